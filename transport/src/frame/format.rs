@@ -1,0 +1,281 @@
+//! What the bytes of a frame mean.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// How pixels are laid out in memory. Planar formats store all of Y, then all of U, then all of V.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum PixelFormat {
+    /// One byte a pixel, luma only.
+    Gray8 = 1,
+    /// Three bytes a pixel: blue, green, red. What OpenCV calls `CV_8UC3`.
+    Bgr24 = 2,
+    /// Planar 4:2:0: chroma has half the width and half the height, both of which must be even.
+    Yuv420p = 3,
+    /// Planar 4:2:2: chroma has half the width, which must be even.
+    Yuv422p = 4,
+    /// Planar 4:4:4: chroma has the full size.
+    Yuv444p = 5,
+}
+
+impl PixelFormat {
+    /// Every format, in the order of their numbers on the wire.
+    pub const ALL: [Self; 5] = [Self::Gray8, Self::Bgr24, Self::Yuv420p, Self::Yuv422p, Self::Yuv444p];
+
+    /// The name used on command lines and in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gray8 => "gray8",
+            Self::Bgr24 => "bgr24",
+            Self::Yuv420p => "yuv420p",
+            Self::Yuv422p => "yuv422p",
+            Self::Yuv444p => "yuv444p",
+        }
+    }
+
+    /// The format with this number on the wire.
+    pub fn from_wire(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| *format as u8 == number)
+    }
+
+    /// Bytes from one pixel to the next in the first plane.
+    pub const fn bytes_per_pixel(self) -> u32 {
+        match self {
+            Self::Bgr24 => 3,
+            _ => 1,
+        }
+    }
+
+    /// How many planes a frame has: one, or three for the YUV formats.
+    pub const fn planes(self) -> usize {
+        match self {
+            Self::Gray8 | Self::Bgr24 => 1,
+            Self::Yuv420p | Self::Yuv422p | Self::Yuv444p => 3,
+        }
+    }
+
+    /// By how much chroma is smaller than luma: (horizontally, vertically).
+    pub const fn chroma_divisors(self) -> (u32, u32) {
+        match self {
+            Self::Yuv420p => (2, 2),
+            Self::Yuv422p => (2, 1),
+            _ => (1, 1),
+        }
+    }
+}
+
+impl fmt::Display for PixelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for PixelFormat {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.name() == text)
+            .ok_or_else(|| FormatError::UnknownPixelFormat(text.chars().take(40).collect()))
+    }
+}
+
+/// Why a frame format was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The name is none of [`PixelFormat::ALL`].
+    #[error("unknown pixel format '{0}'; use gray8, bgr24, yuv420p, yuv422p or yuv444p")]
+    UnknownPixelFormat(String),
+    /// A side is zero.
+    #[error("a frame of {width}x{height} has no pixels; both sides must be at least 1")]
+    Empty {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// Subsampled chroma does not fit an odd side.
+    #[error("{pixel} halves its chroma, so {width}x{height} does not fit: use an even {sides}, or yuv444p or bgr24")]
+    OddSize {
+        /// The subsampled format.
+        pixel: PixelFormat,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Which sides must be even.
+        sides: &'static str,
+    },
+    /// A row is longer than the distance between rows, or the distance does not halve for chroma.
+    #[error(
+        "a stride of {stride} bytes does not fit rows of {row} bytes of {pixel}; use at least {row}, even for yuv420p and yuv422p"
+    )]
+    Stride {
+        /// The pixel format.
+        pixel: PixelFormat,
+        /// Bytes from row to row.
+        stride: u32,
+        /// Bytes of one packed row.
+        row: u64,
+    },
+    /// The frame is larger than 4 GiB - 1, which the wire cannot say.
+    #[error("a frame of {bytes} bytes is larger than the 4,294,967,295 that fit a frame; use a smaller size")]
+    TooLarge {
+        /// What the frame would take.
+        bytes: u64,
+    },
+}
+
+/// Geometry of every frame of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FrameFormat {
+    pixel: PixelFormat,
+    width: u32,
+    height: u32,
+    stride: u32,
+}
+
+impl FrameFormat {
+    /// A packed format: rows follow each other without a gap.
+    ///
+    /// # Errors
+    /// A side of zero, an odd side under subsampled chroma, or more than 4 GiB - 1 bytes.
+    pub fn new(pixel: PixelFormat, width: u32, height: u32) -> Result<Self, FormatError> {
+        let row = u64::from(width) * u64::from(pixel.bytes_per_pixel());
+        let stride = u32::try_from(row).map_err(|_| FormatError::TooLarge { bytes: row * u64::from(height) })?;
+        Self::with_stride(pixel, width, height, stride)
+    }
+
+    /// A format whose rows are `stride` bytes apart in the first plane (chroma planes: `stride` divided like their width).
+    ///
+    /// # Errors
+    /// As [`FrameFormat::new`], and a stride shorter than a row or not divisible like the width.
+    pub fn with_stride(pixel: PixelFormat, width: u32, height: u32, stride: u32) -> Result<Self, FormatError> {
+        if width == 0 || height == 0 {
+            return Err(FormatError::Empty { width, height });
+        }
+        let (across, down) = pixel.chroma_divisors();
+        if !width.is_multiple_of(across) || !height.is_multiple_of(down) {
+            let sides = if down == 2 { "width and height" } else { "width" };
+            return Err(FormatError::OddSize { pixel, width, height, sides });
+        }
+        let row = u64::from(width) * u64::from(pixel.bytes_per_pixel());
+        if u64::from(stride) < row || !stride.is_multiple_of(across) {
+            return Err(FormatError::Stride { pixel, stride, row });
+        }
+        let format = Self { pixel, width, height, stride };
+        let bytes = (0..pixel.planes()).map(|plane| format.plane_bytes_wide(plane)).sum();
+        if bytes > u64::from(u32::MAX) {
+            return Err(FormatError::TooLarge { bytes });
+        }
+        Ok(format)
+    }
+
+    /// How pixels are laid out.
+    pub const fn pixel(&self) -> PixelFormat {
+        self.pixel
+    }
+
+    /// Width in pixels.
+    pub const fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub const fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Bytes from one row to the next in the first plane.
+    pub const fn stride(&self) -> u32 {
+        self.stride
+    }
+
+    /// Bytes of a whole frame, all planes.
+    pub fn frame_bytes(&self) -> usize {
+        (0..self.pixel.planes()).map(|plane| self.plane_bytes(plane)).sum()
+    }
+
+    /// Width and height of a plane in its own samples; plane 0 is the first.
+    pub fn plane_size(&self, plane: usize) -> (u32, u32) {
+        let (across, down) = if plane == 0 { (1, 1) } else { self.pixel.chroma_divisors() };
+        (self.width / across, self.height / down)
+    }
+
+    /// Bytes from row to row in a plane.
+    pub fn plane_stride(&self, plane: usize) -> u32 {
+        if plane == 0 { self.stride } else { self.stride / self.pixel.chroma_divisors().0 }
+    }
+
+    /// Bytes of a plane.
+    pub fn plane_bytes(&self, plane: usize) -> usize {
+        // Fits: the constructor has checked that the sum of all planes fits 32 bits.
+        self.plane_bytes_wide(plane) as usize
+    }
+
+    fn plane_bytes_wide(&self, plane: usize) -> u64 {
+        u64::from(self.plane_stride(plane)) * u64::from(self.plane_size(plane).1)
+    }
+}
+
+impl fmt::Display for FrameFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{} {}", self.width, self.height, self.pixel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_bytes_follow_the_chroma_layout() {
+        let bytes = |pixel, width, height| FrameFormat::new(pixel, width, height).unwrap().frame_bytes();
+        assert_eq!(bytes(PixelFormat::Gray8, 1920, 1080), 2_073_600);
+        assert_eq!(bytes(PixelFormat::Bgr24, 641, 3), 641 * 3 * 3);
+        assert_eq!(bytes(PixelFormat::Yuv420p, 176, 144), 38_016);
+        assert_eq!(bytes(PixelFormat::Yuv422p, 4, 3), 24);
+        assert_eq!(bytes(PixelFormat::Yuv444p, 3840, 2160), 24_883_200);
+    }
+
+    #[test]
+    fn a_stride_widens_every_plane_alike() {
+        let format = FrameFormat::with_stride(PixelFormat::Yuv420p, 6, 4, 8).unwrap();
+        assert_eq!((format.plane_bytes(0), format.plane_bytes(1), format.plane_bytes(2)), (32, 8, 8));
+        assert_eq!(format.frame_bytes(), 48);
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused_with_the_remedy() {
+        let error = FrameFormat::new(PixelFormat::Yuv420p, 175, 144).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "yuv420p halves its chroma, so 175x144 does not fit: use an even width and height, or yuv444p or bgr24"
+        );
+        assert!(FrameFormat::new(PixelFormat::Yuv422p, 176, 143).is_ok());
+        assert!(matches!(FrameFormat::new(PixelFormat::Gray8, 0, 9), Err(FormatError::Empty { .. })));
+        assert!(matches!(FrameFormat::new(PixelFormat::Bgr24, 65_536, 65_536), Err(FormatError::TooLarge { .. })));
+        assert!(matches!(FrameFormat::new(PixelFormat::Bgr24, u32::MAX, 1), Err(FormatError::TooLarge { .. })));
+        assert!(matches!(
+            FrameFormat::with_stride(PixelFormat::Bgr24, 10, 10, 29),
+            Err(FormatError::Stride { row: 30, .. })
+        ));
+        assert!(FrameFormat::with_stride(PixelFormat::Yuv420p, 6, 4, 7).is_err());
+    }
+
+    #[test]
+    fn names_and_wire_numbers_read_back() {
+        for format in PixelFormat::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
+            assert_eq!(PixelFormat::from_wire(format as u8), Some(format));
+        }
+        assert_eq!(PixelFormat::from_wire(0), None);
+        assert!("yuv421p".parse::<PixelFormat>().unwrap_err().to_string().contains("'yuv421p'"));
+    }
+}

@@ -1,0 +1,344 @@
+//! Leases: typed holds on a slot. Misuse does not compile: a frame that others can see has no way to be written.
+
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::pool::PoolShared;
+use crate::time::Time;
+
+/// One counted hold on a slot; the last one dropped gives the slot back.
+pub(super) struct SlotLease {
+    pool: Arc<PoolShared>,
+    index: u32,
+}
+
+impl SlotLease {
+    /// Takes over a hold that the slot table has already counted.
+    pub(super) fn new(pool: Arc<PoolShared>, index: u32) -> Self {
+        Self { pool, index }
+    }
+
+    fn ptr(&self) -> *mut u8 {
+        self.pool.slot_ptr(self.index)
+    }
+
+    fn bytes(&self) -> usize {
+        self.pool.slot_bytes()
+    }
+
+    fn same_slot(&self, other: &Self) -> bool {
+        self.index == other.index && Arc::ptr_eq(&self.pool, &other.pool)
+    }
+}
+
+impl Clone for SlotLease {
+    fn clone(&self) -> Self {
+        self.pool.slots.retain(self.index);
+        Self { pool: self.pool.clone(), index: self.index }
+    }
+}
+
+impl Drop for SlotLease {
+    fn drop(&mut self) {
+        self.pool.release(self.index);
+    }
+}
+
+/// What is known of a frame besides its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct FrameInfo {
+    /// The frame's number in its stream, from 0. A sender counts every frame it is given, so a gap at the receiver is a
+    /// frame that did not arrive.
+    pub number: u64,
+    /// When the picture was taken, on the clock of the machine that took it.
+    pub captured: Time,
+    /// When its last byte arrived, on this machine's clock; [`Time::ZERO`] for a frame that has not travelled.
+    pub completed: Time,
+    /// From `captured` to `completed` with the offset between the two clocks taken out.
+    pub latency: std::time::Duration,
+}
+
+/// A slot being written: exclusive, and invisible to everybody else until [`FrameMut::freeze`].
+///
+/// Derefs to the frame's bytes: at first the whole slot, whose old contents are still in it; see [`FrameMut::set_len`].
+pub struct FrameMut {
+    slot: SlotLease,
+    len: usize,
+    /// Number and times, copied into the frozen frame.
+    pub info: FrameInfo,
+}
+
+impl FrameMut {
+    pub(super) fn new(slot: SlotLease) -> Self {
+        let len = slot.bytes();
+        Self { slot, len, info: FrameInfo::default() }
+    }
+
+    /// Bytes the frame may have at most.
+    pub fn capacity(&self) -> usize {
+        self.slot.bytes()
+    }
+
+    /// Sets how many bytes the frame has, from the start of the slot.
+    ///
+    /// # Panics
+    /// Where `len` is more than [`FrameMut::capacity`].
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= self.capacity(), "a frame of {len} bytes does not fit a slot of {}", self.capacity());
+        self.len = len;
+    }
+
+    /// Ends writing: from here on the frame can be shared and read, never written.
+    pub fn freeze(self) -> Frame {
+        Frame { slot: self.slot, len: self.len, info: self.info }
+    }
+}
+
+impl Deref for FrameMut {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the slot is initialised memory (a mapping starts as zeroes) of at least `len` bytes, and this lease
+        // is its only holder.
+        unsafe { std::slice::from_raw_parts(self.slot.ptr(), self.len) }
+    }
+}
+
+impl DerefMut for FrameMut {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`, and `&mut self` makes the borrow exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.slot.ptr(), self.len) }
+    }
+}
+
+/// A finished frame: read-only, shared by cloning without a copy. Derefs to its bytes.
+#[derive(Clone)]
+pub struct Frame {
+    slot: SlotLease,
+    len: usize,
+    info: FrameInfo,
+}
+
+impl Frame {
+    /// Number and times of the frame.
+    pub fn info(&self) -> &FrameInfo {
+        &self.info
+    }
+
+    /// The same memory as [`Bytes`]; the slot is given back when the last of them is dropped.
+    ///
+    /// Allocates one small block for the reference count that `Bytes` keeps itself; the pixels are not copied.
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl Deref for Frame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `len` initialised bytes, and no writer exists: a `Frame` comes from a `FrameMut` or an `Arrival` that
+        // was the slot's only holder, and neither can be made of a slot that is held.
+        unsafe { std::slice::from_raw_parts(self.slot.ptr(), self.len) }
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// A slot into which datagrams land. The kernel may be writing to it at any moment, so its bytes cannot be read through
+/// a reference until [`Arrival::complete`] has shown that no landing is outstanding.
+pub struct Arrival {
+    slot: SlotLease,
+}
+
+/// The frame cannot be completed yet: a landing in its slot is still outstanding. Gives the slot back to the caller.
+pub struct ArrivalPinned(pub Arrival);
+
+impl Arrival {
+    pub(super) fn new(slot: SlotLease) -> Self {
+        Self { slot }
+    }
+
+    /// Bytes that may land here.
+    pub fn capacity(&self) -> usize {
+        self.slot.bytes()
+    }
+
+    /// A hold that keeps the slot from being completed or reused while the kernel may write to it.
+    pub fn landing_lease(&self) -> LandingLease {
+        LandingLease { slot: self.slot.clone() }
+    }
+
+    /// Where the bytes `range` of the slot are, for the kernel to write to while a [`LandingLease`] is held.
+    ///
+    /// # Panics
+    /// Where the range is not inside the slot.
+    pub(crate) fn landing_ptr(&self, range: &Range<usize>) -> *mut u8 {
+        assert!(
+            range.start <= range.end && range.end <= self.capacity(),
+            "a landing at {range:?} lies outside a slot of {} bytes",
+            self.capacity()
+        );
+        // SAFETY: the start is at most the slot's size, checked above, so the pointer stays in its mapping.
+        unsafe { self.slot.ptr().add(range.start) }
+    }
+
+    /// Moves `len` bytes from offset `from` to offset `to`; the ranges may overlap.
+    ///
+    /// # Panics
+    /// Where a range is not inside the slot.
+    pub fn move_within(&mut self, from: usize, to: usize, len: usize) {
+        let (source, target) = (self.landing_ptr(&(from..from + len)), self.landing_ptr(&(to..to + len)));
+        // SAFETY: both ranges lie inside this slot, checked above; `copy` allows overlap; no reference to the slot
+        // exists while it is an `Arrival`.
+        unsafe { std::ptr::copy(source, target, len) };
+    }
+
+    /// Copies `len` bytes from offset `from` of another slot to offset `to` of this one.
+    ///
+    /// # Panics
+    /// Where a range is not inside its slot.
+    pub fn copy_from(&mut self, other: &Self, from: usize, to: usize, len: usize) {
+        let (source, target) = (other.landing_ptr(&(from..from + len)), self.landing_ptr(&(to..to + len)));
+        // SAFETY: both ranges lie inside their slots, checked above, and two arrivals never share a slot, so they
+        // cannot overlap; no reference to either exists.
+        unsafe { std::ptr::copy_nonoverlapping(source, target, len) };
+    }
+
+    /// Copies bytes out of the slot, from offset `from`.
+    ///
+    /// # Panics
+    /// Where the range is not inside the slot.
+    pub fn read(&self, from: usize, into: &mut [u8]) {
+        let source = self.landing_ptr(&(from..from + into.len()));
+        // SAFETY: the source range lies inside the slot, checked above; `into` is a Rust reference and so cannot
+        // overlap a slot that nobody has a reference to.
+        unsafe { std::ptr::copy_nonoverlapping(source, into.as_mut_ptr(), into.len()) };
+    }
+
+    /// Copies bytes into the slot, at offset `to`.
+    ///
+    /// # Panics
+    /// Where the range is not inside the slot.
+    pub fn write(&mut self, to: usize, bytes: &[u8]) {
+        let target = self.landing_ptr(&(to..to + bytes.len()));
+        // SAFETY: the target range lies inside the slot, checked above; `bytes` cannot overlap it, as in `read`.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    }
+
+    /// Ends the arrival: the first `len` bytes are the frame.
+    ///
+    /// # Errors
+    /// [`ArrivalPinned`] while a landing lease is outstanding.
+    ///
+    /// # Panics
+    /// Where `len` is more than the slot holds.
+    pub fn complete(self, len: usize, info: FrameInfo) -> Result<Frame, ArrivalPinned> {
+        assert!(len <= self.capacity(), "a frame of {len} bytes does not fit a slot of {}", self.capacity());
+        if !self.slot.pool.slots.is_exclusive(self.slot.index) {
+            return Err(ArrivalPinned(self));
+        }
+        Ok(Frame { slot: self.slot, len, info })
+    }
+}
+
+/// Keeps a slot from being completed, reused or unmapped while the kernel may write to it.
+pub struct LandingLease {
+    slot: SlotLease,
+}
+
+impl LandingLease {
+    /// Whether this lease is on the slot of `arrival`.
+    pub fn is_on(&self, arrival: &Arrival) -> bool {
+        self.slot.same_slot(&arrival.slot)
+    }
+}
+
+macro_rules! debug_as_slot {
+    ($($lease:ident),*) => {$(
+        impl std::fmt::Debug for $lease {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($lease)).field("slot", &self.slot.index).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+debug_as_slot!(FrameMut, Frame, Arrival, LandingLease);
+
+impl std::fmt::Debug for ArrivalPinned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ArrivalPinned({:?})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::FramePool;
+
+    #[test]
+    fn bytes_written_before_the_freeze_are_read_after_it_by_every_clone() {
+        let pool = FramePool::new(2, 100).unwrap();
+        let mut writer = pool.try_acquire().unwrap();
+        writer.set_len(5);
+        writer.copy_from_slice(b"frame");
+        writer.info.number = 7;
+        let frame = writer.freeze();
+        let twin = frame.clone();
+        assert_eq!((&frame[..], &twin[..], twin.info().number), (&b"frame"[..], &b"frame"[..], 7));
+        assert_eq!(pool.free_count(), 1);
+        drop((frame, twin));
+        assert_eq!(pool.free_count(), 2);
+    }
+
+    #[test]
+    fn bytes_share_the_slot_and_give_it_back() {
+        let pool = FramePool::new(1, 64).unwrap();
+        let frame = pool.try_acquire().unwrap().freeze();
+        let address = frame.as_ptr();
+        let bytes = frame.into_bytes();
+        let tail = bytes.slice(60..);
+        assert_eq!(bytes.as_ptr(), address);
+        drop(bytes);
+        assert_eq!(pool.free_count(), 0);
+        drop(tail);
+        assert_eq!(pool.free_count(), 1);
+    }
+
+    #[test]
+    fn an_arrival_is_not_complete_while_a_landing_is_outstanding() {
+        let pool = FramePool::new(1, 64).unwrap();
+        let mut arrival = pool.try_arrival().unwrap();
+        arrival.write(2, b"cd");
+        arrival.write(8, b"ab");
+        arrival.move_within(8, 0, 2);
+        let lease = arrival.landing_lease();
+        let ArrivalPinned(arrival) = arrival.complete(4, FrameInfo::default()).unwrap_err();
+        drop(lease);
+        assert_eq!(&arrival.complete(4, FrameInfo::default()).unwrap()[..], b"abcd");
+    }
+
+    #[test]
+    #[should_panic(expected = "lies outside a slot of 64 bytes")]
+    fn a_landing_outside_the_slot_panics_before_the_kernel_sees_it() {
+        let pool = FramePool::new(1, 64).unwrap();
+        let _ = pool.try_arrival().unwrap().landing_ptr(&(60..65));
+    }
+
+    #[test]
+    fn a_frame_outlives_its_pool() {
+        let pool = FramePool::new(1, 3).unwrap();
+        let mut writer = pool.try_acquire().unwrap();
+        writer.copy_from_slice(b"abc");
+        let frame = writer.freeze();
+        drop(pool);
+        assert_eq!(&frame[..], b"abc");
+    }
+}

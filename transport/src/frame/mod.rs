@@ -1,0 +1,19 @@
+//! Memory for frames: what a frame looks like, the slots it lives in, and who may touch them.
+//!
+//! A [`FramePool`] owns slots of one size. A slot is held through leases: [`FrameMut`] while pixels are written,
+//! [`Frame`] once they are final (cheap to clone, read-only), [`Arrival`] while datagrams land in it. Dropping the last
+//! lease gives the slot back. A [`FrameRing`] hands finished frames to consumers.
+
+mod format;
+mod lease;
+mod memory;
+mod pool;
+mod ring;
+mod slots;
+mod sync;
+
+pub use format::{FormatError, FrameFormat, PixelFormat};
+pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut, LandingLease};
+pub use pool::{FramePool, PoolError};
+pub use ring::{Consumer, ConsumerPolicy, FrameRing, RecvError};
+pub use slots::SLOTS_MAX;
