@@ -1,8 +1,20 @@
 //! Moves raw video frames over UDP at the speed of memory, and accounts for every frame that did not arrive.
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code, reason = "system calls; each block names its invariant")]
+pub mod backend;
+mod clock;
+pub mod driver;
 #[allow(unsafe_code, reason = "raw slot memory; each block names its invariant")]
 pub mod frame;
+mod random;
+pub mod receive;
+pub mod send;
 mod time;
+pub mod wire;
 
+pub use backend::BackendKind;
+pub use driver::{Receiver, ReceiverConfig, Sender, SenderConfig};
+pub use frame::{Frame, FrameFormat, FrameMut, PixelFormat};
 pub use time::Time;
+pub use wire::Delivery;

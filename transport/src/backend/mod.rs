@@ -1,0 +1,128 @@
+//! Datagrams in and out of the kernel. Knows pointers and lengths, nothing of frames or of the protocol.
+//!
+//! A [`Backend`] works on one connected socket. What it sends and where received bytes land is described by batches that
+//! hold the leases on the memory, so that no slot is reused while the kernel may touch it.
+
+mod batch;
+#[cfg(target_os = "linux")]
+mod mmsg;
+mod portable;
+pub(crate) mod socket;
+mod wait;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+pub use batch::{Datagram, HEAD_MAX, ReceiveBatch, SendBatch};
+#[cfg(target_os = "linux")]
+pub use mmsg::MmsgBackend;
+pub use portable::StdBackend;
+pub use socket::ConnectedSocket;
+pub use wait::{Waker, wait};
+
+/// What moves datagrams between memory and one connected socket. Never blocks.
+pub trait Backend: Send {
+    /// Which one it is.
+    fn kind(&self) -> BackendKind;
+
+    /// The socket it works on.
+    fn socket(&self) -> &ConnectedSocket;
+
+    /// Sends what the batch still has to send, in order, and notes in it how far it came. Returns how many datagrams
+    /// went out.
+    ///
+    /// # Errors
+    /// As the system says for the first datagram that did not go out: [`io::ErrorKind::WouldBlock`] where the socket is
+    /// full, [`io::ErrorKind::ConnectionRefused`] where the far end is known to be gone, `EMSGSIZE` where a datagram is
+    /// larger than the path takes. Earlier datagrams of the batch have been sent.
+    fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize>;
+
+    /// Receives as many datagrams as are there, at most as many as the batch has posted. Returns how many.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where none is there; else as the system says.
+    fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<usize>;
+
+    /// Connects the socket to another address.
+    ///
+    /// # Errors
+    /// As the system says; the socket is then connected to nobody.
+    fn redirect(&mut self, peer: SocketAddr) -> io::Result<()>;
+
+    /// Sends one small datagram.
+    ///
+    /// # Errors
+    /// As [`Backend::send`].
+    fn send_one(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket().socket().send(bytes).map(|_| ())
+    }
+}
+
+/// Which backend to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// The fastest that works on this machine.
+    #[default]
+    Auto,
+    /// One system call a datagram, on every Unix.
+    Std,
+    /// `sendmmsg` and `recvmmsg`: one system call a batch. Linux.
+    Mmsg,
+}
+
+impl BackendKind {
+    /// Every kind that this platform can be asked for.
+    pub const ALL: &'static [Self] = &[
+        Self::Auto,
+        Self::Std,
+        #[cfg(target_os = "linux")]
+        Self::Mmsg,
+    ];
+
+    /// The name used on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Std => "std",
+            Self::Mmsg => "mmsg",
+        }
+    }
+
+    /// Makes a backend of this kind for a socket, for batches of at most `datagrams_max`. `Auto` takes the fastest.
+    pub fn open(self, socket: ConnectedSocket, datagrams_max: usize) -> Box<dyn Backend> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Auto | Self::Mmsg => Box::new(MmsgBackend::new(socket, datagrams_max)),
+            _ => {
+                let _ = datagrams_max;
+                Box::new(StdBackend::new(socket))
+            }
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The name is none of [`BackendKind::ALL`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown backend '{0}'; this platform has auto, std{mmsg}", mmsg = if cfg!(target_os = "linux") { " and mmsg" } else { "" })]
+pub struct UnknownBackend(pub String);
+
+impl FromStr for BackendKind {
+    type Err = UnknownBackend;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBackend> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| UnknownBackend(text.chars().take(40).collect()))
+    }
+}

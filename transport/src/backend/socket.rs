@@ -1,0 +1,193 @@
+//! UDP sockets as streams need them: buffers read back, fragmentation off, the port shared.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use libc::{c_int, socklen_t};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN};
+
+/// A UDP socket that hears and speaks to one address only.
+#[derive(Debug)]
+pub struct ConnectedSocket {
+    socket: Socket,
+    peer: SocketAddr,
+}
+
+impl ConnectedSocket {
+    /// A socket on a port of the system's choice, connected to `peer`.
+    ///
+    /// # Errors
+    /// As the system says: no route, no descriptor left.
+    pub fn connect(peer: SocketAddr) -> io::Result<Self> {
+        let any: SocketAddr = match peer {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = udp_socket(any)?;
+        socket.bind(&any.into())?;
+        Self::to_peer(socket, peer)
+    }
+
+    /// A socket on the port that a listener made by [`bind_listener`] has, connected to `peer`: the kernel gives it what
+    /// comes from there, and the listener everything else.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn share_port(local: SocketAddr, peer: SocketAddr) -> io::Result<Self> {
+        let socket = udp_socket(local)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&local.into())?;
+        Self::to_peer(socket, peer)
+    }
+
+    fn to_peer(socket: Socket, peer: SocketAddr) -> io::Result<Self> {
+        socket.connect(&peer.into())?;
+        Ok(Self { socket, peer })
+    }
+
+    /// Connects to another address.
+    ///
+    /// # Errors
+    /// As the system says; the socket is then connected to nobody.
+    pub fn redirect(&mut self, peer: SocketAddr) -> io::Result<()> {
+        self.socket.connect(&SockAddr::from(peer))?;
+        self.peer = peer;
+        Ok(())
+    }
+
+    /// The address at the far end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The address at this end.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        local_address(&self.socket)
+    }
+
+    /// The largest datagram that the path is known to carry unfragmented, at most [`DATAGRAM_MAX`]: the route's MTU
+    /// less the IP and UDP headers. On loopback, whose MTU is 65,536, that is the whole 65,507 (IPv4).
+    pub fn path_datagram_bytes(&self) -> usize {
+        const UDP_HEADER: usize = 8;
+        const ETHERNET_MTU: usize = 1_500;
+        let (ip_header, mtu) = match self.peer {
+            SocketAddr::V4(_) => (20, path_mtu(&self.socket, libc::IPPROTO_IP, IP_MTU)),
+            SocketAddr::V6(_) => (40, path_mtu(&self.socket, libc::IPPROTO_IPV6, IPV6_MTU)),
+        };
+        (mtu.unwrap_or(ETHERNET_MTU).saturating_sub(ip_header + UDP_HEADER)).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX)
+    }
+
+    /// Asks for a receive buffer and returns what the system really gives, bytes as the kernel accounts them.
+    ///
+    /// # Errors
+    /// Where the buffer's size cannot be read.
+    pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
+        // More than `rmem_max` is for the privileged; everybody else is clamped to it without an error.
+        #[cfg(target_os = "linux")]
+        let forced = rustix::net::sockopt::set_socket_recv_buffer_size_force(&self.socket, bytes).is_ok();
+        #[cfg(not(target_os = "linux"))]
+        let forced = false;
+        if !forced {
+            let _ = self.socket.set_recv_buffer_size(bytes);
+        }
+        self.socket.recv_buffer_size()
+    }
+
+    /// Asks for a send buffer and returns what the system really gives.
+    ///
+    /// # Errors
+    /// Where the buffer's size cannot be read.
+    pub fn set_send_buffer(&self, bytes: usize) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        let forced = rustix::net::sockopt::set_socket_send_buffer_size_force(&self.socket, bytes).is_ok();
+        #[cfg(not(target_os = "linux"))]
+        let forced = false;
+        if !forced {
+            let _ = self.socket.set_send_buffer_size(bytes);
+        }
+        self.socket.send_buffer_size()
+    }
+
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl AsFd for ConnectedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A socket that hears everybody on an address, and whose port streams can share.
+///
+/// # Errors
+/// As the system says: the address is in use, or not one of this machine's.
+pub(crate) fn bind_listener(local: SocketAddr) -> io::Result<Socket> {
+    let socket = udp_socket(local)?;
+    socket.bind(&local.into())?;
+    // After the bind: a second server on the port is refused, while this one's own streams may share it.
+    socket.set_reuse_port(true)?;
+    Ok(socket)
+}
+
+pub(crate) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("the socket has no IP address"))
+}
+
+fn udp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    forbid_fragments(&socket, address);
+    Ok(socket)
+}
+
+/// A fragmented datagram is lost whole with any of its fragments: rather learn that it is too large.
+fn forbid_fragments(socket: &Socket, address: SocketAddr) {
+    #[cfg(target_os = "linux")]
+    {
+        let (level, option, value) = match address {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+        };
+        // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                level,
+                option,
+                (&raw const value).cast(),
+                size_of::<c_int>() as socklen_t,
+            )
+        };
+        if result != 0 {
+            tracing::debug!(error = %io::Error::last_os_error(), "the don't-fragment flag cannot be set; datagrams may be fragmented");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, address);
+}
+
+#[cfg(target_os = "linux")]
+const IP_MTU: c_int = libc::IP_MTU;
+#[cfg(target_os = "linux")]
+const IPV6_MTU: c_int = libc::IPV6_MTU;
+#[cfg(not(target_os = "linux"))]
+const IP_MTU: c_int = -1;
+#[cfg(not(target_os = "linux"))]
+const IPV6_MTU: c_int = -1;
+
+fn path_mtu(socket: &Socket, level: c_int, option: c_int) -> Option<usize> {
+    let mut mtu: c_int = 0;
+    let mut len = size_of::<c_int>() as socklen_t;
+    // SAFETY: getsockopt(socket: open, level and option as given, value: an int that lives over the call, len: its size,
+    // which the kernel only lowers).
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut mtu).cast(), &raw mut len) };
+    if result == 0 { usize::try_from(mtu).ok().filter(|mtu| *mtu > 0) } else { None }
+}

@@ -1,0 +1,75 @@
+//! Sleeping until a socket has something, somebody calls, or time is up.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+/// Wakes a thread that sleeps in [`wait`]. Calls are remembered: one before the sleep ends it at once.
+#[derive(Debug)]
+pub struct Waker {
+    event: OwnedFd,
+    #[cfg(not(target_os = "linux"))]
+    writer: OwnedFd,
+}
+
+impl Waker {
+    /// Takes one or two descriptors from the system.
+    ///
+    /// # Errors
+    /// Where the system has none left.
+    #[cfg(target_os = "linux")]
+    pub fn new() -> io::Result<Self> {
+        use rustix::event::EventfdFlags;
+        Ok(Self { event: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+    }
+
+    /// Takes one or two descriptors from the system.
+    ///
+    /// # Errors
+    /// Where the system has none left.
+    #[cfg(not(target_os = "linux"))]
+    pub fn new() -> io::Result<Self> {
+        let (event, writer) = rustix::pipe::pipe()?;
+        for end in [&event, &writer] {
+            rustix::io::ioctl_fionbio(end, true)?;
+        }
+        Ok(Self { event, writer })
+    }
+
+    /// Ends the sleep of the thread in [`wait`], or its next one.
+    pub fn wake(&self) {
+        #[cfg(target_os = "linux")]
+        let writer = &self.event;
+        #[cfg(not(target_os = "linux"))]
+        let writer = &self.writer;
+        // Full means that a call is pending already.
+        let _ = rustix::io::write(writer, &1_u64.to_ne_bytes());
+    }
+
+    fn clear(&self) {
+        let mut bytes = [0; 64];
+        // Empty means that the sleep ended for another reason.
+        let _ = rustix::io::read(&self.event, &mut bytes[..]);
+    }
+}
+
+/// Sleeps until `socket` can be read (or written, where `writable`), `waker` is called, or `timeout` has passed.
+///
+/// # Errors
+/// Where the system refuses to poll; an interruption by a signal is a wake-up.
+pub fn wait(socket: BorrowedFd<'_>, writable: bool, waker: &Waker, timeout: Duration) -> io::Result<()> {
+    let interest = if writable { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+    let mut descriptors = [PollFd::from_borrowed_fd(socket, interest), PollFd::new(&waker.event, PollFlags::IN)];
+    let timeout = Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    match rustix::event::poll(&mut descriptors, Some(&timeout)) {
+        Ok(_) if !descriptors[1].revents().is_empty() => waker.clear(),
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Round-trip time and the offset between two machines' clocks, from times that were echoed.
+
+use std::time::Duration;
+
+use crate::time::Time;
+use crate::wire::TIME_UNKNOWN;
+
+/// How long the best sample counts before a worse one may replace it: clocks drift, routes change.
+const SAMPLE_LIFETIME: Duration = Duration::from_secs(10);
+/// What to assume before the first echo: a LAN.
+const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// The last time heard from the far end, kept so that it can be echoed with how long it was held.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Heard(Option<(u64, Time)>);
+
+impl Heard {
+    /// Notes the far end's time, heard `now`.
+    pub(crate) fn hear(&mut self, far_ns: u64, now: Time) {
+        self.0 = Some((far_ns, now));
+    }
+
+    /// The echo to send: the far end's time and how long it was held, nanoseconds.
+    pub(crate) fn echo(&self, now: Time) -> (u64, u64) {
+        match self.0 {
+            Some((far_ns, at)) => (far_ns, u64::try_from(now.since(at).as_nanos()).unwrap_or(u64::MAX)),
+            None => (TIME_UNKNOWN, 0),
+        }
+    }
+}
+
+/// Estimates from the sample with the shortest round trip, whose offset is the least wrong (at most by half of it).
+#[derive(Debug, Clone)]
+pub(crate) struct ClockEstimator {
+    /// Both ends read the same clock, so the offset is known to be zero.
+    shared: bool,
+    best: Option<Sample>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    round_trip_ns: u64,
+    /// The far clock less the near one.
+    offset_ns: i128,
+    taken: Time,
+}
+
+impl ClockEstimator {
+    pub(crate) fn new(shared: bool) -> Self {
+        Self { shared, best: None }
+    }
+
+    /// Takes in an echo of our own time `echo_ns` that the far end held for `held_ns` and sent at its time `far_ns`.
+    /// Echoes that cannot be (from the future, held longer than they travelled) are ignored.
+    pub(crate) fn handle_echo(&mut self, echo_ns: u64, held_ns: u64, far_ns: u64, now: Time) {
+        if echo_ns == TIME_UNKNOWN {
+            return;
+        }
+        let Some(round_trip_ns) = now.as_nanos().checked_sub(echo_ns).and_then(|gone| gone.checked_sub(held_ns)) else {
+            return;
+        };
+        let offset_ns = i128::from(far_ns) - i128::from(now.as_nanos()) + i128::from(round_trip_ns / 2);
+        let replace =
+            self.best.is_none_or(|best| round_trip_ns <= best.round_trip_ns || now.since(best.taken) > SAMPLE_LIFETIME);
+        if replace {
+            self.best = Some(Sample { round_trip_ns, offset_ns, taken: now });
+        }
+    }
+
+    /// The shortest round trip of late.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.best.map_or(INITIAL_ROUND_TRIP, |best| Duration::from_nanos(best.round_trip_ns))
+    }
+
+    /// A time on the far clock, on the near one. Before the first echo the clocks are taken for one.
+    pub(crate) fn near(&self, far_ns: u64) -> Time {
+        let offset = match self.best {
+            Some(best) if !self.shared => best.offset_ns,
+            _ => 0,
+        };
+        let near = i128::from(far_ns) - offset;
+        Time::from_nanos(u64::try_from(near.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+/// A number that is equal for two processes exactly where they read the same monotonic clock: the boot of this machine
+/// and, for containers, the time namespace. Zero where that cannot be told.
+#[cfg(target_os = "linux")]
+pub(crate) fn clock_id() -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    let Ok(boot) = std::fs::read("/proc/sys/kernel/random/boot_id") else { return 0 };
+    let namespace = std::fs::read_link("/proc/self/ns/time").ok();
+    // DefaultHasher::new() has fixed keys, so two processes of one release agree.
+    let mut hasher = DefaultHasher::new();
+    (boot, namespace).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// As on Linux; elsewhere nothing names the clock.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn clock_id() -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offset_comes_from_the_shortest_round_trip() {
+        let mut clock = ClockEstimator::new(false);
+        let ahead = 5_000_000; // The far clock is 5 ms ahead.
+        // There and back in 200 µs, held for 50 µs, symmetric.
+        clock.handle_echo(1_000_000, 50_000, 1_000_000 + 150_000 + ahead, Time::from_nanos(1_250_000));
+        assert_eq!(clock.round_trip(), Duration::from_micros(200));
+        assert_eq!(clock.near(9_000_000), Time::from_nanos(4_000_000));
+        // A slow one on the way back would put the offset wrong; it is not taken.
+        clock.handle_echo(2_000_000, 0, 2_100_000 + ahead, Time::from_nanos(4_000_000));
+        assert_eq!(clock.near(9_000_000), Time::from_nanos(4_000_000));
+    }
+
+    #[test]
+    fn an_old_sample_gives_way_to_a_worse_one() {
+        let mut clock = ClockEstimator::new(false);
+        clock.handle_echo(0, 0, 50, Time::from_nanos(100));
+        let later = Time::from_nanos(100) + SAMPLE_LIFETIME + Duration::from_secs(1);
+        clock.handle_echo(later.as_nanos() - 1000, 0, later.as_nanos(), later);
+        assert_eq!(clock.round_trip(), Duration::from_nanos(1000));
+    }
+
+    #[test]
+    fn absurd_echoes_change_nothing() {
+        let mut clock = ClockEstimator::new(false);
+        clock.handle_echo(TIME_UNKNOWN, 0, 0, Time::from_nanos(5));
+        clock.handle_echo(10, 0, 0, Time::from_nanos(5));
+        clock.handle_echo(1, u64::MAX, 0, Time::from_nanos(5));
+        assert_eq!(clock.round_trip(), INITIAL_ROUND_TRIP);
+        clock.handle_echo(1, 0, u64::MAX, Time::from_nanos(5));
+        assert_eq!(clock.near(0), Time::ZERO);
+    }
+
+    #[test]
+    fn two_reads_of_the_clock_identity_agree() {
+        assert_eq!(clock_id(), clock_id());
+    }
+}

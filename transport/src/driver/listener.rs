@@ -1,0 +1,143 @@
+//! The listening thread: answers openings, and starts a thread for each stream.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use super::admission::{Admission, Cookies, Limits, admit};
+use super::receive_loop::{self, StreamShared};
+use super::receiver::ReceiverShared;
+use crate::backend::wait;
+use crate::time::Time;
+use crate::wire::{Challenge, Open, Refuse, RefuseReason};
+
+/// How often streams that have ended are cleared away when nothing else happens.
+const SWEEP: Duration = Duration::from_secs(1);
+
+pub(super) struct Listener {
+    socket: Socket,
+    shared: Arc<ReceiverShared>,
+    cookies: Cookies,
+    threads: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
+}
+
+impl Listener {
+    pub(super) fn new(socket: Socket, shared: Arc<ReceiverShared>) -> Self {
+        Self { socket, shared, cookies: Cookies::default(), threads: Vec::new() }
+    }
+
+    pub(super) fn run(mut self) {
+        while !self.shared.lock().stop {
+            self.sweep();
+            if let Err(error) = wait(self.socket.as_fd(), false, &self.shared.waker, SWEEP) {
+                tracing::error!(%error, "the listening thread cannot wait for its socket");
+                break;
+            }
+            self.receive();
+        }
+        for (_, thread) in self.threads.drain(..) {
+            join(thread);
+        }
+    }
+
+    /// Forgets the streams whose thread has ended.
+    fn sweep(&mut self) {
+        for (stream, thread) in self.threads.extract_if(.., |(_, thread)| thread.is_finished()) {
+            self.shared.lock().streams.retain(|open| !Arc::ptr_eq(open, &stream));
+            join(thread);
+        }
+    }
+
+    fn receive(&mut self) {
+        // Longer datagrams are no openings, and cut off.
+        let mut bytes = [0_u8; Open::LEN + 1];
+        loop {
+            match receive_from(&self.socket, &mut bytes) {
+                Ok((len, peer)) => self.handle(&bytes[..len], peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An answer of ours reached nobody: not this socket's fault.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the listening socket failed to receive");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, bytes: &[u8], peer: SocketAddr) {
+        let Ok(open) = Open::parse(bytes) else {
+            self.shared.lock().stats.strays += 1;
+            return;
+        };
+        let now = Time::now();
+        let answer = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
+            match self.open_stream(&open, peer) {
+                Ok(()) => return,
+                Err((reason, limit)) => {
+                    self.shared.lock().stats.refused += 1;
+                    tracing::info!(%peer, stream = open.stream, ?reason, limit, "refused a stream");
+                    Refuse { stream: open.stream, epoch: open.epoch, flags: 0, reason: reason as u16, limit }
+                        .emit()
+                        .to_vec()
+                }
+            }
+        } else {
+            self.shared.lock().stats.challenged += 1;
+            let cookie = self.cookies.cookie(peer, open.stream, now);
+            Challenge { stream: open.stream, epoch: open.epoch, flags: 0, reserved: 0, cookie }.emit().to_vec()
+        };
+        // The sender repeats itself where this is lost.
+        let _ = self.socket.send_to(&answer, &peer.into());
+    }
+
+    fn open_stream(&mut self, open: &Open, peer: SocketAddr) -> Result<(), (RefuseReason, u64)> {
+        self.sweep();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        let known = state.streams.iter().position(|stream| stream.stream == open.stream);
+        if let Some(known) = known {
+            if state.streams[known].peer == peer && !state.streams[known].is_over() {
+                // Opened already; this one was on its way before the stream had its own socket.
+                return Ok(());
+            }
+            // The same stream from another address, or after its end: the sender is the one we hear now.
+            state.streams.swap_remove(known).stop();
+        }
+        let config = &shared.config;
+        let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
+        let announced = (config.admission == Admission::Announced).then_some(&state.announced);
+        let format = admit(open, limits, state.streams.len(), announced)?;
+        drop(state);
+        let stream = receive_loop::start(open, peer, &shared).map_err(|error| {
+            tracing::warn!(%peer, %format, %error, "a stream could not be opened");
+            (RefuseReason::Resources, 0)
+        })?;
+        self.threads.push((stream.incoming.shared.clone(), stream.thread));
+        let mut state = shared.lock();
+        state.stats.opened += 1;
+        state.streams.push(stream.incoming.shared.clone());
+        state.incoming.push_back(stream.incoming);
+        drop(state);
+        shared.changed.notify_one();
+        Ok(())
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a receiving thread panicked");
+    }
+}
+
+fn receive_from(socket: &Socket, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    let (len, from) =
+        rustix::net::recvfrom(socket, bytes, rustix::net::RecvFlags::empty()).map(|(len, _, from)| (len, from))?;
+    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+    from.map(|from| (len, from)).ok_or_else(|| io::Error::other("a datagram without a sender's address"))
+}

@@ -1,0 +1,52 @@
+//! Where the pure protocol meets the system: threads, wake-ups, timers.
+//!
+//! [`Sender`] and [`Receiver`] need nothing but a UDP address; Socket.IO is not involved.
+//!
+//! ```
+//! use std::time::Duration;
+//! use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
+//!
+//! let receiver = Receiver::bind("127.0.0.1:0".parse()?, ReceiverConfig::default())?;
+//!
+//! let format = FrameFormat::new(PixelFormat::Gray8, 640, 480)?;
+//! let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(format) };
+//! let sender = Sender::connect(receiver.local_addr(), config)?;
+//! let stream = std::thread::spawn(move || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+//!     for shade in 0..3 {
+//!         let mut frame = sender.frame()?;
+//!         frame.fill(shade);
+//!         sender.send(frame)?;
+//!     }
+//!     Ok(sender.finish(Duration::from_secs(5))?)
+//! });
+//!
+//! let incoming = receiver.accept()?;
+//! let shades: Vec<u8> = incoming.frames().map(|frame| frame[0]).collect();
+//! assert_eq!(shades, [0, 1, 2]);
+//! assert_eq!(stream.join().unwrap().unwrap().delivered, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod admission;
+mod listener;
+mod receive_loop;
+mod receiver;
+mod send_loop;
+mod sender;
+
+pub use admission::Admission;
+pub use receiver::{
+    AcceptStreamError, BindError, FrameIter, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
+};
+pub use sender::{ConnectError, SendError, Sender, SenderConfig, SliceSize};
+
+use crate::wire::slice_count;
+
+/// Datagrams that are moved in one batch: a frame, as far as one system call takes it.
+fn batch_datagrams(frame_bytes: u32, payload_bytes: u16) -> usize {
+    /// What `sendmmsg` and `recvmmsg` take at once (UIO_MAXIOV).
+    const MAX: usize = 1024;
+    /// Small frames are moved several at a time.
+    const MIN: usize = 16;
+    (slice_count(frame_bytes, payload_bytes) as usize).clamp(MIN, MAX)
+}

@@ -1,0 +1,267 @@
+//! The receiving thread of one stream: has datagrams land, runs the protocol, hands frames to the ring.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::batch_datagrams;
+use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
+use crate::backend::{Backend, ConnectedSocket, ReceiveBatch, Waker, wait};
+use crate::clock::clock_id;
+use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
+use crate::receive::{
+    AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, buffer_bytes_wanted,
+};
+use crate::time::Time;
+use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, slice_count};
+
+/// How long a closed stream answers a sender that has not heard its answer.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What a stream's thread and the program share.
+pub(super) struct StreamShared {
+    pub(super) stream: u32,
+    pub(super) peer: SocketAddr,
+    state: Mutex<StreamState>,
+    stop: AtomicBool,
+    over: AtomicBool,
+    waker: Arc<Waker>,
+}
+
+#[derive(Default)]
+pub(super) struct StreamState {
+    pub(super) stats: ReceiveStats,
+    pub(super) ended: Option<EndReason>,
+    pub(super) skipped_at_source: Option<u64>,
+}
+
+impl StreamShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, StreamState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether the stream delivers no more frames.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+/// Why a stream's thread could not be started.
+#[derive(Debug, Error)]
+pub(super) enum StartError {
+    #[error("no UDP socket for it: {0}")]
+    Socket(#[from] io::Error),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+}
+
+pub(super) struct StartedStream {
+    pub(super) incoming: IncomingStream,
+    pub(super) thread: JoinHandle<()>,
+}
+
+/// Takes memory and a socket for an admitted stream and starts its thread.
+pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) -> Result<StartedStream, StartError> {
+    let slice_bytes = usize::from(open.slice_bytes);
+    let payload_bytes = open.slice_bytes - SLICE_HEADER_LEN as u16;
+    let frame_slices = slice_count(open.frame_bytes, payload_bytes);
+    let socket = ConnectedSocket::share_port(receiver.local, peer)?;
+    let wanted = buffer_bytes_wanted(slice_bytes, frame_slices);
+    let buffer_bytes = socket.set_receive_buffer(wanted)?;
+    let pool = FramePool::new(receiver.config.slots, Reassembler::slot_bytes(open.frame_bytes, slice_bytes))?;
+    let batch_max = batch_datagrams(open.frame_bytes, payload_bytes);
+    let config = ReceiveConfig { open: *open, buffer_bytes, batch_max, clock_id: clock_id() };
+    let core = ReceiveStream::new(config, pool.clone(), Time::now())?;
+    if buffer_bytes < wanted {
+        tracing::warn!(
+            "the system grants a receive buffer of {buffer_bytes} bytes where {wanted} would serve best; nothing is lost, but the \
+             sender is held to {} slices in flight. To lift it: sysctl -w net.core.rmem_max={wanted}",
+            core.window(),
+        );
+    }
+    let waker = Arc::new(Waker::new()?);
+    let starved = Arc::new(AtomicBool::new(false));
+    {
+        let (waker, starved) = (waker.clone(), starved.clone());
+        pool.set_on_free(move || {
+            if starved.swap(false, Ordering::AcqRel) {
+                waker.wake();
+            }
+        });
+    }
+    let ring = FrameRing::new();
+    let delivery = core.delivery();
+    let policy = receiver.config.policy.unwrap_or(match delivery {
+        Delivery::Every => ConsumerPolicy::Block,
+        Delivery::Latest => ConsumerPolicy::Latest,
+    });
+    let consumer = ring.subscribe(policy);
+    let backend = receiver.config.backend.open(socket, batch_max);
+    let info = StreamInfo {
+        stream: open.stream,
+        peer,
+        format: *core.format(),
+        delivery,
+        interval: Duration::from_micros(u64::from(open.interval_us)),
+        slice_bytes: open.slice_bytes,
+        buffer_bytes,
+        backend: backend.kind(),
+    };
+    let shared = Arc::new(StreamShared {
+        stream: open.stream,
+        peer,
+        state: Mutex::default(),
+        stop: AtomicBool::new(false),
+        over: AtomicBool::new(false),
+        waker,
+    });
+    let receive_loop = ReceiveLoop {
+        core,
+        backend,
+        batch: ReceiveBatch::new(batch_max, SLICE_HEADER_LEN),
+        batch_max,
+        ring,
+        shared: shared.clone(),
+        starved,
+    };
+    let thread = std::thread::Builder::new().name("framewire-recv".into()).spawn(move || receive_loop.run())?;
+    tracing::info!(
+        %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes, buffer_bytes,
+        backend = %info.backend, "stream opened"
+    );
+    Ok(StartedStream { incoming: IncomingStream { info, consumer, shared }, thread })
+}
+
+struct ReceiveLoop {
+    core: ReceiveStream,
+    backend: Box<dyn Backend>,
+    batch: ReceiveBatch,
+    batch_max: usize,
+    ring: FrameRing,
+    shared: Arc<StreamShared>,
+    /// Set while the sender may be waiting for a slot: whoever frees one wakes this thread.
+    starved: Arc<AtomicBool>,
+}
+
+impl ReceiveLoop {
+    fn run(mut self) {
+        let mut leave_at = Time::MAX;
+        loop {
+            let received = self.receive();
+            let now = Time::now();
+            self.core.end_batch(now);
+            self.core.handle_timeout(now);
+            if received == 0 {
+                self.core.handle_idle(now);
+            }
+            self.hand_on(now);
+            if self.shared.stop.load(Ordering::Acquire) || now >= leave_at {
+                break;
+            }
+            if let Some(reason) = self.core.ended()
+                && leave_at == Time::MAX
+            {
+                self.end(reason);
+                leave_at = match reason {
+                    EndReason::Closed => now + LINGER,
+                    EndReason::Silent => now,
+                };
+                continue;
+            }
+            if received == 0 {
+                self.sleep(leave_at);
+            }
+        }
+        self.shared.over.store(true, Ordering::Release);
+        self.ring.end();
+    }
+
+    /// Has the next datagrams land and takes them in; returns how many.
+    fn receive(&mut self) -> usize {
+        self.core.predict(self.batch_max);
+        self.batch.clear();
+        for (arrival, range) in self.core.landings() {
+            self.batch.post(arrival, range);
+        }
+        let received = self.backend.receive(&mut self.batch);
+        self.batch.release();
+        match received {
+            Ok(received) => {
+                let now = Time::now();
+                for datagram in self.batch.datagrams() {
+                    self.core.handle_datagram(datagram.index, datagram.head, datagram.len, now);
+                }
+                received
+            }
+            Err(error) => {
+                use io::ErrorKind::{ConnectionRefused, WouldBlock};
+                // An answer of ours that reached nobody is reported here; whether the sender is gone shows in time.
+                if !matches!(error.kind(), WouldBlock | ConnectionRefused) {
+                    tracing::warn!(%error, peer = %self.shared.peer, "a stream's socket failed to receive");
+                }
+                0
+            }
+        }
+    }
+
+    /// Frames to the ring, answers to the sender, counters to the program.
+    fn hand_on(&mut self, now: Time) {
+        let mut frames = 0;
+        while let Some(frame) = self.core.poll_frame() {
+            self.publish_stats();
+            self.ring.publish(&frame);
+            frames += 1;
+        }
+        let mut bytes = [0; CONTROL_MAX];
+        while let Some(len) = self.core.poll_transmit(now, &mut bytes) {
+            // A lost answer is made up for by the next one.
+            let _ = self.backend.send_one(&bytes[..len]);
+        }
+        if frames == 0 {
+            self.publish_stats();
+        }
+    }
+
+    fn publish_stats(&self) {
+        let mut state = self.shared.lock();
+        state.stats = *self.core.stats();
+        state.skipped_at_source = self.core.skipped_at_source();
+    }
+
+    fn end(&self, reason: EndReason) {
+        self.publish_stats();
+        self.shared.lock().ended = Some(reason);
+        self.shared.over.store(true, Ordering::Release);
+        self.ring.end();
+        tracing::info!(peer = %self.shared.peer, stream = self.shared.stream, ?reason, "stream ended");
+    }
+
+    fn sleep(&mut self, leave_at: Time) {
+        let now = Time::now();
+        if self.core.is_starved() {
+            // Ask to be woken, then look again: a slot that was freed before the asking is seen here.
+            self.starved.swap(true, Ordering::AcqRel);
+            self.core.end_batch(now);
+            self.hand_on(now);
+        }
+        let until = self.core.poll_timeout(now).min(leave_at);
+        let timeout = until.since(Time::now());
+        if let Err(error) = wait(self.backend.socket().as_fd(), false, &self.shared.waker, timeout) {
+            tracing::error!(%error, "a receiving thread cannot wait for its socket");
+            self.shared.stop.store(true, Ordering::Release);
+        }
+    }
+}

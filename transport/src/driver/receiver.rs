@@ -1,0 +1,360 @@
+//! The receiving end as a program uses it.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::admission::Admission;
+use super::listener::Listener;
+use super::receive_loop::StreamShared;
+use crate::backend::{BackendKind, Waker, socket};
+use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, RecvError};
+use crate::receive::{EndReason, ReceiveStats};
+use crate::wire::Delivery;
+
+/// What a receiver is told when it is made.
+#[derive(Debug, Clone)]
+pub struct ReceiverConfig {
+    /// Slots of each stream's pool, 8 by default: four frames being assembled, the others with consumers. Few slots
+    /// that stay in cache are faster than many.
+    pub slots: usize,
+    /// What moves the datagrams.
+    pub backend: BackendKind,
+    /// Which streams are opened; by default any.
+    pub admission: Admission,
+    /// Streams that may be open at once, 64 by default.
+    pub streams_max: usize,
+    /// Bytes that one stream's slots may take, 1 GiB by default.
+    pub stream_bytes_max: usize,
+    /// How the first consumer of a stream, the [`IncomingStream`] itself, treats frames that wait. By default
+    /// [`ConsumerPolicy::Block`] for `every` and [`ConsumerPolicy::Latest`] for `latest`.
+    pub policy: Option<ConsumerPolicy>,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            slots: 8,
+            backend: BackendKind::Auto,
+            admission: Admission::Anyone,
+            streams_max: 64,
+            stream_bytes_max: 1 << 30,
+            policy: None,
+        }
+    }
+}
+
+/// Why a receiver could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another program has the port.
+    #[error("UDP port {} on {} is in use by another program; stop it or listen elsewhere", .0.port(), .0.ip())]
+    InUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on UDP {address}: {source}; use an address of this machine and a port you may use")]
+    Address {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No thread or wake-up descriptor.
+    #[error("the system refused a thread or descriptor for the receiver: {0}; check the process's limits")]
+    System(io::Error),
+}
+
+impl BindError {
+    pub(super) fn from_bind(address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse(address),
+            _ => Self::Address { address, source },
+        }
+    }
+}
+
+/// Receives the streams that senders open towards one UDP address.
+pub struct Receiver {
+    shared: Arc<ReceiverShared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the program's threads and the listening thread share.
+pub(super) struct ReceiverShared {
+    pub(super) config: ReceiverConfig,
+    pub(super) local: SocketAddr,
+    pub(super) waker: Waker,
+    pub(super) state: Mutex<ReceiverState>,
+    pub(super) changed: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct ReceiverState {
+    pub(super) announced: HashMap<u32, FrameFormat>,
+    pub(super) incoming: VecDeque<IncomingStream>,
+    pub(super) streams: Vec<Arc<StreamShared>>,
+    pub(super) stats: ListenerStats,
+    pub(super) stop: bool,
+}
+
+/// What the listening socket has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenerStats {
+    /// Streams opened.
+    pub opened: u64,
+    /// Openings refused.
+    pub refused: u64,
+    /// Openings answered with a challenge.
+    pub challenged: u64,
+    /// Datagrams that open no stream: strays, garbage, slices of streams that are gone.
+    pub strays: u64,
+}
+
+impl ReceiverShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Why no stream came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AcceptStreamError {
+    /// The receiver has been stopped.
+    #[error("the receiver has been stopped")]
+    Stopped,
+    /// None within the time given.
+    #[error("no stream was opened in time")]
+    Timeout,
+}
+
+impl Receiver {
+    /// Listens on a UDP address; port 0 is one of the system's choice.
+    ///
+    /// # Errors
+    /// The port is in use, the address is not this machine's, or the system has no thread left.
+    pub fn bind(address: SocketAddr, config: ReceiverConfig) -> Result<Self, BindError> {
+        let listening = socket::bind_listener(address).map_err(|source| BindError::from_bind(address, source))?;
+        let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
+        let shared = Arc::new(ReceiverShared {
+            config,
+            local,
+            waker: Waker::new().map_err(BindError::System)?,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let listener = Listener::new(listening, shared.clone());
+        let thread = std::thread::Builder::new()
+            .name("framewire-listen".into())
+            .spawn(move || listener.run())
+            .map_err(BindError::System)?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The address listened on, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local
+    }
+
+    /// Waits for the next stream that a sender opens.
+    ///
+    /// # Errors
+    /// The receiver has been stopped.
+    pub fn accept(&self) -> Result<IncomingStream, AcceptStreamError> {
+        self.accept_until(None)
+    }
+
+    /// As [`Receiver::accept`], but waits at most `timeout`.
+    ///
+    /// # Errors
+    /// No stream in time, or the receiver has been stopped.
+    pub fn accept_timeout(&self, timeout: Duration) -> Result<IncomingStream, AcceptStreamError> {
+        self.accept_until(Instant::now().checked_add(timeout))
+    }
+
+    fn accept_until(&self, deadline: Option<Instant>) -> Result<IncomingStream, AcceptStreamError> {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(stream) = state.incoming.pop_front() {
+                return Ok(stream);
+            }
+            if state.stop {
+                return Err(AcceptStreamError::Stopped);
+            }
+            state = match deadline {
+                None => self.shared.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(AcceptStreamError::Timeout);
+                    }
+                    self.shared.changed.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                }
+            };
+        }
+    }
+
+    /// Lets a stream with this id and format be opened. Needed under [`Admission::Announced`]; bounded by four times
+    /// the number of streams.
+    ///
+    /// # Errors
+    /// The id, where as many streams are announced as may be.
+    pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<(), u32> {
+        let mut state = self.shared.lock();
+        if state.announced.len() >= 4 * self.shared.config.streams_max && !state.announced.contains_key(&stream) {
+            return Err(stream);
+        }
+        state.announced.insert(stream, format);
+        Ok(())
+    }
+
+    /// Takes an announcement back, and ends the stream if it is open.
+    pub fn withdraw(&self, stream: u32) {
+        let mut state = self.shared.lock();
+        state.announced.remove(&stream);
+        for open in state.streams.iter().filter(|open| open.stream == stream) {
+            open.stop();
+        }
+    }
+
+    /// Stops listening and ends every stream: their consumers take what is waiting, and then learn of the end.
+    pub fn stop(&self) {
+        let mut state = self.shared.lock();
+        state.stop = true;
+        for stream in &state.streams {
+            stream.stop();
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+        self.shared.waker.wake();
+    }
+
+    /// What the listening socket has seen so far.
+    pub fn stats(&self) -> ListenerStats {
+        self.shared.lock().stats
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the listening thread panicked");
+        }
+    }
+}
+
+/// What is known of a stream once it is open.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// The sender's random id.
+    pub stream: u32,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// The format of every frame.
+    pub format: FrameFormat,
+    /// Whether every frame is delivered, or the latest.
+    pub delivery: Delivery,
+    /// The time between frames, zero where frames come as they come.
+    pub interval: Duration,
+    /// Bytes of a slice, header included.
+    pub slice_bytes: u16,
+    /// The socket's receive buffer, as the system grants it.
+    pub buffer_bytes: usize,
+    /// What moves the datagrams.
+    pub backend: BackendKind,
+}
+
+/// A stream that a sender has opened. It is the stream's first consumer itself; [`IncomingStream::subscribe`] makes more.
+/// Dropping it ends the stream.
+pub struct IncomingStream {
+    pub(super) info: StreamInfo,
+    pub(super) consumer: Consumer,
+    pub(super) shared: Arc<StreamShared>,
+}
+
+impl IncomingStream {
+    /// What is known of the stream.
+    pub fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
+    /// The next frame; waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::Ended`] after the last frame.
+    pub fn recv(&self) -> Result<Frame, RecvError> {
+        self.consumer.recv()
+    }
+
+    /// As [`IncomingStream::recv`], but waits at most `timeout`.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`] when none came, [`RecvError::Ended`] after the last frame.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Frame, RecvError> {
+        self.consumer.recv_timeout(timeout)
+    }
+
+    /// The frames until the stream ends.
+    pub fn frames(&self) -> FrameIter<'_> {
+        FrameIter { stream: self }
+    }
+
+    /// Another consumer, with its own policy, from the next frame on.
+    pub fn subscribe(&self, policy: ConsumerPolicy) -> Consumer {
+        self.consumer.subscribe(policy)
+    }
+
+    /// Frames that this consumer was too slow for.
+    pub fn dropped(&self) -> u64 {
+        self.consumer.dropped()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> ReceiveStats {
+        self.shared.lock().stats
+    }
+
+    /// Why the stream is over, once it is; `None` too where this end stopped it.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.shared.lock().ended
+    }
+
+    /// How many frames the sender dropped before it sent them; known once it has closed the stream.
+    pub fn skipped_at_source(&self) -> Option<u64> {
+        self.shared.lock().skipped_at_source
+    }
+
+    /// Ends the stream from this side.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+}
+
+impl Drop for IncomingStream {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// The frames of a stream until it ends.
+pub struct FrameIter<'a> {
+    stream: &'a IncomingStream,
+}
+
+impl Iterator for FrameIter<'_> {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        self.stream.recv().ok()
+    }
+}

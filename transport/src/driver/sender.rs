@@ -1,0 +1,441 @@
+//! The sending end as a program uses it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::send_loop;
+use crate::backend::{BackendKind, ConnectedSocket, Waker};
+use crate::clock::clock_id;
+use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
+use crate::random::random_u32;
+use crate::send::{ClosedReport, SendConfig, SendState, SendStats, SendStream};
+use crate::time::Time;
+use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN};
+
+/// How large a slice is, header included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SliceSize {
+    /// The largest that the path carries unfragmented: 65,507 bytes on loopback, 1,472 on Ethernet.
+    #[default]
+    Auto,
+    /// This many bytes, 548 to 65,507.
+    Bytes(u16),
+}
+
+impl FromStr for SliceSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let range = SLICE_BYTES_MIN..=DATAGRAM_MAX;
+        match text.parse::<usize>() {
+            Ok(bytes) if range.contains(&bytes) => Ok(Self::Bytes(bytes as u16)),
+            _ => Err(format!("a slice has {SLICE_BYTES_MIN} to {DATAGRAM_MAX} bytes, or 'auto'; not '{text}'")),
+        }
+    }
+}
+
+/// What a sender is told when it is made.
+#[derive(Debug, Clone)]
+pub struct SenderConfig {
+    /// The format of every frame.
+    pub format: FrameFormat,
+    /// Whether frames wait for credit (`every`) or are replaced by newer ones (`latest`, the default).
+    pub delivery: Delivery,
+    /// Slice size; by default what the path carries.
+    pub slice: SliceSize,
+    /// The time between frames, zero (the default) where frames come as they come. In `latest` the receiver gives a
+    /// frame up after this.
+    pub interval: Duration,
+    /// Slots of the sender's pool: frames being written, waiting, or on their way. 4 by default: one written, one
+    /// waiting, two in flight.
+    pub slots: usize,
+    /// What moves the datagrams.
+    pub backend: BackendKind,
+    /// The stream's id; by default a random one. A receiver that only takes announced streams must know it.
+    pub stream: Option<u32>,
+}
+
+impl SenderConfig {
+    /// The defaults for frames of a format.
+    pub fn new(format: FrameFormat) -> Self {
+        Self {
+            format,
+            delivery: Delivery::Latest,
+            slice: SliceSize::Auto,
+            interval: Duration::ZERO,
+            slots: 4,
+            backend: BackendKind::Auto,
+            stream: None,
+        }
+    }
+}
+
+/// Why a sender could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No memory for the slots.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// No socket towards the address.
+    #[error("no UDP socket towards {peer}: {source}; check the address and the network")]
+    Socket {
+        /// Where to.
+        peer: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No thread or wake-up descriptor.
+    #[error("the system refused a thread or descriptor for the sender: {0}; check the process's limits")]
+    System(io::Error),
+}
+
+/// Why a frame could not be sent, or the stream not be closed in order.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The system refuses the datagrams for good.
+    #[error("sending to {peer} failed: {message}")]
+    Failed {
+        /// Where to.
+        peer: SocketAddr,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// The receiver does not open the stream.
+    #[error("the receiver at {peer} refuses the stream: {}", refusal(*reason, *limit))]
+    Refused {
+        /// Where to.
+        peer: SocketAddr,
+        /// Why, where this version knows the reason.
+        reason: Option<RefuseReason>,
+        /// The limit that was hit, if any.
+        limit: u64,
+    },
+    /// The far end has not confirmed in time.
+    #[error(
+        "the receiver at {peer} did not answer within {waited:?}; is it running, and does the network carry UDP to it?"
+    )]
+    Unanswered {
+        /// Where to.
+        peer: SocketAddr,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The stream has been closed.
+    #[error("the stream has been closed")]
+    Closed,
+}
+
+fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
+    match reason {
+        Some(RefuseReason::Unknown) => "it was not announced there; open it over Socket.IO first".into(),
+        Some(RefuseReason::TooManyStreams) => {
+            format!("it has {limit} streams, its limit; close one or raise the limit")
+        }
+        Some(RefuseReason::FrameTooLarge) => {
+            format!(
+                "its frames need more than the {limit} bytes that one stream may have; send smaller frames or raise the limit"
+            )
+        }
+        Some(RefuseReason::Format) => "the format is not the one it was announced or opened with".into(),
+        Some(RefuseReason::Resources) => "it has no memory or socket left for it; free some there".into(),
+        None => "for a reason this version does not know; use the same release at both ends".into(),
+    }
+}
+
+/// Sends the frames of one stream to one receiver. Opens the stream by itself, and again after the receiver was gone.
+pub struct Sender {
+    shared: Arc<SenderShared>,
+    pool: FramePool,
+    format: FrameFormat,
+    info: SenderInfo,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SenderInfo {
+    stream: u32,
+    slice_bytes: u16,
+    backend: BackendKind,
+}
+
+/// What the program's threads and the sending thread share.
+pub(super) struct SenderShared {
+    pub(super) core: Mutex<SenderCore>,
+    pub(super) changed: Condvar,
+    pub(super) waker: Waker,
+    /// The sending thread sleeps, or is about to: it must be woken.
+    pub(super) asleep: AtomicBool,
+}
+
+pub(super) struct SenderCore {
+    pub(super) stream: SendStream,
+    pub(super) peer: SocketAddr,
+    /// Set by [`Sender::redirect`], taken by the sending thread.
+    pub(super) redirect: Option<SocketAddr>,
+    pub(super) failure: Option<SendError>,
+    pub(super) stop: bool,
+}
+
+impl SenderShared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SenderCore> {
+        self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn wake(&self) {
+        if self.asleep.swap(false, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Sender {
+    /// Makes a sender and begins to open the stream; returns before it is open.
+    ///
+    /// # Errors
+    /// No memory, socket or thread.
+    pub fn connect(peer: SocketAddr, config: SenderConfig) -> Result<Self, ConnectError> {
+        let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
+        let slice_bytes = match config.slice {
+            // At most DATAGRAM_MAX, which fits.
+            SliceSize::Auto => socket.path_datagram_bytes() as u16,
+            SliceSize::Bytes(bytes) => bytes.clamp(SLICE_BYTES_MIN as u16, DATAGRAM_MAX as u16),
+        };
+        let pool = FramePool::new(config.slots, config.format.frame_bytes())?;
+        let stream = config.stream.unwrap_or_else(random_u32);
+        let core = SendStream::new(
+            SendConfig {
+                stream,
+                epoch: random_u32(),
+                format: config.format,
+                delivery: config.delivery,
+                slice_bytes,
+                interval: config.interval,
+                clock_id: clock_id(),
+            },
+            Time::now(),
+        );
+        let shared = Arc::new(SenderShared {
+            core: Mutex::new(SenderCore { stream: core, peer, redirect: None, failure: None, stop: false }),
+            changed: Condvar::new(),
+            waker: Waker::new().map_err(ConnectError::System)?,
+            asleep: AtomicBool::new(false),
+        });
+        let (backend, run) = send_loop::prepare(socket, &config, slice_bytes, shared.clone());
+        let thread =
+            std::thread::Builder::new().name("framewire-send".into()).spawn(run).map_err(ConnectError::System)?;
+        tracing::debug!(%peer, stream, slice_bytes, %backend, "sender started");
+        let info = SenderInfo { stream, slice_bytes, backend };
+        Ok(Self { shared, pool, format: config.format, info, thread: Some(thread) })
+    }
+
+    /// A slot to write the next frame into, of the format's length; waits for one. In `latest`, frames that have not
+    /// begun to leave are dropped for it, and counted as skipped.
+    ///
+    /// # Errors
+    /// The stream cannot go on.
+    pub fn frame(&self) -> Result<FrameMut, SendError> {
+        loop {
+            if let Some(frame) = self.frame_timeout(Duration::from_secs(1))? {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// As [`Sender::frame`], but waits at most `timeout`; then `None`. A camera that has waited for its interval calls
+    /// [`Sender::skip`] for the picture it could not keep.
+    ///
+    /// # Errors
+    /// The stream cannot go on.
+    pub fn frame_timeout(&self, timeout: Duration) -> Result<Option<FrameMut>, SendError> {
+        let frame = match self.pool.try_acquire() {
+            Some(frame) => Some(frame),
+            None => {
+                self.shared.lock().stream.drop_replaceable();
+                self.pool.acquire_timeout(timeout)
+            }
+        };
+        self.check_failure()?;
+        Ok(frame.map(|mut frame| {
+            frame.set_len(self.format.frame_bytes());
+            frame
+        }))
+    }
+
+    /// Sends a frame that [`Sender::frame`] gave; returns its number as soon as it is queued.
+    ///
+    /// # Errors
+    /// The stream cannot go on.
+    ///
+    /// # Panics
+    /// Where the frame's length is not the format's.
+    pub fn send(&self, mut frame: FrameMut) -> Result<u64, SendError> {
+        assert_eq!(frame.len(), self.format.frame_bytes(), "a frame of {} has another length", self.format);
+        let now = Time::now();
+        if frame.info.captured == Time::ZERO {
+            frame.info.captured = now;
+        }
+        let mut core = self.shared.lock();
+        let number = core.stream.next_number();
+        frame.info.number = number;
+        let mut frame = frame.freeze();
+        while let Err(back) = core.stream.handle_frame(frame, now) {
+            if let Some(failure) = &core.failure {
+                return Err(failure.clone());
+            }
+            frame = back;
+            core = self.shared.changed.wait(core).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        if let Some(failure) = &core.failure {
+            return Err(failure.clone());
+        }
+        drop(core);
+        self.shared.wake();
+        Ok(number)
+    }
+
+    /// Counts a frame that the source had no slot for: it gets a number, and the receiver learns of it.
+    pub fn skip(&self) {
+        self.shared.lock().stream.skip_frame();
+    }
+
+    /// Waits until the stream is open.
+    ///
+    /// # Errors
+    /// Refused, or not answered within `timeout`. The sender goes on trying all the same.
+    pub fn wait_until_open(&self, timeout: Duration) -> Result<(), SendError> {
+        self.wait_for(timeout, |core| match core.stream.state() {
+            SendState::Open | SendState::Closed(_) => Some(Ok(())),
+            SendState::Refused { reason, limit } => Some(Err(SendError::Refused { peer: core.peer, reason, limit })),
+            SendState::Opening { .. } => None,
+        })
+    }
+
+    /// Waits until every frame sent so far is settled at the receiver.
+    ///
+    /// # Errors
+    /// Not settled within `timeout`, or the stream cannot go on.
+    pub fn wait_until_settled(&self, timeout: Duration) -> Result<(), SendError> {
+        self.wait_for(timeout, |core| core.stream.is_settled().then_some(Ok(())))
+    }
+
+    /// Closes the stream once every frame is settled, and says what became of them. The sender's own counters are in
+    /// the statistics returned with it.
+    ///
+    /// # Errors
+    /// The receiver has not confirmed within `timeout`, or the stream cannot go on.
+    pub fn finish(self, timeout: Duration) -> Result<ClosedReport, SendError> {
+        self.close(timeout)
+    }
+
+    /// As [`Sender::finish`], and the sender can still be asked for its counters afterwards.
+    ///
+    /// # Errors
+    /// As [`Sender::finish`].
+    pub fn close(&self, timeout: Duration) -> Result<ClosedReport, SendError> {
+        self.shared.lock().stream.close(Time::now());
+        self.shared.wake();
+        self.wait_for(timeout, |core| match core.stream.state() {
+            SendState::Closed(report) => Some(Ok(report)),
+            SendState::Refused { reason, limit } => Some(Err(SendError::Refused { peer: core.peer, reason, limit })),
+            _ => None,
+        })
+    }
+
+    fn wait_for<T>(
+        &self,
+        timeout: Duration,
+        done: impl Fn(&SenderCore) -> Option<Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        let deadline = Instant::now() + timeout;
+        let mut core = self.shared.lock();
+        loop {
+            if let Some(result) = done(&core) {
+                return result;
+            }
+            if let Some(failure) = &core.failure {
+                return Err(failure.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(SendError::Unanswered { peer: core.peer, waited: timeout });
+            }
+            core = self.shared.changed.wait_timeout(core, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+
+    fn check_failure(&self) -> Result<(), SendError> {
+        match &self.shared.lock().failure {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends to another address from now on: the receiver has moved.
+    pub fn redirect(&self, peer: SocketAddr) {
+        let mut core = self.shared.lock();
+        if core.peer != peer {
+            core.redirect = Some(peer);
+        }
+        drop(core);
+        self.shared.wake();
+    }
+
+    /// Where the stream stands.
+    pub fn state(&self) -> SendState {
+        self.shared.lock().stream.state()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> SendStats {
+        *self.shared.lock().stream.stats()
+    }
+
+    /// The shortest round trip of late.
+    pub fn round_trip(&self) -> Duration {
+        self.shared.lock().stream.round_trip()
+    }
+
+    /// The stream's id.
+    pub fn stream(&self) -> u32 {
+        self.info.stream
+    }
+
+    /// Bytes of a slice, header included.
+    pub fn slice_bytes(&self) -> u16 {
+        self.info.slice_bytes
+    }
+
+    /// What moves the datagrams.
+    pub fn backend(&self) -> BackendKind {
+        self.info.backend
+    }
+
+    /// The format of every frame.
+    pub fn format(&self) -> &FrameFormat {
+        &self.format
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.waker.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the sending thread panicked");
+        }
+    }
+}

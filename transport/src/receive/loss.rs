@@ -1,0 +1,167 @@
+//! When to ask for missing slices again, and which.
+
+use std::time::Duration;
+
+use super::reassembler::Reassembler;
+use crate::time::Time;
+use crate::wire::{Delivery, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX};
+
+/// How long slices may overtake each other before a gap counts as a loss.
+const REORDER_GUARD: Duration = Duration::from_millis(1);
+/// A request is repeated after the round trip, at least this, doubled each time up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(1);
+/// Ten requests a second for a far end that does not answer.
+const RETRY_MAX: Duration = Duration::from_millis(100);
+/// In `latest`: later the frame is too old to be worth more.
+const ATTEMPTS_LATEST: u32 = 3;
+
+/// Watches the frames that may lack slices; a frame's number picks its watch.
+#[derive(Debug)]
+pub(super) struct LossDetector {
+    delivery: Delivery,
+    watches: [Watch; OPEN_FRAMES_MAX],
+    /// Every frame below this number has been sent whole at least once.
+    sent: u64,
+    /// A request that did not fit one datagram goes on with this frame and slice.
+    unfinished: Option<(u64, u32)>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Watch {
+    number: Option<u64>,
+    since: Time,
+    attempts: u32,
+    asked: Time,
+}
+
+impl LossDetector {
+    pub(super) fn new(delivery: Delivery) -> Self {
+        Self { delivery, watches: Default::default(), sent: 0, unfinished: None }
+    }
+
+    pub(super) fn start_epoch(&mut self) {
+        *self = Self::new(self.delivery);
+    }
+
+    /// The sender says that every frame below `number` has left it.
+    pub(super) fn handle_sent(&mut self, number: u64) {
+        self.sent = self.sent.max(number);
+    }
+
+    /// The frames to watch: unfinished ones, and in `every` those that have been sent and of which nothing arrived.
+    fn candidates<'a>(
+        &self,
+        reassembler: &'a Reassembler,
+    ) -> impl Iterator<Item = (u64, Option<usize>, Time)> + use<'a> {
+        // A frame is sent whole before the next one begins.
+        let known_sent = self.sent.max(reassembler.seen().saturating_sub(1));
+        let settled = reassembler.settled();
+        let lost_whole = match self.delivery {
+            Delivery::Every => settled..known_sent.min(settled + OPEN_FRAMES_MAX as u64),
+            Delivery::Latest => 0..0,
+        };
+        let lost_whole = lost_whole
+            .filter(|number| reassembler.places().all(|(_, assembly)| assembly.number != *number))
+            .map(|number| (number, None, Time::ZERO));
+        reassembler
+            .unfinished()
+            .filter(move |(_, assembly)| assembly.number < known_sent)
+            .map(|(place, assembly)| (assembly.number, Some(place), assembly.progressed))
+            .chain(lost_whole)
+    }
+
+    fn watch(&mut self, number: u64, now: Time) -> &mut Watch {
+        let watch = &mut self.watches[(number % OPEN_FRAMES_MAX as u64) as usize];
+        if watch.number != Some(number) {
+            *watch = Watch { number: Some(number), since: now, attempts: 0, asked: Time::ZERO };
+        }
+        watch
+    }
+
+    fn due(&mut self, number: u64, progressed: Time, round_trip: Duration, now: Time) -> Option<Time> {
+        let latest = self.delivery == Delivery::Latest;
+        let watch = self.watch(number, now);
+        if watch.attempts == 0 {
+            return Some(watch.since.max(progressed) + REORDER_GUARD);
+        }
+        if latest && watch.attempts >= ATTEMPTS_LATEST {
+            return None;
+        }
+        let retry = (round_trip.max(RETRY_MIN) * (1 << watch.attempts.min(7))).min(RETRY_MAX);
+        Some(watch.asked + retry)
+    }
+
+    /// When [`LossDetector::poll_nack`] will next have something to say.
+    pub(super) fn poll_timeout(&mut self, reassembler: &Reassembler, round_trip: Duration, now: Time) -> Option<Time> {
+        if self.unfinished.is_some() {
+            return Some(now);
+        }
+        let mut earliest = None;
+        for (number, _, progressed) in self.candidates(reassembler) {
+            let due = self.due(number, progressed, round_trip, now);
+            earliest = earliest.into_iter().chain(due).min();
+        }
+        earliest
+    }
+
+    /// Writes the next request that is due; returns its length.
+    pub(super) fn poll_nack(
+        &mut self,
+        reassembler: &Reassembler,
+        (stream, epoch): (u32, u32),
+        round_trip: Duration,
+        now: Time,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        if let Some((number, from)) = self.unfinished.take() {
+            let place =
+                reassembler.unfinished().find(|(_, assembly)| assembly.number == number).map(|(place, _)| place);
+            if let Some(place) = place {
+                return self.write(reassembler, (stream, epoch), number, Some(place), from, out);
+            }
+        }
+        for (number, place, progressed) in self.candidates(reassembler) {
+            if self.due(number, progressed, round_trip, now).is_some_and(|due| due <= now) {
+                let watch = self.watch(number, now);
+                watch.attempts += 1;
+                watch.asked = now;
+                return self.write(reassembler, (stream, epoch), number, place, 0, out);
+            }
+        }
+        None
+    }
+
+    fn write(
+        &mut self,
+        reassembler: &Reassembler,
+        (stream, epoch): (u32, u32),
+        frame: u64,
+        place: Option<usize>,
+        from: u32,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let (fields, bitmap) = out.split_first_chunk_mut::<{ Nack::LEN }>()?;
+        let mut first = 0;
+        let mut bitmap_bytes = 0;
+        if let Some(place) = place {
+            first = reassembler.first_missing(place, from)?;
+            let bitmap = bitmap.first_chunk_mut::<NACK_BITMAP_MAX>()?;
+            bitmap.fill(0);
+            let mut next = Some(first);
+            while let Some(missing) = next {
+                let bit = (missing - first) as usize;
+                let Some(byte) = bitmap.get_mut(bit / 8) else {
+                    self.unfinished = Some((frame, missing));
+                    break;
+                };
+                *byte |= 0x80 >> (bit % 8);
+                bitmap_bytes = bit / 8 + 1;
+                next = reassembler.first_missing(place, missing + 1);
+            }
+        }
+        // At most NACK_BITMAP_MAX.
+        let nack = Nack { stream, epoch, flags: 0, bitmap_bytes: bitmap_bytes as u16, frame, first };
+        nack.emit_into(fields);
+        Some(Nack::LEN + bitmap_bytes)
+    }
+}

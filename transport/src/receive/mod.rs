@@ -1,0 +1,15 @@
+//! The receiver's side of the protocol, pure: no socket, no thread, no clock.
+
+mod bitmap;
+mod loss;
+mod placement;
+mod reassembler;
+mod stats;
+mod stream;
+mod window;
+
+pub use placement::Spot;
+pub use reassembler::{Reassembler, ReassemblerConfig};
+pub use stats::{ReceiveStats, RejectedCounts};
+pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX};
+pub(crate) use window::buffer_bytes_wanted;

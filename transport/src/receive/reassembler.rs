@@ -1,0 +1,430 @@
+//! Slices in any order into whole frames.
+//!
+//! Works in batches: [`Reassembler::predict`] says where the next datagrams should land, the kernel writes them there,
+//! [`Reassembler::handle_slice`] is told which slice landed where, and [`Reassembler::end_batch`] moves what landed
+//! elsewhere and finishes frames. All memory is taken when it is made; nothing the network sends makes it grow.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::bitmap::Bitmap;
+use super::placement::{Arrivals, Placement, Spot};
+use super::stats::{ReceiveStats, Rejected};
+use crate::frame::{Arrival, Frame, FrameInfo, FramePool, PoolError};
+use crate::time::Time;
+use crate::wire::{Delivery, OPEN_FRAMES_MAX, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, slice_count};
+
+/// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
+const PLACES: usize = 2 * OPEN_FRAMES_MAX;
+/// Stands for the spill in [`Spot::place`].
+const SPILL: u8 = PLACES as u8;
+
+/// What a reassembler is told when the stream is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct ReassemblerConfig {
+    /// Bytes of every frame.
+    pub frame_bytes: u32,
+    /// The largest slice, header included.
+    pub slice_bytes: usize,
+    /// What happens to frames that are not complete in time.
+    pub delivery: Delivery,
+    /// The lowest frame number.
+    pub first_frame: u64,
+    /// The most datagrams a batch has.
+    pub batch_max: usize,
+}
+
+/// Assembles the frames of one stream.
+#[derive(Debug)]
+pub struct Reassembler {
+    config: ReassemblerConfig,
+    pool: FramePool,
+    /// The slot of each place; `assemblies` says what it is used for. The last one is the spill: where datagrams land
+    /// that no slot is free for.
+    slots: [Option<Arrival>; PLACES + 1],
+    assemblies: [Option<Assembly>; PLACES],
+    bitmaps: [Bitmap; PLACES],
+    placement: Placement,
+    finished: VecDeque<Frame>,
+    settled: u64,
+    /// One more than the highest frame number seen.
+    seen: u64,
+    /// Frames below this for which no slot was free are not begun again.
+    passed_over: u64,
+    /// Payload bytes of the slices expected next.
+    payload_bytes: u16,
+    stats: ReceiveStats,
+}
+
+/// A frame being put together in the place of the same index.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Assembly {
+    pub(super) number: u64,
+    pub(super) count: u32,
+    payload_bytes: u16,
+    arrived: u32,
+    /// One more than the highest slice that has arrived.
+    cursor: u32,
+    captured_ns: u64,
+    pub(super) begun: Time,
+    /// When the newest slice of it arrived.
+    pub(super) progressed: Time,
+}
+
+impl Assembly {
+    fn is_complete(&self) -> bool {
+        self.arrived == self.count
+    }
+}
+
+impl Reassembler {
+    /// Slots are taken from `pool`, whose slots must hold [`Reassembler::slot_bytes`].
+    ///
+    /// # Errors
+    /// No memory for the spill.
+    ///
+    /// # Panics
+    /// Where the pool's slots are too small.
+    pub fn new(config: ReassemblerConfig, pool: FramePool) -> Result<Self, PoolError> {
+        assert!(
+            pool.slot_bytes() >= Self::slot_bytes(config.frame_bytes, config.slice_bytes),
+            "slots of {} bytes do not hold whole slices of frames of {}",
+            pool.slot_bytes(),
+            config.frame_bytes
+        );
+        let payload_bytes = u16::try_from(config.slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram");
+        let slices_max = config.frame_bytes as usize / (SLICE_BYTES_MIN - SLICE_HEADER_LEN) + 1;
+        let cell = usize::from(payload_bytes);
+        let spill = FramePool::new(1, cell * config.batch_max)?.try_arrival();
+        let mut slots = [const { None }; PLACES + 1];
+        slots[usize::from(SPILL)] = spill;
+        Ok(Self {
+            pool,
+            slots,
+            assemblies: [None; PLACES],
+            bitmaps: std::array::from_fn(|_| Bitmap::new(slices_max)),
+            placement: Placement::new(config.batch_max, PLACES + 1, cell),
+            finished: VecDeque::with_capacity(PLACES),
+            settled: config.first_frame,
+            seen: config.first_frame,
+            passed_over: 0,
+            payload_bytes,
+            stats: ReceiveStats::default(),
+            config,
+        })
+    }
+
+    /// Bytes a slot needs so that every slice of a frame, the last and shorter one too, has a whole cell to land in.
+    pub const fn slot_bytes(frame_bytes: u32, slice_bytes: usize) -> usize {
+        frame_bytes as usize + slice_bytes
+    }
+
+    /// Predicts where the next datagrams belong, at most `max` of them (and at most the configured batch): the slices
+    /// of the newest frame from the highest seen on, then those of frames to come.
+    pub fn predict(&mut self, max: usize) {
+        self.placement.clear();
+        let max = max.min(self.config.batch_max);
+        let newest = self
+            .places()
+            .filter(|(_, assembly)| assembly.cursor < assembly.count)
+            .max_by_key(|(_, assembly)| assembly.number);
+        if let Some((place, assembly)) = newest {
+            let cells = max.min((assembly.count - assembly.cursor) as usize);
+            let cell = usize::from(assembly.payload_bytes);
+            self.placement.predict(place as u8, assembly.cursor as usize * cell, cell, cells);
+        }
+        let cell = usize::from(self.payload_bytes);
+        let count = slice_count(self.config.frame_bytes, self.payload_bytes) as usize;
+        for place in 0..PLACES {
+            let left = max - self.placement.spots().len();
+            if left == 0 {
+                return;
+            }
+            if self.assemblies[place].is_some() {
+                continue;
+            }
+            if self.slots[place].is_none() {
+                self.slots[place] = self.pool.try_arrival();
+            }
+            if self.slots[place].is_some() {
+                self.placement.predict(place as u8, 0, cell, left.min(count));
+            }
+        }
+        if self.placement.spots().is_empty() {
+            self.placement.predict(SPILL, 0, cell, max);
+        }
+    }
+
+    /// Where each datagram of the batch is to land: a slot, and the byte range in it.
+    pub fn landings(&self) -> impl Iterator<Item = (&Arrival, Range<usize>)> {
+        self.placement.spots().iter().map(|spot| (self.slot_of(*spot), spot.offset..spot.offset + spot.len))
+    }
+
+    fn slot_of(&self, spot: Spot) -> &Arrival {
+        self.slots[usize::from(spot.place)].as_ref().expect("a predicted place keeps its slot until the batch ends")
+    }
+
+    /// Copies out what landed at a spot, before the batch ends: for datagrams that are not slices.
+    pub(super) fn read_landed(&self, spot: usize, into: &mut [u8]) {
+        if let Some(spot) = self.placement.spots().get(spot) {
+            let len = into.len().min(spot.len);
+            self.slot_of(*spot).read(spot.offset, &mut into[..len]);
+        }
+    }
+
+    /// Takes in a slice whose payload landed at `spot` of the prediction. True where it was new.
+    pub fn handle_slice(&mut self, slice: &SliceHeader, spot: usize, now: Time) -> bool {
+        match self.accept(slice, spot, now) {
+            Ok(()) => {
+                self.stats.slices += 1;
+                self.stats.bytes += slice.payload_len() as u64;
+                true
+            }
+            Err(rejected) => {
+                self.stats.rejected.count(rejected);
+                false
+            }
+        }
+    }
+
+    fn accept(&mut self, slice: &SliceHeader, spot: usize, now: Time) -> Result<(), Rejected> {
+        let len = slice.payload_len();
+        let landed = self.placement.spots().get(spot).copied().ok_or(Rejected::Size)?;
+        if slice.frame_bytes != self.config.frame_bytes || len > landed.len || slice.payload_bytes > self.payload_bytes
+        {
+            return Err(Rejected::Size);
+        }
+        if slice.count as usize > self.bitmaps[0].capacity() {
+            return Err(Rejected::Size);
+        }
+        if slice.frame < self.settled {
+            return Err(Rejected::Late);
+        }
+        let known = self.places().find(|(_, assembly)| assembly.number == slice.frame).map(|(place, _)| place);
+        let place = match known {
+            Some(place) => place,
+            None => self.begin(slice, landed.place, now)?,
+        };
+        let Some(assembly) = &mut self.assemblies[place] else { return Err(Rejected::Late) };
+        if assembly.payload_bytes != slice.payload_bytes {
+            return Err(Rejected::Size);
+        }
+        let index = slice.index as usize;
+        if self.bitmaps[place].contains(index) {
+            return Err(Rejected::Duplicate);
+        }
+        let arrivals = Arrivals::new(&mut self.slots);
+        let moved = self.placement.belongs(spot, place as u8, slice.offset(), len, &arrivals).ok_or(Rejected::Size)?;
+        self.bitmaps[place].insert(index);
+        assembly.arrived += 1;
+        assembly.cursor = assembly.cursor.max(slice.index + 1);
+        assembly.progressed = now;
+        self.stats.slices_moved += u64::from(moved);
+        Ok(())
+    }
+
+    /// Finds a place for a frame whose first slice has arrived: where it landed, if that is free.
+    fn begin(&mut self, slice: &SliceHeader, landed: u8, now: Time) -> Result<usize, Rejected> {
+        match self.config.delivery {
+            Delivery::Every if slice.frame >= self.settled + OPEN_FRAMES_MAX as u64 => return Err(Rejected::Ahead),
+            Delivery::Latest if slice.frame < self.passed_over => return Err(Rejected::Late),
+            _ => {}
+        }
+        let is_fresh = |place: &usize| self.assemblies[*place].is_none() && self.slots[*place].is_some();
+        let landed = Some(usize::from(landed)).filter(|place| *place < PLACES);
+        let open = self.places().count();
+        let mut place = None;
+        if open < OPEN_FRAMES_MAX {
+            place = landed.filter(is_fresh).or_else(|| (0..PLACES).find(is_fresh)).or_else(|| self.take_slot());
+        }
+        if place.is_none() && self.config.delivery == Delivery::Latest {
+            place = self.evict_oldest(slice.frame);
+        }
+        let Some(place) = place else {
+            return Err(self.pass_over(slice.frame));
+        };
+        self.payload_bytes = slice.payload_bytes;
+        self.bitmaps[place].clear(slice.count as usize);
+        self.assemblies[place] = Some(Assembly {
+            number: slice.frame,
+            count: slice.count,
+            payload_bytes: slice.payload_bytes,
+            arrived: 0,
+            cursor: 0,
+            captured_ns: slice.captured_ns,
+            begun: now,
+            progressed: now,
+        });
+        self.seen = self.seen.max(slice.frame.saturating_add(1));
+        Ok(place)
+    }
+
+    fn take_slot(&mut self) -> Option<usize> {
+        let place = (0..PLACES).find(|place| self.slots[*place].is_none())?;
+        self.slots[place] = self.pool.try_arrival();
+        self.slots[place].is_some().then_some(place)
+    }
+
+    /// Gives up the oldest unfinished frame that is older than `number`, and returns its place. The slot stays where it
+    /// is: what landed there in this batch may still have to leave.
+    fn evict_oldest(&mut self, number: u64) -> Option<usize> {
+        let (place, oldest) = self
+            .places()
+            .filter(|(_, assembly)| !assembly.is_complete())
+            .min_by_key(|(_, assembly)| assembly.number)?;
+        if oldest.number > number {
+            return None;
+        }
+        self.give_up(place);
+        Some(place)
+    }
+
+    fn give_up(&mut self, place: usize) {
+        if let Some(assembly) = self.assemblies[place].take() {
+            self.stats.frames_incomplete += 1;
+            self.settled = self.settled.max(assembly.number + 1);
+        }
+    }
+
+    fn pass_over(&mut self, number: u64) -> Rejected {
+        if self.config.delivery == Delivery::Latest && number >= self.passed_over {
+            self.passed_over = number.saturating_add(1);
+            self.seen = self.seen.max(self.passed_over);
+            self.stats.frames_no_slot += 1;
+        }
+        Rejected::NoSlot
+    }
+
+    /// Ends the batch: moves payloads that landed elsewhere and hands on frames that are complete. The caller must hold
+    /// no landing lease on the predicted slots any more.
+    pub fn end_batch(&mut self, now: Time, near: impl Fn(u64) -> Time) {
+        let mut arrivals = Arrivals::new(&mut self.slots);
+        self.placement.settle(&mut arrivals);
+        self.placement.clear();
+        while let Some(place) = self.next_to_deliver() {
+            let Some(assembly) = self.assemblies[place].take() else { break };
+            let Some(arrival) = self.slots[place].take() else { break };
+            let captured = near(assembly.captured_ns);
+            let info = FrameInfo { number: assembly.number, captured, completed: now, latency: now.since(captured) };
+            match arrival.complete(self.config.frame_bytes as usize, info) {
+                Ok(frame) => self.finished.push_back(frame),
+                Err(pinned) => {
+                    // Only a caller that breaks the contract gets here; the frame waits for the next batch.
+                    self.slots[place] = Some(pinned.0);
+                    self.assemblies[place] = Some(assembly);
+                    break;
+                }
+            }
+            self.stats.frames_delivered += 1;
+            self.settled = assembly.number + 1;
+            self.expire_older(assembly.number);
+        }
+    }
+
+    /// The complete frame that comes next: in `every` the one right after the last, in `latest` the oldest.
+    fn next_to_deliver(&self) -> Option<usize> {
+        let (place, oldest) =
+            self.places().filter(|(_, assembly)| assembly.is_complete()).min_by_key(|(_, assembly)| assembly.number)?;
+        (self.config.delivery == Delivery::Latest || oldest.number == self.settled).then_some(place)
+    }
+
+    /// In `latest`, frames older than one that was handed on are given up.
+    fn expire_older(&mut self, number: u64) {
+        while let Some(place) = self.place_where(|assembly| assembly.number < number) {
+            self.give_up(place);
+        }
+    }
+
+    /// Gives up unfinished frames that began more than `deadline` ago (`latest` only).
+    pub(super) fn expire(&mut self, now: Time, deadline: Duration) {
+        while let Some((place, _)) =
+            self.oldest_unfinished().filter(|(_, assembly)| now.since(assembly.begun) >= deadline)
+        {
+            self.give_up(place);
+        }
+    }
+
+    /// Gives up every unfinished frame, and those below `end` that never came.
+    pub(super) fn give_up_below(&mut self, end: u64) {
+        while let Some(place) = self.place_where(|assembly| !assembly.is_complete() && assembly.number < end) {
+            self.give_up(place);
+        }
+        self.settled = self.settled.max(end);
+    }
+
+    /// Starts a new epoch: unfinished frames are forgotten (the sender sends them again), settled ones stay so.
+    pub fn start_epoch(&mut self, first_frame: u64) {
+        self.placement.clear();
+        self.assemblies = [None; PLACES];
+        self.settled = self.settled.max(first_frame);
+        self.seen = self.settled;
+        self.passed_over = 0;
+    }
+
+    /// The next finished frame, in order.
+    pub fn poll_frame(&mut self) -> Option<Frame> {
+        self.finished.pop_front()
+    }
+
+    /// Every frame below this number is settled: handed on, or given up.
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// One more than the highest frame number seen.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Frames below this may be sent: there is room for each of them.
+    pub fn frame_limit(&self) -> u64 {
+        if self.config.delivery == Delivery::Latest {
+            return u64::MAX;
+        }
+        let held = self.slots[..PLACES].iter().flatten().count();
+        self.settled + OPEN_FRAMES_MAX.min(held + self.pool.free_count()) as u64
+    }
+
+    fn place_where(&self, matches: impl Fn(&Assembly) -> bool) -> Option<usize> {
+        self.places().find(|(_, assembly)| matches(assembly)).map(|(place, _)| place)
+    }
+
+    /// Slots that frames of this stream have in all.
+    pub(super) fn slot_count(&self) -> usize {
+        self.pool.slot_count()
+    }
+
+    /// Frames being assembled, with the place they are in.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, &Assembly)> {
+        self.assemblies
+            .iter()
+            .enumerate()
+            .filter_map(|(place, assembly)| assembly.as_ref().map(|assembly| (place, assembly)))
+    }
+
+    /// Frames that lack slices, with the place they are in.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = (usize, &Assembly)> {
+        self.places().filter(|(_, assembly)| !assembly.is_complete())
+    }
+
+    pub(super) fn oldest_unfinished(&self) -> Option<(usize, &Assembly)> {
+        self.unfinished().min_by_key(|(_, assembly)| assembly.number)
+    }
+
+    /// The first slice at or after `from` that the frame in `place` lacks.
+    pub(super) fn first_missing(&self, place: usize, from: u32) -> Option<u32> {
+        let count = self.assemblies[place].as_ref()?.count;
+        // A slice index fits 32 bits.
+        self.bitmaps[place].first_unset(from as usize, count as usize).map(|index| index as u32)
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> &ReceiveStats {
+        &self.stats
+    }
+
+    pub(super) fn stats_mut(&mut self) -> &mut ReceiveStats {
+        &mut self.stats
+    }
+}

@@ -1,0 +1,91 @@
+//! What a receiver counts.
+
+/// Counters of one stream, from its start. Every frame number below `settled` is in exactly one of `frames_delivered`,
+/// `frames_incomplete`, `frames_no_slot` and [`ReceiveStats::frames_unseen`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiveStats {
+    /// Frames complete and handed on.
+    pub frames_delivered: u64,
+    /// Frames of which some slices arrived and some did not, in time.
+    pub frames_incomplete: u64,
+    /// Frames for which no slot was free: consumers held them all.
+    pub frames_no_slot: u64,
+    /// Frame numbers that have passed, from the first.
+    pub frames_passed: u64,
+    /// Slices taken in.
+    pub slices: u64,
+    /// Payload bytes taken in.
+    pub bytes: u64,
+    /// Slices that landed elsewhere than predicted and were moved.
+    pub slices_moved: u64,
+    /// Requests to send slices again.
+    pub nacks_sent: u64,
+    /// Epochs after the first: how often the sender began anew.
+    pub restarts: u64,
+    /// Datagrams that were dropped, by cause.
+    pub rejected: RejectedCounts,
+}
+
+impl ReceiveStats {
+    /// Frames of which nothing arrived: lost whole, or never sent (the sender knows which).
+    pub fn frames_unseen(&self) -> u64 {
+        self.frames_passed.saturating_sub(self.frames_delivered + self.frames_incomplete + self.frames_no_slot)
+    }
+}
+
+/// Why a datagram was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    Malformed,
+    Stream,
+    Epoch,
+    Size,
+    Late,
+    Duplicate,
+    Ahead,
+    NoSlot,
+}
+
+/// Datagrams that were dropped, by cause. Duplicates and late ones are normal on a network that repairs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectedCounts {
+    /// Not a datagram of this protocol and version, or fields that contradict each other.
+    pub malformed: u64,
+    /// Of a stream that is not this one.
+    pub stream: u64,
+    /// Of an earlier run of the sender.
+    pub epoch: u64,
+    /// A frame or slice of another size than agreed.
+    pub size: u64,
+    /// Of a frame that is settled already.
+    pub late: u64,
+    /// A slice that had arrived already.
+    pub duplicate: u64,
+    /// Of a frame beyond the credit.
+    pub ahead: u64,
+    /// Of a frame for which no slot was free.
+    pub no_slot: u64,
+}
+
+impl RejectedCounts {
+    pub(crate) fn count(&mut self, cause: Rejected) {
+        *match cause {
+            Rejected::Malformed => &mut self.malformed,
+            Rejected::Stream => &mut self.stream,
+            Rejected::Epoch => &mut self.epoch,
+            Rejected::Size => &mut self.size,
+            Rejected::Late => &mut self.late,
+            Rejected::Duplicate => &mut self.duplicate,
+            Rejected::Ahead => &mut self.ahead,
+            Rejected::NoSlot => &mut self.no_slot,
+        } += 1;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self { malformed, stream, epoch, size, late, duplicate, ahead, no_slot } = self;
+        malformed + stream + epoch + size + late + duplicate + ahead + no_slot
+    }
+}

@@ -1,0 +1,433 @@
+//! A receiving stream: the protocol's state from the opening to the close, without a socket and without a clock.
+//!
+//! The driver's loop: [`ReceiveStream::predict`] → have datagrams land → [`ReceiveStream::handle_datagram`] for each →
+//! [`ReceiveStream::end_batch`] → take frames with [`ReceiveStream::poll_frame`] and answers with
+//! [`ReceiveStream::poll_transmit`] until there are none → sleep until a datagram comes or [`ReceiveStream::poll_timeout`].
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::loss::LossDetector;
+use super::reassembler::{Reassembler, ReassemblerConfig};
+use super::stats::{ReceiveStats, Rejected};
+use super::window::window_slices;
+use crate::clock::{ClockEstimator, Heard};
+use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError};
+use crate::time::Time;
+use crate::wire::{
+    Accept, Close, Closed, Delivery, Feedback, Kind, NACK_BITMAP_MAX, Nack, Open, Ping, Prelude, SLICE_HEADER_LEN,
+    SliceHeader, WireError, slice_count,
+};
+
+/// Room for any datagram that a receiver sends.
+pub const CONTROL_MAX: usize = Nack::LEN + NACK_BITMAP_MAX;
+/// A sender says something at least four times a second; one that is silent for this long is gone.
+pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Frames without an interval of their own are given up after this, in `latest`.
+const DEADLINE_WITHOUT_INTERVAL: Duration = Duration::from_millis(100);
+/// A deadline shorter than this would give up frames that the scheduler merely delayed.
+const DEADLINE_MIN: Duration = Duration::from_millis(20);
+/// Feedback a window: so fine that a sender never runs dry while one is on its way.
+const FEEDBACK_PER_WINDOW: u64 = 4;
+
+/// What the driver knows when a stream is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiveConfig {
+    /// The opening that was accepted.
+    pub open: Open,
+    /// The socket's receive buffer, as read back, bytes.
+    pub buffer_bytes: usize,
+    /// The most datagrams a batch has.
+    pub batch_max: usize,
+    /// Tells whether the sender reads the same clock; 0 where unknown.
+    pub clock_id: u64,
+}
+
+/// Why a stream is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The sender closed it.
+    Closed,
+    /// Nothing has come from the sender for [`SILENCE_MAX`].
+    Silent,
+}
+
+/// The receiving end of one stream.
+#[derive(Debug)]
+pub struct ReceiveStream {
+    config: ReceiveConfig,
+    delivery: Delivery,
+    format: FrameFormat,
+    reassembler: Reassembler,
+    loss: LossDetector,
+    clock: ClockEstimator,
+    sender_time: Heard,
+    window: u64,
+    deadline: Duration,
+    first_frame: u64,
+    sequence_seen: u64,
+    reports: u64,
+    /// What the sender was last told, to see when it should be told more.
+    told: Told,
+    pending: Pending,
+    closing: Option<Close>,
+    heard: Time,
+    ended: Option<EndReason>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    sequence_seen: u64,
+    settled: u64,
+    frame_limit: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Pending {
+    /// An accept that echoes this time.
+    accept: Option<u64>,
+    feedback: bool,
+    closed: bool,
+}
+
+impl ReceiveStream {
+    /// Accepts an opening. Slots come from `pool`, which must have [`Reassembler::slot_bytes`] in each.
+    ///
+    /// # Errors
+    /// Fields of the opening that cannot be, or no memory.
+    pub fn new(config: ReceiveConfig, pool: FramePool, now: Time) -> Result<Self, AcceptError> {
+        let open = &config.open;
+        let format = open.format()?;
+        let delivery = open.delivery()?;
+        let slice_bytes = usize::from(open.slice_bytes);
+        let reassembler = Reassembler::new(
+            ReassemblerConfig {
+                frame_bytes: open.frame_bytes,
+                slice_bytes,
+                delivery,
+                first_frame: open.first_frame,
+                batch_max: config.batch_max,
+            },
+            pool,
+        )?;
+        let frame_slices = slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16);
+        let interval = Duration::from_micros(u64::from(open.interval_us));
+        Ok(Self {
+            delivery,
+            format,
+            reassembler,
+            loss: LossDetector::new(delivery),
+            clock: ClockEstimator::new(open.clock_id != 0 && open.clock_id == config.clock_id),
+            sender_time: Heard::default(),
+            window: window_slices(config.buffer_bytes, slice_bytes, frame_slices),
+            deadline: if interval.is_zero() { DEADLINE_WITHOUT_INTERVAL } else { interval.max(DEADLINE_MIN) },
+            first_frame: open.first_frame,
+            sequence_seen: 0,
+            reports: 0,
+            told: Told::default(),
+            pending: Pending { accept: Some(open.sender_ns), ..Pending::default() },
+            closing: None,
+            heard: now,
+            ended: None,
+            config,
+        })
+    }
+
+    /// The format of every frame.
+    pub fn format(&self) -> &FrameFormat {
+        &self.format
+    }
+
+    /// What happens to frames that are not complete in time.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Slices that the sender may have on their way.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// Predicts where the next datagrams belong; see [`ReceiveStream::landings`].
+    pub fn predict(&mut self, max: usize) {
+        self.reassembler.predict(max);
+    }
+
+    /// Where each datagram's payload is to land, in order: what follows its first [`SLICE_HEADER_LEN`] bytes.
+    pub fn landings(&self) -> impl Iterator<Item = (&Arrival, Range<usize>)> {
+        self.reassembler.landings()
+    }
+
+    /// Takes in a datagram of `len` bytes: `head` are its first bytes (up to [`SLICE_HEADER_LEN`]), the others landed at
+    /// `spot` of the prediction.
+    pub fn handle_datagram(&mut self, spot: usize, head: &[u8], len: usize, now: Time) {
+        if let Err(rejected) = self.try_handle(spot, head, len, now) {
+            self.reassembler.stats_mut().rejected.count(rejected);
+        }
+    }
+
+    fn try_handle(&mut self, spot: usize, head: &[u8], len: usize, now: Time) -> Result<(), Rejected> {
+        let malformed = |_: WireError| Rejected::Malformed;
+        let prelude = Prelude::parse(head).map_err(malformed)?;
+        if prelude.stream != self.config.open.stream {
+            return Err(Rejected::Stream);
+        }
+        if prelude.kind == Kind::Slice {
+            let slice = SliceHeader::parse_checked(head, len).map_err(malformed)?;
+            self.check_epoch(slice.epoch)?;
+            self.heard = now;
+            if slice.sequence >= self.sequence_limit() {
+                return Err(Rejected::Ahead);
+            }
+            // Whether it is of use or not, it has left the socket buffer.
+            self.sequence_seen = self.sequence_seen.max(slice.sequence + 1);
+            self.reassembler.handle_slice(&slice, spot, now);
+            return Ok(());
+        }
+        // Other datagrams are short; their tail landed where a payload was expected.
+        let mut bytes = [0; Open::LEN];
+        let head_len = head.len().min(SLICE_HEADER_LEN);
+        bytes[..head_len].copy_from_slice(&head[..head_len]);
+        if len > head_len {
+            let tail = len.min(bytes.len());
+            self.reassembler.read_landed(spot, &mut bytes[head_len..tail]);
+        }
+        let bytes = &bytes[..len.min(Open::LEN)];
+        match prelude.kind {
+            Kind::Open => self.handle_open(&Open::parse(bytes).map_err(malformed)?, now),
+            Kind::Ping => self.handle_ping(&Ping::parse(bytes).map_err(malformed)?, now),
+            Kind::Close => self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now),
+            _ => Err(Rejected::Malformed),
+        }
+    }
+
+    fn check_epoch(&self, epoch: u32) -> Result<(), Rejected> {
+        if epoch == self.config.open.epoch { Ok(()) } else { Err(Rejected::Epoch) }
+    }
+
+    /// The sender has not heard our accept, or has begun anew from the same address.
+    fn handle_open(&mut self, open: &Open, now: Time) -> Result<(), Rejected> {
+        let geometry =
+            |open: &Open| (open.pixel, open.width, open.height, open.stride, open.slice_bytes, open.delivery);
+        if geometry(open) != geometry(&self.config.open) {
+            return Err(Rejected::Size);
+        }
+        // Epochs of one stream count up, and may wrap.
+        let ahead = open.epoch.wrapping_sub(self.config.open.epoch);
+        if ahead > u32::MAX / 2 {
+            return Err(Rejected::Epoch);
+        }
+        if ahead > 0 {
+            self.config.open.epoch = open.epoch;
+            self.reassembler.start_epoch(open.first_frame);
+            self.reassembler.stats_mut().restarts += 1;
+            self.loss.start_epoch();
+            self.sequence_seen = 0;
+            self.reports = 0;
+            self.told = Told::default();
+            self.closing = None;
+        }
+        self.heard = now;
+        self.pending.accept = Some(open.sender_ns);
+        Ok(())
+    }
+
+    fn handle_ping(&mut self, ping: &Ping, now: Time) -> Result<(), Rejected> {
+        self.check_epoch(ping.epoch)?;
+        self.heard = now;
+        self.sender_time.hear(ping.sender_ns, now);
+        self.clock.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
+        // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.
+        if ping.sequence <= self.sequence_limit() {
+            self.sequence_seen = self.sequence_seen.max(ping.sequence);
+        }
+        if ping.frame <= self.reassembler.frame_limit() {
+            self.loss.handle_sent(ping.frame);
+        }
+        self.pending.feedback = true;
+        Ok(())
+    }
+
+    fn handle_close(&mut self, close: &Close, now: Time) -> Result<(), Rejected> {
+        self.check_epoch(close.epoch)?;
+        self.heard = now;
+        self.closing = Some(*close);
+        if self.delivery == Delivery::Every {
+            self.loss.handle_sent(close.frames.min(self.reassembler.frame_limit()));
+        }
+        self.pending.feedback = true;
+        Ok(())
+    }
+
+    /// Ends the batch: frames that are complete can be polled, and answers too. The caller must hold no landing lease
+    /// of this batch any more.
+    pub fn end_batch(&mut self, now: Time) {
+        let clock = &self.clock;
+        self.reassembler.end_batch(now, |far_ns| clock.near(far_ns));
+        self.update();
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.delivery == Delivery::Latest {
+            self.reassembler.expire(now, self.deadline);
+        }
+        self.update();
+    }
+
+    /// Ends a stream whose sender has been silent too long. To be called only when no datagram is waiting: after this
+    /// process was stopped for a while, what the sender said in the meantime comes first.
+    pub fn handle_idle(&mut self, now: Time) {
+        if now.since(self.heard) >= SILENCE_MAX {
+            self.ended.get_or_insert(EndReason::Silent);
+        }
+    }
+
+    fn update(&mut self) {
+        let settled = self.reassembler.settled();
+        if let Some(close) = self.closing {
+            let nothing_open = self.reassembler.unfinished().next().is_none();
+            if settled >= close.frames || (self.delivery == Delivery::Latest && nothing_open) {
+                self.reassembler.give_up_below(close.frames);
+                self.pending.closed = true;
+                self.ended.get_or_insert(EndReason::Closed);
+            }
+        }
+        let settled = self.reassembler.settled();
+        self.reassembler.stats_mut().frames_passed = settled - self.first_frame.min(settled);
+        let slices = self.sequence_seen - self.told.sequence_seen;
+        let step = (self.window / FEEDBACK_PER_WINDOW).max(1);
+        // Room that has opened matters to a sender that may be waiting for it.
+        let starved =
+            self.told.frame_limit <= self.reassembler.seen() && self.reassembler.frame_limit() > self.told.frame_limit;
+        if slices >= step || settled > self.told.settled || starved {
+            self.pending.feedback = true;
+        }
+    }
+
+    fn sequence_limit(&self) -> u64 {
+        self.sequence_seen + self.window
+    }
+
+    /// The next finished frame.
+    pub fn poll_frame(&mut self) -> Option<Frame> {
+        self.reassembler.poll_frame()
+    }
+
+    /// Writes the next datagram for the sender; returns its length.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
+        let Open { stream, epoch, .. } = self.config.open;
+        if let Some(echo_ns) = self.pending.accept.take() {
+            let accept = Accept {
+                stream,
+                epoch,
+                flags: 0,
+                reserved: 0,
+                frame_limit: self.reassembler.frame_limit(),
+                sequence_limit: self.sequence_limit(),
+                receiver_ns: now.as_nanos(),
+                echo_ns,
+                buffer_bytes: u32::try_from(self.config.buffer_bytes).unwrap_or(u32::MAX),
+                slots: self.reassembler.slot_count() as u32,
+            };
+            return Some(put(out, &accept.emit()));
+        }
+        if std::mem::take(&mut self.pending.closed) {
+            let stats = self.reassembler.stats();
+            let closed = Closed {
+                stream,
+                epoch,
+                flags: 0,
+                reserved: 0,
+                delivered: stats.frames_delivered,
+                incomplete: stats.frames_incomplete,
+                no_slot: stats.frames_no_slot,
+            };
+            return Some(put(out, &closed.emit()));
+        }
+        if std::mem::take(&mut self.pending.feedback) {
+            return Some(put(out, &self.feedback(now).emit()));
+        }
+        let round_trip = self.clock.round_trip();
+        let len = self.loss.poll_nack(&self.reassembler, (stream, epoch), round_trip, now, out)?;
+        self.reassembler.stats_mut().nacks_sent += 1;
+        Some(len)
+    }
+
+    fn feedback(&mut self, now: Time) -> Feedback {
+        let (echo_ns, echo_held_ns) = self.sender_time.echo(now);
+        let report = self.reports;
+        self.reports += 1;
+        let frame_limit = self.reassembler.frame_limit();
+        let settled = self.reassembler.settled();
+        self.told = Told { sequence_seen: self.sequence_seen, settled, frame_limit };
+        Feedback {
+            stream: self.config.open.stream,
+            epoch: self.config.open.epoch,
+            flags: 0,
+            reserved: 0,
+            report,
+            settled,
+            frame_limit,
+            sequence_seen: self.sequence_seen,
+            sequence_limit: self.sequence_limit(),
+            delivered: self.reassembler.stats().frames_delivered,
+            receiver_ns: now.as_nanos(),
+            echo_ns,
+            echo_held_ns,
+        }
+    }
+
+    /// When [`ReceiveStream::handle_timeout`] and [`ReceiveStream::poll_transmit`] want to be called next, if no datagram
+    /// comes first.
+    pub fn poll_timeout(&mut self, now: Time) -> Time {
+        let silent = self.heard + SILENCE_MAX;
+        let nack = self.loss.poll_timeout(&self.reassembler, self.clock.round_trip(), now);
+        let deadline = match self.delivery {
+            Delivery::Latest => self.reassembler.oldest_unfinished().map(|(_, oldest)| oldest.begun + self.deadline),
+            Delivery::Every => None,
+        };
+        [nack, deadline].into_iter().flatten().fold(silent, Time::min)
+    }
+
+    /// Whether the sender may be waiting for a slot: tell it as soon as one is free.
+    pub fn is_starved(&self) -> bool {
+        self.told.frame_limit <= self.reassembler.seen()
+    }
+
+    /// Why the stream is over, once it is. A closed stream goes on answering the sender's repeated closes.
+    pub fn ended(&self) -> Option<EndReason> {
+        self.ended
+    }
+
+    /// How many frames the sender says it dropped before sending them; known once it has closed.
+    pub fn skipped_at_source(&self) -> Option<u64> {
+        self.closing.map(|close| close.skipped)
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> &ReceiveStats {
+        self.reassembler.stats()
+    }
+}
+
+fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {
+    out[..bytes.len()].copy_from_slice(bytes);
+    bytes.len()
+}
+
+/// Why an opening cannot be accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The opening contradicts itself.
+    #[error("the opening is impossible: {0}")]
+    Wire(#[from] WireError),
+    /// No memory.
+    #[error(transparent)]
+    Memory(#[from] PoolError),
+}
+
+// An answer is never longer than the opening it answers: a forged one amplifies nothing.
+const _: () = assert!(Feedback::LEN <= CONTROL_MAX && Accept::LEN <= Open::LEN);

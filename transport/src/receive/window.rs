@@ -1,0 +1,64 @@
+//! How much a sender may have on its way: what fits the socket buffer that the system really gave.
+
+/// Slices that may be in flight at once, for a stream of `slice_bytes` datagrams, `frame_slices` to a frame.
+///
+/// Two bounds. The socket buffer, as read back after setting it: the kernel charges more for a datagram than its bytes,
+/// and drops what does not fit without a word. And two frames: data that waits longer than that has left the cache by
+/// the time it is copied out, so a larger window is slower, not faster.
+pub(super) fn window_slices(buffer_bytes: usize, slice_bytes: usize, frame_slices: u32) -> u64 {
+    let by_buffer = buffer_bytes / 8 * 7 / charged_bytes(slice_bytes);
+    let by_cache = (2 * frame_slices as usize).max(SLICES_MIN);
+    by_buffer.min(by_cache).max(1) as u64
+}
+
+/// The receive buffer that lets [`window_slices`] reach its bound, bytes as the system accounts them.
+pub(crate) fn buffer_bytes_wanted(slice_bytes: usize, frame_slices: u32) -> usize {
+    let by_cache = (2 * frame_slices as usize).max(SLICES_MIN);
+    (by_cache * charged_bytes(slice_bytes) / 7 * 8).clamp(BUFFER_MIN, BUFFER_MAX)
+}
+
+/// Less is not worth asking for.
+const BUFFER_MIN: usize = 256 << 10;
+/// Two 4K frames would ask for more; a window of this size is far beyond what any cache holds.
+const BUFFER_MAX: usize = 16 << 20;
+/// A window that keeps both ends busy with frames of one slice.
+const SLICES_MIN: usize = 32;
+
+/// What a socket buffer is charged for a datagram, at most: the memory behind it (`truesize`), not its bytes.
+///
+/// Up to a page the driver may spend a page on it. Up to 16 KiB it is one power-of-two allocation. Beyond that it is
+/// made of page fragments.
+fn charged_bytes(datagram_bytes: usize) -> usize {
+    const SKB_BYTES: usize = 512;
+    const SMALL_MAX: usize = 3_500;
+    const LINEAR_MAX: usize = 16_000;
+    match datagram_bytes {
+        0..=SMALL_MAX => 4_096 + SKB_BYTES,
+        ..=LINEAR_MAX => (datagram_bytes + SKB_BYTES).next_power_of_two() + SKB_BYTES,
+        _ => datagram_bytes + 4_096,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_what_the_buffer_holds_and_never_nothing() {
+        // 1080p gray in 65,507-byte slices is 32 slices; the system's default buffer holds two of them.
+        assert_eq!(window_slices(212_992, 65_507, 32), 2);
+        assert_eq!(window_slices(1, 65_507, 32), 1);
+        assert_eq!(window_slices(8 << 20, 65_507, 32), 64);
+        assert_eq!(window_slices(usize::MAX, 1_472, 1), 32);
+    }
+
+    #[test]
+    fn what_the_window_lets_through_never_exceeds_the_buffer() {
+        for slice_bytes in [548, 1_472, 8_972, 16_001, 65_507] {
+            for buffer in [100_000, 212_992, 8 << 20] {
+                let window = window_slices(buffer, slice_bytes, 10_000) as usize;
+                assert!(window == 1 || window * charged_bytes(slice_bytes) <= buffer);
+            }
+        }
+    }
+}

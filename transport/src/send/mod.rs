@@ -1,0 +1,10 @@
+//! The sender's side of the protocol, pure: no socket, no thread, no clock.
+
+mod outbox;
+mod repair;
+mod stats;
+mod stream;
+
+pub use outbox::SliceRun;
+pub use stats::SendStats;
+pub use stream::{CONTROL_MAX, ClosedReport, SendConfig, SendState, SendStream};

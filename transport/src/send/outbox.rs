@@ -1,0 +1,148 @@
+//! Frames on their way out: each stays here, and so keeps its slot, until the receiver has settled it.
+
+use std::collections::VecDeque;
+
+use crate::frame::{Frame, SLOTS_MAX};
+use crate::wire::{Flags, SLICE_HEADER_LEN, SliceHeader, slice_count};
+
+/// Consecutive slices of one frame, to be sent now: descriptors, not copies.
+#[derive(Debug)]
+pub struct SliceRun<'a> {
+    /// The frame whose bytes are the payloads.
+    pub frame: &'a Frame,
+    /// The first slice's header; each following one has `index` and `sequence` one higher.
+    pub header: SliceHeader,
+    /// How many slices.
+    pub count: u32,
+}
+
+impl SliceRun<'_> {
+    /// The header of the `nth` slice of the run.
+    pub fn header(&self, nth: u32) -> SliceHeader {
+        SliceHeader { index: self.header.index + nth, sequence: self.header.sequence + u64::from(nth), ..self.header }
+    }
+}
+
+/// A frame, and how far it has been sent.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) frame: Frame,
+    pub(super) next: u32,
+    pub(super) count: u32,
+    payload_bytes: u16,
+}
+
+impl Outgoing {
+    pub(super) fn number(&self) -> u64 {
+        self.frame.info().number
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.next == self.count
+    }
+
+    /// The header of slice `index`, sent as number `sequence` of the epoch.
+    pub(super) fn header(&self, (stream, epoch): (u32, u32), index: u32, sequence: u64, repair: bool) -> SliceHeader {
+        SliceHeader {
+            stream,
+            epoch,
+            flags: if repair { Flags::REPAIR } else { 0 },
+            payload_bytes: self.payload_bytes,
+            sequence,
+            frame: self.number(),
+            captured_ns: self.frame.info().captured.as_nanos(),
+            // The sender's format was checked: a frame fits 32 bits.
+            frame_bytes: self.frame.len() as u32,
+            index,
+            count: self.count,
+        }
+    }
+
+    /// Payload bytes of slices `first` to `first + count`.
+    pub(super) fn payload_len(&self, first: u32, count: u32) -> u64 {
+        let end = (u64::from(first + count) * u64::from(self.payload_bytes)).min(self.frame.len() as u64);
+        end - u64::from(first) * u64::from(self.payload_bytes)
+    }
+}
+
+/// Frames in order of their numbers: sent ones that are not settled yet, at most one half sent, then waiting ones.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    frames: VecDeque<Outgoing>,
+    payload_bytes: u16,
+}
+
+impl Outbox {
+    pub(super) fn new(slice_bytes: usize) -> Self {
+        let payload_bytes = u16::try_from(slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram");
+        Self { frames: VecDeque::with_capacity(SLOTS_MAX), payload_bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether another frame fits; with more frames than a pool has slots there is nothing to add.
+    pub(super) fn is_full(&self) -> bool {
+        self.frames.len() == SLOTS_MAX
+    }
+
+    pub(super) fn push(&mut self, frame: Frame) {
+        let count = slice_count(frame.len() as u32, self.payload_bytes);
+        self.frames.push_back(Outgoing { frame, next: 0, count, payload_bytes: self.payload_bytes });
+    }
+
+    /// Drops the frames of which no slice has been sent; returns how many.
+    pub(super) fn drop_unsent(&mut self) -> u64 {
+        let before = self.frames.len();
+        self.frames.retain(|outgoing| outgoing.next > 0);
+        (before - self.frames.len()) as u64
+    }
+
+    /// Drops the frames below `settled`.
+    pub(super) fn settle(&mut self, settled: u64) {
+        while self.frames.front().is_some_and(|oldest| oldest.number() < settled) {
+            self.frames.pop_front();
+        }
+    }
+
+    /// The frame to send from: the oldest that is not sent whole.
+    pub(super) fn current(&mut self) -> Option<&mut Outgoing> {
+        self.frames.iter_mut().find(|outgoing| !outgoing.is_sent())
+    }
+
+    pub(super) fn find(&self, number: u64) -> Option<&Outgoing> {
+        self.frames.iter().find(|outgoing| outgoing.number() == number)
+    }
+
+    /// The lowest number that is still here.
+    pub(super) fn first_number(&self) -> Option<u64> {
+        self.frames.front().map(Outgoing::number)
+    }
+
+    /// Every frame below this number has been sent whole; `next_number` where there is none waiting.
+    pub(super) fn sent_below(&self, next_number: u64) -> u64 {
+        self.frames.iter().find(|outgoing| !outgoing.is_sent()).map_or(next_number, Outgoing::number)
+    }
+
+    /// Sends every frame from its start again.
+    pub(super) fn rewind(&mut self) {
+        for outgoing in &mut self.frames {
+            outgoing.next = 0;
+        }
+    }
+
+    /// Drops all frames but the newest; returns how many of those dropped had been begun, and how many not.
+    pub(super) fn keep_newest(&mut self) -> (u64, u64) {
+        let mut dropped = (0, 0);
+        while self.frames.len() > 1 {
+            match self.frames.pop_front() {
+                // One that was sent whole has been counted so; the receiver says whether it arrived.
+                Some(oldest) if oldest.is_sent() => {}
+                Some(oldest) if oldest.next > 0 => dropped.0 += 1,
+                _ => dropped.1 += 1,
+            }
+        }
+        dropped
+    }
+}

@@ -1,0 +1,28 @@
+//! What a sender counts.
+
+/// Counters of one stream, from its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendStats {
+    /// Frames handed to the sender; each got a number.
+    pub frames: u64,
+    /// Frames whose every slice was sent at least once.
+    pub frames_sent: u64,
+    /// Frames dropped before their first slice was sent, because a newer one came while there was no credit
+    /// (`latest` only).
+    pub frames_skipped: u64,
+    /// Frames dropped in the middle, because the stream began anew (`latest` only).
+    pub frames_abandoned: u64,
+    /// Frames that the receiver reported complete.
+    pub frames_delivered: u64,
+    /// Slices sent, repairs included.
+    pub slices: u64,
+    /// Slices sent again.
+    pub slices_resent: u64,
+    /// Payload bytes sent, repairs included.
+    pub bytes: u64,
+    /// How often the stream began anew because the receiver was gone.
+    pub restarts: u64,
+    /// Datagrams from the receiver that were dropped: malformed, of another stream or epoch, or overtaken.
+    pub rejected: u64,
+}

@@ -1,0 +1,535 @@
+//! A sending stream: the protocol's state from the opening to the close, without a socket and without a clock.
+//!
+//! The driver's loop: give it frames ([`SendStream::handle_frame`]) and datagrams ([`SendStream::handle_datagram`]), send
+//! what [`SendStream::poll_transmit`] and [`SendStream::poll_slices`] yield until there is nothing more, sleep until
+//! something comes or [`SendStream::poll_timeout`].
+
+use std::time::Duration;
+
+use super::outbox::{Outbox, SliceRun};
+use super::repair::{RepairQueue, RepairRun};
+use super::stats::SendStats;
+use crate::clock::{ClockEstimator, Heard};
+use crate::frame::{Frame, FrameFormat};
+use crate::time::Time;
+use crate::wire::{
+    Accept, Challenge, Close, Closed, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse, RefuseReason,
+    WireError,
+};
+
+/// Room for any datagram of fields that a sender sends.
+pub const CONTROL_MAX: usize = Open::LEN;
+/// A sender that has nothing to send says so four times a second.
+const KEEP_ALIVE: Duration = Duration::from_millis(250);
+/// With slices on their way and no feedback for this long (or twice the round trip), the sender asks.
+const PROBE_AFTER: Duration = Duration::from_millis(5);
+/// A receiver that answers nothing for this long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// The pause between attempts to open, doubled from the first to the second, with up to half of it taken off at random
+/// so that senders do not come back all at once.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_millis(500);
+/// A close is repeated after this, until it is answered.
+const CLOSE_RETRY: Duration = Duration::from_millis(50);
+/// More credit than this at once is not believed.
+const WINDOW_MAX: u64 = 1 << 16;
+
+/// What a sender is told when it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct SendConfig {
+    /// A random number that names the stream.
+    pub stream: u32,
+    /// The first run's number; each run after it has the next one.
+    pub epoch: u32,
+    /// The format of every frame.
+    pub format: FrameFormat,
+    /// Whether frames wait for credit or are replaced by newer ones.
+    pub delivery: Delivery,
+    /// Bytes of a slice, header included.
+    pub slice_bytes: u16,
+    /// The time between frames, zero where frames come as they come.
+    pub interval: Duration,
+    /// Tells whether the receiver reads the same clock; 0 where unknown.
+    pub clock_id: u64,
+}
+
+/// Where a stream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendState {
+    /// Asking the receiver to open the stream.
+    Opening {
+        /// Attempts since it was last open.
+        attempts: u32,
+    },
+    /// Frames flow.
+    Open,
+    /// The receiver refused; the sender goes on asking, slowly, since a receiver's mind can change.
+    Refused {
+        /// Why.
+        reason: Option<RefuseReason>,
+        /// The limit that was hit, if any.
+        limit: u64,
+    },
+    /// The receiver has confirmed the close.
+    Closed(ClosedReport),
+}
+
+/// What the receiver said became of the frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClosedReport {
+    /// Frames complete and handed on.
+    pub delivered: u64,
+    /// Frames whose slices were lost.
+    pub incomplete: u64,
+    /// Frames for which the receiver had no slot.
+    pub no_slot: u64,
+}
+
+/// The sending end of one stream.
+#[derive(Debug)]
+pub struct SendStream {
+    config: SendConfig,
+    state: SendState,
+    outbox: Outbox,
+    repairs: RepairQueue,
+    stats: SendStats,
+    clock: ClockEstimator,
+    receiver_time: Heard,
+    next_number: u64,
+    /// Frames below this have been sent whole, in this epoch or an earlier one.
+    sent_below: u64,
+    next_sequence: u64,
+    frame_limit: u64,
+    sequence_limit: u64,
+    sequence_seen: u64,
+    /// Feedback below this number was overtaken.
+    report_next: u64,
+    cookie: u64,
+    /// When the next attempt to open, ping or close is due.
+    due: Time,
+    heard: Time,
+    /// Pings in a row that brought no progress.
+    probes: u32,
+    jitter: u64,
+    closing: bool,
+}
+
+impl SendStream {
+    /// A stream that begins to open at once.
+    pub fn new(config: SendConfig, now: Time) -> Self {
+        Self {
+            state: SendState::Opening { attempts: 0 },
+            outbox: Outbox::new(usize::from(config.slice_bytes)),
+            repairs: RepairQueue::new(),
+            stats: SendStats::default(),
+            clock: ClockEstimator::new(false),
+            receiver_time: Heard::default(),
+            next_number: 0,
+            sent_below: 0,
+            next_sequence: 0,
+            frame_limit: 0,
+            sequence_limit: 0,
+            sequence_seen: 0,
+            report_next: 0,
+            cookie: 0,
+            due: now,
+            heard: now,
+            probes: 0,
+            // Any odd number will do; the stream's own makes two senders differ.
+            jitter: u64::from(config.stream) << 1 | 1,
+            closing: false,
+            config,
+        }
+    }
+
+    /// The number that the next frame must have.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Takes a frame, whose `info().number` is [`SendStream::next_number`] and whose length is the format's. In `latest`
+    /// it replaces frames of which nothing has been sent yet.
+    ///
+    /// # Errors
+    /// The frame itself, while as many frames wait as a pool can have slots; try again after the next feedback.
+    pub fn handle_frame(&mut self, frame: Frame, _now: Time) -> Result<(), Frame> {
+        debug_assert_eq!(frame.info().number, self.next_number);
+        debug_assert_eq!(frame.len(), self.config.format.frame_bytes());
+        self.drop_replaceable();
+        if self.outbox.is_full() {
+            return Err(frame);
+        }
+        self.next_number += 1;
+        self.stats.frames += 1;
+        self.outbox.push(frame);
+        Ok(())
+    }
+
+    /// Counts a frame that the source could not even write, because no slot was free; it gets a number of its own.
+    pub fn skip_frame(&mut self) {
+        self.next_number += 1;
+        self.stats.frames += 1;
+        self.stats.frames_skipped += 1;
+    }
+
+    /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.
+    pub fn drop_replaceable(&mut self) {
+        if self.config.delivery == Delivery::Latest {
+            self.stats.frames_skipped += self.outbox.drop_unsent();
+        }
+    }
+
+    /// Takes in a datagram from the receiver.
+    pub fn handle_datagram(&mut self, bytes: &[u8], now: Time) {
+        if self.try_handle(bytes, now).is_err() {
+            self.stats.rejected += 1;
+        }
+    }
+
+    fn try_handle(&mut self, bytes: &[u8], now: Time) -> Result<(), WireError> {
+        let prelude = Prelude::parse(bytes)?;
+        if prelude.stream != self.config.stream {
+            return Err(WireError::Value("stream"));
+        }
+        if prelude.epoch != self.config.epoch {
+            return Err(WireError::Value("epoch"));
+        }
+        match prelude.kind {
+            Kind::Challenge => self.handle_challenge(&Challenge::parse(bytes)?, now),
+            Kind::Accept => self.handle_accept(&Accept::parse(bytes)?, now),
+            Kind::Refuse => self.handle_refuse(&Refuse::parse(bytes)?, now),
+            Kind::Feedback => self.handle_feedback(&Feedback::parse(bytes)?, now),
+            Kind::Nack => {
+                let nack = Nack::parse(bytes)?;
+                self.handle_nack(&nack, nack.bitmap(bytes)?, now);
+            }
+            Kind::Closed => self.handle_closed(&Closed::parse(bytes)?, now),
+            Kind::Slice | Kind::Ping | Kind::Open | Kind::Close => return Err(WireError::Kind(prelude.kind as u8)),
+        }
+        Ok(())
+    }
+
+    fn is_opening(&self) -> bool {
+        matches!(self.state, SendState::Opening { .. } | SendState::Refused { .. })
+    }
+
+    fn handle_challenge(&mut self, challenge: &Challenge, now: Time) {
+        if self.is_opening() && self.cookie != challenge.cookie {
+            self.cookie = challenge.cookie;
+            self.due = now;
+        }
+    }
+
+    fn handle_refuse(&mut self, refuse: &Refuse, now: Time) {
+        if self.is_opening() {
+            self.state = SendState::Refused { reason: RefuseReason::from_wire(refuse.reason), limit: refuse.limit };
+            self.due = now + RETRY_MAX;
+        }
+    }
+
+    fn handle_accept(&mut self, accept: &Accept, now: Time) {
+        if !self.is_opening() {
+            return;
+        }
+        self.state = SendState::Open;
+        self.heard = now;
+        self.clock.handle_echo(accept.echo_ns, 0, accept.receiver_ns, now);
+        self.receiver_time.hear(accept.receiver_ns, now);
+        self.take_credit(accept.frame_limit, accept.sequence_limit);
+        // A ping right away gives the receiver its first sample of our clock.
+        self.due = now;
+    }
+
+    fn handle_feedback(&mut self, feedback: &Feedback, now: Time) {
+        if self.state != SendState::Open || feedback.report < self.report_next {
+            return;
+        }
+        // Nothing beyond what has been sent can have been seen or settled.
+        if feedback.settled > self.next_number || feedback.sequence_seen > self.next_sequence {
+            self.stats.rejected += 1;
+            return;
+        }
+        self.report_next = feedback.report.saturating_add(1);
+        self.heard = now;
+        self.clock.handle_echo(feedback.echo_ns, feedback.echo_held_ns, feedback.receiver_ns, now);
+        self.receiver_time.hear(feedback.receiver_ns, now);
+        let before = (self.frame_limit, self.sequence_limit, self.sequence_seen);
+        self.take_credit(feedback.frame_limit, feedback.sequence_limit);
+        self.sequence_seen = self.sequence_seen.max(feedback.sequence_seen);
+        self.stats.frames_delivered = self.stats.frames_delivered.max(feedback.delivered.min(self.stats.frames));
+        self.outbox.settle(feedback.settled);
+        if before != (self.frame_limit, self.sequence_limit, self.sequence_seen) {
+            self.probes = 0;
+        }
+        self.due = now + self.patience();
+    }
+
+    fn take_credit(&mut self, frame_limit: u64, sequence_limit: u64) {
+        self.frame_limit = self.frame_limit.max(frame_limit);
+        self.sequence_limit = self.sequence_limit.max(sequence_limit.min(self.next_sequence + WINDOW_MAX));
+    }
+
+    fn handle_nack(&mut self, nack: &Nack, bitmap: &[u8], now: Time) {
+        if self.state != SendState::Open {
+            return;
+        }
+        self.heard = now;
+        let Some(outgoing) = self.outbox.find(nack.frame) else { return };
+        if self.repairs.has_frame(nack.frame) {
+            return;
+        }
+        // Only what has been sent once can be sent again.
+        if bitmap.is_empty() {
+            self.repairs.push(RepairRun { frame: nack.frame, first: 0, count: outgoing.next });
+        } else {
+            self.repairs.push_bitmap(nack.frame, nack.first, outgoing.next, bitmap);
+        }
+    }
+
+    fn handle_closed(&mut self, closed: &Closed, now: Time) {
+        if !self.closing {
+            return;
+        }
+        self.heard = now;
+        let Closed { delivered, incomplete, no_slot, .. } = *closed;
+        self.stats.frames_delivered = delivered.min(self.stats.frames);
+        self.outbox.settle(u64::MAX);
+        self.state = SendState::Closed(ClosedReport { delivered, incomplete, no_slot });
+    }
+
+    /// The system says that nobody listens at the receiver's address.
+    pub fn handle_unreachable(&mut self, now: Time) {
+        if self.state == SendState::Open {
+            self.restart(now);
+        }
+    }
+
+    /// No frame follows: once every frame is settled, the stream closes.
+    pub fn close(&mut self, now: Time) {
+        if !self.closing {
+            self.closing = true;
+            self.due = now;
+        }
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.state == SendState::Open && now.since(self.heard) >= SILENCE_MAX {
+            self.restart(now);
+        }
+    }
+
+    /// Begins anew: the far end is gone, or has forgotten us.
+    fn restart(&mut self, now: Time) {
+        self.config.epoch = self.config.epoch.wrapping_add(1);
+        self.state = SendState::Opening { attempts: 0 };
+        self.probes = 0;
+        self.stats.restarts += 1;
+        self.repairs.clear();
+        self.cookie = 0;
+        self.next_sequence = 0;
+        self.sequence_seen = 0;
+        self.sequence_limit = 0;
+        self.frame_limit = 0;
+        self.report_next = 0;
+        self.due = now;
+        if self.config.delivery == Delivery::Latest {
+            let (abandoned, skipped) = self.outbox.keep_newest();
+            self.stats.frames_abandoned += abandoned;
+            self.stats.frames_skipped += skipped;
+        }
+        self.outbox.rewind();
+    }
+
+    /// How long to wait for feedback before asking for it: longer each time that asking brought nothing.
+    fn patience(&self) -> Duration {
+        if self.in_flight() || !self.outbox.is_empty() {
+            ((self.clock.round_trip() * 2).max(PROBE_AFTER) * (1 << self.probes.min(6))).min(KEEP_ALIVE)
+        } else if self.closing {
+            CLOSE_RETRY
+        } else {
+            KEEP_ALIVE
+        }
+    }
+
+    fn in_flight(&self) -> bool {
+        self.sequence_seen < self.next_sequence
+    }
+
+    /// The next slices to send: repairs first, then new ones as far as credit goes; at most `max`. What is returned
+    /// counts as sent.
+    pub fn poll_slices(&mut self, max: u32, now: Time) -> Option<SliceRun<'_>> {
+        if self.state != SendState::Open {
+            return None;
+        }
+        let credit = self.sequence_limit.saturating_sub(self.next_sequence);
+        // `max` fits 32 bits, so the smaller of the two does.
+        let max = u64::from(max).min(credit) as u32;
+        if max == 0 {
+            return None;
+        }
+        if !self.in_flight() {
+            // From here on an answer is expected.
+            self.probes = 0;
+            self.due = self.due.min(now + (self.clock.round_trip() * 2).max(PROBE_AFTER));
+        }
+        let id = (self.config.stream, self.config.epoch);
+        let sequence = self.next_sequence;
+        while let Some(run) = self.repairs.take(max) {
+            // Settled in the meantime: nothing to repair.
+            if self.outbox.find(run.frame).is_none() {
+                continue;
+            }
+            self.count_slices(run.frame, run.first, run.count);
+            self.stats.slices_resent += u64::from(run.count);
+            let outgoing = self.outbox.find(run.frame)?;
+            let header = outgoing.header(id, run.first, sequence, true);
+            return Some(SliceRun { frame: &outgoing.frame, header, count: run.count });
+        }
+        let (number, first, count) = {
+            let outgoing = self.outbox.current()?;
+            if outgoing.number() >= self.frame_limit {
+                return None;
+            }
+            let (first, count) = (outgoing.next, max.min(outgoing.count - outgoing.next));
+            outgoing.next += count;
+            if outgoing.is_sent() && outgoing.number() >= self.sent_below {
+                self.sent_below = outgoing.number() + 1;
+                self.stats.frames_sent += 1;
+            }
+            (outgoing.number(), first, count)
+        };
+        self.count_slices(number, first, count);
+        let outgoing = self.outbox.find(number)?;
+        let header = outgoing.header(id, first, sequence, false);
+        Some(SliceRun { frame: &outgoing.frame, header, count })
+    }
+
+    fn count_slices(&mut self, number: u64, first: u32, count: u32) {
+        self.next_sequence += u64::from(count);
+        self.stats.slices += u64::from(count);
+        self.stats.bytes += self.outbox.find(number).map_or(0, |outgoing| outgoing.payload_len(first, count));
+    }
+
+    /// Writes the next datagram of fields that is due; returns its length.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
+        if now < self.due {
+            return None;
+        }
+        match self.state {
+            SendState::Opening { attempts } => {
+                self.state = SendState::Opening { attempts: attempts.saturating_add(1) };
+                self.due = now + self.backoff(attempts);
+                Some(put(out, &self.open(now).emit()))
+            }
+            SendState::Refused { .. } => {
+                self.due = now + self.jittered(RETRY_MAX);
+                Some(put(out, &self.open(now).emit()))
+            }
+            SendState::Open => Some(self.ping_or_close(now, out)),
+            SendState::Closed(_) => None,
+        }
+    }
+
+    fn open(&self, now: Time) -> Open {
+        let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, clock_id } = self.config;
+        Open {
+            stream,
+            epoch,
+            flags: 0,
+            slice_bytes,
+            cookie: self.cookie,
+            first_frame: self.outbox.first_number().unwrap_or(self.next_number),
+            width: format.width(),
+            height: format.height(),
+            stride: format.stride(),
+            // The format was checked: a frame fits 32 bits.
+            frame_bytes: format.frame_bytes() as u32,
+            interval_us: u32::try_from(interval.as_micros()).unwrap_or(u32::MAX),
+            pixel: format.pixel() as u8,
+            delivery: delivery as u8,
+            reserved: 0,
+            clock_id,
+            sender_ns: now.as_nanos(),
+        }
+    }
+
+    fn ping_or_close(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> usize {
+        let SendConfig { stream, epoch, delivery, .. } = self.config;
+        let sent_below = self.outbox.sent_below(self.next_number);
+        let all_sent = sent_below == self.next_number && self.repairs.is_empty();
+        let settled = match delivery {
+            Delivery::Every => self.outbox.is_empty(),
+            Delivery::Latest => all_sent,
+        };
+        if self.closing && settled {
+            self.due = now + CLOSE_RETRY;
+            let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
+            let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped };
+            return put(out, &close.emit());
+        }
+        self.due = now + self.patience();
+        self.probes = self.probes.saturating_add(1);
+        let (echo_ns, echo_held_ns) = self.receiver_time.echo(now);
+        let ping = Ping {
+            stream,
+            epoch,
+            flags: 0,
+            reserved: 0,
+            sender_ns: now.as_nanos(),
+            sequence: self.next_sequence,
+            frame: sent_below,
+            echo_ns,
+            echo_held_ns,
+        };
+        put(out, &ping.emit())
+    }
+
+    fn backoff(&mut self, attempts: u32) -> Duration {
+        self.jittered((RETRY_MIN * (1 << attempts.min(8))).min(RETRY_MAX))
+    }
+
+    /// Half to all of the pause. Xorshift: the spread matters, not the secrecy.
+    fn jittered(&mut self, pause: Duration) -> Duration {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        let parts = u32::try_from(self.jitter % 512).unwrap_or(0);
+        pause / 2 + pause / 1024 * parts
+    }
+
+    /// When [`SendStream::handle_timeout`] and [`SendStream::poll_transmit`] want to be called next.
+    pub fn poll_timeout(&self) -> Time {
+        match self.state {
+            SendState::Open => self.due.min(self.heard + SILENCE_MAX),
+            SendState::Closed(_) => Time::MAX,
+            _ => self.due,
+        }
+    }
+
+    /// Where the stream stands.
+    pub fn state(&self) -> SendState {
+        self.state
+    }
+
+    /// Whether every frame that was taken is settled.
+    pub fn is_settled(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// The shortest round trip of late.
+    pub fn round_trip(&self) -> Duration {
+        self.clock.round_trip()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> &SendStats {
+        &self.stats
+    }
+}
+
+fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {
+    out[..bytes.len()].copy_from_slice(bytes);
+    bytes.len()
+}

@@ -1,0 +1,336 @@
+//! Every datagram of the protocol, in the order of `PROTOCOL.md`.
+
+use super::datagram::{WireError, datagram};
+use super::{DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, SLICE_BYTES_MIN, slice_count};
+use crate::frame::{FrameFormat, PixelFormat};
+
+/// In a time field: nothing has been heard yet that could be echoed.
+pub const TIME_UNKNOWN: u64 = u64::MAX;
+
+datagram! {
+    /// The fields in front of a slice's payload: the part of a frame that one datagram carries.
+    SliceHeader = Slice {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Payload bytes of every slice of this frame but the last, which has the rest.
+        payload_bytes: u16,
+        /// Counts every slice sent in this epoch, repairs included, from 0.
+        sequence: u64,
+        /// The frame's number in the stream; it goes on over epochs.
+        frame: u64,
+        /// When the picture was taken, nanoseconds on the sender's monotonic clock.
+        captured_ns: u64,
+        /// Bytes of the whole frame.
+        frame_bytes: u32,
+        /// Which slice of the frame this is, from 0.
+        index: u32,
+        /// How many slices the frame has.
+        count: u32,
+    }
+}
+impl SliceHeader {
+    /// Reads the header and checks that its fields agree with each other and with the datagram's length, so that offset
+    /// and length of the payload follow from them without a further check.
+    ///
+    /// # Errors
+    /// As [`SliceHeader::parse`], or a field that contradicts another.
+    pub fn parse_checked(header: &[u8], datagram_len: usize) -> Result<Self, WireError> {
+        let slice = Self::parse(header)?;
+        if slice.payload_bytes == 0 || slice.frame_bytes == 0 {
+            return Err(WireError::Value("payload_bytes"));
+        }
+        if slice.count != slice_count(slice.frame_bytes, slice.payload_bytes) {
+            return Err(WireError::Value("count"));
+        }
+        if slice.frame >= FRAME_NUMBER_END {
+            return Err(WireError::Value("frame"));
+        }
+        if slice.index >= slice.count {
+            return Err(WireError::Value("index"));
+        }
+        if datagram_len != Self::LEN + slice.payload_len() {
+            return Err(WireError::Value("length"));
+        }
+        Ok(slice)
+    }
+
+    /// Where the payload belongs in the frame.
+    pub const fn offset(&self) -> usize {
+        self.index as usize * self.payload_bytes as usize
+    }
+
+    /// Bytes of this slice's payload.
+    pub const fn payload_len(&self) -> usize {
+        if self.index + 1 == self.count {
+            self.frame_bytes as usize - self.offset()
+        } else {
+            self.payload_bytes as usize
+        }
+    }
+}
+
+datagram! {
+    /// Receiver to sender: what it has, how much more may be sent, and an echo of the sender's clock.
+    Feedback = Feedback {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Zero.
+        reserved: u16,
+        /// Counts feedback of this epoch, so that one that was overtaken is ignored.
+        report: u64,
+        /// Every frame below this number is settled: complete, or given up.
+        settled: u64,
+        /// Frames below this number may be sent.
+        frame_limit: u64,
+        /// One more than the highest slice sequence seen.
+        sequence_seen: u64,
+        /// Slices below this sequence may be sent.
+        sequence_limit: u64,
+        /// Frames complete so far, over all epochs.
+        delivered: u64,
+        /// When this was sent, nanoseconds on the receiver's clock.
+        receiver_ns: u64,
+        /// The time in the newest [`Ping`], or [`TIME_UNKNOWN`].
+        echo_ns: u64,
+        /// How long the receiver has held that time, nanoseconds.
+        echo_held_ns: u64,
+    }
+}
+
+datagram! {
+    /// Receiver to sender: slices of a frame that are missing. A bitmap follows: bit `i` (most significant first) is set
+    /// where slice `first + i` is missing.
+    Nack = Nack {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Bytes of bitmap that follow; 0 where the whole frame is missing.
+        bitmap_bytes: u16,
+        /// The frame.
+        frame: u64,
+        /// The slice that the first bit speaks of.
+        first: u32,
+    }
+}
+
+/// Bytes of bitmap one [`Nack`] carries at most: with it the datagram fits the smallest path.
+pub const NACK_BITMAP_MAX: usize = 512;
+
+impl Nack {
+    /// The bitmap behind the fields of the datagram `bytes`.
+    ///
+    /// # Errors
+    /// Longer than [`NACK_BITMAP_MAX`] or than the datagram.
+    pub fn bitmap<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], WireError> {
+        let len = usize::from(self.bitmap_bytes);
+        if len > NACK_BITMAP_MAX {
+            return Err(WireError::Value("bitmap_bytes"));
+        }
+        bytes.get(Self::LEN..Self::LEN + len).ok_or(WireError::Short { len: bytes.len(), need: Self::LEN + len })
+    }
+}
+
+datagram! {
+    /// Sender to receiver: what has been sent so far, and both clocks. Asks for a [`Feedback`].
+    Ping = Ping {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Zero.
+        reserved: u16,
+        /// When this was sent, nanoseconds on the sender's clock.
+        sender_ns: u64,
+        /// Every slice below this sequence has been sent.
+        sequence: u64,
+        /// Every frame below this number has been sent whole, or never will be.
+        frame: u64,
+        /// The time in the newest [`Feedback`], or [`TIME_UNKNOWN`].
+        echo_ns: u64,
+        /// How long the sender has held that time, nanoseconds.
+        echo_held_ns: u64,
+    }
+}
+
+datagram! {
+    /// Sender to receiver: opens a stream, or a new epoch of it. Longer than any answer, so that a forged one amplifies
+    /// nothing.
+    Open = Open {
+        /// [`super::Flags`].
+        flags: u16,
+        /// The largest slice the sender will send, header included, bytes.
+        slice_bytes: u16,
+        /// What a [`Challenge`] said, or 0.
+        cookie: u64,
+        /// The lowest frame number of this epoch.
+        first_frame: u64,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Bytes from row to row in the first plane.
+        stride: u32,
+        /// Bytes of every frame.
+        frame_bytes: u32,
+        /// Microseconds between frames, or 0 where frames come as they come.
+        interval_us: u32,
+        /// [`PixelFormat`].
+        pixel: u8,
+        /// [`Delivery`].
+        delivery: u8,
+        /// Zero.
+        reserved: u16,
+        /// Equal at both ends where they read the same clock.
+        clock_id: u64,
+        /// When this was sent, nanoseconds on the sender's clock.
+        sender_ns: u64,
+    }
+}
+
+impl Open {
+    /// The frame format, checked: `frame_bytes` and the slice size agree with it.
+    ///
+    /// # Errors
+    /// A field that cannot be.
+    pub fn format(&self) -> Result<FrameFormat, WireError> {
+        let pixel = PixelFormat::from_wire(self.pixel).ok_or(WireError::Value("pixel"))?;
+        let format = FrameFormat::with_stride(pixel, self.width, self.height, self.stride)
+            .map_err(|_| WireError::Value("width, height or stride"))?;
+        if format.frame_bytes() != self.frame_bytes as usize {
+            return Err(WireError::Value("frame_bytes"));
+        }
+        if !(SLICE_BYTES_MIN..=DATAGRAM_MAX).contains(&usize::from(self.slice_bytes)) {
+            return Err(WireError::Value("slice_bytes"));
+        }
+        if self.first_frame >= FRAME_NUMBER_END {
+            return Err(WireError::Value("first_frame"));
+        }
+        Ok(format)
+    }
+
+    /// The delivery mode.
+    ///
+    /// # Errors
+    /// A number that is none.
+    pub fn delivery(&self) -> Result<Delivery, WireError> {
+        Delivery::from_wire(self.delivery).ok_or(WireError::Value("delivery"))
+    }
+}
+
+datagram! {
+    /// Receiver to sender: open again with this cookie, to show that the address is yours. Makes no state.
+    Challenge = Challenge {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Zero.
+        reserved: u16,
+        /// To be repeated in [`Open`].
+        cookie: u64,
+    }
+}
+
+datagram! {
+    /// Receiver to sender: the stream is open; its first credit.
+    Accept = Accept {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Zero.
+        reserved: u16,
+        /// Frames below this number may be sent.
+        frame_limit: u64,
+        /// Slices below this sequence may be sent.
+        sequence_limit: u64,
+        /// When this was sent, nanoseconds on the receiver's clock.
+        receiver_ns: u64,
+        /// The time in the [`Open`] that this answers.
+        echo_ns: u64,
+        /// The receiver's socket buffer, as the system grants it, bytes.
+        buffer_bytes: u32,
+        /// Slots the receiver has for this stream.
+        slots: u32,
+    }
+}
+
+datagram! {
+    /// Receiver to sender: the stream is not opened.
+    Refuse = Refuse {
+        /// [`super::Flags`].
+        flags: u16,
+        /// [`RefuseReason`].
+        reason: u16,
+        /// The limit that was hit, where the reason has one.
+        limit: u64,
+    }
+}
+
+/// Why a receiver does not open a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+#[non_exhaustive]
+pub enum RefuseReason {
+    /// The stream was not announced to this receiver.
+    Unknown = 1,
+    /// As many streams as the receiver allows are open; the limit is their number.
+    TooManyStreams = 2,
+    /// A frame, or the slots for it, are larger than the receiver allows; the limit is in bytes.
+    FrameTooLarge = 3,
+    /// The format cannot be, or is not the one the stream was announced or opened with.
+    Format = 4,
+    /// The receiver could not get memory or a socket for the stream.
+    Resources = 5,
+}
+
+impl RefuseReason {
+    /// The reason with this number on the wire.
+    pub const fn from_wire(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Unknown),
+            2 => Some(Self::TooManyStreams),
+            3 => Some(Self::FrameTooLarge),
+            4 => Some(Self::Format),
+            5 => Some(Self::Resources),
+            _ => None,
+        }
+    }
+}
+
+datagram! {
+    /// Sender to receiver: no frame follows. Repeated until [`Closed`] comes.
+    Close = Close {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Zero.
+        reserved: u16,
+        /// Frame numbers below this were given out.
+        frames: u64,
+        /// Of these, how many the sender dropped before it sent them.
+        skipped: u64,
+    }
+}
+
+impl Close {
+    /// Reads the fields and checks them.
+    ///
+    /// # Errors
+    /// As [`Close::parse`], or a number of frames that cannot be.
+    pub fn parse_checked(bytes: &[u8]) -> Result<Self, WireError> {
+        let close = Self::parse(bytes)?;
+        if close.frames >= FRAME_NUMBER_END {
+            return Err(WireError::Value("frames"));
+        }
+        Ok(close)
+    }
+}
+
+datagram! {
+    /// Receiver to sender: the stream is closed, and what became of its frames.
+    Closed = Closed {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Zero.
+        reserved: u16,
+        /// Frames complete and handed on.
+        delivered: u64,
+        /// Frames whose slices were lost, so that they never became complete.
+        incomplete: u64,
+        /// Frames for which no slot was free.
+        no_slot: u64,
+    }
+}

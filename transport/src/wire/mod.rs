@@ -1,0 +1,65 @@
+//! The bytes on the wire, as `PROTOCOL.md` describes them: one plain struct a datagram, with `parse` and `emit`.
+//!
+//! Every datagram starts with the same 12 bytes, the [`Prelude`]. All numbers are big-endian. Parsing never allocates and
+//! never panics, whatever the bytes.
+
+mod datagram;
+mod messages;
+pub mod plain;
+
+pub use datagram::{Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
+pub use messages::{
+    Accept, Challenge, Close, Closed, Feedback, NACK_BITMAP_MAX, Nack, Open, Ping, Refuse, RefuseReason, SliceHeader,
+    TIME_UNKNOWN,
+};
+
+/// The largest UDP payload over IPv4, and the slice size of the original system: 65,535 less 20 (IP) less 8 (UDP).
+pub const DATAGRAM_MAX: usize = 65_507;
+/// The smallest slice, header included: what every IPv4 host must be able to receive (576 bytes) less its headers.
+pub const SLICE_BYTES_MIN: usize = 548;
+/// Bytes of a slice that are header.
+pub const SLICE_HEADER_LEN: usize = SliceHeader::LEN;
+/// Bytes that an authentication tag takes at the end of a datagram whose [`Flags::TAGGED`] is set.
+pub const TAG_LEN: usize = 16;
+/// Frames a receiver assembles at the same time; a sender never starts frame `n + 4` before frame `n` is settled.
+pub const OPEN_FRAMES_MAX: usize = 4;
+
+/// Frame numbers stay below this, so that counting on from one never overflows.
+pub const FRAME_NUMBER_END: u64 = 1 << 63;
+
+/// How a stream treats frames when not all of them can arrive in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Delivery {
+    /// Nothing is lost: the sender waits for credit, frames arrive in order.
+    Every = 1,
+    /// The newest complete frame wins; late ones are dropped whole and counted.
+    Latest = 2,
+}
+
+impl Delivery {
+    /// The name used on command lines and in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Every => "every",
+            Self::Latest => "latest",
+        }
+    }
+
+    /// The mode with this number on the wire.
+    pub const fn from_wire(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Every),
+            2 => Some(Self::Latest),
+            _ => None,
+        }
+    }
+}
+
+/// How many slices a frame of `frame_bytes` takes with `payload_bytes` in each but the last.
+///
+/// # Panics
+/// Where `payload_bytes` is zero.
+pub const fn slice_count(frame_bytes: u32, payload_bytes: u16) -> u32 {
+    frame_bytes.div_ceil(payload_bytes as u32)
+}
