@@ -43,6 +43,14 @@ impl ConnectedSocket {
         Self::to_peer(socket, peer)
     }
 
+    /// A listening socket that from now on hears `peer` only, until [`disconnect`].
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(crate) fn on_listener(listener: &Socket, peer: SocketAddr) -> io::Result<Self> {
+        Self::to_peer(listener.try_clone()?, peer)
+    }
+
     fn to_peer(socket: Socket, peer: SocketAddr) -> io::Result<Self> {
         socket.connect(&peer.into())?;
         Ok(Self { socket, peer })
@@ -114,6 +122,12 @@ impl ConnectedSocket {
         self.socket.send_buffer_size()
     }
 
+    /// Lets datagrams that the path does not carry whole travel as fragments.
+    pub(crate) fn allow_fragments(&self) {
+        #[cfg(target_os = "linux")]
+        set_path_discovery(&self.socket, self.peer, libc::IP_PMTUDISC_DONT, libc::IPV6_PMTUDISC_DONT);
+    }
+
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
     }
@@ -151,27 +165,29 @@ fn udp_socket(address: SocketAddr) -> io::Result<Socket> {
 /// A fragmented datagram is lost whole with any of its fragments: rather learn that it is too large.
 fn forbid_fragments(socket: &Socket, address: SocketAddr) {
     #[cfg(target_os = "linux")]
-    {
-        let (level, option, value) = match address {
-            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
-            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
-        };
-        // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
-        let result = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                level,
-                option,
-                (&raw const value).cast(),
-                size_of::<c_int>() as socklen_t,
-            )
-        };
-        if result != 0 {
-            tracing::debug!(error = %io::Error::last_os_error(), "the don't-fragment flag cannot be set; datagrams may be fragmented");
-        }
-    }
+    set_path_discovery(socket, address, libc::IP_PMTUDISC_DO, libc::IPV6_PMTUDISC_DO);
     #[cfg(not(target_os = "linux"))]
     let _ = (socket, address);
+}
+
+#[cfg(target_os = "linux")]
+fn set_path_discovery(socket: &Socket, address: SocketAddr, v4: c_int, v6: c_int) {
+    let (level, option, value) = match address {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, v4),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, v6),
+    };
+    // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), size_of::<c_int>() as socklen_t)
+    };
+    if result != 0 {
+        tracing::debug!(error = %io::Error::last_os_error(), "path MTU discovery cannot be set; the system's default holds");
+    }
+}
+
+/// Undoes [`ConnectedSocket::on_listener`]: the socket hears everybody again.
+pub(crate) fn disconnect(socket: &Socket) -> io::Result<()> {
+    Ok(rustix::net::connect_unspec(socket)?)
 }
 
 #[cfg(target_os = "linux")]

@@ -29,12 +29,14 @@
 
 mod admission;
 mod listener;
+mod plain;
 mod receive_loop;
 mod receiver;
 mod send_loop;
 mod sender;
 
 pub use admission::Admission;
+pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
 pub use receiver::{
     AcceptStreamError, BindError, FrameIter, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
 };

@@ -3,12 +3,14 @@
 mod bitmap;
 mod loss;
 mod placement;
+mod plain;
 mod reassembler;
 mod stats;
 mod stream;
 mod window;
 
 pub use placement::Spot;
+pub use plain::{PlainReassembler, PlainStats};
 pub use reassembler::{Reassembler, ReassemblerConfig};
 pub use stats::{ReceiveStats, RejectedCounts};
 pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX};

@@ -165,6 +165,21 @@ impl Reassembler {
         self.slots[usize::from(spot.place)].as_ref().expect("a predicted place keeps its slot until the batch ends")
     }
 
+    /// Puts a payload at a spot of the prediction, as the kernel would: for networks that are not sockets. What there is
+    /// no room for is cut off.
+    pub fn land(&mut self, spot: usize, payload: &[u8]) {
+        if let Some(spot) = self.placement.spots().get(spot)
+            && let Some(slot) = &mut self.slots[usize::from(spot.place)]
+        {
+            slot.write(spot.offset, &payload[..payload.len().min(spot.len)]);
+        }
+    }
+
+    /// How many datagrams the prediction has a spot for.
+    pub fn predicted(&self) -> usize {
+        self.placement.spots().len()
+    }
+
     /// Copies out what landed at a spot, before the batch ends: for datagrams that are not slices.
     pub(super) fn read_landed(&self, spot: usize, into: &mut [u8]) {
         if let Some(spot) = self.placement.spots().get(spot) {

@@ -88,6 +88,8 @@ struct Pending {
     /// An accept that echoes this time.
     accept: Option<u64>,
     feedback: bool,
+    /// A close that waits for its answer until every frame is settled.
+    close: bool,
     closed: bool,
 }
 
@@ -159,6 +161,17 @@ impl ReceiveStream {
         self.reassembler.landings()
     }
 
+    /// How many datagrams the prediction has a spot for.
+    pub fn predicted(&self) -> usize {
+        self.reassembler.predicted()
+    }
+
+    /// Puts what follows a datagram's head at a spot of the prediction, as the kernel would: for networks that are not
+    /// sockets.
+    pub fn land(&mut self, spot: usize, payload: &[u8]) {
+        self.reassembler.land(spot, payload);
+    }
+
     /// Takes in a datagram of `len` bytes: `head` are its first bytes (up to [`SLICE_HEADER_LEN`]), the others landed at
     /// `spot` of the prediction.
     pub fn handle_datagram(&mut self, spot: usize, head: &[u8], len: usize, now: Time) {
@@ -227,6 +240,7 @@ impl ReceiveStream {
             self.reports = 0;
             self.told = Told::default();
             self.closing = None;
+            self.pending = Pending::default();
         }
         self.heard = now;
         self.pending.accept = Some(open.sender_ns);
@@ -253,6 +267,7 @@ impl ReceiveStream {
         self.check_epoch(close.epoch)?;
         self.heard = now;
         self.closing = Some(*close);
+        self.pending.close = true;
         if self.delivery == Delivery::Every {
             self.loss.handle_sent(close.frames.min(self.reassembler.frame_limit()));
         }
@@ -286,10 +301,11 @@ impl ReceiveStream {
 
     fn update(&mut self) {
         let settled = self.reassembler.settled();
-        if let Some(close) = self.closing {
+        if let Some(close) = self.closing.filter(|_| self.pending.close) {
             let nothing_open = self.reassembler.unfinished().next().is_none();
             if settled >= close.frames || (self.delivery == Delivery::Latest && nothing_open) {
                 self.reassembler.give_up_below(close.frames);
+                self.pending.close = false;
                 self.pending.closed = true;
                 self.ended.get_or_insert(EndReason::Closed);
             }
@@ -382,7 +398,7 @@ impl ReceiveStream {
     /// When [`ReceiveStream::handle_timeout`] and [`ReceiveStream::poll_transmit`] want to be called next, if no datagram
     /// comes first.
     pub fn poll_timeout(&mut self, now: Time) -> Time {
-        let silent = self.heard + SILENCE_MAX;
+        let silent = if self.ended.is_some() { Time::MAX } else { self.heard + SILENCE_MAX };
         let nack = self.loss.poll_timeout(&self.reassembler, self.clock.round_trip(), now);
         let deadline = match self.delivery {
             Delivery::Latest => self.reassembler.oldest_unfinished().map(|(_, oldest)| oldest.begun + self.deadline),

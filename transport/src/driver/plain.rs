@@ -1,0 +1,384 @@
+//! The original system's wire, at both ends: no headers, no credit, one sender at a time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
+
+use super::receiver::BindError;
+use super::sender::{ConnectError, SendError};
+use crate::backend::{Backend, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, Waker, socket, wait};
+use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FrameMut, FramePool, FrameRing};
+use crate::receive::{PlainReassembler, PlainStats};
+use crate::time::Time;
+use crate::wire::plain::{piece, piece_count};
+
+/// A sender that is silent for this long gives way to another one; the original sends a frame every four seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(8);
+/// Datagrams on their way without an acknowledgement: what the system's default receive buffer holds.
+const UNACKNOWLEDGED_MAX: u64 = 2;
+/// A far end that has acknowledged nothing for this long is not waited for any more.
+const ACKNOWLEDGEMENT_WAIT: Duration = Duration::from_secs(1);
+/// Between datagrams towards a far end that acknowledges nothing, so that its socket buffer is not overrun.
+const UNACKNOWLEDGED_GAP: Duration = Duration::from_micros(500);
+/// The receive buffer asked for: nothing but it stands between a burst and a loss here.
+const BUFFER_BYTES: usize = 8 << 20;
+
+/// What a plain sender is told when it is made.
+#[derive(Debug, Clone)]
+pub struct PlainSenderConfig {
+    /// The format of every frame; the far end must know it.
+    pub format: FrameFormat,
+    /// Slots of the pool, 2 by default.
+    pub slots: usize,
+    /// What moves the datagrams.
+    pub backend: BackendKind,
+}
+
+/// Sends frames as the original client does. Works on the calling thread.
+pub struct PlainSender {
+    backend: Mutex<(Box<dyn Backend>, SendBatch)>,
+    pool: FramePool,
+    format: FrameFormat,
+    peer: SocketAddr,
+    kind: BackendKind,
+    frames: AtomicU64,
+    waker: Waker,
+    flow: Mutex<Flow>,
+    acknowledged: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Flow {
+    sent: u64,
+    acknowledged: u64,
+    /// The far end acknowledges nothing: frames are spaced instead.
+    deaf: bool,
+}
+
+impl PlainSender {
+    /// Makes a sender. Nothing is said to the far end before the first frame.
+    ///
+    /// # Errors
+    /// No memory or socket.
+    pub fn connect(peer: SocketAddr, config: &PlainSenderConfig) -> Result<Self, ConnectError> {
+        let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
+        // The pieces have their size whatever the path carries: beyond loopback they travel as fragments.
+        socket.allow_fragments();
+        let _ = socket.set_send_buffer(BUFFER_BYTES);
+        let pieces = piece_count(config.format.frame_bytes());
+        let backend = config.backend.open(socket, pieces);
+        Ok(Self {
+            kind: backend.kind(),
+            backend: Mutex::new((backend, SendBatch::new(pieces, 0))),
+            pool: FramePool::new(config.slots, config.format.frame_bytes())?,
+            format: config.format,
+            peer,
+            frames: AtomicU64::new(0),
+            waker: Waker::new().map_err(ConnectError::System)?,
+            flow: Mutex::default(),
+            acknowledged: Condvar::new(),
+        })
+    }
+
+    /// A slot to write the next frame into, of the format's length; waits up to `timeout` for one.
+    pub fn frame_timeout(&self, timeout: Duration) -> Option<FrameMut> {
+        let mut frame = self.pool.acquire_timeout(timeout)?;
+        frame.set_len(self.format.frame_bytes());
+        Some(frame)
+    }
+
+    /// Sends a frame, piece by piece as the far end acknowledges them; returns its number.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn send(&self, frame: FrameMut) -> Result<u64, SendError> {
+        let frame = frame.freeze();
+        let mut guard = self.backend.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (backend, batch) = &mut *guard;
+        let pieces = piece_count(frame.len());
+        let mut next = 0;
+        while next < pieces {
+            let allowed = self.wait_for_room();
+            batch.clear();
+            for index in next..pieces.min(next + allowed) {
+                batch.push(&frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
+                next += 1;
+            }
+            self.send_batch(backend.as_mut(), batch)?;
+        }
+        batch.clear();
+        Ok(self.frames.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// How many pieces may go out now, at least one.
+    fn wait_for_room(&self) -> usize {
+        let mut flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let deadline = Instant::now() + ACKNOWLEDGEMENT_WAIT;
+        while !flow.deaf && flow.sent - flow.acknowledged >= UNACKNOWLEDGED_MAX {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::warn!(
+                    peer = %self.peer,
+                    "{} datagrams were not acknowledged within {ACKNOWLEDGEMENT_WAIT:?}; sending on, spaced by {UNACKNOWLEDGED_GAP:?}",
+                    flow.sent - flow.acknowledged
+                );
+                flow.deaf = true;
+                break;
+            }
+            flow = self.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        if flow.deaf {
+            drop(flow);
+            // Pacing, not waiting for something: there is nothing to wait for.
+            std::thread::sleep(UNACKNOWLEDGED_GAP);
+            return 1;
+        }
+        let room = (UNACKNOWLEDGED_MAX - (flow.sent - flow.acknowledged)).max(1);
+        room as usize
+    }
+
+    fn send_batch(&self, backend: &mut dyn Backend, batch: &mut SendBatch) -> Result<(), SendError> {
+        while !batch.is_sent() {
+            match backend.send(batch) {
+                Ok(sent) => {
+                    self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).sent += sent as u64;
+                }
+                // Said of an earlier datagram: nobody was listening then. The original does not care either.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let waited = wait(backend.socket().as_fd(), true, &self.waker, Duration::from_millis(100));
+                    waited.map_err(|error| self.failed(&error))?;
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> SendError {
+        SendError::Failed { peer: self.peer, message: format!("{error}; check the address and the network") }
+    }
+
+    /// The far end has acknowledged `datagrams` more (one `feedback` each).
+    pub fn acknowledge(&self, datagrams: u64) {
+        let mut flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        flow.acknowledged = (flow.acknowledged + datagrams).min(flow.sent);
+        if flow.deaf && flow.acknowledged == flow.sent {
+            flow.deaf = false;
+        }
+        drop(flow);
+        self.acknowledged.notify_all();
+    }
+
+    /// Datagrams sent and acknowledged so far.
+    pub fn datagrams(&self) -> (u64, u64) {
+        let flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        (flow.sent, flow.acknowledged)
+    }
+
+    /// What moves the datagrams.
+    pub fn backend(&self) -> BackendKind {
+        self.kind
+    }
+}
+
+/// What a plain receiver is told when it is made.
+#[derive(Debug, Clone)]
+pub struct PlainReceiverConfig {
+    /// The format of every frame; the wire does not say it.
+    pub format: FrameFormat,
+    /// Slots of the pool, 4 by default.
+    pub slots: usize,
+    /// What moves the datagrams.
+    pub backend: BackendKind,
+    /// How the receiver's own consumer treats frames that wait.
+    pub policy: ConsumerPolicy,
+}
+
+/// Receives frames as the original server does, from one sender at a time: another one is heard once the first has been
+/// silent for 8 seconds.
+pub struct PlainReceiver {
+    shared: Arc<PlainShared>,
+    local: SocketAddr,
+    consumer: Consumer,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct PlainShared {
+    waker: Waker,
+    stop: AtomicBool,
+    stats: Mutex<PlainStats>,
+}
+
+impl PlainReceiver {
+    /// Listens on a UDP address. `on_datagram` is called, on the receiving thread, with the length of each datagram: the
+    /// original's acknowledgement is one event a datagram.
+    ///
+    /// # Errors
+    /// The port is in use, the address is not this machine's, or there is no memory or thread left.
+    pub fn bind(
+        address: SocketAddr,
+        config: &PlainReceiverConfig,
+        on_datagram: impl FnMut(usize) + Send + 'static,
+    ) -> Result<Self, BindError> {
+        let listening = socket::bind_listener(address).map_err(|source| BindError::from_bind(address, source))?;
+        let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
+        let frame_bytes = config.format.frame_bytes();
+        let out_of_memory = |error: crate::frame::PoolError| BindError::System(io::Error::other(error));
+        let pool = FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes)).map_err(out_of_memory)?;
+        let reassembler = PlainReassembler::new(frame_bytes, pool).map_err(out_of_memory)?;
+        let shared = Arc::new(PlainShared {
+            waker: Waker::new().map_err(BindError::System)?,
+            stop: AtomicBool::new(false),
+            stats: Mutex::default(),
+        });
+        let ring = FrameRing::new();
+        let consumer = ring.subscribe(config.policy);
+        let receive = PlainLoop {
+            socket: listening,
+            kind: config.backend,
+            batch: ReceiveBatch::new(piece_count(frame_bytes), 0),
+            offsets: Vec::with_capacity(piece_count(frame_bytes)),
+            reassembler,
+            ring,
+            shared: shared.clone(),
+            on_datagram,
+        };
+        let thread = std::thread::Builder::new()
+            .name("framewire-plain".into())
+            .spawn(move || receive.run())
+            .map_err(BindError::System)?;
+        Ok(Self { shared, local, consumer, thread: Some(thread) })
+    }
+
+    /// The address listened on, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The frames.
+    pub fn consumer(&self) -> &Consumer {
+        &self.consumer
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> PlainStats {
+        *self.shared.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Stops receiving; the consumer takes what is waiting, and then learns of the end.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.waker.wake();
+    }
+}
+
+impl Drop for PlainReceiver {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the receiving thread panicked");
+        }
+    }
+}
+
+struct PlainLoop<F> {
+    socket: Socket,
+    kind: BackendKind,
+    batch: ReceiveBatch,
+    offsets: Vec<usize>,
+    reassembler: PlainReassembler,
+    ring: FrameRing,
+    shared: Arc<PlainShared>,
+    on_datagram: F,
+}
+
+impl<F: FnMut(usize)> PlainLoop<F> {
+    fn run(mut self) {
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let served = self.next_peer().and_then(|peer| peer.map_or(Ok(()), |peer| self.serve(peer)));
+            if let Err(error) = served {
+                tracing::error!(%error, "the plain receiver cannot go on");
+                break;
+            }
+        }
+        self.ring.end();
+    }
+
+    /// Whom the next datagram is from; the datagram stays in the socket.
+    fn next_peer(&self) -> io::Result<Option<SocketAddr>> {
+        wait(self.socket.as_fd(), false, &self.shared.waker, Duration::from_secs(1))?;
+        match self.socket.peek_sender() {
+            Ok(peer) => Ok(peer.as_socket()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hears one sender until it is silent.
+    fn serve(&mut self, peer: SocketAddr) -> io::Result<()> {
+        let connected = ConnectedSocket::on_listener(&self.socket, peer)?;
+        let granted = connected.set_receive_buffer(BUFFER_BYTES)?;
+        if granted < BUFFER_BYTES {
+            tracing::warn!(
+                "the system grants a receive buffer of {granted} bytes instead of {BUFFER_BYTES}; this wire has no credit, so a burst \
+                 beyond it is lost. To lift it: sysctl -w net.core.rmem_max={BUFFER_BYTES}"
+            );
+        }
+        let mut backend = self.kind.open(connected, self.offsets.capacity());
+        tracing::info!(%peer, backend = %backend.kind(), "plain sender");
+        let mut heard = Time::now();
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let received = self.receive(backend.as_mut())?;
+            let now = Time::now();
+            if received > 0 {
+                heard = now;
+                continue;
+            }
+            let left = (heard + SILENCE_MAX).since(now);
+            if left.is_zero() {
+                break;
+            }
+            wait(backend.socket().as_fd(), false, &self.shared.waker, left)?;
+        }
+        tracing::info!(%peer, "plain sender is silent; another one may come");
+        self.reassembler.reset();
+        socket::disconnect(&self.socket)
+    }
+
+    fn receive(&mut self, backend: &mut dyn Backend) -> io::Result<usize> {
+        self.batch.clear();
+        self.offsets.clear();
+        for (arrival, range) in self.reassembler.landings() {
+            self.offsets.push(range.start);
+            self.batch.post(arrival, range);
+        }
+        let received = backend.receive(&mut self.batch);
+        self.batch.release();
+        let received = match received {
+            Ok(received) => received,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => 0,
+            Err(error) => return Err(error),
+        };
+        let now = Time::now();
+        for datagram in self.batch.datagrams() {
+            (self.on_datagram)(datagram.len);
+            let frame = self.reassembler.handle_piece(self.offsets[datagram.index], datagram.len, now);
+            *self.shared.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = *self.reassembler.stats();
+            if let Some(frame) = frame {
+                self.ring.publish(&frame);
+            }
+        }
+        Ok(received)
+    }
+}

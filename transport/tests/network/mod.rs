@@ -1,0 +1,255 @@
+//! Both ends' cores over a network that exists only in this test: seeded, in virtual time, no socket.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use framewire_transport::frame::{Frame, FrameFormat, FramePool, PixelFormat};
+use framewire_transport::receive::{EndReason, Reassembler, ReceiveConfig, ReceiveStream};
+use framewire_transport::send::{SendConfig, SendState, SendStream};
+use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
+use framewire_transport::{Time, receive, send};
+
+/// Xorshift: a failing seed replays exactly.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+}
+
+/// What the network does to datagrams, per thousand of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weather {
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    pub(crate) delayed: u64,
+    /// One way.
+    pub(crate) latency: Duration,
+}
+
+impl Weather {
+    pub(crate) const FAIR: Self = Self { lost: 0, doubled: 0, delayed: 0, latency: Duration::from_micros(50) };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Towards {
+    Receiver,
+    Sender,
+}
+
+type InFlight = Reverse<(Time, u64, Towards, Vec<u8>)>;
+
+/// A sender and a receiver with the network between them.
+pub(crate) struct Pair {
+    pub(crate) now: Time,
+    pub(crate) sender: SendStream,
+    pub(crate) receiver: Option<ReceiveStream>,
+    pub(crate) weather: Weather,
+    pub(crate) delivered: Vec<u64>,
+    pub(crate) random: Random,
+    source: FramePool,
+    slots: usize,
+    flying: BinaryHeap<InFlight>,
+    sent: u64,
+    steps_at_now: u32,
+    format: FrameFormat,
+}
+
+impl Pair {
+    pub(crate) const SLICE_BYTES: usize = 1_472;
+
+    pub(crate) fn new(seed: u64, delivery: Delivery, frame_bytes: usize, weather: Weather) -> Self {
+        let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
+        let now = Time::from_nanos(1_000_000_000);
+        let config = SendConfig {
+            stream: 77,
+            epoch: u32::MAX,
+            format,
+            delivery,
+            slice_bytes: Self::SLICE_BYTES as u16,
+            interval: Duration::from_millis(10),
+            clock_id: 0,
+        };
+        Self {
+            now,
+            sender: SendStream::new(config, now),
+            receiver: None,
+            weather,
+            delivered: Vec::new(),
+            random: Random::new(seed),
+            source: FramePool::new(4, frame_bytes).unwrap(),
+            slots: 6,
+            flying: BinaryHeap::new(),
+            sent: 0,
+            steps_at_now: 0,
+            format,
+        }
+    }
+
+    pub(crate) fn byte_of(number: u64, at: usize) -> u8 {
+        (number as usize * 31 + at * 7 + at / 251) as u8
+    }
+
+    /// Gives the sender its next frame, if a slot is free.
+    pub(crate) fn offer_frame(&mut self) -> bool {
+        let Some(mut frame) = self.source.try_acquire() else { return false };
+        let number = self.sender.next_number();
+        for (at, byte) in frame.iter_mut().enumerate() {
+            *byte = Self::byte_of(number, at);
+        }
+        frame.info.number = number;
+        frame.info.captured = self.now;
+        self.sender.handle_frame(frame.freeze(), self.now).expect("fewer slots than the outbox has room for");
+        true
+    }
+
+    /// Lets time pass, at most to `until`; returns false once nothing happens before it.
+    pub(crate) fn step(&mut self, until: Time) -> bool {
+        self.send();
+        let arrival = self.flying.peek().map(|Reverse((at, ..))| *at);
+        let timers =
+            [Some(self.sender.poll_timeout()), self.receiver.as_mut().map(|receiver| receiver.poll_timeout(self.now))];
+        let next = timers.into_iter().flatten().chain(arrival).min().unwrap_or(Time::MAX).max(self.now);
+        if next > until {
+            self.now = until;
+            return false;
+        }
+        self.steps_at_now = if next.as_nanos() - self.now.as_nanos() < 100 { self.steps_at_now + 1 } else { 0 };
+        assert!(self.steps_at_now < 10_000, "time stands still at {next:?}: {:?}\n{:?}", self.sender, self.receiver);
+        self.now = next;
+        while self.flying.peek().is_some_and(|Reverse((at, ..))| *at <= self.now) {
+            let Some(Reverse((_, _, towards, bytes))) = self.flying.pop() else { break };
+            match towards {
+                Towards::Sender => self.sender.handle_datagram(&bytes, self.now),
+                Towards::Receiver => self.arrive(&bytes),
+            }
+        }
+        self.sender.handle_timeout(self.now);
+        if let Some(receiver) = &mut self.receiver {
+            receiver.handle_timeout(self.now);
+            receiver.handle_idle(self.now);
+        }
+        self.answer();
+        true
+    }
+
+    fn send(&mut self) {
+        let mut bytes = [0; send::CONTROL_MAX];
+        while let Some(len) = self.sender.poll_transmit(self.now, &mut bytes) {
+            self.fly(Towards::Receiver, bytes[..len].to_vec());
+        }
+        loop {
+            let Some(run) = self.sender.poll_slices(16, self.now) else { break };
+            let mut datagrams = Vec::new();
+            for nth in 0..run.count {
+                let header = run.header(nth);
+                let payload = &run.frame[header.offset()..header.offset() + header.payload_len()];
+                datagrams.push([&header.emit()[..], payload].concat());
+            }
+            for datagram in datagrams {
+                self.fly(Towards::Receiver, datagram);
+            }
+        }
+    }
+
+    fn fly(&mut self, towards: Towards, bytes: Vec<u8>) {
+        let weather = self.weather;
+        if self.random.chance(weather.lost) {
+            return;
+        }
+        let copies = if self.random.chance(weather.doubled) { 2 } else { 1 };
+        for _ in 0..copies {
+            let late = if self.random.chance(weather.delayed) { weather.latency * 3 } else { Duration::ZERO };
+            self.sent += 1;
+            let at = self.now + weather.latency + late;
+            self.flying.push(Reverse((at, self.sent, towards, bytes.clone())));
+        }
+    }
+
+    fn arrive(&mut self, bytes: &[u8]) {
+        if self.receiver.is_none() {
+            self.listen(bytes);
+            return;
+        }
+        let Some(receiver) = &mut self.receiver else { return };
+        receiver.predict(1);
+        let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+        receiver.land(0, &bytes[head.len()..]);
+        receiver.handle_datagram(0, head, bytes.len(), self.now);
+        receiver.end_batch(self.now);
+        self.answer();
+    }
+
+    /// What a listening socket does, without the challenge.
+    fn listen(&mut self, bytes: &[u8]) {
+        let Ok(Prelude { kind: Kind::Open, .. }) = Prelude::parse(bytes) else { return };
+        let open = Open::parse(bytes).unwrap();
+        let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, Self::SLICE_BYTES);
+        let pool = FramePool::new(self.slots, slot_bytes).unwrap();
+        let config = ReceiveConfig { open, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 };
+        self.receiver = Some(ReceiveStream::new(config, pool, self.now).unwrap());
+        self.answer();
+    }
+
+    fn answer(&mut self) {
+        let Some(receiver) = &mut self.receiver else { return };
+        let mut frames: Vec<Frame> = Vec::new();
+        while let Some(frame) = receiver.poll_frame() {
+            frames.push(frame);
+        }
+        let mut answers = Vec::new();
+        let mut bytes = [0; receive::CONTROL_MAX];
+        while let Some(len) = receiver.poll_transmit(self.now, &mut bytes) {
+            answers.push(bytes[..len].to_vec());
+        }
+        for frame in frames {
+            let number = frame.info().number;
+            assert_eq!(frame.len(), self.format.frame_bytes());
+            for (at, byte) in frame.iter().enumerate() {
+                assert_eq!(*byte, Self::byte_of(number, at), "frame {number}, byte {at}");
+            }
+            self.delivered.push(number);
+        }
+        for answer in answers {
+            self.fly(Towards::Sender, answer);
+        }
+    }
+
+    /// Runs for a while.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.step(until) {}
+    }
+
+    /// The receiver's process dies; what it had is gone.
+    pub(crate) fn kill_receiver(&mut self) {
+        self.receiver = None;
+        self.flying.clear();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.sender.state(), SendState::Closed(_))
+    }
+
+    pub(crate) fn end_reason(&self) -> Option<EndReason> {
+        self.receiver.as_ref().and_then(ReceiveStream::ended)
+    }
+}
