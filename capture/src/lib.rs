@@ -1,1 +1,46 @@
-//! Placeholder.
+//! Where frames come from: a moving test pattern, Y4M and raw files, Y4M on standard input and, with the feature
+//! `opencv`, cameras and encoded video.
+//!
+//! Every source is a [`FrameSource`] that writes pixels straight into the [`FrameMut`] it is given.
+//! [`SourceSpec`] names one the way a command line does.
+//!
+//! ```
+//! use framewire_capture::{FrameSource, SourceOptions, SourceSpec, pattern};
+//! use framewire_transport::frame::FramePool;
+//!
+//! let spec: SourceSpec = "pattern:640x480:yuv420p".parse()?;
+//! let mut source = spec.open(&SourceOptions::default())?;
+//! let pool = FramePool::new(2, source.format().frame_bytes())?;
+//! let mut frame = pool.try_acquire().expect("both slots are free");
+//! assert!(source.next_frame(&mut frame)?);
+//! assert_eq!(pattern::read_frame_number(&frame, &source.format()), Some(0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`FrameMut`]: framewire_transport::frame::FrameMut
+#![deny(unsafe_code)]
+
+pub mod colour;
+mod error;
+#[allow(unsafe_code, reason = "copies out of a file mapping; each block names its invariant")]
+mod mapped_file;
+pub mod pattern;
+mod rate;
+mod raw;
+mod raw_format;
+mod source;
+mod spec;
+#[cfg(feature = "opencv")]
+mod video;
+mod y4m;
+
+pub use error::CaptureError;
+pub use pattern::PatternSource;
+pub use rate::{FrameRate, FrameRateError};
+pub use raw::RawSource;
+pub use raw_format::{RawFormat, RawFormatError};
+pub use source::FrameSource;
+pub use spec::{SourceOptions, SourceSpec, SourceSpecError};
+#[cfg(feature = "opencv")]
+pub use video::VideoSource;
+pub use y4m::{Y4mError, Y4mFile, Y4mStream};

@@ -110,7 +110,7 @@ impl Reassembler {
             seen: config.first_frame,
             passed_over: 0,
             payload_bytes,
-            stats: ReceiveStats::default(),
+            stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
             config,
         })
     }

@@ -5,13 +5,16 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiveStats {
+    /// The first frame number that was this receiver's business; what came before it went to nobody, or to an earlier
+    /// receiver.
+    pub first_frame: u64,
     /// Frames complete and handed on.
     pub frames_delivered: u64,
     /// Frames of which some slices arrived and some did not, in time.
     pub frames_incomplete: u64,
     /// Frames for which no slot was free: consumers held them all.
     pub frames_no_slot: u64,
-    /// Frame numbers that have passed, from the first.
+    /// Frame numbers that have passed, from `first_frame` on.
     pub frames_passed: u64,
     /// Slices taken in.
     pub slices: u64,

@@ -1,0 +1,123 @@
+//! What can go wrong with a sink.
+
+use std::io;
+
+use framewire_transport::frame::FormatError;
+use thiserror::Error;
+
+/// Why a sink could not be opened, or did not take a frame.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The file cannot be made.
+    #[error("cannot create {name}: {source}; name a file in a directory that exists and that you may write to")]
+    Create {
+        /// The file.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Raw video would fill a terminal with noise.
+    #[error("standard output is a terminal; pipe the video into a player: --sink - | ffplay -, or name a file")]
+    Terminal,
+    /// Nothing was left half-written, unless `kept` says so.
+    #[error(
+        "cannot write frame {frame} (the first is 0) to {name}: {source}, after {written} of its {bytes} bytes; \
+         {kept}; free space there or name another place"
+    )]
+    Write {
+        /// The file, or "standard output".
+        name: String,
+        /// Number of the frame in this sink, from 0, which is also how many whole ones it has.
+        frame: u64,
+        /// Bytes of the frame that went out before the failure.
+        written: u64,
+        /// Bytes of the frame.
+        bytes: u64,
+        /// What is there now.
+        kept: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file's header could not be written.
+    #[error("cannot write the header of {name}: {source}; free space there or name another place")]
+    Header {
+        /// The file, or "standard output".
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Whoever read or looked has gone: the pipe's reader ended, the window was closed. A way to end, no failure.
+    #[error("{name} was closed from the other side after {frames} frames")]
+    Closed {
+        /// "standard output", the named pipe, or "the window".
+        name: String,
+        /// Whole frames taken until then.
+        frames: u64,
+    },
+    /// The frame does not have the size that was agreed when the sink was opened.
+    #[error("a frame of {bytes} bytes came for {name}, which takes {expected}; open the sink with the stream's format")]
+    FrameSize {
+        /// The sink.
+        name: String,
+        /// Bytes of the frame.
+        bytes: usize,
+        /// Bytes of the agreed format.
+        expected: usize,
+    },
+    /// The frame does not fit the pixel format that the sink needs.
+    #[error("{name} cannot hold such frames: {source}")]
+    Format {
+        /// The sink.
+        name: String,
+        /// Why not.
+        source: FormatError,
+    },
+    /// Only OpenCV can do this, and it was not compiled in.
+    #[error(
+        "{name} needs OpenCV, which this build leaves out; install libopencv-dev, clang and libclang-dev and build \
+         with --features opencv, or use FILE.y4m, FILE.raw or -"
+    )]
+    NeedsOpenCv {
+        /// The sink.
+        name: String,
+    },
+    /// Encoded video halves its chroma.
+    #[error("{name} cannot hold frames of {width}x{height}: encoders want even sides; use FILE.y4m or FILE.raw")]
+    OddSize {
+        /// The file.
+        name: String,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// OpenCV refused.
+    #[error("OpenCV cannot write {name}: {reason}; use FILE.y4m or FILE.raw, or another place")]
+    OpenCv {
+        /// The file, or "the window".
+        name: String,
+        /// What it said.
+        reason: String,
+    },
+    /// OpenCV wrote fewer frames than it took, and did not say so.
+    #[error(
+        "{name} has {found} of {frames} frames: OpenCV could not write the rest; free space there or name another place"
+    )]
+    Incomplete {
+        /// The file.
+        name: String,
+        /// Frames that were handed to it.
+        frames: u64,
+        /// Frames that the file has.
+        found: u64,
+    },
+    /// There is nowhere to show a window.
+    #[error(
+        "a window needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; use - and a player, or FILE.y4m"
+    )]
+    NoDisplay,
+    /// A window belongs to the thread that opened it.
+    #[error("the window was opened on another thread; open it and write to it on one")]
+    WrongThread,
+}

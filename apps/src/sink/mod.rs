@@ -1,0 +1,58 @@
+//! Where received frames go: nowhere, into a file, onto standard output, or, with the feature `opencv`, into an encoded
+//! video or a window.
+
+mod error;
+mod null;
+mod output;
+mod picture;
+mod raw;
+mod spec;
+#[cfg(feature = "opencv")]
+mod video;
+#[cfg(feature = "opencv")]
+mod window;
+mod y4m;
+
+use std::fmt;
+
+use framewire_transport::frame::Frame;
+
+pub use error::SinkError;
+pub use spec::{SinkSpec, SinkSpecError};
+
+/// Takes frames one after the other.
+pub trait Sink: Send {
+    /// Takes a frame; what is kept of it has been handed to the system when this returns.
+    ///
+    /// # Errors
+    /// [`SinkError::Closed`] where whoever looks has gone, which is a way to end and no failure. After any other error
+    /// the frames before this one are whole, and the sink can be tried again.
+    fn write(&mut self, frame: &Frame) -> Result<(), SinkError>;
+
+    /// Ends: what is needed at the end of a file is written.
+    ///
+    /// # Errors
+    /// What could not be written.
+    fn finish(self: Box<Self>) -> Result<SinkReport, SinkError>;
+}
+
+/// What a sink took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SinkReport {
+    /// The sink as messages call it, such as `'out.y4m'` or `standard output`.
+    pub name: String,
+    /// Whole frames.
+    pub frames: u64,
+    /// Bytes written, with headers; for sinks that encode or show, bytes of the frames taken.
+    pub bytes: u64,
+}
+
+impl fmt::Display for SinkReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} frames, {} bytes", self.name, self.frames, self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

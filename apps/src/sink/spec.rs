@@ -1,0 +1,187 @@
+//! Which sink, as a command line says it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use framewire_capture::FrameRate;
+use framewire_transport::frame::FrameFormat;
+use thiserror::Error;
+
+use super::null::NullSink;
+use super::output::FrameOutput;
+use super::raw::RawSink;
+use super::y4m::Y4mSink;
+use super::{Sink, SinkError};
+
+/// A sink by name: `null`, `-` for Y4M on standard output, `FILE.y4m`, `FILE.raw` and, with the feature `opencv`,
+/// `FILE.avi`, `FILE.mp4` and `window`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SinkSpec {
+    /// Frames are counted and thrown away.
+    Null,
+    /// Y4M on standard output.
+    Stdout,
+    /// A Y4M file. A file that is there is overwritten.
+    Y4m(PathBuf),
+    /// Frames back to back, as received. A file that is there is overwritten.
+    Raw(PathBuf),
+    /// Encoded video. A file that is there is overwritten. Needs the feature `opencv`.
+    Video(PathBuf, VideoCodec),
+    /// A window on the display. Needs the feature `opencv`.
+    Window,
+}
+
+/// How a video file is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VideoCodec {
+    /// Motion JPEG, in an `.avi`.
+    Mjpg,
+    /// MPEG-4 part 2, in an `.mp4`.
+    Mp4v,
+}
+
+/// Why the name of a sink was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SinkSpecError {
+    /// No such sink, or no such kind of file.
+    #[error(
+        "'{0}' is no sink; use null, - for Y4M on standard output, FILE.y4m, FILE.raw, and with OpenCV FILE.avi, \
+         FILE.mp4 or window"
+    )]
+    Unknown(String),
+    /// Only OpenCV can do this, and it was not compiled in.
+    #[error(
+        "'{0}' needs OpenCV, which this build leaves out; install libopencv-dev, clang and libclang-dev and build with \
+         --features opencv, or use FILE.y4m, FILE.raw or -"
+    )]
+    NeedsOpenCv(String),
+}
+
+impl FromStr for SinkSpec {
+    type Err = SinkSpecError;
+
+    fn from_str(text: &str) -> Result<Self, SinkSpecError> {
+        let path = PathBuf::from(text);
+        // A name that is nothing but an extension has none: ".y4m" is a hidden file.
+        let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+        let spec = match (text, extension.as_deref()) {
+            ("null", _) => Self::Null,
+            ("-", _) => Self::Stdout,
+            ("window", _) => Self::Window,
+            (_, Some("y4m")) => Self::Y4m(path),
+            (_, Some("raw")) => Self::Raw(path),
+            (_, Some("avi")) => Self::Video(path, VideoCodec::Mjpg),
+            (_, Some("mp4")) => Self::Video(path, VideoCodec::Mp4v),
+            _ => return Err(SinkSpecError::Unknown(text.chars().take(60).collect())),
+        };
+        // Said now, as usage, and not when the first stream comes.
+        if !cfg!(feature = "opencv") && matches!(spec, Self::Video(..) | Self::Window) {
+            return Err(SinkSpecError::NeedsOpenCv(text.chars().take(60).collect()));
+        }
+        Ok(spec)
+    }
+}
+
+impl fmt::Display for SinkSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Stdout => f.write_str("-"),
+            Self::Window => f.write_str("window"),
+            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => path.display().fmt(f),
+        }
+    }
+}
+
+impl SinkSpec {
+    /// Opens the sink for frames of `format` at `rate`. A file is created or emptied; a window must be opened on the
+    /// thread that writes to it.
+    ///
+    /// # Errors
+    /// A place that cannot be written to, standard output that is a terminal, a format that the sink cannot hold, and
+    /// what needs OpenCV in a build without it.
+    pub fn open(&self, format: &FrameFormat, rate: FrameRate) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(match self {
+            Self::Null => Box::new(NullSink::default()),
+            Self::Stdout => Box::new(Y4mSink::new(FrameOutput::stdout()?, format, rate)?),
+            Self::Y4m(path) => Box::new(Y4mSink::new(FrameOutput::create(path)?, format, rate)?),
+            Self::Raw(path) => Box::new(RawSink::new(FrameOutput::create(path)?)),
+            Self::Video(path, codec) => open_video(path, *codec, format, rate)?,
+            Self::Window => open_window(format)?,
+        })
+    }
+}
+
+#[cfg(feature = "opencv")]
+fn open_video(
+    path: &Path,
+    codec: VideoCodec,
+    format: &FrameFormat,
+    rate: FrameRate,
+) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(super::video::VideoSink::create(path, codec, format, rate)?))
+}
+
+#[cfg(not(feature = "opencv"))]
+fn open_video(path: &Path, _: VideoCodec, _: &FrameFormat, _: FrameRate) -> Result<Box<dyn Sink>, SinkError> {
+    Err(SinkError::NeedsOpenCv { name: format!("'{}'", path.display()) })
+}
+
+#[cfg(feature = "opencv")]
+fn open_window(format: &FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(super::window::WindowSink::open(format)?))
+}
+
+#[cfg(not(feature = "opencv"))]
+fn open_window(_: &FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+    Err(SinkError::NeedsOpenCv { name: "the window".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_reads_as_the_command_line_writes_it() {
+        let parse = |text: &str| text.parse::<SinkSpec>().unwrap();
+        assert_eq!(parse("null"), SinkSpec::Null);
+        assert_eq!(parse("-"), SinkSpec::Stdout);
+        assert_eq!(parse("a/b.Y4M"), SinkSpec::Y4m("a/b.Y4M".into()));
+        assert_eq!(parse("out.raw"), SinkSpec::Raw("out.raw".into()));
+        for text in ["null", "-", "out.y4m", "./null.raw"] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn unknown_sinks_are_refused_with_the_value_and_the_choice() {
+        for text in ["", "out", "out.mkv", "y4m", ".y4m", "nul", "--"] {
+            let message = text.parse::<SinkSpec>().unwrap_err().to_string();
+            assert!(message.starts_with(&format!("'{text}' is no sink; use null, - for Y4M")), "{message}");
+        }
+    }
+
+    #[cfg(feature = "opencv")]
+    #[test]
+    fn video_files_and_the_window_are_known_with_opencv() {
+        let video = |text: &str| text.parse::<SinkSpec>().unwrap();
+        assert_eq!(video("out.avi"), SinkSpec::Video("out.avi".into(), VideoCodec::Mjpg));
+        assert_eq!(video("out.MP4"), SinkSpec::Video("out.MP4".into(), VideoCodec::Mp4v));
+        assert_eq!(video("window"), SinkSpec::Window);
+    }
+
+    #[cfg(not(feature = "opencv"))]
+    #[test]
+    fn video_files_and_the_window_name_what_they_need_without_opencv() {
+        for text in ["out.avi", "out.mp4", "window"] {
+            let message = text.parse::<SinkSpec>().unwrap_err().to_string();
+            assert!(message.starts_with(&format!("'{text}' needs OpenCV")), "{message}");
+            assert!(message.contains("libopencv-dev, clang and libclang-dev"), "{message}");
+        }
+    }
+}

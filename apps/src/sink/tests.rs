@@ -1,0 +1,370 @@
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+
+use framewire_capture::colour::bgr24_to_yuv;
+use framewire_capture::{FrameRate, SourceOptions, SourceSpec, pattern};
+use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
+
+use super::output::{Destination, FrameOutput};
+use super::picture::Picture;
+use super::raw::RawSink;
+use super::y4m::Y4mSink;
+use super::*;
+
+fn frames(format: &FrameFormat, count: u64) -> Vec<Frame> {
+    let pool = FramePool::new(count as usize, format.frame_bytes()).unwrap();
+    let drawn = |number| {
+        let mut frame = pool.try_acquire().unwrap();
+        pattern::draw(&mut frame, format, number);
+        frame.freeze()
+    };
+    (0..count).map(drawn).collect()
+}
+
+fn rate() -> FrameRate {
+    FrameRate::new(30_000, 1001).unwrap()
+}
+
+fn sink_all(spec: &str, format: &FrameFormat, frames: &[Frame]) -> SinkReport {
+    let mut sink = spec.parse::<SinkSpec>().unwrap().open(format, rate()).unwrap();
+    frames.iter().for_each(|frame| sink.write(frame).unwrap());
+    sink.finish().unwrap()
+}
+
+/// Takes this many bytes and then fails; reads as a file that can be cut.
+struct Disk {
+    bytes: Vec<u8>,
+    capacity: usize,
+    cuttable: bool,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A few bytes at a time, as a disk that is nearly full may.
+        let taken = bytes.len().min(self.capacity - self.bytes.len()).min(7);
+        if taken == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Destination for &mut Disk {
+    fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
+        if self.cuttable {
+            self.bytes.truncate(self.bytes.len() - bytes as usize);
+        }
+        Ok(self.cuttable)
+    }
+}
+
+#[test]
+fn a_y4m_file_reads_back_byte_for_byte_in_every_pixel_format_that_y4m_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.y4m");
+    for pixel in PixelFormat::ALL.into_iter().filter(|pixel| *pixel != PixelFormat::Bgr24) {
+        let format = FrameFormat::new(pixel, 48, 32).unwrap();
+        let frames = frames(&format, 3);
+        let report = sink_all(path.to_str().unwrap(), &format, &frames);
+        assert_eq!((report.frames, report.bytes), (3, fs::metadata(&path).unwrap().len()));
+        let mut source = SourceSpec::File(path.clone()).open(&SourceOptions::default()).unwrap();
+        assert_eq!((source.format(), source.frame_rate()), (format, Some(rate())));
+        let pool = FramePool::new(1, format.frame_bytes()).unwrap();
+        let mut read = pool.try_acquire().unwrap();
+        let mut other = ::y4m::Decoder::new(File::open(&path).unwrap()).unwrap();
+        for frame in &frames {
+            assert!(source.next_frame(&mut read).unwrap());
+            assert_eq!(read[..], frame[..]);
+            let theirs = other.read_frame().unwrap();
+            assert_eq!([theirs.get_y_plane(), theirs.get_u_plane(), theirs.get_v_plane()].concat(), frame[..]);
+        }
+        assert!(!source.next_frame(&mut read).unwrap());
+    }
+}
+
+#[test]
+fn y4m_packs_rows_that_have_gaps_between_them_and_raw_keeps_the_gaps() {
+    let directory = tempfile::tempdir().unwrap();
+    for pixel in PixelFormat::ALL {
+        let packed = FrameFormat::new(pixel, 48, 32).unwrap();
+        let strided = FrameFormat::with_stride(pixel, 48, 32, packed.stride() + 16).unwrap();
+        let (a, b) = (directory.path().join("a.y4m"), directory.path().join("b.y4m"));
+        sink_all(a.to_str().unwrap(), &packed, &frames(&packed, 2));
+        sink_all(b.to_str().unwrap(), &strided, &frames(&strided, 2));
+        assert!(fs::read(a).unwrap() == fs::read(b).unwrap(), "{pixel}");
+        let raw = directory.path().join("c.raw");
+        let sent = frames(&strided, 2);
+        let report = sink_all(raw.to_str().unwrap(), &strided, &sent);
+        assert!(fs::read(&raw).unwrap() == [&sent[0][..], &sent[1][..]].concat(), "{pixel}");
+        assert_eq!(report.to_string(), format!("'{}': 2 frames, {} bytes", raw.display(), 2 * strided.frame_bytes()));
+    }
+}
+
+#[test]
+fn bgr24_becomes_444_in_y4m() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.y4m");
+    let bgr = FrameFormat::new(PixelFormat::Bgr24, 48, 32).unwrap();
+    let yuv = FrameFormat::new(PixelFormat::Yuv444p, 48, 32).unwrap();
+    let frames = frames(&bgr, 1);
+    sink_all(path.to_str().unwrap(), &bgr, &frames);
+    let mut expected = vec![0; yuv.frame_bytes()];
+    bgr24_to_yuv(&frames[0], &bgr, &mut expected, &yuv);
+    let header = b"YUV4MPEG2 W48 H32 F30000:1001 Ip A1:1 C444 XCOLORRANGE=LIMITED\nFRAME\n";
+    assert!(fs::read(&path).unwrap() == [header, &expected[..]].concat());
+}
+
+#[test]
+fn ffprobe_reads_every_y4m_file_that_is_written() {
+    if Command::new("ffprobe").arg("-version").output().is_err() {
+        eprintln!("skipped: there is no ffprobe here; apt install ffmpeg");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.y4m");
+    for pixel in PixelFormat::ALL {
+        let format = FrameFormat::new(pixel, 48, 32).unwrap();
+        sink_all(path.to_str().unwrap(), &format, &frames(&format, 3));
+        let asked = "stream=width,height,pix_fmt,r_frame_rate,nb_read_frames";
+        let output = Command::new("ffprobe")
+            .args(["-v", "error", "-count_frames", "-of", "csv=p=0", "-show_entries", asked])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let name = match pixel {
+            PixelFormat::Gray8 => "gray",
+            PixelFormat::Bgr24 => "yuv444p",
+            other => other.name(),
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("48,32,{name},30000/1001,3"));
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_disk_that_fills_at_any_byte_keeps_the_whole_frames_and_nothing_else() {
+    let format = FrameFormat::new(PixelFormat::Yuv420p, 4, 2).unwrap();
+    let frames = frames(&format, 3);
+    let mut whole = Disk { bytes: Vec::new(), capacity: usize::MAX, cuttable: true };
+    let mut sink = Y4mSink::new(FrameOutput::new(&mut whole, "'disk'".to_owned()), &format, rate()).unwrap();
+    frames.iter().for_each(|frame| sink.write(frame).unwrap());
+    drop(sink);
+    let whole = whole.bytes;
+    let each = 6 + format.frame_bytes();
+    let header = whole.len() - 3 * each;
+    for capacity in 0..whole.len() {
+        let mut disk = Disk { bytes: Vec::new(), capacity, cuttable: true };
+        let fit = capacity.checked_sub(header).map(|room| room / each);
+        match Y4mSink::new(FrameOutput::new(&mut disk, "'disk'".to_owned()), &format, rate()) {
+            Err(error) => assert!(matches!(error, SinkError::Header { .. }) && fit.is_none(), "{error}"),
+            Ok(mut sink) => {
+                let fit = fit.unwrap();
+                frames[..fit].iter().for_each(|frame| sink.write(frame).unwrap());
+                // Again and again: each try is undone alike.
+                for _ in 0..2 {
+                    let error = sink.write(&frames[fit]).unwrap_err();
+                    let SinkError::Write { frame, written, bytes, kept, .. } = &error else { panic!("{error}") };
+                    assert_eq!((*frame, *bytes), (fit as u64, each as u64));
+                    assert_eq!(*written as usize, (capacity - header) % each);
+                    assert_eq!(*kept, format!("it was cut back to its {fit} whole frames"));
+                }
+                assert_eq!(Box::new(sink).finish().unwrap().frames, fit as u64);
+            }
+        }
+        assert!(disk.bytes == whole[..fit.map_or(0, |frames| header + frames * each)], "capacity {capacity}");
+    }
+}
+
+#[test]
+fn a_pipe_that_fails_says_that_its_reader_has_a_part() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
+    let mut pipe = Disk { bytes: Vec::new(), capacity: 100, cuttable: false };
+    let mut sink = RawSink::new(FrameOutput::new(&mut pipe, "standard output".to_owned()));
+    let frames = frames(&format, 2);
+    sink.write(&frames[0]).unwrap();
+    let message = sink.write(&frames[1]).unwrap_err().to_string();
+    assert!(message.starts_with("cannot write frame 1 (the first is 0) to standard output: "), "{message}");
+    assert!(message.contains("after 4 of its 96 bytes; its reader was given a part of the frame"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_whose_reader_has_gone_is_closed_and_not_failed() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
+    let (reader, writer) = io::pipe().unwrap();
+    let file = File::from(std::os::fd::OwnedFd::from(writer));
+    let output = FrameOutput::new(file, "standard output".to_owned());
+    let mut sink = Y4mSink::new(output, &format, rate()).unwrap();
+    let frames = frames(&format, 2);
+    sink.write(&frames[0]).unwrap();
+    drop(reader);
+    let error = sink.write(&frames[1]).unwrap_err();
+    assert!(matches!(&error, SinkError::Closed { frames: 1, .. }), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_device_is_named_with_the_remedy() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
+    let full = || FrameOutput::create(Path::new("/dev/full")).unwrap();
+    let header = Y4mSink::new(full(), &format, rate()).err().unwrap().to_string();
+    assert!(header.starts_with("cannot write the header of '/dev/full': No space left on device"), "{header}");
+    let message = RawSink::new(full()).write(&frames(&format, 1)[0]).unwrap_err().to_string();
+    assert!(message.contains("after 0 of its 96 bytes; it has 0 whole frames; free space there"), "{message}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_file_system_keeps_the_whole_frames_of_a_file() {
+    struct Mounted<'a>(&'a Path);
+    impl Drop for Mounted<'_> {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg(self.0).status();
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(directory.path()).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a tiny file system cannot be mounted here; run as root");
+        return;
+    }
+    let mounted = Mounted(directory.path());
+    let path = mounted.0.join("out.y4m");
+    let format = FrameFormat::new(PixelFormat::Gray8, 160, 120).unwrap();
+    let frames = frames(&format, 4);
+    let mut sink = SinkSpec::Y4m(path.clone()).open(&format, rate()).unwrap();
+    frames[..3].iter().for_each(|frame| sink.write(frame).unwrap());
+    let message = sink.write(&frames[3]).unwrap_err().to_string();
+    assert!(message.contains("No space left on device"), "{message}");
+    assert!(message.contains("it was cut back to its 3 whole frames"), "{message}");
+    let report = sink.finish().unwrap();
+    assert_eq!((report.frames, report.bytes), (3, fs::metadata(&path).unwrap().len()));
+    assert!(fs::read(&path).unwrap().ends_with(&frames[2]));
+}
+
+#[test]
+fn a_frame_too_large_for_the_sinks_pixel_format_is_refused_before_anything_is_allocated() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 60_000, 60_000).unwrap();
+    let error = Picture::new("the window", &format, PixelFormat::Bgr24).err().unwrap().to_string();
+    assert!(error.starts_with("the window cannot hold such frames: a frame of 10800000000 bytes"), "{error}");
+}
+
+#[test]
+fn null_counts() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
+    let report = sink_all("null", &format, &frames(&format, 2));
+    assert_eq!((report.frames, report.bytes), (2, 192));
+}
+
+#[test]
+fn places_that_cannot_be_and_frames_of_another_size_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
+    let missing = directory.path().join("missing/out.raw");
+    let error = SinkSpec::Raw(missing).open(&format, rate()).err().unwrap().to_string();
+    assert!(error.contains("missing/out.raw': "), "{error}");
+    assert!(error.contains("name a file in a directory that exists"), "{error}");
+    let mut sink = SinkSpec::Y4m(directory.path().join("out.y4m")).open(&format, rate()).unwrap();
+    let larger = FrameFormat::new(PixelFormat::Gray8, 16, 7).unwrap();
+    let error = sink.write(&frames(&larger, 1)[0]).unwrap_err().to_string();
+    assert!(error.starts_with("a frame of 112 bytes came for '"), "{error}");
+    assert!(error.contains("which takes 96"), "{error}");
+}
+
+#[cfg(feature = "opencv")]
+mod with_opencv {
+    use super::*;
+
+    #[test]
+    fn encoded_video_plays_back_with_the_frame_numbers_readable_from_every_pixel_format() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["out.avi", "out.mp4"] {
+            let path = directory.path().join(name);
+            for pixel in PixelFormat::ALL {
+                let packed = FrameFormat::new(pixel, 640, 360).unwrap();
+                let strided = FrameFormat::with_stride(pixel, 640, 360, packed.stride() + 64).unwrap();
+                for format in [packed, strided] {
+                    let report = sink_all(path.to_str().unwrap(), &format, &frames(&format, 5));
+                    assert_eq!((report.frames, report.bytes), (5, 5 * format.frame_bytes() as u64));
+                    let mut source = SourceSpec::File(path.clone()).open(&SourceOptions::default()).unwrap();
+                    assert_eq!(source.frame_rate(), Some(rate()));
+                    let pool = FramePool::new(1, source.format().frame_bytes()).unwrap();
+                    let mut frame = pool.try_acquire().unwrap();
+                    for number in 0..5 {
+                        assert!(source.next_frame(&mut frame).unwrap());
+                        assert_eq!(
+                            pattern::read_frame_number(&frame, &source.format()),
+                            Some(number),
+                            "{name} {pixel}"
+                        );
+                    }
+                    assert!(!source.next_frame(&mut frame).unwrap());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_sizes_and_places_that_cannot_be_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = |name: &str, width| {
+            let spec: SinkSpec = directory.path().join(name).to_str().unwrap().parse().unwrap();
+            spec.open(&FrameFormat::new(PixelFormat::Gray8, width, 48).unwrap(), rate()).err().unwrap().to_string()
+        };
+        assert!(refused("out.avi", 63).contains("cannot hold frames of 63x48: encoders want even sides"));
+        assert!(refused("missing/out.mp4", 64).contains("OpenCV cannot write '"));
+    }
+
+    /// A window in a process of its own, which the test can give a display that shows nothing.
+    #[test]
+    fn a_window_shows_frames_and_refuses_another_thread() {
+        const CHILD: &str = "FRAMEWIRE_TEST_WINDOW";
+        if std::env::var_os(CHILD).is_none() {
+            let name = "sink::tests::with_opencv::a_window_shows_frames_and_refuses_another_thread";
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", name, "--nocapture"])
+                .envs([(CHILD, "1"), ("QT_QPA_PLATFORM", "offscreen")])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            if said.contains("cannot write the window") {
+                eprintln!("skipped: OpenCV has no toolkit here that shows windows without a display: {said}");
+                return;
+            }
+            assert!(output.status.success(), "{said}");
+            return;
+        }
+        let format = FrameFormat::new(PixelFormat::Yuv420p, 160, 120).unwrap();
+        let frames = frames(&format, 3);
+        let mut sink = SinkSpec::Window.open(&format, rate()).unwrap();
+        frames.iter().for_each(|frame| sink.write(frame).unwrap());
+        let mut sink = std::thread::scope(|scope| {
+            let elsewhere = scope.spawn(|| {
+                assert!(matches!(sink.write(&frames[0]), Err(SinkError::WrongThread)));
+                sink
+            });
+            elsewhere.join().unwrap()
+        });
+        opencv::highgui::destroy_all_windows().unwrap();
+        assert!(matches!(sink.write(&frames[0]), Err(SinkError::Closed { frames: 3, .. })));
+        assert_eq!(sink.finish().unwrap().frames, 3);
+    }
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn a_window_without_a_display_is_refused() {
+        if ["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"].into_iter().any(|name| std::env::var_os(name).is_some()) {
+            eprintln!("skipped: there is a display here");
+            return;
+        }
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
+        assert!(matches!(SinkSpec::Window.open(&format, rate()), Err(SinkError::NoDisplay)));
+    }
+}

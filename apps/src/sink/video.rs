@@ -1,0 +1,92 @@
+//! Encoded video, through OpenCV.
+
+use std::path::Path;
+
+use framewire_capture::FrameRate;
+use framewire_transport::frame::{Frame, FrameFormat, PixelFormat};
+use opencv::core::{Mat, Size, Vec3b};
+use opencv::videoio::{
+    CAP_ANY, CAP_PROP_FRAME_COUNT, VideoCapture, VideoCaptureTraitConst, VideoWriter, VideoWriterTrait,
+    VideoWriterTraitConst,
+};
+
+use super::picture::Picture;
+use super::spec::VideoCodec;
+use super::{Sink, SinkError, SinkReport};
+
+/// Motion JPEG or MPEG-4, both of which lose a little of the picture.
+pub(super) struct VideoSink {
+    writer: VideoWriter,
+    path: String,
+    picture: Picture,
+    size: Size,
+    frames: u64,
+    bytes: u64,
+}
+
+impl VideoSink {
+    pub(super) fn create(
+        path: &Path,
+        codec: VideoCodec,
+        format: &FrameFormat,
+        rate: FrameRate,
+    ) -> Result<Self, SinkError> {
+        let name = quoted(&path.display().to_string());
+        let (width, height) = (format.width(), format.height());
+        // OpenCV's encoders would cut the last row or column off without a word.
+        if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
+            return Err(SinkError::OddSize { name, width, height });
+        }
+        let refused = |reason: &str| SinkError::OpenCv { name: name.clone(), reason: reason.to_owned() };
+        let path = path.to_str().ok_or_else(|| refused("its path is not UTF-8"))?.to_owned();
+        let failed = |error: opencv::Error| refused(&error.message);
+        let letters = match codec {
+            VideoCodec::Mjpg => ['M', 'J', 'P', 'G'],
+            VideoCodec::Mp4v => ['m', 'p', '4', 'v'],
+        };
+        let fourcc = VideoWriter::fourcc(letters[0], letters[1], letters[2], letters[3]).map_err(failed)?;
+        // Widths beyond 2^31 do not fit OpenCV; a frame has at most 2^32 bytes, so they are one row of gray.
+        let side = |pixels| i32::try_from(pixels).map_err(|_| refused("its size is beyond OpenCV's"));
+        let size = Size::new(side(width)?, side(height)?);
+        let writer = VideoWriter::new(&path, fourcc, rate.as_f64(), size, true).map_err(failed)?;
+        if !writer.is_opened().map_err(failed)? {
+            return Err(refused("no encoder of it takes this file, size and rate"));
+        }
+        let picture = Picture::new(&name, format, PixelFormat::Bgr24)?;
+        Ok(Self { writer, path, picture, size, frames: 0, bytes: 0 })
+    }
+
+    fn failed(&self, error: &opencv::Error) -> SinkError {
+        SinkError::OpenCv { name: quoted(&self.path), reason: error.message.clone() }
+    }
+}
+
+impl Sink for VideoSink {
+    fn write(&mut self, frame: &Frame) -> Result<(), SinkError> {
+        let picture = self.picture.packed(frame)?;
+        let written = Mat::new_rows_cols_with_bytes::<Vec3b>(self.size.height, self.size.width, picture)
+            .and_then(|matrix| self.writer.write(&matrix));
+        written.map_err(|error| self.failed(&error))?;
+        self.frames += 1;
+        self.bytes += frame.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the file and reads back how many frames it has: OpenCV says nothing of a full disk.
+    fn finish(mut self: Box<Self>) -> Result<SinkReport, SinkError> {
+        self.writer.release().map_err(|error| self.failed(&error))?;
+        let (name, frames) = (quoted(&self.path), self.frames);
+        if frames > 0 {
+            let count = VideoCapture::from_file(&self.path, CAP_ANY).and_then(|file| file.get(CAP_PROP_FRAME_COUNT));
+            let found = count.unwrap_or(0.0).max(0.0) as u64;
+            if found < frames {
+                return Err(SinkError::Incomplete { name, frames, found });
+            }
+        }
+        Ok(SinkReport { name, frames, bytes: self.bytes })
+    }
+}
+
+fn quoted(path: &str) -> String {
+    format!("'{path}'")
+}

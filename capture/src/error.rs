@@ -1,0 +1,202 @@
+//! What can go wrong between a source and a frame.
+
+use std::io;
+use std::path::PathBuf;
+
+use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
+use thiserror::Error;
+
+use crate::y4m::Y4mError;
+
+/// Why a source could not be opened, or did not give its next frame.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// There is no such file.
+    #[error("no file '{}'; check the path, or use pattern, camera:N or - for Y4M on standard input", path.display())]
+    NotFound {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The path names a directory.
+    #[error("'{}' is a directory; name a file in it", path.display())]
+    Directory {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The path names a device.
+    #[error("'{}' is a device, not a file; use camera:N for a camera (camera:0 for /dev/video0)", path.display())]
+    Device {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The file has no bytes.
+    #[error("'{}' is empty; record or copy it again", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused to open, map or read.
+    #[error("cannot {action} {name}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file, or "standard input".
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Raw files do not say what is in them.
+    #[error(
+        "'{}' has no header that says what is in it; give its format, such as --raw-format 1920x1080:gray8@30",
+        path.display()
+    )]
+    RawFormatMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Only OpenCV reads this source, and it was not compiled in.
+    #[error(
+        "{name} needs OpenCV, which this build leaves out; install libopencv-dev, clang and libclang-dev and build \
+         with --features opencv{}",
+        if *camera { "" } else { ", or turn the file into Y4M: ffmpeg -i FILE -pix_fmt yuv420p FILE.y4m" }
+    )]
+    NeedsOpenCv {
+        /// The source.
+        name: String,
+        /// Whether it is a camera rather than a file.
+        camera: bool,
+    },
+    /// The size does not go with the pixel format.
+    #[error("{name}: {source}")]
+    Format {
+        /// The source.
+        name: String,
+        /// Why not.
+        source: FormatError,
+    },
+    /// A pixel format was asked for that the source does not have, and this source is not converted.
+    #[error(
+        "{name} is {has}, and --pixel asks for {wanted}; leave --pixel out, or convert it: \
+         ffmpeg -i IN -pix_fmt {} OUT.y4m",
+        ffmpeg_name(*wanted)
+    )]
+    PixelFixed {
+        /// The source.
+        name: String,
+        /// Its pixel format.
+        has: PixelFormat,
+        /// What was asked for.
+        wanted: PixelFormat,
+    },
+    /// The stream is no Y4M that can be used.
+    #[error("{name}: {source}")]
+    Y4m {
+        /// The file, or "standard input".
+        name: String,
+        /// What is wrong with it.
+        source: Y4mError,
+    },
+    /// The source stops inside a frame. Every whole frame before it was given.
+    #[error(
+        "{name} stops inside frame {frame} (the first is 0): {bytes} of its {expected} bytes are there; the {frame} \
+         whole frames before it were given; record or copy it again to have the rest"
+    )]
+    Truncated {
+        /// The file, or "standard input".
+        name: String,
+        /// Number of the broken frame, from 0, which is also how many whole ones were given.
+        frame: u64,
+        /// Picture bytes that are there.
+        bytes: u64,
+        /// Picture bytes that a frame has.
+        expected: u64,
+    },
+    /// Somebody cut the file shorter while it was read.
+    #[error(
+        "{name} was cut to {bytes} bytes while it was read, and frame {frame} (the first is 0) ends at byte \
+         {expected}; do not write to a file that is being sent"
+    )]
+    Shrunk {
+        /// The file.
+        name: String,
+        /// Number of the frame that is gone, from 0.
+        frame: u64,
+        /// Bytes of the file now.
+        bytes: u64,
+        /// Bytes the frame needs the file to have.
+        expected: u64,
+    },
+    /// The source cannot start over.
+    #[error("{name} cannot start over: {reason}; leave --loop out, or save it to a file first")]
+    NoRewind {
+        /// The source.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The slot handed in is smaller than a frame.
+    #[error(
+        "a slot of {slot_bytes} bytes does not hold a frame of {frame_bytes} ({format}); make the pool's slots \
+         that large"
+    )]
+    SlotTooSmall {
+        /// Bytes of the slot.
+        slot_bytes: usize,
+        /// Bytes of a frame.
+        frame_bytes: usize,
+        /// The source's format.
+        format: FrameFormat,
+    },
+    /// OpenCV found no way to read the source.
+    #[error("OpenCV cannot open {name}: {reason}; {remedy}")]
+    Undecodable {
+        /// The source.
+        name: String,
+        /// What OpenCV said.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A frame does not have the source's size.
+    #[error(
+        "{name} changed from {from} to {to} at frame {frame} (the first is 0); a stream keeps one size: cut the file \
+         there, or scale it: ffmpeg -i IN -vf scale=W:H OUT"
+    )]
+    FormatChanged {
+        /// The source.
+        name: String,
+        /// Number of the first frame of another size, from 0.
+        frame: u64,
+        /// What was agreed.
+        from: FrameFormat,
+        /// What came, as OpenCV describes it.
+        to: String,
+    },
+    /// A camera stopped giving frames, or OpenCV failed on one.
+    #[error("{name} gave {frame} frames and then none: {reason}; {remedy}")]
+    Lost {
+        /// The source.
+        name: String,
+        /// How many frames it gave.
+        frame: u64,
+        /// What OpenCV said.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+impl CaptureError {
+    pub(crate) fn io(action: &'static str, name: &str, source: io::Error) -> Self {
+        Self::Io { action, name: name.to_owned(), source }
+    }
+}
+
+/// What ffmpeg calls a pixel format.
+pub(crate) const fn ffmpeg_name(pixel: PixelFormat) -> &'static str {
+    match pixel {
+        PixelFormat::Gray8 => "gray",
+        other => other.name(),
+    }
+}

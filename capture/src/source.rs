@@ -1,0 +1,50 @@
+//! What every source of frames does.
+
+use framewire_transport::frame::{FrameFormat, FrameMut};
+
+use crate::error::CaptureError;
+use crate::rate::FrameRate;
+
+/// Gives frames one after the other, each written straight into the slot it is handed.
+///
+/// The format is fixed when the source is opened and never changes.
+pub trait FrameSource: Send {
+    /// Geometry of every frame. A slot must hold [`FrameFormat::frame_bytes`].
+    fn format(&self) -> FrameFormat;
+
+    /// How fast the source says its frames follow each other; `None` where it does not say.
+    fn frame_rate(&self) -> Option<FrameRate>;
+
+    /// How many frames the source says it has from its beginning: for progress, not for a loop's end. `None` where it
+    /// cannot know (live, or a pipe).
+    fn frame_count(&self) -> Option<u64>;
+
+    /// Whether frames come at their own pace and an old one is worth nothing (camera, pattern), so that the newest
+    /// frame matters and not every one. False for files.
+    fn is_live(&self) -> bool;
+
+    /// Writes the next frame; sets its length and `info.captured`, and nothing else of `info`. Waits where the source
+    /// does (camera, pipe). True where a frame was written; false where the source has ended, and again on every later
+    /// call. After false and after an error the slot's contents mean nothing.
+    ///
+    /// # Errors
+    /// What went wrong, where, and what to do. The frames before an error were whole. Asking again gives the error
+    /// again or, where it has passed, the next frame.
+    fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError>;
+
+    /// Starts over from the first frame.
+    ///
+    /// # Errors
+    /// [`CaptureError::NoRewind`] where there is no way back.
+    fn rewind(&mut self) -> Result<(), CaptureError>;
+}
+
+/// Gives `frame` the length of one frame of `format`.
+pub(crate) fn fit(frame: &mut FrameMut, format: &FrameFormat) -> Result<(), CaptureError> {
+    let (slot_bytes, frame_bytes) = (frame.capacity(), format.frame_bytes());
+    if slot_bytes < frame_bytes {
+        return Err(CaptureError::SlotTooSmall { slot_bytes, frame_bytes, format: *format });
+    }
+    frame.set_len(frame_bytes);
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Which source, as a command line says it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use framewire_transport::frame::{FrameFormat, PixelFormat};
+use thiserror::Error;
+
+use crate::error::CaptureError;
+use crate::pattern::PatternSource;
+use crate::raw::RawSource;
+use crate::raw_format::{RawFormat, RawFormatError, parse_size};
+use crate::source::FrameSource;
+use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
+
+/// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for Y4M on standard input, or a file.
+///
+/// A file is recognised by its content where that says what it is (Y4M), then by `.raw`; everything else is for OpenCV.
+/// A file whose name looks like another source is written with its directory: `./-`, `./camera:0`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceSpec {
+    /// The moving test pattern.
+    Pattern {
+        /// Width and height in pixels; 1920 by 1080 unless given.
+        size: (u32, u32),
+        /// Pixel format; [`SourceOptions::pixel`] or else gray8 unless given.
+        pixel: Option<PixelFormat>,
+    },
+    /// A camera by its number, from 0. Needs the feature `opencv`.
+    Camera(u32),
+    /// Y4M on standard input.
+    Stdin,
+    /// A file or a named pipe.
+    File(PathBuf),
+}
+
+/// What a source is asked for besides its name. The default asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SourceOptions {
+    /// The pixel format wanted. Pattern, cameras and encoded video give any; Y4M and raw files have their own.
+    pub pixel: Option<PixelFormat>,
+    /// What is in a `.raw` file.
+    pub raw_format: Option<RawFormat>,
+}
+
+/// Why the name of a source was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SourceSpecError {
+    /// No text.
+    #[error("the source is empty; use pattern, camera:N, - for Y4M on standard input, or a file")]
+    Empty,
+    /// The pattern's size or pixel format cannot be.
+    #[error("'{text}' is no pattern: {reason}; write pattern, pattern:WIDTHxHEIGHT or pattern:WIDTHxHEIGHT:PIXEL")]
+    Pattern {
+        /// What was given.
+        text: String,
+        /// Why not.
+        reason: RawFormatError,
+    },
+    /// The camera has no number.
+    #[error("'{0}' is no camera; write camera:N, such as camera:0 for the first")]
+    Camera(String),
+}
+
+impl FromStr for SourceSpec {
+    type Err = SourceSpecError;
+
+    fn from_str(text: &str) -> Result<Self, SourceSpecError> {
+        let shown = || text.chars().take(60).collect();
+        match text.split_once(':').map_or((text, None), |(word, rest)| (word, Some(rest))) {
+            ("", None) => Err(SourceSpecError::Empty),
+            ("-", None) => Ok(Self::Stdin),
+            ("pattern", rest) => {
+                parse_pattern(rest).map_err(|reason| SourceSpecError::Pattern { text: shown(), reason })
+            }
+            ("camera", number) => {
+                let number = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+                // OpenCV counts cameras in a signed 32-bit number.
+                let number = number.and_then(|number| number.parse::<i32>().ok());
+                number
+                    .map(|number| Self::Camera(number.cast_unsigned()))
+                    .ok_or_else(|| SourceSpecError::Camera(shown()))
+            }
+            _ => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+fn parse_pattern(rest: Option<&str>) -> Result<SourceSpec, RawFormatError> {
+    let Some(rest) = rest else {
+        return Ok(SourceSpec::Pattern { size: (1920, 1080), pixel: None });
+    };
+    let (size, pixel) = rest.split_once(':').map_or((rest, None), |(size, pixel)| (size, Some(pixel)));
+    let size = parse_size(size)?;
+    let pixel = pixel.map(str::parse::<PixelFormat>).transpose()?;
+    // Sizes that cannot be are told now, as usage, and not when the source is opened.
+    FrameFormat::new(pixel.unwrap_or(PixelFormat::Gray8), size.0, size.1)?;
+    Ok(SourceSpec::Pattern { size, pixel })
+}
+
+impl fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern { size: (width, height), pixel } => {
+                write!(f, "pattern:{width}x{height}")?;
+                pixel.map_or(Ok(()), |pixel| write!(f, ":{pixel}"))
+            }
+            Self::Camera(number) => write!(f, "camera:{number}"),
+            Self::Stdin => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl SourceSpec {
+    /// Opens the source. Standard input and a named pipe wait here until the writer has sent its header.
+    ///
+    /// # Errors
+    /// A file that is missing, empty, a directory or not what its name says; formats that do not go together; what only
+    /// OpenCV reads, in a build without it.
+    pub fn open(&self, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+        match self {
+            Self::Pattern { size: (width, height), pixel } => {
+                if let (Some(has), Some(wanted)) = (*pixel, options.pixel)
+                    && has != wanted
+                {
+                    return Err(CaptureError::PixelFixed { name: self.to_string(), has, wanted });
+                }
+                let pixel = pixel.or(options.pixel).unwrap_or(PixelFormat::Gray8);
+                let format = FrameFormat::new(pixel, *width, *height)
+                    .map_err(|source| CaptureError::Format { name: self.to_string(), source })?;
+                Ok(Box::new(PatternSource::new(format)))
+            }
+            Self::Camera(number) => open_camera(*number, options),
+            Self::Stdin => keep_pixel("standard input", Box::new(Y4mStream::stdin()?), options),
+            Self::File(path) => open_file(path, options),
+        }
+    }
+}
+
+fn open_file(path: &Path, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    let name = format!("'{}'", path.display());
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => CaptureError::NotFound { path: path.into() },
+        _ => CaptureError::io("open", &name, source),
+    };
+    // Asked before opening, which would wait on a pipe and could disturb a device.
+    let metadata = std::fs::metadata(path).map_err(refused)?;
+    if metadata.is_dir() {
+        return Err(CaptureError::Directory { path: path.into() });
+    }
+    if is_pipe(&metadata) {
+        let stream = Y4mStream::new(&name, File::open(path).map_err(refused)?)?;
+        return keep_pixel(&name, Box::new(stream), options);
+    }
+    if !metadata.is_file() {
+        return Err(CaptureError::Device { path: path.into() });
+    }
+    let mut file = File::open(path).map_err(refused)?;
+    if file.metadata().map_err(refused)?.len() == 0 {
+        return Err(CaptureError::Empty { path: path.into() });
+    }
+    let mut start = Vec::with_capacity(MAGIC.len());
+    (&mut file)
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut start)
+        .map_err(|source| CaptureError::io("read", &name, source))?;
+    let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+    match extension.as_deref() {
+        _ if start == MAGIC => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
+        // Whatever else is in it, the name says Y4M: the parser's message is the useful one.
+        Some("y4m") => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
+        Some("raw") => {
+            let raw = options.raw_format.ok_or_else(|| CaptureError::RawFormatMissing { path: path.into() })?;
+            keep_pixel(&name, Box::new(RawSource::new(path, file, raw)?), options)
+        }
+        _ => open_video(path, &name, options),
+    }
+}
+
+/// Refuses a pixel format that the source does not have.
+fn keep_pixel(
+    name: &str,
+    source: Box<dyn FrameSource>,
+    options: &SourceOptions,
+) -> Result<Box<dyn FrameSource>, CaptureError> {
+    let has = source.format().pixel();
+    match options.pixel {
+        Some(wanted) if wanted != has => Err(CaptureError::PixelFixed { name: name.to_owned(), has, wanted }),
+        _ => Ok(source),
+    }
+}
+
+#[cfg(unix)]
+fn is_pipe(metadata: &Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_metadata: &Metadata) -> bool {
+    false
+}
+
+#[cfg(feature = "opencv")]
+fn open_camera(number: u32, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    Ok(Box::new(crate::video::VideoSource::open_camera(number, options.pixel)?))
+}
+
+#[cfg(not(feature = "opencv"))]
+fn open_camera(number: u32, _options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    Err(CaptureError::NeedsOpenCv { name: format!("camera:{number}"), camera: true })
+}
+
+#[cfg(feature = "opencv")]
+fn open_video(path: &Path, _name: &str, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    Ok(Box::new(crate::video::VideoSource::open_file(path, options.pixel)?))
+}
+
+#[cfg(not(feature = "opencv"))]
+fn open_video(_path: &Path, name: &str, _options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    Err(CaptureError::NeedsOpenCv { name: name.to_owned(), camera: false })
+}
+
+#[cfg(test)]
+mod tests;

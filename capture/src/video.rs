@@ -1,0 +1,328 @@
+//! Cameras and encoded video, through OpenCV, decoded straight into the slot.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use framewire_transport::Time;
+use framewire_transport::frame::{FrameFormat, FrameMut, PixelFormat};
+use opencv::core::{CV_8UC1, CV_8UC3, LogLevel, Mat, MatTraitConst, MatTraitConstManual, Vec3b};
+use opencv::videoio::{self, VideoCapture, VideoCaptureTrait, VideoCaptureTraitConst};
+use opencv::{boxed_ref::BoxedRefMut, imgproc};
+
+use crate::colour::bgr24_to_yuv;
+use crate::error::CaptureError;
+use crate::rate::FrameRate;
+use crate::source::{FrameSource, fit};
+
+/// Frames of a camera or of a video file that OpenCV opens.
+///
+/// Frames have the pixel format that OpenCV decodes to (bgr24, of a few sources gray8) unless another is asked for. In
+/// the native format OpenCV decodes into the slot itself; any other is decoded beside it and converted into it.
+pub struct VideoSource {
+    capture: VideoCapture,
+    origin: Origin,
+    /// What OpenCV decodes to.
+    native: FrameFormat,
+    /// What the frames are given as.
+    format: FrameFormat,
+    rate: Option<FrameRate>,
+    count: Option<u64>,
+    /// A file's first frame, decoded when it was opened to learn the true size.
+    first: Option<Mat>,
+    /// Where frames are decoded that are not given as they are; its memory is used again and again.
+    decoded: Mat,
+    given: u64,
+    copied: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    Camera(u32),
+    File(PathBuf),
+}
+
+impl Origin {
+    fn name(&self) -> String {
+        match self {
+            Self::Camera(number) => format!("camera:{number}"),
+            Self::File(path) => format!("'{}'", path.display()),
+        }
+    }
+
+    const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Camera(_) => {
+                "check that it is connected (ls /dev/video*), that you may read it and that nothing else uses it"
+            }
+            Self::File(_) => {
+                "check with ffprobe that it is a video, or turn it into Y4M: ffmpeg -i FILE -pix_fmt yuv420p FILE.y4m"
+            }
+        }
+    }
+
+    fn undecodable(&self, reason: impl ToString) -> CaptureError {
+        CaptureError::Undecodable { name: self.name(), reason: reason.to_string(), remedy: self.remedy() }
+    }
+}
+
+impl VideoSource {
+    /// The camera with this number, from 0. Its first frame is taken, to learn the size, and thrown away.
+    ///
+    /// # Errors
+    /// A camera that is not there, gives no frame, or has a size that does not go with `pixel`.
+    pub fn open_camera(number: u32, pixel: Option<PixelFormat>) -> Result<Self, CaptureError> {
+        Self::open(Origin::Camera(number), pixel)
+    }
+
+    /// A video file, in any container and codec that OpenCV's back ends read.
+    ///
+    /// # Errors
+    /// A file that OpenCV cannot open or decode, or whose size does not go with `pixel`.
+    pub fn open_file(path: &Path, pixel: Option<PixelFormat>) -> Result<Self, CaptureError> {
+        Self::open(Origin::File(path.into()), pixel)
+    }
+
+    fn open(origin: Origin, pixel: Option<PixelFormat>) -> Result<Self, CaptureError> {
+        quieten_opencv();
+        let failed = |error: opencv::Error| origin.undecodable(error.message);
+        let mut capture = match &origin {
+            Origin::Camera(number) => VideoCapture::new(number.cast_signed(), videoio::CAP_ANY),
+            Origin::File(path) => VideoCapture::from_file(path, videoio::CAP_ANY),
+        }
+        .map_err(failed)?;
+        if !capture.is_opened().map_err(failed)? {
+            return Err(origin.undecodable("none of its back ends takes it"));
+        }
+        // What a container says of its size can be wrong (rotated video); what was decoded cannot.
+        let mut first = Mat::default();
+        if !capture.read(&mut first).map_err(failed)? || first.empty() {
+            return Err(origin.undecodable("it gives no frame"));
+        }
+        let native = decoded_format(&first).ok_or_else(|| {
+            origin.undecodable(format!("it decodes to {}, not to 8-bit gray or BGR", describe(&first)))
+        })?;
+        let (width, height) = (native.width(), native.height());
+        let format = FrameFormat::new(pixel.unwrap_or(native.pixel()), width, height)
+            .map_err(|source| CaptureError::Format { name: origin.name(), source })?;
+        let rate = capture.get(videoio::CAP_PROP_FPS).ok().and_then(|fps| FrameRate::from_decimal(fps).ok());
+        let (first, count) = match &origin {
+            Origin::Camera(_) => (None, None),
+            Origin::File(_) => (Some(first), capture.get(videoio::CAP_PROP_FRAME_COUNT).ok()),
+        };
+        // A back end that does not know says 0, -1 or an absurdly large number.
+        let count = count.filter(|count| (1.0..1e12).contains(count)).map(|count| count as u64);
+        let decoded = Mat::default();
+        Ok(Self { capture, origin, native, format, rate, count, first, decoded, given: 0, copied: 0 })
+    }
+
+    /// How many frames OpenCV decoded elsewhere, so that they had to be copied into the slot. The first frame of a file
+    /// always is: it was decoded when the file was opened.
+    pub fn copied_frames(&self) -> u64 {
+        self.copied
+    }
+
+    fn broke(&self, reason: impl ToString) -> CaptureError {
+        let (name, remedy) = (self.origin.name(), self.origin.remedy());
+        CaptureError::Lost { name, frame: self.given, reason: reason.to_string(), remedy }
+    }
+
+    /// Waits for the next frame; false at the end of a file.
+    fn grab(&mut self) -> Result<bool, CaptureError> {
+        match self.capture.grab() {
+            Ok(true) => Ok(true),
+            Ok(false) if matches!(self.origin, Origin::File(_)) => {
+                if let Some(count) = self.count.filter(|count| *count > self.given) {
+                    let (file, frames) = (self.origin.name(), self.given);
+                    tracing::info!(file, frames, count, "the video ended before the count in its container");
+                }
+                Ok(false)
+            }
+            Ok(false) => Err(self.broke("OpenCV grabbed none")),
+            Err(error) => Err(self.broke(error.message)),
+        }
+    }
+
+    /// Decodes what was grabbed into the slot.
+    fn retrieve_in_place(&mut self, frame: &mut FrameMut) -> Result<(), CaptureError> {
+        let slot = frame.as_ptr();
+        let mut matrix = matrix_over(frame, &self.native).map_err(|error| self.broke(error.message))?;
+        if !self.capture.retrieve_def(&mut matrix).map_err(|error| self.broke(error.message))? {
+            return Err(self.broke("OpenCV could not decode it"));
+        }
+        // OpenCV takes memory of its own where size or type do not fit, or where a back end insists.
+        if matrix.data() == slot {
+            return Ok(());
+        }
+        let elsewhere = matrix.try_clone().map_err(|error| self.broke(error.message))?;
+        drop(matrix);
+        self.check(&elsewhere)?;
+        self.copy(&elsewhere, frame)
+    }
+
+    /// Decodes what was grabbed beside the slot and converts it into it.
+    fn retrieve_and_convert(&mut self, frame: &mut FrameMut) -> Result<(), CaptureError> {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        let retrieved = self.capture.retrieve_def(&mut decoded).map_err(|error| self.broke(error.message));
+        let done = match retrieved {
+            Ok(true) => self.check(&decoded).and_then(|()| self.convert(&decoded, frame)),
+            Ok(false) => Err(self.broke("OpenCV could not decode it")),
+            Err(error) => Err(error),
+        };
+        self.decoded = decoded;
+        done
+    }
+
+    fn check(&self, decoded: &Mat) -> Result<(), CaptureError> {
+        if decoded_format(decoded) == Some(self.native) {
+            return Ok(());
+        }
+        let (name, from, to) = (self.origin.name(), self.native, describe(decoded));
+        Err(CaptureError::FormatChanged { name, frame: self.given, from, to })
+    }
+
+    fn copy(&mut self, decoded: &Mat, frame: &mut FrameMut) -> Result<(), CaptureError> {
+        if self.copied == 1 {
+            // The first was copied on purpose.
+            let source = self.origin.name();
+            tracing::info!(source, "OpenCV decodes into its own memory: every frame is copied once more");
+        }
+        self.copied += 1;
+        let bytes = decoded.data_bytes().map_err(|error| self.broke(error.message))?;
+        frame.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn convert(&self, decoded: &Mat, frame: &mut FrameMut) -> Result<(), CaptureError> {
+        let converted = match (self.native.pixel(), self.format.pixel()) {
+            (PixelFormat::Bgr24, PixelFormat::Gray8) => {
+                cvt_color(decoded, frame, &self.format, imgproc::COLOR_BGR2GRAY)
+            }
+            (PixelFormat::Bgr24, PixelFormat::Yuv420p) => {
+                cvt_color(decoded, frame, &self.format, imgproc::COLOR_BGR2YUV_I420)
+            }
+            (PixelFormat::Gray8, PixelFormat::Bgr24) => {
+                cvt_color(decoded, frame, &self.format, imgproc::COLOR_GRAY2BGR)
+            }
+            // Planar 4:2:2 and 4:4:4 are not among OpenCV's conversions.
+            (PixelFormat::Bgr24, _) => {
+                decoded.data_bytes().map(|bgr| bgr24_to_yuv(bgr, &self.native, frame, &self.format))
+            }
+            (_, _) => decoded.data_bytes().map(|gray| gray_to_yuv(gray, frame)),
+        };
+        converted.map_err(|error| self.broke(error.message))
+    }
+}
+
+impl FrameSource for VideoSource {
+    fn format(&self) -> FrameFormat {
+        self.format
+    }
+
+    fn frame_rate(&self) -> Option<FrameRate> {
+        self.rate
+    }
+
+    /// What the container says, which need not be true.
+    fn frame_count(&self) -> Option<u64> {
+        self.count
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.origin, Origin::Camera(_))
+    }
+
+    fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
+        fit(frame, &self.format)?;
+        if let Some(first) = self.first.take() {
+            frame.info.captured = Time::now();
+            if self.format == self.native { self.copy(&first, frame)? } else { self.convert(&first, frame)? }
+        } else {
+            if !self.grab()? {
+                return Ok(false);
+            }
+            frame.info.captured = Time::now();
+            if self.format == self.native { self.retrieve_in_place(frame)? } else { self.retrieve_and_convert(frame)? }
+        }
+        self.given += 1;
+        Ok(true)
+    }
+
+    /// Opens a file again: seeking is exact in few containers.
+    fn rewind(&mut self) -> Result<(), CaptureError> {
+        let Origin::File(path) = &self.origin else {
+            return Err(CaptureError::NoRewind { name: self.origin.name(), reason: "a camera has no beginning" });
+        };
+        let again = Self::open_file(path, Some(self.format.pixel()))?;
+        if again.format != self.format {
+            let (name, from, to) = (self.origin.name(), self.format, again.format.to_string());
+            return Err(CaptureError::FormatChanged { name, frame: 0, from, to });
+        }
+        *self = again;
+        Ok(())
+    }
+}
+
+/// OpenCV warns of each back end that does not take a file, before one does. Errors stay; so does a level that the user
+/// set.
+fn quieten_opencv() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if std::env::var_os("OPENCV_LOG_LEVEL").is_none()
+            && let Err(error) = opencv::core::set_log_level(LogLevel::LOG_LEVEL_ERROR)
+        {
+            tracing::debug!(error = error.message, "OpenCV's log level stays as it is");
+        }
+    });
+}
+
+/// An OpenCV matrix whose memory is the slot's.
+fn matrix_over<'a>(frame: &'a mut FrameMut, format: &FrameFormat) -> opencv::Result<BoxedRefMut<'a, Mat>> {
+    let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    let (columns, rows) = (side(format.width()), side(format.height()));
+    match format.pixel() {
+        PixelFormat::Bgr24 => Mat::new_rows_cols_with_bytes_mut::<Vec3b>(rows, columns, frame),
+        // As OpenCV lays I420 out: chroma as rows of half as many again below.
+        PixelFormat::Yuv420p => Mat::new_rows_cols_with_bytes_mut::<u8>(rows + rows / 2, columns, frame),
+        _ => Mat::new_rows_cols_with_bytes_mut::<u8>(rows, columns, frame),
+    }
+}
+
+fn cvt_color(decoded: &Mat, frame: &mut FrameMut, format: &FrameFormat, code: i32) -> opencv::Result<()> {
+    let slot = frame.as_ptr();
+    let mut matrix = matrix_over(frame, format)?;
+    imgproc::cvt_color_def(decoded, &mut matrix, code)?;
+    if matrix.data() == slot {
+        return Ok(());
+    }
+    let elsewhere = matrix.try_clone()?;
+    drop(matrix);
+    frame.copy_from_slice(elsewhere.data_bytes()?);
+    Ok(())
+}
+
+fn gray_to_yuv(gray: &[u8], frame: &mut FrameMut) {
+    let (luma, chroma) = frame.split_at_mut(gray.len());
+    luma.copy_from_slice(gray);
+    chroma.fill(128);
+}
+
+/// The frame format that decoded pixels have, where there is one.
+fn decoded_format(decoded: &Mat) -> Option<FrameFormat> {
+    let pixel = match decoded.typ() {
+        CV_8UC3 => PixelFormat::Bgr24,
+        CV_8UC1 => PixelFormat::Gray8,
+        _ => return None,
+    };
+    let (width, height) = (u32::try_from(decoded.cols()).ok()?, u32::try_from(decoded.rows()).ok()?);
+    FrameFormat::new(pixel, width, height).ok()
+}
+
+fn describe(decoded: &Mat) -> String {
+    match decoded_format(decoded) {
+        Some(format) => format.to_string(),
+        None => format!("{}x{} of type {}", decoded.cols(), decoded.rows(), decoded.typ()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use framewire_transport::frame::FramePool;
+use opencv::core::Size;
+use opencv::imgcodecs;
+use opencv::videoio::{VideoWriter, VideoWriterTrait, VideoWriterTraitConst};
+
+use super::*;
+use crate::pattern;
+
+const FRAMES: u64 = 12;
+
+/// An encoded video of the pattern, by OpenCV itself: its bgr24 frames as MJPG.
+fn encoded(directory: &tempfile::TempDir, width: u32, height: u32) -> PathBuf {
+    let path = directory.path().join("pattern.avi");
+    let fourcc = VideoWriter::fourcc('M', 'J', 'P', 'G').unwrap();
+    let size = Size::new(width.cast_signed(), height.cast_signed());
+    let mut writer = VideoWriter::new(path.to_str().unwrap(), fourcc, 30_000.0 / 1001.0, size, true).unwrap();
+    assert!(writer.is_opened().unwrap());
+    let format = FrameFormat::new(PixelFormat::Bgr24, width, height).unwrap();
+    let mut bytes = vec![0; format.frame_bytes()];
+    for number in 0..FRAMES {
+        pattern::draw(&mut bytes, &format, number);
+        let rows = height.cast_signed();
+        writer.write(&Mat::new_rows_cols_with_bytes::<Vec3b>(rows, width.cast_signed(), &bytes).unwrap()).unwrap();
+    }
+    writer.release().unwrap();
+    path
+}
+
+/// What OpenCV decodes without us.
+fn reference(path: &Path) -> Vec<Vec<u8>> {
+    let mut capture = VideoCapture::from_file(path, videoio::CAP_ANY).unwrap();
+    let mut decoded = Mat::default();
+    std::iter::from_fn(|| capture.read(&mut decoded).unwrap().then(|| decoded.data_bytes().unwrap().to_vec())).collect()
+}
+
+fn all_frames(source: &mut VideoSource) -> Vec<Vec<u8>> {
+    let pool = FramePool::new(1, source.format().frame_bytes() + 1).unwrap();
+    let mut frame = pool.try_acquire().unwrap();
+    std::iter::from_fn(|| source.next_frame(&mut frame).unwrap().then(|| frame.to_vec())).collect()
+}
+
+#[test]
+fn a_video_is_decoded_into_the_slot_as_opencv_decodes_it_and_again_after_a_rewind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = encoded(&directory, 320, 180);
+    let reference = reference(&path);
+    let mut source = VideoSource::open_file(&path, None).unwrap();
+    assert_eq!(source.format(), FrameFormat::new(PixelFormat::Bgr24, 320, 180).unwrap());
+    assert_eq!(source.frame_rate(), Some(FrameRate::new(30_000, 1001).unwrap()));
+    assert_eq!((source.frame_count(), source.is_live()), (Some(FRAMES), false));
+    for _ in 0..2 {
+        assert!(all_frames(&mut source) == reference, "pixels differ from OpenCV's");
+        assert_eq!(source.copied_frames(), 1, "only the frame that opening decoded is copied");
+        source.rewind().unwrap();
+    }
+}
+
+#[test]
+fn every_pixel_format_comes_out_with_the_frame_number_readable() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = encoded(&directory, 640, 360);
+    for pixel in PixelFormat::ALL {
+        let mut source = VideoSource::open_file(&path, Some(pixel)).unwrap();
+        let format = source.format();
+        assert_eq!(format, FrameFormat::new(pixel, 640, 360).unwrap());
+        let numbers: Vec<_> =
+            all_frames(&mut source).iter().map(|frame| pattern::read_frame_number(frame, &format)).collect();
+        assert_eq!(numbers, (0..FRAMES).map(Some).collect::<Vec<_>>(), "{pixel}");
+    }
+}
+
+#[test]
+fn opencvs_yuv420p_and_ours_agree_within_a_step_or_two() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = encoded(&directory, 64, 48);
+    let bgr = FrameFormat::new(PixelFormat::Bgr24, 64, 48).unwrap();
+    let yuv = FrameFormat::new(PixelFormat::Yuv420p, 64, 48).unwrap();
+    let theirs = all_frames(&mut VideoSource::open_file(&path, Some(PixelFormat::Yuv420p)).unwrap());
+    let mut ours = vec![0; yuv.frame_bytes()];
+    for (theirs, decoded) in theirs.iter().zip(reference(&path)) {
+        bgr24_to_yuv(&decoded, &bgr, &mut ours, &yuv);
+        let luma = ..yuv.plane_bytes(0);
+        assert!(theirs[luma].iter().zip(&ours[luma]).all(|(a, b)| a.abs_diff(*b) <= 2));
+    }
+}
+
+#[test]
+fn a_size_that_does_not_go_with_the_pixel_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("picture_0.png");
+    let bytes = vec![50; 63 * 48 * 3];
+    let matrix = Mat::new_rows_cols_with_bytes::<Vec3b>(48, 63, &bytes).unwrap();
+    assert!(imgcodecs::imwrite_def(path.to_str().unwrap(), &matrix).unwrap());
+    assert_eq!(all_frames(&mut VideoSource::open_file(&path, None).unwrap()), [bytes]);
+    let error = VideoSource::open_file(&path, Some(PixelFormat::Yuv420p)).err().unwrap();
+    assert!(error.to_string().contains("63x48 does not fit"), "{error}");
+}
+
+#[test]
+fn what_is_no_video_and_a_camera_that_is_not_there_are_refused_with_the_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.mp4");
+    std::fs::write(&path, "nothing of the kind").unwrap();
+    let error = VideoSource::open_file(&path, None).err().unwrap();
+    assert!(error.to_string().contains("notes.mp4': "), "{error}");
+    assert!(error.to_string().contains("check with ffprobe that it is a video"), "{error}");
+    let error = VideoSource::open_camera(99, None).err().unwrap();
+    assert!(error.to_string().starts_with("OpenCV cannot open camera:99: "), "{error}");
+}

@@ -1,0 +1,57 @@
+//! What a frame costs in heap allocations: nothing, in the sources that do not decode.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+
+use framewire_capture::{FrameSource, SourceOptions, SourceSpec, Y4mStream};
+use framewire_transport::frame::FramePool;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting by thread.
+struct Counting;
+
+// SAFETY: every call is handed to the system's allocator as it is; the count allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps `alloc`'s contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps `dealloc`'s contract, which is the same, and `alloc` above is the system's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of(source: &mut dyn FrameSource) -> u64 {
+    let pool = FramePool::new(2, source.format().frame_bytes()).unwrap();
+    let before = ALLOCATIONS.get();
+    for _ in 0..20 {
+        assert!(source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+    }
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn pattern_y4m_and_raw_allocate_nothing_for_a_frame() {
+    let directory = tempfile::tempdir().unwrap();
+    let (y4m, raw) = (directory.path().join("video.y4m"), directory.path().join("video.raw"));
+    let mut bytes = b"YUV4MPEG2 W64 H48 Cmono\n".to_vec();
+    (0..20).for_each(|_| bytes.extend([&b"FRAME Xnote\n"[..], &[7; 64 * 48]].concat()));
+    fs::write(&y4m, &bytes).unwrap();
+    fs::write(&raw, vec![7; 20 * 64 * 48]).unwrap();
+    let options = SourceOptions { raw_format: Some("64x48:gray8".parse().unwrap()), ..SourceOptions::default() };
+    let pattern = "pattern:640x480:yuv420p".parse().unwrap();
+    for spec in [pattern, SourceSpec::File(y4m), SourceSpec::File(raw)] {
+        assert_eq!(allocations_of(&mut *spec.open(&options).unwrap()), 0, "{spec}");
+    }
+    assert_eq!(allocations_of(&mut Y4mStream::new("memory", &bytes[..]).unwrap()), 0);
+}

@@ -1,0 +1,266 @@
+//! Proof of a shared token in the Socket.IO handshake, without sending the token.
+//!
+//! The client sends, as the handshake's `auth` payload,
+//! `{"nonce": N, "time": T, "proof": hex(HMAC-SHA256(token, "framewire-signal-1|N|T"))}`, where `N` is 16 to 64 characters
+//! of hexadecimal that it never uses again and `T` is its clock in whole seconds since 1970 (UTC), written in decimal.
+//! This keeps the token off the wire and a proof from being used twice. It does not encrypt what follows: over a network
+//! that others can change, put TLS in front.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::{env, fmt, fs, io};
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::Sha256;
+use thiserror::Error;
+
+use crate::message::{Refused, reason};
+
+/// How far the clocks of client and server may differ, in seconds: generous for machines with NTP, short for a thief.
+pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
+
+/// Shorter tokens can be guessed offline from one proof seen on the wire; they are taken with a warning.
+const TOKEN_BYTES_ADVISED: usize = 16;
+/// A token file above this is some other file.
+const TOKEN_FILE_BYTES_MAX: u64 = 4096;
+/// Nonces remembered: over two minutes, more than 100 connects a second, each by someone who has the token.
+const NONCES_MAX: usize = 16_384;
+
+/// A secret that server and clients share. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<[u8]>);
+
+/// Why there is no token.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The file could not be read.
+    #[error("the token file {path} cannot be read ({source}); check the path and who may read it")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is larger than a token can be.
+    #[error("the token file {path} has {bytes} bytes, more than {TOKEN_FILE_BYTES_MAX}; is it the right file?")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Nothing but white space was given.
+    #[error("the token from {0} is empty; put a secret there, for example by: openssl rand -hex 32")]
+    Empty(String),
+    /// The environment does not have it.
+    #[error("the environment variable {0} is not set; set it to the token, or name a token file")]
+    NotInEnvironment(String),
+}
+
+impl Token {
+    /// A token of these bytes, white space at both ends left out.
+    ///
+    /// # Errors
+    /// [`TokenError::Empty`] when nothing is left.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, TokenError> {
+        Self::from_source(secret.as_ref(), "the program")
+    }
+
+    /// The token in a file, white space at both ends (such as the last newline) left out. Warns when everyone on the
+    /// machine may read the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is larger than 4096 bytes, or holds nothing.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokenError> {
+        let path = path.as_ref();
+        let unreadable = |source| TokenError::Unreadable { path: path.into(), source };
+        let bytes = fs::metadata(path).map_err(unreadable)?.len();
+        if bytes > TOKEN_FILE_BYTES_MAX {
+            return Err(TokenError::TooLarge { path: path.into(), bytes });
+        }
+        if readable_by_everyone(path).map_err(unreadable)? {
+            tracing::warn!("the token file {0} can be read by everyone; run: chmod 600 {0}", path.display());
+        }
+        Self::from_source(&fs::read(path).map_err(unreadable)?, &path.display().to_string())
+    }
+
+    /// The token in an environment variable.
+    ///
+    /// # Errors
+    /// When the variable is not set, or holds nothing.
+    pub fn from_environment(variable: &str) -> Result<Self, TokenError> {
+        let secret = env::var_os(variable).ok_or_else(|| TokenError::NotInEnvironment(variable.into()))?;
+        Self::from_source(secret.as_encoded_bytes(), variable)
+    }
+
+    fn from_source(secret: &[u8], source: &str) -> Result<Self, TokenError> {
+        let secret = secret.trim_ascii();
+        if secret.is_empty() {
+            return Err(TokenError::Empty(source.into()));
+        }
+        if secret.len() < TOKEN_BYTES_ADVISED {
+            tracing::warn!(
+                "the token from {source} has {} bytes; one below {TOKEN_BYTES_ADVISED} can be guessed from one connect \
+                 seen on the network; make one by: openssl rand -hex 32",
+                secret.len()
+            );
+        }
+        Ok(Self(secret.into()))
+    }
+
+    fn keyed(&self, nonce: &str, time: i64) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(format!("framewire-signal-1|{nonce}|{time}").as_bytes());
+        mac
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(unix)]
+fn readable_by_everyone(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs::metadata(path)?.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn readable_by_everyone(_: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// What a client sends in the handshake's `auth` payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Hexadecimal, never used before by anyone who has the token.
+    pub nonce: String,
+    /// The client's clock, in seconds since 1970-01-01 00:00 UTC.
+    pub time: i64,
+    /// The keyed hash, in hexadecimal.
+    pub proof: String,
+}
+
+impl Proof {
+    /// Proves that the maker has `token`, at the time given in seconds since 1970.
+    pub fn new(token: &Token, nonce: [u8; 16], time: i64) -> Self {
+        let nonce = to_hex(&nonce);
+        let proof = to_hex(&token.keyed(&nonce, time).finalize().into_bytes());
+        Self { nonce, time, proof }
+    }
+}
+
+/// Checks proofs, and remembers those it saw for as long as they would pass.
+pub(crate) struct Verifier {
+    token: Token,
+    nonces: HashSet<String>,
+    /// The same nonces with the second they may be forgotten, oldest first by arrival.
+    order: VecDeque<(i64, String)>,
+}
+
+impl Verifier {
+    pub(crate) fn new(token: Token) -> Self {
+        Self { token, nonces: HashSet::new(), order: VecDeque::new() }
+    }
+
+    /// Whether `auth` proves the token at `now`, in seconds since 1970. A proof passes once.
+    pub(crate) fn verify(&mut self, auth: Option<&Value>, now: i64) -> Result<(), Refused> {
+        let proof: Proof = match auth {
+            None | Some(Value::Null) => return Err(token_required()),
+            Some(Value::Object(fields)) if fields.is_empty() => return Err(token_required()),
+            Some(value) => Proof::deserialize(value).map_err(|error| malformed(&error.to_string()))?,
+        };
+        let nonce_fits = (16..=64).contains(&proof.nonce.len());
+        if !nonce_fits || !proof.nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(malformed("the nonce must be 16 to 64 characters of hexadecimal"));
+        }
+        let claimed =
+            from_hex(&proof.proof).ok_or_else(|| malformed("the proof must be 64 characters of hexadecimal"))?;
+        let skew = proof.time.abs_diff(now);
+        if skew > CLOCK_SKEW_SECONDS_MAX {
+            return Err(Refused::new(
+                reason::CLOCK_SKEW,
+                format!(
+                    "the clocks of client and server differ by {skew} seconds, more than {CLOCK_SKEW_SECONDS_MAX}; set \
+                     both by NTP"
+                ),
+            ));
+        }
+        // Compares in constant time.
+        if self.token.keyed(&proof.nonce, proof.time).verify_slice(&claimed).is_err() {
+            return Err(Refused::new(
+                reason::PROOF_WRONG,
+                "the client's token is not the server's; give both the same token file",
+            ));
+        }
+        self.remember(proof, now)
+    }
+
+    /// Called for valid proofs only, so that nobody without the token fills the memory.
+    fn remember(&mut self, proof: Proof, now: i64) -> Result<(), Refused> {
+        while let Some((_, nonce)) = self.order.pop_front_if(|(forget_at, _)| *forget_at < now) {
+            self.nonces.remove(&nonce);
+        }
+        // Hexadecimal of either case is the same nonce only if the bytes hashed are; it is kept as it was hashed.
+        if self.nonces.contains(&proof.nonce) {
+            return Err(Refused::new(
+                reason::PROOF_REPLAYED,
+                "this proof was used before; make a new one, with a fresh random nonce, for each connect",
+            ));
+        }
+        if self.nonces.len() >= NONCES_MAX {
+            return Err(Refused::new(
+                reason::SERVER_FULL,
+                format!("{NONCES_MAX} clients connected within the last two minutes; connect again later"),
+            ));
+        }
+        self.nonces.insert(proof.nonce.clone());
+        // A proof made up to a skew ahead passes until a skew after its time.
+        self.order.push_back((now.max(proof.time).saturating_add_unsigned(CLOCK_SKEW_SECONDS_MAX), proof.nonce));
+        Ok(())
+    }
+}
+
+fn token_required() -> Refused {
+    Refused::new(
+        reason::TOKEN_REQUIRED,
+        "this server asks for a token and the client sent no proof of one; give the client the server's token file",
+    )
+}
+
+fn malformed(what: &str) -> Refused {
+    Refused::new(
+        reason::PROOF_MALFORMED,
+        format!("the handshake's auth must be {{\"nonce\", \"time\", \"proof\"}} as documented: {what}"),
+    )
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String does not fail");
+        text
+    })
+}
+
+/// The 32 bytes of a SHA-256 in hexadecimal.
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let text = text.as_bytes();
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

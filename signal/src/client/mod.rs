@@ -1,0 +1,132 @@
+//! The client's side: one connection that is kept up, and what happens on it.
+
+mod address;
+mod backoff;
+mod events;
+mod session;
+mod supervisor;
+mod wishes;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{fmt, io, thread};
+
+use thiserror::Error;
+
+use self::address::ServerUrl;
+pub use self::address::UrlError;
+pub use self::events::ClientEvent;
+use self::events::EventQueue;
+use self::supervisor::Supervisor;
+use self::wishes::Wishes;
+use crate::auth::Token;
+use crate::message::{OpenRequest, Refused};
+
+/// How a signal client is set up.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The server, as `http://HOST:PORT` (or `https://`, where a proxy in front of it speaks TLS).
+    pub server_url: String,
+    /// The server's token, if it asks for one. Only a proof of it is sent.
+    pub token: Option<Token>,
+    /// The stream to open at each connect; none for a client that only listens.
+    pub open: Option<OpenRequest>,
+    /// Whether feedback is that of the plain wire: two fields, one event a datagram.
+    pub plain: bool,
+}
+
+/// Why a signal client did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The server's address is none: a usage error.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The stream to open is out of bounds.
+    #[error("the stream cannot be opened: {}", .0.message)]
+    Open(Refused),
+    /// The system gave no thread.
+    #[error("the signal client's thread did not start ({0}); raise the limit of processes")]
+    Thread(io::Error),
+}
+
+/// A Socket.IO client on a thread of its own. It connects, opens its stream, and does both again with growing waits for as
+/// long as it lives; a server that is away is no error but an event.
+///
+/// Dropping it is [`shutdown`](Self::shutdown).
+pub struct SignalClient {
+    events: Arc<EventQueue>,
+    wishes: Arc<Wishes>,
+    thread: Option<JoinHandle<()>>,
+    url: ServerUrl,
+}
+
+impl SignalClient {
+    /// Starts to connect, and returns at once.
+    ///
+    /// # Errors
+    /// When the address or the request to open is not of the form or range it must be.
+    pub fn start(config: ClientConfig) -> Result<Self, ClientError> {
+        let url = ServerUrl::parse(&config.server_url)?;
+        if let Some(open) = &config.open {
+            open.check().map_err(ClientError::Open)?;
+        }
+        let events = Arc::new(EventQueue::default());
+        let wishes = Arc::new(Wishes::default());
+        let supervisor = Supervisor::new(url.clone(), config, events.clone(), wishes.clone());
+        let thread = thread::Builder::new()
+            .name("framewire-signal".into())
+            .spawn(move || supervisor.run())
+            .map_err(ClientError::Thread)?;
+        Ok(Self { events, wishes, thread: Some(thread), url })
+    }
+
+    /// What happened next; `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
+    /// feedback is dropped and counted.
+    pub fn next_event(&self, timeout: Duration) -> Option<ClientEvent> {
+        self.events.next(timeout)
+    }
+
+    /// Events dropped because nobody fetched them.
+    pub fn events_dropped(&self) -> u64 {
+        self.events.dropped()
+    }
+
+    /// Host of the server's address, for datagrams when [`Opened::udp_host`](crate::message::Opened::udp_host) is absent.
+    /// An IPv6 address is in brackets.
+    pub fn server_host(&self) -> &str {
+        self.url.host()
+    }
+
+    /// Asks the server to end the stream, and does not open it again. Returns at once; [`ClientEvent::Closed`] follows.
+    pub fn close_stream(&self) {
+        self.wishes.close_stream();
+    }
+
+    /// Disconnects and ends the thread. A wish to close the stream goes out before. Takes at most a second or so.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.wishes.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the signal client's thread panicked");
+        }
+    }
+}
+
+impl Drop for SignalClient {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for SignalClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignalClient").field("server", &self.url).finish_non_exhaustive()
+    }
+}

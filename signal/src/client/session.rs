@@ -1,0 +1,370 @@
+//! One connection: connect, open, listen, heartbeat, until it ends.
+//!
+//! The library's client is used with what works in it: WebSocket only, no reconnecting of its own, callbacks that do no
+//! more than push into a channel, and no acknowledgements. An emit goes out once CONNECT was answered, not before.
+
+use std::error::Error;
+use std::pin::pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rust_socketio::asynchronous::{Client, ClientBuilder};
+use rust_socketio::{Event, Payload, TransportType};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+
+use super::ClientConfig;
+use super::address::ServerUrl;
+use super::events::{ClientEvent, EventQueue};
+use super::wishes::Wishes;
+use crate::auth::Proof;
+use crate::message::{CloseRequest, Heartbeat, Numbered, OpenReply, Refused, event, reason};
+
+/// How long to wait for TCP and WebSocket, and again for Socket.IO's answer to CONNECT.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for an answer to `open`; the server may have to touch gigabytes for a new pool.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A write that takes longer than this goes nowhere.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The library does not say when a server closes in good order, but the next write fails: so there is one soon.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+/// A foreign server does not know our heartbeat, and shall not be bothered more than needed.
+const HEARTBEAT_PLAIN: Duration = Duration::from_secs(1);
+/// A server that answered heartbeats before is gone when it has not for so long.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// How long a wish to close the stream may hold up the end.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Between the library's callbacks and the session, which empties it at once.
+const SIGNALS_MAX: usize = 1024;
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The program wanted it.
+    Stopped,
+    /// There was none.
+    Unreachable { reason: String },
+    /// The server answered, and said no.
+    Refused(Refused),
+    /// There was one.
+    Lost { reason: String },
+}
+
+/// What the library's callbacks say.
+enum Signal {
+    Connected,
+    Failed(String),
+    Closed,
+    Said { name: String, data: Value },
+}
+
+/// One connection and its surroundings.
+pub(super) struct Session<'a> {
+    url: &'a ServerUrl,
+    config: &'a ClientConfig,
+    events: &'a EventQueue,
+    wishes: &'a Wishes,
+    /// Requests are numbered from 1: the one to open, and the one to close.
+    open_deadline: Option<Instant>,
+    close_deadline: Option<Instant>,
+    is_closed: bool,
+    beats: u64,
+    last_answer: Option<Instant>,
+}
+
+const CLOSED_BY_SERVER: &str = "the server closed it";
+const OPEN_ID: u64 = 1;
+const CLOSE_ID: u64 = 2;
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        url: &'a ServerUrl,
+        config: &'a ClientConfig,
+        events: &'a EventQueue,
+        wishes: &'a Wishes,
+    ) -> Self {
+        let (open_deadline, close_deadline, last_answer) = (None, None, None);
+        Self { url, config, events, wishes, open_deadline, close_deadline, is_closed: false, beats: 0, last_answer }
+    }
+
+    pub(super) async fn run(mut self) -> End {
+        let connected = {
+            let mut connecting = pin!(self.connect());
+            loop {
+                tokio::select! {
+                    connected = &mut connecting => break connected,
+                    () = self.wishes.changed() => if self.wishes.wanted().stop { return End::Stopped },
+                }
+            }
+        };
+        let (client, signals) = match connected {
+            Ok(connected) => connected,
+            Err(end) => return end,
+        };
+        self.events.push(ClientEvent::Connected);
+        let end = self.converse(&client, signals).await;
+        // Whatever comes of it, the connection ends with its runtime.
+        let _ = timeout(FAREWELL, client.disconnect()).await;
+        end
+    }
+
+    /// Until Socket.IO's CONNECT was answered.
+    async fn connect(&self) -> Result<(Client, mpsc::Receiver<Signal>), End> {
+        let unreachable = |reason: String| End::Unreachable { reason };
+        let (sender, mut signals) = mpsc::channel(SIGNALS_MAX);
+        let builder = self.builder(sender).map_err(unreachable)?;
+        let client = match timeout(CONNECT_TIMEOUT, builder.connect()).await {
+            Ok(connected) => connected.map_err(|error| unreachable(innermost(&error)))?,
+            Err(_) => return Err(unreachable(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+        };
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        loop {
+            match timeout_at(deadline, signals.recv()).await {
+                Ok(Some(Signal::Connected)) => return Ok((client, signals)),
+                Ok(Some(Signal::Failed(text))) => {
+                    return Err(connect_error(&text).map_or_else(|| unreachable(text), End::Refused));
+                }
+                Ok(Some(Signal::Closed) | None) => return Err(unreachable("the server closed the connection".into())),
+                Ok(Some(Signal::Said { .. })) => {}
+                Err(_) => {
+                    let what = format!("Socket.IO's CONNECT was not answered within {CONNECT_TIMEOUT:?}");
+                    return Err(unreachable(what));
+                }
+            }
+        }
+    }
+
+    fn builder(&self, sender: mpsc::Sender<Signal>) -> Result<ClientBuilder, String> {
+        let told = |signal: fn(Payload) -> Signal| {
+            let sender = sender.clone();
+            move |payload: Payload, _: Client| {
+                let (sender, signal) = (sender.clone(), signal(payload));
+                // The receiver is gone only when the session is over.
+                Box::pin(async move { drop(sender.send(signal).await) }) as _
+            }
+        };
+        let said = {
+            let sender = sender.clone();
+            move |name: Event, payload: Payload, _: Client| {
+                if let Some(data) = first_value(payload) {
+                    let signal = Signal::Said { name: name.into(), data };
+                    if sender.try_send(signal).is_err() {
+                        tracing::debug!("a message of the server was dropped: more came than could be taken");
+                    }
+                }
+                Box::pin(async {}) as _
+            }
+        };
+        let mut builder = ClientBuilder::new(self.url.as_str())
+            .transport_type(TransportType::Websocket)
+            .reconnect(false)
+            .on(Event::Connect, told(|_| Signal::Connected))
+            .on(Event::Close, told(|_| Signal::Closed))
+            .on(Event::Error, told(|payload| Signal::Failed(text_of(payload))))
+            .on_any(said);
+        if let Some(token) = &self.config.token {
+            let mut nonce = [0; 16];
+            getrandom::fill(&mut nonce).map_err(|error| format!("the system gives no random bytes: {error}"))?;
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+            let proof = Proof::new(token, nonce, time);
+            builder = builder.auth(serde_json::to_value(proof).map_err(|error| error.to_string())?);
+        }
+        Ok(builder)
+    }
+
+    /// Until the connection ends.
+    async fn converse(&mut self, client: &Client, mut signals: mpsc::Receiver<Signal>) -> End {
+        if let Some(open) = self.config.open.as_ref().filter(|_| !self.wishes.wanted().close_stream) {
+            let request = Numbered { request: Some(OPEN_ID), body: open };
+            if let Err(end) = say(client, event::OPEN, &request).await {
+                return end;
+            }
+            self.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
+        } else {
+            self.is_closed = true;
+        }
+        let mut heartbeat = interval(if self.config.plain { HEARTBEAT_PLAIN } else { HEARTBEAT });
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let step = tokio::select! {
+                signal = signals.recv() => self.handle(signal),
+                _ = heartbeat.tick() => self.beat(client).await,
+                () = self.wishes.changed() => Ok(()),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+            // A wish made before the session began is seen here too: the heartbeat's first tick is at once.
+            match self.grant(client).await {
+                Ok(true) => return End::Stopped,
+                Ok(false) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    fn handle(&mut self, signal: Option<Signal>) -> Result<(), End> {
+        match signal {
+            Some(Signal::Said { name, data }) => {
+                self.hear(&name, data);
+                Ok(())
+            }
+            Some(Signal::Connected) => Ok(()),
+            Some(Signal::Failed(reason)) => Err(End::Lost { reason }),
+            Some(Signal::Closed) | None => Err(End::Lost { reason: CLOSED_BY_SERVER.into() }),
+        }
+    }
+
+    fn hear(&mut self, name: &str, data: Value) {
+        match name {
+            event::FEEDBACK if self.config.plain => self.pass(data, ClientEvent::PlainFeedback),
+            event::FEEDBACK => {
+                let own = self.config.open.as_ref().map(|open| open.stream);
+                let theirs = data.get("stream").and_then(Value::as_u64);
+                if own.is_none() || theirs == own.map(u64::from) {
+                    self.pass(data, ClientEvent::Feedback);
+                }
+            }
+            event::STATISTICS => self.pass(data, ClientEvent::Statistics),
+            event::HEARTBEAT => self.last_answer = Some(Instant::now()),
+            event::OPENED | event::REFUSED => match read::<Numbered<OpenReply>>(data) {
+                Some(Numbered { request: Some(OPEN_ID), body }) if self.open_deadline.take().is_some() => {
+                    self.events.push(match body {
+                        OpenReply::Opened(opened) => ClientEvent::Opened(opened),
+                        OpenReply::Refused(refused) => ClientEvent::Refused(refused),
+                    });
+                }
+                Some(Numbered { request: Some(CLOSE_ID), .. }) => self.is_closed = true,
+                _ => tracing::debug!("an answer that nothing asked for was ignored"),
+            },
+            event::CLOSED => {
+                self.is_closed = true;
+                self.pass(data, ClientEvent::Closed);
+            }
+            _ => tracing::debug!("the server's event {name:?} is not known here and was ignored"),
+        }
+    }
+
+    /// Passes on what can be read.
+    fn pass<T: DeserializeOwned>(&self, data: Value, event: fn(T) -> ClientEvent) {
+        if let Some(message) = read(data) {
+            self.events.push(event(message));
+        }
+    }
+
+    async fn beat(&mut self, client: &Client) -> Result<(), End> {
+        let now = Instant::now();
+        if self.last_answer.is_some_and(|last| now - last > SILENCE_MAX) {
+            return Err(End::Lost { reason: format!("the server was silent for {SILENCE_MAX:?}") });
+        }
+        if self.open_deadline.is_some_and(|deadline| now > deadline) {
+            return Err(End::Lost { reason: format!("the server did not answer \"open\" within {OPEN_TIMEOUT:?}") });
+        }
+        self.beats += 1;
+        say(client, event::HEARTBEAT, &Heartbeat { beat: self.beats }).await
+    }
+
+    /// Does what the program wants; true when that is to end.
+    async fn grant(&mut self, client: &Client) -> Result<bool, End> {
+        let wanted = self.wishes.wanted();
+        let stream = self.config.open.as_ref().map(|open| open.stream);
+        if let Some(stream) = stream.filter(|_| wanted.close_stream && !self.is_closed && self.close_deadline.is_none())
+        {
+            let request = Numbered { request: Some(CLOSE_ID), body: CloseRequest { stream } };
+            say(client, event::CLOSE, &request).await?;
+            self.close_deadline = Some(Instant::now() + FAREWELL);
+        }
+        let is_closing = !self.is_closed && self.close_deadline.is_some_and(|deadline| Instant::now() < deadline);
+        Ok(wanted.stop && !is_closing)
+    }
+}
+
+async fn say<T: Serialize>(client: &Client, name: &str, message: &T) -> Result<(), End> {
+    let lost = |reason: String| End::Lost { reason };
+    let message = serde_json::to_value(message).map_err(|error| lost(error.to_string()))?;
+    // By its variant: from the text "open" the library makes its own event, and sends "connect".
+    let sent = client.emit(Event::Custom(name.into()), Payload::Text(vec![message]));
+    match timeout(WRITE_TIMEOUT, sent).await {
+        Ok(Ok(())) => Ok(()),
+        // The library's word for a connection that the server has ended since.
+        Ok(Err(rust_socketio::Error::IllegalActionBeforeOpen())) => Err(lost(CLOSED_BY_SERVER.into())),
+        Ok(Err(error)) => Err(lost(innermost(&error))),
+        Err(_) => Err(lost(format!("the server took nothing for {WRITE_TIMEOUT:?}"))),
+    }
+}
+
+fn read<T: DeserializeOwned>(data: Value) -> Option<T> {
+    serde_json::from_value(data)
+        .inspect_err(|error| tracing::debug!("a message of the server cannot be read: {error}"))
+        .ok()
+}
+
+fn first_value(payload: Payload) -> Option<Value> {
+    match payload {
+        Payload::Text(values) => values.into_iter().next(),
+        _ => None,
+    }
+}
+
+fn text_of(payload: Payload) -> String {
+    match payload {
+        Payload::Text(values) => match values.into_iter().next() {
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+            None => String::new(),
+        },
+        #[allow(deprecated, reason = "the library still makes it of its own errors")]
+        Payload::String(text) => text,
+        Payload::Binary(_) => String::new(),
+    }
+}
+
+/// What a server said that refused the connect; `None` when the text is of another error.
+fn connect_error(text: &str) -> Option<Refused> {
+    let (_, said) = text.split_once("ConnectError frame: ")?;
+    let message = match serde_json::from_str(said) {
+        Ok(Value::Object(fields)) => fields.get("message").and_then(Value::as_str).unwrap_or(said).to_owned(),
+        Ok(Value::String(message)) => message,
+        _ => said.to_owned(),
+    };
+    let is_code = |code: &str| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    Some(match message.split_once(": ") {
+        Some((code, message)) if is_code(code) => Refused::new(code, message),
+        _ => Refused::new(reason::CONNECT_REFUSED, message),
+    })
+}
+
+/// The cause under an error's wrappings, which mostly repeat it or say nothing.
+fn innermost(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connect_is_read_with_its_code_and_without() {
+        let text = r#"Received an ConnectError frame: {"message":"clock-skew: the clocks differ: set them"}"#;
+        assert_eq!(connect_error(text), Some(Refused::new("clock-skew", "the clocks differ: set them")));
+        for text in [
+            r#"Received an ConnectError frame: {"message":"Not Today: sorry"}"#,
+            r#"Received an ConnectError frame: "Not Today: sorry""#,
+        ] {
+            assert_eq!(connect_error(text), Some(Refused::new(reason::CONNECT_REFUSED, "Not Today: sorry")));
+        }
+        assert_eq!(connect_error("Got an IO-Error: connection reset"), None);
+    }
+
+    #[test]
+    fn the_innermost_cause_of_an_error_is_what_people_read() {
+        let error = rust_socketio::Error::from(std::io::Error::other("no route to host"));
+        assert_eq!(innermost(&error), "no route to host");
+    }
+}

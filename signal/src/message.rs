@@ -1,0 +1,292 @@
+//! What is said over Socket.IO: opening and closing streams, and the answers.
+//!
+//! Every message is one JSON object, sent as the only argument of an event whose name is in [`event`]. Unknown fields are
+//! ignored, so that either side can grow first.
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::report::{Feedback, PlainFeedback, Statistics, StreamStatistics, Timestamp};
+
+/// Names of the Socket.IO events, all in the default namespace `/`.
+pub mod event {
+    /// Client to server: an [`OpenRequest`](super::OpenRequest), with a `request` id of the client's choice.
+    pub const OPEN: &str = "open";
+    /// Server to client: [`Opened`](super::Opened), with the `request` id it answers.
+    pub const OPENED: &str = "opened";
+    /// Server to client: [`Refused`](super::Refused), with the `request` id it answers.
+    pub const REFUSED: &str = "refused";
+    /// Client to server: a [`CloseRequest`](super::CloseRequest).
+    pub const CLOSE: &str = "close";
+    /// Server to client: [`Closed`](super::Closed).
+    pub const CLOSED: &str = "closed";
+    /// Server to every client: [`Feedback`](super::Feedback), or [`PlainFeedback`](super::PlainFeedback) on the plain wire.
+    pub const FEEDBACK: &str = "feedback";
+    /// Server to every client: [`Statistics`](super::Statistics); only the newest reaches a slow client.
+    pub const STATISTICS: &str = "statistics";
+    /// Client to server, and the same object back: proof that the other side lives. Optional for a client.
+    pub const HEARTBEAT: &str = "heartbeat";
+}
+
+/// Longest stream name, in characters.
+pub const NAME_CHARS_MAX: usize = 64;
+/// Longest name of a pixel format, in characters.
+pub const PIXEL_CHARS_MAX: usize = 32;
+/// Widest and highest frame, in pixels: 2^16, twice what any camera of today gives.
+pub const SIDE_PIXELS_MAX: u32 = 65_536;
+
+/// Whether each frame counts, or only the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Nothing is dropped; the sender waits for credit.
+    Every,
+    /// The newest complete frame wins; late ones are dropped whole and counted.
+    Latest,
+}
+
+/// A client asks to stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenRequest {
+    /// Version of the protocol on the data path that the client speaks.
+    pub protocol: u16,
+    /// Id of the stream: random, chosen by the client, and kept over reconnects so that the server knows it again.
+    pub stream: u32,
+    /// For people. At most [`NAME_CHARS_MAX`] characters, no control characters; may be empty.
+    #[serde(default)]
+    pub name: String,
+    /// Pixel format as the transport names it, such as `gray8` or `bgr24`.
+    pub pixel: String,
+    /// Pixels in a row, 1 to [`SIDE_PIXELS_MAX`].
+    pub width: u32,
+    /// Rows, 1 to [`SIDE_PIXELS_MAX`].
+    pub height: u32,
+    /// Bytes from one row to the next in the first plane, at least 1.
+    pub stride: u32,
+    /// Rate the client means to keep, in frames a second; absent when it is not known or as fast as possible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames_per_second: Option<f64>,
+    /// Whether each frame counts.
+    pub delivery: Delivery,
+    /// Bytes in a datagram, header included, that the client wants; absent for the server's or the path's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice_bytes: Option<u32>,
+}
+
+impl OpenRequest {
+    /// Checks what can be checked without knowing formats or wires; the host checks the rest.
+    ///
+    /// # Errors
+    /// [`Refused`] with reason `bad-request` and the value that is out of range.
+    pub fn check(&self) -> Result<(), Refused> {
+        let bad = |message: String| Err(Refused::new(reason::BAD_REQUEST, message));
+        let name_chars = self.name.chars().count();
+        if name_chars > NAME_CHARS_MAX {
+            return bad(format!("the name has {name_chars} characters; use at most {NAME_CHARS_MAX}"));
+        }
+        if self.name.chars().any(char::is_control) {
+            return bad(format!("the name {:?} has control characters; leave them out", self.name));
+        }
+        let pixel_fits = (1..=PIXEL_CHARS_MAX).contains(&self.pixel.len());
+        if !pixel_fits || !self.pixel.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            let shown: String = self.pixel.chars().take(PIXEL_CHARS_MAX).collect();
+            return bad(format!("{shown:?} is not the name of a pixel format; use one such as gray8 or bgr24"));
+        }
+        for (what, pixels) in [("width", self.width), ("height", self.height)] {
+            if !(1..=SIDE_PIXELS_MAX).contains(&pixels) {
+                return bad(format!("a {what} of {pixels} pixels cannot be; use 1 to {SIDE_PIXELS_MAX}"));
+            }
+        }
+        if self.stride == 0 {
+            return bad("a stride of 0 bytes cannot be; use at least the bytes of one row".into());
+        }
+        if let Some(rate) = self.frames_per_second
+            && !(rate.is_finite() && rate > 0.0)
+        {
+            return bad(format!("{rate} frames a second cannot be; use a number above 0, or leave it out"));
+        }
+        if self.slice_bytes == Some(0) {
+            return bad("slices of 0 bytes cannot be; leave slice_bytes out for the path's own size".into());
+        }
+        Ok(())
+    }
+}
+
+/// The server's answer to an [`OpenRequest`].
+///
+/// In JSON the field `reply` says which: `"opened"` or `"refused"`. It goes out as the event of that name, and as the
+/// acknowledgement where the client asked for one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "lowercase")]
+pub enum OpenReply {
+    /// The data path is ready.
+    Opened(Opened),
+    /// It is not.
+    Refused(Refused),
+}
+
+/// A stream is open: where its datagrams go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The stream's id, as asked for.
+    pub stream: u32,
+    /// Host the datagrams go to; absent for the host that the client reached this server at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_host: Option<String>,
+    /// UDP port the datagrams go to.
+    pub udp_port: u16,
+    /// Version of the protocol on the data path that the server will speak.
+    pub protocol: u16,
+}
+
+/// Something asked for was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message} ({reason})")]
+pub struct Refused {
+    /// For programs: a short code that stays the same; those of this crate are in [`reason`].
+    pub reason: String,
+    /// For people: what is wrong, with the value, and what to do.
+    pub message: String,
+}
+
+impl Refused {
+    /// A refusal of a code for programs and a message for people.
+    pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into() }
+    }
+}
+
+/// Codes in [`Refused::reason`] that this crate uses; a host adds its own.
+pub mod reason {
+    /// The message is not of the form or in the range that it must be.
+    pub const BAD_REQUEST: &str = "bad-request";
+    /// The client has as many streams, or requests under way, as it may have.
+    pub const TOO_MANY: &str = "too-many";
+    /// The stream is not one that this client opened.
+    pub const NOT_YOURS: &str = "not-yours";
+    /// The server speaks the plain wire, on which nothing is opened.
+    pub const PLAIN_WIRE: &str = "plain-wire";
+    /// The server failed; its log says how.
+    pub const INTERNAL: &str = "internal";
+    /// The server asks for a token, and the client gave no proof of one.
+    pub const TOKEN_REQUIRED: &str = "token-required";
+    /// The proof is not of the form it must be.
+    pub const PROOF_MALFORMED: &str = "proof-malformed";
+    /// The proof was made with another token.
+    pub const PROOF_WRONG: &str = "proof-wrong";
+    /// The proof was used before.
+    pub const PROOF_REPLAYED: &str = "proof-replayed";
+    /// The client's clock and the server's differ too much.
+    pub const CLOCK_SKEW: &str = "clock-skew";
+    /// The server has as many clients as it takes.
+    pub const SERVER_FULL: &str = "server-full";
+    /// The server refused the connect without a code that this crate knows how to read.
+    pub const CONNECT_REFUSED: &str = "connect-refused";
+}
+
+/// A client ends a stream of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseRequest {
+    /// The stream's id.
+    pub stream: u32,
+}
+
+/// A stream ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The stream's id.
+    pub stream: u32,
+    /// For people: why.
+    pub message: String,
+}
+
+/// A message with the id by which its answer names it. Messages of one socket are handled concurrently, so answers may
+/// come in another order than requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Numbered<T> {
+    /// The client's id of the request; absent when the client does not need one, as with an acknowledgement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
+    /// What is said.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+/// The object that goes to and fro in [`event::HEARTBEAT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Heartbeat {
+    pub(crate) beat: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request() -> OpenRequest {
+        OpenRequest {
+            protocol: 1,
+            stream: 7,
+            name: "bench".into(),
+            pixel: "gray8".into(),
+            width: 640,
+            height: 480,
+            stride: 640,
+            frames_per_second: None,
+            delivery: Delivery::Every,
+            slice_bytes: None,
+        }
+    }
+
+    #[test]
+    fn an_open_request_reads_back_as_it_was_written() {
+        let numbered = Numbered { request: Some(3), body: request() };
+        let value = serde_json::to_value(&numbered).unwrap();
+        assert_eq!(
+            value,
+            json!({"request": 3, "protocol": 1, "stream": 7, "name": "bench", "pixel": "gray8", "width": 640,
+                "height": 480, "stride": 640, "delivery": "every"})
+        );
+        assert_eq!(serde_json::from_value::<Numbered<OpenRequest>>(value).unwrap(), numbered);
+    }
+
+    #[test]
+    fn a_request_needs_neither_a_request_id_nor_a_name_and_may_have_fields_of_a_later_version() {
+        let value = json!({"protocol": 1, "stream": 7, "pixel": "gray8", "width": 640, "height": 480, "stride": 640,
+            "delivery": "latest", "colour_range": "full"});
+        let read: Numbered<OpenRequest> = serde_json::from_value(value).unwrap();
+        assert_eq!((read.request, read.body.name.as_str()), (None, ""));
+        assert_eq!(read.body.delivery, Delivery::Latest);
+    }
+
+    #[test]
+    fn replies_say_which_they_are() {
+        let opened = Opened { stream: 7, udp_host: None, udp_port: 9, protocol: 1 };
+        let value = serde_json::to_value(Numbered { request: Some(3), body: OpenReply::Opened(opened) }).unwrap();
+        assert_eq!(value, json!({"request": 3, "reply": "opened", "stream": 7, "udp_port": 9, "protocol": 1}));
+        let refused: OpenReply =
+            serde_json::from_value(json!({"reply": "refused", "reason": "r", "message": "m"})).unwrap();
+        assert_eq!(refused, OpenReply::Refused(Refused::new("r", "m")));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named_in_the_refusal() {
+        let cases: [(&str, OpenRequest); 9] = [
+            ("65 characters", OpenRequest { name: "x".repeat(65), ..request() }),
+            ("control characters", OpenRequest { name: "a\u{7}b".into(), ..request() }),
+            ("pixel format", OpenRequest { pixel: String::new(), ..request() }),
+            ("pixel format", OpenRequest { pixel: "../etc".into(), ..request() }),
+            ("a width of 0 pixels", OpenRequest { width: 0, ..request() }),
+            ("a height of 65537 pixels", OpenRequest { height: 65_537, ..request() }),
+            ("a stride of 0 bytes", OpenRequest { stride: 0, ..request() }),
+            ("NaN frames a second", OpenRequest { frames_per_second: Some(f64::NAN), ..request() }),
+            ("slices of 0 bytes", OpenRequest { slice_bytes: Some(0), ..request() }),
+        ];
+        for (said, request) in cases {
+            let refused = request.check().unwrap_err();
+            assert_eq!(refused.reason, reason::BAD_REQUEST);
+            assert!(refused.message.contains(said), "{:?} does not say {said:?}", refused.message);
+        }
+        request().check().unwrap();
+        OpenRequest { name: "ü".repeat(64), frames_per_second: Some(59.94), ..request() }.check().unwrap();
+    }
+}

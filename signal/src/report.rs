@@ -1,0 +1,183 @@
+//! What is reported while frames flow: feedback of each frame, and statistics.
+
+use std::fmt;
+
+use jiff::tz::TimeZone;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A moment in UTC, to the millisecond where it is written down. In JSON a string: `2026-11-22T07:00:22.123Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// This moment, by the system's clock.
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now())
+    }
+
+    /// The moment this many milliseconds after 1970-01-01 00:00 UTC. What lies beyond the year 9999 or before -9999
+    /// becomes that end of the range.
+    pub fn from_unix_millis(millis: i64) -> Self {
+        let end = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(end))
+    }
+
+    /// Milliseconds since 1970-01-01 00:00 UTC.
+    pub fn unix_millis(self) -> i64 {
+        self.0.as_millisecond()
+    }
+
+    /// As C's `asctime` and Python's `time.ctime()` write it in the zone given: `Sun Nov 22 07:00:22 2026`, the day of the
+    /// month padded with a space.
+    pub(crate) fn ctime(self, zone: &TimeZone) -> String {
+        self.0.to_zoned(zone.clone()).strftime("%a %b %e %H:%M:%S %Y").to_string()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|error| D::Error::custom(format!("{text:?} is not an ISO 8601 time: {error}")))
+    }
+}
+
+/// A frame arrived, or several did and this stands for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// When the newest frame was complete, in UTC.
+    pub timestamp: Timestamp,
+    /// Bytes of the newest frame.
+    pub frame_size: u64,
+    /// The stream it belongs to.
+    pub stream: u32,
+    /// Number of the newest frame, counted by its sender.
+    pub frame: u64,
+    /// From capture to completion of the newest frame, in milliseconds; finite, for JSON has no other numbers.
+    pub latency_ms: f64,
+    /// Frames delivered on this stream so far.
+    pub frames_delivered: u64,
+    /// Frames lost on this stream so far, for whatever cause.
+    pub frames_lost: u64,
+    /// Frames this event stands for, at least 1; more than 1 above the set rate.
+    #[serde(default = "one")]
+    pub coalesced: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// A datagram arrived on the plain wire. In JSON exactly these two keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlainFeedback {
+    /// Local time of the server in the form of C's `ctime`: `Sun Nov 22 07:00:22 2026`.
+    pub timestamp: String,
+    /// Bytes of the datagram.
+    pub frame_size: u64,
+}
+
+/// How the server does, for a page or program that watches it. Each replaces the one before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// When this was counted, in UTC.
+    pub timestamp: Timestamp,
+    /// One entry an open stream.
+    pub streams: Vec<StreamStatistics>,
+}
+
+/// How a stream does. Totals count from its opening; rates are of the last interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamStatistics {
+    /// The stream's id.
+    pub stream: u32,
+    /// Its name, as its client gave it.
+    pub name: String,
+    /// Frames delivered in total.
+    pub frames_delivered: u64,
+    /// Frames lost in total, for whatever cause.
+    pub frames_lost: u64,
+    /// Bytes delivered in total.
+    pub bytes: u64,
+    /// Frames a second.
+    pub frames_per_second: f64,
+    /// Gigabytes (10^9 bytes) a second.
+    pub gigabytes_per_second: f64,
+    /// Median of the time from capture to completion, in milliseconds; absent when no frame came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms_p50: Option<f64>,
+    /// The same at the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms_p99: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn feedback_writes_its_time_in_utc_with_milliseconds_and_reads_it_back() {
+        let feedback = Feedback {
+            timestamp: Timestamp::from_unix_millis(1_795_330_822_007),
+            frame_size: 2_073_600,
+            stream: 7,
+            frame: 41,
+            latency_ms: 0.75,
+            frames_delivered: 40,
+            frames_lost: 2,
+            coalesced: 1,
+        };
+        let value = serde_json::to_value(feedback).unwrap();
+        assert_eq!(
+            value,
+            json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 2_073_600, "stream": 7, "frame": 41,
+                "latency_ms": 0.75, "frames_delivered": 40, "frames_lost": 2, "coalesced": 1})
+        );
+        assert_eq!(serde_json::from_value::<Feedback>(value).unwrap(), feedback);
+    }
+
+    #[test]
+    fn a_whole_second_is_written_with_its_milliseconds_too() {
+        assert_eq!(Timestamp::from_unix_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_an_error_with_the_text() {
+        let error = serde_json::from_value::<Timestamp>(json!("yesterday")).unwrap_err();
+        assert!(error.to_string().contains("\"yesterday\" is not an ISO 8601 time"), "{error}");
+    }
+
+    #[test]
+    fn the_plain_time_is_that_of_ctime() {
+        let moment = Timestamp::from_unix_millis(1_795_330_822_007);
+        assert_eq!(moment.ctime(&TimeZone::UTC), "Sun Nov 22 07:00:22 2026");
+        let first_of_november = Timestamp::from_unix_millis(1_793_491_200_000);
+        assert_eq!(first_of_november.ctime(&TimeZone::UTC), "Sun Nov  1 00:00:00 2026");
+    }
+
+    #[test]
+    fn plain_feedback_has_two_keys_and_no_more() {
+        let plain = PlainFeedback { timestamp: "Sun Nov 22 07:00:22 2026".into(), frame_size: 65_507 };
+        let text = serde_json::to_string(&plain).unwrap();
+        assert_eq!(text, r#"{"timestamp":"Sun Nov 22 07:00:22 2026","frame_size":65507}"#);
+    }
+
+    #[test]
+    fn times_out_of_range_become_the_end_of_the_range() {
+        assert!(Timestamp::from_unix_millis(i64::MAX) > Timestamp::now());
+        assert!(Timestamp::from_unix_millis(i64::MIN) < Timestamp::from_unix_millis(0));
+    }
+}

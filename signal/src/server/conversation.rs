@@ -1,0 +1,231 @@
+//! What the server says and hears on Socket.IO: who may connect, opening, closing, heartbeats.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::socket::Sid;
+use socketioxide::{ParserConfig, SocketIo};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::outbox::Outbox;
+use super::streams::Streams;
+use crate::auth::Verifier;
+use crate::message::{CloseRequest, Closed, Heartbeat, Numbered, OpenReply, OpenRequest, Refused, event, reason};
+
+/// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
+pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// How long a session may live without connecting to the namespace.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that vanished is noticed after an interval and a timeout, and one that does not read after a stall more.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Events that wait for a client that reads slowly, before it misses some: 4 s at the default rate of feedback.
+const CLIENT_EVENTS_MAX: usize = 512;
+/// The same on the plain wire, where every datagram is an event.
+const CLIENT_PLAIN_EVENTS_MAX: usize = 4096;
+/// Requests of one client that may be under way at once.
+const REQUESTS_A_CLIENT_MAX: usize = 4;
+
+/// The server's side of the conversation with all clients.
+pub(super) struct Conversation {
+    pub(super) streams: Streams<Sid>,
+    pub(super) outbox: Arc<Outbox>,
+    verifier: Option<Mutex<Verifier>>,
+    places: Arc<Semaphore>,
+    places_max: usize,
+    plain: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(
+        streams: Streams<Sid>,
+        outbox: Arc<Outbox>,
+        verifier: Option<Verifier>,
+        clients_max: usize,
+        plain: bool,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(clients_max));
+        Self { streams, outbox, verifier: verifier.map(Mutex::new), places, places_max: clients_max, plain }
+    }
+
+    pub(super) fn clients(&self) -> usize {
+        self.places_max - self.places.available_permits()
+    }
+
+    /// Makes the Socket.IO server and gives it its handlers.
+    pub(super) fn begin(self: &Arc<Self>) -> (SocketIoLayer, SocketIo) {
+        let (layer, io) = SocketIo::builder()
+            .ws_max_message_size(MESSAGE_BYTES_MAX)
+            .ws_max_frame_size(MESSAGE_BYTES_MAX)
+            .max_payload(MESSAGE_BYTES_MAX as u64)
+            .max_buffer_size(if self.plain { CLIENT_PLAIN_EVENTS_MAX } else { CLIENT_EVENTS_MAX })
+            .connect_timeout(CONNECT_TIMEOUT)
+            .ping_interval(PING_INTERVAL)
+            .ping_timeout(PING_TIMEOUT)
+            // No message of ours has attachments; what a client announces is bounded all the same.
+            .with_parser(
+                ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(MESSAGE_BYTES_MAX),
+            )
+            .build_layer();
+        let (admitting, greeting) = (self.clone(), self.clone());
+        let admit = move |socket: SocketRef, TryData(auth): TryData<Value>| {
+            let outcome = admitting.admit(&socket, auth.ok().as_ref());
+            async move { outcome }
+        };
+        let greet = async move |socket: SocketRef| greeting.greet(&socket);
+        io.ns("/", greet.with(admit));
+        (layer, io)
+    }
+
+    /// Tells the client that had opened a stream that it ended on the data path.
+    pub(super) fn announce_end(self: &Arc<Self>, io: &SocketIo, closed: Closed) {
+        let (conversation, io) = (self.clone(), io.clone());
+        // The host may be at work under the same lock for a while.
+        tokio::task::spawn_blocking(move || {
+            let owner = conversation.streams.end(closed.stream);
+            if let Some(socket) = owner.and_then(|owner| io.get_socket(owner)) {
+                say(&socket, event::CLOSED, &Numbered { request: None, body: closed });
+            }
+        });
+    }
+
+    fn admit(&self, socket: &SocketRef, auth: Option<&Value>) -> Result<(), ConnectRefused> {
+        if let Some(verifier) = &self.verifier {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+            verifier.lock().unwrap_or_else(PoisonError::into_inner).verify(auth, now).map_err(ConnectRefused)?;
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            ConnectRefused(Refused::new(
+                reason::SERVER_FULL,
+                format!("{} clients are connected, the most this server takes; connect again later", self.places_max),
+            ))
+        })?;
+        socket.extensions.insert(Place(Arc::new(place)));
+        Ok(())
+    }
+
+    fn greet(self: Arc<Self>, socket: &SocketRef) {
+        let turns = Arc::new(Semaphore::new(REQUESTS_A_CLIENT_MAX));
+        let conversation = self.clone();
+        let open_turns = turns.clone();
+        socket.on(event::OPEN, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            conversation.clone().open(open_turns.clone(), socket, data.ok(), ack)
+        });
+        let conversation = self.clone();
+        socket.on(event::CLOSE, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            conversation.clone().close(turns.clone(), socket, data.ok(), ack)
+        });
+        socket.on(event::HEARTBEAT, async |socket: SocketRef, TryData(beat): TryData<Heartbeat>| {
+            if let Ok(beat) = beat {
+                say(&socket, event::HEARTBEAT, &beat);
+            }
+        });
+        let conversation = self;
+        socket.on_disconnect(move |socket: SocketRef| {
+            socket.extensions.remove::<Place>();
+            async move {
+                let gone = tokio::task::spawn_blocking(move || {
+                    for stream in conversation.streams.client_gone(socket.id) {
+                        conversation.outbox.flush_stream(stream);
+                    }
+                });
+                if let Err(error) = gone.await {
+                    tracing::error!("the host failed when a client left: {error}");
+                }
+            }
+        });
+    }
+
+    async fn open(self: Arc<Self>, turns: Arc<Semaphore>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+        let request = request_id(data.as_ref());
+        let asker = socket.clone();
+        let work = move |data: OpenRequest| {
+            if self.plain {
+                let message = "this server speaks the plain wire, on which nothing is opened; just send datagrams";
+                return Err(Refused::new(reason::PLAIN_WIRE, message));
+            }
+            data.check()?;
+            self.streams.open(asker.id, &data, || asker.connected())
+        };
+        let (name, body) = match in_turn(turns, data, work).await {
+            Ok(opened) => (event::OPENED, OpenReply::Opened(opened)),
+            Err(refused) => (event::REFUSED, OpenReply::Refused(refused)),
+        };
+        answer(&socket, ack, name, &Numbered { request, body });
+    }
+
+    async fn close(self: Arc<Self>, turns: Arc<Semaphore>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+        let request = request_id(data.as_ref());
+        let asker = socket.id;
+        let work = move |data: CloseRequest| {
+            self.streams.close(asker, data.stream)?;
+            self.outbox.flush_stream(data.stream);
+            Ok(Closed { stream: data.stream, message: "its client closed it".into() })
+        };
+        match in_turn(turns, data, work).await {
+            Ok(body) => answer(&socket, ack, event::CLOSED, &Numbered { request, body }),
+            Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: OpenReply::Refused(body) }),
+        }
+    }
+}
+
+/// Holds one of the places for clients until its socket is gone.
+#[derive(Clone)]
+struct Place(#[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>);
+
+/// A refused connect. Socket.IO carries one text, so the code stands before the message.
+struct ConnectRefused(Refused);
+
+impl fmt::Display for ConnectRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.reason, self.0.message)
+    }
+}
+
+/// Does `work` on a thread that may block, unless the client has too much under way already.
+async fn in_turn<T, R>(
+    turns: Arc<Semaphore>,
+    data: Option<Value>,
+    work: impl FnOnce(T) -> Result<R, Refused> + Send + 'static,
+) -> Result<R, Refused>
+where
+    T: DeserializeOwned + Send + 'static,
+    R: Send + 'static,
+{
+    let Ok(_turn) = turns.try_acquire() else {
+        let message = format!("{REQUESTS_A_CLIENT_MAX} requests of this client are under way; wait for their answers");
+        return Err(Refused::new(reason::TOO_MANY, message));
+    };
+    let bad = |what: String| Refused::new(reason::BAD_REQUEST, format!("{what}; send one JSON object as documented"));
+    let data = data.ok_or_else(|| bad("the message is not one JSON value".into()))?;
+    let data = T::deserialize(data).map_err(|error| bad(format!("the message cannot be read: {error}")))?;
+    tokio::task::spawn_blocking(move || work(data)).await.unwrap_or_else(|error| {
+        tracing::error!("the host failed at a request: {error}");
+        Err(Refused::new(reason::INTERNAL, "the server failed at this request; its log says how"))
+    })
+}
+
+fn request_id(data: Option<&Value>) -> Option<u64> {
+    data?.get("request")?.as_u64()
+}
+
+/// Answers by an event, and by an acknowledgement where the client asked for one.
+fn answer<T: Serialize>(socket: &SocketRef, ack: AckSender, name: &'static str, reply: &T) {
+    say(socket, name, reply);
+    if let Err(error) = ack.send(reply) {
+        tracing::debug!("an acknowledgement to client {} was not sent: {error}", socket.id);
+    }
+}
+
+fn say<T: Serialize>(socket: &SocketRef, name: &'static str, message: &T) {
+    if let Err(error) = socket.emit(name, message) {
+        tracing::debug!("{name} was not sent to client {}: {error}", socket.id);
+    }
+}

@@ -1,0 +1,301 @@
+//! The server's side: who streams, and feedback to everyone who listens.
+
+mod admission;
+mod coalescer;
+mod connection;
+mod conversation;
+mod http;
+mod outbox;
+mod streams;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use axum::{Router, middleware, routing};
+use socketioxide::SocketIo;
+use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
+
+use self::admission::Gate;
+use self::conversation::{CONNECT_TIMEOUT, Conversation};
+use self::outbox::Outbox;
+pub use self::outbox::SignalCounters;
+use self::streams::Streams;
+use crate::auth::{Token, Verifier};
+use crate::message::{Closed, Feedback, OpenRequest, Opened, Refused, Statistics};
+
+/// Port that server and client use unless told otherwise.
+pub const DEFAULT_PORT: u16 = 8080;
+/// Events a second and stream: twice 60 frames a second, the fastest that people watch. An event costs the server some
+/// 10 µs a listener: 16 streams at this rate and a dozen listeners took a fifth of a core.
+pub const DEFAULT_FEEDBACK_RATE: f64 = 120.0;
+/// Clients connected at once: far more than one machine streams, and at most some 30 MB of buffers if all of them stall.
+pub const DEFAULT_CLIENTS_MAX: usize = 256;
+
+/// Feedback rates that make sense, in events a second: one in ten minutes to one each 10 µs.
+const FEEDBACK_RATES: std::ops::RangeInclusive<f64> = 1.0 / 600.0..=100_000.0;
+/// Threads that host calls may hold; they take turns anyway.
+const BLOCKING_THREADS: usize = 2;
+/// How long [`SignalServer::shutdown`] waits for the last words to go out.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What streams are to the rest of the program. Called on threads of the signal server that may block, one call at a time.
+pub trait StreamHost: Send + Sync {
+    /// Makes the data path ready for a stream. The request is within its documented bounds; format, geometry, protocol
+    /// version and slice size are the host's to judge. A client that lost its connection opens the same stream id again:
+    /// the host goes on with it, or starts it afresh.
+    ///
+    /// # Errors
+    /// [`Refused`], which goes to the client as it is.
+    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused>;
+
+    /// Ends a stream at its client's wish.
+    fn close(&self, stream: u32);
+
+    /// A client disconnected, and left these streams behind. It may come back within a second: data that still flows needs
+    /// no Socket.IO.
+    fn client_gone(&self, streams: &[u32]) {
+        let _ = streams;
+    }
+}
+
+/// How a signal server is set up.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Address to listen on. Default 127.0.0.1:8080: off loopback, set a token too. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The token that clients must prove to have. Default none: anyone who reaches the address may connect.
+    pub token: Option<Token>,
+    /// Web origins such as `https://monitor.example` whose pages may connect, besides pages of this very host. Clients
+    /// that are not browsers send no origin and pass. Default none.
+    pub allowed_origins: Vec<String>,
+    /// Feedback events a second and stream, in the mean; frames above it are merged into the next event. Default
+    /// [`DEFAULT_FEEDBACK_RATE`]; from one in ten minutes to 100,000.
+    pub feedback_rate: f64,
+    /// Whether the data path speaks the plain wire: `open` is refused, and clients get larger buffers, for an event a
+    /// datagram. Default false.
+    pub plain: bool,
+    /// Clients connected at once. Default [`DEFAULT_CLIENTS_MAX`]; at least 1.
+    pub clients_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
+            token: None,
+            allowed_origins: Vec::new(),
+            feedback_rate: DEFAULT_FEEDBACK_RATE,
+            plain: false,
+            clients_max: DEFAULT_CLIENTS_MAX,
+        }
+    }
+}
+
+/// Why a signal server did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another program has the address.
+    #[error("{0} is in use; stop the program that has it, or listen on another port (0 picks a free one)")]
+    InUse(SocketAddr),
+    /// The user may not use the port.
+    #[error("listening on {0} is not permitted; use a port of 1024 or above")]
+    NotPermitted(SocketAddr),
+    /// The address is not of this machine.
+    #[error("{0} is not an address of this machine; listen on one that is, on 127.0.0.1, or on 0.0.0.0 for all")]
+    NotHere(SocketAddr),
+    /// The system refused for another reason.
+    #[error("listening on {address} failed ({source}); try another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The feedback rate is out of range.
+    #[error("a feedback rate of {0} events a second cannot be; use one in ten minutes (0.0017) to 100000")]
+    FeedbackRate(f64),
+    /// No client could ever connect.
+    #[error("a server for 0 clients cannot be; use at least 1")]
+    NoClients,
+    /// The system gave no thread.
+    #[error("the signal server's thread did not start ({0}); raise the limit of processes")]
+    Thread(io::Error),
+}
+
+/// A Socket.IO server on a small runtime of its own. Any Socket.IO client (protocol 5, WebSocket or polling) may listen to
+/// `feedback` in the namespace `/`; it gets nothing that it must answer.
+///
+/// Dropping it is [`shutdown`](Self::shutdown).
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// use framewire_signal::message::{OpenRequest, Opened, Refused};
+/// use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StreamHost};
+///
+/// struct OnePort;
+///
+/// impl StreamHost for OnePort {
+///     fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+///         Ok(Opened { stream: request.stream, udp_host: None, udp_port: 12345, protocol: request.protocol })
+///     }
+///     fn close(&self, _stream: u32) {}
+/// }
+///
+/// let config = ServerConfig { listen: "127.0.0.1:0".parse()?, ..ServerConfig::default() };
+/// let server = SignalServer::start(config, Arc::new(OnePort))?;
+///
+/// let server_url = format!("http://{}", server.local_addr());
+/// let client = SignalClient::start(ClientConfig { server_url, token: None, open: None, plain: false })?;
+/// assert_eq!(client.next_event(Duration::from_secs(10)), Some(ClientEvent::Connected));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SignalServer {
+    runtime: Option<Runtime>,
+    conversation: Arc<Conversation>,
+    io: SocketIo,
+    accepting: Option<tokio::task::JoinHandle<()>>,
+    local_addr: SocketAddr,
+}
+
+impl SignalServer {
+    /// Listens, and returns when clients can connect.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on or a value of `config` is out of range.
+    pub fn start(config: ServerConfig, host: Arc<dyn StreamHost>) -> Result<Self, StartError> {
+        if !FEEDBACK_RATES.contains(&config.feedback_rate) {
+            return Err(StartError::FeedbackRate(config.feedback_rate));
+        }
+        if config.clients_max == 0 {
+            return Err(StartError::NoClients);
+        }
+        let listener = listen(config.listen)?;
+        let listening = |source| StartError::Listen { address: config.listen, source };
+        let local_addr = listener.local_addr().map_err(listening)?;
+        listener.set_nonblocking(true).map_err(listening)?;
+
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("framewire-signal")
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let entered = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(listening)?;
+
+        let outbox = Arc::new(Outbox::new(config.feedback_rate));
+        let verifier = config.token.map(Verifier::new);
+        let streams = Streams::new(host);
+        let conversation =
+            Arc::new(Conversation::new(streams, outbox.clone(), verifier, config.clients_max, config.plain));
+        let (layer, io) = conversation.begin();
+
+        // A client that polls has two connections, and some are on their way in or out.
+        let connections_max = config.clients_max.saturating_mul(2).saturating_add(64);
+        let gate = Arc::new(Gate::new(local_addr, config.allowed_origins, connections_max, CONNECT_TIMEOUT));
+        let app = Router::new()
+            .route("/", routing::get(async || GREETING))
+            .layer(layer)
+            .layer(middleware::from_fn_with_state(gate, admission::admit));
+        let accepting = runtime.spawn(http::serve(listener, app, connections_max));
+
+        let (announcing, announcing_io) = (conversation.clone(), io.clone());
+        runtime.spawn(async move {
+            outbox.run(&announcing_io, |closed| announcing.announce_end(&announcing_io, closed)).await;
+        });
+        drop(entered);
+        Ok(Self { runtime: Some(runtime), conversation, io, accepting: Some(accepting), local_addr })
+    }
+
+    /// The address it listens on, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Reports a frame to every client, up to the set rate; above it, frames are merged and the newest is reported, at the
+    /// latest when the rate allows or the stream ends. Made for the thread that receives frames: does no I/O, does not
+    /// wait for clients, and allocates only when a stream is new.
+    pub fn feedback(&self, feedback: Feedback) {
+        self.conversation.outbox.feedback(feedback, Instant::now());
+    }
+
+    /// Reports a datagram of the plain wire to every client: one event each, never merged, with the local time now. If
+    /// more than 8192 wait, which takes a rate that no listener could follow, further ones are dropped and counted in
+    /// [`SignalCounters::plain_dropped`].
+    pub fn plain_feedback(&self, frame_size: u64) {
+        self.conversation.outbox.plain(frame_size);
+    }
+
+    /// Shows statistics to every client. Each replaces the one before: a slow client sees the newest only.
+    pub fn statistics(&self, statistics: Statistics) {
+        self.conversation.outbox.statistics(statistics);
+    }
+
+    /// A stream ended on the data path: its last feedback goes out at once, and the client that opened it is told why.
+    /// Returns without waiting; the host is not called.
+    pub fn end_stream(&self, stream: u32, message: impl Into<String>) {
+        self.conversation.outbox.end_stream(Closed { stream, message: message.into() });
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> SignalCounters {
+        SignalCounters { clients: self.conversation.clients(), ..self.conversation.outbox.counters() }
+    }
+
+    /// Sends what still waits, with the last feedback of every stream, disconnects all clients and frees the port. Takes
+    /// at most a second or so, whatever clients do. The host is not called for streams that were open.
+    pub fn shutdown(mut self) {
+        self.close();
+    }
+
+    fn close(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        let (done, is_done) = mpsc::sync_channel(1);
+        let (conversation, io, accepting) = (self.conversation.clone(), self.io.clone(), self.accepting.take());
+        runtime.spawn(async move {
+            if let Some(accepting) = accepting {
+                accepting.abort();
+                // The error is the abort itself.
+                let _ = accepting.await;
+            }
+            conversation.outbox.flush(&io).await;
+            io.close().await;
+            // No one waits any more after the farewell.
+            let _ = done.send(());
+        });
+        if is_done.recv_timeout(FAREWELL).is_err() {
+            tracing::debug!("some clients did not take their last events within {FAREWELL:?}");
+        }
+        // Not `shutdown_timeout`, which panics when the caller is in a runtime itself.
+        runtime.shutdown_background();
+    }
+}
+
+impl Drop for SignalServer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for SignalServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignalServer").field("local_addr", &self.local_addr).finish_non_exhaustive()
+    }
+}
+
+const GREETING: &str = "Framewire's signal server. Connect with a Socket.IO client and listen to \"feedback\".\n";
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::InUse(address),
+        io::ErrorKind::PermissionDenied => StartError::NotPermitted(address),
+        io::ErrorKind::AddrNotAvailable => StartError::NotHere(address),
+        _ => StartError::Listen { address, source },
+    })
+}

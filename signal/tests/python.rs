@@ -1,0 +1,208 @@
+//! Peers in Python: python-socketio is what the other half of the users has.
+//!
+//! Skipped, aloud, where there is no interpreter with the packages: `pip install "python-socketio[client]" aiohttp`.
+//! `FRAMEWIRE_PYTHON` names the interpreter; default `python3`.
+
+mod stage;
+
+use std::env;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, Token};
+use serde_json::{Value, json};
+
+use stage::{Asked, PATIENCE, await_event, connect, feedback, loopback, request, serve};
+
+/// A script that talks to the test in lines of JSON, and ends when its standard input does.
+struct Python {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Python {
+    /// `None`, said aloud, when the interpreter lacks one of the packages.
+    fn run(packages: &str, script: &str, arguments: &[String]) -> Option<Self> {
+        let interpreter = env::var_os("FRAMEWIRE_PYTHON").unwrap_or_else(|| "python3".into());
+        let import = Command::new(&interpreter).args(["-c", &format!("import {packages}")]).output();
+        if !import.is_ok_and(|import| import.status.success()) {
+            eprintln!("SKIPPED: {} cannot import {packages}; set FRAMEWIRE_PYTHON", interpreter.to_string_lossy());
+            return None;
+        }
+        let mut child = Command::new(&interpreter)
+            .args(["-u", "-c", script])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let input = child.stdin.take();
+        Some(Self { child, input, output })
+    }
+
+    fn hear(&mut self) -> Value {
+        let line = self.output.next().expect("the script ended before it said what was expected").unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+    }
+
+    /// As many as said, by the number in this field: python-socketio calls handlers in no order.
+    fn hear_sorted(&mut self, count: usize, field: &str) -> Vec<Value> {
+        let mut heard: Vec<Value> = (0..count).map(|_| self.hear()).collect();
+        heard.sort_by_key(|event| event[field].as_u64());
+        heard
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const LISTENER: &str = r#"
+import hashlib, hmac, json, secrets, sys, threading, time
+import socketio
+
+url, transport, token, message = sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
+
+def proof():
+    nonce, now = secrets.token_hex(16), int(time.time())
+    text = f"framewire-signal-1|{nonce}|{now}".encode()
+    return {"nonce": nonce, "time": now, "proof": hmac.new(token.encode(), text, hashlib.sha256).hexdigest()}
+
+# Handlers run on threads of their own, and print writes in pieces.
+lock = threading.Lock()
+
+def say(data):
+    with lock:
+        print(json.dumps(data))
+
+client = socketio.Client()
+client.on("feedback", say)
+transports = None if transport == "default" else [transport]
+client.connect(url, auth=proof if token else None, transports=transports)
+if message:
+    answer = client.call("open", message, timeout=10)
+    say(answer)
+say(client.transport())
+sys.stdin.read()
+client.disconnect()
+"#;
+
+fn opens_and_listens(transport: &str, token: Option<&str>) {
+    let secret = token.map(|secret| Token::new(secret).unwrap());
+    let (server, asked) = serve(ServerConfig { token: secret, ..loopback() });
+    let message = serde_json::to_string(&request(7)).unwrap();
+    let arguments = [format!("http://{}", server.local_addr()), transport.into(), token.unwrap_or("").into(), message];
+    let Some(mut python) = Python::run("socketio, requests, websocket", LISTENER, &arguments) else { return };
+    let answer = python.hear();
+    assert_eq!(answer, json!({"reply": "opened", "stream": 7, "udp_port": 12_345, "protocol": 1}));
+    assert_eq!(asked.recv_timeout(PATIENCE), Ok(Asked::Open(request(7))));
+    let expected = if transport == "polling" { "polling" } else { "websocket" };
+    assert_eq!(python.hear(), expected);
+    for frame in 0..10 {
+        server.feedback(feedback(7, frame));
+    }
+    for (frame, event) in (0..).zip(python.hear_sorted(10, "frame")) {
+        assert_eq!(event, serde_json::to_value(feedback(7, frame)).unwrap());
+    }
+}
+
+#[test]
+fn a_python_client_that_begins_by_polling_opens_a_stream_and_hears_of_its_frames() {
+    opens_and_listens("default", None);
+}
+
+#[test]
+fn a_python_client_on_websocket_does_so_with_a_token() {
+    opens_and_listens("websocket", Some("correct horse battery staple"));
+}
+
+#[test]
+fn a_python_client_that_only_polls_does_so_too() {
+    opens_and_listens("polling", Some("correct horse battery staple"));
+}
+
+#[test]
+fn a_python_client_of_the_plain_wire_gets_what_it_always_got() {
+    let (server, _asked) = serve(ServerConfig { plain: true, ..loopback() });
+    let arguments = [format!("http://{}", server.local_addr()), "default".into(), String::new(), "null".into()];
+    let Some(mut python) = Python::run("socketio, requests, websocket", LISTENER, &arguments) else { return };
+    assert_eq!(python.hear(), "websocket");
+    server.plain_feedback(65_507);
+    server.plain_feedback(1_234);
+    for (size, event) in [1_234, 65_507].into_iter().zip(python.hear_sorted(2, "frame_size")) {
+        let timestamp = event["timestamp"].as_str().unwrap().to_owned();
+        assert_eq!(event, json!({"timestamp": timestamp, "frame_size": size}));
+    }
+}
+
+/// A server that does on Socket.IO what the original system's did.
+const SERVER: &str = r#"
+import asyncio, json, sys, time
+import socketio
+from aiohttp import web
+
+server = socketio.AsyncServer(async_mode="aiohttp")
+app = web.Application()
+server.attach(app)
+
+@server.event
+async def connect(sid, environ, auth):
+    print(json.dumps("connected"))
+
+async def main():
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", int(sys.argv[1]))
+    await site.start()
+    print(json.dumps(site._server.sockets[0].getsockname()[1]))
+    loop = asyncio.get_running_loop()
+    while line := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
+        if line == "stop":
+            await server.shutdown()
+            await runner.cleanup()
+            print(json.dumps("stopped"))
+        else:
+            await server.emit("feedback", {"timestamp": time.ctime(), "frame_size": int(line)})
+
+asyncio.run(main())
+"#;
+
+#[test]
+fn our_client_hears_a_python_server_of_the_plain_wire_and_finds_it_again() {
+    let Some(mut python) = Python::run("socketio, aiohttp", SERVER, &["0".into()]) else { return };
+    let port = python.hear().as_u64().unwrap();
+    let config = ClientConfig { server_url: format!("http://127.0.0.1:{port}"), token: None, open: None, plain: true };
+    let client = connect(config);
+    let hears = |python: &mut Python| {
+        assert_eq!(python.hear(), "connected");
+        stage::await_connected(&client);
+        for size in [65_507, 65_507, 1_234] {
+            python.say(&size.to_string());
+            let plain = await_event(&client, |event| match event {
+                ClientEvent::PlainFeedback(plain) => Some(plain.clone()),
+                _ => None,
+            });
+            assert_eq!(plain.frame_size, size);
+            assert_eq!(plain.timestamp.len(), 24, "{}", plain.timestamp);
+        }
+    };
+    hears(&mut python);
+    python.say("stop");
+    assert_eq!(python.hear(), "stopped");
+    await_event(&client, |event| matches!(event, ClientEvent::Disconnected { .. }).then_some(()));
+    drop(python);
+    let mut python = Python::run("socketio, aiohttp", SERVER, &[port.to_string()]).unwrap();
+    assert_eq!(python.hear().as_u64(), Some(port));
+    hears(&mut python);
+}

@@ -1,0 +1,141 @@
+//! What the tests share: a host that remembers, a server on a free port, clients that wait for what they expect.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it, as a module of its own")]
+
+pub mod raw;
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use framewire_signal::message::{Delivery, Feedback, OpenRequest, Opened, Refused, Timestamp};
+use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StreamHost};
+
+/// Far more than anything here takes; a test that waits so long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the host was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    Open(OpenRequest),
+    Close(u32),
+    Gone(Vec<u32>),
+}
+
+/// A host that opens everything but what is named "refuse me" or "panic", and tells the test.
+pub struct Host(Mutex<Sender<Asked>>);
+
+impl Host {
+    pub fn new() -> (Arc<Self>, Receiver<Asked>) {
+        let (sender, asked) = mpsc::channel();
+        (Arc::new(Self(Mutex::new(sender))), asked)
+    }
+
+    fn tell(&self, asked: Asked) {
+        // A test that does not listen has dropped its end.
+        let _ = self.0.lock().unwrap().send(asked);
+    }
+}
+
+impl StreamHost for Host {
+    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+        self.tell(Asked::Open(request.clone()));
+        match request.name.as_str() {
+            "refuse me" => Err(Refused::new("unknown-pixel", "gray9 is not a pixel format; use gray8")),
+            "panic" => panic!("the host panics as the test wants it"),
+            _ => Ok(Opened { stream: request.stream, udp_host: None, udp_port: 12_345, protocol: 1 }),
+        }
+    }
+
+    fn close(&self, stream: u32) {
+        self.tell(Asked::Close(stream));
+    }
+
+    fn client_gone(&self, streams: &[u32]) {
+        self.tell(Asked::Gone(streams.to_vec()));
+    }
+}
+
+pub fn loopback() -> ServerConfig {
+    ServerConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerConfig::default() }
+}
+
+pub fn serve(config: ServerConfig) -> (SignalServer, Receiver<Asked>) {
+    let (host, asked) = Host::new();
+    (SignalServer::start(config, host).unwrap(), asked)
+}
+
+pub fn request(stream: u32) -> OpenRequest {
+    OpenRequest {
+        protocol: 1,
+        stream,
+        name: "test".into(),
+        pixel: "gray8".into(),
+        width: 640,
+        height: 480,
+        stride: 640,
+        frames_per_second: Some(60.0),
+        delivery: Delivery::Every,
+        slice_bytes: None,
+    }
+}
+
+pub fn listener(address: SocketAddr) -> ClientConfig {
+    ClientConfig { server_url: format!("http://{address}"), token: None, open: None, plain: false }
+}
+
+pub fn connect(config: ClientConfig) -> SignalClient {
+    SignalClient::start(config).unwrap()
+}
+
+/// The first event that `wanted` takes; the others are passed over.
+pub fn await_event<T>(client: &SignalClient, mut wanted: impl FnMut(&ClientEvent) -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while let Some(event) = client.next_event(deadline.saturating_duration_since(Instant::now())) {
+        if let Some(found) = wanted(&event) {
+            return found;
+        }
+        seen.push(event);
+    }
+    panic!("what was expected did not come within {PATIENCE:?}; what came: {seen:?}");
+}
+
+pub fn await_connected(client: &SignalClient) {
+    await_event(client, |event| matches!(event, ClientEvent::Connected).then_some(()));
+}
+
+pub fn await_opened(client: &SignalClient) -> Opened {
+    await_event(client, |event| match event {
+        ClientEvent::Opened(opened) => Some(opened.clone()),
+        _ => None,
+    })
+}
+
+pub fn await_refused(client: &SignalClient) -> Refused {
+    await_event(client, |event| match event {
+        ClientEvent::Refused(refused) => Some(refused.clone()),
+        _ => None,
+    })
+}
+
+pub fn await_feedback(client: &SignalClient) -> Feedback {
+    await_event(client, |event| match event {
+        ClientEvent::Feedback(feedback) => Some(*feedback),
+        _ => None,
+    })
+}
+
+pub fn feedback(stream: u32, frame: u64) -> Feedback {
+    Feedback {
+        timestamp: Timestamp::from_unix_millis(1_795_330_822_007),
+        frame_size: 307_200,
+        stream,
+        frame,
+        latency_ms: 0.75,
+        frames_delivered: frame + 1,
+        frames_lost: 0,
+        coalesced: 1,
+    }
+}

@@ -1,0 +1,143 @@
+//! Socket.IO over WebSocket by hand, to say what no library would.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// A connection that became a WebSocket.
+pub struct Raw {
+    stream: BufReader<TcpStream>,
+}
+
+/// Asks for a WebSocket with extra header lines; the status line and the rest of the answer when there is none.
+pub fn upgrade(address: SocketAddr, headers: &str) -> Result<Raw, String> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
+    let head = format!(
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n{host}Upgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut answer).map_err(|error| error.to_string())? == 0 {
+            return Err("the connection was closed".into());
+        }
+    }
+    if answer.starts_with("HTTP/1.1 101") {
+        return Ok(Raw { stream });
+    }
+    let length =
+        answer.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).unwrap();
+    Err(answer + &String::from_utf8(body).unwrap())
+}
+
+/// Sends a plain GET and returns the whole answer.
+pub fn http(address: SocketAddr, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+impl Raw {
+    /// Connects to the namespace `/` and returns the server's answer: `40{…}` or `44{…}`.
+    pub fn connect(address: SocketAddr, auth: &str) -> (Self, String) {
+        let mut raw = upgrade(address, "").unwrap();
+        assert!(raw.receive().unwrap().starts_with("0{"), "Engine.IO's open comes first");
+        raw.send(&format!("40{auth}"));
+        let answer = raw.receive().unwrap();
+        (raw, answer)
+    }
+
+    pub fn emit(&mut self, event: &str, data: &Value) {
+        self.send(&format!("42{}", Value::Array(vec![event.into(), data.clone()])));
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.send_frame(text.as_bytes()).unwrap();
+    }
+
+    /// One masked text frame. The mask is all zeros, which is allowed and leaves the bytes as they are.
+    pub fn send_frame(&mut self, payload: &[u8]) -> std::io::Result<()> {
+        let mut frame = vec![0x81];
+        match payload.len() {
+            length @ ..=125 => frame.push(0x80 | length as u8),
+            length @ ..=65_535 => {
+                frame.push(0x80 | 126);
+                frame.extend((length as u16).to_be_bytes());
+            }
+            length => {
+                frame.push(0x80 | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        self.stream.get_mut().write_all(&frame)
+    }
+
+    /// The next text, pings answered; `None` when the server ended the connection.
+    pub fn receive(&mut self) -> Option<String> {
+        loop {
+            let text = self.receive_frame()?;
+            match text.as_str() {
+                "1" => return None,
+                // The server may have hung up since; the next read finds out.
+                "2" => drop(self.send_frame(b"3")),
+                _ => return Some(text),
+            }
+        }
+    }
+
+    /// The next text that begins so.
+    pub fn receive_that(&mut self, beginning: &str) -> Option<String> {
+        loop {
+            let text = self.receive()?;
+            if text.starts_with(beginning) {
+                return Some(text);
+            }
+        }
+    }
+
+    /// The data of the next event of this name.
+    pub fn receive_event(&mut self, name: &str) -> Option<Value> {
+        let text = self.receive_that(&format!("42[\"{name}\","))?;
+        let mut parts: Vec<Value> = serde_json::from_str(&text[2..]).unwrap();
+        Some(parts.remove(1))
+    }
+
+    fn receive_frame(&mut self) -> Option<String> {
+        let mut head = [0; 2];
+        if let Err(error) = self.stream.read_exact(&mut head) {
+            let is_end = matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset);
+            assert!(is_end, "nothing came: {error}");
+            return None;
+        }
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.stream.read_exact(&mut length).unwrap();
+                usize::from(u16::from_be_bytes(length))
+            }
+            length => usize::from(length),
+        };
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).unwrap();
+        match head[0] {
+            0x81 => Some(String::from_utf8(payload).unwrap()),
+            0x88 => None,
+            other => panic!("a frame of type {other:#x} was not expected"),
+        }
+    }
+}
