@@ -1,4 +1,14 @@
-//! What Framewire's programs are made of.
-#![forbid(unsafe_code)]
+//! What Framewire's programs are made of: the command line, and the wiring of capture, transport and signal.
+#![deny(unsafe_code)]
 
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod exit;
+mod latency;
+mod pace;
+mod progress;
+pub mod server;
 pub mod sink;
+pub mod stop;
+pub mod summary;

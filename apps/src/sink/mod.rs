@@ -18,7 +18,7 @@ use std::fmt;
 use framewire_transport::frame::Frame;
 
 pub use error::SinkError;
-pub use spec::{SinkSpec, SinkSpecError};
+pub use spec::{SinkSpec, SinkSpecError, VideoCodec};
 
 /// Takes frames one after the other.
 pub trait Sink: Send {

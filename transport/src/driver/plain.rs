@@ -176,6 +176,19 @@ impl PlainSender {
         self.acknowledged.notify_all();
     }
 
+    /// Waits until everything sent is acknowledged; false where `deadline` comes first.
+    pub fn wait_until_acknowledged(&self, deadline: Instant) -> bool {
+        let mut flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        while flow.acknowledged < flow.sent {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            flow = self.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        true
+    }
+
     /// Datagrams sent and acknowledged so far.
     pub fn datagrams(&self) -> (u64, u64) {
         let flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

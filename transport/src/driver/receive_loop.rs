@@ -104,10 +104,10 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
     }
     let ring = FrameRing::new();
     let delivery = core.delivery();
-    let policy = receiver.config.policy.unwrap_or(match delivery {
+    let policy = match delivery {
         Delivery::Every => ConsumerPolicy::Block,
-        Delivery::Latest => ConsumerPolicy::Latest,
-    });
+        Delivery::Latest => receiver.config.latest_policy,
+    };
     let consumer = ring.subscribe(policy);
     let backend = receiver.config.backend.open(socket, batch_max);
     let info = StreamInfo {

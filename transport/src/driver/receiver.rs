@@ -31,9 +31,9 @@ pub struct ReceiverConfig {
     pub streams_max: usize,
     /// Bytes that one stream's slots may take, 1 GiB by default.
     pub stream_bytes_max: usize,
-    /// How the first consumer of a stream, the [`IncomingStream`] itself, treats frames that wait. By default
-    /// [`ConsumerPolicy::Block`] for `every` and [`ConsumerPolicy::Latest`] for `latest`.
-    pub policy: Option<ConsumerPolicy>,
+    /// How the first consumer of a `latest` stream, the [`IncomingStream`] itself, treats frames that wait; by default
+    /// [`ConsumerPolicy::Latest`]. That of an `every` stream always has them wait ([`ConsumerPolicy::Block`]).
+    pub latest_policy: ConsumerPolicy,
 }
 
 impl Default for ReceiverConfig {
@@ -44,7 +44,7 @@ impl Default for ReceiverConfig {
             admission: Admission::Anyone,
             streams_max: 64,
             stream_bytes_max: 1 << 30,
-            policy: None,
+            latest_policy: ConsumerPolicy::Latest,
         }
     }
 }

@@ -1,0 +1,247 @@
+//! The command line: flags win over `FRAMEWIRE_*` in the environment, which win over the defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use framewire_capture::{FrameRate, RawFormat, SourceSpec};
+use framewire_transport::driver::SliceSize;
+use framewire_transport::{BackendKind, Delivery, PixelFormat};
+
+use crate::sink::SinkSpec;
+
+/// Which wire the two ends speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wire {
+    /// Framewire's own: headers, credit, every frame accounted for.
+    Framed,
+    /// The original system's: headerless pieces of 65,507 bytes, acknowledged one by one over Socket.IO.
+    Plain,
+}
+
+/// Which frames are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeliveryChoice {
+    /// Nothing is lost; the sender waits.
+    Every,
+    /// The newest complete frame wins.
+    Latest,
+}
+
+impl From<DeliveryChoice> for Delivery {
+    fn from(choice: DeliveryChoice) -> Self {
+        match choice {
+            DeliveryChoice::Every => Self::Every,
+            DeliveryChoice::Latest => Self::Latest,
+        }
+    }
+}
+
+/// How fast frames are sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// As fast as the source says.
+    Source,
+    /// As fast as they can be had and sent.
+    Max,
+    /// This many a second.
+    Rate(FrameRate),
+}
+
+impl FromStr for Pace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "source" => Ok(Self::Source),
+            "max" => Ok(Self::Max),
+            rate => rate.parse().map(Self::Rate).map_err(|error| format!("{error}; or write source or max")),
+        }
+    }
+}
+
+/// What sends and receives have in common.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// The wire: framed, or plain to talk to the original system
+    #[arg(long, value_enum, default_value_t = Wire::Framed, env = "FRAMEWIRE_WIRE")]
+    pub wire: Wire,
+    /// What moves the datagrams: auto, std, mmsg
+    #[arg(long, default_value = "auto", env = "FRAMEWIRE_BACKEND")]
+    pub backend: BackendKind,
+    /// Print one JSON object with all figures at the end
+    #[arg(long)]
+    pub json: bool,
+    /// A file with the token that both ends share; see also FRAMEWIRE_TOKEN
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Receives video streams and hands their frames on.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "framewire-server", version, about, max_term_width = 110)]
+pub struct ServerArgs {
+    /// Address for Socket.IO: opening streams, feedback
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", env = "FRAMEWIRE_LISTEN")]
+    pub listen: SocketAddr,
+    /// Address for the frames
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345", env = "FRAMEWIRE_UDP")]
+    pub udp: SocketAddr,
+    /// What the frames of the plain wire are; the wire does not say it
+    #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8", env = "FRAMEWIRE_PLAIN_FRAME")]
+    pub plain_frame: RawFormat,
+    /// Where frames go: null, - (Y4M on standard output), FILE.y4m, FILE.raw, with OpenCV FILE.avi, FILE.mp4, window;
+    /// may be given several times
+    #[arg(long, value_name = "SINK", default_value = "null")]
+    pub sink: Vec<SinkSpec>,
+    /// Take only streams of this mode; by default the client chooses
+    #[arg(long, value_enum)]
+    pub delivery: Option<DeliveryChoice>,
+    /// End after this many frames, over all streams
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// End after this many seconds
+    #[arg(long, value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// Off loopback, let anyone who reaches the server connect
+    #[arg(long, env = "FRAMEWIRE_INSECURE")]
+    pub insecure: bool,
+    /// Say more; twice, everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Common flags.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Sends a video stream.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "framewire-client", version, about, max_term_width = 110)]
+pub struct ClientArgs {
+    /// Common flags.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The server's Socket.IO address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "FRAMEWIRE_SERVER")]
+    pub server: String,
+    /// Where frames go on the plain wire; on the framed one the server says it
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345", env = "FRAMEWIRE_UDP")]
+    pub udp: String,
+    /// What is sent, and how.
+    #[command(flatten)]
+    pub stream: StreamArgs,
+    /// Print each acknowledgement; twice, everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What is sent, and how: flags of the client and of the demo.
+#[derive(Debug, Clone, Args)]
+pub struct StreamArgs {
+    /// pattern[:WxH[:PIXEL]], camera:N, FILE (y4m, raw; with OpenCV any video), - (Y4M on standard input)
+    #[arg(value_name = "SOURCE", default_value = "pattern")]
+    pub source: SourceSpec,
+    /// How fast: source, max, or frames a second
+    #[arg(long, value_name = "source|max|N")]
+    pub fps: Option<Pace>,
+    /// End after this many frames
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// Start over when the source ends
+    #[arg(long = "loop")]
+    pub repeat: bool,
+    /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
+    #[arg(long, value_name = "auto|BYTES", default_value = "auto", env = "FRAMEWIRE_SLICE")]
+    pub slice: SliceSize,
+    /// Pixel format to ask the source for: gray8, bgr24, yuv420p, yuv422p, yuv444p
+    #[arg(long)]
+    pub pixel: Option<PixelFormat>,
+    /// What is in a raw file, such as 1920x1080:gray8@30
+    #[arg(long, value_name = "WxH:PIXEL[@FPS]")]
+    pub raw_format: Option<RawFormat>,
+    /// every (nothing is lost) or latest (nothing is stale); by default every for files, latest for cameras and patterns
+    #[arg(long, value_enum)]
+    pub delivery: Option<DeliveryChoice>,
+    /// Show what is sent in a window (needs OpenCV)
+    #[arg(long)]
+    pub window: bool,
+}
+
+/// Moves raw video frames between processes at the speed of memory.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "framewire", version, about, max_term_width = 110, args_conflicts_with_subcommands = true)]
+pub struct FramewireArgs {
+    /// What to do; without one, the demo.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What `framewire` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Both ends on this machine: a client sends a pattern (or any SOURCE) to a server
+    Demo(DemoArgs),
+    /// As framewire-server
+    Server(Box<ServerArgs>),
+    /// As framewire-client
+    Client(Box<ClientArgs>),
+}
+
+/// Both ends on loopback.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Common flags.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// What is sent, and how.
+    #[command(flatten)]
+    pub stream: StreamArgs,
+    /// End after this many seconds; by default 3, or when --frames are sent or the file ends
+    #[arg(long, value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// Where frames go at the server's end; see framewire-server --help
+    #[arg(long, value_name = "SINK", default_value = "null")]
+    pub sink: Vec<SinkSpec>,
+    /// Print each acknowledgement; twice, everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => Ok(seconds),
+        _ => Err(format!("'{text}' is no time; write seconds, such as 10 or 0.5")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_lines_are_consistent() {
+        ServerArgs::command().debug_assert();
+        ClientArgs::command().debug_assert();
+        FramewireArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn a_pace_reads_as_it_is_written() {
+        assert_eq!("max".parse(), Ok(Pace::Max));
+        assert_eq!("source".parse(), Ok(Pace::Source));
+        assert_eq!("29.97".parse(), Ok(Pace::Rate("30000/1001".parse().unwrap())));
+        assert!("fast".parse::<Pace>().unwrap_err().contains("'fast'"));
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused_with_the_remedy() {
+        let refused = |arguments: &[&str]| ClientArgs::try_parse_from(arguments).unwrap_err().to_string();
+        assert!(refused(&["client", "--slice", "70000"]).contains("548 to 65507"));
+        assert!(refused(&["client", "pattern:175x144:yuv420p"]).contains("even width and height"));
+        assert!(refused(&["client", "--pixel", "rgb"]).contains("unknown pixel format 'rgb'"));
+        assert!(refused(&["client", "--frames", "0"]).contains("--frames"));
+        assert!(refused(&["client", "--backend", "dpdk"]).contains("unknown backend 'dpdk'"));
+    }
+}

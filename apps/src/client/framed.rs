@@ -1,0 +1,289 @@
+//! The client on Framewire's own wire.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use framewire_signal::message::{self, OpenRequest, Opened};
+use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
+use framewire_transport::driver::{SendError, SliceSize};
+use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig, wire};
+
+use super::Source;
+use super::feed::Feed;
+use super::window::Window;
+use crate::cli::ClientArgs;
+use crate::exit::Failure;
+use crate::latency::LatencyHistogram;
+use crate::progress::{Progress, REFRESH};
+use crate::server::token;
+use crate::stop::Stop;
+use crate::summary::{FramesDropped, Summary, cpu_seconds};
+
+/// How long the receiver may take to confirm the end; then the figures of this side stand alone.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
+    let mut feed = Feed::new(source, &args.stream);
+    let format = feed.source().format();
+    let chosen = args.stream.delivery.map(Delivery::from);
+    let delivery = chosen.unwrap_or(if feed.source().is_live() { Delivery::Latest } else { Delivery::Every });
+    let window = Window::open(args.stream.window, format, stop)?;
+    let stream = random_stream_id();
+    let signal = start_signal(args, &format, delivery, stream, feed.interval())?;
+    let mut talk = Talk { signal, verbose: args.verbose > 0, latency: LatencyHistogram::new(), refused: None };
+    let mut progress = Progress::new(args.verbose > 0);
+    let Some(peer) = talk.wait_until_opened(stop, &mut progress)? else {
+        talk.signal.shutdown();
+        stop.outcome()?;
+        return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
+    };
+    let config = SenderConfig {
+        delivery,
+        slice: args.stream.slice,
+        interval: feed.interval().unwrap_or_default(),
+        backend: args.common.backend,
+        stream: Some(stream),
+        ..SenderConfig::new(format)
+    };
+    let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
+    let started = Instant::now();
+    let sent = std::thread::scope(|scope| {
+        let (sender, talk) = (&sender, &mut talk);
+        let done = Stop::new();
+        let listening = done.clone();
+        let listener = scope.spawn(move || talk.listen(sender, stop, &listening, &mut progress));
+        let sent = send_all(&mut feed, sender, window.as_ref(), stop);
+        let closed = sent.and_then(|()| close(sender, delivery, stop));
+        done.stop();
+        let _ = listener.join();
+        closed
+    });
+    let elapsed = started.elapsed();
+    talk.signal.close_stream();
+    drop(window);
+    let report = sent?;
+    talk.drain();
+    let Talk { signal, latency, refused, .. } = talk;
+    signal.shutdown();
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    stop.outcome()?;
+    let stats = sender.stats();
+    let delivered = report.map_or(stats.frames_delivered, |report| report.delivered);
+    let mut dropped =
+        FramesDropped { skipped_at_source: stats.frames_skipped + stats.frames_abandoned, ..Default::default() };
+    if let Some(report) = report {
+        dropped.incomplete = report.incomplete;
+        dropped.no_slot = report.no_slot;
+    }
+    dropped.lost = stats.frames.saturating_sub(delivered + dropped.total());
+    let mut summary = Summary {
+        frames_sent: Some(stats.frames),
+        frames_delivered: delivered,
+        frames_dropped: dropped,
+        bytes: delivered * format.frame_bytes() as u64,
+        latency_ms: latency.figures(),
+        cpu_seconds: cpu_seconds(),
+        backend: Some(sender.backend().to_string()),
+        slice_bytes: Some(u64::from(sender.slice_bytes())),
+        slices_resent: Some(stats.slices_resent),
+        ..Summary::default()
+    };
+    summary.set_rates(elapsed);
+    Ok((summary, feed.failure))
+}
+
+fn start_signal(
+    args: &ClientArgs,
+    format: &FrameFormat,
+    delivery: Delivery,
+    stream: u32,
+    interval: Option<Duration>,
+) -> Result<SignalClient, Failure> {
+    let slice_bytes = match args.stream.slice {
+        SliceSize::Auto => None,
+        SliceSize::Bytes(bytes) => Some(u32::from(bytes)),
+    };
+    let open = OpenRequest {
+        protocol: u16::from(wire::VERSION),
+        stream,
+        name: args
+            .stream
+            .source
+            .to_string()
+            .chars()
+            .filter(|char| !char.is_control())
+            .take(message::NAME_CHARS_MAX)
+            .collect(),
+        pixel: format.pixel().name().to_owned(),
+        width: format.width(),
+        height: format.height(),
+        stride: format.stride(),
+        frames_per_second: interval.filter(|interval| !interval.is_zero()).map(|interval| 1.0 / interval.as_secs_f64()),
+        delivery: match delivery {
+            Delivery::Every => message::Delivery::Every,
+            Delivery::Latest => message::Delivery::Latest,
+        },
+        slice_bytes,
+    };
+    let config =
+        ClientConfig { server_url: args.server.clone(), token: token(&args.common)?, open: Some(open), plain: false };
+    SignalClient::start(config).map_err(|error| match error {
+        ClientError::Thread(_) => Failure::runtime(error),
+        _ => Failure::usage(error),
+    })
+}
+
+/// Sends what the feed gives, until it ends or somebody asks to stop.
+fn send_all(feed: &mut Feed, sender: &Sender, window: Option<&Window>, stop: &Stop) -> Result<(), Failure> {
+    let live = feed.source().is_live();
+    while feed.wait(stop) {
+        let patience = feed.interval().filter(|_| live).unwrap_or(REFRESH);
+        let Some(mut frame) = sender.frame_timeout(patience).map_err(Failure::runtime)? else {
+            if live && feed.interval().is_some() {
+                // The picture of this moment has passed; the next one is for the next moment.
+                sender.skip();
+                feed.skip();
+            }
+            continue;
+        };
+        if !feed.write(&mut frame) {
+            break;
+        }
+        if let Some(window) = window {
+            window.show(&frame);
+        }
+        sender.send(frame).map_err(Failure::runtime)?;
+    }
+    Ok(())
+}
+
+/// Ends the stream. Without an answer, or when somebody asked to stop, the figures of this side stand alone.
+fn close(
+    sender: &Sender,
+    delivery: Delivery,
+    stop: &Stop,
+) -> Result<Option<framewire_transport::send::ClosedReport>, Failure> {
+    loop {
+        // A file's last frames wait as long as the server is away, unless somebody loses patience.
+        let settled = delivery == Delivery::Latest || sender.wait_until_settled(REFRESH).is_ok();
+        if settled || stop.is_stopped() {
+            break;
+        }
+    }
+    let wait = if stop.is_stopped() { Duration::from_secs(1) } else { CLOSE_WAIT };
+    match sender.close(wait) {
+        Ok(report) => Ok(Some(report)),
+        Err(SendError::Unanswered { .. }) if stop.is_stopped() => Ok(None),
+        Err(error @ SendError::Unanswered { .. }) => {
+            tracing::warn!("{error}");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::runtime(error)),
+    }
+}
+
+/// What is said to and by the server over Socket.IO.
+struct Talk {
+    signal: SignalClient,
+    verbose: bool,
+    latency: LatencyHistogram,
+    refused: Option<Failure>,
+}
+
+impl Talk {
+    /// Waits for the server, however long it takes; `None` where somebody asked to stop meanwhile.
+    fn wait_until_opened(&mut self, stop: &Stop, progress: &mut Progress) -> Result<Option<SocketAddr>, Failure> {
+        while !stop.is_stopped() {
+            match self.signal.next_event(REFRESH) {
+                Some(ClientEvent::Opened(opened)) => return self.resolve(&opened).map(Some),
+                Some(event) => self.handle(&event, progress),
+                None => {}
+            }
+            if let Some(refused) = self.refused.take() {
+                return Err(refused);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes in what the server says while frames flow.
+    fn listen(&mut self, sender: &Sender, stop: &Stop, done: &Stop, progress: &mut Progress) {
+        while !done.is_stopped() {
+            match self.signal.next_event(REFRESH / 2) {
+                // The server is back, maybe elsewhere.
+                Some(ClientEvent::Opened(opened)) => match self.resolve(&opened) {
+                    Ok(peer) => sender.redirect(peer),
+                    Err(failure) => stop.fail(failure),
+                },
+                Some(event) => self.handle(&event, progress),
+                None => {}
+            }
+            if self.refused.is_some() {
+                stop.stop();
+            }
+            let stats = sender.stats();
+            let frame_bytes = sender.format().frame_bytes() as u64;
+            progress.show(stats.frames_delivered, stats.frames_delivered * frame_bytes, None, stats.frames_skipped);
+        }
+    }
+
+    /// What has been said but not heard yet.
+    fn drain(&mut self) {
+        let mut nobody_looks = Progress::new(true);
+        while let Some(event) = self.signal.next_event(Duration::ZERO) {
+            self.handle(&event, &mut nobody_looks);
+        }
+    }
+
+    fn handle(&mut self, event: &ClientEvent, progress: &mut Progress) {
+        match event {
+            ClientEvent::Feedback(feedback) => {
+                self.latency.record(Duration::from_secs_f64(feedback.latency_ms.clamp(0.0, 60_000.0) / 1e3));
+                if self.verbose {
+                    eprintln!(
+                        "feedback: frame {} of {} bytes, {:.2} ms, {} delivered, {} lost",
+                        feedback.frame,
+                        feedback.frame_size,
+                        feedback.latency_ms,
+                        feedback.frames_delivered,
+                        feedback.frames_lost
+                    );
+                }
+            }
+            ClientEvent::Retrying { in_, attempt, reason } => {
+                let message = format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64());
+                // Each of the first, then every tenth: a server can be away for long.
+                if *attempt <= 3 || attempt % 10 == 0 {
+                    eprintln!("framewire-client: {message}");
+                }
+                progress.say(message);
+            }
+            ClientEvent::Refused(refused) => {
+                self.refused = Some(Failure::runtime(format!("the server refuses: {refused}")))
+            }
+            ClientEvent::Disconnected { reason } => eprintln!("framewire-client: the server is gone: {reason}"),
+            ClientEvent::Closed(closed) => tracing::info!("the server closed the stream: {}", closed.message),
+            other => tracing::debug!(?other, "signal"),
+        }
+    }
+
+    fn resolve(&self, opened: &Opened) -> Result<SocketAddr, Failure> {
+        let host = opened.udp_host.as_deref().unwrap_or_else(|| self.signal.server_host());
+        let address = format!("{host}:{}", opened.udp_port);
+        let found = address
+            .to_socket_addrs()
+            .map_err(|error| error.to_string())
+            .and_then(|mut found| found.next().ok_or_else(|| "no such host".to_owned()));
+        found.map_err(|error| {
+            Failure::runtime(format!("the server's UDP address {address} cannot be found: {error}; check its name"))
+        })
+    }
+}
+
+fn random_stream_id() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    // The key of the hash is random; the upper half of what it makes of nothing is as good.
+    (RandomState::new().hash_one(std::process::id()) >> 32) as u32
+}

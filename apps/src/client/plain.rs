@@ -1,0 +1,134 @@
+//! The client on the original system's wire.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
+use framewire_transport::driver::{PlainSender, PlainSenderConfig};
+
+use super::Source;
+use super::feed::Feed;
+use super::window::Window;
+use crate::cli::ClientArgs;
+use crate::exit::Failure;
+use crate::progress::{Progress, REFRESH};
+use crate::server::token;
+use crate::stop::Stop;
+use crate::summary::{Summary, cpu_seconds};
+
+/// How long to wait for the server's acknowledgement of the last datagrams.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+/// How long to wait for a Socket.IO server before frames go out all the same: the wire does not need one.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+const SLOTS: usize = 2;
+
+pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
+    let mut feed = Feed::new(source, &args.stream);
+    let format = feed.source().format();
+    let peer = resolve(&args.udp)?;
+    let window = Window::open(args.stream.window, format, stop)?;
+    let config = ClientConfig { server_url: args.server.clone(), token: token(&args.common)?, open: None, plain: true };
+    let signal = SignalClient::start(config).map_err(|error| match error {
+        ClientError::Thread(_) => Failure::runtime(error),
+        _ => Failure::usage(error),
+    })?;
+    let mut progress = Progress::new(args.verbose > 0);
+    wait_until_connected(&signal, stop, &mut progress);
+    let config = PlainSenderConfig { format, slots: SLOTS, backend: args.common.backend };
+    let sender = PlainSender::connect(peer, &config).map_err(Failure::runtime)?;
+    let started = Instant::now();
+    let (done, mut frames) = (Stop::new(), 0);
+    let sent = std::thread::scope(|scope| {
+        let (signal, sender, listening) = (&signal, &sender, done.clone());
+        scope.spawn(move || listen(signal, sender, args.verbose > 0, &listening, &mut progress));
+        let sent = (|| {
+            while feed.wait(stop) {
+                let Some(mut frame) = sender.frame_timeout(REFRESH) else { continue };
+                if !feed.write(&mut frame) {
+                    break;
+                }
+                if let Some(window) = &window {
+                    window.show(&frame);
+                }
+                sender.send(frame).map_err(Failure::runtime)?;
+                frames += 1;
+            }
+            let deadline = Instant::now() + LAST_WAIT;
+            sender.wait_until_acknowledged(deadline);
+            Ok(())
+        })();
+        done.stop();
+        sent
+    });
+    let elapsed = started.elapsed();
+    signal.shutdown();
+    drop(window);
+    sent?;
+    stop.outcome()?;
+    let (datagrams, acknowledged) = sender.datagrams();
+    if acknowledged < datagrams {
+        tracing::warn!(
+            "{} of {datagrams} datagrams were not acknowledged; is the server's Socket.IO address right?",
+            datagrams - acknowledged
+        );
+    }
+    // Whole frames' worth of acknowledgements: this wire has no better account of what arrived.
+    let pieces = framewire_transport::wire::plain::piece_count(format.frame_bytes()) as u64;
+    let delivered = acknowledged / pieces;
+    let mut summary = Summary {
+        frames_sent: Some(frames),
+        frames_delivered: delivered,
+        bytes: delivered * format.frame_bytes() as u64,
+        cpu_seconds: cpu_seconds(),
+        backend: Some(sender.backend().to_string()),
+        slice_bytes: Some(framewire_transport::wire::plain::PIECE_BYTES as u64),
+        ..Summary::default()
+    };
+    summary.frames_dropped.lost = frames.saturating_sub(delivered);
+    summary.set_rates(elapsed);
+    Ok((summary, feed.failure))
+}
+
+fn resolve(address: &str) -> Result<SocketAddr, Failure> {
+    let found = address.to_socket_addrs().map_err(|error| error.to_string());
+    let first = found.and_then(|mut found| found.next().ok_or_else(|| "no such host".to_owned()));
+    first.map_err(|error| {
+        Failure::usage(format!("'{address}' is no UDP address ({error}); write HOST:PORT, such as 127.0.0.1:12345"))
+    })
+}
+
+/// Waits for the Socket.IO connection, so that the first acknowledgements are heard.
+fn wait_until_connected(signal: &SignalClient, stop: &Stop, progress: &mut Progress) {
+    let deadline = Instant::now() + CONNECT_WAIT;
+    while !stop.is_stopped() && Instant::now() < deadline {
+        match signal.next_event(REFRESH) {
+            Some(ClientEvent::Connected) => return,
+            Some(ClientEvent::Retrying { in_, attempt, reason }) => {
+                let message = format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64());
+                if attempt <= 3 {
+                    eprintln!("framewire-client: {message}");
+                }
+                progress.say(message);
+            }
+            _ => {}
+        }
+    }
+    eprintln!("framewire-client: no Socket.IO server answers; frames are sent without acknowledgement");
+}
+
+fn listen(signal: &SignalClient, sender: &PlainSender, verbose: bool, done: &Stop, progress: &mut Progress) {
+    while !done.is_stopped() {
+        match signal.next_event(REFRESH / 2) {
+            Some(ClientEvent::PlainFeedback(feedback)) => {
+                sender.acknowledge(1);
+                if verbose {
+                    eprintln!("feedback: {} bytes, {}", feedback.frame_size, feedback.timestamp);
+                }
+            }
+            Some(ClientEvent::Disconnected { reason }) => eprintln!("framewire-client: the server is gone: {reason}"),
+            Some(_) | None => {}
+        }
+        let (sent, acknowledged) = sender.datagrams();
+        progress.say(format!("{sent} datagrams sent, {acknowledged} acknowledged"));
+    }
+}

@@ -1,0 +1,61 @@
+//! How a program ends: 0 done, 1 failed at run time, 2 wrong usage.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+/// Why a program did not do what it was asked for. The message says what happened, with the value, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It was asked for something that cannot be: exit code 2.
+    Usage(String),
+    /// It failed while it worked: exit code 1.
+    Runtime(String),
+}
+
+impl Failure {
+    /// What cannot be asked for.
+    pub fn usage(reason: impl fmt::Display) -> Self {
+        Self::Usage(reason.to_string())
+    }
+
+    /// What failed.
+    pub fn runtime(reason: impl fmt::Display) -> Self {
+        Self::Runtime(reason.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Runtime(message) => f.write_str(message),
+        }
+    }
+}
+
+/// Turns a program's end into its exit code; a failure is told on standard error.
+pub fn report(program: &str, end: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = end else { return ExitCode::SUCCESS };
+    eprintln!("{program}: {failure}");
+    match failure {
+        Failure::Usage(_) => {
+            eprintln!("{program} --help says what there is.");
+            ExitCode::from(2)
+        }
+        Failure::Runtime(_) => ExitCode::from(1),
+    }
+}
+
+/// Sends logs to standard error: warnings, with `-v` what happens, with `-vv` everything; `RUST_LOG` wins.
+pub fn start_logs(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "framewire=debug,framewire_transport=debug,framewire_signal=debug,framewire_capture=debug,info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // A program that has logs already (a test) keeps them.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}

@@ -1,0 +1,150 @@
+//! The server on Framewire's own wire.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use framewire_capture::FrameRate;
+use framewire_signal::SignalServer;
+use framewire_signal::message::{Feedback, Timestamp};
+use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
+use framewire_transport::frame::{ConsumerPolicy, RecvError};
+use framewire_transport::receive::EndReason;
+use framewire_transport::{Delivery, ReceiverConfig};
+
+use super::host::ServerHost;
+use super::recorder::Recorder;
+use super::start_signal;
+use super::tally::Tally;
+use crate::cli::ServerArgs;
+use crate::exit::Failure;
+use crate::progress::{Progress, REFRESH};
+use crate::sink::SinkSpec;
+use crate::stop::Stop;
+use crate::summary::{Summary, cpu_seconds};
+
+/// Frames of a `latest` stream that wait while a thread is not scheduled; more are dropped, and counted.
+const LATEST_QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
+/// A rate for containers that need one, when the stream has none.
+const RATE_UNKNOWN: u32 = 30;
+
+pub(super) fn run(
+    args: &ServerArgs,
+    stop: &Stop,
+    ready: impl FnOnce(SocketAddr, SocketAddr),
+) -> Result<Summary, Failure> {
+    let config = ReceiverConfig {
+        backend: args.common.backend,
+        admission: Admission::Announced,
+        latest_policy: LATEST_QUEUE,
+        ..ReceiverConfig::default()
+    };
+    let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
+    let host = ServerHost { receiver: receiver.clone(), delivery: args.delivery.map(Into::into) };
+    let signal = start_signal(args, Arc::new(host))?;
+    ready(signal.local_addr(), receiver.local_addr());
+    let tally = Tally::new();
+    let service = Service { args, stop, signal: &signal, tally: &tally };
+    let mut progress = Progress::new(args.verbose > 0);
+    std::thread::scope(|scope| {
+        let mut streams = 0;
+        while !stop.is_stopped() {
+            match receiver.accept_timeout(REFRESH) {
+                Ok(stream) => {
+                    let service = &service;
+                    scope.spawn(move || service.serve(&stream, streams));
+                    streams += 1;
+                }
+                Err(AcceptStreamError::Timeout) => {}
+                Err(_) => break,
+            }
+            let state = tally.lock();
+            let figures = (state.frames, state.bytes, state.latest, state.dropped.total());
+            drop(state);
+            progress.show(figures.0, figures.1, figures.2, figures.3);
+        }
+        receiver.stop();
+    });
+    drop(progress);
+    signal.shutdown();
+    stop.outcome()?;
+    Ok(tally.summary(cpu_seconds()))
+}
+
+struct Service<'a> {
+    args: &'a ServerArgs,
+    stop: &'a Stop,
+    signal: &'a SignalServer,
+    tally: &'a Tally,
+}
+
+impl Service<'_> {
+    /// Takes the frames of a stream until it ends.
+    fn serve(&self, stream: &IncomingStream, nth: usize) {
+        let info = *stream.info();
+        {
+            let mut state = self.tally.lock();
+            state.backend = Some(info.backend.to_string());
+            state.slice_bytes = Some(u64::from(info.slice_bytes));
+        }
+        let policy = match info.delivery {
+            Delivery::Every => ConsumerPolicy::Block,
+            Delivery::Latest => LATEST_QUEUE,
+        };
+        let recorder = Recorder::start(&self.args.sink, nth, info.format, rate_of(info.interval), policy, self.stop);
+        let mut looked = Instant::now();
+        while !self.stop.is_stopped() {
+            match stream.recv_timeout(REFRESH) {
+                Ok(frame) => {
+                    recorder.write(&frame);
+                    let stats = stream.stats();
+                    self.signal.feedback(Feedback {
+                        timestamp: Timestamp::now(),
+                        frame_size: frame.len() as u64,
+                        stream: info.stream,
+                        frame: frame.info().number,
+                        latency_ms: frame.info().latency.as_secs_f64() * 1e3,
+                        frames_delivered: stats.frames_delivered,
+                        frames_lost: stats.frames_incomplete + stats.frames_no_slot + stats.frames_unseen(),
+                        coalesced: 1,
+                    });
+                    if self.tally.add_frame(&frame) == self.args.frames.unwrap_or(0) {
+                        self.stop.stop();
+                    }
+                }
+                Err(RecvError::Ended) => break,
+                Err(_) => {}
+            }
+            looked = warn_of_losses(stream, looked);
+        }
+        stream.stop();
+        let slow_consumer = stream.dropped() + recorder.finish();
+        self.tally.add_stream(&stream.stats(), stream.skipped_at_source().unwrap_or(0), slow_consumer);
+        let why = match stream.end_reason() {
+            Some(EndReason::Closed) => "closed by its sender",
+            Some(EndReason::Silent) => "its sender fell silent",
+            _ => "the server stops",
+        };
+        self.signal.end_stream(info.stream, why);
+        if stream.end_reason().is_some() && self.args.sink.contains(&SinkSpec::Stdout) && nth == 0 {
+            // A second header cannot follow on the same pipe.
+            self.stop.stop();
+        }
+    }
+}
+
+/// Says once a second at most that frames do not arrive.
+fn warn_of_losses(stream: &IncomingStream, looked: Instant) -> Instant {
+    if looked.elapsed() < Duration::from_secs(1) {
+        return looked;
+    }
+    let stats = stream.stats();
+    tracing::debug!(?stats, "stream");
+    Instant::now()
+}
+
+/// The rate that belongs to an interval between frames.
+fn rate_of(interval: Duration) -> FrameRate {
+    let known = (!interval.is_zero()).then(|| FrameRate::from_decimal(1.0 / interval.as_secs_f64()).ok()).flatten();
+    known.unwrap_or_else(|| FrameRate::per_second(RATE_UNKNOWN).expect("a whole number of frames a second is a rate"))
+}

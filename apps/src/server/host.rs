@@ -1,0 +1,53 @@
+//! Answers clients that want to stream: checks what they ask for and announces it to the receiver.
+
+use std::sync::Arc;
+
+use framewire_signal::StreamHost;
+use framewire_signal::message::{self, OpenRequest, Opened, Refused, reason};
+use framewire_transport::driver::Receiver;
+use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
+
+/// Opens streams of one receiver.
+pub(super) struct ServerHost {
+    pub(super) receiver: Arc<Receiver>,
+    /// The only mode allowed, if the operator chose one.
+    pub(super) delivery: Option<Delivery>,
+}
+
+impl StreamHost for ServerHost {
+    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+        let protocol = u16::from(wire::VERSION);
+        if request.protocol != protocol {
+            let message = format!("protocol {} is not {protocol}; use the same release at both ends", request.protocol);
+            return Err(Refused::new("protocol", message));
+        }
+        let bad = |message: String| Refused::new(reason::BAD_REQUEST, message);
+        let pixel: PixelFormat = request.pixel.parse().map_err(|error| bad(format!("{error}")))?;
+        let format = FrameFormat::with_stride(pixel, request.width, request.height, request.stride)
+            .map_err(|error| bad(error.to_string()))?;
+        let asked = match request.delivery {
+            message::Delivery::Every => Delivery::Every,
+            message::Delivery::Latest => Delivery::Latest,
+        };
+        if let Some(allowed) = self.delivery.filter(|allowed| *allowed != asked) {
+            let (asked, allowed) = (asked.name(), allowed.name());
+            let message = format!("this server takes no '{asked}' streams; use --delivery {allowed}");
+            return Err(Refused::new("delivery", message));
+        }
+        self.receiver.announce(request.stream, format).map_err(|_| {
+            Refused::new(
+                reason::TOO_MANY,
+                "as many streams are announced as this server allows; close one and try again",
+            )
+        })?;
+        Ok(Opened { stream: request.stream, udp_host: None, udp_port: self.receiver.local_addr().port(), protocol })
+    }
+
+    fn close(&self, stream: u32) {
+        self.receiver.withdraw(stream);
+    }
+
+    fn client_gone(&self, _streams: &[u32]) {
+        // Frames may still flow, and the client come back; a stream without a sender ends by itself.
+    }
+}

@@ -1,0 +1,95 @@
+//! The server: opens streams that clients ask for, hands their frames to sinks, and tells of them over Socket.IO.
+
+mod framed;
+mod host;
+mod plain;
+mod recorder;
+mod tally;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use framewire_signal::{ServerConfig, SignalServer, Token};
+
+use crate::cli::{ServerArgs, Wire};
+use crate::exit::Failure;
+use crate::sink::SinkSpec;
+use crate::stop::Stop;
+use crate::summary::Summary;
+
+/// Runs a server until its limits are reached or somebody asks it to stop. `ready` is called once it listens, with the
+/// addresses for Socket.IO and for frames.
+///
+/// # Errors
+/// What cannot be asked for, and what failed: an address in use, a sink that cannot be written to.
+pub fn run(args: &ServerArgs, stop: &Stop, ready: impl FnOnce(SocketAddr, SocketAddr)) -> Result<Summary, Failure> {
+    check(args)?;
+    if let Some(seconds) = args.seconds {
+        let (stop, deadline) = (stop.clone(), Instant::now() + Duration::from_secs_f64(seconds));
+        std::thread::Builder::new()
+            .name("framewire-limit".into())
+            .spawn(move || {
+                if !stop.sleep_until(deadline) {
+                    stop.stop();
+                }
+            })
+            .map_err(Failure::runtime)?;
+    }
+    match args.common.wire {
+        Wire::Framed => framed::run(args, stop, ready),
+        Wire::Plain => plain::run(args, stop, ready),
+    }
+}
+
+/// Tells people where the server listens.
+pub fn announce(signal: SocketAddr, udp: SocketAddr) {
+    eprintln!("framewire-server: listening on http://{signal} (Socket.IO) and UDP {udp}");
+}
+
+fn check(args: &ServerArgs) -> Result<(), Failure> {
+    let stdout = args.sink.iter().filter(|sink| **sink == SinkSpec::Stdout).count();
+    if stdout > 0 && args.common.json {
+        return Err(Failure::usage("--sink - and --json both want standard output; leave one of them out"));
+    }
+    for (at, sink) in args.sink.iter().enumerate() {
+        if *sink != SinkSpec::Null && args.sink[..at].contains(sink) {
+            return Err(Failure::usage(format!("--sink {sink} is given twice; name another file")));
+        }
+    }
+    Ok(())
+}
+
+/// The token from `--token-file` or the environment, if there is one.
+///
+/// # Errors
+/// A file that cannot be read, or is empty.
+pub fn token(args: &crate::cli::CommonArgs) -> Result<Option<Token>, Failure> {
+    match &args.token_file {
+        Some(path) => Token::from_file(path).map(Some).map_err(Failure::usage),
+        None if std::env::var_os(TOKEN_VARIABLE).is_some() => {
+            Token::from_environment(TOKEN_VARIABLE).map(Some).map_err(Failure::usage)
+        }
+        None => Ok(None),
+    }
+}
+
+const TOKEN_VARIABLE: &str = "FRAMEWIRE_TOKEN";
+
+fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
+    let token = token(&args.common)?;
+    for address in [args.listen, args.udp] {
+        if token.is_none() && !args.insecure && !address.ip().is_loopback() {
+            return Err(Failure::usage(format!(
+                "{address} can be reached from other machines; give --token-file FILE (both ends the same), or --insecure to let anyone connect"
+            )));
+        }
+    }
+    Ok(ServerConfig { listen: args.listen, token, plain: args.common.wire == Wire::Plain, ..ServerConfig::default() })
+}
+
+fn start_signal(
+    args: &ServerArgs,
+    host: std::sync::Arc<dyn framewire_signal::StreamHost>,
+) -> Result<SignalServer, Failure> {
+    SignalServer::start(signal_config(args)?, host).map_err(Failure::runtime)
+}

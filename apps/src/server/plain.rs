@@ -1,0 +1,97 @@
+//! The server on the original system's wire.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use framewire_capture::FrameRate;
+use framewire_signal::StreamHost;
+use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
+use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
+use framewire_transport::frame::{ConsumerPolicy, RecvError};
+
+use super::recorder::Recorder;
+use super::start_signal;
+use super::tally::Tally;
+use crate::cli::ServerArgs;
+use crate::exit::Failure;
+use crate::progress::{Progress, REFRESH};
+use crate::stop::Stop;
+use crate::summary::{Summary, cpu_seconds};
+
+/// Slots of the receiver: one that pieces land in, the others with sinks.
+const SLOTS: usize = 6;
+/// The original sends a frame every four seconds; a file needs some rate.
+const RATE_UNKNOWN: u32 = 30;
+
+/// Nothing is opened on this wire.
+struct NoHost;
+
+impl StreamHost for NoHost {
+    fn open(&self, _: &OpenRequest) -> Result<Opened, Refused> {
+        Err(Refused::new(reason::PLAIN_WIRE, "this server speaks the plain wire; start the client with --wire plain"))
+    }
+
+    fn close(&self, _: u32) {}
+}
+
+pub(super) fn run(
+    args: &ServerArgs,
+    stop: &Stop,
+    ready: impl FnOnce(SocketAddr, SocketAddr),
+) -> Result<Summary, Failure> {
+    let format = args.plain_frame.format;
+    let signal = Arc::new(start_signal(args, Arc::new(NoHost))?);
+    let config = PlainReceiverConfig {
+        format,
+        slots: SLOTS,
+        backend: args.common.backend,
+        policy: ConsumerPolicy::Queue(SLOTS - 2),
+    };
+    let acknowledge = signal.clone();
+    let receiver = PlainReceiver::bind(args.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
+        .map_err(Failure::runtime)?;
+    ready(signal.local_addr(), receiver.local_addr());
+    let rate = args.plain_frame.rate.or_else(|| FrameRate::per_second(RATE_UNKNOWN).ok());
+    let rate = rate.ok_or_else(|| Failure::usage("--plain-frame has no rate; write WxH:PIXEL@FPS"))?;
+    let recorder = Recorder::start(&args.sink, 0, format, rate, config.policy, stop);
+    let tally = Tally::new();
+    let mut progress = Progress::new(args.verbose > 0);
+    while !stop.is_stopped() {
+        match receiver.consumer().recv_timeout(REFRESH) {
+            Ok(frame) => {
+                recorder.write(&frame);
+                if tally.add_frame(&frame) == args.frames.unwrap_or(0) {
+                    stop.stop();
+                }
+            }
+            Err(RecvError::Ended) => {
+                stop.fail(Failure::runtime("the receiver ended by itself; the log says why"));
+            }
+            Err(_) => {}
+        }
+        let stats = receiver.stats();
+        progress.show(stats.frames_delivered, stats.bytes, None, stats.frames_wrong_length + stats.frames_no_slot);
+    }
+    drop(progress);
+    let stats = receiver.stats();
+    let slow_consumer = receiver.consumer().dropped() + recorder.finish();
+    drop(receiver);
+    if stats.frames_wrong_length > 0 {
+        tracing::warn!(
+            "{} frames did not have the {} bytes of {format}: pieces were lost, or --plain-frame is not what the client sends",
+            stats.frames_wrong_length,
+            format.frame_bytes()
+        );
+    }
+    drop(signal);
+    stop.outcome()?;
+    let mut state = tally.lock();
+    state.dropped.incomplete = stats.frames_wrong_length;
+    state.dropped.no_slot = stats.frames_no_slot;
+    state.dropped.slow_consumer = slow_consumer;
+    drop(state);
+    let mut summary = tally.summary(cpu_seconds());
+    // This wire says nothing of when a picture was taken.
+    summary.latency_ms = None;
+    Ok(summary)
+}

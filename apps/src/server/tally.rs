@@ -1,0 +1,97 @@
+//! What a server has counted over all its streams.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use framewire_transport::frame::Frame;
+use framewire_transport::receive::ReceiveStats;
+
+use crate::latency::LatencyHistogram;
+use crate::summary::{FramesDropped, Summary};
+
+/// Figures that every stream's thread adds to.
+#[derive(Debug)]
+pub(super) struct Tally {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    pub(super) dropped: FramesDropped,
+    pub(super) slices_moved: u64,
+    pub(super) backend: Option<String>,
+    pub(super) slice_bytes: Option<u64>,
+    pub(super) latest: Option<Duration>,
+    latency: LatencyHistogram,
+    first: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                frames: 0,
+                bytes: 0,
+                dropped: FramesDropped::default(),
+                slices_moved: 0,
+                backend: None,
+                slice_bytes: None,
+                latest: None,
+                latency: LatencyHistogram::new(),
+                first: None,
+                last: None,
+            }),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Counts a frame; returns how many there are now.
+    pub(super) fn add_frame(&self, frame: &Frame) -> u64 {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.frames += 1;
+        state.bytes += frame.len() as u64;
+        state.latest = Some(frame.info().latency);
+        state.latency.record(frame.info().latency);
+        state.first.get_or_insert(now);
+        state.last = Some(now);
+        state.frames
+    }
+
+    /// Adds what a stream counted, at its end.
+    pub(super) fn add_stream(&self, stats: &ReceiveStats, skipped: u64, slow_consumer: u64) {
+        let mut state = self.lock();
+        state.dropped.skipped_at_source += skipped;
+        state.dropped.lost += stats.frames_unseen().saturating_sub(skipped);
+        state.dropped.incomplete += stats.frames_incomplete;
+        state.dropped.no_slot += stats.frames_no_slot;
+        state.dropped.slow_consumer += slow_consumer;
+        state.slices_moved += stats.slices_moved;
+    }
+
+    pub(super) fn summary(&self, cpu_seconds: f64) -> Summary {
+        let state = self.lock();
+        let mut summary = Summary {
+            frames_delivered: state.frames,
+            frames_dropped: state.dropped,
+            bytes: state.bytes,
+            latency_ms: state.latency.figures(),
+            cpu_seconds,
+            backend: state.backend.clone(),
+            slice_bytes: state.slice_bytes,
+            slices_moved: state.slice_bytes.map(|_| state.slices_moved),
+            ..Summary::default()
+        };
+        let time = state.first.zip(state.last).map_or(Duration::ZERO, |(first, last)| last - first);
+        // Frames minus one intervals lie between the first and the last.
+        let whole = if state.frames > 1 { time.mul_f64(state.frames as f64 / (state.frames - 1) as f64) } else { time };
+        summary.set_rates(whole);
+        summary
+    }
+}

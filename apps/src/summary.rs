@@ -1,0 +1,134 @@
+//! What a program says at its end: one object, for people or as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The figures of a run. What a side does not know is absent.
+#[derive(Debug, Clone, Default, Serialize, PartialEq)]
+pub struct Summary {
+    /// Frames that were given to the sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_sent: Option<u64>,
+    /// Frames complete at the receiver.
+    pub frames_delivered: u64,
+    /// Frames that were not delivered, by cause.
+    pub frames_dropped: FramesDropped,
+    /// Bytes of the frames delivered.
+    pub bytes: u64,
+    /// From the first frame to the last.
+    pub seconds: f64,
+    /// Frames delivered in a second.
+    pub frames_per_second: f64,
+    /// Gigabytes (10^9 bytes) delivered in a second.
+    pub gigabytes_per_second: f64,
+    /// From capture to completion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<LatencyMs>,
+    /// What this process used of the processors.
+    pub cpu_seconds: f64,
+    /// What moved the datagrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// Bytes of a slice, header included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slice_bytes: Option<u64>,
+    /// Slices that landed elsewhere than predicted and were moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices_moved: Option<u64>,
+    /// Slices sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices_resent: Option<u64>,
+}
+
+/// Frames that were not delivered, by cause.
+#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+pub struct FramesDropped {
+    /// Replaced by a newer one before it was sent, for want of credit or of a slot (`latest`).
+    pub skipped_at_source: u64,
+    /// Nothing of it arrived.
+    pub lost: u64,
+    /// Some of it arrived, not all in time.
+    pub incomplete: u64,
+    /// The receiver had no slot for it.
+    pub no_slot: u64,
+    /// Complete, but a consumer was too slow for it. Such a frame counts as delivered too.
+    pub slow_consumer: u64,
+}
+
+impl FramesDropped {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let Self { skipped_at_source, lost, incomplete, no_slot, slow_consumer } = self;
+        skipped_at_source + lost + incomplete + no_slot + slow_consumer
+    }
+}
+
+/// Milliseconds at which this share of the frames was complete.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct LatencyMs {
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Summary {
+    /// Sets time and rates.
+    pub fn set_rates(&mut self, time: Duration) {
+        self.seconds = time.as_secs_f64();
+        let a_second = |count: u64| if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 };
+        self.frames_per_second = a_second(self.frames_delivered);
+        self.gigabytes_per_second = a_second(self.bytes) / 1e9;
+    }
+
+    /// Says it: as JSON on standard output, or for people on standard error.
+    pub fn print(&self, json: bool) {
+        if json {
+            println!("{}", serde_json::to_string(self).expect("numbers and names are always JSON"));
+        } else {
+            eprintln!("{self}");
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(sent) = self.frames_sent {
+            write!(f, "{sent} frames sent, ")?;
+        }
+        write!(f, "{} delivered in {:.2} s", self.frames_delivered, self.seconds)?;
+        write!(f, ": {:.1} frames/s, {:.2} GB/s", self.frames_per_second, self.gigabytes_per_second)?;
+        if let Some(LatencyMs { p50, p99, max, .. }) = self.latency_ms {
+            write!(f, "\n  latency   p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
+        }
+        let FramesDropped { skipped_at_source, lost, incomplete, no_slot, slow_consumer } = self.frames_dropped;
+        if self.frames_dropped.total() == 0 {
+            write!(f, "\n  dropped   none")?;
+        } else {
+            write!(
+                f,
+                "\n  dropped   {} skipped at the source, {} lost, {} incomplete, {} without a slot, {} by a slow consumer",
+                skipped_at_source, lost, incomplete, no_slot, slow_consumer
+            )?;
+        }
+        write!(f, "\n  cpu       {:.2} s", self.cpu_seconds)?;
+        if self.bytes > 0 {
+            write!(f, ", {:.2} s for each GB", self.cpu_seconds / (self.bytes as f64 / 1e9))?;
+        }
+        if let (Some(backend), Some(slice_bytes)) = (&self.backend, self.slice_bytes) {
+            write!(f, "\n  path      {backend}, slices of {slice_bytes} bytes")?;
+            write!(f, ", {} moved", self.slices_moved.unwrap_or(0))?;
+            write!(f, ", {} sent again", self.slices_resent.unwrap_or(0))?;
+        }
+        Ok(())
+    }
+}
+
+/// Seconds of processor time that this process has used.
+pub fn cpu_seconds() -> f64 {
+    let spec = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    spec.tv_sec as f64 + spec.tv_nsec as f64 / 1e9
+}

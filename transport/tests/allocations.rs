@@ -1,0 +1,130 @@
+//! After the first frames, no thread of either end allocates.
+//!
+//! The counter is the process's, so this file has a single test: nothing else runs beside it.
+#![allow(missing_docs)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use framewire_transport::driver::SliceSize;
+use framewire_transport::{
+    BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const WARM_UP_FRAMES: usize = 100;
+const FRAMES: usize = 300;
+
+static COUNTING: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static FIRST: Mutex<Option<String>> = Mutex::new(None);
+
+thread_local! {
+    /// Set while a backtrace is taken, which allocates itself.
+    static TRACING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The system's allocator, which counts while [`COUNTING`] and remembers where it was first asked.
+struct Counting;
+
+impl Counting {
+    fn note(&self) {
+        if !COUNTING.load(Ordering::Relaxed) || TRACING.try_with(|tracing| tracing.replace(true)).unwrap_or(true) {
+            return;
+        }
+        if ALLOCATIONS.fetch_add(1, Ordering::Relaxed) == 0 {
+            let thread = std::thread::current();
+            let place = format!("on thread {:?}:\n{}", thread.name(), Backtrace::force_capture());
+            *FIRST.lock().unwrap() = Some(place);
+        }
+        TRACING.set(false);
+    }
+}
+
+// SAFETY: every call goes to `System` as it came, which is a correct allocator; counting touches none of the memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.note();
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.note();
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, new_bytes: usize) -> *mut u8 {
+        self.note();
+        // SAFETY: the caller's promises are those that `System` asks for, and all memory here is from it.
+        unsafe { System.realloc(memory, layout, new_bytes) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are those that `System` asks for, and all memory here is from it.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Streams frames, and counts the allocations of the whole process while [`FRAMES`] of them are taken.
+fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u64 {
+    let receiver =
+        Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig { backend, ..ReceiverConfig::default() })
+            .unwrap();
+    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    let config = SenderConfig { delivery, slice, backend, ..SenderConfig::new(format) };
+    let sender = Sender::connect(receiver.local_addr(), config).unwrap();
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !enough.load(Ordering::Relaxed) {
+                let frame = sender.frame().unwrap();
+                sender.send(frame).unwrap();
+            }
+            sender.close(PATIENCE).unwrap();
+        });
+        let stream = receiver.accept_timeout(PATIENCE).unwrap();
+        let take = |frames| {
+            for _ in 0..frames {
+                stream.recv_timeout(PATIENCE).unwrap();
+            }
+        };
+        take(WARM_UP_FRAMES);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        COUNTING.store(true, Ordering::SeqCst);
+        take(FRAMES);
+        COUNTING.store(false, Ordering::SeqCst);
+        let counted = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        enough.store(true, Ordering::Relaxed);
+        while stream.recv_timeout(PATIENCE).is_ok() {}
+        counted
+    })
+}
+
+#[test]
+fn after_the_first_frames_neither_end_allocates() {
+    // The counter itself is shown to count.
+    COUNTING.store(true, Ordering::SeqCst);
+    drop(std::hint::black_box(Box::new(1)));
+    COUNTING.store(false, Ordering::SeqCst);
+    assert_eq!(ALLOCATIONS.swap(0, Ordering::SeqCst), 1);
+    FIRST.lock().unwrap().take();
+
+    for backend in BackendKind::ALL.iter().copied().filter(|kind| *kind != BackendKind::Auto) {
+        for delivery in [Delivery::Every, Delivery::Latest] {
+            for slice in [SliceSize::Auto, SliceSize::Bytes(1_472)] {
+                let counted = allocations(backend, delivery, slice);
+                let first = FIRST.lock().unwrap().take().unwrap_or_default();
+                assert_eq!(counted, 0, "{backend}, {}, {slice:?}; the first {first}", delivery.name());
+            }
+        }
+    }
+}

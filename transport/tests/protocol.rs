@@ -1,0 +1,306 @@
+//! Holds `PROTOCOL.md` against the code: offsets, limits, timers, and every example byte for byte.
+#![allow(missing_docs)]
+
+#[path = "protocol/conversation.rs"]
+mod conversation;
+#[path = "protocol/document.rs"]
+mod document;
+
+use document::Section;
+use framewire_transport::frame::PixelFormat;
+use framewire_transport::receive;
+use framewire_transport::wire::{
+    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, MAGIC,
+    NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, Open, PRELUDE_LEN, Ping, Prelude, Refuse, RefuseReason, SLICE_BYTES_MIN,
+    SLICE_HEADER_LEN, SliceHeader, TAG_LEN, TIME_UNKNOWN, VERSION, WireError, slice_count,
+};
+use proptest::prelude::*;
+
+type Fields = &'static [(&'static str, usize, usize)];
+
+/// A datagram of the code under its name in the document.
+struct Datagram {
+    name: &'static str,
+    kind: Kind,
+    len: usize,
+    fields: Fields,
+    /// Builds it from the values that the document names, and emits it.
+    emit: fn(&Section) -> Vec<u8>,
+    /// Parses and emits again.
+    again: fn(&[u8]) -> Result<Vec<u8>, WireError>,
+}
+
+macro_rules! datagrams {
+    ($($type:ident as $kind:ident { $($field:ident),* })*) => {
+        [$(Datagram {
+            name: stringify!($kind),
+            kind: Kind::$kind,
+            len: $type::LEN,
+            fields: $type::FIELDS,
+            emit: |section| {
+                #[allow(clippy::useless_conversion, reason = "the widest field has the width of the document's numbers")]
+                let value = $type {
+                    stream: section.value("stream").try_into().unwrap(),
+                    epoch: section.value("epoch").try_into().unwrap(),
+                    $($field: section.value(stringify!($field)).try_into().unwrap(),)*
+                };
+                assert_eq!($type::parse(&value.emit()), Ok(value));
+                value.emit().to_vec()
+            },
+            again: |bytes| $type::parse(bytes).map(|value| value.emit().to_vec()),
+        }),*]
+    };
+}
+
+const DATAGRAMS: [Datagram; 10] = datagrams! {
+    SliceHeader as Slice { flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, count }
+    Feedback as Feedback {
+        flags, reserved, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, receiver_ns, echo_ns, echo_held_ns
+    }
+    Nack as Nack { flags, bitmap_bytes, frame, first }
+    Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns }
+    Open as Open {
+        flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, pixel, delivery, reserved,
+        clock_id, sender_ns
+    }
+    Challenge as Challenge { flags, reserved, cookie }
+    Accept as Accept {
+        flags, reserved, frame_limit, sequence_limit, receiver_ns, echo_ns, buffer_bytes, slots
+    }
+    Refuse as Refuse { flags, reason, limit }
+    Close as Close { flags, reserved, frames, skipped }
+    Closed as Closed { flags, reserved, delivered, incomplete, no_slot }
+};
+
+/// Everything that a peer checks before it believes a datagram.
+fn check(kind: Kind, bytes: &[u8]) -> Result<(), WireError> {
+    match kind {
+        Kind::Slice => SliceHeader::parse_checked(bytes, bytes.len()).map(drop),
+        Kind::Nack => Nack::parse(bytes)?.bitmap(bytes).map(drop),
+        Kind::Open => {
+            let open = Open::parse(bytes)?;
+            open.format()?;
+            open.delivery().map(drop)
+        }
+        Kind::Close => Close::parse_checked(bytes).map(drop),
+        _ => {
+            let datagram = DATAGRAMS.iter().find(|datagram| datagram.kind == kind).unwrap();
+            (datagram.again)(bytes).map(drop)
+        }
+    }
+}
+
+fn documented() -> impl Iterator<Item = (Datagram, Section)> {
+    let sections = document::sections();
+    assert_eq!(sections.len(), DATAGRAMS.len());
+    DATAGRAMS.into_iter().zip(sections)
+}
+
+#[test]
+fn the_tables_name_every_field_with_its_offset_and_size() {
+    for (datagram, section) in documented() {
+        let written = (section.name, section.kind, section.len, &section.fields[..]);
+        assert_eq!(written, (datagram.name, datagram.kind as u8, datagram.len, datagram.fields));
+        let end = datagram.fields.last().map(|(_, offset, size)| offset + size);
+        assert_eq!(end, Some(datagram.len));
+    }
+}
+
+#[test]
+fn the_examples_are_the_bytes_of_the_values_beside_them_and_read_back() {
+    for (datagram, section) in documented() {
+        let (fields, tail) = section.golden.split_at(datagram.len);
+        assert_eq!(fields, (datagram.emit)(&section), "{}", section.name);
+        assert_eq!((datagram.again)(&section.golden).unwrap(), fields, "{}", section.name);
+        assert_eq!(check(datagram.kind, &section.golden), Ok(()), "{}", section.name);
+        let payload = match datagram.kind {
+            Kind::Slice => SliceHeader::parse(fields).unwrap().payload_len(),
+            Kind::Nack => usize::from(Nack::parse(fields).unwrap().bitmap_bytes),
+            _ => 0,
+        };
+        assert_eq!(tail.len(), payload, "{}", section.name);
+    }
+}
+
+#[test]
+fn an_example_that_is_cut_short_anywhere_is_refused() {
+    for (datagram, section) in documented() {
+        for len in 0..section.golden.len() {
+            assert!(check(datagram.kind, &section.golden[..len]).is_err(), "{} cut to {len}", section.name);
+            assert_eq!(Prelude::parse(&section.golden[..len]).is_ok(), len >= PRELUDE_LEN);
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_the_fields_are_ignored_except_in_a_slice() {
+    for (datagram, mut section) in documented() {
+        section.golden.push(0);
+        let refused = check(datagram.kind, &section.golden).is_err();
+        assert_eq!(refused, datagram.kind == Kind::Slice, "{}", section.name);
+    }
+}
+
+#[test]
+fn another_magic_version_kind_or_flag_is_refused() {
+    for (datagram, section) in documented() {
+        let bent = |at: usize, byte: u8| {
+            let mut bytes = section.golden.clone();
+            bytes[at] = byte;
+            check(datagram.kind, &bytes).unwrap_err()
+        };
+        assert_eq!((bent(0, 0), bent(1, 0)), (WireError::Magic, WireError::Magic));
+        assert_eq!(bent(2, VERSION + 1), WireError::Version(VERSION + 1));
+        for kind in [0, 11, 255] {
+            assert_eq!(bent(3, kind), WireError::Kind(kind));
+        }
+        let other = 1 + datagram.kind as u8 % 10;
+        assert_eq!(bent(3, other), WireError::Kind(other));
+        for bit in (0..16).map(|bit| 1_u16 << bit).filter(|bit| bit & Flags::KNOWN == 0) {
+            let mut bytes = section.golden.clone();
+            bytes[PRELUDE_LEN..PRELUDE_LEN + 2].copy_from_slice(&bit.to_be_bytes());
+            assert_eq!(check(datagram.kind, &bytes), Err(WireError::Flags(bit)));
+        }
+    }
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let code: [(&str, u64); 10] = [
+        ("VERSION", VERSION.into()),
+        ("PRELUDE_LEN", PRELUDE_LEN as u64),
+        ("SLICE_HEADER_LEN", SLICE_HEADER_LEN as u64),
+        ("DATAGRAM_MAX", DATAGRAM_MAX as u64),
+        ("SLICE_BYTES_MIN", SLICE_BYTES_MIN as u64),
+        ("NACK_BITMAP_MAX", NACK_BITMAP_MAX as u64),
+        ("OPEN_FRAMES_MAX", OPEN_FRAMES_MAX as u64),
+        ("FRAME_NUMBER_END", FRAME_NUMBER_END),
+        ("TIME_UNKNOWN", TIME_UNKNOWN),
+        ("TAG_LEN", TAG_LEN as u64),
+    ];
+    assert_eq!(document::limits(), code);
+    assert_eq!(MAGIC.to_be_bytes(), *b"FW");
+    const { assert!(Nack::LEN + NACK_BITMAP_MAX <= SLICE_BYTES_MIN) };
+    const { assert!(Challenge::LEN < Open::LEN && Accept::LEN < Open::LEN && Refuse::LEN < Open::LEN) };
+    assert_eq!(document::flags(), [(Flags::TAGGED, "TAGGED"), (Flags::REPAIR, "REPAIR")]);
+    for (number, name) in document::refuse_reasons() {
+        assert_eq!(format!("{:?}", RefuseReason::from_wire(number).unwrap()), name);
+    }
+    assert_eq!(RefuseReason::from_wire(document::refuse_reasons().len() as u16 + 1), None);
+    for (number, name) in document::choices("pixel") {
+        assert_eq!(PixelFormat::from_wire(number).unwrap().name(), name);
+    }
+    assert_eq!(document::choices("pixel").len(), PixelFormat::ALL.len());
+    for (number, name) in document::choices("delivery") {
+        assert_eq!(Delivery::from_wire(number).unwrap().name(), name);
+    }
+}
+
+/// The timers are private to the modules that keep them, so the sources themselves are read.
+#[test]
+fn the_timers_are_those_of_the_sources() {
+    let sources = [
+        ("clock.rs", include_str!("../src/clock.rs")),
+        ("driver/admission.rs", include_str!("../src/driver/admission.rs")),
+        ("driver/plain.rs", include_str!("../src/driver/plain.rs")),
+        ("driver/receive_loop.rs", include_str!("../src/driver/receive_loop.rs")),
+        ("receive/loss.rs", include_str!("../src/receive/loss.rs")),
+        ("receive/stream.rs", include_str!("../src/receive/stream.rs")),
+        ("send/stream.rs", include_str!("../src/send/stream.rs")),
+    ];
+    for (file, constant, default_ns) in document::timers() {
+        let source = sources.iter().find(|(name, _)| *name == file).unwrap_or_else(|| panic!("{file} is not read")).1;
+        let declared = source
+            .split_once(&format!("const {constant}: Duration = Duration::from_"))
+            .unwrap_or_else(|| panic!("{file} has no {constant}"))
+            .1;
+        let (unit, rest) = declared.split_once('(').unwrap();
+        let amount: u64 = rest.split_once(')').unwrap().0.parse().unwrap();
+        let unit = match unit {
+            "secs" => "s",
+            "millis" => "ms",
+            "micros" => "µs",
+            _ => panic!("{file} gives {constant} in {unit}"),
+        };
+        assert_eq!(amount * document::unit_ns(unit), default_ns, "{constant} in {file}");
+    }
+    let silence =
+        document::timers().into_iter().find(|(file, name, _)| (*file, *name) == ("receive/stream.rs", "SILENCE_MAX"));
+    assert_eq!(silence.map(|(_, _, ns)| u128::from(ns)), Some(receive::SILENCE_MAX.as_nanos()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn what_is_emitted_reads_back_the_same(noise in proptest::collection::vec(any::<u8>(), 128), repair in any::<bool>()) {
+        for (datagram, section) in documented() {
+            // Any values in all fields, behind a prelude and flags that are valid.
+            let mut bytes = [&section.golden[..4], &noise[4..datagram.len]].concat();
+            let flags = if repair { Flags::REPAIR } else { 0 };
+            bytes[PRELUDE_LEN..PRELUDE_LEN + 2].copy_from_slice(&flags.to_be_bytes());
+            prop_assert_eq!((datagram.again)(&bytes), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_parser_panic(
+        noise in proptest::collection::vec(any::<u8>(), 0..700),
+        kept in 0_usize..60,
+        which in 0_usize..10,
+        datagram_len in any::<usize>(),
+    ) {
+        let (_, section) = documented().nth(which).unwrap();
+        let mut bytes = noise;
+        // The first bytes are a true datagram's, so that the checks behind the prelude are reached.
+        let kept = kept.min(bytes.len()).min(section.golden.len());
+        bytes[..kept].copy_from_slice(&section.golden[..kept]);
+        let _ = Prelude::parse(&bytes);
+        let _ = SliceHeader::parse_checked(&bytes, datagram_len);
+        for datagram in DATAGRAMS {
+            let _ = check(datagram.kind, &bytes);
+        }
+    }
+
+    #[test]
+    fn a_bitmap_lies_inside_its_datagram(bitmap_bytes in 0_u16..600, behind in 0_usize..600) {
+        let nack = Nack { stream: 1, epoch: 1, flags: 0, bitmap_bytes, frame: 0, first: 0 };
+        let mut bytes = nack.emit().to_vec();
+        bytes.resize(Nack::LEN + behind, 0xff);
+        let bitmap = Nack::parse(&bytes).unwrap().bitmap(&bytes);
+        let len = usize::from(bitmap_bytes);
+        prop_assert_eq!(bitmap.is_ok(), len <= NACK_BITMAP_MAX && len <= behind);
+        if let Ok(bitmap) = bitmap {
+            prop_assert_eq!(bitmap.len(), len);
+        }
+    }
+
+    #[test]
+    fn slices_that_pass_the_check_cut_their_frame_without_gap_or_overlap(
+        frame_bytes in 1_u32..200_000,
+        payload_bytes in 1_u16..,
+        frame in 0..FRAME_NUMBER_END,
+    ) {
+        let count = slice_count(frame_bytes, payload_bytes);
+        let header = |index| SliceHeader {
+            stream: 1, epoch: 2, flags: 0, payload_bytes, sequence: 3, frame, captured_ns: 4, frame_bytes, index, count
+        };
+        let mut end = 0;
+        for index in 0..count.min(64) {
+            let slice = header(index);
+            prop_assert_eq!(slice.offset(), end);
+            end += slice.payload_len();
+            let len = SLICE_HEADER_LEN + slice.payload_len();
+            prop_assert_eq!(SliceHeader::parse_checked(&slice.emit(), len), Ok(slice));
+            prop_assert!(SliceHeader::parse_checked(&slice.emit(), len - 1).is_err());
+            prop_assert!(SliceHeader::parse_checked(&slice.emit(), len + 1).is_err());
+        }
+        prop_assert!(end == frame_bytes as usize || count > 64);
+        prop_assert!(SliceHeader::parse_checked(&header(count).emit(), SLICE_HEADER_LEN + 1).is_err());
+        let far = SliceHeader { frame: FRAME_NUMBER_END, ..header(0) };
+        prop_assert_eq!(
+            SliceHeader::parse_checked(&far.emit(), SLICE_HEADER_LEN + far.payload_len()),
+            Err(WireError::Value("frame"))
+        );
+    }
+}

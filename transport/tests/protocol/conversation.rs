@@ -1,0 +1,133 @@
+//! The worked example, played by both ends' cores: what they say is what the document shows.
+
+use std::time::Duration;
+
+use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
+use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
+use framewire_transport::send::{self, SendConfig, SendStream};
+use framewire_transport::wire::{Delivery, Feedback, Open, SLICE_HEADER_LEN};
+use framewire_transport::{Frame, Time};
+
+use crate::document;
+
+/// The receiver's clock is this much ahead, and a datagram takes this long.
+const AHEAD: Duration = Duration::from_millis(5);
+const LATENCY: Duration = Duration::from_micros(100);
+
+fn example(name: &str) -> Vec<u8> {
+    document::sections().into_iter().find(|section| section.name == name).unwrap().golden
+}
+
+/// A time in the example's first column.
+fn at(tenths_of_a_millisecond: u64) -> Time {
+    Time::from_nanos(tenths_of_a_millisecond * 100_000)
+}
+
+struct Sender(SendStream);
+
+impl Sender {
+    /// The datagram of fields that is due.
+    fn says(&mut self, now: Time) -> Vec<u8> {
+        let mut bytes = [0; send::CONTROL_MAX];
+        let len = self.0.poll_transmit(now, &mut bytes).expect("something is due");
+        assert_eq!(self.0.poll_transmit(now, &mut [0; send::CONTROL_MAX]), None);
+        bytes[..len].to_vec()
+    }
+
+    fn slices(&mut self, now: Time) -> Vec<Vec<u8>> {
+        let mut slices = Vec::new();
+        while let Some(run) = self.0.poll_slices(16, now) {
+            for header in (0..run.count).map(|nth| run.header(nth)) {
+                let payload = &run.frame[header.offset()..header.offset() + header.payload_len()];
+                slices.push([&header.emit()[..], payload].concat());
+            }
+        }
+        slices
+    }
+}
+
+struct Receiver(ReceiveStream);
+
+impl Receiver {
+    /// Takes in a datagram that left the sender at `sent`, and answers.
+    fn hears(&mut self, bytes: &[u8], sent: Time) -> Vec<Vec<u8>> {
+        let now = sent + LATENCY + AHEAD;
+        self.0.predict(1);
+        let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+        self.0.land(0, &bytes[head.len()..]);
+        self.0.handle_datagram(0, head, bytes.len(), now);
+        self.0.end_batch(now);
+        self.says(now)
+    }
+
+    fn says(&mut self, now: Time) -> Vec<Vec<u8>> {
+        let mut bytes = [0; receive::CONTROL_MAX];
+        std::iter::from_fn(|| self.0.poll_transmit(now, &mut bytes).map(|len| bytes[..len].to_vec())).collect()
+    }
+}
+
+fn frame(pool: &FramePool) -> Frame {
+    let mut frame = pool.try_acquire().unwrap();
+    frame[496..].copy_from_slice(&[0xfe, 0xed, 0xbe, 0xef]);
+    frame.info.captured = at(10_340);
+    frame.freeze()
+}
+
+#[test]
+fn the_worked_example_is_what_both_ends_say() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 20, 25).unwrap();
+    let config = SendConfig {
+        stream: 0x0bad_cafe,
+        epoch: 7,
+        format,
+        delivery: Delivery::Every,
+        slice_bytes: 548,
+        interval: Duration::from_secs(1) / 30,
+        clock_id: 0,
+    };
+    let mut sender = Sender(SendStream::new(config, at(10_000)));
+    assert_eq!(Open::parse(&sender.says(at(10_000))).unwrap().cookie, 0);
+    sender.0.handle_datagram(&example("Challenge"), at(10_002));
+    let open = sender.says(at(10_002));
+    assert_eq!(open, example("Open"));
+
+    let pool = FramePool::new(8, Reassembler::slot_bytes(500, 548)).unwrap();
+    let open = Open::parse(&open).unwrap();
+    let config = ReceiveConfig { open, buffer_bytes: 212_992, batch_max: 16, clock_id: 0 };
+    let accepted = at(10_003) + AHEAD;
+    let mut receiver = Receiver(ReceiveStream::new(config, pool, accepted).unwrap());
+    assert_eq!(receiver.says(accepted), [example("Accept")]);
+
+    sender.0.handle_datagram(&example("Accept"), at(10_004));
+    assert_eq!(sender.0.round_trip(), 2 * LATENCY);
+    let answers = receiver.hears(&sender.says(at(10_004)), at(10_004));
+    assert_eq!(answers.len(), 1);
+    sender.0.handle_datagram(&answers[0], at(10_006));
+
+    let pool = FramePool::new(1, 500).unwrap();
+    sender.0.handle_frame(frame(&pool), at(10_350)).unwrap();
+    let slices = sender.slices(at(10_350));
+    assert_eq!(slices.len(), 2);
+    assert!(receiver.hears(&slices[0], at(10_350)).is_empty());
+
+    assert_eq!(sender.0.poll_timeout(), at(10_400));
+    let ping = sender.says(at(10_400));
+    assert_eq!(ping, example("Ping"));
+    let answers = receiver.hears(&ping, at(10_400));
+    let feedback = Feedback::parse(&answers[0]).unwrap();
+    assert_eq!((feedback.report, feedback.sequence_seen, feedback.settled), (1, 2, 0));
+    sender.0.handle_datagram(&answers[0], at(10_402));
+
+    let asks = at(10_411) + AHEAD;
+    assert_eq!(receiver.0.poll_timeout(at(10_401) + AHEAD), asks);
+    assert_eq!(receiver.says(asks), [example("Nack")]);
+    sender.0.handle_datagram(&example("Nack"), at(10_412));
+    let repairs = sender.slices(at(10_412));
+    assert_eq!(repairs, [example("Slice")]);
+    assert_eq!(receiver.hears(&repairs[0], at(10_412)), [example("Feedback")]);
+
+    let delivered = receiver.0.poll_frame().unwrap();
+    assert_eq!(delivered.info().latency, at(10_413).since(at(10_340)));
+    sender.0.handle_datagram(&example("Feedback"), at(10_414));
+    assert!(sender.0.is_settled());
+}
