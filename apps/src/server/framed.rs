@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framewire_capture::FrameRate;
 use framewire_signal::SignalServer;
@@ -92,7 +92,6 @@ impl Service<'_> {
             Delivery::Latest => LATEST_QUEUE,
         };
         let recorder = Recorder::start(&self.args.sink, nth, info.format, rate_of(info.interval), policy, self.stop);
-        let mut looked = Instant::now();
         while !self.stop.is_stopped() {
             match stream.recv_timeout(REFRESH) {
                 Ok(frame) => {
@@ -115,7 +114,6 @@ impl Service<'_> {
                 Err(RecvError::Ended) => break,
                 Err(_) => {}
             }
-            looked = warn_of_losses(stream, looked);
         }
         stream.stop();
         let slow_consumer = stream.dropped() + recorder.finish();
@@ -131,16 +129,6 @@ impl Service<'_> {
             self.stop.stop();
         }
     }
-}
-
-/// Says once a second at most that frames do not arrive.
-fn warn_of_losses(stream: &IncomingStream, looked: Instant) -> Instant {
-    if looked.elapsed() < Duration::from_secs(1) {
-        return looked;
-    }
-    let stats = stream.stats();
-    tracing::debug!(?stats, "stream");
-    Instant::now()
 }
 
 /// The rate that belongs to an interval between frames.

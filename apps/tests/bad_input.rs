@@ -1,0 +1,149 @@
+//! What users get wrong, and what they are told: the value, the remedy, exit code 2 for usage and 1 at run time.
+#![allow(missing_docs)]
+
+mod running;
+
+use std::net::UdpSocket;
+
+use framewire_transport::PixelFormat;
+use running::{Running, Server, figure, in_dir, make_y4m, path_text, run};
+
+/// Runs a client without a server, which must fail before it looks for one.
+fn refused(arguments: &[&str], code: i32, says: &[&str]) {
+    let output = run("framewire-client", arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    for text in says {
+        assert!(said.contains(text), "{arguments:?} should say '{text}': {said}");
+    }
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn sources_that_cannot_be_are_usage_errors_with_the_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let raw = in_dir(&directory, "frames.raw");
+    std::fs::write(&raw, [0; 10]).unwrap();
+    refused(&["nowhere.y4m"], 2, &["no file 'nowhere.y4m'", "pattern"]);
+    refused(&[path_text(directory.path())], 2, &["is a directory"]);
+    refused(&[path_text(&raw)], 2, &["--raw-format"]);
+    refused(&["pattern:175x144:yuv420p"], 2, &["175x144", "even width and height"]);
+    refused(&["pattern:0x0"], 2, &["0x0"]);
+    refused(&["camera:front"], 2, &["camera:0"]);
+    refused(&["--slice", "70000"], 2, &["'70000'", "548 to 65507"]);
+    refused(&["--server", "not a url"], 2, &["http://HOST:PORT"]);
+    refused(&["--wire", "plain", "--udp", "nowhere"], 2, &["'nowhere'", "HOST:PORT"]);
+}
+
+#[test]
+fn what_a_server_cannot_do_is_told_before_it_starts() {
+    let refused = |arguments: &[&str], code, says: &str| {
+        let output = run("framewire-server", arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?} should say '{says}': {said}");
+    };
+    refused(&["--sink", "out.mkv"], 2, "'out.mkv' is no sink");
+    refused(&["--sink", "-", "--json"], 2, "standard output");
+    refused(&["--sink", "a.raw", "--sink", "a.raw"], 2, "given twice");
+    refused(&["--listen", "0.0.0.0:0"], 2, "--token-file");
+    refused(&["--plain-frame", "1920x1080"], 2, "1920x1080:gray8");
+    refused(&["--token-file", "nowhere"], 2, "nowhere");
+}
+
+#[test]
+fn a_port_in_use_is_named_for_either_socket() {
+    let first = Server::start(&[]);
+    for (listen, udp, taken) in
+        [(first.signal.as_str(), "127.0.0.1:0", &first.signal), ("127.0.0.1:0", first.udp.as_str(), &first.udp)]
+    {
+        let output = run("framewire-server", &["--listen", listen, "--udp", udp]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let port = taken.rsplit_once(':').unwrap().1;
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("in use") && said.contains(port), "{said}");
+    }
+    first.stop();
+}
+
+#[test]
+fn a_truncated_file_is_sent_as_far_as_it_is_whole_and_the_rest_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, out) = (in_dir(&directory, "in.y4m"), in_dir(&directory, "out.raw"));
+    let pictures = make_y4m(&source, PixelFormat::Yuv420p, (64, 48), 5);
+    let bytes = std::fs::read(&source).unwrap();
+    std::fs::write(&source, &bytes[..bytes.len() - 1000]).unwrap();
+    let raw = in_dir(&directory, "in.raw");
+    std::fs::write(&raw, &pictures[..4 * 4608 + 3608]).unwrap();
+    for arguments in [vec![path_text(&source)], vec![path_text(&raw), "--raw-format", "64x48:yuv420p"]] {
+        let server = Server::start(&["--sink", path_text(&out)]);
+        let output = server.client(&arguments).args(["--fps", "max", "--json"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("stops inside frame 4") && said.contains("3608 of its 4608 bytes"), "{said}");
+        assert_eq!(figure(&output.stdout, &["frames_delivered"]), 4.0);
+        server.stop();
+        assert!(std::fs::read(&out).unwrap() == pictures[..4 * 4608]);
+    }
+}
+
+#[test]
+fn a_full_disk_under_a_sink_ends_the_server_with_the_reason_and_nothing_half_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let full = in_dir(&directory, "full.raw");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let server = Server::start(&["--sink", path_text(&full)]);
+    let client = Running::start(&mut server.client(&["pattern:320x240", "--fps", "30"]));
+    let (code, said, _) = server.running.wait();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("full.raw") && said.contains("No space left") && said.contains("free space"), "{said}");
+    client.kill();
+}
+
+#[test]
+fn a_sink_that_cannot_be_made_ends_the_server_with_its_name() {
+    let server = Server::start(&["--sink", "/nowhere/out.y4m"]);
+    let client = Running::start(&mut server.client(&["pattern:320x240", "--fps", "30"]));
+    let (code, said, _) = server.running.wait();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("/nowhere/out.y4m"), "{said}");
+    client.kill();
+}
+
+#[test]
+fn a_mode_that_the_server_does_not_take_is_refused_to_the_client() {
+    let server = Server::start(&["--delivery", "latest"]);
+    let output = server.client(&["pattern:64x48", "--delivery", "every", "--frames", "1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("--delivery latest"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn a_frame_larger_than_a_stream_may_have_is_refused_with_the_limit() {
+    let server = Server::start(&[]);
+    let output = server.client(&["pattern:16384x16384:bgr24", "--frames", "1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("1073741824 bytes"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn datagrams_of_every_length_do_a_server_no_harm() {
+    let server = Server::start(&["--json"]);
+    let client = Running::start(
+        server.client(&["pattern:320x240", "--delivery", "every"]).args(["--fps", "max", "--frames", "400", "--json"]),
+    );
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bytes: Vec<u8> =
+        b"FW\x01\x05".iter().copied().chain((0..65_503_u32).map(|at| (at * 2_654_435 >> 7) as u8)).collect();
+    for len in (0..65_508).step_by(13).chain(0..200) {
+        let _ = socket.send_to(&bytes[..len], &server.udp);
+    }
+    let (code, said, sent) = client.wait();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(figure(&sent, &["frames_delivered"]), 400.0);
+    server.stop();
+}

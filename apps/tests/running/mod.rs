@@ -1,0 +1,195 @@
+//! The real programs, started, fed, read and killed.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use framewire_capture::pattern;
+use framewire_transport::{FrameFormat, PixelFormat};
+
+/// Far longer than anything here takes, even on a loaded machine: a test that waits this long has found a hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program that runs until it ends or the test does.
+pub(crate) struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    said: Vec<String>,
+}
+
+pub(crate) fn program(name: &str) -> Command {
+    let path = match name {
+        "framewire" => env!("CARGO_BIN_EXE_framewire"),
+        "framewire-server" => env!("CARGO_BIN_EXE_framewire-server"),
+        "framewire-client" => env!("CARGO_BIN_EXE_framewire-client"),
+        other => other,
+    };
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(name: &str, arguments: &[&str]) -> Output {
+    program(name).args(arguments).output().unwrap()
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines, said: Vec::new() }
+    }
+
+    /// Waits for a line on standard error that contains `text`.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    self.said.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(_) => panic!("'{text}' was never said; what was: {:#?}", self.said),
+            }
+        }
+    }
+
+    /// Waits for the end; returns the exit code (`None` where a signal ended it) and what was said.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String, Vec<u8>) {
+        let mut stdout = Vec::new();
+        if let Some(mut out) = self.child.stdout.take() {
+            out.read_to_end(&mut stdout).unwrap();
+        }
+        let status = self.child.wait().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            self.said.push(line);
+        }
+        (status.code(), self.said.join("\n"), stdout)
+    }
+
+    pub(crate) fn take_stdout(&mut self) -> std::process::ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    /// As `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn signal(&self, name: &str) {
+        let killed = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+}
+
+/// No test leaves a program behind, whatever becomes of it.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server that listens, and where.
+pub(crate) struct Server {
+    pub(crate) running: Running,
+    pub(crate) signal: String,
+    pub(crate) udp: String,
+}
+
+impl Server {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", "127.0.0.1:0", arguments)
+    }
+
+    pub(crate) fn start_at(listen: &str, udp: &str, arguments: &[&str]) -> Self {
+        let mut command = program("framewire-server");
+        command.args(["--listen", listen, "--udp", udp]).args(arguments);
+        let mut running = Running::start(&mut command);
+        let line = running.wait_for("listening on http://");
+        let (_, addresses) = line.split_once("http://").unwrap();
+        let (signal, udp) = addresses.split_once(" (Socket.IO) and UDP ").unwrap();
+        Self { running, signal: signal.to_owned(), udp: udp.to_owned() }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.signal)
+    }
+
+    /// A client of this server, to be run.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = program("framewire-client");
+        command.args(["--server", &self.url(), "--udp", &self.udp]).args(arguments);
+        command
+    }
+
+    /// Ends the server in order; returns its summary.
+    pub(crate) fn stop(self) -> String {
+        self.running.interrupt();
+        let (code, said, _) = self.running.wait();
+        assert_eq!(code, Some(0), "{said}");
+        said
+    }
+}
+
+/// A number out of a summary.
+pub(crate) fn figure(json: &[u8], path: &[&str]) -> f64 {
+    let value: serde_json::Value =
+        serde_json::from_slice(json).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(json)));
+    let found = path.iter().fold(&value, |value, key| &value[key]);
+    found.as_f64().unwrap_or_else(|| panic!("no {path:?} in {value}"))
+}
+
+/// Frames of the pattern, and a Y4M file of them.
+pub(crate) fn make_y4m(path: &Path, pixel: PixelFormat, (width, height): (u32, u32), frames: u64) -> Vec<u8> {
+    let format = FrameFormat::new(pixel, width, height).unwrap();
+    let colour = match pixel {
+        PixelFormat::Gray8 => "mono",
+        PixelFormat::Yuv420p => "420jpeg",
+        PixelFormat::Yuv422p => "422",
+        PixelFormat::Yuv444p => "444",
+        other => panic!("Y4M has no {other}"),
+    };
+    let mut file = format!("YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C{colour}\n").into_bytes();
+    let mut pictures = Vec::new();
+    let mut picture = vec![0; format.frame_bytes()];
+    for number in 0..frames {
+        pattern::draw(&mut picture, &format, number);
+        file.extend_from_slice(b"FRAME\n");
+        file.extend_from_slice(&picture);
+        pictures.extend_from_slice(&picture);
+    }
+    std::fs::write(path, file).unwrap();
+    pictures
+}
+
+pub(crate) fn path_text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+pub(crate) fn in_dir(directory: &tempfile::TempDir, name: &str) -> PathBuf {
+    directory.path().join(name)
+}
