@@ -1,0 +1,101 @@
+//! A frame into headers and descriptors: what a sender does to a frame before the kernel sees it.
+#![allow(missing_docs)]
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use framewire_benches::{Picture, SLICE_BYTES, headers};
+use framewire_transport::backend::SendBatch;
+use framewire_transport::frame::FramePool;
+use framewire_transport::send::{SendConfig, SendStream};
+use framewire_transport::wire::{Accept, Feedback, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN};
+use framewire_transport::{Delivery, Time};
+
+/// A stream that is open, and a receiver that settles each frame as soon as it is sent.
+struct Slicer {
+    stream: SendStream,
+    pool: FramePool,
+    batch: SendBatch,
+    frames: u64,
+    slices: u64,
+}
+
+const NOW: Time = Time::from_nanos(1);
+
+impl Slicer {
+    fn new(picture: &Picture, slice_bytes: u16) -> Self {
+        let format = picture.format;
+        let config = SendConfig {
+            stream: 1,
+            epoch: 1,
+            format,
+            delivery: Delivery::Every,
+            slice_bytes,
+            interval: Duration::ZERO,
+            clock_id: 0,
+        };
+        let mut stream = SendStream::new(config, NOW);
+        let accept = Accept {
+            stream: 1,
+            epoch: 1,
+            flags: 0,
+            reserved: 0,
+            frame_limit: u64::MAX,
+            sequence_limit: u64::MAX,
+            receiver_ns: 0,
+            echo_ns: TIME_UNKNOWN,
+            buffer_bytes: 0,
+            slots: 0,
+        };
+        stream.handle_datagram(&accept.emit(), NOW);
+        let slices = headers(picture, slice_bytes).len();
+        let pool = FramePool::new(2, format.frame_bytes()).expect("memory for two frames");
+        Self { stream, pool, batch: SendBatch::new(slices, SLICE_HEADER_LEN), frames: 0, slices: 0 }
+    }
+
+    fn frame(&mut self) {
+        let mut frame = self.pool.try_acquire().expect("the last frame is settled");
+        frame.info.number = self.stream.next_number();
+        self.stream.handle_frame(frame.freeze(), NOW).expect("the last frame is settled");
+        while let Some(run) = self.stream.poll_slices(self.batch.room() as u32, NOW) {
+            for header in (0..run.count).map(|nth| run.header(nth)) {
+                let payload = header.offset()..header.offset() + header.payload_len();
+                self.batch.push(run.frame, payload, |head: &mut [u8; SliceHeader::LEN]| header.emit_into(head));
+                self.slices += 1;
+            }
+        }
+        assert_eq!(self.batch.room(), 0);
+        self.batch.clear();
+        let feedback = Feedback {
+            stream: 1,
+            epoch: 1,
+            flags: 0,
+            reserved: 0,
+            report: self.frames,
+            settled: self.frames + 1,
+            frame_limit: u64::MAX,
+            sequence_seen: self.slices,
+            sequence_limit: u64::MAX,
+            delivered: self.frames + 1,
+            receiver_ns: 0,
+            echo_ns: TIME_UNKNOWN,
+            echo_held_ns: 0,
+        };
+        self.stream.handle_datagram(&feedback.emit(), NOW);
+        self.frames += 1;
+    }
+}
+
+fn slicing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("slicing");
+    let picture = Picture::full_hd_gray();
+    for slice_bytes in SLICE_BYTES {
+        group.throughput(Throughput::Elements(headers(&picture, slice_bytes).len() as u64));
+        let mut slicer = Slicer::new(&picture, slice_bytes);
+        group.bench_function(BenchmarkId::new(picture.name, slice_bytes), |bencher| bencher.iter(|| slicer.frame()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, slicing);
+criterion_main!(benches);

@@ -1,0 +1,52 @@
+//! Framewire, from [`Sender`] to [`IncomingStream`].
+
+use std::time::{Duration, Instant};
+
+use framewire_transport::driver::{IncomingStream, SliceSize};
+use framewire_transport::{BackendKind, Delivery, Receiver, ReceiverConfig, Sender, SenderConfig};
+
+use crate::worker::Worker;
+use crate::{Link, PATIENCE, Picture};
+
+/// A stream over loopback in which every frame is delivered.
+pub struct FramewireLink {
+    // Dropped in this order: a sender that nobody listens to any more would try again.
+    sending: Worker,
+    stream: IncomingStream,
+    _receiver: Receiver,
+}
+
+impl FramewireLink {
+    /// Opens a stream and waits until frames can flow.
+    ///
+    /// # Panics
+    /// Where loopback does not work.
+    pub fn new(picture: &Picture, backend: BackendKind, slice_bytes: u16) -> Self {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let receiver = Receiver::bind(address, ReceiverConfig { backend, ..ReceiverConfig::default() })
+            .expect("loopback has a port left");
+        let slice = SliceSize::Bytes(slice_bytes);
+        let config = SenderConfig { delivery: Delivery::Every, slice, backend, ..SenderConfig::new(picture.format) };
+        let sender = Sender::connect(receiver.local_addr(), config).expect("loopback can be reached");
+        sender.wait_until_open(PATIENCE).expect("the receiver takes any stream");
+        let stream = receiver.accept_timeout(PATIENCE).expect("the stream is open");
+        let sending = Worker::start(move |frames| {
+            for _ in 0..frames {
+                let frame = sender.frame().expect("the stream goes on");
+                sender.send(frame).expect("the stream goes on");
+            }
+        });
+        Self { sending, stream, _receiver: receiver }
+    }
+}
+
+impl Link for FramewireLink {
+    fn transfer(&mut self, frames: u64) -> Duration {
+        let started = Instant::now();
+        self.sending.send(frames);
+        for _ in 0..frames {
+            self.stream.recv_timeout(PATIENCE).expect("every frame arrives");
+        }
+        started.elapsed()
+    }
+}
