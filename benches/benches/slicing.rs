@@ -44,6 +44,7 @@ impl Slicer {
             sequence_limit: u64::MAX,
             receiver_ns: 0,
             echo_ns: TIME_UNKNOWN,
+            delivered: 0,
             buffer_bytes: 0,
             slots: 0,
         };

@@ -7,6 +7,8 @@ use crate::wire::TIME_UNKNOWN;
 
 /// How long the best sample counts before a worse one may replace it: clocks drift, routes change.
 const SAMPLE_LIFETIME: Duration = Duration::from_secs(10);
+/// An echo held for longer says more of the clocks' drift than of the network.
+const HELD_MAX_NS: u64 = 2_000_000_000;
 /// What to assume before the first echo: a LAN.
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(1);
 
@@ -53,7 +55,7 @@ impl ClockEstimator {
     /// Takes in an echo of our own time `echo_ns` that the far end held for `held_ns` and sent at its time `far_ns`.
     /// Echoes that cannot be (from the future, held longer than they travelled) are ignored.
     pub(crate) fn handle_echo(&mut self, echo_ns: u64, held_ns: u64, far_ns: u64, now: Time) {
-        if echo_ns == TIME_UNKNOWN {
+        if echo_ns == TIME_UNKNOWN || held_ns > HELD_MAX_NS {
             return;
         }
         let Some(round_trip_ns) = now.as_nanos().checked_sub(echo_ns).and_then(|gone| gone.checked_sub(held_ns)) else {

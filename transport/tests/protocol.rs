@@ -65,7 +65,7 @@ const DATAGRAMS: [Datagram; 10] = datagrams! {
     }
     Challenge as Challenge { flags, reserved, cookie }
     Accept as Accept {
-        flags, reserved, frame_limit, sequence_limit, receiver_ns, echo_ns, buffer_bytes, slots
+        flags, reserved, frame_limit, sequence_limit, receiver_ns, echo_ns, delivered, buffer_bytes, slots
     }
     Refuse as Refuse { flags, reason, limit }
     Close as Close { flags, reserved, frames, skipped }

@@ -82,6 +82,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
         sequence_limit: u64::MAX,
         receiver_ns: 0,
         echo_ns: 0,
+        delivered: 0,
         buffer_bytes: 0,
         slots: 0,
     };

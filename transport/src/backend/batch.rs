@@ -40,15 +40,19 @@ impl Pieces {
 
     fn head(&self, index: usize, len: usize) -> &[u8] {
         assert!(index < self.datagrams_max && len <= self.stride);
-        // SAFETY: inside the allocation, checked above; initialised as zeroes; the kernel writes only during a call that
-        // borrows the batch mutably.
-        unsafe { std::slice::from_raw_parts(self.heads.add(index * self.stride), len) }
+        // SAFETY: inside the allocation, checked above.
+        let head = unsafe { self.heads.add(index * self.stride) };
+        // SAFETY: `len` bytes from there are inside too, initialised as zeroes, and the kernel writes to them only during a
+        // call that borrows the batch mutably.
+        unsafe { std::slice::from_raw_parts(head, len) }
     }
 
     fn head_mut(&mut self, index: usize, len: usize) -> &mut [u8] {
         assert!(index < self.datagrams_max && len <= self.stride);
+        // SAFETY: inside the allocation, checked above.
+        let head = unsafe { self.heads.add(index * self.stride) };
         // SAFETY: as in `head`, and `&mut self` makes the borrow exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.heads.add(index * self.stride), len) }
+        unsafe { std::slice::from_raw_parts_mut(head, len) }
     }
 
     fn set_payload(&mut self, index: usize, base: *mut u8, len: usize) {

@@ -76,24 +76,27 @@ impl Listener {
             return;
         };
         let now = Time::now();
-        let answer = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
+        let refuse;
+        let challenge;
+        let answer: &[u8] = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
             match self.open_stream(&open, peer) {
                 Ok(()) => return,
                 Err((reason, limit)) => {
                     self.shared.lock().stats.refused += 1;
                     tracing::info!(%peer, stream = open.stream, ?reason, limit, "refused a stream");
-                    Refuse { stream: open.stream, epoch: open.epoch, flags: 0, reason: reason as u16, limit }
-                        .emit()
-                        .to_vec()
+                    let Open { stream, epoch, .. } = open;
+                    refuse = Refuse { stream, epoch, flags: 0, reason: reason as u16, limit }.emit();
+                    &refuse
                 }
             }
         } else {
             self.shared.lock().stats.challenged += 1;
             let cookie = self.cookies.cookie(peer, open.stream, now);
-            Challenge { stream: open.stream, epoch: open.epoch, flags: 0, reserved: 0, cookie }.emit().to_vec()
+            challenge = Challenge { stream: open.stream, epoch: open.epoch, flags: 0, reserved: 0, cookie }.emit();
+            &challenge
         };
         // The sender repeats itself where this is lost.
-        let _ = self.socket.send_to(&answer, &peer.into());
+        let _ = self.socket.send_to(answer, &peer.into());
     }
 
     fn open_stream(&mut self, open: &Open, peer: SocketAddr) -> Result<(), (RefuseReason, u64)> {
@@ -106,13 +109,16 @@ impl Listener {
                 // Opened already; this one was on its way before the stream had its own socket.
                 return Ok(());
             }
-            // The same stream from another address, or after its end: the sender is the one we hear now.
-            state.streams.swap_remove(known).stop();
         }
         let config = &shared.config;
         let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
         let announced = (config.admission == Admission::Announced).then_some(&state.announced);
-        let format = admit(open, limits, state.streams.len(), announced)?;
+        let others = state.streams.len() - usize::from(known.is_some());
+        let format = admit(open, limits, others, announced)?;
+        if let Some(known) = known {
+            // The same stream from another address, or after its end: the sender is the one we hear now.
+            state.streams.swap_remove(known).stop();
+        }
         drop(state);
         let stream = receive_loop::start(open, peer, &shared).map_err(|error| {
             tracing::warn!(%peer, %format, %error, "a stream could not be opened");

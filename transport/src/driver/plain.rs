@@ -56,7 +56,10 @@ pub struct PlainSender {
 #[derive(Debug, Default)]
 struct Flow {
     sent: u64,
+    /// Acknowledged, or written off.
     acknowledged: u64,
+    /// Taken for lost, for want of an acknowledgement.
+    written_off: u64,
     /// The far end acknowledges nothing: frames are spaced instead.
     deaf: bool,
 }
@@ -106,10 +109,11 @@ impl PlainSender {
         while next < pieces {
             let allowed = self.wait_for_room();
             batch.clear();
-            for index in next..pieces.min(next + allowed) {
+            let end = pieces.min(next + allowed);
+            for index in next..end {
                 batch.push(&frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
-                next += 1;
             }
+            next = end;
             self.send_batch(backend.as_mut(), batch)?;
         }
         batch.clear();
@@ -125,10 +129,13 @@ impl PlainSender {
             if left.is_zero() {
                 tracing::warn!(
                     peer = %self.peer,
-                    "{} datagrams were not acknowledged within {ACKNOWLEDGEMENT_WAIT:?}; sending on, spaced by {UNACKNOWLEDGED_GAP:?}",
+                    "{} datagrams were not acknowledged within {ACKNOWLEDGEMENT_WAIT:?}; they are taken for lost",
                     flow.sent - flow.acknowledged
                 );
-                flow.deaf = true;
+                flow.written_off += flow.sent - flow.acknowledged;
+                flow.acknowledged = flow.sent;
+                // With no acknowledgement ever, there is nobody who gives any.
+                flow.deaf = flow.written_off == flow.sent;
                 break;
             }
             flow = self.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
@@ -168,10 +175,11 @@ impl PlainSender {
     /// The far end has acknowledged `datagrams` more (one `feedback` each).
     pub fn acknowledge(&self, datagrams: u64) {
         let mut flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        flow.acknowledged = (flow.acknowledged + datagrams).min(flow.sent);
-        if flow.deaf && flow.acknowledged == flow.sent {
-            flow.deaf = false;
-        }
+        // One that comes after its datagram was written off makes up for it.
+        let awaited = datagrams.min(flow.sent - flow.acknowledged);
+        flow.acknowledged += awaited;
+        flow.written_off -= (datagrams - awaited).min(flow.written_off);
+        flow.deaf = false;
         drop(flow);
         self.acknowledged.notify_all();
     }
@@ -192,7 +200,7 @@ impl PlainSender {
     /// Datagrams sent and acknowledged so far.
     pub fn datagrams(&self) -> (u64, u64) {
         let flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        (flow.sent, flow.acknowledged)
+        (flow.sent, flow.acknowledged - flow.written_off)
     }
 
     /// What moves the datagrams.

@@ -8,18 +8,21 @@ use crate::wire::{Delivery, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX};
 
 /// How long slices may overtake each other before a gap counts as a loss.
 const REORDER_GUARD: Duration = Duration::from_millis(1);
-/// A request is repeated after the round trip, at least this, doubled each time up to [`RETRY_MAX`].
+/// A request is repeated after twice the round trip, at least twice this, doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(1);
 /// Ten requests a second for a far end that does not answer.
 const RETRY_MAX: Duration = Duration::from_millis(100);
 /// In `latest`: later the frame is too old to be worth more.
 const ATTEMPTS_LATEST: u32 = 3;
 
-/// Watches the frames that may lack slices; a frame's number picks its watch.
+/// Frames watched at once: as many as can be open, and as many again whose watch is not needed any more.
+const WATCHES: usize = 2 * OPEN_FRAMES_MAX;
+
+/// Watches the frames that may lack slices.
 #[derive(Debug)]
 pub(super) struct LossDetector {
     delivery: Delivery,
-    watches: [Watch; OPEN_FRAMES_MAX],
+    watches: [Watch; WATCHES],
     /// Every frame below this number has been sent whole at least once.
     sent: u64,
     /// A request that did not fit one datagram goes on with this frame and slice.
@@ -71,11 +74,15 @@ impl LossDetector {
     }
 
     fn watch(&mut self, number: u64, now: Time) -> &mut Watch {
-        let watch = &mut self.watches[(number % OPEN_FRAMES_MAX as u64) as usize];
-        if watch.number != Some(number) {
-            *watch = Watch { number: Some(number), since: now, attempts: 0, asked: Time::ZERO };
-        }
-        watch
+        let known = self.watches.iter().position(|watch| watch.number == Some(number));
+        let place = known.unwrap_or_else(|| {
+            // Unused ones come first, then the oldest frame's: with twice as many as can be open, it is settled.
+            let oldest =
+                self.watches.iter().enumerate().min_by_key(|(_, watch)| watch.number).map_or(0, |(place, _)| place);
+            self.watches[oldest] = Watch { number: Some(number), since: now, attempts: 0, asked: Time::ZERO };
+            oldest
+        });
+        &mut self.watches[place]
     }
 
     fn due(&mut self, number: u64, progressed: Time, round_trip: Duration, now: Time) -> Option<Time> {

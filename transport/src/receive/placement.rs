@@ -56,6 +56,8 @@ pub(super) struct Placement {
     scratch: Box<[u8]>,
     /// Payloads whose size is not their cell's, so that their target may straddle two cells: taken out first.
     straddlers: Vec<(Target, usize)>,
+    /// Bytes of `straddler_bytes` in use.
+    straddled: usize,
     straddler_bytes: Box<[u8]>,
 }
 
@@ -70,6 +72,7 @@ impl Placement {
             chain: Vec::with_capacity(spots),
             scratch: vec![0; cell].into_boxed_slice(),
             straddlers: Vec::with_capacity(spots),
+            straddled: 0,
             // A batch of cells; slices of two sizes only meet while a sender lowers its slice size.
             straddler_bytes: vec![0; cell * spots.min(STRADDLER_CELLS)].into_boxed_slice(),
         }
@@ -85,6 +88,7 @@ impl Placement {
         self.runs.clear();
         self.moves.clear();
         self.straddlers.clear();
+        self.straddled = 0;
         self.waiting = 0;
     }
 
@@ -117,11 +121,26 @@ impl Placement {
             self.waiting += 1;
             return Some(true);
         }
-        let used = self.straddlers.iter().map(|(target, _)| target.len).sum::<usize>();
+        let used = self.straddled;
         let aside = self.straddler_bytes.get_mut(used..used + len)?;
         arrivals.at(landed.place).read(landed.offset, aside);
         self.straddlers.push((target, used));
+        self.straddled += len;
         Some(true)
+    }
+
+    /// Forgets the moves into a place: the frame they belong to is given up. What landed there may still have to leave.
+    pub(super) fn cancel_into(&mut self, place: u8) {
+        for pending in &mut self.moves {
+            if matches!(pending, Move::Waiting(target) if target.place == place) {
+                *pending = Move::None;
+                self.waiting -= 1;
+            }
+        }
+        // Their bytes stay set aside, unused, until the batch ends.
+        for (target, _) in self.straddlers.iter_mut().filter(|(target, _)| target.place == place) {
+            target.len = 0;
+        }
     }
 
     /// Whether a target touches no predicted cell, or lies at the start of exactly one.

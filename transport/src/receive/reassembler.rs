@@ -93,7 +93,7 @@ impl Reassembler {
             pool.slot_bytes(),
             config.frame_bytes
         );
-        let payload_bytes = u16::try_from(config.slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram");
+        let payload_bytes = Self::payload_bytes(&config);
         let slices_max = config.frame_bytes as usize / (SLICE_BYTES_MIN - SLICE_HEADER_LEN) + 1;
         let cell = usize::from(payload_bytes);
         let spill = FramePool::new(1, cell * config.batch_max)?.try_arrival();
@@ -113,6 +113,10 @@ impl Reassembler {
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
             config,
         })
+    }
+
+    fn payload_bytes(config: &ReassemblerConfig) -> u16 {
+        u16::try_from(config.slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram")
     }
 
     /// Bytes a slot needs so that every slice of a frame, the last and shorter one too, has a whole cell to land in.
@@ -297,6 +301,7 @@ impl Reassembler {
 
     fn give_up(&mut self, place: usize) {
         if let Some(assembly) = self.assemblies[place].take() {
+            self.placement.cancel_into(place as u8);
             self.stats.frames_incomplete += 1;
             self.settled = self.settled.max(assembly.number + 1);
         }
@@ -360,6 +365,12 @@ impl Reassembler {
         }
     }
 
+    /// Settles the frames below `end` that never came, as far as no older one is still being assembled (`latest` only).
+    pub(super) fn settle_unseen(&mut self, end: u64) {
+        let oldest = self.places().map(|(_, assembly)| assembly.number).min();
+        self.settled = self.settled.max(oldest.map_or(end, |oldest| oldest.min(end)));
+    }
+
     /// Gives up every unfinished frame, and those below `end` that never came.
     pub(super) fn give_up_below(&mut self, end: u64) {
         while let Some(place) = self.place_where(|assembly| !assembly.is_complete() && assembly.number < end) {
@@ -370,8 +381,12 @@ impl Reassembler {
 
     /// Starts a new epoch: unfinished frames are forgotten (the sender sends them again), settled ones stay so.
     pub fn start_epoch(&mut self, first_frame: u64) {
-        self.placement.clear();
+        // What else is in this batch may have landed on its spots: only the moves are off.
+        for place in 0..PLACES {
+            self.placement.cancel_into(place as u8);
+        }
         self.assemblies = [None; PLACES];
+        self.payload_bytes = Self::payload_bytes(&self.config);
         self.settled = self.settled.max(first_frame);
         self.seen = self.settled;
         self.passed_over = 0;

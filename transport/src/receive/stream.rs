@@ -71,6 +71,9 @@ pub struct ReceiveStream {
     /// What the sender was last told, to see when it should be told more.
     told: Told,
     pending: Pending,
+    /// Frames below this number had left the sender at this time: in `latest`, those that have not come a deadline later
+    /// will not.
+    sent: Option<(u64, Time)>,
     closing: Option<Close>,
     heard: Time,
     ended: Option<EndReason>,
@@ -129,6 +132,7 @@ impl ReceiveStream {
             reports: 0,
             told: Told::default(),
             pending: Pending { accept: Some(open.sender_ns), ..Pending::default() },
+            sent: None,
             closing: None,
             heard: now,
             ended: None,
@@ -221,6 +225,11 @@ impl ReceiveStream {
 
     /// The sender has not heard our accept, or has begun anew from the same address.
     fn handle_open(&mut self, open: &Open, now: Time) -> Result<(), Rejected> {
+        if self.ended.is_some() {
+            // The stream is over for its consumers: the listening socket will open a new one.
+            return Err(Rejected::Late);
+        }
+        open.format().map_err(|_| Rejected::Malformed)?;
         let geometry =
             |open: &Open| (open.pixel, open.width, open.height, open.stride, open.slice_bytes, open.delivery);
         if geometry(open) != geometry(&self.config.open) {
@@ -240,6 +249,7 @@ impl ReceiveStream {
             self.reports = 0;
             self.told = Told::default();
             self.closing = None;
+            self.sent = None;
             self.pending = Pending::default();
         }
         self.heard = now;
@@ -258,6 +268,9 @@ impl ReceiveStream {
         }
         if ping.frame <= self.reassembler.frame_limit() {
             self.loss.handle_sent(ping.frame);
+            if ping.frame > self.reassembler.settled() {
+                self.sent.get_or_insert((ping.frame, now));
+            }
         }
         self.pending.feedback = true;
         Ok(())
@@ -268,9 +281,7 @@ impl ReceiveStream {
         self.heard = now;
         self.closing = Some(*close);
         self.pending.close = true;
-        if self.delivery == Delivery::Every {
-            self.loss.handle_sent(close.frames.min(self.reassembler.frame_limit()));
-        }
+        self.loss.handle_sent(close.frames.min(self.reassembler.frame_limit()));
         self.pending.feedback = true;
         Ok(())
     }
@@ -287,6 +298,12 @@ impl ReceiveStream {
     pub fn handle_timeout(&mut self, now: Time) {
         if self.delivery == Delivery::Latest {
             self.reassembler.expire(now, self.deadline);
+            if let Some((frame, heard)) = self.sent
+                && now.since(heard) >= self.deadline
+            {
+                self.sent = None;
+                self.reassembler.settle_unseen(frame);
+            }
         }
         self.update();
     }
@@ -344,6 +361,7 @@ impl ReceiveStream {
                 sequence_limit: self.sequence_limit(),
                 receiver_ns: now.as_nanos(),
                 echo_ns,
+                delivered: self.reassembler.stats().frames_delivered,
                 buffer_bytes: u32::try_from(self.config.buffer_bytes).unwrap_or(u32::MAX),
                 slots: self.reassembler.slot_count() as u32,
             };
@@ -401,7 +419,11 @@ impl ReceiveStream {
         let silent = if self.ended.is_some() { Time::MAX } else { self.heard + SILENCE_MAX };
         let nack = self.loss.poll_timeout(&self.reassembler, self.clock.round_trip(), now);
         let deadline = match self.delivery {
-            Delivery::Latest => self.reassembler.oldest_unfinished().map(|(_, oldest)| oldest.begun + self.deadline),
+            Delivery::Latest => {
+                let begun = self.reassembler.oldest_unfinished().map(|(_, oldest)| oldest.begun);
+                let sent = self.sent.map(|(_, heard)| heard);
+                begun.into_iter().chain(sent).min().map(|since| since + self.deadline)
+            }
             Delivery::Every => None,
         };
         [nack, deadline].into_iter().flatten().fold(silent, Time::min)

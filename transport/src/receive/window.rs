@@ -34,7 +34,7 @@ fn charged_bytes(datagram_bytes: usize) -> usize {
     const LINEAR_MAX: usize = 16_000;
     match datagram_bytes {
         0..=SMALL_MAX => 4_096 + SKB_BYTES,
-        ..=LINEAR_MAX => (datagram_bytes + SKB_BYTES).next_power_of_two() + SKB_BYTES,
+        _ if datagram_bytes <= LINEAR_MAX => (datagram_bytes + SKB_BYTES).next_power_of_two() + SKB_BYTES,
         _ => datagram_bytes + 4_096,
     }
 }

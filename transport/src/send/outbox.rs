@@ -92,11 +92,16 @@ impl Outbox {
         self.frames.push_back(Outgoing { frame, next: 0, count, payload_bytes: self.payload_bytes });
     }
 
-    /// Drops the frames of which no slice has been sent; returns how many.
-    pub(super) fn drop_unsent(&mut self) -> u64 {
-        let before = self.frames.len();
-        self.frames.retain(|outgoing| outgoing.next > 0);
-        (before - self.frames.len()) as u64
+    /// Drops the frames of which no slice has been sent in this epoch; returns how many of them had not been sent whole
+    /// in an earlier one, which they had if their number is below `sent_below`.
+    pub(super) fn drop_unsent(&mut self, sent_below: u64) -> u64 {
+        let mut skipped = 0;
+        self.frames.retain(|outgoing| {
+            let keep = outgoing.next > 0;
+            skipped += u64::from(!keep && outgoing.number() >= sent_below);
+            keep
+        });
+        skipped
     }
 
     /// Drops the frames below `settled`.
@@ -133,12 +138,12 @@ impl Outbox {
     }
 
     /// Drops all frames but the newest; returns how many of those dropped had been begun, and how many not.
-    pub(super) fn keep_newest(&mut self) -> (u64, u64) {
+    pub(super) fn keep_newest(&mut self, sent_below: u64) -> (u64, u64) {
         let mut dropped = (0, 0);
         while self.frames.len() > 1 {
             match self.frames.pop_front() {
                 // One that was sent whole has been counted so; the receiver says whether it arrived.
-                Some(oldest) if oldest.is_sent() => {}
+                Some(oldest) if oldest.number() < sent_below => {}
                 Some(oldest) if oldest.next > 0 => dropped.0 += 1,
                 _ => dropped.1 += 1,
             }

@@ -1,6 +1,7 @@
 //! Slices that the receiver asked for again.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Runs that may wait at once; a request beyond that is dropped, and asked again.
 const RUNS_MAX: usize = 1024;
@@ -32,9 +33,9 @@ impl RepairQueue {
         self.runs.is_empty()
     }
 
-    /// Whether slices of this frame are waiting already: a request that crossed its answer adds nothing.
-    pub(super) fn has_frame(&self, frame: u64) -> bool {
-        self.runs.iter().any(|run| run.frame == frame)
+    /// Whether some of these slices of the frame are waiting already: a request that crossed its answer adds nothing.
+    pub(super) fn overlaps(&self, frame: u64, slices: &Range<u32>) -> bool {
+        self.runs.iter().any(|run| run.frame == frame && run.first < slices.end && slices.start < run.first + run.count)
     }
 
     /// Adds slices; drops them where the queue is full.

@@ -23,6 +23,6 @@ pub struct SendStats {
     pub bytes: u64,
     /// How often the stream began anew because the receiver was gone.
     pub restarts: u64,
-    /// Datagrams from the receiver that were dropped: malformed, of another stream or epoch, or overtaken.
+    /// Datagrams from the receiver that were dropped: malformed, of another stream or epoch, or about what was never sent.
     pub rejected: u64,
 }

@@ -23,6 +23,8 @@ pub const CONTROL_MAX: usize = Open::LEN;
 const KEEP_ALIVE: Duration = Duration::from_millis(250);
 /// With slices on their way and no feedback for this long (or twice the round trip), the sender asks.
 const PROBE_AFTER: Duration = Duration::from_millis(5);
+/// Clocks drift by some microseconds a second.
+const CLOCK_PING: Duration = Duration::from_secs(1);
 /// A receiver that answers nothing for this long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// The pause between attempts to open, doubled from the first to the second, with up to half of it taken off at random
@@ -97,6 +99,8 @@ pub struct SendStream {
     clock: ClockEstimator,
     receiver_time: Heard,
     next_number: u64,
+    /// Frames that earlier receivers reported complete.
+    delivered_before: u64,
     /// Frames below this have been sent whole, in this epoch or an earlier one.
     sent_below: u64,
     next_sequence: u64,
@@ -109,6 +113,8 @@ pub struct SendStream {
     /// When the next attempt to open, ping or close is due.
     due: Time,
     heard: Time,
+    /// When the last ping was sent: the clocks are compared once a second at least, however busy the stream is.
+    pinged: Time,
     /// Pings in a row that brought no progress.
     probes: u32,
     jitter: u64,
@@ -126,6 +132,7 @@ impl SendStream {
             clock: ClockEstimator::new(false),
             receiver_time: Heard::default(),
             next_number: 0,
+            delivered_before: 0,
             sent_below: 0,
             next_sequence: 0,
             frame_limit: 0,
@@ -135,6 +142,7 @@ impl SendStream {
             cookie: 0,
             due: now,
             heard: now,
+            pinged: now,
             probes: 0,
             // Any odd number will do; the stream's own makes two senders differ.
             jitter: u64::from(config.stream) << 1 | 1,
@@ -166,8 +174,13 @@ impl SendStream {
         Ok(())
     }
 
-    /// Counts a frame that the source could not even write, because no slot was free; it gets a number of its own.
+    /// Counts a frame that the source could not even write, because no slot was free; it gets a number of its own. In
+    /// `every`, where the source waits instead, it does nothing.
     pub fn skip_frame(&mut self) {
+        if self.config.delivery == Delivery::Every {
+            // Every number is waited for at the other end; a frame that is not sent gets none.
+            return;
+        }
         self.next_number += 1;
         self.stats.frames += 1;
         self.stats.frames_skipped += 1;
@@ -176,7 +189,7 @@ impl SendStream {
     /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.
     pub fn drop_replaceable(&mut self) {
         if self.config.delivery == Delivery::Latest {
-            self.stats.frames_skipped += self.outbox.drop_unsent();
+            self.stats.frames_skipped += self.outbox.drop_unsent(self.sent_below);
         }
     }
 
@@ -234,6 +247,10 @@ impl SendStream {
         }
         self.state = SendState::Open;
         self.heard = now;
+        if accept.delivered == 0 {
+            // A receiver that has not had this stream before counts from 0; an earlier one's frames still count.
+            self.delivered_before = self.stats.frames_delivered;
+        }
         self.clock.handle_echo(accept.echo_ns, 0, accept.receiver_ns, now);
         self.receiver_time.hear(accept.receiver_ns, now);
         self.take_credit(accept.frame_limit, accept.sequence_limit);
@@ -257,7 +274,8 @@ impl SendStream {
         let before = (self.frame_limit, self.sequence_limit, self.sequence_seen);
         self.take_credit(feedback.frame_limit, feedback.sequence_limit);
         self.sequence_seen = self.sequence_seen.max(feedback.sequence_seen);
-        self.stats.frames_delivered = self.stats.frames_delivered.max(feedback.delivered.min(self.stats.frames));
+        let delivered = self.delivered_before.saturating_add(feedback.delivered);
+        self.stats.frames_delivered = self.stats.frames_delivered.max(delivered.min(self.stats.frames));
         self.outbox.settle(feedback.settled);
         if before != (self.frame_limit, self.sequence_limit, self.sequence_seen) {
             self.probes = 0;
@@ -276,7 +294,9 @@ impl SendStream {
         }
         self.heard = now;
         let Some(outgoing) = self.outbox.find(nack.frame) else { return };
-        if self.repairs.has_frame(nack.frame) {
+        let bits = u32::try_from(bitmap.len() * 8).unwrap_or(u32::MAX);
+        let asked = if bitmap.is_empty() { 0..u32::MAX } else { nack.first..nack.first.saturating_add(bits) };
+        if self.repairs.overlaps(nack.frame, &asked) {
             return;
         }
         // Only what has been sent once can be sent again.
@@ -293,7 +313,8 @@ impl SendStream {
         }
         self.heard = now;
         let Closed { delivered, incomplete, no_slot, .. } = *closed;
-        self.stats.frames_delivered = delivered.min(self.stats.frames);
+        let delivered = self.delivered_before.saturating_add(delivered).min(self.stats.frames);
+        self.stats.frames_delivered = delivered;
         self.outbox.settle(u64::MAX);
         self.state = SendState::Closed(ClosedReport { delivered, incomplete, no_slot });
     }
@@ -335,7 +356,7 @@ impl SendStream {
         self.report_next = 0;
         self.due = now;
         if self.config.delivery == Delivery::Latest {
-            let (abandoned, skipped) = self.outbox.keep_newest();
+            let (abandoned, skipped) = self.outbox.keep_newest(self.sent_below);
             self.stats.frames_abandoned += abandoned;
             self.stats.frames_skipped += skipped;
         }
@@ -369,11 +390,7 @@ impl SendStream {
         if max == 0 {
             return None;
         }
-        if !self.in_flight() {
-            // From here on an answer is expected.
-            self.probes = 0;
-            self.due = self.due.min(now + (self.clock.round_trip() * 2).max(PROBE_AFTER));
-        }
+        let first_in_flight = !self.in_flight();
         let id = (self.config.stream, self.config.epoch);
         let sequence = self.next_sequence;
         while let Some(run) = self.repairs.take(max) {
@@ -382,6 +399,7 @@ impl SendStream {
                 continue;
             }
             self.count_slices(run.frame, run.first, run.count);
+            self.expect_answer(first_in_flight, now);
             self.stats.slices_resent += u64::from(run.count);
             let outgoing = self.outbox.find(run.frame)?;
             let header = outgoing.header(id, run.first, sequence, true);
@@ -401,9 +419,18 @@ impl SendStream {
             (outgoing.number(), first, count)
         };
         self.count_slices(number, first, count);
+        self.expect_answer(first_in_flight, now);
         let outgoing = self.outbox.find(number)?;
         let header = outgoing.header(id, first, sequence, false);
         Some(SliceRun { frame: &outgoing.frame, header, count })
+    }
+
+    /// The first slice after an idle time: an answer is expected sooner than the keep-alive.
+    fn expect_answer(&mut self, first_in_flight: bool, now: Time) {
+        if first_in_flight {
+            self.probes = 0;
+            self.due = self.due.min(now + (self.clock.round_trip() * 2).max(PROBE_AFTER));
+        }
     }
 
     fn count_slices(&mut self, number: u64, first: u32, count: u32) {
@@ -414,7 +441,7 @@ impl SendStream {
 
     /// Writes the next datagram of fields that is due; returns its length.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
-        if now < self.due {
+        if now < self.next_transmit() {
             return None;
         }
         match self.state {
@@ -430,6 +457,10 @@ impl SendStream {
             SendState::Open => Some(self.ping_or_close(now, out)),
             SendState::Closed(_) => None,
         }
+    }
+
+    fn next_transmit(&self) -> Time {
+        if self.state == SendState::Open { self.due.min(self.pinged + CLOCK_PING) } else { self.due }
     }
 
     fn open(&self, now: Time) -> Open {
@@ -471,6 +502,7 @@ impl SendStream {
         }
         self.due = now + self.patience();
         self.probes = self.probes.saturating_add(1);
+        self.pinged = now;
         let (echo_ns, echo_held_ns) = self.receiver_time.echo(now);
         let ping = Ping {
             stream,
@@ -502,7 +534,7 @@ impl SendStream {
     /// When [`SendStream::handle_timeout`] and [`SendStream::poll_transmit`] want to be called next.
     pub fn poll_timeout(&self) -> Time {
         match self.state {
-            SendState::Open => self.due.min(self.heard + SILENCE_MAX),
+            SendState::Open => self.next_transmit().min(self.heard + SILENCE_MAX),
             SendState::Closed(_) => Time::MAX,
             _ => self.due,
         }

@@ -241,6 +241,8 @@ datagram! {
         receiver_ns: u64,
         /// The time in the [`Open`] that this answers.
         echo_ns: u64,
+        /// Frames of this stream complete so far: 0 from a receiver that has not had it before.
+        delivered: u64,
         /// The receiver's socket buffer, as the system grants it, bytes.
         buffer_bytes: u32,
         /// Slots the receiver has for this stream.

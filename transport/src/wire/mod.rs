@@ -21,7 +21,8 @@ pub const SLICE_BYTES_MIN: usize = 548;
 pub const SLICE_HEADER_LEN: usize = SliceHeader::LEN;
 /// Bytes that an authentication tag takes at the end of a datagram whose [`Flags::TAGGED`] is set.
 pub const TAG_LEN: usize = 16;
-/// Frames a receiver assembles at the same time; a sender never starts frame `n + 4` before frame `n` is settled.
+/// Frames a receiver assembles at the same time. In `every`, a sender never starts frame `n + 4` before frame `n` is
+/// settled.
 pub const OPEN_FRAMES_MAX: usize = 4;
 
 /// Frame numbers stay below this, so that counting on from one never overflows.

@@ -1,4 +1,5 @@
 //! Both ends' cores over a network that exists only in this test: seeded, in virtual time, no socket.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -243,6 +244,11 @@ impl Pair {
     pub(crate) fn kill_receiver(&mut self) {
         self.receiver = None;
         self.flying.clear();
+    }
+
+    /// How many datagrams have travelled, either way.
+    pub(crate) fn datagrams_sent(&self) -> u64 {
+        self.sent
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -1,0 +1,364 @@
+//! Corners of the protocol: outages, restarts in the middle of something, absurd fields.
+#![allow(missing_docs)]
+
+mod network;
+
+use std::time::Duration;
+
+use framewire_transport::Time;
+use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
+use framewire_transport::receive::{self, Reassembler, ReassemblerConfig, ReceiveConfig, ReceiveStream};
+use framewire_transport::send::{SendConfig, SendStream};
+use framewire_transport::wire::{
+    Accept, Delivery, Feedback, Nack, Open, Ping, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN,
+};
+use network::{Pair, Weather};
+
+fn open(delivery: Delivery, frame_bytes: u32) -> Open {
+    Open {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        slice_bytes: 1472,
+        cookie: 0,
+        first_frame: 0,
+        width: frame_bytes,
+        height: 1,
+        stride: frame_bytes,
+        frame_bytes,
+        interval_us: 0,
+        pixel: 1,
+        delivery: delivery as u8,
+        reserved: 0,
+        clock_id: 0,
+        sender_ns: 0,
+    }
+}
+
+fn give(receiver: &mut ReceiveStream, bytes: &[u8], now: Time) {
+    receiver.predict(1);
+    let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+    receiver.land(0, &bytes[head.len()..]);
+    receiver.handle_datagram(0, head, bytes.len(), now);
+    receiver.end_batch(now);
+    let mut out = [0; receive::CONTROL_MAX];
+    while receiver.poll_transmit(now, &mut out).is_some() {}
+}
+
+#[test]
+fn latest_goes_on_after_an_outage_in_which_every_frame_was_lost() {
+    let mut pair = Pair::new(1, Delivery::Latest, 5_000, Weather::FAIR);
+    for _ in 0..10 {
+        pair.offer_frame();
+        pair.run_for(Duration::from_millis(10));
+    }
+    pair.weather.lost = 1000;
+    for _ in 0..10 {
+        pair.sender.drop_replaceable();
+        pair.offer_frame();
+        pair.run_for(Duration::from_millis(10));
+    }
+    pair.weather.lost = 0;
+    let mut offered = 0;
+    for _ in 0..3000 {
+        pair.sender.drop_replaceable();
+        offered += u32::from(pair.offer_frame());
+        pair.run_for(Duration::from_millis(10));
+    }
+    assert!(offered > 100, "deadlock");
+}
+
+#[test]
+fn a_frame_skipped_in_every_leaves_no_gap_that_is_waited_for() {
+    let mut pair = Pair::new(1, Delivery::Every, 5_000, Weather::FAIR);
+    pair.offer_frame();
+    pair.run_for(Duration::from_millis(50));
+    pair.sender.skip_frame();
+    for _ in 0..500 {
+        pair.offer_frame();
+        pair.run_for(Duration::from_millis(10));
+    }
+    assert!(pair.delivered.len() > 10, "deadlock");
+}
+
+#[test]
+fn an_opening_with_an_absurd_first_frame_is_dropped() {
+    let o = open(Delivery::Every, 3000);
+    let pool = FramePool::new(4, Reassembler::slot_bytes(3000, 1472)).unwrap();
+    let mut receiver = ReceiveStream::new(
+        ReceiveConfig { open: o, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
+        pool,
+        Time::ZERO,
+    )
+    .unwrap();
+    give(&mut receiver, &Open { epoch: 2, first_frame: u64::MAX, ..o }.emit(), Time::ZERO);
+}
+
+#[test]
+fn a_frame_sent_before_a_restart_and_replaced_after_it_is_counted_once() {
+    let mut pair = Pair::new(1, Delivery::Latest, 5_000, Weather::FAIR);
+    pair.run_for(Duration::from_millis(50));
+    pair.weather.lost = 1000;
+    pair.offer_frame();
+    pair.run_for(Duration::from_millis(5));
+    pair.kill_receiver();
+    pair.sender.handle_unreachable(pair.now);
+    pair.offer_frame();
+    pair.weather.lost = 0;
+    pair.run_for(Duration::from_millis(500));
+    let s = *pair.sender.stats();
+    assert!(s.frames_sent + s.frames_skipped + s.frames_abandoned <= s.frames, "double count");
+}
+
+#[test]
+fn a_request_that_takes_two_datagrams_is_answered_whole() {
+    // 6000 slices, all lost but the last.
+    let format = FrameFormat::new(PixelFormat::Gray8, 496 * 9000, 1).unwrap();
+    let mut s = SendStream::new(
+        SendConfig {
+            stream: 7,
+            epoch: 1,
+            format,
+            delivery: Delivery::Every,
+            slice_bytes: 548,
+            interval: Duration::ZERO,
+            clock_id: 0,
+        },
+        Time::ZERO,
+    );
+    let acc = Accept {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        reserved: 0,
+        frame_limit: 9,
+        sequence_limit: 60_000,
+        receiver_ns: 0,
+        echo_ns: 0,
+        delivered: 0,
+        buffer_bytes: 0,
+        slots: 0,
+    };
+    s.handle_datagram(&acc.emit(), Time::ZERO);
+    let pool = FramePool::new(1, format.frame_bytes()).unwrap();
+    s.handle_frame(pool.try_acquire().unwrap().freeze(), Time::ZERO).unwrap();
+    while s.poll_slices(1024, Time::ZERO).is_some() {}
+    for first in [0u32, 4096] {
+        let mut bytes = Nack { stream: 7, epoch: 1, flags: 0, bitmap_bytes: 512, frame: 0, first }.emit().to_vec();
+        bytes.extend([0xff; 512]);
+        s.handle_datagram(&bytes, Time::ZERO);
+    }
+    let mut n = 0;
+    while let Some(run) = s.poll_slices(1024, Time::ZERO) {
+        n += run.count;
+    }
+    assert_eq!(n, 8192, "the second half of the request was dropped");
+}
+
+#[test]
+fn frames_four_apart_are_both_asked_for() {
+    let o = open(Delivery::Latest, 3000);
+    let pool = FramePool::new(8, Reassembler::slot_bytes(3000, 1472)).unwrap();
+    let mut receiver = ReceiveStream::new(
+        ReceiveConfig {
+            open: Open { interval_us: 10_000_000, ..o },
+            buffer_bytes: 400_000,
+            batch_max: 16,
+            clock_id: 0,
+        },
+        pool,
+        Time::ZERO,
+    )
+    .unwrap();
+    let slice = |frame, sequence| {
+        let h = SliceHeader {
+            stream: 7,
+            epoch: 1,
+            flags: 0,
+            payload_bytes: 1420,
+            sequence,
+            frame,
+            captured_ns: 0,
+            frame_bytes: 3000,
+            index: 0,
+            count: 3,
+        };
+        let mut b = h.emit().to_vec();
+        b.extend([0; 1420]);
+        b
+    };
+    let mut now = Time::from_nanos(1_000_000_000);
+    give(&mut receiver, &slice(3, 0), now);
+    give(&mut receiver, &slice(7, 1), now);
+    let ping = Ping {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        reserved: 0,
+        sender_ns: 0,
+        sequence: 6,
+        frame: 8,
+        echo_ns: TIME_UNKNOWN,
+        echo_held_ns: 0,
+    };
+    give(&mut receiver, &ping.emit(), now);
+    for _ in 0..2000 {
+        let next = receiver.poll_timeout(now);
+        now = if next > now { next.min(now + Duration::from_millis(1)) } else { now + Duration::from_micros(100) };
+        receiver.handle_timeout(now);
+        let mut out = [0; receive::CONTROL_MAX];
+        while receiver.poll_transmit(now, &mut out).is_some() {}
+    }
+    assert!(receiver.stats().nacks_sent > 0, "never asked");
+}
+
+#[test]
+fn frames_that_found_no_slot_are_settled_in_the_end() {
+    // consumers hold every slot while four frames arrive
+    let o = open(Delivery::Latest, 1000);
+    let pool = FramePool::new(1, Reassembler::slot_bytes(1000, 1472)).unwrap();
+    let held = pool.try_arrival();
+    let mut receiver = ReceiveStream::new(
+        ReceiveConfig { open: o, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
+        pool,
+        Time::ZERO,
+    )
+    .unwrap();
+    let now = Time::from_nanos(5);
+    for f in 0..4 {
+        let h = SliceHeader {
+            stream: 7,
+            epoch: 1,
+            flags: 0,
+            payload_bytes: 1420,
+            sequence: f,
+            frame: f,
+            captured_ns: 0,
+            frame_bytes: 1000,
+            index: 0,
+            count: 1,
+        };
+        let mut b = h.emit().to_vec();
+        b.extend([0; 1000]);
+        give(&mut receiver, &b, now);
+    }
+    drop(held);
+    let ping = Ping {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        reserved: 0,
+        sender_ns: 0,
+        sequence: 4,
+        frame: 4,
+        echo_ns: TIME_UNKNOWN,
+        echo_held_ns: 0,
+    };
+    let mut settled = 0;
+    let mut t = now;
+    for _ in 0..100 {
+        t = t + Duration::from_millis(100);
+        receiver.predict(1);
+        receiver.handle_datagram(0, &ping.emit()[..52], 56, t);
+        receiver.end_batch(t);
+        receiver.handle_timeout(t);
+        let mut out = [0; receive::CONTROL_MAX];
+        while let Some(n) = receiver.poll_transmit(t, &mut out) {
+            if let Ok(f) = Feedback::parse(&out[..n]) {
+                settled = f.settled;
+            }
+        }
+    }
+    assert_eq!(settled, 4, "never settled: a sender with four slots waits for ever");
+}
+
+#[test]
+fn the_last_frame_of_a_latest_stream_is_repaired_before_the_close() {
+    let mut asked = 0;
+    let mut lost = 0;
+    for seed in 0..200 {
+        let mut pair = Pair::new(seed, Delivery::Latest, 30_000, Weather { lost: 30, ..Weather::FAIR });
+        pair.run_for(Duration::from_millis(200));
+        pair.offer_frame();
+        pair.sender.close(pair.now);
+        pair.run_for(Duration::from_secs(2));
+        if pair.delivered.is_empty() {
+            lost += 1;
+        }
+        asked += pair.receiver.as_ref().map_or(0, |receiver| receiver.stats().nacks_sent);
+    }
+    assert!(lost < 20, "asked {asked} lost {lost}");
+}
+
+#[test]
+fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
+    let slice_bytes = 600;
+    let payload = 548;
+    let frame_bytes = 6 * payload;
+    let pool = FramePool::new(8, Reassembler::slot_bytes(frame_bytes, slice_bytes)).unwrap();
+    let mut receiver = Reassembler::new(
+        ReassemblerConfig { frame_bytes, slice_bytes, delivery: Delivery::Latest, first_frame: 5, batch_max: 16 },
+        pool,
+    )
+    .unwrap();
+    let now = Time::from_nanos(1);
+    let batch = |receiver: &mut Reassembler, slices: &[(u64, u32)]| {
+        receiver.predict(16);
+        for (spot, (frame, index)) in slices.iter().enumerate() {
+            receiver.land(spot, &vec![(*frame * 10 + u64::from(*index)) as u8; payload as usize]);
+            let h = SliceHeader {
+                stream: 1,
+                epoch: 1,
+                flags: 0,
+                payload_bytes: payload as u16,
+                sequence: 0,
+                frame: *frame,
+                captured_ns: 0,
+                frame_bytes,
+                index: *index,
+                count: 6,
+            };
+            receiver.handle_slice(&h, spot, now);
+        }
+        receiver.end_batch(now, Time::from_nanos);
+    };
+    for s in [(5, 1), (6, 0), (7, 0), (8, 0)] {
+        batch(&mut receiver, &[s]);
+    }
+    batch(&mut receiver, &[(8, 3), (5, 0), (9, 0)]);
+    for i in 1..6 {
+        batch(&mut receiver, &[(9, i)]);
+    }
+    let f = receiver.poll_frame().unwrap();
+    assert_eq!(f.info().number, 9);
+    let got: Vec<u8> = f.chunks(payload as usize).map(|c| c[0]).collect();
+    assert_eq!(got, [90, 91, 92, 93, 94, 95]);
+}
+
+#[test]
+fn frames_delivered_to_a_receiver_that_died_still_count() {
+    // receiver restart: what the sender says was delivered
+    let mut pair = Pair::new(1, Delivery::Every, 5_000, Weather::FAIR);
+    for _ in 0..50 {
+        pair.offer_frame();
+        pair.run_for(Duration::from_millis(10));
+    }
+    pair.kill_receiver();
+    pair.sender.handle_unreachable(pair.now);
+    for _ in 0..20 {
+        pair.offer_frame();
+        pair.run_for(Duration::from_millis(10));
+    }
+    pair.sender.close(pair.now);
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(pair.sender.stats().frames_delivered, 70);
+}
+
+#[test]
+fn an_idle_stream_says_something_four_times_a_second() {
+    let mut pair = Pair::new(1, Delivery::Every, 5_000, Weather::FAIR);
+    pair.run_for(Duration::from_secs(10));
+    let idle = pair.datagrams_sent();
+    // A ping and its feedback, four times a second, and the opening.
+    assert!((75..=95).contains(&idle), "{idle} datagrams in ten seconds");
+}
