@@ -137,8 +137,11 @@ fn datagrams_of_every_length_do_a_server_no_harm() {
         server.client(&["pattern:320x240", "--delivery", "every"]).args(["--fps", "max", "--frames", "400", "--json"]),
     );
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let bytes: Vec<u8> =
-        b"FW\x01\x05".iter().copied().chain((0..65_503_u32).map(|at| (at * 2_654_435 >> 7) as u8)).collect();
+    let bytes: Vec<u8> = b"FW\x01\x05"
+        .iter()
+        .copied()
+        .chain((0..65_503_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8))
+        .collect();
     for len in (0..65_508).step_by(13).chain(0..200) {
         let _ = socket.send_to(&bytes[..len], &server.udp);
     }

@@ -259,11 +259,9 @@ fn a_million_random_datagrams_harm_no_frame_of_a_running_stream() {
             assert_eq!(report.delivered, sender.stats().frames);
         });
         let stream = receiver.accept_timeout(PATIENCE).unwrap();
-        let mut next = 0;
-        for frame in stream.frames() {
-            assert_eq!(frame.info().number, next);
-            assert!(is_filled(&frame, next));
-            next += 1;
+        for (frame, number) in stream.frames().zip(0..) {
+            assert_eq!(frame.info().number, number);
+            assert!(is_filled(&frame, number));
         }
         flood.join().unwrap();
         assert!(receiver.stats().strays > 10_000, "{:?}", receiver.stats());

@@ -104,11 +104,9 @@ impl Listener {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         let known = state.streams.iter().position(|stream| stream.stream == open.stream);
-        if let Some(known) = known {
-            if state.streams[known].peer == peer && !state.streams[known].is_over() {
-                // Opened already; this one was on its way before the stream had its own socket.
-                return Ok(());
-            }
+        if known.is_some_and(|known| state.streams[known].peer == peer && !state.streams[known].is_over()) {
+            // Opened already; this one was on its way before the stream had its own socket.
+            return Ok(());
         }
         let config = &shared.config;
         let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };

@@ -157,8 +157,7 @@ impl Pair {
         while let Some(len) = self.sender.poll_transmit(self.now, &mut bytes) {
             self.fly(Towards::Receiver, bytes[..len].to_vec());
         }
-        loop {
-            let Some(run) = self.sender.poll_slices(16, self.now) else { break };
+        while let Some(run) = self.sender.poll_slices(16, self.now) {
             let mut datagrams = Vec::new();
             for nth in 0..run.count {
                 let header = run.header(nth);
