@@ -1,5 +1,7 @@
 //! The command line: flags win over `FRAMEWIRE_*` in the environment, which win over the defaults.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "the help of flags has brackets that are no links")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -208,10 +210,13 @@ pub struct DemoArgs {
     pub verbose: u8,
 }
 
+/// Thirty years: what a clock can be asked to add.
+const SECONDS_MAX: f64 = 1e9;
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => Ok(seconds),
-        _ => Err(format!("'{text}' is no time; write seconds, such as 10 or 0.5")),
+        Ok(seconds) if seconds > 0.0 && seconds <= SECONDS_MAX => Ok(seconds),
+        _ => Err(format!("'{text}' is no time; write seconds, such as 10 or 0.5, at most {SECONDS_MAX}")),
     }
 }
 

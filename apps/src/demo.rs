@@ -26,6 +26,8 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), F
             server::run(&server_args, &server_stop, |signal, udp| {
                 let _ = send_address.send((signal, udp));
             })
+            // However it ended, there is nobody left to send to.
+            .inspect(|_| stop.stop())
             .inspect_err(|_| stop.stop())
         });
         // The server drops the channel's end where it fails to start.

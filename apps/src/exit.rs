@@ -1,6 +1,7 @@
 //! How a program ends: 0 done, 1 failed at run time, 2 wrong usage.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
@@ -34,13 +35,18 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Tells people something on standard error, if somebody is still there.
+pub fn say(message: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
 /// Turns a program's end into its exit code; a failure is told on standard error.
 pub fn report(program: &str, end: Result<(), Failure>) -> ExitCode {
     let Err(failure) = end else { return ExitCode::SUCCESS };
-    eprintln!("{program}: {failure}");
+    say(format_args!("{program}: {failure}"));
     match failure {
         Failure::Usage(_) => {
-            eprintln!("{program} --help says what there is.");
+            say(format_args!("{program} --help says what there is."));
             ExitCode::from(2)
         }
         Failure::Runtime(_) => ExitCode::from(1),

@@ -1,5 +1,5 @@
 //! What Framewire's programs are made of: the command line, and the wiring of capture, transport and signal.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod client;

@@ -35,8 +35,10 @@ impl Stop {
     /// Where the system refuses the handler.
     pub fn on_interrupt(&self) -> Result<(), Failure> {
         let stop = self.clone();
+        let mut interrupts = 0;
         ctrlc::set_handler(move || {
-            if stop.is_stopped() {
+            interrupts += 1;
+            if interrupts > 1 {
                 std::process::exit(130);
             }
             stop.stop();

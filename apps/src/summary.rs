@@ -1,9 +1,12 @@
 //! What a program says at its end: one object, for people or as JSON.
 
 use std::fmt;
+use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::exit::{Failure, say};
 
 /// The figures of a run. What a side does not know is absent.
 #[derive(Debug, Clone, Default, Serialize, PartialEq)]
@@ -85,12 +88,17 @@ impl Summary {
     }
 
     /// Says it: as JSON on standard output, or for people on standard error.
-    pub fn print(&self, json: bool) {
-        if json {
-            println!("{}", serde_json::to_string(self).expect("numbers and names are always JSON"));
-        } else {
-            eprintln!("{self}");
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    pub fn print(&self, json: bool) -> Result<(), Failure> {
+        if !json {
+            say(format_args!("{self}"));
+            return Ok(());
         }
+        let text = serde_json::to_string(self).expect("numbers and names are always JSON");
+        writeln!(std::io::stdout(), "{text}")
+            .map_err(|error| Failure::runtime(format!("the summary cannot be written to standard output: {error}")))
     }
 }
 

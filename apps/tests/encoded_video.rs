@@ -61,6 +61,27 @@ fn an_encoded_video_arrives_byte_for_byte_as_opencv_decodes_it() {
 }
 
 #[test]
+fn an_h264_file_arrives_byte_for_byte_as_opencv_decodes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, out) = (in_dir(&directory, "in.mp4"), in_dir(&directory, "out.raw"));
+    let encoded = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=25", "-frames:v", "40"])
+        .args(["-c:v", "libx264", "-pix_fmt", "yuv420p", path_text(&source)])
+        .status();
+    if !encoded.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no ffmpeg with libx264 here; apt-get install ffmpeg");
+        return;
+    }
+    let expected = decode(&source);
+    assert_eq!(expected.len(), 40 * 320 * 240 * 3);
+    let server = Server::start(&["--sink", path_text(&out)]);
+    let output = server.client(&[path_text(&source), "--delivery", "every", "--fps", "max"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    server.stop();
+    assert!(std::fs::read(&out).unwrap() == expected);
+}
+
+#[test]
 fn a_stream_is_recorded_as_video_that_opens_again() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["out.avi", "out.mp4"] {

@@ -34,7 +34,10 @@ fn the_demo_delivers_every_frame_and_says_so() {
 fn the_demo_speaks_the_plain_wire_too() {
     let output = run("framewire", &["demo", "pattern:640x480", "--frames", "20", "--wire", "plain", "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(figure(&output.stdout, &["frames_delivered"]), 20.0);
+    // This wire has no credit: what a sink is too slow for is dropped, and counted.
+    let dropped: f64 = DROPS.iter().map(|cause| figure(&output.stdout, &["frames_dropped", cause])).sum();
+    let delivered = figure(&output.stdout, &["frames_delivered"]);
+    assert!(delivered > 0.0 && delivered + dropped >= 20.0, "{delivered} delivered, {dropped} dropped");
 }
 
 #[test]
@@ -148,6 +151,14 @@ fn a_client_waits_for_its_server_and_says_so() {
     server.stop();
 }
 
+/// The frame that a line of feedback speaks of.
+fn feedback_frame(line: &str) -> u64 {
+    line.split_whitespace()
+        .nth(2)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no frame in '{line}'"))
+}
+
 #[test]
 fn a_stream_goes_on_when_its_server_was_killed_and_comes_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -156,7 +167,8 @@ fn a_stream_goes_on_when_its_server_was_killed_and_comes_back() {
     let (signal, udp) = (first.signal.clone(), first.udp.clone());
     let mut command = first.client(&["pattern:64x48", "--delivery", "every", "--fps", "200", "-v", "--json"]);
     let mut client = Running::start(&mut command);
-    client.wait_for("feedback: frame 20 ");
+    // Feedback is merged above a rate, so that any one frame's may be missing.
+    while feedback_frame(&client.wait_for("feedback: frame ")) < 20 {}
     first.running.kill();
     client.wait_for("the server is gone");
     let again = Server::start_at(&signal, &udp, &["--sink", path_text(&out)]);
@@ -177,7 +189,8 @@ fn a_stream_goes_on_when_its_server_was_killed_and_comes_back() {
 #[test]
 fn ctrl_c_ends_both_ends_in_order_with_their_summaries() {
     let server = Server::start(&["--json"]);
-    let mut client = Running::start(server.client(&["pattern:320x240", "--fps", "60", "-v"]).args(["--json"]));
+    let stream = ["pattern:320x240", "--fps", "60", "--delivery", "every", "-v", "--json"];
+    let mut client = Running::start(&mut server.client(&stream));
     client.wait_for("feedback");
     client.interrupt();
     let (code, said, sent) = client.wait();

@@ -19,6 +19,6 @@ fn run(args: &ClientArgs) -> Result<(), Failure> {
     let stop = Stop::new();
     stop.on_interrupt()?;
     let (summary, failure) = client::run(args, &stop)?;
-    summary.print(args.common.json);
+    summary.print(args.common.json)?;
     failure.map_or(Ok(()), Err)
 }

@@ -18,6 +18,5 @@ fn main() -> ExitCode {
 fn run(args: &ServerArgs) -> Result<(), Failure> {
     let stop = Stop::new();
     stop.on_interrupt()?;
-    server::run(args, &stop, server::announce)?.print(args.common.json);
-    Ok(())
+    server::run(args, &stop, server::announce)?.print(args.common.json)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use framewire::cli::{Command, CommonArgs, DemoArgs, FramewireArgs};
-use framewire::exit::{Failure, report, start_logs};
+use framewire::exit::{Failure, report, say, start_logs};
 use framewire::stop::Stop;
 use framewire::{client, demo, server};
 
@@ -39,20 +39,19 @@ fn run(command: &Command) -> Result<(), Failure> {
         }
         Command::Server(args) => {
             start_logs(args.verbose);
-            server::run(args, &stop, server::announce)?.print(args.common.json);
-            Ok(())
+            server::run(args, &stop, server::announce)?.print(args.common.json)
         }
     }
 }
 
 fn announce(args: &DemoArgs) {
-    eprintln!("{} from a client to a server on this machine, over UDP on loopback", args.stream.source);
+    say(format_args!("{} from a client to a server on this machine, over UDP on loopback", args.stream.source));
 }
 
 fn finish(
     common: &CommonArgs,
     (summary, failure): (framewire::summary::Summary, Option<Failure>),
 ) -> Result<(), Failure> {
-    summary.print(common.json);
+    summary.print(common.json)?;
     failure.map_or(Ok(()), Err)
 }

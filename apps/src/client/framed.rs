@@ -1,18 +1,19 @@
 //! The client on Framewire's own wire.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use framewire_signal::message::{self, OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{SendError, SliceSize};
+use framewire_transport::wire::RefuseReason;
 use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig, wire};
 
-use super::Source;
 use super::feed::Feed;
 use super::window::Window;
+use super::{Source, first_address};
 use crate::cli::ClientArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, say};
 use crate::latency::LatencyHistogram;
 use crate::progress::{Progress, REFRESH};
 use crate::server::token;
@@ -22,6 +23,11 @@ use crate::summary::{FramesDropped, Summary, cpu_seconds};
 /// How long the receiver may take to confirm the end; then the figures of this side stand alone.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
+/// How long the server may take to say that the stream is closed; what it said before is still heard.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
+/// How long a stream may take to open before people are told.
+const OPEN_PATIENCE: Duration = Duration::from_secs(3);
+
 pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     let mut feed = Feed::new(source, &args.stream);
     let format = feed.source().format();
@@ -30,7 +36,8 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let window = Window::open(args.stream.window, format, stop)?;
     let stream = random_stream_id();
     let signal = start_signal(args, &format, delivery, stream, feed.interval())?;
-    let mut talk = Talk { signal, verbose: args.verbose > 0, latency: LatencyHistogram::new(), refused: None };
+    let mut talk =
+        Talk { signal, verbose: args.verbose > 0, latency: LatencyHistogram::new(), refused: None, unopened: None };
     let mut progress = Progress::new(args.verbose > 0);
     let Some(peer) = talk.wait_until_opened(stop, &mut progress)? else {
         talk.signal.shutdown();
@@ -165,11 +172,12 @@ fn close(
     delivery: Delivery,
     stop: &Stop,
 ) -> Result<Option<framewire_transport::send::ClosedReport>, Failure> {
-    loop {
-        // A file's last frames wait as long as the server is away, unless somebody loses patience.
-        let settled = delivery == Delivery::Latest || sender.wait_until_settled(REFRESH).is_ok();
-        if settled || stop.is_stopped() {
-            break;
+    // A file's last frames wait as long as the server is away, unless somebody loses patience.
+    while delivery == Delivery::Every && !stop.is_stopped() {
+        match sender.wait_until_settled(REFRESH) {
+            Ok(()) => break,
+            Err(SendError::Unanswered { .. }) => {}
+            Err(error) => return Err(Failure::runtime(error)),
         }
     }
     let wait = if stop.is_stopped() { Duration::from_secs(1) } else { CLOSE_WAIT };
@@ -190,6 +198,8 @@ struct Talk {
     verbose: bool,
     latency: LatencyHistogram,
     refused: Option<Failure>,
+    /// Since when the stream has not been open.
+    unopened: Option<Instant>,
 }
 
 impl Talk {
@@ -220,6 +230,7 @@ impl Talk {
                 Some(event) => self.handle(&event, progress),
                 None => {}
             }
+            self.look_at(sender);
             if self.refused.is_some() {
                 stop.stop();
             }
@@ -229,11 +240,34 @@ impl Talk {
         }
     }
 
-    /// What has been said but not heard yet.
+    /// Tells of a stream that the receiver refuses, or that does not open.
+    fn look_at(&mut self, sender: &Sender) {
+        match sender.wait_until_open(Duration::ZERO) {
+            Ok(()) => self.unopened = None,
+            // The server is back and has not been told of the stream yet.
+            Err(SendError::Refused { reason: Some(RefuseReason::Unknown), .. }) => {}
+            Err(error @ SendError::Refused { .. }) => self.refused = Some(Failure::runtime(error)),
+            Err(_) => {
+                let since = *self.unopened.get_or_insert_with(Instant::now);
+                if since.elapsed() > OPEN_PATIENCE {
+                    say(format_args!(
+                        "framewire-client: no frames flow yet: the server answers on Socket.IO, but not on UDP; does a firewall drop it?"
+                    ));
+                    self.unopened = Some(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// What has been said but not heard yet, until the server confirms that the stream is closed.
     fn drain(&mut self) {
         let mut nobody_looks = Progress::new(true);
-        while let Some(event) = self.signal.next_event(Duration::ZERO) {
+        let deadline = Instant::now() + LAST_WORDS_WAIT;
+        while let Some(event) = self.signal.next_event(deadline.saturating_duration_since(Instant::now())) {
             self.handle(&event, &mut nobody_looks);
+            if matches!(event, ClientEvent::Closed(_)) {
+                break;
+            }
         }
     }
 
@@ -242,28 +276,30 @@ impl Talk {
             ClientEvent::Feedback(feedback) => {
                 self.latency.record(Duration::from_secs_f64(feedback.latency_ms.clamp(0.0, 60_000.0) / 1e3));
                 if self.verbose {
-                    eprintln!(
+                    say(format_args!(
                         "feedback: frame {} of {} bytes, {:.2} ms, {} delivered, {} lost",
                         feedback.frame,
                         feedback.frame_size,
                         feedback.latency_ms,
                         feedback.frames_delivered,
                         feedback.frames_lost
-                    );
+                    ));
                 }
             }
             ClientEvent::Retrying { in_, attempt, reason } => {
                 let message = format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64());
                 // Each of the first, then every tenth: a server can be away for long.
                 if *attempt <= 3 || attempt % 10 == 0 {
-                    eprintln!("framewire-client: {message}");
+                    say(format_args!("framewire-client: {message}"));
                 }
                 progress.say(message);
             }
             ClientEvent::Refused(refused) => {
                 self.refused = Some(Failure::runtime(format!("the server refuses: {refused}")))
             }
-            ClientEvent::Disconnected { reason } => eprintln!("framewire-client: the server is gone: {reason}"),
+            ClientEvent::Disconnected { reason } => {
+                say(format_args!("framewire-client: the server is gone: {reason}"));
+            }
             ClientEvent::Closed(closed) => tracing::info!("the server closed the stream: {}", closed.message),
             other => tracing::debug!(?other, "signal"),
         }
@@ -272,10 +308,7 @@ impl Talk {
     fn resolve(&self, opened: &Opened) -> Result<SocketAddr, Failure> {
         let host = opened.udp_host.as_deref().unwrap_or_else(|| self.signal.server_host());
         let address = format!("{host}:{}", opened.udp_port);
-        let found = address
-            .to_socket_addrs()
-            .map_err(|error| error.to_string())
-            .and_then(|mut found| found.next().ok_or_else(|| "no such host".to_owned()));
+        let found = first_address(&address);
         found.map_err(|error| {
             Failure::runtime(format!("the server's UDP address {address} cannot be found: {error}; check its name"))
         })

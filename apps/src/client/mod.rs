@@ -5,6 +5,8 @@ mod framed;
 mod plain;
 mod window;
 
+use std::net::{SocketAddr, ToSocketAddrs};
+
 use framewire_capture::{CaptureError, FrameSource, SourceOptions};
 
 use crate::cli::{ClientArgs, Wire};
@@ -37,6 +39,12 @@ fn source_failure(error: &CaptureError) -> Failure {
         | CaptureError::PixelFixed { .. } => Failure::usage(error),
         _ => Failure::runtime(error),
     }
+}
+
+/// An address by name; IPv4 first, for that is what servers listen on unless told otherwise.
+fn first_address(address: &str) -> Result<SocketAddr, String> {
+    let found: Vec<_> = address.to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    found.iter().find(|address| address.is_ipv4()).or(found.first()).copied().ok_or_else(|| "no such host".to_owned())
 }
 
 type Source = Box<dyn FrameSource>;

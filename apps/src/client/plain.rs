@@ -1,16 +1,16 @@
 //! The client on the original system's wire.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{PlainSender, PlainSenderConfig};
 
-use super::Source;
 use super::feed::Feed;
 use super::window::Window;
+use super::{Source, first_address};
 use crate::cli::ClientArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, say};
 use crate::progress::{Progress, REFRESH};
 use crate::server::token;
 use crate::stop::Stop;
@@ -90,9 +90,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, Failure> {
-    let found = address.to_socket_addrs().map_err(|error| error.to_string());
-    let first = found.and_then(|mut found| found.next().ok_or_else(|| "no such host".to_owned()));
-    first.map_err(|error| {
+    first_address(address).map_err(|error| {
         Failure::usage(format!("'{address}' is no UDP address ({error}); write HOST:PORT, such as 127.0.0.1:12345"))
     })
 }
@@ -106,14 +104,14 @@ fn wait_until_connected(signal: &SignalClient, stop: &Stop, progress: &mut Progr
             Some(ClientEvent::Retrying { in_, attempt, reason }) => {
                 let message = format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64());
                 if attempt <= 3 {
-                    eprintln!("framewire-client: {message}");
+                    say(format_args!("framewire-client: {message}"));
                 }
                 progress.say(message);
             }
             _ => {}
         }
     }
-    eprintln!("framewire-client: no Socket.IO server answers; frames are sent without acknowledgement");
+    say(format_args!("framewire-client: no Socket.IO server answers; frames are sent without acknowledgement"));
 }
 
 fn listen(signal: &SignalClient, sender: &PlainSender, verbose: bool, done: &Stop, progress: &mut Progress) {
@@ -122,10 +120,12 @@ fn listen(signal: &SignalClient, sender: &PlainSender, verbose: bool, done: &Sto
             Some(ClientEvent::PlainFeedback(feedback)) => {
                 sender.acknowledge(1);
                 if verbose {
-                    eprintln!("feedback: {} bytes, {}", feedback.frame_size, feedback.timestamp);
+                    say(format_args!("feedback: {} bytes, {}", feedback.frame_size, feedback.timestamp));
                 }
             }
-            Some(ClientEvent::Disconnected { reason }) => eprintln!("framewire-client: the server is gone: {reason}"),
+            Some(ClientEvent::Disconnected { reason }) => {
+                say(format_args!("framewire-client: the server is gone: {reason}"))
+            }
             Some(_) | None => {}
         }
         let (sent, acknowledged) = sender.datagrams();

@@ -8,13 +8,13 @@ use framewire_capture::FrameRate;
 use framewire_signal::SignalServer;
 use framewire_signal::message::{Feedback, Timestamp};
 use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
-use framewire_transport::frame::{ConsumerPolicy, RecvError};
+use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 use framewire_transport::receive::EndReason;
 use framewire_transport::{Delivery, ReceiverConfig};
 
 use super::host::ServerHost;
 use super::recorder::Recorder;
-use super::start_signal;
+use super::signal_config;
 use super::tally::Tally;
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
@@ -33,6 +33,7 @@ pub(super) fn run(
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<Summary, Failure> {
+    let signal_config = signal_config(args)?;
     let config = ReceiverConfig {
         backend: args.common.backend,
         admission: Admission::Announced,
@@ -41,10 +42,10 @@ pub(super) fn run(
     };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let host = ServerHost { receiver: receiver.clone(), delivery: args.delivery.map(Into::into) };
-    let signal = start_signal(args, Arc::new(host))?;
+    let signal = SignalServer::start(signal_config, Arc::new(host)).map_err(Failure::runtime)?;
     ready(signal.local_addr(), receiver.local_addr());
     let tally = Tally::new();
-    let service = Service { args, stop, signal: &signal, tally: &tally };
+    let service = Service { args, stop, signal: &signal, tally: &tally, receiver: &receiver };
     let mut progress = Progress::new(args.verbose > 0);
     std::thread::scope(|scope| {
         let mut streams = 0;
@@ -76,6 +77,7 @@ struct Service<'a> {
     stop: &'a Stop,
     signal: &'a SignalServer,
     tally: &'a Tally,
+    receiver: &'a Receiver,
 }
 
 impl Service<'_> {
@@ -94,30 +96,22 @@ impl Service<'_> {
         let recorder = Recorder::start(&self.args.sink, nth, info.format, rate_of(info.interval), policy, self.stop);
         while !self.stop.is_stopped() {
             match stream.recv_timeout(REFRESH) {
-                Ok(frame) => {
-                    recorder.write(&frame);
-                    let stats = stream.stats();
-                    self.signal.feedback(Feedback {
-                        timestamp: Timestamp::now(),
-                        frame_size: frame.len() as u64,
-                        stream: info.stream,
-                        frame: frame.info().number,
-                        latency_ms: frame.info().latency.as_secs_f64() * 1e3,
-                        frames_delivered: stats.frames_delivered,
-                        frames_lost: stats.frames_incomplete + stats.frames_no_slot + stats.frames_unseen(),
-                        coalesced: 1,
-                    });
-                    if self.tally.add_frame(&frame) == self.args.frames.unwrap_or(0) {
-                        self.stop.stop();
-                    }
-                }
+                Ok(frame) => self.take(stream, &recorder, &frame),
                 Err(RecvError::Ended) => break,
                 Err(_) => {}
             }
         }
         stream.stop();
-        let slow_consumer = stream.dropped() + recorder.finish();
-        self.tally.add_stream(&stream.stats(), stream.skipped_at_source().unwrap_or(0), slow_consumer);
+        if self.args.frames.is_none() {
+            // The sender has been told that these arrived.
+            while let Ok(frame) = stream.recv() {
+                self.take(stream, &recorder, &frame);
+            }
+        }
+        self.tally.add_stream(stream, recorder.finish());
+        if stream.end_reason() == Some(EndReason::Closed) {
+            self.receiver.retract(info.stream);
+        }
         let why = match stream.end_reason() {
             Some(EndReason::Closed) => "closed by its sender",
             Some(EndReason::Silent) => "its sender fell silent",
@@ -126,6 +120,25 @@ impl Service<'_> {
         self.signal.end_stream(info.stream, why);
         if stream.end_reason().is_some() && self.args.sink.contains(&SinkSpec::Stdout) && nth == 0 {
             // A second header cannot follow on the same pipe.
+            self.stop.stop();
+        }
+    }
+
+    /// Hands a frame to the sinks, tells of it, and counts it.
+    fn take(&self, stream: &IncomingStream, recorder: &Recorder, frame: &Frame) {
+        recorder.write(frame);
+        let stats = stream.stats();
+        self.signal.feedback(Feedback {
+            timestamp: Timestamp::now(),
+            frame_size: frame.len() as u64,
+            stream: stream.info().stream,
+            frame: frame.info().number,
+            latency_ms: frame.info().latency.as_secs_f64() * 1e3,
+            frames_delivered: stats.frames_delivered,
+            frames_lost: stats.frames_incomplete + stats.frames_no_slot + stats.frames_unseen(),
+            coalesced: 1,
+        });
+        if self.tally.add_frame(frame) == self.args.frames.unwrap_or(0) {
             self.stop.stop();
         }
     }

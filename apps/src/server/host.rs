@@ -1,5 +1,6 @@
 //! Answers clients that want to stream: checks what they ask for and announces it to the receiver.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use framewire_signal::StreamHost;
@@ -40,14 +41,23 @@ impl StreamHost for ServerHost {
                 "as many streams are announced as this server allows; close one and try again",
             )
         })?;
-        Ok(Opened { stream: request.stream, udp_host: None, udp_port: self.receiver.local_addr().port(), protocol })
+        let udp = self.receiver.local_addr();
+        // An address that stands for all of them is no place to send to: the client uses the one it reached us at.
+        let udp_host = (!udp.ip().is_unspecified()).then(|| match udp.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        });
+        Ok(Opened { stream: request.stream, udp_host, udp_port: udp.port(), protocol })
     }
 
     fn close(&self, stream: u32) {
         self.receiver.withdraw(stream);
     }
 
-    fn client_gone(&self, _streams: &[u32]) {
-        // Frames may still flow, and the client come back; a stream without a sender ends by itself.
+    fn client_gone(&self, streams: &[u32]) {
+        // Frames may still flow. A client that comes back announces its streams again.
+        for stream in streams {
+            self.receiver.retract(*stream);
+        }
     }
 }

@@ -9,10 +9,10 @@ mod tally;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use framewire_signal::{ServerConfig, SignalServer, Token};
+use framewire_signal::{ServerConfig, Token};
 
 use crate::cli::{ServerArgs, Wire};
-use crate::exit::Failure;
+use crate::exit::{Failure, say};
 use crate::sink::SinkSpec;
 use crate::stop::Stop;
 use crate::summary::Summary;
@@ -43,7 +43,7 @@ pub fn run(args: &ServerArgs, stop: &Stop, ready: impl FnOnce(SocketAddr, Socket
 
 /// Tells people where the server listens.
 pub fn announce(signal: SocketAddr, udp: SocketAddr) {
-    eprintln!("framewire-server: listening on http://{signal} (Socket.IO) and UDP {udp}");
+    say(format_args!("framewire-server: listening on http://{signal} (Socket.IO) and UDP {udp}"));
 }
 
 fn check(args: &ServerArgs) -> Result<(), Failure> {
@@ -85,11 +85,4 @@ fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
         }
     }
     Ok(ServerConfig { listen: args.listen, token, plain: args.common.wire == Wire::Plain, ..ServerConfig::default() })
-}
-
-fn start_signal(
-    args: &ServerArgs,
-    host: std::sync::Arc<dyn framewire_signal::StreamHost>,
-) -> Result<SignalServer, Failure> {
-    SignalServer::start(signal_config(args)?, host).map_err(Failure::runtime)
 }

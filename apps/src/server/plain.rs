@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use framewire_capture::FrameRate;
-use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
+use framewire_signal::{SignalServer, StreamHost};
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
-use framewire_transport::frame::{ConsumerPolicy, RecvError};
+use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 
 use super::recorder::Recorder;
-use super::start_signal;
+use super::signal_config;
 use super::tally::Tally;
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
@@ -40,7 +40,8 @@ pub(super) fn run(
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<Summary, Failure> {
     let format = args.plain_frame.format;
-    let signal = Arc::new(start_signal(args, Arc::new(NoHost))?);
+    let signal = SignalServer::start(signal_config(args)?, Arc::new(NoHost)).map_err(Failure::runtime)?;
+    let signal = Arc::new(signal);
     let config = PlainReceiverConfig {
         format,
         slots: SLOTS,
@@ -56,14 +57,15 @@ pub(super) fn run(
     let recorder = Recorder::start(&args.sink, 0, format, rate, config.policy, stop);
     let tally = Tally::new();
     let mut progress = Progress::new(args.verbose > 0);
+    let take = |frame: &Frame| {
+        recorder.write(frame);
+        if tally.add_frame(frame) == args.frames.unwrap_or(0) {
+            stop.stop();
+        }
+    };
     while !stop.is_stopped() {
         match receiver.consumer().recv_timeout(REFRESH) {
-            Ok(frame) => {
-                recorder.write(&frame);
-                if tally.add_frame(&frame) == args.frames.unwrap_or(0) {
-                    stop.stop();
-                }
-            }
+            Ok(frame) => take(&frame),
             Err(RecvError::Ended) => {
                 stop.fail(Failure::runtime("the receiver ended by itself; the log says why"));
             }
@@ -73,6 +75,13 @@ pub(super) fn run(
         progress.show(stats.frames_delivered, stats.bytes, None, stats.frames_wrong_length + stats.frames_no_slot);
     }
     drop(progress);
+    receiver.stop();
+    if args.frames.is_none() {
+        // Their datagrams have been acknowledged.
+        while let Ok(frame) = receiver.consumer().recv() {
+            take(&frame);
+        }
+    }
     let stats = receiver.stats();
     let slow_consumer = receiver.consumer().dropped() + recorder.finish();
     drop(receiver);

@@ -15,6 +15,7 @@ use crate::stop::Stop;
 pub(super) struct Recorder {
     ring: FrameRing,
     sinks: Vec<JoinHandle<u64>>,
+    stop: Stop,
 }
 
 impl Recorder {
@@ -31,15 +32,17 @@ impl Recorder {
         let wanted = sinks.iter().filter(|sink| **sink != SinkSpec::Null).filter_map(|sink| of_stream(sink, nth));
         let sinks = wanted
             .filter_map(|sink| {
-                let (consumer, stop) = (ring.subscribe(policy), stop.clone());
+                let (consumer, stop, failing) = (ring.subscribe(policy), stop.clone(), stop);
                 std::thread::Builder::new()
                     .name("framewire-sink".into())
                     .spawn(move || write_all(&sink, &consumer, &format, rate, &stop))
-                    .inspect_err(|error| tracing::error!(%error, "no thread for a sink"))
+                    .inspect_err(|error| {
+                        failing.fail(Failure::runtime(format!("the system gave no thread for a sink: {error}")))
+                    })
                     .ok()
             })
             .collect();
-        Self { ring, sinks }
+        Self { ring, sinks, stop: stop.clone() }
     }
 
     /// Hands on a frame.
@@ -50,7 +53,12 @@ impl Recorder {
     /// Waits until every sink has written what it was handed; returns how many frames they were too slow for.
     pub(super) fn finish(self) -> u64 {
         self.ring.end();
-        self.sinks.into_iter().map(|sink| sink.join().unwrap_or(0)).sum()
+        let stop = self.stop;
+        let panicked = |_| {
+            stop.fail(Failure::runtime("a sink's thread panicked; what it wrote may be incomplete"));
+            0
+        };
+        self.sinks.into_iter().map(|sink| sink.join().unwrap_or_else(panicked)).sum()
     }
 }
 

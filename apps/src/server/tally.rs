@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_transport::driver::IncomingStream;
 use framewire_transport::frame::Frame;
-use framewire_transport::receive::ReceiveStats;
 
 use crate::latency::LatencyHistogram;
 use crate::summary::{FramesDropped, Summary};
@@ -64,14 +64,18 @@ impl Tally {
         state.frames
     }
 
-    /// Adds what a stream counted, at its end.
-    pub(super) fn add_stream(&self, stats: &ReceiveStats, skipped: u64, slow_consumer: u64) {
+    /// Adds what a stream counted, at its end, and what its sinks were too slow for.
+    pub(super) fn add_stream(&self, stream: &IncomingStream, slow_sinks: u64) {
+        let (stats, skipped) = (stream.stats(), stream.skipped_at_source().unwrap_or(0));
         let mut state = self.lock();
+        // Complete, though this program's own threads were too slow for them: delivered, as for a slow sink.
+        state.frames += stream.dropped();
+        state.bytes += stream.dropped() * stream.info().format.frame_bytes() as u64;
         state.dropped.skipped_at_source += skipped;
         state.dropped.lost += stats.frames_unseen().saturating_sub(skipped);
         state.dropped.incomplete += stats.frames_incomplete;
         state.dropped.no_slot += stats.frames_no_slot;
-        state.dropped.slow_consumer += slow_consumer;
+        state.dropped.slow_consumer += stream.dropped() + slow_sinks;
         state.slices_moved += stats.slices_moved;
     }
 

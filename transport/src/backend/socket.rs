@@ -1,6 +1,7 @@
 //! UDP sockets as streams need them: buffers read back, fragmentation off, the port shared.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -8,6 +9,9 @@ use libc::{c_int, socklen_t};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN};
+
+/// More datagrams than can have come between a bind and the connect after it.
+const STRAYS_MAX: usize = 1024;
 
 /// A UDP socket that hears and speaks to one address only.
 #[derive(Debug)]
@@ -31,8 +35,9 @@ impl ConnectedSocket {
         Self::to_peer(socket, peer)
     }
 
-    /// A socket on the port that a listener made by [`bind_listener`] has, connected to `peer`: the kernel gives it what
-    /// comes from there, and the listener everything else.
+    /// A socket on the port that a listener that allows it has, connected to `peer`: the kernel gives it what
+    /// comes from there, and the listener everything else. What others sent before it
+    /// was connected is thrown away.
     ///
     /// # Errors
     /// As the system says.
@@ -40,7 +45,14 @@ impl ConnectedSocket {
         let socket = udp_socket(local)?;
         socket.set_reuse_port(true)?;
         socket.bind(&local.into())?;
-        Self::to_peer(socket, peer)
+        let connected = Self::to_peer(socket, peer)?;
+        // What others sent in between; the peer itself sends nothing before it is accepted.
+        for _ in 0..STRAYS_MAX {
+            if connected.socket.recv(&mut [MaybeUninit::uninit()]).is_err() {
+                break;
+            }
+        }
+        Ok(connected)
     }
 
     /// A listening socket that from now on hears `peer` only, until [`disconnect`].
@@ -149,6 +161,19 @@ pub(crate) fn bind_listener(local: SocketAddr) -> io::Result<Socket> {
     // After the bind: a second server on the port is refused, while this one's own streams may share it.
     socket.set_reuse_port(true)?;
     Ok(socket)
+}
+
+/// As [`bind_listener`], with a port that the socket keeps when it is connected and [`disconnect`]ed again: one of the
+/// system's choice would be taken away with the connection.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn bind_fixed_port(address: SocketAddr) -> io::Result<Socket> {
+    let chosen = match address.port() {
+        0 => local_address(&bind_listener(address)?)?,
+        _ => address,
+    };
+    bind_listener(chosen)
 }
 
 pub(crate) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {

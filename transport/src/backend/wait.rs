@@ -55,12 +55,12 @@ impl Waker {
     }
 }
 
-/// Sleeps until `socket` can be read (or written, where `writable`), `waker` is called, or `timeout` has passed.
+/// Sleeps until `socket` can be read (where `writable`: written), `waker` is called, or `timeout` has passed.
 ///
 /// # Errors
 /// Where the system refuses to poll; an interruption by a signal is a wake-up.
 pub fn wait(socket: BorrowedFd<'_>, writable: bool, waker: &Waker, timeout: Duration) -> io::Result<()> {
-    let interest = if writable { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+    let interest = if writable { PollFlags::OUT } else { PollFlags::IN };
     let mut descriptors = [PollFd::from_borrowed_fd(socket, interest), PollFd::new(&waker.event, PollFlags::IN)];
     let timeout = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),

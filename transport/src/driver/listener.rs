@@ -16,6 +16,8 @@ use crate::backend::wait;
 use crate::time::Time;
 use crate::wire::{Challenge, Open, Refuse, RefuseReason};
 
+/// Datagrams that are read before the thread looks around.
+const BURST: usize = 256;
 /// How often streams that have ended are cleared away when nothing else happens.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -56,7 +58,8 @@ impl Listener {
     fn receive(&mut self) {
         // Longer datagrams are no openings, and cut off.
         let mut bytes = [0_u8; Open::LEN + 1];
-        loop {
+        // So many at once that a flood cannot keep this thread from anything else.
+        for _ in 0..BURST {
             match receive_from(&self.socket, &mut bytes) {
                 Ok((len, peer)) => self.handle(&bytes[..len], peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

@@ -113,6 +113,8 @@ impl PlainSender {
             for index in next..end {
                 batch.push(&frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
             }
+            // Before they leave: an acknowledgement may come back sooner than the call.
+            self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).sent += (end - next) as u64;
             next = end;
             self.send_batch(backend.as_mut(), batch)?;
         }
@@ -134,8 +136,8 @@ impl PlainSender {
                 );
                 flow.written_off += flow.sent - flow.acknowledged;
                 flow.acknowledged = flow.sent;
-                // With no acknowledgement ever, there is nobody who gives any.
-                flow.deaf = flow.written_off == flow.sent;
+                // Until the next acknowledgement, frames are spaced instead.
+                flow.deaf = true;
                 break;
             }
             flow = self.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
@@ -153,9 +155,7 @@ impl PlainSender {
     fn send_batch(&self, backend: &mut dyn Backend, batch: &mut SendBatch) -> Result<(), SendError> {
         while !batch.is_sent() {
             match backend.send(batch) {
-                Ok(sent) => {
-                    self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).sent += sent as u64;
-                }
+                Ok(_) => {}
                 // Said of an earlier datagram: nobody was listening then. The original does not care either.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -248,7 +248,7 @@ impl PlainReceiver {
         config: &PlainReceiverConfig,
         on_datagram: impl FnMut(usize) + Send + 'static,
     ) -> Result<Self, BindError> {
-        let listening = socket::bind_listener(address).map_err(|source| BindError::from_bind(address, source))?;
+        let listening = socket::bind_fixed_port(address).map_err(|source| BindError::from_bind(address, source))?;
         let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
         let frame_bytes = config.format.frame_bytes();
         let out_of_memory = |error: crate::frame::PoolError| BindError::System(io::Error::other(error));
@@ -348,7 +348,14 @@ impl<F: FnMut(usize)> PlainLoop<F> {
 
     /// Hears one sender until it is silent.
     fn serve(&mut self, peer: SocketAddr) -> io::Result<()> {
-        let connected = ConnectedSocket::on_listener(&self.socket, peer)?;
+        let connected = match ConnectedSocket::on_listener(&self.socket, peer) {
+            Ok(connected) => connected,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a datagram came from where none can be sent to; it is dropped");
+                self.socket.recv(&mut [std::mem::MaybeUninit::uninit()])?;
+                return Ok(());
+            }
+        };
         let granted = connected.set_receive_buffer(BUFFER_BYTES)?;
         if granted < BUFFER_BYTES {
             tracing::warn!(

@@ -214,6 +214,11 @@ impl Receiver {
         Ok(())
     }
 
+    /// Takes an announcement back; a stream that is open goes on.
+    pub fn retract(&self, stream: u32) {
+        self.shared.lock().announced.remove(&stream);
+    }
+
     /// Takes an announcement back, and ends the stream if it is open.
     pub fn withdraw(&self, stream: u32) {
         let mut state = self.shared.lock();

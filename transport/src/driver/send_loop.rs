@@ -141,7 +141,7 @@ impl SendLoop {
             let Err(error) = self.backend.send(&mut self.batch) else { continue };
             match error.raw_os_error() {
                 _ if error.kind() == io::ErrorKind::WouldBlock => self.sleep(true, Duration::from_millis(100)),
-                Some(libc::ENOBUFS | libc::ENOMEM) => self.sleep(false, NO_BUFFERS_PAUSE),
+                Some(libc::ENOBUFS | libc::ENOMEM) => std::thread::sleep(NO_BUFFERS_PAUSE),
                 _ if is_unreachable(&error) => {
                     // Told once; the protocol decides what that means, and sends these slices again.
                     self.shared.lock().stream.handle_unreachable(Time::now());

@@ -287,6 +287,9 @@ impl Sender {
             frame.info.captured = now;
         }
         let mut core = self.shared.lock();
+        if core.stream.is_closing() {
+            return Err(SendError::Closed);
+        }
         let number = core.stream.next_number();
         frame.info.number = number;
         let mut frame = frame.freeze();

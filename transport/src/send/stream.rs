@@ -334,6 +334,11 @@ impl SendStream {
         }
     }
 
+    /// Whether the stream is closing or closed: frames are not taken any more.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time) {
         if self.state == SendState::Open && now.since(self.heard) >= SILENCE_MAX {
