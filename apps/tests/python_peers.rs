@@ -31,7 +31,8 @@ client = socketio.Client()
 @client.on("feedback")
 def feedback(data):
     received.append(data)
-    print(data["timestamp"], data["frame_size"], sorted(data), flush=True)
+    # Handlers run on threads of their own: one write a line.
+    sys.stdout.write(f'{data["timestamp"]} {data["frame_size"]} {sorted(data)}\n')
     if len(received) == 8:
         all_there.set()
 client.connect(signal)

@@ -38,18 +38,9 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> Output {
     program(name).args(arguments).output().unwrap()
 }
 
-/// Ends a program that outlives every test's patience: what waits for it sees an end instead of hanging.
-fn watch(id: u32) {
-    std::thread::spawn(move || {
-        std::thread::sleep(3 * PATIENCE);
-        let _ = Command::new("kill").args(["-KILL", &id.to_string()]).stderr(Stdio::null()).status();
-    });
-}
-
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        watch(child.id());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
