@@ -61,3 +61,62 @@ impl StreamHost for ServerHost {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use framewire_transport::ReceiverConfig;
+    use framewire_transport::driver::Admission;
+
+    fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
+        let config = ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() };
+        ServerHost { receiver: Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap()), delivery }
+    }
+
+    fn request(stream: u32) -> OpenRequest {
+        OpenRequest {
+            protocol: u16::from(wire::VERSION),
+            stream,
+            name: String::new(),
+            pixel: "gray8".into(),
+            width: 64,
+            height: 48,
+            stride: 64,
+            frames_per_second: None,
+            delivery: message::Delivery::Every,
+            slice_bytes: None,
+        }
+    }
+
+    #[test]
+    fn clients_that_come_and_go_never_use_the_announcements_up() {
+        let host = host("127.0.0.1:0", None);
+        for stream in 0..1000 {
+            host.open(&request(stream)).unwrap();
+            if stream % 2 == 0 { host.close(stream) } else { host.client_gone(&[stream]) }
+        }
+    }
+
+    #[test]
+    fn announcements_of_clients_that_stay_are_bounded() {
+        let host = host("127.0.0.1:0", None);
+        let refused = (0..1000).find_map(|stream| host.open(&request(stream)).err());
+        assert_eq!(refused.unwrap().reason, reason::TOO_MANY);
+    }
+
+    #[test]
+    fn a_client_is_told_the_address_that_frames_go_to_unless_it_stands_for_all() {
+        assert_eq!(host("127.0.0.1:0", None).open(&request(1)).unwrap().udp_host.as_deref(), Some("127.0.0.1"));
+        assert_eq!(host("0.0.0.0:0", None).open(&request(1)).unwrap().udp_host, None);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_refused_with_the_remedy() {
+        let host = host("127.0.0.1:0", Some(Delivery::Latest));
+        let says = |request: OpenRequest| host.open(&request).unwrap_err().message;
+        assert!(says(request(1)).contains("--delivery latest"));
+        assert!(says(OpenRequest { protocol: 9, ..request(1) }).contains("protocol 9"));
+        assert!(says(OpenRequest { pixel: "rgb".into(), ..request(1) }).contains("'rgb'"));
+        assert!(says(OpenRequest { stride: 3, ..request(1) }).contains("stride of 3"));
+    }
+}

@@ -232,3 +232,46 @@ fn path_mtu(socket: &Socket, level: c_int, option: c_int) -> Option<usize> {
     let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut mtu).cast(), &raw mut len) };
     if result == 0 { usize::try_from(mtu).ok().filter(|mtu| *mtu > 0) } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopback() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    #[test]
+    fn a_listener_keeps_its_port_over_a_connection_and_hears_everybody_after_it() {
+        let listener = bind_fixed_port(loopback()).unwrap();
+        let address = local_address(&listener).unwrap();
+        let (first, second) = (bind_listener(loopback()).unwrap(), bind_listener(loopback()).unwrap());
+        let connected = ConnectedSocket::on_listener(&listener, local_address(&first).unwrap()).unwrap();
+        second.send_to(b"kept out", &address.into()).unwrap();
+        assert!(listener.recv(&mut [MaybeUninit::uninit(); 16]).is_err());
+        drop(connected);
+        disconnect(&listener).unwrap();
+        assert_eq!(local_address(&listener).unwrap(), address);
+        second.send_to(b"heard", &address.into()).unwrap();
+        assert_eq!(listener.recv(&mut [MaybeUninit::uninit(); 16]).unwrap(), 5);
+    }
+
+    #[test]
+    fn two_listeners_on_one_port_are_refused_and_a_stream_beside_its_listener_is_not() {
+        let listener = bind_listener(loopback()).unwrap();
+        let address = local_address(&listener).unwrap();
+        assert_eq!(bind_listener(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let peer = bind_listener(loopback()).unwrap();
+        let stream = ConnectedSocket::share_port(address, local_address(&peer).unwrap()).unwrap();
+        peer.send_to(b"mine", &address.into()).unwrap();
+        assert_eq!(stream.socket().recv(&mut [MaybeUninit::uninit(); 16]).unwrap(), 4);
+        assert!(listener.recv(&mut [MaybeUninit::uninit(); 16]).is_err());
+    }
+
+    #[test]
+    fn loopback_carries_the_largest_slice() {
+        let peer = bind_listener(loopback()).unwrap();
+        let socket = ConnectedSocket::connect(local_address(&peer).unwrap()).unwrap();
+        assert_eq!(socket.path_datagram_bytes(), DATAGRAM_MAX);
+    }
+}
