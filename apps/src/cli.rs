@@ -82,7 +82,7 @@ pub struct CommonArgs {
 
 /// Receives video streams and hands their frames on.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire-server", version, about, max_term_width = 110)]
+#[command(name = "framewire-server", version, max_term_width = 110)]
 pub struct ServerArgs {
     /// Address for Socket.IO: opening streams, feedback
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", env = "FRAMEWIRE_LISTEN")]
@@ -119,7 +119,7 @@ pub struct ServerArgs {
 
 /// Sends a video stream.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire-client", version, about, max_term_width = 110)]
+#[command(name = "framewire-client", version, max_term_width = 110)]
 pub struct ClientArgs {
     /// Common flags.
     #[command(flatten)]
@@ -172,7 +172,7 @@ pub struct StreamArgs {
 
 /// Moves raw video frames between processes at the speed of memory.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire", version, about, max_term_width = 110, args_conflicts_with_subcommands = true)]
+#[command(name = "framewire", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
 pub struct FramewireArgs {
     /// What to do; without one, the demo.
     #[command(subcommand)]
