@@ -59,7 +59,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         let done = Stop::new();
         let listening = done.clone();
         let listener = scope.spawn(move || talk.listen(sender, stop, &listening, &mut progress));
-        let sent = send_all(&mut feed, sender, window.as_ref(), stop);
+        let sent = send_all(&mut feed, sender, delivery, window.as_ref(), stop);
         let closed = sent.and_then(|()| close(sender, delivery, stop));
         done.stop();
         let _ = listener.join();
@@ -143,13 +143,19 @@ fn start_signal(
 }
 
 /// Sends what the feed gives, until it ends or somebody asks to stop.
-fn send_all(feed: &mut Feed, sender: &Sender, window: Option<&Window>, stop: &Stop) -> Result<(), Failure> {
-    let live = feed.source().is_live();
+fn send_all(
+    feed: &mut Feed,
+    sender: &Sender,
+    delivery: Delivery,
+    window: Option<&Window>,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    // Of a live source, in `latest`, a picture that has waited for its interval has passed.
+    let passing = feed.interval().filter(|_| delivery == Delivery::Latest && feed.source().is_live());
     while feed.wait(stop) {
-        let patience = feed.interval().filter(|_| live).unwrap_or(REFRESH);
+        let patience = passing.unwrap_or(REFRESH);
         let Some(mut frame) = sender.frame_timeout(patience).map_err(Failure::runtime)? else {
-            if live && feed.interval().is_some() {
-                // The picture of this moment has passed; the next one is for the next moment.
+            if passing.is_some() {
                 sender.skip();
                 feed.skip();
             }
