@@ -108,15 +108,7 @@ impl ConnectedSocket {
     /// # Errors
     /// Where the buffer's size cannot be read.
     pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
-        // More than `rmem_max` is for the privileged; everybody else is clamped to it without an error.
-        #[cfg(target_os = "linux")]
-        let forced = rustix::net::sockopt::set_socket_recv_buffer_size_force(&self.socket, bytes).is_ok();
-        #[cfg(not(target_os = "linux"))]
-        let forced = false;
-        if !forced {
-            let _ = self.socket.set_recv_buffer_size(bytes);
-        }
-        self.socket.recv_buffer_size()
+        set_receive_buffer(&self.socket, bytes)
     }
 
     /// Asks for a send buffer and returns what the system really gives.
@@ -174,6 +166,19 @@ pub(crate) fn bind_fixed_port(address: SocketAddr) -> io::Result<Socket> {
         _ => address,
     };
     bind_listener(chosen)
+}
+
+/// As [`ConnectedSocket::set_receive_buffer`], for a socket that is not connected yet.
+pub(crate) fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
+    // More than `rmem_max` is for the privileged; everybody else is clamped to it without an error.
+    #[cfg(target_os = "linux")]
+    let forced = rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, bytes).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    let forced = false;
+    if !forced {
+        let _ = socket.set_recv_buffer_size(bytes);
+    }
+    socket.recv_buffer_size()
 }
 
 pub(crate) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {

@@ -250,6 +250,14 @@ impl PlainReceiver {
     ) -> Result<Self, BindError> {
         let listening = socket::bind_fixed_port(address).map_err(|source| BindError::from_bind(address, source))?;
         let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
+        // Before the first datagram: a sender that nothing holds back may send a whole frame at once.
+        let granted = socket::set_receive_buffer(&listening, BUFFER_BYTES).map_err(BindError::System)?;
+        if granted < BUFFER_BYTES {
+            tracing::warn!(
+                "the system grants a receive buffer of {granted} bytes instead of {BUFFER_BYTES}; this wire has no credit, so a burst \
+                 beyond it is lost. To lift it: sysctl -w net.core.rmem_max={BUFFER_BYTES}"
+            );
+        }
         let frame_bytes = config.format.frame_bytes();
         let out_of_memory = |error: crate::frame::PoolError| BindError::System(io::Error::other(error));
         let pool = FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes)).map_err(out_of_memory)?;
@@ -356,13 +364,6 @@ impl<F: FnMut(usize)> PlainLoop<F> {
                 return Ok(());
             }
         };
-        let granted = connected.set_receive_buffer(BUFFER_BYTES)?;
-        if granted < BUFFER_BYTES {
-            tracing::warn!(
-                "the system grants a receive buffer of {granted} bytes instead of {BUFFER_BYTES}; this wire has no credit, so a burst \
-                 beyond it is lost. To lift it: sysctl -w net.core.rmem_max={BUFFER_BYTES}"
-            );
-        }
         let mut backend = self.kind.open(connected, self.offsets.capacity());
         tracing::info!(%peer, backend = %backend.kind(), "plain sender");
         let mut heard = Time::now();
