@@ -42,13 +42,15 @@ pub use receiver::{
 };
 pub use sender::{ConnectError, SendError, Sender, SenderConfig, SliceSize};
 
-use crate::wire::slice_count;
+use crate::wire::{SLICE_HEADER_LEN, slice_count, train_slices};
 
 /// Datagrams that are moved in one batch: a frame, as far as one system call takes it.
 fn batch_datagrams(frame_bytes: u32, payload_bytes: u16) -> usize {
     /// What `sendmmsg` and `recvmmsg` take at once (UIO_MAXIOV).
     const MAX: usize = 1024;
-    /// Small frames are moved several at a time, and a whole train always fits.
-    const MIN: usize = 64;
-    (slice_count(frame_bytes, payload_bytes) as usize).clamp(MIN, MAX)
+    /// Small frames are moved several at a time. More than that and the receiver would have memory in use for frames that
+    /// are far off, which then is not in cache.
+    const MIN: usize = 16;
+    let train = train_slices(SLICE_HEADER_LEN + usize::from(payload_bytes));
+    (slice_count(frame_bytes, payload_bytes) as usize).clamp(MIN.max(train), MAX)
 }

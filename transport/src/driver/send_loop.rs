@@ -140,8 +140,7 @@ impl SendLoop {
         } else {
             Next::Send
         };
-        drop(core);
-        self.shared.changed.notify_all();
+        self.shared.unlock(core);
         next
     }
 
@@ -185,8 +184,7 @@ impl SendLoop {
         let mut core = self.shared.lock();
         let peer = core.peer;
         core.failure = Some(SendError::Failed { peer, message });
-        drop(core);
-        self.shared.changed.notify_all();
+        self.shared.unlock(core);
     }
 }
 

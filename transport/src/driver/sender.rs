@@ -56,8 +56,8 @@ pub struct SenderConfig {
     /// The time between frames, zero (the default) where frames come as they come. In `latest` the receiver gives a
     /// frame up after this.
     pub interval: Duration,
-    /// Slots of the sender's pool: frames being written, waiting, or on their way. 4 by default: one written, one
-    /// waiting, two in flight.
+    /// Slots of the sender's pool: frames being written, waiting, or on their way. 3 by default: one being written while
+    /// another leaves and a third is not settled yet. Each one more is memory that is not in cache when it is sent.
     pub slots: usize,
     /// What moves the datagrams.
     pub backend: BackendKind,
@@ -75,7 +75,7 @@ impl SenderConfig {
             delivery: Delivery::Latest,
             slice: SliceSize::Auto,
             interval: Duration::ZERO,
-            slots: 4,
+            slots: 3,
             backend: BackendKind::Auto,
             trains: true,
             stream: None,
@@ -176,7 +176,7 @@ struct SenderInfo {
 /// What the program's threads and the sending thread share.
 pub(super) struct SenderShared {
     pub(super) core: Mutex<SenderCore>,
-    pub(super) changed: Condvar,
+    changed: Condvar,
     pub(super) waker: Waker,
     /// The sending thread sleeps, or is about to: it must be woken.
     pub(super) asleep: AtomicBool,
@@ -189,11 +189,38 @@ pub(super) struct SenderCore {
     pub(super) redirect: Option<SocketAddr>,
     pub(super) failure: Option<SendError>,
     pub(super) stop: bool,
+    /// Threads that wait for `changed`: without one, a change need not be told.
+    waiting: usize,
 }
 
 impl SenderShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, SenderCore> {
         self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Gives the core back and tells of changes to it, if anybody waits for one: a call a batch is saved.
+    pub(super) fn unlock(&self, core: MutexGuard<'_, SenderCore>) {
+        let somebody_waits = core.waiting > 0;
+        drop(core);
+        if somebody_waits {
+            self.changed.notify_all();
+        }
+    }
+
+    fn wait_for_change<'a>(
+        &self,
+        mut core: MutexGuard<'a, SenderCore>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'a, SenderCore> {
+        core.waiting += 1;
+        let mut core = match timeout {
+            None => self.changed.wait(core).unwrap_or_else(|poisoned| poisoned.into_inner()),
+            Some(timeout) => {
+                self.changed.wait_timeout(core, timeout).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+            }
+        };
+        core.waiting -= 1;
+        core
     }
 
     fn wake(&self) {
@@ -230,7 +257,7 @@ impl Sender {
             Time::now(),
         );
         let shared = Arc::new(SenderShared {
-            core: Mutex::new(SenderCore { stream: core, peer, redirect: None, failure: None, stop: false }),
+            core: Mutex::new(SenderCore { stream: core, peer, redirect: None, failure: None, stop: false, waiting: 0 }),
             changed: Condvar::new(),
             waker: Waker::new().map_err(ConnectError::System)?,
             asleep: AtomicBool::new(false),
@@ -301,7 +328,7 @@ impl Sender {
                 return Err(failure.clone());
             }
             frame = back;
-            core = self.shared.changed.wait(core).unwrap_or_else(|poisoned| poisoned.into_inner());
+            core = self.shared.wait_for_change(core, None);
         }
         if let Some(failure) = &core.failure {
             return Err(failure.clone());
@@ -377,7 +404,7 @@ impl Sender {
             if left.is_zero() {
                 return Err(SendError::Unanswered { peer: core.peer, waited: timeout });
             }
-            core = self.shared.changed.wait_timeout(core, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            core = self.shared.wait_for_change(core, Some(left));
         }
     }
 

@@ -67,6 +67,8 @@ struct Mailbox {
 struct MailboxState {
     waiting: VecDeque<Frame>,
     dropped: u64,
+    /// Threads that wait for a frame: without one, none need be woken.
+    readers: usize,
     ended: bool,
 }
 
@@ -94,6 +96,7 @@ impl FrameRing {
             state: Mutex::new(MailboxState {
                 waiting: VecDeque::with_capacity(policy.capacity()),
                 dropped: 0,
+                readers: 0,
                 ended: ring.ended,
             }),
             changed: Condvar::new(),
@@ -115,8 +118,11 @@ impl FrameRing {
                 dropped += 1;
             }
             state.waiting.push_back(frame.clone());
+            let somebody_waits = state.readers > 0;
             drop(state);
-            mailbox.changed.notify_one();
+            if somebody_waits {
+                mailbox.changed.notify_one();
+            }
         }
         dropped
     }
@@ -183,16 +189,19 @@ impl Consumer {
                 Err(RecvError::Timeout) => {}
                 done => return done,
             }
+            state.readers += 1;
             state = match deadline {
                 None => self.mailbox.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
+                        state.readers -= 1;
                         return Err(RecvError::Timeout);
                     }
                     self.mailbox.changed.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0
                 }
             };
+            state.readers -= 1;
         }
     }
 
