@@ -339,7 +339,8 @@ impl KernelReceiver {
         loop {
             match self.backend.receive(&mut self.batch) {
                 Ok(_) => break,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // A sender that is done and gone leaves the last credit unheard; what it sent is still there.
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => {
                     patience
                         .get_or_insert_with(|| Wait::begin(&self.stop, PATIENCE))
                         .check("no datagram of the bare kernel came", "leave it out with --only framewire,tcp")?;

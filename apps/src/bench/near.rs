@@ -10,7 +10,6 @@ use super::contender::{Contender, SendLink};
 use super::control::{Control, PhaseFigures, Ready, Reply, Run};
 use super::framewire::FramewireSender;
 use super::kernel::{KernelSender, KernelSocket};
-use super::patience::PATIENCE;
 use super::report::{Measured, Report};
 use super::stamp::{Phase, Stamp};
 use super::tcp::TcpSender;
@@ -21,14 +20,18 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::summary::cpu_seconds;
 
+/// How long a connection may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_millis(200);
-/// Frames at full rate, however slow they are.
+/// Frames of a phase, however slow they are.
 const FRAMES_MIN: u64 = 4;
 /// A camera's rate, for a second.
 const LATENCY_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 const LATENCY_FRAMES: u64 = 60;
+/// As long as that may take where the link does not carry so many.
+const LATENCY_TIME_MAX: Duration = Duration::from_secs(3);
 /// Longer than the far end waits for frames: its reason is heard.
-const REPLY_PATIENCE: Duration = Duration::from_secs(15);
+const REPLY_PATIENCE: Duration = Duration::from_secs(40);
 /// How long a reason for what went wrong here may take to come from there.
 const REASON_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -80,7 +83,7 @@ impl<'a> Near<'a> {
             }
             Some(to) => (None, resolve(to)?),
         };
-        let stream = TcpStream::connect_timeout(&peer, PATIENCE).map_err(|error| {
+        let stream = TcpStream::connect_timeout(&peer, CONNECT_PATIENCE).map_err(|error| {
             Failure::runtime(format!(
                 "nobody takes a bench at {peer}: {error}; start framewire bench --receive {peer} there first"
             ))
@@ -148,10 +151,10 @@ impl<'a> Near<'a> {
 
     fn send(&self, link: &mut dyn SendLink, phase: Phase) -> Result<u64, Failure> {
         let started = Instant::now();
-        let (interval, time) = match phase {
-            Phase::WarmUp => (None, WARM_UP),
-            Phase::Rate => (None, Duration::from_secs_f64(self.args.seconds)),
-            Phase::Latency => (Some(LATENCY_INTERVAL), Duration::MAX),
+        let (interval, time, frames_max) = match phase {
+            Phase::WarmUp => (None, WARM_UP, u64::MAX),
+            Phase::Rate => (None, Duration::from_secs_f64(self.args.seconds), u64::MAX),
+            Phase::Latency => (Some(LATENCY_INTERVAL), LATENCY_TIME_MAX, LATENCY_FRAMES),
         };
         let mut pacer = Pacer::new(interval);
         for number in 0.. {
@@ -162,10 +165,7 @@ impl<'a> Near<'a> {
                 return Err(Failure::runtime("stopped"));
             }
             let count = number + 1;
-            let last = match phase {
-                Phase::Latency => count == LATENCY_FRAMES,
-                _ => count >= FRAMES_MIN && started.elapsed() >= time,
-            };
+            let last = count == frames_max || (count >= FRAMES_MIN && started.elapsed() >= time);
             link.send(Stamp { phase, last, number, sent: Time::ZERO })?;
             if last {
                 return Ok(count);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::exit::Failure;
 use crate::stop::Stop;
 
-/// How long a step may take; a frame takes a thousandth of it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a step may take: the largest frame on a slow link, or a port that a firewall closes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How soon a thread that waits sees that it is asked to stop.
 pub(super) const LOOK_AROUND: Duration = Duration::from_millis(100);
 
