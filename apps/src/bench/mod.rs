@@ -1,7 +1,7 @@
 //! `framewire bench`: Framewire beside the bare kernel and a TCP socket, between two processes, on this machine or link.
 //!
-//! The process at hand sends ([`near`]); another one receives ([`far`]): one that it starts itself, or one on another
-//! host. A TCP connection between them ([`control`]) says what comes next and brings the receiver's figures back.
+//! The process at hand sends (`near`); another one receives (`far`): one that it starts itself, or one on another
+//! host. A TCP connection between them (`control`) says what comes next and brings the receiver's figures back.
 
 mod child;
 mod contender;
