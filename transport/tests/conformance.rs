@@ -2,30 +2,41 @@
 #![allow(missing_docs)]
 
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use framewire_transport::BackendKind;
-use framewire_transport::backend::{Backend, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
+use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
 use framewire_transport::frame::{Arrival, Frame, FrameInfo, FramePool};
 use framewire_transport::wire::DATAGRAM_MAX;
 
 const HEAD: usize = 52;
 
+/// Bytes of a slice where trains can go.
+const SLICE: usize = 1_000;
+
 /// Two connected sockets with a backend each.
-fn pair(sender: BackendKind, receiver: BackendKind) -> (Box<dyn Backend>, Box<dyn Backend>) {
+fn pair(
+    (sender, send_trains): (BackendKind, bool),
+    (receiver, receive_trains): (BackendKind, bool),
+) -> (Box<dyn Backend>, Box<dyn Backend>) {
     // A port of the system's choice, then both ends towards each other.
     let probe = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut left = ConnectedSocket::connect(probe.local_addr().unwrap()).unwrap();
     let right = ConnectedSocket::connect(left.local().unwrap()).unwrap();
     left.redirect(right.local().unwrap()).unwrap();
     right.set_receive_buffer(4 << 20).unwrap();
-    (sender.open(left, 64), receiver.open(right, 64))
+    let config = BackendConfig::new(64, SLICE);
+    (
+        sender.open(left, &BackendConfig { send_trains, ..config }),
+        receiver.open(right, &BackendConfig { receive_trains, ..config }),
+    )
 }
 
 fn every_pair() -> impl Iterator<Item = (Box<dyn Backend>, Box<dyn Backend>)> {
     let kinds = BackendKind::ALL.iter().filter(|kind| **kind != BackendKind::Auto);
-    kinds.clone().flat_map(move |from| kinds.clone().map(move |to| pair(*from, *to)))
+    let ends = kinds.flat_map(|kind| [(*kind, false), (*kind, true)]);
+    ends.clone().flat_map(move |from| ends.clone().map(move |to| pair(from, to)))
 }
 
 fn frame(pool: &FramePool, bytes: &[u8]) -> Frame {
@@ -35,20 +46,34 @@ fn frame(pool: &FramePool, bytes: &[u8]) -> Frame {
     frame.freeze()
 }
 
-fn receive_all(backend: &mut dyn Backend, batch: &mut ReceiveBatch, count: usize) {
+/// Receives once there is something, into landings that `post` posts.
+fn receive_some(backend: &mut dyn Backend, batch: &mut ReceiveBatch, post: impl Fn(&mut ReceiveBatch)) {
     let waker = Waker::new().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut received = 0;
-    while received < count && Instant::now() < deadline {
+    loop {
+        batch.clear();
+        post(batch);
         match backend.receive(batch) {
-            Ok(more) => received += more,
+            Ok(received) => return assert_eq!(received, batch.datagrams().count()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                wait(backend.socket().as_fd(), false, &waker, Duration::from_millis(100)).unwrap();
+                wait(backend.socket().as_fd(), false, &waker, Duration::from_secs(10)).unwrap();
             }
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(received, count);
+}
+
+/// The next `count` datagrams, which are all head.
+fn receive_heads(backend: &mut dyn Backend, head_bytes: usize, count: usize) -> Vec<Vec<u8>> {
+    let mut batch = ReceiveBatch::new(count, head_bytes);
+    let mut heads = Vec::new();
+    while heads.len() < count {
+        receive_some(backend, &mut batch, ReceiveBatch::post_heads);
+        heads.extend(batch.datagrams().map(|datagram| {
+            assert_eq!(datagram.head.len(), datagram.len);
+            datagram.head.to_vec()
+        }));
+    }
+    heads
 }
 
 fn bytes_of(arrival: Arrival, len: usize) -> Vec<u8> {
@@ -66,17 +91,25 @@ fn heads_and_payloads_land_where_they_were_posted_in_order() {
         let (first, second) = (pool.try_arrival().unwrap(), pool.try_arrival().unwrap());
         let mut batch = ReceiveBatch::new(8, HEAD);
         let mut at = 0;
+        let mut landings = Vec::new();
         for (index, len) in lens.into_iter().enumerate() {
             out.push(&source, at..at + len, |head: &mut [u8; HEAD]| head.fill(index as u8));
-            batch.post(if index % 2 == 0 { &first } else { &second }, at..at + len);
+            landings.push((if index % 2 == 0 { &first } else { &second }, at..at + len));
             at += len;
         }
         assert_eq!(sender.send(&mut out).unwrap(), 5);
         assert!(out.is_sent());
-        receive_all(receiver.as_mut(), &mut batch, 5);
-        for datagram in batch.datagrams() {
-            assert_eq!(datagram.head, [datagram.index as u8; HEAD]);
-            assert_eq!(datagram.len, HEAD + lens[datagram.index]);
+        let mut seen = 0;
+        while seen < 5 {
+            receive_some(receiver.as_mut(), &mut batch, |batch| {
+                landings[seen..].iter().for_each(|(arrival, range)| batch.post(arrival, range.clone()));
+            });
+            for datagram in batch.datagrams() {
+                assert_eq!(datagram.index + landings.len() - landings[seen..].len(), datagram.head[0] as usize);
+                assert_eq!(datagram.head, [datagram.head[0]; HEAD]);
+                assert_eq!(datagram.len, HEAD + lens[datagram.head[0] as usize]);
+            }
+            seen += batch.datagrams().count();
         }
         batch.release();
         let (first, second) = (bytes_of(first, at), bytes_of(second, at));
@@ -99,10 +132,7 @@ fn a_batch_larger_than_one_call_takes_is_sent_whole() {
             out.push(&source, 0..index, |_: &mut [u8; 0]| {});
         }
         assert_eq!(sender.send(&mut out).unwrap(), 200);
-        let mut batch = ReceiveBatch::new(200, 256);
-        batch.post_heads();
-        receive_all(receiver.as_mut(), &mut batch, 200);
-        let lens: Vec<_> = batch.datagrams().map(|datagram| datagram.len).collect();
+        let lens: Vec<_> = receive_heads(receiver.as_mut(), 256, 200).iter().map(Vec::len).collect();
         assert_eq!(lens, (0..200).collect::<Vec<_>>());
     }
 }
@@ -117,9 +147,8 @@ fn a_datagram_longer_than_its_landing_is_cut_and_spills_nowhere() {
         sender.send(&mut out).unwrap();
         let arrival = pool.try_arrival().unwrap();
         let mut batch = ReceiveBatch::new(1, HEAD);
-        batch.post(&arrival, 100..200);
-        receive_all(receiver.as_mut(), &mut batch, 1);
-        assert_eq!(batch.datagrams().next().unwrap().len, HEAD + 100);
+        receive_some(receiver.as_mut(), &mut batch, |batch| batch.post(&arrival, 100..200));
+        assert_eq!(batch.datagrams().next().unwrap().len, HEAD + 100 + 1, "one more than there was room for");
         batch.release();
         let landed = bytes_of(arrival, 1000);
         assert_eq!(landed[100..200], [7; 100]);
@@ -132,11 +161,79 @@ fn a_short_datagram_ends_inside_its_head() {
     for (mut sender, mut receiver) in every_pair() {
         sender.send_one(b"abc").unwrap();
         sender.send_one(b"").unwrap();
-        let mut batch = ReceiveBatch::new(2, HEAD);
-        batch.post_heads();
-        receive_all(receiver.as_mut(), &mut batch, 2);
-        let heads: Vec<_> = batch.datagrams().map(|datagram| datagram.head.to_vec()).collect();
-        assert_eq!(heads, [b"abc".to_vec(), Vec::new()]);
+        assert_eq!(receive_heads(receiver.as_mut(), HEAD, 2), [b"abc".to_vec(), Vec::new()]);
+    }
+}
+
+/// A frame in slices of `SLICE`, the last one shorter, received in landings of `landing` bytes from the frame's start on.
+fn send_frame(sender: &mut dyn Backend, receiver: &mut dyn Backend, slices: usize, landing: usize) {
+    let payload = SLICE - HEAD;
+    let pool = FramePool::new(2, slices * (landing - HEAD)).unwrap();
+    let len = slices * payload - 100;
+    let bytes: Vec<u8> = (0..len).map(|index| (index * 7 % 251) as u8).collect();
+    let source = frame(&pool, &bytes);
+    let mut out = SendBatch::new(slices, HEAD);
+    for index in 0..slices {
+        let range = index * payload..len.min((index + 1) * payload);
+        out.push(&source, range, |head: &mut [u8; HEAD]| head.fill(index as u8));
+    }
+    assert_eq!(sender.send(&mut out).unwrap(), slices);
+    let cell = landing - HEAD;
+    let mut batch = ReceiveBatch::new(slices, HEAD);
+    let mut seen = Vec::new();
+    while seen.len() < slices {
+        let arrival = pool.try_arrival().unwrap();
+        receive_some(receiver, &mut batch, |batch| {
+            (0..slices - seen.len()).for_each(|index| batch.post(&arrival, index * cell..(index + 1) * cell));
+        });
+        batch.release();
+        let landed = bytes_of(arrival, slices * cell);
+        for datagram in batch.datagrams() {
+            let index = datagram.head[0] as usize;
+            let sent = &bytes[index * payload..len.min((index + 1) * payload)];
+            assert_eq!(datagram.len, HEAD + sent.len());
+            assert!(landed[datagram.index * cell..].starts_with(sent), "slice {index} at landing {}", datagram.index);
+            seen.push(index);
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..slices).collect::<Vec<_>>(), "every slice came once");
+}
+
+#[test]
+fn trains_are_cut_and_joined_without_anyone_noticing() {
+    for (mut sender, mut receiver) in every_pair() {
+        // A frame of several trains, of less than one, of one slice; and again, now that both ends know what comes.
+        for slices in [150, 10, 1, 150] {
+            send_frame(sender.as_mut(), receiver.as_mut(), slices, SLICE);
+        }
+    }
+}
+
+#[test]
+fn a_train_that_does_not_fit_its_landings_is_laid_out_again() {
+    for (mut sender, mut receiver) in every_pair() {
+        for slices in [150, 10, 150] {
+            send_frame(sender.as_mut(), receiver.as_mut(), slices, SLICE + 300);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_trains_are_refused_slices_go_out_one_by_one() {
+    for (mut sender, mut receiver) in every_pair() {
+        // A socket without checksums is one of the cases in which the kernel refuses to segment.
+        let off: libc::c_int = 1;
+        let size = size_of::<libc::c_int>() as libc::socklen_t;
+        let socket = sender.socket().as_fd().as_raw_fd();
+        // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
+        let set =
+            unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const off).cast(), size) };
+        assert_eq!(set, 0);
+        for slices in [150, 10] {
+            send_frame(sender.as_mut(), receiver.as_mut(), slices, SLICE);
+        }
     }
 }
 

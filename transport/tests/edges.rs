@@ -110,23 +110,19 @@ fn a_frame_sent_before_a_restart_and_replaced_after_it_is_counted_once() {
     assert!(s.frames_sent + s.frames_skipped + s.frames_abandoned <= s.frames, "double count");
 }
 
-#[test]
-fn a_request_that_takes_two_datagrams_is_answered_whole() {
-    // 6000 slices, all lost but the last.
-    let format = FrameFormat::new(PixelFormat::Gray8, 496 * 9000, 1).unwrap();
-    let mut s = SendStream::new(
-        SendConfig {
-            stream: 7,
-            epoch: 1,
-            format,
-            delivery: Delivery::Every,
-            slice_bytes: 548,
-            interval: Duration::ZERO,
-            clock_id: 0,
-        },
-        Time::ZERO,
-    );
-    let acc = Accept {
+/// A sender whose receiver has accepted the stream and given it all credit.
+fn open_sender(format: FrameFormat) -> SendStream {
+    let config = SendConfig {
+        stream: 7,
+        epoch: 1,
+        format,
+        delivery: Delivery::Every,
+        slice_bytes: 548,
+        interval: Duration::ZERO,
+        clock_id: 0,
+    };
+    let mut sender = SendStream::new(config, Time::ZERO);
+    let accept = Accept {
         stream: 7,
         epoch: 1,
         flags: 0,
@@ -139,7 +135,35 @@ fn a_request_that_takes_two_datagrams_is_answered_whole() {
         buffer_bytes: 0,
         slots: 0,
     };
-    s.handle_datagram(&acc.emit(), Time::ZERO);
+    sender.handle_datagram(&accept.emit(), Time::ZERO);
+    sender
+}
+
+#[test]
+fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster() {
+    let mut sender = open_sender(FrameFormat::new(PixelFormat::Gray8, 20, 1).unwrap());
+    let mut now = Time::ZERO;
+    sender.close(now);
+    let mut closes = 0;
+    let mut bytes = [0; framewire_transport::send::CONTROL_MAX];
+    // Past the time at which an open stream would send a ping for the clocks.
+    while now < Time::ZERO + Duration::from_secs(3) {
+        let mut at_once = 0;
+        while sender.poll_transmit(now, &mut bytes).is_some() {
+            at_once += 1;
+            assert_eq!(at_once, 1, "at {now:?}");
+        }
+        closes += at_once;
+        now = now + Duration::from_millis(10);
+    }
+    assert_eq!(closes, 3_000 / 50);
+}
+
+#[test]
+fn a_request_that_takes_two_datagrams_is_answered_whole() {
+    // 6000 slices, all lost but the last.
+    let format = FrameFormat::new(PixelFormat::Gray8, 496 * 9000, 1).unwrap();
+    let mut s = open_sender(format);
     let pool = FramePool::new(1, format.frame_bytes()).unwrap();
     s.handle_frame(pool.try_acquire().unwrap().freeze(), Time::ZERO).unwrap();
     while s.poll_slices(1024, Time::ZERO).is_some() {}

@@ -62,6 +62,17 @@ impl Pieces {
     fn of_datagram(&self, index: usize) -> &[iovec] {
         &self.iovecs[2 * index..2 * index + 2]
     }
+
+    /// Bytes of head and payload.
+    fn len(&self, index: usize) -> usize {
+        self.of_datagram(index).iter().map(|piece| piece.iov_len).sum()
+    }
+
+    /// Whether a payload begins where the one before it ends.
+    fn continues(&self, index: usize) -> bool {
+        let (before, this) = (self.iovecs[2 * index - 1], self.iovecs[2 * index + 1]);
+        before.iov_base.addr() + before.iov_len == this.iov_base.addr()
+    }
 }
 
 impl Drop for Pieces {
@@ -142,9 +153,19 @@ impl SendBatch {
         self.sent += datagrams;
     }
 
-    /// The two pieces of a datagram.
-    pub(super) fn iovecs(&self, index: usize) -> &[iovec] {
-        self.pieces.of_datagram(index)
+    /// The pieces of consecutive datagrams, two each.
+    pub(super) fn iovecs(&self, datagrams: Range<usize>) -> &[iovec] {
+        &self.pieces.iovecs[2 * datagrams.start..2 * datagrams.end]
+    }
+
+    /// Bytes of a datagram.
+    pub(super) fn datagram_len(&self, index: usize) -> usize {
+        self.pieces.len(index)
+    }
+
+    /// Whether a datagram carries on in its frame where the one before it ended.
+    pub(super) fn continues(&self, index: usize) -> bool {
+        self.pieces.continues(index)
     }
 }
 
@@ -155,8 +176,15 @@ pub struct Datagram<'a> {
     pub index: usize,
     /// Its first bytes, as many as the batch has room for in front of a payload.
     pub head: &'a [u8],
-    /// Bytes of the whole datagram, as far as there was room.
+    /// Bytes of the whole datagram; where it was longer than its landing, one more than there was room for.
     pub len: usize,
+}
+
+/// A datagram's landing, and its length.
+#[derive(Debug, Clone, Copy)]
+struct Received {
+    landing: u32,
+    len: u32,
 }
 
 /// Where the next datagrams land, and what came of it.
@@ -166,7 +194,9 @@ pub struct ReceiveBatch {
     /// Keeps every slot that the kernel may write to.
     leases: Vec<LandingLease>,
     posted: usize,
-    lens: Vec<usize>,
+    /// Landings that are used up, or were passed by.
+    taken: usize,
+    received: Vec<Received>,
 }
 
 impl ReceiveBatch {
@@ -180,14 +210,16 @@ impl ReceiveBatch {
             head_bytes,
             leases: Vec::with_capacity(SLOTS_MAX),
             posted: 0,
-            lens: Vec::with_capacity(datagrams_max),
+            taken: 0,
+            received: Vec::with_capacity(datagrams_max),
         }
     }
 
     /// Forgets the last batch.
     pub fn clear(&mut self) {
         self.release();
-        self.lens.clear();
+        self.taken = 0;
+        self.received.clear();
     }
 
     /// Posts a landing: what follows the head of the next datagram goes to `range` of the slot.
@@ -220,26 +252,78 @@ impl ReceiveBatch {
 
     /// What was received, in order.
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.lens.iter().enumerate().map(|(index, len)| {
-            let head = self.pieces.head(index, (*len).min(self.head_bytes));
-            Datagram { index, head, len: *len }
+        self.received.iter().map(|received| {
+            let (index, len) = (received.landing as usize, received.len as usize);
+            Datagram { index, head: self.pieces.head(index, len.min(self.head_bytes)), len }
         })
     }
 
-    pub(super) fn posted(&self) -> usize {
-        self.posted
+    /// The landings that can still be used.
+    pub(super) fn free(&self) -> Range<usize> {
+        self.taken..self.posted
     }
 
-    pub(super) fn note_received(&mut self, len: usize) {
-        self.lens.push(len);
+    /// Bytes that a landing has room for, its head included.
+    pub(super) fn landing_len(&self, index: usize) -> usize {
+        self.pieces.len(index)
+    }
+
+    /// Whether a landing begins where the one before it ends, in the same slot.
+    pub(super) fn continues(&self, index: usize) -> bool {
+        self.pieces.continues(index)
+    }
+
+    /// A datagram of `len` bytes is in a landing: landings up to it are used up.
+    pub(super) fn note_received(&mut self, landing: usize, len: usize) {
+        // Both are far below 2^32: a batch has a thousand landings, a datagram 65,507 bytes.
+        self.received.push(Received { landing: landing as u32, len: len as u32 });
+        self.taken = self.taken.max(landing + 1);
+    }
+
+    /// Landings below this are not to be used any more.
+    pub(super) fn note_taken(&mut self, landings: usize) {
+        self.taken = self.taken.max(landings);
+    }
+
+    /// The pieces of consecutive landings, two each.
+    pub(super) fn iovecs(&mut self, landings: Range<usize>) -> &mut [iovec] {
+        &mut self.pieces.iovecs[2 * landings.start..2 * landings.end]
     }
 
     pub(super) fn received(&self) -> usize {
-        self.lens.len()
+        self.received.len()
     }
 
-    /// The two pieces of a landing.
-    pub(super) fn iovecs(&mut self, index: usize) -> &mut [iovec] {
-        &mut self.pieces.iovecs[2 * index..2 * index + 2]
+    /// Copies out what is in a landing, head and payload, as far as there is room; returns how much.
+    pub(super) fn read_landing(&self, index: usize, into: &mut [u8]) -> usize {
+        let mut at = 0;
+        for piece in self.pieces.of_datagram(index) {
+            let len = piece.iov_len.min(into.len() - at);
+            if len > 0 {
+                let into = &mut into[at..at + len];
+                // SAFETY: the piece is `iov_len` initialised bytes of the heads or of a slot that this batch holds a lease
+                // for, to which nobody writes now; `into` lies elsewhere, in memory of the backend.
+                unsafe { std::ptr::copy_nonoverlapping(piece.iov_base.cast::<u8>(), into.as_mut_ptr(), len) };
+            }
+            at += len;
+        }
+        at
+    }
+
+    /// Copies a datagram into the next free landing, as the kernel would have.
+    pub(super) fn land(&mut self, datagram: &[u8]) {
+        let landing = self.taken;
+        assert!(landing < self.posted, "no landing is free");
+        let (head, payload) = datagram.split_at(datagram.len().min(self.head_bytes));
+        self.pieces.head_mut(landing, head.len()).copy_from_slice(head);
+        let iovec { iov_base, iov_len } = self.pieces.iovecs[2 * landing + 1];
+        let fitting = payload.len().min(iov_len);
+        if fitting > 0 {
+            // SAFETY: the landing has room for `iov_len` bytes in a slot that this batch holds a lease for, to which no
+            // Rust reference exists; `payload` lies elsewhere, in memory of the backend.
+            unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), iov_base.cast::<u8>(), fitting) };
+        }
+        let cut = usize::from(payload.len() > iov_len);
+        self.note_received(landing, head.len() + fitting + cut);
     }
 }

@@ -1,38 +1,34 @@
-//! The `mmsg` backend: a batch a system call, by `sendmmsg(2)` and `recvmmsg(2)`.
+//! The `mmsg` backend: a batch a system call, by `sendmmsg(2)` and `recvmmsg(2)`, in trains where the socket takes them.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
-use libc::{MSG_DONTWAIT, c_uint, mmsghdr};
+use libc::{MSG_DONTWAIT, c_uint};
 
 use super::batch::{ReceiveBatch, SendBatch};
-use super::{Backend, BackendKind, ConnectedSocket};
+use super::messages::{ReceiveMessages, SendMessages};
+use super::segmentation::Segmentation;
+use super::{Backend, BackendConfig, BackendKind, ConnectedSocket};
 
 /// One system call a batch.
 pub struct MmsgBackend {
     socket: ConnectedSocket,
-    messages: Vec<mmsghdr>,
+    segmentation: Segmentation,
+    sending: SendMessages,
+    receiving: ReceiveMessages,
 }
 
-// SAFETY: the pointers in `messages` are set anew for every call and are not looked at between calls.
-unsafe impl Send for MmsgBackend {}
-
 impl MmsgBackend {
-    /// For batches of at most `datagrams_max`; larger ones take several calls.
-    pub fn new(socket: ConnectedSocket, datagrams_max: usize) -> Self {
-        // SAFETY: mmsghdr is a C struct of integers and pointers, for which all zeroes is a value.
-        let empty = unsafe { std::mem::zeroed::<mmsghdr>() };
-        Self { socket, messages: vec![empty; datagrams_max.max(1)] }
-    }
-
-    fn set_message(&mut self, at: usize, iovecs: *mut libc::iovec, count: usize) {
-        let message = &mut self.messages[at];
-        message.msg_hdr.msg_iov = iovecs;
-        // Two pieces a datagram; the field's type differs between C libraries.
-        message.msg_hdr.msg_iovlen = count as _;
-        message.msg_hdr.msg_flags = 0;
-        message.msg_len = 0;
+    /// Larger batches than those of the configuration take several calls.
+    pub fn new(socket: ConnectedSocket, config: &BackendConfig) -> Self {
+        let coalesced = config.receive_trains && config.has_trains() && socket.coalesce();
+        Self {
+            segmentation: Segmentation::new(config.send_trains && config.has_trains()),
+            sending: SendMessages::new(config.datagrams_max),
+            receiving: ReceiveMessages::new(config.datagrams_max, coalesced.then_some(config.slice_bytes)),
+            socket,
+        }
     }
 }
 
@@ -52,60 +48,70 @@ impl Backend for MmsgBackend {
     fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize> {
         let mut total = 0;
         while !batch.is_sent() {
-            let mut count = 0;
-            for index in batch.unsent().take(self.messages.len()) {
-                let iovecs = batch.iovecs(index);
-                self.set_message(count, iovecs.as_ptr().cast_mut(), iovecs.len());
-                count += 1;
-            }
-            // SAFETY: sendmmsg(sockfd: an open socket, msgvec: `count` messages set just now, vlen: their number,
-            // flags). Each message's iovecs lie in `batch`, which owns the heads and holds leases on the frames, and is
-            // borrowed for the whole call; the kernel only reads them.
+            let segment = self.segmentation.prepare(&self.socket, batch);
+            let messages = self.sending.fill(batch, segment);
+            // SAFETY: sendmmsg(sockfd: an open socket, msgvec: messages set just now, vlen: their number, flags). Each
+            // message's iovecs lie in `batch`, which owns the heads and holds leases on the frames, and is borrowed for
+            // the whole call; the kernel only reads them.
             let sent = unsafe {
                 libc::sendmmsg(
                     self.socket.socket().as_raw_fd(),
-                    self.messages.as_mut_ptr(),
-                    count as c_uint,
+                    messages.as_mut_ptr(),
+                    messages.len() as c_uint,
                     MSG_DONTWAIT | libc::MSG_NOSIGNAL,
                 )
             };
             match usize::try_from(sent) {
                 Ok(sent) => {
-                    batch.note_sent(sent);
-                    total += sent;
+                    let datagrams = self.sending.datagrams(sent);
+                    batch.note_sent(datagrams);
+                    total += datagrams;
                 }
                 // The kernel says what went wrong with the first message of a call only; earlier ones are out.
-                Err(_) if total == 0 => return Err(io::Error::last_os_error()),
-                Err(_) => return Ok(total),
+                Err(_) => {
+                    let error = io::Error::last_os_error();
+                    if segment.is_some() && self.segmentation.give_up(&self.socket, &error) {
+                        continue;
+                    }
+                    return if total == 0 { Err(error) } else { Ok(total) };
+                }
             }
         }
         Ok(total)
     }
 
+    fn landings(&self) -> usize {
+        self.receiving.landings()
+    }
+
     fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<usize> {
-        let mut count = 0;
-        for index in (batch.received()..batch.posted()).take(self.messages.len()) {
-            let iovecs = batch.iovecs(index);
-            let (first, len) = (iovecs.as_mut_ptr(), iovecs.len());
-            self.set_message(count, first, len);
-            count += 1;
+        let waiting = self.receiving.take_waiting(batch);
+        if waiting > 0 {
+            return Ok(waiting);
         }
-        // SAFETY: recvmmsg(sockfd: an open socket, msgvec: `count` messages set just now, vlen: their number, flags,
-        // timeout: none, as the flags say not to wait). Each message's iovecs lie in `batch`, which owns the heads and
-        // holds leases on the slots, and is borrowed mutably for the whole call.
+        let messages = self.receiving.fill(batch);
+        // SAFETY: recvmmsg(sockfd: an open socket, msgvec: messages set just now, vlen: their number, flags, timeout: none,
+        // as the flags say not to wait). Each message's iovecs point to the heads of `batch`, to slots that it holds leases
+        // on, and to memory of `receiving`; both are borrowed mutably for the whole call.
         let received = unsafe {
             libc::recvmmsg(
                 self.socket.socket().as_raw_fd(),
-                self.messages.as_mut_ptr(),
-                count as c_uint,
+                messages.as_mut_ptr(),
+                messages.len() as c_uint,
                 MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
         };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        for message in &self.messages[..received] {
-            batch.note_received(message.msg_len as usize);
+        match self.receiving.note_received(batch, received) {
+            // All of it must be laid out again: it fits the landings that were posted for it.
+            0 => Ok(self.receiving.take_waiting(batch)),
+            landed => Ok(landed),
         }
-        Ok(received)
+    }
+
+    fn send_one(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.segmentation.allow(&self.socket, bytes.len());
+        self.socket.socket().send(bytes).map(|_| ())
     }
 }

@@ -5,8 +5,12 @@
 
 mod batch;
 #[cfg(target_os = "linux")]
+mod messages;
+#[cfg(target_os = "linux")]
 mod mmsg;
 mod portable;
+#[cfg(target_os = "linux")]
+mod segmentation;
 pub(crate) mod socket;
 mod wait;
 
@@ -39,6 +43,11 @@ pub trait Backend: Send {
     /// larger than the path takes. Earlier datagrams of the batch have been sent.
     fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize>;
 
+    /// How many landings the next [`Backend::receive`] can make use of; more of them are posted in vain.
+    fn landings(&self) -> usize {
+        usize::MAX
+    }
+
     /// Receives as many datagrams as are there, at most as many as the batch has posted. Returns how many.
     ///
     /// # Errors
@@ -57,6 +66,32 @@ pub trait Backend: Send {
     /// As [`Backend::send`].
     fn send_one(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.socket().socket().send(bytes).map(|_| ())
+    }
+}
+
+/// What a backend is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct BackendConfig {
+    /// The most datagrams that a batch has.
+    pub datagrams_max: usize,
+    /// Bytes of the datagrams that most of a batch consists of, heads included.
+    pub slice_bytes: usize,
+    /// Send slices in trains where the socket can (UDP_SEGMENT): one passage through the network stack for as many as 64.
+    pub send_trains: bool,
+    /// Receive slices in trains where the socket can (UDP_GRO).
+    pub receive_trains: bool,
+}
+
+impl BackendConfig {
+    /// Without trains.
+    pub const fn new(datagrams_max: usize, slice_bytes: usize) -> Self {
+        Self { datagrams_max, slice_bytes, send_trains: false, receive_trains: false }
+    }
+
+    /// Whether slices are small enough for several of them to go together.
+    #[cfg(target_os = "linux")]
+    const fn has_trains(&self) -> bool {
+        crate::wire::train_slices(self.slice_bytes) > 1
     }
 }
 
@@ -91,13 +126,13 @@ impl BackendKind {
         }
     }
 
-    /// Makes a backend of this kind for a socket, for batches of at most `datagrams_max`. `Auto` takes the fastest.
-    pub fn open(self, socket: ConnectedSocket, datagrams_max: usize) -> Box<dyn Backend> {
+    /// Makes a backend of this kind for a socket. `Auto` takes the fastest.
+    pub fn open(self, socket: ConnectedSocket, config: &BackendConfig) -> Box<dyn Backend> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Auto | Self::Mmsg => Box::new(MmsgBackend::new(socket, datagrams_max)),
+            Self::Auto | Self::Mmsg => Box::new(MmsgBackend::new(socket, config)),
             _ => {
-                let _ = datagrams_max;
+                let _ = config;
                 Box::new(StdBackend::new(socket))
             }
         }

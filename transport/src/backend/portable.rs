@@ -39,7 +39,7 @@ impl Backend for StdBackend {
         let unsent = batch.unsent();
         let mut sent = 0;
         for index in unsent {
-            let [head, payload] = batch.iovecs(index) else { unreachable!("a datagram has two pieces") };
+            let [head, payload] = batch.iovecs(index..index + 1) else { unreachable!("a datagram has two pieces") };
             let pieces = [head, payload].map(|piece| match piece.iov_len {
                 0 => IoSlice::new(&[]),
                 // SAFETY: the batch holds a lease on the frame that this points into (or owns the head), for as long as
@@ -60,8 +60,8 @@ impl Backend for StdBackend {
 
     fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<usize> {
         let mut received = 0;
-        for index in batch.received()..batch.posted() {
-            let [head, payload] = batch.iovecs(index) else { unreachable!("a landing has two pieces") };
+        for index in batch.free() {
+            let [head, payload] = batch.iovecs(index..index + 1) else { unreachable!("a landing has two pieces") };
             let mut pieces = [head, payload].map(|piece| match piece.iov_len {
                 0 => MaybeUninitSlice::new(&mut []),
                 // SAFETY: the batch holds a lease on the slot that this points into (or owns the head) for as long as it
@@ -71,8 +71,8 @@ impl Backend for StdBackend {
                 }),
             });
             match self.socket.socket().recv_vectored(&mut pieces) {
-                Ok((len, _)) => {
-                    batch.note_received(len);
+                Ok((len, flags)) => {
+                    batch.note_received(index, len + usize::from(flags.is_truncated()));
                     received += 1;
                 }
                 Err(error) if received == 0 => return Err(error),

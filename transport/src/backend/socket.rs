@@ -132,6 +132,37 @@ impl ConnectedSocket {
         set_path_discovery(&self.socket, self.peer, libc::IP_PMTUDISC_DONT, libc::IPV6_PMTUDISC_DONT);
     }
 
+    /// Has the kernel cut what is longer than `segment` bytes into datagrams of that size; 0 for not at all.
+    #[cfg(target_os = "linux")]
+    pub(super) fn set_segment(&self, segment: usize) -> io::Result<()> {
+        self.set_udp_option(libc::UDP_SEGMENT, c_int::try_from(segment).unwrap_or(c_int::MAX))
+    }
+
+    /// Has the kernel return datagrams that came together as one message. False where it cannot.
+    #[cfg(target_os = "linux")]
+    pub(super) fn coalesce(&self) -> bool {
+        let set = self.set_udp_option(libc::UDP_GRO, 1);
+        if let Err(error) = &set {
+            tracing::info!(%error, "this system does not receive trains; slices come in one by one");
+        }
+        set.is_ok()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn set_udp_option(&self, option: c_int, value: c_int) -> io::Result<()> {
+        // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
+        let result = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_UDP,
+                option,
+                (&raw const value).cast(),
+                size_of::<c_int>() as socklen_t,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
     }

@@ -48,7 +48,7 @@ use crate::wire::slice_count;
 fn batch_datagrams(frame_bytes: u32, payload_bytes: u16) -> usize {
     /// What `sendmmsg` and `recvmmsg` take at once (UIO_MAXIOV).
     const MAX: usize = 1024;
-    /// Small frames are moved several at a time.
-    const MIN: usize = 16;
+    /// Small frames are moved several at a time, and a whole train always fits.
+    const MIN: usize = 64;
     (slice_count(frame_bytes, payload_bytes) as usize).clamp(MIN, MAX)
 }

@@ -12,10 +12,13 @@ use socket2::Socket;
 
 use super::receiver::BindError;
 use super::sender::{ConnectError, SendError};
-use crate::backend::{Backend, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, Waker, socket, wait};
+use crate::backend::{
+    Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, Waker, socket, wait,
+};
 use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FrameMut, FramePool, FrameRing};
 use crate::receive::{PlainReassembler, PlainStats};
 use crate::time::Time;
+use crate::wire::DATAGRAM_MAX;
 use crate::wire::plain::{piece, piece_count};
 
 /// A sender that is silent for this long gives way to another one; the original sends a frame every four seconds.
@@ -75,7 +78,7 @@ impl PlainSender {
         socket.allow_fragments();
         let _ = socket.set_send_buffer(BUFFER_BYTES);
         let pieces = piece_count(config.format.frame_bytes());
-        let backend = config.backend.open(socket, pieces);
+        let backend = config.backend.open(socket, &BackendConfig::new(pieces, DATAGRAM_MAX));
         Ok(Self {
             kind: backend.kind(),
             backend: Mutex::new((backend, SendBatch::new(pieces, 0))),
@@ -364,7 +367,7 @@ impl<F: FnMut(usize)> PlainLoop<F> {
                 return Ok(());
             }
         };
-        let mut backend = self.kind.open(connected, self.offsets.capacity());
+        let mut backend = self.kind.open(connected, &BackendConfig::new(self.offsets.capacity(), DATAGRAM_MAX));
         tracing::info!(%peer, backend = %backend.kind(), "plain sender");
         let mut heard = Time::now();
         while !self.shared.stop.load(Ordering::Acquire) {

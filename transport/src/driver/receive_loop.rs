@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::batch_datagrams;
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
-use crate::backend::{Backend, ConnectedSocket, ReceiveBatch, Waker, wait};
+use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
 use crate::receive::{
@@ -109,7 +109,9 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
         Delivery::Latest => receiver.config.latest_policy,
     };
     let consumer = ring.subscribe(policy);
-    let backend = receiver.config.backend.open(socket, batch_max);
+    let backend_config =
+        BackendConfig { receive_trains: receiver.config.trains, ..BackendConfig::new(batch_max, slice_bytes) };
+    let backend = receiver.config.backend.open(socket, &backend_config);
     let info = StreamInfo {
         stream: open.stream,
         peer,
@@ -191,7 +193,7 @@ impl ReceiveLoop {
 
     /// Has the next datagrams land and takes them in; returns how many.
     fn receive(&mut self) -> usize {
-        self.core.predict(self.batch_max);
+        self.core.predict(self.batch_max.min(self.backend.landings()));
         self.batch.clear();
         for (arrival, range) in self.core.landings() {
             self.batch.post(arrival, range);

@@ -25,6 +25,8 @@ pub struct ReceiverConfig {
     pub slots: usize,
     /// What moves the datagrams.
     pub backend: BackendKind,
+    /// Let slices arrive in trains where the socket can (the default): a fraction of the work for small slices.
+    pub trains: bool,
     /// Which streams are opened; by default any.
     pub admission: Admission,
     /// Streams that may be open at once, 64 by default.
@@ -41,6 +43,7 @@ impl Default for ReceiverConfig {
         Self {
             slots: 8,
             backend: BackendKind::Auto,
+            trains: true,
             admission: Admission::Anyone,
             streams_max: 64,
             stream_bytes_max: 1 << 30,

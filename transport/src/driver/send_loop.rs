@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::batch_datagrams;
 use super::sender::{SendError, SenderConfig, SenderShared};
-use crate::backend::{Backend, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, wait};
+use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, wait};
 use crate::send::CONTROL_MAX;
 use crate::time::Time;
-use crate::wire::{SLICE_HEADER_LEN, SliceHeader};
+use crate::wire::{SLICE_HEADER_LEN, SliceHeader, train_slices};
 
 /// Datagrams from the receiver that are read at once: credit comes a few times a frame.
 const INBOX: usize = 16;
@@ -35,13 +35,16 @@ pub(super) fn prepare(
     if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(256 << 10, 8 << 20)) {
         tracing::debug!(%error, "the send buffer stays at the system's default");
     }
-    let backend = config.backend.open(socket, datagrams);
+    let backend_config =
+        BackendConfig { send_trains: config.trains, ..BackendConfig::new(datagrams, usize::from(slice_bytes)) };
+    let backend = config.backend.open(socket, &backend_config);
     let kind = backend.kind();
     let mut send_loop = SendLoop {
         shared,
         backend,
         batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
         inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
+        train: train_slices(usize::from(slice_bytes)),
     };
     (kind, move || send_loop.run())
 }
@@ -51,6 +54,8 @@ struct SendLoop {
     backend: Box<dyn Backend>,
     batch: SendBatch,
     inbox: ReceiveBatch,
+    /// Slices of a whole train.
+    train: usize,
 }
 
 /// What the loop does next.
@@ -115,7 +120,8 @@ impl SendLoop {
             let _ = self.backend.send_one(&bytes[..len]);
         }
         self.batch.clear();
-        while self.batch.room() > 0 {
+        // So much room that a train is not cut in two by the end of the batch.
+        while self.batch.room() >= self.train {
             let room = u32::try_from(self.batch.room()).unwrap_or(u32::MAX);
             let Some(run) = core.stream.poll_slices(room, now) else { break };
             for nth in 0..run.count {

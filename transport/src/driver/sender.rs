@@ -61,6 +61,8 @@ pub struct SenderConfig {
     pub slots: usize,
     /// What moves the datagrams.
     pub backend: BackendKind,
+    /// Let slices leave in trains where the socket can (the default): a fraction of the work for small slices.
+    pub trains: bool,
     /// The stream's id; by default a random one. A receiver that only takes announced streams must know it.
     pub stream: Option<u32>,
 }
@@ -75,6 +77,7 @@ impl SenderConfig {
             interval: Duration::ZERO,
             slots: 4,
             backend: BackendKind::Auto,
+            trains: true,
             stream: None,
         }
     }

@@ -14,7 +14,7 @@ use crate::frame::{Frame, FrameFormat};
 use crate::time::Time;
 use crate::wire::{
     Accept, Challenge, Close, Closed, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse, RefuseReason,
-    WireError,
+    WireError, train_slices,
 };
 
 /// Room for any datagram of fields that a sender sends.
@@ -384,7 +384,7 @@ impl SendStream {
     }
 
     /// The next slices to send: repairs first, then new ones as far as credit goes; at most `max`. What is returned
-    /// counts as sent.
+    /// counts as sent. Credit for less than a whole train is left until there is more.
     pub fn poll_slices(&mut self, max: u32, now: Time) -> Option<SliceRun<'_>> {
         if self.state != SendState::Open {
             return None;
@@ -410,12 +410,18 @@ impl SendStream {
             let header = outgoing.header(id, run.first, sequence, true);
             return Some(SliceRun { frame: &outgoing.frame, header, count: run.count });
         }
+        // Room is the caller's affair; only credit is worth waiting for.
+        let train = if u64::from(max) == credit { self.train_to_wait_for() } else { 1 };
         let (number, first, count) = {
             let outgoing = self.outbox.current()?;
             if outgoing.number() >= self.frame_limit {
                 return None;
             }
-            let (first, count) = (outgoing.next, max.min(outgoing.count - outgoing.next));
+            let first = outgoing.next;
+            let count = whole_trains(first, max, outgoing.count, train);
+            if count == 0 {
+                return None;
+            }
             outgoing.next += count;
             if outgoing.is_sent() && outgoing.number() >= self.sent_below {
                 self.sent_below = outgoing.number() + 1;
@@ -428,6 +434,15 @@ impl SendStream {
         let outgoing = self.outbox.find(number)?;
         let header = outgoing.header(id, first, sequence, false);
         Some(SliceRun { frame: &outgoing.frame, header, count })
+    }
+
+    /// Slices of a train that is not cut short for want of credit, so that it arrives as the receiver reckons it will; 1
+    /// where waiting for that would take too long.
+    fn train_to_wait_for(&self) -> u32 {
+        // At most 64.
+        let train = train_slices(usize::from(self.config.slice_bytes)) as u32;
+        let window = self.sequence_limit.saturating_sub(self.sequence_seen);
+        if self.in_flight() && window >= 2 * u64::from(train) { train } else { 1 }
     }
 
     /// The first slice after an idle time: an answer is expected sooner than the keep-alive.
@@ -501,6 +516,8 @@ impl SendStream {
         };
         if self.closing && settled {
             self.due = now + CLOSE_RETRY;
+            // In place of the ping that may be due too.
+            self.pinged = now;
             let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
             let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped };
             return put(out, &close.emit());
@@ -564,6 +581,13 @@ impl SendStream {
     pub fn stats(&self) -> &SendStats {
         &self.stats
     }
+}
+
+/// How many slices from `first` on may go where `max` could: to the end of a whole train, counted from the start of the
+/// frame, or of the frame.
+fn whole_trains(first: u32, max: u32, frame_slices: u32, train: u32) -> u32 {
+    let left = frame_slices - first;
+    if max >= left { left } else { ((first + max) / train * train).saturating_sub(first) }
 }
 
 fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {

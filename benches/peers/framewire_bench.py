@@ -1,0 +1,61 @@
+"""Runs `framewire bench`, which measures Framewire and, below it, the bare kernel."""
+
+import json
+import os
+import time
+
+from children import Children
+from place import free_port
+from result import ContenderFailed, Result
+
+START_SECONDS = 15.0
+RUN_SECONDS = 120.0
+"""The program has its own idea of how long a round is."""
+
+BUILD = "cargo build --release -p framewire"
+
+
+def why_missing(settings) -> str | None:
+    program = settings.framewire
+    if os.access(program, os.X_OK) and program.is_file():
+        return None
+    return f"there is no program {program}: build it with '{BUILD}', or name it with --framewire PATH"
+
+
+def run(names: list[str], settings) -> dict[str, Result]:
+    """One round of the named contenders, which the program runs one after the other."""
+    place, program = settings.place, str(settings.framewire)
+    measure = [program, "bench", "--json", "--only", ",".join(names), "--frame", str(settings.frame), "--rounds", "1"]
+    with Children() as children:
+        if place.across_wire:
+            address = f"{place.receiver_address}:{free_port()}"
+            receive = [program, "bench", "--receive", address, "--once"]
+            receiver = children.start("the receiver", receive, place.receiver_namespace)
+            port = int(address.rpartition(":")[2])
+            receiver.wait_for_port("udp", port, time.monotonic() + START_SECONDS)
+            measure += ["--to", address]
+        bench = children.start("framewire bench", measure, place.sender_namespace)
+        printed = bench.output(time.monotonic() + RUN_SECONDS)
+    return _results(printed)
+
+
+def _results(printed: str) -> dict[str, Result]:
+    try:
+        rows = json.loads(printed[printed.index("{") :])["contenders"]
+        return {row["name"]: _result(row) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ContenderFailed(f"framewire's report is not as expected: {error!r}") from None
+
+
+def _result(row: dict) -> Result:
+    latency = row.get("latency_ms") or {}
+    frames, lost = row.get("frames"), row.get("frames_lost")
+    return Result(
+        gigabytes_per_second=float(row["gigabytes_per_second"]),
+        cpu_seconds_per_gigabyte=row.get("cpu_seconds_per_gigabyte"),
+        latency_p50_ms=latency.get("p50"),
+        latency_p99_ms=latency.get("p99"),
+        frames=frames,
+        lost=lost,
+        lost_share=lost / (frames + lost) if frames and lost is not None else None,
+    )

@@ -1,0 +1,75 @@
+"""Where a contender's two ends run: both on loopback, or each in a network namespace with a wire between them."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+WIRE_MTU = 1500
+
+
+@dataclass(frozen=True)
+class Place:
+    receiver_address: str
+    receiver_namespace: str | None = None
+    sender_namespace: str | None = None
+
+    @property
+    def across_wire(self) -> bool:
+        return self.receiver_namespace is not None
+
+
+LOOPBACK = Place("127.0.0.1")
+
+
+def free_port() -> int:
+    """A port that nothing has bound, for TCP or UDP. The namespaces are new, so what is free here is free there."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("0.0.0.0", 0))
+            port = tcp.getsockname()[1]
+            try:
+                udp.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return port
+
+
+def why_no_namespaces() -> str | None:
+    if os.geteuid() != 0:
+        return "--namespaces needs root: run it with sudo"
+    if shutil.which("ip") is None:
+        return "--namespaces needs ip: apt-get install iproute2"
+    return None
+
+
+@contextmanager
+def two_namespaces() -> Iterator[Place]:
+    """Two network namespaces joined by a veth pair of MTU 1,500. Removed at the end, however the block ends."""
+    # The process id makes the names unique; both fit the 15 characters of an interface name.
+    sender, receiver = f"fwpeer{os.getpid()}s", f"fwpeer{os.getpid()}r"
+    try:
+        for name in (sender, receiver):
+            _ip("netns", "add", name)
+        _ip(
+            *("link", "add", sender, "netns", sender, "mtu", str(WIRE_MTU), "type", "veth"),
+            *("peer", "name", receiver, "netns", receiver, "mtu", str(WIRE_MTU)),
+        )
+        for name, address in ((sender, "10.77.0.1"), (receiver, "10.77.0.2")):
+            _ip("-n", name, "address", "add", f"{address}/30", "dev", name)
+            _ip("-n", name, "link", "set", name, "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+        yield Place("10.77.0.2", receiver_namespace=receiver, sender_namespace=sender)
+    finally:
+        # The veth pair goes with its namespaces.
+        for name in (sender, receiver):
+            subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, start_new_session=True)
+    if done.returncode != 0:
+        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
