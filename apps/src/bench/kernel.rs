@@ -1,19 +1,21 @@
 //! The bare kernel: the bytes of the frames through Framewire's own backends, in datagrams and batches as large as its
-//! own, with no header, no protocol and no look at what arrived. What two processes can at best do over UDP.
+//! own, in trains where it has trains, with no header, no protocol and no look at what arrived. What two processes can at
+//! best do over UDP.
 //!
-//! Everything that `bench` knows of the backends is here. A datagram lands where the count of datagrams says: nothing may
-//! be lost or overtaken, which holds on one machine, where the sender keeps to a window that fits the socket buffer. Its
+//! Everything that `bench` knows of the backends is here. Which datagram is which is told by counting: nothing may be
+//! lost or overtaken, which holds on one machine, where the sender keeps to a window that fits the socket buffer. Its
 //! credit is the count of datagrams received, eight bytes back on the same socket every quarter of the window.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use framewire_transport::backend::{Backend, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
+use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
 use framewire_transport::driver::SliceSize;
 use framewire_transport::frame::{Arrival, Frame, FramePool};
-use framewire_transport::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN};
+use framewire_transport::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN, train_slices};
 use framewire_transport::{BackendKind, Time};
 
 use super::contender::{Arrived, ReceiveLink, SendLink};
@@ -26,6 +28,7 @@ use crate::stop::Stop;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Frames of memory at the sender. A stream has more slots, but works in two or three that stay in cache.
 const SEND_SLOTS: usize = 2;
+const RECEIVE_SLOTS_MAX: usize = 8;
 /// Datagrams of credit that are read at once.
 const INBOX: usize = 16;
 const CREDIT_LEN: usize = 8;
@@ -53,7 +56,16 @@ impl Cut {
 
     /// Datagrams to a system call, as Framewire has them.
     fn batch(&self) -> usize {
-        self.count.clamp(16, 1024)
+        self.count.clamp(64, 1024)
+    }
+
+    /// Datagrams to a train, as Framewire has them.
+    fn train(&self) -> usize {
+        train_slices(self.datagram_bytes)
+    }
+
+    fn backend_config(&self) -> BackendConfig {
+        BackendConfig::new(self.batch(), self.datagram_bytes)
     }
 
     /// Datagrams that may be on their way: two frames, as Framewire has them, and what fits the socket buffer.
@@ -75,6 +87,7 @@ impl Cut {
     }
 }
 
+/// How much is credited at once.
 const fn quarter(window: u64) -> u64 {
     if window < 4 { 1 } else { window / 4 }
 }
@@ -140,7 +153,7 @@ impl KernelSender {
         // As a stream's: where the system gives less, it is the socket that the sender waits for.
         let _ = socket.set_send_buffer(frame_bytes.clamp(256 << 10, 8 << 20));
         Ok(Self {
-            backend: backend.open(socket, cut.batch()),
+            backend: backend.open(socket, &BackendConfig { send_trains: true, ..cut.backend_config() }),
             cut,
             batch: SendBatch::new(cut.batch(), 0),
             inbox: ReceiveBatch::new(INBOX, CREDIT_LEN),
@@ -156,6 +169,13 @@ impl KernelSender {
 
     fn room(&self) -> u64 {
         self.received.saturating_add(self.window).saturating_sub(self.sent)
+    }
+
+    /// Datagrams that a system call is made for: what is credited at once, and a whole train, as far as the window has
+    /// room for both.
+    fn worth_sending(&self) -> u64 {
+        let train = self.cut.train() as u64;
+        if train <= self.window / 2 { train.max(quarter(self.window)) } else { quarter(self.window) }
     }
 
     /// Waits until `datagrams` may go out; returns how many may.
@@ -224,8 +244,11 @@ impl SendLink for KernelSender {
         let mut next = 0;
         while next < self.cut.count {
             let left = self.cut.count - next;
-            let room = self.wait_for_room(quarter(self.window).min(left as u64))?;
-            let count = left.min(usize::try_from(room).unwrap_or(usize::MAX)).min(self.batch.room());
+            let room = self.wait_for_room(self.worth_sending().min(left as u64))?;
+            let mut count = left.min(usize::try_from(room).unwrap_or(usize::MAX)).min(self.batch.room());
+            if count < left && count > self.cut.train() {
+                count -= count % self.cut.train();
+            }
             for nth in next..next + count {
                 self.batch.push(&frame, self.cut.range(nth), |_: &mut [u8; 0]| {});
             }
@@ -265,10 +288,12 @@ pub(super) struct KernelReceiver {
     next: Spot,
     received: u64,
     credited: u64,
-    /// Frames that are complete and not handed on yet.
+    /// The landings of the batch.
+    spots: Vec<Spot>,
+    /// Of the frames that have begun to arrive and were not handed on yet.
+    stamps: VecDeque<Option<Stamp>>,
+    /// How many of these are complete.
     complete: usize,
-    /// The slot of the first of them.
-    oldest: usize,
     /// When the last batch was there.
     now: Time,
     stop: Stop,
@@ -291,11 +316,11 @@ impl KernelReceiver {
         let cut = Cut::new(frame_bytes, datagram_bytes);
         let buffer_bytes =
             socket.set_receive_buffer(cut.buffer_bytes_wanted()).map_err(|error| no_socket(peer, &error))?;
-        // A batch begins anywhere in a frame, and no slot may be in it for two frames.
-        let slots = cut.batch().div_ceil(cut.count) + 1;
-        let pool = FramePool::new(slots, frame_bytes).map_err(Failure::runtime)?;
+        // A batch begins anywhere in a frame. Of small frames it has as many as a stream has slots for.
+        let slots = (cut.batch().div_ceil(cut.count) + 1).min(RECEIVE_SLOTS_MAX);
+        let pool = FramePool::new(slots, cut.count * cut.datagram_bytes).map_err(Failure::runtime)?;
         Ok(Self {
-            backend: backend.open(socket, cut.batch()),
+            backend: backend.open(socket, &BackendConfig { receive_trains: true, ..cut.backend_config() }),
             cut,
             batch: ReceiveBatch::new(cut.batch(), 0),
             waker: Waker::new().map_err(no_waker)?,
@@ -304,8 +329,9 @@ impl KernelReceiver {
             next: Spot { slot: 0, nth: 0 },
             received: 0,
             credited: 0,
+            spots: Vec::with_capacity(cut.batch()),
+            stamps: VecDeque::new(),
             complete: 0,
-            oldest: 0,
             now: Time::ZERO,
             stop: stop.clone(),
         })
@@ -320,6 +346,11 @@ impl KernelReceiver {
         self.window
     }
 
+    /// Room for a whole datagram, for the last one of a frame too: then a train fits the landings of any other.
+    fn landing(&self, Spot { nth, .. }: Spot) -> std::ops::Range<usize> {
+        nth * self.cut.datagram_bytes..(nth + 1) * self.cut.datagram_bytes
+    }
+
     fn after(&self, Spot { slot, nth }: Spot) -> Spot {
         match nth + 1 < self.cut.count {
             true => Spot { slot, nth: nth + 1 },
@@ -330,9 +361,12 @@ impl KernelReceiver {
     /// Takes what is there; waits where that is nothing.
     fn receive(&mut self) -> Result<(), Failure> {
         self.batch.clear();
+        self.spots.clear();
         let mut spot = self.next;
-        for _ in 0..self.cut.batch() {
-            self.batch.post(&self.slots[spot.slot], self.cut.range(spot.nth));
+        let landings = self.cut.batch().min(self.backend.landings()).min(self.slots.len() * self.cut.count);
+        for _ in 0..landings {
+            self.batch.post(&self.slots[spot.slot], self.landing(spot));
+            self.spots.push(spot);
             spot = self.after(spot);
         }
         let mut patience = None;
@@ -358,6 +392,13 @@ impl KernelReceiver {
                     "a datagram of the bare kernel was lost, and it repairs nothing; leave it out with --only framewire,tcp",
                 ));
             }
+            if self.next.nth == 0 {
+                // A train of another length than was posted for makes later ones land elsewhere, which is left at that.
+                let spot = self.spots[datagram.index];
+                let mut bytes = [0; Stamp::LEN];
+                self.slots[spot.slot].read(self.landing(spot).start, &mut bytes);
+                self.stamps.push_back(Stamp::parse(&bytes));
+            }
             self.received += 1;
             self.next = self.after(self.next);
             self.complete += usize::from(self.next.nth == 0);
@@ -376,11 +417,9 @@ impl ReceiveLink for KernelReceiver {
         while self.complete == 0 {
             self.receive()?;
         }
-        let mut bytes = [0; Stamp::LEN];
-        self.slots[self.oldest].read(0, &mut bytes);
         self.complete -= 1;
-        self.oldest = (self.oldest + 1) % self.slots.len();
-        let stamp = Stamp::parse(&bytes).ok_or_else(|| Failure::runtime("a frame came without a stamp"))?;
+        let stamp = self.stamps.pop_front().flatten();
+        let stamp = stamp.ok_or_else(|| Failure::runtime("a frame came without a stamp"))?;
         Ok(Arrived { stamp, completed: self.now, latency: None })
     }
 }
