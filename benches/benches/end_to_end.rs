@@ -12,6 +12,7 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_gr
 use framewire_benches::KernelLink;
 use framewire_benches::{FramewireLink, Link, Picture, SLICE_BYTES, TcpLink};
 use framewire_transport::BackendKind;
+use framewire_transport::wire::train_slices;
 
 fn measure(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, link: impl Fn() -> Box<dyn Link>) {
     // Made only if it is measured: a filter on the command line leaves the others out.
@@ -19,20 +20,33 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, link: impl
     group.bench_function(id, |bencher| bencher.iter_custom(|frames| made.get_or_insert_with(&link).transfer(frames)));
 }
 
+/// Every backend, or those that know trains.
+fn backends(trains: bool) -> impl Iterator<Item = BackendKind> {
+    BackendKind::ALL
+        .iter()
+        .copied()
+        .filter(move |kind| *kind != BackendKind::Auto && !(trains && *kind == BackendKind::Std))
+}
+
 fn end_to_end(criterion: &mut Criterion) {
-    for picture in [Picture::full_hd_gray(), Picture::vga_gray()] {
+    for picture in [Picture::full_hd_gray(), Picture::ultra_hd_bgr(), Picture::vga_gray()] {
         let mut group = criterion.benchmark_group(format!("end_to_end/{}", picture.name));
         group.throughput(Throughput::Bytes(picture.bytes() as u64));
         group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
         for slice_bytes in SLICE_BYTES {
-            #[cfg(target_os = "linux")]
-            measure(&mut group, BenchmarkId::new("kernel", slice_bytes), || {
-                Box::new(KernelLink::new(&picture, slice_bytes))
-            });
-            for backend in BackendKind::ALL.iter().copied().filter(|kind| *kind != BackendKind::Auto) {
-                measure(&mut group, BenchmarkId::new(backend.name(), slice_bytes), || {
-                    Box::new(FramewireLink::new(&picture, backend, slice_bytes))
-                });
+            for trains in [false, true] {
+                if trains && train_slices(usize::from(slice_bytes)) == 1 {
+                    continue;
+                }
+                let id = |name: &str| {
+                    BenchmarkId::new(format!("{name}{}", if trains { "+trains" } else { "" }), slice_bytes)
+                };
+                #[cfg(target_os = "linux")]
+                measure(&mut group, id("kernel"), || Box::new(KernelLink::new(&picture, slice_bytes, trains)));
+                for backend in backends(trains) {
+                    let link = || Box::new(FramewireLink::new(&picture, backend, slice_bytes, trains)) as Box<dyn Link>;
+                    measure(&mut group, id(backend.name()), link);
+                }
             }
         }
         measure(&mut group, BenchmarkId::from_parameter("tcp"), || Box::new(TcpLink::new(&picture)));

@@ -59,11 +59,15 @@ impl Slicer {
         frame.info.number = self.stream.next_number();
         self.stream.handle_frame(frame.freeze(), NOW).expect("the last frame is settled");
         while let Some(run) = self.stream.poll_slices(self.batch.room() as u32, NOW) {
-            for header in (0..run.count).map(|nth| run.header(nth)) {
-                let payload = header.offset()..header.offset() + header.payload_len();
-                self.batch.push(run.frame, payload, |head: &mut [u8; SliceHeader::LEN]| header.emit_into(head));
-                self.slices += 1;
-            }
+            self.batch.push_slices(
+                run.frame,
+                run.payload(),
+                run.payload_bytes(),
+                |nth, head: &mut [u8; SliceHeader::LEN]| {
+                    run.header(nth).emit_into(head);
+                },
+            );
+            self.slices += u64::from(run.count);
         }
         assert_eq!(self.batch.room(), 0);
         self.batch.clear();

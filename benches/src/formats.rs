@@ -17,16 +17,21 @@ pub struct Picture {
 impl Picture {
     /// 1920×1080, one byte a pixel: 2,073,600 bytes.
     pub fn full_hd_gray() -> Self {
-        Self::gray("1080p-gray8", 1920, 1080)
+        Self::new("1080p-gray8", PixelFormat::Gray8, 1920, 1080)
     }
 
     /// 640×480, one byte a pixel: 307,200 bytes.
     pub fn vga_gray() -> Self {
-        Self::gray("vga-gray8", 640, 480)
+        Self::new("vga-gray8", PixelFormat::Gray8, 640, 480)
     }
 
-    fn gray(name: &'static str, width: u32, height: u32) -> Self {
-        let format = FrameFormat::new(PixelFormat::Gray8, width, height).expect("a gray picture of any size can be");
+    /// 3840×2160, three bytes a pixel: 24,883,200 bytes.
+    pub fn ultra_hd_bgr() -> Self {
+        Self::new("4k-bgr24", PixelFormat::Bgr24, 3840, 2160)
+    }
+
+    fn new(name: &'static str, pixel: PixelFormat, width: u32, height: u32) -> Self {
+        let format = FrameFormat::new(pixel, width, height).expect("a picture of this size can be");
         Self { name, format }
     }
 

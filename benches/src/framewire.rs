@@ -21,12 +21,13 @@ impl FramewireLink {
     ///
     /// # Panics
     /// Where loopback does not work.
-    pub fn new(picture: &Picture, backend: BackendKind, slice_bytes: u16) -> Self {
+    pub fn new(picture: &Picture, backend: BackendKind, slice_bytes: u16, trains: bool) -> Self {
         let address = "127.0.0.1:0".parse().expect("an address");
-        let receiver = Receiver::bind(address, ReceiverConfig { backend, ..ReceiverConfig::default() })
+        let receiver = Receiver::bind(address, ReceiverConfig { backend, trains, ..ReceiverConfig::default() })
             .expect("loopback has a port left");
         let slice = SliceSize::Bytes(slice_bytes);
-        let config = SenderConfig { delivery: Delivery::Every, slice, backend, ..SenderConfig::new(picture.format) };
+        let config =
+            SenderConfig { delivery: Delivery::Every, slice, backend, trains, ..SenderConfig::new(picture.format) };
         let sender = Sender::connect(receiver.local_addr(), config).expect("loopback can be reached");
         sender.wait_until_open(PATIENCE).expect("the receiver takes any stream");
         let stream = receiver.accept_timeout(PATIENCE).expect("the stream is open");

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use libc::{c_uint, iovec, mmsghdr};
+use framewire_transport::wire::train_slices;
+use libc::{c_int, c_uint, iovec, mmsghdr};
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -31,13 +32,20 @@ pub struct KernelLink {
 }
 
 impl KernelLink {
-    /// Connects both ends; each frame goes out as datagrams of `slice_bytes`, the last one shorter.
+    /// Connects both ends; each frame goes out as datagrams of `slice_bytes`, the last one shorter. With `trains` the
+    /// kernel cuts and joins them (UDP_SEGMENT and UDP_GRO), and a message is a whole train.
     ///
     /// # Panics
-    /// Where loopback does not work.
-    pub fn new(picture: &Picture, slice_bytes: u16) -> Self {
-        let slice_bytes = usize::from(slice_bytes);
+    /// Where loopback does not work, or the kernel has no trains.
+    pub fn new(picture: &Picture, slice_bytes: u16, trains: bool) -> Self {
+        let mut slice_bytes = usize::from(slice_bytes);
         let (sender, receiver) = connected_pair().expect("loopback has two ports left");
+        if trains {
+            set_udp_option(&sender, libc::UDP_SEGMENT, slice_bytes as c_int).expect("the kernel cuts trains");
+            set_udp_option(&receiver, libc::UDP_GRO, 1).expect("the kernel joins trains");
+            // From here on a train is what a datagram was.
+            slice_bytes *= train_slices(slice_bytes);
+        }
         let frame_slices = picture.bytes().div_ceil(slice_bytes);
         let buffer_bytes = receive_buffer(&receiver, 16 << 20).expect("the buffer's size can be read");
         // The same bounds as a stream's: two frames, and what fits the buffer.
@@ -190,6 +198,14 @@ fn connected_pair() -> io::Result<(Socket, Socket)> {
     // As a stream's: the send buffer never holds back what the window allows.
     let _ = rustix::net::sockopt::set_socket_send_buffer_size_force(&left, 8 << 20);
     Ok((left, right))
+}
+
+fn set_udp_option(socket: &Socket, option: c_int, value: c_int) -> io::Result<()> {
+    let size = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, option, (&raw const value).cast(), size) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {

@@ -113,17 +113,42 @@ impl SendBatch {
         payload: Range<usize>,
         write_head: impl FnOnce(&mut [u8; HEAD]),
     ) {
+        self.hold(frame);
+        self.push_payload(&frame[payload], write_head);
+    }
+
+    /// Adds datagrams that follow each other: bytes `payload` of `frame`, `cell` bytes in each but the last, which has the
+    /// rest. `write_head` gets the number of each, from 0.
+    ///
+    /// # Panics
+    /// Where the batch has not enough room, the range is not inside the frame, or `cell` is 0.
+    pub fn push_slices<const HEAD: usize>(
+        &mut self,
+        frame: &Frame,
+        payload: Range<usize>,
+        cell: usize,
+        mut write_head: impl FnMut(u32, &mut [u8; HEAD]),
+    ) {
+        self.hold(frame);
+        for (nth, bytes) in (0..).zip(frame[payload].chunks(cell)) {
+            self.push_payload(bytes, |head| write_head(nth, head));
+        }
+    }
+
+    fn hold(&mut self, frame: &Frame) {
+        if !self.leases.iter().any(|lease| std::ptr::eq(lease.as_ptr(), frame.as_ptr())) {
+            self.leases.push(frame.clone());
+        }
+    }
+
+    /// The payload must be of a frame that is held.
+    fn push_payload<const HEAD: usize>(&mut self, payload: &[u8], write_head: impl FnOnce(&mut [u8; HEAD])) {
         assert!(HEAD == self.head_bytes, "heads of this batch have {} bytes, not {HEAD}", self.head_bytes);
-        let bytes = &frame[payload];
         if let Ok(head) = self.pieces.head_mut(self.len, HEAD).try_into() {
             write_head(head);
         }
         // The kernel only reads what is sent.
-        self.pieces.set_payload(self.len, bytes.as_ptr().cast_mut(), bytes.len());
-        let held = self.leases.iter().any(|lease| std::ptr::eq(lease.as_ptr(), frame.as_ptr()));
-        if !held {
-            self.leases.push(frame.clone());
-        }
+        self.pieces.set_payload(self.len, payload.as_ptr().cast_mut(), payload.len());
         self.len += 1;
     }
 
@@ -227,13 +252,26 @@ impl ReceiveBatch {
     /// # Panics
     /// Where the batch is full or the range is not inside the slot.
     pub fn post(&mut self, arrival: &Arrival, range: Range<usize>) {
-        assert!(self.posted < self.pieces.datagrams_max, "a batch has {} datagrams", self.pieces.datagrams_max);
-        let base = arrival.landing_ptr(&range);
+        self.post_cells(arrival, range.start, range.len(), 1);
+    }
+
+    /// Posts landings that follow each other: `cells` of them, `cell` bytes each, from `offset` of the slot on.
+    ///
+    /// # Panics
+    /// Where the batch is full or a landing is not inside the slot.
+    pub fn post_cells(&mut self, arrival: &Arrival, offset: usize, cell: usize, cells: usize) {
+        let posted = self.posted + cells;
+        assert!(posted <= self.pieces.datagrams_max, "a batch has {} datagrams", self.pieces.datagrams_max);
+        let mut base = arrival.landing_ptr(&(offset..offset + cells * cell));
         if !self.leases.iter().any(|lease| lease.is_on(arrival)) {
             self.leases.push(arrival.landing_lease());
         }
-        self.pieces.set_payload(self.posted, base, range.len());
-        self.posted += 1;
+        for landing in self.posted..posted {
+            self.pieces.set_payload(landing, base, cell);
+            // Stays within the range that was checked above, or one past its end.
+            base = base.wrapping_add(cell);
+        }
+        self.posted = posted;
     }
 
     /// Posts landings for datagrams that are all head, as many as the batch takes.

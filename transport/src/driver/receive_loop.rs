@@ -195,8 +195,8 @@ impl ReceiveLoop {
     fn receive(&mut self) -> usize {
         self.core.predict(self.batch_max.min(self.backend.landings()));
         self.batch.clear();
-        for (arrival, range) in self.core.landings() {
-            self.batch.post(arrival, range);
+        for (arrival, run) in self.core.landings() {
+            self.batch.post_cells(arrival, run.offset, run.cell, run.cells);
         }
         let received = self.backend.receive(&mut self.batch);
         self.batch.release();

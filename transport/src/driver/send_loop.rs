@@ -124,11 +124,14 @@ impl SendLoop {
         while self.batch.room() >= self.train {
             let room = u32::try_from(self.batch.room()).unwrap_or(u32::MAX);
             let Some(run) = core.stream.poll_slices(room, now) else { break };
-            for nth in 0..run.count {
-                let header = run.header(nth);
-                let payload = header.offset()..header.offset() + header.payload_len();
-                self.batch.push(run.frame, payload, |head: &mut [u8; SliceHeader::LEN]| header.emit_into(head));
-            }
+            self.batch.push_slices(
+                run.frame,
+                run.payload(),
+                run.payload_bytes(),
+                |nth, head: &mut [u8; SliceHeader::LEN]| {
+                    run.header(nth).emit_into(head);
+                },
+            );
         }
         let next = if self.batch.is_sent() {
             // Under the lock: a frame that comes after this wakes us.

@@ -9,7 +9,7 @@ mod stats;
 mod stream;
 mod window;
 
-pub use placement::Spot;
+pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};
 pub use reassembler::{Reassembler, ReassemblerConfig};
 pub use stats::{ReceiveStats, RejectedCounts};

@@ -9,7 +9,7 @@ use crate::frame::Arrival;
 
 /// Where one datagram's payload lands: a place and a byte range in its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spot {
+pub(super) struct Spot {
     /// Which of the reassembler's places.
     pub(super) place: u8,
     /// First byte in the slot.
@@ -35,6 +35,17 @@ struct Target {
     len: usize,
 }
 
+/// Where consecutive datagrams' payloads land in one slot: `cells` cells of `cell` bytes, from `offset` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LandingRun {
+    /// First byte in the slot.
+    pub offset: usize,
+    /// Bytes for each payload.
+    pub cell: usize,
+    /// How many.
+    pub cells: usize,
+}
+
 /// Consecutive spots in one place, `cell` bytes apart.
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -48,8 +59,10 @@ struct Run {
 /// The predicted spots of one batch, and the moves it turned out to need.
 #[derive(Debug)]
 pub(super) struct Placement {
-    spots: Vec<Spot>,
+    /// How many spots there are.
+    spots: usize,
     runs: Vec<Run>,
+    /// One for each spot, from the first move of a batch on: most batches need none.
     moves: Vec<Move>,
     waiting: usize,
     chain: Vec<usize>,
@@ -65,7 +78,7 @@ impl Placement {
     /// For at most `spots` spots a batch, each at most `cell` bytes.
     pub(super) fn new(spots: usize, runs: usize, cell: usize) -> Self {
         Self {
-            spots: Vec::with_capacity(spots),
+            spots: 0,
             runs: Vec::with_capacity(runs),
             moves: Vec::with_capacity(spots),
             waiting: 0,
@@ -78,13 +91,28 @@ impl Placement {
         }
     }
 
-    pub(super) fn spots(&self) -> &[Spot] {
-        &self.spots
+    /// How many datagrams have a spot.
+    pub(super) fn spots(&self) -> usize {
+        self.spots
+    }
+
+    pub(super) fn spot(&self, spot: usize) -> Option<Spot> {
+        self.runs.iter().find_map(|run| {
+            let cell = spot.checked_sub(run.first_spot).filter(|cell| *cell < run.cells)?;
+            Some(Spot { place: run.place, offset: run.first_offset + cell * run.cell, len: run.cell })
+        })
+    }
+
+    /// The spots in order: the place of each run, and where in its slot.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (u8, LandingRun)> {
+        self.runs
+            .iter()
+            .map(|run| (run.place, LandingRun { offset: run.first_offset, cell: run.cell, cells: run.cells }))
     }
 
     /// Forgets the last batch.
     pub(super) fn clear(&mut self) {
-        self.spots.clear();
+        self.spots = 0;
         self.runs.clear();
         self.moves.clear();
         self.straddlers.clear();
@@ -94,11 +122,8 @@ impl Placement {
 
     /// Predicts that the next datagrams land in `cells` cells of `place`, `cell` bytes each, from `first_offset` on.
     pub(super) fn predict(&mut self, place: u8, first_offset: usize, cell: usize, cells: usize) {
-        self.runs.push(Run { place, first_spot: self.spots.len(), first_offset, cells, cell });
-        for index in 0..cells {
-            self.spots.push(Spot { place, offset: first_offset + index * cell, len: cell });
-            self.moves.push(Move::None);
-        }
+        self.runs.push(Run { place, first_spot: self.spots, first_offset, cells, cell });
+        self.spots += cells;
     }
 
     /// The payload of `spot` belongs to `offset` in `place`. True where it has to be moved (or set aside) for that;
@@ -111,12 +136,13 @@ impl Placement {
         len: usize,
         arrivals: &Arrivals<'_>,
     ) -> Option<bool> {
-        let landed = self.spots[spot];
+        let landed = self.spot(spot)?;
         if (landed.place, landed.offset) == (place, offset) {
             return Some(false);
         }
         let target = Target { place, offset, len };
         if self.fits_a_cell(&target) {
+            self.moves.resize(self.spots, Move::None);
             self.moves[spot] = Move::Waiting(target);
             self.waiting += 1;
             return Some(true);
@@ -193,7 +219,7 @@ impl Placement {
         // Targets are distinct, so a chain that closes does so where it began. The payload it began with goes to
         // scratch; then the moves run from the chain's end back to its start.
         if self.chain.len() > 1 && spot == start {
-            let (landed, Move::OnChain(target)) = (self.spots[start], self.moves[start]) else { return };
+            let (Some(landed), Move::OnChain(target)) = (self.spot(start), self.moves[start]) else { return };
             arrivals.at(landed.place).read(landed.offset, &mut self.scratch[..target.len]);
             on_scratch = Some(start);
         }
@@ -201,8 +227,8 @@ impl Placement {
             let Move::OnChain(target) = self.moves[spot] else { continue };
             if on_scratch == Some(spot) {
                 arrivals.at_mut(target.place).write(target.offset, &self.scratch[..target.len]);
-            } else {
-                arrivals.transfer(self.spots[spot], &target);
+            } else if let Some(landed) = self.spot(spot) {
+                arrivals.transfer(landed, &target);
             }
             self.moves[spot] = Move::None;
             self.waiting -= 1;
@@ -266,7 +292,7 @@ mod tests {
             placement.predict(place, 0, CELL, cells);
         }
         for (spot, target) in belongs.iter().enumerate() {
-            let landed = placement.spots()[spot];
+            let landed = placement.spot(spot).unwrap();
             slots[usize::from(landed.place)].as_mut().unwrap().write(landed.offset, &[spot as u8 + 1; CELL]);
             if let Some(target) = target {
                 let (place, offset) = ((target / cells) as u8, target % cells * CELL);

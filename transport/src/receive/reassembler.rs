@@ -5,11 +5,10 @@
 //! elsewhere and finishes frames. All memory is taken when it is made; nothing the network sends makes it grow.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::time::Duration;
 
 use super::bitmap::Bitmap;
-use super::placement::{Arrivals, Placement, Spot};
+use super::placement::{Arrivals, LandingRun, Placement};
 use super::stats::{ReceiveStats, Rejected};
 use crate::frame::{Arrival, Frame, FrameInfo, FramePool, PoolError};
 use crate::time::Time;
@@ -17,7 +16,7 @@ use crate::wire::{Delivery, OPEN_FRAMES_MAX, SLICE_BYTES_MIN, SLICE_HEADER_LEN, 
 
 /// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
 const PLACES: usize = 2 * OPEN_FRAMES_MAX;
-/// Stands for the spill in [`Spot::place`].
+/// Stands for the spill where a spot's place is said.
 const SPILL: u8 = PLACES as u8;
 
 /// What a reassembler is told when the stream is opened.
@@ -141,7 +140,7 @@ impl Reassembler {
         let cell = usize::from(self.payload_bytes);
         let count = slice_count(self.config.frame_bytes, self.payload_bytes) as usize;
         for place in 0..PLACES {
-            let left = max - self.placement.spots().len();
+            let left = max - self.placement.spots();
             if left == 0 {
                 return;
             }
@@ -155,24 +154,24 @@ impl Reassembler {
                 self.placement.predict(place as u8, 0, cell, left.min(count));
             }
         }
-        if self.placement.spots().is_empty() {
+        if self.placement.spots() == 0 {
             self.placement.predict(SPILL, 0, cell, max);
         }
     }
 
-    /// Where each datagram of the batch is to land: a slot, and the byte range in it.
-    pub fn landings(&self) -> impl Iterator<Item = (&Arrival, Range<usize>)> {
-        self.placement.spots().iter().map(|spot| (self.slot_of(*spot), spot.offset..spot.offset + spot.len))
+    /// Where the datagrams of the batch are to land, in order: slots, and the cells in them.
+    pub fn landings(&self) -> impl Iterator<Item = (&Arrival, LandingRun)> {
+        self.placement.runs().map(|(place, run)| (self.slot_of(place), run))
     }
 
-    fn slot_of(&self, spot: Spot) -> &Arrival {
-        self.slots[usize::from(spot.place)].as_ref().expect("a predicted place keeps its slot until the batch ends")
+    fn slot_of(&self, place: u8) -> &Arrival {
+        self.slots[usize::from(place)].as_ref().expect("a predicted place keeps its slot until the batch ends")
     }
 
     /// Puts a payload at a spot of the prediction, as the kernel would: for networks that are not sockets. What there is
     /// no room for is cut off.
     pub fn land(&mut self, spot: usize, payload: &[u8]) {
-        if let Some(spot) = self.placement.spots().get(spot)
+        if let Some(spot) = self.placement.spot(spot)
             && let Some(slot) = &mut self.slots[usize::from(spot.place)]
         {
             slot.write(spot.offset, &payload[..payload.len().min(spot.len)]);
@@ -181,14 +180,14 @@ impl Reassembler {
 
     /// How many datagrams the prediction has a spot for.
     pub fn predicted(&self) -> usize {
-        self.placement.spots().len()
+        self.placement.spots()
     }
 
     /// Copies out what landed at a spot, before the batch ends: for datagrams that are not slices.
     pub(super) fn read_landed(&self, spot: usize, into: &mut [u8]) {
-        if let Some(spot) = self.placement.spots().get(spot) {
+        if let Some(spot) = self.placement.spot(spot) {
             let len = into.len().min(spot.len);
-            self.slot_of(*spot).read(spot.offset, &mut into[..len]);
+            self.slot_of(spot.place).read(spot.offset, &mut into[..len]);
         }
     }
 
@@ -209,7 +208,7 @@ impl Reassembler {
 
     fn accept(&mut self, slice: &SliceHeader, spot: usize, now: Time) -> Result<(), Rejected> {
         let len = slice.payload_len();
-        let landed = self.placement.spots().get(spot).copied().ok_or(Rejected::Size)?;
+        let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
         if slice.frame_bytes != self.config.frame_bytes || len > landed.len || slice.payload_bytes > self.payload_bytes
         {
             return Err(Rejected::Size);

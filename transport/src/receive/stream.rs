@@ -4,10 +4,10 @@
 //! [`ReceiveStream::end_batch`] → take frames with [`ReceiveStream::poll_frame`] and answers with
 //! [`ReceiveStream::poll_transmit`] until there are none → sleep until a datagram comes or [`ReceiveStream::poll_timeout`].
 
-use std::ops::Range;
 use std::time::Duration;
 
 use super::loss::LossDetector;
+use super::placement::LandingRun;
 use super::reassembler::{Reassembler, ReassemblerConfig};
 use super::stats::{ReceiveStats, Rejected};
 use super::window::window_slices;
@@ -160,8 +160,8 @@ impl ReceiveStream {
         self.reassembler.predict(max);
     }
 
-    /// Where each datagram's payload is to land, in order: what follows its first [`SLICE_HEADER_LEN`] bytes.
-    pub fn landings(&self) -> impl Iterator<Item = (&Arrival, Range<usize>)> {
+    /// Where the datagrams' payloads are to land, in order: what follows the first [`SLICE_HEADER_LEN`] bytes of each.
+    pub fn landings(&self) -> impl Iterator<Item = (&Arrival, LandingRun)> {
         self.reassembler.landings()
     }
 

@@ -1,6 +1,7 @@
 //! Frames on their way out: each stays here, and so keeps its slot, until the receiver has settled it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::wire::{Flags, SLICE_HEADER_LEN, SliceHeader, slice_count};
@@ -17,6 +18,17 @@ pub struct SliceRun<'a> {
 }
 
 impl SliceRun<'_> {
+    /// Payload bytes of each slice, but the frame's last, which has the rest.
+    pub fn payload_bytes(&self) -> usize {
+        usize::from(self.header.payload_bytes)
+    }
+
+    /// The bytes of the frame that the slices carry.
+    pub fn payload(&self) -> Range<usize> {
+        let start = self.header.offset();
+        start..self.frame.len().min(start + self.count as usize * self.payload_bytes())
+    }
+
     /// The header of the `nth` slice of the run.
     pub fn header(&self, nth: u32) -> SliceHeader {
         SliceHeader { index: self.header.index + nth, sequence: self.header.sequence + u64::from(nth), ..self.header }

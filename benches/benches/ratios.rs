@@ -1,0 +1,144 @@
+//! What Framewire reaches of the bare kernel's rate: every contender in every round, so that the machine's moods hit all of
+//! them alike, and medians of the ratios within a round.
+//!
+//! `cargo bench -p framewire-benches --bench ratios -- [--rounds N] [--seconds S] [--only NAME,NAME] [FILTER…]`; a filter is
+//! a part of `PICTURE/SLICE_BYTES`.
+#![allow(missing_docs)]
+
+use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use framewire_benches::KernelLink;
+use framewire_benches::{FramewireLink, Link, Picture, SLICE_BYTES, TcpLink};
+use framewire_transport::BackendKind;
+use framewire_transport::wire::train_slices;
+
+struct Options {
+    rounds: usize,
+    time: Duration,
+    only: Vec<String>,
+    filters: Vec<String>,
+}
+
+impl Options {
+    fn parse() -> Self {
+        let mut options = Self { rounds: 9, time: Duration::from_millis(300), only: Vec::new(), filters: Vec::new() };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().and_then(|text| text.parse::<f64>().ok());
+            match argument.as_str() {
+                "--rounds" => options.rounds = value().expect("--rounds takes a number") as usize,
+                "--seconds" => options.time = Duration::from_secs_f64(value().expect("--seconds takes a number")),
+                "--only" => {
+                    options.only =
+                        arguments.next().expect("--only takes names").split(',').map(str::to_owned).collect();
+                }
+                // What cargo passes to every benchmark.
+                "--bench" => {}
+                "--test" => (options.rounds, options.time) = (1, Duration::ZERO),
+                filter => options.filters.push(filter.to_owned()),
+            }
+        }
+        options
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
+    fn wants(&self, group: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| group.contains(filter.as_str()))
+    }
+}
+
+struct Contender {
+    name: String,
+    link: Box<dyn Link>,
+    /// Frames that take about the time of a round.
+    frames: u64,
+    rates: Vec<f64>,
+    cpu_seconds_per_gb: Vec<f64>,
+}
+
+impl Contender {
+    fn new(name: &str, mut link: Box<dyn Link>, time: Duration) -> Self {
+        // Twice: the first frames fault memory in and open the window.
+        link.transfer(8);
+        let taken = link.transfer(8);
+        let frames = (8.0 * time.as_secs_f64() / taken.as_secs_f64()).ceil().max(1.0) as u64;
+        Self { name: name.to_owned(), link, frames, rates: Vec::new(), cpu_seconds_per_gb: Vec::new() }
+    }
+
+    fn run(&mut self, frame_bytes: usize) {
+        let gigabytes = self.frames as f64 * frame_bytes as f64 / 1e9;
+        let cpu = cpu_seconds();
+        let taken = self.link.transfer(self.frames);
+        self.cpu_seconds_per_gb.push((cpu_seconds() - cpu) / gigabytes);
+        self.rates.push(gigabytes / taken.as_secs_f64());
+    }
+}
+
+/// Processor time of the whole process, which is both ends.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn contenders(picture: &Picture, slice_bytes: u16, options: &Options) -> Vec<Contender> {
+    let trains = train_slices(usize::from(slice_bytes)) > 1;
+    let mut contenders = Vec::new();
+    let mut add = |name: &str, link: &dyn Fn() -> Box<dyn Link>| {
+        if options.takes(name) {
+            contenders.push(Contender::new(name, link(), options.time));
+        }
+    };
+    #[cfg(target_os = "linux")]
+    add("kernel", &|| Box::new(KernelLink::new(picture, slice_bytes, trains)));
+    for kind in BackendKind::ALL.iter().copied().filter(|kind| *kind != BackendKind::Auto) {
+        add(kind.name(), &|| Box::new(FramewireLink::new(picture, kind, slice_bytes, trains)));
+    }
+    add("tcp", &|| Box::new(TcpLink::new(picture)));
+    contenders
+}
+
+fn main() {
+    let options = Options::parse();
+    for picture in [Picture::full_hd_gray(), Picture::ultra_hd_bgr(), Picture::vga_gray()] {
+        for slice_bytes in SLICE_BYTES {
+            let group = format!("{}/{slice_bytes}", picture.name);
+            if !options.wants(&group) {
+                continue;
+            }
+            let mut contenders = contenders(&picture, slice_bytes, &options);
+            for _ in 0..options.rounds {
+                contenders.iter_mut().for_each(|contender| contender.run(picture.bytes()));
+            }
+            println!("\n{group}, medians of {} rounds", options.rounds);
+            println!("  {:<10} {:>8} {:>15} {:>10} {:>12}", "", "GB/s", "range", "of first", "CPU s/GB");
+            let floor = contenders[0].rates.clone();
+            for Contender { name, rates, cpu_seconds_per_gb, .. } in &contenders {
+                let ratios: Vec<f64> = rates.iter().zip(&floor).map(|(rate, floor)| rate / floor).collect();
+                let (low, high) = (sorted(rates)[0], sorted(rates)[rates.len() - 1]);
+                println!(
+                    "  {name:<10} {:>8.2} {:>15} {:>10.2} {:>12.3}",
+                    median(rates),
+                    format!("{low:.2}-{high:.2}"),
+                    median(&ratios),
+                    median(cpu_seconds_per_gb),
+                );
+            }
+        }
+    }
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+fn median(values: &[f64]) -> f64 {
+    let sorted = sorted(values);
+    let middle = sorted.len() / 2;
+    if sorted.len().is_multiple_of(2) { f64::midpoint(sorted[middle - 1], sorted[middle]) } else { sorted[middle] }
+}
