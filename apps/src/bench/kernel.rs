@@ -249,9 +249,8 @@ impl SendLink for KernelSender {
             if count < left && count > self.cut.train() {
                 count -= count % self.cut.train();
             }
-            for nth in next..next + count {
-                self.batch.push(&frame, self.cut.range(nth), |_: &mut [u8; 0]| {});
-            }
+            let bytes = self.cut.range(next).start..self.cut.range(next + count - 1).end;
+            self.batch.push_slices(&frame, bytes, self.cut.datagram_bytes, |_, _: &mut [u8; 0]| {});
             // Counted first: the credit for them may be there before the call returns.
             self.sent += count as u64;
             self.transmit()?;
@@ -288,8 +287,6 @@ pub(super) struct KernelReceiver {
     next: Spot,
     received: u64,
     credited: u64,
-    /// The landings of the batch.
-    spots: Vec<Spot>,
     /// Of the frames that have begun to arrive and were not handed on yet.
     stamps: VecDeque<Option<Stamp>>,
     /// How many of these are complete.
@@ -329,7 +326,6 @@ impl KernelReceiver {
             next: Spot { slot: 0, nth: 0 },
             received: 0,
             credited: 0,
-            spots: Vec::with_capacity(cut.batch()),
             stamps: VecDeque::new(),
             complete: 0,
             now: Time::ZERO,
@@ -346,28 +342,24 @@ impl KernelReceiver {
         self.window
     }
 
-    /// Room for a whole datagram, for the last one of a frame too: then a train fits the landings of any other.
-    fn landing(&self, Spot { nth, .. }: Spot) -> std::ops::Range<usize> {
-        nth * self.cut.datagram_bytes..(nth + 1) * self.cut.datagram_bytes
-    }
-
-    fn after(&self, Spot { slot, nth }: Spot) -> Spot {
-        match nth + 1 < self.cut.count {
-            true => Spot { slot, nth: nth + 1 },
-            false => Spot { slot: (slot + 1) % self.slots.len(), nth: 0 },
-        }
+    /// The place `datagrams` further on.
+    fn after(&self, Spot { slot, nth }: Spot, datagrams: usize) -> Spot {
+        let nth = nth + datagrams;
+        Spot { slot: (slot + nth / self.cut.count) % self.slots.len(), nth: nth % self.cut.count }
     }
 
     /// Takes what is there; waits where that is nothing.
     fn receive(&mut self) -> Result<(), Failure> {
         self.batch.clear();
-        self.spots.clear();
-        let mut spot = self.next;
-        let landings = self.cut.batch().min(self.backend.landings()).min(self.slots.len() * self.cut.count);
-        for _ in 0..landings {
-            self.batch.post(&self.slots[spot.slot], self.landing(spot));
-            self.spots.push(spot);
-            spot = self.after(spot);
+        let first = self.next;
+        let mut landings = self.cut.batch().min(self.backend.landings()).min(self.slots.len() * self.cut.count);
+        let mut spot = first;
+        while landings > 0 {
+            // Room for a whole datagram, for the last one of a frame too: then a train fits the landings of any other.
+            let (cell, cells) = (self.cut.datagram_bytes, landings.min(self.cut.count - spot.nth));
+            self.batch.post_cells(&self.slots[spot.slot], spot.nth * cell, cell, cells);
+            landings -= cells;
+            spot = self.after(spot, cells);
         }
         let mut patience = None;
         loop {
@@ -394,14 +386,17 @@ impl KernelReceiver {
             }
             if self.next.nth == 0 {
                 // A train of another length than was posted for makes later ones land elsewhere, which is left at that.
-                let spot = self.spots[datagram.index];
+                let spot = self.after(first, datagram.index);
                 let mut bytes = [0; Stamp::LEN];
-                self.slots[spot.slot].read(self.landing(spot).start, &mut bytes);
+                self.slots[spot.slot].read(spot.nth * self.cut.datagram_bytes, &mut bytes);
                 self.stamps.push_back(Stamp::parse(&bytes));
             }
             self.received += 1;
-            self.next = self.after(self.next);
-            self.complete += usize::from(self.next.nth == 0);
+            self.next.nth += 1;
+            if self.next.nth == self.cut.count {
+                self.next = Spot { slot: (self.next.slot + 1) % self.slots.len(), nth: 0 };
+                self.complete += 1;
+            }
         }
         if self.received - self.credited >= quarter(self.window) {
             self.credited = self.received;
