@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::{Failure, say};
 
@@ -69,7 +69,7 @@ impl FramesDropped {
 }
 
 /// Milliseconds at which this share of the frames was complete.
-#[derive(Debug, Clone, Copy, Serialize, PartialEq)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct LatencyMs {
     pub p50: f64,

@@ -88,7 +88,7 @@ impl ClockEstimator {
 /// A number that is equal for two processes exactly where they read the same monotonic clock: the boot of this machine
 /// and, for containers, the time namespace. Zero where that cannot be told.
 #[cfg(target_os = "linux")]
-pub(crate) fn clock_id() -> u64 {
+pub fn clock_id() -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
 
     let Ok(boot) = std::fs::read("/proc/sys/kernel/random/boot_id") else { return 0 };
@@ -101,7 +101,7 @@ pub(crate) fn clock_id() -> u64 {
 
 /// As on Linux; elsewhere nothing names the clock.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn clock_id() -> u64 {
+pub fn clock_id() -> u64 {
     0
 }
 

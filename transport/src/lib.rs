@@ -14,6 +14,7 @@ mod time;
 pub mod wire;
 
 pub use backend::BackendKind;
+pub use clock::clock_id;
 pub use driver::{Receiver, ReceiverConfig, Sender, SenderConfig};
 pub use frame::{Frame, FrameFormat, FrameMut, PixelFormat};
 pub use time::Time;

@@ -42,7 +42,7 @@ fn source_failure(error: &CaptureError) -> Failure {
 }
 
 /// An address by name; IPv4 first, for that is what servers listen on unless told otherwise.
-fn first_address(address: &str) -> Result<SocketAddr, String> {
+pub(crate) fn first_address(address: &str) -> Result<SocketAddr, String> {
     let found: Vec<_> = address.to_socket_addrs().map_err(|error| error.to_string())?.collect();
     found.iter().find(|address| address.is_ipv4()).or(found.first()).copied().ok_or_else(|| "no such host".to_owned())
 }

@@ -1,0 +1,77 @@
+//! What is compared, and what the two halves of each can do.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use framewire_transport::{BackendKind, Time};
+use serde::{Deserialize, Serialize};
+
+use super::stamp::Stamp;
+use crate::exit::Failure;
+
+/// One way to move frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contender {
+    /// A `Sender` and a `Receiver`, every frame delivered.
+    Framewire,
+    /// The same bytes in the same batches with no header and no protocol: what UDP can at best do on this machine.
+    Kernel,
+    /// One TCP connection.
+    Tcp,
+}
+
+impl Contender {
+    /// All of them, in the order in which they are measured and shown.
+    pub const ALL: [Self; 3] = [Self::Framewire, Self::Kernel, Self::Tcp];
+
+    /// The name used on the command line and in the figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Framewire => "framewire",
+            Self::Kernel => "kernel",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The sending half.
+pub(super) trait SendLink {
+    /// Sends a frame that begins with `stamp` and the time; waits for room.
+    fn send(&mut self, stamp: Stamp) -> Result<(), Failure>;
+
+    /// What moves the datagrams, and their bytes; `None` where there are none.
+    fn datagrams(&self) -> Option<(BackendKind, u16)> {
+        None
+    }
+
+    /// Ends in order, once the far end has said that everything has arrived.
+    fn finish(self: Box<Self>) {}
+}
+
+/// The receiving half.
+pub(super) trait ReceiveLink {
+    /// Waits for the next frame.
+    fn next_frame(&mut self) -> Result<Arrived, Failure>;
+
+    /// Ends in order, once every frame has arrived.
+    fn finish(self: Box<Self>) {}
+}
+
+/// A frame that is complete at the receiver.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrived {
+    /// What its sender put at its beginning.
+    pub(super) stamp: Stamp,
+    /// When it was complete, on this machine's clock.
+    pub(super) completed: Time,
+    /// From sent to complete, where the link knows by itself how the two clocks differ.
+    pub(super) latency: Option<Duration>,
+}

@@ -1,0 +1,172 @@
+//! The receiving end: serves one bench after another, one at a time.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use framewire_capture::RawFormat;
+use framewire_transport::{BackendKind, clock_id};
+
+use super::check_frame;
+use super::contender::{Contender, ReceiveLink};
+use super::control::{Control, ControlError, Ready, Reply, Run, is_pause};
+use super::framewire::FramewireReceiver;
+use super::kernel::KernelReceiver;
+use super::patience::LOOK_AROUND;
+use super::stamp::Phase;
+use super::tally::Tally;
+use super::tcp::TcpReceiver;
+use crate::exit::{Failure, say};
+use crate::stop::Stop;
+
+/// What stands before the address in the first line on standard output.
+pub(super) const LISTENING: &str = "framewire bench: receiving on ";
+/// How long a bench may take from one measurement to the next.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Receives until somebody asks to stop; with `once`, for one bench; if `tied`, while standard input is open.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub(super) fn run(address: SocketAddr, once: bool, tied: bool, stop: &Stop) -> Result<(), Failure> {
+    let refused = |error| {
+        Failure::runtime(format!(
+            "cannot listen on TCP {address}: {error}; use an address of this machine and a port that is free"
+        ))
+    };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    let local = listener.local_addr().map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    if tied {
+        stop_at_end_of_input(stop)?;
+    }
+    writeln!(std::io::stdout(), "{LISTENING}{local}")
+        .map_err(|error| Failure::runtime(format!("the address cannot be written to standard output: {error}")))?;
+    // Whoever asks for any port takes any other, too.
+    let far = Far { listener, local, elsewhere: address.port() == 0, stop };
+    while !stop.is_stopped() {
+        let (stream, peer) = match far.listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if is_pause(&error) => {
+                stop.sleep(LOOK_AROUND);
+                continue;
+            }
+            Err(error) => {
+                say(format_args!("framewire bench: a connection was not taken: {error}"));
+                stop.sleep(LOOK_AROUND);
+                continue;
+            }
+        };
+        match far.greet(stream) {
+            Ok(control) => {
+                if let Err(failure) = far.serve(control)
+                    && !tied
+                    && !stop.is_stopped()
+                {
+                    say(format_args!("framewire bench: {failure}"));
+                }
+                if once {
+                    break;
+                }
+            }
+            Err(ControlError::Stopped) => {}
+            Err(error) => say(format_args!("framewire bench: no bench from {peer}: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// The process that started this one holds the other end: it is gone when the pipe is.
+fn stop_at_end_of_input(stop: &Stop) -> Result<(), Failure> {
+    let stop = stop.clone();
+    let read = move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        stop.stop();
+    };
+    std::thread::Builder::new().name("bench-tied".into()).spawn(read).map(|_| ()).map_err(Failure::runtime)
+}
+
+struct Far<'a> {
+    listener: TcpListener,
+    local: SocketAddr,
+    /// UDP may be at another port where this one is taken.
+    elsewhere: bool,
+    stop: &'a Stop,
+}
+
+impl Far<'_> {
+    fn greet(&self, stream: TcpStream) -> Result<Control, ControlError> {
+        // On some systems it inherits this from the listener.
+        let _ = stream.set_nonblocking(false);
+        Control::answer(stream, clock_id(), self.stop)
+    }
+
+    /// Receives what the near end sends, until it closes the connection.
+    fn serve(&self, mut control: Control) -> Result<(), Failure> {
+        loop {
+            let run: Run = match control.receive(IDLE) {
+                Ok(run) => run,
+                Err(ControlError::Closed(_) | ControlError::Stopped) => return Ok(()),
+                Err(error) => return Err(Failure::runtime(error)),
+            };
+            if let Err(failure) = self.measure(&mut control, &run) {
+                // The near end tells its user; if it is gone, there is nobody to tell.
+                let _ = control.send_failure(&failure.to_string());
+                return Err(failure);
+            }
+        }
+    }
+
+    fn measure(&self, control: &mut Control, run: &Run) -> Result<(), Failure> {
+        let mut link = self.open(control, run)?;
+        for phase in Phase::ALL {
+            let mut tally = Tally::new(phase, run.shared_clock);
+            let figures = loop {
+                if let Some(figures) = tally.note(&link.next_frame()?)? {
+                    break figures;
+                }
+                if self.stop.is_stopped() {
+                    return Err(Failure::runtime("stopped at the receiving end"));
+                }
+            };
+            control.send(&Reply::Phase(figures)).map_err(Failure::runtime)?;
+        }
+        link.finish();
+        Ok(())
+    }
+
+    /// Takes memory and sockets, and tells the near end where to send.
+    fn open(&self, control: &mut Control, run: &Run) -> Result<Box<dyn ReceiveLink>, Failure> {
+        let frame: RawFormat = run.frame.parse().map_err(Failure::runtime)?;
+        check_frame(&frame).map_err(Failure::runtime)?;
+        let backend: BackendKind = run.backend.parse().map_err(Failure::runtime)?;
+        let frame_bytes = frame.format.frame_bytes();
+        let stream = random_u32();
+        let (link, port, window): (Box<dyn ReceiveLink>, _, _) = match run.contender {
+            Contender::Framewire => {
+                let what = (stream, frame.format);
+                let link = FramewireReceiver::bind(self.local, self.elsewhere, what, backend, self.stop)?;
+                let port = link.port();
+                (Box::new(link), port, 0)
+            }
+            Contender::Kernel => {
+                let peer = SocketAddr::new(control.peer().ip(), run.udp_port);
+                let what = (backend, frame_bytes);
+                let link = KernelReceiver::towards(peer, run.datagram_bytes, what, self.stop)?;
+                let (port, window) = (link.port()?, link.window());
+                (Box::new(link), port, window)
+            }
+            Contender::Tcp => {
+                (Box::new(TcpReceiver::new(&self.listener, stream, frame_bytes, self.stop)?), self.local.port(), 0)
+            }
+        };
+        control.send(&Reply::Ready(Ready { port, stream, window })).map_err(Failure::runtime)?;
+        Ok(link)
+    }
+}
+
+fn random_u32() -> u32 {
+    // The key of the hash is random; the upper half of what it makes of nothing is as good.
+    (RandomState::new().hash_one(std::process::id()) >> 32) as u32
+}

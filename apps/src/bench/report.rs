@@ -1,0 +1,200 @@
+//! The comparison, for people or as JSON.
+
+use std::fmt;
+use std::io::Write;
+
+use framewire_transport::BackendKind;
+use serde::{Serialize, Serializer};
+
+use super::contender::Contender;
+use crate::exit::Failure;
+use crate::summary::LatencyMs;
+
+/// What a contender did in one round.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Measured {
+    pub(super) frames: u64,
+    pub(super) frames_lost: u64,
+    pub(super) gigabytes_per_second: f64,
+    /// Of both processes.
+    pub(super) cpu_seconds_per_gigabyte: f64,
+    /// From sent to complete, at 60 frames/s.
+    pub(super) latency_ms: Option<LatencyMs>,
+    pub(super) backend: Option<BackendKind>,
+    pub(super) slice_bytes: Option<u16>,
+}
+
+/// All contenders over all rounds.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub(super) struct Report {
+    frame: String,
+    rounds: usize,
+    contenders: Vec<Line>,
+}
+
+/// A contender over all rounds: frames are sums, everything else medians.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+struct Line {
+    name: Contender,
+    frames: u64,
+    frames_lost: u64,
+    gigabytes_per_second: f64,
+    cpu_seconds_per_gigabyte: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ms: Option<LatencyMs>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "by_name")]
+    backend: Option<BackendKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slice_bytes: Option<u16>,
+    /// Its rate over the bare kernel's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio_to_kernel: Option<f64>,
+}
+
+impl Report {
+    /// Of at least one round, each with a figure for each of the contenders.
+    pub(super) fn new(frame: String, contenders: &[Contender], rounds: &[Vec<Measured>]) -> Self {
+        let kernel = contenders.iter().position(|contender| *contender == Contender::Kernel);
+        let rate = |at: usize| median(rounds.iter().map(|round| round[at].gigabytes_per_second)).unwrap_or_default();
+        let line = |(at, name): (usize, &Contender)| {
+            let median_of =
+                |figure: &dyn Fn(&[Measured]) -> Option<f64>| median(rounds.iter().filter_map(|round| figure(round)));
+            let of_latency = |part: fn(&LatencyMs) -> f64| median_of(&|round| round[at].latency_ms.as_ref().map(part));
+            Line {
+                name: *name,
+                frames: rounds.iter().map(|round| round[at].frames).sum(),
+                frames_lost: rounds.iter().map(|round| round[at].frames_lost).sum(),
+                gigabytes_per_second: rate(at),
+                cpu_seconds_per_gigabyte: median_of(&|round| Some(round[at].cpu_seconds_per_gigabyte))
+                    .unwrap_or_default(),
+                latency_ms: of_latency(|latency| latency.p50).map(|p50| LatencyMs {
+                    p50,
+                    p99: of_latency(|latency| latency.p99).unwrap_or_default(),
+                    p999: of_latency(|latency| latency.p999).unwrap_or_default(),
+                    max: of_latency(|latency| latency.max).unwrap_or_default(),
+                }),
+                backend: rounds.last().and_then(|round| round[at].backend),
+                slice_bytes: rounds.last().and_then(|round| round[at].slice_bytes),
+                ratio_to_kernel: kernel.filter(|kernel| *kernel != at).map(|kernel| rate(at) / rate(kernel)),
+            }
+        };
+        Self { frame, rounds: rounds.len(), contenders: contenders.iter().enumerate().map(line).collect() }
+    }
+
+    /// Says it on standard output.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
+        let text = if json {
+            serde_json::to_string(self).expect("numbers and names are always JSON")
+        } else {
+            self.to_string()
+        };
+        writeln!(std::io::stdout(), "{text}")
+            .map_err(|error| Failure::runtime(format!("the figures cannot be written to standard output: {error}")))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounds = if self.rounds == 1 { "1 round".into() } else { format!("medians of {} rounds", self.rounds) };
+        writeln!(f, "{} frames from one process to another, {rounds}", self.frame)?;
+        writeln!(f, "{:37}latency at 60 frames/s, ms", "")?;
+        write!(f, "{:11}{:>6}{:>10}{:>10}", "", "GB/s", "/kernel", "CPU s/GB")?;
+        write!(f, "{:>8}{:>8}{:>8}{:>8}", "p50", "p99", "p99.9", "max")?;
+        self.contenders.iter().try_for_each(|line| write!(f, "\n{line}"))
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.2}"));
+        write!(f, "{:11}{:>6.2}", self.name, self.gigabytes_per_second)?;
+        write!(f, "{:>10}{:>10.2}", figure(self.ratio_to_kernel), self.cpu_seconds_per_gigabyte)?;
+        let latency = self.latency_ms;
+        for part in [|l: LatencyMs| l.p50, |l: LatencyMs| l.p99, |l: LatencyMs| l.p999, |l: LatencyMs| l.max] {
+            write!(f, "{:>8}", figure(latency.map(part)))?;
+        }
+        if let (Some(backend), Some(slice_bytes)) = (self.backend, self.slice_bytes) {
+            write!(f, "   {backend}, {slice_bytes}-byte datagrams")?;
+        }
+        if self.frames_lost > 0 {
+            write!(f, "; {} of {} frames lost", self.frames_lost, self.frames + self.frames_lost)?;
+        }
+        Ok(())
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<_> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len() {
+        0 => None,
+        len if len % 2 == 1 => Some(figures[middle]),
+        _ => Some(f64::midpoint(figures[middle - 1], figures[middle])),
+    }
+}
+
+fn by_name<S: Serializer>(backend: &Option<BackendKind>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&backend.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(gigabytes_per_second: f64, latency: Option<f64>) -> Measured {
+        Measured {
+            frames: 100,
+            frames_lost: 0,
+            gigabytes_per_second,
+            cpu_seconds_per_gigabyte: 0.25,
+            latency_ms: latency.map(|p50| LatencyMs { p50, p99: 2.0 * p50, p999: 3.0 * p50, max: 4.0 * p50 }),
+            backend: Some(BackendKind::Std),
+            slice_bytes: Some(1_472),
+        }
+    }
+
+    fn report() -> Report {
+        let rounds = [(4.0, 5.0), (2.0, 2.0), (3.0, 6.0)]
+            .map(|(framewire, kernel)| vec![measured(framewire, Some(framewire)), measured(kernel, None)]);
+        Report::new("4x4:gray8".into(), &[Contender::Framewire, Contender::Kernel], &rounds)
+    }
+
+    #[test]
+    fn the_object_has_the_medians_of_all_rounds_and_their_ratio() {
+        let json = serde_json::to_value(report()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"frame": "4x4:gray8", "rounds": 3, "contenders": [
+                {"name": "framewire", "frames": 300, "frames_lost": 0, "gigabytes_per_second": 3.0,
+                 "cpu_seconds_per_gigabyte": 0.25, "latency_ms": {"p50": 3.0, "p99": 6.0, "p999": 9.0, "max": 12.0},
+                 "backend": "std", "slice_bytes": 1472, "ratio_to_kernel": 0.6},
+                {"name": "kernel", "frames": 300, "frames_lost": 0, "gigabytes_per_second": 5.0,
+                 "cpu_seconds_per_gigabyte": 0.25, "backend": "std", "slice_bytes": 1472}]})
+        );
+    }
+
+    #[test]
+    fn the_table_lines_up() {
+        let mut report = report();
+        report.contenders[1].frames_lost = 2;
+        let expected = "\
+4x4:gray8 frames from one process to another, medians of 3 rounds
+                                     latency at 60 frames/s, ms
+             GB/s   /kernel  CPU s/GB     p50     p99   p99.9     max
+framewire    3.00      0.60      0.25    3.00    6.00    9.00   12.00   std, 1472-byte datagrams
+kernel       5.00         -      0.25       -       -       -       -   std, 1472-byte datagrams; 2 of 302 frames lost";
+        assert_eq!(report.to_string(), expected);
+    }
+
+    #[test]
+    fn a_median_of_two_is_their_mean() {
+        assert_eq!(median([3.0, 1.0].into_iter()), Some(2.0));
+        assert_eq!(median([3.0, 1.0, 9.0].into_iter()), Some(3.0));
+        assert_eq!(median(std::iter::empty()), None);
+    }
+}
