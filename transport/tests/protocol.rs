@@ -245,7 +245,8 @@ proptest! {
 
     #[test]
     fn no_bytes_make_a_parser_panic(
-        noise in proptest::collection::vec(any::<u8>(), 0..700),
+        // Half of the bytes all ones: sums and products of such fields overflow first.
+        noise in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xff)], 0..700),
         kept in 0_usize..60,
         which in 0_usize..10,
         datagram_len in any::<usize>(),

@@ -170,7 +170,8 @@ impl FrameFormat {
             return Err(FormatError::Stride { pixel, stride, row });
         }
         let format = Self { pixel, width, height, stride };
-        let bytes = (0..pixel.planes()).map(|plane| format.plane_bytes_wide(plane)).sum();
+        // One plane fits 64 bits; three may not, with the sizes that a peer can write into an opening.
+        let bytes = (0..pixel.planes()).map(|plane| format.plane_bytes_wide(plane)).fold(0, u64::saturating_add);
         if bytes > u64::from(u32::MAX) {
             return Err(FormatError::TooLarge { bytes });
         }
@@ -233,6 +234,14 @@ impl fmt::Display for FrameFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_beyond_what_64_bits_count_are_too_large_and_nothing_else() {
+        for pixel in [PixelFormat::Yuv420p, PixelFormat::Yuv422p, PixelFormat::Yuv444p] {
+            let huge = FrameFormat::with_stride(pixel, u32::MAX - 1, u32::MAX - 1, u32::MAX - 1);
+            assert!(matches!(huge, Err(FormatError::TooLarge { .. })), "{huge:?}");
+        }
+    }
 
     #[test]
     fn frame_bytes_follow_the_chroma_layout() {
