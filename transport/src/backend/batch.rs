@@ -385,3 +385,40 @@ impl ReceiveBatch {
         self.note_received(landing, head.len() + fitting + cut);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::FramePool;
+
+    /// First bytes of the heads and payloads that are still to be sent.
+    fn unsent(batch: &SendBatch) -> Vec<(u8, u8)> {
+        let pairs = batch.iovecs(batch.unsent()).chunks(2);
+        // SAFETY: every piece of these batches has a byte, in the heads or in a frame that the batch holds.
+        let first = |piece: &iovec| unsafe { *piece.iov_base.cast::<u8>() };
+        pairs.map(|pair| (first(&pair[0]), first(&pair[1]))).collect()
+    }
+
+    #[test]
+    fn what_went_out_early_is_not_sent_again_and_the_rest_keeps_its_order_and_its_heads() {
+        let pool = FramePool::new(1, 6).unwrap();
+        let mut frame = pool.try_acquire().unwrap();
+        frame.set_len(6);
+        frame.copy_from_slice(&[10, 11, 12, 13, 14, 15]);
+        let frame = frame.freeze();
+        let mut batch = SendBatch::new(6, 1);
+        for _ in 0..2 {
+            for nth in 0..6 {
+                batch.push(&frame, nth..nth + 1, |head: &mut [u8; 1]| head[0] = nth as u8);
+            }
+            batch.note_sent(0..1);
+            batch.note_sent(2..3);
+            assert_eq!(unsent(&batch), [(1, 11), (3, 13), (4, 14), (5, 15)]);
+            batch.note_sent(4..6);
+            assert_eq!(unsent(&batch), [(1, 11), (3, 13)]);
+            batch.note_sent(batch.unsent());
+            assert!(batch.is_sent());
+            batch.clear();
+        }
+    }
+}

@@ -149,6 +149,3 @@ impl Backend for UringBackend {
         self.socket.socket().send(bytes).map(|_| ())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -206,3 +206,184 @@ fn explain(error: io::Error) -> RingError {
 fn switch() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use io_uring::{opcode, types};
+    use libc::{c_int, iovec, msghdr};
+
+    use super::*;
+    use crate::frame::{Arrival, FrameInfo, FramePool};
+
+    const LEN: usize = 4_096;
+
+    fn ring() -> Ring {
+        Ring::new(RingConfig { entries: 8, polled_by_kernel: false }).unwrap()
+    }
+
+    /// Two sockets, each connected to the other. They block, but not for ever.
+    fn pair() -> (UdpSocket, UdpSocket) {
+        let [left, right] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        left.connect(right.local_addr().unwrap()).unwrap();
+        right.connect(left.local_addr().unwrap()).unwrap();
+        right.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        (left, right)
+    }
+
+    /// A message of one piece; the pieces must stay where they are.
+    fn message(piece: &mut iovec) -> msghdr {
+        // SAFETY: msghdr is a C struct of integers and pointers, for which all zeroes is a value.
+        let mut message: msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = piece;
+        message.msg_iovlen = 1;
+        message
+    }
+
+    fn landing(arrival: &Arrival) -> iovec {
+        iovec { iov_base: arrival.landing_ptr(&(0..LEN)).cast(), iov_len: LEN }
+    }
+
+    fn receive(socket: &UdpSocket, message: &mut msghdr, flags: c_int) -> Entry {
+        opcode::RecvMsg::new(types::Fd(socket.as_raw_fd()), message).flags(flags as u32).build()
+    }
+
+    /// Takes every slot of the pool, fills it, has a datagram come, and looks whether anybody but the socket's owner got it.
+    fn assert_nobody_writes(pool: &FramePool, sender: &UdpSocket, receiver: &UdpSocket) {
+        const POISON: u8 = 0xa5;
+        let mut slots = Vec::new();
+        while let Some(mut slot) = pool.try_acquire() {
+            slot.set_len(LEN);
+            slot.fill(POISON);
+            slots.push(slot);
+        }
+        assert_eq!(slots.len(), 2, "both slots are free again");
+        sender.send(&[1; LEN]).unwrap();
+        assert_eq!(receiver.recv(&mut [0; LEN]).unwrap(), LEN, "the datagram is still in the socket");
+        assert!(slots.iter().all(|slot| slot.iter().all(|byte| *byte == POISON)), "a free slot was written to");
+    }
+
+    #[test]
+    fn a_panic_with_a_receive_in_flight_leaves_nobody_who_writes_to_the_slot() {
+        let pool = FramePool::new(2, LEN).unwrap();
+        let (first_from, first_to) = pair();
+        let (from, to) = pair();
+        first_from.send(b"ends the first wait").unwrap();
+        let mut ring = ring();
+        let panicked = {
+            let arrivals = [(); 2].map(|()| pool.try_arrival().unwrap());
+            let mut pieces = [landing(&arrivals[0]), landing(&arrivals[1])];
+            let [first, second] = &mut pieces;
+            let mut messages = [message(first), message(second)];
+            let [first, second] = &mut messages;
+            // The second waits for a datagram. When the first has completed the queue is looked at again, which panics.
+            let operations = [Some(receive(&first_to, first, 0)), Some(receive(&to, second, 0)), None].into_iter();
+            let mut operations = operations.chain(iter::from_fn(|| panic!("in the middle of a round")));
+            let operations = iter::from_fn(|| operations.next().flatten());
+            catch_unwind(AssertUnwindSafe(|| {
+                // SAFETY: `arrivals`, `pieces` and `messages` live until after the call.
+                let _ = unsafe { ring.run(operations, false) };
+            }))
+        };
+        assert!(panicked.is_err());
+        assert_nobody_writes(&pool, &from, &to);
+        // SAFETY: there are no operations.
+        let refused = unsafe { ring.run(iter::empty(), false) };
+        assert!(refused.is_err(), "the ring is gone");
+        drop(ring);
+        assert_nobody_writes(&pool, &from, &to);
+    }
+
+    #[test]
+    fn a_panic_before_the_kernel_has_the_operations_leaves_nobody_who_writes_to_the_slot() {
+        let pool = FramePool::new(2, LEN).unwrap();
+        let (from, to) = pair();
+        let mut ring = ring();
+        let panicked = {
+            let arrival = pool.try_arrival().unwrap();
+            let mut piece = landing(&arrival);
+            let mut message = message(&mut piece);
+            let operations = iter::once(receive(&to, &mut message, 0));
+            let operations = operations.chain(iter::once_with(|| panic!("while the queue is filled")));
+            // SAFETY: `arrival`, `piece` and `message` live until after the call.
+            catch_unwind(AssertUnwindSafe(|| _ = unsafe { ring.run(operations, false) }))
+        };
+        assert!(panicked.is_err());
+        assert_nobody_writes(&pool, &from, &to);
+    }
+
+    #[test]
+    fn a_ring_is_closed_while_a_far_end_dies_and_nobody_writes_to_the_slot() {
+        let pool = FramePool::new(2, LEN).unwrap();
+        let (from, to) = pair();
+        {
+            let mut ring = ring();
+            let (dying, left) = pair();
+            drop(dying);
+            // The far end is gone; the next call on the socket is told.
+            left.send(b"to nobody").unwrap();
+            let arrival = pool.try_arrival().unwrap();
+            let mut piece = landing(&arrival);
+            let mut message = message(&mut piece);
+            let operations = iter::once(receive(&left, &mut message, libc::MSG_DONTWAIT));
+            // SAFETY: `arrival`, `piece` and `message` live until after the call.
+            let results = unsafe { ring.run(operations, true) }.unwrap();
+            assert_eq!(results, [-libc::ECONNREFUSED]);
+        }
+        assert_nobody_writes(&pool, &from, &to);
+    }
+
+    #[test]
+    fn an_empty_socket_says_so_at_once_and_what_comes_lands_in_the_order_of_the_queue() {
+        let pool = FramePool::new(1, LEN).unwrap();
+        let (from, to) = pair();
+        let mut ring = ring();
+        let arrival = pool.try_arrival().unwrap();
+        let mut pieces: Vec<_> = (0..8)
+            .map(|nth| iovec { iov_base: arrival.landing_ptr(&(8 * nth..8 * nth + 8)).cast(), iov_len: 8 })
+            .collect();
+        let mut messages: Vec<_> = pieces.iter_mut().map(message).collect();
+        for nth in 0..5_u8 {
+            from.send(&[nth; 8]).unwrap();
+        }
+        let none = -libc::EAGAIN;
+        let mut cancelled = [-libc::ECANCELED; 8];
+        cancelled[0] = none;
+        for (chained, expected) in [(false, [8, 8, 8, 8, 8, none, none, none]), (true, cancelled)] {
+            let operations = messages.iter_mut().map(|message| receive(&to, message, libc::MSG_DONTWAIT));
+            // SAFETY: `arrival`, `pieces` and `messages` live until after the call.
+            let results = unsafe { ring.run(operations, chained) }.unwrap();
+            assert_eq!(results, expected);
+        }
+        let landed = arrival.complete(40, FrameInfo::default()).unwrap();
+        assert!(landed.iter().enumerate().all(|(at, byte)| *byte == (at / 8) as u8));
+    }
+
+    #[test]
+    fn after_a_failed_operation_of_a_chain_none_is_carried_out() {
+        let (from, to) = pair();
+        let mut bytes = vec![7_u8; 70_000];
+        let mut pieces = [10, 70_000, 20].map(|len| iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len });
+        let messages: Vec<_> = pieces.iter_mut().map(message).collect();
+        let mut ring = ring();
+        for (chained, last) in [(true, -libc::ECANCELED), (false, 20)] {
+            let operations = messages.iter().map(|message| {
+                let flags = libc::MSG_DONTWAIT as u32;
+                opcode::SendMsg::new(types::Fd(from.as_raw_fd()), message).flags(flags).build()
+            });
+            // SAFETY: `bytes`, `pieces` and `messages` live until after the call.
+            let results = unsafe { ring.run(operations, chained) }.unwrap();
+            assert_eq!(results, [10, -libc::EMSGSIZE, last]);
+        }
+        let mut lens = Vec::new();
+        to.set_nonblocking(true).unwrap();
+        while let Ok(len) = to.recv(&mut [0; 100]) {
+            lens.push(len);
+        }
+        assert_eq!(lens, [10, 10, 20]);
+    }
+}
