@@ -168,7 +168,10 @@ fn start(entries: usize, polled_by_kernel: bool) -> io::Result<Runtime> {
         setup.setup_coop_taskrun();
     }
     // At most MESSAGES_MAX, which fits.
-    Runtime::new(tokio_uring::builder().entries(entries as u32).uring_builder(&setup))
+    let entries = entries as u32;
+    // The runtime leaks memory and descriptors where its ring is refused, so another one goes first.
+    drop(setup.build(entries)?);
+    Runtime::new(tokio_uring::builder().entries(entries).uring_builder(&setup))
 }
 
 /// Whether `io_uring_enter(2)` is allowed.
