@@ -148,7 +148,8 @@ impl FrameFormat {
     /// A side of zero, an odd side under subsampled chroma, or more than 4 GiB - 1 bytes.
     pub fn new(pixel: PixelFormat, width: u32, height: u32) -> Result<Self, FormatError> {
         let row = u64::from(width) * u64::from(pixel.bytes_per_pixel());
-        let stride = u32::try_from(row).map_err(|_| FormatError::TooLarge { bytes: row * u64::from(height) })?;
+        let stride =
+            u32::try_from(row).map_err(|_| FormatError::TooLarge { bytes: row.saturating_mul(height.into()) })?;
         Self::with_stride(pixel, width, height, stride)
     }
 
@@ -170,7 +171,8 @@ impl FrameFormat {
             return Err(FormatError::Stride { pixel, stride, row });
         }
         let format = Self { pixel, width, height, stride };
-        let bytes = (0..pixel.planes()).map(|plane| format.plane_bytes_wide(plane)).sum();
+        // Saturating: three planes of the largest width and height are more than even 64 bits hold.
+        let bytes = (0..pixel.planes()).map(|plane| format.plane_bytes_wide(plane)).fold(0, u64::saturating_add);
         if bytes > u64::from(u32::MAX) {
             return Err(FormatError::TooLarge { bytes });
         }
@@ -249,6 +251,15 @@ mod tests {
         let format = FrameFormat::with_stride(PixelFormat::Yuv420p, 6, 4, 8).unwrap();
         assert_eq!((format.plane_bytes(0), format.plane_bytes(1), format.plane_bytes(2)), (32, 8, 8));
         assert_eq!(format.frame_bytes(), 48);
+    }
+
+    #[test]
+    fn the_largest_sizes_that_can_be_written_are_too_large_and_do_not_wrap_around() {
+        for pixel in [PixelFormat::Gray8, PixelFormat::Bgr24, PixelFormat::Yuv444p] {
+            let too_large = |format| matches!(format, Err(FormatError::TooLarge { .. }));
+            assert!(too_large(FrameFormat::new(pixel, u32::MAX, u32::MAX)));
+            assert!(too_large(FrameFormat::with_stride(pixel, 1, u32::MAX, u32::MAX)));
+        }
     }
 
     #[test]
