@@ -24,7 +24,7 @@ impl Segmentation {
         let next = batch.unsent().start;
         let len = batch.datagram_len(next);
         let worth_it = self.usable && len > 0 && train_slices(len) > 1;
-        if worth_it && len > self.segment || worth_it && self.starts_a_train(batch, next, len) {
+        if worth_it && (len > self.segment || self.starts_a_train(batch, next, len)) {
             self.set(socket, len);
         } else {
             self.allow(socket, len);
