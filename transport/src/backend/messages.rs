@@ -312,6 +312,7 @@ impl Trains {
 
     fn segment(&self, nth: usize, message: &mmsghdr) -> Option<usize> {
         let Control { header, segment, .. } = self.controls[nth];
+        #[allow(clippy::unnecessary_cast, reason = "the field's type differs between C libraries")]
         let there = message.msg_hdr.msg_controllen as usize >= size_of::<cmsghdr>() + size_of::<c_int>();
         let is_segment = there && (header.cmsg_level, header.cmsg_type) == (SOL_UDP, UDP_GRO);
         if is_segment { usize::try_from(segment).ok().filter(|segment| *segment > 0) } else { None }

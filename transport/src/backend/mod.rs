@@ -45,7 +45,8 @@ pub trait Backend {
     /// # Errors
     /// As the system says for the first datagram that did not go out: [`io::ErrorKind::WouldBlock`] where the socket is
     /// full, [`io::ErrorKind::ConnectionRefused`] where the far end is known to be gone, `EMSGSIZE` where a datagram is
-    /// larger than the path takes. Earlier datagrams of the batch have been sent.
+    /// larger than the path takes. Earlier datagrams of the batch have been sent. Later ones have not; only a backend that has
+    /// handed them on before it learns of the failure may have sent some, which it then notes and counts too.
     fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize>;
 
     /// How many landings the next [`Backend::receive`] can make use of; more of them are posted in vain.

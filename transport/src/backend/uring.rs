@@ -27,6 +27,8 @@ pub struct UringBackend {
     ring: Ring,
     /// Send operations form a chain: after one that fails, none goes out.
     chained: bool,
+    /// They may: where a thread of the kernel polls, it takes them one by one and sees no whole chain.
+    chainable: bool,
     socket: ConnectedSocket,
     segmentation: Segmentation,
     sending: SendMessages,
@@ -52,8 +54,8 @@ impl UringBackend {
         let coalesced = config.receive_trains && config.has_trains() && socket.coalesce();
         Ok(Self {
             ring,
-            // A kernel thread that polls takes operations as they are queued, one by one, and would see no whole chain.
-            chained: !config.sqpoll,
+            chained: false,
+            chainable: !config.sqpoll,
             segmentation: Segmentation::new(config.send_trains && config.has_trains()),
             sending: SendMessages::new(config.datagrams_max),
             receiving: ReceiveMessages::sparing(config.datagrams_max, coalesced.then_some(config.slice_bytes)),
@@ -94,11 +96,14 @@ impl Backend for UringBackend {
             for (nth, result) in results.iter().enumerate() {
                 match result {
                     0.. => total += self.sending.note_sent(batch, nth),
-                    // Later ones are cancelled for this one's sake, or fail likewise.
+                    // Later ones are cancelled for this one's sake, or have their own go.
                     _ => _ = failure.get_or_insert_with(|| io::Error::from_raw_os_error(-result)),
                 }
             }
             let Some(error) = failure else { continue };
+            // Later ones may have overtaken it, which a receiver takes for a loss at first. Where sends fail, as they do on a
+            // socket that is faster than its network, it is not to happen again; elsewhere a chain costs some percent.
+            self.chained = self.chainable;
             if segment.is_some() && self.segmentation.give_up(&self.socket, &error) {
                 continue;
             }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use tokio_uring::{InFlightOneshot, OneshotOutputTransform, Runtime, UnsubmittedO
 const POLLING_IDLE_MS: u32 = 2;
 /// After this the queue is offered to the kernel again, where it could not be taken in.
 const OFFER_AGAIN: Duration = Duration::from_millis(10);
+
+/// A runtime was refused what was given to a ring just before: memory or descriptors are running out. It is not tried again,
+/// so that what the failure leaks is leaked once.
+static REFUSED_RUNTIME: AtomicBool = AtomicBool::new(false);
 
 /// What a ring is made for.
 #[derive(Debug, Clone, Copy)]
@@ -169,9 +174,13 @@ fn start(entries: usize, polled_by_kernel: bool) -> io::Result<Runtime> {
     }
     // At most MESSAGES_MAX, which fits.
     let entries = entries as u32;
-    // The runtime leaks memory and descriptors where its ring is refused, so another one goes first.
+    // The runtime leaks memory and descriptors where its ring is refused, so another ring goes first.
+    if REFUSED_RUNTIME.load(Ordering::Relaxed) {
+        return Err(io::Error::other("as once before"));
+    }
     drop(setup.build(entries)?);
     Runtime::new(tokio_uring::builder().entries(entries).uring_builder(&setup))
+        .inspect_err(|_| REFUSED_RUNTIME.store(true, Ordering::Relaxed))
 }
 
 /// Whether `io_uring_enter(2)` is allowed.
