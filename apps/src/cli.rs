@@ -70,7 +70,7 @@ pub struct CommonArgs {
     /// The wire: framed, or plain to talk to the original system
     #[arg(long, value_enum, default_value_t = Wire::Framed, env = "FRAMEWIRE_WIRE")]
     pub wire: Wire,
-    /// What moves the datagrams: auto, std, mmsg
+    /// What moves the datagrams: auto, std, mmsg, uring
     #[arg(long, default_value = "auto", env = "FRAMEWIRE_BACKEND")]
     pub backend: BackendKind,
     /// Print one JSON object with all figures at the end

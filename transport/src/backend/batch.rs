@@ -29,13 +29,22 @@ impl Pieces {
         let stride = head_bytes.next_multiple_of(64);
         let heads = Box::into_raw(vec![0_u8; stride * datagrams_max].into_boxed_slice()).cast::<u8>();
         let mut iovecs = Vec::with_capacity(2 * datagrams_max);
-        for index in 0..datagrams_max {
-            // SAFETY: `index` is below `datagrams_max`, so the head lies inside the allocation made above.
-            let head = unsafe { heads.add(index * stride) };
-            iovecs.push(iovec { iov_base: head.cast(), iov_len: head_bytes });
+        for _ in 0..datagrams_max {
+            iovecs.push(iovec { iov_base: std::ptr::null_mut(), iov_len: head_bytes });
             iovecs.push(iovec { iov_base: std::ptr::null_mut(), iov_len: 0 });
         }
-        Self { heads, stride, datagrams_max, iovecs }
+        let mut pieces = Self { heads, stride, datagrams_max, iovecs };
+        pieces.order_heads();
+        pieces
+    }
+
+    /// Points each datagram's first piece to the head of its number.
+    fn order_heads(&mut self) {
+        for index in 0..self.datagrams_max {
+            // SAFETY: `index` is below `datagrams_max`, so the head lies inside the allocation.
+            let head = unsafe { self.heads.add(index * self.stride) };
+            self.iovecs[2 * index].iov_base = head.cast();
+        }
     }
 
     fn head(&self, index: usize, len: usize) -> &[u8] {
@@ -91,6 +100,8 @@ pub struct SendBatch {
     leases: Vec<Frame>,
     len: usize,
     sent: usize,
+    /// Datagrams went out before ones that were pushed earlier, so the pieces are not in the order of their heads.
+    reordered: bool,
 }
 
 impl SendBatch {
@@ -100,7 +111,7 @@ impl SendBatch {
     /// Where `head_bytes` is more than [`HEAD_MAX`] or `datagrams_max` is 0.
     pub fn new(datagrams_max: usize, head_bytes: usize) -> Self {
         let pieces = Pieces::new(datagrams_max, head_bytes);
-        Self { pieces, head_bytes, leases: Vec::with_capacity(SLOTS_MAX), len: 0, sent: 0 }
+        Self { pieces, head_bytes, leases: Vec::with_capacity(SLOTS_MAX), len: 0, sent: 0, reordered: false }
     }
 
     /// Adds a datagram: the head, which `write_head` fills, and bytes `payload` of `frame`.
@@ -167,6 +178,9 @@ impl SendBatch {
         self.leases.clear();
         self.len = 0;
         self.sent = 0;
+        if std::mem::take(&mut self.reordered) {
+            self.pieces.order_heads();
+        }
     }
 
     /// The datagrams that are still to be sent.
@@ -174,8 +188,14 @@ impl SendBatch {
         self.sent..self.len
     }
 
-    pub(super) fn note_sent(&mut self, datagrams: usize) {
-        self.sent += datagrams;
+    /// Notes that these of [`SendBatch::unsent`] went out. Any in front of them are still to be sent, and the numbers of
+    /// those behind them stay.
+    pub(super) fn note_sent(&mut self, datagrams: Range<usize>) {
+        if datagrams.start > self.sent {
+            self.pieces.iovecs[2 * self.sent..2 * datagrams.end].rotate_right(2 * datagrams.len());
+            self.reordered = true;
+        }
+        self.sent += datagrams.len();
     }
 
     /// The pieces of consecutive datagrams, two each.
@@ -363,5 +383,42 @@ impl ReceiveBatch {
         }
         let cut = usize::from(payload.len() > iov_len);
         self.note_received(landing, head.len() + fitting + cut);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::FramePool;
+
+    /// First bytes of the heads and payloads that are still to be sent.
+    fn unsent(batch: &SendBatch) -> Vec<(u8, u8)> {
+        let pairs = batch.iovecs(batch.unsent()).chunks(2);
+        // SAFETY: every piece of these batches has a byte, in the heads or in a frame that the batch holds.
+        let first = |piece: &iovec| unsafe { *piece.iov_base.cast::<u8>() };
+        pairs.map(|pair| (first(&pair[0]), first(&pair[1]))).collect()
+    }
+
+    #[test]
+    fn what_went_out_early_is_not_sent_again_and_the_rest_keeps_its_order_and_its_heads() {
+        let pool = FramePool::new(1, 6).unwrap();
+        let mut frame = pool.try_acquire().unwrap();
+        frame.set_len(6);
+        frame.copy_from_slice(&[10, 11, 12, 13, 14, 15]);
+        let frame = frame.freeze();
+        let mut batch = SendBatch::new(6, 1);
+        for _ in 0..2 {
+            for nth in 0..6 {
+                batch.push(&frame, nth..nth + 1, |head: &mut [u8; 1]| head[0] = nth as u8);
+            }
+            batch.note_sent(0..1);
+            batch.note_sent(2..3);
+            assert_eq!(unsent(&batch), [(1, 11), (3, 13), (4, 14), (5, 15)]);
+            batch.note_sent(4..6);
+            assert_eq!(unsent(&batch), [(1, 11), (3, 13)]);
+            batch.note_sent(batch.unsent());
+            assert!(batch.is_sent());
+            batch.clear();
+        }
     }
 }

@@ -32,8 +32,8 @@ fn set_iovecs(message: &mut mmsghdr, first: *mut iovec, count: usize) {
 /// Messages that send a batch.
 pub(super) struct SendMessages {
     messages: Vec<mmsghdr>,
-    /// Datagrams in each message.
-    counts: Vec<usize>,
+    /// The datagrams in each message, as they lie in the batch.
+    datagrams: Vec<Range<usize>>,
 }
 
 // SAFETY: the pointers in `messages` are set anew for every call and are not looked at between calls.
@@ -43,32 +43,35 @@ impl SendMessages {
     /// For batches of at most `datagrams_max`; larger ones take several rounds.
     pub(super) fn new(datagrams_max: usize) -> Self {
         let messages_max = datagrams_max.clamp(1, MESSAGES_MAX);
-        Self { messages: vec![empty_message(); messages_max], counts: Vec::with_capacity(messages_max) }
+        Self { messages: vec![empty_message(); messages_max], datagrams: Vec::with_capacity(messages_max) }
     }
 
     /// Takes as much of what the batch still has to send as goes in one call. With a segment size, datagrams of that
     /// size that follow each other in a frame go as one message, and a longer one waits for the next round.
     pub(super) fn fill(&mut self, batch: &SendBatch, segment: Option<usize>) -> &mut [mmsghdr] {
-        self.counts.clear();
+        self.datagrams.clear();
         let unsent = batch.unsent();
         let mut at = unsent.start;
-        while at < unsent.end && self.counts.len() < self.messages.len() {
+        while at < unsent.end && self.datagrams.len() < self.messages.len() {
             let count = match segment {
                 Some(segment) if batch.datagram_len(at) > segment => break,
                 Some(segment) => train_at(batch, at..unsent.end, segment),
                 None => 1,
             };
             let iovecs = batch.iovecs(at..at + count);
-            set_iovecs(&mut self.messages[self.counts.len()], iovecs.as_ptr().cast_mut(), iovecs.len());
-            self.counts.push(count);
+            set_iovecs(&mut self.messages[self.datagrams.len()], iovecs.as_ptr().cast_mut(), iovecs.len());
+            self.datagrams.push(at..at + count);
             at += count;
         }
-        &mut self.messages[..self.counts.len()]
+        &mut self.messages[..self.datagrams.len()]
     }
 
-    /// How many datagrams the first `messages` hold.
-    pub(super) fn datagrams(&self, messages: usize) -> usize {
-        self.counts[..messages].iter().sum()
+    /// Notes that a message went out; returns how many datagrams it held. Messages are noted in their order, but some
+    /// may be left out.
+    pub(super) fn note_sent(&self, batch: &mut SendBatch, nth: usize) -> usize {
+        let datagrams = self.datagrams[nth].clone();
+        batch.note_sent(datagrams.clone());
+        datagrams.len()
     }
 }
 
@@ -110,6 +113,8 @@ pub(super) struct ReceiveMessages {
     posted: Vec<Posted>,
     /// Messages that the next call posts: as many as are likely to come, so that little is prepared in vain.
     expected: usize,
+    /// To post a message costs something even if nothing comes for it.
+    sparing: bool,
     trains: Option<Trains>,
 }
 
@@ -150,8 +155,16 @@ impl ReceiveMessages {
             messages: vec![empty_message(); messages_max],
             posted: Vec::with_capacity(messages_max),
             expected: if trains.is_some() { 1 } else { messages_max },
+            sparing: false,
             trains,
         }
+    }
+
+    /// As [`ReceiveMessages::new`], for a way into the kernel on which messages that nothing comes for cost something:
+    /// few more are posted than came last.
+    #[cfg(feature = "uring")]
+    pub(super) fn sparing(datagrams_max: usize, slice_bytes: Option<usize>) -> Self {
+        Self { expected: 1, sparing: true, ..Self::new(datagrams_max, slice_bytes) }
     }
 
     /// How many landings the next call can make use of.
@@ -194,11 +207,17 @@ impl ReceiveMessages {
         &mut self.messages[..self.posted.len()]
     }
 
-    /// Notes what is in the first `messages` after the call; returns the number of datagrams that landed. Others wait.
-    pub(super) fn note_received(&mut self, batch: &mut ReceiveBatch, messages: usize) -> usize {
+    /// Notes what is in those of the first `messages` that `came` in the call; returns the number of datagrams that landed.
+    /// Others wait.
+    pub(super) fn note_received(
+        &mut self,
+        batch: &mut ReceiveBatch,
+        messages: usize,
+        came: impl Fn(usize) -> bool,
+    ) -> usize {
         let before = batch.received();
         let (mut regular, mut trains_came) = (true, false);
-        for nth in 0..messages {
+        for nth in (0..messages).filter(|nth| came(*nth)) {
             let (message, Posted { first, landings }) = (&self.messages[nth], self.posted[nth]);
             let len = message.msg_len as usize;
             let cut = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
@@ -218,10 +237,15 @@ impl ReceiveMessages {
     /// Expects twice as many messages as came, or one at a time while trains do not have the length that was posted for
     /// them: every later message of the call then lands in the wrong place.
     fn adapt(&mut self, messages: usize, regular: bool, trains_came: bool) {
-        let Some(trains) = &mut self.trains else { return };
-        trains.since = if trains_came { 0 } else { trains.since + messages };
-        trains.arriving = trains_came || (trains.arriving && trains.since < SINGLES_IN_A_ROW);
-        let most = if trains.arriving { TRAINS_MAX } else { SINGLES_MAX };
+        let most = match &mut self.trains {
+            Some(trains) => {
+                trains.since = if trains_came { 0 } else { trains.since + messages };
+                trains.arriving = trains_came || (trains.arriving && trains.since < SINGLES_IN_A_ROW);
+                if trains.arriving { TRAINS_MAX } else { SINGLES_MAX }
+            }
+            None if self.sparing => MESSAGES_MAX,
+            None => return,
+        };
         self.expected = if regular { (2 * messages).clamp(2, most) } else { 1 }.min(self.messages.len());
     }
 }

@@ -20,6 +20,16 @@ pub struct MmsgBackend {
 }
 
 impl MmsgBackend {
+    /// Whether the system has the calls and lets the process make them.
+    pub(super) fn check(socket: &ConnectedSocket) -> io::Result<()> {
+        let socket = socket.socket().as_raw_fd();
+        // SAFETY: sendmmsg(sockfd: an open socket, msgvec: none, vlen: 0, flags: none) names no memory.
+        let sent = unsafe { libc::sendmmsg(socket, std::ptr::null_mut(), 0, 0) };
+        // SAFETY: recvmmsg(sockfd: an open socket, msgvec: none, vlen: 0, flags, timeout: none) names no memory.
+        let received = unsafe { libc::recvmmsg(socket, std::ptr::null_mut(), 0, MSG_DONTWAIT, std::ptr::null_mut()) };
+        if sent < 0 || received < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Larger batches than those of the configuration take several calls.
     pub fn new(socket: ConnectedSocket, config: &BackendConfig) -> Self {
         let coalesced = config.receive_trains && config.has_trains() && socket.coalesce();
@@ -63,9 +73,7 @@ impl Backend for MmsgBackend {
             };
             match usize::try_from(sent) {
                 Ok(sent) => {
-                    let datagrams = self.sending.datagrams(sent);
-                    batch.note_sent(datagrams);
-                    total += datagrams;
+                    total += (0..sent).map(|nth| self.sending.note_sent(batch, nth)).sum::<usize>();
                 }
                 // The kernel says what went wrong with the first message of a call only; earlier ones are out.
                 Err(_) => {
@@ -103,7 +111,7 @@ impl Backend for MmsgBackend {
             )
         };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        match self.receiving.note_received(batch, received) {
+        match self.receiving.note_received(batch, received, |_| true) {
             // All of it must be laid out again: it fits the landings that were posted for it.
             0 => Ok(self.receiving.take_waiting(batch)),
             landed => Ok(landed),

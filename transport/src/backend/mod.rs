@@ -4,6 +4,7 @@
 //! hold the leases on the memory, so that no slot is reused while the kernel may touch it.
 
 mod batch;
+mod choice;
 #[cfg(target_os = "linux")]
 mod messages;
 #[cfg(target_os = "linux")]
@@ -12,6 +13,8 @@ mod portable;
 #[cfg(target_os = "linux")]
 mod segmentation;
 pub(crate) mod socket;
+#[cfg(all(feature = "uring", target_os = "linux"))]
+mod uring;
 mod wait;
 
 use std::fmt;
@@ -24,10 +27,12 @@ pub use batch::{Datagram, HEAD_MAX, ReceiveBatch, SendBatch};
 pub use mmsg::MmsgBackend;
 pub use portable::StdBackend;
 pub use socket::ConnectedSocket;
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub use uring::{RingError, UringBackend};
 pub use wait::{Waker, wait};
 
-/// What moves datagrams between memory and one connected socket. Never blocks.
-pub trait Backend: Send {
+/// What moves datagrams between memory and one connected socket. Never blocks, and stays on the thread that opened it.
+pub trait Backend {
     /// Which one it is.
     fn kind(&self) -> BackendKind;
 
@@ -40,7 +45,8 @@ pub trait Backend: Send {
     /// # Errors
     /// As the system says for the first datagram that did not go out: [`io::ErrorKind::WouldBlock`] where the socket is
     /// full, [`io::ErrorKind::ConnectionRefused`] where the far end is known to be gone, `EMSGSIZE` where a datagram is
-    /// larger than the path takes. Earlier datagrams of the batch have been sent.
+    /// larger than the path takes. Earlier datagrams of the batch have been sent. Later ones have not; only a backend that has
+    /// handed them on before it learns of the failure may have sent some, which it then notes and counts too.
     fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize>;
 
     /// How many landings the next [`Backend::receive`] can make use of; more of them are posted in vain.
@@ -80,12 +86,15 @@ pub struct BackendConfig {
     pub send_trains: bool,
     /// Receive slices in trains where the socket can (UDP_GRO).
     pub receive_trains: bool,
+    /// Let a thread of the kernel look for what is to be sent or received (SQPOLL, `uring` only): no system call a batch,
+    /// for a core that is busy while frames flow.
+    pub sqpoll: bool,
 }
 
 impl BackendConfig {
     /// Without trains.
     pub const fn new(datagrams_max: usize, slice_bytes: usize) -> Self {
-        Self { datagrams_max, slice_bytes, send_trains: false, receive_trains: false }
+        Self { datagrams_max, slice_bytes, send_trains: false, receive_trains: false, sqpoll: false }
     }
 
     /// Whether slices are small enough for several of them to go together.
@@ -106,6 +115,8 @@ pub enum BackendKind {
     Std,
     /// `sendmmsg` and `recvmmsg`: one system call a batch. Linux.
     Mmsg,
+    /// io_uring: one submission a batch. Linux, with the feature `uring`; where the system refuses it, `mmsg` takes its place.
+    Uring,
 }
 
 impl BackendKind {
@@ -115,6 +126,8 @@ impl BackendKind {
         Self::Std,
         #[cfg(target_os = "linux")]
         Self::Mmsg,
+        #[cfg(all(feature = "uring", target_os = "linux"))]
+        Self::Uring,
     ];
 
     /// The name used on command lines.
@@ -123,19 +136,14 @@ impl BackendKind {
             Self::Auto => "auto",
             Self::Std => "std",
             Self::Mmsg => "mmsg",
+            Self::Uring => "uring",
         }
     }
 
-    /// Makes a backend of this kind for a socket. `Auto` takes the fastest.
+    /// Makes a backend for a socket, of this kind or, where the system refuses that, of the next best; the log says why. To
+    /// be called on the thread that will use it.
     pub fn open(self, socket: ConnectedSocket, config: &BackendConfig) -> Box<dyn Backend> {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Auto | Self::Mmsg => Box::new(MmsgBackend::new(socket, config)),
-            _ => {
-                let _ = config;
-                Box::new(StdBackend::new(socket))
-            }
-        }
+        choice::open(self, socket, config)
     }
 }
 
@@ -147,8 +155,13 @@ impl fmt::Display for BackendKind {
 
 /// The name is none of [`BackendKind::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown backend '{0}'; this platform has auto, std{mmsg}", mmsg = if cfg!(target_os = "linux") { " and mmsg" } else { "" })]
+#[error("unknown backend '{0}'; this platform has {names}", names = names())]
 pub struct UnknownBackend(pub String);
+
+fn names() -> String {
+    let names: Vec<_> = BackendKind::ALL.iter().map(|kind| kind.name()).collect();
+    names.join(", ")
+}
 
 impl FromStr for BackendKind {
     type Err = UnknownBackend;

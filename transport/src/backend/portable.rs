@@ -48,7 +48,7 @@ impl Backend for StdBackend {
             });
             match self.socket.socket().send_vectored(&pieces) {
                 Ok(_) => {
-                    batch.note_sent(1);
+                    batch.note_sent(index..index + 1);
                     sent += 1;
                 }
                 Err(error) if sent == 0 => return Err(error),

@@ -28,6 +28,7 @@
 //! ```
 
 mod admission;
+mod backend_thread;
 mod listener;
 mod plain;
 mod receive_loop;

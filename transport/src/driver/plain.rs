@@ -3,19 +3,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
+use super::backend_thread;
 use super::receiver::BindError;
 use super::sender::{ConnectError, SendError};
 use crate::backend::{
     Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, Waker, socket, wait,
 };
-use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FrameMut, FramePool, FrameRing};
+use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, FrameMut, FramePool, FrameRing};
 use crate::receive::{PlainReassembler, PlainStats};
 use crate::time::Time;
 use crate::wire::DATAGRAM_MAX;
@@ -43,15 +45,26 @@ pub struct PlainSenderConfig {
     pub backend: BackendKind,
 }
 
-/// Sends frames as the original client does. Works on the calling thread.
+/// Sends frames as the original client does.
 pub struct PlainSender {
-    backend: Mutex<(Box<dyn Backend>, SendBatch)>,
+    /// `None` only while the sender is dropped, which ends the thread.
+    jobs: Option<Mutex<Jobs>>,
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<PlainSendShared>,
     pool: FramePool,
     format: FrameFormat,
     peer: SocketAddr,
     kind: BackendKind,
-    frames: AtomicU64,
-    waker: Waker,
+}
+
+/// One frame at a time to the sending thread, and what became of it back.
+struct Jobs {
+    frames: SyncSender<Frame>,
+    results: Receiver<Result<u64, SendError>>,
+}
+
+#[derive(Default)]
+struct PlainSendShared {
     flow: Mutex<Flow>,
     acknowledged: Condvar,
 }
@@ -67,29 +80,46 @@ struct Flow {
     deaf: bool,
 }
 
+impl PlainSendShared {
+    fn lock(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
 impl PlainSender {
     /// Makes a sender. Nothing is said to the far end before the first frame.
     ///
     /// # Errors
-    /// No memory or socket.
+    /// No memory, socket or thread.
     pub fn connect(peer: SocketAddr, config: &PlainSenderConfig) -> Result<Self, ConnectError> {
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         // The pieces have their size whatever the path carries: beyond loopback they travel as fragments.
         socket.allow_fragments();
         let _ = socket.set_send_buffer(BUFFER_BYTES);
+        let pool = FramePool::new(config.slots, config.format.frame_bytes())?;
+        let waker = Waker::new().map_err(ConnectError::System)?;
+        let shared = Arc::new(PlainSendShared::default());
+        let (frames, incoming) = sync_channel::<Frame>(1);
+        let (outgoing, results) = sync_channel(1);
         let pieces = piece_count(config.format.frame_bytes());
-        let backend = config.backend.open(socket, &BackendConfig::new(pieces, DATAGRAM_MAX));
-        Ok(Self {
-            kind: backend.kind(),
-            backend: Mutex::new((backend, SendBatch::new(pieces, 0))),
-            pool: FramePool::new(config.slots, config.format.frame_bytes())?,
-            format: config.format,
-            peer,
-            frames: AtomicU64::new(0),
-            waker: Waker::new().map_err(ConnectError::System)?,
-            flow: Mutex::default(),
-            acknowledged: Condvar::new(),
-        })
+        let (kind, thread) = {
+            let shared = shared.clone();
+            let backend_config = BackendConfig::new(pieces, DATAGRAM_MAX);
+            backend_thread::start("framewire-plain", config.backend, socket, backend_config, move |backend| {
+                let mut sending =
+                    PlainSendLoop { backend, batch: SendBatch::new(pieces, 0), peer, waker, shared, frames: 0 };
+                while let Ok(frame) = incoming.recv() {
+                    let result = sending.send(&frame);
+                    drop(frame);
+                    if outgoing.send(result).is_err() {
+                        break;
+                    }
+                }
+            })
+            .map_err(ConnectError::System)?
+        };
+        let jobs = Some(Mutex::new(Jobs { frames, results }));
+        Ok(Self { jobs, thread: Some(thread), shared, pool, format: config.format, peer, kind })
     }
 
     /// A slot to write the next frame into, of the format's length; waits up to `timeout` for one.
@@ -104,30 +134,98 @@ impl PlainSender {
     /// # Errors
     /// As the system says.
     pub fn send(&self, frame: FrameMut) -> Result<u64, SendError> {
-        let frame = frame.freeze();
-        let mut guard = self.backend.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (backend, batch) = &mut *guard;
+        let jobs = self.jobs.as_ref().ok_or(SendError::Closed)?;
+        let jobs = jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let panicked = || {
+            let message = "the sending thread has panicked; make a new sender".into();
+            SendError::Failed { peer: self.peer, message }
+        };
+        jobs.frames.send(frame.freeze()).map_err(|_| panicked())?;
+        jobs.results.recv().map_err(|_| panicked())?
+    }
+
+    /// The far end has acknowledged `datagrams` more (one `feedback` each).
+    pub fn acknowledge(&self, datagrams: u64) {
+        let mut flow = self.shared.lock();
+        // One that comes after its datagram was written off makes up for it.
+        let awaited = datagrams.min(flow.sent - flow.acknowledged);
+        flow.acknowledged += awaited;
+        flow.written_off -= (datagrams - awaited).min(flow.written_off);
+        flow.deaf = false;
+        drop(flow);
+        self.shared.acknowledged.notify_all();
+    }
+
+    /// Waits until everything sent is acknowledged; false where `deadline` comes first.
+    pub fn wait_until_acknowledged(&self, deadline: Instant) -> bool {
+        let mut flow = self.shared.lock();
+        while flow.acknowledged < flow.sent {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            flow = self.shared.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        true
+    }
+
+    /// Datagrams sent and acknowledged so far.
+    pub fn datagrams(&self) -> (u64, u64) {
+        let flow = self.shared.lock();
+        (flow.sent, flow.acknowledged - flow.written_off)
+    }
+
+    /// What moves the datagrams.
+    pub fn backend(&self) -> BackendKind {
+        self.kind
+    }
+}
+
+impl Drop for PlainSender {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the sending thread panicked");
+        }
+    }
+}
+
+struct PlainSendLoop {
+    backend: Box<dyn Backend>,
+    batch: SendBatch,
+    peer: SocketAddr,
+    waker: Waker,
+    shared: Arc<PlainSendShared>,
+    frames: u64,
+}
+
+impl PlainSendLoop {
+    fn send(&mut self, frame: &Frame) -> Result<u64, SendError> {
         let pieces = piece_count(frame.len());
         let mut next = 0;
         while next < pieces {
             let allowed = self.wait_for_room();
-            batch.clear();
+            self.batch.clear();
             let end = pieces.min(next + allowed);
             for index in next..end {
-                batch.push(&frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
+                self.batch.push(frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
             }
             // Before they leave: an acknowledgement may come back sooner than the call.
-            self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).sent += (end - next) as u64;
+            self.shared.lock().sent += (end - next) as u64;
             next = end;
-            self.send_batch(backend.as_mut(), batch)?;
+            self.send_batch()?;
         }
-        batch.clear();
-        Ok(self.frames.fetch_add(1, Ordering::Relaxed))
+        self.batch.clear();
+        let number = self.frames;
+        self.frames += 1;
+        Ok(number)
     }
 
     /// How many pieces may go out now, at least one.
     fn wait_for_room(&self) -> usize {
-        let mut flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut flow = self.shared.lock();
         let deadline = Instant::now() + ACKNOWLEDGEMENT_WAIT;
         while !flow.deaf && flow.sent - flow.acknowledged >= UNACKNOWLEDGED_MAX {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -143,7 +241,7 @@ impl PlainSender {
                 flow.deaf = true;
                 break;
             }
-            flow = self.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            flow = self.shared.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         }
         if flow.deaf {
             drop(flow);
@@ -155,14 +253,14 @@ impl PlainSender {
         room as usize
     }
 
-    fn send_batch(&self, backend: &mut dyn Backend, batch: &mut SendBatch) -> Result<(), SendError> {
-        while !batch.is_sent() {
-            match backend.send(batch) {
+    fn send_batch(&mut self) -> Result<(), SendError> {
+        while !self.batch.is_sent() {
+            match self.backend.send(&mut self.batch) {
                 Ok(_) => {}
                 // Said of an earlier datagram: nobody was listening then. The original does not care either.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let waited = wait(backend.socket().as_fd(), true, &self.waker, Duration::from_millis(100));
+                    let waited = wait(self.backend.socket().as_fd(), true, &self.waker, Duration::from_millis(100));
                     waited.map_err(|error| self.failed(&error))?;
                 }
                 Err(error) => return Err(self.failed(&error)),
@@ -173,42 +271,6 @@ impl PlainSender {
 
     fn failed(&self, error: &io::Error) -> SendError {
         SendError::Failed { peer: self.peer, message: format!("{error}; check the address and the network") }
-    }
-
-    /// The far end has acknowledged `datagrams` more (one `feedback` each).
-    pub fn acknowledge(&self, datagrams: u64) {
-        let mut flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        // One that comes after its datagram was written off makes up for it.
-        let awaited = datagrams.min(flow.sent - flow.acknowledged);
-        flow.acknowledged += awaited;
-        flow.written_off -= (datagrams - awaited).min(flow.written_off);
-        flow.deaf = false;
-        drop(flow);
-        self.acknowledged.notify_all();
-    }
-
-    /// Waits until everything sent is acknowledged; false where `deadline` comes first.
-    pub fn wait_until_acknowledged(&self, deadline: Instant) -> bool {
-        let mut flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        while flow.acknowledged < flow.sent {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            flow = self.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        }
-        true
-    }
-
-    /// Datagrams sent and acknowledged so far.
-    pub fn datagrams(&self) -> (u64, u64) {
-        let flow = self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        (flow.sent, flow.acknowledged - flow.written_off)
-    }
-
-    /// What moves the datagrams.
-    pub fn backend(&self) -> BackendKind {
-        self.kind
     }
 }
 

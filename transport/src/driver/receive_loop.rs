@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::batch_datagrams;
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
+use super::{backend_thread, batch_datagrams};
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
@@ -109,19 +109,12 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
         Delivery::Latest => receiver.config.latest_policy,
     };
     let consumer = ring.subscribe(policy);
-    let backend_config =
-        BackendConfig { receive_trains: receiver.config.trains, ..BackendConfig::new(batch_max, slice_bytes) };
-    let backend = receiver.config.backend.open(socket, &backend_config);
-    let info = StreamInfo {
-        stream: open.stream,
-        peer,
-        format: *core.format(),
-        delivery,
-        interval: Duration::from_micros(u64::from(open.interval_us)),
-        slice_bytes: open.slice_bytes,
-        buffer_bytes,
-        backend: backend.kind(),
+    let backend_config = BackendConfig {
+        receive_trains: receiver.config.trains,
+        sqpoll: receiver.config.sqpoll,
+        ..BackendConfig::new(batch_max, slice_bytes)
     };
+    let format = *core.format();
     let shared = Arc::new(StreamShared {
         stream: open.stream,
         peer,
@@ -130,16 +123,23 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
         over: AtomicBool::new(false),
         waker,
     });
-    let receive_loop = ReceiveLoop {
-        core,
-        backend,
-        batch: ReceiveBatch::new(batch_max, SLICE_HEADER_LEN),
-        batch_max,
-        ring,
-        shared: shared.clone(),
-        starved,
+    let (backend, thread) = {
+        let shared = shared.clone();
+        backend_thread::start("framewire-recv", receiver.config.backend, socket, backend_config, move |backend| {
+            let batch = ReceiveBatch::new(batch_max, SLICE_HEADER_LEN);
+            ReceiveLoop { core, backend, batch, batch_max, ring, shared, starved }.run();
+        })?
     };
-    let thread = std::thread::Builder::new().name("framewire-recv".into()).spawn(move || receive_loop.run())?;
+    let info = StreamInfo {
+        stream: open.stream,
+        peer,
+        format,
+        delivery,
+        interval: Duration::from_micros(u64::from(open.interval_us)),
+        slice_bytes: open.slice_bytes,
+        buffer_bytes,
+        backend,
+    };
     tracing::info!(
         %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes, buffer_bytes,
         backend = %info.backend, "stream opened"

@@ -27,6 +27,9 @@ pub struct ReceiverConfig {
     pub backend: BackendKind,
     /// Let slices arrive in trains where the socket can (the default): a fraction of the work for small slices.
     pub trains: bool,
+    /// With the `uring` backend, have a thread of the kernel fetch each stream's slices, so that no system call is made for
+    /// them; off by default, since it keeps a core busy while frames flow.
+    pub sqpoll: bool,
     /// Which streams are opened; by default any.
     pub admission: Admission,
     /// Streams that may be open at once, 64 by default.
@@ -44,6 +47,7 @@ impl Default for ReceiverConfig {
             slots: 8,
             backend: BackendKind::Auto,
             trains: true,
+            sqpoll: false,
             admission: Admission::Anyone,
             streams_max: 64,
             stream_bytes_max: 1 << 30,

@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::batch_datagrams;
 use super::sender::{SendError, SenderConfig, SenderShared};
+use super::{backend_thread, batch_datagrams};
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, wait};
 use crate::send::CONTROL_MAX;
 use crate::time::Time;
@@ -20,13 +21,13 @@ const INBOX_BYTES: usize = 1024;
 /// How long the kernel may be out of memory for datagrams before it is asked again.
 const NO_BUFFERS_PAUSE: Duration = Duration::from_millis(1);
 
-/// Makes the backend, and the function that the thread runs.
-pub(super) fn prepare(
+/// Starts the thread; returns once its backend is open.
+pub(super) fn start(
     socket: ConnectedSocket,
     config: &SenderConfig,
     slice_bytes: u16,
     shared: Arc<SenderShared>,
-) -> (BackendKind, impl FnOnce() + Send + 'static) {
+) -> io::Result<(BackendKind, JoinHandle<()>)> {
     let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
     // The format was checked: a frame fits 32 bits.
     let frame_bytes = config.format.frame_bytes() as u32;
@@ -35,18 +36,21 @@ pub(super) fn prepare(
     if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(256 << 10, 8 << 20)) {
         tracing::debug!(%error, "the send buffer stays at the system's default");
     }
-    let backend_config =
-        BackendConfig { send_trains: config.trains, ..BackendConfig::new(datagrams, usize::from(slice_bytes)) };
-    let backend = config.backend.open(socket, &backend_config);
-    let kind = backend.kind();
-    let mut send_loop = SendLoop {
-        shared,
-        backend,
-        batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
-        inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
-        train: train_slices(usize::from(slice_bytes)),
+    let backend_config = BackendConfig {
+        send_trains: config.trains,
+        sqpoll: config.sqpoll,
+        ..BackendConfig::new(datagrams, usize::from(slice_bytes))
     };
-    (kind, move || send_loop.run())
+    backend_thread::start("framewire-send", config.backend, socket, backend_config, move |backend| {
+        let mut send_loop = SendLoop {
+            shared,
+            backend,
+            batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
+            inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
+            train: train_slices(usize::from(slice_bytes)),
+        };
+        send_loop.run();
+    })
 }
 
 struct SendLoop {

@@ -63,6 +63,9 @@ pub struct SenderConfig {
     pub backend: BackendKind,
     /// Let slices leave in trains where the socket can (the default): a fraction of the work for small slices.
     pub trains: bool,
+    /// With the `uring` backend, have a thread of the kernel look for slices to send, so that no system call is made for
+    /// them; off by default, since it keeps a core busy while frames flow.
+    pub sqpoll: bool,
     /// The stream's id; by default a random one. A receiver that only takes announced streams must know it.
     pub stream: Option<u32>,
 }
@@ -78,6 +81,7 @@ impl SenderConfig {
             slots: 3,
             backend: BackendKind::Auto,
             trains: true,
+            sqpoll: false,
             stream: None,
         }
     }
@@ -262,9 +266,8 @@ impl Sender {
             waker: Waker::new().map_err(ConnectError::System)?,
             asleep: AtomicBool::new(false),
         });
-        let (backend, run) = send_loop::prepare(socket, &config, slice_bytes, shared.clone());
-        let thread =
-            std::thread::Builder::new().name("framewire-send".into()).spawn(run).map_err(ConnectError::System)?;
+        let (backend, thread) =
+            send_loop::start(socket, &config, slice_bytes, shared.clone()).map_err(ConnectError::System)?;
         tracing::debug!(%peer, stream, slice_bytes, %backend, "sender started");
         let info = SenderInfo { stream, slice_bytes, backend };
         Ok(Self { shared, pool, format: config.format, info, thread: Some(thread) })

@@ -1,0 +1,29 @@
+//! Threads that own a backend: some backends cannot leave the thread that opened them.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread::{Builder, JoinHandle};
+
+use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket};
+
+/// Starts a thread that opens a backend and works with it. Returns once the backend is open, with its kind, which may be
+/// another one than asked for.
+pub(super) fn start(
+    name: &str,
+    kind: BackendKind,
+    socket: ConnectedSocket,
+    config: BackendConfig,
+    work: impl FnOnce(Box<dyn Backend>) + Send + 'static,
+) -> io::Result<(BackendKind, JoinHandle<()>)> {
+    let (opened, opening) = mpsc::sync_channel(1);
+    let thread = Builder::new().name(name.into()).spawn(move || {
+        let backend = kind.open(socket, &config);
+        // Whoever started the thread waits for this.
+        let _ = opened.send(backend.kind());
+        work(backend);
+    })?;
+    match opening.recv() {
+        Ok(kind) => Ok((kind, thread)),
+        Err(_) => Err(io::Error::other("the thread panicked while it opened its socket's backend")),
+    }
+}
