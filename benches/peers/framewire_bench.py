@@ -32,7 +32,7 @@ def run(names: list[str], settings) -> dict[str, Result]:
             receive = [program, "bench", "--receive", address, "--once"]
             receiver = children.start("the receiver", receive, place.receiver_namespace)
             port = int(address.rpartition(":")[2])
-            receiver.wait_for_port("udp", port, time.monotonic() + START_SECONDS)
+            receiver.wait_for_port("tcp", port, time.monotonic() + START_SECONDS)
             measure += ["--to", address]
         bench = children.start("framewire bench", measure, place.sender_namespace)
         printed = bench.output(time.monotonic() + RUN_SECONDS)
