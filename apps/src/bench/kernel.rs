@@ -56,7 +56,7 @@ impl Cut {
 
     /// Datagrams to a system call, as Framewire has them.
     fn batch(&self) -> usize {
-        self.count.clamp(64, 1024)
+        self.count.clamp(self.train().max(16), 1024)
     }
 
     /// Datagrams to a train, as Framewire has them.

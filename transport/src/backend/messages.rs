@@ -292,21 +292,22 @@ impl Trains {
     ) -> usize {
         let len = message.msg_len as usize;
         let segment = self.segment(nth, message).filter(|segment| *segment < len);
-        let Some(segment) = segment else {
-            // What is longer than its landing went on into the next one or the overflow, where it harms nothing.
-            batch.note_received(landings.start, len.min(batch.landing_len(landings.start) + 1));
-            batch.note_taken(landings.end);
-            return 1;
-        };
-        let datagrams = len.div_ceil(segment);
-        if segment == batch.landing_len(landings.start) && datagrams <= landings.len() {
-            for nth in 0..datagrams {
-                batch.note_received(landings.start + nth, segment.min(len - nth * segment));
-            }
-            batch.note_taken(landings.end);
-        } else {
-            self.lay_out_again(nth, batch, landings, len, segment);
+        let datagrams = segment.map_or(1, |segment| len.div_ceil(segment));
+        let cell = batch.landing_len(landings.start);
+        let fits = segment.is_none_or(|segment| segment == cell && datagrams <= landings.len());
+        // Nothing overtakes what waits: a close that did would end the stream before its last frame.
+        if !fits || !self.waiting.is_empty() {
+            self.lay_out_again(nth, batch, landings, len, segment.unwrap_or(len));
+            return datagrams;
         }
+        match segment {
+            Some(segment) => {
+                (0..datagrams).for_each(|at| batch.note_received(landings.start + at, segment.min(len - at * segment)))
+            }
+            // What is longer than its landing went on into the next one or the overflow, where it harms nothing.
+            None => batch.note_received(landings.start, len.min(cell + 1)),
+        }
+        batch.note_taken(landings.end);
         datagrams
     }
 
@@ -318,7 +319,8 @@ impl Trains {
         if is_segment { usize::try_from(segment).ok().filter(|segment| *segment > 0) } else { None }
     }
 
-    /// A train of other sizes than its landings: gathers it, to be copied into the landings of the next call.
+    /// A message that does not fit its landings, or comes behind one: gathers it, to be copied into the landings of the next
+    /// call.
     fn lay_out_again(
         &mut self,
         nth: usize,
@@ -342,7 +344,8 @@ impl Trains {
     fn take_waiting(&mut self, batch: &mut ReceiveBatch) -> usize {
         let mut taken = 0;
         while let Some((bytes, segment)) = self.waiting.first_mut() {
-            while !Range::is_empty(bytes) {
+            // At least one: a datagram may be empty.
+            loop {
                 if batch.free().is_empty() {
                     return taken;
                 }
@@ -350,6 +353,9 @@ impl Trains {
                 batch.land(&self.overflows[bytes.start..end]);
                 bytes.start = end;
                 taken += 1;
+                if Range::is_empty(bytes) {
+                    break;
+                }
             }
             self.waiting.remove(0);
         }

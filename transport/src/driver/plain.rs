@@ -315,7 +315,7 @@ impl PlainReceiver {
     ) -> Result<Self, BindError> {
         let listening = socket::bind_fixed_port(address).map_err(|source| BindError::from_bind(address, source))?;
         let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
-        // Before the first datagram: a sender that nothing holds back may send a whole frame at once.
+        // Before anybody is told the address: a sender that nothing holds back may send a whole frame at once.
         let granted = socket::set_receive_buffer(&listening, BUFFER_BYTES).map_err(BindError::System)?;
         if granted < BUFFER_BYTES {
             tracing::warn!(

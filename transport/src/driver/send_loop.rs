@@ -124,9 +124,10 @@ impl SendLoop {
             let _ = self.backend.send_one(&bytes[..len]);
         }
         self.batch.clear();
-        // So much room that a train is not cut in two by the end of the batch.
+        // Whole trains: none is cut in two by the end of the batch.
         while self.batch.room() >= self.train {
-            let room = u32::try_from(self.batch.room()).unwrap_or(u32::MAX);
+            let room = self.batch.room() - self.batch.room() % self.train;
+            let room = u32::try_from(room).unwrap_or(u32::MAX);
             let Some(run) = core.stream.poll_slices(room, now) else { break };
             self.batch.push_slices(
                 run.frame,

@@ -410,18 +410,21 @@ impl SendStream {
             let header = outgoing.header(id, run.first, sequence, true);
             return Some(SliceRun { frame: &outgoing.frame, header, count: run.count });
         }
-        // Room is the caller's affair; only credit is worth waiting for.
-        let train = if u64::from(max) == credit { self.train_to_wait_for() } else { 1 };
+        let train = train_slices(usize::from(self.config.slice_bytes)) as u32;
+        // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
+        let window = self.sequence_limit.saturating_sub(self.sequence_seen);
+        let may_wait = u64::from(max) == credit && !first_in_flight && window >= 2 * u64::from(train);
         let (number, first, count) = {
             let outgoing = self.outbox.current()?;
             if outgoing.number() >= self.frame_limit {
                 return None;
             }
             let first = outgoing.next;
-            let count = whole_trains(first, max, outgoing.count, train);
-            if count == 0 {
-                return None;
-            }
+            let count = match whole_trains(first, max, outgoing.count, train) {
+                0 if may_wait => return None,
+                0 => max.min(outgoing.count - first),
+                count => count,
+            };
             outgoing.next += count;
             if outgoing.is_sent() && outgoing.number() >= self.sent_below {
                 self.sent_below = outgoing.number() + 1;
@@ -434,15 +437,6 @@ impl SendStream {
         let outgoing = self.outbox.find(number)?;
         let header = outgoing.header(id, first, sequence, false);
         Some(SliceRun { frame: &outgoing.frame, header, count })
-    }
-
-    /// Slices of a train that is not cut short for want of credit, so that it arrives as the receiver reckons it will; 1
-    /// where waiting for that would take too long.
-    fn train_to_wait_for(&self) -> u32 {
-        // At most 64.
-        let train = train_slices(usize::from(self.config.slice_bytes)) as u32;
-        let window = self.sequence_limit.saturating_sub(self.sequence_seen);
-        if self.in_flight() && window >= 2 * u64::from(train) { train } else { 1 }
     }
 
     /// The first slice after an idle time: an answer is expected sooner than the keep-alive.
@@ -584,7 +578,7 @@ impl SendStream {
 }
 
 /// How many slices from `first` on may go where `max` could: to the end of a whole train, counted from the start of the
-/// frame, or of the frame.
+/// frame, or of the frame. 0 where the end of a train is further off.
 fn whole_trains(first: u32, max: u32, frame_slices: u32, train: u32) -> u32 {
     let left = frame_slices - first;
     if max >= left { left } else { ((first + max) / train * train).saturating_sub(first) }
@@ -593,4 +587,28 @@ fn whole_trains(first: u32, max: u32, frame_slices: u32, train: u32) -> u32 {
 fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {
     out[..bytes.len()].copy_from_slice(bytes);
     bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_where_trains_or_the_frame_end() {
+        // (first, max, slices of the frame, slices of a train) and how many go.
+        let cases = [
+            ((0, 44, 100, 44), 44),
+            ((0, 90, 100, 44), 88),
+            ((0, 43, 100, 44), 0),
+            ((44, 44, 100, 44), 44),
+            ((88, 12, 100, 44), 12),
+            ((88, 11, 100, 44), 0),
+            ((50, 44, 100, 44), 38),
+            ((50, 37, 100, 44), 0),
+            ((0, 7, 100, 1), 7),
+        ];
+        for ((first, max, slices, train), count) in cases {
+            assert_eq!(whole_trains(first, max, slices, train), count, "{first}, {max}, {slices}, {train}");
+        }
+    }
 }
