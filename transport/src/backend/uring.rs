@@ -75,6 +75,8 @@ impl Backend for UringBackend {
     }
 
     fn redirect(&mut self, peer: SocketAddr) -> io::Result<()> {
+        // What it says is said of the address before.
+        self.deferred = None;
         self.socket.redirect(peer)
     }
 
@@ -90,7 +92,7 @@ impl Backend for UringBackend {
                     .build()
             });
             // SAFETY: each message was set just now; its iovecs lie in `batch`, which owns the heads and holds leases on the
-            // frames. Both are borrowed over the call, and nobody writes to what the kernel reads.
+            // frames, or in `sending`. All are borrowed over the call, and nobody writes to what the kernel reads.
             let results = unsafe { self.ring.run(operations, self.chained) }?;
             let mut failure = None;
             for (nth, result) in results.iter().enumerate() {
