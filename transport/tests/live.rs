@@ -196,7 +196,9 @@ fn many_streams_share_the_port_and_none_disturbs_another() {
             scope.spawn(move || {
                 let whole = stream.frames().filter(|frame| is_filled(frame, frame.info().number)).count();
                 assert_eq!(whole, 40);
-                assert_eq!(stream.stats().rejected.total(), 0);
+                // One of another stream may come between the bind and the connect of a stream's socket.
+                let rejected = stream.stats().rejected;
+                assert_eq!(rejected.total(), rejected.stream, "{rejected:?}");
             });
         }
     });

@@ -1,6 +1,6 @@
 //! Whom a receiver opens a stream for, decided before anything is allocated.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,6 +48,40 @@ impl Cookies {
     fn of_period(&self, peer: SocketAddr, stream: u32, period: u64) -> u64 {
         // Zero means "no cookie yet".
         self.key.hash_one((peer, stream, period)).max(1)
+    }
+}
+
+/// An opening that was repeated before its answer came may wait in the listening socket this long, while the stream that it
+/// opened has come and gone. A sender that means to open the stream again has a new epoch, or repeats itself beyond this.
+const REPETITION_MAX: Duration = Duration::from_secs(1);
+/// Streams whose end is remembered.
+const ENDED_MAX: usize = 256;
+
+/// Openings of streams that have ended lately.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    openings: VecDeque<(OpeningId, Time)>,
+}
+
+/// What an opening and its repetitions have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpeningId {
+    pub(super) stream: u32,
+    pub(super) epoch: u32,
+    pub(super) peer: SocketAddr,
+}
+
+impl Ended {
+    pub(super) fn note(&mut self, opening: OpeningId, now: Time) {
+        if self.openings.len() == ENDED_MAX {
+            self.openings.pop_front();
+        }
+        self.openings.push_back((opening, now));
+    }
+
+    /// Whether the opening is a repetition of one whose stream is over.
+    pub(super) fn is_repetition(&self, opening: OpeningId, now: Time) -> bool {
+        self.openings.iter().any(|(ended, at)| *ended == opening && now.since(*at) < REPETITION_MAX)
     }
 }
 
@@ -100,5 +134,27 @@ mod tests {
         assert!(!cookies.is_good(cookie, other, 3, now));
         assert!(!cookies.is_good(cookie, peer, 4, now));
         assert!(!Cookies::default().is_good(cookie, peer, 3, now));
+    }
+
+    #[test]
+    fn a_repeated_opening_of_a_stream_that_is_over_is_known_for_a_while_and_a_new_epoch_is_not_one() {
+        let opening = OpeningId { stream: 3, epoch: 7, peer: "10.0.0.1:5".parse().unwrap() };
+        let now = Time::from_nanos(7);
+        let mut ended = Ended::default();
+        assert!(!ended.is_repetition(opening, now));
+        ended.note(opening, now);
+        assert!(ended.is_repetition(opening, now + REPETITION_MAX / 2));
+        assert!(!ended.is_repetition(opening, now + REPETITION_MAX));
+        for other in [
+            OpeningId { stream: 4, ..opening },
+            OpeningId { epoch: 8, ..opening },
+            OpeningId { peer: "10.0.0.1:6".parse().unwrap(), ..opening },
+        ] {
+            assert!(!ended.is_repetition(other, now));
+        }
+        for _ in 0..2 * ENDED_MAX {
+            ended.note(OpeningId { stream: 4, ..opening }, now);
+        }
+        assert!(ended.openings.len() <= ENDED_MAX);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::admission::{Admission, Cookies, Limits, admit};
+use super::admission::{Admission, Cookies, Ended, Limits, OpeningId, admit};
 use super::receive_loop::{self, StreamShared};
 use super::receiver::ReceiverShared;
 use crate::backend::wait;
@@ -26,11 +26,12 @@ pub(super) struct Listener {
     shared: Arc<ReceiverShared>,
     cookies: Cookies,
     threads: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
+    ended: Ended,
 }
 
 impl Listener {
     pub(super) fn new(socket: Socket, shared: Arc<ReceiverShared>) -> Self {
-        Self { socket, shared, cookies: Cookies::default(), threads: Vec::new() }
+        Self { socket, shared, cookies: Cookies::default(), threads: Vec::new(), ended: Ended::default() }
     }
 
     pub(super) fn run(mut self) {
@@ -51,6 +52,7 @@ impl Listener {
     fn sweep(&mut self) {
         for (stream, thread) in self.threads.extract_if(.., |(_, thread)| thread.is_finished()) {
             self.shared.lock().streams.retain(|open| !Arc::ptr_eq(open, &stream));
+            self.ended.note(stream.opening, Time::now());
             join(thread);
         }
     }
@@ -106,8 +108,12 @@ impl Listener {
         self.sweep();
         let shared = self.shared.clone();
         let mut state = shared.lock();
-        let known = state.streams.iter().position(|stream| stream.stream == open.stream);
-        if known.is_some_and(|known| state.streams[known].peer == peer && !state.streams[known].is_over()) {
+        let opening = OpeningId { stream: open.stream, epoch: open.epoch, peer };
+        let known = state.streams.iter().position(|stream| stream.opening.stream == open.stream);
+        let is_open = known
+            .map(|known| &state.streams[known])
+            .is_some_and(|known| known.opening == opening || known.opening.peer == peer && !known.is_over());
+        if is_open || self.ended.is_repetition(opening, Time::now()) {
             // Opened already; this one was on its way before the stream had its own socket.
             return Ok(());
         }

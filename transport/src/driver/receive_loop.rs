@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::admission::OpeningId;
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
 use super::{backend_thread, batch_datagrams};
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
@@ -26,8 +27,8 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What a stream's thread and the program share.
 pub(super) struct StreamShared {
-    pub(super) stream: u32,
-    pub(super) peer: SocketAddr,
+    /// What opened it.
+    pub(super) opening: OpeningId,
     state: Mutex<StreamState>,
     stop: AtomicBool,
     over: AtomicBool,
@@ -116,8 +117,7 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
     };
     let format = *core.format();
     let shared = Arc::new(StreamShared {
-        stream: open.stream,
-        peer,
+        opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
         state: Mutex::default(),
         stop: AtomicBool::new(false),
         over: AtomicBool::new(false),
@@ -212,7 +212,7 @@ impl ReceiveLoop {
                 use io::ErrorKind::{ConnectionRefused, WouldBlock};
                 // An answer of ours that reached nobody is reported here; whether the sender is gone shows in time.
                 if !matches!(error.kind(), WouldBlock | ConnectionRefused) {
-                    tracing::warn!(%error, peer = %self.shared.peer, "a stream's socket failed to receive");
+                    tracing::warn!(%error, peer = %self.shared.opening.peer, "a stream's socket failed to receive");
                 }
                 0
             }
@@ -248,7 +248,7 @@ impl ReceiveLoop {
         self.shared.lock().ended = Some(reason);
         self.shared.over.store(true, Ordering::Release);
         self.ring.end();
-        tracing::info!(peer = %self.shared.peer, stream = self.shared.stream, ?reason, "stream ended");
+        tracing::info!(peer = %self.shared.opening.peer, stream = self.shared.opening.stream, ?reason, "stream ended");
     }
 
     fn sleep(&mut self, leave_at: Time) {

@@ -230,7 +230,7 @@ impl Receiver {
     pub fn withdraw(&self, stream: u32) {
         let mut state = self.shared.lock();
         state.announced.remove(&stream);
-        for open in state.streams.iter().filter(|open| open.stream == stream) {
+        for open in state.streams.iter().filter(|open| open.opening.stream == stream) {
             open.stop();
         }
     }
