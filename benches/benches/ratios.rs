@@ -23,6 +23,8 @@ struct Options {
 impl Options {
     fn parse() -> Self {
         let mut options = Self { rounds: 9, time: Duration::from_millis(300), only: Vec::new(), filters: Vec::new() };
+        // What `cargo bench` passes and `cargo test` does not, which only tries whether it runs.
+        let mut measuring = false;
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().and_then(|text| text.parse::<f64>().ok());
@@ -33,11 +35,12 @@ impl Options {
                     options.only =
                         arguments.next().expect("--only takes names").split(',').map(str::to_owned).collect();
                 }
-                // What cargo passes to every benchmark.
-                "--bench" => {}
-                "--test" => (options.rounds, options.time) = (1, Duration::ZERO),
+                "--bench" => measuring = true,
                 filter => options.filters.push(filter.to_owned()),
             }
+        }
+        if !measuring {
+            (options.rounds, options.time) = (1, Duration::ZERO);
         }
         options
     }
