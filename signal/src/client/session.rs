@@ -34,6 +34,8 @@ const HEARTBEAT: Duration = Duration::from_millis(250);
 const HEARTBEAT_PLAIN: Duration = Duration::from_secs(1);
 /// A server that answered heartbeats before is gone when it has not for so long.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// How long what a server said before it closed may take to be read, once a write has failed.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long a wish to close the stream may hold up the end.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Between the library's callbacks and the session, which empties it at once.
@@ -99,12 +101,15 @@ impl<'a> Session<'a> {
                 }
             }
         };
-        let (client, signals) = match connected {
+        let (client, mut signals) = match connected {
             Ok(connected) => connected,
             Err(end) => return end,
         };
         self.events.push(ClientEvent::Connected);
-        let end = self.converse(&client, signals).await;
+        let end = self.converse(&client, &mut signals).await;
+        if let End::Lost { .. } = end {
+            self.hear_last_words(&mut signals).await;
+        }
         // Whatever comes of it, the connection ends with its runtime.
         let _ = timeout(FAREWELL, client.disconnect()).await;
         end
@@ -175,7 +180,7 @@ impl<'a> Session<'a> {
     }
 
     /// Until the connection ends.
-    async fn converse(&mut self, client: &Client, mut signals: mpsc::Receiver<Signal>) -> End {
+    async fn converse(&mut self, client: &Client, signals: &mut mpsc::Receiver<Signal>) -> End {
         if let Some(open) = self.config.open.as_ref().filter(|_| !self.wishes.wanted().close_stream) {
             let request = Numbered { request: Some(OPEN_ID), body: open };
             if let Err(end) = say(client, event::OPEN, &request).await {
@@ -201,6 +206,16 @@ impl<'a> Session<'a> {
                 Ok(true) => return End::Stopped,
                 Ok(false) => {}
                 Err(end) => return end,
+            }
+        }
+    }
+
+    /// A write fails as soon as the server has closed, which may be before all it said was read.
+    async fn hear_last_words(&mut self, signals: &mut mpsc::Receiver<Signal>) {
+        let deadline = Instant::now() + LAST_WORDS;
+        while let Ok(signal) = timeout_at(deadline, signals.recv()).await {
+            if self.handle(signal).is_err() {
+                return;
             }
         }
     }
@@ -360,6 +375,28 @@ mod tests {
             assert_eq!(connect_error(text), Some(Refused::new(reason::CONNECT_REFUSED, "Not Today: sorry")));
         }
         assert_eq!(connect_error("Got an IO-Error: connection reset"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_said_before_it_closed_is_heard_after_a_write_has_failed() {
+        let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
+        let config = ClientConfig { server_url: url.to_string(), token: None, open: None, plain: true };
+        let (events, wishes) = (EventQueue::default(), Wishes::default());
+        let mut session = Session::new(&url, &config, &events, &wishes);
+        let (sender, mut signals) = mpsc::channel(SIGNALS_MAX);
+        let library = async {
+            for size in 0..3 {
+                let data = serde_json::json!({"timestamp": "", "frame_size": size});
+                sender.send(Signal::Said { name: event::FEEDBACK.into(), data }).await.unwrap();
+                tokio::time::sleep(LAST_WORDS / 4).await;
+            }
+        };
+        tokio::join!(session.hear_last_words(&mut signals), library);
+        let sizes = std::iter::from_fn(|| match events.next(Duration::ZERO)? {
+            ClientEvent::PlainFeedback(plain) => Some(plain.frame_size),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(sizes.collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]
