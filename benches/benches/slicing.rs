@@ -31,6 +31,7 @@ impl Slicer {
             format,
             delivery: Delivery::Every,
             slice_bytes,
+            slice_is_fixed: false,
             interval: Duration::ZERO,
             clock_id: 0,
         };
@@ -39,7 +40,7 @@ impl Slicer {
             stream: 1,
             epoch: 1,
             flags: 0,
-            reserved: 0,
+            path_bytes: u16::MAX,
             frame_limit: u64::MAX,
             sequence_limit: u64::MAX,
             receiver_ns: 0,

@@ -86,7 +86,7 @@ fn an_opening_with_an_absurd_first_frame_is_dropped() {
     let o = open(Delivery::Every, 3000);
     let pool = FramePool::new(4, Reassembler::slot_bytes(3000, 1472)).unwrap();
     let mut receiver = ReceiveStream::new(
-        ReceiveConfig { open: o, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
+        ReceiveConfig { open: o, open_bytes: Open::LEN, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
         pool,
         Time::ZERO,
     )
@@ -118,6 +118,7 @@ fn open_sender(format: FrameFormat) -> SendStream {
         format,
         delivery: Delivery::Every,
         slice_bytes: 548,
+        slice_is_fixed: false,
         interval: Duration::ZERO,
         clock_id: 0,
     };
@@ -126,7 +127,7 @@ fn open_sender(format: FrameFormat) -> SendStream {
         stream: 7,
         epoch: 1,
         flags: 0,
-        reserved: 0,
+        path_bytes: u16::MAX,
         frame_limit: 9,
         sequence_limit: 60_000,
         receiver_ns: 0,
@@ -186,6 +187,7 @@ fn frames_four_apart_are_both_asked_for() {
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
             open: Open { interval_us: 10_000_000, ..o },
+            open_bytes: Open::LEN,
             buffer_bytes: 400_000,
             batch_max: 16,
             clock_id: 0,
@@ -243,7 +245,7 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
     let pool = FramePool::new(1, Reassembler::slot_bytes(1000, 1472)).unwrap();
     let held = pool.try_arrival();
     let mut receiver = ReceiveStream::new(
-        ReceiveConfig { open: o, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
+        ReceiveConfig { open: o, open_bytes: Open::LEN, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
         pool,
         Time::ZERO,
     )

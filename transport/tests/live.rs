@@ -285,6 +285,7 @@ fn hostile_stream() -> HostileStream {
         format: gray(300, 200),
         delivery: Delivery::Every,
         slice_bytes: 1_472,
+        slice_is_fixed: false,
         interval: Duration::ZERO,
         clock_id: 0,
     };

@@ -55,7 +55,7 @@ macro_rules! datagrams {
 const DATAGRAMS: [Datagram; 10] = datagrams! {
     SliceHeader as Slice { flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, count }
     Feedback as Feedback {
-        flags, reserved, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, receiver_ns, echo_ns, echo_held_ns
+        flags, path_bytes, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, receiver_ns, echo_ns, echo_held_ns
     }
     Nack as Nack { flags, bitmap_bytes, frame, first }
     Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns }
@@ -63,9 +63,9 @@ const DATAGRAMS: [Datagram; 10] = datagrams! {
         flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, pixel, delivery, reserved,
         clock_id, sender_ns
     }
-    Challenge as Challenge { flags, reserved, cookie }
+    Challenge as Challenge { flags, path_bytes, cookie }
     Accept as Accept {
-        flags, reserved, frame_limit, sequence_limit, receiver_ns, echo_ns, delivered, buffer_bytes, slots
+        flags, path_bytes, frame_limit, sequence_limit, receiver_ns, echo_ns, delivered, buffer_bytes, slots
     }
     Refuse as Refuse { flags, reason, limit }
     Close as Close { flags, reserved, frames, skipped }

@@ -30,7 +30,7 @@ fn every_frame_arrives_whatever_the_network_loses_doubles_or_delays() {
     for seed in 0..60 {
         for lost in [0, 1, 10, 50, 200] {
             let latency = LATENCIES[(seed % 3) as usize];
-            let weather = Weather { lost, doubled: 20, delayed: 50, latency };
+            let weather = Weather { lost, doubled: 20, delayed: 50, latency, ..Weather::FAIR };
             let frame_bytes = [900, 20_000, 60_000][(seed / 3 % 3) as usize];
             let mut pair = Pair::new(seed, Delivery::Every, frame_bytes, weather);
             stream_every(&mut pair, 12);
@@ -56,7 +56,8 @@ fn without_loss_nothing_is_sent_twice_nor_asked_for() {
 fn latest_never_waits_and_every_frame_number_is_accounted_for() {
     for seed in 0..60 {
         for lost in [0, 10, 100] {
-            let weather = Weather { lost, doubled: 10, delayed: 20, latency: LATENCIES[(seed % 2) as usize] };
+            let weather =
+                Weather { lost, doubled: 10, delayed: 20, latency: LATENCIES[(seed % 2) as usize], ..Weather::FAIR };
             let mut pair = Pair::new(seed, Delivery::Latest, 30_000, weather);
             for _ in 0..60 {
                 if !pair.offer_frame() {
@@ -85,7 +86,7 @@ fn latest_never_waits_and_every_frame_number_is_accounted_for() {
 #[test]
 fn a_receiver_that_comes_back_gets_what_was_not_settled_and_nothing_of_the_old_epoch() {
     for seed in 0..40 {
-        let weather = Weather { lost: 5, doubled: 10, delayed: 50, latency: LATENCIES[0] };
+        let weather = Weather { lost: 5, doubled: 10, delayed: 50, latency: LATENCIES[0], ..Weather::FAIR };
         let mut pair = Pair::new(seed, Delivery::Every, 40_000, weather);
         while pair.delivered.len() < 10 {
             while pair.offer_frame() {}

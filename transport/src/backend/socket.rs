@@ -63,6 +63,14 @@ impl ConnectedSocket {
         Self::to_peer(listener.try_clone()?, peer)
     }
 
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// As the system says: no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, peer: self.peer })
+    }
+
     fn to_peer(socket: Socket, peer: SocketAddr) -> io::Result<Self> {
         socket.connect(&peer.into())?;
         Ok(Self { socket, peer })

@@ -6,6 +6,11 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket};
 
+/// A backend of the same kind on the same socket, made for something else. To be called on the thread that will use it.
+pub(super) fn reopen(backend: &dyn Backend, config: &BackendConfig) -> io::Result<Box<dyn Backend>> {
+    Ok(backend.kind().open(backend.socket().try_clone()?, config))
+}
+
 /// Starts a thread that opens a backend and works with it. Returns once the backend is open, with its kind, which may be
 /// another one than asked for.
 pub(super) fn start(

@@ -58,12 +58,12 @@ impl Listener {
     }
 
     fn receive(&mut self) {
-        // Longer datagrams are no openings, and cut off.
-        let mut bytes = [0_u8; Open::LEN + 1];
+        // What is behind the fields only tells that the path carries so much.
+        let mut bytes = [0_u8; Open::LEN];
         // So many at once that a flood cannot keep this thread from anything else.
         for _ in 0..BURST {
             match receive_from(&self.socket, &mut bytes) {
-                Ok((len, peer)) => self.handle(&bytes[..len], peer),
+                Ok((len, peer)) => self.handle(&bytes[..len.min(Open::LEN)], len, peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // An answer of ours reached nobody: not this socket's fault.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -75,7 +75,8 @@ impl Listener {
         }
     }
 
-    fn handle(&mut self, bytes: &[u8], peer: SocketAddr) {
+    /// `len` is the whole datagram's length, of which `bytes` are the first.
+    fn handle(&mut self, bytes: &[u8], len: usize, peer: SocketAddr) {
         let Ok(open) = Open::parse(bytes) else {
             self.shared.lock().stats.strays += 1;
             return;
@@ -84,7 +85,7 @@ impl Listener {
         let refuse;
         let challenge;
         let answer: &[u8] = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
-            match self.open_stream(&open, peer) {
+            match self.open_stream(&open, len, peer) {
                 Ok(()) => return,
                 Err((reason, limit)) => {
                     self.shared.lock().stats.refused += 1;
@@ -97,14 +98,15 @@ impl Listener {
         } else {
             self.shared.lock().stats.challenged += 1;
             let cookie = self.cookies.cookie(peer, open.stream, now);
-            challenge = Challenge { stream: open.stream, epoch: open.epoch, flags: 0, reserved: 0, cookie }.emit();
+            let path_bytes = u16::try_from(len).unwrap_or(u16::MAX);
+            challenge = Challenge { stream: open.stream, epoch: open.epoch, flags: 0, path_bytes, cookie }.emit();
             &challenge
         };
         // The sender repeats itself where this is lost.
         let _ = self.socket.send_to(answer, &peer.into());
     }
 
-    fn open_stream(&mut self, open: &Open, peer: SocketAddr) -> Result<(), (RefuseReason, u64)> {
+    fn open_stream(&mut self, open: &Open, open_bytes: usize, peer: SocketAddr) -> Result<(), (RefuseReason, u64)> {
         self.sweep();
         let shared = self.shared.clone();
         let mut state = shared.lock();
@@ -127,7 +129,7 @@ impl Listener {
             state.streams.swap_remove(known).stop();
         }
         drop(state);
-        let stream = receive_loop::start(open, peer, &shared).map_err(|error| {
+        let stream = receive_loop::start(open, open_bytes, peer, &shared).map_err(|error| {
             tracing::warn!(%peer, %format, %error, "a stream could not be opened");
             (RefuseReason::Resources, 0)
         })?;
@@ -148,9 +150,9 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
+/// The whole length of the next datagram, which may be more than `bytes` takes of it, and where it came from.
 fn receive_from(socket: &Socket, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    let (len, from) =
-        rustix::net::recvfrom(socket, bytes, rustix::net::RecvFlags::empty()).map(|(len, _, from)| (len, from))?;
+    let (_, len, from) = rustix::net::recvfrom(socket, bytes, rustix::net::RecvFlags::TRUNC)?;
     let from = from.and_then(|from| SocketAddr::try_from(from).ok());
     from.map(|from| (len, from)).ok_or_else(|| io::Error::other("a datagram without a sender's address"))
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::admission::OpeningId;
+use super::backend_thread::{self, reopen};
+use super::batch_datagrams;
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
-use super::{backend_thread, batch_datagrams};
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
@@ -20,7 +21,7 @@ use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, slice_count};
+use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count};
 
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_millis(500);
@@ -75,7 +76,12 @@ pub(super) struct StartedStream {
 }
 
 /// Takes memory and a socket for an admitted stream and starts its thread.
-pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) -> Result<StartedStream, StartError> {
+pub(super) fn start(
+    open: &Open,
+    open_bytes: usize,
+    peer: SocketAddr,
+    receiver: &ReceiverShared,
+) -> Result<StartedStream, StartError> {
     let slice_bytes = usize::from(open.slice_bytes);
     let payload_bytes = open.slice_bytes - SLICE_HEADER_LEN as u16;
     let frame_slices = slice_count(open.frame_bytes, payload_bytes);
@@ -84,7 +90,9 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
     let buffer_bytes = socket.set_receive_buffer(wanted)?;
     let pool = FramePool::new(receiver.config.slots, Reassembler::slot_bytes(open.frame_bytes, slice_bytes))?;
     let batch_max = batch_datagrams(open.frame_bytes, payload_bytes);
-    let config = ReceiveConfig { open: *open, buffer_bytes, batch_max, clock_id: clock_id() };
+    // Slices may become smaller, and then come in trains.
+    let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
+    let config = ReceiveConfig { open: *open, open_bytes, buffer_bytes, batch_max: batch_limit, clock_id: clock_id() };
     let core = ReceiveStream::new(config, pool.clone(), Time::now())?;
     if buffer_bytes < wanted {
         tracing::warn!(
@@ -115,7 +123,7 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
         sqpoll: receiver.config.sqpoll,
         ..BackendConfig::new(batch_max, slice_bytes)
     };
-    let format = *core.format();
+    let (format, frame_bytes) = (*core.format(), open.frame_bytes);
     let shared = Arc::new(StreamShared {
         opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
         state: Mutex::default(),
@@ -127,7 +135,7 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
         let shared = shared.clone();
         backend_thread::start("framewire-recv", receiver.config.backend, socket, backend_config, move |backend| {
             let batch = ReceiveBatch::new(batch_max, SLICE_HEADER_LEN);
-            ReceiveLoop { core, backend, batch, batch_max, ring, shared, starved }.run();
+            ReceiveLoop { core, backend, backend_config, batch, batch_limit, frame_bytes, ring, shared, starved }.run();
         })?
     };
     let info = StreamInfo {
@@ -150,8 +158,11 @@ pub(super) fn start(open: &Open, peer: SocketAddr, receiver: &ReceiverShared) ->
 struct ReceiveLoop {
     core: ReceiveStream,
     backend: Box<dyn Backend>,
+    backend_config: BackendConfig,
     batch: ReceiveBatch,
-    batch_max: usize,
+    /// The most datagrams that a batch may have.
+    batch_limit: usize,
+    frame_bytes: u32,
     ring: FrameRing,
     shared: Arc<StreamShared>,
     /// Set while the sender may be waiting for a slot: whoever frees one wakes this thread.
@@ -170,6 +181,9 @@ impl ReceiveLoop {
                 self.core.handle_idle(now);
             }
             self.hand_on(now);
+            if usize::from(self.core.slice_bytes()) != self.backend_config.slice_bytes {
+                self.fit_slices();
+            }
             if self.shared.stop.load(Ordering::Acquire) || now >= leave_at {
                 break;
             }
@@ -191,9 +205,23 @@ impl ReceiveLoop {
         self.ring.end();
     }
 
+    /// The path carries smaller slices only: has them land in batches of their size, and in trains where they are so small.
+    fn fit_slices(&mut self) {
+        let slice_bytes = self.core.slice_bytes();
+        let datagrams = batch_datagrams(self.frame_bytes, slice_bytes - SLICE_HEADER_LEN as u16).min(self.batch_limit);
+        self.backend_config.datagrams_max = datagrams;
+        self.backend_config.slice_bytes = usize::from(slice_bytes);
+        self.batch = ReceiveBatch::new(datagrams, SLICE_HEADER_LEN);
+        match reopen(&*self.backend, &self.backend_config) {
+            Ok(backend) => self.backend = backend,
+            // Slices still land; only less fits together.
+            Err(error) => tracing::warn!(%error, "a stream goes on with a backend for larger slices"),
+        }
+    }
+
     /// Has the next datagrams land and takes them in; returns how many.
     fn receive(&mut self) -> usize {
-        self.core.predict(self.batch_max.min(self.backend.landings()));
+        self.core.predict(self.backend_config.datagrams_max.min(self.backend.landings()));
         self.batch.clear();
         for (arrival, run) in self.core.landings() {
             self.batch.post_cells(arrival, run.offset, run.cell, run.cells);

@@ -1,14 +1,16 @@
 //! The sending thread: moves what the protocol core wants out, and what the receiver says in.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::backend_thread::{self, reopen};
+use super::batch_datagrams;
 use super::sender::{SendError, SenderConfig, SenderShared};
-use super::{backend_thread, batch_datagrams};
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, wait};
 use crate::send::CONTROL_MAX;
 use crate::time::Time;
@@ -45,9 +47,11 @@ pub(super) fn start(
         let mut send_loop = SendLoop {
             shared,
             backend,
+            backend_config,
+            frame_bytes,
             batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
-            train: train_slices(usize::from(slice_bytes)),
+            control: vec![0; CONTROL_MAX].into_boxed_slice(),
         };
         send_loop.run();
     })
@@ -56,10 +60,12 @@ pub(super) fn start(
 struct SendLoop {
     shared: Arc<SenderShared>,
     backend: Box<dyn Backend>,
+    backend_config: BackendConfig,
+    frame_bytes: u32,
     batch: SendBatch,
     inbox: ReceiveBatch,
-    /// Slices of a whole train.
-    train: usize,
+    /// Where datagrams of fields are written.
+    control: Box<[u8]>,
 }
 
 /// What the loop does next.
@@ -118,15 +124,28 @@ impl SendLoop {
             core.stream.handle_datagram(datagram.head, now);
         }
         core.stream.handle_timeout(now);
-        let mut bytes = [0; CONTROL_MAX];
-        while let Some(len) = core.stream.poll_transmit(now, &mut bytes) {
+        while let Some(len) = core.stream.poll_transmit(now, &mut self.control) {
             // Lost ones are repeated by the protocol; whether somebody is there shows when reading.
-            let _ = self.backend.send_one(&bytes[..len]);
+            if let Err(error) = self.backend.send_one(&self.control[..len])
+                && is_too_large(&error)
+            {
+                core.stream.handle_too_large(self.backend.socket().path_datagram_bytes(), now);
+            }
+        }
+        if core.stream.is_blocked() && core.failure.is_none() {
+            core.failure = Some(self.too_narrow(core.peer));
         }
         self.batch.clear();
+        let slice_bytes = core.stream.slice_bytes();
+        if usize::from(slice_bytes) != self.backend_config.slice_bytes {
+            self.shared.unlock(core);
+            self.fit_slices(slice_bytes);
+            return Next::Send;
+        }
         // Whole trains: none is cut in two by the end of the batch.
-        while self.batch.room() >= self.train {
-            let room = self.batch.room() - self.batch.room() % self.train;
+        let train = train_slices(self.backend_config.slice_bytes);
+        while self.batch.room() >= train {
+            let room = self.batch.room() - self.batch.room() % train;
             let room = u32::try_from(room).unwrap_or(u32::MAX);
             let Some(run) = core.stream.poll_slices(room, now) else { break };
             self.batch.push_slices(
@@ -160,11 +179,9 @@ impl SendLoop {
                     self.shared.lock().stream.handle_unreachable(Time::now());
                     break;
                 }
-                Some(libc::EMSGSIZE) => {
-                    let path = self.backend.socket().path_datagram_bytes();
-                    self.fail(format!(
-                        "the path carries datagrams of {path} bytes, and the slices are larger; use --slice {path} or --slice auto"
-                    ));
+                _ if is_too_large(&error) => {
+                    let path_bytes = self.backend.socket().path_datagram_bytes();
+                    self.shared.lock().stream.handle_too_large(path_bytes, Time::now());
                     break;
                 }
                 _ => {
@@ -179,6 +196,39 @@ impl SendLoop {
         self.batch.clear();
     }
 
+    /// Slices are smaller from now on: has them leave in batches of their size, and in trains where they are so small.
+    fn fit_slices(&mut self, slice_bytes: u16) {
+        let before = self.backend_config.slice_bytes;
+        tracing::info!(
+            "the path to {} does not carry slices of {before} bytes; they have {slice_bytes} from now on",
+            self.backend.socket().peer()
+        );
+        let datagrams = batch_datagrams(self.frame_bytes, slice_bytes - SLICE_HEADER_LEN as u16);
+        self.backend_config.datagrams_max = datagrams;
+        self.backend_config.slice_bytes = usize::from(slice_bytes);
+        self.batch = SendBatch::new(datagrams, SLICE_HEADER_LEN);
+        match reopen(&*self.backend, &self.backend_config) {
+            Ok(backend) => self.backend = backend,
+            // Slices still leave; only fewer of them together.
+            Err(error) => tracing::warn!(%error, "the sender goes on with a backend for larger slices"),
+        }
+    }
+
+    fn too_narrow(&self, peer: SocketAddr) -> SendError {
+        let slices = self.backend_config.slice_bytes;
+        let path = self.backend.socket().path_datagram_bytes();
+        let message = if path < slices {
+            format!(
+                "slices have {slices} bytes, and the path carries datagrams of {path}; use --slice {path} or --slice auto"
+            )
+        } else {
+            format!(
+                "slices have {slices} bytes, and the path drops datagrams of that size without a word; use a smaller --slice, or --slice auto"
+            )
+        };
+        SendError::Failed { peer, message }
+    }
+
     fn sleep(&self, writable: bool, timeout: Duration) {
         if let Err(error) = wait(self.backend.socket().as_fd(), writable, &self.shared.waker, timeout) {
             tracing::error!(%error, "the sending thread cannot wait for its socket");
@@ -191,6 +241,11 @@ impl SendLoop {
         core.failure = Some(SendError::Failed { peer, message });
         self.shared.unlock(core);
     }
+}
+
+/// Whether the system says that the path does not carry so large a datagram.
+fn is_too_large(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
 }
 
 /// Whether the system says that nobody is at the far end, for now.

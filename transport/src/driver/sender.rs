@@ -22,7 +22,9 @@ use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN};
 /// How large a slice is, header included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SliceSize {
-    /// The largest that the path carries unfragmented: 65,507 bytes on loopback, 1,472 on Ethernet.
+    /// The largest that the path carries unfragmented: 65,507 bytes on loopback, 1,472 on Ethernet. Begins with the MTU of
+    /// the route; a datagram of that size must have arrived before slices are sent, and they become smaller where the path
+    /// turns out to be, or becomes, narrower.
     #[default]
     Auto,
     /// This many bytes, 548 to 65,507.
@@ -173,7 +175,6 @@ pub struct Sender {
 #[derive(Debug, Clone, Copy)]
 struct SenderInfo {
     stream: u32,
-    slice_bytes: u16,
     backend: BackendKind,
 }
 
@@ -255,6 +256,7 @@ impl Sender {
                 format: config.format,
                 delivery: config.delivery,
                 slice_bytes,
+                slice_is_fixed: config.slice != SliceSize::Auto,
                 interval: config.interval,
                 clock_id: clock_id(),
             },
@@ -269,7 +271,7 @@ impl Sender {
         let (backend, thread) =
             send_loop::start(socket, &config, slice_bytes, shared.clone()).map_err(ConnectError::System)?;
         tracing::debug!(%peer, stream, slice_bytes, %backend, "sender started");
-        let info = SenderInfo { stream, slice_bytes, backend };
+        let info = SenderInfo { stream, backend };
         Ok(Self { shared, pool, format: config.format, info, thread: Some(thread) })
     }
 
@@ -448,9 +450,10 @@ impl Sender {
         self.info.stream
     }
 
-    /// Bytes of a slice, header included.
+    /// Bytes of a slice, header included. With [`SliceSize::Auto`] they become fewer where the path turns out not to carry
+    /// so many.
     pub fn slice_bytes(&self) -> u16 {
-        self.info.slice_bytes
+        self.shared.lock().stream.slice_bytes()
     }
 
     /// What moves the datagrams.

@@ -378,8 +378,11 @@ impl Reassembler {
         self.settled = self.settled.max(end);
     }
 
-    /// Starts a new epoch: unfinished frames are forgotten (the sender sends them again), settled ones stay so.
-    pub fn start_epoch(&mut self, first_frame: u64) {
+    /// Starts a new epoch: unfinished frames are forgotten (the sender sends them again), settled ones stay so. Slices of
+    /// it are at most as large as those before.
+    pub fn start_epoch(&mut self, first_frame: u64, slice_bytes: usize) {
+        debug_assert!(slice_bytes <= self.config.slice_bytes);
+        self.config.slice_bytes = slice_bytes;
         // What else is in this batch may have landed on its spots: only the moves are off.
         for place in 0..PLACES {
             self.placement.cancel_into(place as u8);

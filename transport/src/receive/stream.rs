@@ -35,6 +35,8 @@ const FEEDBACK_PER_WINDOW: u64 = 4;
 pub struct ReceiveConfig {
     /// The opening that was accepted.
     pub open: Open,
+    /// Bytes of the datagram it came in.
+    pub open_bytes: usize,
     /// The socket's receive buffer, as read back, bytes.
     pub buffer_bytes: usize,
     /// The most datagrams a batch has.
@@ -67,6 +69,8 @@ pub struct ReceiveStream {
     deadline: Duration,
     first_frame: u64,
     sequence_seen: u64,
+    /// Bytes of the longest opening or ping since the last answer.
+    path_bytes: u16,
     reports: u64,
     /// What the sender was last told, to see when it should be told more.
     told: Told,
@@ -116,7 +120,6 @@ impl ReceiveStream {
             },
             pool,
         )?;
-        let frame_slices = slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16);
         let interval = Duration::from_micros(u64::from(open.interval_us));
         Ok(Self {
             delivery,
@@ -125,10 +128,11 @@ impl ReceiveStream {
             loss: LossDetector::new(delivery),
             clock: ClockEstimator::new(open.clock_id != 0 && open.clock_id == config.clock_id),
             sender_time: Heard::default(),
-            window: window_slices(config.buffer_bytes, slice_bytes, frame_slices),
+            window: window(open, config.buffer_bytes),
             deadline: if interval.is_zero() { DEADLINE_WITHOUT_INTERVAL } else { interval.max(DEADLINE_MIN) },
             first_frame: open.first_frame,
             sequence_seen: 0,
+            path_bytes: path_bytes(config.open_bytes),
             reports: 0,
             told: Told::default(),
             pending: Pending { accept: Some(open.sender_ns), ..Pending::default() },
@@ -148,6 +152,11 @@ impl ReceiveStream {
     /// What happens to frames that are not complete in time.
     pub fn delivery(&self) -> Delivery {
         self.delivery
+    }
+
+    /// Bytes of the largest slice, header included, in this epoch.
+    pub fn slice_bytes(&self) -> u16 {
+        self.config.open.slice_bytes
     }
 
     /// Slices that the sender may have on their way.
@@ -211,9 +220,10 @@ impl ReceiveStream {
             self.reassembler.read_landed(spot, &mut bytes[head_len..tail]);
         }
         let bytes = &bytes[..len.min(Open::LEN)];
+        let path_bytes = path_bytes(len);
         match prelude.kind {
-            Kind::Open => self.handle_open(&Open::parse(bytes).map_err(malformed)?, now),
-            Kind::Ping => self.handle_ping(&Ping::parse(bytes).map_err(malformed)?, now),
+            Kind::Open => self.handle_open(&Open::parse(bytes).map_err(malformed)?, path_bytes, now),
+            Kind::Ping => self.handle_ping(&Ping::parse(bytes).map_err(malformed)?, path_bytes, now),
             Kind::Close => self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now),
             _ => Err(Rejected::Malformed),
         }
@@ -224,28 +234,34 @@ impl ReceiveStream {
     }
 
     /// The sender has not heard our accept, or has begun anew from the same address.
-    fn handle_open(&mut self, open: &Open, now: Time) -> Result<(), Rejected> {
+    fn handle_open(&mut self, open: &Open, path_bytes: u16, now: Time) -> Result<(), Rejected> {
         if self.ended.is_some() {
             // The stream is over for its consumers: the listening socket will open a new one.
             return Err(Rejected::Late);
         }
         open.format().map_err(|_| Rejected::Malformed)?;
-        let geometry =
-            |open: &Open| (open.pixel, open.width, open.height, open.stride, open.slice_bytes, open.delivery);
-        if geometry(open) != geometry(&self.config.open) {
-            return Err(Rejected::Size);
-        }
         // Epochs of one stream count up, and may wrap.
         let ahead = open.epoch.wrapping_sub(self.config.open.epoch);
+        let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.delivery);
+        let slices_fit = match ahead {
+            0 => open.slice_bytes == self.config.open.slice_bytes,
+            _ => open.slice_bytes <= self.config.open.slice_bytes,
+        };
+        if geometry(open) != geometry(&self.config.open) || !slices_fit {
+            return Err(Rejected::Size);
+        }
         if ahead > u32::MAX / 2 {
             return Err(Rejected::Epoch);
         }
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
-            self.reassembler.start_epoch(open.first_frame);
+            self.config.open.slice_bytes = open.slice_bytes;
+            self.window = window(open, self.config.buffer_bytes);
+            self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes));
             self.reassembler.stats_mut().restarts += 1;
             self.loss.start_epoch();
             self.sequence_seen = 0;
+            self.path_bytes = 0;
             self.reports = 0;
             self.told = Told::default();
             self.closing = None;
@@ -253,13 +269,15 @@ impl ReceiveStream {
             self.pending = Pending::default();
         }
         self.heard = now;
+        self.path_bytes = self.path_bytes.max(path_bytes);
         self.pending.accept = Some(open.sender_ns);
         Ok(())
     }
 
-    fn handle_ping(&mut self, ping: &Ping, now: Time) -> Result<(), Rejected> {
+    fn handle_ping(&mut self, ping: &Ping, path_bytes: u16, now: Time) -> Result<(), Rejected> {
         self.check_epoch(ping.epoch)?;
         self.heard = now;
+        self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);
         self.clock.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
         // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.
@@ -356,7 +374,7 @@ impl ReceiveStream {
                 stream,
                 epoch,
                 flags: 0,
-                reserved: 0,
+                path_bytes: std::mem::take(&mut self.path_bytes),
                 frame_limit: self.reassembler.frame_limit(),
                 sequence_limit: self.sequence_limit(),
                 receiver_ns: now.as_nanos(),
@@ -400,7 +418,7 @@ impl ReceiveStream {
             stream: self.config.open.stream,
             epoch: self.config.open.epoch,
             flags: 0,
-            reserved: 0,
+            path_bytes: std::mem::take(&mut self.path_bytes),
             report,
             settled,
             frame_limit,
@@ -448,6 +466,16 @@ impl ReceiveStream {
     pub fn stats(&self) -> &ReceiveStats {
         self.reassembler.stats()
     }
+}
+
+/// Slices that may be in flight in an epoch.
+fn window(open: &Open, buffer_bytes: usize) -> u64 {
+    let frame_slices = slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16);
+    window_slices(buffer_bytes, usize::from(open.slice_bytes), frame_slices)
+}
+
+fn path_bytes(datagram_bytes: usize) -> u16 {
+    u16::try_from(datagram_bytes).unwrap_or(u16::MAX)
 }
 
 fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {

@@ -1,6 +1,7 @@
 //! The sender's side of the protocol, pure: no socket, no thread, no clock.
 
 mod outbox;
+mod path;
 mod repair;
 mod stats;
 mod stream;

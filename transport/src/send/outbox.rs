@@ -85,9 +85,14 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(slice_bytes: usize) -> Self {
-        let payload_bytes = u16::try_from(slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram");
-        Self { frames: VecDeque::with_capacity(SLOTS_MAX), payload_bytes }
+    pub(super) fn new(slice_bytes: u16) -> Self {
+        Self { frames: VecDeque::with_capacity(SLOTS_MAX), payload_bytes: slice_bytes - SLICE_HEADER_LEN as u16 }
+    }
+
+    /// Cuts every frame anew, the waiting ones and those to come, and sends each from its start again.
+    pub(super) fn cut_anew(&mut self, slice_bytes: u16) {
+        let frames = std::mem::replace(self, Self::new(slice_bytes)).frames;
+        frames.into_iter().for_each(|outgoing| self.push(outgoing.frame));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -21,7 +21,7 @@ pub struct SendStats {
     pub slices_resent: u64,
     /// Payload bytes sent, repairs included.
     pub bytes: u64,
-    /// How often the stream began anew because the receiver was gone.
+    /// How often the stream began anew: because the receiver was gone, or for smaller slices.
     pub restarts: u64,
     /// Datagrams from the receiver that were dropped: malformed, of another stream or epoch, or about what was never sent.
     pub rejected: u64,

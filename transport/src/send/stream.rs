@@ -7,18 +7,19 @@
 use std::time::Duration;
 
 use super::outbox::{Outbox, SliceRun};
+use super::path::{PathProbe, next_lower};
 use super::repair::{RepairQueue, RepairRun};
 use super::stats::SendStats;
 use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Frame, FrameFormat};
 use crate::time::Time;
 use crate::wire::{
-    Accept, Challenge, Close, Closed, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse, RefuseReason,
-    WireError, train_slices,
+    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse,
+    RefuseReason, SLICE_BYTES_MIN, WireError, train_slices,
 };
 
-/// Room for any datagram of fields that a sender sends.
-pub const CONTROL_MAX: usize = Open::LEN;
+/// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
+pub const CONTROL_MAX: usize = DATAGRAM_MAX;
 /// A sender that has nothing to send says so four times a second.
 const KEEP_ALIVE: Duration = Duration::from_millis(250);
 /// With slices on their way and no feedback for this long (or twice the round trip), the sender asks.
@@ -27,6 +28,8 @@ const PROBE_AFTER: Duration = Duration::from_millis(5);
 const CLOCK_PING: Duration = Duration::from_secs(1);
 /// A receiver that answers nothing for this long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// With slices on their way and no frame delivered for this long, the path may have become too narrow for them.
+const DOUBT_AFTER: Duration = Duration::from_millis(500);
 /// The pause between attempts to open, doubled from the first to the second, with up to half of it taken off at random
 /// so that senders do not come back all at once.
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -47,8 +50,10 @@ pub struct SendConfig {
     pub format: FrameFormat,
     /// Whether frames wait for credit or are replaced by newer ones.
     pub delivery: Delivery,
-    /// Bytes of a slice, header included.
+    /// Bytes of a slice, header included. Lowered where the path turns out not to carry so much.
     pub slice_bytes: u16,
+    /// Whether slices stay of this size: the stream fails where the path does not carry them.
+    pub slice_is_fixed: bool,
     /// The time between frames, zero where frames come as they come.
     pub interval: Duration,
     /// Tells whether the receiver reads the same clock; 0 where unknown.
@@ -97,6 +102,11 @@ pub struct SendStream {
     repairs: RepairQueue,
     stats: SendStats,
     clock: ClockEstimator,
+    path: PathProbe,
+    /// Since when slices have been sent without a frame having been delivered.
+    undelivered_since: Option<Time>,
+    /// The path carries no slices as small as they may be.
+    is_blocked: bool,
     receiver_time: Heard,
     next_number: u64,
     /// Frames that earlier receivers reported complete.
@@ -126,10 +136,13 @@ impl SendStream {
     pub fn new(config: SendConfig, now: Time) -> Self {
         Self {
             state: SendState::Opening { attempts: 0 },
-            outbox: Outbox::new(usize::from(config.slice_bytes)),
+            outbox: Outbox::new(config.slice_bytes),
             repairs: RepairQueue::new(),
             stats: SendStats::default(),
             clock: ClockEstimator::new(false),
+            path: PathProbe::new(config.slice_bytes),
+            undelivered_since: None,
+            is_blocked: false,
             receiver_time: Heard::default(),
             next_number: 0,
             delivered_before: 0,
@@ -228,10 +241,59 @@ impl SendStream {
     }
 
     fn handle_challenge(&mut self, challenge: &Challenge, now: Time) {
-        if self.is_opening() && self.cookie != challenge.cookie {
+        if !self.is_opening() {
+            return;
+        }
+        if self.cookie != challenge.cookie {
             self.cookie = challenge.cookie;
             self.due = now;
         }
+        self.hear_of_path(challenge.path_bytes, now);
+        self.ask_again(now);
+    }
+
+    /// The receiver is there, but the stream is not open: asks again soon, whatever the pause was before.
+    fn ask_again(&mut self, now: Time) {
+        self.state = SendState::Opening { attempts: 0 };
+        self.due = self.due.min(now + RETRY_MIN);
+    }
+
+    /// Takes in how long the datagram was that is being answered.
+    fn hear_of_path(&mut self, path_bytes: u16, now: Time) {
+        if self.path.hear(path_bytes) {
+            self.lower_slices(next_lower(self.config.slice_bytes), now);
+        }
+    }
+
+    /// Goes on with smaller slices: frames that are not settled are cut anew.
+    fn lower_slices(&mut self, slice_bytes: Option<u16>, now: Time) {
+        match slice_bytes {
+            Some(slice_bytes) if !self.config.slice_is_fixed => {
+                self.config.slice_bytes = slice_bytes;
+                self.path = PathProbe::new(slice_bytes);
+                self.restart(now);
+                self.outbox.cut_anew(slice_bytes);
+            }
+            _ => self.is_blocked = true,
+        }
+    }
+
+    /// The system says that a datagram was too large, and that it knows the path to carry `path_bytes`.
+    pub fn handle_too_large(&mut self, path_bytes: usize, now: Time) {
+        let slice_bytes = self.config.slice_bytes;
+        let known = u16::try_from(path_bytes).ok().filter(|known| *known < slice_bytes);
+        let known = known.filter(|known| usize::from(*known) >= SLICE_BYTES_MIN);
+        self.lower_slices(known.or_else(|| next_lower(slice_bytes)), now);
+    }
+
+    /// Bytes of a slice, header included, in this epoch.
+    pub fn slice_bytes(&self) -> u16 {
+        self.config.slice_bytes
+    }
+
+    /// Whether the path carries no slices as small as they may be: there is no way on.
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     fn handle_refuse(&mut self, refuse: &Refuse, now: Time) {
@@ -243,6 +305,12 @@ impl SendStream {
 
     fn handle_accept(&mut self, accept: &Accept, now: Time) {
         if !self.is_opening() {
+            return;
+        }
+        self.hear_of_path(accept.path_bytes, now);
+        if !self.path.is_proven() {
+            // The stream could be open, but not yet for slices of this size.
+            self.ask_again(now);
             return;
         }
         self.state = SendState::Open;
@@ -274,13 +342,17 @@ impl SendStream {
         let before = (self.frame_limit, self.sequence_limit, self.sequence_seen);
         self.take_credit(feedback.frame_limit, feedback.sequence_limit);
         self.sequence_seen = self.sequence_seen.max(feedback.sequence_seen);
-        let delivered = self.delivered_before.saturating_add(feedback.delivered);
-        self.stats.frames_delivered = self.stats.frames_delivered.max(delivered.min(self.stats.frames));
+        let delivered = self.delivered_before.saturating_add(feedback.delivered).min(self.stats.frames);
+        if delivered > self.stats.frames_delivered {
+            self.stats.frames_delivered = delivered;
+            self.undelivered_since = None;
+        }
         self.outbox.settle(feedback.settled);
         if before != (self.frame_limit, self.sequence_limit, self.sequence_seen) {
             self.probes = 0;
         }
         self.due = now + self.patience();
+        self.hear_of_path(feedback.path_bytes, now);
     }
 
     fn take_credit(&mut self, frame_limit: u64, sequence_limit: u64) {
@@ -351,6 +423,8 @@ impl SendStream {
         self.config.epoch = self.config.epoch.wrapping_add(1);
         self.state = SendState::Opening { attempts: 0 };
         self.probes = 0;
+        self.path.doubt();
+        self.undelivered_since = None;
         self.stats.restarts += 1;
         self.repairs.clear();
         self.cookie = 0;
@@ -386,7 +460,7 @@ impl SendStream {
     /// The next slices to send: repairs first, then new ones as far as credit goes; at most `max`. What is returned
     /// counts as sent. Credit for less than a whole train is left until there is more.
     pub fn poll_slices(&mut self, max: u32, now: Time) -> Option<SliceRun<'_>> {
-        if self.state != SendState::Open {
+        if self.state != SendState::Open || self.is_blocked {
             return None;
         }
         let credit = self.sequence_limit.saturating_sub(self.next_sequence);
@@ -441,6 +515,7 @@ impl SendStream {
 
     /// The first slice after an idle time: an answer is expected sooner than the keep-alive.
     fn expect_answer(&mut self, first_in_flight: bool, now: Time) {
+        self.undelivered_since.get_or_insert(now);
         if first_in_flight {
             self.probes = 0;
             self.due = self.due.min(now + (self.clock.round_trip() * 2).max(PROBE_AFTER));
@@ -454,7 +529,10 @@ impl SendStream {
     }
 
     /// Writes the next datagram of fields that is due; returns its length.
-    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
+    ///
+    /// # Panics
+    /// Where `out` is shorter than a slice may be; [`CONTROL_MAX`] is always enough.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
         if now < self.next_transmit() {
             return None;
         }
@@ -462,11 +540,11 @@ impl SendStream {
             SendState::Opening { attempts } => {
                 self.state = SendState::Opening { attempts: attempts.saturating_add(1) };
                 self.due = now + self.backoff(attempts);
-                Some(put(out, &self.open(now).emit()))
+                Some(self.put_probe(out, &self.open(now).emit()))
             }
             SendState::Refused { .. } => {
                 self.due = now + self.jittered(RETRY_MAX);
-                Some(put(out, &self.open(now).emit()))
+                Some(self.put_probe(out, &self.open(now).emit()))
             }
             SendState::Open => Some(self.ping_or_close(now, out)),
             SendState::Closed(_) => None,
@@ -478,7 +556,7 @@ impl SendStream {
     }
 
     fn open(&self, now: Time) -> Open {
-        let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, clock_id } = self.config;
+        let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, clock_id, .. } = self.config;
         Open {
             stream,
             epoch,
@@ -500,7 +578,7 @@ impl SendStream {
         }
     }
 
-    fn ping_or_close(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> usize {
+    fn ping_or_close(&mut self, now: Time, out: &mut [u8]) -> usize {
         let SendConfig { stream, epoch, delivery, .. } = self.config;
         let sent_below = self.outbox.sent_below(self.next_number);
         let all_sent = sent_below == self.next_number && self.repairs.is_empty();
@@ -514,7 +592,7 @@ impl SendStream {
             self.pinged = now;
             let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
             let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped };
-            return put(out, &close.emit());
+            return put(out, &close.emit(), 0);
         }
         self.due = now + self.patience();
         self.probes = self.probes.saturating_add(1);
@@ -531,7 +609,16 @@ impl SendStream {
             echo_ns,
             echo_held_ns,
         };
-        put(out, &ping.emit())
+        if self.undelivered_since.is_some_and(|since| now.since(since) >= DOUBT_AFTER) {
+            self.undelivered_since = Some(now);
+            self.path.doubt();
+        }
+        self.put_probe(out, &ping.emit())
+    }
+
+    /// Writes a datagram that asks for an answer, as long as the path is to be tried with.
+    fn put_probe(&mut self, out: &mut [u8], bytes: &[u8]) -> usize {
+        put(out, bytes, self.path.pad(bytes.len()))
     }
 
     fn backoff(&mut self, attempts: u32) -> Duration {
@@ -584,9 +671,11 @@ fn whole_trains(first: u32, max: u32, frame_slices: u32, train: u32) -> u32 {
     if max >= left { left } else { ((first + max) / train * train).saturating_sub(first) }
 }
 
-fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {
+/// Writes `bytes`, and zeroes behind them up to `len`.
+fn put(out: &mut [u8], bytes: &[u8], len: usize) -> usize {
     out[..bytes.len()].copy_from_slice(bytes);
-    bytes.len()
+    out[bytes.len()..len.max(bytes.len())].fill(0);
+    len.max(bytes.len())
 }
 
 #[cfg(test)]

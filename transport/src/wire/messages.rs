@@ -74,8 +74,8 @@ datagram! {
     Feedback = Feedback {
         /// [`super::Flags`].
         flags: u16,
-        /// Zero.
-        reserved: u16,
+        /// Bytes of the longest [`Ping`] that came since the last answer: what the path has carried. 0 where none came.
+        path_bytes: u16,
         /// Counts feedback of this epoch, so that one that was overtaken is ignored.
         report: u64,
         /// Every frame below this number is settled: complete, or given up.
@@ -130,7 +130,8 @@ impl Nack {
 }
 
 datagram! {
-    /// Sender to receiver: what has been sent so far, and both clocks. Asks for a [`Feedback`].
+    /// Sender to receiver: what has been sent so far, and both clocks. Asks for a [`Feedback`]. May be as long as a slice, to
+    /// see whether the path carries that; what is behind the fields is ignored.
     Ping = Ping {
         /// [`super::Flags`].
         flags: u16,
@@ -151,7 +152,7 @@ datagram! {
 
 datagram! {
     /// Sender to receiver: opens a stream, or a new epoch of it. Longer than any answer, so that a forged one amplifies
-    /// nothing.
+    /// nothing. May be as long as a slice, to see whether the path carries that; what is behind the fields is ignored.
     Open = Open {
         /// [`super::Flags`].
         flags: u16,
@@ -219,8 +220,8 @@ datagram! {
     Challenge = Challenge {
         /// [`super::Flags`].
         flags: u16,
-        /// Zero.
-        reserved: u16,
+        /// Bytes of the [`Open`] that this answers: what the path has carried.
+        path_bytes: u16,
         /// To be repeated in [`Open`].
         cookie: u64,
     }
@@ -231,8 +232,8 @@ datagram! {
     Accept = Accept {
         /// [`super::Flags`].
         flags: u16,
-        /// Zero.
-        reserved: u16,
+        /// Bytes of the longest [`Open`] that this answers: what the path has carried.
+        path_bytes: u16,
         /// Frames below this number may be sent.
         frame_limit: u64,
         /// Slices below this sequence may be sent.

@@ -28,16 +28,17 @@ pub const OPEN_FRAMES_MAX: usize = 4;
 /// Frame numbers stay below this, so that counting on from one never overflows.
 pub const FRAME_NUMBER_END: u64 = 1 << 63;
 
-/// Slices of a whole train: as many as one UDP datagram would hold, at most 64, which is what every kernel that knows
-/// trains takes. 1 where slices are too large for it.
+/// The most slices of a train, which every kernel that knows trains takes.
+pub const TRAIN_SLICES_MAX: usize = 64;
+
+/// Slices of a whole train: as many as one UDP datagram would hold, at most [`TRAIN_SLICES_MAX`]. 1 where slices are too large for it.
 ///
 /// # Panics
 /// Where `slice_bytes` is zero.
 pub const fn train_slices(slice_bytes: usize) -> usize {
-    const SEGMENTS_MAX: usize = 64;
     match DATAGRAM_MAX / slice_bytes {
         0 => 1,
-        fitting if fitting > SEGMENTS_MAX => SEGMENTS_MAX,
+        fitting if fitting > TRAIN_SLICES_MAX => TRAIN_SLICES_MAX,
         fitting => fitting,
     }
 }

@@ -44,10 +44,13 @@ pub(crate) struct Weather {
     pub(crate) delayed: u64,
     /// One way.
     pub(crate) latency: Duration,
+    /// The longest datagram that gets through.
+    pub(crate) datagram_max: usize,
 }
 
 impl Weather {
-    pub(crate) const FAIR: Self = Self { lost: 0, doubled: 0, delayed: 0, latency: Duration::from_micros(50) };
+    pub(crate) const FAIR: Self =
+        Self { lost: 0, doubled: 0, delayed: 0, latency: Duration::from_micros(50), datagram_max: usize::MAX };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,13 +74,27 @@ pub(crate) struct Pair {
     flying: BinaryHeap<InFlight>,
     sent: u64,
     steps_at_now: u32,
+    config: SendConfig,
     format: FrameFormat,
+    is_stopped: bool,
+    /// What has come for a receiver that is stopped.
+    waiting: Vec<Vec<u8>>,
 }
 
 impl Pair {
     pub(crate) const SLICE_BYTES: usize = 1_472;
 
     pub(crate) fn new(seed: u64, delivery: Delivery, frame_bytes: usize, weather: Weather) -> Self {
+        Self::with_slices(seed, delivery, frame_bytes, Self::SLICE_BYTES as u16, weather)
+    }
+
+    pub(crate) fn with_slices(
+        seed: u64,
+        delivery: Delivery,
+        frame_bytes: usize,
+        slice_bytes: u16,
+        weather: Weather,
+    ) -> Self {
         let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
         let now = Time::from_nanos(1_000_000_000);
         let config = SendConfig {
@@ -85,7 +102,8 @@ impl Pair {
             epoch: u32::MAX,
             format,
             delivery,
-            slice_bytes: Self::SLICE_BYTES as u16,
+            slice_bytes,
+            slice_is_fixed: false,
             interval: Duration::from_millis(10),
             clock_id: 0,
         };
@@ -101,7 +119,10 @@ impl Pair {
             flying: BinaryHeap::new(),
             sent: 0,
             steps_at_now: 0,
+            config,
             format,
+            is_stopped: false,
+            waiting: Vec::new(),
         }
     }
 
@@ -126,8 +147,8 @@ impl Pair {
     pub(crate) fn step(&mut self, until: Time) -> bool {
         self.send();
         let arrival = self.flying.peek().map(|Reverse((at, ..))| *at);
-        let timers =
-            [Some(self.sender.poll_timeout()), self.receiver.as_mut().map(|receiver| receiver.poll_timeout(self.now))];
+        let receiver = self.receiver.as_mut().filter(|_| !self.is_stopped);
+        let timers = [Some(self.sender.poll_timeout()), receiver.map(|receiver| receiver.poll_timeout(self.now))];
         let next = timers.into_iter().flatten().chain(arrival).min().unwrap_or(Time::MAX).max(self.now);
         if next > until {
             self.now = until;
@@ -140,10 +161,14 @@ impl Pair {
             let Some(Reverse((_, _, towards, bytes))) = self.flying.pop() else { break };
             match towards {
                 Towards::Sender => self.sender.handle_datagram(&bytes, self.now),
+                Towards::Receiver if self.is_stopped => self.waiting.push(bytes),
                 Towards::Receiver => self.arrive(&bytes),
             }
         }
         self.sender.handle_timeout(self.now);
+        if self.is_stopped {
+            return true;
+        }
         if let Some(receiver) = &mut self.receiver {
             receiver.handle_timeout(self.now);
             receiver.handle_idle(self.now);
@@ -153,7 +178,7 @@ impl Pair {
     }
 
     fn send(&mut self) {
-        let mut bytes = [0; send::CONTROL_MAX];
+        let mut bytes = vec![0; send::CONTROL_MAX];
         while let Some(len) = self.sender.poll_transmit(self.now, &mut bytes) {
             self.fly(Towards::Receiver, bytes[..len].to_vec());
         }
@@ -172,7 +197,7 @@ impl Pair {
 
     fn fly(&mut self, towards: Towards, bytes: Vec<u8>) {
         let weather = self.weather;
-        if self.random.chance(weather.lost) {
+        if self.random.chance(weather.lost) || bytes.len() > weather.datagram_max {
             return;
         }
         let copies = if self.random.chance(weather.doubled) { 2 } else { 1 };
@@ -189,22 +214,26 @@ impl Pair {
             self.listen(bytes);
             return;
         }
+        self.take_in(bytes);
+        self.answer();
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) {
         let Some(receiver) = &mut self.receiver else { return };
         receiver.predict(1);
         let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
         receiver.land(0, &bytes[head.len()..]);
         receiver.handle_datagram(0, head, bytes.len(), self.now);
         receiver.end_batch(self.now);
-        self.answer();
     }
 
     /// What a listening socket does, without the challenge.
     fn listen(&mut self, bytes: &[u8]) {
         let Ok(Prelude { kind: Kind::Open, .. }) = Prelude::parse(bytes) else { return };
         let open = Open::parse(bytes).unwrap();
-        let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, Self::SLICE_BYTES);
+        let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, usize::from(open.slice_bytes));
         let pool = FramePool::new(self.slots, slot_bytes).unwrap();
-        let config = ReceiveConfig { open, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 };
+        let config = ReceiveConfig { open, open_bytes: bytes.len(), buffer_bytes: 400_000, batch_max: 16, clock_id: 0 };
         self.receiver = Some(ReceiveStream::new(config, pool, self.now).unwrap());
         self.answer();
     }
@@ -237,6 +266,23 @@ impl Pair {
     pub(crate) fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
         while self.step(until) {}
+    }
+
+    /// The receiver takes nothing for a while, and then all that has come.
+    pub(crate) fn stop_receiver_for(&mut self, time: Duration) {
+        let resumed = self.now + time;
+        self.is_stopped = true;
+        while self.step(resumed) {}
+        self.is_stopped = false;
+        for bytes in std::mem::take(&mut self.waiting) {
+            self.take_in(&bytes);
+        }
+        self.answer();
+    }
+
+    /// The sender must keep its slices as they are.
+    pub(crate) fn fix_slices(&mut self) {
+        self.sender = SendStream::new(SendConfig { slice_is_fixed: true, ..self.config }, self.now);
     }
 
     /// The receiver's process dies; what it had is gone.

@@ -82,6 +82,7 @@ fn the_worked_example_is_what_both_ends_say() {
         format,
         delivery: Delivery::Every,
         slice_bytes: 548,
+        slice_is_fixed: false,
         interval: Duration::from_secs(1) / 30,
         clock_id: 0,
     };
@@ -93,7 +94,7 @@ fn the_worked_example_is_what_both_ends_say() {
 
     let pool = FramePool::new(8, Reassembler::slot_bytes(500, 548)).unwrap();
     let open = Open::parse(&open).unwrap();
-    let config = ReceiveConfig { open, buffer_bytes: 212_992, batch_max: 16, clock_id: 0 };
+    let config = ReceiveConfig { open, open_bytes: Open::LEN, buffer_bytes: 212_992, batch_max: 16, clock_id: 0 };
     let accepted = at(10_003) + AHEAD;
     let mut receiver = Receiver(ReceiveStream::new(config, pool, accepted).unwrap());
     assert_eq!(receiver.says(accepted), [example("Accept")]);
