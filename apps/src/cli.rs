@@ -5,10 +5,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use framewire_capture::{FrameRate, RawFormat, SourceSpec};
-use framewire_transport::driver::SliceSize;
+use framewire_transport::driver::{Cpus, SliceSize, ThreadConfig};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
 
 use crate::bench::Contender;
@@ -73,12 +74,28 @@ pub struct CommonArgs {
     /// What moves the datagrams: auto, std, mmsg, uring
     #[arg(long, default_value = "auto", env = "FRAMEWIRE_BACKEND")]
     pub backend: BackendKind,
+    /// With --backend uring: a thread of the kernel looks for slices, so that no system call is made for them
+    #[arg(long)]
+    pub sqpoll: bool,
+    /// Look for datagrams and frames for so many microseconds before going to sleep (framed wire); lower latency for a busy core
+    #[arg(long, value_name = "MICROSECONDS", value_parser = micros, default_value = "0", env = "FRAMEWIRE_BUSY_POLL")]
+    pub busy_poll: Duration,
+    /// CPUs for the threads that move datagrams, such as 2 or 2,3 or 4-7 (framed wire); by default the system's choice
+    #[arg(long, value_name = "LIST", env = "FRAMEWIRE_CPUS")]
+    pub cpus: Option<Cpus>,
     /// Print one JSON object with all figures at the end
     #[arg(long)]
     pub json: bool,
     /// A file with the token that both ends share; see also FRAMEWIRE_TOKEN
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+}
+
+impl CommonArgs {
+    /// How the threads that move datagrams run.
+    pub(crate) fn threads(&self) -> ThreadConfig {
+        ThreadConfig { busy_poll: self.busy_poll, cpus: self.cpus.clone() }
+    }
 }
 
 /// Receives video streams and hands their frames on.
@@ -259,6 +276,16 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if seconds > 0.0 && seconds <= SECONDS_MAX => Ok(seconds),
         _ => Err(format!("'{text}' is no time; write seconds, such as 10 or 0.5, at most {SECONDS_MAX}")),
     }
+}
+
+/// Longer than this is no polling any more but a core given away.
+const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
+
+fn micros(text: &str) -> Result<Duration, String> {
+    let micros = text.parse().ok().map(Duration::from_micros).filter(|time| *time <= BUSY_POLL_MAX);
+    micros.ok_or_else(|| {
+        format!("'{text}' is no time to poll for; write microseconds, 0 to {}", BUSY_POLL_MAX.as_micros())
+    })
 }
 
 #[cfg(test)]

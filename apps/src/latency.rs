@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::summary::LatencyMs;
+use framewire_transport::Time;
+use framewire_transport::frame::FrameInfo;
 
-/// Microseconds from capture to completion, three significant digits, up to a minute.
+use crate::summary::{LatencyMs, StagesMs};
+
+/// Microseconds, three significant digits, up to a minute.
 #[derive(Debug, Clone)]
 pub(crate) struct LatencyHistogram {
     micros: Histogram<u64>,
@@ -36,6 +39,45 @@ impl LatencyHistogram {
             p99: at(0.99),
             p999: at(0.999),
             max: self.micros.max() as f64 / 1_000.0,
+        })
+    }
+}
+
+/// Where the time of each frame went, stage by stage.
+#[derive(Debug, Clone)]
+pub(crate) struct StageHistograms {
+    capture_to_sent: LatencyHistogram,
+    sent_to_first_slice: LatencyHistogram,
+    first_slice_to_complete: LatencyHistogram,
+    complete_to_read: LatencyHistogram,
+}
+
+impl StageHistograms {
+    pub(crate) fn new() -> Self {
+        let empty = LatencyHistogram::new;
+        Self {
+            capture_to_sent: empty(),
+            sent_to_first_slice: empty(),
+            first_slice_to_complete: empty(),
+            complete_to_read: empty(),
+        }
+    }
+
+    /// Notes a frame that travelled and is read now.
+    pub(crate) fn record(&mut self, frame: &FrameInfo, read: Time) {
+        self.capture_to_sent.record(frame.sent.since(frame.captured));
+        self.sent_to_first_slice.record(frame.begun.since(frame.sent));
+        self.first_slice_to_complete.record(frame.completed.since(frame.begun));
+        self.complete_to_read.record(read.since(frame.completed));
+    }
+
+    /// The figures; `None` where no frame was noted.
+    pub(crate) fn figures(&self) -> Option<StagesMs> {
+        Some(StagesMs {
+            capture_to_sent: self.capture_to_sent.figures()?,
+            sent_to_first_slice: self.sent_to_first_slice.figures()?,
+            first_slice_to_complete: self.first_slice_to_complete.figures()?,
+            complete_to_read: self.complete_to_read.figures()?,
         })
     }
 }

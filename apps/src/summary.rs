@@ -29,6 +29,9 @@ pub struct Summary {
     /// From capture to completion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<LatencyMs>,
+    /// Where that time went, and how long frames then waited to be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages_ms: Option<StagesMs>,
     /// What this process used of the processors.
     pub cpu_seconds: f64,
     /// What moved the datagrams.
@@ -68,7 +71,31 @@ impl FramesDropped {
     }
 }
 
-/// Milliseconds at which this share of the frames was complete.
+/// The time of a frame, stage by stage. Between two machines the first two rest on the estimated offset of their clocks.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq)]
+pub struct StagesMs {
+    /// From capture to the sending of the first slice: waiting for credit, for earlier frames, for the sending thread.
+    pub capture_to_sent: LatencyMs,
+    /// Until the first slice was taken in by the receiver: the way, and waiting for the receiving thread.
+    pub sent_to_first_slice: LatencyMs,
+    /// Until the last slice was.
+    pub first_slice_to_complete: LatencyMs,
+    /// Until the consumer had the frame.
+    pub complete_to_read: LatencyMs,
+}
+
+impl StagesMs {
+    fn named(&self) -> [(&'static str, LatencyMs); 4] {
+        [
+            ("to sent", self.capture_to_sent),
+            ("to first slice", self.sent_to_first_slice),
+            ("to complete", self.first_slice_to_complete),
+            ("to read", self.complete_to_read),
+        ]
+    }
+}
+
+/// Milliseconds within which this share of the frames was through.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct LatencyMs {
@@ -109,8 +136,11 @@ impl fmt::Display for Summary {
         }
         write!(f, "{} delivered in {:.2} s", self.frames_delivered, self.seconds)?;
         write!(f, ": {:.1} frames/s, {:.2} GB/s", self.frames_per_second, self.gigabytes_per_second)?;
-        if let Some(LatencyMs { p50, p99, max, .. }) = self.latency_ms {
-            write!(f, "\n  latency   p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
+        if let Some(latency) = self.latency_ms {
+            write!(f, "\n  latency   {latency}")?;
+        }
+        for (stage, latency) in self.stages_ms.iter().flat_map(StagesMs::named) {
+            write!(f, "\n    {stage:<15} {latency}")?;
         }
         let FramesDropped { skipped_at_source, lost, incomplete, no_slot, slow_consumer } = self.frames_dropped;
         if self.frames_dropped.total() == 0 {
@@ -132,6 +162,13 @@ impl fmt::Display for Summary {
             write!(f, ", {} sent again", self.slices_resent.unwrap_or(0))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for LatencyMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p99, p999, max } = self;
+        write!(f, "p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, max {max:.2} ms")
     }
 }
 

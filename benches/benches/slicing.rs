@@ -76,7 +76,7 @@ impl Slicer {
             stream: 1,
             epoch: 1,
             flags: 0,
-            reserved: 0,
+            path_bytes: 0,
             report: self.frames,
             settled: self.frames + 1,
             frame_limit: u64::MAX,

@@ -19,7 +19,7 @@ pub fn headers(picture: &Picture, slice_bytes: u16) -> Vec<SliceHeader> {
         captured_ns: 0,
         frame_bytes,
         index,
-        count,
+        sent_after_us: 0,
     };
     (0..count).map(header).collect()
 }

@@ -67,7 +67,7 @@ fn receive_some(backend: &mut dyn Backend, batch: &mut ReceiveBatch, post: impl 
         match backend.receive(batch) {
             Ok(received) => return assert_eq!(received, batch.datagrams().count()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                wait(backend.socket().as_fd(), false, &waker, Duration::from_secs(10)).unwrap();
+                wait(backend.socket().as_fd(), false, &waker, Duration::from_secs(10), Duration::ZERO).unwrap();
             }
             Err(error) => panic!("{error}"),
         }
@@ -369,11 +369,11 @@ fn a_waker_ends_a_sleep_that_has_begun_and_one_that_has_not() {
     let (sender, _receiver) = every_pair().next().unwrap();
     let waker = Waker::new().unwrap();
     waker.wake();
-    wait(sender.socket().as_fd(), false, &waker, Duration::from_secs(60)).unwrap();
+    wait(sender.socket().as_fd(), false, &waker, Duration::from_secs(60), Duration::ZERO).unwrap();
     std::thread::scope(|scope| {
         let socket = sender.socket().as_fd();
         let waker = &waker;
-        let sleeper = scope.spawn(move || wait(socket, false, waker, Duration::from_secs(60)));
+        let sleeper = scope.spawn(move || wait(socket, false, waker, Duration::from_secs(60), Duration::ZERO));
         waker.wake();
         sleeper.join().unwrap().unwrap();
     });

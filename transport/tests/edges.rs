@@ -207,7 +207,7 @@ fn frames_four_apart_are_both_asked_for() {
             captured_ns: 0,
             frame_bytes: 3000,
             index: 0,
-            count: 3,
+            sent_after_us: 0,
         };
         let mut b = h.emit().to_vec();
         b.extend([0; 1420]);
@@ -262,7 +262,7 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
             captured_ns: 0,
             frame_bytes: 1000,
             index: 0,
-            count: 1,
+            sent_after_us: 0,
         };
         let mut b = h.emit().to_vec();
         b.extend([0; 1000]);
@@ -342,7 +342,7 @@ fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
                 captured_ns: 0,
                 frame_bytes,
                 index: *index,
-                count: 6,
+                sent_after_us: 0,
             };
             receiver.handle_slice(&h, spot, now);
         }

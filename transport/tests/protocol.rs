@@ -53,7 +53,7 @@ macro_rules! datagrams {
 }
 
 const DATAGRAMS: [Datagram; 10] = datagrams! {
-    SliceHeader as Slice { flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, count }
+    SliceHeader as Slice { flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, sent_after_us }
     Feedback as Feedback {
         flags, path_bytes, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, receiver_ns, echo_ns, echo_held_ns
     }
@@ -284,7 +284,7 @@ proptest! {
     ) {
         let count = slice_count(frame_bytes, payload_bytes);
         let header = |index| SliceHeader {
-            stream: 1, epoch: 2, flags: 0, payload_bytes, sequence: 3, frame, captured_ns: 4, frame_bytes, index, count
+            stream: 1, epoch: 2, flags: 0, payload_bytes, sequence: 3, frame, captured_ns: 4, frame_bytes, index, sent_after_us: 5,
         };
         let mut end = 0;
         for index in 0..count.min(64) {

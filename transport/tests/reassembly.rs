@@ -169,7 +169,7 @@ fn whole(arriving: &[Slice]) -> BTreeSet<u64> {
     for (header, _) in arriving {
         seen.entry(header.frame).or_default().insert(header.index);
     }
-    let count = arriving.first().map_or(0, |(header, _)| header.count as usize);
+    let count = arriving.first().map_or(0, |(header, _)| header.count() as usize);
     seen.into_iter().filter(|(_, indices)| indices.len() == count).map(|(number, _)| number).collect()
 }
 
@@ -210,7 +210,7 @@ proptest! {
             if restarts && delivery == Delivery::Every {
                 // The sender begins anew from what it has not seen settled: everything arrives in the end, once.
                 let settled = reassembler.settled();
-                reassembler.start_epoch(settled);
+                reassembler.start_epoch(settled, SLICE_BYTES);
                 let again: Vec<_> = slices.into_iter().filter(|(header, _)| header.frame >= settled).collect();
                 receive(&mut reassembler, &again, &batches, &mut take);
                 damaged?;
@@ -260,7 +260,7 @@ fn slices_of_a_wrong_size_or_number_change_nothing() {
         let bad = [
             SliceHeader { frame_bytes: header.frame_bytes + 1, ..header },
             SliceHeader { payload_bytes: header.payload_bytes + 1, ..header },
-            SliceHeader { payload_bytes: 1, count: header.frame_bytes, ..header },
+            SliceHeader { payload_bytes: 1, ..header },
             SliceHeader { frame: 4, ..header },
             SliceHeader { frame: u64::MAX / 2, ..header },
         ];

@@ -231,7 +231,8 @@ impl KernelSender {
     }
 
     fn sleep(&self, writable: bool) -> Result<(), Failure> {
-        wait(self.backend.socket().as_fd(), writable, &self.waker, LOOK_AROUND).map_err(|error| broken(&error))
+        wait(self.backend.socket().as_fd(), writable, &self.waker, LOOK_AROUND, Duration::ZERO)
+            .map_err(|error| broken(&error))
     }
 }
 
@@ -370,7 +371,7 @@ impl KernelReceiver {
                     patience
                         .get_or_insert_with(|| Wait::begin(&self.stop, PATIENCE))
                         .check("no datagram of the bare kernel came", "leave it out with --only framewire,tcp")?;
-                    wait(self.backend.socket().as_fd(), false, &self.waker, LOOK_AROUND)
+                    wait(self.backend.socket().as_fd(), false, &self.waker, LOOK_AROUND, Duration::ZERO)
                         .map_err(|error| broken(&error))?;
                 }
                 Err(error) => return Err(broken(&error)),

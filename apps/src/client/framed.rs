@@ -49,6 +49,8 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         slice: args.stream.slice,
         interval: feed.interval().unwrap_or_default(),
         backend: args.common.backend,
+        sqpoll: args.common.sqpoll,
+        threads: args.common.threads(),
         stream: Some(stream),
         ..SenderConfig::new(format)
     };

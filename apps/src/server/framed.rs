@@ -36,6 +36,8 @@ pub(super) fn run(
     let signal_config = signal_config(args)?;
     let config = ReceiverConfig {
         backend: args.common.backend,
+        sqpoll: args.common.sqpoll,
+        threads: args.common.threads(),
         admission: Admission::Announced,
         latest_policy: LATEST_QUEUE,
         ..ReceiverConfig::default()

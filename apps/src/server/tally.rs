@@ -3,10 +3,11 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_transport::Time;
 use framewire_transport::driver::IncomingStream;
 use framewire_transport::frame::Frame;
 
-use crate::latency::LatencyHistogram;
+use crate::latency::{LatencyHistogram, StageHistograms};
 use crate::summary::{FramesDropped, Summary};
 
 /// Figures that every stream's thread adds to.
@@ -25,6 +26,7 @@ pub(super) struct State {
     pub(super) slice_bytes: Option<u64>,
     pub(super) latest: Option<Duration>,
     latency: LatencyHistogram,
+    stages: StageHistograms,
     first: Option<Instant>,
     last: Option<Instant>,
 }
@@ -41,6 +43,7 @@ impl Tally {
                 slice_bytes: None,
                 latest: None,
                 latency: LatencyHistogram::new(),
+                stages: StageHistograms::new(),
                 first: None,
                 last: None,
             }),
@@ -53,12 +56,13 @@ impl Tally {
 
     /// Counts a frame; returns how many there are now.
     pub(super) fn add_frame(&self, frame: &Frame) -> u64 {
-        let now = Instant::now();
+        let (now, read) = (Instant::now(), Time::now());
         let mut state = self.lock();
         state.frames += 1;
         state.bytes += frame.len() as u64;
         state.latest = Some(frame.info().latency);
         state.latency.record(frame.info().latency);
+        state.stages.record(frame.info(), read);
         state.first.get_or_insert(now);
         state.last = Some(now);
         state.frames
@@ -86,6 +90,7 @@ impl Tally {
             frames_dropped: state.dropped,
             bytes: state.bytes,
             latency_ms: state.latency.figures(),
+            stages_ms: state.stages.figures(),
             cpu_seconds,
             backend: state.backend.clone(),
             slice_bytes: state.slice_bytes,

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 /// Wakes a thread that sleeps in [`wait`]. Calls are remembered: one before the sleep ends it at once.
 #[derive(Debug)]
@@ -55,21 +56,41 @@ impl Waker {
     }
 }
 
-/// Sleeps until `socket` can be read (where `writable`: written), `waker` is called, or `timeout` has passed.
+/// Sleeps until `socket` can be read (where `writable`: written), `waker` is called, or `timeout` has passed. Before it
+/// sleeps it looks for either for as long as `busy_poll`.
 ///
 /// # Errors
 /// Where the system refuses to poll; an interruption by a signal is a wake-up.
-pub fn wait(socket: BorrowedFd<'_>, writable: bool, waker: &Waker, timeout: Duration) -> io::Result<()> {
+pub fn wait(
+    socket: BorrowedFd<'_>,
+    writable: bool,
+    waker: &Waker,
+    timeout: Duration,
+    busy_poll: Duration,
+) -> io::Result<()> {
     let interest = if writable { PollFlags::OUT } else { PollFlags::IN };
     let mut descriptors = [PollFd::from_borrowed_fd(socket, interest), PollFd::new(&waker.event, PollFlags::IN)];
+    let begun = Instant::now();
+    let mut found = Ok(0);
+    while begun.elapsed() < busy_poll.min(timeout) && found == Ok(0) {
+        found = poll(&mut descriptors, Duration::ZERO);
+        std::hint::spin_loop();
+    }
+    if found == Ok(0) {
+        found = poll(&mut descriptors, timeout.saturating_sub(busy_poll));
+    }
+    match found {
+        Ok(_) if !descriptors[1].revents().is_empty() => waker.clear(),
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn poll(descriptors: &mut [PollFd<'_>], timeout: Duration) -> Result<usize, Errno> {
     let timeout = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
-    match rustix::event::poll(&mut descriptors, Some(&timeout)) {
-        Ok(_) if !descriptors[1].revents().is_empty() => waker.clear(),
-        Ok(_) | Err(rustix::io::Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
+    rustix::event::poll(descriptors, Some(&timeout))
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
+use super::threads::{Cpus, stay_on};
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket};
 
 /// A backend of the same kind on the same socket, made for something else. To be called on the thread that will use it.
@@ -18,10 +19,12 @@ pub(super) fn start(
     kind: BackendKind,
     socket: ConnectedSocket,
     config: BackendConfig,
+    cpus: Option<Cpus>,
     work: impl FnOnce(Box<dyn Backend>) + Send + 'static,
 ) -> io::Result<(BackendKind, JoinHandle<()>)> {
     let (opened, opening) = mpsc::sync_channel(1);
     let thread = Builder::new().name(name.into()).spawn(move || {
+        stay_on(cpus.as_ref());
         let backend = kind.open(socket, &config);
         // Whoever started the thread waits for this.
         let _ = opened.send(backend.kind());

@@ -37,7 +37,7 @@ impl Listener {
     pub(super) fn run(mut self) {
         while !self.shared.lock().stop {
             self.sweep();
-            if let Err(error) = wait(self.socket.as_fd(), false, &self.shared.waker, SWEEP) {
+            if let Err(error) = wait(self.socket.as_fd(), false, &self.shared.waker, SWEEP, Duration::ZERO) {
                 tracing::error!(%error, "the listening thread cannot wait for its socket");
                 break;
             }

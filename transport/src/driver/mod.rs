@@ -35,6 +35,7 @@ mod receive_loop;
 mod receiver;
 mod send_loop;
 mod sender;
+mod threads;
 
 pub use admission::Admission;
 pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
@@ -42,6 +43,7 @@ pub use receiver::{
     AcceptStreamError, BindError, FrameIter, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
 };
 pub use sender::{ConnectError, SendError, Sender, SenderConfig, SliceSize};
+pub use threads::{CpuError, Cpus, ThreadConfig};
 
 use crate::wire::{SLICE_HEADER_LEN, slice_count, train_slices};
 

@@ -105,7 +105,7 @@ impl PlainSender {
         let (kind, thread) = {
             let shared = shared.clone();
             let backend_config = BackendConfig::new(pieces, DATAGRAM_MAX);
-            backend_thread::start("framewire-plain", config.backend, socket, backend_config, move |backend| {
+            backend_thread::start("framewire-plain", config.backend, socket, backend_config, None, move |backend| {
                 let mut sending =
                     PlainSendLoop { backend, batch: SendBatch::new(pieces, 0), peer, waker, shared, frames: 0 };
                 while let Ok(frame) = incoming.recv() {
@@ -260,7 +260,13 @@ impl PlainSendLoop {
                 // Said of an earlier datagram: nobody was listening then. The original does not care either.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let waited = wait(self.backend.socket().as_fd(), true, &self.waker, Duration::from_millis(100));
+                    let waited = wait(
+                        self.backend.socket().as_fd(),
+                        true,
+                        &self.waker,
+                        Duration::from_millis(100),
+                        Duration::ZERO,
+                    );
                     waited.map_err(|error| self.failed(&error))?;
                 }
                 Err(error) => return Err(self.failed(&error)),
@@ -409,7 +415,7 @@ impl<F: FnMut(usize)> PlainLoop<F> {
 
     /// Whom the next datagram is from; the datagram stays in the socket.
     fn next_peer(&self) -> io::Result<Option<SocketAddr>> {
-        wait(self.socket.as_fd(), false, &self.shared.waker, Duration::from_secs(1))?;
+        wait(self.socket.as_fd(), false, &self.shared.waker, Duration::from_secs(1), Duration::ZERO)?;
         match self.socket.peek_sender() {
             Ok(peer) => Ok(peer.as_socket()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
@@ -443,7 +449,7 @@ impl<F: FnMut(usize)> PlainLoop<F> {
             if left.is_zero() {
                 break;
             }
-            wait(backend.socket().as_fd(), false, &self.shared.waker, left)?;
+            wait(backend.socket().as_fd(), false, &self.shared.waker, left, Duration::ZERO)?;
         }
         tracing::info!(%peer, "plain sender is silent; another one may come");
         self.reassembler.reset();

@@ -14,6 +14,7 @@ use super::admission::OpeningId;
 use super::backend_thread::{self, reopen};
 use super::batch_datagrams;
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
+use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
@@ -133,10 +134,30 @@ pub(super) fn start(
     });
     let (backend, thread) = {
         let shared = shared.clone();
-        backend_thread::start("framewire-recv", receiver.config.backend, socket, backend_config, move |backend| {
-            let batch = ReceiveBatch::new(batch_max, SLICE_HEADER_LEN);
-            ReceiveLoop { core, backend, backend_config, batch, batch_limit, frame_bytes, ring, shared, starved }.run();
-        })?
+        let ThreadConfig { busy_poll, cpus } = receiver.config.threads.clone();
+        backend_thread::start(
+            "framewire-recv",
+            receiver.config.backend,
+            socket,
+            backend_config,
+            cpus,
+            move |backend| {
+                let batch = ReceiveBatch::new(batch_max, SLICE_HEADER_LEN);
+                ReceiveLoop {
+                    core,
+                    backend,
+                    backend_config,
+                    batch,
+                    batch_limit,
+                    frame_bytes,
+                    busy_poll,
+                    ring,
+                    shared,
+                    starved,
+                }
+                .run();
+            },
+        )?
     };
     let info = StreamInfo {
         stream: open.stream,
@@ -163,6 +184,7 @@ struct ReceiveLoop {
     /// The most datagrams that a batch may have.
     batch_limit: usize,
     frame_bytes: u32,
+    busy_poll: Duration,
     ring: FrameRing,
     shared: Arc<StreamShared>,
     /// Set while the sender may be waiting for a slot: whoever frees one wakes this thread.
@@ -289,7 +311,7 @@ impl ReceiveLoop {
         }
         let until = self.core.poll_timeout(now).min(leave_at);
         let timeout = until.since(Time::now());
-        if let Err(error) = wait(self.backend.socket().as_fd(), false, &self.shared.waker, timeout) {
+        if let Err(error) = wait(self.backend.socket().as_fd(), false, &self.shared.waker, timeout, self.busy_poll) {
             tracing::error!(%error, "a receiving thread cannot wait for its socket");
             self.shared.stop.store(true, Ordering::Release);
         }

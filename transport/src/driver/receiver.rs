@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::admission::Admission;
 use super::listener::Listener;
 use super::receive_loop::StreamShared;
+use super::threads::ThreadConfig;
 use crate::backend::{BackendKind, Waker, socket};
 use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, RecvError};
 use crate::receive::{EndReason, ReceiveStats};
@@ -30,6 +31,8 @@ pub struct ReceiverConfig {
     /// With the `uring` backend, have a thread of the kernel fetch each stream's slices, so that no system call is made for
     /// them; off by default, since it keeps a core busy while frames flow.
     pub sqpoll: bool,
+    /// How the streams' threads run.
+    pub threads: ThreadConfig,
     /// Which streams are opened; by default any.
     pub admission: Admission,
     /// Streams that may be open at once, 64 by default.
@@ -48,6 +51,7 @@ impl Default for ReceiverConfig {
             backend: BackendKind::Auto,
             trains: true,
             sqpoll: false,
+            threads: ThreadConfig::default(),
             admission: Admission::Anyone,
             streams_max: 64,
             stream_bytes_max: 1 << 30,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::backend_thread::{self, reopen};
 use super::batch_datagrams;
 use super::sender::{SendError, SenderConfig, SenderShared};
+use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, wait};
 use crate::send::CONTROL_MAX;
 use crate::time::Time;
@@ -43,12 +44,14 @@ pub(super) fn start(
         sqpoll: config.sqpoll,
         ..BackendConfig::new(datagrams, usize::from(slice_bytes))
     };
-    backend_thread::start("framewire-send", config.backend, socket, backend_config, move |backend| {
+    let ThreadConfig { busy_poll, cpus } = config.threads.clone();
+    backend_thread::start("framewire-send", config.backend, socket, backend_config, cpus, move |backend| {
         let mut send_loop = SendLoop {
             shared,
             backend,
             backend_config,
             frame_bytes,
+            busy_poll,
             batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
             control: vec![0; CONTROL_MAX].into_boxed_slice(),
@@ -62,6 +65,7 @@ struct SendLoop {
     backend: Box<dyn Backend>,
     backend_config: BackendConfig,
     frame_bytes: u32,
+    busy_poll: Duration,
     batch: SendBatch,
     inbox: ReceiveBatch,
     /// Where datagrams of fields are written.
@@ -230,7 +234,7 @@ impl SendLoop {
     }
 
     fn sleep(&self, writable: bool, timeout: Duration) {
-        if let Err(error) = wait(self.backend.socket().as_fd(), writable, &self.shared.waker, timeout) {
+        if let Err(error) = wait(self.backend.socket().as_fd(), writable, &self.shared.waker, timeout, self.busy_poll) {
             tracing::error!(%error, "the sending thread cannot wait for its socket");
         }
     }

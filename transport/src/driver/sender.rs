@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::send_loop;
+use super::threads::ThreadConfig;
 use crate::backend::{BackendKind, ConnectedSocket, Waker};
 use crate::clock::clock_id;
 use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
@@ -68,6 +69,8 @@ pub struct SenderConfig {
     /// With the `uring` backend, have a thread of the kernel look for slices to send, so that no system call is made for
     /// them; off by default, since it keeps a core busy while frames flow.
     pub sqpoll: bool,
+    /// How the sending thread runs.
+    pub threads: ThreadConfig,
     /// The stream's id; by default a random one. A receiver that only takes announced streams must know it.
     pub stream: Option<u32>,
 }
@@ -84,6 +87,7 @@ impl SenderConfig {
             backend: BackendKind::Auto,
             trains: true,
             sqpoll: false,
+            threads: ThreadConfig::default(),
             stream: None,
         }
     }

@@ -53,8 +53,12 @@ pub struct FrameInfo {
     /// The frame's number in its stream, from 0. A sender counts every frame it is given, so a gap at the receiver is a
     /// frame that did not arrive.
     pub number: u64,
-    /// When the picture was taken, on the clock of the machine that took it.
+    /// When the picture was taken, on the clock of the machine that took it; at a receiver, on its own.
     pub captured: Time,
+    /// When its first slice was sent, on this machine's clock.
+    pub sent: Time,
+    /// When its first slice arrived.
+    pub begun: Time,
     /// When its last byte arrived, on this machine's clock; [`Time::ZERO`] for a frame that has not travelled.
     pub completed: Time,
     /// From `captured` to `completed` with the offset between the two clocks taken out.

@@ -66,6 +66,7 @@ pub(super) struct Assembly {
     /// One more than the highest slice that has arrived.
     cursor: u32,
     captured_ns: u64,
+    sent_after: Duration,
     pub(super) begun: Time,
     /// When the newest slice of it arrived.
     pub(super) progressed: Time,
@@ -213,7 +214,7 @@ impl Reassembler {
         {
             return Err(Rejected::Size);
         }
-        if slice.count as usize > self.bitmaps[0].capacity() {
+        if slice.count() as usize > self.bitmaps[0].capacity() {
             return Err(Rejected::Size);
         }
         if slice.frame < self.settled {
@@ -263,14 +264,15 @@ impl Reassembler {
             return Err(self.pass_over(slice.frame));
         };
         self.payload_bytes = slice.payload_bytes;
-        self.bitmaps[place].clear(slice.count as usize);
+        self.bitmaps[place].clear(slice.count() as usize);
         self.assemblies[place] = Some(Assembly {
             number: slice.frame,
-            count: slice.count,
+            count: slice.count(),
             payload_bytes: slice.payload_bytes,
             arrived: 0,
             cursor: 0,
             captured_ns: slice.captured_ns,
+            sent_after: Duration::from_micros(u64::from(slice.sent_after_us)),
             begun: now,
             progressed: now,
         });
@@ -325,7 +327,14 @@ impl Reassembler {
             let Some(assembly) = self.assemblies[place].take() else { break };
             let Some(arrival) = self.slots[place].take() else { break };
             let captured = near(assembly.captured_ns);
-            let info = FrameInfo { number: assembly.number, captured, completed: now, latency: now.since(captured) };
+            let info = FrameInfo {
+                number: assembly.number,
+                captured,
+                sent: captured + assembly.sent_after,
+                begun: assembly.begun,
+                completed: now,
+                latency: now.since(captured),
+            };
             match arrival.complete(self.config.frame_bytes as usize, info) {
                 Ok(frame) => self.finished.push_back(frame),
                 Err(pinned) => {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::frame::{Frame, SLOTS_MAX};
+use crate::time::Time;
 use crate::wire::{Flags, SLICE_HEADER_LEN, SliceHeader, slice_count};
 
 /// Consecutive slices of one frame, to be sent now: descriptors, not copies.
@@ -42,11 +43,19 @@ pub(super) struct Outgoing {
     pub(super) next: u32,
     pub(super) count: u32,
     payload_bytes: u16,
+    /// From capture to the sending of the first slice in this epoch.
+    sent_after_us: u32,
 }
 
 impl Outgoing {
     pub(super) fn number(&self) -> u64 {
         self.frame.info().number
+    }
+
+    /// Notes that its first slice leaves now.
+    pub(super) fn note_begun(&mut self, now: Time) {
+        let held = now.since(self.frame.info().captured);
+        self.sent_after_us = u32::try_from(held.as_micros()).unwrap_or(u32::MAX);
     }
 
     pub(super) fn is_sent(&self) -> bool {
@@ -66,7 +75,7 @@ impl Outgoing {
             // The sender's format was checked: a frame fits 32 bits.
             frame_bytes: self.frame.len() as u32,
             index,
-            count: self.count,
+            sent_after_us: self.sent_after_us,
         }
     }
 
@@ -106,7 +115,7 @@ impl Outbox {
 
     pub(super) fn push(&mut self, frame: Frame) {
         let count = slice_count(frame.len() as u32, self.payload_bytes);
-        self.frames.push_back(Outgoing { frame, next: 0, count, payload_bytes: self.payload_bytes });
+        self.frames.push_back(Outgoing { frame, next: 0, count, payload_bytes: self.payload_bytes, sent_after_us: 0 });
     }
 
     /// Drops the frames of which no slice has been sent in this epoch; returns how many of them had not been sent whole

@@ -499,6 +499,9 @@ impl SendStream {
                 0 => max.min(outgoing.count - first),
                 count => count,
             };
+            if first == 0 {
+                outgoing.note_begun(now);
+            }
             outgoing.next += count;
             if outgoing.is_sent() && outgoing.number() >= self.sent_below {
                 self.sent_below = outgoing.number() + 1;

@@ -24,8 +24,8 @@ datagram! {
         frame_bytes: u32,
         /// Which slice of the frame this is, from 0.
         index: u32,
-        /// How many slices the frame has.
-        count: u32,
+        /// From `captured_ns` to the sending of the frame's first slice in this epoch, microseconds; 2^32 - 1 where it was longer.
+        sent_after_us: u32,
     }
 }
 impl SliceHeader {
@@ -39,19 +39,24 @@ impl SliceHeader {
         if slice.payload_bytes == 0 || slice.frame_bytes == 0 {
             return Err(WireError::Value("payload_bytes"));
         }
-        if slice.count != slice_count(slice.frame_bytes, slice.payload_bytes) {
-            return Err(WireError::Value("count"));
-        }
         if slice.frame >= FRAME_NUMBER_END {
             return Err(WireError::Value("frame"));
         }
-        if slice.index >= slice.count {
+        if slice.index >= slice.count() {
             return Err(WireError::Value("index"));
         }
         if datagram_len != Self::LEN + slice.payload_len() {
             return Err(WireError::Value("length"));
         }
         Ok(slice)
+    }
+
+    /// How many slices the frame has.
+    ///
+    /// # Panics
+    /// Where `payload_bytes` is zero, which [`SliceHeader::parse_checked`] refuses.
+    pub const fn count(&self) -> u32 {
+        slice_count(self.frame_bytes, self.payload_bytes)
     }
 
     /// Where the payload belongs in the frame.
@@ -61,11 +66,8 @@ impl SliceHeader {
 
     /// Bytes of this slice's payload.
     pub const fn payload_len(&self) -> usize {
-        if self.index + 1 == self.count {
-            self.frame_bytes as usize - self.offset()
-        } else {
-            self.payload_bytes as usize
-        }
+        let (rest, whole) = (self.frame_bytes as usize - self.offset(), self.payload_bytes as usize);
+        if rest < whole { rest } else { whole }
     }
 }
 
