@@ -89,7 +89,7 @@ impl Service<'_> {
         {
             let mut state = self.tally.lock();
             state.backend = Some(info.backend.to_string());
-            state.slice_bytes = Some(u64::from(info.slice_bytes));
+            state.slice_bytes = Some(u64::from(stream.slice_bytes()));
         }
         let policy = match info.delivery {
             Delivery::Every => ConsumerPolicy::Block,

@@ -81,6 +81,7 @@ impl Tally {
         state.dropped.no_slot += stats.frames_no_slot;
         state.dropped.slow_consumer += stream.dropped() + slow_sinks;
         state.slices_moved += stats.slices_moved;
+        state.slice_bytes = Some(u64::from(stream.slice_bytes()));
     }
 
     pub(super) fn summary(&self, cpu_seconds: f64) -> Summary {

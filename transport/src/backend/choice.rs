@@ -22,6 +22,12 @@ mod on_linux {
         socket: ConnectedSocket,
         config: &BackendConfig,
     ) -> Box<dyn Backend> {
+        static SAID: Once = Once::new();
+        if config.sqpoll && kind != BackendKind::Uring {
+            SAID.call_once(|| {
+                tracing::warn!("no thread of the kernel polls for backend {kind}; only uring can have one")
+            });
+        }
         match kind {
             BackendKind::Auto => open_fastest(socket, config),
             BackendKind::Std => Box::new(StdBackend::new(socket)),

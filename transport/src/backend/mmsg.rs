@@ -34,7 +34,7 @@ impl MmsgBackend {
     pub fn new(socket: ConnectedSocket, config: &BackendConfig) -> Self {
         let coalesced = config.receive_trains && config.has_trains() && socket.coalesce();
         Self {
-            segmentation: Segmentation::new(config.send_trains && config.has_trains()),
+            segmentation: Segmentation::new(&socket, config.send_trains && config.has_trains()),
             sending: SendMessages::new(config.datagrams_max),
             receiving: ReceiveMessages::new(config.datagrams_max, coalesced.then_some(config.slice_bytes)),
             socket,
@@ -119,7 +119,6 @@ impl Backend for MmsgBackend {
     }
 
     fn send_one(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.segmentation.allow(&self.socket, bytes.len());
-        self.socket.socket().send(bytes).map(|_| ())
+        self.segmentation.send_one(&self.socket, bytes)
     }
 }

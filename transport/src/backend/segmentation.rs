@@ -15,7 +15,9 @@ pub(super) struct Segmentation {
 }
 
 impl Segmentation {
-    pub(super) fn new(usable: bool) -> Self {
+    pub(super) fn new(socket: &ConnectedSocket, usable: bool) -> Self {
+        // The socket may have been another backend's. That a system cannot do this at all is told when trains are sent.
+        let _ = socket.set_segment(0);
         Self { usable, segment: 0 }
     }
 
@@ -36,8 +38,22 @@ impl Segmentation {
         len != self.segment && next + 1 < batch.unsent().end && batch.datagram_len(next + 1) == len
     }
 
+    /// Sends one datagram in one piece.
+    pub(super) fn send_one(&mut self, socket: &ConnectedSocket, bytes: &[u8]) -> io::Result<()> {
+        self.allow(socket, bytes.len());
+        match socket.socket().send(bytes) {
+            // Some kernels refuse even a short one while the size of the segments is above what the path carries.
+            Err(error) if self.segment > 0 && error.raw_os_error() == Some(libc::EINVAL) => {
+                self.set(socket, 0);
+                socket.socket().send(bytes)
+            }
+            sent => sent,
+        }
+        .map(|_| ())
+    }
+
     /// Lets a datagram of this length leave in one piece.
-    pub(super) fn allow(&mut self, socket: &ConnectedSocket, len: usize) {
+    fn allow(&mut self, socket: &ConnectedSocket, len: usize) {
         if self.segment > 0 && len > self.segment {
             self.set(socket, 0);
         }

@@ -102,13 +102,19 @@ impl ConnectedSocket {
     /// The largest datagram that the path is known to carry unfragmented, at most [`DATAGRAM_MAX`]: the route's MTU
     /// less the IP and UDP headers. On loopback, whose MTU is 65,536, that is the whole 65,507 (IPv4).
     pub fn path_datagram_bytes(&self) -> usize {
+        /// What Ethernet carries, in either version of IP.
+        const ETHERNET: usize = 1_452;
+        self.known_path_datagram_bytes().unwrap_or(ETHERNET).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX)
+    }
+
+    /// The same, unclamped; `None` where the system does not tell.
+    pub(crate) fn known_path_datagram_bytes(&self) -> Option<usize> {
         const UDP_HEADER: usize = 8;
-        const ETHERNET_MTU: usize = 1_500;
         let (ip_header, mtu) = match self.peer {
             SocketAddr::V4(_) => (20, path_mtu(&self.socket, libc::IPPROTO_IP, IP_MTU)),
             SocketAddr::V6(_) => (40, path_mtu(&self.socket, libc::IPPROTO_IPV6, IPV6_MTU)),
         };
-        (mtu.unwrap_or(ETHERNET_MTU).saturating_sub(ip_header + UDP_HEADER)).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX)
+        Some(mtu?.saturating_sub(ip_header + UDP_HEADER))
     }
 
     /// Asks for a receive buffer and returns what the system really gives, bytes as the kernel accounts them.

@@ -56,7 +56,7 @@ impl UringBackend {
             ring,
             chained: false,
             chainable: !config.sqpoll,
-            segmentation: Segmentation::new(config.send_trains && config.has_trains()),
+            segmentation: Segmentation::new(&socket, config.send_trains && config.has_trains()),
             sending: SendMessages::new(config.datagrams_max),
             receiving: ReceiveMessages::sparing(config.datagrams_max, coalesced.then_some(config.slice_bytes)),
             socket,
@@ -152,7 +152,6 @@ impl Backend for UringBackend {
     }
 
     fn send_one(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.segmentation.allow(&self.socket, bytes.len());
-        self.socket.socket().send(bytes).map(|_| ())
+        self.segmentation.send_one(&self.socket, bytes)
     }
 }

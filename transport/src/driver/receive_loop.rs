@@ -22,7 +22,7 @@ use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count};
+use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices};
 
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_millis(500);
@@ -42,6 +42,8 @@ pub(super) struct StreamState {
     pub(super) stats: ReceiveStats,
     pub(super) ended: Option<EndReason>,
     pub(super) skipped_at_source: Option<u64>,
+    /// Of the largest slice at present.
+    pub(super) slice_bytes: u16,
 }
 
 impl StreamShared {
@@ -127,7 +129,7 @@ pub(super) fn start(
     let (format, frame_bytes) = (*core.format(), open.frame_bytes);
     let shared = Arc::new(StreamShared {
         opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
-        state: Mutex::default(),
+        state: Mutex::new(StreamState { slice_bytes: open.slice_bytes, ..StreamState::default() }),
         stop: AtomicBool::new(false),
         over: AtomicBool::new(false),
         waker,
@@ -165,7 +167,6 @@ pub(super) fn start(
         format,
         delivery,
         interval: Duration::from_micros(u64::from(open.interval_us)),
-        slice_bytes: open.slice_bytes,
         buffer_bytes,
         backend,
     };
@@ -230,7 +231,20 @@ impl ReceiveLoop {
     /// The path carries smaller slices only: has them land in batches of their size, and in trains where they are so small.
     fn fit_slices(&mut self) {
         let slice_bytes = self.core.slice_bytes();
-        let datagrams = batch_datagrams(self.frame_bytes, slice_bytes - SLICE_HEADER_LEN as u16).min(self.batch_limit);
+        let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
+        let frame_slices = slice_count(self.frame_bytes, payload_bytes);
+        let train = train_slices(usize::from(slice_bytes));
+        let datagrams = batch_datagrams(self.frame_bytes, payload_bytes).min(self.batch_limit);
+        // Whole trains, where one fits: what is left of a batch would be posted in vain.
+        let datagrams = datagrams - datagrams % train.min(datagrams);
+        let wanted = buffer_bytes_wanted(usize::from(slice_bytes), frame_slices);
+        if let Ok(granted) = self.backend.socket().set_receive_buffer(wanted) {
+            self.core.set_buffer_bytes(granted);
+        }
+        tracing::info!(
+            peer = %self.shared.opening.peer, stream = self.shared.opening.stream, slice_bytes,
+            "the path carries smaller slices only"
+        );
         self.backend_config.datagrams_max = datagrams;
         self.backend_config.slice_bytes = usize::from(slice_bytes);
         self.batch = ReceiveBatch::new(datagrams, SLICE_HEADER_LEN);
@@ -291,6 +305,7 @@ impl ReceiveLoop {
         let mut state = self.shared.lock();
         state.stats = *self.core.stats();
         state.skipped_at_source = self.core.skipped_at_source();
+        state.slice_bytes = self.core.slice_bytes();
     }
 
     fn end(&self, reason: EndReason) {

@@ -282,9 +282,7 @@ pub struct StreamInfo {
     pub delivery: Delivery,
     /// The time between frames, zero where frames come as they come.
     pub interval: Duration,
-    /// Bytes of a slice, header included.
-    pub slice_bytes: u16,
-    /// The socket's receive buffer, as the system grants it.
+    /// The socket's receive buffer when the stream was opened, as the system grants it.
     pub buffer_bytes: usize,
     /// What moves the datagrams.
     pub backend: BackendKind,
@@ -302,6 +300,11 @@ impl IncomingStream {
     /// What is known of the stream.
     pub fn info(&self) -> &StreamInfo {
         &self.info
+    }
+
+    /// Bytes of the largest slice, header included: fewer than when the stream was opened where the path has become narrower.
+    pub fn slice_bytes(&self) -> u16 {
+        self.shared.lock().slice_bytes
     }
 
     /// The next frame; waits for it.

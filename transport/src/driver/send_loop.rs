@@ -83,8 +83,8 @@ enum Next {
 impl SendLoop {
     fn run(&mut self) {
         loop {
-            let unreachable = self.receive();
-            match self.advance(unreachable) {
+            let heard = self.receive();
+            match self.advance(heard.err()) {
                 Next::Stop => return,
                 Next::Send => self.send(),
                 Next::Sleep(until) => {
@@ -95,19 +95,21 @@ impl SendLoop {
         }
     }
 
-    /// Reads what the receiver says. True where the system says that nobody is there.
-    fn receive(&mut self) -> bool {
+    /// Reads what the receiver says.
+    ///
+    /// # Errors
+    /// What the system says of datagrams that were sent before.
+    fn receive(&mut self) -> io::Result<()> {
         self.inbox.clear();
         self.inbox.post_heads();
         match self.backend.receive(&mut self.inbox) {
-            Ok(_) => false,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) => is_unreachable(&error),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
         }
     }
 
     /// Runs the protocol: takes in what was read, sends datagrams of fields, and fills the batch.
-    fn advance(&mut self, unreachable: bool) -> Next {
+    fn advance(&mut self, error: Option<io::Error>) -> Next {
         let mut core = self.shared.lock();
         if core.stop {
             return Next::Stop;
@@ -119,10 +121,12 @@ impl SendLoop {
                 Ok(()) => core.peer = peer,
                 Err(error) => tracing::warn!(%peer, %error, "the receiver's new address cannot be reached"),
             }
-            core.stream.handle_unreachable(now);
+            core.stream.handle_redirect(now);
         }
-        if unreachable {
-            core.stream.handle_unreachable(now);
+        match error {
+            Some(error) if is_unreachable(&error) => core.stream.handle_unreachable(now),
+            Some(error) if is_too_large(&error) => core.stream.handle_too_large(self.path_bytes(), now),
+            _ => {}
         }
         for datagram in self.inbox.datagrams() {
             core.stream.handle_datagram(datagram.head, now);
@@ -130,10 +134,10 @@ impl SendLoop {
         core.stream.handle_timeout(now);
         while let Some(len) = core.stream.poll_transmit(now, &mut self.control) {
             // Lost ones are repeated by the protocol; whether somebody is there shows when reading.
-            if let Err(error) = self.backend.send_one(&self.control[..len])
-                && is_too_large(&error)
-            {
-                core.stream.handle_too_large(self.backend.socket().path_datagram_bytes(), now);
+            match self.backend.send_one(&self.control[..len]) {
+                Ok(()) => {}
+                Err(error) if is_too_large(&error) => core.stream.handle_too_large(self.path_bytes(), now),
+                Err(_) => core.stream.handle_not_sent(),
             }
         }
         if core.stream.is_blocked() && core.failure.is_none() {
@@ -184,8 +188,7 @@ impl SendLoop {
                     break;
                 }
                 _ if is_too_large(&error) => {
-                    let path_bytes = self.backend.socket().path_datagram_bytes();
-                    self.shared.lock().stream.handle_too_large(path_bytes, Time::now());
+                    self.shared.lock().stream.handle_too_large(self.path_bytes(), Time::now());
                     break;
                 }
                 _ => {
@@ -216,6 +219,11 @@ impl SendLoop {
             // Slices still leave; only fewer of them together.
             Err(error) => tracing::warn!(%error, "the sender goes on with a backend for larger slices"),
         }
+    }
+
+    /// What the system knows the path to carry.
+    fn path_bytes(&self) -> Option<usize> {
+        self.backend.socket().known_path_datagram_bytes()
     }
 
     fn too_narrow(&self, peer: SocketAddr) -> SendError {

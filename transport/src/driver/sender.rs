@@ -18,7 +18,7 @@ use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, SendConfig, SendState, SendStats, SendStream};
 use crate::time::Time;
-use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN};
+use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN};
 
 /// How large a slice is, header included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -247,10 +247,12 @@ impl Sender {
     pub fn connect(peer: SocketAddr, config: SenderConfig) -> Result<Self, ConnectError> {
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         let slice_bytes = match config.slice {
-            // At most DATAGRAM_MAX, which fits.
-            SliceSize::Auto => socket.path_datagram_bytes() as u16,
-            SliceSize::Bytes(bytes) => bytes.clamp(SLICE_BYTES_MIN as u16, DATAGRAM_MAX as u16),
+            SliceSize::Auto => socket.path_datagram_bytes(),
+            SliceSize::Bytes(bytes) => usize::from(bytes),
         };
+        // No slice is longer than a whole frame. At most DATAGRAM_MAX, which fits.
+        let longest = SLICE_HEADER_LEN + config.format.frame_bytes();
+        let slice_bytes = slice_bytes.min(longest).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX) as u16;
         let pool = FramePool::new(config.slots, config.format.frame_bytes())?;
         let stream = config.stream.unwrap_or_else(random_u32);
         let core = SendStream::new(

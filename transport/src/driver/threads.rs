@@ -66,11 +66,17 @@ impl FromStr for Cpus {
         let mut cpus = Vec::new();
         for part in text.split(',') {
             match part.split_once('-') {
-                Some((first, last)) => cpus.extend(number(first)?..=number(last)?),
+                Some((first, last)) => {
+                    let range = number(first)?..=number(last)?;
+                    if range.is_empty() {
+                        return Err(syntax());
+                    }
+                    cpus.extend(range);
+                }
                 None => cpus.push(number(part)?),
             }
         }
-        if cpus.is_empty() { Err(syntax()) } else { Self::new(cpus) }
+        Self::new(cpus)
     }
 }
 
@@ -117,7 +123,7 @@ mod tests {
         let first = allowed().unwrap()[0];
         assert_eq!(format!("{first}").parse(), Ok(Cpus(vec![first])));
         assert_eq!(format!("{first}-{first},{first}").parse(), Ok(Cpus(vec![first, first])));
-        for nonsense in ["", "x", "1-", "-1", "3-2", "99999999", "0,,1"] {
+        for nonsense in ["", "x", "1-", "-1", "3-2", "99999999", "0,,1", "0,3-2"] {
             assert!(matches!(nonsense.parse::<Cpus>(), Err(CpuError::Syntax(_))), "{nonsense}");
         }
         let error = "1023".parse::<Cpus>().unwrap_err().to_string();

@@ -16,6 +16,8 @@ use crate::wire::{Delivery, OPEN_FRAMES_MAX, SLICE_BYTES_MIN, SLICE_HEADER_LEN, 
 
 /// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
 const PLACES: usize = 2 * OPEN_FRAMES_MAX;
+/// What lands in the spill is of no use: the memory is for few calls to get it out of the way.
+const SPILL_BYTES_MAX: usize = 1 << 20;
 /// Stands for the spill where a spot's place is said.
 const SPILL: u8 = PLACES as u8;
 
@@ -53,6 +55,7 @@ pub struct Reassembler {
     passed_over: u64,
     /// Payload bytes of the slices expected next.
     payload_bytes: u16,
+    spill_bytes: usize,
     stats: ReceiveStats,
 }
 
@@ -96,7 +99,8 @@ impl Reassembler {
         let payload_bytes = Self::payload_bytes(&config);
         let slices_max = config.frame_bytes as usize / (SLICE_BYTES_MIN - SLICE_HEADER_LEN) + 1;
         let cell = usize::from(payload_bytes);
-        let spill = FramePool::new(1, cell * config.batch_max)?.try_arrival();
+        let spill_bytes = (cell * config.batch_max).min(SPILL_BYTES_MAX.max(cell));
+        let spill = FramePool::new(1, spill_bytes)?.try_arrival();
         let mut slots = [const { None }; PLACES + 1];
         slots[usize::from(SPILL)] = spill;
         Ok(Self {
@@ -110,6 +114,7 @@ impl Reassembler {
             seen: config.first_frame,
             passed_over: 0,
             payload_bytes,
+            spill_bytes,
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
             config,
         })
@@ -156,7 +161,7 @@ impl Reassembler {
             }
         }
         if self.placement.spots() == 0 {
-            self.placement.predict(SPILL, 0, cell, max);
+            self.placement.predict(SPILL, 0, cell, max.min(self.spill_bytes / cell));
         }
     }
 

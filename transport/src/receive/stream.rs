@@ -159,6 +159,12 @@ impl ReceiveStream {
         self.config.open.slice_bytes
     }
 
+    /// The system grants another receive buffer, bytes.
+    pub fn set_buffer_bytes(&mut self, buffer_bytes: usize) {
+        self.config.buffer_bytes = buffer_bytes;
+        self.window = window(&self.config.open, buffer_bytes);
+    }
+
     /// Slices that the sender may have on their way.
     pub fn window(&self) -> u64 {
         self.window
@@ -242,6 +248,9 @@ impl ReceiveStream {
         open.format().map_err(|_| Rejected::Malformed)?;
         // Epochs of one stream count up, and may wrap.
         let ahead = open.epoch.wrapping_sub(self.config.open.epoch);
+        if ahead > u32::MAX / 2 {
+            return Err(Rejected::Epoch);
+        }
         let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.delivery);
         let slices_fit = match ahead {
             0 => open.slice_bytes == self.config.open.slice_bytes,
@@ -249,9 +258,6 @@ impl ReceiveStream {
         };
         if geometry(open) != geometry(&self.config.open) || !slices_fit {
             return Err(Rejected::Size);
-        }
-        if ahead > u32::MAX / 2 {
-            return Err(Rejected::Epoch);
         }
         if ahead > 0 {
             self.config.open.epoch = open.epoch;

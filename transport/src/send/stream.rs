@@ -140,7 +140,7 @@ impl SendStream {
             repairs: RepairQueue::new(),
             stats: SendStats::default(),
             clock: ClockEstimator::new(false),
-            path: PathProbe::new(config.slice_bytes),
+            path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
             undelivered_since: None,
             is_blocked: false,
             receiver_time: Heard::default(),
@@ -248,8 +248,9 @@ impl SendStream {
             self.cookie = challenge.cookie;
             self.due = now;
         }
-        self.hear_of_path(challenge.path_bytes, now);
-        self.ask_again(now);
+        if !self.hear_of_path(challenge.path_bytes, now) {
+            self.ask_again(now);
+        }
     }
 
     /// The receiver is there, but the stream is not open: asks again soon, whatever the pause was before.
@@ -258,11 +259,13 @@ impl SendStream {
         self.due = self.due.min(now + RETRY_MIN);
     }
 
-    /// Takes in how long the datagram was that is being answered.
-    fn hear_of_path(&mut self, path_bytes: u16, now: Time) {
-        if self.path.hear(path_bytes) {
+    /// Takes in how long the datagram was that is being answered. True where the path is too narrow: a new epoch began.
+    fn hear_of_path(&mut self, path_bytes: u16, now: Time) -> bool {
+        let is_narrow = self.path.hear(path_bytes);
+        if is_narrow {
             self.lower_slices(next_lower(self.config.slice_bytes), now);
         }
+        is_narrow
     }
 
     /// Goes on with smaller slices: frames that are not settled are cut anew.
@@ -270,20 +273,32 @@ impl SendStream {
         match slice_bytes {
             Some(slice_bytes) if !self.config.slice_is_fixed => {
                 self.config.slice_bytes = slice_bytes;
-                self.path = PathProbe::new(slice_bytes);
+                self.path = PathProbe::new(slice_bytes, true);
+                // It is the address that a cookie is good for.
+                let cookie = self.cookie;
                 self.restart(now);
+                self.cookie = cookie;
                 self.outbox.cut_anew(slice_bytes);
             }
             _ => self.is_blocked = true,
         }
     }
 
-    /// The system says that a datagram was too large, and that it knows the path to carry `path_bytes`.
-    pub fn handle_too_large(&mut self, path_bytes: usize, now: Time) {
+    /// The system says that a datagram was too large, maybe one of long ago, and what it knows the path to carry.
+    pub fn handle_too_large(&mut self, path_bytes: Option<usize>, now: Time) {
         let slice_bytes = self.config.slice_bytes;
-        let known = u16::try_from(path_bytes).ok().filter(|known| *known < slice_bytes);
-        let known = known.filter(|known| usize::from(*known) >= SLICE_BYTES_MIN);
-        self.lower_slices(known.or_else(|| next_lower(slice_bytes)), now);
+        match path_bytes {
+            // What was too large are earlier slices; those of now are tried again.
+            Some(known) if known >= usize::from(slice_bytes) => self.path.doubt(),
+            // It is below 65,507, so it fits.
+            Some(known) => self.lower_slices((known >= SLICE_BYTES_MIN).then_some(known as u16), now),
+            None => self.lower_slices(next_lower(slice_bytes), now),
+        }
+    }
+
+    /// The last datagram of [`SendStream::poll_transmit`] did not leave.
+    pub fn handle_not_sent(&mut self) {
+        self.path.handle_not_sent();
     }
 
     /// Bytes of a slice, header included, in this epoch.
@@ -307,7 +322,9 @@ impl SendStream {
         if !self.is_opening() {
             return;
         }
-        self.hear_of_path(accept.path_bytes, now);
+        if self.hear_of_path(accept.path_bytes, now) {
+            return;
+        }
         if !self.path.is_proven() {
             // The stream could be open, but not yet for slices of this size.
             self.ask_again(now);
@@ -396,6 +413,14 @@ impl SendStream {
         if self.state == SendState::Open {
             self.restart(now);
         }
+    }
+
+    /// The receiver's address is another one from now on: nothing is known of the path there.
+    pub fn handle_redirect(&mut self, now: Time) {
+        self.path.doubt();
+        self.cookie = 0;
+        self.due = now;
+        self.handle_unreachable(now);
     }
 
     /// No frame follows: once every frame is settled, the stream closes.
@@ -613,7 +638,8 @@ impl SendStream {
             echo_held_ns,
         };
         if self.undelivered_since.is_some_and(|since| now.since(since) >= DOUBT_AFTER) {
-            self.undelivered_since = Some(now);
+            // Slices that follow are watched again.
+            self.undelivered_since = None;
             self.path.doubt();
         }
         self.put_probe(out, &ping.emit())

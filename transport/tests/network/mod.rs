@@ -73,6 +73,7 @@ pub(crate) struct Pair {
     slots: usize,
     flying: BinaryHeap<InFlight>,
     sent: u64,
+    bytes_sent: usize,
     steps_at_now: u32,
     config: SendConfig,
     format: FrameFormat,
@@ -118,6 +119,7 @@ impl Pair {
             slots: 6,
             flying: BinaryHeap::new(),
             sent: 0,
+            bytes_sent: 0,
             steps_at_now: 0,
             config,
             format,
@@ -202,6 +204,7 @@ impl Pair {
         }
         let copies = if self.random.chance(weather.doubled) { 2 } else { 1 };
         for _ in 0..copies {
+            self.bytes_sent += bytes.len();
             let late = if self.random.chance(weather.delayed) { weather.latency * 3 } else { Duration::ZERO };
             self.sent += 1;
             let at = self.now + weather.latency + late;
@@ -289,6 +292,10 @@ impl Pair {
     pub(crate) fn kill_receiver(&mut self) {
         self.receiver = None;
         self.flying.clear();
+    }
+
+    pub(crate) fn bytes_sent(&self) -> usize {
+        self.bytes_sent
     }
 
     /// How many datagrams have travelled, either way.
