@@ -8,12 +8,16 @@ use crate::wire::{Delivery, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX};
 
 /// How long slices may overtake each other before a gap counts as a loss.
 const REORDER_GUARD: Duration = Duration::from_millis(1);
-/// A request is repeated after twice the round trip, at least twice this, doubled each time up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(1);
+/// A request is repeated after the round trip and this: the round trip is the shortest of late, and an answer that comes a
+/// little later must not be asked for twice.
+const RETRY_MARGIN: Duration = Duration::from_micros(200);
 /// Ten requests a second for a far end that does not answer.
 const RETRY_MAX: Duration = Duration::from_millis(100);
-/// In `latest`: later the frame is too old to be worth more.
-const ATTEMPTS_LATEST: u32 = 3;
+/// So many repetitions follow at this pace. Further ones come more slowly: in `every` each pause is twice as long as the one
+/// before, up to [`RETRY_MAX`]; in `latest`, where the frame's deadline ends them, they are at least [`RETRY_LATEST`] apart.
+const REPETITIONS: u32 = 3;
+/// Losses come in bursts, and a request is small: one that gets through in time is worth some that do not.
+const RETRY_LATEST: Duration = Duration::from_millis(1);
 
 /// Frames watched at once: as many as can be open, and as many again whose watch is not needed any more.
 const WATCHES: usize = 2 * OPEN_FRAMES_MAX;
@@ -51,7 +55,7 @@ impl LossDetector {
         self.sent = self.sent.max(number);
     }
 
-    /// The frames to watch: unfinished ones, and in `every` those that have been sent and of which nothing arrived.
+    /// The frames to watch: unfinished ones, and those that have been sent and of which nothing arrived.
     fn candidates<'a>(
         &self,
         reassembler: &'a Reassembler,
@@ -61,7 +65,8 @@ impl LossDetector {
         let settled = reassembler.settled();
         let lost_whole = match self.delivery {
             Delivery::Every => settled..known_sent.min(settled + OPEN_FRAMES_MAX as u64),
-            Delivery::Latest => 0..0,
+            // Older ones are not worth asking for. Those that the source skipped are asked for too, and not answered.
+            Delivery::Latest => settled.max(known_sent.saturating_sub(OPEN_FRAMES_MAX as u64))..known_sent,
         };
         let lost_whole = lost_whole
             .filter(|number| reassembler.places().all(|(_, assembly)| assembly.number != *number))
@@ -85,17 +90,20 @@ impl LossDetector {
         &mut self.watches[place]
     }
 
-    fn due(&mut self, number: u64, progressed: Time, round_trip: Duration, now: Time) -> Option<Time> {
+    fn due(&mut self, number: u64, progressed: Time, round_trip: Duration, now: Time) -> Time {
         let latest = self.delivery == Delivery::Latest;
         let watch = self.watch(number, now);
         if watch.attempts == 0 {
-            return Some(watch.since.max(progressed) + REORDER_GUARD);
+            return watch.since.max(progressed) + REORDER_GUARD;
         }
-        if latest && watch.attempts >= ATTEMPTS_LATEST {
-            return None;
-        }
-        let retry = (round_trip.max(RETRY_MIN) * (1 << watch.attempts.min(7))).min(RETRY_MAX);
-        Some(watch.asked + retry)
+        let quick = (round_trip + RETRY_MARGIN).min(RETRY_MAX);
+        let further = watch.attempts.saturating_sub(REPETITIONS);
+        let retry = match further {
+            0 => quick,
+            _ if latest => quick.max(RETRY_LATEST),
+            _ => (quick * (1 << further.min(9))).min(RETRY_MAX),
+        };
+        watch.asked + retry
     }
 
     /// When [`LossDetector::poll_nack`] will next have something to say.
@@ -106,7 +114,7 @@ impl LossDetector {
         let mut earliest = None;
         for (number, _, progressed) in self.candidates(reassembler) {
             let due = self.due(number, progressed, round_trip, now);
-            earliest = earliest.into_iter().chain(due).min();
+            earliest = earliest.into_iter().chain([due]).min();
         }
         earliest
     }
@@ -128,7 +136,7 @@ impl LossDetector {
             }
         }
         for (number, place, progressed) in self.candidates(reassembler) {
-            if self.due(number, progressed, round_trip, now).is_some_and(|due| due <= now) {
+            if self.due(number, progressed, round_trip, now) <= now {
                 let watch = self.watch(number, now);
                 watch.attempts += 1;
                 watch.asked = now;

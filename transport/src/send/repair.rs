@@ -1,7 +1,9 @@
-//! Slices that the receiver asked for again.
+//! Slices that the receiver asked for again, and how much of that is granted.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+
+use crate::wire::OPEN_FRAMES_MAX;
 
 /// Runs that may wait at once; a request beyond that is dropped, and asked again.
 const RUNS_MAX: usize = 1024;
@@ -45,9 +47,28 @@ impl RepairQueue {
         }
     }
 
-    /// Adds the slices whose bit is set; bit 0 (most significant first) is slice `first`. Bits at or beyond `count` are
-    /// ignored.
-    pub(super) fn push_bitmap(&mut self, frame: u64, first: u32, count: u32, bitmap: &[u8]) {
+    /// Adds the slices below `count`, where `grant` lets them.
+    pub(super) fn push_all(&mut self, frame: u64, count: u32, mut grant: impl FnMut(u32) -> bool) {
+        let mut slices = (0..count).filter(|slice| grant(*slice)).peekable();
+        while let Some(first) = slices.next() {
+            let mut run = RepairRun { frame, first, count: 1 };
+            while slices.next_if_eq(&(run.first + run.count)).is_some() {
+                run.count += 1;
+            }
+            self.push(run);
+        }
+    }
+
+    /// Adds the slices whose bit is set, where `grant` lets them; bit 0 (most significant first) is slice `first`. Bits at
+    /// or beyond `count` are ignored.
+    pub(super) fn push_bitmap(
+        &mut self,
+        frame: u64,
+        first: u32,
+        count: u32,
+        bitmap: &[u8],
+        mut grant: impl FnMut(u32) -> bool,
+    ) {
         let mut run = RepairRun { frame, first: 0, count: 0 };
         for (index, byte) in bitmap.iter().enumerate() {
             for bit in 0..8 {
@@ -55,7 +76,7 @@ impl RepairQueue {
                 let Some(slice) = first.checked_add(index as u32 * 8 + bit).filter(|slice| *slice < count) else {
                     break;
                 };
-                if byte & (0x80 >> bit) == 0 {
+                if byte & (0x80 >> bit) == 0 || !grant(slice) {
                     continue;
                 }
                 if run.count > 0 && run.first + run.count == slice {
@@ -82,17 +103,90 @@ impl RepairQueue {
     }
 }
 
+/// Times that a slice is sent again, in `latest`. Where losses come in bursts, repairs that follow each other closely are lost
+/// together: with a tenth lost in bursts of 8, three leave 2.4 % of the frames incomplete, six 0.1 %.
+const REPAIRS_MAX: u8 = 6;
+/// Repairs are at most one slice for so many new ones, in `latest`: more would make the loss worse that they mend.
+const NEW_FOR_EACH_REPAIR: u32 = 4;
+
+/// Repairs that may be made at once: those of a frame that was lost whole, and more where frames have few slices.
+const RESERVE_MIN: u32 = 16;
+
+/// What may be repaired of a `latest` stream, where a newer frame is worth more than much repair of an old one. All memory
+/// is taken when it is made.
+#[derive(Debug)]
+pub(super) struct RepairBudget {
+    /// The frames that were asked for of late, and how often each of their slices was granted.
+    granted: [(Option<u64>, Box<[u8]>); OPEN_FRAMES_MAX],
+    /// Quarters of a slice that may be repaired now.
+    allowance: u32,
+    allowance_max: u32,
+}
+
+impl RepairBudget {
+    /// For frames of at most `slices_max` slices.
+    pub(super) fn new(slices_max: u32) -> Self {
+        let allowance_max = slices_max.max(RESERVE_MIN).saturating_mul(NEW_FOR_EACH_REPAIR);
+        let granted = std::array::from_fn(|_| (None, vec![0; slices_max as usize].into_boxed_slice()));
+        Self { granted, allowance: allowance_max, allowance_max }
+    }
+
+    /// New slices leave.
+    pub(super) fn handle_new(&mut self, slices: u32) {
+        self.allowance = self.allowance.saturating_add(slices).min(self.allowance_max);
+    }
+
+    /// Whether a slice may be sent again; if so, it counts as sent.
+    pub(super) fn grant(&mut self, frame: u64, slice: u32) -> bool {
+        if self.allowance < NEW_FOR_EACH_REPAIR {
+            return false;
+        }
+        let known = self.granted.iter().position(|(number, _)| *number == Some(frame));
+        let place = known.unwrap_or_else(|| {
+            // The oldest frame's, or one that is not used: `None` is the lowest.
+            let oldest = (0..OPEN_FRAMES_MAX).min_by_key(|place| self.granted[*place].0).unwrap_or(0);
+            self.granted[oldest].0 = Some(frame);
+            self.granted[oldest].1.fill(0);
+            oldest
+        });
+        match self.granted[place].1.get_mut(slice as usize) {
+            Some(times) if *times < REPAIRS_MAX => {
+                *times += 1;
+                self.allowance -= NEW_FOR_EACH_REPAIR;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_slice_is_granted_some_times_and_a_quarter_of_what_is_new() {
+        let mut budget = RepairBudget::new(RESERVE_MIN);
+        let granted = |budget: &mut RepairBudget, frame, slice| (0..20).filter(|_| budget.grant(frame, slice)).count();
+        assert_eq!((granted(&mut budget, 7, 0), granted(&mut budget, 7, 15), granted(&mut budget, 8, 0)), (6, 6, 4));
+        assert_eq!(granted(&mut budget, 8, 1), 0);
+        budget.handle_new(8);
+        assert_eq!((granted(&mut budget, 7, 0), granted(&mut budget, 8, 4)), (0, 2));
+        budget.handle_new(u32::MAX);
+        assert!(!budget.grant(8, 16) && !budget.grant(8, u32::MAX));
+        for frame in 9..100 {
+            assert!(budget.grant(frame, 0));
+            budget.handle_new(4);
+        }
+    }
+
+    #[test]
     fn a_bitmap_becomes_runs_and_bits_beyond_the_frame_are_ignored() {
         let mut queue = RepairQueue::new();
-        queue.push_bitmap(9, 3, 18, &[0b1100_0001, 0b1000_0000, 0xff]);
+        queue.push_bitmap(9, 3, 18, &[0b1100_0001, 0b1000_0000, 0xff], |_| true);
         let runs: Vec<_> = std::iter::from_fn(|| queue.take(10)).map(|run| (run.first, run.count)).collect();
         assert_eq!(runs, [(3, 2), (10, 2)]);
-        queue.push_bitmap(9, u32::MAX - 2, u32::MAX, &[0xff; 4]);
+        queue.push_bitmap(9, u32::MAX - 2, u32::MAX, &[0xff; 4], |_| true);
         assert_eq!(queue.take(10), Some(RepairRun { frame: 9, first: u32::MAX - 2, count: 2 }));
     }
 
@@ -100,7 +194,7 @@ mod tests {
     fn a_flood_of_requests_does_not_grow_the_queue() {
         let mut queue = RepairQueue::new();
         for frame in 0..100 {
-            queue.push_bitmap(frame, 0, 4096, &[0b1010_1010; 512]);
+            queue.push_bitmap(frame, 0, 4096, &[0b1010_1010; 512], |_| true);
         }
         assert_eq!(queue.runs.len(), RUNS_MAX);
     }

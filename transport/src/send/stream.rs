@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use super::outbox::{Outbox, SliceRun};
 use super::path::{PathProbe, next_lower};
-use super::repair::{RepairQueue, RepairRun};
+use super::repair::{RepairBudget, RepairQueue};
 use super::stats::SendStats;
 use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Frame, FrameFormat};
 use crate::time::Time;
 use crate::wire::{
     Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse,
-    RefuseReason, SLICE_BYTES_MIN, WireError, train_slices,
+    RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, WireError, slice_count, train_slices,
 };
 
 /// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
@@ -24,6 +24,11 @@ pub const CONTROL_MAX: usize = DATAGRAM_MAX;
 const KEEP_ALIVE: Duration = Duration::from_millis(250);
 /// With slices on their way and no feedback for this long (or twice the round trip), the sender asks.
 const PROBE_AFTER: Duration = Duration::from_millis(5);
+/// In `latest`, the same after a frame that no other follows at once.
+const TAIL_PROBE_AFTER: Duration = Duration::from_millis(1);
+/// So many follow at that pace (or a quarter of the round trip) while no answer shows the frame to be settled; then the
+/// pause doubles.
+const TAIL_PROBES: u32 = 32;
 /// Clocks drift by some microseconds a second.
 const CLOCK_PING: Duration = Duration::from_secs(1);
 /// A receiver that answers nothing for this long is gone.
@@ -100,6 +105,8 @@ pub struct SendStream {
     state: SendState,
     outbox: Outbox,
     repairs: RepairQueue,
+    /// In `every` all is repaired that is asked for, as far as credit goes.
+    budget: Option<RepairBudget>,
     stats: SendStats,
     clock: ClockEstimator,
     path: PathProbe,
@@ -138,6 +145,7 @@ impl SendStream {
             state: SendState::Opening { attempts: 0 },
             outbox: Outbox::new(config.slice_bytes),
             repairs: RepairQueue::new(),
+            budget: (config.delivery == Delivery::Latest).then(|| budget(&config)),
             stats: SendStats::default(),
             clock: ClockEstimator::new(false),
             path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
@@ -279,6 +287,9 @@ impl SendStream {
                 self.restart(now);
                 self.cookie = cookie;
                 self.outbox.cut_anew(slice_bytes);
+                if self.budget.is_some() {
+                    self.budget = Some(budget(&self.config));
+                }
             }
             _ => self.is_blocked = true,
         }
@@ -389,10 +400,13 @@ impl SendStream {
             return;
         }
         // Only what has been sent once can be sent again.
+        let sent = outgoing.next;
+        let budget = &mut self.budget;
+        let mut grant = |slice| budget.as_mut().is_none_or(|budget| budget.grant(nack.frame, slice));
         if bitmap.is_empty() {
-            self.repairs.push(RepairRun { frame: nack.frame, first: 0, count: outgoing.next });
+            self.repairs.push_all(nack.frame, sent, &mut grant);
         } else {
-            self.repairs.push_bitmap(nack.frame, nack.first, outgoing.next, bitmap);
+            self.repairs.push_bitmap(nack.frame, nack.first, sent, bitmap, &mut grant);
         }
     }
 
@@ -469,7 +483,11 @@ impl SendStream {
 
     /// How long to wait for feedback before asking for it: longer each time that asking brought nothing.
     fn patience(&self) -> Duration {
-        if self.in_flight() || !self.outbox.is_empty() {
+        if self.config.delivery == Delivery::Latest && !self.outbox.is_empty() {
+            // Within a frame's time at an even pace: a burst of losses that takes some of them is over at the next.
+            let doublings = self.probes.saturating_sub(TAIL_PROBES).min(8);
+            ((self.clock.round_trip() / 4).max(TAIL_PROBE_AFTER) * (1 << doublings)).min(KEEP_ALIVE)
+        } else if self.in_flight() || !self.outbox.is_empty() {
             ((self.clock.round_trip() * 2).max(PROBE_AFTER) * (1 << self.probes.min(6))).min(KEEP_ALIVE)
         } else if self.closing {
             CLOSE_RETRY
@@ -536,6 +554,13 @@ impl SendStream {
         };
         self.count_slices(number, first, count);
         self.expect_answer(first_in_flight, now);
+        if let Some(budget) = &mut self.budget {
+            budget.handle_new(count);
+            if self.outbox.current().is_none() {
+                // Nothing follows that would show the receiver what it lacks: tell it.
+                self.due = self.due.min(now + TAIL_PROBE_AFTER);
+            }
+        }
         let outgoing = self.outbox.find(number)?;
         let header = outgoing.header(id, first, sequence, false);
         Some(SliceRun { frame: &outgoing.frame, header, count })
@@ -691,6 +716,11 @@ impl SendStream {
     pub fn stats(&self) -> &SendStats {
         &self.stats
     }
+}
+
+fn budget(config: &SendConfig) -> RepairBudget {
+    // The format was checked: a frame fits 32 bits.
+    RepairBudget::new(slice_count(config.format.frame_bytes() as u32, config.slice_bytes - SLICE_HEADER_LEN as u16))
 }
 
 /// How many slices from `first` on may go where `max` could: to the end of a whole train, counted from the start of the

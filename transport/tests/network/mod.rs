@@ -40,17 +40,49 @@ impl Random {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weather {
     pub(crate) lost: u64,
+    /// How many datagrams in a row are lost, in the mean (Gilbert and Elliott's model); 1 for each on its own.
+    pub(crate) burst: u64,
     pub(crate) doubled: u64,
+    /// Cut off somewhere.
+    pub(crate) cut: u64,
     pub(crate) delayed: u64,
     /// One way.
     pub(crate) latency: Duration,
     /// The longest datagram that gets through.
     pub(crate) datagram_max: usize,
+    /// What the link towards the receiver carries.
+    pub(crate) rate: Option<Rate>,
+}
+
+/// The model counts datagrams, and means ones that follow each other closely: so long after its begin, a burst is over for
+/// each of its datagrams in any case. 1,500 bytes take that long at 120 Mbit/s.
+const BURST_SLOT: Duration = Duration::from_micros(100);
+
+/// A link with a finite queue in front of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) bytes_per_second: u64,
+    /// What does not fit is dropped.
+    pub(crate) queue: Duration,
+}
+
+impl Rate {
+    fn time_for(self, bytes: usize) -> Duration {
+        Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.bytes_per_second)
+    }
 }
 
 impl Weather {
-    pub(crate) const FAIR: Self =
-        Self { lost: 0, doubled: 0, delayed: 0, latency: Duration::from_micros(50), datagram_max: usize::MAX };
+    pub(crate) const FAIR: Self = Self {
+        lost: 0,
+        burst: 1,
+        doubled: 0,
+        cut: 0,
+        delayed: 0,
+        latency: Duration::from_micros(50),
+        datagram_max: usize::MAX,
+        rate: None,
+    };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +104,10 @@ pub(crate) struct Pair {
     source: FramePool,
     slots: usize,
     flying: BinaryHeap<InFlight>,
+    /// For each direction, whether a burst of losses is on or off, and since when.
+    in_burst: [(bool, Time); 2],
+    /// When the link towards the receiver has carried what is queued.
+    link_free: Time,
     sent: u64,
     bytes_sent: usize,
     steps_at_now: u32,
@@ -96,6 +132,17 @@ impl Pair {
         slice_bytes: u16,
         weather: Weather,
     ) -> Self {
+        Self::with_interval(seed, delivery, frame_bytes, slice_bytes, Duration::from_millis(10), weather)
+    }
+
+    pub(crate) fn with_interval(
+        seed: u64,
+        delivery: Delivery,
+        frame_bytes: usize,
+        slice_bytes: u16,
+        interval: Duration,
+        weather: Weather,
+    ) -> Self {
         let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
         let now = Time::from_nanos(1_000_000_000);
         let config = SendConfig {
@@ -105,7 +152,7 @@ impl Pair {
             delivery,
             slice_bytes,
             slice_is_fixed: false,
-            interval: Duration::from_millis(10),
+            interval,
             clock_id: 0,
         };
         Self {
@@ -118,6 +165,8 @@ impl Pair {
             source: FramePool::new(4, frame_bytes).unwrap(),
             slots: 6,
             flying: BinaryHeap::new(),
+            in_burst: [(false, now); 2],
+            link_free: now,
             sent: 0,
             bytes_sent: 0,
             steps_at_now: 0,
@@ -197,19 +246,55 @@ impl Pair {
         }
     }
 
-    fn fly(&mut self, towards: Towards, bytes: Vec<u8>) {
+    fn fly(&mut self, towards: Towards, mut bytes: Vec<u8>) {
         let weather = self.weather;
-        if self.random.chance(weather.lost) || bytes.len() > weather.datagram_max {
+        if self.is_lost(towards) || bytes.len() > weather.datagram_max {
             return;
         }
+        if self.random.chance(weather.cut) {
+            bytes.truncate(self.random.below(bytes.len() as u64) as usize);
+        }
+        let Some(queued) = self.queue(towards, bytes.len()) else { return };
         let copies = if self.random.chance(weather.doubled) { 2 } else { 1 };
         for _ in 0..copies {
             self.bytes_sent += bytes.len();
             let late = if self.random.chance(weather.delayed) { weather.latency * 3 } else { Duration::ZERO };
             self.sent += 1;
-            let at = self.now + weather.latency + late;
+            let at = self.now + queued + weather.latency + late;
             self.flying.push(Reverse((at, self.sent, towards, bytes.clone())));
         }
+    }
+
+    /// Bursts come and go for each direction on its own. A loss of 1000 per thousand is an outage.
+    fn is_lost(&mut self, towards: Towards) -> bool {
+        let Weather { lost, burst, .. } = self.weather;
+        if burst <= 1 || lost >= 1_000 {
+            return self.random.chance(lost);
+        }
+        let (in_burst, begun) = self.in_burst[towards as usize];
+        // What makes a burst (a full queue, a fading signal) passes with time, also where little is sent.
+        let in_burst = in_burst && self.now.since(begun) < BURST_SLOT * burst as u32;
+        // Bursts end after `burst` datagrams in the mean, and begin so often that `lost` of a thousand are in one.
+        let turns =
+            if in_burst { self.random.below(burst) == 0 } else { self.random.below(burst * (1_000 - lost)) < lost };
+        if turns {
+            self.in_burst[towards as usize] = (!in_burst, self.now);
+        }
+        in_burst != turns
+    }
+
+    /// How long a datagram waits for the link, and takes on it; `None` where the queue is full.
+    fn queue(&mut self, towards: Towards, bytes: usize) -> Option<Duration> {
+        let Some(rate) = self.weather.rate.filter(|_| towards == Towards::Receiver) else {
+            return Some(Duration::ZERO);
+        };
+        let waits = self.link_free.since(self.now);
+        if waits > rate.queue {
+            return None;
+        }
+        let takes = waits + rate.time_for(bytes);
+        self.link_free = self.now + takes;
+        Some(takes)
     }
 
     fn arrive(&mut self, bytes: &[u8]) {

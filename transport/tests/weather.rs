@@ -1,0 +1,108 @@
+//! Both ends' cores in all weathers: what the two modes promise, over many seeds. A failure names its seed, which replays
+//! exactly. `FRAMEWIRE_SEEDS` sets how many there are in all (2,000 by default).
+#![allow(missing_docs)]
+
+mod network;
+
+use std::time::Duration;
+
+use framewire_transport::wire::Delivery;
+use network::{Pair, Weather};
+
+/// In a thousand.
+const LOST: [u64; 6] = [0, 1, 10, 50, 100, 200];
+const BURSTS: [u64; 3] = [1, 8, 64];
+const ROUND_TRIPS: [Duration; 3] = [Duration::from_micros(100), Duration::from_millis(2), Duration::from_millis(20)];
+const SLICES: [u16; 2] = [1_472, 65_507];
+/// 71 small slices, or two large ones.
+const FRAME_BYTES: usize = 100_000;
+
+fn seeds() -> u64 {
+    std::env::var("FRAMEWIRE_SEEDS").map_or(2_000, |seeds| seeds.parse().expect("FRAMEWIRE_SEEDS is a number"))
+}
+
+/// Every combination.
+fn weathers() -> Vec<(u16, Weather)> {
+    let mut all = Vec::new();
+    for lost in LOST {
+        for burst in BURSTS {
+            for round_trip in ROUND_TRIPS {
+                for slice_bytes in SLICES {
+                    let weather = Weather { lost, burst, latency: round_trip / 2, ..Weather::FAIR };
+                    all.push((slice_bytes, weather));
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_frame_arrives_byte_for_byte_in_every_weather() {
+    const FRAMES: u64 = 6;
+    let weathers = weathers();
+    let seeds = seeds().div_ceil(weathers.len() as u64);
+    for (slice_bytes, weather) in weathers {
+        for seed in 0..seeds {
+            // Half of the seeds have what else a network does.
+            let rough = if seed % 2 == 0 { 0 } else { 20 };
+            let weather = Weather { doubled: rough, cut: rough, delayed: rough, ..weather };
+            let mut pair = Pair::with_slices(seed, Delivery::Every, FRAME_BYTES, slice_bytes, weather);
+            let give_up = pair.now + Duration::from_secs(600);
+            while !pair.is_closed() {
+                while pair.sender.next_number() < FRAMES && pair.offer_frame() {}
+                if pair.sender.next_number() == FRAMES {
+                    pair.sender.close(pair.now);
+                }
+                assert!(pair.step(give_up), "seed {seed}, slices of {slice_bytes}, {weather:?}: {:?}", pair.sender);
+            }
+            assert_eq!(
+                pair.delivered,
+                (0..FRAMES).collect::<Vec<_>>(),
+                "seed {seed}, slices of {slice_bytes}, {weather:?}"
+            );
+        }
+    }
+}
+
+/// Frames of ten thousand that arrive in `latest`, at 30 frames a second.
+fn delivered_of_ten_thousand(slice_bytes: u16, weather: Weather, frames: u64) -> f64 {
+    const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 30);
+    const A_RUN: u64 = 500;
+    let mut delivered = 0;
+    for seed in 0..frames / A_RUN {
+        let fair = Weather { latency: weather.latency, ..Weather::FAIR };
+        let mut pair = Pair::with_interval(seed, Delivery::Latest, FRAME_BYTES, slice_bytes, INTERVAL, fair);
+        pair.run_for(INTERVAL);
+        pair.weather = weather;
+        for _ in 0..A_RUN {
+            if !pair.offer_frame() {
+                pair.sender.skip_frame();
+            }
+            pair.run_for(INTERVAL);
+        }
+        pair.weather = fair;
+        pair.run_for(2 * INTERVAL);
+        delivered += pair.delivered.len() as u64;
+        assert!(pair.delivered.is_sorted_by(|one, next| one < next), "seed {seed}");
+    }
+    delivered as f64 / frames as f64 * 10_000.0
+}
+
+#[test]
+fn latest_delivers_nearly_all_within_an_interval() {
+    // Enough to tell one frame in so many; ten times that for a whole run.
+    let times = if seeds() >= 100_000 { 10 } else { 1 };
+    for (lost, burst, least, frames) in [(10, 1, 9_999.0, 10_000), (50, 1, 9_990.0, 4_000), (100, 8, 9_950.0, 4_000)] {
+        for round_trip in &ROUND_TRIPS[..2] {
+            for slice_bytes in SLICES {
+                let weather = Weather { lost, burst, latency: *round_trip / 2, ..Weather::FAIR };
+                let delivered = delivered_of_ten_thousand(slice_bytes, weather, times * frames);
+                println!(
+                    "{lost} in 1000 lost, bursts of {burst}, {round_trip:?}, slices of {slice_bytes}: {delivered:.1}"
+                );
+                assert!(delivered >= least, "slices of {slice_bytes}, {weather:?}: {delivered} of 10,000, not {least}");
+            }
+        }
+    }
+}
