@@ -7,7 +7,7 @@ mod network;
 use std::time::Duration;
 
 use framewire_transport::wire::Delivery;
-use network::{Pair, Weather};
+use network::{Pair, Rate, Weather};
 
 /// In a thousand.
 const LOST: [u64; 6] = [0, 1, 10, 50, 100, 200];
@@ -104,5 +104,31 @@ fn latest_delivers_nearly_all_within_an_interval() {
                 assert!(delivered >= least, "slices of {slice_bytes}, {weather:?}: {delivered} of 10,000, not {least}");
             }
         }
+    }
+}
+
+#[test]
+fn on_a_link_slower_than_the_camera_latest_lowers_the_frame_rate_and_not_the_freshness() {
+    const CAMERA: Duration = Duration::from_nanos(1_000_000_000 / 60);
+    for slice_bytes in SLICES {
+        // The link carries a frame in 25 ms, so it carries 40 of the camera's 60 frames a second.
+        let on_the_link = Duration::from_millis(25);
+        let rate = Rate { bytes_per_second: 4_000_000, queue: Duration::from_millis(50) };
+        let weather = Weather { rate: Some(rate), latency: Duration::from_micros(100), ..Weather::FAIR };
+        let mut pair = Pair::with_interval(1, Delivery::Latest, FRAME_BYTES, slice_bytes, CAMERA, weather);
+        for _ in 0..1_200 {
+            if !pair.offer_frame() {
+                pair.sender.drop_replaceable();
+                assert!(pair.offer_frame(), "slices of {slice_bytes}: no frame could be replaced");
+            }
+            pair.run_for(CAMERA);
+        }
+        let (sent, seen) = (*pair.sender.stats(), *pair.receiver.as_ref().unwrap().stats());
+        assert!(pair.delivered.len() >= 20 * 40 * 9 / 10, "slices of {slice_bytes}: {seen:?} {sent:?}");
+        assert_eq!((seen.frames_incomplete, sent.slices_resent), (0, 0), "slices of {slice_bytes}: {seen:?} {sent:?}");
+        assert_eq!((pair.sender.slice_bytes(), sent.restarts), (slice_bytes, 0));
+        // A camera's interval of waiting at most, the frame itself, and the 16th of the one before it.
+        let age = *pair.ages.iter().max().unwrap();
+        assert!(age <= CAMERA + on_the_link * 5 / 4, "slices of {slice_bytes}: {age:?}");
     }
 }

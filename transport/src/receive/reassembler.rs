@@ -369,10 +369,11 @@ impl Reassembler {
         }
     }
 
-    /// Gives up unfinished frames that began more than `deadline` ago (`latest` only).
+    /// Gives up unfinished frames of which nothing new has come for as long as `deadline` (`latest` only). A frame that a slow
+    /// link still carries is not late: the next one would be no earlier.
     pub(super) fn expire(&mut self, now: Time, deadline: Duration) {
         while let Some((place, _)) =
-            self.oldest_unfinished().filter(|(_, assembly)| now.since(assembly.begun) >= deadline)
+            self.oldest_unfinished().filter(|(_, assembly)| now.since(assembly.progressed) >= deadline)
         {
             self.give_up(place);
         }

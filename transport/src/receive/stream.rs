@@ -15,8 +15,8 @@ use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError};
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Delivery, Feedback, Kind, NACK_BITMAP_MAX, Nack, Open, Ping, Prelude, SLICE_HEADER_LEN,
-    SliceHeader, WireError, slice_count,
+    Accept, Close, Closed, Delivery, Feedback, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE, Ping, Prelude,
+    SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -29,6 +29,8 @@ const DEADLINE_WITHOUT_INTERVAL: Duration = Duration::from_millis(100);
 const DEADLINE_MIN: Duration = Duration::from_millis(20);
 /// Feedback a window: so fine that a sender never runs dry while one is on its way.
 const FEEDBACK_PER_WINDOW: u64 = 4;
+/// In `latest`, at least so many feedbacks a frame.
+const NEARLY: u32 = 2 * PIPELINED_SHARE;
 
 /// What the driver knows when a stream is opened.
 #[derive(Debug, Clone, Copy)]
@@ -354,13 +356,23 @@ impl ReceiveStream {
         let settled = self.reassembler.settled();
         self.reassembler.stats_mut().frames_passed = settled - self.first_frame.min(settled);
         let slices = self.sequence_seen - self.told.sequence_seen;
-        let step = (self.window / FEEDBACK_PER_WINDOW).max(1);
+        let step = match self.delivery {
+            Delivery::Every => self.window / FEEDBACK_PER_WINDOW,
+            // A sender begins a frame when the one before it has nearly arrived: it should know in time.
+            Delivery::Latest => (self.window / FEEDBACK_PER_WINDOW).min(u64::from(self.frame_slices() / NEARLY)),
+        }
+        .max(1);
         // Room that has opened matters to a sender that may be waiting for it.
         let starved =
             self.told.frame_limit <= self.reassembler.seen() && self.reassembler.frame_limit() > self.told.frame_limit;
         if slices >= step || settled > self.told.settled || starved {
             self.pending.feedback = true;
         }
+    }
+
+    fn frame_slices(&self) -> u32 {
+        let open = &self.config.open;
+        slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16)
     }
 
     fn sequence_limit(&self) -> u64 {
@@ -444,9 +456,9 @@ impl ReceiveStream {
         let nack = self.loss.poll_timeout(&self.reassembler, self.clock.round_trip(), now);
         let deadline = match self.delivery {
             Delivery::Latest => {
-                let begun = self.reassembler.oldest_unfinished().map(|(_, oldest)| oldest.begun);
+                let progressed = self.reassembler.oldest_unfinished().map(|(_, oldest)| oldest.progressed);
                 let sent = self.sent.map(|(_, heard)| heard);
-                begun.into_iter().chain(sent).min().map(|since| since + self.deadline)
+                progressed.into_iter().chain(sent).min().map(|since| since + self.deadline)
             }
             Delivery::Every => None,
         };

@@ -14,8 +14,8 @@ use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Frame, FrameFormat};
 use crate::time::Time;
 use crate::wire::{
-    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse,
-    RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, WireError, slice_count, train_slices,
+    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Open, PIPELINED_SHARE, Ping,
+    Prelude, Refuse, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, WireError, slice_count, train_slices,
 };
 
 /// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
@@ -531,12 +531,18 @@ impl SendStream {
         // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
         let window = self.sequence_limit.saturating_sub(self.sequence_seen);
         let may_wait = u64::from(max) == credit && !first_in_flight && window >= 2 * u64::from(train);
+        let on_the_way = self.next_sequence - self.sequence_seen;
         let (number, first, count) = {
             let outgoing = self.outbox.current()?;
             if outgoing.number() >= self.frame_limit {
                 return None;
             }
             let first = outgoing.next;
+            let nearly_none = u64::from((outgoing.count / PIPELINED_SHARE).max(1));
+            if first == 0 && self.config.delivery == Delivery::Latest && on_the_way > nearly_none {
+                // The link is slower than the camera: a frame that waited here can still be replaced by a newer one.
+                return None;
+            }
             let count = match whole_trains(first, max, outgoing.count, train) {
                 0 if may_wait => return None,
                 0 => max.min(outgoing.count - first),

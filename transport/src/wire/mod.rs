@@ -25,6 +25,10 @@ pub const TAG_LEN: usize = 16;
 /// settled.
 pub const OPEN_FRAMES_MAX: usize = 4;
 
+/// In `latest`, a sender begins a frame when at most this share (one in so many) of a frame's slices is still on its way: what
+/// waits in the queue of a slow link is no older than it must be.
+pub(crate) const PIPELINED_SHARE: u32 = 16;
+
 /// Frame numbers stay below this, so that counting on from one never overflows.
 pub const FRAME_NUMBER_END: u64 = 1 << 63;
 

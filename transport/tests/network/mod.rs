@@ -100,6 +100,8 @@ pub(crate) struct Pair {
     pub(crate) receiver: Option<ReceiveStream>,
     pub(crate) weather: Weather,
     pub(crate) delivered: Vec<u64>,
+    /// From capture to completion, of each frame delivered.
+    pub(crate) ages: Vec<Duration>,
     pub(crate) random: Random,
     source: FramePool,
     slots: usize,
@@ -161,6 +163,7 @@ impl Pair {
             receiver: None,
             weather,
             delivered: Vec::new(),
+            ages: Vec::new(),
             random: Random::new(seed),
             source: FramePool::new(4, frame_bytes).unwrap(),
             slots: 6,
@@ -344,6 +347,7 @@ impl Pair {
                 assert_eq!(*byte, Self::byte_of(number, at), "frame {number}, byte {at}");
             }
             self.delivered.push(number);
+            self.ages.push(frame.info().completed.since(frame.info().captured));
         }
         for answer in answers {
             self.fly(Towards::Sender, answer);
