@@ -90,7 +90,8 @@ impl LossDetector {
         &mut self.watches[place]
     }
 
-    fn due(&mut self, number: u64, progressed: Time, round_trip: Duration, now: Time) -> Time {
+    /// When a frame is to be asked for; `place` is `None` where nothing of it has arrived.
+    fn due(&mut self, number: u64, place: Option<usize>, progressed: Time, round_trip: Duration, now: Time) -> Time {
         let latest = self.delivery == Delivery::Latest;
         let watch = self.watch(number, now);
         if watch.attempts == 0 {
@@ -100,6 +101,8 @@ impl LossDetector {
         let further = watch.attempts.saturating_sub(REPETITIONS);
         let retry = match further {
             0 => quick,
+            // The source has skipped it, most likely.
+            _ if latest && place.is_none() => return Time::MAX,
             _ if latest => quick.max(RETRY_LATEST),
             _ => (quick * (1 << further.min(9))).min(RETRY_MAX),
         };
@@ -112,8 +115,8 @@ impl LossDetector {
             return Some(now);
         }
         let mut earliest = None;
-        for (number, _, progressed) in self.candidates(reassembler) {
-            let due = self.due(number, progressed, round_trip, now);
+        for (number, place, progressed) in self.candidates(reassembler) {
+            let due = self.due(number, place, progressed, round_trip, now);
             earliest = earliest.into_iter().chain([due]).min();
         }
         earliest
@@ -136,7 +139,7 @@ impl LossDetector {
             }
         }
         for (number, place, progressed) in self.candidates(reassembler) {
-            if self.due(number, progressed, round_trip, now) <= now {
+            if self.due(number, place, progressed, round_trip, now) <= now {
                 let watch = self.watch(number, now);
                 watch.attempts += 1;
                 watch.asked = now;

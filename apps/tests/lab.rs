@@ -1,0 +1,179 @@
+//! The real programs on two hosts with a bad network between them: namespaces joined by a cable (veth), with losses
+//! (nftables), a slow link (tbf), and no offloads, so that every slice is a packet. Needs root, `ip`, `tc`, `nft` and
+//! `ethtool`; where they are missing the tests say so and pass.
+#![allow(missing_docs)]
+#![cfg(target_os = "linux")]
+
+mod running;
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use running::{PATIENCE, Running, figure, program};
+
+const NEAR: &str = "10.77.0.1";
+const FAR: &str = "10.77.0.2";
+
+/// Two hosts, gone with the value.
+struct Lab {
+    near: String,
+    far: String,
+}
+
+impl Lab {
+    /// `None` where this machine does not allow it, which is said.
+    fn new(mtu: u32) -> Option<Self> {
+        static LABS: AtomicU32 = AtomicU32::new(0);
+        let name = format!("fwlab-{}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
+        for tool in ["ip", "tc", "nft", "ethtool"] {
+            if let Err(error) = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status()
+            {
+                eprintln!("skipped: {tool} cannot be run ({error}); install iproute2, nftables and ethtool");
+                return None;
+            }
+        }
+        let lab = Self { near: format!("{name}-a"), far: format!("{name}-b") };
+        for host in [&lab.near, &lab.far] {
+            if let Err(said) = try_run(&["ip", "netns", "add", host]) {
+                eprintln!("skipped: no network namespace ({said}); run as root");
+                return None;
+            }
+        }
+        run(&[
+            "ip", "link", "add", "lan", "netns", &lab.near, "type", "veth", "peer", "name", "lan", "netns", &lab.far,
+        ]);
+        for (host, address) in [(&lab.near, NEAR), (&lab.far, FAR)] {
+            let network = format!("{address}/24");
+            run(&["ip", "-n", host, "addr", "add", &network, "dev", "lan"]);
+            run(&["ip", "-n", host, "link", "set", "lan", "mtu", &mtu.to_string(), "up"]);
+            run(&["ip", "-n", host, "link", "set", "lo", "up"]);
+        }
+        Some(lab)
+    }
+
+    /// Every slice becomes a packet of its own.
+    fn without_offloads(self) -> Self {
+        for host in [&self.near, &self.far] {
+            let off = ["ethtool", "-K", "lan", "tx-udp-segmentation", "off", "gso", "off", "tso", "off", "gro", "off"];
+            self.on(host, &off);
+        }
+        self
+    }
+
+    /// Of a thousand UDP packets so many vanish, either way.
+    fn with_losses(self, per_mille: u32) -> Self {
+        let rule = format!(
+            "table inet loss {{ chain in {{ type filter hook prerouting priority 0; \
+             meta l4proto udp numgen random mod 1000 < {per_mille} drop; }}; }}"
+        );
+        for host in [&self.near, &self.far] {
+            self.on(host, &["nft", &rule]);
+        }
+        self
+    }
+
+    fn on(&self, host: &str, command: &[&str]) {
+        run(&[&["ip", "netns", "exec", host][..], command].concat());
+    }
+
+    fn bytes_received(&self) -> u64 {
+        let said = Command::new("ip")
+            .args(["netns", "exec", &self.far, "cat", "/sys/class/net/lan/statistics/rx_bytes"])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&said.stdout).trim().parse().unwrap()
+    }
+
+    fn start(&self, host: &str, name: &str, arguments: &[&str]) -> Running {
+        let path = program(name).get_program().to_owned();
+        let mut command = program("ip");
+        command.args(["netns", "exec", host]).arg(path).args(arguments);
+        Running::start(&mut command)
+    }
+
+    /// Streams the pattern from the near host to the far one, does `meanwhile` once frames flow, and returns what the client
+    /// and the server say in the end.
+    fn stream(&self, client: &[&str], meanwhile: impl FnOnce()) -> [Vec<u8>; 2] {
+        let (signal, udp) = (format!("{FAR}:8080"), format!("{FAR}:12345"));
+        let server = ["--listen", &signal, "--udp", &udp, "--insecure", "--json"];
+        let mut server = self.start(&self.far, "framewire-server", &server);
+        server.wait_for("listening on");
+        let url = format!("http://{signal}");
+        let client = self.start(&self.near, "framewire-client", &[&["--server", &url, "--json"][..], client].concat());
+        let deadline = Instant::now() + PATIENCE;
+        while self.bytes_received() < 2_000_000 {
+            assert!(Instant::now() < deadline, "no frames flow");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        meanwhile();
+        let (code, said, client) = client.wait();
+        assert_eq!(code, Some(0), "{said}");
+        server.interrupt();
+        let (code, said, server) = server.wait();
+        assert_eq!(code, Some(0), "{said}");
+        [client, server]
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for host in [&self.near, &self.far] {
+            // It may be that it was never made.
+            let _ = try_run(&["ip", "netns", "del", host]);
+        }
+    }
+}
+
+fn try_run(command: &[&str]) -> Result<(), String> {
+    let said = Command::new(command[0]).args(&command[1..]).output().map_err(|error| error.to_string())?;
+    if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).trim().to_owned()) }
+}
+
+fn run(command: &[&str]) {
+    try_run(command).unwrap_or_else(|said| panic!("{}: {said}", command.join(" ")));
+}
+
+/// Every frame that was sent is delivered, or has a cause.
+fn assert_accounted_for(client: &[u8]) {
+    let causes = ["skipped_at_source", "lost", "incomplete", "no_slot"];
+    let dropped: f64 = causes.iter().map(|cause| figure(client, &["frames_dropped", cause])).sum();
+    let (sent, delivered) = (figure(client, &["frames_sent"]), figure(client, &["frames_delivered"]));
+    assert_eq!(sent, delivered + dropped, "{}", String::from_utf8_lossy(client));
+}
+
+#[test]
+fn a_link_whose_mtu_falls_while_frames_flow_costs_no_frame() {
+    let Some(lab) = Lab::new(9_000) else { return };
+    let client = ["pattern:1280x720", "--delivery", "every", "--fps", "200", "--frames", "400"];
+    let [client, server] = lab.stream(&client, || run(&["ip", "-n", &lab.near, "link", "set", "lan", "mtu", "1500"]));
+    for end in [&client, &server] {
+        assert_eq!(figure(end, &["frames_delivered"]), 400.0, "{}", String::from_utf8_lossy(end));
+        assert_eq!(figure(end, &["slice_bytes"]), 1_472.0, "{}", String::from_utf8_lossy(end));
+    }
+    assert_accounted_for(&client);
+}
+
+#[test]
+fn what_the_network_loses_is_repaired_and_in_every_no_frame_is_missing() {
+    let Some(lab) = Lab::new(1_500) else { return };
+    let lab = lab.without_offloads().with_losses(50);
+    let [client, server] = lab.stream(&["pattern:640x480", "--delivery", "every", "--frames", "150"], || ());
+    assert_eq!(figure(&server, &["frames_delivered"]), 150.0, "{}", String::from_utf8_lossy(&server));
+    assert!(figure(&client, &["slices_resent"]) > 0.0, "{}", String::from_utf8_lossy(&client));
+    assert_accounted_for(&client);
+}
+
+#[test]
+fn latest_on_a_link_slower_than_the_camera_skips_frames_at_the_source_and_accounts_for_each() {
+    let Some(lab) = Lab::new(1_500) else { return };
+    let lab = lab.without_offloads();
+    lab.on(
+        &lab.near,
+        &["tc", "qdisc", "add", "dev", "lan", "root", "tbf", "rate", "50mbit", "burst", "64kb", "latency", "50ms"],
+    );
+    let [client, _] = lab.stream(&["pattern:640x480", "--fps", "60", "--frames", "240"], || ());
+    assert!(figure(&client, &["frames_delivered"]) > 0.0, "{}", String::from_utf8_lossy(&client));
+    assert!(figure(&client, &["frames_dropped", "skipped_at_source"]) > 0.0, "{}", String::from_utf8_lossy(&client));
+    assert_accounted_for(&client);
+}
