@@ -37,6 +37,7 @@ pub(crate) struct ClockEstimator {
     /// Both ends read the same clock, so the offset is known to be zero.
     shared: bool,
     best: Option<Sample>,
+    shortest_ns: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +50,7 @@ struct Sample {
 
 impl ClockEstimator {
     pub(crate) fn new(shared: bool) -> Self {
-        Self { shared, best: None }
+        Self { shared, best: None, shortest_ns: None }
     }
 
     /// Takes in an echo of our own time `echo_ns` that the far end held for `held_ns` and sent at its time `far_ns`.
@@ -61,6 +62,7 @@ impl ClockEstimator {
         let Some(round_trip_ns) = now.as_nanos().checked_sub(echo_ns).and_then(|gone| gone.checked_sub(held_ns)) else {
             return;
         };
+        self.shortest_ns = Some(self.shortest_ns.map_or(round_trip_ns, |shortest| shortest.min(round_trip_ns)));
         let offset_ns = i128::from(far_ns) - i128::from(now.as_nanos()) + i128::from(round_trip_ns / 2);
         let replace =
             self.best.is_none_or(|best| round_trip_ns <= best.round_trip_ns || now.since(best.taken) > SAMPLE_LIFETIME);
@@ -72,6 +74,12 @@ impl ClockEstimator {
     /// The shortest round trip of late.
     pub(crate) fn round_trip(&self) -> Duration {
         self.best.map_or(INITIAL_ROUND_TRIP, |best| Duration::from_nanos(best.round_trip_ns))
+    }
+
+    /// The shortest round trip ever: what the way takes when nothing is queued on it. That of late may be one of a link that was
+    /// never idle. `None` before the first echo.
+    pub(crate) fn shortest_round_trip(&self) -> Option<Duration> {
+        self.shortest_ns.map(Duration::from_nanos)
     }
 
     /// A time on the far clock, on the near one. Before the first echo the clocks are taken for one.

@@ -18,6 +18,8 @@ const RETRY_MAX: Duration = Duration::from_millis(100);
 const REPETITIONS: u32 = 3;
 /// Losses come in bursts, and a request is small: one that gets through in time is worth some that do not.
 const RETRY_LATEST: Duration = Duration::from_millis(1);
+/// So many at that pace, then each pause is twice as long: a frame's time may be seconds.
+const REPETITIONS_LATEST: u32 = 32;
 
 /// Frames watched at once: as many as can be open, and as many again whose watch is not needed any more.
 const WATCHES: usize = 2 * OPEN_FRAMES_MAX;
@@ -103,10 +105,14 @@ impl LossDetector {
             0 => quick,
             // The source has skipped it, most likely.
             _ if latest && place.is_none() => return Time::MAX,
-            _ if latest => quick.max(RETRY_LATEST),
+            _ if latest => {
+                let doublings = further.saturating_sub(REPETITIONS_LATEST).min(7);
+                (quick.max(RETRY_LATEST) * (1 << doublings)).min(RETRY_MAX)
+            }
             _ => (quick * (1 << further.min(9))).min(RETRY_MAX),
         };
-        watch.asked + retry
+        // What is still coming in may be the answer.
+        watch.asked.max(progressed) + retry
     }
 
     /// When [`LossDetector::poll_nack`] will next have something to say.

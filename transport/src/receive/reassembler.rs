@@ -76,6 +76,11 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
+    /// When it is given up if nothing new comes, in `latest`.
+    pub(super) fn given_up_at(&self, deadline: Duration) -> Time {
+        self.progressed + deadline.max(self.progressed.since(self.begun) / 4)
+    }
+
     fn is_complete(&self) -> bool {
         self.arrived == self.count
     }
@@ -370,10 +375,11 @@ impl Reassembler {
     }
 
     /// Gives up unfinished frames of which nothing new has come for as long as `deadline` (`latest` only). A frame that a slow
-    /// link still carries is not late: the next one would be no earlier.
+    /// link still carries is not late: the next one would be no earlier. Nor are repairs that need a part of the time that the
+    /// frame itself took.
     pub(super) fn expire(&mut self, now: Time, deadline: Duration) {
         while let Some((place, _)) =
-            self.oldest_unfinished().filter(|(_, assembly)| now.since(assembly.progressed) >= deadline)
+            self.oldest_unfinished().filter(|(_, assembly)| now >= assembly.given_up_at(deadline))
         {
             self.give_up(place);
         }
@@ -383,14 +389,6 @@ impl Reassembler {
     pub(super) fn settle_unseen(&mut self, end: u64) {
         let oldest = self.places().map(|(_, assembly)| assembly.number).min();
         self.settled = self.settled.max(oldest.map_or(end, |oldest| oldest.min(end)));
-    }
-
-    /// Gives up every unfinished frame, and those below `end` that never came.
-    pub(super) fn give_up_below(&mut self, end: u64) {
-        while let Some(place) = self.place_where(|assembly| !assembly.is_complete() && assembly.number < end) {
-            self.give_up(place);
-        }
-        self.settled = self.settled.max(end);
     }
 
     /// Starts a new epoch: unfinished frames are forgotten (the sender sends them again), settled ones stay so. Slices of

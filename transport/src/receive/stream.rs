@@ -15,8 +15,8 @@ use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError};
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Delivery, Feedback, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE, Ping, Prelude,
-    SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
+    Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE,
+    Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -130,7 +130,7 @@ impl ReceiveStream {
             loss: LossDetector::new(delivery),
             clock: ClockEstimator::new(open.clock_id != 0 && open.clock_id == config.clock_id),
             sender_time: Heard::default(),
-            window: window(open, config.buffer_bytes),
+            window: window(open, config.buffer_bytes, None),
             deadline: if interval.is_zero() { DEADLINE_WITHOUT_INTERVAL } else { interval.max(DEADLINE_MIN) },
             first_frame: open.first_frame,
             sequence_seen: 0,
@@ -164,7 +164,7 @@ impl ReceiveStream {
     /// The system grants another receive buffer, bytes.
     pub fn set_buffer_bytes(&mut self, buffer_bytes: usize) {
         self.config.buffer_bytes = buffer_bytes;
-        self.window = window(&self.config.open, buffer_bytes);
+        self.window = window(&self.config.open, buffer_bytes, self.clock.shortest_round_trip());
     }
 
     /// Slices that the sender may have on their way.
@@ -264,7 +264,7 @@ impl ReceiveStream {
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
-            self.window = window(open, self.config.buffer_bytes);
+            self.window = window(open, self.config.buffer_bytes, self.clock.shortest_round_trip());
             self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes));
             self.reassembler.stats_mut().restarts += 1;
             self.loss.start_epoch();
@@ -284,10 +284,16 @@ impl ReceiveStream {
 
     fn handle_ping(&mut self, ping: &Ping, path_bytes: u16, now: Time) -> Result<(), Rejected> {
         self.check_epoch(ping.epoch)?;
+        if ping.frame >= FRAME_NUMBER_END {
+            return Err(Rejected::Malformed);
+        }
         self.heard = now;
         self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);
         self.clock.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
+        // What was granted stays so.
+        let window = window(&self.config.open, self.config.buffer_bytes, self.clock.shortest_round_trip());
+        self.window = self.window.max(window);
         // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.
         if ping.sequence <= self.sequence_limit() {
             self.sequence_seen = self.sequence_seen.max(ping.sequence);
@@ -308,6 +314,10 @@ impl ReceiveStream {
         self.closing = Some(*close);
         self.pending.close = true;
         self.loss.handle_sent(close.frames.min(self.reassembler.frame_limit()));
+        // In `latest`, what does not come within a deadline from now never will.
+        if close.frames > self.reassembler.settled() && self.sent.is_none_or(|(frame, _)| frame < close.frames) {
+            self.sent = Some((close.frames, now));
+        }
         self.pending.feedback = true;
         Ok(())
     }
@@ -344,14 +354,10 @@ impl ReceiveStream {
 
     fn update(&mut self) {
         let settled = self.reassembler.settled();
-        if let Some(close) = self.closing.filter(|_| self.pending.close) {
-            let nothing_open = self.reassembler.unfinished().next().is_none();
-            if settled >= close.frames || (self.delivery == Delivery::Latest && nothing_open) {
-                self.reassembler.give_up_below(close.frames);
-                self.pending.close = false;
-                self.pending.closed = true;
-                self.ended.get_or_insert(EndReason::Closed);
-            }
+        if self.pending.close && self.closing.is_some_and(|close| settled >= close.frames) {
+            self.pending.close = false;
+            self.pending.closed = true;
+            self.ended.get_or_insert(EndReason::Closed);
         }
         let settled = self.reassembler.settled();
         self.reassembler.stats_mut().frames_passed = settled - self.first_frame.min(settled);
@@ -456,9 +462,10 @@ impl ReceiveStream {
         let nack = self.loss.poll_timeout(&self.reassembler, self.clock.round_trip(), now);
         let deadline = match self.delivery {
             Delivery::Latest => {
-                let progressed = self.reassembler.oldest_unfinished().map(|(_, oldest)| oldest.progressed);
-                let sent = self.sent.map(|(_, heard)| heard);
-                progressed.into_iter().chain(sent).min().map(|since| since + self.deadline)
+                let oldest = self.reassembler.oldest_unfinished();
+                let given_up = oldest.map(|(_, oldest)| oldest.given_up_at(self.deadline));
+                let sent = self.sent.map(|(_, heard)| heard + self.deadline);
+                given_up.into_iter().chain(sent).min()
             }
             Delivery::Every => None,
         };
@@ -486,10 +493,13 @@ impl ReceiveStream {
     }
 }
 
-/// Slices that may be in flight in an epoch.
-fn window(open: &Open, buffer_bytes: usize) -> u64 {
+/// Slices that may be in flight in an epoch: those of two frames, and of as many more as leave within a round trip.
+fn window(open: &Open, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
     let frame_slices = slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16);
-    window_slices(buffer_bytes, usize::from(open.slice_bytes), frame_slices)
+    // A source without an interval sends as fast as it can: a millisecond is what a frame takes.
+    let interval_us = u128::from(open.interval_us.max(1_000));
+    let on_the_way = usize::try_from(round_trip.unwrap_or_default().as_micros() / interval_us).unwrap_or(usize::MAX);
+    window_slices(buffer_bytes, usize::from(open.slice_bytes), frame_slices, on_the_way.saturating_add(2))
 }
 
 fn path_bytes(datagram_bytes: usize) -> u16 {

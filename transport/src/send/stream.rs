@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::gate::FrameGate;
 use super::outbox::{Outbox, SliceRun};
 use super::path::{PathProbe, next_lower};
 use super::repair::{RepairBudget, RepairQueue};
@@ -14,8 +15,8 @@ use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Frame, FrameFormat};
 use crate::time::Time;
 use crate::wire::{
-    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Open, PIPELINED_SHARE, Ping,
-    Prelude, Refuse, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, WireError, slice_count, train_slices,
+    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse,
+    RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, WireError, slice_count, train_slices,
 };
 
 /// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
@@ -107,6 +108,8 @@ pub struct SendStream {
     repairs: RepairQueue,
     /// In `every` all is repaired that is asked for, as far as credit goes.
     budget: Option<RepairBudget>,
+    /// In `every` frames are begun as far as credit goes.
+    gate: Option<FrameGate>,
     stats: SendStats,
     clock: ClockEstimator,
     path: PathProbe,
@@ -145,7 +148,8 @@ impl SendStream {
             state: SendState::Opening { attempts: 0 },
             outbox: Outbox::new(config.slice_bytes),
             repairs: RepairQueue::new(),
-            budget: (config.delivery == Delivery::Latest).then(|| budget(&config)),
+            budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(frame_slices(&config))),
+            gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval)),
             stats: SendStats::default(),
             clock: ClockEstimator::new(false),
             path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
@@ -288,7 +292,7 @@ impl SendStream {
                 self.cookie = cookie;
                 self.outbox.cut_anew(slice_bytes);
                 if self.budget.is_some() {
-                    self.budget = Some(budget(&self.config));
+                    self.budget = Some(RepairBudget::new(frame_slices(&self.config)));
                 }
             }
             _ => self.is_blocked = true,
@@ -370,13 +374,23 @@ impl SendStream {
         let before = (self.frame_limit, self.sequence_limit, self.sequence_seen);
         self.take_credit(feedback.frame_limit, feedback.sequence_limit);
         self.sequence_seen = self.sequence_seen.max(feedback.sequence_seen);
+        if let Some(gate) = &mut self.gate {
+            let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+            gate.handle_feedback(self.sequence_seen, frame_slices(&self.config), round_trip, now);
+        }
         let delivered = self.delivered_before.saturating_add(feedback.delivered).min(self.stats.frames);
         if delivered > self.stats.frames_delivered {
             self.stats.frames_delivered = delivered;
             self.undelivered_since = None;
         }
+        let waiting = self.outbox.first_number();
         self.outbox.settle(feedback.settled);
-        if before != (self.frame_limit, self.sequence_limit, self.sequence_seen) {
+        let progressed = match self.config.delivery {
+            Delivery::Every => before != (self.frame_limit, self.sequence_limit, self.sequence_seen),
+            // On a slow link each ping would bring some.
+            Delivery::Latest => waiting != self.outbox.first_number(),
+        };
+        if progressed {
             self.probes = 0;
         }
         self.due = now + self.patience();
@@ -397,6 +411,9 @@ impl SendStream {
         let bits = u32::try_from(bitmap.len() * 8).unwrap_or(u32::MAX);
         let asked = if bitmap.is_empty() { 0..u32::MAX } else { nack.first..nack.first.saturating_add(bits) };
         if self.repairs.overlaps(nack.frame, &asked) {
+            return;
+        }
+        if self.budget.as_ref().is_some_and(RepairBudget::is_exhausted) {
             return;
         }
         // Only what has been sent once can be sent again.
@@ -432,6 +449,7 @@ impl SendStream {
     /// The receiver's address is another one from now on: nothing is known of the path there.
     pub fn handle_redirect(&mut self, now: Time) {
         self.path.doubt();
+        self.clock = ClockEstimator::new(false);
         self.cookie = 0;
         self.due = now;
         self.handle_unreachable(now);
@@ -454,6 +472,9 @@ impl SendStream {
     pub fn handle_timeout(&mut self, now: Time) {
         if self.state == SendState::Open && now.since(self.heard) >= SILENCE_MAX {
             self.restart(now);
+        }
+        if let Some(gate) = &mut self.gate {
+            gate.handle_timeout(now);
         }
     }
 
@@ -479,11 +500,18 @@ impl SendStream {
             self.stats.frames_skipped += skipped;
         }
         self.outbox.rewind();
+        if let Some(budget) = &mut self.budget {
+            budget.start_epoch();
+        }
+        if self.gate.is_some() {
+            self.gate = Some(FrameGate::new(self.config.interval));
+        }
     }
 
     /// How long to wait for feedback before asking for it: longer each time that asking brought nothing.
     fn patience(&self) -> Duration {
-        if self.config.delivery == Delivery::Latest && !self.outbox.is_empty() {
+        let all_sent = self.outbox.sent_below(self.next_number) == self.next_number;
+        if self.config.delivery == Delivery::Latest && all_sent && !self.outbox.is_empty() {
             // Within a frame's time at an even pace: a burst of losses that takes some of them is over at the next.
             let doublings = self.probes.saturating_sub(TAIL_PROBES).min(8);
             ((self.clock.round_trip() / 4).max(TAIL_PROBE_AFTER) * (1 << doublings)).min(KEEP_ALIVE)
@@ -531,16 +559,24 @@ impl SendStream {
         // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
         let window = self.sequence_limit.saturating_sub(self.sequence_seen);
         let may_wait = u64::from(max) == credit && !first_in_flight && window >= 2 * u64::from(train);
-        let on_the_way = self.next_sequence - self.sequence_seen;
+        let (seen, round_trip) = (self.sequence_seen, self.clock.shortest_round_trip().unwrap_or_default());
+        let oldest = self.outbox.first_number();
         let (number, first, count) = {
             let outgoing = self.outbox.current()?;
             if outgoing.number() >= self.frame_limit {
                 return None;
             }
             let first = outgoing.next;
-            let nearly_none = u64::from((outgoing.count / PIPELINED_SHARE).max(1));
-            if first == 0 && self.config.delivery == Delivery::Latest && on_the_way > nearly_none {
-                // The link is slower than the camera: a frame that waited here can still be replaced by a newer one.
+            if first == 0
+                && let Some(gate) = &mut self.gate
+                && (gate.queued(seen, round_trip, now) > FrameGate::nearly_none(outgoing.count)
+                    || !gate.lets(
+                        outgoing.number(),
+                        outgoing.frame.info().captured,
+                        oldest == Some(outgoing.number()),
+                        now,
+                    ))
+            {
                 return None;
             }
             let count = match whole_trains(first, max, outgoing.count, train) {
@@ -550,6 +586,9 @@ impl SendStream {
             };
             if first == 0 {
                 outgoing.note_begun(now);
+                if let Some(gate) = &mut self.gate {
+                    gate.handle_begun(now);
+                }
             }
             outgoing.next += count;
             if outgoing.is_sent() && outgoing.number() >= self.sent_below {
@@ -560,6 +599,9 @@ impl SendStream {
         };
         self.count_slices(number, first, count);
         self.expect_answer(first_in_flight, now);
+        if let Some(gate) = &mut self.gate {
+            gate.handle_sent(self.next_sequence, round_trip, now);
+        }
         if let Some(budget) = &mut self.budget {
             budget.handle_new(count);
             if self.outbox.current().is_none() {
@@ -646,7 +688,9 @@ impl SendStream {
             Delivery::Latest => all_sent,
         };
         if self.closing && settled {
-            self.due = now + CLOSE_RETRY;
+            // With a frame on its way, it asks for what that lacks, too.
+            self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience() };
+            self.probes = self.probes.saturating_add(1);
             // In place of the ping that may be due too.
             self.pinged = now;
             let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
@@ -697,7 +741,10 @@ impl SendStream {
     /// When [`SendStream::handle_timeout`] and [`SendStream::poll_transmit`] want to be called next.
     pub fn poll_timeout(&self) -> Time {
         match self.state {
-            SendState::Open => self.next_transmit().min(self.heard + SILENCE_MAX),
+            SendState::Open => {
+                let held = self.gate.as_ref().map_or(Time::MAX, FrameGate::poll_timeout);
+                self.next_transmit().min(self.heard + SILENCE_MAX).min(held)
+            }
             SendState::Closed(_) => Time::MAX,
             _ => self.due,
         }
@@ -724,9 +771,9 @@ impl SendStream {
     }
 }
 
-fn budget(config: &SendConfig) -> RepairBudget {
+fn frame_slices(config: &SendConfig) -> u32 {
     // The format was checked: a frame fits 32 bits.
-    RepairBudget::new(slice_count(config.format.frame_bytes() as u32, config.slice_bytes - SLICE_HEADER_LEN as u16))
+    slice_count(config.format.frame_bytes() as u32, config.slice_bytes - SLICE_HEADER_LEN as u16)
 }
 
 /// How many slices from `first` on may go where `max` could: to the end of a whole train, counted from the start of the

@@ -27,7 +27,7 @@ pub const OPEN_FRAMES_MAX: usize = 4;
 
 /// In `latest`, a sender begins a frame when at most this share (one in so many) of a frame's slices is still on its way: what
 /// waits in the queue of a slow link is no older than it must be.
-pub(crate) const PIPELINED_SHARE: u32 = 16;
+pub(crate) const PIPELINED_SHARE: u32 = 32;
 
 /// Frame numbers stay below this, so that counting on from one never overflows.
 pub const FRAME_NUMBER_END: u64 = 1 << 63;
