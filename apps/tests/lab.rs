@@ -147,8 +147,14 @@ fn set_up(command: &[&str]) -> Option<()> {
     try_run(command).inspect_err(|said| eprintln!("skipped: {} failed ({said})", command.join(" "))).ok()
 }
 
-/// Every frame that was sent is delivered, or has a cause.
-fn assert_accounted_for(client: &[u8]) {
+/// Every frame that was sent is delivered, or has a cause, and both ends say the same.
+fn assert_accounted_for(client: &[u8], server: &[u8]) {
+    assert_eq!(figure(client, &["frames_delivered"]), figure(server, &["frames_delivered"]));
+    for cause in ["skipped_at_source", "incomplete", "no_slot"] {
+        let path = ["frames_dropped", cause];
+        assert_eq!(figure(client, &path), figure(server, &path), "{cause}");
+    }
+
     let causes = ["skipped_at_source", "lost", "incomplete", "no_slot"];
     let dropped: f64 = causes.iter().map(|cause| figure(client, &["frames_dropped", cause])).sum();
     let (sent, delivered) = (figure(client, &["frames_sent"]), figure(client, &["frames_delivered"]));
@@ -170,7 +176,7 @@ fn a_link_whose_mtu_falls_while_frames_flow_costs_no_frame() {
         assert_eq!(figure(end, &["frames_delivered"]), sent, "{}", String::from_utf8_lossy(end));
         assert_eq!(figure(end, &["slice_bytes"]), 1_472.0, "{}", String::from_utf8_lossy(end));
     }
-    assert_accounted_for(&client);
+    assert_accounted_for(&client, &server);
 }
 
 #[test]
@@ -180,15 +186,15 @@ fn what_the_network_loses_is_repaired_and_in_every_no_frame_is_missing() {
     let [client, server] = lab.stream(&["pattern:640x480", "--delivery", "every", "--frames", "150"], |_| ());
     assert_eq!(figure(&server, &["frames_delivered"]), 150.0, "{}", String::from_utf8_lossy(&server));
     assert!(figure(&client, &["slices_resent"]) > 0.0, "{}", String::from_utf8_lossy(&client));
-    assert_accounted_for(&client);
+    assert_accounted_for(&client, &server);
 }
 
 #[test]
 fn latest_on_a_link_slower_than_the_camera_skips_frames_at_the_source_and_accounts_for_each() {
     let lab = Lab::new(1_500).and_then(Lab::without_offloads).and_then(|lab| lab.with_rate("50mbit"));
     let Some(lab) = lab else { return };
-    let [client, _] = lab.stream(&["pattern:640x480", "--fps", "60", "--frames", "240"], |_| ());
+    let [client, server] = lab.stream(&["pattern:640x480", "--fps", "60", "--frames", "240"], |_| ());
     assert!(figure(&client, &["frames_delivered"]) > 0.0, "{}", String::from_utf8_lossy(&client));
     assert!(figure(&client, &["frames_dropped", "skipped_at_source"]) > 0.0, "{}", String::from_utf8_lossy(&client));
-    assert_accounted_for(&client);
+    assert_accounted_for(&client, &server);
 }

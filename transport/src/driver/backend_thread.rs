@@ -7,9 +7,13 @@ use std::thread::{Builder, JoinHandle};
 use super::threads::{Cpus, stay_on};
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket};
 
-/// A backend of the same kind on the same socket, made for something else. To be called on the thread that will use it.
-pub(super) fn reopen(backend: &dyn Backend, config: &BackendConfig) -> io::Result<Box<dyn Backend>> {
-    Ok(backend.kind().open(backend.socket().try_clone()?, config))
+/// Makes a backend anew, of the same kind and on the same socket, for slices of another size. To be called on its thread.
+pub(super) fn reopen(backend: &mut Box<dyn Backend>, config: &BackendConfig) {
+    match backend.socket().try_clone() {
+        Ok(socket) => *backend = backend.kind().open(socket, config),
+        // Slices still come and go; only fewer of them together.
+        Err(error) => tracing::warn!(%error, "a stream goes on with a backend for larger slices"),
+    }
 }
 
 /// Starts a thread that opens a backend and works with it. Returns once the backend is open, with its kind, which may be

@@ -248,11 +248,7 @@ impl ReceiveLoop {
         self.backend_config.datagrams_max = datagrams;
         self.backend_config.slice_bytes = usize::from(slice_bytes);
         self.batch = ReceiveBatch::new(datagrams, SLICE_HEADER_LEN);
-        match reopen(&*self.backend, &self.backend_config) {
-            Ok(backend) => self.backend = backend,
-            // Slices still land; only less fits together.
-            Err(error) => tracing::warn!(%error, "a stream goes on with a backend for larger slices"),
-        }
+        reopen(&mut self.backend, &self.backend_config);
     }
 
     /// Has the next datagrams land and takes them in; returns how many.

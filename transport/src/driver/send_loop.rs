@@ -214,11 +214,7 @@ impl SendLoop {
         self.backend_config.datagrams_max = datagrams;
         self.backend_config.slice_bytes = usize::from(slice_bytes);
         self.batch = SendBatch::new(datagrams, SLICE_HEADER_LEN);
-        match reopen(&*self.backend, &self.backend_config) {
-            Ok(backend) => self.backend = backend,
-            // Slices still leave; only fewer of them together.
-            Err(error) => tracing::warn!(%error, "the sender goes on with a backend for larger slices"),
-        }
+        reopen(&mut self.backend, &self.backend_config);
     }
 
     /// What the system knows the path to carry.

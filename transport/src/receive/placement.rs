@@ -86,7 +86,7 @@ impl Placement {
             scratch: vec![0; cell].into_boxed_slice(),
             straddlers: Vec::with_capacity(spots),
             straddled: 0,
-            // A batch of cells; slices of two sizes only meet while a sender lowers its slice size.
+            // A batch of cells; slices of two sizes only meet where a sender changes their size within an epoch.
             straddler_bytes: vec![0; cell * spots.min(STRADDLER_CELLS)].into_boxed_slice(),
         }
     }

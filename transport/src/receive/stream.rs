@@ -30,7 +30,7 @@ const DEADLINE_MIN: Duration = Duration::from_millis(20);
 /// Feedback a window: so fine that a sender never runs dry while one is on its way.
 const FEEDBACK_PER_WINDOW: u64 = 4;
 /// In `latest`, at least so many feedbacks a frame.
-const NEARLY: u32 = 2 * PIPELINED_SHARE;
+const FEEDBACK_PER_FRAME: u32 = 2 * PIPELINED_SHARE;
 
 /// What the driver knows when a stream is opened.
 #[derive(Debug, Clone, Copy)]
@@ -365,7 +365,9 @@ impl ReceiveStream {
         let step = match self.delivery {
             Delivery::Every => self.window / FEEDBACK_PER_WINDOW,
             // A sender begins a frame when the one before it has nearly arrived: it should know in time.
-            Delivery::Latest => (self.window / FEEDBACK_PER_WINDOW).min(u64::from(self.frame_slices() / NEARLY)),
+            Delivery::Latest => {
+                (self.window / FEEDBACK_PER_WINDOW).min(u64::from(frame_slices(&self.config.open) / FEEDBACK_PER_FRAME))
+            }
         }
         .max(1);
         // Room that has opened matters to a sender that may be waiting for it.
@@ -374,11 +376,6 @@ impl ReceiveStream {
         if slices >= step || settled > self.told.settled || starved {
             self.pending.feedback = true;
         }
-    }
-
-    fn frame_slices(&self) -> u32 {
-        let open = &self.config.open;
-        slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16)
     }
 
     fn sequence_limit(&self) -> u64 {
@@ -493,13 +490,16 @@ impl ReceiveStream {
     }
 }
 
+fn frame_slices(open: &Open) -> u32 {
+    slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16)
+}
+
 /// Slices that may be in flight in an epoch: those of two frames, and of as many more as leave within a round trip.
 fn window(open: &Open, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
-    let frame_slices = slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16);
     // A source without an interval sends as fast as it can: a millisecond is what a frame takes.
     let interval_us = u128::from(open.interval_us.max(1_000));
     let on_the_way = usize::try_from(round_trip.unwrap_or_default().as_micros() / interval_us).unwrap_or(usize::MAX);
-    window_slices(buffer_bytes, usize::from(open.slice_bytes), frame_slices, on_the_way.saturating_add(2))
+    window_slices(buffer_bytes, usize::from(open.slice_bytes), frame_slices(open), on_the_way.saturating_add(2))
 }
 
 fn path_bytes(datagram_bytes: usize) -> u16 {

@@ -82,7 +82,7 @@ impl FrameGate {
         self.newest = None;
         let taken = now.since(begun).saturating_sub(round_trip);
         // A link that carries a frame within the interval waits for the camera anyway.
-        let is_slow = taken >= self.interval;
+        let is_slow = !self.interval.is_zero() && taken >= self.interval;
         self.repairs_until = is_slow.then(|| now + round_trip * 2 + REPAIR_TIME);
         self.idle = if is_slow { (self.idle + taken / IDLE_SHARE).min(self.interval) } else { Duration::ZERO };
     }
@@ -181,6 +181,15 @@ mod tests {
         gate.handle_timeout(at(65));
         assert_eq!(gate.poll_timeout(), Time::MAX);
         assert!(gate.lets(1, at(65), false, at(65)));
+    }
+
+    #[test]
+    fn a_source_without_an_interval_is_never_ahead_of_the_link() {
+        let mut gate = FrameGate::new(Duration::ZERO);
+        gate.handle_begun(at(0));
+        gate.handle_sent(100, ROUND_TRIP, at(0));
+        gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
+        assert!(gate.lets(1, at(44), false, at(44)));
     }
 
     #[test]
