@@ -29,8 +29,14 @@ impl Arriving {
         let pool =
             FramePool::new(4, Reassembler::slot_bytes(frame_bytes, slice_bytes)).expect("memory for four frames");
         let batch_max = headers.len().clamp(16, BATCH_MAX);
-        let config =
-            ReassemblerConfig { frame_bytes, slice_bytes, delivery: Delivery::Every, first_frame: 0, batch_max };
+        let config = ReassemblerConfig {
+            frame_bytes,
+            slice_bytes,
+            delivery: Delivery::Every,
+            first_frame: 0,
+            parity_max: 0,
+            batch_max,
+        };
         let reassembler = Reassembler::new(config, pool).expect("memory for the spill");
         Self { reassembler, order: Vec::with_capacity(headers.len()), headers, arrivals, number: 0 }
     }

@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use framewire_benches::{Picture, SLICE_BYTES, headers};
 use framewire_transport::backend::SendBatch;
 use framewire_transport::frame::FramePool;
-use framewire_transport::send::{SendConfig, SendStream};
+use framewire_transport::send::{Fec, SendConfig, SendStream};
 use framewire_transport::wire::{Accept, Feedback, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN};
 use framewire_transport::{Delivery, Time};
 
@@ -32,6 +32,7 @@ impl Slicer {
             delivery: Delivery::Every,
             slice_bytes,
             slice_is_fixed: false,
+            fec: Fec::Off,
             interval: Duration::ZERO,
             clock_id: 0,
         };
@@ -64,9 +65,7 @@ impl Slicer {
                 run.frame,
                 run.payload(),
                 run.payload_bytes(),
-                |nth, head: &mut [u8; SliceHeader::LEN]| {
-                    run.header(nth).emit_into(head);
-                },
+                |nth, head: &mut [u8; SLICE_HEADER_LEN]| run.emit_header(nth, head),
             );
             self.slices += u64::from(run.count);
         }

@@ -3,6 +3,7 @@
 
 #[allow(unsafe_code, reason = "system calls; each block names its invariant")]
 pub mod backend;
+mod charge;
 mod clock;
 pub mod driver;
 #[allow(unsafe_code, reason = "raw slot memory; each block names its invariant")]

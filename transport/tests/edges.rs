@@ -8,7 +8,7 @@ use std::time::Duration;
 use framewire_transport::Time;
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReassemblerConfig, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{SendConfig, SendStream};
+use framewire_transport::send::{Fec, SendConfig, SendStream};
 use framewire_transport::wire::{
     Accept, Delivery, Feedback, Nack, Open, Ping, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN,
 };
@@ -29,7 +29,7 @@ fn open(delivery: Delivery, frame_bytes: u32) -> Open {
         interval_us: 0,
         pixel: 1,
         delivery: delivery as u8,
-        reserved: 0,
+        parity_max: 0,
         clock_id: 0,
         sender_ns: 0,
     }
@@ -119,6 +119,7 @@ fn open_sender(format: FrameFormat) -> SendStream {
         delivery: Delivery::Every,
         slice_bytes: 548,
         slice_is_fixed: false,
+        fec: Fec::Off,
         interval: Duration::ZERO,
         clock_id: 0,
     };
@@ -323,7 +324,14 @@ fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
     let frame_bytes = 6 * payload;
     let pool = FramePool::new(8, Reassembler::slot_bytes(frame_bytes, slice_bytes)).unwrap();
     let mut receiver = Reassembler::new(
-        ReassemblerConfig { frame_bytes, slice_bytes, delivery: Delivery::Latest, first_frame: 5, batch_max: 16 },
+        ReassemblerConfig {
+            frame_bytes,
+            slice_bytes,
+            delivery: Delivery::Latest,
+            first_frame: 5,
+            parity_max: 0,
+            batch_max: 16,
+        },
         pool,
     )
     .unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use framewire_transport::driver::{Admission, BindError, SendError, SliceSize};
 use framewire_transport::frame::{ConsumerPolicy, RecvError};
-use framewire_transport::send::{SendConfig, SendState, SendStream};
-use framewire_transport::wire::RefuseReason;
+use framewire_transport::send::{Fec, SendConfig, SendState, SendStream};
+use framewire_transport::wire::{RefuseReason, SLICE_HEADER_LEN};
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time, send,
 };
@@ -286,6 +286,7 @@ fn hostile_stream() -> HostileStream {
         delivery: Delivery::Every,
         slice_bytes: 1_472,
         slice_is_fixed: false,
+        fec: Fec::Off,
         interval: Duration::ZERO,
         clock_id: 0,
     };
@@ -314,10 +315,9 @@ impl HostileStream {
         }
         while let Some(run) = self.core.poll_slices(4, now) {
             for nth in 0..run.count {
-                let header = run.header(nth);
-                let payload = &run.frame[header.offset()..header.offset() + header.payload_len()];
-                *template = header.emit().to_vec();
-                let _ = self.socket.send_to(&[&header.emit()[..], payload].concat(), address);
+                let datagram = run.to_datagram(nth);
+                *template = datagram[..SLICE_HEADER_LEN].to_vec();
+                let _ = self.socket.send_to(&datagram, address);
             }
         }
     }

@@ -11,8 +11,8 @@ use framewire_transport::frame::PixelFormat;
 use framewire_transport::receive;
 use framewire_transport::wire::{
     Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, MAGIC,
-    NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, Open, PRELUDE_LEN, Ping, Prelude, Refuse, RefuseReason, SLICE_BYTES_MIN,
-    SLICE_HEADER_LEN, SliceHeader, TAG_LEN, TIME_UNKNOWN, VERSION, WireError, slice_count,
+    NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, Open, PRELUDE_LEN, ParityHeader, Ping, Prelude, Refuse, RefuseReason,
+    SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, TAG_LEN, TIME_UNKNOWN, VERSION, WireError, slice_count,
 };
 use proptest::prelude::*;
 
@@ -52,15 +52,15 @@ macro_rules! datagrams {
     };
 }
 
-const DATAGRAMS: [Datagram; 10] = datagrams! {
+const DATAGRAMS: [Datagram; 11] = datagrams! {
     SliceHeader as Slice { flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, sent_after_us }
     Feedback as Feedback {
-        flags, path_bytes, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, receiver_ns, echo_ns, echo_held_ns
+        flags, path_bytes, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, arrived, receiver_ns, echo_ns, echo_held_ns
     }
     Nack as Nack { flags, bitmap_bytes, frame, first }
     Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns }
     Open as Open {
-        flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, pixel, delivery, reserved,
+        flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, pixel, delivery, parity_max,
         clock_id, sender_ns
     }
     Challenge as Challenge { flags, path_bytes, cookie }
@@ -68,14 +68,18 @@ const DATAGRAMS: [Datagram; 10] = datagrams! {
         flags, path_bytes, frame_limit, sequence_limit, receiver_ns, echo_ns, delivered, buffer_bytes, slots
     }
     Refuse as Refuse { flags, reason, limit }
-    Close as Close { flags, reserved, frames, skipped }
+    Close as Close { flags, reserved, frames, skipped, no_credit }
     Closed as Closed { flags, reserved, delivered, incomplete, no_slot }
+    ParityHeader as Parity {
+        flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, blocks, parities, odd
+    }
 };
 
 /// Everything that a peer checks before it believes a datagram.
 fn check(kind: Kind, bytes: &[u8]) -> Result<(), WireError> {
     match kind {
         Kind::Slice => SliceHeader::parse_checked(bytes, bytes.len()).map(drop),
+        Kind::Parity => ParityHeader::parse_checked(bytes, bytes.len()).map(drop),
         Kind::Nack => Nack::parse(bytes)?.bitmap(bytes).map(drop),
         Kind::Open => {
             let open = Open::parse(bytes)?;
@@ -115,6 +119,7 @@ fn the_examples_are_the_bytes_of_the_values_beside_them_and_read_back() {
         assert_eq!(check(datagram.kind, &section.golden), Ok(()), "{}", section.name);
         let payload = match datagram.kind {
             Kind::Slice => SliceHeader::parse(fields).unwrap().payload_len(),
+            Kind::Parity => usize::from(ParityHeader::parse(fields).unwrap().payload_bytes),
             Kind::Nack => usize::from(Nack::parse(fields).unwrap().bitmap_bytes),
             _ => 0,
         };
@@ -133,11 +138,11 @@ fn an_example_that_is_cut_short_anywhere_is_refused() {
 }
 
 #[test]
-fn bytes_behind_the_fields_are_ignored_except_in_a_slice() {
+fn bytes_behind_the_fields_are_ignored_except_behind_a_payload() {
     for (datagram, mut section) in documented() {
         section.golden.push(0);
         let refused = check(datagram.kind, &section.golden).is_err();
-        assert_eq!(refused, datagram.kind == Kind::Slice, "{}", section.name);
+        assert_eq!(refused, matches!(datagram.kind, Kind::Slice | Kind::Parity), "{}", section.name);
     }
 }
 
@@ -151,10 +156,10 @@ fn another_magic_version_kind_or_flag_is_refused() {
         };
         assert_eq!((bent(0, 0), bent(1, 0)), (WireError::Magic, WireError::Magic));
         assert_eq!(bent(2, VERSION + 1), WireError::Version(VERSION + 1));
-        for kind in [0, 11, 255] {
+        for kind in [0, 12, 255] {
             assert_eq!(bent(3, kind), WireError::Kind(kind));
         }
-        let other = 1 + datagram.kind as u8 % 10;
+        let other = 1 + datagram.kind as u8 % 11;
         assert_eq!(bent(3, other), WireError::Kind(other));
         for bit in (0..16).map(|bit| 1_u16 << bit).filter(|bit| bit & Flags::KNOWN == 0) {
             let mut bytes = section.golden.clone();
@@ -248,7 +253,7 @@ proptest! {
         // Half of the bytes all ones: sums and products of such fields overflow first.
         noise in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xff)], 0..700),
         kept in 0_usize..60,
-        which in 0_usize..10,
+        which in 0_usize..11,
         datagram_len in any::<usize>(),
     ) {
         let (_, section) = documented().nth(which).unwrap();
@@ -258,6 +263,7 @@ proptest! {
         bytes[..kept].copy_from_slice(&section.golden[..kept]);
         let _ = Prelude::parse(&bytes);
         let _ = SliceHeader::parse_checked(&bytes, datagram_len);
+        let _ = ParityHeader::parse_checked(&bytes, datagram_len);
         for datagram in DATAGRAMS {
             let _ = check(datagram.kind, &bytes);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{Reassembler, ReassemblerConfig};
-use framewire_transport::send::{SendConfig, SendState, SendStream};
+use framewire_transport::send::{Fec, SendConfig, SendState, SendStream};
 use framewire_transport::wire::{Accept, Delivery, SLICE_HEADER_LEN, SliceHeader};
 use framewire_transport::{Frame, Time};
 use proptest::prelude::*;
@@ -69,6 +69,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
             delivery,
             slice_bytes: SLICE_BYTES as u16,
             slice_is_fixed: false,
+            fec: Fec::Off,
             interval: Duration::ZERO,
             clock_id: 0,
         },
@@ -100,9 +101,9 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
         sender.handle_frame(frame.freeze(), Time::ZERO).unwrap();
         while let Some(run) = sender.poll_slices(5, Time::ZERO) {
             for nth in 0..run.count {
-                let header = run.header(nth);
-                let payload = &run.frame[header.offset()..header.offset() + header.payload_len()];
-                slices.push((header, payload.to_vec()));
+                let datagram = run.to_datagram(nth);
+                let (header, payload) = datagram.split_at(SliceHeader::LEN);
+                slices.push((SliceHeader::parse(header).unwrap(), payload.to_vec()));
             }
         }
     }
@@ -179,6 +180,7 @@ fn reassembler(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Reas
         slice_bytes: SLICE_BYTES,
         delivery,
         first_frame: 0,
+        parity_max: 0,
         batch_max: 16,
     };
     Reassembler::new(config, pool.clone()).unwrap()
@@ -210,7 +212,7 @@ proptest! {
             if restarts && delivery == Delivery::Every {
                 // The sender begins anew from what it has not seen settled: everything arrives in the end, once.
                 let settled = reassembler.settled();
-                reassembler.start_epoch(settled, SLICE_BYTES);
+                reassembler.start_epoch(settled, SLICE_BYTES, 0);
                 let again: Vec<_> = slices.into_iter().filter(|(header, _)| header.frame >= settled).collect();
                 receive(&mut reassembler, &again, &batches, &mut take);
                 damaged?;

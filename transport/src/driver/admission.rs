@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::frame::FrameFormat;
-use crate::receive::Reassembler;
+use crate::receive::{Reassembler, parity_store_bytes};
 use crate::time::Time;
 use crate::wire::{Open, RefuseReason};
 
@@ -111,8 +111,10 @@ pub(super) fn admit(
     if streams_open >= limits.streams {
         return Err((RefuseReason::TooManyStreams, limits.streams as u64));
     }
-    let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, usize::from(open.slice_bytes));
-    if slot_bytes.checked_mul(limits.slots).is_none_or(|bytes| bytes > limits.stream_bytes) {
+    let slice_bytes = usize::from(open.slice_bytes);
+    let slots = Reassembler::slot_bytes(open.frame_bytes, slice_bytes).checked_mul(limits.slots);
+    let bytes = slots.and_then(|bytes| bytes.checked_add(parity_store_bytes(open.parity_max, slice_bytes)));
+    if bytes.is_none_or(|bytes| bytes > limits.stream_bytes) {
         return Err((RefuseReason::FrameTooLarge, limits.stream_bytes as u64));
     }
     Ok(format)

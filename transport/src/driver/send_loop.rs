@@ -15,7 +15,7 @@ use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, wait};
 use crate::send::CONTROL_MAX;
 use crate::time::Time;
-use crate::wire::{SLICE_HEADER_LEN, SliceHeader, train_slices};
+use crate::wire::{SLICE_HEADER_LEN, train_slices};
 
 /// Datagrams from the receiver that are read at once: credit comes a few times a frame.
 const INBOX: usize = 16;
@@ -160,9 +160,7 @@ impl SendLoop {
                 run.frame,
                 run.payload(),
                 run.payload_bytes(),
-                |nth, head: &mut [u8; SliceHeader::LEN]| {
-                    run.header(nth).emit_into(head);
-                },
+                |nth, head: &mut [u8; SLICE_HEADER_LEN]| run.emit_header(nth, head),
             );
         }
         let next = if self.batch.is_sent() {

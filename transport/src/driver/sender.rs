@@ -16,7 +16,7 @@ use crate::backend::{BackendKind, ConnectedSocket, Waker};
 use crate::clock::clock_id;
 use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
 use crate::random::random_u32;
-use crate::send::{ClosedReport, SendConfig, SendState, SendStats, SendStream};
+use crate::send::{ClosedReport, Fec, LinkBudget, SendConfig, SendState, SendStats, SendStream};
 use crate::time::Time;
 use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN};
 
@@ -59,6 +59,11 @@ pub struct SenderConfig {
     /// The time between frames, zero (the default) where frames come as they come. In `latest` the receiver gives a
     /// frame up after this.
     pub interval: Duration,
+    /// Whether frames have parity slices; by default where it pays, and never on loopback, which loses nothing.
+    pub fec: Fec,
+    /// The rate of the link, shared by all senders that have a clone of this; by default none. Without it, frames that the
+    /// receiver's socket buffer takes leave as fast as the system sends.
+    pub link: Option<LinkBudget>,
     /// Slots of the sender's pool: frames being written, waiting, or on their way. 3 by default: one being written while
     /// another leaves and a third is not settled yet. Each one more is memory that is not in cache when it is sent.
     pub slots: usize,
@@ -83,6 +88,8 @@ impl SenderConfig {
             delivery: Delivery::Latest,
             slice: SliceSize::Auto,
             interval: Duration::ZERO,
+            fec: Fec::Auto,
+            link: None,
             slots: 3,
             backend: BackendKind::Auto,
             trains: true,
@@ -255,7 +262,11 @@ impl Sender {
         let slice_bytes = slice_bytes.min(longest).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX) as u16;
         let pool = FramePool::new(config.slots, config.format.frame_bytes())?;
         let stream = config.stream.unwrap_or_else(random_u32);
-        let core = SendStream::new(
+        let fec = match config.fec {
+            Fec::Auto if peer.ip().is_loopback() => Fec::Off,
+            fec => fec,
+        };
+        let mut core = SendStream::new(
             SendConfig {
                 stream,
                 epoch: random_u32(),
@@ -263,11 +274,15 @@ impl Sender {
                 delivery: config.delivery,
                 slice_bytes,
                 slice_is_fixed: config.slice != SliceSize::Auto,
+                fec,
                 interval: config.interval,
                 clock_id: clock_id(),
             },
             Time::now(),
         );
+        if let Some(link) = &config.link {
+            core.set_link(link.clone());
+        }
         let shared = Arc::new(SenderShared {
             core: Mutex::new(SenderCore { stream: core, peer, redirect: None, failure: None, stop: false, waiting: 0 }),
             changed: Condvar::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::reassembler::Reassembler;
 use crate::time::Time;
-use crate::wire::{Delivery, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX};
+use crate::wire::{Delivery, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, ParityLayout};
 
 /// How long slices may overtake each other before a gap counts as a loss.
 const REORDER_GUARD: Duration = Duration::from_millis(1);
@@ -33,6 +33,8 @@ pub(super) struct LossDetector {
     sent: u64,
     /// A request that did not fit one datagram goes on with this frame and slice.
     unfinished: Option<(u64, u32)>,
+    /// For each block of the frame that is asked for, how many of its missing slices parity makes up for.
+    covered: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,12 +46,14 @@ struct Watch {
 }
 
 impl LossDetector {
-    pub(super) fn new(delivery: Delivery) -> Self {
-        Self { delivery, watches: Default::default(), sent: 0, unfinished: None }
+    /// For frames with at most `parity_max` parity slices.
+    pub(super) fn new(delivery: Delivery, parity_max: u16) -> Self {
+        let covered = Vec::with_capacity(usize::from(parity_max));
+        Self { delivery, watches: Default::default(), sent: 0, unfinished: None, covered }
     }
 
-    pub(super) fn start_epoch(&mut self) {
-        *self = Self::new(self.delivery);
+    pub(super) fn start_epoch(&mut self, parity_max: u16) {
+        *self = Self::new(self.delivery, parity_max);
     }
 
     /// The sender says that every frame below `number` has left it.
@@ -168,11 +172,12 @@ impl LossDetector {
         let mut first = 0;
         let mut bitmap_bytes = 0;
         if let Some(place) = place {
-            first = reassembler.first_missing(place, from)?;
             let bitmap = bitmap.first_chunk_mut::<NACK_BITMAP_MAX>()?;
             bitmap.fill(0);
-            let mut next = Some(first);
-            while let Some(missing) = next {
+            let mut wanted =
+                Wanted::new(reassembler, place, &mut self.covered).filter(|slice| *slice >= from).peekable();
+            first = *wanted.peek()?;
+            for missing in wanted {
                 let bit = (missing - first) as usize;
                 let Some(byte) = bitmap.get_mut(bit / 8) else {
                     self.unfinished = Some((frame, missing));
@@ -180,12 +185,43 @@ impl LossDetector {
                 };
                 *byte |= 0x80 >> (bit % 8);
                 bitmap_bytes = bit / 8 + 1;
-                next = reassembler.first_missing(place, missing + 1);
             }
         }
         // At most NACK_BITMAP_MAX.
         let nack = Nack { stream, epoch, flags: 0, bitmap_bytes: bitmap_bytes as u16, frame, first };
         nack.emit_into(fields);
         Some(Nack::LEN + bitmap_bytes)
+    }
+}
+
+/// The missing slices of a frame that are to be asked for: those of each block for which no parity is at hand.
+struct Wanted<'a> {
+    reassembler: &'a Reassembler,
+    place: usize,
+    layout: Option<ParityLayout>,
+    covered: &'a mut [u32],
+    next: u32,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(reassembler: &'a Reassembler, place: usize, covered: &'a mut Vec<u32>) -> Self {
+        let layout = reassembler.parity_of(place, covered);
+        Self { reassembler, place, layout, covered, next: 0 }
+    }
+}
+
+impl Iterator for Wanted<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            let missing = self.reassembler.first_missing(self.place, self.next)?;
+            self.next = missing + 1;
+            let covered = self.layout.and_then(|layout| self.covered.get_mut(layout.block_of(missing) as usize));
+            match covered {
+                Some(covered) if *covered > 0 => *covered -= 1,
+                _ => return Some(missing),
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bitmap;
 mod loss;
+mod parity;
 mod placement;
 mod plain;
 mod reassembler;
@@ -9,6 +10,7 @@ mod stats;
 mod stream;
 mod window;
 
+pub(crate) use parity::parity_store_bytes;
 pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};
 pub use reassembler::{Reassembler, ReassemblerConfig};

@@ -8,11 +8,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::bitmap::Bitmap;
+use super::parity::{Damaged, ParityStore};
 use super::placement::{Arrivals, LandingRun, Placement};
 use super::stats::{ReceiveStats, Rejected};
 use crate::frame::{Arrival, Frame, FrameInfo, FramePool, PoolError};
 use crate::time::Time;
-use crate::wire::{Delivery, OPEN_FRAMES_MAX, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, slice_count};
+use crate::wire::{
+    Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader,
+    slice_count,
+};
 
 /// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
 const PLACES: usize = 2 * OPEN_FRAMES_MAX;
@@ -32,6 +36,8 @@ pub struct ReassemblerConfig {
     pub delivery: Delivery,
     /// The lowest frame number.
     pub first_frame: u64,
+    /// The most parity slices that a frame has; 0 for none.
+    pub parity_max: u16,
     /// The most datagrams a batch has.
     pub batch_max: usize,
 }
@@ -46,6 +52,7 @@ pub struct Reassembler {
     slots: [Option<Arrival>; PLACES + 1],
     assemblies: [Option<Assembly>; PLACES],
     bitmaps: [Bitmap; PLACES],
+    parity: Option<ParityStore>,
     placement: Placement,
     finished: VecDeque<Frame>,
     settled: u64,
@@ -70,6 +77,10 @@ pub(super) struct Assembly {
     cursor: u32,
     captured_ns: u64,
     sent_after: Duration,
+    /// Slices of it came because they were asked for.
+    is_repaired: bool,
+    /// Slices of it were restored from parity.
+    is_restored: bool,
     pub(super) begun: Time,
     /// When the newest slice of it arrived.
     pub(super) progressed: Time,
@@ -113,6 +124,7 @@ impl Reassembler {
             slots,
             assemblies: [None; PLACES],
             bitmaps: std::array::from_fn(|_| Bitmap::new(slices_max)),
+            parity: ParityStore::new(config.frame_bytes, payload_bytes, config.parity_max),
             placement: Placement::new(config.batch_max, PLACES + 1, cell),
             finished: VecDeque::with_capacity(PLACES),
             settled: config.first_frame,
@@ -250,7 +262,40 @@ impl Reassembler {
         assembly.cursor = assembly.cursor.max(slice.index + 1);
         assembly.progressed = now;
         self.stats.slices_moved += u64::from(moved);
+        if slice.flags & Flags::REPAIR != 0 {
+            assembly.is_repaired = true;
+            self.stats.slices_repaired += 1;
+        }
         Ok(())
+    }
+
+    /// Takes in a parity slice whose payload landed at `spot` of the prediction.
+    pub fn handle_parity(&mut self, parity: &ParityHeader, spot: usize) {
+        match self.accept_parity(parity, spot) {
+            Ok(()) => self.stats.slices_parity += 1,
+            Err(rejected) => self.stats.rejected.count(rejected),
+        }
+    }
+
+    fn accept_parity(&mut self, parity: &ParityHeader, spot: usize) -> Result<(), Rejected> {
+        let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
+        let store = self.parity.as_mut().ok_or(Rejected::Size)?;
+        if parity.frame_bytes != self.config.frame_bytes || usize::from(parity.payload_bytes) > landed.len {
+            return Err(Rejected::Size);
+        }
+        if parity.frame < self.settled {
+            return Err(Rejected::Late);
+        }
+        let mut assemblies = self.assemblies.iter().flatten();
+        match assemblies.find(|assembly| assembly.number == parity.frame) {
+            Some(assembly) if assembly.payload_bytes != parity.payload_bytes => Err(Rejected::Size),
+            Some(assembly) if !assembly.is_complete() => {
+                let slot = self.slots[usize::from(landed.place)].as_ref().ok_or(Rejected::Size)?;
+                store.keep(parity, |bytes| slot.read(landed.offset, bytes))
+            }
+            // It is complete, or nothing of it has come: there is nothing to restore.
+            _ => Ok(()),
+        }
     }
 
     /// Finds a place for a frame whose first slice has arrived: where it landed, if that is free.
@@ -283,6 +328,8 @@ impl Reassembler {
             cursor: 0,
             captured_ns: slice.captured_ns,
             sent_after: Duration::from_micros(u64::from(slice.sent_after_us)),
+            is_repaired: false,
+            is_restored: false,
             begun: now,
             progressed: now,
         });
@@ -333,6 +380,7 @@ impl Reassembler {
         let mut arrivals = Arrivals::new(&mut self.slots);
         self.placement.settle(&mut arrivals);
         self.placement.clear();
+        self.restore(now);
         while let Some(place) = self.next_to_deliver() {
             let Some(assembly) = self.assemblies[place].take() else { break };
             let Some(arrival) = self.slots[place].take() else { break };
@@ -355,8 +403,29 @@ impl Reassembler {
                 }
             }
             self.stats.frames_delivered += 1;
+            self.stats.frames_repaired += u64::from(assembly.is_repaired);
+            self.stats.frames_restored += u64::from(assembly.is_restored);
             self.settled = assembly.number + 1;
             self.expire_older(assembly.number);
+        }
+    }
+
+    /// Restores what parity allows.
+    fn restore(&mut self, now: Time) {
+        let Some(store) = &mut self.parity else { return };
+        for (place, assembly) in self.assemblies.iter_mut().enumerate() {
+            if let Some(assembly) = assembly.as_mut().filter(|assembly| !assembly.is_complete())
+                && let Some(slot) = &mut self.slots[place]
+            {
+                let restored =
+                    store.restore(Damaged { number: assembly.number, slot, arrived: &mut self.bitmaps[place] });
+                if restored > 0 {
+                    assembly.arrived += restored;
+                    assembly.is_restored = true;
+                    assembly.progressed = now;
+                    self.stats.slices_restored += u64::from(restored);
+                }
+            }
         }
     }
 
@@ -393,9 +462,15 @@ impl Reassembler {
 
     /// Starts a new epoch: unfinished frames are forgotten (the sender sends them again), settled ones stay so. Slices of
     /// it are at most as large as those before.
-    pub fn start_epoch(&mut self, first_frame: u64, slice_bytes: usize) {
+    pub fn start_epoch(&mut self, first_frame: u64, slice_bytes: usize, parity_max: u16) {
         debug_assert!(slice_bytes <= self.config.slice_bytes);
-        self.config.slice_bytes = slice_bytes;
+        let before = (self.config.slice_bytes, self.config.parity_max);
+        (self.config.slice_bytes, self.config.parity_max) = (slice_bytes, parity_max);
+        if (slice_bytes, parity_max) != before {
+            self.parity = ParityStore::new(self.config.frame_bytes, Self::payload_bytes(&self.config), parity_max);
+        } else if let Some(store) = &mut self.parity {
+            store.start_epoch();
+        }
         // What else is in this batch may have landed on its spots: only the moves are off.
         for place in 0..PLACES {
             self.placement.cancel_into(place as u8);
@@ -462,6 +537,11 @@ impl Reassembler {
         let count = self.assemblies[place].as_ref()?.count;
         // A slice index fits 32 bits.
         self.bitmaps[place].first_unset(from as usize, count as usize).map(|index| index as u32)
+    }
+
+    /// How the slices of the frame in `place` are dealt out, where parity of it has come, and how many of each block's have.
+    pub(super) fn parity_of(&self, place: usize, counts: &mut Vec<u32>) -> Option<ParityLayout> {
+        self.parity.as_ref()?.arrived(self.assemblies[place].as_ref()?.number, counts)
     }
 
     /// What has happened so far.

@@ -14,6 +14,10 @@ pub struct ReceiveStats {
     pub frames_incomplete: u64,
     /// Frames for which no slot was free: consumers held them all.
     pub frames_no_slot: u64,
+    /// Of the frames delivered, those of which slices had to be sent again.
+    pub frames_repaired: u64,
+    /// Of the frames delivered, those of which slices were restored from parity.
+    pub frames_restored: u64,
     /// Frame numbers that have passed, from `first_frame` on.
     pub frames_passed: u64,
     /// Slices taken in.
@@ -22,6 +26,14 @@ pub struct ReceiveStats {
     pub bytes: u64,
     /// Slices that landed elsewhere than predicted and were moved.
     pub slices_moved: u64,
+    /// Slices taken in that had been asked for.
+    pub slices_repaired: u64,
+    /// Slices restored from parity.
+    pub slices_restored: u64,
+    /// Parity slices taken in.
+    pub slices_parity: u64,
+    /// Datagrams that the system dropped because the stream's socket buffer was full: lost here, not on the wire.
+    pub socket_drops: u64,
     /// Requests to send slices again.
     pub nacks_sent: u64,
     /// Epochs after the first: how often the sender began anew.

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::loss::LossDetector;
+use super::parity::parity_store_bytes;
 use super::placement::LandingRun;
 use super::reassembler::{Reassembler, ReassemblerConfig};
 use super::stats::{ReceiveStats, Rejected};
@@ -16,7 +17,7 @@ use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError};
 use crate::time::Time;
 use crate::wire::{
     Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE,
-    Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
+    ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -71,6 +72,10 @@ pub struct ReceiveStream {
     deadline: Duration,
     first_frame: u64,
     sequence_seen: u64,
+    /// Slices and parity slices of this epoch that have come.
+    arrived: u64,
+    /// Bytes that may be taken for parity.
+    parity_bytes: usize,
     /// Bytes of the longest opening or ping since the last answer.
     path_bytes: u16,
     reports: u64,
@@ -118,6 +123,7 @@ impl ReceiveStream {
                 slice_bytes,
                 delivery,
                 first_frame: open.first_frame,
+                parity_max: open.parity_max,
                 batch_max: config.batch_max,
             },
             pool,
@@ -127,13 +133,15 @@ impl ReceiveStream {
             delivery,
             format,
             reassembler,
-            loss: LossDetector::new(delivery),
+            loss: LossDetector::new(delivery, open.parity_max),
             clock: ClockEstimator::new(open.clock_id != 0 && open.clock_id == config.clock_id),
             sender_time: Heard::default(),
             window: window(open, config.buffer_bytes, None),
             deadline: if interval.is_zero() { DEADLINE_WITHOUT_INTERVAL } else { interval.max(DEADLINE_MIN) },
             first_frame: open.first_frame,
             sequence_seen: 0,
+            arrived: 0,
+            parity_bytes: parity_store_bytes(open.parity_max, slice_bytes),
             path_bytes: path_bytes(config.open_bytes),
             reports: 0,
             told: Told::default(),
@@ -211,12 +219,16 @@ impl ReceiveStream {
             let slice = SliceHeader::parse_checked(head, len).map_err(malformed)?;
             self.check_epoch(slice.epoch)?;
             self.heard = now;
-            if slice.sequence >= self.sequence_limit() {
-                return Err(Rejected::Ahead);
-            }
-            // Whether it is of use or not, it has left the socket buffer.
-            self.sequence_seen = self.sequence_seen.max(slice.sequence + 1);
+            self.see(slice.sequence)?;
             self.reassembler.handle_slice(&slice, spot, now);
+            return Ok(());
+        }
+        if prelude.kind == Kind::Parity {
+            let parity = ParityHeader::parse_checked(head, len).map_err(malformed)?;
+            self.check_epoch(parity.epoch)?;
+            self.heard = now;
+            self.see(parity.sequence)?;
+            self.reassembler.handle_parity(&parity, spot);
             return Ok(());
         }
         // Other datagrams are short; their tail landed where a payload was expected.
@@ -235,6 +247,16 @@ impl ReceiveStream {
             Kind::Close => self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now),
             _ => Err(Rejected::Malformed),
         }
+    }
+
+    /// A slice has come: whether it is of use or not, it has left the socket buffer.
+    fn see(&mut self, sequence: u64) -> Result<(), Rejected> {
+        if sequence >= self.sequence_limit() {
+            return Err(Rejected::Ahead);
+        }
+        self.sequence_seen = self.sequence_seen.max(sequence + 1);
+        self.arrived += 1;
+        Ok(())
     }
 
     fn check_epoch(&self, epoch: u32) -> Result<(), Rejected> {
@@ -265,10 +287,15 @@ impl ReceiveStream {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
             self.window = window(open, self.config.buffer_bytes, self.clock.shortest_round_trip());
-            self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes));
+            // About as much memory as was taken for what the stream was opened with, and no more: shares round up.
+            let has_room = parity_store_bytes(open.parity_max, usize::from(open.slice_bytes)) / 2 <= self.parity_bytes;
+            let parity_max = if has_room { open.parity_max } else { 0 };
+            self.config.open.parity_max = parity_max;
+            self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes), parity_max);
             self.reassembler.stats_mut().restarts += 1;
-            self.loss.start_epoch();
+            self.loss.start_epoch(parity_max);
             self.sequence_seen = 0;
+            self.arrived = 0;
             self.path_bytes = 0;
             self.reports = 0;
             self.told = Told::default();
@@ -446,6 +473,7 @@ impl ReceiveStream {
             sequence_seen: self.sequence_seen,
             sequence_limit: self.sequence_limit(),
             delivered: self.reassembler.stats().frames_delivered,
+            arrived: self.arrived,
             receiver_ns: now.as_nanos(),
             echo_ns,
             echo_held_ns,

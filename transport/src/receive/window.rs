@@ -1,5 +1,7 @@
 //! How much a sender may have on its way: what fits the socket buffer that the system really gave.
 
+use crate::charge::charged_bytes;
+
 /// Slices that may be in flight at once, for a stream of `slice_bytes` datagrams, `frame_slices` to a frame.
 ///
 /// Two bounds. The socket buffer, as read back after setting it: the kernel charges more for a datagram than its bytes,
@@ -23,21 +25,6 @@ const BUFFER_MIN: usize = 256 << 10;
 const BUFFER_MAX: usize = 16 << 20;
 /// A window that keeps both ends busy with frames of one slice.
 const SLICES_MIN: usize = 32;
-
-/// What a socket buffer is charged for a datagram, at most: the memory behind it (`truesize`), not its bytes.
-///
-/// Up to a page the driver may spend a page on it. Up to 16 KiB it is one power-of-two allocation. Beyond that it is
-/// made of page fragments.
-fn charged_bytes(datagram_bytes: usize) -> usize {
-    const SKB_BYTES: usize = 512;
-    const SMALL_MAX: usize = 3_500;
-    const LINEAR_MAX: usize = 16_000;
-    match datagram_bytes {
-        0..=SMALL_MAX => 4_096 + SKB_BYTES,
-        _ if datagram_bytes <= LINEAR_MAX => (datagram_bytes + SKB_BYTES).next_power_of_two() + SKB_BYTES,
-        _ => datagram_bytes + 4_096,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -26,8 +26,10 @@ pub(super) struct FrameGate {
     interval: Duration,
     /// How many slices had been sent when, oldest first.
     marks: VecDeque<(Time, u64)>,
-    /// When the newest frame was begun and how many slices have been sent with it, until it has nearly arrived.
+    /// When the newest frame was begun and how many slices will have been sent with it, until it has nearly arrived.
     newest: Option<(Time, u64)>,
+    /// The last frame that has nearly arrived took longer than the camera's interval.
+    is_slow: bool,
     /// Until when frames before this one are repaired first; `None` on a fast link.
     repairs_until: Option<Time>,
     /// What may be spent waiting.
@@ -41,7 +43,16 @@ pub(super) struct FrameGate {
 impl FrameGate {
     pub(super) fn new(interval: Duration) -> Self {
         let marks = VecDeque::with_capacity(MARKS);
-        Self { interval, marks, newest: None, repairs_until: None, idle: Duration::ZERO, held: None, until: None }
+        Self {
+            interval,
+            marks,
+            newest: None,
+            is_slow: false,
+            repairs_until: None,
+            idle: Duration::ZERO,
+            held: None,
+            until: None,
+        }
     }
 
     /// Slices of a frame that may be queued when the next one begins.
@@ -56,9 +67,9 @@ impl FrameGate {
         sent.saturating_sub(seen)
     }
 
-    /// Slices below `sent` have left.
-    pub(super) fn handle_sent(&mut self, sent: u64, round_trip: Duration, now: Time) {
-        if let Some((_, newest)) = &mut self.newest {
+    /// Slices below `sent` have left; `is_whole` tells whether the newest frame has, too.
+    pub(super) fn handle_sent(&mut self, sent: u64, is_whole: bool, round_trip: Duration, now: Time) {
+        if let Some((_, newest)) = self.newest.as_mut().filter(|_| is_whole) {
             *newest = sent;
         }
         let apart = (round_trip / (MARKS / 2) as u32).max(MARK_APART);
@@ -82,15 +93,19 @@ impl FrameGate {
         self.newest = None;
         let taken = now.since(begun).saturating_sub(round_trip);
         // A link that carries a frame within the interval waits for the camera anyway.
-        let is_slow = !self.interval.is_zero() && taken >= self.interval;
-        self.repairs_until = is_slow.then(|| now + round_trip * 2 + REPAIR_TIME);
-        self.idle = if is_slow { (self.idle + taken / IDLE_SHARE).min(self.interval) } else { Duration::ZERO };
+        self.is_slow = !self.interval.is_zero() && taken >= self.interval;
+        self.repairs_until = self.is_slow.then(|| now + round_trip * 2 + REPAIR_TIME);
+        self.idle = if self.is_slow { (self.idle + taken / IDLE_SHARE).min(self.interval) } else { Duration::ZERO };
     }
 
     /// Whether a frame may be begun. Not while one before it may still be repaired, unless all are settled, nor while a
     /// fresher one is worth waiting for.
     pub(super) fn lets(&mut self, number: u64, captured: Time, all_settled: bool, now: Time) -> bool {
         if self.repairs_until.is_some() && !all_settled {
+            return false;
+        }
+        // What was sent within the last round trip is not known to be queued; on a slow link it is.
+        if self.is_slow && self.newest.is_some() {
             return false;
         }
         if self.held == Some(number) {
@@ -141,7 +156,7 @@ mod tests {
     fn what_was_sent_within_a_round_trip_is_not_taken_for_queued() {
         let mut gate = FrameGate::new(INTERVAL);
         for millis in 0..100 {
-            gate.handle_sent(10 * (millis + 1), ROUND_TRIP, at(millis));
+            gate.handle_sent(10 * (millis + 1), true, ROUND_TRIP, at(millis));
         }
         // 910 had been sent a round trip before.
         for (seen, queued) in [(920, 0), (910, 0), (900, 10), (100, 810)] {
@@ -155,7 +170,7 @@ mod tests {
     fn on_a_slow_link_a_frame_is_held_for_a_fresher_one_that_is_due_and_only_so_long() {
         let mut gate = FrameGate::new(INTERVAL);
         gate.handle_begun(at(0));
-        gate.handle_sent(100, ROUND_TRIP, at(0));
+        gate.handle_sent(100, true, ROUND_TRIP, at(0));
         gate.handle_feedback(50, 100, ROUND_TRIP, at(20));
         assert_eq!(gate.idle, Duration::ZERO);
         gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
@@ -173,7 +188,7 @@ mod tests {
     fn on_a_slow_link_a_frame_waits_until_those_before_it_are_repaired_and_only_so_long() {
         let mut gate = FrameGate::new(INTERVAL);
         gate.handle_begun(at(0));
-        gate.handle_sent(100, ROUND_TRIP, at(0));
+        gate.handle_sent(100, true, ROUND_TRIP, at(0));
         gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
         assert!(gate.lets(1, at(44), true, at(44)));
         assert!(!gate.lets(1, at(44), false, at(44)));
@@ -184,10 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn on_a_slow_link_a_frame_that_has_just_left_is_in_the_way_of_the_next_one() {
+        let mut gate = FrameGate::new(INTERVAL);
+        gate.handle_begun(at(0));
+        gate.handle_sent(60, false, ROUND_TRIP, at(0));
+        gate.handle_feedback(60, 100, ROUND_TRIP, at(20));
+        gate.handle_sent(100, true, ROUND_TRIP, at(21));
+        gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
+        gate.handle_begun(at(44));
+        gate.handle_sent(200, true, ROUND_TRIP, at(44));
+        assert_eq!(gate.queued(100, ROUND_TRIP, at(45)), 0);
+        assert!(!gate.lets(2, at(45), true, at(45)));
+        gate.handle_feedback(198, 100, ROUND_TRIP, at(88));
+        assert!(gate.lets(2, at(80), true, at(98)));
+    }
+
+    #[test]
     fn a_source_without_an_interval_is_never_ahead_of_the_link() {
         let mut gate = FrameGate::new(Duration::ZERO);
         gate.handle_begun(at(0));
-        gate.handle_sent(100, ROUND_TRIP, at(0));
+        gate.handle_sent(100, true, ROUND_TRIP, at(0));
         gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
         assert!(gate.lets(1, at(44), false, at(44)));
     }
@@ -199,7 +230,7 @@ mod tests {
             let now = at(number * 16);
             assert!(gate.lets(number, now, false, now + INTERVAL - Duration::from_micros(1)));
             gate.handle_begun(now);
-            gate.handle_sent(100 * (number + 1), 5 * INTERVAL, now);
+            gate.handle_sent(100 * (number + 1), true, 5 * INTERVAL, now);
             gate.handle_feedback(100 * (number + 1), 100, 5 * INTERVAL, now + 5 * INTERVAL);
         }
     }

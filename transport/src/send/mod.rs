@@ -1,12 +1,20 @@
 //! The sender's side of the protocol, pure: no socket, no thread, no clock.
 
+mod config;
+mod fec;
 mod gate;
+mod loss_meter;
 mod outbox;
+mod pace;
+mod parity;
 mod path;
 mod repair;
 mod stats;
 mod stream;
 
+pub use config::{ClosedReport, SendConfig, SendState};
+pub use fec::Fec;
 pub use outbox::SliceRun;
+pub use pace::{Bitrate, LinkBudget};
 pub use stats::SendStats;
-pub use stream::{CONTROL_MAX, ClosedReport, SendConfig, SendState, SendStream};
+pub use stream::{CONTROL_MAX, SendStream};

@@ -3,36 +3,76 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::parity::{OutgoingParity, odd_byte};
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::time::Time;
-use crate::wire::{Flags, SLICE_HEADER_LEN, SliceHeader, slice_count};
+use crate::wire::{Flags, ParityHeader, SLICE_HEADER_LEN, SliceHeader, slice_count};
 
-/// Consecutive slices of one frame, to be sent now: descriptors, not copies.
+/// Consecutive slices of one frame, or of its parity, to be sent now: descriptors, not copies.
 #[derive(Debug)]
 pub struct SliceRun<'a> {
-    /// The frame whose bytes are the payloads.
+    /// The memory whose bytes are the payloads: the frame, or its parity.
     pub frame: &'a Frame,
-    /// The first slice's header; each following one has `index` and `sequence` one higher.
-    pub header: SliceHeader,
     /// How many slices.
     pub count: u32,
+    pub(super) head: RunHead,
+}
+
+/// The first slice's header; each following one has `index` and `sequence` one higher.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RunHead {
+    Slice(SliceHeader),
+    Parity(ParityHeader),
 }
 
 impl SliceRun<'_> {
+    fn first(&self) -> usize {
+        match self.head {
+            RunHead::Slice(header) => header.index as usize,
+            RunHead::Parity(header) => header.index as usize,
+        }
+    }
+
     /// Payload bytes of each slice, but the frame's last, which has the rest.
     pub fn payload_bytes(&self) -> usize {
-        usize::from(self.header.payload_bytes)
+        usize::from(match self.head {
+            RunHead::Slice(header) => header.payload_bytes,
+            RunHead::Parity(header) => header.payload_bytes,
+        })
     }
 
-    /// The bytes of the frame that the slices carry.
+    /// The bytes of [`SliceRun::frame`] that the slices carry.
     pub fn payload(&self) -> Range<usize> {
-        let start = self.header.offset();
-        start..self.frame.len().min(start + self.count as usize * self.payload_bytes())
+        self.bytes_of(0).start..self.bytes_of(self.count.saturating_sub(1)).end
     }
 
-    /// The header of the `nth` slice of the run.
-    pub fn header(&self, nth: u32) -> SliceHeader {
-        SliceHeader { index: self.header.index + nth, sequence: self.header.sequence + u64::from(nth), ..self.header }
+    /// The bytes of [`SliceRun::frame`] that the `nth` slice of the run carries.
+    pub fn bytes_of(&self, nth: u32) -> Range<usize> {
+        let start = (self.first() + nth as usize) * self.payload_bytes();
+        start..self.frame.len().min(start + self.payload_bytes())
+    }
+
+    /// The datagram of the `nth` slice of the run, as a copy: for networks that are not sockets.
+    pub fn to_datagram(&self, nth: u32) -> Vec<u8> {
+        let mut head = [0; SLICE_HEADER_LEN];
+        self.emit_header(nth, &mut head);
+        [&head[..], &self.frame[self.bytes_of(nth)]].concat()
+    }
+
+    /// Writes the header of the `nth` slice of the run.
+    pub fn emit_header(&self, nth: u32, out: &mut [u8; SLICE_HEADER_LEN]) {
+        match self.head {
+            RunHead::Slice(header) => {
+                let (index, sequence) = (header.index + nth, header.sequence + u64::from(nth));
+                SliceHeader { index, sequence, ..header }.emit_into(out);
+            }
+            RunHead::Parity(header) => {
+                let (index, sequence) = (header.index + nth, header.sequence + u64::from(nth));
+                let at = odd_byte(header.payload_bytes, &header.layout(), index);
+                let odd = self.frame.get(at).copied().unwrap_or(0);
+                ParityHeader { index, sequence, odd, ..header }.emit_into(out);
+            }
+        }
     }
 }
 
@@ -45,6 +85,19 @@ pub(super) struct Outgoing {
     payload_bytes: u16,
     /// From capture to the sending of the first slice in this epoch.
     sent_after_us: u32,
+    pub(super) parity: Parity,
+}
+
+/// What follows a frame's slices.
+#[derive(Debug)]
+pub(super) enum Parity {
+    /// Nothing.
+    None,
+    /// So much of it, percent, once the slices that were polled have been handed to the system: making it takes a while.
+    Wanted(u32),
+    /// The same, to be made now.
+    Due(u32),
+    Leaving(OutgoingParity),
 }
 
 impl Outgoing {
@@ -60,6 +113,11 @@ impl Outgoing {
 
     pub(super) fn is_sent(&self) -> bool {
         self.next == self.count
+            && match &self.parity {
+                Parity::None => true,
+                Parity::Wanted(_) | Parity::Due(_) => false,
+                Parity::Leaving(parity) => parity.is_sent(),
+            }
     }
 
     /// The header of slice `index`, sent as number `sequence` of the epoch.
@@ -115,7 +173,15 @@ impl Outbox {
 
     pub(super) fn push(&mut self, frame: Frame) {
         let count = slice_count(frame.len() as u32, self.payload_bytes);
-        self.frames.push_back(Outgoing { frame, next: 0, count, payload_bytes: self.payload_bytes, sent_after_us: 0 });
+        let payload_bytes = self.payload_bytes;
+        self.frames.push_back(Outgoing {
+            frame,
+            next: 0,
+            count,
+            payload_bytes,
+            sent_after_us: 0,
+            parity: Parity::None,
+        });
     }
 
     /// Drops the frames of which no slice has been sent in this epoch; returns how many of them had not been sent whole
@@ -156,10 +222,26 @@ impl Outbox {
         self.frames.iter().find(|outgoing| !outgoing.is_sent()).map_or(next_number, Outgoing::number)
     }
 
+    /// Whether the frame to send from has nothing left but parity that is still to be made.
+    pub(super) fn is_parity_due(&self) -> bool {
+        let current = self.frames.iter().find(|outgoing| !outgoing.is_sent());
+        current.is_some_and(|outgoing| matches!(outgoing.parity, Parity::Due(_)))
+    }
+
+    /// Gives back the memory of parity that has been sent.
+    pub(super) fn release_parity(&mut self) {
+        for outgoing in &mut self.frames {
+            if matches!(&outgoing.parity, Parity::Leaving(parity) if parity.is_sent()) {
+                outgoing.parity = Parity::None;
+            }
+        }
+    }
+
     /// Sends every frame from its start again.
     pub(super) fn rewind(&mut self) {
         for outgoing in &mut self.frames {
             outgoing.next = 0;
+            outgoing.parity = Parity::None;
         }
     }
 

@@ -8,9 +8,11 @@ pub struct SendStats {
     pub frames: u64,
     /// Frames whose every slice was sent at least once.
     pub frames_sent: u64,
-    /// Frames dropped before their first slice was sent, because a newer one came while there was no credit
-    /// (`latest` only).
+    /// Frames dropped before their first slice was sent, because a newer one came (`latest` only).
     pub frames_skipped: u64,
+    /// Of these, how many while the receiver granted no credit; the others while the link carried an earlier frame, the stream
+    /// was not open, or the source had no slot.
+    pub frames_no_credit: u64,
     /// Frames dropped in the middle, because the stream began anew (`latest` only).
     pub frames_abandoned: u64,
     /// Frames that the receiver reported complete.
@@ -19,7 +21,9 @@ pub struct SendStats {
     pub slices: u64,
     /// Slices sent again.
     pub slices_resent: u64,
-    /// Payload bytes sent, repairs included.
+    /// Parity slices sent.
+    pub slices_parity: u64,
+    /// Payload bytes sent, repairs included and parity not.
     pub bytes: u64,
     /// How often the stream began anew: because the receiver was gone, or for smaller slices.
     pub restarts: u64,

@@ -6,17 +6,21 @@
 
 use std::time::Duration;
 
+use super::config::{ClosedReport, SendConfig, SendState};
+use super::fec::FecControl;
 use super::gate::FrameGate;
-use super::outbox::{Outbox, SliceRun};
+use super::outbox::{Outbox, Outgoing, Parity, RunHead, SliceRun};
+use super::pace::{LinkBudget, Pacer};
 use super::path::{PathProbe, next_lower};
 use super::repair::{RepairBudget, RepairQueue};
 use super::stats::SendStats;
+use crate::charge::charged_bytes;
 use crate::clock::{ClockEstimator, Heard};
-use crate::frame::{Frame, FrameFormat};
+use crate::frame::Frame;
 use crate::time::Time;
 use crate::wire::{
-    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Open, Ping, Prelude, Refuse,
-    RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, WireError, slice_count, train_slices,
+    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, Feedback, Flags, Kind, Nack, Open, Ping, Prelude, Refuse,
+    RefuseReason, SLICE_BYTES_MIN, WireError, train_slices,
 };
 
 /// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
@@ -45,60 +49,6 @@ const CLOSE_RETRY: Duration = Duration::from_millis(50);
 /// More credit than this at once is not believed.
 const WINDOW_MAX: u64 = 1 << 16;
 
-/// What a sender is told when it is made.
-#[derive(Debug, Clone, Copy)]
-pub struct SendConfig {
-    /// A random number that names the stream.
-    pub stream: u32,
-    /// The first run's number; each run after it has the next one.
-    pub epoch: u32,
-    /// The format of every frame.
-    pub format: FrameFormat,
-    /// Whether frames wait for credit or are replaced by newer ones.
-    pub delivery: Delivery,
-    /// Bytes of a slice, header included. Lowered where the path turns out not to carry so much.
-    pub slice_bytes: u16,
-    /// Whether slices stay of this size: the stream fails where the path does not carry them.
-    pub slice_is_fixed: bool,
-    /// The time between frames, zero where frames come as they come.
-    pub interval: Duration,
-    /// Tells whether the receiver reads the same clock; 0 where unknown.
-    pub clock_id: u64,
-}
-
-/// Where a stream stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendState {
-    /// Asking the receiver to open the stream.
-    Opening {
-        /// Attempts since it was last open.
-        attempts: u32,
-    },
-    /// Frames flow.
-    Open,
-    /// The receiver refused; the sender goes on asking, slowly, since a receiver's mind can change.
-    Refused {
-        /// Why.
-        reason: Option<RefuseReason>,
-        /// The limit that was hit, if any.
-        limit: u64,
-    },
-    /// The receiver has confirmed the close.
-    Closed(ClosedReport),
-}
-
-/// What the receiver said became of the frames.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ClosedReport {
-    /// Frames complete and handed on.
-    pub delivered: u64,
-    /// Frames whose slices were lost.
-    pub incomplete: u64,
-    /// Frames for which the receiver had no slot.
-    pub no_slot: u64,
-}
-
 /// The sending end of one stream.
 #[derive(Debug)]
 pub struct SendStream {
@@ -110,6 +60,8 @@ pub struct SendStream {
     budget: Option<RepairBudget>,
     /// In `every` frames are begun as far as credit goes.
     gate: Option<FrameGate>,
+    pacer: Pacer,
+    fec: FecControl,
     stats: SendStats,
     clock: ClockEstimator,
     path: PathProbe,
@@ -148,8 +100,10 @@ impl SendStream {
             state: SendState::Opening { attempts: 0 },
             outbox: Outbox::new(config.slice_bytes),
             repairs: RepairQueue::new(),
-            budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(frame_slices(&config))),
+            budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(config.frame_slices())),
             gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval)),
+            pacer: Pacer::new(config.slice_bytes, train(&config)),
+            fec: FecControl::new(config.fec, now),
             stats: SendStats::default(),
             clock: ClockEstimator::new(false),
             path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
@@ -174,6 +128,11 @@ impl SendStream {
             closing: false,
             config,
         }
+    }
+
+    /// Slices leave no faster than a link, which other streams may share, carries them.
+    pub fn set_link(&mut self, link: LinkBudget) {
+        self.pacer.set_link(link);
     }
 
     /// The number that the next frame must have.
@@ -214,7 +173,11 @@ impl SendStream {
     /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.
     pub fn drop_replaceable(&mut self) {
         if self.config.delivery == Delivery::Latest {
-            self.stats.frames_skipped += self.outbox.drop_unsent(self.sent_below);
+            let skipped = self.outbox.drop_unsent(self.sent_below);
+            self.stats.frames_skipped += skipped;
+            if self.state == SendState::Open && self.credit() == 0 {
+                self.stats.frames_no_credit += skipped;
+            }
         }
     }
 
@@ -243,7 +206,9 @@ impl SendStream {
                 self.handle_nack(&nack, nack.bitmap(bytes)?, now);
             }
             Kind::Closed => self.handle_closed(&Closed::parse(bytes)?, now),
-            Kind::Slice | Kind::Ping | Kind::Open | Kind::Close => return Err(WireError::Kind(prelude.kind as u8)),
+            Kind::Slice | Kind::Parity | Kind::Ping | Kind::Open | Kind::Close => {
+                return Err(WireError::Kind(prelude.kind as u8));
+            }
         }
         Ok(())
     }
@@ -291,8 +256,9 @@ impl SendStream {
                 self.restart(now);
                 self.cookie = cookie;
                 self.outbox.cut_anew(slice_bytes);
+                self.pacer = self.pacer.for_slices(slice_bytes, train(&self.config));
                 if self.budget.is_some() {
-                    self.budget = Some(RepairBudget::new(frame_slices(&self.config)));
+                    self.budget = Some(RepairBudget::new(self.config.frame_slices()));
                 }
             }
             _ => self.is_blocked = true,
@@ -354,6 +320,10 @@ impl SendStream {
         self.clock.handle_echo(accept.echo_ns, 0, accept.receiver_ns, now);
         self.receiver_time.hear(accept.receiver_ns, now);
         self.take_credit(accept.frame_limit, accept.sequence_limit);
+        // Half of the socket's buffer: the rest is for what the receiving thread has not come to yet.
+        let burst = accept.buffer_bytes / 2 / charged_bytes(usize::from(self.config.slice_bytes)) as u32;
+        let slices = self.config.frame_slices() + u32::from(self.fec.parity_max(&self.config));
+        self.pacer.set_frames(self.config.interval, slices, burst);
         // A ping right away gives the receiver its first sample of our clock.
         self.due = now;
     }
@@ -376,8 +346,10 @@ impl SendStream {
         self.sequence_seen = self.sequence_seen.max(feedback.sequence_seen);
         if let Some(gate) = &mut self.gate {
             let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
-            gate.handle_feedback(self.sequence_seen, frame_slices(&self.config), round_trip, now);
+            gate.handle_feedback(self.sequence_seen, self.config.frame_slices(), round_trip, now);
         }
+        let way = self.clock.shortest_round_trip().unwrap_or_default();
+        self.fec.handle_report((self.sequence_seen, feedback.arrived), way, self.config.interval, now);
         let delivered = self.delivered_before.saturating_add(feedback.delivered).min(self.stats.frames);
         if delivered > self.stats.frames_delivered {
             self.stats.frames_delivered = delivered;
@@ -503,6 +475,7 @@ impl SendStream {
         if let Some(budget) = &mut self.budget {
             budget.start_epoch();
         }
+        self.fec.start_epoch(now);
         if self.gate.is_some() {
             self.gate = Some(FrameGate::new(self.config.interval));
         }
@@ -528,90 +501,178 @@ impl SendStream {
         self.sequence_seen < self.next_sequence
     }
 
+    /// Slices that the receiver lets leave now.
+    fn credit(&self) -> u64 {
+        self.sequence_limit.saturating_sub(self.next_sequence)
+    }
+
     /// The next slices to send: repairs first, then new ones as far as credit goes; at most `max`. What is returned
     /// counts as sent. Credit for less than a whole train is left until there is more.
     pub fn poll_slices(&mut self, max: u32, now: Time) -> Option<SliceRun<'_>> {
         if self.state != SendState::Open || self.is_blocked {
             return None;
         }
-        let credit = self.sequence_limit.saturating_sub(self.next_sequence);
         // `max` fits 32 bits, so the smaller of the two does.
-        let max = u64::from(max).min(credit) as u32;
+        let max = u64::from(max).min(self.credit()) as u32;
         if max == 0 {
             return None;
         }
         let first_in_flight = !self.in_flight();
-        let id = (self.config.stream, self.config.epoch);
-        let sequence = self.next_sequence;
-        while let Some(run) = self.repairs.take(max) {
-            // Settled in the meantime: nothing to repair.
-            if self.outbox.find(run.frame).is_none() {
-                continue;
-            }
-            self.count_slices(run.frame, run.first, run.count);
-            self.expect_answer(first_in_flight, now);
-            self.stats.slices_resent += u64::from(run.count);
-            let outgoing = self.outbox.find(run.frame)?;
-            let header = outgoing.header(id, run.first, sequence, true);
-            return Some(SliceRun { frame: &outgoing.frame, header, count: run.count });
-        }
-        let train = train_slices(usize::from(self.config.slice_bytes)) as u32;
-        // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
-        let window = self.sequence_limit.saturating_sub(self.sequence_seen);
-        let may_wait = u64::from(max) == credit && !first_in_flight && window >= 2 * u64::from(train);
-        let (seen, round_trip) = (self.sequence_seen, self.clock.shortest_round_trip().unwrap_or_default());
-        let oldest = self.outbox.first_number();
-        let (number, first, count) = {
-            let outgoing = self.outbox.current()?;
-            if outgoing.number() >= self.frame_limit {
-                return None;
-            }
-            let first = outgoing.next;
-            if first == 0
-                && let Some(gate) = &mut self.gate
-                && (gate.queued(seen, round_trip, now) > FrameGate::nearly_none(outgoing.count)
-                    || !gate.lets(
-                        outgoing.number(),
-                        outgoing.frame.info().captured,
-                        oldest == Some(outgoing.number()),
-                        now,
-                    ))
-            {
-                return None;
-            }
-            let count = match whole_trains(first, max, outgoing.count, train) {
-                0 if may_wait => return None,
-                0 => max.min(outgoing.count - first),
-                count => count,
-            };
-            if first == 0 {
-                outgoing.note_begun(now);
-                if let Some(gate) = &mut self.gate {
-                    gate.handle_begun(now);
-                }
-            }
-            outgoing.next += count;
-            if outgoing.is_sent() && outgoing.number() >= self.sent_below {
-                self.sent_below = outgoing.number() + 1;
-                self.stats.frames_sent += 1;
-            }
-            (outgoing.number(), first, count)
+        let (number, head, count) = match self.poll_repair(max, now) {
+            Some(repair) => repair,
+            None if self.repairs.is_empty() => self.poll_new(max, now)?,
+            None => return None,
         };
-        self.count_slices(number, first, count);
+        self.pacer.take(count, now);
+        self.next_sequence += u64::from(count);
         self.expect_answer(first_in_flight, now);
-        if let Some(gate) = &mut self.gate {
-            gate.handle_sent(self.next_sequence, round_trip, now);
+        if let RunHead::Slice(header) = head {
+            self.stats.slices += u64::from(count);
+            self.stats.bytes += self.outbox.find(number).map_or(0, |frame| frame.payload_len(header.index, count));
+        }
+        self.note_progress(number, head, count, now);
+        let outgoing = self.outbox.find(number)?;
+        let frame = match (&head, &outgoing.parity) {
+            (RunHead::Parity(_), Parity::Leaving(parity)) => &parity.bytes,
+            _ => &outgoing.frame,
+        };
+        Some(SliceRun { frame, head, count })
+    }
+
+    /// Slices that were asked for again.
+    fn poll_repair(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+        if self.repairs.is_empty() {
+            return None;
+        }
+        let max = self.pacer.grant(max, true, now);
+        while let Some(run) = self.repairs.take(max) {
+            // One that was settled in the meantime needs no repair.
+            if let Some(outgoing) = self.outbox.find(run.frame) {
+                let id = (self.config.stream, self.config.epoch);
+                let head = RunHead::Slice(outgoing.header(id, run.first, self.next_sequence, true));
+                self.stats.slices_resent += u64::from(run.count);
+                return Some((run.frame, head, run.count));
+            }
+        }
+        None
+    }
+
+    /// Slices of the oldest frame that is not sent whole, or of its parity.
+    fn poll_new(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+        let outgoing = self.outbox.current()?;
+        let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count - outgoing.next);
+        if number >= self.frame_limit || (first == 0 && !self.may_begin(now)) {
+            return None;
+        }
+        if left == 0 {
+            return self.poll_parity(max, now);
+        }
+        let granted = self.pacer.grant(max.min(left), false, now);
+        let count = self.worth_sending(first, granted, first + left, max)?;
+        let percent = self.fec.percent(&self.config);
+        let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
+        let outgoing = self.outbox.current()?;
+        if first == 0 {
+            outgoing.note_begun(now);
+            if let Some(gate) = &mut self.gate {
+                gate.handle_begun(now);
+            }
+        }
+        outgoing.next += count;
+        if count == left && percent > 0 {
+            outgoing.parity = Parity::Wanted(percent);
         }
         if let Some(budget) = &mut self.budget {
             budget.handle_new(count);
-            if self.outbox.current().is_none() {
-                // Nothing follows that would show the receiver what it lacks: tell it.
-                self.due = self.due.min(now + TAIL_PROBE_AFTER);
-            }
         }
-        let outgoing = self.outbox.find(number)?;
-        let header = outgoing.header(id, first, sequence, false);
-        Some(SliceRun { frame: &outgoing.frame, header, count })
+        Some((number, RunHead::Slice(outgoing.header(id, first, sequence, false)), count))
+    }
+
+    /// How many of the `granted` slices from `first` on are worth sending: whole trains, where credit for more of one will come.
+    fn worth_sending(&self, first: u32, granted: u32, end: u32, max: u32) -> Option<u32> {
+        let train = train(&self.config);
+        // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
+        let window = self.sequence_limit.saturating_sub(self.sequence_seen);
+        let may_wait = u64::from(max) == self.credit() && self.in_flight() && window >= 2 * u64::from(train);
+        match whole_trains(first, granted, end, train) {
+            0 if may_wait || granted == 0 => None,
+            0 => Some(granted.min(end - first)),
+            count => Some(count),
+        }
+    }
+
+    /// Parity of the frame whose slices have all left.
+    fn poll_parity(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+        let outgoing = self.outbox.current()?;
+        let number = outgoing.number();
+        match outgoing.parity {
+            Parity::Wanted(percent) => {
+                outgoing.parity = Parity::Due(percent);
+                return None;
+            }
+            Parity::Due(percent) => {
+                self.outbox.release_parity();
+                let outgoing = self.outbox.current()?;
+                outgoing.parity = match self.fec.make(&outgoing.frame, percent, &self.config) {
+                    Some(parity) => Parity::Leaving(parity),
+                    None => Parity::None,
+                };
+            }
+            Parity::None | Parity::Leaving(_) => {}
+        }
+        let Parity::Leaving(parity) = &self.outbox.find(number)?.parity else {
+            self.note_whole(number, now);
+            return self.poll_new(max, now);
+        };
+        let (first, end) = parity.progress();
+        let granted = self.pacer.grant(max.min(end - first), false, now);
+        let count = self.worth_sending(first, granted, end, max)?;
+        let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
+        let outgoing = self.outbox.current()?;
+        let Parity::Leaving(parity) = &mut outgoing.parity else { return None };
+        let head = RunHead::Parity(parity.header(id, &outgoing.frame, sequence));
+        parity.handle_sent(count);
+        self.stats.slices_parity += u64::from(count);
+        Some((number, head, count))
+    }
+
+    /// Whether the next frame may be begun now.
+    fn may_begin(&mut self, now: Time) -> bool {
+        let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+        let oldest = self.outbox.first_number();
+        let (Some(gate), Some(outgoing)) = (&mut self.gate, self.outbox.current()) else { return true };
+        let all_settled = oldest == Some(outgoing.number());
+        gate.queued(self.sequence_seen, round_trip, now) <= FrameGate::nearly_none(outgoing.count)
+            && gate.lets(outgoing.number(), outgoing.frame.info().captured, all_settled, now)
+    }
+
+    /// Notes how far the frame has been sent, unless these are repairs.
+    fn note_progress(&mut self, number: u64, head: RunHead, count: u32, now: Time) {
+        debug_assert!(count > 0);
+        let is_repair = matches!(head, RunHead::Slice(header) if header.flags & Flags::REPAIR != 0);
+        if is_repair {
+            return;
+        }
+        let is_whole = self.outbox.find(number).is_some_and(Outgoing::is_sent);
+        if let Some(gate) = &mut self.gate {
+            let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+            gate.handle_sent(self.next_sequence, is_whole, round_trip, now);
+        }
+        if is_whole {
+            self.note_whole(number, now);
+        }
+    }
+
+    /// All of a frame has left.
+    fn note_whole(&mut self, number: u64, now: Time) {
+        if number >= self.sent_below {
+            self.sent_below = number + 1;
+            self.stats.frames_sent += 1;
+        }
+        if self.config.delivery == Delivery::Latest && self.outbox.current().is_none() {
+            // Nothing follows that would show the receiver what it lacks: tell it.
+            self.due = self.due.min(now + TAIL_PROBE_AFTER);
+        }
     }
 
     /// The first slice after an idle time: an answer is expected sooner than the keep-alive.
@@ -621,12 +682,6 @@ impl SendStream {
             self.probes = 0;
             self.due = self.due.min(now + (self.clock.round_trip() * 2).max(PROBE_AFTER));
         }
-    }
-
-    fn count_slices(&mut self, number: u64, first: u32, count: u32) {
-        self.next_sequence += u64::from(count);
-        self.stats.slices += u64::from(count);
-        self.stats.bytes += self.outbox.find(number).map_or(0, |outgoing| outgoing.payload_len(first, count));
     }
 
     /// Writes the next datagram of fields that is due; returns its length.
@@ -673,7 +728,7 @@ impl SendStream {
             interval_us: u32::try_from(interval.as_micros()).unwrap_or(u32::MAX),
             pixel: format.pixel() as u8,
             delivery: delivery as u8,
-            reserved: 0,
+            parity_max: self.fec.parity_max(&self.config),
             clock_id,
             sender_ns: now.as_nanos(),
         }
@@ -694,7 +749,8 @@ impl SendStream {
             // In place of the ping that may be due too.
             self.pinged = now;
             let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
-            let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped };
+            let no_credit = self.stats.frames_no_credit;
+            let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped, no_credit };
             return put(out, &close.emit(), 0);
         }
         self.due = now + self.patience();
@@ -743,11 +799,18 @@ impl SendStream {
         match self.state {
             SendState::Open => {
                 let held = self.gate.as_ref().map_or(Time::MAX, FrameGate::poll_timeout);
-                self.next_transmit().min(self.heard + SILENCE_MAX).min(held)
+                let slices = held.min(self.pacer.poll_timeout()).min(self.parity_due());
+                self.next_transmit().min(self.heard + SILENCE_MAX).min(slices)
             }
             SendState::Closed(_) => Time::MAX,
             _ => self.due,
         }
+    }
+
+    /// At once, where parity is to be made and may be sent.
+    fn parity_due(&self) -> Time {
+        let is_due = self.outbox.is_parity_due() && self.credit() > 0 && !self.is_blocked;
+        if is_due { Time::ZERO } else { Time::MAX }
     }
 
     /// Where the stream stands.
@@ -771,9 +834,10 @@ impl SendStream {
     }
 }
 
-fn frame_slices(config: &SendConfig) -> u32 {
-    // The format was checked: a frame fits 32 bits.
-    slice_count(config.format.frame_bytes() as u32, config.slice_bytes - SLICE_HEADER_LEN as u16)
+/// Slices that leave together.
+fn train(config: &SendConfig) -> u32 {
+    // At most TRAIN_SLICES_MAX.
+    train_slices(usize::from(config.slice_bytes)) as u32
 }
 
 /// How many slices from `first` on may go where `max` could: to the end of a whole train, counted from the start of the

@@ -24,10 +24,11 @@ pub enum Kind {
     Refuse = 8,
     Close = 9,
     Closed = 10,
+    Parity = 11,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Slice,
         Self::Feedback,
         Self::Nack,
@@ -38,6 +39,7 @@ impl Kind {
         Self::Refuse,
         Self::Close,
         Self::Closed,
+        Self::Parity,
     ];
 
     fn from_wire(number: u8) -> Option<Self> {

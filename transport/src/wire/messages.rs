@@ -1,7 +1,7 @@
 //! Every datagram of the protocol, in the order of `PROTOCOL.md`.
 
 use super::datagram::{WireError, datagram};
-use super::{DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, SLICE_BYTES_MIN, slice_count};
+use super::{DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, ParityLayout, SLICE_BYTES_MIN, slice_count};
 use crate::frame::{FrameFormat, PixelFormat};
 
 /// In a time field: nothing has been heard yet that could be echoed.
@@ -72,6 +72,74 @@ impl SliceHeader {
 }
 
 datagram! {
+    /// The fields in front of a parity slice, which restores any one slice that its block of the frame lacks.
+    ParityHeader = Parity {
+        /// [`super::Flags`].
+        flags: u16,
+        /// Payload bytes of this, and of every slice of the frame but its last.
+        payload_bytes: u16,
+        /// Counts it among the slices of this epoch.
+        sequence: u64,
+        /// The frame's number in the stream.
+        frame: u64,
+        /// When the picture was taken, nanoseconds on the sender's monotonic clock.
+        captured_ns: u64,
+        /// Bytes of the whole frame.
+        frame_bytes: u32,
+        /// Which parity slice of the frame this is, from 0; it belongs to block `index` modulo `blocks`.
+        index: u32,
+        /// How many blocks the frame's slices are in, dealt out in turn.
+        blocks: u16,
+        /// Parity slices of each block.
+        parities: u8,
+        /// The byte of parity behind the payload where `payload_bytes` is odd; else zero.
+        odd: u8,
+    }
+}
+
+impl ParityHeader {
+    /// Reads the header and checks that its fields agree with each other and with the datagram's length.
+    ///
+    /// # Errors
+    /// As [`ParityHeader::parse`], or a field that contradicts another.
+    pub fn parse_checked(header: &[u8], datagram_len: usize) -> Result<Self, WireError> {
+        let parity = Self::parse(header)?;
+        if parity.payload_bytes == 0 || parity.frame_bytes == 0 {
+            return Err(WireError::Value("payload_bytes"));
+        }
+        if parity.frame >= FRAME_NUMBER_END {
+            return Err(WireError::Value("frame"));
+        }
+        let slices = slice_count(parity.frame_bytes, parity.payload_bytes);
+        if parity.blocks == 0 || u32::from(parity.blocks) > slices || parity.parities == 0 {
+            return Err(WireError::Value("blocks"));
+        }
+        if !parity.layout().fits_a_block() {
+            return Err(WireError::Value("parities"));
+        }
+        if parity.index >= parity.layout().count() {
+            return Err(WireError::Value("index"));
+        }
+        if datagram_len != Self::LEN + usize::from(parity.payload_bytes) {
+            return Err(WireError::Value("length"));
+        }
+        Ok(parity)
+    }
+
+    /// How the frame's slices are dealt out to blocks.
+    ///
+    /// # Panics
+    /// Where `payload_bytes` is zero, which [`ParityHeader::parse_checked`] refuses.
+    pub const fn layout(&self) -> ParityLayout {
+        let slices = slice_count(self.frame_bytes, self.payload_bytes);
+        ParityLayout { slices, blocks: self.blocks, parities: self.parities }
+    }
+}
+
+// Both have their payload behind as many bytes, so that a datagram of either lands alike.
+const _: () = assert!(ParityHeader::LEN == SliceHeader::LEN);
+
+datagram! {
     /// Receiver to sender: what it has, how much more may be sent, and an echo of the sender's clock.
     Feedback = Feedback {
         /// [`super::Flags`].
@@ -90,6 +158,8 @@ datagram! {
         sequence_limit: u64,
         /// Frames complete so far, over all epochs.
         delivered: u64,
+        /// Slices and parity slices of this epoch that have arrived, each time one did.
+        arrived: u64,
         /// When this was sent, nanoseconds on the receiver's clock.
         receiver_ns: u64,
         /// The time in the newest [`Ping`], or [`TIME_UNKNOWN`].
@@ -178,8 +248,8 @@ datagram! {
         pixel: u8,
         /// [`Delivery`].
         delivery: u8,
-        /// Zero.
-        reserved: u16,
+        /// The most parity slices that a frame will have; 0 where none will be sent.
+        parity_max: u16,
         /// Equal at both ends where they read the same clock.
         clock_id: u64,
         /// When this was sent, nanoseconds on the sender's clock.
@@ -307,6 +377,8 @@ datagram! {
         frames: u64,
         /// Of these, how many the sender dropped before it sent them.
         skipped: u64,
+        /// Of the skipped ones, how many because the receiver granted no credit.
+        no_credit: u64,
     }
 }
 

@@ -5,13 +5,15 @@
 
 mod datagram;
 mod messages;
+mod parity;
 pub mod plain;
 
 pub use datagram::{Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
 pub use messages::{
-    Accept, Challenge, Close, Closed, Feedback, NACK_BITMAP_MAX, Nack, Open, Ping, Refuse, RefuseReason, SliceHeader,
-    TIME_UNKNOWN,
+    Accept, Challenge, Close, Closed, Feedback, NACK_BITMAP_MAX, Nack, Open, ParityHeader, Ping, Refuse, RefuseReason,
+    SliceHeader, TIME_UNKNOWN,
 };
+pub use parity::{BLOCK_SLICES_MAX, ParityLayout};
 
 /// The largest UDP payload over IPv4, and the slice size of the original system: 65,535 less 20 (IP) less 8 (UDP).
 pub const DATAGRAM_MAX: usize = 65_507;

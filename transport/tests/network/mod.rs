@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{EndReason, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{SendConfig, SendState, SendStream};
+use framewire_transport::send::{Fec, SendConfig, SendState, SendStream};
 use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
 use framewire_transport::{Time, receive, send};
 
@@ -154,6 +154,7 @@ impl Pair {
             delivery,
             slice_bytes,
             slice_is_fixed: false,
+            fec: Fec::Off,
             interval,
             clock_id: 0,
         };
@@ -237,12 +238,7 @@ impl Pair {
             self.fly(Towards::Receiver, bytes[..len].to_vec());
         }
         while let Some(run) = self.sender.poll_slices(16, self.now) {
-            let mut datagrams = Vec::new();
-            for nth in 0..run.count {
-                let header = run.header(nth);
-                let payload = &run.frame[header.offset()..header.offset() + header.payload_len()];
-                datagrams.push([&header.emit()[..], payload].concat());
-            }
+            let datagrams: Vec<_> = (0..run.count).map(|nth| run.to_datagram(nth)).collect();
             for datagram in datagrams {
                 self.fly(Towards::Receiver, datagram);
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{self, SendConfig, SendStream};
+use framewire_transport::send::{self, Fec, SendConfig, SendStream};
 use framewire_transport::wire::{Delivery, Feedback, Open, SLICE_HEADER_LEN};
 use framewire_transport::{Frame, Time};
 
@@ -37,10 +37,7 @@ impl Sender {
     fn slices(&mut self, now: Time) -> Vec<Vec<u8>> {
         let mut slices = Vec::new();
         while let Some(run) = self.0.poll_slices(16, now) {
-            for header in (0..run.count).map(|nth| run.header(nth)) {
-                let payload = &run.frame[header.offset()..header.offset() + header.payload_len()];
-                slices.push([&header.emit()[..], payload].concat());
-            }
+            slices.extend((0..run.count).map(|nth| run.to_datagram(nth)));
         }
         slices
     }
@@ -83,6 +80,7 @@ fn the_worked_example_is_what_both_ends_say() {
         delivery: Delivery::Every,
         slice_bytes: 548,
         slice_is_fixed: false,
+        fec: Fec::Off,
         interval: Duration::from_secs(1) / 30,
         clock_id: 0,
     };

@@ -1,0 +1,189 @@
+//! Parity slices that have come, and the slices that are restored from them.
+
+use reed_solomon_simd::ReedSolomonDecoder;
+
+use super::bitmap::Bitmap;
+use super::stats::Rejected;
+use crate::frame::Arrival;
+use crate::wire::{BLOCK_SLICES_MAX, OPEN_FRAMES_MAX, ParityHeader, ParityLayout};
+
+/// The parity of the frames that are being assembled. All memory is taken when it is made.
+pub(super) struct ParityStore {
+    /// Bytes of every slice but the last, and of every parity slice.
+    payload_bytes: u16,
+    frame_bytes: u32,
+    parity_max: u32,
+    decoder: ReedSolomonDecoder,
+    /// One slice, with zeroes behind it where it is shorter than the others.
+    shard: Box<[u8]>,
+    frames: [StoredParity; OPEN_FRAMES_MAX],
+}
+
+struct StoredParity {
+    /// Which frame's; `None` before the first.
+    number: Option<u64>,
+    layout: ParityLayout,
+    arrived: Bitmap,
+    /// Parity slice `i` at `i` shards.
+    bytes: Box<[u8]>,
+}
+
+impl StoredParity {
+    /// The parity slices of a block that have come, by their place in it.
+    fn arrived_of(&self, block: u32) -> impl Iterator<Item = (usize, u32)> + '_ {
+        self.layout.parities_of(block).enumerate().filter(|(_, index)| self.arrived.contains(*index as usize))
+    }
+}
+
+/// The frame that slices are restored in.
+pub(super) struct Damaged<'a> {
+    pub(super) number: u64,
+    pub(super) slot: &'a mut Arrival,
+    /// Which of its slices are there.
+    pub(super) arrived: &'a mut Bitmap,
+}
+
+/// Bytes that a store may take in time; the parity slices are the most that any frame has.
+pub(crate) const fn parity_store_bytes(parity_max: u16, slice_bytes: usize) -> usize {
+    2 * OPEN_FRAMES_MAX * parity_max as usize * slice_bytes
+}
+
+impl ParityStore {
+    /// For frames of `frame_bytes` in slices of `payload_bytes`, with at most `parity_max` parity slices. `None` where there are
+    /// none.
+    pub(super) fn new(frame_bytes: u32, payload_bytes: u16, parity_max: u16) -> Option<Self> {
+        let slices = frame_bytes.div_ceil(u32::from(payload_bytes));
+        let shard = usize::from(payload_bytes).next_multiple_of(2);
+        let parity_max = u32::from(parity_max);
+        if parity_max == 0 {
+            return None;
+        }
+        let (data, parities) = (slices.min(BLOCK_SLICES_MAX - 1), parity_max.min(BLOCK_SLICES_MAX - 1));
+        // As large as it will ever be: a smaller code word takes its memory from a larger one's.
+        let decoder = ReedSolomonDecoder::new(data as usize, parities as usize, shard).ok()?;
+        let frames = std::array::from_fn(|_| StoredParity {
+            number: None,
+            layout: ParityLayout { slices, blocks: 1, parities: 1 },
+            arrived: Bitmap::new(parity_max as usize),
+            bytes: vec![0; parity_max as usize * shard].into_boxed_slice(),
+        });
+        Some(Self { payload_bytes, frame_bytes, parity_max, decoder, shard: vec![0; shard].into_boxed_slice(), frames })
+    }
+
+    /// A new epoch begins: what has come is of no use.
+    pub(super) fn start_epoch(&mut self) {
+        self.frames.iter_mut().for_each(|frame| frame.number = None);
+    }
+
+    /// Keeps a parity slice of a frame that is being assembled; `read` copies its payload.
+    pub(super) fn keep(&mut self, header: &ParityHeader, read: impl FnOnce(&mut [u8])) -> Result<(), Rejected> {
+        let layout = header.layout();
+        if header.payload_bytes != self.payload_bytes || layout.count() > self.parity_max {
+            return Err(Rejected::Size);
+        }
+        let place = match self.place_of(header.frame) {
+            Some(place) => place,
+            None => {
+                // The oldest frame's, or one that is not used: `None` is the lowest. With as many as can be open, it is settled.
+                let oldest = (0..OPEN_FRAMES_MAX).min_by_key(|place| self.frames[*place].number).unwrap_or(0);
+                let stored = &mut self.frames[oldest];
+                (stored.number, stored.layout) = (Some(header.frame), layout);
+                stored.arrived.clear(layout.count() as usize);
+                oldest
+            }
+        };
+        let stored = &mut self.frames[place];
+        if stored.layout != layout {
+            return Err(Rejected::Size);
+        }
+        if !stored.arrived.insert(header.index as usize) {
+            return Err(Rejected::Duplicate);
+        }
+        let payload = usize::from(self.payload_bytes);
+        let (bytes, odd) =
+            stored.bytes[header.index as usize * self.shard.len()..][..self.shard.len()].split_at_mut(payload);
+        read(bytes);
+        odd.fill(header.odd);
+        Ok(())
+    }
+
+    fn place_of(&self, number: u64) -> Option<usize> {
+        self.frames.iter().position(|stored| stored.number == Some(number))
+    }
+
+    /// How a frame's slices are dealt out, where parity of it has come, and for each block how many of its parity slices have.
+    pub(super) fn arrived(&self, number: u64, counts: &mut Vec<u32>) -> Option<ParityLayout> {
+        let stored = &self.frames[self.place_of(number)?];
+        counts.clear();
+        // No more than the parity slices, for which there is room.
+        counts.extend((0..u32::from(stored.layout.blocks)).map(|block| stored.arrived_of(block).count() as u32));
+        Some(stored.layout)
+    }
+
+    /// Restores the slices of every block that has lost no more than it has parity; returns how many.
+    pub(super) fn restore(&mut self, damaged: Damaged<'_>) -> u32 {
+        let Some(place) = self.place_of(damaged.number) else { return 0 };
+        let layout = self.frames[place].layout;
+        let Damaged { slot, arrived, .. } = damaged;
+        let mut restored = 0;
+        for block in 0..u32::from(layout.blocks) {
+            let missing = layout.slices_of(block).filter(|slice| !arrived.contains(*slice as usize)).count();
+            if missing > 0 && self.frames[place].arrived_of(block).nth(missing - 1).is_some() {
+                restored += self.restore_block(place, block, missing, slot, arrived).unwrap_or(0);
+            }
+        }
+        restored
+    }
+
+    /// `None` where the code word cannot be, which its header would have to have allowed.
+    fn restore_block(
+        &mut self,
+        place: usize,
+        block: u32,
+        missing: usize,
+        slot: &mut Arrival,
+        arrived: &mut Bitmap,
+    ) -> Option<u32> {
+        let stored = &self.frames[place];
+        let (layout, payload) = (stored.layout, usize::from(self.payload_bytes));
+        let len_of = |slice: u32| payload.min(self.frame_bytes as usize - slice as usize * payload);
+        self.decoder.reset(layout.data() as usize, usize::from(layout.parities), self.shard.len()).ok()?;
+        let mut place_in_block = 0;
+        for slice in layout.slices_of(block) {
+            if arrived.contains(slice as usize) {
+                let len = len_of(slice);
+                slot.read(slice as usize * payload, &mut self.shard[..len]);
+                self.shard[len..].fill(0);
+                self.decoder.add_original_shard(place_in_block, &self.shard).ok()?;
+            }
+            place_in_block += 1;
+        }
+        // The frame ends before the block does.
+        self.shard.fill(0);
+        for absent in place_in_block..layout.data() as usize {
+            self.decoder.add_original_shard(absent, &self.shard).ok()?;
+        }
+        for (nth, index) in stored.arrived_of(block).take(missing) {
+            let bytes = &stored.bytes[index as usize * self.shard.len()..][..self.shard.len()];
+            self.decoder.add_recovery_shard(nth, bytes).ok()?;
+        }
+        let decoded = self.decoder.decode().ok()?;
+        let mut restored = 0;
+        for (place_in_block, bytes) in decoded.restored_original_iter() {
+            let slice = block + place_in_block as u32 * u32::from(layout.blocks);
+            slot.write(slice as usize * payload, &bytes[..len_of(slice)]);
+            restored += u32::from(arrived.insert(slice as usize));
+        }
+        Some(restored)
+    }
+}
+
+impl std::fmt::Debug for ParityStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let frames: Vec<_> = self.frames.iter().map(|stored| stored.number).collect();
+        f.debug_struct("ParityStore")
+            .field("parity_max", &self.parity_max)
+            .field("frames", &frames)
+            .finish_non_exhaustive()
+    }
+}

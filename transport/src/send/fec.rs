@@ -1,0 +1,219 @@
+//! Whether, and how much, frames are protected ahead of losses.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::config::SendConfig;
+use super::loss_meter::LossMeter;
+use super::parity::{OutgoingParity, ParityMaker};
+use crate::frame::Frame;
+use crate::time::Time;
+use crate::wire::{Delivery, ParityLayout};
+
+/// The least and the most that `auto` adds, percent of a frame's slices.
+const PERCENT_MIN: u32 = 10;
+const PERCENT_MAX: u32 = 30;
+/// `auto` begins above this loss, slices in a million.
+const LOST_MANY: u64 = 20_000;
+/// Above this one where asking again takes a large part of a frame's time: a way that loses nothing needs no parity.
+const LOST_SOME: u64 = 1_000;
+/// What part (one in so many) of a frame's time asking again may take.
+const ROUND_TRIP_SHARE: u32 = 3;
+/// `auto` ends where the loss has fallen to one in so many of what it began at.
+const FALLEN: u64 = 2;
+
+/// Whether frames are sent with parity slices, from which lost ones are restored without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fec {
+    /// Never: lost slices are asked for and sent again.
+    Off,
+    /// In `latest`, where it pays: where more than 2 % of the slices are lost, or some are and asking for them takes more
+    /// than a third of a frame's interval. 10 to 30 % of a frame's slices, by the loss that is measured.
+    #[default]
+    Auto,
+    /// Always this much, 1 to 100 percent of a frame's slices, rounded up.
+    Percent(u8),
+}
+
+impl Fec {
+    /// The most parity that a frame may get, percent.
+    fn percent_max(self) -> u32 {
+        match self {
+            Self::Off => 0,
+            Self::Auto => PERCENT_MAX,
+            Self::Percent(percent) => u32::from(percent),
+        }
+    }
+}
+
+impl FromStr for Fec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "auto" => Ok(Self::Auto),
+            _ => match text.strip_suffix('%').unwrap_or(text).parse() {
+                Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
+                _ => Err(format!("'{text}' is no share of parity; write off, auto, or 1 to 100 (percent of a frame)")),
+            },
+        }
+    }
+}
+
+/// How much parity a loss of so many slices in a million calls for, percent: what is lost in the mean, and some of its
+/// standard deviations in a block.
+fn percent_for(lost_ppm: u64) -> u32 {
+    // 5 and 1.7 for each percent lost. A million at most, so it fits.
+    let percent = 5 + lost_ppm.min(1_000_000) * 17 / 100_000;
+    (percent as u32).clamp(PERCENT_MIN, PERCENT_MAX)
+}
+
+/// Decides for one stream, and makes the parity.
+#[derive(Debug)]
+pub(super) struct FecControl {
+    fec: Fec,
+    meter: LossMeter,
+    /// In `auto`: whether frames have parity at present.
+    is_on: bool,
+    /// Made when it is first needed.
+    maker: Option<ParityMaker>,
+}
+
+impl FecControl {
+    pub(super) fn new(fec: Fec, now: Time) -> Self {
+        Self { fec, meter: LossMeter::new(now), is_on: false, maker: None }
+    }
+
+    /// The most parity slices that a frame will have; 0 where that cannot be announced, and so none are made.
+    pub(super) fn parity_max(&self, config: &SendConfig) -> u16 {
+        let layout = ParityLayout::new(config.frame_slices(), self.percent_max(config));
+        layout.and_then(|layout| u16::try_from(layout.count()).ok()).unwrap_or(0)
+    }
+
+    fn percent_max(&self, config: &SendConfig) -> u32 {
+        match self.fec {
+            // Without a deadline, asking again costs least.
+            Fec::Auto if config.delivery == Delivery::Every => 0,
+            fec => fec.percent_max(),
+        }
+    }
+
+    /// What the receiver counts begins anew, and slices may be of another size.
+    pub(super) fn start_epoch(&mut self, now: Time) {
+        self.meter.start_epoch(now);
+        self.maker = None;
+    }
+
+    /// Slices below `seen` have arrived or been lost, and so many have arrived.
+    pub(super) fn handle_report(
+        &mut self,
+        (seen, arrived): (u64, u64),
+        round_trip: Duration,
+        interval: Duration,
+        now: Time,
+    ) {
+        self.meter.handle_report(seen, arrived, now);
+        let is_far = !interval.is_zero() && round_trip * ROUND_TRIP_SHARE > interval;
+        let begins_at = if is_far { LOST_SOME } else { LOST_MANY };
+        let lost = self.meter.lost_ppm();
+        self.is_on = lost > if self.is_on { begins_at / FALLEN } else { begins_at };
+    }
+
+    /// How much parity a frame gets now, percent of its slices.
+    pub(super) fn percent(&self, config: &SendConfig) -> u32 {
+        match self.fec {
+            _ if self.parity_max(config) == 0 => 0,
+            Fec::Off => 0,
+            Fec::Auto if self.is_on => percent_for(self.meter.lost_ppm()),
+            Fec::Auto => 0,
+            Fec::Percent(percent) => u32::from(percent),
+        }
+    }
+
+    /// The parity of a frame; `None` where there is no memory for it.
+    pub(super) fn make(&mut self, frame: &Frame, percent: u32, config: &SendConfig) -> Option<OutgoingParity> {
+        let slices = config.frame_slices();
+        if self.maker.is_none() {
+            self.maker = ParityMaker::new(slices, config.payload_bytes(), self.percent_max(config));
+        }
+        self.maker.as_mut()?.make(frame, slices, percent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameFormat, PixelFormat};
+
+    fn config(fec: Fec, delivery: Delivery) -> SendConfig {
+        SendConfig {
+            stream: 1,
+            epoch: 1,
+            format: FrameFormat::new(PixelFormat::Gray8, 1_000, 100).unwrap(),
+            delivery,
+            slice_bytes: 1_472,
+            slice_is_fixed: false,
+            fec,
+            interval: Duration::from_millis(30),
+            clock_id: 0,
+        }
+    }
+
+    #[test]
+    fn auto_begins_where_much_is_lost_or_asking_takes_long_and_ends_later() {
+        let config = config(Fec::Auto, Delivery::Latest);
+        let mut control = FecControl::new(Fec::Auto, Time::ZERO);
+        let (mut now, mut seen, mut arrived) = (Time::ZERO, 0, 0);
+        let mut percent = |lost_of_a_thousand: u64, round_trip_ms| {
+            for _ in 0..30 {
+                now = now + Duration::from_millis(100);
+                seen += 1_000;
+                arrived += 1_000 - lost_of_a_thousand;
+                let round_trip = Duration::from_millis(round_trip_ms);
+                control.handle_report((seen, arrived), round_trip, config.interval, now);
+            }
+            control.percent(&config)
+        };
+        let cases = [
+            ((0, 1), 0),
+            ((15, 1), 0),
+            ((50, 1), 13),
+            ((15, 1), 10),
+            ((9, 1), 0),
+            ((9, 11), 10),
+            ((0, 11), 0),
+            ((100, 1), 22),
+            ((300, 1), 30),
+        ];
+        for ((lost, round_trip), expected) in cases {
+            assert_eq!(percent(lost, round_trip), expected, "{lost} in 1000, {round_trip} ms");
+        }
+    }
+
+    #[test]
+    fn what_is_not_announced_is_not_made() {
+        for (fec, delivery, parity_max, percent) in [
+            (Fec::Off, Delivery::Latest, 0, 0),
+            (Fec::Auto, Delivery::Every, 0, 0),
+            (Fec::Auto, Delivery::Latest, 22, 0),
+            (Fec::Percent(20), Delivery::Every, 15, 20),
+        ] {
+            let config = config(fec, delivery);
+            let control = FecControl::new(fec, Time::ZERO);
+            assert_eq!((control.parity_max(&config), control.percent(&config)), (parity_max, percent), "{fec:?}");
+        }
+        let mut large = config(Fec::Percent(100), Delivery::Latest);
+        large.format = FrameFormat::new(PixelFormat::Gray8, 20_000, 5_000).unwrap();
+        assert_eq!(FecControl::new(large.fec, Time::ZERO).percent(&large), 0);
+    }
+
+    #[test]
+    fn a_share_is_read_and_nonsense_is_not() {
+        assert_eq!(("off".parse(), "auto".parse(), "20".parse()), (Ok(Fec::Off), Ok(Fec::Auto), Ok(Fec::Percent(20))));
+        assert_eq!("100%".parse(), Ok(Fec::Percent(100)));
+        for nonsense in ["", "0", "101", "-1", "some"] {
+            assert!(nonsense.parse::<Fec>().unwrap_err().contains("1 to 100"), "{nonsense}");
+        }
+    }
+}
