@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use framewire_capture::{FrameRate, RawFormat, SourceSpec};
 use framewire_transport::driver::{Cpus, SliceSize, ThreadConfig};
+use framewire_transport::send::{Bitrate, Fec};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
 
 use crate::bench::Contender;
@@ -174,6 +175,15 @@ pub struct StreamArgs {
     /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
     #[arg(long, value_name = "auto|BYTES", default_value = "auto", env = "FRAMEWIRE_SLICE")]
     pub slice: SliceSize,
+    /// Parity, from which lost slices are restored: off, auto (where the way loses; latest only), or percent of a frame
+    #[arg(long, value_name = "off|auto|PERCENT", default_value = "auto", env = "FRAMEWIRE_FEC")]
+    pub fec: Fec,
+    /// What the link may be sent, bits per second with IP headers, such as 480M or 2.5G; by default what it takes
+    #[arg(long, value_name = "RATE", env = "FRAMEWIRE_MAX_RATE")]
+    pub max_rate: Option<Bitrate>,
+    /// In latest, milliseconds for which a frame is repaired; by default one interval, at least 20
+    #[arg(long, value_name = "MILLISECONDS", value_parser = deadline, env = "FRAMEWIRE_DEADLINE")]
+    pub deadline: Option<Duration>,
     /// Pixel format to ask the source for: gray8, bgr24, yuv420p, yuv422p, yuv444p
     #[arg(long)]
     pub pixel: Option<PixelFormat>,
@@ -278,6 +288,16 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A frame that is older than this is of no use to anybody.
+const DEADLINE_MAX: Duration = Duration::from_secs(60);
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<f64>().ok().filter(|millis| *millis > 0.0 && *millis <= DEADLINE_MAX.as_secs_f64() * 1e3);
+    time.map(|millis| Duration::from_secs_f64(millis / 1e3))
+        .filter(|time| time.as_micros() > 0)
+        .ok_or_else(|| format!("'{text}' is no deadline; write milliseconds, 0.001 to {}", DEADLINE_MAX.as_millis()))
+}
+
 /// Longer than this is no polling any more but a core given away.
 const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
 
@@ -315,6 +335,9 @@ mod tests {
         assert!(refused(&["client", "pattern:175x144:yuv420p"]).contains("even width and height"));
         assert!(refused(&["client", "--pixel", "rgb"]).contains("unknown pixel format 'rgb'"));
         assert!(refused(&["client", "--frames", "0"]).contains("--frames"));
+        assert!(refused(&["client", "--fec", "200"]).contains("1 to 100"));
+        assert!(refused(&["client", "--max-rate", "fast"]).contains("480M"));
+        assert!(refused(&["client", "--deadline", "0"]).contains("0.001 to 60000"));
         assert!(refused(&["client", "--backend", "dpdk"]).contains("unknown backend 'dpdk'"));
     }
 

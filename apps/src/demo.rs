@@ -132,6 +132,7 @@ fn merge(sent: &Summary, received: Summary) -> Summary {
     Summary {
         frames_sent: sent.frames_sent,
         slices_resent: sent.slices_resent,
+        slices_parity: sent.slices_parity,
         backend: received.backend.or_else(|| sent.backend.clone()),
         slice_bytes: received.slice_bytes.or(sent.slice_bytes),
         cpu_seconds: cpu_seconds(),

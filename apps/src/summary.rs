@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
+use framewire_transport::receive::{ReceiveStats, RejectedCounts};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Failure, say};
@@ -46,13 +47,73 @@ pub struct Summary {
     /// Slices sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slices_resent: Option<u64>,
+    /// Parity slices sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices_parity: Option<u64>,
+    /// Of the frames delivered, those that lacked slices at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_repaired: Option<FramesRepaired>,
+    /// Datagrams that came to nothing at the receiver, by cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub datagrams_dropped: Option<DatagramsDropped>,
+}
+
+/// Frames that were delivered although slices were lost; one may be in both.
+#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+pub struct FramesRepaired {
+    /// Slices were asked for and sent again.
+    pub by_nack: u64,
+    /// Slices were restored from parity.
+    pub by_fec: u64,
+}
+
+/// Datagrams that came to nothing.
+#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+pub struct DatagramsDropped {
+    /// The socket's buffer was full: lost in this machine, not on the wire.
+    pub socket: u64,
+    /// Not a datagram of this protocol, or fields that contradict each other.
+    pub malformed: u64,
+    /// Of another stream.
+    pub stream: u64,
+    /// Of an earlier run of the sender.
+    pub epoch: u64,
+    /// A frame or slice of another size than agreed.
+    pub size: u64,
+    /// Of a frame that was settled already.
+    pub late: u64,
+    /// A slice that had arrived already.
+    pub duplicate: u64,
+    /// Of a frame beyond the credit.
+    pub ahead: u64,
+    /// Of a frame for which no slot was free.
+    pub no_slot: u64,
+}
+
+impl DatagramsDropped {
+    /// Adds what a stream counted.
+    pub(crate) fn add(&mut self, stats: &ReceiveStats) {
+        let RejectedCounts { malformed, stream, epoch, size, late, duplicate, ahead, no_slot, .. } = stats.rejected;
+        self.socket += stats.socket_drops;
+        self.malformed += malformed;
+        self.stream += stream;
+        self.epoch += epoch;
+        self.size += size;
+        self.late += late;
+        self.duplicate += duplicate;
+        self.ahead += ahead;
+        self.no_slot += no_slot;
+    }
 }
 
 /// Frames that were not delivered, by cause.
 #[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
 pub struct FramesDropped {
-    /// Replaced by a newer one before it was sent, for want of credit or of a slot (`latest`).
+    /// Replaced by a newer one before it was sent (`latest`): the link carried an earlier one, no stream was open, or no slot was
+    /// free.
     pub skipped_at_source: u64,
+    /// The same, because the receiver granted no credit: it was too slow.
+    pub no_credit: u64,
     /// Nothing of it arrived.
     pub lost: u64,
     /// Some of it arrived, not all in time.
@@ -66,8 +127,8 @@ pub struct FramesDropped {
 impl FramesDropped {
     /// All of them.
     pub fn total(&self) -> u64 {
-        let Self { skipped_at_source, lost, incomplete, no_slot, slow_consumer } = self;
-        skipped_at_source + lost + incomplete + no_slot + slow_consumer
+        let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = self;
+        skipped_at_source + no_credit + lost + incomplete + no_slot + slow_consumer
     }
 }
 
@@ -142,15 +203,24 @@ impl fmt::Display for Summary {
         for (stage, latency) in self.stages_ms.iter().flat_map(StagesMs::named) {
             write!(f, "\n    {stage:<15} {latency}")?;
         }
-        let FramesDropped { skipped_at_source, lost, incomplete, no_slot, slow_consumer } = self.frames_dropped;
+        let FramesDropped { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } =
+            self.frames_dropped;
         if self.frames_dropped.total() == 0 {
             write!(f, "\n  dropped   none")?;
         } else {
             write!(
                 f,
-                "\n  dropped   {} skipped at the source, {} lost, {} incomplete, {} without a slot, {} by a slow consumer",
-                skipped_at_source, lost, incomplete, no_slot, slow_consumer
+                "\n  dropped   {skipped_at_source} skipped at the source, {no_credit} without credit, {lost} lost, {incomplete} incomplete, \
+                 {no_slot} without a slot, {slow_consumer} by a slow consumer"
             )?;
+        }
+        if let Some(FramesRepaired { by_nack, by_fec }) =
+            self.frames_repaired.filter(|repaired| *repaired != Default::default())
+        {
+            write!(f, "\n  repaired  {by_nack} frames by sending slices again, {by_fec} from parity")?;
+        }
+        if let Some(dropped) = self.datagrams_dropped.filter(|dropped| dropped.socket > 0) {
+            write!(f, "\n  lost here {} datagrams for which the socket's buffer had no room", dropped.socket)?;
         }
         write!(f, "\n  cpu       {:.2} s", self.cpu_seconds)?;
         if self.bytes > 0 {

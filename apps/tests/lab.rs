@@ -150,12 +150,12 @@ fn set_up(command: &[&str]) -> Option<()> {
 /// Every frame that was sent is delivered, or has a cause, and both ends say the same.
 fn assert_accounted_for(client: &[u8], server: &[u8]) {
     assert_eq!(figure(client, &["frames_delivered"]), figure(server, &["frames_delivered"]));
-    for cause in ["skipped_at_source", "incomplete", "no_slot"] {
+    for cause in ["skipped_at_source", "no_credit", "incomplete", "no_slot"] {
         let path = ["frames_dropped", cause];
         assert_eq!(figure(client, &path), figure(server, &path), "{cause}");
     }
 
-    let causes = ["skipped_at_source", "lost", "incomplete", "no_slot"];
+    let causes = ["skipped_at_source", "no_credit", "lost", "incomplete", "no_slot"];
     let dropped: f64 = causes.iter().map(|cause| figure(client, &["frames_dropped", cause])).sum();
     let (sent, delivered) = (figure(client, &["frames_sent"]), figure(client, &["frames_delivered"]));
     assert_eq!(sent, delivered + dropped, "{}", String::from_utf8_lossy(client));

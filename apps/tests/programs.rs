@@ -10,7 +10,7 @@ use framewire_capture::pattern;
 use framewire_transport::{FrameFormat, PixelFormat};
 use running::{Running, Server, figure, in_dir, make_y4m, path_text, program, run};
 
-const DROPS: [&str; 5] = ["skipped_at_source", "lost", "incomplete", "no_slot", "slow_consumer"];
+const DROPS: [&str; 6] = ["skipped_at_source", "no_credit", "lost", "incomplete", "no_slot", "slow_consumer"];
 
 #[test]
 fn the_demo_delivers_every_frame_and_says_so() {

@@ -8,7 +8,7 @@ use framewire_benches::{Picture, SLICE_BYTES, headers};
 use framewire_transport::backend::SendBatch;
 use framewire_transport::frame::FramePool;
 use framewire_transport::send::{Fec, SendConfig, SendStream};
-use framewire_transport::wire::{Accept, Feedback, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN};
+use framewire_transport::wire::{Accept, Feedback, SLICE_HEADER_LEN, TIME_UNKNOWN};
 use framewire_transport::{Delivery, Time};
 
 /// A stream that is open, and a receiver that settles each frame as soon as it is sent.
@@ -33,6 +33,7 @@ impl Slicer {
             slice_bytes,
             slice_is_fixed: false,
             fec: Fec::Off,
+            deadline: Duration::ZERO,
             interval: Duration::ZERO,
             clock_id: 0,
         };
@@ -82,6 +83,7 @@ impl Slicer {
             sequence_seen: self.slices,
             sequence_limit: u64::MAX,
             delivered: self.frames + 1,
+            arrived: self.slices,
             receiver_ns: 0,
             echo_ns: TIME_UNKNOWN,
             echo_held_ns: 0,

@@ -71,6 +71,15 @@ pub struct Feedback {
     pub frames_delivered: u64,
     /// Frames lost on this stream so far, for whatever cause.
     pub frames_lost: u64,
+    /// Of the frames delivered, those of which slices had to be sent again.
+    #[serde(default)]
+    pub frames_repaired: u64,
+    /// Of the frames delivered, those of which slices were restored from parity.
+    #[serde(default)]
+    pub frames_restored: u64,
+    /// Datagrams of this stream that the server's own socket buffer had no room for: lost there, not on the wire.
+    #[serde(default)]
+    pub socket_drops: u64,
     /// Frames this event stands for, at least 1; more than 1 above the set rate.
     #[serde(default = "one")]
     pub coalesced: u64,
@@ -138,13 +147,17 @@ mod tests {
             latency_ms: 0.75,
             frames_delivered: 40,
             frames_lost: 2,
+            frames_repaired: 3,
+            frames_restored: 1,
+            socket_drops: 4,
             coalesced: 1,
         };
         let value = serde_json::to_value(feedback).unwrap();
         assert_eq!(
             value,
             json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 2_073_600, "stream": 7, "frame": 41,
-                "latency_ms": 0.75, "frames_delivered": 40, "frames_lost": 2, "coalesced": 1})
+                "latency_ms": 0.75, "frames_delivered": 40, "frames_lost": 2, "frames_repaired": 3,
+                "frames_restored": 1, "socket_drops": 4, "coalesced": 1})
         );
         assert_eq!(serde_json::from_value::<Feedback>(value).unwrap(), feedback);
     }

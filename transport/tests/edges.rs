@@ -27,6 +27,7 @@ fn open(delivery: Delivery, frame_bytes: u32) -> Open {
         stride: frame_bytes,
         frame_bytes,
         interval_us: 0,
+        deadline_us: 0,
         pixel: 1,
         delivery: delivery as u8,
         parity_max: 0,
@@ -120,6 +121,7 @@ fn open_sender(format: FrameFormat) -> SendStream {
         slice_bytes: 548,
         slice_is_fixed: false,
         fec: Fec::Off,
+        deadline: Duration::ZERO,
         interval: Duration::ZERO,
         clock_id: 0,
     };

@@ -287,6 +287,7 @@ fn hostile_stream() -> HostileStream {
         slice_bytes: 1_472,
         slice_is_fixed: false,
         fec: Fec::Off,
+        deadline: Duration::ZERO,
         interval: Duration::ZERO,
         clock_id: 0,
     };

@@ -60,7 +60,7 @@ const DATAGRAMS: [Datagram; 11] = datagrams! {
     Nack as Nack { flags, bitmap_bytes, frame, first }
     Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns }
     Open as Open {
-        flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, pixel, delivery, parity_max,
+        flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, deadline_us, pixel, delivery, parity_max,
         clock_id, sender_ns
     }
     Challenge as Challenge { flags, path_bytes, cookie }

@@ -70,6 +70,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
             slice_bytes: SLICE_BYTES as u16,
             slice_is_fixed: false,
             fec: Fec::Off,
+            deadline: Duration::ZERO,
             interval: Duration::ZERO,
             clock_id: 0,
         },

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use framewire_signal::message::{self, OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{SendError, SliceSize};
+use framewire_transport::send::LinkBudget;
 use framewire_transport::wire::RefuseReason;
 use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig, wire};
 
@@ -48,6 +49,9 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         delivery,
         slice: args.stream.slice,
         interval: feed.interval().unwrap_or_default(),
+        deadline: args.stream.deadline.unwrap_or_default(),
+        fec: args.stream.fec,
+        link: args.stream.max_rate.map(LinkBudget::new),
         backend: args.common.backend,
         sqpoll: args.common.sqpoll,
         threads: args.common.threads(),
@@ -80,8 +84,11 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     stop.outcome()?;
     let stats = sender.stats();
     let delivered = report.map_or(stats.frames_delivered, |report| report.delivered);
-    let mut dropped =
-        FramesDropped { skipped_at_source: stats.frames_skipped + stats.frames_abandoned, ..Default::default() };
+    let mut dropped = FramesDropped {
+        skipped_at_source: stats.frames_skipped - stats.frames_no_credit + stats.frames_abandoned,
+        no_credit: stats.frames_no_credit,
+        ..Default::default()
+    };
     if let Some(report) = report {
         dropped.incomplete = report.incomplete;
         dropped.no_slot = report.no_slot;
@@ -97,6 +104,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         backend: Some(sender.backend().to_string()),
         slice_bytes: Some(u64::from(sender.slice_bytes())),
         slices_resent: Some(stats.slices_resent),
+        slices_parity: Some(stats.slices_parity),
         ..Summary::default()
     };
     summary.set_rates(elapsed);

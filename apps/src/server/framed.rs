@@ -138,6 +138,9 @@ impl Service<'_> {
             latency_ms: frame.info().latency.as_secs_f64() * 1e3,
             frames_delivered: stats.frames_delivered,
             frames_lost: stats.frames_incomplete + stats.frames_no_slot + stats.frames_unseen(),
+            frames_repaired: stats.frames_repaired,
+            frames_restored: stats.frames_restored,
+            socket_drops: stats.socket_drops,
             coalesced: 1,
         });
         if self.tally.add_frame(frame) == self.args.frames.unwrap_or(0) {

@@ -8,7 +8,7 @@ use framewire_transport::driver::IncomingStream;
 use framewire_transport::frame::Frame;
 
 use crate::latency::{LatencyHistogram, StageHistograms};
-use crate::summary::{FramesDropped, Summary};
+use crate::summary::{DatagramsDropped, FramesDropped, FramesRepaired, Summary};
 
 /// Figures that every stream's thread adds to.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) frames: u64,
     pub(super) bytes: u64,
     pub(super) dropped: FramesDropped,
+    repaired: FramesRepaired,
+    datagrams_dropped: DatagramsDropped,
     pub(super) slices_moved: u64,
     pub(super) backend: Option<String>,
     pub(super) slice_bytes: Option<u64>,
@@ -38,6 +40,8 @@ impl Tally {
                 frames: 0,
                 bytes: 0,
                 dropped: FramesDropped::default(),
+                repaired: FramesRepaired::default(),
+                datagrams_dropped: DatagramsDropped::default(),
                 slices_moved: 0,
                 backend: None,
                 slice_bytes: None,
@@ -71,11 +75,16 @@ impl Tally {
     /// Adds what a stream counted, at its end, and what its sinks were too slow for.
     pub(super) fn add_stream(&self, stream: &IncomingStream, slow_sinks: u64) {
         let (stats, skipped) = (stream.stats(), stream.skipped_at_source().unwrap_or(0));
+        let no_credit = stream.skipped_without_credit().unwrap_or(0);
         let mut state = self.lock();
         // Complete, though this program's own threads were too slow for them: delivered, as for a slow sink.
         state.frames += stream.dropped();
         state.bytes += stream.dropped() * stream.info().format.frame_bytes() as u64;
-        state.dropped.skipped_at_source += skipped;
+        state.dropped.skipped_at_source += skipped - no_credit;
+        state.dropped.no_credit += no_credit;
+        state.datagrams_dropped.add(&stats);
+        state.repaired.by_nack += stats.frames_repaired;
+        state.repaired.by_fec += stats.frames_restored;
         state.dropped.lost += stats.frames_unseen().saturating_sub(skipped);
         state.dropped.incomplete += stats.frames_incomplete;
         state.dropped.no_slot += stats.frames_no_slot;
@@ -96,6 +105,8 @@ impl Tally {
             backend: state.backend.clone(),
             slice_bytes: state.slice_bytes,
             slices_moved: state.slice_bytes.map(|_| state.slices_moved),
+            frames_repaired: state.slice_bytes.map(|_| state.repaired),
+            datagrams_dropped: state.slice_bytes.map(|_| state.datagrams_dropped),
             ..Summary::default()
         };
         let time = state.first.zip(state.last).map_or(Duration::ZERO, |(first, last)| last - first);

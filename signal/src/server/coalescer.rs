@@ -131,6 +131,9 @@ mod tests {
             latency_ms: 1.0,
             frames_delivered: frame,
             frames_lost: 0,
+            frames_repaired: 0,
+            frames_restored: 0,
+            socket_drops: 0,
             coalesced: 1,
         }
     }

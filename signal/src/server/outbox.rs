@@ -245,6 +245,9 @@ mod tests {
             latency_ms: 0.0,
             frames_delivered: 0,
             frames_lost: 0,
+            frames_repaired: 0,
+            frames_restored: 0,
+            socket_drops: 0,
             coalesced: 1,
         }
     }

@@ -136,6 +136,9 @@ pub fn feedback(stream: u32, frame: u64) -> Feedback {
         latency_ms: 0.75,
         frames_delivered: frame + 1,
         frames_lost: 0,
+        frames_repaired: 0,
+        frames_restored: 0,
+        socket_drops: 0,
         coalesced: 1,
     }
 }

@@ -117,6 +117,32 @@ impl ConnectedSocket {
         Some(mtu?.saturating_sub(ip_header + UDP_HEADER))
     }
 
+    /// Datagrams that the system has dropped because this socket's buffer was full, modulo 2^32; `None` where it does not tell.
+    pub fn drops(&self) -> Option<u32> {
+        #[cfg(target_os = "linux")]
+        {
+            /// What SO_MEMINFO tells: `struct sk_meminfo` has nine counters (linux/sock_diag.h), of which this is the last.
+            const COUNTERS: usize = 9;
+            const DROPS: usize = 8;
+            let mut counters = [0_u32; COUNTERS];
+            let mut len = size_of_val(&counters) as socklen_t;
+            // SAFETY: getsockopt(socket: open, level and option as named, value: an array that lives over the call, len: its
+            // size, which the kernel only lowers).
+            let result = unsafe {
+                libc::getsockopt(
+                    self.socket.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_MEMINFO,
+                    counters.as_mut_ptr().cast(),
+                    &raw mut len,
+                )
+            };
+            (result == 0 && len as usize == size_of_val(&counters)).then_some(counters[DROPS])
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
     /// Asks for a receive buffer and returns what the system really gives, bytes as the kernel accounts them.
     ///
     /// # Errors
@@ -316,6 +342,22 @@ mod tests {
         peer.send_to(b"mine", &address.into()).unwrap();
         assert_eq!(stream.socket().recv(&mut [MaybeUninit::uninit(); 16]).unwrap(), 4);
         assert!(listener.recv(&mut [MaybeUninit::uninit(); 16]).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_the_buffer_is_counted() {
+        let peer = bind_listener(loopback()).unwrap();
+        let socket = ConnectedSocket::connect(local_address(&peer).unwrap()).unwrap();
+        peer.connect(&socket.local().unwrap().into()).unwrap();
+        assert_eq!(socket.drops(), Some(0));
+        let buffer = socket.set_receive_buffer(1).unwrap();
+        let sent = 2 * buffer / 1_000;
+        for _ in 0..sent {
+            peer.send(&[0; 1_000]).unwrap();
+        }
+        let received = (0..sent).take_while(|_| socket.socket().recv(&mut [MaybeUninit::uninit()]).is_ok()).count();
+        assert!(received < sent);
+        assert_eq!(socket.drops(), Some((sent - received) as u32));
     }
 
     #[test]

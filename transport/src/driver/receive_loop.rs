@@ -42,6 +42,7 @@ pub(super) struct StreamState {
     pub(super) stats: ReceiveStats,
     pub(super) ended: Option<EndReason>,
     pub(super) skipped_at_source: Option<u64>,
+    pub(super) skipped_without_credit: Option<u64>,
     /// Of the largest slice at present.
     pub(super) slice_bytes: u16,
 }
@@ -155,6 +156,7 @@ pub(super) fn start(
                     busy_poll,
                     ring,
                     shared,
+                    drops: SocketDrops::default(),
                     starved,
                 }
                 .run();
@@ -188,6 +190,7 @@ struct ReceiveLoop {
     busy_poll: Duration,
     ring: FrameRing,
     shared: Arc<StreamShared>,
+    drops: SocketDrops,
     /// Set while the sender may be waiting for a slot: whoever frees one wakes this thread.
     starved: Arc<AtomicBool>,
 }
@@ -203,6 +206,7 @@ impl ReceiveLoop {
             if received == 0 {
                 self.core.handle_idle(now);
             }
+            self.count_drops(now);
             self.hand_on(now);
             if usize::from(self.core.slice_bytes()) != self.backend_config.slice_bytes {
                 self.fit_slices();
@@ -297,10 +301,21 @@ impl ReceiveLoop {
         }
     }
 
+    /// Where something is missing, the system's own counter tells whether it was lost here.
+    fn count_drops(&mut self, now: Time) {
+        let stats = self.core.stats();
+        if self.drops.is_due(stats.nacks_sent + stats.frames_incomplete, now)
+            && let Some(drops) = self.backend.socket().drops()
+        {
+            self.core.set_socket_drops(self.drops.add(drops));
+        }
+    }
+
     fn publish_stats(&self) {
         let mut state = self.shared.lock();
         state.stats = *self.core.stats();
         state.skipped_at_source = self.core.skipped_at_source();
+        state.skipped_without_credit = self.core.skipped_without_credit();
         state.slice_bytes = self.core.slice_bytes();
     }
 
@@ -326,5 +341,34 @@ impl ReceiveLoop {
             tracing::error!(%error, "a receiving thread cannot wait for its socket");
             self.shared.stop.store(true, Ordering::Release);
         }
+    }
+}
+
+/// How often the counter is read while nothing is missing.
+const DROPS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Counts on where the system's counter of a socket, which has 32 bits, begins anew.
+#[derive(Debug, Default)]
+struct SocketDrops {
+    counter: u32,
+    total: u64,
+    /// What was missing when it was read last, and when that was.
+    read: (u64, Time),
+}
+
+impl SocketDrops {
+    fn is_due(&mut self, missing: u64, now: Time) -> bool {
+        let (before, at) = self.read;
+        let is_due = missing != before || now.since(at) >= DROPS_INTERVAL;
+        if is_due {
+            self.read = (missing, now);
+        }
+        is_due
+    }
+
+    fn add(&mut self, counter: u32) -> u64 {
+        self.total += u64::from(counter.wrapping_sub(self.counter));
+        self.counter = counter;
+        self.total
     }
 }

@@ -353,6 +353,11 @@ impl IncomingStream {
         self.shared.lock().skipped_at_source
     }
 
+    /// Of these, those for want of credit: this end was too slow.
+    pub fn skipped_without_credit(&self) -> Option<u64> {
+        self.shared.lock().skipped_without_credit
+    }
+
     /// Ends the stream from this side.
     pub fn stop(&self) {
         self.shared.stop();

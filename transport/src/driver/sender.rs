@@ -64,6 +64,9 @@ pub struct SenderConfig {
     /// The rate of the link, shared by all senders that have a clone of this; by default none. Without it, frames that the
     /// receiver's socket buffer takes leave as fast as the system sends.
     pub link: Option<LinkBudget>,
+    /// In `latest`, how long the receiver repairs a frame after its newest slice; zero (the default) for the interval, at least
+    /// 20 ms.
+    pub deadline: Duration,
     /// Slots of the sender's pool: frames being written, waiting, or on their way. 3 by default: one being written while
     /// another leaves and a third is not settled yet. Each one more is memory that is not in cache when it is sent.
     pub slots: usize,
@@ -90,6 +93,7 @@ impl SenderConfig {
             interval: Duration::ZERO,
             fec: Fec::Auto,
             link: None,
+            deadline: Duration::ZERO,
             slots: 3,
             backend: BackendKind::Auto,
             trains: true,
@@ -276,6 +280,7 @@ impl Sender {
                 slice_is_fixed: config.slice != SliceSize::Auto,
                 fec,
                 interval: config.interval,
+                deadline: config.deadline,
                 clock_id: clock_id(),
             },
             Time::now(),

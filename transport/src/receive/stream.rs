@@ -137,7 +137,11 @@ impl ReceiveStream {
             clock: ClockEstimator::new(open.clock_id != 0 && open.clock_id == config.clock_id),
             sender_time: Heard::default(),
             window: window(open, config.buffer_bytes, None),
-            deadline: if interval.is_zero() { DEADLINE_WITHOUT_INTERVAL } else { interval.max(DEADLINE_MIN) },
+            deadline: match (open.deadline_us, interval.is_zero()) {
+                (0, true) => DEADLINE_WITHOUT_INTERVAL,
+                (0, false) => interval.max(DEADLINE_MIN),
+                (chosen, _) => Duration::from_micros(u64::from(chosen)),
+            },
             first_frame: open.first_frame,
             sequence_seen: 0,
             arrived: 0,
@@ -505,6 +509,16 @@ impl ReceiveStream {
     /// Why the stream is over, once it is. A closed stream goes on answering the sender's repeated closes.
     pub fn ended(&self) -> Option<EndReason> {
         self.ended
+    }
+
+    /// The system has dropped this many datagrams for this stream in all, because its socket's buffer was full.
+    pub fn set_socket_drops(&mut self, datagrams: u64) {
+        self.reassembler.stats_mut().socket_drops = datagrams;
+    }
+
+    /// Of the frames that the sender dropped before it sent them, those for want of credit; known once it has closed the stream.
+    pub fn skipped_without_credit(&self) -> Option<u64> {
+        self.closing.map(|close| close.no_credit.min(close.skipped))
     }
 
     /// How many frames the sender says it dropped before sending them; known once it has closed.

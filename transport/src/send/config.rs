@@ -26,6 +26,8 @@ pub struct SendConfig {
     pub fec: Fec,
     /// The time between frames, zero where frames come as they come.
     pub interval: Duration,
+    /// In `latest`, how long a frame is repaired after its newest slice; zero where that is the interval.
+    pub deadline: Duration,
     /// Tells whether the receiver reads the same clock; 0 where unknown.
     pub clock_id: u64,
 }
@@ -67,6 +69,11 @@ impl SendConfig {
     /// Payload bytes of a slice.
     pub(super) fn payload_bytes(&self) -> u16 {
         self.slice_bytes - SLICE_HEADER_LEN as u16
+    }
+
+    /// How long a frame may be repaired; zero where that is not known.
+    pub(super) fn repair_time(&self) -> Duration {
+        if self.deadline.is_zero() { self.interval } else { self.deadline }
     }
 
     /// Slices of a frame.

@@ -110,11 +110,11 @@ impl FecControl {
         &mut self,
         (seen, arrived): (u64, u64),
         round_trip: Duration,
-        interval: Duration,
+        repair_time: Duration,
         now: Time,
     ) {
         self.meter.handle_report(seen, arrived, now);
-        let is_far = !interval.is_zero() && round_trip * ROUND_TRIP_SHARE > interval;
+        let is_far = !repair_time.is_zero() && round_trip * ROUND_TRIP_SHARE > repair_time;
         let begins_at = if is_far { LOST_SOME } else { LOST_MANY };
         let lost = self.meter.lost_ppm();
         self.is_on = lost > if self.is_on { begins_at / FALLEN } else { begins_at };
@@ -156,6 +156,7 @@ mod tests {
             slice_is_fixed: false,
             fec,
             interval: Duration::from_millis(30),
+            deadline: Duration::ZERO,
             clock_id: 0,
         }
     }

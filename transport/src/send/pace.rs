@@ -236,6 +236,11 @@ impl Pacer {
         self.own = (!cost.is_zero()).then(|| Meter { cost, burst: cost * burst.max(self.train), free_at });
     }
 
+    /// Nothing waits for its turn any more, unless it is refused again.
+    pub(super) fn forget_refusal(&mut self) {
+        self.until = None;
+    }
+
     /// How many of `wanted` slices may leave now; repairs are not spread over the interval. Less than a train is left until
     /// there is more.
     pub(super) fn grant(&mut self, wanted: u32, is_repair: bool, now: Time) -> u32 {

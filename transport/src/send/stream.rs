@@ -349,7 +349,7 @@ impl SendStream {
             gate.handle_feedback(self.sequence_seen, self.config.frame_slices(), round_trip, now);
         }
         let way = self.clock.shortest_round_trip().unwrap_or_default();
-        self.fec.handle_report((self.sequence_seen, feedback.arrived), way, self.config.interval, now);
+        self.fec.handle_report((self.sequence_seen, feedback.arrived), way, self.config.repair_time(), now);
         let delivered = self.delivered_before.saturating_add(feedback.delivered).min(self.stats.frames);
         if delivered > self.stats.frames_delivered {
             self.stats.frames_delivered = delivered;
@@ -509,6 +509,7 @@ impl SendStream {
     /// The next slices to send: repairs first, then new ones as far as credit goes; at most `max`. What is returned
     /// counts as sent. Credit for less than a whole train is left until there is more.
     pub fn poll_slices(&mut self, max: u32, now: Time) -> Option<SliceRun<'_>> {
+        self.pacer.forget_refusal();
         if self.state != SendState::Open || self.is_blocked {
             return None;
         }
@@ -712,7 +713,7 @@ impl SendStream {
     }
 
     fn open(&self, now: Time) -> Open {
-        let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, clock_id, .. } = self.config;
+        let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, deadline, clock_id, .. } = self.config;
         Open {
             stream,
             epoch,
@@ -725,7 +726,8 @@ impl SendStream {
             stride: format.stride(),
             // The format was checked: a frame fits 32 bits.
             frame_bytes: format.frame_bytes() as u32,
-            interval_us: u32::try_from(interval.as_micros()).unwrap_or(u32::MAX),
+            interval_us: micros(interval),
+            deadline_us: micros(deadline),
             pixel: format.pixel() as u8,
             delivery: delivery as u8,
             parity_max: self.fec.parity_max(&self.config),
@@ -832,6 +834,10 @@ impl SendStream {
     pub fn stats(&self) -> &SendStats {
         &self.stats
     }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Slices that leave together.

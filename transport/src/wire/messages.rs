@@ -244,6 +244,8 @@ datagram! {
         frame_bytes: u32,
         /// Microseconds between frames, or 0 where frames come as they come.
         interval_us: u32,
+        /// In `latest`, microseconds after its newest slice for which a frame is repaired; 0 where that is the interval.
+        deadline_us: u32,
         /// [`PixelFormat`].
         pixel: u8,
         /// [`Delivery`].

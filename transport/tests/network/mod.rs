@@ -105,6 +105,8 @@ pub(crate) struct Pair {
     pub(crate) random: Random,
     source: FramePool,
     slots: usize,
+    /// Of the receiver's socket.
+    pub(crate) buffer_bytes: usize,
     flying: BinaryHeap<InFlight>,
     /// For each direction, whether a burst of losses is on or off, and since when.
     in_burst: [(bool, Time); 2],
@@ -155,6 +157,7 @@ impl Pair {
             slice_bytes,
             slice_is_fixed: false,
             fec: Fec::Off,
+            deadline: Duration::ZERO,
             interval,
             clock_id: 0,
         };
@@ -168,6 +171,7 @@ impl Pair {
             random: Random::new(seed),
             source: FramePool::new(4, frame_bytes).unwrap(),
             slots: 6,
+            buffer_bytes: 400_000,
             flying: BinaryHeap::new(),
             in_burst: [(false, now); 2],
             link_free: now,
@@ -210,7 +214,7 @@ impl Pair {
             return false;
         }
         self.steps_at_now = if next.as_nanos() - self.now.as_nanos() < 100 { self.steps_at_now + 1 } else { 0 };
-        assert!(self.steps_at_now < 10_000, "time stands still at {next:?}: {:?}\n{:?}", self.sender, self.receiver);
+        assert!(self.steps_at_now < 10_000, "time stands still at {next:?}: {:?}", self.sender.stats());
         self.now = next;
         while self.flying.peek().is_some_and(|Reverse((at, ..))| *at <= self.now) {
             let Some(Reverse((_, _, towards, bytes))) = self.flying.pop() else { break };
@@ -320,7 +324,13 @@ impl Pair {
         let open = Open::parse(bytes).unwrap();
         let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, usize::from(open.slice_bytes));
         let pool = FramePool::new(self.slots, slot_bytes).unwrap();
-        let config = ReceiveConfig { open, open_bytes: bytes.len(), buffer_bytes: 400_000, batch_max: 16, clock_id: 0 };
+        let config = ReceiveConfig {
+            open,
+            open_bytes: bytes.len(),
+            buffer_bytes: self.buffer_bytes,
+            batch_max: 16,
+            clock_id: 0,
+        };
         self.receiver = Some(ReceiveStream::new(config, pool, self.now).unwrap());
         self.answer();
     }
@@ -366,6 +376,17 @@ impl Pair {
             self.take_in(&bytes);
         }
         self.answer();
+    }
+
+    /// The sender adds parity. To be called before anything happens.
+    pub(crate) fn set_fec(&mut self, fec: Fec) {
+        self.config.fec = fec;
+        self.sender = SendStream::new(self.config, self.now);
+    }
+
+    /// Both machines sleep for a while: time goes on, and nothing else.
+    pub(crate) fn suspend_for(&mut self, time: Duration) {
+        self.now = self.now + time;
     }
 
     /// The sender must keep its slices as they are.

@@ -81,6 +81,7 @@ fn the_worked_example_is_what_both_ends_say() {
         slice_bytes: 548,
         slice_is_fixed: false,
         fec: Fec::Off,
+        deadline: Duration::ZERO,
         interval: Duration::from_secs(1) / 30,
         clock_id: 0,
     };
