@@ -1,10 +1,9 @@
 //! Real senders and receivers over a relay that drops what is too long: slices become smaller, and no frame is lost.
 #![allow(missing_docs)]
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::Scope;
+mod relay;
+
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use framewire_transport::driver::{SendError, SliceSize};
@@ -12,89 +11,18 @@ use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
 
+use relay::{Relay, with_relay};
+
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Passes datagrams on, and drops those towards the receiver that are longer than `limit`.
-struct Relay {
-    front: UdpSocket,
-    back: UdpSocket,
-    limit: AtomicUsize,
-    done: AtomicBool,
-}
-
-impl Relay {
-    fn new(receiver: SocketAddr, limit: usize) -> Self {
-        let socket = || {
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-            let socket = socket2::Socket::from(socket);
-            socket.set_recv_buffer_size(4 << 20).unwrap();
-            UdpSocket::from(socket)
-        };
-        let (front, back) = (socket(), socket());
-        back.connect(receiver).unwrap();
-        Self { front, back, limit: AtomicUsize::new(limit), done: AtomicBool::new(false) }
-    }
-
-    fn run<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        sender: &'scope std::sync::Mutex<Option<SocketAddr>>,
-    ) {
-        scope.spawn(move || {
-            let mut bytes = vec![0; 65_536];
-            while !self.done.load(Ordering::Acquire) {
-                match self.front.recv_from(&mut bytes) {
-                    Ok((len, from)) => {
-                        *sender.lock().unwrap() = Some(from);
-                        if len <= self.limit.load(Ordering::Acquire) {
-                            let _ = self.back.send(&bytes[..len]);
-                        }
-                    }
-                    Err(error) => {
-                        assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}")
-                    }
-                }
-            }
-        });
-        scope.spawn(move || {
-            let mut bytes = vec![0; 65_536];
-            while !self.done.load(Ordering::Acquire) {
-                // Where the receiver is not there (yet, or any more) the system says so; the protocol repeats itself.
-                let Ok(len) = self.back.recv(&mut bytes) else { continue };
-                if let Some(to) = *sender.lock().unwrap() {
-                    let _ = self.front.send_to(&bytes[..len], to);
-                }
-            }
-        });
-    }
-}
-
-/// Ends the relay's threads also where the test fails, so that the failure is seen.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap()
 }
 
-fn with_relay(backend: BackendKind, limit: usize, slice: SliceSize, test: impl FnOnce(&Relay, &Receiver, Sender)) {
-    let config = ReceiverConfig { backend, ..ReceiverConfig::default() };
-    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
-    let relay = Relay::new(receiver.local_addr(), limit);
-    let address = std::sync::Mutex::new(None);
-    std::thread::scope(|scope| {
-        let _done = Done(&relay.done);
-        relay.run(scope, &address);
-        let config = SenderConfig { delivery: Delivery::Every, backend, slice, ..SenderConfig::new(format()) };
-        let sender = Sender::connect(relay.front.local_addr().unwrap(), config).unwrap();
-        test(&relay, &receiver, sender);
-    });
+fn over_relay(backend: BackendKind, limit: usize, slice: SliceSize, test: impl FnOnce(&Relay, &Receiver, Sender)) {
+    let receiver = ReceiverConfig { backend, ..ReceiverConfig::default() };
+    let sender = SenderConfig { delivery: Delivery::Every, backend, slice, ..SenderConfig::new(format()) };
+    with_relay(receiver, limit, sender, test);
 }
 
 fn send(sender: &Sender, frames: std::ops::Range<u64>) {
@@ -108,7 +36,7 @@ fn send(sender: &Sender, frames: std::ops::Range<u64>) {
 #[test]
 fn every_frame_arrives_over_a_path_that_is_narrow_or_becomes_so() {
     for backend in BackendKind::ALL {
-        with_relay(*backend, 9_000, SliceSize::Auto, |relay, receiver, sender| {
+        over_relay(*backend, 9_000, SliceSize::Auto, |relay, receiver, sender| {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| {
                     let stream = receiver.accept().unwrap();
@@ -136,7 +64,7 @@ fn every_frame_arrives_over_a_path_that_is_narrow_or_becomes_so() {
 
 #[test]
 fn slices_of_a_size_that_was_asked_for_and_does_not_get_through_end_the_stream_with_a_remedy() {
-    with_relay(BackendKind::Auto, 9_000, SliceSize::Bytes(20_000), |_, _, sender| {
+    over_relay(BackendKind::Auto, 9_000, SliceSize::Bytes(20_000), |_, _, sender| {
         let frame = sender.frame().unwrap();
         sender.send(frame).unwrap();
         let failed = sender.wait_until_settled(PATIENCE).unwrap_err();

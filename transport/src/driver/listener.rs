@@ -14,12 +14,15 @@ use super::receive_loop::{self, StreamShared};
 use super::receiver::ReceiverShared;
 use crate::backend::wait;
 use crate::time::Time;
-use crate::wire::{Challenge, Open, Refuse, RefuseReason};
+use crate::wire::{Challenge, Open, Prelude, Refuse, RefuseReason};
 
 /// Datagrams that are read before the thread looks around.
 const BURST: usize = 256;
 /// How often streams that have ended are cleared away when nothing else happens.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often a stream that comes from a new address is answered: it sends many datagrams, and one answer is enough.
+const PROBE_APART: Duration = Duration::from_millis(1);
 
 pub(super) struct Listener {
     socket: Socket,
@@ -27,11 +30,20 @@ pub(super) struct Listener {
     cookies: Cookies,
     threads: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
     ended: Ended,
+    /// When the next address may be asked to prove itself without having opened anything.
+    next_probe: Time,
 }
 
 impl Listener {
     pub(super) fn new(socket: Socket, shared: Arc<ReceiverShared>) -> Self {
-        Self { socket, shared, cookies: Cookies::default(), threads: Vec::new(), ended: Ended::default() }
+        Self {
+            socket,
+            shared,
+            cookies: Cookies::default(),
+            threads: Vec::new(),
+            ended: Ended::default(),
+            next_probe: Time::ZERO,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -52,7 +64,7 @@ impl Listener {
     fn sweep(&mut self) {
         for (stream, thread) in self.threads.extract_if(.., |(_, thread)| thread.is_finished()) {
             self.shared.lock().streams.retain(|open| !Arc::ptr_eq(open, &stream));
-            self.ended.note(stream.opening, Time::now());
+            self.ended.note(stream.opening(), Time::now());
             join(thread);
         }
     }
@@ -77,11 +89,11 @@ impl Listener {
 
     /// `len` is the whole datagram's length, of which `bytes` are the first.
     fn handle(&mut self, bytes: &[u8], len: usize, peer: SocketAddr) {
+        let now = Time::now();
         let Ok(open) = Open::parse(bytes) else {
-            self.shared.lock().stats.strays += 1;
+            self.handle_stray(bytes, peer, now);
             return;
         };
-        let now = Time::now();
         let refuse;
         let challenge;
         let answer: &[u8] = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
@@ -106,17 +118,51 @@ impl Listener {
         let _ = self.socket.send_to(answer, &peer.into());
     }
 
+    /// Where it is of a stream that comes from elsewhere, its sender's address may have changed under it: has it show that it
+    /// hears us there.
+    fn handle_stray(&mut self, bytes: &[u8], peer: SocketAddr, now: Time) {
+        let mut state = self.shared.lock();
+        let of_stream = Prelude::parse(bytes).ok().filter(|prelude| {
+            state.streams.iter().any(|stream| {
+                let is_of = stream.open.stream == prelude.stream && !stream.is_over();
+                is_of && {
+                    let known = stream.lock();
+                    known.epoch == prelude.epoch && known.opening.peer != peer
+                }
+            })
+        });
+        let Some(Prelude { stream, epoch, .. }) = of_stream.filter(|_| now >= self.next_probe) else {
+            state.stats.strays += 1;
+            return;
+        };
+        state.stats.challenged += 1;
+        drop(state);
+        self.next_probe = now + PROBE_APART;
+        let cookie = self.cookies.cookie(peer, stream, now);
+        let probe = Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit();
+        // What comes after it asks again where this is lost.
+        let _ = self.socket.send_to(&probe, &peer.into());
+    }
+
     fn open_stream(&mut self, open: &Open, open_bytes: usize, peer: SocketAddr) -> Result<(), (RefuseReason, u64)> {
         self.sweep();
         let shared = self.shared.clone();
         let mut state = shared.lock();
         let opening = OpeningId { stream: open.stream, epoch: open.epoch, peer };
-        let known = state.streams.iter().position(|stream| stream.opening.stream == open.stream);
-        let is_open = known
-            .map(|known| &state.streams[known])
-            .is_some_and(|known| known.opening == opening || known.opening.peer == peer && !known.is_over());
+        let known = state.streams.iter().position(|stream| stream.open.stream == open.stream);
+        let is_open = known.map(|known| &state.streams[known]).is_some_and(|known| {
+            let first = known.opening();
+            first == opening || first.peer == peer && !known.is_over()
+        });
         if is_open || self.ended.is_repetition(opening, Time::now()) {
             // Opened already; this one was on its way before the stream had its own socket.
+            return Ok(());
+        }
+        if let Some(known) = known
+            && state.streams[known].is_continued_by(open)
+        {
+            state.streams[known].continue_from(peer, open, open_bytes);
+            state.stats.moved += 1;
             return Ok(());
         }
         let config = &shared.config;

@@ -29,16 +29,21 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What a stream's thread and the program share.
 pub(super) struct StreamShared {
-    /// What opened it.
-    pub(super) opening: OpeningId,
+    /// What opened it first.
+    pub(super) open: Open,
     state: Mutex<StreamState>,
     stop: AtomicBool,
     over: AtomicBool,
     waker: Arc<Waker>,
 }
 
-#[derive(Default)]
 pub(super) struct StreamState {
+    /// What opened it last: the address may be another one by then.
+    pub(super) opening: OpeningId,
+    /// The sender's run at present.
+    pub(super) epoch: u32,
+    /// Set by the listener, taken by the stream's thread: the sender has another address now.
+    moved: Option<Moved>,
     pub(super) stats: ReceiveStats,
     pub(super) ended: Option<EndReason>,
     pub(super) skipped_at_source: Option<u64>,
@@ -47,7 +52,35 @@ pub(super) struct StreamState {
     pub(super) slice_bytes: u16,
 }
 
+/// An opening of a later run of the sender, from an address that it has proved to be its own.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    peer: SocketAddr,
+    open: Open,
+    open_bytes: usize,
+}
+
 impl StreamShared {
+    pub(super) fn opening(&self) -> OpeningId {
+        self.lock().opening
+    }
+
+    /// Whether an opening goes on with this stream: a later run of the same sender, which sends the same.
+    pub(super) fn is_continued_by(&self, open: &Open) -> bool {
+        let what = |open: &Open| (open.stream, open.pixel, open.width, open.height, open.stride, open.delivery);
+        let ahead = open.epoch.wrapping_sub(self.lock().epoch);
+        what(open) == what(&self.open) && !self.is_over() && (1..=u32::MAX / 2).contains(&ahead)
+    }
+
+    /// The sender speaks from another address from now on.
+    pub(super) fn continue_from(&self, peer: SocketAddr, open: &Open, open_bytes: usize) {
+        let mut state = self.lock();
+        state.opening = OpeningId { stream: open.stream, epoch: open.epoch, peer };
+        state.moved = Some(Moved { peer, open: *open, open_bytes });
+        drop(state);
+        self.waker.wake();
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -129,8 +162,17 @@ pub(super) fn start(
     };
     let (format, frame_bytes) = (*core.format(), open.frame_bytes);
     let shared = Arc::new(StreamShared {
-        opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
-        state: Mutex::new(StreamState { slice_bytes: open.slice_bytes, ..StreamState::default() }),
+        open: *open,
+        state: Mutex::new(StreamState {
+            opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
+            epoch: open.epoch,
+            moved: None,
+            stats: ReceiveStats::default(),
+            ended: None,
+            skipped_at_source: None,
+            skipped_without_credit: None,
+            slice_bytes: open.slice_bytes,
+        }),
         stop: AtomicBool::new(false),
         over: AtomicBool::new(false),
         waker,
@@ -149,6 +191,7 @@ pub(super) fn start(
                 ReceiveLoop {
                     core,
                     backend,
+                    peer,
                     backend_config,
                     batch,
                     batch_limit,
@@ -182,6 +225,7 @@ pub(super) fn start(
 struct ReceiveLoop {
     core: ReceiveStream,
     backend: Box<dyn Backend>,
+    peer: SocketAddr,
     backend_config: BackendConfig,
     batch: ReceiveBatch,
     /// The most datagrams that a batch may have.
@@ -199,6 +243,7 @@ impl ReceiveLoop {
     fn run(mut self) {
         let mut leave_at = Time::MAX;
         loop {
+            self.follow();
             let received = self.receive();
             let now = Time::now();
             self.core.end_batch(now);
@@ -232,6 +277,19 @@ impl ReceiveLoop {
         self.ring.end();
     }
 
+    /// Goes on with a sender whose address has changed.
+    fn follow(&mut self) {
+        let Some(Moved { peer, open, open_bytes }) = self.shared.lock().moved.take() else { return };
+        match self.backend.redirect(peer) {
+            Ok(()) => {
+                tracing::info!(stream = open.stream, from = %self.peer, to = %peer, "the sender has another address");
+                self.peer = peer;
+                self.core.handle_moved(&open, open_bytes, Time::now());
+            }
+            Err(error) => tracing::warn!(%peer, %error, "a sender's new address cannot be reached"),
+        }
+    }
+
     /// The path carries smaller slices only: has them land in batches of their size, and in trains where they are so small.
     fn fit_slices(&mut self) {
         let slice_bytes = self.core.slice_bytes();
@@ -246,7 +304,7 @@ impl ReceiveLoop {
             self.core.set_buffer_bytes(granted);
         }
         tracing::info!(
-            peer = %self.shared.opening.peer, stream = self.shared.opening.stream, slice_bytes,
+            peer = %self.peer, stream = self.shared.open.stream, slice_bytes,
             "the path carries smaller slices only"
         );
         self.backend_config.datagrams_max = datagrams;
@@ -276,7 +334,7 @@ impl ReceiveLoop {
                 use io::ErrorKind::{ConnectionRefused, WouldBlock};
                 // An answer of ours that reached nobody is reported here; whether the sender is gone shows in time.
                 if !matches!(error.kind(), WouldBlock | ConnectionRefused) {
-                    tracing::warn!(%error, peer = %self.shared.opening.peer, "a stream's socket failed to receive");
+                    tracing::warn!(%error, peer = %self.peer, "a stream's socket failed to receive");
                 }
                 0
             }
@@ -317,6 +375,7 @@ impl ReceiveLoop {
         state.skipped_at_source = self.core.skipped_at_source();
         state.skipped_without_credit = self.core.skipped_without_credit();
         state.slice_bytes = self.core.slice_bytes();
+        state.epoch = self.core.epoch();
     }
 
     fn end(&self, reason: EndReason) {
@@ -324,7 +383,7 @@ impl ReceiveLoop {
         self.shared.lock().ended = Some(reason);
         self.shared.over.store(true, Ordering::Release);
         self.ring.end();
-        tracing::info!(peer = %self.shared.opening.peer, stream = self.shared.opening.stream, ?reason, "stream ended");
+        tracing::info!(peer = %self.peer, stream = self.shared.open.stream, ?reason, "stream ended");
     }
 
     fn sleep(&mut self, leave_at: Time) {

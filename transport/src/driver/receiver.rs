@@ -121,10 +121,12 @@ pub struct ListenerStats {
     pub opened: u64,
     /// Openings refused.
     pub refused: u64,
-    /// Openings answered with a challenge.
+    /// Openings, and streams that came from a new address, answered with a challenge.
     pub challenged: u64,
     /// Datagrams that open no stream: strays, garbage, slices of streams that are gone.
     pub strays: u64,
+    /// Streams that went on from another address of their sender.
+    pub moved: u64,
 }
 
 impl ReceiverShared {
@@ -234,7 +236,7 @@ impl Receiver {
     pub fn withdraw(&self, stream: u32) {
         let mut state = self.shared.lock();
         state.announced.remove(&stream);
-        for open in state.streams.iter().filter(|open| open.opening.stream == stream) {
+        for open in state.streams.iter().filter(|open| open.open.stream == stream) {
             open.stop();
         }
     }
@@ -274,7 +276,7 @@ impl Drop for Receiver {
 pub struct StreamInfo {
     /// The sender's random id.
     pub stream: u32,
-    /// Where it comes from.
+    /// Where it came from when it was opened; a sender whose address changes is followed.
     pub peer: SocketAddr,
     /// The format of every frame.
     pub format: FrameFormat,

@@ -173,6 +173,18 @@ impl ReceiveStream {
         self.config.open.slice_bytes
     }
 
+    /// The sender's run.
+    pub fn epoch(&self) -> u32 {
+        self.config.open.epoch
+    }
+
+    /// The sender has another address, from which it sent an opening of its next run.
+    pub fn handle_moved(&mut self, open: &Open, open_bytes: usize, now: Time) {
+        if let Err(rejected) = self.handle_open(open, path_bytes(open_bytes), now) {
+            self.reassembler.stats_mut().rejected.count(rejected);
+        }
+    }
+
     /// The system grants another receive buffer, bytes.
     pub fn set_buffer_bytes(&mut self, buffer_bytes: usize) {
         self.config.buffer_bytes = buffer_bytes;

@@ -145,7 +145,7 @@ impl SendStream {
     ///
     /// # Errors
     /// The frame itself, while as many frames wait as a pool can have slots; try again after the next feedback.
-    pub fn handle_frame(&mut self, frame: Frame, _now: Time) -> Result<(), Frame> {
+    pub fn handle_frame(&mut self, frame: Frame, now: Time) -> Result<(), Frame> {
         debug_assert_eq!(frame.info().number, self.next_number);
         debug_assert_eq!(frame.len(), self.config.format.frame_bytes());
         self.drop_replaceable();
@@ -154,7 +154,12 @@ impl SendStream {
         }
         self.next_number += 1;
         self.stats.frames += 1;
+        let number = frame.info().number;
         self.outbox.push(frame);
+        if self.state == SendState::Open && (self.credit() == 0 || number >= self.frame_limit) {
+            // The word that there is room again may have been lost while there was nothing to send.
+            self.due = self.due.min(now + self.patience());
+        }
         Ok(())
     }
 
@@ -219,6 +224,11 @@ impl SendStream {
 
     fn handle_challenge(&mut self, challenge: &Challenge, now: Time) {
         if !self.is_opening() {
+            // One that answers no opening says that our address is another one to the receiver than before.
+            if self.state == SendState::Open && challenge.path_bytes == 0 {
+                self.restart(now);
+                self.cookie = challenge.cookie;
+            }
             return;
         }
         if self.cookie != challenge.cookie {

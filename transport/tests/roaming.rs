@@ -1,0 +1,62 @@
+//! A sender whose address changes under it, as behind a router that has forgotten the connection: the stream goes on.
+#![allow(missing_docs)]
+
+mod relay;
+
+use std::time::{Duration, Instant};
+
+use framewire_transport::{
+    BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
+};
+use relay::with_relay;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const FRAMES_EACH: u64 = 20;
+const ADDRESSES: u64 = 4;
+
+fn send(sender: &Sender, frames: std::ops::Range<u64>) {
+    for number in frames {
+        let mut frame = sender.frame().unwrap();
+        frame.fill(number as u8);
+        sender.send(frame).unwrap();
+    }
+}
+
+fn numbers(receiver: &Receiver) -> Vec<u64> {
+    let stream = receiver.accept_timeout(PATIENCE).unwrap();
+    let numbers = stream.frames().map(|frame| {
+        assert!(frame.iter().all(|byte| *byte == frame.info().number as u8), "frame {}", frame.info().number);
+        frame.info().number
+    });
+    numbers.collect()
+}
+
+#[test]
+fn in_every_all_frames_arrive_on_the_same_stream_whichever_port_they_come_from() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    for backend in BackendKind::ALL.iter().copied() {
+        let to = ReceiverConfig { backend, ..ReceiverConfig::default() };
+        let from = SenderConfig { delivery: Delivery::Every, backend, ..SenderConfig::new(format) };
+        with_relay(to, 9_000, from, |relay, receiver, sender| {
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| numbers(receiver));
+                let mut longest = Duration::ZERO;
+                for nth in 0..ADDRESSES {
+                    let changed = Instant::now();
+                    send(&sender, nth * FRAMES_EACH..(nth + 1) * FRAMES_EACH);
+                    sender.wait_until_settled(PATIENCE).unwrap();
+                    if nth > 0 {
+                        longest = longest.max(changed.elapsed());
+                    }
+                    relay.rebind();
+                }
+                let report = sender.close(PATIENCE).unwrap();
+                assert_eq!(reader.join().unwrap(), (0..ADDRESSES * FRAMES_EACH).collect::<Vec<_>>(), "{backend}");
+                assert_eq!(report.delivered, ADDRESSES * FRAMES_EACH, "{backend}");
+                let (stats, moved) = (sender.stats(), receiver.stats());
+                assert_eq!((moved.opened, moved.moved), (1, ADDRESSES), "{backend}: {moved:?} {stats:?}");
+                println!("{backend}: at most {longest:?} for {FRAMES_EACH} frames from a new port");
+            });
+        });
+    }
+}
