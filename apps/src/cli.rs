@@ -119,6 +119,9 @@ pub struct ServerArgs {
     /// Take only streams of this mode; by default the client chooses
     #[arg(long, value_enum)]
     pub delivery: Option<DeliveryChoice>,
+    /// Take frames of latest streams that did not become complete in time, too; what they lack is black, and said in the summary
+    #[arg(long)]
+    pub partial: bool,
     /// End after this many frames, over all streams
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,

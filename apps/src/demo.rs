@@ -85,6 +85,7 @@ fn is_file(args: &DemoArgs) -> bool {
 fn server_args(args: &DemoArgs) -> ServerArgs {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     ServerArgs {
+        partial: false,
         listen: any_port,
         udp: any_port,
         plain_frame: plain_frame(args),

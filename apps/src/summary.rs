@@ -50,6 +50,9 @@ pub struct Summary {
     /// Parity slices sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slices_parity: Option<u64>,
+    /// Of the incomplete frames, those that were handed on with what they have (`--partial`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_partial: Option<u64>,
     /// Of the frames delivered, those that lacked slices at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_repaired: Option<FramesRepaired>,
@@ -213,6 +216,9 @@ impl fmt::Display for Summary {
                 "\n  dropped   {skipped_at_source} skipped at the source, {no_credit} without credit, {lost} lost, {incomplete} incomplete, \
                  {no_slot} without a slot, {slow_consumer} by a slow consumer"
             )?;
+        }
+        if let Some(partial) = self.frames_partial {
+            write!(f, "\n  partial   {partial} of the incomplete frames were handed on with what they have")?;
         }
         if let Some(FramesRepaired { by_nack, by_fec }) =
             self.frames_repaired.filter(|repaired| *repaired != Default::default())

@@ -35,6 +35,7 @@ impl Arriving {
             delivery: Delivery::Every,
             first_frame: 0,
             parity_max: 0,
+            partial: false,
             batch_max,
         };
         let reassembler = Reassembler::new(config, pool).expect("memory for the spill");

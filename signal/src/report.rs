@@ -77,6 +77,9 @@ pub struct Feedback {
     /// Of the frames delivered, those of which slices were restored from parity.
     #[serde(default)]
     pub frames_restored: u64,
+    /// Bytes of the newest frame that did not come in time, and are zeroes; 0 where it is complete.
+    #[serde(default)]
+    pub missing_bytes: u64,
     /// Datagrams of this stream that the server's own socket buffer had no room for: lost there, not on the wire.
     #[serde(default)]
     pub socket_drops: u64,
@@ -149,6 +152,7 @@ mod tests {
             frames_lost: 2,
             frames_repaired: 3,
             frames_restored: 1,
+            missing_bytes: 0,
             socket_drops: 4,
             coalesced: 1,
         };
@@ -157,7 +161,7 @@ mod tests {
             value,
             json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 2_073_600, "stream": 7, "frame": 41,
                 "latency_ms": 0.75, "frames_delivered": 40, "frames_lost": 2, "frames_repaired": 3,
-                "frames_restored": 1, "socket_drops": 4, "coalesced": 1})
+                "frames_restored": 1, "missing_bytes": 0, "socket_drops": 4, "coalesced": 1})
         );
         assert_eq!(serde_json::from_value::<Feedback>(value).unwrap(), feedback);
     }

@@ -87,7 +87,14 @@ fn an_opening_with_an_absurd_first_frame_is_dropped() {
     let o = open(Delivery::Every, 3000);
     let pool = FramePool::new(4, Reassembler::slot_bytes(3000, 1472)).unwrap();
     let mut receiver = ReceiveStream::new(
-        ReceiveConfig { open: o, open_bytes: Open::LEN, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
+        ReceiveConfig {
+            open: o,
+            open_bytes: Open::LEN,
+            buffer_bytes: 400_000,
+            batch_max: 16,
+            partial: false,
+            clock_id: 0,
+        },
         pool,
         Time::ZERO,
     )
@@ -193,6 +200,7 @@ fn frames_four_apart_are_both_asked_for() {
             open_bytes: Open::LEN,
             buffer_bytes: 400_000,
             batch_max: 16,
+            partial: false,
             clock_id: 0,
         },
         pool,
@@ -248,7 +256,14 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
     let pool = FramePool::new(1, Reassembler::slot_bytes(1000, 1472)).unwrap();
     let held = pool.try_arrival();
     let mut receiver = ReceiveStream::new(
-        ReceiveConfig { open: o, open_bytes: Open::LEN, buffer_bytes: 400_000, batch_max: 16, clock_id: 0 },
+        ReceiveConfig {
+            open: o,
+            open_bytes: Open::LEN,
+            buffer_bytes: 400_000,
+            batch_max: 16,
+            partial: false,
+            clock_id: 0,
+        },
         pool,
         Time::ZERO,
     )
@@ -332,6 +347,7 @@ fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
             delivery: Delivery::Latest,
             first_frame: 5,
             parity_max: 0,
+            partial: false,
             batch_max: 16,
         },
         pool,

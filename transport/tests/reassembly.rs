@@ -182,6 +182,7 @@ fn reassembler(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Reas
         delivery,
         first_frame: 0,
         parity_max: 0,
+        partial: false,
         batch_max: 16,
     };
     Reassembler::new(config, pool.clone()).unwrap()

@@ -162,3 +162,26 @@ fn latency_is_told_by_the_offset_of_the_clocks() {
     let round_trip = pair.sender.round_trip();
     assert!((2_000..2_050).contains(&round_trip.as_micros()), "{round_trip:?}");
 }
+
+#[test]
+fn what_did_not_come_in_time_is_handed_on_with_its_gaps_where_that_is_wanted() {
+    let mut torn = 0;
+    for seed in 0..20 {
+        let weather = Weather { lost: 300, burst: 8, doubled: 20, delayed: 50, latency: LATENCIES[1], ..Weather::FAIR };
+        let mut pair = Pair::new(seed, Delivery::Latest, 40_000, weather);
+        pair.partial = true;
+        for _ in 0..200 {
+            pair.offer_frame();
+            pair.run_for(Duration::from_millis(10));
+        }
+        let stats = *pair.receiver.as_ref().unwrap().stats();
+        assert_eq!(stats.frames_partial, pair.torn.len() as u64);
+        assert!(stats.frames_partial <= stats.frames_incomplete);
+        assert!(pair.torn.iter().all(|(_, missing)| (1..40_000).contains(missing)), "{:?}", pair.torn);
+        let mut numbers: Vec<_> = pair.torn.iter().map(|(number, _)| *number).chain(pair.delivered.clone()).collect();
+        numbers.sort_unstable();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "a frame came twice");
+        torn += pair.torn.len();
+    }
+    assert!(torn > 100, "{torn}");
+}

@@ -40,6 +40,7 @@ pub(super) fn run(
         threads: args.common.threads(),
         admission: Admission::Announced,
         latest_policy: LATEST_QUEUE,
+        partial: args.partial,
         ..ReceiverConfig::default()
     };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
@@ -140,9 +141,14 @@ impl Service<'_> {
             frames_lost: stats.frames_incomplete + stats.frames_no_slot + stats.frames_unseen(),
             frames_repaired: stats.frames_repaired,
             frames_restored: stats.frames_restored,
+            missing_bytes: frame.missing().map(|range| range.len() as u64).sum(),
             socket_drops: stats.socket_drops,
             coalesced: 1,
         });
+        if !frame.is_complete() {
+            tracing::debug!(frame = frame.info().number, "handed on with gaps");
+            return;
+        }
         if self.tally.add_frame(frame) == self.args.frames.unwrap_or(0) {
             self.stop.stop();
         }

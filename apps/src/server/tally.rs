@@ -21,6 +21,7 @@ pub(super) struct State {
     pub(super) frames: u64,
     pub(super) bytes: u64,
     pub(super) dropped: FramesDropped,
+    partial: u64,
     repaired: FramesRepaired,
     datagrams_dropped: DatagramsDropped,
     pub(super) slices_moved: u64,
@@ -40,6 +41,7 @@ impl Tally {
                 frames: 0,
                 bytes: 0,
                 dropped: FramesDropped::default(),
+                partial: 0,
                 repaired: FramesRepaired::default(),
                 datagrams_dropped: DatagramsDropped::default(),
                 slices_moved: 0,
@@ -83,6 +85,7 @@ impl Tally {
         state.dropped.skipped_at_source += skipped - no_credit;
         state.dropped.no_credit += no_credit;
         state.datagrams_dropped.add(&stats);
+        state.partial += stats.frames_partial;
         state.repaired.by_nack += stats.frames_repaired;
         state.repaired.by_fec += stats.frames_restored;
         state.dropped.lost += stats.frames_unseen().saturating_sub(skipped);
@@ -105,6 +108,7 @@ impl Tally {
             backend: state.backend.clone(),
             slice_bytes: state.slice_bytes,
             slices_moved: state.slice_bytes.map(|_| state.slices_moved),
+            frames_partial: (state.partial > 0).then_some(state.partial),
             frames_repaired: state.slice_bytes.map(|_| state.repaired),
             datagrams_dropped: state.slice_bytes.map(|_| state.datagrams_dropped),
             ..Summary::default()

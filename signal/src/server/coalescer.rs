@@ -133,6 +133,7 @@ mod tests {
             frames_lost: 0,
             frames_repaired: 0,
             frames_restored: 0,
+            missing_bytes: 0,
             socket_drops: 0,
             coalesced: 1,
         }

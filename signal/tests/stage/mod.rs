@@ -138,6 +138,7 @@ pub fn feedback(stream: u32, frame: u64) -> Feedback {
         frames_lost: 0,
         frames_repaired: 0,
         frames_restored: 0,
+        missing_bytes: 0,
         socket_drops: 0,
         coalesced: 1,
     }

@@ -129,7 +129,14 @@ pub(super) fn start(
     let batch_max = batch_datagrams(open.frame_bytes, payload_bytes);
     // Slices may become smaller, and then come in trains.
     let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
-    let config = ReceiveConfig { open: *open, open_bytes, buffer_bytes, batch_max: batch_limit, clock_id: clock_id() };
+    let config = ReceiveConfig {
+        open: *open,
+        open_bytes,
+        buffer_bytes,
+        batch_max: batch_limit,
+        partial: receiver.config.partial,
+        clock_id: clock_id(),
+    };
     let core = ReceiveStream::new(config, pool.clone(), Time::now())?;
     if buffer_bytes < wanted {
         tracing::warn!(

@@ -42,6 +42,9 @@ pub struct ReceiverConfig {
     /// How the first consumer of a `latest` stream, the [`IncomingStream`] itself, treats frames that wait; by default
     /// [`ConsumerPolicy::Latest`]. That of an `every` stream always has them wait ([`ConsumerPolicy::Block`]).
     pub latest_policy: ConsumerPolicy,
+    /// Hand on frames of `latest` streams that did not become complete in time too, with what they have; off by default.
+    /// [`Frame::missing`] tells what they lack.
+    pub partial: bool,
 }
 
 impl Default for ReceiverConfig {
@@ -56,6 +59,7 @@ impl Default for ReceiverConfig {
             streams_max: 64,
             stream_bytes_max: 1 << 30,
             latest_policy: ConsumerPolicy::Latest,
+            partial: false,
         }
     }
 }

@@ -97,7 +97,7 @@ impl FrameMut {
 
     /// Ends writing: from here on the frame can be shared and read, never written.
     pub fn freeze(self) -> Frame {
-        Frame { slot: self.slot, len: self.len, info: self.info }
+        Frame { slot: self.slot, len: self.len, info: self.info, gaps: None }
     }
 }
 
@@ -124,12 +124,46 @@ pub struct Frame {
     slot: SlotLease,
     len: usize,
     info: FrameInfo,
+    gaps: Option<Gaps>,
+}
+
+/// Where in a slot, behind the frame, it is written which slices of it have come: bit `i` of the bytes, the least significant of
+/// each first, for slice `i`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gaps {
+    /// First byte of the bits.
+    pub(crate) offset: usize,
+    /// Slices of the frame.
+    pub(crate) slices: usize,
+    /// Bytes of each but the last.
+    pub(crate) slice_bytes: usize,
 }
 
 impl Frame {
     /// Number and times of the frame.
     pub fn info(&self) -> &FrameInfo {
         &self.info
+    }
+
+    /// Whether every byte of it has come. One that has gaps is only handed on where that was asked for
+    /// ([`crate::ReceiverConfig::partial`]).
+    pub fn is_complete(&self) -> bool {
+        self.gaps.is_none()
+    }
+
+    /// The bytes that have not come, and are zeroes.
+    pub fn missing(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let gaps = self.gaps.unwrap_or(Gaps { offset: 0, slices: 0, slice_bytes: 0 });
+        // SAFETY: at most the slot's size, as `Arrival::complete_with_gaps` has checked, or zero.
+        let bits = unsafe { self.slot.ptr().add(gaps.offset) };
+        // SAFETY: the bytes lie in the slot too, or there are none; they were written before the frame was made, and no writer
+        // exists, as in `deref`.
+        let bits = unsafe { std::slice::from_raw_parts(bits, gaps.slices.div_ceil(8)) };
+        let is_missing = |slice: &usize| bits[slice / 8] & (1 << (slice % 8)) == 0;
+        (0..gaps.slices).filter(is_missing).map(move |slice| {
+            let start = slice * gaps.slice_bytes;
+            start..self.len.min(start + gaps.slice_bytes)
+        })
     }
 
     /// The same memory as [`Bytes`]; the slot is given back when the last of them is dropped.
@@ -237,6 +271,16 @@ impl Arrival {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 
+    /// Sets the bytes `range` of the slot to zero.
+    ///
+    /// # Panics
+    /// Where the range is not inside the slot.
+    pub(crate) fn clear(&mut self, range: Range<usize>) {
+        let target = self.landing_ptr(&range);
+        // SAFETY: the range lies inside the slot, checked above; no reference to it exists, as in `write`.
+        unsafe { std::ptr::write_bytes(target, 0, range.len()) };
+    }
+
     /// Ends the arrival: the first `len` bytes are the frame.
     ///
     /// # Errors
@@ -245,11 +289,27 @@ impl Arrival {
     /// # Panics
     /// Where `len` is more than the slot holds.
     pub fn complete(self, len: usize, info: FrameInfo) -> Result<Frame, ArrivalPinned> {
+        self.end(len, info, None)
+    }
+
+    /// As [`Arrival::complete`], for a frame of which slices are missing: which, has been written to the slot.
+    ///
+    /// # Errors
+    /// As [`Arrival::complete`].
+    ///
+    /// # Panics
+    /// Where `len` or the bits are not inside the slot.
+    pub(crate) fn complete_with_gaps(self, len: usize, info: FrameInfo, gaps: Gaps) -> Result<Frame, ArrivalPinned> {
+        assert!(gaps.offset + gaps.slices.div_ceil(8) <= self.capacity(), "{gaps:?} lie outside the slot");
+        self.end(len, info, Some(gaps))
+    }
+
+    fn end(self, len: usize, info: FrameInfo, gaps: Option<Gaps>) -> Result<Frame, ArrivalPinned> {
         assert!(len <= self.capacity(), "a frame of {len} bytes does not fit a slot of {}", self.capacity());
         if !self.slot.pool.slots.is_exclusive(self.slot.index) {
             return Err(ArrivalPinned(self));
         }
-        Ok(Frame { slot: self.slot, len, info })
+        Ok(Frame { slot: self.slot, len, info, gaps })
     }
 }
 
@@ -334,6 +394,20 @@ mod tests {
     fn a_landing_outside_the_slot_panics_before_the_kernel_sees_it() {
         let pool = FramePool::new(1, 64).unwrap();
         let _ = pool.try_arrival().unwrap().landing_ptr(&(60..65));
+    }
+
+    #[test]
+    fn a_frame_with_gaps_says_where_they_are() {
+        let pool = FramePool::new(1, 64).unwrap();
+        let mut arrival = pool.try_arrival().unwrap();
+        arrival.write(0, b"aaaabbbbccccdd");
+        arrival.clear(4..8);
+        arrival.clear(12..14);
+        arrival.write(40, &[0b0101]);
+        let gaps = Gaps { offset: 40, slices: 4, slice_bytes: 4 };
+        let frame = arrival.complete_with_gaps(14, FrameInfo::default(), gaps).unwrap();
+        assert_eq!((&frame[..], frame.is_complete()), (&b"aaaa\0\0\0\0cccc\0\0"[..], false));
+        assert_eq!(frame.clone().missing().collect::<Vec<_>>(), [4..8, 12..14]);
     }
 
     #[test]

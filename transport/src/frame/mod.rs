@@ -13,6 +13,7 @@ mod slots;
 mod sync;
 
 pub use format::{FormatError, FrameFormat, PixelFormat};
+pub(crate) use lease::Gaps;
 pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut, LandingLease};
 pub use pool::{FramePool, PoolError};
 pub use ring::{Consumer, ConsumerPolicy, FrameRing, RecvError};

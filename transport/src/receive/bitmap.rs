@@ -32,6 +32,11 @@ impl Bitmap {
         new
     }
 
+    /// The bits as bytes, the least significant of each first.
+    pub(super) fn bytes(&self, bits: usize) -> impl Iterator<Item = u8> + '_ {
+        self.words.iter().flat_map(|word| word.to_le_bytes()).take(bits.div_ceil(8))
+    }
+
     /// The first bit at or after `from` and below `end` that is not set.
     pub(super) fn first_unset(&self, from: usize, end: usize) -> Option<usize> {
         let mut bit = from;

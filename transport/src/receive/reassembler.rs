@@ -11,7 +11,7 @@ use super::bitmap::Bitmap;
 use super::parity::{Damaged, ParityStore};
 use super::placement::{Arrivals, LandingRun, Placement};
 use super::stats::{ReceiveStats, Rejected};
-use crate::frame::{Arrival, Frame, FrameInfo, FramePool, PoolError};
+use crate::frame::{Arrival, Frame, FrameInfo, FramePool, Gaps, PoolError};
 use crate::time::Time;
 use crate::wire::{
     Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader,
@@ -38,6 +38,8 @@ pub struct ReassemblerConfig {
     pub first_frame: u64,
     /// The most parity slices that a frame has; 0 for none.
     pub parity_max: u16,
+    /// Hand on frames that are given up, with what they have (`latest` only).
+    pub partial: bool,
     /// The most datagrams a batch has.
     pub batch_max: usize,
 }
@@ -95,6 +97,19 @@ impl Assembly {
     fn is_complete(&self) -> bool {
         self.arrived == self.count
     }
+
+    /// What is known of the frame, `now` that it is handed on.
+    fn info(&self, now: Time, near: &impl Fn(u64) -> Time) -> FrameInfo {
+        let captured = near(self.captured_ns);
+        FrameInfo {
+            number: self.number,
+            captured,
+            sent: captured + self.sent_after,
+            begun: self.begun,
+            completed: now,
+            latency: now.since(captured),
+        }
+    }
 }
 
 impl Reassembler {
@@ -113,7 +128,7 @@ impl Reassembler {
             config.frame_bytes
         );
         let payload_bytes = Self::payload_bytes(&config);
-        let slices_max = config.frame_bytes as usize / (SLICE_BYTES_MIN - SLICE_HEADER_LEN) + 1;
+        let slices_max = Self::slices_max(config.frame_bytes);
         let cell = usize::from(payload_bytes);
         let spill_bytes = (cell * config.batch_max).min(SPILL_BYTES_MAX.max(cell));
         let spill = FramePool::new(1, spill_bytes)?.try_arrival();
@@ -141,9 +156,19 @@ impl Reassembler {
         u16::try_from(config.slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram")
     }
 
-    /// Bytes a slot needs so that every slice of a frame, the last and shorter one too, has a whole cell to land in.
+    /// Bytes a slot needs so that every slice of a frame, the last and shorter one too, has a whole cell to land in, and a bit
+    /// behind them to say that it has.
     pub const fn slot_bytes(frame_bytes: u32, slice_bytes: usize) -> usize {
+        Self::bits_offset(frame_bytes, slice_bytes) + Self::slices_max(frame_bytes).div_ceil(8)
+    }
+
+    const fn bits_offset(frame_bytes: u32, slice_bytes: usize) -> usize {
         frame_bytes as usize + slice_bytes
+    }
+
+    /// Slices of a frame at most, as small as they may be.
+    const fn slices_max(frame_bytes: u32) -> usize {
+        frame_bytes as usize / (SLICE_BYTES_MIN - SLICE_HEADER_LEN) + 1
     }
 
     /// Predicts where the next datagrams belong, at most `max` of them (and at most the configured batch): the slices
@@ -382,17 +407,12 @@ impl Reassembler {
         self.placement.clear();
         self.restore(now);
         while let Some(place) = self.next_to_deliver() {
+            if let Some(assembly) = self.assemblies[place] {
+                self.expire_older(assembly.number, now, &near);
+            }
             let Some(assembly) = self.assemblies[place].take() else { break };
             let Some(arrival) = self.slots[place].take() else { break };
-            let captured = near(assembly.captured_ns);
-            let info = FrameInfo {
-                number: assembly.number,
-                captured,
-                sent: captured + assembly.sent_after,
-                begun: assembly.begun,
-                completed: now,
-                latency: now.since(captured),
-            };
+            let info = assembly.info(now, &near);
             match arrival.complete(self.config.frame_bytes as usize, info) {
                 Ok(frame) => self.finished.push_back(frame),
                 Err(pinned) => {
@@ -406,7 +426,6 @@ impl Reassembler {
             self.stats.frames_repaired += u64::from(assembly.is_repaired);
             self.stats.frames_restored += u64::from(assembly.is_restored);
             self.settled = assembly.number + 1;
-            self.expire_older(assembly.number);
         }
     }
 
@@ -436,20 +455,52 @@ impl Reassembler {
         (self.config.delivery == Delivery::Latest || oldest.number == self.settled).then_some(place)
     }
 
-    /// In `latest`, frames older than one that was handed on are given up.
-    fn expire_older(&mut self, number: u64) {
-        while let Some(place) = self.place_where(|assembly| assembly.number < number) {
+    /// In `latest`, frames older than one that is handed on are given up.
+    fn expire_older(&mut self, number: u64, now: Time, near: &impl Fn(u64) -> Time) {
+        while let Some((place, _)) = self.oldest_unfinished().filter(|(_, assembly)| assembly.number < number) {
+            self.hand_on_partial(place, now, near);
             self.give_up(place);
+        }
+    }
+
+    /// Hands on what there is of a frame that is given up, where that is wanted. Not while a batch lands.
+    fn hand_on_partial(&mut self, place: usize, now: Time, near: &impl Fn(u64) -> Time) {
+        if !self.config.partial {
+            return;
+        }
+        let Some(assembly) = self.assemblies[place] else { return };
+        let Some(mut arrival) = self.slots[place].take() else { return };
+        let (slices, slice_bytes) = (assembly.count as usize, usize::from(assembly.payload_bytes));
+        let frame_bytes = self.config.frame_bytes as usize;
+        let mut from = 0;
+        while let Some(missing) = self.bitmaps[place].first_unset(from, slices) {
+            let start = missing * slice_bytes;
+            arrival.clear(start..frame_bytes.min(start + slice_bytes));
+            from = missing + 1;
+        }
+        // What the slots were made for; slices may have become smaller since.
+        let offset = self.pool.slot_bytes() - Self::slices_max(self.config.frame_bytes).div_ceil(8);
+        for (at, byte) in self.bitmaps[place].bytes(slices).enumerate() {
+            arrival.write(offset + at, &[byte]);
+        }
+        let gaps = Gaps { offset, slices, slice_bytes };
+        match arrival.complete_with_gaps(frame_bytes, assembly.info(now, near), gaps) {
+            Ok(frame) => {
+                self.finished.push_back(frame);
+                self.stats.frames_partial += 1;
+            }
+            Err(pinned) => self.slots[place] = Some(pinned.0),
         }
     }
 
     /// Gives up unfinished frames of which nothing new has come for as long as `deadline` (`latest` only). A frame that a slow
     /// link still carries is not late: the next one would be no earlier. Nor are repairs that need a part of the time that the
     /// frame itself took.
-    pub(super) fn expire(&mut self, now: Time, deadline: Duration) {
+    pub(super) fn expire(&mut self, now: Time, deadline: Duration, near: impl Fn(u64) -> Time) {
         while let Some((place, _)) =
             self.oldest_unfinished().filter(|(_, assembly)| now >= assembly.given_up_at(deadline))
         {
+            self.hand_on_partial(place, now, &near);
             self.give_up(place);
         }
     }
@@ -504,10 +555,6 @@ impl Reassembler {
         }
         let held = self.slots[..PLACES].iter().flatten().count();
         self.settled + OPEN_FRAMES_MAX.min(held + self.pool.free_count()) as u64
-    }
-
-    fn place_where(&self, matches: impl Fn(&Assembly) -> bool) -> Option<usize> {
-        self.places().find(|(_, assembly)| matches(assembly)).map(|(place, _)| place)
     }
 
     /// Slots that frames of this stream have in all.

@@ -12,6 +12,8 @@ pub struct ReceiveStats {
     pub frames_delivered: u64,
     /// Frames of which some slices arrived and some did not, in time.
     pub frames_incomplete: u64,
+    /// Of these, the frames that were handed on with what they have.
+    pub frames_partial: u64,
     /// Frames for which no slot was free: consumers held them all.
     pub frames_no_slot: u64,
     /// Of the frames delivered, those of which slices had to be sent again.

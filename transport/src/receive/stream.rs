@@ -44,6 +44,8 @@ pub struct ReceiveConfig {
     pub buffer_bytes: usize,
     /// The most datagrams a batch has.
     pub batch_max: usize,
+    /// Hand on frames that are given up, with what they have (`latest` only).
+    pub partial: bool,
     /// Tells whether the sender reads the same clock; 0 where unknown.
     pub clock_id: u64,
 }
@@ -124,6 +126,7 @@ impl ReceiveStream {
                 delivery,
                 first_frame: open.first_frame,
                 parity_max: open.parity_max,
+                partial: config.partial,
                 batch_max: config.batch_max,
             },
             pool,
@@ -376,7 +379,8 @@ impl ReceiveStream {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time) {
         if self.delivery == Delivery::Latest {
-            self.reassembler.expire(now, self.deadline);
+            let clock = &self.clock;
+            self.reassembler.expire(now, self.deadline, |far_ns| clock.near(far_ns));
             if let Some((frame, heard)) = self.sent
                 && now.since(heard) >= self.deadline
             {

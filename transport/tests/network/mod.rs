@@ -107,6 +107,10 @@ pub(crate) struct Pair {
     slots: usize,
     /// Of the receiver's socket.
     pub(crate) buffer_bytes: usize,
+    /// The receiver hands on what it gives up, too.
+    pub(crate) partial: bool,
+    /// What came with gaps: the frame's number, and bytes that are missing.
+    pub(crate) torn: Vec<(u64, usize)>,
     flying: BinaryHeap<InFlight>,
     /// For each direction, whether a burst of losses is on or off, and since when.
     in_burst: [(bool, Time); 2],
@@ -172,6 +176,8 @@ impl Pair {
             source: FramePool::new(4, frame_bytes).unwrap(),
             slots: 6,
             buffer_bytes: 400_000,
+            partial: false,
+            torn: Vec::new(),
             flying: BinaryHeap::new(),
             in_burst: [(false, now); 2],
             link_free: now,
@@ -329,6 +335,7 @@ impl Pair {
             open_bytes: bytes.len(),
             buffer_bytes: self.buffer_bytes,
             batch_max: 16,
+            partial: self.partial,
             clock_id: 0,
         };
         self.receiver = Some(ReceiveStream::new(config, pool, self.now).unwrap());
@@ -349,8 +356,15 @@ impl Pair {
         for frame in frames {
             let number = frame.info().number;
             assert_eq!(frame.len(), self.format.frame_bytes());
+            let mut missing = vec![false; frame.len()];
+            frame.missing().for_each(|range| missing[range].fill(true));
             for (at, byte) in frame.iter().enumerate() {
-                assert_eq!(*byte, Self::byte_of(number, at), "frame {number}, byte {at}");
+                let expected = if missing[at] { 0 } else { Self::byte_of(number, at) };
+                assert_eq!(*byte, expected, "frame {number}, byte {at}");
+            }
+            if !frame.is_complete() {
+                self.torn.push((number, missing.into_iter().filter(|missing| *missing).count()));
+                continue;
             }
             self.delivered.push(number);
             self.ages.push(frame.info().completed.since(frame.info().captured));

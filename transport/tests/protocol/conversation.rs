@@ -93,7 +93,14 @@ fn the_worked_example_is_what_both_ends_say() {
 
     let pool = FramePool::new(8, Reassembler::slot_bytes(500, 548)).unwrap();
     let open = Open::parse(&open).unwrap();
-    let config = ReceiveConfig { open, open_bytes: Open::LEN, buffer_bytes: 212_992, batch_max: 16, clock_id: 0 };
+    let config = ReceiveConfig {
+        open,
+        open_bytes: Open::LEN,
+        buffer_bytes: 212_992,
+        batch_max: 16,
+        partial: false,
+        clock_id: 0,
+    };
     let accepted = at(10_003) + AHEAD;
     let mut receiver = Receiver(ReceiveStream::new(config, pool, accepted).unwrap());
     assert_eq!(receiver.says(accepted), [example("Accept")]);
