@@ -435,3 +435,24 @@ fn a_receiver_that_stops_ends_its_streams() {
     });
     assert!(receiver.accept().is_err());
 }
+
+#[test]
+fn a_sender_that_was_killed_makes_room_for_one_that_speaks() {
+    let config = ReceiverConfig { streams_max: 1, ..ReceiverConfig::default() };
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+    let connect = || Sender::connect(receiver.local_addr(), SenderConfig::new(gray(320, 240))).unwrap();
+    let killed = connect();
+    killed.wait_until_open(PATIENCE).unwrap();
+    let first = receiver.accept_timeout(PATIENCE).unwrap();
+    // Without a word, as a process that is killed.
+    drop(killed);
+    let second = connect();
+    let began = std::time::Instant::now();
+    while let Err(error) = second.wait_until_open(PATIENCE) {
+        assert!(matches!(error, SendError::Refused { reason: Some(RefuseReason::TooManyStreams), .. }), "{error}");
+        assert!(began.elapsed() < PATIENCE);
+    }
+    assert_eq!(first.recv_timeout(PATIENCE).unwrap_err(), RecvError::Ended);
+    assert_eq!(first.end_reason(), Some(framewire_transport::receive::EndReason::Silent));
+    receiver.accept_timeout(PATIENCE).unwrap();
+}

@@ -207,10 +207,13 @@ fn the_timers_are_those_of_the_sources() {
     let sources = [
         ("clock.rs", include_str!("../src/clock.rs")),
         ("driver/admission.rs", include_str!("../src/driver/admission.rs")),
+        ("driver/listener.rs", include_str!("../src/driver/listener.rs")),
         ("driver/plain.rs", include_str!("../src/driver/plain.rs")),
         ("driver/receive_loop.rs", include_str!("../src/driver/receive_loop.rs")),
         ("receive/loss.rs", include_str!("../src/receive/loss.rs")),
         ("receive/stream.rs", include_str!("../src/receive/stream.rs")),
+        ("send/loss_meter.rs", include_str!("../src/send/loss_meter.rs")),
+        ("send/pace.rs", include_str!("../src/send/pace.rs")),
         ("send/stream.rs", include_str!("../src/send/stream.rs")),
     ];
     for (file, constant, default_ns) in document::timers() {

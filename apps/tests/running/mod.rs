@@ -70,6 +70,16 @@ impl Running {
         }
     }
 
+    /// Looks at no line that has been said so far.
+    pub(crate) fn skip_said(&mut self) {
+        self.said.extend(self.lines.try_iter());
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end; returns the exit code (`None` where a signal ended it) and what was said.
     pub(crate) fn wait(mut self) -> (Option<i32>, String, Vec<u8>) {
         let mut stdout = Vec::new();

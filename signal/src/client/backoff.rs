@@ -5,7 +5,7 @@ use std::time::Duration;
 /// First wait, before jitter: a server that restarts is back soon, and a refused connect costs next to nothing.
 const FIRST: Duration = Duration::from_millis(100);
 /// Longest wait for a server that is away: a stream shall flow again within a second of the server's return.
-const AWAY_MAX: Duration = Duration::from_millis(800);
+const AWAY_MAX: Duration = Duration::from_millis(400);
 /// Longest wait after the server refused: it is there, and asking sooner will hardly change its mind.
 const REFUSED_MAX: Duration = Duration::from_secs(2);
 
@@ -45,8 +45,8 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_less_than_a_second_for_a_server_that_is_away() {
-        assert_eq!(waits(false, 0.0), [100, 200, 400, 800, 800, 800, 800]);
+    fn waits_double_up_to_less_than_half_a_second_for_a_server_that_is_away() {
+        assert_eq!(waits(false, 0.0), [100, 200, 400, 400, 400, 400, 400]);
     }
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn jitter_takes_at_most_a_half() {
-        assert_eq!(waits(false, 1.0), [50, 100, 200, 400, 400, 400, 400]);
+        assert_eq!(waits(false, 1.0), [50, 100, 200, 200, 200, 200, 200]);
     }
 
     #[test]

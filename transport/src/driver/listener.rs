@@ -13,6 +13,7 @@ use super::admission::{Admission, Cookies, Ended, Limits, OpeningId, admit};
 use super::receive_loop::{self, StreamShared};
 use super::receiver::ReceiverShared;
 use crate::backend::wait;
+use crate::receive::EndReason;
 use crate::time::Time;
 use crate::wire::{Challenge, Open, Prelude, Refuse, RefuseReason};
 
@@ -23,6 +24,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// How often a stream that comes from a new address is answered: it sends many datagrams, and one answer is enough.
 const PROBE_APART: Duration = Duration::from_millis(1);
+
+/// A sender that lives speaks four times in this time.
+const SILENT: Duration = Duration::from_secs(1);
 
 pub(super) struct Listener {
     socket: Socket,
@@ -169,10 +173,15 @@ impl Listener {
         let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
         let announced = (config.admission == Admission::Announced).then_some(&state.announced);
         let others = state.streams.len() - usize::from(known.is_some());
-        let format = admit(open, limits, others, announced)?;
-        if let Some(known) = known {
-            // The same stream from another address, or after its end: the sender is the one we hear now.
-            state.streams.swap_remove(known).stop();
+        let silent = if others < limits.streams { None } else { longest_silent(&state.streams, Time::now()) };
+        let format = admit(open, limits, others - usize::from(silent.is_some()), announced)?;
+        // The same stream from another address, or after its end: the sender is the one we hear now.
+        if let Some(past) = known.or(silent) {
+            let past = state.streams.swap_remove(past);
+            if known.is_none() {
+                past.lock().ended.get_or_insert(EndReason::Silent);
+            }
+            past.stop();
         }
         drop(state);
         let stream = receive_loop::start(open, open_bytes, peer, &shared).map_err(|error| {
@@ -188,6 +197,12 @@ impl Listener {
         shared.changed.notify_one();
         Ok(())
     }
+}
+
+/// The stream whose sender has said nothing for the longest time, if that is long: it makes room for one that speaks.
+fn longest_silent(streams: &[Arc<StreamShared>], now: Time) -> Option<usize> {
+    let heard = streams.iter().map(|stream| stream.lock().heard).enumerate();
+    heard.min_by_key(|(_, heard)| *heard).filter(|(_, heard)| now.since(*heard) >= SILENT).map(|(place, _)| place)
 }
 
 fn join(thread: JoinHandle<()>) {

@@ -42,6 +42,8 @@ pub(super) struct StreamState {
     pub(super) opening: OpeningId,
     /// The sender's run at present.
     pub(super) epoch: u32,
+    /// When the sender was last heard.
+    pub(super) heard: Time,
     /// Set by the listener, taken by the stream's thread: the sender has another address now.
     moved: Option<Moved>,
     pub(super) stats: ReceiveStats,
@@ -173,6 +175,7 @@ pub(super) fn start(
         state: Mutex::new(StreamState {
             opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
             epoch: open.epoch,
+            heard: Time::now(),
             moved: None,
             stats: ReceiveStats::default(),
             ended: None,
@@ -383,6 +386,7 @@ impl ReceiveLoop {
         state.skipped_without_credit = self.core.skipped_without_credit();
         state.slice_bytes = self.core.slice_bytes();
         state.epoch = self.core.epoch();
+        state.heard = self.core.heard();
     }
 
     fn end(&self, reason: EndReason) {

@@ -446,10 +446,12 @@ impl Sender {
         }
     }
 
-    /// Sends to another address from now on: the receiver has moved.
+    /// The receiver is ready at this address: sends there from now on, and asks at once where the stream is not open.
     pub fn redirect(&self, peer: SocketAddr) {
         let mut core = self.shared.lock();
-        if core.peer != peer {
+        if core.peer == peer {
+            core.stream.retry(Time::now());
+        } else {
             core.redirect = Some(peer);
         }
         drop(core);

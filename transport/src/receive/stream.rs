@@ -181,6 +181,11 @@ impl ReceiveStream {
         self.config.open.epoch
     }
 
+    /// When the sender was last heard.
+    pub fn heard(&self) -> Time {
+        self.heard
+    }
+
     /// The sender has another address, from which it sent an opening of its next run.
     pub fn handle_moved(&mut self, open: &Open, open_bytes: usize, now: Time) {
         if let Err(rejected) = self.handle_open(open, path_bytes(open_bytes), now) {

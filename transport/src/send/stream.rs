@@ -437,6 +437,13 @@ impl SendStream {
         self.handle_unreachable(now);
     }
 
+    /// The receiver is known to be ready: asks at once where the stream is not open.
+    pub fn retry(&mut self, now: Time) {
+        if self.is_opening() {
+            self.due = now;
+        }
+    }
+
     /// No frame follows: once every frame is settled, the stream closes.
     pub fn close(&mut self, now: Time) {
         if !self.closing {

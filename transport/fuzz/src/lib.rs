@@ -1,0 +1,134 @@
+//! What the targets share: a fuzzer's bytes as choices, pools that outlive a run, and both ends of a small stream.
+
+use std::time::Duration;
+
+use framewire_transport::frame::FramePool;
+use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream};
+use framewire_transport::send::{Fec, SendConfig, SendStream};
+use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
+use framewire_transport::{Frame, FrameFormat, PixelFormat, Time};
+
+/// Bytes of a frame: seven slices, the last one shorter.
+pub const FRAME_BYTES: usize = 3_100;
+/// Bytes of a slice.
+pub const SLICE_BYTES: u16 = 548;
+
+/// The fuzzer's bytes, taken from the front; zeroes once they are used up.
+pub struct Choices<'a>(pub &'a [u8]);
+
+impl Choices<'_> {
+    /// Whether anything is left to choose by.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next byte.
+    pub fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    /// The next number: mostly small, or next to an end of its type.
+    pub fn number(&mut self) -> u64 {
+        match self.byte() {
+            0xff => u64::MAX - u64::from(self.byte()),
+            0xfe => (1 << 63) - 1 + u64::from(self.byte()),
+            0xfd => (1 << 32) - 1 + u64::from(self.byte()),
+            0xfc => u64::from_be_bytes(std::array::from_fn(|_| self.byte())),
+            small => u64::from(small),
+        }
+    }
+
+    /// Takes at most `max` bytes as they are.
+    pub fn bytes(&mut self, max: usize) -> Vec<u8> {
+        let (bytes, rest) = self.0.split_at(self.0.len().min(max));
+        self.0 = rest;
+        bytes.to_vec()
+    }
+}
+
+/// Slots for frames: making them takes far longer than a run.
+pub struct Pools {
+    source: FramePool,
+    target: FramePool,
+}
+
+impl Default for Pools {
+    fn default() -> Self {
+        let slot = Reassembler::slot_bytes(FRAME_BYTES as u32, usize::from(SLICE_BYTES));
+        Self { source: FramePool::new(4, FRAME_BYTES).unwrap(), target: FramePool::new(6, slot).unwrap() }
+    }
+}
+
+/// What a frame's bytes are.
+pub fn byte_of(number: u64, at: usize) -> u8 {
+    (number as usize * 31 + at * 7 + at / 251) as u8
+}
+
+/// A sender that has not been answered yet.
+pub fn sender(delivery: Delivery, fec: Fec) -> SendStream {
+    let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
+    let config = SendConfig {
+        stream: 7,
+        epoch: u32::MAX,
+        format,
+        delivery,
+        slice_bytes: SLICE_BYTES,
+        slice_is_fixed: false,
+        fec,
+        interval: Duration::from_millis(10),
+        deadline: Duration::ZERO,
+        clock_id: 0,
+    };
+    SendStream::new(config, Time::from_nanos(1_000_000_000))
+}
+
+impl Pools {
+    /// A frame with its number in every byte; `None` where all slots are in use.
+    pub fn frame(&self, number: u64, now: Time) -> Option<Frame> {
+        let mut frame = self.source.try_acquire()?;
+        frame.iter_mut().enumerate().for_each(|(at, byte)| *byte = byte_of(number, at));
+        frame.info.number = number;
+        frame.info.captured = now;
+        Some(frame.freeze())
+    }
+
+    /// A receiver for what a datagram opens, if it does.
+    pub fn receiver(&self, datagram: &[u8], partial: bool, now: Time) -> Option<ReceiveStream> {
+        if !matches!(Prelude::parse(datagram), Ok(Prelude { kind: Kind::Open, .. })) {
+            return None;
+        }
+        let open = Open::parse(datagram).ok()?;
+        let fits = open.frame_bytes as usize == FRAME_BYTES && open.slice_bytes == SLICE_BYTES && open.parity_max <= 64;
+        let config = ReceiveConfig {
+            open,
+            open_bytes: datagram.len(),
+            buffer_bytes: 100_000,
+            batch_max: 4,
+            partial,
+            clock_id: 0,
+        };
+        ReceiveStream::new(config, self.target.clone(), now).ok().filter(|_| fits)
+    }
+}
+
+/// Has a datagram land and be taken in.
+pub fn take_in(receiver: &mut ReceiveStream, datagrams: &[Vec<u8>], now: Time) {
+    receiver.predict(datagrams.len());
+    for (spot, bytes) in datagrams.iter().enumerate().take(receiver.predicted()) {
+        let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+        receiver.land(spot, &bytes[head.len()..]);
+        receiver.handle_datagram(spot, head, bytes.len(), now);
+    }
+    receiver.end_batch(now);
+}
+
+/// What the receiver says; never more than it could have reason for.
+pub fn answers(receiver: &mut ReceiveStream, now: Time) -> Vec<Vec<u8>> {
+    let mut bytes = [0; CONTROL_MAX];
+    let answers: Vec<_> =
+        std::iter::from_fn(|| receiver.poll_transmit(now, &mut bytes).map(|len| bytes[..len].to_vec())).take(65).collect();
+    assert!(answers.len() < 65, "the receiver talks without end");
+    answers
+}
