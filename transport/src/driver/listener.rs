@@ -15,15 +15,15 @@ use super::receiver::ReceiverShared;
 use crate::backend::wait;
 use crate::receive::EndReason;
 use crate::time::Time;
-use crate::wire::{Challenge, Open, Prelude, Refuse, RefuseReason};
+use crate::wire::{Challenge, Kind, Open, Prelude, Refuse, RefuseReason};
 
 /// Datagrams that are read before the thread looks around.
 const BURST: usize = 256;
 /// How often streams that have ended are cleared away when nothing else happens.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How often a stream that comes from a new address is answered: it sends many datagrams, and one answer is enough.
-const PROBE_APART: Duration = Duration::from_millis(1);
+/// How often what opens nothing is answered: a stream sends many datagrams, and one answer is enough.
+const ANSWERS_APART: Duration = Duration::from_millis(1);
 
 /// A sender that lives speaks four times in this time.
 const SILENT: Duration = Duration::from_secs(1);
@@ -34,8 +34,8 @@ pub(super) struct Listener {
     cookies: Cookies,
     threads: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
     ended: Ended,
-    /// When the next address may be asked to prove itself without having opened anything.
-    next_probe: Time,
+    /// When something that opens nothing may be answered again.
+    next_answer: Time,
 }
 
 impl Listener {
@@ -46,7 +46,7 @@ impl Listener {
             cookies: Cookies::default(),
             threads: Vec::new(),
             ended: Ended::default(),
-            next_probe: Time::ZERO,
+            next_answer: Time::ZERO,
         }
     }
 
@@ -122,30 +122,34 @@ impl Listener {
         let _ = self.socket.send_to(answer, &peer.into());
     }
 
-    /// Where it is of a stream that comes from elsewhere, its sender's address may have changed under it: has it show that it
-    /// hears us there.
+    /// What opens nothing here may be of a stream whose sender has got another address without knowing: has it show that it hears
+    /// us there. Or of one that an earlier process had open: tells it that this one has not.
     fn handle_stray(&mut self, bytes: &[u8], peer: SocketAddr, now: Time) {
         let mut state = self.shared.lock();
-        let of_stream = Prelude::parse(bytes).ok().filter(|prelude| {
-            state.streams.iter().any(|stream| {
-                let is_of = stream.open.stream == prelude.stream && !stream.is_over();
-                is_of && {
-                    let known = stream.lock();
-                    known.epoch == prelude.epoch && known.opening.peer != peer
-                }
-            })
+        // No answer is longer than what it answers: a forged one amplifies nothing.
+        let may_answer = now >= self.next_answer && bytes.len() >= Refuse::LEN.max(Challenge::LEN);
+        let answer = Prelude::parse(bytes).ok().filter(|_| may_answer).and_then(|prelude| {
+            let Prelude { kind, stream, epoch } = prelude;
+            let mut of_stream = state.streams.iter().filter(|open| open.open.stream == stream && !open.is_over());
+            let Some(open) = of_stream.next() else {
+                let flows = matches!(kind, Kind::Slice | Kind::Parity | Kind::Ping);
+                let refuse = Refuse { stream, epoch, flags: 0, reason: RefuseReason::Unknown as u16, limit: 0 };
+                return flows.then(|| refuse.emit());
+            };
+            let known = open.lock();
+            let has_moved = known.epoch == epoch && known.opening.peer != peer;
+            let cookie = self.cookies.cookie(peer, stream, now);
+            has_moved.then(|| Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit())
         });
-        let Some(Prelude { stream, epoch, .. }) = of_stream.filter(|_| now >= self.next_probe) else {
+        let Some(answer) = answer else {
             state.stats.strays += 1;
             return;
         };
-        state.stats.challenged += 1;
+        state.stats.astray += 1;
         drop(state);
-        self.next_probe = now + PROBE_APART;
-        let cookie = self.cookies.cookie(peer, stream, now);
-        let probe = Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit();
+        self.next_answer = now + ANSWERS_APART;
         // What comes after it asks again where this is lost.
-        let _ = self.socket.send_to(&probe, &peer.into());
+        let _ = self.socket.send_to(&answer, &peer.into());
     }
 
     fn open_stream(&mut self, open: &Open, open_bytes: usize, peer: SocketAddr) -> Result<(), (RefuseReason, u64)> {

@@ -125,10 +125,12 @@ pub struct ListenerStats {
     pub opened: u64,
     /// Openings refused.
     pub refused: u64,
-    /// Openings, and streams that came from a new address, answered with a challenge.
+    /// Openings answered with a challenge.
     pub challenged: u64,
     /// Datagrams that open no stream: strays, garbage, slices of streams that are gone.
     pub strays: u64,
+    /// Datagrams of streams that are not open, or come from elsewhere, that were answered.
+    pub astray: u64,
     /// Streams that went on from another address of their sender.
     pub moved: u64,
 }

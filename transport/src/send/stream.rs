@@ -306,6 +306,9 @@ impl SendStream {
         if self.is_opening() {
             self.state = SendState::Refused { reason: RefuseReason::from_wire(refuse.reason), limit: refuse.limit };
             self.due = now + RETRY_MAX;
+        } else if self.state == SendState::Open {
+            // It has been open; whoever is there now does not know it.
+            self.restart(now);
         }
     }
 
