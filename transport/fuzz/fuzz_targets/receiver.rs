@@ -58,7 +58,10 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
             let (frames, skipped, no_credit) = (choices.number(), choices.number(), choices.number());
             Close { stream, epoch, flags, reserved: 0, frames, skipped, no_credit }.emit().to_vec()
         }
-        2 => open(choices, epoch.wrapping_add(u32::from(choices.byte() & 3))),
+        2 => {
+            let later = u32::from(choices.byte() & 3);
+            open(choices, epoch.wrapping_add(later))
+        }
         3 => {
             let parity = ParityHeader {
                 stream,

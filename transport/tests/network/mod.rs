@@ -109,6 +109,8 @@ pub(crate) struct Pair {
     pub(crate) buffer_bytes: usize,
     /// The receiver hands on what it gives up, too.
     pub(crate) partial: bool,
+    /// What the receiver says is bent on its way.
+    pub(crate) bend: Option<fn(Vec<u8>) -> Vec<u8>>,
     /// What came with gaps: the frame's number, and bytes that are missing.
     pub(crate) torn: Vec<(u64, usize)>,
     flying: BinaryHeap<InFlight>,
@@ -177,6 +179,7 @@ impl Pair {
             slots: 6,
             buffer_bytes: 400_000,
             partial: false,
+            bend: None,
             torn: Vec::new(),
             flying: BinaryHeap::new(),
             in_burst: [(false, now); 2],
@@ -315,7 +318,8 @@ impl Pair {
         self.answer();
     }
 
-    fn take_in(&mut self, bytes: &[u8]) {
+    /// A datagram reaches the receiver.
+    pub(crate) fn take_in(&mut self, bytes: &[u8]) {
         let Some(receiver) = &mut self.receiver else { return };
         receiver.predict(1);
         let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
@@ -370,6 +374,7 @@ impl Pair {
             self.ages.push(frame.info().completed.since(frame.info().captured));
         }
         for answer in answers {
+            let answer = self.bend.map_or(answer.clone(), |bend| bend(answer));
             self.fly(Towards::Sender, answer);
         }
     }
