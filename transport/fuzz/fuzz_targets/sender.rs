@@ -42,7 +42,8 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
             Refuse { stream, epoch, flags, reason, limit }.emit().to_vec()
         }
         4 => {
-            let bitmap = choices.bytes(usize::from(choices.byte()).min(NACK_BITMAP_MAX));
+            let bytes = usize::from(choices.byte()).min(NACK_BITMAP_MAX);
+            let bitmap = choices.bytes(bytes);
             let (frame, first) = (choices.number(), choices.number() as u32);
             let nack = Nack { stream, epoch, flags, bitmap_bytes: bitmap.len() as u16, frame, first };
             [&nack.emit()[..], &bitmap].concat()

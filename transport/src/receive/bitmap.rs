@@ -11,10 +11,6 @@ impl Bitmap {
         Self { words: vec![0; bits.div_ceil(64)].into_boxed_slice() }
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.words.len() * 64
-    }
-
     /// Clears the first `bits` bits (and what shares their last word).
     pub(super) fn clear(&mut self, bits: usize) {
         self.words[..bits.div_ceil(64)].fill(0);

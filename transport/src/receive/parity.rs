@@ -43,6 +43,15 @@ pub(super) struct Damaged<'a> {
     pub(super) arrived: &'a mut Bitmap,
 }
 
+/// What was restored of a frame.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Restored {
+    /// How many slices.
+    pub(super) slices: u32,
+    /// One more than the highest of them.
+    pub(super) end: u32,
+}
+
 /// Bytes that a store may take in time; the parity slices are the most that any frame has.
 pub(crate) const fn parity_store_bytes(parity_max: u16, slice_bytes: usize) -> usize {
     2 * OPEN_FRAMES_MAX * parity_max as usize * slice_bytes
@@ -120,16 +129,18 @@ impl ParityStore {
         Some(stored.layout)
     }
 
-    /// Restores the slices of every block that has lost no more than it has parity; returns how many.
-    pub(super) fn restore(&mut self, damaged: Damaged<'_>) -> u32 {
-        let Some(place) = self.place_of(damaged.number) else { return 0 };
+    /// Restores the slices of every block that has lost no more than it has parity.
+    pub(super) fn restore(&mut self, damaged: Damaged<'_>) -> Restored {
+        let mut restored = Restored::default();
+        let Some(place) = self.place_of(damaged.number) else { return restored };
         let layout = self.frames[place].layout;
         let Damaged { slot, arrived, .. } = damaged;
-        let mut restored = 0;
         for block in 0..u32::from(layout.blocks) {
             let missing = layout.slices_of(block).filter(|slice| !arrived.contains(*slice as usize)).count();
             if missing > 0 && self.frames[place].arrived_of(block).nth(missing - 1).is_some() {
-                restored += self.restore_block(place, block, missing, slot, arrived).unwrap_or(0);
+                let block = self.restore_block(place, block, missing, slot, arrived).unwrap_or_default();
+                restored.slices += block.slices;
+                restored.end = restored.end.max(block.end);
             }
         }
         restored
@@ -143,7 +154,7 @@ impl ParityStore {
         missing: usize,
         slot: &mut Arrival,
         arrived: &mut Bitmap,
-    ) -> Option<u32> {
+    ) -> Option<Restored> {
         let stored = &self.frames[place];
         let (layout, payload) = (stored.layout, usize::from(self.payload_bytes));
         let len_of = |slice: u32| payload.min(self.frame_bytes as usize - slice as usize * payload);
@@ -168,11 +179,12 @@ impl ParityStore {
             self.decoder.add_recovery_shard(nth, bytes).ok()?;
         }
         let decoded = self.decoder.decode().ok()?;
-        let mut restored = 0;
+        let mut restored = Restored::default();
         for (place_in_block, bytes) in decoded.restored_original_iter() {
             let slice = block + place_in_block as u32 * u32::from(layout.blocks);
             slot.write(slice as usize * payload, &bytes[..len_of(slice)]);
-            restored += u32::from(arrived.insert(slice as usize));
+            restored.slices += u32::from(arrived.insert(slice as usize));
+            restored.end = restored.end.max(slice + 1);
         }
         Some(restored)
     }

@@ -75,7 +75,7 @@ pub(super) struct Assembly {
     pub(super) count: u32,
     payload_bytes: u16,
     arrived: u32,
-    /// One more than the highest slice that has arrived.
+    /// One more than the highest slice that has arrived, or was restored.
     cursor: u32,
     captured_ns: u64,
     sent_after: Duration,
@@ -261,7 +261,7 @@ impl Reassembler {
         {
             return Err(Rejected::Size);
         }
-        if slice.count() as usize > self.bitmaps[0].capacity() {
+        if slice.count() as usize > Self::slices_max(self.config.frame_bytes) {
             return Err(Rejected::Size);
         }
         if slice.frame < self.settled {
@@ -438,11 +438,13 @@ impl Reassembler {
             {
                 let restored =
                     store.restore(Damaged { number: assembly.number, slot, arrived: &mut self.bitmaps[place] });
-                if restored > 0 {
-                    assembly.arrived += restored;
+                if restored.slices > 0 {
+                    assembly.arrived += restored.slices;
+                    // What is predicted to land begins behind all that is there.
+                    assembly.cursor = assembly.cursor.max(restored.end);
                     assembly.is_restored = true;
                     assembly.progressed = now;
-                    self.stats.slices_restored += u64::from(restored);
+                    self.stats.slices_restored += u64::from(restored.slices);
                 }
             }
         }
