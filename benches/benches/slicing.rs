@@ -34,6 +34,7 @@ impl Slicer {
             slice_is_fixed: false,
             fec: Fec::Off,
             deadline: Duration::ZERO,
+            spreads: true,
             interval: Duration::ZERO,
             clock_id: 0,
         };

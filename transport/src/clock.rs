@@ -53,6 +53,11 @@ impl ClockEstimator {
         Self { shared, best: None, shortest_ns: None }
     }
 
+    /// As it was before the first echo.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.shared)
+    }
+
     /// Takes in an echo of our own time `echo_ns` that the far end held for `held_ns` and sent at its time `far_ns`.
     /// Echoes that cannot be (from the future, held longer than they travelled) are ignored.
     pub(crate) fn handle_echo(&mut self, echo_ns: u64, held_ns: u64, far_ns: u64, now: Time) {

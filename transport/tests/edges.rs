@@ -129,6 +129,7 @@ fn open_sender(format: FrameFormat) -> SendStream {
         slice_is_fixed: false,
         fec: Fec::Off,
         deadline: Duration::ZERO,
+        spreads: true,
         interval: Duration::ZERO,
         clock_id: 0,
     };

@@ -288,6 +288,7 @@ fn hostile_stream() -> HostileStream {
         slice_is_fixed: false,
         fec: Fec::Off,
         deadline: Duration::ZERO,
+        spreads: true,
         interval: Duration::ZERO,
         clock_id: 0,
     };
@@ -438,12 +439,15 @@ fn a_receiver_that_stops_ends_its_streams() {
 
 #[test]
 fn a_sender_that_was_killed_makes_room_for_one_that_speaks() {
-    let config = ReceiverConfig { streams_max: 1, ..ReceiverConfig::default() };
+    let config = ReceiverConfig { streams_max: 2, ..ReceiverConfig::default() };
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
     let connect = || Sender::connect(receiver.local_addr(), SenderConfig::new(gray(320, 240))).unwrap();
     let killed = connect();
     killed.wait_until_open(PATIENCE).unwrap();
     let first = receiver.accept_timeout(PATIENCE).unwrap();
+    let living = connect();
+    living.wait_until_open(PATIENCE).unwrap();
+    let _living = receiver.accept_timeout(PATIENCE).unwrap();
     // Without a word, as a process that is killed.
     drop(killed);
     let second = connect();

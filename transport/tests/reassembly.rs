@@ -71,6 +71,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
             slice_is_fixed: false,
             fec: Fec::Off,
             deadline: Duration::ZERO,
+            spreads: true,
             interval: Duration::ZERO,
             clock_id: 0,
         },

@@ -82,7 +82,7 @@ impl Tally {
         // Complete, though this program's own threads were too slow for them: delivered, as for a slow sink.
         state.frames += stream.dropped();
         state.bytes += stream.dropped() * stream.info().format.frame_bytes() as u64;
-        state.dropped.skipped_at_source += skipped - no_credit;
+        state.dropped.skipped_at_source += skipped.saturating_sub(no_credit);
         state.dropped.no_credit += no_credit;
         state.datagrams_dropped.add(&stats);
         state.partial += stats.frames_partial;

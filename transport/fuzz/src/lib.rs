@@ -79,6 +79,7 @@ pub fn sender(delivery: Delivery, fec: Fec) -> SendStream {
         fec,
         interval: Duration::from_millis(10),
         deadline: Duration::ZERO,
+        spreads: true,
         clock_id: 0,
     };
     SendStream::new(config, Time::from_nanos(1_000_000_000))

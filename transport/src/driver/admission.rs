@@ -79,6 +79,11 @@ impl Ended {
         self.openings.push_back((opening, now));
     }
 
+    /// Whether a stream has ended a moment ago: its sender may not know.
+    pub(super) fn is_recent(&self, stream: u32, now: Time) -> bool {
+        self.openings.iter().any(|(ended, at)| ended.stream == stream && now.since(*at) < REPETITION_MAX)
+    }
+
     /// Whether the opening is a repetition of one whose stream is over.
     pub(super) fn is_repetition(&self, opening: OpeningId, now: Time) -> bool {
         self.openings.iter().any(|(ended, at)| *ended == opening && now.since(*at) < REPETITION_MAX)

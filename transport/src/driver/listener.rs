@@ -130,14 +130,14 @@ impl Listener {
         let may_answer = now >= self.next_answer && bytes.len() >= Refuse::LEN.max(Challenge::LEN);
         let answer = Prelude::parse(bytes).ok().filter(|_| may_answer).and_then(|prelude| {
             let Prelude { kind, stream, epoch } = prelude;
-            let mut of_stream = state.streams.iter().filter(|open| open.open.stream == stream && !open.is_over());
-            let Some(open) = of_stream.next() else {
+            let Some(open) = state.streams.iter().find(|open| open.open.stream == stream) else {
                 let flows = matches!(kind, Kind::Slice | Kind::Parity | Kind::Ping);
                 let refuse = Refuse { stream, epoch, flags: 0, reason: RefuseReason::Unknown as u16, limit: 0 };
-                return flows.then(|| refuse.emit());
+                // A program that has just ended a stream does not want it back at once.
+                return (flows && !self.ended.is_recent(stream, now)).then(|| refuse.emit());
             };
             let known = open.lock();
-            let has_moved = known.epoch == epoch && known.opening.peer != peer;
+            let has_moved = known.epoch == epoch && known.opening.peer != peer && !open.is_over();
             let cookie = self.cookies.cookie(peer, stream, now);
             has_moved.then(|| Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit())
         });
@@ -145,7 +145,7 @@ impl Listener {
             state.stats.strays += 1;
             return;
         };
-        state.stats.astray += 1;
+        state.stats.redirected += 1;
         drop(state);
         self.next_answer = now + ANSWERS_APART;
         // What comes after it asks again where this is lost.
@@ -205,8 +205,11 @@ impl Listener {
 
 /// The stream whose sender has said nothing for the longest time, if that is long: it makes room for one that speaks.
 fn longest_silent(streams: &[Arc<StreamShared>], now: Time) -> Option<usize> {
-    let heard = streams.iter().map(|stream| stream.lock().heard).enumerate();
-    heard.min_by_key(|(_, heard)| *heard).filter(|(_, heard)| now.since(*heard) >= SILENT).map(|(place, _)| place)
+    let heard = || streams.iter().map(|stream| stream.lock().heard);
+    // Where none has been heard, it is this process that was stopped, and what they said waits.
+    let listens = heard().any(|heard| now.since(heard) < SILENT);
+    let silent = heard().enumerate().min_by_key(|(_, heard)| *heard).filter(|(_, heard)| now.since(*heard) >= SILENT);
+    silent.filter(|_| listens).map(|(place, _)| place)
 }
 
 fn join(thread: JoinHandle<()>) {

@@ -17,13 +17,15 @@ use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
 use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
-use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
+use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, SLOTS_MAX};
 use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, buffer_bytes_wanted,
 };
 use crate::time::Time;
 use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices};
 
+/// Epochs of a sender that a receiver may have heard nothing of: one a second, and more while its address changes.
+const EPOCHS_MISSED_MAX: u32 = 1_024;
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -42,6 +44,8 @@ pub(super) struct StreamState {
     pub(super) opening: OpeningId,
     /// The sender's run at present.
     pub(super) epoch: u32,
+    /// Frames below this number are settled.
+    settled: u64,
     /// When the sender was last heard.
     pub(super) heard: Time,
     /// Set by the listener, taken by the stream's thread: the sender has another address now.
@@ -69,9 +73,14 @@ impl StreamShared {
 
     /// Whether an opening goes on with this stream: a later run of the same sender, which sends the same.
     pub(super) fn is_continued_by(&self, open: &Open) -> bool {
-        let what = |open: &Open| (open.stream, open.pixel, open.width, open.height, open.stride, open.delivery);
-        let ahead = open.epoch.wrapping_sub(self.lock().epoch);
-        what(open) == what(&self.open) && !self.is_over() && (1..=u32::MAX / 2).contains(&ahead)
+        let what = |open: &Open| {
+            (open.stream, open.pixel, open.width, open.height, open.stride, open.frame_bytes, open.delivery)
+        };
+        let state = self.lock();
+        let ahead = open.epoch.wrapping_sub(state.epoch);
+        // A program that was started anew counts its frames from 0, in an epoch of its own.
+        let goes_on = (1..=EPOCHS_MISSED_MAX).contains(&ahead) && open.first_frame + SLOTS_MAX as u64 >= state.settled;
+        what(open) == what(&self.open) && open.slice_bytes <= state.slice_bytes && goes_on && !self.is_over()
     }
 
     /// The sender speaks from another address from now on.
@@ -175,6 +184,7 @@ pub(super) fn start(
         state: Mutex::new(StreamState {
             opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
             epoch: open.epoch,
+            settled: 0,
             heard: Time::now(),
             moved: None,
             stats: ReceiveStats::default(),
@@ -296,7 +306,10 @@ impl ReceiveLoop {
                 self.peer = peer;
                 self.core.handle_moved(&open, open_bytes, Time::now());
             }
-            Err(error) => tracing::warn!(%peer, %error, "a sender's new address cannot be reached"),
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a sender's new address cannot be reached");
+                self.shared.lock().opening.peer = self.peer;
+            }
         }
     }
 
@@ -387,6 +400,7 @@ impl ReceiveLoop {
         state.slice_bytes = self.core.slice_bytes();
         state.epoch = self.core.epoch();
         state.heard = self.core.heard();
+        state.settled = self.core.settled();
     }
 
     fn end(&self, reason: EndReason) {

@@ -129,8 +129,8 @@ pub struct ListenerStats {
     pub challenged: u64,
     /// Datagrams that open no stream: strays, garbage, slices of streams that are gone.
     pub strays: u64,
-    /// Datagrams of streams that are not open, or come from elsewhere, that were answered.
-    pub astray: u64,
+    /// Datagrams of streams that are not open, or come from another address, that were answered.
+    pub redirected: u64,
     /// Streams that went on from another address of their sender.
     pub moved: u64,
 }

@@ -281,6 +281,7 @@ impl Sender {
                 fec,
                 interval: config.interval,
                 deadline: config.deadline,
+                spreads: !peer.ip().is_loopback(),
                 clock_id: clock_id(),
             },
             Time::now(),

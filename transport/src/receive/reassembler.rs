@@ -295,14 +295,14 @@ impl Reassembler {
     }
 
     /// Takes in a parity slice whose payload landed at `spot` of the prediction.
-    pub fn handle_parity(&mut self, parity: &ParityHeader, spot: usize) {
-        match self.accept_parity(parity, spot) {
+    pub fn handle_parity(&mut self, parity: &ParityHeader, spot: usize, now: Time) {
+        match self.accept_parity(parity, spot, now) {
             Ok(()) => self.stats.slices_parity += 1,
             Err(rejected) => self.stats.rejected.count(rejected),
         }
     }
 
-    fn accept_parity(&mut self, parity: &ParityHeader, spot: usize) -> Result<(), Rejected> {
+    fn accept_parity(&mut self, parity: &ParityHeader, spot: usize, now: Time) -> Result<(), Rejected> {
         let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
         let store = self.parity.as_mut().ok_or(Rejected::Size)?;
         if parity.frame_bytes != self.config.frame_bytes || usize::from(parity.payload_bytes) > landed.len {
@@ -311,12 +311,14 @@ impl Reassembler {
         if parity.frame < self.settled {
             return Err(Rejected::Late);
         }
-        let mut assemblies = self.assemblies.iter().flatten();
+        let mut assemblies = self.assemblies.iter_mut().flatten();
         match assemblies.find(|assembly| assembly.number == parity.frame) {
             Some(assembly) if assembly.payload_bytes != parity.payload_bytes => Err(Rejected::Size),
             Some(assembly) if !assembly.is_complete() => {
                 let slot = self.slots[usize::from(landed.place)].as_ref().ok_or(Rejected::Size)?;
-                store.keep(parity, |bytes| slot.read(landed.offset, bytes))
+                store.keep(parity, |bytes| slot.read(landed.offset, bytes))?;
+                assembly.progressed = now;
+                Ok(())
             }
             // It is complete, or nothing of it has come: there is nothing to restore.
             _ => Ok(()),

@@ -181,6 +181,11 @@ impl ReceiveStream {
         self.config.open.epoch
     }
 
+    /// Every frame below this number is settled.
+    pub fn settled(&self) -> u64 {
+        self.reassembler.settled()
+    }
+
     /// When the sender was last heard.
     pub fn heard(&self) -> Time {
         self.heard
@@ -188,6 +193,8 @@ impl ReceiveStream {
 
     /// The sender has another address, from which it sent an opening of its next run.
     pub fn handle_moved(&mut self, open: &Open, open_bytes: usize, now: Time) {
+        // The way is another one.
+        self.clock = self.clock.anew();
         if let Err(rejected) = self.handle_open(open, path_bytes(open_bytes), now) {
             self.reassembler.stats_mut().rejected.count(rejected);
         }
@@ -252,7 +259,7 @@ impl ReceiveStream {
             self.check_epoch(parity.epoch)?;
             self.heard = now;
             self.see(parity.sequence)?;
-            self.reassembler.handle_parity(&parity, spot);
+            self.reassembler.handle_parity(&parity, spot, now);
             return Ok(());
         }
         // Other datagrams are short; their tail landed where a payload was expected.

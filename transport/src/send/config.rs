@@ -6,6 +6,11 @@ use super::fec::Fec;
 use crate::frame::FrameFormat;
 use crate::wire::{Delivery, RefuseReason, SLICE_HEADER_LEN, slice_count};
 
+/// A frame leaves over at most this share of its interval: 80 %.
+const SHARE_OF_INTERVAL: (u32, u32) = (4, 5);
+/// And over at most this: a slow camera's picture is not to be older than it must be.
+const SPREAD_MAX: Duration = Duration::from_millis(25);
+
 /// What a sender is told when it is made.
 #[derive(Debug, Clone, Copy)]
 pub struct SendConfig {
@@ -26,6 +31,9 @@ pub struct SendConfig {
     pub fec: Fec,
     /// The time between frames, zero where frames come as they come.
     pub interval: Duration,
+    /// Whether a frame that is larger than what the receiver's socket takes at once is spread over a part of its interval. Not
+    /// needed on loopback, where credit alone keeps the socket from overflowing.
+    pub spreads: bool,
     /// In `latest`, how long a frame is repaired after its newest slice; zero where that is the interval.
     pub deadline: Duration,
     /// Tells whether the receiver reads the same clock; 0 where unknown.
@@ -74,6 +82,13 @@ impl SendConfig {
     /// How long a frame may be repaired; zero where that is not known.
     pub(super) fn repair_time(&self) -> Duration {
         if self.deadline.is_zero() { self.interval } else { self.deadline }
+    }
+
+    /// Over what time a frame may leave; zero for at once.
+    pub(super) fn spread(&self) -> Duration {
+        let (part, whole) = SHARE_OF_INTERVAL;
+        let most = if self.deadline.is_zero() { SPREAD_MAX } else { SPREAD_MAX.min(self.deadline / 2) };
+        if self.spreads { (self.interval.min(Duration::from_secs(1)) * part / whole).min(most) } else { Duration::ZERO }
     }
 
     /// Slices of a frame.

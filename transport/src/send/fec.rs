@@ -76,8 +76,8 @@ pub(super) struct FecControl {
     meter: LossMeter,
     /// In `auto`: whether frames have parity at present.
     is_on: bool,
-    /// Made when it is first needed.
-    maker: Option<ParityMaker>,
+    /// Made when it is first needed in an epoch; `Some(None)` where there was no memory for it.
+    maker: Option<Option<ParityMaker>>,
 }
 
 impl FecControl {
@@ -134,10 +134,9 @@ impl FecControl {
     /// The parity of a frame; `None` where there is no memory for it.
     pub(super) fn make(&mut self, frame: &Frame, percent: u32, config: &SendConfig) -> Option<OutgoingParity> {
         let slices = config.frame_slices();
-        if self.maker.is_none() {
-            self.maker = ParityMaker::new(slices, config.payload_bytes(), self.percent_max(config));
-        }
-        self.maker.as_mut()?.make(frame, slices, percent)
+        let percent_max = self.percent_max(config);
+        let maker = self.maker.get_or_insert_with(|| ParityMaker::new(slices, config.payload_bytes(), percent_max));
+        maker.as_mut()?.make(frame, slices, percent)
     }
 }
 
@@ -157,6 +156,7 @@ mod tests {
             fec,
             interval: Duration::from_millis(30),
             deadline: Duration::ZERO,
+            spreads: true,
             clock_id: 0,
         }
     }

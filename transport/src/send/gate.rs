@@ -19,6 +19,15 @@ const MARKS: usize = 16;
 /// Marks closer than this tell nothing more.
 const MARK_APART: Duration = Duration::from_micros(50);
 
+/// A frame that is on its way.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    number: u64,
+    begun: Time,
+    /// How many slices will have been sent with it; not known until it has been sent whole.
+    sent: Option<u64>,
+}
+
 /// Decides for one stream.
 #[derive(Debug)]
 pub(super) struct FrameGate {
@@ -26,8 +35,8 @@ pub(super) struct FrameGate {
     interval: Duration,
     /// How many slices had been sent when, oldest first.
     marks: VecDeque<(Time, u64)>,
-    /// When the newest frame was begun and how many slices will have been sent with it, until it has nearly arrived.
-    newest: Option<(Time, u64)>,
+    /// The newest frame, until it has nearly arrived.
+    newest: Option<Newest>,
     /// The last frame that has nearly arrived took longer than the camera's interval.
     is_slow: bool,
     /// Until when frames before this one are repaired first; `None` on a fast link.
@@ -69,8 +78,8 @@ impl FrameGate {
 
     /// Slices below `sent` have left; `is_whole` tells whether the newest frame has, too.
     pub(super) fn handle_sent(&mut self, sent: u64, is_whole: bool, round_trip: Duration, now: Time) {
-        if let Some((_, newest)) = self.newest.as_mut().filter(|_| is_whole) {
-            *newest = sent;
+        if let Some(newest) = self.newest.as_mut().filter(|_| is_whole) {
+            newest.sent = Some(sent);
         }
         let apart = (round_trip / (MARKS / 2) as u32).max(MARK_APART);
         match self.marks.back_mut() {
@@ -86,7 +95,7 @@ impl FrameGate {
 
     /// Slices below `seen` have arrived.
     pub(super) fn handle_feedback(&mut self, seen: u64, frame_slices: u32, round_trip: Duration, now: Time) {
-        let Some((begun, sent)) = self.newest else { return };
+        let Some(Newest { begun, sent: Some(sent), .. }) = self.newest else { return };
         if sent.saturating_sub(seen) > Self::nearly_none(frame_slices) {
             return;
         }
@@ -96,6 +105,11 @@ impl FrameGate {
         self.is_slow = !self.interval.is_zero() && taken >= self.interval;
         self.repairs_until = self.is_slow.then(|| now + round_trip * 2 + REPAIR_TIME);
         self.idle = if self.is_slow { (self.idle + taken / IDLE_SHARE).min(self.interval) } else { Duration::ZERO };
+    }
+
+    /// Frames below this number need no more slices: one that has not been sent whole will not be.
+    pub(super) fn handle_settled(&mut self, settled: u64) {
+        self.newest = self.newest.filter(|newest| newest.sent.is_some() || newest.number >= settled);
     }
 
     /// Whether a frame may be begun. Not while one before it may still be repaired, unless all are settled, nor while a
@@ -123,8 +137,8 @@ impl FrameGate {
     }
 
     /// A frame was begun.
-    pub(super) fn handle_begun(&mut self, now: Time) {
-        self.newest = Some((now, u64::MAX));
+    pub(super) fn handle_begun(&mut self, number: u64, now: Time) {
+        self.newest = Some(Newest { number, begun: now, sent: None });
         self.repairs_until = None;
         self.until = None;
     }
@@ -169,7 +183,7 @@ mod tests {
     #[test]
     fn on_a_slow_link_a_frame_is_held_for_a_fresher_one_that_is_due_and_only_so_long() {
         let mut gate = FrameGate::new(INTERVAL);
-        gate.handle_begun(at(0));
+        gate.handle_begun(0, at(0));
         gate.handle_sent(100, true, ROUND_TRIP, at(0));
         gate.handle_feedback(50, 100, ROUND_TRIP, at(20));
         assert_eq!(gate.idle, Duration::ZERO);
@@ -187,7 +201,7 @@ mod tests {
     #[test]
     fn on_a_slow_link_a_frame_waits_until_those_before_it_are_repaired_and_only_so_long() {
         let mut gate = FrameGate::new(INTERVAL);
-        gate.handle_begun(at(0));
+        gate.handle_begun(0, at(0));
         gate.handle_sent(100, true, ROUND_TRIP, at(0));
         gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
         assert!(gate.lets(1, at(44), true, at(44)));
@@ -201,12 +215,12 @@ mod tests {
     #[test]
     fn on_a_slow_link_a_frame_that_has_just_left_is_in_the_way_of_the_next_one() {
         let mut gate = FrameGate::new(INTERVAL);
-        gate.handle_begun(at(0));
+        gate.handle_begun(0, at(0));
         gate.handle_sent(60, false, ROUND_TRIP, at(0));
         gate.handle_feedback(60, 100, ROUND_TRIP, at(20));
         gate.handle_sent(100, true, ROUND_TRIP, at(21));
         gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
-        gate.handle_begun(at(44));
+        gate.handle_begun(1, at(44));
         gate.handle_sent(200, true, ROUND_TRIP, at(44));
         assert_eq!(gate.queued(100, ROUND_TRIP, at(45)), 0);
         assert!(!gate.lets(2, at(45), true, at(45)));
@@ -217,7 +231,7 @@ mod tests {
     #[test]
     fn a_source_without_an_interval_is_never_ahead_of_the_link() {
         let mut gate = FrameGate::new(Duration::ZERO);
-        gate.handle_begun(at(0));
+        gate.handle_begun(0, at(0));
         gate.handle_sent(100, true, ROUND_TRIP, at(0));
         gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
         assert!(gate.lets(1, at(44), false, at(44)));
@@ -229,9 +243,23 @@ mod tests {
         for number in 0..100 {
             let now = at(number * 16);
             assert!(gate.lets(number, now, false, now + INTERVAL - Duration::from_micros(1)));
-            gate.handle_begun(now);
+            gate.handle_begun(number, now);
             gate.handle_sent(100 * (number + 1), true, 5 * INTERVAL, now);
             gate.handle_feedback(100 * (number + 1), 100, 5 * INTERVAL, now + 5 * INTERVAL);
         }
+    }
+
+    #[test]
+    fn a_frame_that_is_given_up_half_sent_is_in_nobodys_way() {
+        let mut gate = FrameGate::new(INTERVAL);
+        gate.handle_begun(0, at(0));
+        gate.handle_sent(100, true, ROUND_TRIP, at(0));
+        gate.handle_feedback(100, 100, ROUND_TRIP, at(44));
+        gate.handle_begun(1, at(44));
+        gate.handle_sent(150, false, ROUND_TRIP, at(44));
+        gate.handle_settled(1);
+        assert!(!gate.lets(2, at(100), true, at(120)));
+        gate.handle_settled(2);
+        assert!(gate.lets(2, at(100), true, at(120)));
     }
 }

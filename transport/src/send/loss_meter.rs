@@ -13,7 +13,7 @@ const SLICES_MIN: u64 = 500;
 struct Mark {
     at: Time,
     seen: u64,
-    lost: u64,
+    arrived: u64,
 }
 
 /// Measures one epoch after the other; what was measured stays until there is something newer.
@@ -26,7 +26,7 @@ pub(super) struct LossMeter {
 
 impl LossMeter {
     pub(super) fn new(now: Time) -> Self {
-        let begun = Mark { at: now, seen: 0, lost: 0 };
+        let begun = Mark { at: now, seen: 0, arrived: 0 };
         Self { older: begun, newer: begun, lost_ppm: 0 }
     }
 
@@ -37,10 +37,10 @@ impl LossMeter {
 
     /// Slices below `seen` have arrived or been lost, and so many have arrived.
     pub(super) fn handle_report(&mut self, seen: u64, arrived: u64, now: Time) {
-        let newest = Mark { at: now, seen, lost: seen.saturating_sub(arrived) };
+        let newest = Mark { at: now, seen, arrived };
         let sent = newest.seen.saturating_sub(self.older.seen);
         if sent >= SLICES_MIN {
-            let lost = newest.lost.saturating_sub(self.older.lost).min(sent);
+            let lost = sent.saturating_sub(arrived.saturating_sub(self.older.arrived));
             // A count of slices is far below 2^44.
             self.lost_ppm = lost.saturating_mul(1_000_000) / sent;
         }
@@ -86,6 +86,18 @@ mod tests {
         let (mut seen, mut arrived) = (0, 0);
         report(&mut meter, &mut seen, &mut arrived, 1, 10, &mut now);
         assert_eq!(meter.lost_ppm(), 10_000);
+    }
+
+    #[test]
+    fn what_came_twice_before_hides_no_loss_of_now() {
+        let (mut now, mut seen, mut arrived) = (Time::ZERO, 0, 0);
+        let mut meter = LossMeter::new(now);
+        report(&mut meter, &mut seen, &mut arrived, 0, 500, &mut now);
+        // As many came twice as ten seconds' losses.
+        arrived += 5_000;
+        report(&mut meter, &mut seen, &mut arrived, 0, 400, &mut now);
+        report(&mut meter, &mut seen, &mut arrived, 5, 400, &mut now);
+        assert_eq!(meter.lost_ppm(), 50_000);
     }
 
     #[test]

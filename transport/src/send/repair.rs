@@ -92,9 +92,17 @@ impl RepairQueue {
         self.push(run);
     }
 
-    /// Takes at most `max` slices off the front.
+    /// How many slices the first run has; runs of frames that are not `wanted` any more are dropped.
+    pub(super) fn front_of(&mut self, wanted: impl Fn(u64) -> bool) -> Option<u32> {
+        while self.runs.front().is_some_and(|run| !wanted(run.frame)) {
+            self.runs.pop_front();
+        }
+        self.runs.front().map(|run| run.count)
+    }
+
+    /// Takes at most `max` slices off the front; `None` where that is none.
     pub(super) fn take(&mut self, max: u32) -> Option<RepairRun> {
-        let front = self.runs.front_mut()?;
+        let front = self.runs.front_mut().filter(|_| max > 0)?;
         let taken = RepairRun { count: front.count.min(max), ..*front };
         front.first += taken.count;
         front.count -= taken.count;

@@ -180,7 +180,9 @@ impl SendStream {
         if self.config.delivery == Delivery::Latest {
             let skipped = self.outbox.drop_unsent(self.sent_below);
             self.stats.frames_skipped += skipped;
-            if self.state == SendState::Open && self.credit() == 0 {
+            // Less than a train waits for more.
+            let least = train(&self.config).min(self.config.frame_slices());
+            if self.state == SendState::Open && self.credit() < u64::from(least) {
                 self.stats.frames_no_credit += skipped;
             }
         }
@@ -227,6 +229,7 @@ impl SendStream {
             // One that answers no opening says that our address is another one to the receiver than before.
             if self.state == SendState::Open && challenge.path_bytes == 0 {
                 self.restart(now);
+                self.clock = ClockEstimator::new(false);
                 self.cookie = challenge.cookie;
             }
             return;
@@ -336,7 +339,7 @@ impl SendStream {
         // Half of the socket's buffer: the rest is for what the receiving thread has not come to yet.
         let burst = accept.buffer_bytes / 2 / charged_bytes(usize::from(self.config.slice_bytes)) as u32;
         let slices = self.config.frame_slices() + u32::from(self.fec.parity_max(&self.config));
-        self.pacer.set_frames(self.config.interval, slices, burst);
+        self.pacer.set_frames(self.config.spread(), slices, burst);
         // A ping right away gives the receiver its first sample of our clock.
         self.due = now;
     }
@@ -369,7 +372,7 @@ impl SendStream {
             self.undelivered_since = None;
         }
         let waiting = self.outbox.first_number();
-        self.outbox.settle(feedback.settled);
+        self.settle(feedback.settled, now);
         let progressed = match self.config.delivery {
             Delivery::Every => before != (self.frame_limit, self.sequence_limit, self.sequence_seen),
             // On a slow link each ping would bring some.
@@ -380,6 +383,22 @@ impl SendStream {
         }
         self.due = now + self.patience();
         self.hear_of_path(feedback.path_bytes, now);
+    }
+
+    /// Frames below `settled` are done with.
+    fn settle(&mut self, settled: u64, now: Time) {
+        if let Some(outgoing) = self.outbox.current()
+            && outgoing.next == outgoing.count
+            && outgoing.number() < settled
+        {
+            // It was complete before its parity had left.
+            let number = outgoing.number();
+            self.note_whole(number, now);
+        }
+        self.outbox.settle(settled);
+        if let Some(gate) = &mut self.gate {
+            gate.handle_settled(settled);
+        }
     }
 
     fn take_credit(&mut self, frame_limit: u64, sequence_limit: u64) {
@@ -420,7 +439,7 @@ impl SendStream {
         let Closed { delivered, incomplete, no_slot, .. } = *closed;
         let delivered = self.delivered_before.saturating_add(delivered).min(self.stats.frames);
         self.stats.frames_delivered = delivered;
-        self.outbox.settle(u64::MAX);
+        self.settle(u64::MAX, now);
         self.state = SendState::Closed(ClosedReport { delivered, incomplete, no_slot });
     }
 
@@ -562,20 +581,15 @@ impl SendStream {
 
     /// Slices that were asked for again.
     fn poll_repair(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
-        if self.repairs.is_empty() {
-            return None;
-        }
-        let max = self.pacer.grant(max, true, now);
-        while let Some(run) = self.repairs.take(max) {
-            // One that was settled in the meantime needs no repair.
-            if let Some(outgoing) = self.outbox.find(run.frame) {
-                let id = (self.config.stream, self.config.epoch);
-                let head = RunHead::Slice(outgoing.header(id, run.first, self.next_sequence, true));
-                self.stats.slices_resent += u64::from(run.count);
-                return Some((run.frame, head, run.count));
-            }
-        }
-        None
+        // What was settled in the meantime needs no repair.
+        let outbox = &self.outbox;
+        let waiting = self.repairs.front_of(|frame| outbox.find(frame).is_some())?;
+        let granted = self.pacer.grant(max.min(waiting), true, now);
+        let run = self.repairs.take(granted)?;
+        let id = (self.config.stream, self.config.epoch);
+        let head = RunHead::Slice(self.outbox.find(run.frame)?.header(id, run.first, self.next_sequence, true));
+        self.stats.slices_resent += u64::from(run.count);
+        Some((run.frame, head, run.count))
     }
 
     /// Slices of the oldest frame that is not sent whole, or of its parity.
@@ -596,7 +610,7 @@ impl SendStream {
         if first == 0 {
             outgoing.note_begun(now);
             if let Some(gate) = &mut self.gate {
-                gate.handle_begun(now);
+                gate.handle_begun(number, now);
             }
         }
         outgoing.next += count;
@@ -642,7 +656,7 @@ impl SendStream {
             Parity::None | Parity::Leaving(_) => {}
         }
         let Parity::Leaving(parity) = &self.outbox.find(number)?.parity else {
-            self.note_whole(number, now);
+            self.note_sent(number, now);
             return self.poll_new(max, now);
         };
         let (first, end) = parity.progress();
@@ -671,9 +685,13 @@ impl SendStream {
     fn note_progress(&mut self, number: u64, head: RunHead, count: u32, now: Time) {
         debug_assert!(count > 0);
         let is_repair = matches!(head, RunHead::Slice(header) if header.flags & Flags::REPAIR != 0);
-        if is_repair {
-            return;
+        if !is_repair {
+            self.note_sent(number, now);
         }
+    }
+
+    /// Notes how far a frame has been sent by now.
+    fn note_sent(&mut self, number: u64, now: Time) {
         let is_whole = self.outbox.find(number).is_some_and(Outgoing::is_sent);
         if let Some(gate) = &mut self.gate {
             let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
@@ -831,7 +849,7 @@ impl SendStream {
 
     /// At once, where parity is to be made and may be sent.
     fn parity_due(&self) -> Time {
-        let is_due = self.outbox.is_parity_due() && self.credit() > 0 && !self.is_blocked;
+        let is_due = self.outbox.is_parity_due() && self.repairs.is_empty() && self.credit() > 0 && !self.is_blocked;
         if is_due { Time::ZERO } else { Time::MAX }
     }
 

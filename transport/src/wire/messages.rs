@@ -394,6 +394,9 @@ impl Close {
         if close.frames >= FRAME_NUMBER_END {
             return Err(WireError::Value("frames"));
         }
+        if close.skipped > close.frames || close.no_credit > close.skipped {
+            return Err(WireError::Value("skipped"));
+        }
         Ok(close)
     }
 }

@@ -164,6 +164,7 @@ impl Pair {
             slice_is_fixed: false,
             fec: Fec::Off,
             deadline: Duration::ZERO,
+            spreads: true,
             interval,
             clock_id: 0,
         };

@@ -82,6 +82,7 @@ fn the_worked_example_is_what_both_ends_say() {
         slice_is_fixed: false,
         fec: Fec::Off,
         deadline: Duration::ZERO,
+        spreads: true,
         interval: Duration::from_secs(1) / 30,
         clock_id: 0,
     };
