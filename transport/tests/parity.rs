@@ -135,3 +135,26 @@ fn a_path_that_becomes_narrow_has_parity_of_the_smaller_slices() {
     assert!(pair.sender.slice_bytes() < 1_500);
     assert!(after.frames_restored - before.frames_restored > 150, "{after:?}");
 }
+
+#[test]
+fn a_frame_of_several_blocks_is_whole_wherever_its_losses_are() {
+    // 704 slices in four blocks.
+    const BYTES: usize = 1_000_000;
+    let mut restored = 0;
+    for seed in 0..6 {
+        for (delivery, partial) in [(Delivery::Every, false), (Delivery::Latest, false), (Delivery::Latest, true)] {
+            let weather = Weather { lost: 60, burst: 1 + seed % 3 * 4, delayed: 20, ..Weather::FAIR };
+            let mut pair = Pair::with_interval(seed, delivery, BYTES, 1_472, INTERVAL, weather);
+            pair.set_fec(Fec::Percent(15));
+            (pair.buffer_bytes, pair.partial) = (20_000_000, partial);
+            for _ in 0..20 {
+                pair.offer_frame();
+                pair.run_for(INTERVAL);
+            }
+            // Their bytes were checked on arrival.
+            assert!(pair.delivered.len() >= 15, "seed {seed}, {delivery:?}: {:?}", sent(&pair));
+            restored += pair.receiver.as_ref().unwrap().stats().frames_restored;
+        }
+    }
+    assert!(restored > 100, "{restored}");
+}

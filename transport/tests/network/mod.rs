@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{EndReason, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{Fec, SendConfig, SendState, SendStream};
+use framewire_transport::send::{Fec, LinkBudget, SendConfig, SendState, SendStream};
 use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
 use framewire_transport::{Time, receive, send};
 
@@ -402,6 +402,11 @@ impl Pair {
     pub(crate) fn set_fec(&mut self, fec: Fec) {
         self.config.fec = fec;
         self.sender = SendStream::new(self.config, self.now);
+    }
+
+    /// The sender keeps to a link's rate. To be called before anything happens.
+    pub(crate) fn set_link(&mut self, link: LinkBudget) {
+        self.sender.set_link(link);
     }
 
     /// Both machines sleep for a while: time goes on, and nothing else.

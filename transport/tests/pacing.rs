@@ -1,0 +1,92 @@
+//! A sender that keeps to a rate, on networks that lose: nothing is lost to it, and the rate is kept.
+#![allow(missing_docs)]
+
+mod network;
+
+use std::time::Duration;
+
+use framewire_transport::send::{Fec, LinkBudget};
+use framewire_transport::wire::Delivery;
+use network::{Pair, Rate, Weather};
+
+const FRAME_BYTES: usize = 100_000;
+const INTERVAL: Duration = Duration::from_millis(20);
+
+#[test]
+fn in_every_all_frames_arrive_within_the_rate_whatever_is_lost() {
+    for (seed, lost) in (0..).zip([0, 10, 50, 200]) {
+        for (fec, slice_bytes) in
+            [(Fec::Off, 1_472), (Fec::Percent(20), 1_472), (Fec::Off, 65_507), (Fec::Percent(50), 548)]
+        {
+            let weather = Weather { lost, delayed: 20, doubled: 20, ..Weather::FAIR };
+            let mut pair = Pair::with_interval(seed, Delivery::Every, FRAME_BYTES, slice_bytes, INTERVAL, weather);
+            pair.set_fec(fec);
+            // A frame takes 8 ms, with all that belongs to it about 10.
+            pair.set_link(LinkBudget::new("100M".parse().unwrap()));
+            let begun = pair.now;
+            let give_up = begun + Duration::from_secs(600);
+            while !pair.is_closed() {
+                while pair.sender.next_number() < 30 && pair.offer_frame() {}
+                if pair.sender.next_number() == 30 {
+                    pair.sender.close(pair.now);
+                }
+                assert!(pair.step(give_up), "{fec:?}, {slice_bytes}, {weather:?}: {:?}", pair.sender.stats());
+            }
+            assert_eq!(pair.delivered, (0..30).collect::<Vec<_>>());
+            let bits = pair.sender.stats().bytes * 8;
+            let rate = bits as f64 / pair.now.since(begun).as_secs_f64();
+            assert!(rate < 101e6, "{fec:?}, {slice_bytes}, {weather:?}: {rate}");
+            assert!(lost > 0 || rate > 40e6, "{fec:?}, {slice_bytes}, {weather:?}: {rate}");
+        }
+    }
+}
+
+#[test]
+fn an_outage_in_the_middle_of_a_frame_on_a_slow_link_is_over_when_the_link_is_back() {
+    for fec in [Fec::Off, Fec::Percent(30)] {
+        // A frame takes 50 ms, two and a half times as long as the camera.
+        let rate = Rate { bytes_per_second: 2_000_000, queue: Duration::from_millis(60) };
+        let weather = Weather { rate: Some(rate), latency: Duration::from_micros(100), ..Weather::FAIR };
+        let mut pair = Pair::with_interval(1, Delivery::Latest, FRAME_BYTES, 1_472, INTERVAL, weather);
+        pair.set_fec(fec);
+        let send = |pair: &mut Pair, frames: u32| {
+            for _ in 0..frames {
+                pair.sender.drop_replaceable();
+                pair.offer_frame();
+                pair.run_for(INTERVAL);
+            }
+        };
+        send(&mut pair, 50);
+        for nth in 0..20 {
+            let before = pair.delivered.len();
+            pair.weather.lost = 1_000;
+            pair.run_for(Duration::from_millis(100 + 7 * nth));
+            pair.weather.lost = 0;
+            send(&mut pair, 50);
+            assert!(pair.delivered.len() >= before + 10, "{fec:?}, outage {nth}: {:?}", pair.sender.stats());
+        }
+    }
+}
+
+#[test]
+fn a_rate_below_the_cameras_lowers_the_frame_rate_and_keeps_frames_fresh() {
+    for (fec, lost) in [(Fec::Off, 0), (Fec::Off, 30), (Fec::Auto, 50)] {
+        let weather = Weather { lost, latency: Duration::from_micros(100), ..Weather::FAIR };
+        let mut pair = Pair::with_interval(1, Delivery::Latest, FRAME_BYTES, 1_472, INTERVAL, weather);
+        pair.set_fec(fec);
+        // A frame takes 34 ms.
+        pair.set_link(LinkBudget::new("24M".parse().unwrap()));
+        for _ in 0..500 {
+            pair.sender.drop_replaceable();
+            pair.offer_frame();
+            pair.run_for(INTERVAL);
+        }
+        pair.ages.sort_unstable();
+        let (half, most) = (pair.ages[pair.ages.len() / 2], pair.ages[pair.ages.len() * 95 / 100]);
+        assert!(pair.delivered.len() >= 180, "{fec:?}, {lost}: {} {:?}", pair.delivered.len(), pair.sender.stats());
+        assert!(
+            half <= Duration::from_millis(70) && most <= Duration::from_millis(110),
+            "{fec:?}, {lost}: {half:?} {most:?}"
+        );
+    }
+}
