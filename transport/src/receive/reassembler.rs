@@ -2,7 +2,8 @@
 //!
 //! Works in batches: [`Reassembler::predict`] says where the next datagrams should land, the kernel writes them there,
 //! [`Reassembler::handle_slice`] is told which slice landed where, and [`Reassembler::end_batch`] moves what landed
-//! elsewhere and finishes frames. All memory is taken when it is made; nothing the network sends makes it grow.
+//! elsewhere and finishes frames. All memory is taken when it is made, and for parity again when an
+//! epoch with smaller slices begins; nothing the network sends makes it grow.
 
 use std::collections::VecDeque;
 use std::time::Duration;
