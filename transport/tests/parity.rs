@@ -141,7 +141,7 @@ fn a_frame_of_several_blocks_is_whole_wherever_its_losses_are() {
     // 704 slices in four blocks.
     const BYTES: usize = 1_000_000;
     let mut restored = 0;
-    for seed in 0..6 {
+    for seed in 0..3 {
         for (delivery, partial) in [(Delivery::Every, false), (Delivery::Latest, false), (Delivery::Latest, true)] {
             let weather = Weather { lost: 60, burst: 1 + seed % 3 * 4, delayed: 20, ..Weather::FAIR };
             let mut pair = Pair::with_interval(seed, delivery, BYTES, 1_472, INTERVAL, weather);
@@ -156,5 +156,5 @@ fn a_frame_of_several_blocks_is_whole_wherever_its_losses_are() {
             restored += pair.receiver.as_ref().unwrap().stats().frames_restored;
         }
     }
-    assert!(restored > 100, "{restored}");
+    assert!(restored > 50, "{restored}");
 }

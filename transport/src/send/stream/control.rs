@@ -1,0 +1,132 @@
+//! What a stream says besides: openings, pings and closes, and when.
+
+use std::time::Duration;
+
+use super::{CLOCK_PING, CLOSE_RETRY, DOUBT_AFTER, RETRY_MAX, RETRY_MIN, SendStream};
+use crate::send::config::{SendConfig, SendState};
+use crate::time::Time;
+use crate::wire::{Close, Delivery, Open, Ping};
+
+impl SendStream {
+    /// Writes the next datagram of fields that is due; returns its length.
+    ///
+    /// # Panics
+    /// Where `out` is shorter than a slice may be; [`crate::send::CONTROL_MAX`] is always enough.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
+        if now < self.next_transmit() {
+            return None;
+        }
+        match self.state {
+            SendState::Opening { attempts } => {
+                self.state = SendState::Opening { attempts: attempts.saturating_add(1) };
+                self.due = now + self.backoff(attempts);
+                Some(self.put_probe(out, &self.open(now).emit()))
+            }
+            SendState::Refused { .. } => {
+                self.due = now + self.jittered(RETRY_MAX);
+                Some(self.put_probe(out, &self.open(now).emit()))
+            }
+            SendState::Open => Some(self.ping_or_close(now, out)),
+            SendState::Closed(_) => None,
+        }
+    }
+
+    pub(super) fn next_transmit(&self) -> Time {
+        if self.state == SendState::Open { self.due.min(self.pinged + CLOCK_PING) } else { self.due }
+    }
+
+    fn open(&self, now: Time) -> Open {
+        let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, deadline, clock_id, .. } = self.config;
+        Open {
+            stream,
+            epoch,
+            flags: 0,
+            slice_bytes,
+            cookie: self.cookie,
+            first_frame: self.outbox.first_number().unwrap_or(self.next_number),
+            width: format.width(),
+            height: format.height(),
+            stride: format.stride(),
+            // The format was checked: a frame fits 32 bits.
+            frame_bytes: format.frame_bytes() as u32,
+            interval_us: micros(interval),
+            deadline_us: micros(deadline),
+            pixel: format.pixel() as u8,
+            delivery: delivery as u8,
+            parity_max: self.fec.parity_max(&self.config),
+            clock_id,
+            sender_ns: now.as_nanos(),
+        }
+    }
+
+    fn ping_or_close(&mut self, now: Time, out: &mut [u8]) -> usize {
+        let SendConfig { stream, epoch, delivery, .. } = self.config;
+        let sent_below = self.outbox.sent_below(self.next_number);
+        let all_sent = sent_below == self.next_number && self.repairs.is_empty();
+        let settled = match delivery {
+            Delivery::Every => self.outbox.is_empty(),
+            Delivery::Latest => all_sent,
+        };
+        if self.closing && settled {
+            // With a frame on its way, it asks for what that lacks, too.
+            self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience() };
+            self.probes = self.probes.saturating_add(1);
+            // In place of the ping that may be due too.
+            self.pinged = now;
+            let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
+            let no_credit = self.stats.frames_no_credit;
+            let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped, no_credit };
+            return put(out, &close.emit(), 0);
+        }
+        self.due = now + self.patience();
+        self.probes = self.probes.saturating_add(1);
+        self.pinged = now;
+        let (echo_ns, echo_held_ns) = self.receiver_time.echo(now);
+        let ping = Ping {
+            stream,
+            epoch,
+            flags: 0,
+            reserved: 0,
+            sender_ns: now.as_nanos(),
+            sequence: self.next_sequence,
+            frame: sent_below,
+            echo_ns,
+            echo_held_ns,
+        };
+        if self.undelivered_since.is_some_and(|since| now.since(since) >= DOUBT_AFTER) {
+            // Slices that follow are watched again.
+            self.undelivered_since = None;
+            self.path.doubt();
+        }
+        self.put_probe(out, &ping.emit())
+    }
+
+    /// Writes a datagram that asks for an answer, as long as the path is to be tried with.
+    fn put_probe(&mut self, out: &mut [u8], bytes: &[u8]) -> usize {
+        put(out, bytes, self.path.pad(bytes.len()))
+    }
+
+    fn backoff(&mut self, attempts: u32) -> Duration {
+        self.jittered((RETRY_MIN * (1 << attempts.min(8))).min(RETRY_MAX))
+    }
+
+    /// Half to all of the pause. Xorshift: the spread matters, not the secrecy.
+    fn jittered(&mut self, pause: Duration) -> Duration {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        let parts = u32::try_from(self.jitter % 512).unwrap_or(0);
+        pause / 2 + pause / 1024 * parts
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// Writes `bytes`, and zeroes behind them up to `len`.
+fn put(out: &mut [u8], bytes: &[u8], len: usize) -> usize {
+    out[..bytes.len()].copy_from_slice(bytes);
+    out[bytes.len()..len.max(bytes.len())].fill(0);
+    len.max(bytes.len())
+}

@@ -1,0 +1,210 @@
+//! What a stream sends of its frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
+
+use super::{SendStream, TAIL_PROBE_AFTER, train};
+use crate::send::config::SendState;
+use crate::send::gate::FrameGate;
+use crate::send::outbox::{Outgoing, Parity, RunHead, SliceRun};
+use crate::time::Time;
+use crate::wire::{Delivery, Flags};
+
+impl SendStream {
+    /// The next slices to send: repairs first, then new ones as far as credit goes; at most `max`. What is returned
+    /// counts as sent. Credit for less than a whole train is left until there is more.
+    pub fn poll_slices(&mut self, max: u32, now: Time) -> Option<SliceRun<'_>> {
+        self.pacer.forget_refusal();
+        if self.state != SendState::Open || self.is_blocked {
+            return None;
+        }
+        // `max` fits 32 bits, so the smaller of the two does.
+        let max = u64::from(max).min(self.credit()) as u32;
+        if max == 0 {
+            return None;
+        }
+        let first_in_flight = !self.in_flight();
+        let (number, head, count) = match self.poll_repair(max, now) {
+            Some(repair) => repair,
+            None if self.repairs.is_empty() => self.poll_new(max, now)?,
+            None => return None,
+        };
+        self.pacer.take(count, now);
+        self.next_sequence += u64::from(count);
+        self.expect_answer(first_in_flight, now);
+        if let RunHead::Slice(header) = head {
+            self.stats.slices += u64::from(count);
+            self.stats.bytes += self.outbox.find(number).map_or(0, |frame| frame.payload_len(header.index, count));
+        }
+        self.note_progress(number, head, count, now);
+        let outgoing = self.outbox.find(number)?;
+        let frame = match (&head, &outgoing.parity) {
+            (RunHead::Parity(_), Parity::Leaving(parity)) => &parity.bytes,
+            _ => &outgoing.frame,
+        };
+        Some(SliceRun { frame, head, count })
+    }
+
+    /// Slices that were asked for again.
+    fn poll_repair(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+        // What was settled in the meantime needs no repair.
+        let outbox = &self.outbox;
+        let waiting = self.repairs.front_of(|frame| outbox.find(frame).is_some())?;
+        let granted = self.pacer.grant(max.min(waiting), true, now);
+        let run = self.repairs.take(granted)?;
+        let id = (self.config.stream, self.config.epoch);
+        let head = RunHead::Slice(self.outbox.find(run.frame)?.header(id, run.first, self.next_sequence, true));
+        self.stats.slices_resent += u64::from(run.count);
+        Some((run.frame, head, run.count))
+    }
+
+    /// Slices of the oldest frame that is not sent whole, or of its parity.
+    fn poll_new(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+        let outgoing = self.outbox.current()?;
+        let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count - outgoing.next);
+        if number >= self.frame_limit || (first == 0 && !self.may_begin(now)) {
+            return None;
+        }
+        if left == 0 {
+            return self.poll_parity(max, now);
+        }
+        let granted = self.pacer.grant(max.min(left), false, now);
+        let count = self.worth_sending(first, granted, first + left, max)?;
+        let percent = self.fec.percent(&self.config);
+        let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
+        let outgoing = self.outbox.current()?;
+        if first == 0 {
+            outgoing.note_begun(now);
+            if let Some(gate) = &mut self.gate {
+                gate.handle_begun(number, now);
+            }
+        }
+        outgoing.next += count;
+        if count == left && percent > 0 {
+            outgoing.parity = Parity::Wanted(percent);
+        }
+        if let Some(budget) = &mut self.budget {
+            budget.handle_new(count);
+        }
+        Some((number, RunHead::Slice(outgoing.header(id, first, sequence, false)), count))
+    }
+
+    /// How many of the `granted` slices from `first` on are worth sending: whole trains, where credit for more of one will come.
+    fn worth_sending(&self, first: u32, granted: u32, end: u32, max: u32) -> Option<u32> {
+        let train = train(&self.config);
+        // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
+        let window = self.sequence_limit.saturating_sub(self.sequence_seen);
+        let may_wait = u64::from(max) == self.credit() && self.in_flight() && window >= 2 * u64::from(train);
+        match whole_trains(first, granted, end, train) {
+            0 if may_wait || granted == 0 => None,
+            0 => Some(granted.min(end - first)),
+            count => Some(count),
+        }
+    }
+
+    /// Parity of the frame whose slices have all left.
+    fn poll_parity(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+        let outgoing = self.outbox.current()?;
+        let number = outgoing.number();
+        match outgoing.parity {
+            Parity::Wanted(percent) => {
+                outgoing.parity = Parity::Due(percent);
+                return None;
+            }
+            Parity::Due(percent) => {
+                self.outbox.release_parity();
+                let outgoing = self.outbox.current()?;
+                outgoing.parity = match self.fec.make(&outgoing.frame, percent, &self.config) {
+                    Some(parity) => Parity::Leaving(parity),
+                    None => Parity::None,
+                };
+            }
+            Parity::None | Parity::Leaving(_) => {}
+        }
+        let Parity::Leaving(parity) = &self.outbox.find(number)?.parity else {
+            self.note_sent(number, now);
+            return self.poll_new(max, now);
+        };
+        let (first, end) = parity.progress();
+        let granted = self.pacer.grant(max.min(end - first), false, now);
+        let count = self.worth_sending(first, granted, end, max)?;
+        let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
+        let outgoing = self.outbox.current()?;
+        let Parity::Leaving(parity) = &mut outgoing.parity else { return None };
+        let head = RunHead::Parity(parity.header(id, &outgoing.frame, sequence));
+        parity.handle_sent(count);
+        self.stats.slices_parity += u64::from(count);
+        Some((number, head, count))
+    }
+
+    /// Whether the next frame may be begun now.
+    fn may_begin(&mut self, now: Time) -> bool {
+        let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+        let oldest = self.outbox.first_number();
+        let (Some(gate), Some(outgoing)) = (&mut self.gate, self.outbox.current()) else { return true };
+        let all_settled = oldest == Some(outgoing.number());
+        gate.queued(self.sequence_seen, round_trip, now) <= FrameGate::nearly_none(outgoing.count)
+            && gate.lets(outgoing.number(), outgoing.frame.info().captured, all_settled, now)
+    }
+
+    /// Notes how far the frame has been sent, unless these are repairs.
+    fn note_progress(&mut self, number: u64, head: RunHead, count: u32, now: Time) {
+        debug_assert!(count > 0);
+        let is_repair = matches!(head, RunHead::Slice(header) if header.flags & Flags::REPAIR != 0);
+        if !is_repair {
+            self.note_sent(number, now);
+        }
+    }
+
+    /// Notes how far a frame has been sent by now.
+    fn note_sent(&mut self, number: u64, now: Time) {
+        let is_whole = self.outbox.find(number).is_some_and(Outgoing::is_sent);
+        if let Some(gate) = &mut self.gate {
+            let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+            gate.handle_sent(self.next_sequence, is_whole, round_trip, now);
+        }
+        if is_whole {
+            self.note_whole(number, now);
+        }
+    }
+
+    /// All of a frame has left.
+    pub(super) fn note_whole(&mut self, number: u64, now: Time) {
+        if number >= self.sent_below {
+            self.sent_below = number + 1;
+            self.stats.frames_sent += 1;
+        }
+        if self.config.delivery == Delivery::Latest && self.outbox.current().is_none() {
+            // Nothing follows that would show the receiver what it lacks: tell it.
+            self.due = self.due.min(now + TAIL_PROBE_AFTER);
+        }
+    }
+}
+
+/// How many slices from `first` on may go where `max` could: to the end of a whole train, counted from the start of the
+/// frame, or of the frame. 0 where the end of a train is further off.
+fn whole_trains(first: u32, max: u32, frame_slices: u32, train: u32) -> u32 {
+    let left = frame_slices - first;
+    if max >= left { left } else { ((first + max) / train * train).saturating_sub(first) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    pub(super) fn runs_end_where_trains_or_the_frame_end() {
+        // (first, max, slices of the frame, slices of a train) and how many go.
+        let cases = [
+            ((0, 44, 100, 44), 44),
+            ((0, 90, 100, 44), 88),
+            ((0, 43, 100, 44), 0),
+            ((44, 44, 100, 44), 44),
+            ((88, 12, 100, 44), 12),
+            ((88, 11, 100, 44), 0),
+            ((50, 44, 100, 44), 38),
+            ((50, 37, 100, 44), 0),
+            ((0, 7, 100, 1), 7),
+        ];
+        for ((first, max, slices, train), count) in cases {
+            assert_eq!(whole_trains(first, max, slices, train), count, "{first}, {max}, {slices}, {train}");
+        }
+    }
+}
