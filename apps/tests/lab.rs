@@ -198,3 +198,16 @@ fn latest_on_a_link_slower_than_the_camera_skips_frames_at_the_source_and_accoun
     assert!(figure(&client, &["frames_dropped", "skipped_at_source"]) > 0.0, "{}", String::from_utf8_lossy(&client));
     assert_accounted_for(&client, &server);
 }
+
+#[test]
+fn what_the_network_loses_is_restored_from_parity_without_being_asked_for() {
+    let lab = Lab::new(1_500).and_then(Lab::without_offloads).and_then(|lab| lab.with_losses(50));
+    let Some(lab) = lab else { return };
+    let stream = ["pattern:640x480", "--fps", "60", "--frames", "150", "--fec", "25", "--max-rate", "400M"];
+    let [client, server] = lab.stream(&stream, |_| ());
+    let (sent, said) = (String::from_utf8_lossy(&client), String::from_utf8_lossy(&server));
+    assert!(figure(&client, &["slices_parity"]) > 0.0, "{sent}");
+    let restored = figure(&server, &["frames_repaired", "by_fec"]);
+    assert!(restored > 20.0 && restored > figure(&server, &["frames_repaired", "by_nack"]), "{said}");
+    assert_accounted_for(&client, &server);
+}
