@@ -415,3 +415,27 @@ fn an_idle_stream_says_something_four_times_a_second() {
     // A ping and its feedback, four times a second, and the opening.
     assert!((75..=95).contains(&idle), "{idle} datagrams in ten seconds");
 }
+
+#[test]
+fn a_sender_that_did_not_hear_of_the_close_hears_of_it_after_its_restart() {
+    for delivery in [Delivery::Latest, Delivery::Every] {
+        let mut pair = Pair::new(1, delivery, 5_000, Weather::FAIR);
+        for _ in 0..5 {
+            pair.offer_frame();
+            pair.run_for(Duration::from_millis(10));
+        }
+        pair.sender.close(pair.now);
+        while pair.end_reason().is_none() {
+            assert!(pair.step(Time::MAX));
+        }
+        // Its answer, and those to all repetitions.
+        pair.weather.lost = 1000;
+        pair.drop_what_flies();
+        pair.run_for(Duration::from_millis(1_500));
+        assert!(!pair.is_closed() && pair.sender.stats().restarts > 0);
+        pair.weather.lost = 0;
+        pair.run_for(Duration::from_secs(1));
+        assert!(pair.is_closed(), "{delivery:?}: {:?}", pair.sender.state());
+        assert_eq!(pair.sender.stats().frames_delivered, 5);
+    }
+}

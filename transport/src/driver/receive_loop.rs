@@ -27,7 +27,7 @@ use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_coun
 /// Epochs of a sender that a receiver may have heard nothing of: one a second, and more while its address changes.
 const EPOCHS_MISSED_MAX: u32 = 1_024;
 /// How long a closed stream answers a sender that has not heard its answer.
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What a stream's thread and the program share.
 pub(super) struct StreamShared {

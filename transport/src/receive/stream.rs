@@ -296,6 +296,12 @@ impl ReceiveStream {
 
     /// The sender has not heard our accept, or has begun anew from the same address.
     fn handle_open(&mut self, open: &Open, path_bytes: u16, now: Time) -> Result<(), Rejected> {
+        if self.ended == Some(EndReason::Closed) && open.epoch.wrapping_sub(self.config.open.epoch) <= u32::MAX / 2 {
+            // It has not heard that the stream is closed, and took the silence for a restart of ours.
+            self.config.open.epoch = open.epoch;
+            self.pending.closed = true;
+            return Ok(());
+        }
         if self.ended.is_some() {
             // The stream is over for its consumers: the listening socket will open a new one.
             return Err(Rejected::Late);

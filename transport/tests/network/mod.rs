@@ -425,6 +425,11 @@ impl Pair {
         self.flying.clear();
     }
 
+    /// What is on its way is lost.
+    pub(crate) fn drop_what_flies(&mut self) {
+        self.flying.clear();
+    }
+
     pub(crate) fn bytes_sent(&self) -> usize {
         self.bytes_sent
     }

@@ -69,7 +69,7 @@ impl SendStream {
         };
         if self.closing && settled {
             // With a frame on its way, it asks for what that lacks, too.
-            self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience() };
+            self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience().min(CLOSE_RETRY) };
             self.probes = self.probes.saturating_add(1);
             // In place of the ping that may be due too.
             self.pinged = now;
