@@ -3,8 +3,10 @@
 
 mod relay;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use framewire_transport::driver::Admission;
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
@@ -56,6 +58,32 @@ fn in_every_all_frames_arrive_on_the_same_stream_whichever_port_they_come_from()
                 let (stats, moved) = (sender.stats(), receiver.stats());
                 assert_eq!((moved.opened, moved.moved), (1, ADDRESSES), "{backend}: {moved:?} {stats:?}");
                 println!("{backend}: at most {longest:?} for {FRAMES_EACH} frames from a new port");
+            });
+        });
+    }
+}
+
+#[test]
+fn a_close_whose_answers_are_lost_is_answered_again_though_the_consumer_is_gone() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let to = ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() };
+        let from = SenderConfig { delivery, stream: Some(7), ..SenderConfig::new(format) };
+        with_relay(to, 9_000, from, |relay, receiver, sender| {
+            receiver.announce(7, format).unwrap();
+            relay.closed_lost.store(4, Ordering::Release);
+            std::thread::scope(|scope| {
+                // It drops the stream at its end, and would not take it again.
+                let reader = scope.spawn(|| {
+                    let frames = numbers(receiver).len();
+                    receiver.retract(7);
+                    frames
+                });
+                send(&sender, 0..1);
+                sender.wait_until_settled(PATIENCE).unwrap();
+                let report = sender.close(PATIENCE).unwrap();
+                assert_eq!((report.delivered, reader.join().unwrap()), (1, 1));
+                assert_eq!(relay.closed_lost.load(Ordering::Acquire), 0);
             });
         });
     }

@@ -177,15 +177,15 @@ impl Listener {
         let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
         let announced = (config.admission == Admission::Announced).then_some(&state.announced);
         let others = state.streams.len() - usize::from(known.is_some());
-        let silent = if others < limits.streams { None } else { longest_silent(&state.streams, Time::now()) };
-        let format = admit(open, limits, others - usize::from(silent.is_some()), announced)?;
+        let spare = if others < limits.streams { None } else { least_needed(&state.streams, Time::now()) };
+        let format = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
         // The same stream from another address, or after its end: the sender is the one we hear now.
-        if let Some(past) = known.or(silent) {
+        if let Some(past) = known.or(spare) {
             let past = state.streams.swap_remove(past);
             if known.is_none() {
                 past.lock().ended.get_or_insert(EndReason::Silent);
             }
-            past.stop();
+            past.abandon();
         }
         drop(state);
         let stream = receive_loop::start(open, open_bytes, peer, &shared).map_err(|error| {
@@ -203,8 +203,12 @@ impl Listener {
     }
 }
 
-/// The stream whose sender has said nothing for the longest time, if that is long: it makes room for one that speaks.
-fn longest_silent(streams: &[Arc<StreamShared>], now: Time) -> Option<usize> {
+/// The stream that makes room for another: one that is over, or whose sender has said nothing for the longest time, if that is long.
+fn least_needed(streams: &[Arc<StreamShared>], now: Time) -> Option<usize> {
+    // One that is over only lingers.
+    if let Some(over) = streams.iter().position(|stream| stream.is_over()) {
+        return Some(over);
+    }
     let heard = || streams.iter().map(|stream| stream.lock().heard);
     // Where none has been heard, it is this process that was stopped, and what they said waits.
     let listens = heard().any(|heard| now.since(heard) < SILENT);

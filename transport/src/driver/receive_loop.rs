@@ -34,7 +34,10 @@ pub(super) struct StreamShared {
     /// What opened it first.
     pub(super) open: Open,
     state: Mutex<StreamState>,
+    /// Its consumers want no more frames.
     stop: AtomicBool,
+    /// The receiver ends, or has another stream in its place: there is not even time to answer a close.
+    abandon: AtomicBool,
     over: AtomicBool,
     waker: Arc<Waker>,
 }
@@ -94,6 +97,11 @@ impl StreamShared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn abandon(&self) {
+        self.abandon.store(true, Ordering::Release);
+        self.stop();
     }
 
     pub(super) fn stop(&self) {
@@ -194,6 +202,7 @@ pub(super) fn start(
             slice_bytes: open.slice_bytes,
         }),
         stop: AtomicBool::new(false),
+        abandon: AtomicBool::new(false),
         over: AtomicBool::new(false),
         waker,
     });
@@ -276,7 +285,9 @@ impl ReceiveLoop {
             if usize::from(self.core.slice_bytes()) != self.backend_config.slice_bytes {
                 self.fit_slices();
             }
-            if self.shared.stop.load(Ordering::Acquire) || now >= leave_at {
+            // A stream that was closed goes on answering its sender, who may not have heard it, whatever its consumers do.
+            let lingers = self.core.ended() == Some(EndReason::Closed) && !self.shared.abandon.load(Ordering::Acquire);
+            if self.shared.stop.load(Ordering::Acquire) && !lingers || now >= leave_at {
                 break;
             }
             if let Some(reason) = self.core.ended()
@@ -423,7 +434,7 @@ impl ReceiveLoop {
         let timeout = until.since(Time::now());
         if let Err(error) = wait(self.backend.socket().as_fd(), false, &self.shared.waker, timeout, self.busy_poll) {
             tracing::error!(%error, "a receiving thread cannot wait for its socket");
-            self.shared.stop.store(true, Ordering::Release);
+            self.shared.abandon();
         }
     }
 }

@@ -252,7 +252,7 @@ impl Receiver {
         let mut state = self.shared.lock();
         state.stop = true;
         for stream in &state.streams {
-            stream.stop();
+            stream.abandon();
         }
         drop(state);
         self.shared.changed.notify_all();

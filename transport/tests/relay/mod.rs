@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
+use framewire_transport::wire::{Kind, Prelude};
 use framewire_transport::{Receiver, ReceiverConfig, Sender, SenderConfig};
 
 /// Passes datagrams on, and drops those towards the receiver that are longer than `limit`.
@@ -18,6 +19,8 @@ pub(crate) struct Relay {
     back: Mutex<Arc<UdpSocket>>,
     sender: Mutex<Option<SocketAddr>>,
     pub(crate) limit: AtomicUsize,
+    /// So many answers to a close are still to be lost.
+    pub(crate) closed_lost: AtomicUsize,
     done: AtomicBool,
 }
 
@@ -25,7 +28,7 @@ impl Relay {
     fn new(receiver: SocketAddr, limit: usize) -> Self {
         let (front, back) = (socket(), Mutex::new(Arc::new(towards(receiver))));
         let (limit, done) = (AtomicUsize::new(limit), AtomicBool::new(false));
-        Self { receiver, front, back, sender: Mutex::new(None), limit, done }
+        Self { receiver, front, back, sender: Mutex::new(None), limit, closed_lost: AtomicUsize::new(0), done }
     }
 
     /// Speaks to the receiver from another port from now on, and hears nothing at the old one.
@@ -60,6 +63,11 @@ impl Relay {
                 // Where the receiver is not there (yet, or any more) the system says so; the protocol repeats itself.
                 let back = self.back();
                 let Ok(len) = back.recv(&mut bytes) else { continue };
+                let is_closed = matches!(Prelude::parse(&bytes[..len]), Ok(Prelude { kind: Kind::Closed, .. }));
+                let lose = |left: usize| left.checked_sub(1);
+                if is_closed && self.closed_lost.fetch_update(Ordering::AcqRel, Ordering::Acquire, lose).is_ok() {
+                    continue;
+                }
                 let to = *self.sender.lock().unwrap();
                 if let Some(to) = to.filter(|_| Arc::ptr_eq(&back, &self.back())) {
                     let _ = self.front.send_to(&bytes[..len], to);
