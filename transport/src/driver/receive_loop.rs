@@ -82,8 +82,11 @@ impl StreamShared {
         let state = self.lock();
         let ahead = open.epoch.wrapping_sub(state.epoch);
         // A program that was started anew counts its frames from 0, in an epoch of its own.
-        let goes_on = (1..=EPOCHS_MISSED_MAX).contains(&ahead) && open.first_frame + SLOTS_MAX as u64 >= state.settled;
-        what(open) == what(&self.open) && open.slice_bytes <= state.slice_bytes && goes_on && !self.is_over()
+        let goes_on = (1..=EPOCHS_MISSED_MAX).contains(&ahead)
+            && open.first_frame.saturating_add(SLOTS_MAX as u64) >= state.settled;
+        // An opening that contradicts itself moves no stream.
+        let can_be = open.format().is_ok() && open.slice_bytes <= state.slice_bytes;
+        what(open) == what(&self.open) && can_be && goes_on && !self.is_over()
     }
 
     /// The sender speaks from another address from now on.
