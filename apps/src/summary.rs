@@ -131,7 +131,9 @@ impl FramesDropped {
     /// All of them.
     pub fn total(&self) -> u64 {
         let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = self;
-        skipped_at_source + no_credit + lost + incomplete + no_slot + slow_consumer
+        [no_credit, lost, incomplete, no_slot, slow_consumer]
+            .into_iter()
+            .fold(*skipped_at_source, |sum, count| sum.saturating_add(*count))
     }
 }
 

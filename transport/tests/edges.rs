@@ -238,6 +238,8 @@ fn frames_four_apart_are_both_asked_for() {
         frame: 8,
         echo_ns: TIME_UNKNOWN,
         echo_held_ns: 0,
+        skipped: 0,
+        no_credit: 0,
     };
     give(&mut receiver, &ping.emit(), now);
     for _ in 0..2000 {
@@ -298,13 +300,15 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
         frame: 4,
         echo_ns: TIME_UNKNOWN,
         echo_held_ns: 0,
+        skipped: 0,
+        no_credit: 0,
     };
     let mut settled = 0;
     let mut t = now;
     for _ in 0..100 {
         t = t + Duration::from_millis(100);
         receiver.predict(1);
-        receiver.handle_datagram(0, &ping.emit()[..52], 56, t);
+        receiver.handle_datagram(0, &ping.emit()[..52], Ping::LEN, t);
         receiver.end_batch(t);
         receiver.handle_timeout(t);
         let mut out = [0; receive::CONTROL_MAX];

@@ -214,6 +214,8 @@ fn pings_and_closes_with_numbers_at_the_ends_of_their_types_change_nothing() {
                 frame: number.max(FRAME_NUMBER_END),
                 echo_ns: number,
                 echo_held_ns: number,
+                skipped: number,
+                no_credit: number,
             };
             pair.take_in(&ping.emit());
             let frames = number.max(FRAME_NUMBER_END);

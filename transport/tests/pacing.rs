@@ -90,3 +90,29 @@ fn a_rate_below_the_cameras_lowers_the_frame_rate_and_keeps_frames_fresh() {
         );
     }
 }
+
+#[test]
+fn a_receiver_knows_while_a_stream_goes_on_which_frames_were_skipped_and_which_the_way_lost() {
+    // Frames of one slice, so that what is lost is lost whole; most datagrams are.
+    let weather = Weather { lost: 600, latency: Duration::from_millis(1), ..Weather::FAIR };
+    let mut pair = Pair::with_interval(1, Delivery::Latest, 1_000, 1_472, INTERVAL, weather);
+    pair.set_fec(Fec::Off);
+    pair.set_link(LinkBudget::new("500K".parse().unwrap()));
+    let mut lost = 0;
+    for _ in 0..2_000 {
+        pair.sender.drop_replaceable();
+        pair.offer_frame();
+        pair.run_for(INTERVAL);
+        let Some(receiver) = &pair.receiver else { continue };
+        let source = receiver.source();
+        assert!(source.lost >= lost, "a loss was taken back: {source:?}");
+        lost = source.lost;
+    }
+    // The last report comes through, sooner or later.
+    pair.run_for(Duration::from_secs(4));
+    let (sender, receiver) = (*pair.sender.stats(), pair.receiver.as_ref().unwrap());
+    let (source, stats) = (receiver.source(), *receiver.stats());
+    assert_eq!(source.skipped, sender.frames_skipped + sender.frames_abandoned);
+    assert!(source.skipped > 100 && source.lost > 0, "{sender:?} {source:?}");
+    assert_eq!(source.skipped + source.lost, stats.frames_unseen(), "{sender:?} {stats:?}");
+}

@@ -58,7 +58,7 @@ const DATAGRAMS: [Datagram; 11] = datagrams! {
         flags, path_bytes, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, arrived, receiver_ns, echo_ns, echo_held_ns
     }
     Nack as Nack { flags, bitmap_bytes, frame, first }
-    Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns }
+    Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns, skipped, no_credit }
     Open as Open {
         flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, deadline_us, pixel, delivery, parity_max,
         clock_id, sender_ns

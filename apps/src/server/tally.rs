@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use framewire_transport::Time;
 use framewire_transport::driver::IncomingStream;
 use framewire_transport::frame::Frame;
+use framewire_transport::receive::SourceCounts;
 
 use crate::latency::{LatencyHistogram, StageHistograms};
 use crate::summary::{DatagramsDropped, FramesDropped, FramesRepaired, Summary};
@@ -76,14 +77,15 @@ impl Tally {
 
     /// Adds what a stream counted, at its end, and what its sinks were too slow for.
     pub(super) fn add_stream(&self, stream: &IncomingStream, slow_sinks: u64) {
-        let (stats, skipped) = (stream.stats(), stream.skipped_at_source().unwrap_or(0));
-        let no_credit = stream.skipped_without_credit().unwrap_or(0);
+        let (stats, SourceCounts { skipped, no_credit, .. }) = (stream.stats(), stream.source());
         let mut state = self.lock();
         // Complete, though this program's own threads were too slow for them: delivered, as for a slow sink.
         state.frames += stream.dropped();
         state.bytes += stream.dropped() * stream.info().format.frame_bytes() as u64;
-        state.dropped.skipped_at_source += skipped.saturating_sub(no_credit);
-        state.dropped.no_credit += no_credit;
+        let dropped = &mut state.dropped;
+        // Whatever a sender says.
+        dropped.skipped_at_source = dropped.skipped_at_source.saturating_add(skipped.saturating_sub(no_credit));
+        dropped.no_credit = dropped.no_credit.saturating_add(no_credit);
         state.datagrams_dropped.add(&stats);
         state.partial += stats.frames_partial;
         state.repaired.by_nack += stats.frames_repaired;

@@ -51,6 +51,8 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
                 frame: choices.number(),
                 echo_ns: choices.number(),
                 echo_held_ns: choices.number(),
+                skipped: choices.number(),
+                no_credit: choices.number(),
             };
             ping.emit().to_vec()
         }

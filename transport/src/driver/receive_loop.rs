@@ -19,7 +19,8 @@ use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Wake
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, SLOTS_MAX};
 use crate::receive::{
-    AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, buffer_bytes_wanted,
+    AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts,
+    buffer_bytes_wanted,
 };
 use crate::time::Time;
 use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices};
@@ -55,8 +56,7 @@ pub(super) struct StreamState {
     moved: Option<Moved>,
     pub(super) stats: ReceiveStats,
     pub(super) ended: Option<EndReason>,
-    pub(super) skipped_at_source: Option<u64>,
-    pub(super) skipped_without_credit: Option<u64>,
+    pub(super) source: SourceCounts,
     /// Of the largest slice at present.
     pub(super) slice_bytes: u16,
 }
@@ -200,8 +200,7 @@ pub(super) fn start(
             moved: None,
             stats: ReceiveStats::default(),
             ended: None,
-            skipped_at_source: None,
-            skipped_without_credit: None,
+            source: SourceCounts::default(),
             slice_bytes: open.slice_bytes,
         }),
         stop: AtomicBool::new(false),
@@ -409,8 +408,7 @@ impl ReceiveLoop {
     fn publish_stats(&self) {
         let mut state = self.shared.lock();
         state.stats = *self.core.stats();
-        state.skipped_at_source = self.core.skipped_at_source();
-        state.skipped_without_credit = self.core.skipped_without_credit();
+        state.source = self.core.source();
         state.slice_bytes = self.core.slice_bytes();
         state.epoch = self.core.epoch();
         state.heard = self.core.heard();

@@ -15,7 +15,7 @@ use super::receive_loop::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{BackendKind, Waker, socket};
 use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, RecvError};
-use crate::receive::{EndReason, ReceiveStats};
+use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::wire::Delivery;
 
 /// What a receiver is told when it is made.
@@ -356,14 +356,9 @@ impl IncomingStream {
         self.shared.lock().ended
     }
 
-    /// How many frames the sender dropped before it sent them; known once it has closed the stream.
-    pub fn skipped_at_source(&self) -> Option<u64> {
-        self.shared.lock().skipped_at_source
-    }
-
-    /// Of these, those for want of credit: this end was too slow.
-    pub fn skipped_without_credit(&self) -> Option<u64> {
-        self.shared.lock().skipped_without_credit
+    /// What the sender says of the frames that did not come.
+    pub fn source(&self) -> SourceCounts {
+        self.shared.lock().source
     }
 
     /// Ends the stream from this side.

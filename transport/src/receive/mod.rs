@@ -14,6 +14,6 @@ pub(crate) use parity::parity_store_bytes;
 pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};
 pub use reassembler::{Reassembler, ReassemblerConfig};
-pub use stats::{ReceiveStats, RejectedCounts};
+pub use stats::{ReceiveStats, RejectedCounts, SourceCounts};
 pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX};
 pub(crate) use window::buffer_bytes_wanted;

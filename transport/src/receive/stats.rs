@@ -51,6 +51,19 @@ impl ReceiveStats {
     }
 }
 
+/// What the sender says of the frames that did not come, as of its newest report: it sends one a second at least, and one
+/// at the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceCounts {
+    /// Frames that it dropped before it had sent them whole.
+    pub skipped: u64,
+    /// Of these, how many because this receiver granted no credit.
+    pub no_credit: u64,
+    /// Frames of which nothing came although they were sent; at least so many.
+    pub lost: u64,
+}
+
 /// Why a datagram was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejected {

@@ -10,7 +10,7 @@ use super::loss::LossDetector;
 use super::parity::parity_store_bytes;
 use super::placement::LandingRun;
 use super::reassembler::{Reassembler, ReassemblerConfig};
-use super::stats::{ReceiveStats, Rejected};
+use super::stats::{ReceiveStats, Rejected, SourceCounts};
 use super::window::window_slices;
 use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError};
@@ -88,6 +88,7 @@ pub struct ReceiveStream {
     /// will not.
     sent: Option<(u64, Time)>,
     closing: Option<Close>,
+    source: SourceCounts,
     heard: Time,
     ended: Option<EndReason>,
 }
@@ -155,6 +156,7 @@ impl ReceiveStream {
             pending: Pending { accept: Some(open.sender_ns), ..Pending::default() },
             sent: None,
             closing: None,
+            source: SourceCounts::default(),
             heard: now,
             ended: None,
             config,
@@ -368,14 +370,27 @@ impl ReceiveStream {
                 self.sent.get_or_insert((ping.frame, now));
             }
         }
+        self.count_source(ping.frame, ping.skipped, ping.no_credit);
         self.pending.feedback = true;
         Ok(())
+    }
+
+    /// Takes in what the sender has dropped of the frames that it gave numbers to. Frames of which nothing came are lost
+    /// where the sender did not drop them; it may have dropped others since, so this counts too few rather than too many.
+    fn count_source(&mut self, sent: u64, skipped: u64, no_credit: u64) {
+        let stats = self.reassembler.stats();
+        if stats.first_frame.saturating_add(stats.frames_passed) <= sent {
+            self.source.lost = self.source.lost.max(stats.frames_unseen().saturating_sub(skipped));
+        }
+        self.source.skipped = self.source.skipped.max(skipped);
+        self.source.no_credit = self.source.no_credit.max(no_credit.min(skipped));
     }
 
     fn handle_close(&mut self, close: &Close, now: Time) -> Result<(), Rejected> {
         self.check_epoch(close.epoch)?;
         self.heard = now;
         self.closing = Some(*close);
+        self.count_source(close.frames, close.skipped, close.no_credit);
         self.pending.close = true;
         self.loss.handle_sent(close.frames.min(self.reassembler.frame_limit()));
         // In `latest`, what does not come within a deadline from now never will.
@@ -550,14 +565,9 @@ impl ReceiveStream {
         self.reassembler.stats_mut().socket_drops = datagrams;
     }
 
-    /// Of the frames that the sender dropped before it sent them, those for want of credit; known once it has closed the stream.
-    pub fn skipped_without_credit(&self) -> Option<u64> {
-        self.closing.map(|close| close.no_credit.min(close.skipped))
-    }
-
-    /// How many frames the sender says it dropped before sending them; known once it has closed.
-    pub fn skipped_at_source(&self) -> Option<u64> {
-        self.closing.map(|close| close.skipped)
+    /// What the sender says of the frames that did not come.
+    pub fn source(&self) -> SourceCounts {
+        self.source
     }
 
     /// What has happened so far.

@@ -219,6 +219,10 @@ datagram! {
         echo_ns: u64,
         /// How long the sender has held that time, nanoseconds.
         echo_held_ns: u64,
+        /// Frames that the sender has dropped so far before it had sent them whole.
+        skipped: u64,
+        /// Of the skipped ones, how many because the receiver granted no credit.
+        no_credit: u64,
     }
 }
 

@@ -67,14 +67,14 @@ impl SendStream {
             Delivery::Every => self.outbox.is_empty(),
             Delivery::Latest => all_sent,
         };
+        let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
+        let no_credit = self.stats.frames_no_credit;
         if self.closing && settled {
             // With a frame on its way, it asks for what that lacks, too.
             self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience().min(CLOSE_RETRY) };
             self.probes = self.probes.saturating_add(1);
             // In place of the ping that may be due too.
             self.pinged = now;
-            let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
-            let no_credit = self.stats.frames_no_credit;
             let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped, no_credit };
             return put(out, &close.emit(), 0);
         }
@@ -92,6 +92,8 @@ impl SendStream {
             frame: sent_below,
             echo_ns,
             echo_held_ns,
+            skipped,
+            no_credit,
         };
         if self.undelivered_since.is_some_and(|since| now.since(since) >= DOUBT_AFTER) {
             // Slices that follow are watched again.
