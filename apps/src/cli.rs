@@ -131,6 +131,19 @@ pub struct ServerArgs {
     /// Off loopback, let anyone who reaches the server connect
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
+    /// Web origins such as https://monitor.example whose pages may connect, and a proxy's names for this server; may be given
+    /// several times
+    #[arg(long, value_name = "ORIGIN", value_parser = origin, env = "FRAMEWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<String>,
+    /// A file with the password for looking at the page and at metrics; with a token and without it, nobody may look
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_PASSWORD_FILE")]
+    pub view_password_file: Option<PathBuf>,
+    /// Pictures a second of each stream on the page, at most; 0 for none
+    #[arg(long, value_name = "N", value_parser = preview_fps, default_value = "10", env = "FRAMEWIRE_PREVIEW_FPS")]
+    pub preview_fps: f64,
+    /// Width of the page's small pictures in pixels, at most
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..=1920), default_value_t = 480, env = "FRAMEWIRE_PREVIEW_WIDTH")]
+    pub preview_width: u32,
     /// Say more; twice, everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -288,6 +301,24 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= SECONDS_MAX => Ok(seconds),
         _ => Err(format!("'{text}' is no time; write seconds, such as 10 or 0.5, at most {SECONDS_MAX}")),
+    }
+}
+
+/// Faster than any screen, and each picture takes milliseconds of a processor.
+const PREVIEW_FPS_MAX: f64 = 60.0;
+
+fn preview_fps(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| *rate == 0.0 || (0.01..=PREVIEW_FPS_MAX).contains(rate));
+    rate.ok_or_else(|| {
+        format!("'{text}' is no rate of pictures; write 0 for none, or 0.01 to {PREVIEW_FPS_MAX} a second")
+    })
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host.map(|host| host.trim_end_matches('/')) {
+        Some(host) if !host.is_empty() && !host.contains(['/', '@', ' ']) => Ok(text.to_owned()),
+        _ => Err(format!("'{text}' is no origin; write it as browsers do, such as https://monitor.example:8443")),
     }
 }
 

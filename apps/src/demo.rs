@@ -13,6 +13,10 @@ use crate::{client, server};
 /// How long the demo runs when nothing else ends it.
 const SECONDS: f64 = 3.0;
 
+/// The server's defaults.
+const PREVIEW_FPS: f64 = 10.0;
+const PREVIEW_WIDTH: u32 = 480;
+
 /// Runs a server and a client that talk to each other, and puts their figures together.
 ///
 /// # Errors
@@ -94,6 +98,10 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         frames: None,
         seconds: None,
         insecure: false,
+        allow_origin: Vec::new(),
+        view_password_file: None,
+        preview_fps: PREVIEW_FPS,
+        preview_width: PREVIEW_WIDTH,
         // The client's end shows how it gets on.
         verbose: args.verbose.max(1),
         common: args.common.clone(),

@@ -2,22 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framewire_capture::FrameRate;
 use framewire_signal::SignalServer;
 use framewire_signal::message::{Feedback, Timestamp};
 use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
-use framewire_transport::receive::EndReason;
+use framewire_transport::receive::{EndReason, ReceiveStats};
 use framewire_transport::{Delivery, ReceiverConfig};
 
 use super::host::ServerHost;
 use super::recorder::Recorder;
-use super::signal_config;
 use super::tally::Tally;
+use super::{start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
+use crate::live::{About, Board, Entry};
+use crate::preview::PreviewWorker;
 use crate::progress::{Progress, REFRESH};
 use crate::sink::SinkSpec;
 use crate::stop::Stop;
@@ -33,7 +35,6 @@ pub(super) fn run(
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<Summary, Failure> {
-    let signal_config = signal_config(args)?;
     let config = ReceiverConfig {
         backend: args.common.backend,
         sqpoll: args.common.sqpoll,
@@ -45,10 +46,12 @@ pub(super) fn run(
     };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let host = ServerHost { receiver: receiver.clone(), delivery: args.delivery.map(Into::into) };
-    let signal = SignalServer::start(signal_config, Arc::new(host)).map_err(Failure::runtime)?;
+    let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
+    let signal = start_signal(args, Arc::new(host), &board)?;
     ready(signal.local_addr(), receiver.local_addr());
     let tally = Tally::new();
-    let service = Service { args, stop, signal: &signal, tally: &tally, receiver: &receiver };
+    let service =
+        Service { args, stop, signal: &signal, tally: &tally, receiver: &receiver, board: &board, preview: &preview };
     let mut progress = Progress::new(args.verbose > 0);
     std::thread::scope(|scope| {
         let mut streams = 0;
@@ -81,6 +84,8 @@ struct Service<'a> {
     signal: &'a SignalServer,
     tally: &'a Tally,
     receiver: &'a Receiver,
+    board: &'a Arc<Board>,
+    preview: &'a PreviewWorker,
 }
 
 impl Service<'_> {
@@ -96,19 +101,27 @@ impl Service<'_> {
             Delivery::Every => ConsumerPolicy::Block,
             Delivery::Latest => LATEST_QUEUE,
         };
+        let entry = self.board.add(About {
+            id: info.stream,
+            name: String::new(),
+            source: Some(info.peer),
+            format: info.format,
+            delivery: Some(info.delivery),
+            backend: info.backend.to_string(),
+        });
         let recorder = Recorder::start(&self.args.sink, nth, info.format, rate_of(info.interval), policy, self.stop);
         while !self.stop.is_stopped() {
             match stream.recv_timeout(REFRESH) {
-                Ok(frame) => self.take(stream, &recorder, &frame),
+                Ok(frame) => self.take(stream, &entry, &recorder, &frame),
                 Err(RecvError::Ended) => break,
-                Err(_) => {}
+                Err(_) => show_stats(stream, &entry, &stream.stats()),
             }
         }
         stream.stop();
         if self.args.frames.is_none() {
             // The sender has been told that these arrived.
             while let Ok(frame) = stream.recv() {
-                self.take(stream, &recorder, &frame);
+                self.take(stream, &entry, &recorder, &frame);
             }
         }
         self.tally.add_stream(stream, recorder.finish());
@@ -128,9 +141,11 @@ impl Service<'_> {
     }
 
     /// Hands a frame to the sinks, tells of it, and counts it.
-    fn take(&self, stream: &IncomingStream, recorder: &Recorder, frame: &Frame) {
+    fn take(&self, stream: &IncomingStream, entry: &Entry, recorder: &Recorder, frame: &Frame) {
         recorder.write(frame);
-        let stats = stream.stats();
+        let (stats, now) = (stream.stats(), Instant::now());
+        self.preview.offer(entry, frame, now);
+        show_stats(stream, entry, &stats);
         self.signal.feedback(Feedback {
             timestamp: Timestamp::now(),
             frame_size: frame.len() as u64,
@@ -149,10 +164,18 @@ impl Service<'_> {
             tracing::debug!(frame = frame.info().number, "handed on with gaps");
             return;
         }
+        entry.figures().add_frame(frame.len(), Some(frame.info().latency), now);
         if self.tally.add_frame(frame) == self.args.frames.unwrap_or(0) {
             self.stop.stop();
         }
     }
+}
+
+/// Shows what the transport has counted.
+fn show_stats(stream: &IncomingStream, entry: &Entry, stats: &ReceiveStats) {
+    let mut figures = entry.figures();
+    figures.set_stats(stats, stream.source(), stream.dropped());
+    figures.slice_bytes = Some(stream.slice_bytes());
 }
 
 /// The rate that belongs to an interval between frames.

@@ -7,12 +7,16 @@ mod recorder;
 mod tally;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framewire_signal::{ServerConfig, Token};
+use framewire_signal::{ServerConfig, SignalServer, StreamHost, Token};
 
 use crate::cli::{ServerArgs, Wire};
 use crate::exit::{Failure, say};
+use crate::live::Board;
+use crate::monitor::{self, Access, Monitor, ViewPassword};
+use crate::preview::{PreviewConfig, PreviewWorker};
 use crate::sink::SinkSpec;
 use crate::stop::Stop;
 use crate::summary::Summary;
@@ -84,5 +88,32 @@ fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
             )));
         }
     }
-    Ok(ServerConfig { listen: args.listen, token, plain: args.common.wire == Wire::Plain, ..ServerConfig::default() })
+    Ok(ServerConfig {
+        listen: args.listen,
+        token,
+        allowed_origins: args.allow_origin.clone(),
+        plain: args.common.wire == Wire::Plain,
+        ..ServerConfig::default()
+    })
+}
+
+/// Starts the signal server, with the pages that show what is on the board.
+fn start_signal(args: &ServerArgs, host: Arc<dyn StreamHost>, board: &Arc<Board>) -> Result<SignalServer, Failure> {
+    let config = signal_config(args)?;
+    let password = args.view_password_file.as_deref().map(ViewPassword::from_file).transpose()?;
+    let hosts = args.allow_origin.iter().filter_map(|origin| origin.split_once("://"));
+    let access = Access {
+        listen: args.listen,
+        password,
+        is_locked: config.token.is_some(),
+        allowed_hosts: hosts.map(|(_, host)| host.trim_end_matches('/').to_owned()).collect(),
+    };
+    let pages = monitor::pages(Arc::new(Monitor::new(board.clone())), access);
+    SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
+}
+
+fn start_preview(args: &ServerArgs) -> Result<PreviewWorker, Failure> {
+    let config = PreviewConfig { rate: args.preview_fps, width: args.preview_width };
+    PreviewWorker::start(config)
+        .map_err(|error| Failure::runtime(format!("the system gave no thread for the page's pictures: {error}")))
 }

@@ -2,18 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use framewire_capture::FrameRate;
+use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
-use framewire_signal::{SignalServer, StreamHost};
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 
 use super::recorder::Recorder;
-use super::signal_config;
 use super::tally::Tally;
+use super::{start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
+use crate::live::{About, Board};
 use crate::progress::{Progress, REFRESH};
 use crate::stop::Stop;
 use crate::summary::{Summary, cpu_seconds};
@@ -40,8 +42,8 @@ pub(super) fn run(
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<Summary, Failure> {
     let format = args.plain_frame.format;
-    let signal = SignalServer::start(signal_config(args)?, Arc::new(NoHost)).map_err(Failure::runtime)?;
-    let signal = Arc::new(signal);
+    let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
+    let signal = Arc::new(start_signal(args, Arc::new(NoHost), &board)?);
     let config = PlainReceiverConfig {
         format,
         slots: SLOTS,
@@ -56,9 +58,20 @@ pub(super) fn run(
     let rate = rate.ok_or_else(|| Failure::usage("--plain-frame has no rate; write WxH:PIXEL@FPS"))?;
     let recorder = Recorder::start(&args.sink, 0, format, rate, config.policy, stop);
     let tally = Tally::new();
+    let entry = board.add(About {
+        id: 0,
+        name: "plain".to_owned(),
+        source: None,
+        format,
+        delivery: None,
+        backend: args.common.backend.to_string(),
+    });
     let mut progress = Progress::new(args.verbose > 0);
     let take = |frame: &Frame| {
         recorder.write(frame);
+        let now = Instant::now();
+        preview.offer(&entry, frame, now);
+        entry.figures().add_frame(frame.len(), None, now);
         if tally.add_frame(frame) == args.frames.unwrap_or(0) {
             stop.stop();
         }
@@ -72,6 +85,8 @@ pub(super) fn run(
             Err(_) => {}
         }
         let stats = receiver.stats();
+        let dropped = &mut entry.figures().dropped;
+        (dropped.incomplete, dropped.no_slot) = (stats.frames_wrong_length, stats.frames_no_slot);
         progress.show(stats.frames_delivered, stats.bytes, None, stats.frames_wrong_length + stats.frames_no_slot);
     }
     drop(progress);

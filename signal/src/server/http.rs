@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::connection::Connection;
 
-/// How long a request's head may take. hyper's own default where a timer is given.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request's head may take, and how long a connection may be idle between two.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, which mostly means that the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

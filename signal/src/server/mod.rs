@@ -168,6 +168,21 @@ impl SignalServer {
     /// # Errors
     /// When the address cannot be listened on or a value of `config` is out of range.
     pub fn start(config: ServerConfig, host: Arc<dyn StreamHost>) -> Result<Self, StartError> {
+        Self::start_with_pages(config, host, Router::new().route("/", routing::get(async || GREETING)))
+    }
+
+    /// As [`SignalServer::start`], and answers all requests that are not Socket.IO's with `pages`. They come to it from whom
+    /// [`ServerConfig::allowed_origins`] lets pass, over a bounded number of connections, each of which is closed where its
+    /// client sends no whole request, or takes nothing of an answer, for some seconds. `pages` runs on the server's
+    /// one thread: it must not block.
+    ///
+    /// # Errors
+    /// As [`SignalServer::start`].
+    pub fn start_with_pages(
+        config: ServerConfig,
+        host: Arc<dyn StreamHost>,
+        pages: Router,
+    ) -> Result<Self, StartError> {
         if !FEEDBACK_RATES.contains(&config.feedback_rate) {
             return Err(StartError::FeedbackRate(config.feedback_rate));
         }
@@ -199,10 +214,7 @@ impl SignalServer {
         // A client that polls has two connections, and some are on their way in or out.
         let connections_max = config.clients_max.saturating_mul(2).saturating_add(64);
         let gate = Arc::new(Gate::new(local_addr, config.allowed_origins, connections_max, CONNECT_TIMEOUT));
-        let app = Router::new()
-            .route("/", routing::get(async || GREETING))
-            .layer(layer)
-            .layer(middleware::from_fn_with_state(gate, admission::admit));
+        let app = pages.layer(layer).layer(middleware::from_fn_with_state(gate, admission::admit));
         let accepting = runtime.spawn(http::serve(listener, app, connections_max));
 
         let (announcing, announcing_io) = (conversation.clone(), io.clone());

@@ -1,0 +1,138 @@
+//! All streams at one moment, as JSON says them.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{Board, LiveStream};
+use crate::summary::{FramesDropped, FramesRepaired};
+
+/// `GET /api/streams`, and each event of `/api/events`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Snapshot {
+    pub(crate) server: ServerSnapshot,
+    /// In the order in which they came.
+    pub(crate) streams: Vec<StreamSnapshot>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ServerSnapshot {
+    pub(crate) version: &'static str,
+    pub(crate) uptime_seconds: f64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StreamSnapshot {
+    pub(crate) id: u32,
+    /// Unique among the streams; given by a client, so any text.
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
+    pub(crate) pixel: &'static str,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) frame_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delivery: Option<&'static str>,
+    pub(crate) backend: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) slice_bytes: Option<u16>,
+    pub(crate) uptime_seconds: f64,
+    /// Since the newest frame came; `null` before the first.
+    pub(crate) age_seconds: Option<f64>,
+    /// Over the last second.
+    pub(crate) frames_per_second: f64,
+    pub(crate) gigabytes_per_second: f64,
+    /// From capture to the last slice, over the last seconds; `null` where it is not known.
+    pub(crate) latency_ms: Option<RecentLatencyMs>,
+    pub(crate) frames_delivered: u64,
+    pub(crate) bytes: u64,
+    pub(crate) frames_dropped: FramesDropped,
+    pub(crate) frames_repaired: FramesRepaired,
+    /// Datagrams for which the socket's buffer had no room.
+    pub(crate) socket_drops: u64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct RecentLatencyMs {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+impl Snapshot {
+    pub(crate) fn of(board: &Board, now: Instant) -> Self {
+        Self {
+            server: ServerSnapshot {
+                version: env!("CARGO_PKG_VERSION"),
+                uptime_seconds: now.saturating_duration_since(board.begun).as_secs_f64(),
+            },
+            streams: board.streams().iter().map(|stream| StreamSnapshot::of(stream, now)).collect(),
+        }
+    }
+}
+
+impl StreamSnapshot {
+    fn of(stream: &LiveStream, now: Instant) -> Self {
+        let about = &stream.about;
+        let mut figures = stream.figures();
+        let (frames_per_second, bytes_per_second) = figures.rates(now);
+        let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        Self {
+            id: about.id,
+            name: stream.label.clone(),
+            source: about.source.map(|source| source.to_string()),
+            pixel: about.format.pixel().name(),
+            width: about.format.width(),
+            height: about.format.height(),
+            frame_bytes: about.format.frame_bytes() as u64,
+            delivery: about.delivery.map(|delivery| delivery.name()),
+            backend: about.backend.clone(),
+            slice_bytes: figures.slice_bytes,
+            uptime_seconds: now.saturating_duration_since(stream.begun).as_secs_f64(),
+            age_seconds: figures.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
+            frames_per_second,
+            gigabytes_per_second: bytes_per_second / 1e9,
+            latency_ms: figures
+                .recent_latency(now)
+                .map(|(p50, p99)| RecentLatencyMs { p50: millis(p50), p99: millis(p99) }),
+            frames_delivered: figures.frames,
+            bytes: figures.bytes,
+            frames_dropped: figures.dropped,
+            frames_repaired: figures.repaired,
+            socket_drops: figures.datagrams_dropped.socket,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::tests::about;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_snapshot_says_all_that_is_known_and_a_name_is_any_text() {
+        let board = Arc::new(Board::new());
+        let stream = board.add(about(7, "<b>\"cam\"</b>"));
+        let now = Instant::now();
+        stream.figures().add_frame(3_072, Some(Duration::from_millis(2)), now);
+        let json = serde_json::to_value(Snapshot::of(&board, now + Duration::from_millis(500))).unwrap();
+        let stream = &json["streams"][0];
+        assert_eq!(stream["name"], "<b>\"cam\"</b>");
+        assert_eq!((&stream["source"], &stream["pixel"]), (&"10.0.0.3:4444".into(), &"gray8".into()));
+        assert_eq!((&stream["frames_delivered"], &stream["bytes"]), (&1.into(), &3_072.into()));
+        assert_eq!(stream["age_seconds"], 0.5);
+        assert_eq!(stream["frames_dropped"]["lost"], 0);
+        let latency = stream["latency_ms"]["p99"].as_f64().unwrap();
+        assert!((1.9..=2.1).contains(&latency), "{latency}");
+    }
+
+    #[test]
+    fn before_the_first_frame_age_and_latency_are_null() {
+        let board = Arc::new(Board::new());
+        let _stream = board.add(about(7, ""));
+        let json = serde_json::to_value(Snapshot::of(&board, Instant::now())).unwrap();
+        assert!(json["streams"][0]["age_seconds"].is_null() && json["streams"][0]["latency_ms"].is_null());
+    }
+}

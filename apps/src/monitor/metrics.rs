@@ -1,0 +1,229 @@
+//! Metrics in the text format of OpenMetrics, which Prometheus reads.
+//!
+//! Read off the board at each scrape: a stream's series are there as long as it is, so their number stays small. `stream` is
+//! its name; what else is known of it is in `framewire_stream_info`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::Monitor;
+use crate::live::{Board, Figures, LATENCY_BOUNDS, LiveStream};
+use crate::summary::cpu_seconds;
+
+const CONTENT_TYPE: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// What a scrape reads.
+pub(super) struct Metrics(Registry);
+
+impl Metrics {
+    pub(super) fn new(board: Arc<Board>) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(BoardMetrics(board)));
+        Self(registry)
+    }
+
+    fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+}
+
+pub(super) async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {
+    match monitor.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n").into_response(),
+    }
+}
+
+#[derive(Debug)]
+struct BoardMetrics(Arc<Board>);
+
+type Encoded = Result<(), std::fmt::Error>;
+
+impl Collector for BoardMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Encoded {
+        let out = &mut encoder;
+        let streams = self.0.streams();
+        info(out, "framewire_build", "The program", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        counter(out, "process_cpu_seconds", "Processor time of all threads", cpu_seconds())?;
+        counter(out, "framewire_streams_opened", "Streams that have begun", self.0.opened())?;
+        out.encode_descriptor("framewire_streams", "Streams that come in now", None, MetricType::Gauge)?
+            .encode_gauge(&(streams.len() as u64))?;
+
+        let mut about = out.encode_descriptor("framewire_stream", "What a stream is", None, MetricType::Info)?;
+        for stream in &streams {
+            let what = &stream.about;
+            let labels = [
+                ("stream", stream.label.clone()),
+                ("source", what.source.map(|source| source.ip().to_string()).unwrap_or_default()),
+                ("format", what.format.to_string()),
+                ("delivery", what.delivery.map(|delivery| delivery.name()).unwrap_or_default().to_owned()),
+            ];
+            about.encode_info(&labels)?;
+        }
+
+        let of = Families { streams: &streams };
+        of.counter(out, "framewire_frames_delivered", "Frames that arrived complete", |figures| figures.frames)?;
+        of.counter(out, "framewire_received_bytes", "Bytes of these frames", |figures| figures.bytes)?;
+        of.by(out, "framewire_frames_dropped", "Frames that were not delivered", "cause", |figures| {
+            let dropped = &figures.dropped;
+            vec![
+                ("skipped_at_source", dropped.skipped_at_source),
+                ("no_credit", dropped.no_credit),
+                ("lost", dropped.lost),
+                ("incomplete", dropped.incomplete),
+                ("no_slot", dropped.no_slot),
+                ("slow_consumer", dropped.slow_consumer),
+            ]
+        })?;
+        of.by(out, "framewire_frames_repaired", "Frames delivered although slices were lost", "by", |figures| {
+            vec![("nack", figures.repaired.by_nack), ("fec", figures.repaired.by_fec)]
+        })?;
+        of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", |figures| {
+            let dropped = &figures.datagrams_dropped;
+            vec![
+                ("socket", dropped.socket),
+                ("malformed", dropped.malformed),
+                ("stream", dropped.stream),
+                ("epoch", dropped.epoch),
+                ("size", dropped.size),
+                ("late", dropped.late),
+                ("duplicate", dropped.duplicate),
+                ("ahead", dropped.ahead),
+                ("no_slot", dropped.no_slot),
+            ]
+        })?;
+
+        let now = Instant::now();
+        let help = "Since the newest frame of a stream arrived";
+        let mut age = out.encode_descriptor("framewire_frame_age_seconds", help, None, MetricType::Gauge)?;
+        for stream in &streams {
+            if let Some(newest) = stream.figures().newest {
+                let seconds = now.saturating_duration_since(newest).as_secs_f64();
+                age.encode_family(&label(stream))?.encode_gauge(&seconds)?;
+            }
+        }
+        let help = "From the capture of a frame to its last slice";
+        let mut latency =
+            out.encode_descriptor("framewire_frame_latency_seconds", help, None, MetricType::Histogram)?;
+        for stream in &streams {
+            let figures = stream.figures();
+            let bounds = LATENCY_BOUNDS.iter().copied().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(figures.latency_counts).collect();
+            let count = figures.latency_counts.iter().sum();
+            let label = label(stream);
+            let mut family = latency.encode_family(&label)?;
+            family.encode_histogram::<NoLabelSet>(figures.latency_seconds, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Series of all streams.
+struct Families<'a> {
+    streams: &'a [Arc<LiveStream>],
+}
+
+impl Families<'_> {
+    fn counter(&self, out: &mut DescriptorEncoder, name: &str, help: &str, of: fn(&Figures) -> u64) -> Encoded {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for stream in self.streams {
+            count(&mut metric.encode_family(&label(stream))?, of(&stream.figures()))?;
+        }
+        Ok(())
+    }
+
+    fn by(
+        &self,
+        out: &mut DescriptorEncoder,
+        name: &str,
+        help: &str,
+        by: &'static str,
+        of: fn(&Figures) -> Vec<(&'static str, u64)>,
+    ) -> Encoded {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for stream in self.streams {
+            for (value, counted) in of(&stream.figures()) {
+                let labels = [("stream", stream.label.as_str()), (by, value)];
+                count(&mut metric.encode_family(&labels)?, counted)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn label(stream: &LiveStream) -> [(&'static str, &str); 1] {
+    [("stream", &stream.label)]
+}
+
+fn count(metric: &mut MetricEncoder, value: u64) -> Encoded {
+    metric.encode_counter::<NoLabelSet, u64, f64>(&value, None)
+}
+
+fn counter(
+    out: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    value: impl prometheus_client::encoding::EncodeCounterValue,
+) -> Encoded {
+    out.encode_descriptor(name, help, None, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
+}
+
+fn info(out: &mut DescriptorEncoder, name: &str, help: &str, labels: &[(&'static str, &str); 1]) -> Encoded {
+    out.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::tests::about;
+    use std::time::Duration;
+
+    fn text(board: &Arc<Board>) -> String {
+        Metrics::new(board.clone()).text().unwrap()
+    }
+
+    #[test]
+    fn a_streams_series_are_there_as_long_as_it_is() {
+        let board = Arc::new(Board::new());
+        let stream = board.add(about(1, "cam"));
+        stream.figures().add_frame(3_072, Some(Duration::from_millis(3)), Instant::now());
+        stream.figures().dropped.lost = 2;
+        let said = text(&board);
+        for line in [
+            "framewire_streams 1",
+            "framewire_streams_opened_total 1",
+            "framewire_frames_delivered_total{stream=\"cam\"} 1",
+            "framewire_received_bytes_total{stream=\"cam\"} 3072",
+            "framewire_frames_dropped_total{stream=\"cam\",cause=\"lost\"} 2",
+            "framewire_frame_latency_seconds_bucket{le=\"0.002\",stream=\"cam\"} 0",
+            "framewire_frame_latency_seconds_bucket{le=\"0.004\",stream=\"cam\"} 1",
+            "framewire_frame_latency_seconds_bucket{le=\"+Inf\",stream=\"cam\"} 1",
+            "framewire_frame_latency_seconds_count{stream=\"cam\"} 1",
+            "# EOF",
+        ] {
+            assert!(said.lines().any(|said| said == line), "'{line}' is not in\n{said}");
+        }
+        drop(stream);
+        let said = text(&board);
+        assert!(!said.contains("cam\"") && said.contains("framewire_streams 0"), "{said}");
+    }
+
+    #[test]
+    fn a_name_cannot_break_out_of_its_label() {
+        let board = Arc::new(Board::new());
+        let _stream = board.add(about(1, "a\"} 1\\ b"));
+        let said = text(&board);
+        assert!(said.contains(r#"framewire_frames_delivered_total{stream="a\"} 1\\ b"} 0"#), "{said}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What the server shows of itself over HTTP: the page for people, metrics for Prometheus, JSON for programs.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/` | the live page, with its style and script |
+//! | `/api/streams` | all streams, JSON |
+//! | `/api/events` | the same as server-sent events, four a second |
+//! | `/api/pictures` | WebSocket: pictures of streams, on request |
+//! | `/metrics` | Prometheus text |
+//! | `/healthz` | `ok` |
+//!
+//! Handlers run on the signal server's one thread and block for nothing.
+
+mod access;
+mod assets;
+mod events;
+mod metrics;
+mod pictures;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, middleware, routing};
+use bytes::Bytes;
+
+pub(crate) use access::{Access, ViewPassword};
+
+use crate::live::{Board, Snapshot};
+
+/// Snapshots are made at most so often, however many look.
+const SNAPSHOT_LIFETIME: Duration = Duration::from_millis(100);
+
+/// What the pages show.
+pub(crate) struct Monitor {
+    pub(crate) board: Arc<Board>,
+    newest: Mutex<Option<(Instant, Bytes)>>,
+    metrics: metrics::Metrics,
+}
+
+impl Monitor {
+    pub(crate) fn new(board: Arc<Board>) -> Self {
+        let metrics = metrics::Metrics::new(board.clone());
+        Self { board, newest: Mutex::default(), metrics }
+    }
+
+    /// All streams as JSON, at most [`SNAPSHOT_LIFETIME`] old.
+    fn snapshot(&self) -> Bytes {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &*newest {
+            Some((made, json)) if now.saturating_duration_since(*made) < SNAPSHOT_LIFETIME => json.clone(),
+            _ => {
+                let json = serde_json::to_vec(&Snapshot::of(&self.board, now)).expect("a snapshot is always JSON");
+                let json = Bytes::from(json);
+                *newest = Some((now, json.clone()));
+                json
+            }
+        }
+    }
+}
+
+/// The pages, for whom `access` lets in.
+pub(crate) fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
+    let guarded = Router::new()
+        .route("/", routing::get(assets::page))
+        .route("/page.css", routing::get(assets::style))
+        .route("/page.js", routing::get(assets::script))
+        .route("/icon.svg", routing::get(assets::icon))
+        .route("/api/streams", routing::get(streams))
+        .route("/api/events", routing::get(events::events))
+        .route("/api/pictures", routing::get(pictures::pictures))
+        .route("/metrics", routing::get(metrics::metrics))
+        .layer(middleware::from_fn_with_state(Arc::new(access), access::admit));
+    Router::new()
+        .route("/healthz", routing::get(async || "ok\n"))
+        .merge(guarded)
+        .layer(middleware::from_fn(access::harden))
+        .with_state(monitor)
+}
+
+async fn streams(State(monitor): State<Arc<Monitor>>) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], monitor.snapshot()).into_response()
+}

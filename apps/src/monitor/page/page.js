@@ -1,0 +1,316 @@
+// The live page: figures come as server-sent events, pictures over a WebSocket, each asked for when the last one is shown.
+'use strict';
+
+const SECONDS_SHOWN = 60;
+const EVENTS_A_SECOND = 4;
+const RETRY_MS = 500;
+const RETRY_MAX_MS = 2000;
+// Events come four a second: so long without one, and the server has gone.
+const SILENCE_MS = 3000;
+const CAUSES = [
+  ['skipped_at_source', 'skipped at the source'],
+  ['no_credit', 'skipped without credit'],
+  ['lost', 'lost on the way'],
+  ['incomplete', 'incomplete'],
+  ['no_slot', 'without memory'],
+  ['slow_consumer', 'too fast for a sink'],
+];
+
+const byId = (id) => document.getElementById(id);
+const tiles = new Map();
+byId('origin').textContent = location.origin;
+
+const plain = (value, digits) => value.toFixed(digits);
+const millis = (value) => (value < 10 ? plain(value, 2) : value < 1000 ? plain(value, 1) : plain(value, 0)) + ' ms';
+const age = (seconds) => {
+  if (seconds === null) return '–';
+  if (seconds < 1) return Math.round(seconds * 1000) + ' ms';
+  return seconds < 60 ? plain(seconds, 1) + ' s' : Math.round(seconds / 60) + ' min';
+};
+const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+
+// ---- tiles
+
+class Tile {
+  constructor(stream) {
+    const root = byId('tile').content.firstElementChild.cloneNode(true);
+    this.root = root;
+    this.id = stream.id;
+    this.history = [];
+    this.seen = 0;
+    this.asked = false;
+    this.visible = false;
+    const find = (name) => root.querySelector('.' + name);
+    this.picture = find('picture');
+    this.image = root.querySelector('img');
+    this.placeholder = find('placeholder');
+    this.canvas = root.querySelector('canvas');
+    for (const name of ['name', 'format', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'key-rate', 'key-latency']) {
+      this[name.replace('key-', 'key')] = find(name);
+    }
+    root.dataset.stream = stream.id;
+    this.picture.addEventListener('click', () => full.open(this));
+    watcher.observe(root);
+    byId('streams').append(root);
+  }
+
+  show(stream) {
+    this.stream = stream;
+    put(this.name, stream.name);
+    this.name.title = stream.name;
+    const from = stream.source ? ' from ' + stream.source : '';
+    put(this.format, `${stream.width}×${stream.height} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}`);
+    put(this.age, age(stream.age_seconds));
+    put(this.rate, plain(stream.frames_per_second, 1));
+    put(this.bytes, plain(stream.gigabytes_per_second, 3));
+    put(this.p50, stream.latency_ms ? millis(stream.latency_ms.p50) : '–');
+    put(this.p99, stream.latency_ms ? millis(stream.latency_ms.p99) : '–');
+    this.picture.setAttribute('aria-label', `Show ${stream.name} full size`);
+    const losses = CAUSES.filter(([cause]) => stream.frames_dropped[cause] > 0)
+      .map(([cause, words]) => `${stream.frames_dropped[cause]} ${words}`);
+    put(this.losses, losses.length ? losses.join(', ') : 'No frame missing');
+    this.losses.classList.toggle('some', losses.length > 0);
+    this.root.classList.toggle('stale', stream.age_seconds !== null && stream.age_seconds > 2);
+    this.history.push([stream.frames_per_second, stream.latency_ms ? stream.latency_ms.p99 : null]);
+    if (this.history.length > SECONDS_SHOWN * EVENTS_A_SECOND) this.history.shift();
+    if (this.visible) this.draw();
+  }
+
+  draw() {
+    const { canvas, history } = this;
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(canvas.clientWidth * ratio);
+    const height = Math.round(canvas.clientHeight * ratio);
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext('2d');
+    context.clearRect(0, 0, width, height);
+    const colour = (name) => getComputedStyle(canvas).getPropertyValue(name);
+    const points = SECONDS_SHOWN * EVENTS_A_SECOND;
+    const x = (nth) => (points - history.length + nth) * width / (points - 1);
+    const curve = (of, most) => {
+      context.beginPath();
+      let pen = false;
+      history.forEach((sample, nth) => {
+        if (sample[of] === null) { pen = false; return; }
+        const y = height - 1 - sample[of] / most * (height - 3 * ratio);
+        if (pen) context.lineTo(x(nth), y); else context.moveTo(x(nth), y);
+        pen = true;
+      });
+    };
+    const most = (of) => Math.max(1e-9, ...history.map((sample) => sample[of] ?? 0));
+    const [rate, latency] = [most(0), most(1)];
+    context.lineWidth = 1.5 * ratio;
+    curve(0, rate);
+    context.strokeStyle = colour('--rate');
+    context.stroke();
+    if (history.length > 1) {
+      context.lineTo(x(history.length - 1), height);
+      context.lineTo(x(0), height);
+      context.fillStyle = colour('--rate-area');
+      context.fill();
+    }
+    curve(1, latency);
+    context.strokeStyle = colour('--latency');
+    context.stroke();
+    put(this.keyrate, `frames/s, up to ${plain(rate, rate < 10 ? 1 : 0)}`);
+    put(this.keylatency, latency > 1e-6 ? `p99, up to ${millis(latency)}` : '');
+  }
+
+  gone() {
+    watcher.unobserve(this.root);
+    this.root.remove();
+    URL.revokeObjectURL(this.image.src);
+  }
+}
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const tile = tiles.get(Number(entry.target.dataset.stream));
+    if (tile) tile.visible = entry.isIntersecting;
+  }
+  pictures.ask();
+}, { rootMargin: '100px' });
+
+function show(snapshot) {
+  const there = new Set();
+  const [came, went] = [[], []];
+  for (const stream of snapshot.streams) {
+    there.add(stream.id);
+    let tile = tiles.get(stream.id);
+    // The same sender, begun anew at the server: its pictures count from one again.
+    if (tile && stream.uptime_seconds < tile.stream.uptime_seconds) tile.seen = 0;
+    if (!tile) {
+      tile = new Tile(stream);
+      tiles.set(stream.id, tile);
+      came.push(stream.name);
+    }
+    tile.show(stream);
+  }
+  for (const [id, tile] of tiles) {
+    if (!there.has(id)) {
+      went.push(tile.stream.name);
+      tile.gone();
+      tiles.delete(id);
+      full.lose(tile);
+    }
+  }
+  byId('empty').hidden = tiles.size > 0;
+  const sum = (of) => snapshot.streams.reduce((total, stream) => total + stream[of], 0);
+  const streams = snapshot.streams.length;
+  put(byId('totals'), `${streams} ${streams === 1 ? 'stream' : 'streams'}, ${plain(sum('frames_per_second'), 0)} frames/s, ${plain(sum('gigabytes_per_second'), 2)} GB/s`);
+  const news = [...came.map((name) => `Stream ${name} has come.`), ...went.map((name) => `Stream ${name} has gone.`)];
+  if (news.length) put(byId('news'), news.join(' '));
+  full.show();
+  pictures.ask();
+}
+
+// ---- figures
+
+const figures = {
+  source: null,
+  heard: 0,
+
+  connect() {
+    this.source?.close();
+    this.heard = Date.now();
+    this.source = new EventSource('/api/events');
+    this.source.addEventListener('streams', (event) => {
+      this.heard = Date.now();
+      tell('live', 'Live');
+      show(JSON.parse(event.data));
+      pictures.connect();
+    });
+    this.source.addEventListener('error', () => this.lost());
+  },
+
+  lost() {
+    this.source.close();
+    tell('lost', 'Server lost, trying again …');
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.connect(), RETRY_MS);
+  },
+};
+
+setInterval(() => {
+  if (Date.now() - figures.heard > SILENCE_MS) figures.lost();
+}, SILENCE_MS / 2);
+
+function tell(state, words) {
+  const element = byId('state');
+  if (element.dataset.state === state) return;
+  element.dataset.state = state;
+  element.textContent = words;
+  document.body.classList.toggle('is-lost', state === 'lost');
+}
+
+// ---- pictures
+
+const pictures = {
+  socket: null,
+  pause: RETRY_MS,
+
+  connect() {
+    if (this.socket) return;
+    const socket = new WebSocket((location.protocol === 'https:' ? 'wss://' : 'ws://') + location.host + '/api/pictures');
+    socket.binaryType = 'arraybuffer';
+    this.socket = socket;
+    socket.addEventListener('open', () => { this.pause = RETRY_MS; this.ask(); });
+    socket.addEventListener('message', (event) => this.take(event.data));
+    socket.addEventListener('close', () => {
+      for (const tile of tiles.values()) tile.asked = false;
+      full.asked = false;
+      // The figures' events say when the server is there again.
+      setTimeout(() => { this.socket = null; }, this.pause);
+      this.pause = Math.min(this.pause * 2, RETRY_MAX_MS);
+    });
+  },
+
+  // Asks for the next picture of all that can be seen; none while nobody looks.
+  ask() {
+    if (this.socket?.readyState !== WebSocket.OPEN || document.hidden) return;
+    if (full.tile) {
+      full.asked ||= this.send(full.tile.id, 'full', full.seen);
+      return;
+    }
+    for (const tile of tiles.values()) {
+      if (tile.visible) tile.asked ||= this.send(tile.id, 'tile', tile.seen);
+    }
+  },
+
+  send(stream, size, seen) {
+    this.socket.send(JSON.stringify({ stream, size, seen }));
+    return true;
+  },
+
+  take(bytes) {
+    const view = new DataView(bytes);
+    const [id, isFull, serial] = [view.getUint32(0), view.getUint8(4) === 1, Number(view.getBigUint64(8))];
+    const target = isFull ? full : tiles.get(id);
+    if (!target) return;
+    if (isFull && full.tile?.id !== id) { full.asked = false; this.ask(); return; }
+    if (serial === 0) {
+      // The stream has gone, which the next figures say; ask again with them if it has not.
+      target.asked = false;
+      return;
+    }
+    const picture = new Blob([new Uint8Array(bytes, 32)], { type: 'image/jpeg' });
+    const url = URL.createObjectURL(picture);
+    const image = target.image;
+    const old = image.src;
+    const shown = () => {
+      if (old) URL.revokeObjectURL(old);
+      image.hidden = false;
+      if (target.placeholder) target.placeholder.hidden = true;
+      image.dataset.frame = view.getBigUint64(16);
+      target.seen = serial;
+      target.asked = false;
+      this.ask();
+    };
+    [image.onload, image.onerror] = [shown, shown];
+    image.src = url;
+  },
+};
+
+document.addEventListener('visibilitychange', () => pictures.ask());
+
+// ---- full size
+
+const full = {
+  dialog: byId('full'),
+  image: byId('full-picture'),
+  tile: null,
+  seen: 0,
+  asked: false,
+
+  open(tile) {
+    this.tile = tile;
+    this.seen = 0;
+    this.image.removeAttribute('src');
+    // What there is already, until the large one comes.
+    this.image.alt = 'Live picture of ' + tile.stream.name;
+    put(byId('full-name'), tile.stream.name);
+    this.show();
+    this.dialog.showModal();
+    pictures.ask();
+  },
+
+  show() {
+    const stream = this.tile?.stream;
+    if (!stream) return;
+    const latency = stream.latency_ms ? `, p50 ${millis(stream.latency_ms.p50)}, p99 ${millis(stream.latency_ms.p99)}` : '';
+    put(byId('full-figures'), `${stream.width}×${stream.height}, ${plain(stream.frames_per_second, 1)} frames/s${latency}`);
+  },
+
+  lose(tile) {
+    if (this.tile === tile) this.dialog.close();
+  },
+};
+
+byId('full-close').addEventListener('click', () => full.dialog.close());
+full.dialog.addEventListener('close', () => {
+  full.tile = null;
+  full.asked = false;
+  pictures.ask();
+});
+
+figures.connect();
