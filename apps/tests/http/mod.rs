@@ -1,0 +1,87 @@
+//! HTTP by hand, so that tests can say what no client would.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::running::PATIENCE;
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+pub(crate) fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Asks for a path, with more header lines.
+pub(crate) fn get(address: &str, path: &str, lines: &[&str]) -> Answer {
+    let mut stream = connect(address);
+    let host =
+        if lines.iter().any(|line| line.starts_with("Host:")) { String::new() } else { format!("Host: {address}\r\n") };
+    let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    write!(stream, "GET {path} HTTP/1.1\r\n{host}Connection: close\r\n{more}\r\n").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// A WebSocket, open; `None` where the server refuses it.
+pub(crate) fn web_socket(address: &str, path: &str, lines: &[&str]) -> Option<TcpStream> {
+    let mut stream = connect(address);
+    let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+    .unwrap();
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.push(byte[0]);
+    }
+    head.starts_with(b"HTTP/1.1 101").then_some(stream)
+}
+
+/// Sends a short text, masked with zeroes as a client must.
+pub(crate) fn send_text(stream: &mut TcpStream, text: &str) {
+    let len = u8::try_from(text.len()).unwrap();
+    assert!(len < 126);
+    let frame = [&[0x81, 0x80 | len, 0, 0, 0, 0], text.as_bytes()].concat();
+    stream.write_all(&frame).unwrap();
+}
+
+/// The next message that is no ping; `None` where the server has closed.
+pub(crate) fn receive(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    loop {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).ok()?;
+        let len = match head[1] {
+            126 => {
+                let mut len = [0; 2];
+                stream.read_exact(&mut len).ok()?;
+                u64::from(u16::from_be_bytes(len))
+            }
+            127 => {
+                let mut len = [0; 8];
+                stream.read_exact(&mut len).ok()?;
+                u64::from_be_bytes(len)
+            }
+            len => u64::from(len),
+        };
+        let mut message = vec![0; usize::try_from(len).unwrap()];
+        stream.read_exact(&mut message).ok()?;
+        match head[0] & 0xf {
+            8 => return None,
+            9 => {}
+            _ => return Some(message),
+        }
+    }
+}

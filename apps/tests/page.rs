@@ -1,0 +1,127 @@
+//! The live page as a person sees it, in a real browser.
+#![allow(missing_docs)]
+
+mod browser;
+mod running;
+
+use browser::Browser;
+use framewire_capture::pattern;
+use framewire_transport::{FrameFormat, PixelFormat};
+use running::{Running, Server};
+use serde_json::Value;
+
+const LIVE: &str = "document.querySelector('#state').dataset.state === 'live'";
+/// The picture is as large as the frame, so the frame's number can be read back out of it.
+const SIZE: (u32, u32) = (480, 270);
+const SOURCE: &str = "pattern:480x270";
+
+/// What the tile with this number shows, as gray pixels, read by the page itself.
+const PIXELS: &str = "(() => {
+    const image = document.querySelectorAll('.tile img')[NTH];
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const pixels = context.getImageData(0, 0, canvas.width, 45).data;
+    return [...pixels].filter((_, nth) => nth % 4 === 1);
+})()";
+
+fn there_are(tiles: usize) -> String {
+    format!(
+        "document.querySelectorAll('.tile').length === {tiles} && \
+         [...document.querySelectorAll('.tile img')].every((image) => Number(image.dataset.frame) > 0)"
+    )
+}
+
+/// The number that is drawn into the picture that a tile shows.
+async fn drawn_number(browser: &Browser, nth: usize) -> u64 {
+    let shown = browser.value(&PIXELS.replace("NTH", &nth.to_string())).await;
+    let mut pixels: Vec<u8> = shown.as_array().unwrap().iter().map(|value| value.as_u64().unwrap() as u8).collect();
+    let format = FrameFormat::new(PixelFormat::Gray8, SIZE.0, SIZE.1).unwrap();
+    pixels.resize(format.frame_bytes(), 0);
+    pattern::read_frame_number(&pixels, &format).expect("the picture is one of the pattern")
+}
+
+fn stream(server: &Server) -> Running {
+    Running::start(&mut server.client(&[SOURCE, "--fps", "30"]))
+}
+
+#[tokio::test]
+async fn pictures_move_streams_come_and_go_and_one_fills_the_screen() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let server = Server::start(&[]);
+    browser.open(&server.url()).await;
+    browser.wait_for("!document.querySelector('#empty').hidden").await;
+    assert!(browser.value("document.querySelector('#empty').innerText").await.to_string().contains(&server.url()));
+
+    let first = stream(&server);
+    browser.wait_for(&there_are(1)).await;
+    let number = drawn_number(&browser, 0).await;
+    browser.wait_for(&format!("Number(document.querySelector('.tile img').dataset.frame) > {}", number + 30)).await;
+    assert!(drawn_number(&browser, 0).await > number + 30, "the number in the picture goes on");
+    browser.wait_for("Number(document.querySelector('.rate').textContent) > 5").await;
+
+    let second = stream(&server);
+    browser.wait_for(&there_are(2)).await;
+    browser.wait_for("document.querySelector('#totals').textContent.startsWith('2 streams')").await;
+    browser.picture("two-streams").await;
+    second.interrupt();
+    browser.wait_for(&there_are(1)).await;
+    browser.wait_for("document.querySelector('#news').textContent.endsWith('has gone.')").await;
+
+    // With the keyboard alone.
+    browser.run("document.querySelector('.picture').focus()").await;
+    browser.press('\u{e007}').await;
+    let full = "document.querySelector('#full').open && document.querySelector('#full-picture').naturalWidth === 480";
+    browser.wait_for(full).await;
+    browser.picture("full-size").await;
+    browser.press('\u{e00c}').await;
+    browser.wait_for("!document.querySelector('#full').open").await;
+    let number = drawn_number(&browser, 0).await;
+    browser.wait_for(&format!("Number(document.querySelector('.tile img').dataset.frame) > {}", number + 10)).await;
+
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    drop(first);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_server_shows_as_such_and_the_page_recovers_when_it_is_back() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let server = Server::start(&[]);
+    let (signal, udp) = (server.signal.clone(), server.udp.clone());
+    let _client = stream(&server);
+    browser.open(&server.url()).await;
+    browser.wait_for(&there_are(1)).await;
+    server.running.kill();
+    browser.wait_for("document.querySelector('#state').dataset.state === 'lost'").await;
+    browser.picture("server-lost").await;
+    let before = browser.value("Number(document.querySelector('.tile img').dataset.frame)").await;
+
+    let _server = Server::start_at(&signal, &udp, &[]);
+    browser.wait_for(LIVE).await;
+    browser
+        .wait_for(&format!(
+            "Number(document.querySelector('.tile img').dataset.frame) > {}",
+            before.as_u64().unwrap() + 30
+        ))
+        .await;
+    browser.picture("server-back").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_page_fits_a_phone_in_the_dark() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    browser.be_narrow().await;
+    browser.be_dark().await;
+    let server = Server::start(&[]);
+    let _streams = [stream(&server), stream(&server)];
+    browser.open(&server.url()).await;
+    browser.wait_for(&there_are(2)).await;
+    assert_eq!(browser.value("document.documentElement.scrollWidth <= innerWidth").await, Value::Bool(true));
+    let ground = browser.value("getComputedStyle(document.body).backgroundColor").await;
+    assert_eq!(ground, "rgb(16, 19, 22)");
+    browser.picture("phone-dark").await;
+    browser.close().await;
+}
