@@ -2,11 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod build;
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod demo;
 pub mod exit;
 mod latency;
+pub mod logs;
+pub mod manual;
 mod pace;
 mod progress;
 pub mod server;
