@@ -14,6 +14,7 @@ use framewire_transport::{Delivery, ReceiverConfig};
 
 use super::host::ServerHost;
 use super::recorder::Recorder;
+use super::service::ServiceManager;
 use super::signal_config;
 use super::tally::Tally;
 use crate::cli::ServerArgs;
@@ -46,6 +47,8 @@ pub(super) fn run(
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let host = ServerHost { receiver: receiver.clone(), delivery: args.delivery.map(Into::into) };
     let signal = SignalServer::start(signal_config, Arc::new(host)).map_err(Failure::runtime)?;
+    let mut manager = ServiceManager::from_environment();
+    manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());
     let tally = Tally::new();
     let service = Service { args, stop, signal: &signal, tally: &tally, receiver: &receiver };
@@ -66,7 +69,9 @@ pub(super) fn run(
             let figures = (state.frames, state.bytes, state.latest, state.dropped.total());
             drop(state);
             progress.show(figures.0, figures.1, figures.2, figures.3);
+            manager.working(figures.0, figures.1, figures.3);
         }
+        manager.stopping();
         receiver.stop();
     });
     drop(progress);
