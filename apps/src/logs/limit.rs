@@ -232,21 +232,23 @@ mod tests {
         assert_eq!((lines.len(), told.len()), (100, 0));
     }
 
+    /// What `tracing` knows of a place that writes.
+    fn of_some_place() -> &'static Metadata<'static> {
+        struct Take(Arc<Mutex<Option<&'static Metadata<'static>>>>);
+        impl<S: Subscriber> Layer<S> for Take {
+            fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+                *self.0.lock().unwrap() = Some(event.metadata());
+            }
+        }
+        let taken = Arc::new(Mutex::new(None));
+        let logs = tracing_subscriber::registry().with(Take(taken.clone()));
+        tracing::subscriber::with_default(logs, || tracing::warn!("once"));
+        taken.lock().unwrap().expect("an event has just been written")
+    }
+
     #[test]
     fn every_second_has_its_lines_and_its_count() {
-        let metadata = {
-            let taken = Arc::new(Mutex::new(None));
-            struct Take(Arc<Mutex<Option<&'static Metadata<'static>>>>);
-            impl<S: Subscriber> Layer<S> for Take {
-                fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-                    *self.0.lock().unwrap() = Some(event.metadata());
-                }
-            }
-            let logs = tracing_subscriber::registry().with(Take(taken.clone()));
-            tracing::subscriber::with_default(logs, || tracing::warn!("once"));
-            let metadata = taken.lock().unwrap().unwrap();
-            metadata
-        };
+        let metadata = of_some_place();
         let (limiter, start) = (Limiter::new(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         let admitted = |times: u32, millis| (0..times).filter(|_| limiter.admit(metadata, at(millis))).count();
