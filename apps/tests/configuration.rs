@@ -140,6 +140,21 @@ fn files_that_cannot_be_used_are_named_with_the_line_and_the_remedy() {
 }
 
 #[test]
+fn a_value_in_the_environment_is_told_by_its_variable() {
+    let variables = [("FRAMEWIRE_FRAMES", "ten")];
+    for (name, arguments) in [("framewire-server", &[][..]), ("framewire", &["client"]), ("framewire", &[])] {
+        refused(name, arguments, &variables, &["'ten'", "--frames", "the variable FRAMEWIRE_FRAMES"]);
+    }
+    let by_flag = output("framewire-server", &["--frames", "ten"], &[("FRAMEWIRE_FRAMES", "3")]);
+    assert!(!String::from_utf8_lossy(&by_flag.stderr).contains("FRAMEWIRE_FRAMES"));
+    // What is another program's is none of this one's business, even where the file speaks to both.
+    let directory = tempfile::tempdir().unwrap();
+    let file = in_dir(&directory, "f.toml");
+    std::fs::write(&file, "[client]\nfec = 'off'\n").unwrap();
+    printed("framewire-server", &["--config", path_text(&file)], &[("FRAMEWIRE_SLICE", "wrong")]);
+}
+
+#[test]
 fn the_version_says_the_commit_and_what_was_built_in() {
     for name in ["framewire-server", "framewire-client", "framewire"] {
         let long = String::from_utf8(output(name, &["--version"], &[]).stdout).unwrap();

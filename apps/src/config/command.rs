@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, ArgAction, Command};
 
 /// What a value in a file must be.
@@ -106,6 +106,11 @@ pub(super) fn with_environment(command: Command) -> Command {
             arg.env(variable).hide_env_values(true)
         }
     })
+}
+
+/// A command line by itself, for what the environment must not have a say in.
+pub(super) fn without_environment(command: Command) -> Command {
+    command.mut_args(|arg| arg.env(Resettable::Reset))
 }
 
 /// Lets every switch be said to be off, so that a flag wins over a variable or a file that has it on.

@@ -15,7 +15,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Command, CommandFactory, Parser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches, Command, CommandFactory, Parser};
 
 pub use error::ConfigError;
 
@@ -32,15 +33,17 @@ use file::Settings;
 pub fn load<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<A>, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = for_people::<A>();
-    let parse =
-        |command: &Command| command.clone().try_get_matches_from(&arguments).unwrap_or_else(|error| error.exit());
+    let parse = |command: &Command| {
+        let parsed = command.clone().try_get_matches_from(&arguments);
+        parsed.unwrap_or_else(|error| with_origin(error, command, &arguments).exit())
+    };
     let mut matches = parse(&command);
     let mut settings = None;
-    if let Some((_, path)) = chosen(&command, &matches).and_then(|(section, matches)| Some((section, config(matches)?)))
-    {
-        let (section, _) = chosen(&command, &matches).expect("it has just been chosen");
-        let found =
-            file::read(&path).and_then(|text| Settings::parse(&path, &text, section)).map_err(Failure::usage)?;
+    let file = chosen(&command, &matches);
+    let file = file.and_then(|(section, matches)| Some((section, matches.get_one::<PathBuf>("config")?.clone())));
+    if let Some((section, path)) = file {
+        let text = file::read(&path).map_err(Failure::usage)?;
+        let found = Settings::parse(&path, &text, section).map_err(Failure::usage)?;
         command = on_section(command, section, |command| found.apply(command));
         matches = parse(&command);
         settings = Some(found);
@@ -65,6 +68,27 @@ pub fn for_people<A: CommandFactory>() -> Command {
     Section::ALL.into_iter().fold(command, |all, section| {
         all.mut_subcommand(section.name(), |one| command::with_environment(command::with_switches(one)))
     })
+}
+
+/// A value that clap refuses may stand in the environment, where nobody would look for it who reads of a flag.
+fn with_origin(mut error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
+    let alone = command.clone().mut_subcommands(command::without_environment);
+    let alone = command::without_environment(alone).try_get_matches_from(arguments);
+    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) || alone.is_err() {
+        return error;
+    }
+    // What a flag is called in the error is known once its command line is complete.
+    let mut command = command.clone();
+    command.build();
+    let parts = std::iter::once(&command).chain(command.get_subcommands());
+    let is_set = |arg: &&Arg| arg.get_env().is_some_and(|name| std::env::var_os(name).is_some());
+    let refused = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let arg = parts.flat_map(Command::get_arguments).filter(is_set).find(|arg| Some(arg.to_string()) == refused);
+    if let Some(arg) = arg {
+        let tip = format!("the value is that of the variable {}", command::variable(arg).display());
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// Which part of a file is for a program.
@@ -112,7 +136,7 @@ impl Section {
                 framewire.find_subcommand("demo").expect("the demo is a subcommand").clone()
             }
         };
-        command::with_switches(command)
+        command::without_environment(command::with_switches(command))
     }
 }
 
@@ -130,8 +154,4 @@ fn on_section(command: Command, section: Section, change: impl FnOnce(Command) -
         Some(_) => change(command),
         None => command.mut_subcommand(section.name(), change),
     }
-}
-
-fn config(matches: &ArgMatches) -> Option<PathBuf> {
-    matches.get_one("config").cloned()
 }

@@ -151,6 +151,16 @@ fn what_is_no_toml_is_told_with_its_line() {
 }
 
 #[test]
+fn a_file_that_is_made_to_hurt_is_refused_like_any_other() {
+    for text in
+        ["[".repeat(100_000), "{".repeat(100_000), format!("sink = {}", "[".repeat(100_000)), "a.".repeat(100_000)]
+    {
+        assert!(refused(Section::Server, &text).starts_with("f.toml, line 1: "));
+    }
+    assert!(refused(Section::Server, &format!("frames = {}", "9".repeat(10_000))).len() < 300);
+}
+
+#[test]
 fn every_setting_has_its_own_variable() {
     for command in [for_people::<ServerArgs>(), for_people::<ClientArgs>()] {
         for arg in command::configurable(&command) {
