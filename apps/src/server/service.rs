@@ -19,9 +19,12 @@ pub(super) struct ServiceManager {
 
 impl ServiceManager {
     pub(super) fn from_environment() -> Self {
-        let now = Instant::now();
         // Twice as often as asked for, as systemd advises.
-        Self { sign_of_life: sd_notify::watchdog_enabled().map(|time| time / 2), heard: now, status: now, last: (0, 0) }
+        Self::new(sd_notify::watchdog_enabled().map(|time| time / 2), Instant::now())
+    }
+
+    fn new(sign_of_life: Option<Duration>, now: Instant) -> Self {
+        Self { sign_of_life, heard: now, status: now, last: (0, 0) }
     }
 
     /// Both ports listen.
@@ -32,15 +35,33 @@ impl ServiceManager {
     /// The server's main loop has come round, with these figures since the start.
     pub(super) fn working(&mut self, frames: u64, bytes: u64, dropped: u64) {
         let now = Instant::now();
-        if self.sign_of_life.is_some_and(|interval| now - self.heard >= interval) {
-            self.heard = now;
+        if self.is_sign_of_life_due(now) {
             tell(&[NotifyState::Watchdog]);
         }
-        if now - self.status >= STATUS_INTERVAL {
-            let status = status((frames, bytes, dropped), self.last, now - self.status);
-            (self.status, self.last) = (now, (frames, bytes));
+        if let Some(status) = self.status_due(now, frames, bytes, dropped) {
             tell(&[NotifyState::Status(&status)]);
         }
+    }
+
+    fn is_sign_of_life_due(&mut self, now: Instant) -> bool {
+        let due = self.sign_of_life.is_some_and(|interval| now - self.heard >= interval);
+        if due {
+            self.heard = now;
+        }
+        due
+    }
+
+    /// The figures, with the rates since they were told last.
+    fn status_due(&mut self, now: Instant, frames: u64, bytes: u64, dropped: u64) -> Option<String> {
+        let seconds = (now - self.status).as_secs_f64();
+        if seconds < STATUS_INTERVAL.as_secs_f64() {
+            return None;
+        }
+        let (frames_then, bytes_then) = self.last;
+        (self.status, self.last) = (now, (frames, bytes));
+        let rate = frames.saturating_sub(frames_then) as f64 / seconds;
+        let gigabytes = bytes.saturating_sub(bytes_then) as f64 / seconds / 1e9;
+        Some(format!("{frames} frames, {rate:.0} frames/s, {gigabytes:.2} GB/s, {dropped} dropped"))
     }
 
     /// No more is taken in; what was promised is finished.
@@ -55,20 +76,31 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-fn status((frames, bytes, dropped): (u64, u64, u64), (frames_then, bytes_then): (u64, u64), time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let rate = frames.saturating_sub(frames_then) as f64 / seconds;
-    let gigabytes = bytes.saturating_sub(bytes_then) as f64 / seconds / 1e9;
-    format!("{frames} frames, {rate:.0} frames/s, {gigabytes:.2} GB/s, {dropped} dropped")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_status_has_the_rates_since_the_last_one() {
-        let status = status((1100, 5_000_000_000, 3), (1000, 0), Duration::from_secs(5));
-        assert_eq!(status, "1100 frames, 20 frames/s, 1.00 GB/s, 3 dropped");
+    fn a_status_comes_every_few_seconds_with_the_rates_since_the_last() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut manager = ServiceManager::new(None, start);
+        assert_eq!(manager.status_due(at(4999), 1000, 0, 0), None);
+        let told = |status: Option<String>| status.unwrap();
+        assert_eq!(told(manager.status_due(at(5000), 1000, 0, 0)), "1000 frames, 200 frames/s, 0.00 GB/s, 0 dropped");
+        assert_eq!(manager.status_due(at(5250), 1001, 0, 0), None);
+        let second = told(manager.status_due(at(10_000), 1100, 5_000_000_000, 3));
+        assert_eq!(second, "1100 frames, 20 frames/s, 1.00 GB/s, 3 dropped");
+    }
+
+    #[test]
+    fn a_sign_of_life_comes_as_often_as_it_is_wanted() {
+        let start = Instant::now();
+        let due = |manager: &mut ServiceManager| {
+            let times = (0..=40).map(|times| start + times * Duration::from_millis(250));
+            times.filter(|now| manager.is_sign_of_life_due(*now)).count()
+        };
+        assert_eq!(due(&mut ServiceManager::new(Some(Duration::from_secs(1)), start)), 10);
+        assert_eq!(due(&mut ServiceManager::new(None, start)), 0);
     }
 }
