@@ -1,4 +1,5 @@
-//! The command line: flags win over `FRAMEWIRE_*` in the environment, which win over the defaults.
+//! The command line. Every flag of the server, the client and the demo can also be in the environment and in a file:
+//! see [`crate::config`].
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "the help of flags has brackets that are no links")]
 
@@ -14,6 +15,9 @@ use framewire_transport::send::{Bitrate, Fec};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
 
 use crate::bench::Contender;
+use crate::build;
+use crate::logs::LogFormat;
+use crate::manual::{CompletionsArgs, ManArgs};
 use crate::sink::SinkSpec;
 
 /// Which wire the two ends speak.
@@ -90,6 +94,15 @@ pub struct CommonArgs {
     /// A file with the token that both ends share; see also FRAMEWIRE_TOKEN
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// What lines of the log look like: text, or json, an object a line; RUST_LOG says what is logged
+    #[arg(long, value_enum, value_name = "text|json", default_value_t = LogFormat::Text, hide_possible_values = true)]
+    pub log_format: LogFormat,
+    /// A TOML file that says by their long names what flags and variables do not
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Print all settings and where they come from, as such a file, and end
+    #[arg(long)]
+    pub print_config: bool,
 }
 
 impl CommonArgs {
@@ -101,7 +114,7 @@ impl CommonArgs {
 
 /// Receives video streams and hands their frames on.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire-server", version, max_term_width = 110)]
+#[command(name = "framewire-server", version, long_version = build::long_version(), max_term_width = 110)]
 pub struct ServerArgs {
     /// Address for Socket.IO: opening streams, feedback
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", env = "FRAMEWIRE_LISTEN")]
@@ -154,7 +167,7 @@ pub struct ServerArgs {
 
 /// Sends a video stream.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire-client", version, max_term_width = 110)]
+#[command(name = "framewire-client", version, long_version = build::long_version(), max_term_width = 110)]
 pub struct ClientArgs {
     /// Common flags.
     #[command(flatten)]
@@ -216,7 +229,7 @@ pub struct StreamArgs {
 
 /// Moves raw video frames between processes at the speed of memory.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
+#[command(name = "framewire", version, long_version = build::long_version(), max_term_width = 110, args_conflicts_with_subcommands = true)]
 pub struct FramewireArgs {
     /// What to do; without one, the demo.
     #[command(subcommand)]
@@ -234,6 +247,10 @@ pub enum Command {
     Client(Box<ClientArgs>),
     /// How fast this machine or link is: Framewire beside the bare kernel and TCP, in under a minute
     Bench(BenchArgs),
+    /// Print what has a shell complete the command line of a program
+    Completions(CompletionsArgs),
+    /// Write the man pages of all programs
+    Man(ManArgs),
 }
 
 /// A comparison between two processes: one that sends, and one on this machine or another that receives.
@@ -345,13 +362,13 @@ fn micros(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use crate::config;
 
     #[test]
     fn the_command_lines_are_consistent() {
-        ServerArgs::command().debug_assert();
-        ClientArgs::command().debug_assert();
-        FramewireArgs::command().debug_assert();
+        config::for_people::<ServerArgs>().debug_assert();
+        config::for_people::<ClientArgs>().debug_assert();
+        config::for_people::<FramewireArgs>().debug_assert();
     }
 
     #[test]

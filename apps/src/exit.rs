@@ -1,10 +1,11 @@
 //! How a program ends: 0 done, 1 failed at run time, 2 wrong usage.
 
 use std::fmt;
-use std::io::Write;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+
+use crate::logs;
 
 /// Why a program did not do what it was asked for. The message says what happened, with the value, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +38,13 @@ impl fmt::Display for Failure {
 
 /// Tells people something on standard error, if somebody is still there.
 pub fn say(message: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{message}");
+    logs::say(Level::INFO, message);
 }
 
 /// Turns a program's end into its exit code; a failure is told on standard error.
 pub fn report(program: &str, end: Result<(), Failure>) -> ExitCode {
     let Err(failure) = end else { return ExitCode::SUCCESS };
-    say(format_args!("{program}: {failure}"));
+    logs::say(Level::ERROR, format_args!("{program}: {failure}"));
     match failure {
         Failure::Usage(_) => {
             say(format_args!("{program} --help says what there is."));
@@ -51,17 +52,4 @@ pub fn report(program: &str, end: Result<(), Failure>) -> ExitCode {
         }
         Failure::Runtime(_) => ExitCode::from(1),
     }
-}
-
-/// Sends logs to standard error: warnings, with `-v` what happens, with `-vv` everything; `RUST_LOG` wins.
-pub fn start_logs(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "framewire=debug,framewire_transport=debug,framewire_signal=debug,framewire_capture=debug,info",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    // A program that has logs already (a test) keeps them.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
 }

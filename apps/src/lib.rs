@@ -2,12 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod build;
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod demo;
 pub mod exit;
 mod latency;
 mod live;
+pub mod logs;
+pub mod manual;
 mod monitor;
 mod pace;
 mod preview;

@@ -3,22 +3,21 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use framewire::cli::ClientArgs;
-use framewire::client;
-use framewire::exit::{Failure, report, start_logs};
+use framewire::exit::{Failure, report};
 use framewire::stop::Stop;
+use framewire::{client, config, logs};
 
 fn main() -> ExitCode {
-    let args = ClientArgs::parse();
-    start_logs(args.verbose);
-    report("framewire-client", run(&args))
+    report("framewire-client", run())
 }
 
-fn run(args: &ClientArgs) -> Result<(), Failure> {
+fn run() -> Result<(), Failure> {
+    let Some(args) = config::load::<ClientArgs>(std::env::args_os())? else { return Ok(()) };
+    let _logs = logs::start(args.verbose, args.common.log_format);
     let stop = Stop::new();
     stop.on_interrupt()?;
-    let (summary, failure) = client::run(args, &stop)?;
+    let (summary, failure) = client::run(&args, &stop)?;
     summary.print(args.common.json)?;
     failure.map_or(Ok(()), Err)
 }

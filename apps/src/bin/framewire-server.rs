@@ -3,20 +3,19 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use framewire::cli::ServerArgs;
-use framewire::exit::{Failure, report, start_logs};
-use framewire::server;
+use framewire::exit::{Failure, report};
 use framewire::stop::Stop;
+use framewire::{config, logs, server};
 
 fn main() -> ExitCode {
-    let args = ServerArgs::parse();
-    start_logs(args.verbose);
-    report("framewire-server", run(&args))
+    report("framewire-server", run())
 }
 
-fn run(args: &ServerArgs) -> Result<(), Failure> {
+fn run() -> Result<(), Failure> {
+    let Some(args) = config::load::<ServerArgs>(std::env::args_os())? else { return Ok(()) };
+    let _logs = logs::start(args.verbose, args.common.log_format);
     let stop = Stop::new();
     stop.on_interrupt()?;
-    server::run(args, &stop, server::announce)?.print(args.common.json)
+    server::run(&args, &stop, server::announce)?.print(args.common.json)
 }

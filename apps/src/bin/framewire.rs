@@ -3,48 +3,46 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use framewire::cli::{Command, CommonArgs, DemoArgs, FramewireArgs};
-use framewire::exit::{Failure, report, say, start_logs};
+use framewire::exit::{Failure, report, say};
+use framewire::logs::LogFormat;
 use framewire::stop::Stop;
-use framewire::{bench, client, demo, server};
+use framewire::{bench, client, config, demo, logs, manual, server};
 
 fn main() -> ExitCode {
-    let command = FramewireArgs::parse().command.unwrap_or_else(default_command);
-    report("framewire", run(&command))
+    report("framewire", start())
 }
 
-/// Without a command: the demo, with its defaults.
-fn default_command() -> Command {
-    #[derive(Parser)]
-    struct Defaults {
-        #[command(flatten)]
-        demo: DemoArgs,
+fn start() -> Result<(), Failure> {
+    let Some(args) = config::load::<FramewireArgs>(std::env::args_os())? else { return Ok(()) };
+    if let Some(command) = args.command {
+        return run(&command);
     }
-    Command::Demo(Defaults::parse_from(["framewire"]).demo)
+    // Without a command: the demo.
+    let demo = ["framewire", "demo"].map(Into::into);
+    config::load::<FramewireArgs>(demo)?.and_then(|args| args.command).map_or(Ok(()), |demo| run(&demo))
 }
 
 fn run(command: &Command) -> Result<(), Failure> {
+    let (verbose, format) = match command {
+        Command::Demo(args) => (args.verbose, args.common.log_format),
+        Command::Client(args) => (args.verbose, args.common.log_format),
+        Command::Server(args) => (args.verbose, args.common.log_format),
+        Command::Bench(_) | Command::Completions(_) | Command::Man(_) => (0, LogFormat::Text),
+    };
+    let _logs = logs::start(verbose, format);
     let stop = Stop::new();
     stop.on_interrupt()?;
     match command {
         Command::Demo(args) => {
-            start_logs(args.verbose);
             announce(args);
             finish(&args.common, demo::run(args, &stop)?)
         }
-        Command::Client(args) => {
-            start_logs(args.verbose);
-            finish(&args.common, client::run(args, &stop)?)
-        }
-        Command::Server(args) => {
-            start_logs(args.verbose);
-            server::run(args, &stop, server::announce)?.print(args.common.json)
-        }
-        Command::Bench(args) => {
-            start_logs(0);
-            bench::run(args, &stop)
-        }
+        Command::Client(args) => finish(&args.common, client::run(args, &stop)?),
+        Command::Server(args) => server::run(args, &stop, server::announce)?.print(args.common.json),
+        Command::Bench(args) => bench::run(args, &stop),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(args) => manual::man(args),
     }
 }
 

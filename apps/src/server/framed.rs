@@ -14,6 +14,7 @@ use framewire_transport::{Delivery, ReceiverConfig};
 
 use super::host::ServerHost;
 use super::recorder::Recorder;
+use super::service::ServiceManager;
 use super::tally::Tally;
 use super::{start_preview, start_signal};
 use crate::cli::ServerArgs;
@@ -48,6 +49,8 @@ pub(super) fn run(
     let host = ServerHost { receiver: receiver.clone(), delivery: args.delivery.map(Into::into) };
     let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
     let signal = start_signal(args, Arc::new(host), &board)?;
+    let mut manager = ServiceManager::from_environment();
+    manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());
     let tally = Tally::new();
     let service =
@@ -69,7 +72,9 @@ pub(super) fn run(
             let figures = (state.frames, state.bytes, state.latest, state.dropped.total());
             drop(state);
             progress.show(figures.0, figures.1, figures.2, figures.3);
+            manager.working(figures.0, figures.1, figures.3);
         }
+        manager.stopping();
         receiver.stop();
     });
     drop(progress);

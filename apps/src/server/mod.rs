@@ -4,6 +4,7 @@ mod framed;
 mod host;
 mod plain;
 mod recorder;
+mod service;
 mod tally;
 
 use std::net::SocketAddr;

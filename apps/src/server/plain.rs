@@ -11,6 +11,7 @@ use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 
 use super::recorder::Recorder;
+use super::service::ServiceManager;
 use super::tally::Tally;
 use super::{start_preview, start_signal};
 use crate::cli::ServerArgs;
@@ -53,6 +54,8 @@ pub(super) fn run(
     let acknowledge = signal.clone();
     let receiver = PlainReceiver::bind(args.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
         .map_err(Failure::runtime)?;
+    let mut manager = ServiceManager::from_environment();
+    manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());
     let rate = args.plain_frame.rate.or_else(|| FrameRate::per_second(RATE_UNKNOWN).ok());
     let rate = rate.ok_or_else(|| Failure::usage("--plain-frame has no rate; write WxH:PIXEL@FPS"))?;
@@ -85,10 +88,14 @@ pub(super) fn run(
             Err(_) => {}
         }
         let stats = receiver.stats();
-        let dropped = &mut entry.figures().dropped;
-        (dropped.incomplete, dropped.no_slot) = (stats.frames_wrong_length, stats.frames_no_slot);
-        progress.show(stats.frames_delivered, stats.bytes, None, stats.frames_wrong_length + stats.frames_no_slot);
+        let mut figures = entry.figures();
+        (figures.dropped.incomplete, figures.dropped.no_slot) = (stats.frames_wrong_length, stats.frames_no_slot);
+        drop(figures);
+        let dropped = stats.frames_wrong_length + stats.frames_no_slot;
+        progress.show(stats.frames_delivered, stats.bytes, None, dropped);
+        manager.working(stats.frames_delivered, stats.bytes, dropped);
     }
+    manager.stopping();
     drop(progress);
     receiver.stop();
     if args.frames.is_none() {

@@ -1,0 +1,49 @@
+//! A line of the log that no event of `tracing` stands behind, in the form of those that have one.
+
+use std::fmt;
+use std::io::Write;
+
+use serde_json::json;
+use tracing::Level;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use super::{FORMAT, LogFormat};
+
+/// Writes a line, if somebody still reads.
+pub(super) fn write(level: Level, target: &str, message: impl fmt::Display) {
+    write_plain(format(FORMAT.get().copied().unwrap_or(LogFormat::Text), level, target, &message.to_string()));
+}
+
+/// Writes a line without a time.
+pub(super) fn write_plain(message: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+fn format(format: LogFormat, level: Level, target: &str, message: &str) -> String {
+    let mut time = String::new();
+    // Fails where a string does: never.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    match format {
+        LogFormat::Text => format!("{time} {level:>5} {message}"),
+        LogFormat::Json => {
+            let fields = json!({ "message": message });
+            json!({ "timestamp": time, "level": level.as_str(), "fields": fields, "target": target }).to_string()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_json_is_one_object_whatever_it_says() {
+        let line = format(LogFormat::Json, Level::WARN, "framewire", "two\nlines and a \"quote\"");
+        assert!(!line.contains('\n'));
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["fields"]["message"], "two\nlines and a \"quote\"");
+        assert_eq!((&value["level"], &value["target"]), (&"WARN".into(), &"framewire".into()));
+        assert!(value["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+}

@@ -1,0 +1,86 @@
+//! Logs on standard error: how much, in which form, and never more than somebody can read, whatever a peer does.
+
+mod limit;
+mod line;
+
+use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use clap::ValueEnum;
+use tracing::Level;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use limit::{Limit, Limiter};
+
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs: all that goes to standard error from then on.
+    Json,
+}
+
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Sends logs to standard error: warnings, with `-v` what happens, with `-vv` everything; `RUST_LOG` wins. Of what one
+/// place in the program says, ten lines a second are written, the others counted and the count written; but what
+/// `debug` and `trace` say is written whole, to whoever asked for that.
+///
+/// Logs are complete once what is returned is dropped.
+#[must_use = "dropped, it writes how many lines were left out"]
+pub fn start(verbose: u8, format: LogFormat) -> Logs {
+    let _ = FORMAT.set(format);
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "framewire=debug,framewire_transport=debug,framewire_signal=debug,framewire_capture=debug,info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let limiter = Arc::new(Limiter::new());
+    // Colours are for eyes, not for a journal.
+    let lines =
+        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    let logs = tracing_subscriber::registry().with(lines).with(Limit::new(limiter.clone())).with(filter);
+    // A program that has logs already (a test) keeps them.
+    let _ = logs.try_init();
+    let counting = limiter.clone();
+    let counter = std::thread::Builder::new().name("framewire-logs".into());
+    let counter =
+        counter.spawn(move || counting.run(|left_out| line::write(left_out.level, left_out.target, left_out)));
+    if let Err(error) = &counter {
+        tracing::warn!(%error, "no thread counts the lines that are left out; that is said at the end");
+    }
+    Logs { limiter, counter: counter.ok() }
+}
+
+/// Logs that are being written.
+pub struct Logs {
+    limiter: Arc<Limiter>,
+    counter: Option<JoinHandle<()>>,
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.limiter.stop();
+        match self.counter.take() {
+            Some(counter) => drop(counter.join()),
+            None => self.limiter.run(|left_out| line::write(left_out.level, left_out.target, left_out)),
+        }
+    }
+}
+
+/// Tells people something on standard error, if somebody is still there; programs, where they asked for lines of JSON.
+pub fn say(level: Level, message: impl std::fmt::Display) {
+    match FORMAT.get() {
+        Some(LogFormat::Json) => line::write(level, "framewire", message),
+        Some(LogFormat::Text) | None => line::write_plain(message),
+    }
+}
