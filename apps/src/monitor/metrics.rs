@@ -15,6 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::Monitor;
+use crate::build::COMMIT;
 use crate::live::{Board, Figures, LATENCY_BOUNDS, LiveStream};
 use crate::summary::cpu_seconds;
 
@@ -54,7 +55,8 @@ impl Collector for BoardMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Encoded {
         let out = &mut encoder;
         let streams = self.0.streams();
-        info(out, "framewire_build", "The program", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
+        out.encode_descriptor("framewire_build", "The program", None, MetricType::Info)?.encode_info(&build)?;
         counter(out, "process_cpu_seconds", "Processor time of all threads", cpu_seconds())?;
         counter(out, "framewire_streams_opened", "Streams that have begun", self.0.opened())?;
         out.encode_descriptor("framewire_streams", "Streams that come in now", None, MetricType::Gauge)?
@@ -179,10 +181,6 @@ fn counter(
     out.encode_descriptor(name, help, None, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
 }
 
-fn info(out: &mut DescriptorEncoder, name: &str, help: &str, labels: &[(&'static str, &str); 1]) -> Encoded {
-    out.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(labels)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,5 +223,26 @@ mod tests {
         let _stream = board.add(about(1, "a\"} 1\\ b"));
         let said = text(&board);
         assert!(said.contains(r#"framewire_frames_delivered_total{stream="a\"} 1\\ b"} 0"#), "{said}");
+    }
+
+    #[test]
+    fn the_dashboard_asks_for_nothing_that_is_not_there() {
+        let board = Arc::new(Board::new());
+        let stream = board.add(about(1, "cam"));
+        stream.figures().add_frame(1, Some(Duration::from_millis(1)), Instant::now());
+        let said = text(&board);
+        let dashboard = include_str!("../../packaging/grafana-dashboard.json");
+        serde_json::from_str::<serde_json::Value>(dashboard).expect("the dashboard is JSON");
+        let words = dashboard.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let asked: Vec<&str> =
+            words.filter(|word| word.starts_with("framewire_") || word.starts_with("process_")).collect();
+        assert!(asked.len() > 10);
+        for name in asked {
+            assert!(
+                said.lines()
+                    .any(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} "))),
+                "{name}"
+            );
+        }
     }
 }

@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""What one open page costs the data path: the same stream with and without a page, in turns, medians.
+
+The stream is 1080p gray over loopback between the real programs, once as fast as it goes with nothing lost (rate), once
+at 60 frames/s (latency). The page is a reader that asks for pictures and figures as the page does and shows nothing, so
+that only the server's side is measured, or with --chromium a real browser, which takes a good part of a small machine for
+itself. With `stuck`, the browser is stopped for the whole run, and the server's memory is watched.
+
+    python3 benches/page/cost.py [--rounds 7] [--seconds 4] [--chromium]
+    python3 benches/page/cost.py stuck [--seconds 600]
+
+Needs target/release built (cargo build --release --workspace), Python 3.9, and for --chromium and stuck: chromium and
+chromedriver.
+"""
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+SERVER = "target/release/framewire-server"
+CLIENT = "target/release/framewire-client"
+
+
+class Server:
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [SERVER, "--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        said = self.process.stderr.readline()
+        self.address = said.split("http://")[1].split(" ")[0]
+        self.url = "http://" + self.address
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def client(self, *arguments):
+        return subprocess.Popen([CLIENT, *arguments, "--server", self.url, "--json"],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def streams(self):
+        with urllib.request.urlopen(self.url + "/api/streams") as answer:
+            return json.load(answer)["streams"]
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        out = self.process.stdout.read()
+        self.process.wait()
+        return json.loads(out)
+
+
+class Reader:
+    """Asks as the page does, and shows nothing."""
+
+    def __init__(self, server):
+        self.pictures = 0
+        self.ended = False
+        self.sockets = []
+        host, port = server.address.rsplit(":", 1)
+        self.server, self.host, self.port = server, host, int(port)
+        for work in (self.read_figures, self.read_pictures):
+            threading.Thread(target=self.run, args=(work,), daemon=True).start()
+
+    def run(self, work):
+        with contextlib.suppress(OSError, ConnectionError):
+            work()
+
+    def connect(self, head):
+        connection = socket.create_connection((self.host, self.port))
+        self.sockets.append(connection)
+        connection.sendall((head + f"Host: {self.server.address}\r\n\r\n").encode())
+        return connection.makefile("rwb")
+
+    def read_figures(self):
+        events = self.connect("GET /api/events HTTP/1.1\r\n")
+        while not self.ended and events.readline():
+            pass
+
+    def read_pictures(self):
+        web_socket = self.connect(
+            "GET /api/pictures HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+        while web_socket.readline().strip():
+            pass
+        seen = {}
+        while not self.ended:
+            for stream in self.server.streams():
+                if stream["id"] not in seen:
+                    seen[stream["id"]] = 0
+                    self.ask(web_socket, stream["id"], 0)
+            if not seen:
+                time.sleep(0.05)
+                continue
+            message = self.receive(web_socket)
+            stream, serial = struct.unpack_from(">I", message)[0], struct.unpack_from(">Q", message, 8)[0]
+            if serial == 0:
+                seen.pop(stream, None)
+                continue
+            self.pictures += 1
+            while not self.ended:
+                self.ask(web_socket, stream, serial)
+                message = self.receive(web_socket)
+                serial = struct.unpack_from(">Q", message, 8)[0]
+                if serial == 0:
+                    break
+                self.pictures += 1
+
+    @staticmethod
+    def ask(web_socket, stream, seen):
+        text = json.dumps({"stream": stream, "size": "tile", "seen": seen}).encode()
+        web_socket.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+        web_socket.flush()
+
+    @staticmethod
+    def receive(web_socket):
+        while True:
+            first, second = web_socket.read(2)
+            length = second & 0x7F
+            if length == 126:
+                length = struct.unpack(">H", web_socket.read(2))[0]
+            elif length == 127:
+                length = struct.unpack(">Q", web_socket.read(8))[0]
+            message = web_socket.read(length)
+            if first & 0xF == 2:
+                return message
+
+    def close(self):
+        self.ended = True
+        for connection in self.sockets:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class Chromium:
+    """A real browser with the page open, driven over WebDriver."""
+
+    def __init__(self, server):
+        self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                       text=True)
+        for line in self.driver.stdout:
+            if "started successfully on port" in line:
+                self.port = line.rstrip().rstrip(".").split(" ")[-1]
+                break
+        threading.Thread(target=self.driver.stdout.read, daemon=True).start()
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1100,700"]
+        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}}
+        self.session = self.request("POST", "/session", wanted)["sessionId"]
+        self.request("POST", f"/session/{self.session}/url", {"url": server.url})
+        self.pictures = 0
+
+    def request(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def script(self, text):
+        return self.request("POST", f"/session/{self.session}/execute/sync", {"script": text, "args": []})
+
+    def processes(self):
+        """The driver's descendants: all of the browser."""
+        found, parents = [], {self.driver.pid}
+        for _ in range(8):
+            for name in filter(str.isdigit, os.listdir("/proc")):
+                with contextlib.suppress(OSError):
+                    with open(f"/proc/{name}/stat") as file:
+                        parent = int(file.read().rsplit(")", 1)[1].split()[1])
+                    if parent in parents and int(name) not in parents:
+                        parents.add(int(name))
+                        found.append(int(name))
+        return found
+
+    def send(self, what):
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, what)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.request("DELETE", f"/session/{self.session}")
+        self.driver.terminate()
+        self.driver.wait()
+
+
+def measure(seconds, page, at_rate):
+    """One run: GB/s, or latency p50 and p99 at 60 frames/s in ms."""
+    server = Server()
+    viewer = page(server) if page else None
+    frames = ["--fps", "max", "--delivery", "every"] if at_rate else ["--fps", "60", "--delivery", "latest"]
+    client = server.client("pattern:1920x1080", *frames)
+    time.sleep(seconds)
+    client.send_signal(signal.SIGINT)
+    client.wait()
+    figures = server.stop()
+    if viewer:
+        viewer.close()
+    if at_rate:
+        return figures["gigabytes_per_second"]
+    return figures["latency_ms"]["p50"], figures["latency_ms"]["p99"]
+
+
+def cost(arguments):
+    page = Chromium if arguments.chromium else Reader
+    rates, latencies = [], []
+    for nth in range(arguments.rounds):
+        order = [None, page] if nth % 2 == 0 else [page, None]
+        rate = {viewer: measure(arguments.seconds, viewer, True) for viewer in order}
+        latency = {viewer: measure(arguments.seconds, viewer, False) for viewer in order}
+        rates.append((rate[None], rate[page]))
+        latencies.append((latency[None], latency[page]))
+        print(f"round {nth + 1}: {rate[None]:.2f} GB/s without, {rate[page]:.2f} with; "
+              f"p50 {latency[None][0]:.2f} and {latency[page][0]:.2f} ms, p99 {latency[None][1]:.2f} and {latency[page][1]:.2f} ms",
+              file=sys.stderr)
+    ratio = statistics.median(after / before for before, after in rates)
+    p50 = statistics.median(after[0] / before[0] for before, after in latencies)
+    p99 = statistics.median(after[1] / before[1] for before, after in latencies)
+    print(f"with one page ({page.__name__.lower()}), medians of the ratios of {arguments.rounds} rounds: "
+          f"rate {ratio:.3f}, p50 {p50:.2f}, p99 {p99:.2f}")
+
+
+def stuck(arguments):
+    server = Server()
+    clients = [server.client("pattern:640x480", "--fps", "30", "--delivery", "latest") for _ in range(8)]
+    page = Chromium(server)
+    while page.script("return [...document.querySelectorAll('.tile img')].filter((image) => image.dataset.frame).length") < 8:
+        time.sleep(0.2)
+    page.send(signal.SIGSTOP)
+    time.sleep(5)
+    before, begun = server.resident_bytes(), time.monotonic()
+    most = before
+    while time.monotonic() - begun < arguments.seconds:
+        time.sleep(1)
+        most = max(most, server.resident_bytes())
+    after = server.resident_bytes()
+    page.send(signal.SIGCONT)
+    for client in clients:
+        client.send_signal(signal.SIGINT)
+    ends = [json.loads(client.communicate()[0]) for client in clients]
+    figures = server.stop()
+    page.close()
+    sent = sum(end["frames_sent"] for end in ends)
+    print(f"a stopped browser and 8 streams for {arguments.seconds:.0f} s: {before / 1e6:.1f} MB before, {most / 1e6:.1f} at most, "
+          f"{after / 1e6:.1f} after; {sent} frames sent, {figures['frames_delivered']} delivered, dropped {figures['frames_dropped']}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("what", nargs="?", choices=["cost", "stuck"], default="cost")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--chromium", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.seconds is None:
+        arguments.seconds = 600.0 if arguments.what == "stuck" else 4.0
+    {"cost": cost, "stuck": stuck}[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()
