@@ -14,6 +14,7 @@ use framewire_transport::send::{Bitrate, Fec};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
 
 use crate::bench::Contender;
+use crate::doctor::DoctorArgs;
 use crate::sink::SinkSpec;
 
 /// Which wire the two ends speak.
@@ -221,6 +222,8 @@ pub enum Command {
     Client(Box<ClientArgs>),
     /// How fast this machine or link is: Framewire beside the bare kernel and TCP, in under a minute
     Bench(BenchArgs),
+    /// What this machine limits, what follows from it, and the commands that mend it
+    Doctor(DoctorArgs),
 }
 
 /// A comparison between two processes: one that sends, and one on this machine or another that receives.

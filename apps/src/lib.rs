@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 mod latency;
 mod pace;

@@ -1,4 +1,4 @@
-//! `framewire`: the demo, the bench, and the other programs under one name.
+//! `framewire`: the demo, the bench, doctor, and the other programs under one name.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::Parser;
 use framewire::cli::{Command, CommonArgs, DemoArgs, FramewireArgs};
 use framewire::exit::{Failure, report, say, start_logs};
 use framewire::stop::Stop;
-use framewire::{bench, client, demo, server};
+use framewire::{bench, client, demo, doctor, server};
 
 fn main() -> ExitCode {
     let command = FramewireArgs::parse().command.unwrap_or_else(default_command);
@@ -44,6 +44,10 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Bench(args) => {
             start_logs(0);
             bench::run(args, &stop)
+        }
+        Command::Doctor(args) => {
+            start_logs(0);
+            doctor::run(args, &stop)
         }
     }
 }
