@@ -16,6 +16,7 @@ use framewire_transport::{BackendKind, Delivery, PixelFormat};
 use crate::bench::Contender;
 use crate::doctor::DoctorArgs;
 use crate::sink::SinkSpec;
+use crate::top::TopArgs;
 
 /// Which wire the two ends speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -224,6 +225,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// What this machine limits, what follows from it, and the commands that mend it
     Doctor(DoctorArgs),
+    /// The streams of a server and their figures, in the terminal
+    Top(TopArgs),
 }
 
 /// A comparison between two processes: one that sends, and one on this machine or another that receives.

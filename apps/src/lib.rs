@@ -14,3 +14,4 @@ pub mod server;
 pub mod sink;
 pub mod stop;
 pub mod summary;
+pub mod top;

@@ -1,4 +1,4 @@
-//! `framewire`: the demo, the bench, doctor, and the other programs under one name.
+//! `framewire`: the demo, the bench, doctor and top, and the other programs under one name.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::Parser;
 use framewire::cli::{Command, CommonArgs, DemoArgs, FramewireArgs};
 use framewire::exit::{Failure, report, say, start_logs};
 use framewire::stop::Stop;
-use framewire::{bench, client, demo, doctor, server};
+use framewire::{bench, client, demo, doctor, server, top};
 
 fn main() -> ExitCode {
     let command = FramewireArgs::parse().command.unwrap_or_else(default_command);
@@ -48,6 +48,10 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Doctor(args) => {
             start_logs(0);
             doctor::run(args, &stop)
+        }
+        Command::Top(args) => {
+            start_logs(0);
+            top::run(args, &stop)
         }
     }
 }
