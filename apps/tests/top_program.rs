@@ -196,8 +196,10 @@ impl Terminal {
         let deadline = Instant::now() + PATIENCE;
         while !self.seen.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let bytes =
-                self.drawn.recv_timeout(left).unwrap_or_else(|_| panic!("'{text}' never came: {:?}", self.seen));
+            let Ok(bytes) = self.drawn.recv_timeout(left) else {
+                let tail = self.seen.char_indices().rev().nth(2_000).map_or(0, |(at, _)| at);
+                panic!("'{text}' never came; the last was {:?}", &self.seen[tail..])
+            };
             self.seen.push_str(&String::from_utf8_lossy(&bytes));
         }
         self.seen.clear();
@@ -249,7 +251,8 @@ fn a_server_that_comes_later_is_shown_without_asking() {
     let _page = Page::start_at(address, "200 OK", answer("cam-1"));
     terminal.wait_for("59.9");
     terminal.keys.write_all(b"?").unwrap();
-    terminal.wait_for("choose a stream");
+    // A word of the help that stands nowhere else.
+    terminal.wait_for("PgUp");
     terminal.keys.write_all(b"q").unwrap();
     terminal.end();
 }

@@ -173,13 +173,26 @@ fn details(stream: &Stream) -> Vec<Line<'static>> {
 /// A figure that has a graph.
 struct Graph {
     title: &'static str,
+    now: fn(&Stream) -> Option<f64>,
     figure: fn(&Sample) -> Option<f64>,
     digits: usize,
     colour: Color,
 }
 
-const RATE: Graph = Graph { title: "frames/s", figure: |sample| Some(sample.rate), digits: 1, colour: Color::Cyan };
-const LATENCY: Graph = Graph { title: "p99 ms", figure: |sample| sample.p99, digits: 2, colour: Color::Magenta };
+const RATE: Graph = Graph {
+    title: "frames/s",
+    now: |stream| Some(stream.frames_per_second),
+    figure: |sample| Some(sample.rate),
+    digits: 1,
+    colour: Color::Cyan,
+};
+const LATENCY: Graph = Graph {
+    title: "p99 ms",
+    now: |stream| stream.latency_ms.map(|latency| latency.p99),
+    figure: |sample| sample.p99,
+    digits: 2,
+    colour: Color::Magenta,
+};
 
 fn draw_graph(model: &Model, stream: &Stream, graph: &Graph, area: Rect, buffer: &mut Buffer) {
     /// Steps of the scale, so that fractions show.
@@ -191,9 +204,10 @@ fn draw_graph(model: &Model, stream: &Stream, graph: &Graph, area: Rect, buffer:
         figures.into_iter().map(|figure| figure.filter(|figure| figure.is_finite() && *figure >= 0.0)).collect();
     let most = figures.iter().flatten().copied().fold(0.0, f64::max);
     let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| decimal(figure, graph.digits));
+    let now = if model.link == Link::Live { (graph.now)(stream) } else { None };
     let words = vec![
         Line::styled(graph.title, BOLD),
-        Line::raw(format!("now  {}", figure(figures.last().copied().flatten()))),
+        Line::raw(format!("now  {}", figure(now))),
         Line::raw(format!("most {}", figure(figures.iter().flatten().copied().reduce(f64::max)))),
         Line::styled(format!("{} min", SPAN.as_secs() / 60), DIM),
     ];
@@ -216,7 +230,7 @@ p50 p99  from capture to complete, half of the
 dropped  frames that did not arrive, all causes;
          a wide screen has a column for each
 age      of the newest frame";
-    let (width, height) = (52.min(area.width), 13.min(area.height));
+    let (width, height) = (56.min(area.width), 13.min(area.height));
     let place = Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height);
     Clear.render(place, buffer);
     Paragraph::new(text).block(Block::bordered().title(" help ")).render(place, buffer);
