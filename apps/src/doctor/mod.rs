@@ -60,7 +60,7 @@ fn examine(machine: &Machine, route: &Route, stop: &Stop) -> Vec<Finding> {
     let (begun, before) = (Instant::now(), Counters::read(machine));
     let mut findings = buffers::findings(machine);
     let rest = [
-        trains::findings(route),
+        trains::findings(machine, route),
         vec![path::finding(machine, route)],
         uring::findings(machine),
         vec![pages::finding(machine)],

@@ -3,14 +3,22 @@
 use std::io;
 
 use super::finding::Finding;
+use super::machine::Machine;
 use super::route::Route;
 
 const SENDING: &str = "segmentation-offload";
 const RECEIVING: &str = "receive-offload";
 
-pub(super) fn findings(route: &Route) -> Vec<Finding> {
-    let tried = Tried::on(&route.interface);
-    vec![judge_sending(&route.interface, &tried), judge_receiving(&route.interface, route.is_loopback, &tried)]
+pub(super) fn findings(machine: &Machine, route: &Route) -> Vec<Finding> {
+    let (interface, tried) = (&route.interface, Tried::on(&route.interface));
+    let is_wire = !route.is_loopback && !is_virtual(machine, interface);
+    vec![judge_sending(interface, &tried), judge_receiving(interface, is_wire, &tried)]
+}
+
+/// Whether there is no device behind an interface, as with those of containers: trains cross it as they were made elsewhere.
+fn is_virtual(machine: &Machine, interface: &str) -> bool {
+    let attributes = machine.names(&format!("/sys/class/net/{interface}"));
+    !attributes.is_empty() && !attributes.iter().any(|attribute| attribute == "device")
 }
 
 /// What became of trains on real sockets, and what the driver says of itself.
@@ -51,8 +59,7 @@ impl Tried {
 
 fn judge_sending(interface: &str, tried: &Tried) -> Finding {
     /// What is lost without them.
-    const CONSEQUENCE: &str =
-        "Slices pass the network stack one by one: sending over a network costs several times the CPU.";
+    const CONSEQUENCE: &str = "Slices pass the network stack one by one: sending over a network costs much more CPU.";
     let refused = match &tried.sent {
         Ok(()) => None,
         Err(error) => match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
@@ -87,8 +94,8 @@ fn judge_sending(interface: &str, tried: &Tried) -> Finding {
     }
 }
 
-fn judge_receiving(interface: &str, is_loopback: bool, tried: &Tried) -> Finding {
-    const CONSEQUENCE: &str = "Slices are received one by one: receiving over a network costs several times the CPU.";
+fn judge_receiving(interface: &str, is_wire: bool, tried: &Tried) -> Finding {
+    const CONSEQUENCE: &str = "Slices are received one by one: receiving over a network costs much more CPU.";
     match &tried.received {
         Err(error) => {
             return Finding::advice(
@@ -105,10 +112,11 @@ fn judge_receiving(interface: &str, is_loopback: bool, tried: &Tried) -> Finding
         Ok(true) => {}
     }
     match &tried.driver {
-        // Trains cross it as they are.
-        _ if is_loopback => Finding::fine(
+        _ if !is_wire => Finding::fine(
             RECEIVING,
-            format!("Sockets are handed trains whole over {interface} (UDP_GRO, tried on a socket)."),
+            format!(
+                "Sockets are handed trains whole (UDP_GRO, tried on a socket); {interface} leaves them as they are."
+            ),
         ),
         Ok(driver) if driver.coalescing => Finding::fine(
             RECEIVING,
@@ -134,6 +142,7 @@ fn ethtool(finding: Finding, interface: &str, feature: &str) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::finding::State;
+    use crate::doctor::machine::made_up::machine;
 
     const ALL: Driver = Driver { send_checksums: true, segmentation: true, coalescing: true };
 
@@ -149,19 +158,28 @@ mod tests {
     fn an_interface_that_does_both_is_fine() {
         let tried = tried(Ok(()), Ok(true), Ok(ALL));
         assert_eq!(judge_sending("eth0", &tried).state, State::Fine);
-        assert_eq!(judge_receiving("eth0", false, &tried).state, State::Fine);
+        assert_eq!(judge_receiving("eth0", true, &tried).state, State::Fine);
     }
 
     #[test]
     fn what_is_switched_off_is_switched_on_with_one_command() {
         let off = tried(Ok(()), Ok(true), Ok(Driver { send_checksums: false, segmentation: false, coalescing: false }));
-        let (sending, receiving) = (judge_sending("eth0", &off), judge_receiving("eth0", false, &off));
+        let (sending, receiving) = (judge_sending("eth0", &off), judge_receiving("eth0", true, &off));
         assert_eq!((sending.state, receiving.state), (State::Advice, State::Advice));
         assert_eq!(sending.mend.as_deref(), Some("sudo ethtool -K eth0 gso on"));
         assert_eq!(receiving.mend.as_deref(), Some("sudo ethtool -K eth0 gro on"));
         assert!(receiving.keep.unwrap().contains("/etc/udev/rules.d/"));
         // What the driver of loopback says of GRO is of no matter.
-        assert_eq!(judge_receiving("lo", true, &off).state, State::Fine);
+        assert_eq!(judge_receiving("lo", false, &off).state, State::Fine);
+    }
+
+    #[test]
+    fn an_interface_without_a_device_behind_it_is_no_wire() {
+        let files = [("/sys/class/net/veth0/mtu", "1500"), ("/sys/class/net/eth0/device/vendor", "0x1af4")];
+        let (_root, machine) = machine(&files);
+        assert!(is_virtual(&machine, "veth0") && !is_virtual(&machine, "eth0"));
+        // What cannot be read is taken for a wire: it is the one where gro matters.
+        assert!(!is_virtual(&machine, "wlan0"));
     }
 
     #[test]
@@ -179,7 +197,7 @@ mod tests {
         let silent = || Err(errno(rustix::io::Errno::OPNOTSUPP));
         let down = tried(Err(errno(rustix::io::Errno::NETUNREACH)), Ok(true), silent());
         assert_eq!(judge_sending("eth0", &down).state, State::Unknown);
-        assert_eq!(judge_receiving("eth0", false, &down).state, State::Unknown);
+        assert_eq!(judge_receiving("eth0", true, &down).state, State::Unknown);
         // What was tried and worked is no less true for it.
         assert_eq!(judge_sending("eth0", &tried(Ok(()), Ok(true), silent())).state, State::Fine);
     }
@@ -187,7 +205,7 @@ mod tests {
     #[test]
     fn a_kernel_that_hands_on_no_trains_is_told() {
         for received in [Ok(false), Err(errno(rustix::io::Errno::NOPROTOOPT))] {
-            assert_eq!(judge_receiving("lo", true, &tried(Ok(()), received, Ok(ALL))).state, State::Advice);
+            assert_eq!(judge_receiving("lo", false, &tried(Ok(()), received, Ok(ALL))).state, State::Advice);
         }
     }
 }

@@ -33,7 +33,11 @@ const LABEL: u16 = 16;
 
 /// Draws everything, whatever the size.
 pub(super) fn draw(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
-    let lost = u16::from(matches!(model.link, Link::Lost { .. })) * 2;
+    let lost = match (&model.link, area.width) {
+        (Link::Lost { .. }, 0..120) => 3,
+        (Link::Lost { .. }, 120..) => 2,
+        _ => 0,
+    };
     let detail = match (model.selected(), area.height) {
         (None, _) | (_, ..DETAILED) => 0,
         (Some(_), DETAILED..TALL) => 5 + 2 * GRAPH_LINES,
@@ -81,7 +85,7 @@ fn draw_title(model: &Model, area: Rect, buffer: &mut Buffer) {
 
 fn draw_trouble(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
     let Link::Lost { why, since } = &model.link else { return };
-    let lost = format!("For {}: {why}. Asking again.", duration(now.saturating_sub(*since).as_secs_f64()));
+    let lost = format!("No answer for {}, asking again: {why}", duration(now.saturating_sub(*since).as_secs_f64()));
     Paragraph::new(lost).style(BAD).wrap(Wrap { trim: true }).render(area, buffer);
 }
 
@@ -104,7 +108,7 @@ fn draw_table(model: &Model, area: Rect, buffer: &mut Buffer) {
     let rows = streams.iter().map(|stream| {
         let cells = columns.iter().enumerate().map(|(at, column)| {
             let width = if at == 0 { name_width } else { column.width };
-            cell(column, stream, width)
+            cell(column, stream, width, is_old)
         });
         Row::new(cells).style(if is_old { DIM } else { Style::new() })
     });
@@ -118,9 +122,15 @@ fn draw_table(model: &Model, area: Rect, buffer: &mut Buffer) {
     StatefulWidget::render(table, area, buffer, &mut state);
 }
 
-fn cell<'a>(column: &Column, stream: &Stream, width: usize) -> Cell<'a> {
-    let cell = aligned(column, fitted(&(column.text)(stream), width));
+fn cell<'a>(column: &Column, stream: &Stream, width: usize, is_old: bool) -> Cell<'a> {
+    let text = match column.title {
+        // Figures were true once; these tell of now.
+        "state" | "age" if is_old => "?".to_owned(),
+        _ => (column.text)(stream),
+    };
+    let cell = aligned(column, fitted(&text, width));
     match (column.title, stream.activity()) {
+        _ if is_old => cell,
         ("state", Activity::Live) => cell.style(Color::Green),
         ("state", Activity::Silent | Activity::Opening) => cell.style(Color::Yellow),
         ("dropped", _) if stream.frames_dropped.total() > 0 => cell.style(Color::Red),
@@ -135,7 +145,8 @@ fn aligned<'a>(column: &Column, text: String) -> Cell<'a> {
 
 fn draw_details(model: &Model, stream: &Stream, area: Rect, buffer: &mut Buffer) {
     let name = fitted(stream.name.as_str(), usize::from(area.width).saturating_sub(6));
-    let block = Block::bordered().title(Span::styled(format!(" {name} "), BOLD)).border_style(DIM);
+    let span = Line::raw(format!(" {} min ", SPAN.as_secs() / 60)).right_aligned();
+    let block = Block::bordered().title(Span::styled(format!(" {name} "), BOLD)).title_bottom(span).border_style(DIM);
     let inner = block.inner(area);
     block.render(area, buffer);
     let graph = inner.height.saturating_sub(3) / 2;
@@ -209,7 +220,6 @@ fn draw_graph(model: &Model, stream: &Stream, graph: &Graph, area: Rect, buffer:
         Line::styled(graph.title, BOLD),
         Line::raw(format!("now  {}", figure(now))),
         Line::raw(format!("most {}", figure(figures.iter().flatten().copied().reduce(f64::max)))),
-        Line::styled(format!("{} min", SPAN.as_secs() / 60), DIM),
     ];
     Paragraph::new(words).render(label, buffer);
     let steps =

@@ -95,8 +95,13 @@ fn a_lost_server_is_said_above_its_last_figures() {
     for size in [(80, 24), (200, 50)] {
         let screen = screen(&model, size);
         assert!(screen[0].ends_with("LOST"), "{screen:#?}");
-        assert!(screen[1].contains("For 12 s: http://127.0.0.1:8080 cannot be reached"), "{screen:#?}");
-        assert!(screen.iter().any(|line| line.starts_with("cam-1")), "{screen:#?}");
+        assert!(
+            screen[1].contains("No answer for 12 s, asking again: http://127.0.0.1:8080 cannot be reached"),
+            "{screen:#?}"
+        );
+        // What it told of now is not known any more.
+        let line = screen.iter().find(|line| line.starts_with("cam-1")).unwrap();
+        assert!(line.ends_with(" ?") && !line.contains("live") && line.contains("60.0"), "{screen:#?}");
     }
     // One that was never there has no figures.
     let mut never = Model::new("http://127.0.0.1:8080", SECOND);
