@@ -1,6 +1,6 @@
 //! `framewire doctor`: what this machine limits, and the commands that mend it.
 //!
-//! Each check reads what it needs from a [`Machine`] or tries it on a real socket, and hands the values to a function that
+//! Each check reads what it needs from files of the kernel or tries it on a real socket, and hands the values to a function that
 //! judges them.
 
 mod buffers;

@@ -1,6 +1,6 @@
 //! `framewire top`: a server's streams and their figures in the terminal, for machines without a browser.
 //!
-//! A thread asks the server (`poll`), the [`Model`](model::Model) keeps what it says, `view` draws that, and `terminal` has the
+//! A thread asks the server (`poll`), the model keeps what it says, `view` draws that, and `terminal` has the
 //! screen and the keys.
 
 mod columns;
