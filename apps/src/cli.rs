@@ -16,9 +16,11 @@ use framewire_transport::{BackendKind, Delivery, PixelFormat};
 
 use crate::bench::Contender;
 use crate::build;
+use crate::doctor::DoctorArgs;
 use crate::logs::LogFormat;
 use crate::manual::{CompletionsArgs, ManArgs};
 use crate::sink::SinkSpec;
+use crate::top::TopArgs;
 
 /// Which wire the two ends speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -251,6 +253,10 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Write the man pages of all programs
     Man(ManArgs),
+    /// What this machine limits, what follows from it, and the commands that mend it
+    Doctor(DoctorArgs),
+    /// The streams of a server and their figures, in the terminal
+    Top(TopArgs),
 }
 
 /// A comparison between two processes: one that sends, and one on this machine or another that receives.

@@ -1,4 +1,4 @@
-//! `framewire`: the demo, the bench, and the other programs under one name.
+//! `framewire`: the demo, the bench, doctor and top, and the other programs under one name.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use framewire::cli::{Command, CommonArgs, DemoArgs, FramewireArgs};
 use framewire::exit::{Failure, report, say};
 use framewire::logs::LogFormat;
 use framewire::stop::Stop;
-use framewire::{bench, client, config, demo, logs, manual, server};
+use framewire::{bench, client, config, demo, doctor, logs, manual, server, top};
 
 fn main() -> ExitCode {
     report("framewire", start())
@@ -28,7 +28,9 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Demo(args) => (args.verbose, args.common.log_format),
         Command::Client(args) => (args.verbose, args.common.log_format),
         Command::Server(args) => (args.verbose, args.common.log_format),
-        Command::Bench(_) | Command::Completions(_) | Command::Man(_) => (0, LogFormat::Text),
+        Command::Bench(_) | Command::Doctor(_) | Command::Top(_) | Command::Completions(_) | Command::Man(_) => {
+            (0, LogFormat::Text)
+        }
     };
     let _logs = logs::start(verbose, format);
     let stop = Stop::new();
@@ -43,6 +45,8 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(args, &stop),
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),
+        Command::Doctor(args) => doctor::run(args, &stop),
+        Command::Top(args) => top::run(args, &stop),
     }
 }
 

@@ -9,7 +9,11 @@ mod choice;
 mod messages;
 #[cfg(target_os = "linux")]
 mod mmsg;
+#[cfg(target_os = "linux")]
+mod offloads;
 mod portable;
+#[cfg(target_os = "linux")]
+pub mod probe;
 #[cfg(target_os = "linux")]
 mod segmentation;
 pub(crate) mod socket;
@@ -25,6 +29,8 @@ use std::str::FromStr;
 pub use batch::{Datagram, HEAD_MAX, ReceiveBatch, SendBatch};
 #[cfg(target_os = "linux")]
 pub use mmsg::MmsgBackend;
+#[cfg(target_os = "linux")]
+pub use offloads::Offloads;
 pub use portable::StdBackend;
 pub use socket::ConnectedSocket;
 #[cfg(all(feature = "uring", target_os = "linux"))]

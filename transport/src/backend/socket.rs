@@ -71,7 +71,7 @@ impl ConnectedSocket {
         Ok(Self { socket: self.socket.try_clone()?, peer: self.peer })
     }
 
-    fn to_peer(socket: Socket, peer: SocketAddr) -> io::Result<Self> {
+    pub(super) fn to_peer(socket: Socket, peer: SocketAddr) -> io::Result<Self> {
         socket.connect(&peer.into())?;
         Ok(Self { socket, peer })
     }
@@ -108,7 +108,7 @@ impl ConnectedSocket {
     }
 
     /// The same, unclamped; `None` where the system does not tell.
-    pub(crate) fn known_path_datagram_bytes(&self) -> Option<usize> {
+    pub fn known_path_datagram_bytes(&self) -> Option<usize> {
         const UDP_HEADER: usize = 8;
         let (ip_header, mtu) = match self.peer {
             SocketAddr::V4(_) => (20, path_mtu(&self.socket, libc::IPPROTO_IP, IP_MTU)),
@@ -181,11 +181,16 @@ impl ConnectedSocket {
     /// Has the kernel return datagrams that came together as one message. False where it cannot.
     #[cfg(target_os = "linux")]
     pub(super) fn coalesce(&self) -> bool {
-        let set = self.set_udp_option(libc::UDP_GRO, 1);
+        let set = self.set_coalescing();
         if let Err(error) = &set {
             tracing::info!(%error, "this system does not receive trains; slices come in one by one");
         }
         set.is_ok()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn set_coalescing(&self) -> io::Result<()> {
+        self.set_udp_option(libc::UDP_GRO, 1)
     }
 
     #[cfg(target_os = "linux")]
@@ -256,7 +261,7 @@ pub(crate) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("the socket has no IP address"))
 }
 
-fn udp_socket(address: SocketAddr) -> io::Result<Socket> {
+pub(super) fn udp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     forbid_fragments(&socket, address);

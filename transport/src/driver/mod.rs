@@ -42,6 +42,7 @@ pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConf
 pub use receiver::{
     AcceptStreamError, BindError, FrameIter, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
 };
+pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{ConnectError, SendError, Sender, SenderConfig, SliceSize};
 pub use threads::{CpuError, Cpus, ThreadConfig};
 

@@ -21,6 +21,10 @@ use crate::wire::{SLICE_HEADER_LEN, train_slices};
 const INBOX: usize = 16;
 /// Room for the longest of them, a request for slices.
 const INBOX_BYTES: usize = 1024;
+/// Less is not worth asking for.
+const SEND_BUFFER_MIN: usize = 256 << 10;
+/// The largest send buffer that a stream asks for, bytes: 8 MiB, a 4K frame.
+pub const SEND_BUFFER_MAX: usize = 8 << 20;
 /// How long the kernel may be out of memory for datagrams before it is asked again.
 const NO_BUFFERS_PAUSE: Duration = Duration::from_millis(1);
 
@@ -36,7 +40,7 @@ pub(super) fn start(
     let frame_bytes = config.format.frame_bytes() as u32;
     let datagrams = batch_datagrams(frame_bytes, payload_bytes);
     // The send buffer bounds what waits for a slow network card; a frame of it keeps the card busy.
-    if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(256 << 10, 8 << 20)) {
+    if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(SEND_BUFFER_MIN, SEND_BUFFER_MAX)) {
         tracing::debug!(%error, "the send buffer stays at the system's default");
     }
     let backend_config = BackendConfig {

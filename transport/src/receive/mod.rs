@@ -16,4 +16,4 @@ pub use plain::{PlainReassembler, PlainStats};
 pub use reassembler::{Reassembler, ReassemblerConfig};
 pub use stats::{ReceiveStats, RejectedCounts, SourceCounts};
 pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX};
-pub(crate) use window::buffer_bytes_wanted;
+pub use window::{RECEIVE_BUFFER_MAX, buffer_bytes_wanted};

@@ -13,16 +13,18 @@ pub(super) fn window_slices(buffer_bytes: usize, slice_bytes: usize, frame_slice
     by_buffer.min(by_cache).max(1) as u64
 }
 
-/// The receive buffer that lets [`window_slices`] reach its bound, bytes as the system accounts them.
-pub(crate) fn buffer_bytes_wanted(slice_bytes: usize, frame_slices: u32) -> usize {
+/// The receive buffer that serves a stream best, bytes as the system accounts them: it holds two frames, of `frame_slices` datagrams of
+/// `slice_bytes` each.
+pub fn buffer_bytes_wanted(slice_bytes: usize, frame_slices: u32) -> usize {
     let by_cache = (2 * frame_slices as usize).max(SLICES_MIN);
-    (by_cache * charged_bytes(slice_bytes) / 7 * 8).clamp(BUFFER_MIN, BUFFER_MAX)
+    (by_cache * charged_bytes(slice_bytes) / 7 * 8).clamp(BUFFER_MIN, RECEIVE_BUFFER_MAX)
 }
 
 /// Less is not worth asking for.
 const BUFFER_MIN: usize = 256 << 10;
-/// Two 4K frames would ask for more; a window of this size is far beyond what any cache holds.
-const BUFFER_MAX: usize = 16 << 20;
+/// The largest receive buffer that a stream asks for, bytes as the system accounts them: 16 MiB. Two 4K frames would ask for more;
+/// a window of this size is far beyond what any cache holds.
+pub const RECEIVE_BUFFER_MAX: usize = 16 << 20;
 /// A window that keeps both ends busy with frames of one slice.
 const SLICES_MIN: usize = 32;
 

@@ -1,0 +1,196 @@
+//! Asking a server for its streams, over HTTP.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use thiserror::Error;
+use ureq::Agent;
+use ureq::http::{StatusCode, Uri, header};
+
+use super::shown::Shown;
+use super::streams::Snapshot;
+use crate::exit::Failure;
+
+/// A server on the same network answers within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Far more than a thousand streams take.
+const ANSWER_BYTES_MAX: u64 = 8 << 20;
+/// Whom a page with a password lets in.
+const USER: &str = "framewire";
+/// More than this is no password file.
+const PASSWORD_BYTES_MAX: usize = 4_096;
+
+/// Where to ask, and as whom.
+pub(super) struct Source {
+    agent: Agent,
+    /// As people write it.
+    server: String,
+    streams: Uri,
+    /// The value of the header, where there is a password.
+    authorization: Option<String>,
+}
+
+impl Source {
+    /// Asks nothing yet.
+    ///
+    /// # Errors
+    /// The address is none, or the password cannot be read.
+    pub(super) fn new(server: &str, password_file: Option<&Path>) -> Result<Self, Failure> {
+        let server = server.trim_end_matches('/');
+        let streams = streams_uri(server).map_err(Failure::usage)?;
+        let authorization = password_file.map(authorization).transpose()?;
+        let config = Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            // Nobody else is to be given the password, nor asked in its stead.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("framewire-top/", env!("CARGO_PKG_VERSION")));
+        Ok(Self { agent: config.build().into(), server: server.to_owned(), streams, authorization })
+    }
+
+    /// The server's address.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Waits for the server's answer, a few seconds at most.
+    ///
+    /// # Errors
+    /// Why there is none, with what to do.
+    pub(super) fn ask(&self) -> Result<Snapshot, AskError> {
+        let server = || self.server.clone();
+        let mut request = self.agent.get(&self.streams);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let unreachable =
+            |error: ureq::Error| AskError::Unreachable { server: server(), why: Shown::new(&error.to_string()) };
+        let mut response = request.call().map_err(unreachable)?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED if self.authorization.is_some() => return Err(AskError::WrongPassword(server())),
+            StatusCode::UNAUTHORIZED => return Err(AskError::NoPassword(server())),
+            StatusCode::NOT_FOUND => return Err(AskError::NoStreams(server())),
+            status => return Err(AskError::Status { server: server(), status: status.as_u16() }),
+        }
+        let strange = |why: String| AskError::Strange { server: server(), why: Shown::new(&why) };
+        let body =
+            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(|error| match error {
+                ureq::Error::BodyExceedsLimit(_) => strange(format!("more than {ANSWER_BYTES_MAX} bytes")),
+                error => unreachable(error),
+            })?;
+        Snapshot::parse(&body).map_err(|error| strange(error.to_string()))
+    }
+}
+
+/// Why a server did not tell its streams.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum AskError {
+    #[error("{server} cannot be reached ({why}); is framewire-server running there? --server names another")]
+    Unreachable { server: String, why: Shown },
+    #[error("the page of {0} has a password; give the file that holds it with --view-password-file")]
+    NoPassword(String),
+    #[error("{0} refuses the password; give the file that the server has with --view-password-file")]
+    WrongPassword(String),
+    #[error("{0} has no /api/streams; is it a framewire-server, of this release?")]
+    NoStreams(String),
+    #[error("{server} answers with status {status}; look at its log for the reason")]
+    Status { server: String, status: u16 },
+    #[error("{server} answers as no framewire-server of this release does ({why}); check the address")]
+    Strange { server: String, why: Shown },
+}
+
+fn streams_uri(server: &str) -> Result<Uri, String> {
+    let shown = server.escape_debug();
+    let uri: Uri = format!("{server}/api/streams")
+        .parse()
+        .map_err(|error| format!("'{shown}' is no address ({error}); write http://HOST:PORT"))?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => {
+            return Err(format!("'{shown}' asks for TLS, which framewire-server has not; write http://HOST:PORT"));
+        }
+        _ => return Err(format!("'{shown}' is no address of a server; write http://HOST:PORT")),
+    }
+    // A password in an address is seen by whoever lists processes.
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(
+            "the address has a password in it; put that into a file and give it with --view-password-file".to_owned()
+        );
+    }
+    if uri.query().is_some() || server.contains('#') {
+        return Err(format!("'{shown}' is no address of a server; write http://HOST:PORT"));
+    }
+    Ok(uri)
+}
+
+/// HTTP Basic, with the password in a file, white space at both ends (such as the last newline) left out.
+fn authorization(file: &Path) -> Result<String, Failure> {
+    let password = read_password(file).map_err(Failure::usage)?;
+    Ok(format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{password}"))))
+}
+
+fn read_password(file: &Path) -> Result<String, PasswordError> {
+    let path = || file.to_owned();
+    let text = std::fs::read_to_string(file).map_err(|source| PasswordError::Unreadable { path: path(), source })?;
+    let password = text.trim();
+    match password.len() {
+        0 => Err(PasswordError::Empty(path())),
+        PASSWORD_BYTES_MAX.. => Err(PasswordError::TooLarge(path())),
+        _ => Ok(password.to_owned()),
+    }
+}
+
+/// Why there is no password in a file.
+#[derive(Debug, Error)]
+enum PasswordError {
+    #[error("the password file {path} cannot be read ({source}); check the path and who may read it")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the password file {0} is empty; write the password of the server's page into it")]
+    Empty(PathBuf),
+    #[error("the password file {0} has more than {PASSWORD_BYTES_MAX} bytes; is it the right file?")]
+    TooLarge(PathBuf),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_as_people_write_them_and_others_refused_with_the_remedy() {
+        let uri = |server: &str| streams_uri(server.trim_end_matches('/')).map(|uri| uri.to_string());
+        assert_eq!(uri("http://127.0.0.1:8080/"), Ok("http://127.0.0.1:8080/api/streams".into()));
+        assert_eq!(uri("http://[::1]:8080"), Ok("http://[::1]:8080/api/streams".into()));
+        for (server, says) in [
+            ("https://cams", "asks for TLS"),
+            ("127.0.0.1:8080", "write http://HOST:PORT"),
+            ("localhost", "write http://HOST:PORT"),
+            ("", "write http://HOST:PORT"),
+            ("http://framewire:secret@cams", "--view-password-file"),
+            ("http://cams/?x=1", "write http://HOST:PORT"),
+        ] {
+            let refused = uri(server).unwrap_err();
+            assert!(refused.contains(says) && !refused.contains("secret"), "{server}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_password_comes_from_a_file_without_its_newline() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        let refused = |file: &Path| authorization(file).unwrap_err().to_string();
+        assert!(refused(&file).contains("cannot be read"));
+        std::fs::write(&file, " \n").unwrap();
+        assert!(refused(&file).contains("is empty"));
+        std::fs::write(&file, "x".repeat(PASSWORD_BYTES_MAX)).unwrap();
+        assert!(refused(&file).contains("right file"));
+        std::fs::write(&file, "open sesame\n").unwrap();
+        let expected = format!("Basic {}", BASE64_STANDARD.encode("framewire:open sesame"));
+        assert_eq!(authorization(&file).unwrap(), expected);
+    }
+}

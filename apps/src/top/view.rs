@@ -1,0 +1,273 @@
+//! The screen, as a function of the model.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{
+    Block, Cell, Clear, Paragraph, Row, Sparkline, StatefulWidget, Table, TableState, Widget, Wrap,
+};
+
+use super::columns::{self, Column, count, decimal, duration, fitting, format_of};
+use super::model::{Link, Model, SPAN, Sample};
+use super::shown::fitted;
+use super::streams::{Activity, Stream};
+
+const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
+/// Lines of a graph on a screen of ordinary and of generous height.
+const GRAPH_LINES: u16 = 3;
+const GRAPH_LINES_TALL: u16 = 7;
+/// From this height on a screen is generous.
+const TALL: u16 = 40;
+/// Below this the table takes the whole screen.
+const DETAILED: u16 = 18;
+/// Columns of the words beside a graph.
+const LABEL: u16 = 16;
+
+/// Draws everything, whatever the size.
+pub(super) fn draw(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
+    let lost = match (&model.link, area.width) {
+        (Link::Lost { .. }, 0..120) => 3,
+        (Link::Lost { .. }, 120..) => 2,
+        _ => 0,
+    };
+    let detail = match (model.selected(), area.height) {
+        (None, _) | (_, ..DETAILED) => 0,
+        (Some(_), DETAILED..TALL) => 5 + 2 * GRAPH_LINES,
+        (Some(_), TALL..) => 5 + 2 * GRAPH_LINES_TALL,
+    };
+    let lines = [
+        Constraint::Length(1),
+        Constraint::Length(lost),
+        Constraint::Min(0),
+        Constraint::Length(detail),
+        Constraint::Length(1),
+    ];
+    let [title, trouble, table, details, keys] = area.layout(&Layout::vertical(lines));
+    draw_title(model, title, buffer);
+    draw_trouble(model, now, trouble, buffer);
+    draw_table(model, table, buffer);
+    if let Some(stream) = model.selected().filter(|_| detail > 0) {
+        draw_details(model, stream, details, buffer);
+    }
+    Line::styled("↑ ↓ choose   ? help   q quit", DIM).render(keys, buffer);
+    if model.help {
+        draw_help(area, buffer);
+    }
+}
+
+fn draw_title(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let (word, style) = match model.link {
+        Link::Asking => (" asking ", Style::new().fg(Color::Yellow)),
+        Link::Live => (" live ", Style::new().fg(Color::Green)),
+        Link::Lost { .. } => (" LOST ", BAD.add_modifier(Modifier::REVERSED)),
+    };
+    let [left, right] = area.layout(&Layout::horizontal([Constraint::Min(0), Constraint::Length(word.len() as u16)]));
+    let mut title = vec![Span::styled("framewire top", BOLD), Span::raw(format!("  {}", model.server))];
+    if model.link != Link::Asking {
+        let (server, streams) = (&model.snapshot.server, model.snapshot.streams.len());
+        let streams = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
+        if !server.version.as_str().is_empty() {
+            title.push(Span::raw(format!("  {streams}")));
+            title.push(Span::styled(format!("  {}, up {}", server.version, duration(server.uptime_seconds)), DIM));
+        }
+    }
+    Line::from(title).render(left, buffer);
+    Line::styled(word, style).render(right, buffer);
+}
+
+fn draw_trouble(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
+    let Link::Lost { why, since } = &model.link else { return };
+    let lost = format!("No answer for {}, asking again: {why}", duration(now.saturating_sub(*since).as_secs_f64()));
+    Paragraph::new(lost).style(BAD).wrap(Wrap { trim: true }).render(area, buffer);
+}
+
+fn draw_table(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let streams = &model.snapshot.streams;
+    if streams.is_empty() {
+        let text = match model.link {
+            Link::Asking => "Asking the server…".to_owned(),
+            Link::Live => format!("No stream is open. This opens one:\n\nframewire-client --server {}", model.server),
+            Link::Lost { .. } => String::new(),
+        };
+        Paragraph::new(text).style(DIM).wrap(Wrap { trim: true }).render(area, buffer);
+        return;
+    }
+    let columns = fitting(area.width.into());
+    let others: usize = columns.iter().skip(1).map(|column| column.width + 1).sum();
+    let name_width = usize::from(area.width).saturating_sub(others);
+    let is_old = model.link != Link::Live;
+    let header = Row::new(columns.iter().map(|column| aligned(column, column.title.to_owned()))).style(BOLD);
+    let rows = streams.iter().map(|stream| {
+        let cells = columns.iter().enumerate().map(|(at, column)| {
+            let width = if at == 0 { name_width } else { column.width };
+            cell(column, stream, width, is_old)
+        });
+        Row::new(cells).style(if is_old { DIM } else { Style::new() })
+    });
+    let widths = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| if at == 0 { Constraint::Min(0) } else { Constraint::Length(column.width as u16) });
+    let table = Table::new(rows, widths).header(header).column_spacing(1);
+    let mut state = TableState::new().with_selected(model.selected_row());
+    let table = table.row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    StatefulWidget::render(table, area, buffer, &mut state);
+}
+
+fn cell<'a>(column: &Column, stream: &Stream, width: usize, is_old: bool) -> Cell<'a> {
+    let text = match column.title {
+        // Figures were true once; these tell of now.
+        "state" | "age" if is_old => "?".to_owned(),
+        _ => (column.text)(stream),
+    };
+    let cell = aligned(column, fitted(&text, width));
+    match (column.title, stream.activity()) {
+        _ if is_old => cell,
+        ("state", Activity::Live) => cell.style(Color::Green),
+        ("state", Activity::Silent | Activity::Opening) => cell.style(Color::Yellow),
+        ("dropped", _) if stream.frames_dropped.total() > 0 => cell.style(Color::Red),
+        _ => cell,
+    }
+}
+
+fn aligned<'a>(column: &Column, text: String) -> Cell<'a> {
+    let alignment = if column.is_number { Alignment::Right } else { Alignment::Left };
+    Cell::from(Line::raw(text).alignment(alignment))
+}
+
+fn draw_details(model: &Model, stream: &Stream, area: Rect, buffer: &mut Buffer) {
+    let name = fitted(stream.name.as_str(), usize::from(area.width).saturating_sub(6));
+    let span = Line::raw(format!(" {} min ", SPAN.as_secs() / 60)).right_aligned();
+    let block = Block::bordered().title(Span::styled(format!(" {name} "), BOLD)).title_bottom(span).border_style(DIM);
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    let graph = inner.height.saturating_sub(3) / 2;
+    let lines = [Constraint::Length(3), Constraint::Length(graph), Constraint::Length(graph)];
+    let [words, rate, latency] = inner.layout(&Layout::vertical(lines));
+    Paragraph::new(details(stream)).render(words, buffer);
+    draw_graph(model, stream, &RATE, rate, buffer);
+    draw_graph(model, stream, &LATENCY, latency, buffer);
+}
+
+fn details(stream: &Stream) -> Vec<Line<'static>> {
+    let path = format!(
+        "{}  {}  {}  {}, slices of {}  up {}",
+        stream.source,
+        format_of(stream),
+        stream.delivery,
+        stream.backend,
+        stream.slice_bytes,
+        duration(stream.uptime_seconds)
+    );
+    let dropped = stream.frames_dropped.causes().into_iter().filter(|(_, frames)| *frames > 0);
+    let dropped = dropped.map(|(cause, frames)| format!("{} {cause}", count(frames))).collect::<Vec<_>>().join(", ");
+    let (dropped, style) =
+        if dropped.is_empty() { ("none".into(), Style::new()) } else { (dropped, Style::new().fg(Color::Red)) };
+    let delivered = format!(
+        "{} frames, repaired {} by request, {} by parity; socket drops {}",
+        count(stream.frames_delivered),
+        count(stream.frames_repaired.by_nack),
+        count(stream.frames_repaired.by_fec),
+        count(stream.socket_drops)
+    );
+    vec![Line::raw(path), Line::from(vec![Span::raw("dropped  "), Span::styled(dropped, style)]), Line::raw(delivered)]
+}
+
+/// A figure that has a graph.
+struct Graph {
+    title: &'static str,
+    now: fn(&Stream) -> Option<f64>,
+    figure: fn(&Sample) -> Option<f64>,
+    digits: usize,
+    colour: Color,
+}
+
+const RATE: Graph = Graph {
+    title: "frames/s",
+    now: |stream| Some(stream.frames_per_second),
+    figure: |sample| Some(sample.rate),
+    digits: 1,
+    colour: Color::Cyan,
+};
+const LATENCY: Graph = Graph {
+    title: "p99 ms",
+    now: |stream| stream.latency_ms.map(|latency| latency.p99),
+    figure: |sample| sample.p99,
+    digits: 2,
+    colour: Color::Magenta,
+};
+
+fn draw_graph(model: &Model, stream: &Stream, graph: &Graph, area: Rect, buffer: &mut Buffer) {
+    /// Steps of the scale, so that fractions show.
+    const STEPS: f64 = 1_000.0;
+    let [label, bars] = area.layout(&Layout::horizontal([Constraint::Length(LABEL), Constraint::Min(0)]));
+    let figures = model.graph(stream, graph.figure, bars.width.into());
+    // A server may say anything; a graph shows what can be.
+    let figures: Vec<_> =
+        figures.into_iter().map(|figure| figure.filter(|figure| figure.is_finite() && *figure >= 0.0)).collect();
+    let most = figures.iter().flatten().copied().fold(0.0, f64::max);
+    let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| decimal(figure, graph.digits));
+    let now = if model.link == Link::Live { (graph.now)(stream) } else { None };
+    let words = vec![
+        Line::styled(graph.title, BOLD),
+        Line::raw(format!("now  {}", figure(now))),
+        Line::raw(format!("most {}", figure(figures.iter().flatten().copied().reduce(f64::max)))),
+    ];
+    Paragraph::new(words).render(label, buffer);
+    let steps =
+        figures.iter().map(|figure| figure.map(|figure| if most > 0.0 { (figure / most * STEPS) as u64 } else { 0 }));
+    Sparkline::default().data(steps.collect::<Vec<_>>()).max(STEPS as u64).style(graph.colour).render(bars, buffer);
+}
+
+fn draw_help(area: Rect, buffer: &mut Buffer) {
+    let text = "\
+↑ ↓ k j      choose a stream
+PgUp PgDn    ten at a time
+?            this help
+q Esc Ctrl-C quit
+
+state    opening: no frame yet; silent: none of late
+p50 p99  from capture to complete, half of the
+         frames and all but one in a hundred
+dropped  frames that did not arrive, all causes;
+         a wide screen has a column for each
+age      of the newest frame";
+    let (width, height) = (56.min(area.width), 13.min(area.height));
+    let place = Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height);
+    Clear.render(place, buffer);
+    Paragraph::new(text).block(Block::bordered().title(" help ")).render(place, buffer);
+}
+
+/// The table as lines of text, for a pipe or a file.
+pub(super) fn text(model: &Model) -> String {
+    let streams = &model.snapshot.streams;
+    if streams.is_empty() {
+        return format!("{}: no stream is open\n", model.server);
+    }
+    /// Longer names are cut.
+    const NAME_MAX: usize = 40;
+    let width = |at: usize, column: &Column| {
+        let texts = streams.iter().map(|stream| super::shown::columns_of(&(column.text)(stream)));
+        let widest = texts.max().unwrap_or(0);
+        if at == 0 { widest.clamp(column.title.len(), NAME_MAX) } else { widest.max(column.title.len()) }
+    };
+    let widths: Vec<_> = columns::COLUMNS.iter().enumerate().map(|(at, column)| width(at, column)).collect();
+    let line = |text: &dyn Fn(&Column) -> String| {
+        let cells = columns::COLUMNS.iter().zip(&widths).map(|(column, width)| {
+            let text = fitted(&text(column), *width);
+            let space = " ".repeat(width.saturating_sub(super::shown::columns_of(&text)));
+            if column.is_number { space + &text } else { text + &space }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let header = line(&|column| column.title.to_owned());
+    streams.iter().fold(header, |table, stream| table + &line(&|column| (column.text)(stream)))
+}

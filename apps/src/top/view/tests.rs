@@ -1,0 +1,188 @@
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::*;
+use crate::top::streams::Snapshot;
+use crate::top::streams::made_up::{snapshot, stream};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The screen as text, a line each.
+fn screen(model: &Model, (width, height): (u16, u16)) -> Vec<String> {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(model, 20 * SECOND, frame.area(), frame.buffer_mut())).unwrap();
+    let buffer = terminal.backend().buffer();
+    let line = |row: &[ratatui::buffer::Cell]| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>();
+    buffer.content.chunks(width.max(1).into()).map(|row| line(row).trim_end().to_owned()).collect()
+}
+
+fn showing(answer: Snapshot) -> Model {
+    let mut model = Model::new("http://127.0.0.1:8080", SECOND);
+    model.handle_answer(Ok(answer), SECOND);
+    model
+}
+
+fn eight() -> Snapshot {
+    snapshot((1..=8).map(|number| stream(number, &format!("cam-{number}"))).collect())
+}
+
+#[test]
+fn a_small_screen_has_every_stream_and_the_chosen_one_in_detail() {
+    let mut model = showing(eight());
+    model.select(2);
+    let screen = screen(&model, (80, 24));
+    assert!(screen[0].starts_with("framewire top  http://127.0.0.1:8080  8 streams  0.1.0, up 12 s"), "{screen:#?}");
+    assert!(screen[0].ends_with("live"), "{screen:#?}");
+    assert_eq!(screen[1], "stream                  state   frames/s   GB/s  p50 ms  p99 ms  dropped     age");
+    assert_eq!(screen[4], "cam-3                   live        60.0  0.124    0.70    1.10        0   16 ms");
+    assert!(screen[12].contains(" cam-3 "), "{screen:#?}");
+    assert!(
+        screen[13].contains("10.0.0.3:4444  gray8 1920x1080  latest  mmsg, slices of 65507  up 9 s"),
+        "{screen:#?}"
+    );
+    assert!(screen[14].contains("dropped  none"), "{screen:#?}");
+    assert!(
+        screen[16].contains("frames/s") && screen[17].contains("now  60.0") && screen[17].contains('█'),
+        "{screen:#?}"
+    );
+    assert!(screen[19].contains("p99 ms") && screen[20].contains("now  1.10"), "{screen:#?}");
+    assert!(screen[23].contains("q quit"), "{screen:#?}");
+}
+
+#[test]
+fn a_large_screen_has_the_losses_by_cause_beside_each_stream() {
+    let mut answer = eight();
+    answer.streams[1].frames_dropped.lost = 7;
+    answer.streams[1].frames_dropped.slow_consumer = 12;
+    let mut model = showing(answer);
+    model.select(1);
+    let screen = screen(&model, (200, 50));
+    for title in ["source", "format", "skipped", "no credit", "lost", "incomplete", "no slot", "slow"] {
+        assert!(screen[1].contains(title), "{title}: {screen:#?}");
+    }
+    let figures: Vec<_> = screen[3].split_whitespace().collect();
+    assert_eq!(figures[..4], ["cam-2", "10.0.0.3:4444", "gray8", "1920x1080"]);
+    assert_eq!(figures[9..16], ["19", "0", "0", "7", "0", "0", "12"]);
+    assert!(screen.iter().any(|line| line.contains("dropped  7 lost, 12 slow consumer")), "{screen:#?}");
+}
+
+#[test]
+fn more_streams_than_lines_scroll_with_the_choice() {
+    let many = snapshot((0..100).map(|number| stream(number, &format!("cam-{number:02}"))).collect());
+    let mut model = showing(many);
+    let shows = |model: &Model, name: &str| screen(model, (80, 24)).iter().any(|line| line.starts_with(name));
+    assert!(shows(&model, "cam-00") && !shows(&model, "cam-99"));
+    model.select(99);
+    assert!(shows(&model, "cam-99") && !shows(&model, "cam-00"));
+}
+
+#[test]
+fn no_stream_and_no_answer_yet_are_said() {
+    let asking = Model::new("http://cams:8080", SECOND);
+    assert!(screen(&asking, (80, 24))[0].ends_with("asking"));
+    let model = showing(snapshot(Vec::new()));
+    for size in [(80, 24), (200, 50)] {
+        let screen = screen(&model, size).join("\n");
+        assert!(screen.contains("0 streams") && screen.contains("No stream is open"), "{screen}");
+        assert!(screen.contains("framewire-client --server http://127.0.0.1:8080"), "{screen}");
+    }
+}
+
+#[test]
+fn a_lost_server_is_said_above_its_last_figures() {
+    let mut model = showing(eight());
+    model.handle_answer(Err("http://127.0.0.1:8080 cannot be reached; is it running?".into()), 8 * SECOND);
+    for size in [(80, 24), (200, 50)] {
+        let screen = screen(&model, size);
+        assert!(screen[0].ends_with("LOST"), "{screen:#?}");
+        assert!(
+            screen[1].contains("No answer for 12 s, asking again: http://127.0.0.1:8080 cannot be reached"),
+            "{screen:#?}"
+        );
+        // What it told of now is not known any more.
+        let line = screen.iter().find(|line| line.starts_with("cam-1")).unwrap();
+        assert!(line.ends_with(" ?") && !line.contains("live") && line.contains("60.0"), "{screen:#?}");
+    }
+    // One that was never there has no figures.
+    let mut never = Model::new("http://127.0.0.1:8080", SECOND);
+    never.handle_answer(Err("nobody".into()), SECOND);
+    let screen = screen(&never, (80, 24));
+    assert!(screen[0].ends_with("LOST") && !screen[0].contains("streams"), "{screen:#?}");
+    model.handle_answer(Ok(eight()), 20 * SECOND);
+    assert!(self::screen(&model, (80, 24))[0].ends_with("live"));
+}
+
+#[test]
+fn names_of_strangers_move_nothing_and_command_nothing() {
+    let names = [
+        "n".repeat(10_000),
+        "\x1b[2J\x1b]0;title\x07\r\nevil".into(),
+        "カ".repeat(5_000),
+        String::new(),
+        "\u{202e}gnp".into(),
+    ];
+    let streams: Vec<_> = names.iter().zip(1..).map(|(name, id)| stream(id, name)).collect();
+    let mut model = showing(snapshot(streams));
+    for size in [(80, 24), (200, 50), (40, 20)] {
+        for _ in 0..names.len() {
+            let screen = screen(&model, size);
+            assert!(!screen.concat().contains(|character: char| character.is_control() || character == '\u{202e}'));
+            // What is right of the names stands where it does in other tables.
+            if size.0 == 80 {
+                assert!(screen[2..7].iter().all(|line| line.ends_with("16 ms")), "{screen:#?}");
+            }
+            model.select(1);
+        }
+    }
+    assert!(!text(&model).contains(|character: char| character.is_control() && character != '\n'));
+}
+
+#[test]
+fn every_size_is_drawn() {
+    let mut model = showing(eight());
+    model.help = true;
+    for width in [0, 1, 2, 10, 17, 60] {
+        for height in [0, 1, 2, 3, 17, 18, 19, 41] {
+            screen(&model, (width, height));
+        }
+    }
+    model.handle_answer(Err("gone".into()), SECOND);
+    screen(&model, (1, 1));
+}
+
+#[test]
+fn figures_that_cannot_be_are_drawn_all_the_same() {
+    let mut wild = stream(1, "wild");
+    (wild.frames_per_second, wild.age_seconds, wild.uptime_seconds) = (-1e300, Some(-5.0), 1e300);
+    wild.latency_ms = Some(crate::top::streams::Latency { p50: 1e300, p99: f64::MAX });
+    let screen = screen(&showing(snapshot(vec![wild])), (80, 24));
+    assert!(screen[2].starts_with("wild"), "{screen:#?}");
+}
+
+#[test]
+fn help_names_the_keys() {
+    let mut model = showing(eight());
+    model.help = true;
+    let screen = screen(&model, (80, 24)).join("\n");
+    assert!(
+        screen.contains("choose a stream")
+            && screen.contains("q Esc Ctrl-C quit")
+            && screen.contains("of the newest frame")
+    );
+}
+
+#[test]
+fn a_pipe_gets_a_table_that_lines_up() {
+    let mut answer = eight();
+    answer.streams.truncate(2);
+    answer.streams[1].name = crate::top::shown::Shown::new("カメラ");
+    answer.streams[1].age_seconds = None;
+    answer.streams[1].latency_ms = None;
+    let expected = "\
+stream  source         format           state    frames/s   GB/s  p50 ms  p99 ms  dropped  skipped  no credit  lost  incomplete  no slot  slow    age
+cam-1   10.0.0.3:4444  gray8 1920x1080  live         60.0  0.124    0.70    1.10        0        0          0     0           0        0     0  16 ms
+カメラ  10.0.0.3:4444  gray8 1920x1080  opening      60.0  0.124       -       -        0        0          0     0           0        0     0      -
+";
+    assert_eq!(text(&showing(answer)), expected);
+    assert_eq!(text(&showing(snapshot(Vec::new()))), "http://127.0.0.1:8080: no stream is open\n");
+}
