@@ -18,5 +18,7 @@ fn main() -> ExitCode {
 fn run(args: &ServerArgs) -> Result<(), Failure> {
     let stop = Stop::new();
     stop.on_interrupt()?;
-    server::run(args, &stop, server::announce)?.print(args.common.json)
+    let (summary, failure) = server::run(args, &stop, server::announce)?;
+    summary.print(args.common.json)?;
+    failure.map_or(Ok(()), Err)
 }

@@ -39,7 +39,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         }
         Command::Server(args) => {
             start_logs(args.verbose);
-            server::run(args, &stop, server::announce)?.print(args.common.json)
+            finish(&args.common, server::run(args, &stop, server::announce)?)
         }
         Command::Bench(args) => {
             start_logs(0);

@@ -7,48 +7,56 @@ use std::time::Duration;
 use framewire_capture::FrameRate;
 use framewire_signal::SignalServer;
 use framewire_signal::message::{Feedback, Timestamp};
+use framewire_transport::ReceiverConfig;
 use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
-use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
+use framewire_transport::frame::{Frame, RecvError};
 use framewire_transport::receive::EndReason;
-use framewire_transport::{Delivery, ReceiverConfig};
 
 use super::host::ServerHost;
-use super::recorder::Recorder;
-use super::signal_config;
+use super::names::StreamNames;
+use super::recorder::{Recorder, Recording};
 use super::tally::Tally;
+use super::{QUEUE, signal_config};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
 use crate::progress::{Progress, REFRESH};
-use crate::sink::SinkSpec;
+use crate::sink::{Recorded, SinkSpec};
 use crate::stop::Stop;
 use crate::summary::{Summary, cpu_seconds};
-
-/// Frames of a `latest` stream that wait while a thread is not scheduled; more are dropped, and counted.
-const LATEST_QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
-/// A rate for containers that need one, when the stream has none.
-const RATE_UNKNOWN: u32 = 30;
 
 pub(super) fn run(
     args: &ServerArgs,
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
-) -> Result<Summary, Failure> {
+) -> Result<(Summary, Option<Failure>), Failure> {
     let signal_config = signal_config(args)?;
     let config = ReceiverConfig {
         backend: args.common.backend,
         sqpoll: args.common.sqpoll,
         threads: args.common.threads(),
         admission: Admission::Announced,
-        latest_policy: LATEST_QUEUE,
+        latest_policy: QUEUE,
         partial: args.partial,
         ..ReceiverConfig::default()
     };
+    // Each sink may be busy with a frame of its own.
+    let config = ReceiverConfig { slots: config.slots + args.sink.len().saturating_sub(1), ..config };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
-    let host = ServerHost { receiver: receiver.clone(), delivery: args.delivery.map(Into::into) };
+    let names = Arc::new(StreamNames::default());
+    let host = ServerHost { receiver: receiver.clone(), names: names.clone(), delivery: args.delivery.map(Into::into) };
     let signal = SignalServer::start(signal_config, Arc::new(host)).map_err(Failure::runtime)?;
     ready(signal.local_addr(), receiver.local_addr());
     let tally = Tally::new();
-    let service = Service { args, stop, signal: &signal, tally: &tally, receiver: &receiver };
+    let recording = Recording::new(args, stop);
+    let service = Service {
+        args,
+        stop,
+        signal: &signal,
+        tally: &tally,
+        receiver: &receiver,
+        names: &names,
+        recording: &recording,
+    };
     let mut progress = Progress::new(args.verbose > 0);
     std::thread::scope(|scope| {
         let mut streams = 0;
@@ -72,7 +80,8 @@ pub(super) fn run(
     drop(progress);
     signal.shutdown();
     stop.outcome()?;
-    Ok(tally.summary(cpu_seconds()))
+    let summary = Summary { sinks: recording.figures(), ..tally.summary(cpu_seconds()) };
+    Ok((summary, recording.failure()))
 }
 
 struct Service<'a> {
@@ -81,6 +90,8 @@ struct Service<'a> {
     signal: &'a SignalServer,
     tally: &'a Tally,
     receiver: &'a Receiver,
+    names: &'a StreamNames,
+    recording: &'a Arc<Recording>,
 }
 
 impl Service<'_> {
@@ -92,11 +103,10 @@ impl Service<'_> {
             state.backend = Some(info.backend.to_string());
             state.slice_bytes = Some(u64::from(stream.slice_bytes()));
         }
-        let policy = match info.delivery {
-            Delivery::Every => ConsumerPolicy::Block,
-            Delivery::Latest => LATEST_QUEUE,
-        };
-        let recorder = Recorder::start(&self.args.sink, nth, info.format, rate_of(info.interval), policy, self.stop);
+        let name = self.names.of(info.stream);
+        tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
+        let recorded = Recorded::new(info.format, rate_of(info.interval), &name, info.stream);
+        let recorder = self.recording.start(&recorded, info.delivery, nth);
         while !self.stop.is_stopped() {
             match stream.recv_timeout(REFRESH) {
                 Ok(frame) => self.take(stream, &recorder, &frame),
@@ -155,8 +165,7 @@ impl Service<'_> {
     }
 }
 
-/// The rate that belongs to an interval between frames.
-fn rate_of(interval: Duration) -> FrameRate {
-    let known = (!interval.is_zero()).then(|| FrameRate::from_decimal(1.0 / interval.as_secs_f64()).ok()).flatten();
-    known.unwrap_or_else(|| FrameRate::per_second(RATE_UNKNOWN).expect("a whole number of frames a second is a rate"))
+/// The rate that belongs to an interval between frames, where there is one.
+fn rate_of(interval: Duration) -> Option<FrameRate> {
+    (!interval.is_zero()).then(|| FrameRate::from_decimal(1.0 / interval.as_secs_f64()).ok()).flatten()
 }

@@ -3,25 +3,26 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use framewire_capture::FrameRate;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
 use framewire_signal::{SignalServer, StreamHost};
+use framewire_transport::Delivery;
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 
-use super::recorder::Recorder;
+use super::recorder::Recording;
 use super::signal_config;
 use super::tally::Tally;
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
 use crate::progress::{Progress, REFRESH};
+use crate::sink::Recorded;
 use crate::stop::Stop;
 use crate::summary::{Summary, cpu_seconds};
 
 /// Slots of the receiver: one that pieces land in, the others with sinks.
 const SLOTS: usize = 6;
-/// The original sends a frame every four seconds; a file needs some rate.
-const RATE_UNKNOWN: u32 = 30;
+/// This wire names no stream and numbers none.
+const STREAM: (&str, u32) = ("plain", 0);
 
 /// Nothing is opened on this wire.
 struct NoHost;
@@ -38,7 +39,7 @@ pub(super) fn run(
     args: &ServerArgs,
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
-) -> Result<Summary, Failure> {
+) -> Result<(Summary, Option<Failure>), Failure> {
     let format = args.plain_frame.format;
     let signal = SignalServer::start(signal_config(args)?, Arc::new(NoHost)).map_err(Failure::runtime)?;
     let signal = Arc::new(signal);
@@ -52,9 +53,10 @@ pub(super) fn run(
     let receiver = PlainReceiver::bind(args.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
         .map_err(Failure::runtime)?;
     ready(signal.local_addr(), receiver.local_addr());
-    let rate = args.plain_frame.rate.or_else(|| FrameRate::per_second(RATE_UNKNOWN).ok());
-    let rate = rate.ok_or_else(|| Failure::usage("--plain-frame has no rate; write WxH:PIXEL@FPS"))?;
-    let recorder = Recorder::start(&args.sink, 0, format, rate, config.policy, stop);
+    let recording = Recording::new(args, stop);
+    let recorded = Recorded::new(format, args.plain_frame.rate, STREAM.0, STREAM.1);
+    // Nothing makes this wire's sender wait.
+    let recorder = recording.start(&recorded, Delivery::Latest, 0);
     let tally = Tally::new();
     let mut progress = Progress::new(args.verbose > 0);
     let take = |frame: &Frame| {
@@ -102,5 +104,6 @@ pub(super) fn run(
     let mut summary = tally.summary(cpu_seconds());
     // This wire says nothing of when a picture was taken.
     (summary.latency_ms, summary.stages_ms) = (None, None);
-    Ok(summary)
+    summary.sinks = recording.figures();
+    Ok((summary, recording.failure()))
 }
