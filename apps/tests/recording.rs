@@ -178,3 +178,29 @@ fn a_pattern_recorded_fresh_keeps_the_numbers_of_its_sender() {
         before = time;
     }
 }
+
+/// A disk that stands still: a pipe that is read of only when the client is done.
+#[test]
+fn a_sink_that_stands_still_costs_recorded_frames_and_no_live_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (slow, good) = (in_dir(&directory, "slow.raw"), in_dir(&directory, "good.raw"));
+    assert!(Command::new("mkfifo").arg(&slow).status().unwrap().success());
+    let sinks = ["--sink", path_text(&slow), "--sink", path_text(&good), "--slow-sink", "drop", "--json"];
+    let server = Server::start(&sinks);
+    let stream = ["pattern:640x480", "--delivery", "every", "--fps", "max", "--frames", "500", "--json"];
+    let sent = server.client(&stream).output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert_eq!(figure(&sent.stdout, &["frames_delivered"]), 500.0);
+    let read = std::fs::read(&slow).unwrap();
+    server.running.interrupt();
+    let (code, said, summary) = server.running.wait();
+    assert_eq!(code, Some(0), "{said}");
+    let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+    let of = |sink: usize, what: &str| summary["sinks"][sink][what].as_u64().unwrap();
+    assert_eq!(of(0, "frames") * 640 * 480, read.len() as u64);
+    assert_eq!(of(0, "frames") + of(0, "frames_dropped"), 500);
+    assert!(of(0, "frames_dropped") > 400 && said.contains("is too slow"), "{said}");
+    assert_eq!(of(1, "frames") + of(1, "frames_dropped"), 500);
+    let recorded = numbers(&good);
+    assert!(recorded.len() as u64 == of(1, "frames") && recorded.windows(2).all(|pair| pair[0] < pair[1]));
+}

@@ -1,6 +1,6 @@
 //! A stream's sinks, each on a thread of its own: a slow one, or one that fails, costs no other a frame.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -59,13 +59,15 @@ impl Recording {
             SlowSink::Drop => QUEUE,
         };
         let ring = FrameRing::new();
-        let mut threads = Vec::new();
+        let (mut threads, mut queues) = (Vec::new(), Vec::new());
         for (at, sink) in self.sinks.iter().enumerate().filter(|(_, sink)| **sink != SinkSpec::Null) {
             if *sink == SinkSpec::Stdout && nth > 0 {
                 tracing::warn!("standard output holds the first stream; stream {} is not written there", nth + 1);
                 continue;
             }
-            let job = Job { recording: self.clone(), at, recorded: recorded.clone(), consumer: ring.subscribe(policy) };
+            let consumer = Arc::new(ring.subscribe(policy));
+            queues.push(Queue { at, consumer: Arc::downgrade(&consumer), slowness: Mutex::default() });
+            let job = Job { recording: self.clone(), at, recorded: recorded.clone(), consumer };
             let thread = std::thread::Builder::new().name("framewire-sink".into()).spawn(move || job.run());
             match thread {
                 Ok(thread) => threads.push(thread),
@@ -75,7 +77,7 @@ impl Recording {
                 }
             }
         }
-        Recorder { ring, threads, recording: self.clone() }
+        Recorder { ring, threads, queues, stream: recorded.name.clone(), recording: self.clone() }
     }
 
     /// What each sink has come to, but for those that only count.
@@ -116,13 +118,41 @@ impl Recording {
 pub(super) struct Recorder {
     ring: FrameRing,
     threads: Vec<JoinHandle<u64>>,
+    queues: Vec<Queue>,
+    stream: String,
     recording: Arc<Recording>,
+}
+
+/// Frames that wait for a sink, as long as that takes any.
+struct Queue {
+    /// Which sink.
+    at: usize,
+    consumer: Weak<Consumer>,
+    slowness: Mutex<Slowness>,
 }
 
 impl Recorder {
     /// Hands on a frame.
     pub(super) fn write(&self, frame: &Frame) {
-        self.ring.publish(frame);
+        if self.ring.publish(frame) > 0 {
+            self.tell_of_slowness(Instant::now());
+        }
+    }
+
+    /// Said here and not where frames are written: a disk that stands still would say nothing.
+    fn tell_of_slowness(&self, now: Instant) {
+        for Queue { at, consumer, slowness } in &self.queues {
+            let dropped = consumer.upgrade().map_or(0, |consumer| consumer.dropped());
+            let mut slowness = slowness.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(dropped) = slowness.news(dropped, now) {
+                let (sink, stream) = (&self.recording.sinks[*at], &self.stream);
+                tracing::warn!(
+                    stream = ?stream,
+                    "{sink} is too slow: {dropped} frames are not recorded so far; record to a faster disk, less at a time, or with \
+                     --slow-sink wait"
+                );
+            }
+        }
     }
 
     /// Waits until every sink has written what it was handed; returns how many frames they were too slow for.
@@ -143,7 +173,7 @@ struct Job {
     /// Which sink.
     at: usize,
     recorded: Recorded,
-    consumer: Consumer,
+    consumer: Arc<Consumer>,
 }
 
 impl Job {
@@ -182,22 +212,7 @@ impl Job {
             Ok(sink) => sink,
             Err(error) => return (None, Some(error)),
         };
-        let mut slowness = Slowness::default();
-        let mut failed = None;
-        for frame in &self.consumer {
-            if let Err(error) = sink.write(&frame) {
-                failed = Some(error);
-                break;
-            }
-            if let Some(dropped) = slowness.news(self.consumer.dropped(), Instant::now()) {
-                let (sink, stream) = (&sinks[self.at], &self.recorded.name);
-                tracing::warn!(
-                    stream = ?stream,
-                    "{sink} is too slow: {dropped} frames are not recorded so far; record to a faster disk, less at a time, or with \
-                     --slow-sink wait"
-                );
-            }
-        }
+        let failed = (&*self.consumer).find_map(|frame| sink.write(&frame).err());
         match (sink.finish(), failed) {
             (Ok(report), failed) => (Some(report), failed),
             // The pipe's reader is gone anyway, and what the end could not write counts more than that.
