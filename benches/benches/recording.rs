@@ -76,13 +76,15 @@ fn main() {
     let path = options.directory.join(format!("framewire-bench-{}.raw", std::process::id()));
     for (durability, synced) in [("neither synced", false), ("all synced at the end", true)] {
         let mut rates = vec![Vec::new(); CONTENDERS.len()];
-        for _ in 0..options.rounds {
-            for ((_, contender), rates) in CONTENDERS.iter().zip(&mut rates) {
+        for round in 0..options.rounds {
+            // Everyone begins a round once: whoever is first finds disk and memory in another state.
+            for at in (0..CONTENDERS.len()).map(|at| (at + round) % CONTENDERS.len()) {
+                let (_, contender) = CONTENDERS[at];
                 settle(&options.directory);
                 let taken = contender(&path, &frames, options.frames, synced);
                 let bytes = fs::metadata(&path).expect("the contender made the file").len();
                 assert_eq!(bytes, (options.frames * picture.bytes()) as u64, "every frame is in the file");
-                rates.push(bytes as f64 / taken.as_secs_f64() / 1e9);
+                rates[at].push(bytes as f64 / taken.as_secs_f64() / 1e9);
                 remove(&path);
             }
         }
