@@ -17,6 +17,8 @@ use framewire_transport::frame::{Frame, FramePool};
 
 /// As many as a stream's pool has.
 const SLOTS: usize = 8;
+/// What Linux counts processor time in, for programs (USER_HZ).
+const TICKS_PER_SECOND: f64 = 100.0;
 
 struct Options {
     directory: PathBuf,
@@ -76,14 +78,17 @@ fn main() {
     let path = options.directory.join(format!("framewire-bench-{}.raw", std::process::id()));
     for (durability, synced) in [("neither synced", false), ("all synced at the end", true)] {
         let mut rates = vec![Vec::new(); CONTENDERS.len()];
+        let mut cpu_seconds_per_gb = rates.clone();
         for round in 0..options.rounds {
             // Everyone begins a round once: whoever is first finds disk and memory in another state.
             for at in (0..CONTENDERS.len()).map(|at| (at + round) % CONTENDERS.len()) {
                 let (_, contender) = CONTENDERS[at];
                 settle(&options.directory);
+                let cpu = cpu_seconds();
                 let taken = contender(&path, &frames, options.frames, synced);
                 let bytes = fs::metadata(&path).expect("the contender made the file").len();
                 assert_eq!(bytes, (options.frames * picture.bytes()) as u64, "every frame is in the file");
+                cpu_seconds_per_gb[at].push((cpu_seconds() - cpu) / (bytes as f64 / 1e9));
                 rates[at].push(bytes as f64 / taken.as_secs_f64() / 1e9);
                 remove(&path);
             }
@@ -95,11 +100,22 @@ fn main() {
             options.directory.display()
         );
         let floor = rates[0].clone();
-        for ((name, _), rates) in CONTENDERS.iter().zip(rates) {
+        for (((name, _), rates), cpu) in CONTENDERS.iter().zip(rates).zip(cpu_seconds_per_gb) {
             let ratio = median(rates.iter().zip(&floor).map(|(rate, floor)| rate / floor).collect());
-            println!("  {name:<28} {:5.2} GB/s, {ratio:.2} of dd", median(rates));
+            println!("  {name:<28} {:5.2} GB/s, {ratio:.2} of dd, {:.2} CPU s/GB", median(rates), median(cpu));
         }
     }
+}
+
+/// Of this process, the kernel's workers for its ring, and the processes it has waited for.
+fn cpu_seconds() -> f64 {
+    let ticks = |path| -> Option<u64> {
+        let text = fs::read_to_string(path).ok()?;
+        let fields = text.rsplit_once(')')?.1;
+        // utime, stime, cutime, cstime
+        Some(fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum())
+    };
+    ticks("/proc/self/stat").unwrap_or_default() as f64 / TICKS_PER_SECOND
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
