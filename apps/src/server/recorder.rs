@@ -14,8 +14,8 @@ use crate::sink::{Places, Recorded, Roll, SinkError, SinkReport, SinkSpec};
 use crate::stop::Stop;
 use crate::summary::SinkFigures;
 
-/// How often it is said at most that a sink is too slow.
-const SLOW_SAID_EVERY: Duration = Duration::from_secs(10);
+/// How often it is said at most that a sink is too slow, or fails.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// The sinks of a server, and what they have come to over all its streams.
 pub(super) struct Recording {
@@ -31,6 +31,8 @@ pub(super) struct Recording {
 
 struct State {
     figures: Vec<SinkFigures>,
+    /// Of the failures of each sink.
+    news: Vec<News>,
     failure: Option<Failure>,
 }
 
@@ -44,7 +46,11 @@ impl Recording {
             slow: args.slow_sink,
             stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),
             stop: stop.clone(),
-            state: Mutex::new(State { figures: figures.collect(), failure: None }),
+            state: Mutex::new(State {
+                figures: figures.collect(),
+                news: args.sink.iter().map(|_| News::default()).collect(),
+                failure: None,
+            }),
         })
     }
 
@@ -66,7 +72,7 @@ impl Recording {
                 continue;
             }
             let consumer = Arc::new(ring.subscribe(policy));
-            queues.push(Queue { at, consumer: Arc::downgrade(&consumer), slowness: Mutex::default() });
+            queues.push(Queue { at, consumer: Arc::downgrade(&consumer), news: Mutex::default() });
             let job = Job { recording: self.clone(), at, recorded: recorded.clone(), consumer };
             let thread = std::thread::Builder::new().name("framewire-sink".into()).spawn(move || job.run());
             match thread {
@@ -105,11 +111,14 @@ impl Recording {
         if self.stops_at_failure || watched {
             return self.stop.fail(failure);
         }
-        // The name is a client's: as a quoted text it is one line, and no escape sequence.
-        say(format_args!(
-            "framewire-server: stream {stream:?} is recorded no further: {failure}. Its frames go on; the server will end with exit \
-             code 1"
-        ));
+        let failures = state.figures[at].failures;
+        if state.news[at].of(failures, Instant::now()).is_some() {
+            // The name is a client's: as a quoted text it is one line, and no escape sequence.
+            say(format_args!(
+                "framewire-server: stream {stream:?} is recorded no further: {failure}. Its frames go on; the server will end with \
+                 exit code 1"
+            ));
+        }
         state.failure.get_or_insert(failure);
     }
 }
@@ -128,7 +137,7 @@ struct Queue {
     /// Which sink.
     at: usize,
     consumer: Weak<Consumer>,
-    slowness: Mutex<Slowness>,
+    news: Mutex<News>,
 }
 
 impl Recorder {
@@ -141,10 +150,10 @@ impl Recorder {
 
     /// Said here and not where frames are written: a disk that stands still would say nothing.
     fn tell_of_slowness(&self, now: Instant) {
-        for Queue { at, consumer, slowness } in &self.queues {
+        for Queue { at, consumer, news } in &self.queues {
             let dropped = consumer.upgrade().map_or(0, |consumer| consumer.dropped());
-            let mut slowness = slowness.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(dropped) = slowness.news(dropped, now) {
+            let mut news = news.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(dropped) = news.of(dropped, now) {
                 let (sink, stream) = (&self.recording.sinks[*at], &self.stream);
                 tracing::warn!(
                     stream = ?stream,
@@ -222,20 +231,20 @@ impl Job {
     }
 }
 
-/// When it is worth saying again that a sink is too slow.
+/// When it is worth saying again that a count has grown: peers could make it grow as fast as they like.
 #[derive(Default)]
-struct Slowness {
-    dropped: u64,
+struct News {
+    count: u64,
     said: Option<Instant>,
 }
 
-impl Slowness {
-    /// How many frames were dropped, where that is news.
-    fn news(&mut self, dropped: u64, now: Instant) -> Option<u64> {
-        let due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= SLOW_SAID_EVERY);
-        (dropped > self.dropped && due).then(|| {
-            (self.dropped, self.said) = (dropped, Some(now));
-            dropped
+impl News {
+    /// The count, where it is news.
+    fn of(&mut self, count: u64, now: Instant) -> Option<u64> {
+        let due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_EVERY);
+        (count > self.count && due).then(|| {
+            (self.count, self.said) = (count, Some(now));
+            count
         })
     }
 }

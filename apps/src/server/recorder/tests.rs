@@ -106,12 +106,12 @@ fn a_slow_sink_drops_what_it_was_told_to_and_counts_it_while_frames_go_on() {
 }
 
 #[test]
-fn slowness_is_said_at_once_and_then_only_now_and_then() {
+fn what_goes_wrong_is_said_at_once_and_then_only_now_and_then() {
     let start = Instant::now();
-    let mut slowness = Slowness::default();
-    assert_eq!(slowness.news(0, start), None);
-    assert_eq!(slowness.news(3, start), Some(3));
-    assert_eq!(slowness.news(90, start + Duration::from_secs(9)), None);
-    assert_eq!(slowness.news(91, start + Duration::from_secs(10)), Some(91));
-    assert_eq!(slowness.news(91, start + Duration::from_secs(99)), None);
+    let mut news = News::default();
+    assert_eq!(news.of(0, start), None);
+    assert_eq!(news.of(3, start), Some(3));
+    assert_eq!(news.of(90, start + Duration::from_secs(9)), None);
+    assert_eq!(news.of(91, start + Duration::from_secs(10)), Some(91));
+    assert_eq!(news.of(91, start + Duration::from_secs(99)), None);
 }
