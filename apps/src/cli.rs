@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use framewire_capture::{FrameRate, RawFormat, SourceSpec};
+use framewire_signal::message::NAME_CHARS_MAX;
 use framewire_transport::driver::{Cpus, SliceSize, ThreadConfig};
 use framewire_transport::send::{Bitrate, Fec};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
@@ -19,7 +20,7 @@ use crate::build;
 use crate::doctor::DoctorArgs;
 use crate::logs::LogFormat;
 use crate::manual::{CompletionsArgs, ManArgs};
-use crate::sink::SinkSpec;
+use crate::sink::{RollLimit, SinkSpec};
 use crate::top::TopArgs;
 
 /// Which wire the two ends speak.
@@ -47,6 +48,15 @@ impl From<DeliveryChoice> for Delivery {
             DeliveryChoice::Latest => Self::Latest,
         }
     }
+}
+
+/// What happens when frames come faster than a sink writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SlowSink {
+    /// The stream waits for the sink: every frame is written.
+    Wait,
+    /// The sink goes without the frames; they are counted.
+    Drop,
 }
 
 /// How fast frames are sent.
@@ -127,10 +137,18 @@ pub struct ServerArgs {
     /// What the frames of the plain wire are; the wire does not say it
     #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8", env = "FRAMEWIRE_PLAIN_FRAME")]
     pub plain_frame: RawFormat,
-    /// Where frames go: null, - (Y4M on standard output), FILE.y4m, FILE.raw, with OpenCV FILE.avi, FILE.mp4, window;
-    /// may be given several times
+    /// Where frames go: null, - (Y4M on standard output), FILE.y4m, FILE.raw, with OpenCV FILE.avi, FILE.mp4, window; in a file's
+    /// name, {stream}, {part} and {time} stand for the stream's name, the part's number and when it was begun; may be given
+    /// several times
     #[arg(long, value_name = "SINK", default_value = "null")]
     pub sink: Vec<SinkSpec>,
+    /// Go on in another file after so many bytes or so long, such as 10GB or 10min; may be given for both
+    #[arg(long, value_name = "SIZE|TIME", env = "FRAMEWIRE_ROLL", value_delimiter = ',')]
+    pub roll: Vec<RollLimit>,
+    /// When frames come faster than a sink writes: wait (the stream does), or drop (the sink goes without them, counted); by
+    /// default wait for every, drop for latest
+    #[arg(long, value_enum, value_name = "wait|drop", env = "FRAMEWIRE_SLOW_SINK", hide_possible_values = true)]
+    pub slow_sink: Option<SlowSink>,
     /// Take only streams of this mode; by default the client chooses
     #[arg(long, value_enum)]
     pub delivery: Option<DeliveryChoice>,
@@ -143,6 +161,9 @@ pub struct ServerArgs {
     /// End after this many seconds
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<f64>,
+    /// The server does one job: a sink that fails ends it.
+    #[arg(skip)]
+    pub single_job: bool,
     /// Off loopback, let anyone who reaches the server connect
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
@@ -194,7 +215,10 @@ pub struct StreamArgs {
     /// pattern[:WxH[:PIXEL]], camera:N, FILE (y4m, raw; with OpenCV any video), - (Y4M on standard input)
     #[arg(value_name = "SOURCE", default_value = "pattern")]
     pub source: SourceSpec,
-    /// How fast: source, max, or frames a second
+    /// What the stream is called, at most 64 characters; by default it goes by its id
+    #[arg(long, value_parser = name, default_value = "", hide_default_value = true, env = "FRAMEWIRE_NAME")]
+    pub name: String,
+    /// How fast: source (a recording as it was taken), max, or frames a second
     #[arg(long, value_name = "source|max|N")]
     pub fps: Option<Pace>,
     /// End after this many frames
@@ -317,6 +341,17 @@ pub struct DemoArgs {
     pub verbose: u8,
 }
 
+fn name(text: &str) -> Result<String, String> {
+    let chars = text.chars().count();
+    if chars > NAME_CHARS_MAX {
+        return Err(format!("a name of {chars} characters is too long; use at most {NAME_CHARS_MAX}"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("the name {text:?} has control characters; leave them out"));
+    }
+    Ok(text.to_owned())
+}
+
 /// Thirty years: what a clock can be asked to add.
 const SECONDS_MAX: f64 = 1e9;
 
@@ -392,6 +427,8 @@ mod tests {
         assert!(refused(&["client", "pattern:175x144:yuv420p"]).contains("even width and height"));
         assert!(refused(&["client", "--pixel", "rgb"]).contains("unknown pixel format 'rgb'"));
         assert!(refused(&["client", "--frames", "0"]).contains("--frames"));
+        assert!(refused(&["client", "--name", &"x".repeat(65)]).contains("65 characters is too long; use at most 64"));
+        assert!(refused(&["client", "--name", "a\u{7}b"]).contains("control characters"));
         assert!(refused(&["client", "--fec", "200"]).contains("1 to 100"));
         assert!(refused(&["client", "--max-rate", "fast"]).contains("480M"));
         assert!(refused(&["client", "--deadline", "0"]).contains("0.001 to 60000"));

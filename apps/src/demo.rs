@@ -44,10 +44,10 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), F
         };
         server_stop.stop();
         let received = serving.join().map_err(|_| Failure::runtime("the server's thread panicked"))?;
-        let received = received?;
-        let Some(sent) = sent else { return Ok((received, None)) };
+        let (received, unrecorded) = received?;
+        let Some(sent) = sent else { return Ok((received, unrecorded)) };
         let (sent, broken) = sent?;
-        Ok((merge(&sent, received), broken))
+        Ok((merge(&sent, received), broken.or(unrecorded)))
     })
 }
 
@@ -94,6 +94,9 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         udp: any_port,
         plain_frame: plain_frame(args),
         sink: args.sink.clone(),
+        roll: Vec::new(),
+        slow_sink: None,
+        single_job: true,
         delivery: None,
         frames: None,
         seconds: None,

@@ -59,6 +59,38 @@ pub struct Summary {
     /// Datagrams that came to nothing at the receiver, by cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datagrams_dropped: Option<DatagramsDropped>,
+    /// What was recorded, sink by sink.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkFigures>,
+}
+
+/// What came of one `--sink`, over all streams.
+#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
+pub struct SinkFigures {
+    /// As the command line named it.
+    pub sink: String,
+    /// Files written, parts each for itself.
+    pub files: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Frames that came too fast for it.
+    pub frames_dropped: u64,
+    /// Streams that it could not be opened for, or failed in the middle of.
+    pub failures: u64,
+}
+
+impl fmt::Display for SinkFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sink, files, frames, bytes, frames_dropped, failures } = self;
+        write!(f, "{frames} frames, {bytes} bytes into {sink}")?;
+        if *files > 1 {
+            write!(f, " ({files} files)")?;
+        }
+        write!(f, ", {frames_dropped} dropped")?;
+        if *failures > 0 { write!(f, ", failed for {failures} streams") } else { Ok(()) }
+    }
 }
 
 /// Frames that were delivered although slices were lost; one may be in both.
@@ -229,6 +261,9 @@ impl fmt::Display for Summary {
         }
         if let Some(dropped) = self.datagrams_dropped.filter(|dropped| dropped.socket > 0) {
             write!(f, "\n  lost here {} datagrams for which the socket's buffer had no room", dropped.socket)?;
+        }
+        for sink in &self.sinks {
+            write!(f, "\n  recorded  {sink}")?;
         }
         write!(f, "\n  cpu       {:.2} s", self.cpu_seconds)?;
         if self.bytes > 0 {

@@ -46,6 +46,9 @@ fn what_a_server_cannot_do_is_told_before_it_starts() {
     refused(&["--sink", "out.mkv"], 2, "'out.mkv' is no sink");
     refused(&["--sink", "-", "--json"], 2, "standard output");
     refused(&["--sink", "a.raw", "--sink", "a.raw"], 2, "given twice");
+    refused(&["--sink", "cam-{steam}.raw"], 2, "{stream}, {part} and {time}");
+    refused(&["--sink", "{stream}/out.raw"], 2, "not into its directory");
+    refused(&["--sink", "a.raw", "--roll", "10 parsecs"], 2, "10GB or 10min");
     refused(&["--listen", "0.0.0.0:0"], 2, "--token-file");
     refused(&["--plain-frame", "1920x1080"], 2, "1920x1080:gray8");
     refused(&["--token-file", "nowhere"], 2, "nowhere");
@@ -88,26 +91,44 @@ fn a_truncated_file_is_sent_as_far_as_it_is_whole_and_the_rest_is_named() {
 }
 
 #[test]
-fn a_full_disk_under_a_sink_ends_the_server_with_the_reason_and_nothing_half_written() {
+fn a_sink_that_fails_is_said_aloud_while_live_goes_on_and_the_server_ends_with_code_1() {
     let directory = tempfile::tempdir().unwrap();
-    let full = in_dir(&directory, "full.raw");
+    let (full, good) = (in_dir(&directory, "full.raw"), in_dir(&directory, "good.raw"));
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
-    let server = Server::start(&["--sink", path_text(&full)]);
-    let client = Running::start(&mut server.client(&["pattern:320x240", "--fps", "30"]));
-    let (code, said, _) = server.running.wait();
+    let sinks = ["--sink", path_text(&full), "--sink", "/nowhere/out.y4m", "--sink", path_text(&good), "--json"];
+    let mut server = Server::start(&sinks);
+    let stream =
+        ["pattern:64x48", "--name", "front", "--delivery", "every", "--fps", "max", "--frames", "200", "--json"];
+    let sent = server.client(&stream).output().unwrap();
+    assert_eq!(figure(&sent.stdout, &["frames_delivered"]), 200.0);
+    let line = server.running.wait_for("recorded no further");
+    assert!(line.contains("stream \"front\"") && line.contains("exit code 1"), "{line}");
+    server.running.wait_for("recorded no further");
+    server.running.interrupt();
+    let (code, said, summary) = server.running.wait();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("full.raw") && said.contains("No space left") && said.contains("free space"), "{said}");
-    client.kill();
+    assert!(said.contains("/nowhere/out.y4m"), "{said}");
+    assert_eq!(figure(&summary, &["frames_delivered"]), 200.0);
+    let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+    let figures = summary["sinks"].as_array().unwrap();
+    assert_eq!(figures[0]["failures"], 1);
+    assert_eq!((&figures[2]["frames"], &figures[2]["failures"]), (&200.into(), &0.into()));
+    assert_eq!(std::fs::metadata(&good).unwrap().len(), 200 * 64 * 48);
 }
 
 #[test]
-fn a_sink_that_cannot_be_made_ends_the_server_with_its_name() {
-    let server = Server::start(&["--sink", "/nowhere/out.y4m"]);
+fn a_sink_that_fails_ends_a_server_with_one_job_and_the_demo() {
+    let server = Server::start(&["--sink", "/nowhere/out.y4m", "--frames", "1000000"]);
     let client = Running::start(&mut server.client(&["pattern:320x240", "--fps", "30"]));
     let (code, said, _) = server.running.wait();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("/nowhere/out.y4m"), "{said}");
     client.kill();
+    let demo = run("framewire", &["demo", "pattern:320x240", "--sink", "/nowhere/out.raw", "--seconds", "600"]);
+    let said = String::from_utf8_lossy(&demo.stderr).into_owned();
+    assert_eq!(demo.status.code(), Some(1), "{said}");
+    assert!(said.contains("/nowhere/out.raw"), "{said}");
 }
 
 #[test]

@@ -94,3 +94,26 @@ fn a_stream_is_recorded_as_video_that_opens_again() {
         assert_eq!(decode(&out).len(), 30 * 320 * 240 * 3, "{name}");
     }
 }
+
+/// What a killed server leaves of encoded video: the parts it had ended. An MP4 has its table of contents at its end, so that the
+/// last part of it is lost; the frames of an AVI can be found without one.
+#[test]
+fn a_server_that_is_killed_leaves_the_ended_parts_of_encoded_video() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mp4, avi) = (in_dir(&directory, "out.mp4"), in_dir(&directory, "out.avi"));
+    let sinks = ["--sink", path_text(&mp4), "--sink", path_text(&avi), "--roll", "300kB"];
+    let server = Server::start(&sinks);
+    let stream = ["pattern:320x240:bgr24", "--fps", "max", "--delivery", "every"];
+    let client = running::Running::start(&mut server.client(&stream));
+    let deadline = std::time::Instant::now() + running::PATIENCE;
+    while !["out-part0003.mp4", "out-part0003.avi"].iter().all(|name| in_dir(&directory, name).exists()) {
+        assert!(std::time::Instant::now() < deadline, "there is no third part");
+        std::thread::yield_now();
+    }
+    server.running.kill();
+    client.kill();
+    for name in ["out-part0001.mp4", "out-part0002.mp4", "out-part0001.avi", "out-part0002.avi"] {
+        let frames = decode(&in_dir(&directory, name)).len() / (320 * 240 * 3);
+        assert!(frames > 0, "{name} does not open");
+    }
+}

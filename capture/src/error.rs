@@ -55,6 +55,30 @@ pub enum CaptureError {
         /// The file.
         path: PathBuf,
     },
+    /// The index beside a recording cannot be used.
+    #[error(
+        "{name} does not say what is in the recording: {reason}; give --raw-format, such as 1920x1080:gray8@30, to play it without \
+         the times of its frames"
+    )]
+    Index {
+        /// The index.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The index of a recording and what was given do not go together.
+    #[error(
+        "{name}: its index says {index}, and --raw-format says {given}; leave --raw-format out, or move the index away if it \
+         belongs to another file"
+    )]
+    RawFormatContradicts {
+        /// The recording.
+        name: String,
+        /// What the index says.
+        index: String,
+        /// What was given.
+        given: String,
+    },
     /// Only OpenCV reads this source, and it was not compiled in.
     #[error(
         "{name} needs OpenCV, which this build leaves out; install libopencv-dev, clang and libclang-dev and build \

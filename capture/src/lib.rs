@@ -28,6 +28,7 @@ pub mod pattern;
 mod rate;
 mod raw;
 mod raw_format;
+mod recording;
 mod source;
 mod spec;
 #[cfg(feature = "opencv")]
@@ -39,6 +40,7 @@ pub use pattern::PatternSource;
 pub use rate::{FrameRate, FrameRateError};
 pub use raw::RawSource;
 pub use raw_format::{RawFormat, RawFormatError};
+pub use recording::{IndexEntry, IndexHeader, Recording, RecordingDamage, index_path};
 pub use source::FrameSource;
 pub use spec::{SourceOptions, SourceSpec, SourceSpecError};
 #[cfg(feature = "opencv")]

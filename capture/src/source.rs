@@ -1,5 +1,7 @@
 //! What every source of frames does.
 
+use std::time::Duration;
+
 use framewire_transport::frame::{FrameFormat, FrameMut};
 
 use crate::error::CaptureError;
@@ -22,6 +24,13 @@ pub trait FrameSource: Send {
     /// Whether frames come at their own pace and an old one is worth nothing (camera, pattern), so that the newest
     /// frame matters and not every one. False for files.
     fn is_live(&self) -> bool;
+
+    /// When the frame that [`FrameSource::next_frame`] gives next was taken, counted from the source's first frame. `None` where
+    /// the source does not know it frame by frame (what [`FrameSource::frame_rate`] says then holds for all), and at its end.
+    /// Asking moves nothing, and times never go back but by [`FrameSource::rewind`].
+    fn next_time(&mut self) -> Option<Duration> {
+        None
+    }
 
     /// Writes the next frame; sets its length and `info.captured`, and nothing else of `info`. Waits where the source
     /// does (camera, pipe). True where a frame was written; false where the source has ended, and again on every later

@@ -12,8 +12,10 @@ use thiserror::Error;
 
 use crate::error::CaptureError;
 use crate::pattern::PatternSource;
+use crate::rate::FrameRate;
 use crate::raw::RawSource;
 use crate::raw_format::{RawFormat, RawFormatError, parse_size};
+use crate::recording::{Recording, index_path};
 use crate::source::FrameSource;
 use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
 
@@ -44,7 +46,7 @@ pub enum SourceSpec {
 pub struct SourceOptions {
     /// The pixel format wanted. Pattern, cameras and encoded video give any; Y4M and raw files have their own.
     pub pixel: Option<PixelFormat>,
-    /// What is in a `.raw` file.
+    /// What is in a `.raw` file; one with an index says it itself.
     pub raw_format: Option<RawFormat>,
 }
 
@@ -176,12 +178,54 @@ fn open_file(path: &Path, options: &SourceOptions) -> Result<Box<dyn FrameSource
         _ if start == MAGIC => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
         // Whatever else is in it, the name says Y4M: the parser's message is the useful one.
         Some("y4m") => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
-        Some("raw") => {
-            let raw = options.raw_format.ok_or_else(|| CaptureError::RawFormatMissing { path: path.into() })?;
-            keep_pixel(&name, Box::new(RawSource::new(path, file, raw)?), options)
-        }
+        Some("raw") => keep_pixel(&name, open_raw(path, file, options)?, options),
         _ => open_video(path, &name, options),
     }
+}
+
+/// A recording with its index, or else frames of which nothing but `--raw-format` is known.
+fn open_raw(path: &Path, file: File, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    let name = format!("'{}'", path.display());
+    let index = match File::open(index_path(path)) {
+        Ok(index) => {
+            let again = file.try_clone().map_err(|source| CaptureError::io("open", &name, source))?;
+            Some(Recording::new(path, again, index))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(CaptureError::io("open", &format!("'{}'", index_path(path).display()), source)),
+    };
+    match (index, options.raw_format) {
+        (Some(Ok(recording)), given) => {
+            if let Some(given) = given {
+                check_agreement(path, &recording, given)?;
+            }
+            Ok(Box::new(recording))
+        }
+        (Some(Err(error @ CaptureError::Index { .. })), Some(raw)) => {
+            tracing::warn!("{error}");
+            Ok(Box::new(RawSource::new(path, file, raw)?))
+        }
+        (Some(Err(error)), _) => Err(error),
+        (None, Some(raw)) => Ok(Box::new(RawSource::new(path, file, raw)?)),
+        (None, None) => Err(CaptureError::RawFormatMissing { path: path.into() }),
+    }
+}
+
+fn check_agreement(path: &Path, recording: &Recording, given: RawFormat) -> Result<(), CaptureError> {
+    let (format, rate) = (recording.format(), recording.frame_rate());
+    let same_rate = rate.is_none() || given.rate.is_none() || rate == given.rate;
+    if format == given.format && same_rate {
+        return Ok(());
+    }
+    let describe = |format: FrameFormat, rate: Option<FrameRate>| {
+        let rate = rate.map(|rate| format!(" at {rate} frames/s")).unwrap_or_default();
+        format!("{format} in rows of {} bytes{rate}", format.stride())
+    };
+    Err(CaptureError::RawFormatContradicts {
+        name: format!("'{}'", path.display()),
+        index: describe(format, rate),
+        given: describe(given.format, given.rate),
+    })
 }
 
 /// Refuses a pixel format that the source does not have.

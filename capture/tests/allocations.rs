@@ -4,7 +4,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs;
 
-use framewire_capture::{FrameSource, SourceOptions, SourceSpec, Y4mStream};
+use framewire_capture::{
+    FrameSource, IndexEntry, IndexHeader, RawFormat, SourceOptions, SourceSpec, Y4mStream, index_path,
+};
 use framewire_transport::frame::FramePool;
 
 thread_local! {
@@ -41,7 +43,7 @@ fn allocations_of(source: &mut dyn FrameSource) -> u64 {
 }
 
 #[test]
-fn pattern_y4m_and_raw_allocate_nothing_for_a_frame() {
+fn pattern_y4m_raw_and_recordings_allocate_nothing_for_a_frame() {
     let directory = tempfile::tempdir().unwrap();
     let (y4m, raw) = (directory.path().join("video.y4m"), directory.path().join("video.raw"));
     let mut bytes = b"YUV4MPEG2 W64 H48 Cmono\n".to_vec();
@@ -53,5 +55,21 @@ fn pattern_y4m_and_raw_allocate_nothing_for_a_frame() {
     for spec in [pattern, SourceSpec::File(y4m), SourceSpec::File(raw)] {
         assert_eq!(allocations_of(&mut *spec.open(&options).unwrap()), 0, "{spec}");
     }
+    // The same raw file, with an index: its options hold still.
+    let header = IndexHeader {
+        format: "64x48:gray8".parse::<RawFormat>().unwrap().format,
+        rate: None,
+        stream: "a".into(),
+        started: "b".into(),
+    };
+    let mut index = Vec::new();
+    header.write(&mut index);
+    for number in 0..20 {
+        IndexEntry { number, captured_us: number * 33_333, offset: number * 64 * 48, missing_bytes: 0 }
+            .write(&mut index);
+    }
+    fs::write(index_path(&directory.path().join("video.raw")), index).unwrap();
+    let recording = SourceSpec::File(directory.path().join("video.raw"));
+    assert_eq!(allocations_of(&mut *recording.open(&SourceOptions::default()).unwrap()), 0, "recording");
     assert_eq!(allocations_of(&mut Y4mStream::new("memory", &bytes[..]).unwrap()), 0);
 }

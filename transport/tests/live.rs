@@ -46,6 +46,27 @@ fn send_frames(sender: &Sender, count: u64) {
 }
 
 #[test]
+fn a_receiver_knows_when_a_frame_was_taken_on_its_senders_clock() {
+    let receiver = receiver(BackendKind::Auto);
+    let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(gray(64, 48)) };
+    let sender = Sender::connect(receiver.local_addr(), config).unwrap();
+    let times = [3, 5_000_000_000, 5_000_000_001].map(Time::from_nanos);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for time in times {
+                let mut frame = sender.frame().unwrap();
+                frame.info.captured = time;
+                sender.send(frame).unwrap();
+            }
+            sender.close(PATIENCE).unwrap()
+        });
+        let stream = receiver.accept_timeout(PATIENCE).unwrap();
+        let seen: Vec<_> = stream.frames().map(|frame| frame.info().captured_there).collect();
+        assert_eq!(seen, times);
+    });
+}
+
+#[test]
 fn every_frame_crosses_every_backend_byte_for_byte_at_every_slice_size() {
     for backend in backends() {
         for (format, count) in [(gray(37, 3), 200), (gray(640, 480), 60), (gray(2000, 1500), 12)] {

@@ -17,5 +17,7 @@ fn run() -> Result<(), Failure> {
     let _logs = logs::start(args.verbose, args.common.log_format);
     let stop = Stop::new();
     stop.on_interrupt()?;
-    server::run(&args, &stop, server::announce)?.print(args.common.json)
+    let (summary, failure) = server::run(&args, &stop, server::announce)?;
+    summary.print(args.common.json)?;
+    failure.map_or(Ok(()), Err)
 }

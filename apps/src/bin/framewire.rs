@@ -41,7 +41,7 @@ fn run(command: &Command) -> Result<(), Failure> {
             finish(&args.common, demo::run(args, &stop)?)
         }
         Command::Client(args) => finish(&args.common, client::run(args, &stop)?),
-        Command::Server(args) => server::run(args, &stop, server::announce)?.print(args.common.json),
+        Command::Server(args) => finish(&args.common, server::run(args, &stop, server::announce)?),
         Command::Bench(args) => bench::run(args, &stop),
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),

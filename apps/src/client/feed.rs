@@ -16,6 +16,10 @@ pub(super) struct Feed {
     source: Source,
     pacer: Pacer,
     interval: Option<Duration>,
+    /// Frames come at the distances that the source says they were taken at, where it knows.
+    as_taken: bool,
+    /// The source has times, and has told that of a frame.
+    has_times: bool,
     frames_max: Option<u64>,
     repeat: bool,
     frames: u64,
@@ -25,7 +29,8 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(source: Source, args: &StreamArgs) -> Self {
-        let rate = match args.fps.unwrap_or(Pace::Source) {
+        let pace = args.fps.unwrap_or(Pace::Source);
+        let rate = match pace {
             Pace::Source => source.frame_rate(),
             Pace::Max => None,
             Pace::Rate(rate) => Some(rate),
@@ -35,6 +40,8 @@ impl Feed {
             source,
             pacer: Pacer::new(interval),
             interval,
+            as_taken: pace == Pace::Source,
+            has_times: false,
             frames_max: args.frames,
             repeat: args.repeat,
             frames: 0,
@@ -56,9 +63,24 @@ impl Feed {
         if self.frames_max.is_some_and(|max| self.frames >= max) || stop.is_stopped() {
             return false;
         }
-        match self.pacer.next(Instant::now()) {
+        match self.next_due(Instant::now()) {
             Some(due) => !stop.sleep_until(due),
             None => true,
+        }
+    }
+
+    fn next_due(&mut self, now: Instant) -> Option<Instant> {
+        if self.as_taken
+            && let Some(time) = self.source.next_time()
+        {
+            self.has_times = true;
+            return self.pacer.next_at(time, now);
+        }
+        match (self.has_times, self.repeat) {
+            (false, _) => self.pacer.next(now),
+            (true, true) => self.pacer.next_after_last(now),
+            // The end: there is nothing to wait for.
+            (true, false) => None,
         }
     }
 
@@ -84,11 +106,86 @@ impl Feed {
             return Ok(false);
         }
         self.source.rewind().map_err(|error| source_failure(&error))?;
+        self.pacer.start_over();
         self.source.next_frame(frame).map_err(|error| source_failure(&error))
     }
 
     /// Counts a frame that there was no slot for.
     pub(super) fn skip(&mut self) {
         self.frames += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framewire_capture::{CaptureError, FrameRate};
+    use framewire_transport::frame::FramePool;
+    use framewire_transport::{FrameFormat, PixelFormat};
+
+    use super::*;
+
+    /// Frames taken at these milliseconds.
+    struct Taken {
+        at: &'static [u64],
+        next: usize,
+    }
+
+    impl FrameSource for Taken {
+        fn format(&self) -> FrameFormat {
+            FrameFormat::new(PixelFormat::Gray8, 2, 2).unwrap()
+        }
+        fn frame_rate(&self) -> Option<FrameRate> {
+            FrameRate::per_second(100).ok()
+        }
+        fn frame_count(&self) -> Option<u64> {
+            None
+        }
+        fn is_live(&self) -> bool {
+            false
+        }
+        fn next_time(&mut self) -> Option<Duration> {
+            self.at.get(self.next).map(|millis| Duration::from_millis(*millis))
+        }
+        fn next_frame(&mut self, _: &mut FrameMut) -> Result<bool, CaptureError> {
+            self.next += 1;
+            Ok(self.next <= self.at.len())
+        }
+        fn rewind(&mut self) -> Result<(), CaptureError> {
+            self.next = 0;
+            Ok(())
+        }
+    }
+
+    /// When each of the first frames is due, in milliseconds of a clock that shows the time at which the one before was sent.
+    fn due(arguments: &[&str], frames: usize) -> Vec<u128> {
+        use clap::Parser;
+        let arguments = ["client"].iter().chain(arguments);
+        let args = crate::cli::ClientArgs::parse_from(arguments);
+        let mut feed = Feed::new(Box::new(Taken { at: &[0, 33, 34, 5_034], next: 0 }), &args.stream);
+        let pool = FramePool::new(1, 4).unwrap();
+        let start = Instant::now();
+        let mut now = start;
+        let mut dues = Vec::new();
+        while dues.len() < frames {
+            now = feed.next_due(now).unwrap_or(now);
+            if !feed.write(&mut pool.try_acquire().unwrap()) {
+                break;
+            }
+            dues.push((now - start).as_millis());
+        }
+        dues
+    }
+
+    #[test]
+    fn a_recording_is_sent_as_it_was_taken_unless_a_pace_is_given() {
+        assert_eq!(due(&[], 9), [0, 33, 34, 5_034]);
+        assert_eq!(due(&["--fps", "source"], 9), [0, 33, 34, 5_034]);
+        assert_eq!(due(&["--fps", "max"], 9), [0, 0, 0, 0]);
+        assert_eq!(due(&["--fps", "50"], 9), [0, 20, 40, 60]);
+    }
+
+    #[test]
+    fn a_recording_in_a_loop_keeps_its_times_in_every_round() {
+        assert_eq!(due(&["--loop"], 9), [0, 33, 34, 5_034, 10_034, 10_067, 10_068, 15_068, 20_068]);
     }
 }

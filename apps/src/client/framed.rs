@@ -125,14 +125,7 @@ fn start_signal(
     let open = OpenRequest {
         protocol: u16::from(wire::VERSION),
         stream,
-        name: args
-            .stream
-            .source
-            .to_string()
-            .chars()
-            .filter(|char| !char.is_control())
-            .take(message::NAME_CHARS_MAX)
-            .collect(),
+        name: args.stream.name.clone(),
         pixel: format.pixel().name().to_owned(),
         width: format.width(),
         height: format.height(),

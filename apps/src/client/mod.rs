@@ -35,6 +35,8 @@ fn source_failure(error: &CaptureError) -> Failure {
         | CaptureError::Directory { .. }
         | CaptureError::Device { .. }
         | CaptureError::RawFormatMissing { .. }
+        | CaptureError::RawFormatContradicts { .. }
+        | CaptureError::Index { .. }
         | CaptureError::NeedsOpenCv { .. }
         | CaptureError::PixelFixed { .. } => Failure::usage(error),
         _ => Failure::runtime(error),

@@ -2,12 +2,11 @@
 
 use std::thread::JoinHandle;
 
-use framewire_capture::FrameRate;
 use framewire_transport::FrameFormat;
 use framewire_transport::frame::{ConsumerPolicy, FrameMut, FramePool, FrameRing};
 
 use crate::exit::Failure;
-use crate::sink::{SinkError, SinkSpec};
+use crate::sink::{Recorded, SinkError, SinkSpec};
 use crate::stop::Stop;
 
 /// Shows copies of frames: the slots of the stream belong to the network.
@@ -29,9 +28,8 @@ impl Window {
         let ring = FrameRing::new();
         let (consumer, stop) = (ring.subscribe(ConsumerPolicy::Latest), stop.clone());
         let show = move || {
-            let rate = FrameRate::per_second(30).expect("a whole number of frames a second is a rate");
-            let shown =
-                spec.open(&format, rate).and_then(|mut window| (&consumer).try_for_each(|frame| window.write(&frame)));
+            let opened = spec.open_alone(&Recorded::new(format, None, "", 0));
+            let shown = opened.and_then(|mut window| (&consumer).try_for_each(|frame| window.write(&frame)));
             match shown {
                 Ok(()) => {}
                 Err(SinkError::Closed { .. }) => stop.stop(),

@@ -7,54 +7,63 @@ use std::time::{Duration, Instant};
 use framewire_capture::FrameRate;
 use framewire_signal::SignalServer;
 use framewire_signal::message::{Feedback, Timestamp};
+use framewire_transport::ReceiverConfig;
 use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
-use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
+use framewire_transport::frame::{Frame, RecvError};
 use framewire_transport::receive::{EndReason, ReceiveStats};
-use framewire_transport::{Delivery, ReceiverConfig};
 
 use super::host::ServerHost;
-use super::recorder::Recorder;
+use super::names::StreamNames;
+use super::recorder::{Recorder, Recording};
 use super::service::ServiceManager;
 use super::tally::Tally;
-use super::{start_preview, start_signal};
+use super::{QUEUE, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
 use crate::live::{About, Board, Entry};
 use crate::preview::PreviewWorker;
 use crate::progress::{Progress, REFRESH};
-use crate::sink::SinkSpec;
+use crate::sink::{Recorded, SinkSpec};
 use crate::stop::Stop;
 use crate::summary::{Summary, cpu_seconds};
-
-/// Frames of a `latest` stream that wait while a thread is not scheduled; more are dropped, and counted.
-const LATEST_QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
-/// A rate for containers that need one, when the stream has none.
-const RATE_UNKNOWN: u32 = 30;
 
 pub(super) fn run(
     args: &ServerArgs,
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
-) -> Result<Summary, Failure> {
+) -> Result<(Summary, Option<Failure>), Failure> {
     let config = ReceiverConfig {
         backend: args.common.backend,
         sqpoll: args.common.sqpoll,
         threads: args.common.threads(),
         admission: Admission::Announced,
-        latest_policy: LATEST_QUEUE,
+        latest_policy: QUEUE,
         partial: args.partial,
         ..ReceiverConfig::default()
     };
+    // Each sink may be busy with a frame of its own.
+    let config = ReceiverConfig { slots: config.slots + args.sink.len().saturating_sub(1), ..config };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
-    let host = ServerHost { receiver: receiver.clone(), delivery: args.delivery.map(Into::into) };
+    let names = Arc::new(StreamNames::default());
+    let host = ServerHost { receiver: receiver.clone(), names: names.clone(), delivery: args.delivery.map(Into::into) };
     let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
     let signal = start_signal(args, Arc::new(host), &board)?;
     let mut manager = ServiceManager::from_environment();
     manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());
     let tally = Tally::new();
-    let service =
-        Service { args, stop, signal: &signal, tally: &tally, receiver: &receiver, board: &board, preview: &preview };
+    let recording = Recording::new(args, stop);
+    let service = Service {
+        args,
+        stop,
+        signal: &signal,
+        tally: &tally,
+        receiver: &receiver,
+        names: &names,
+        recording: &recording,
+        board: &board,
+        preview: &preview,
+    };
     let mut progress = Progress::new(args.verbose > 0);
     std::thread::scope(|scope| {
         let mut streams = 0;
@@ -80,7 +89,8 @@ pub(super) fn run(
     drop(progress);
     signal.shutdown();
     stop.outcome()?;
-    Ok(tally.summary(cpu_seconds()))
+    let summary = Summary { sinks: recording.figures(), ..tally.summary(cpu_seconds()) };
+    Ok((summary, recording.failure()))
 }
 
 struct Service<'a> {
@@ -89,6 +99,8 @@ struct Service<'a> {
     signal: &'a SignalServer,
     tally: &'a Tally,
     receiver: &'a Receiver,
+    names: &'a StreamNames,
+    recording: &'a Arc<Recording>,
     board: &'a Arc<Board>,
     preview: &'a PreviewWorker,
 }
@@ -102,19 +114,18 @@ impl Service<'_> {
             state.backend = Some(info.backend.to_string());
             state.slice_bytes = Some(u64::from(stream.slice_bytes()));
         }
-        let policy = match info.delivery {
-            Delivery::Every => ConsumerPolicy::Block,
-            Delivery::Latest => LATEST_QUEUE,
-        };
+        let name = self.names.of(info.stream);
+        tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
         let entry = self.board.add(About {
             id: info.stream,
-            name: String::new(),
+            name: name.clone(),
             source: Some(info.peer),
             format: info.format,
             delivery: Some(info.delivery),
             backend: info.backend.to_string(),
         });
-        let recorder = Recorder::start(&self.args.sink, nth, info.format, rate_of(info.interval), policy, self.stop);
+        let recorded = Recorded::new(info.format, rate_of(info.interval), &name, info.stream);
+        let recorder = self.recording.start(&recorded, info.delivery, nth);
         while !self.stop.is_stopped() {
             match stream.recv_timeout(REFRESH) {
                 Ok(frame) => self.take(stream, &entry, &recorder, &frame),
@@ -183,8 +194,7 @@ fn show_stats(stream: &IncomingStream, entry: &Entry, stats: &ReceiveStats) {
     figures.slice_bytes = Some(stream.slice_bytes());
 }
 
-/// The rate that belongs to an interval between frames.
-fn rate_of(interval: Duration) -> FrameRate {
-    let known = (!interval.is_zero()).then(|| FrameRate::from_decimal(1.0 / interval.as_secs_f64()).ok()).flatten();
-    known.unwrap_or_else(|| FrameRate::per_second(RATE_UNKNOWN).expect("a whole number of frames a second is a rate"))
+/// The rate that belongs to an interval between frames, where there is one.
+fn rate_of(interval: Duration) -> Option<FrameRate> {
+    (!interval.is_zero()).then(|| FrameRate::from_decimal(1.0 / interval.as_secs_f64()).ok()).flatten()
 }

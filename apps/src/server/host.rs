@@ -8,9 +8,13 @@ use framewire_signal::message::{self, OpenRequest, Opened, Refused, reason};
 use framewire_transport::driver::Receiver;
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
 
+use super::names::StreamNames;
+
 /// Opens streams of one receiver.
 pub(super) struct ServerHost {
     pub(super) receiver: Arc<Receiver>,
+    /// What the streams are called.
+    pub(super) names: Arc<StreamNames>,
     /// The only mode allowed, if the operator chose one.
     pub(super) delivery: Option<Delivery>,
 }
@@ -35,6 +39,8 @@ impl StreamHost for ServerHost {
             let message = format!("this server takes no '{asked}' streams; use --delivery {allowed}");
             return Err(Refused::new("delivery", message));
         }
+        // Before frames can come, which is when it is asked for.
+        self.names.note(request.stream, &request.name);
         self.receiver.announce(request.stream, format).map_err(|_| {
             Refused::new(
                 reason::TOO_MANY,
@@ -70,7 +76,8 @@ mod tests {
 
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
         let config = ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() };
-        ServerHost { receiver: Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap()), delivery }
+        let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
+        ServerHost { receiver, names: Arc::default(), delivery }
     }
 
     fn request(stream: u32) -> OpenRequest {
@@ -108,6 +115,13 @@ mod tests {
     fn a_client_is_told_the_address_that_frames_go_to_unless_it_stands_for_all() {
         assert_eq!(host("127.0.0.1:0", None).open(&request(1)).unwrap().udp_host.as_deref(), Some("127.0.0.1"));
         assert_eq!(host("0.0.0.0:0", None).open(&request(1)).unwrap().udp_host, None);
+    }
+
+    #[test]
+    fn a_streams_name_is_known_once_it_may_be_opened() {
+        let host = host("127.0.0.1:0", None);
+        host.open(&OpenRequest { name: "front".into(), ..request(5) }).unwrap();
+        assert_eq!(host.names.of(5), "front");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod framed;
 mod host;
+mod names;
 mod plain;
 mod recorder;
 mod service;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use framewire_signal::{ServerConfig, SignalServer, StreamHost, Token};
+use framewire_transport::frame::ConsumerPolicy;
 
 use crate::cli::{ServerArgs, Wire};
 use crate::exit::{Failure, say};
@@ -22,12 +24,19 @@ use crate::sink::SinkSpec;
 use crate::stop::Stop;
 use crate::summary::Summary;
 
+/// Frames that wait while a thread is not scheduled or a sink is busy; more are dropped, and counted.
+const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
+
 /// Runs a server until its limits are reached or somebody asks it to stop. `ready` is called once it listens, with the
-/// addresses for Socket.IO and for frames.
+/// addresses for Socket.IO and for frames. The second value is that of a sink that failed, where the server went on without it.
 ///
 /// # Errors
-/// What cannot be asked for, and what failed: an address in use, a sink that cannot be written to.
-pub fn run(args: &ServerArgs, stop: &Stop, ready: impl FnOnce(SocketAddr, SocketAddr)) -> Result<Summary, Failure> {
+/// What cannot be asked for, and what failed: an address in use, a sink that cannot be written to, where that is the server's one job.
+pub fn run(
+    args: &ServerArgs,
+    stop: &Stop,
+    ready: impl FnOnce(SocketAddr, SocketAddr),
+) -> Result<(Summary, Option<Failure>), Failure> {
     check(args)?;
     if let Some(seconds) = args.seconds {
         let (stop, deadline) = (stop.clone(), Instant::now() + Duration::from_secs_f64(seconds));

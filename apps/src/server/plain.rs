@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use framewire_capture::FrameRate;
 use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
+use framewire_transport::Delivery;
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 
-use super::recorder::Recorder;
+use super::recorder::Recording;
 use super::service::ServiceManager;
 use super::tally::Tally;
 use super::{start_preview, start_signal};
@@ -18,13 +18,14 @@ use crate::cli::ServerArgs;
 use crate::exit::Failure;
 use crate::live::{About, Board};
 use crate::progress::{Progress, REFRESH};
+use crate::sink::Recorded;
 use crate::stop::Stop;
 use crate::summary::{Summary, cpu_seconds};
 
 /// Slots of the receiver: one that pieces land in, the others with sinks.
 const SLOTS: usize = 6;
-/// The original sends a frame every four seconds; a file needs some rate.
-const RATE_UNKNOWN: u32 = 30;
+/// This wire names no stream and numbers none.
+const STREAM: (&str, u32) = ("plain", 0);
 
 /// Nothing is opened on this wire.
 struct NoHost;
@@ -41,7 +42,7 @@ pub(super) fn run(
     args: &ServerArgs,
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
-) -> Result<Summary, Failure> {
+) -> Result<(Summary, Option<Failure>), Failure> {
     let format = args.plain_frame.format;
     let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
     let signal = Arc::new(start_signal(args, Arc::new(NoHost), &board)?);
@@ -57,9 +58,10 @@ pub(super) fn run(
     let mut manager = ServiceManager::from_environment();
     manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());
-    let rate = args.plain_frame.rate.or_else(|| FrameRate::per_second(RATE_UNKNOWN).ok());
-    let rate = rate.ok_or_else(|| Failure::usage("--plain-frame has no rate; write WxH:PIXEL@FPS"))?;
-    let recorder = Recorder::start(&args.sink, 0, format, rate, config.policy, stop);
+    let recording = Recording::new(args, stop);
+    let recorded = Recorded::new(format, args.plain_frame.rate, STREAM.0, STREAM.1);
+    // Nothing makes this wire's sender wait.
+    let recorder = recording.start(&recorded, Delivery::Latest, 0);
     let tally = Tally::new();
     let entry = board.add(About {
         id: 0,
@@ -124,5 +126,6 @@ pub(super) fn run(
     let mut summary = tally.summary(cpu_seconds());
     // This wire says nothing of when a picture was taken.
     (summary.latency_ms, summary.stages_ms) = (None, None);
-    Ok(summary)
+    summary.sinks = recording.figures();
+    Ok((summary, recording.failure()))
 }

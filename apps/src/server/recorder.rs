@@ -1,128 +1,253 @@
-//! A stream's sinks, each on a thread of its own: a slow one slows no other.
+//! A stream's sinks, each on a thread of its own: a slow one, or one that fails, costs no other a frame.
 
-use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use framewire_capture::FrameRate;
-use framewire_transport::FrameFormat;
+use framewire_transport::Delivery;
 use framewire_transport::frame::{Consumer, ConsumerPolicy, Frame, FrameRing};
 
-use crate::exit::Failure;
-use crate::sink::{SinkError, SinkSpec};
+use super::QUEUE;
+use crate::cli::{ServerArgs, SlowSink};
+use crate::exit::{Failure, say};
+use crate::sink::{Places, Recorded, Roll, SinkError, SinkReport, SinkSpec};
 use crate::stop::Stop;
+use crate::summary::SinkFigures;
 
-/// Hands a stream's frames to its sinks.
+/// How often it is said at most that a sink is too slow, or fails.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// The sinks of a server, and what they have come to over all its streams.
+pub(super) struct Recording {
+    sinks: Vec<SinkSpec>,
+    places: Arc<Places>,
+    roll: Roll,
+    slow: Option<SlowSink>,
+    /// The server does one job, and has failed at it where a file cannot be written.
+    stops_at_failure: bool,
+    stop: Stop,
+    state: Mutex<State>,
+}
+
+struct State {
+    figures: Vec<SinkFigures>,
+    /// Of the failures of each sink.
+    news: Vec<News>,
+    failure: Option<Failure>,
+}
+
+impl Recording {
+    pub(super) fn new(args: &ServerArgs, stop: &Stop) -> Arc<Self> {
+        let figures = args.sink.iter().map(|sink| SinkFigures { sink: sink.to_string(), ..Default::default() });
+        Arc::new(Self {
+            sinks: args.sink.clone(),
+            places: Arc::new(Places::new(&args.sink)),
+            roll: Roll::new(&args.roll),
+            slow: args.slow_sink,
+            stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),
+            stop: stop.clone(),
+            state: Mutex::new(State {
+                figures: figures.collect(),
+                news: args.sink.iter().map(|_| News::default()).collect(),
+                failure: None,
+            }),
+        })
+    }
+
+    /// Starts the sinks for the `nth` stream, from 0.
+    pub(super) fn start(self: &Arc<Self>, recorded: &Recorded, delivery: Delivery, nth: usize) -> Recorder {
+        let slow = self.slow.unwrap_or(match delivery {
+            Delivery::Every => SlowSink::Wait,
+            Delivery::Latest => SlowSink::Drop,
+        });
+        let policy = match slow {
+            SlowSink::Wait => ConsumerPolicy::Block,
+            SlowSink::Drop => QUEUE,
+        };
+        let ring = FrameRing::new();
+        let (mut threads, mut queues) = (Vec::new(), Vec::new());
+        for (at, sink) in self.sinks.iter().enumerate().filter(|(_, sink)| **sink != SinkSpec::Null) {
+            if *sink == SinkSpec::Stdout && nth > 0 {
+                tracing::warn!("standard output holds the first stream; stream {} is not written there", nth + 1);
+                continue;
+            }
+            let consumer = Arc::new(ring.subscribe(policy));
+            queues.push(Queue { at, consumer: Arc::downgrade(&consumer), news: Mutex::default() });
+            let job = Job { recording: self.clone(), at, recorded: recorded.clone(), consumer };
+            let thread = std::thread::Builder::new().name("framewire-sink".into()).spawn(move || job.run());
+            match thread {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    let failure = Failure::runtime(format!("the system gave no thread for a sink: {error}"));
+                    self.fail(at, &recorded.name, failure);
+                }
+            }
+        }
+        Recorder { ring, threads, queues, stream: recorded.name.clone(), recording: self.clone() }
+    }
+
+    /// What each sink has come to, but for those that only count.
+    pub(super) fn figures(&self) -> Vec<SinkFigures> {
+        let state = self.lock();
+        let written = state.figures.iter().zip(&self.sinks).filter(|(_, sink)| **sink != SinkSpec::Null);
+        written.map(|(figures, _)| figures.clone()).collect()
+    }
+
+    /// The first sink that failed, where the server went on without it.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.lock().failure.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A sink takes no more of a stream. Whoever looks at it, or waits for the server's one job, is told by its end; an operator
+    /// with other streams and sinks keeps those.
+    fn fail(&self, at: usize, stream: &str, failure: Failure) {
+        let mut state = self.lock();
+        state.figures[at].failures += 1;
+        let watched = matches!(self.sinks[at], SinkSpec::Stdout | SinkSpec::Window);
+        if self.stops_at_failure || watched {
+            return self.stop.fail(failure);
+        }
+        let failures = state.figures[at].failures;
+        if state.news[at].of(failures, Instant::now()).is_some() {
+            // The name is a client's: as a quoted text it is one line, and no escape sequence.
+            say(format_args!(
+                "framewire-server: stream {stream:?} is recorded no further: {failure}. Its frames go on; the server will end with \
+                 exit code 1"
+            ));
+        }
+        state.failure.get_or_insert(failure);
+    }
+}
+
+/// Hands one stream's frames to its sinks.
 pub(super) struct Recorder {
     ring: FrameRing,
-    sinks: Vec<JoinHandle<u64>>,
-    stop: Stop,
+    threads: Vec<JoinHandle<u64>>,
+    queues: Vec<Queue>,
+    stream: String,
+    recording: Arc<Recording>,
+}
+
+/// Frames that wait for a sink, as long as that takes any.
+struct Queue {
+    /// Which sink.
+    at: usize,
+    consumer: Weak<Consumer>,
+    news: Mutex<News>,
 }
 
 impl Recorder {
-    /// Starts the sinks for the `nth` stream, from 0. Where a sink fails, the program stops with that failure.
-    pub(super) fn start(
-        sinks: &[SinkSpec],
-        nth: usize,
-        format: FrameFormat,
-        rate: FrameRate,
-        policy: ConsumerPolicy,
-        stop: &Stop,
-    ) -> Self {
-        let ring = FrameRing::new();
-        let wanted = sinks.iter().filter(|sink| **sink != SinkSpec::Null).filter_map(|sink| of_stream(sink, nth));
-        let sinks = wanted
-            .filter_map(|sink| {
-                let (consumer, stop, failing) = (ring.subscribe(policy), stop.clone(), stop);
-                std::thread::Builder::new()
-                    .name("framewire-sink".into())
-                    .spawn(move || write_all(&sink, &consumer, &format, rate, &stop))
-                    .inspect_err(|error| {
-                        failing.fail(Failure::runtime(format!("the system gave no thread for a sink: {error}")))
-                    })
-                    .ok()
-            })
-            .collect();
-        Self { ring, sinks, stop: stop.clone() }
-    }
-
     /// Hands on a frame.
     pub(super) fn write(&self, frame: &Frame) {
-        self.ring.publish(frame);
+        if self.ring.publish(frame) > 0 {
+            self.tell_of_slowness(Instant::now());
+        }
+    }
+
+    /// Said here and not where frames are written: a disk that stands still would say nothing.
+    fn tell_of_slowness(&self, now: Instant) {
+        for Queue { at, consumer, news } in &self.queues {
+            let dropped = consumer.upgrade().map_or(0, |consumer| consumer.dropped());
+            let mut news = news.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(dropped) = news.of(dropped, now) {
+                let (sink, stream) = (&self.recording.sinks[*at], &self.stream);
+                tracing::warn!(
+                    stream = ?stream,
+                    "{sink} is too slow: {dropped} frames are not recorded so far; record to a faster disk, less at a time, or with \
+                     --slow-sink wait"
+                );
+            }
+        }
     }
 
     /// Waits until every sink has written what it was handed; returns how many frames they were too slow for.
     pub(super) fn finish(self) -> u64 {
         self.ring.end();
-        let stop = self.stop;
+        let stop = &self.recording.stop;
         let panicked = |_| {
             stop.fail(Failure::runtime("a sink's thread panicked; what it wrote may be incomplete"));
             0
         };
-        self.sinks.into_iter().map(|sink| sink.join().unwrap_or_else(panicked)).sum()
+        self.threads.into_iter().map(|sink| sink.join().unwrap_or_else(panicked)).sum()
     }
 }
 
-/// The sink of the `nth` stream: files get a number from the second stream on, so that none overwrites another;
-/// standard output has room for one stream only.
-fn of_stream(sink: &SinkSpec, nth: usize) -> Option<SinkSpec> {
-    if nth == 0 {
-        return Some(sink.clone());
-    }
-    let numbered = |path: &Path| -> PathBuf {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let extension = path.extension().unwrap_or_default().to_string_lossy();
-        path.with_file_name(format!("{stem}-{}.{extension}", nth + 1))
-    };
-    match sink {
-        SinkSpec::Y4m(path) => Some(SinkSpec::Y4m(numbered(path))),
-        SinkSpec::Raw(path) => Some(SinkSpec::Raw(numbered(path))),
-        SinkSpec::Video(path, codec) => Some(SinkSpec::Video(numbered(path), *codec)),
-        SinkSpec::Stdout => {
-            tracing::warn!("standard output holds the first stream; stream {} is not written there", nth + 1);
-            None
-        }
-        other => Some(other.clone()),
-    }
+/// One stream into one sink.
+struct Job {
+    recording: Arc<Recording>,
+    /// Which sink.
+    at: usize,
+    recorded: Recorded,
+    consumer: Arc<Consumer>,
 }
 
-/// Writes until the stream ends; returns how many frames came too fast.
-fn write_all(sink: &SinkSpec, consumer: &Consumer, format: &FrameFormat, rate: FrameRate, stop: &Stop) -> u64 {
-    let written = sink.open(format, rate).and_then(|mut open| {
-        for frame in consumer {
-            if let Err(error) = open.write(&frame) {
-                // What is there already is kept in order.
-                let finished = open.finish();
-                return Err(if matches!(error, SinkError::Closed { .. }) {
-                    finished.err().unwrap_or(error)
-                } else {
-                    error
-                });
+impl Job {
+    /// Writes until the stream ends or the sink fails; returns how many frames came too fast.
+    fn run(self) -> u64 {
+        let (report, failed) = self.write_all();
+        let dropped = self.consumer.dropped();
+        {
+            let mut state = self.recording.lock();
+            let figures = &mut state.figures[self.at];
+            figures.frames_dropped += dropped;
+            if let Some(report) = &report {
+                figures.files += report.files;
+                figures.frames += report.frames;
+                figures.bytes += report.bytes;
             }
         }
-        open.finish()
-    });
-    match written {
-        Ok(report) => tracing::info!("{report}"),
-        Err(SinkError::Closed { name, frames }) => {
-            tracing::info!("{name} was closed after {frames} frames");
-            stop.stop();
+        if let Some(report) = report {
+            tracing::info!("{report}");
         }
-        Err(error) => stop.fail(Failure::runtime(error)),
+        match failed {
+            None => {}
+            Some(SinkError::Closed { name, frames }) => {
+                tracing::info!("{name} was closed after {frames} frames");
+                self.recording.stop.stop();
+            }
+            Some(error) => self.recording.fail(self.at, &self.recorded.name, Failure::runtime(error)),
+        }
+        dropped
     }
-    consumer.dropped()
+
+    /// Frames before a failure are kept in order.
+    fn write_all(&self) -> (Option<SinkReport>, Option<SinkError>) {
+        let Recording { sinks, places, roll, .. } = &*self.recording;
+        let mut sink = match sinks[self.at].open(&self.recorded, places, *roll) {
+            Ok(sink) => sink,
+            Err(error) => return (None, Some(error)),
+        };
+        let failed = (&*self.consumer).find_map(|frame| sink.write(&frame).err());
+        match (sink.finish(), failed) {
+            (Ok(report), failed) => (Some(report), failed),
+            // The pipe's reader is gone anyway, and what the end could not write counts more than that.
+            (Err(error), Some(SinkError::Closed { .. }) | None) => (None, Some(error)),
+            (Err(_), failed) => (None, failed),
+        }
+    }
+}
+
+/// When it is worth saying again that a count has grown: peers could make it grow as fast as they like.
+#[derive(Default)]
+struct News {
+    count: u64,
+    said: Option<Instant>,
+}
+
+impl News {
+    /// The count, where it is news.
+    fn of(&mut self, count: u64, now: Instant) -> Option<u64> {
+        let due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_EVERY);
+        (count > self.count && due).then(|| {
+            (self.count, self.said) = (count, Some(now));
+            count
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_stream_has_files_of_its_own_and_the_first_has_standard_output() {
-        let of = |text: &str, nth| of_stream(&text.parse().unwrap(), nth).map(|sink| sink.to_string());
-        assert_eq!(of("dir/out.y4m", 0).as_deref(), Some("dir/out.y4m"));
-        assert_eq!(of("dir/out.y4m", 1).as_deref(), Some("dir/out-2.y4m"));
-        assert_eq!(of("out.raw", 9).as_deref(), Some("out-10.raw"));
-        assert_eq!(of("-", 0).as_deref(), Some("-"));
-        assert_eq!(of("-", 1), None);
-    }
-}
+mod tests;

@@ -2,10 +2,14 @@
 //! video or a window.
 
 mod error;
+mod files;
 mod null;
 mod output;
 mod picture;
+mod place;
 mod raw;
+mod roll;
+mod safe_name;
 mod spec;
 #[cfg(feature = "opencv")]
 mod video;
@@ -15,10 +19,45 @@ mod y4m;
 
 use std::fmt;
 
-use framewire_transport::frame::Frame;
+use framewire_capture::FrameRate;
+use framewire_transport::frame::{Frame, FrameFormat};
 
 pub use error::SinkError;
+pub use place::Places;
+pub use roll::{Roll, RollLimit};
+pub use safe_name::safe_name;
 pub use spec::{SinkSpec, SinkSpecError, VideoCodec};
+
+/// A rate for containers that need one, when the stream has none.
+const RATE_UNKNOWN: u32 = 30;
+
+/// What a sink is told of the stream whose frames it takes. Clones are for the parts of one recording: they count time from the
+/// same moment.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Of every frame.
+    pub format: FrameFormat,
+    /// The rate that the sender means to keep, where it says one.
+    pub rate: Option<FrameRate>,
+    /// The stream's name as its client chose it; may be empty.
+    pub name: String,
+    /// The stream's id.
+    pub stream: u32,
+    epoch: raw::SharedEpoch,
+}
+
+impl Recorded {
+    /// A stream of frames of `format`.
+    pub fn new(format: FrameFormat, rate: Option<FrameRate>, name: &str, stream: u32) -> Self {
+        Self { format, rate, name: name.to_owned(), stream, epoch: Default::default() }
+    }
+
+    /// The stream's rate, or, where it has none, one that players are content with.
+    fn rate_or_default(&self) -> FrameRate {
+        let unknown = || FrameRate::per_second(RATE_UNKNOWN).expect("a whole number of frames a second is a rate");
+        self.rate.unwrap_or_else(unknown)
+    }
+}
 
 /// Takes frames one after the other.
 pub trait Sink: Send {
@@ -28,6 +67,11 @@ pub trait Sink: Send {
     /// [`SinkError::Closed`] where whoever looks has gone, which is a way to end and no failure. After any other error
     /// the frames before this one are whole, and the sink can be tried again.
     fn write(&mut self, frame: &Frame) -> Result<(), SinkError>;
+
+    /// Bytes that it has written so far, with headers; 0 where it writes none.
+    fn bytes(&self) -> u64 {
+        0
+    }
 
     /// Ends: what is needed at the end of a file is written.
     ///
@@ -42,6 +86,8 @@ pub trait Sink: Send {
 pub struct SinkReport {
     /// The sink as messages call it, such as `'out.y4m'` or `standard output`.
     pub name: String,
+    /// Files written: 0 for what is none, more than 1 for a recording in parts.
+    pub files: u64,
     /// Whole frames.
     pub frames: u64,
     /// Bytes written, with headers; for sinks that encode or show, bytes of the frames taken.

@@ -19,6 +19,6 @@ impl Sink for NullSink {
     }
 
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
-        Ok(SinkReport { name: "null".to_owned(), frames: self.frames, bytes: self.bytes })
+        Ok(SinkReport { name: "null".to_owned(), files: 0, frames: self.frames, bytes: self.bytes })
     }
 }

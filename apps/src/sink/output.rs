@@ -1,9 +1,10 @@
 //! A file or a pipe that frames are written to, and that is never left with half of one.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::place::Creation;
 use super::{SinkError, SinkReport};
 
 /// Where bytes go.
@@ -33,13 +34,21 @@ pub(super) struct FrameOutput<D> {
 }
 
 impl FrameOutput<File> {
-    /// Creates the file, or empties the one that is there. A named pipe waits here for its reader.
-    pub(super) fn create(path: &Path) -> Result<Self, SinkError> {
+    /// Creates the file, or, unless it must be a fresh one, empties the one that is there. A named pipe waits here for its
+    /// reader.
+    pub(super) fn create(path: &Path, creation: Creation) -> Result<Self, SinkError> {
         let name = format!("'{}'", path.display());
-        match File::create(path) {
+        // A fresh one follows no link either, wherever that leads.
+        let fresh = creation == Creation::Fresh;
+        match OpenOptions::new().write(true).create(true).truncate(!fresh).create_new(fresh).open(path) {
             Ok(file) => Ok(Self::new(file, name)),
             Err(source) => Err(SinkError::Create { name, source }),
         }
+    }
+
+    /// Whether it is a file, which has an end that can be moved, and no device or pipe.
+    pub(super) fn is_file(&self) -> bool {
+        self.destination.metadata().is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Standard output, without the line buffer that Rust puts before it.
@@ -77,8 +86,21 @@ impl<D: Destination> FrameOutput<D> {
         &self.name
     }
 
+    /// Bytes written so far, with headers.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn report(self) -> SinkReport {
-        SinkReport { name: self.name, frames: self.frames, bytes: self.bytes }
+        SinkReport { name: self.name, files: 1, frames: self.frames, bytes: self.bytes }
+    }
+
+    /// Takes the last frame back, which has this many bytes.
+    pub(super) fn take_back_frame(&mut self, bytes: u64) {
+        if self.destination.take_back(bytes).is_ok_and(|taken_back| taken_back) {
+            self.frames -= 1;
+            self.bytes -= bytes;
+        }
     }
 
     /// Writes what stands before the first frame.

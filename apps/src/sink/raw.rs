@@ -1,26 +1,123 @@
-//! Frames back to back, byte for byte as they were received, bytes between rows included.
+//! Frames back to back, byte for byte as they were received, bytes between rows included; and beside a file its index, which
+//! says what they are and when each was taken.
 
+use std::fs::File;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use framewire_capture::{IndexEntry, IndexHeader, index_path};
+use framewire_transport::Time;
 use framewire_transport::frame::Frame;
+use jiff::{SignedDuration, Timestamp};
 
 use super::output::{Destination, FrameOutput};
-use super::{Sink, SinkError, SinkReport};
+use super::place::Creation;
+use super::{Recorded, Sink, SinkError, SinkReport};
 
 pub(super) struct RawSink<D> {
     output: FrameOutput<D>,
+    index: Option<Index<D>>,
+}
+
+/// What the times of a recording count from, for all its parts.
+#[derive(Debug)]
+pub(super) struct Epoch {
+    /// When its first frame had arrived.
+    started: Timestamp,
+    /// When that was taken, on its sender's clock.
+    first: Time,
+}
+
+/// The lines beside the frames.
+struct Index<D> {
+    output: FrameOutput<D>,
+    recorded: Recorded,
+    text: Vec<u8>,
+    begun: bool,
+}
+
+impl RawSink<File> {
+    /// Creates the file and its index, which a device or a pipe has not.
+    pub(super) fn create(path: &Path, creation: Creation, recorded: &Recorded) -> Result<Self, SinkError> {
+        let output = FrameOutput::create(path, creation)?;
+        if !output.is_file() {
+            return Ok(Self::new(output));
+        }
+        let index = FrameOutput::create(&index_path(path), creation).inspect_err(|_| {
+            // An index of another recording is in the way of this name: nothing is left of the attempt.
+            if creation == Creation::Fresh {
+                let _ = std::fs::remove_file(path);
+            }
+        })?;
+        Ok(Self::with_index(output, index, recorded))
+    }
 }
 
 impl<D: Destination> RawSink<D> {
     pub(super) const fn new(output: FrameOutput<D>) -> Self {
-        Self { output }
+        Self { output, index: None }
+    }
+
+    pub(super) fn with_index(output: FrameOutput<D>, index: FrameOutput<D>, recorded: &Recorded) -> Self {
+        let index = Index { output: index, recorded: recorded.clone(), text: Vec::with_capacity(512), begun: false };
+        Self { output, index: Some(index) }
     }
 }
 
 impl<D: Destination> Sink for RawSink<D> {
+    /// First the frame, then its line: whoever ends in between leaves a frame that nothing speaks of, and never the other way.
     fn write(&mut self, frame: &Frame) -> Result<(), SinkError> {
-        self.output.write_frame(&[frame])
+        let offset = self.output.bytes();
+        self.output.write_frame(&[frame])?;
+        let Some(index) = &mut self.index else { return Ok(()) };
+        index.write(frame, offset).inspect_err(|_| self.output.take_back_frame(frame.len() as u64))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.output.bytes()
     }
 
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
         Ok(self.output.report())
     }
 }
+
+impl<D: Destination> Index<D> {
+    fn write(&mut self, frame: &Frame, offset: u64) -> Result<(), SinkError> {
+        let epoch = self.recorded.epoch.get_or_init(|| Epoch::of(frame));
+        self.text.clear();
+        if !self.begun {
+            let Recorded { format, rate, name, .. } = &self.recorded;
+            let started = format!("{:.3}", epoch.started);
+            IndexHeader { format: *format, rate: *rate, stream: name.clone(), started }.write(&mut self.text);
+            self.output.write_header(&self.text)?;
+            self.begun = true;
+            self.text.clear();
+        }
+        let captured_us = u64::try_from(taken(frame).since(epoch.first).as_micros()).unwrap_or(u64::MAX);
+        let missing_bytes = frame.missing().map(|range| range.len() as u64).sum();
+        IndexEntry { number: frame.info().number, captured_us, offset, missing_bytes }.write(&mut self.text);
+        self.output.write_frame(&[&self.text])
+    }
+}
+
+impl Epoch {
+    fn of(frame: &Frame) -> Self {
+        let arrived = frame.info().completed;
+        let since = if arrived == Time::ZERO { Default::default() } else { Time::now().since(arrived) };
+        let now = Timestamp::now();
+        let since = SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO);
+        Self { started: now.checked_sub(since).unwrap_or(now), first: taken(frame) }
+    }
+}
+
+/// When the picture was taken, on one clock for all frames of a stream.
+fn taken(frame: &Frame) -> Time {
+    match frame.info().captured_there {
+        Time::ZERO => frame.info().captured,
+        there => there,
+    }
+}
+
+/// Shared by the parts of a recording.
+pub(super) type SharedEpoch = std::sync::Arc<OnceLock<Epoch>>;

@@ -4,19 +4,21 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use framewire_capture::FrameRate;
-use framewire_transport::frame::FrameFormat;
 use thiserror::Error;
 
+use super::files::FilesSink;
 use super::null::NullSink;
 use super::output::FrameOutput;
+use super::place::{Creation, Places, Template};
 use super::raw::RawSink;
+use super::roll::Roll;
 use super::y4m::Y4mSink;
-use super::{Sink, SinkError};
+use super::{Recorded, Sink, SinkError};
 
 /// A sink by name: `null`, `-` for Y4M on standard output, `FILE.y4m`, `FILE.raw` and, with the feature `opencv`,
-/// `FILE.avi`, `FILE.mp4` and `window`.
+/// `FILE.avi`, `FILE.mp4` and `window`. In a file's name `{stream}`, `{part}` and `{time}` stand for what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SinkSpec {
@@ -26,7 +28,7 @@ pub enum SinkSpec {
     Stdout,
     /// A Y4M file. A file that is there is overwritten.
     Y4m(PathBuf),
-    /// Frames back to back, as received. A file that is there is overwritten.
+    /// Frames back to back, as received, with an index beside them. A file that is there is overwritten.
     Raw(PathBuf),
     /// Encoded video. A file that is there is overwritten. Needs the feature `opencv`.
     Video(PathBuf, VideoCodec),
@@ -60,6 +62,12 @@ pub enum SinkSpecError {
          --features opencv, or use FILE.y4m, FILE.raw or -"
     )]
     NeedsOpenCv(String),
+    /// Braces around what is no placeholder: a slip, most likely.
+    #[error("'{0}' stands for nothing in a sink's name; use {{stream}}, {{part}} and {{time}}")]
+    Placeholder(String),
+    /// Directories are not made.
+    #[error("{{stream}}, {{part}} and {{time}} belong into the name of the file, not into its directory '{0}'")]
+    PlaceholderInDirectory(String),
 }
 
 impl FromStr for SinkSpec {
@@ -83,6 +91,9 @@ impl FromStr for SinkSpec {
         if !cfg!(feature = "opencv") && matches!(spec, Self::Video(..) | Self::Window) {
             return Err(SinkSpecError::NeedsOpenCv(text.chars().take(60).collect()));
         }
+        if let Some(path) = spec.path() {
+            Template::new(path).check()?;
+        }
         Ok(spec)
     }
 }
@@ -99,20 +110,57 @@ impl fmt::Display for SinkSpec {
 }
 
 impl SinkSpec {
-    /// Opens the sink for frames of `format` at `rate`. A file is created or emptied; a window must be opened on the
-    /// thread that writes to it.
+    /// Where its files are, as the user named them.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => Some(path),
+            Self::Null | Self::Stdout | Self::Window => None,
+        }
+    }
+
+    /// Opens the sink for a stream; its files get names that no other stream or sink of `places` has. A window must be opened on
+    /// the thread that writes to it.
     ///
     /// # Errors
     /// A place that cannot be written to, standard output that is a terminal, a format that the sink cannot hold, and
     /// what needs OpenCV in a build without it.
-    pub fn open(&self, format: &FrameFormat, rate: FrameRate) -> Result<Box<dyn Sink>, SinkError> {
+    pub fn open(&self, recorded: &Recorded, places: &Arc<Places>, roll: Roll) -> Result<Box<dyn Sink>, SinkError> {
         Ok(match self {
             Self::Null => Box::new(NullSink::default()),
-            Self::Stdout => Box::new(Y4mSink::new(FrameOutput::stdout()?, format, rate)?),
-            Self::Y4m(path) => Box::new(Y4mSink::new(FrameOutput::create(path)?, format, rate)?),
-            Self::Raw(path) => Box::new(RawSink::new(FrameOutput::create(path)?)),
-            Self::Video(path, codec) => open_video(path, *codec, format, rate)?,
-            Self::Window => open_window(format)?,
+            Self::Stdout => {
+                Box::new(Y4mSink::new(FrameOutput::stdout()?, &recorded.format, recorded.rate_or_default())?)
+            }
+            Self::Window => open_window(&recorded.format)?,
+            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => {
+                Box::new(FilesSink::open(self, Template::new(path), recorded, places, roll)?)
+            }
+        })
+    }
+
+    /// As [`SinkSpec::open`], for the only sink of the only stream.
+    ///
+    /// # Errors
+    /// As [`SinkSpec::open`].
+    pub fn open_alone(&self, recorded: &Recorded) -> Result<Box<dyn Sink>, SinkError> {
+        self.open(recorded, &Arc::new(Places::new(std::slice::from_ref(self))), Roll::default())
+    }
+
+    /// Opens one file, at `path` and of this kind.
+    ///
+    /// # Panics
+    /// For what has no files.
+    pub(super) fn open_file(
+        &self,
+        path: &Path,
+        creation: Creation,
+        recorded: &Recorded,
+    ) -> Result<Box<dyn Sink>, SinkError> {
+        let (format, rate) = (&recorded.format, recorded.rate_or_default());
+        Ok(match self {
+            Self::Y4m(_) => Box::new(Y4mSink::new(FrameOutput::create(path, creation)?, format, rate)?),
+            Self::Raw(_) => Box::new(RawSink::create(path, creation, recorded)?),
+            Self::Video(_, codec) => open_video(path, creation, *codec, recorded)?,
+            Self::Null | Self::Stdout | Self::Window => unreachable!("{self} has no files"),
         })
     }
 }
@@ -120,25 +168,26 @@ impl SinkSpec {
 #[cfg(feature = "opencv")]
 fn open_video(
     path: &Path,
+    creation: Creation,
     codec: VideoCodec,
-    format: &FrameFormat,
-    rate: FrameRate,
+    recorded: &Recorded,
 ) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(super::video::VideoSink::create(path, codec, format, rate)?))
+    let rate = recorded.rate_or_default();
+    Ok(Box::new(super::video::VideoSink::create(path, creation, codec, &recorded.format, rate)?))
 }
 
 #[cfg(not(feature = "opencv"))]
-fn open_video(path: &Path, _: VideoCodec, _: &FrameFormat, _: FrameRate) -> Result<Box<dyn Sink>, SinkError> {
+fn open_video(path: &Path, _: Creation, _: VideoCodec, _: &Recorded) -> Result<Box<dyn Sink>, SinkError> {
     Err(SinkError::NeedsOpenCv { name: format!("'{}'", path.display()) })
 }
 
 #[cfg(feature = "opencv")]
-fn open_window(format: &FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+fn open_window(format: &framewire_transport::FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
     Ok(Box::new(super::window::WindowSink::open(format)?))
 }
 
 #[cfg(not(feature = "opencv"))]
-fn open_window(_: &FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+fn open_window(_: &framewire_transport::FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
     Err(SinkError::NeedsOpenCv { name: "the window".to_owned() })
 }
 

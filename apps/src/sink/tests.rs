@@ -9,6 +9,7 @@ use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 
 use super::output::{Destination, FrameOutput};
 use super::picture::Picture;
+use super::place::Creation;
 use super::raw::RawSink;
 use super::y4m::Y4mSink;
 use super::*;
@@ -27,8 +28,13 @@ fn rate() -> FrameRate {
     FrameRate::new(30_000, 1001).unwrap()
 }
 
+/// Opens a sink of a stream that is the only one.
+fn open(spec: &SinkSpec, format: &FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+    spec.open_alone(&Recorded::new(*format, Some(rate()), "cam", 7))
+}
+
 fn sink_all(spec: &str, format: &FrameFormat, frames: &[Frame]) -> SinkReport {
-    let mut sink = spec.parse::<SinkSpec>().unwrap().open(format, rate()).unwrap();
+    let mut sink = open(&spec.parse().unwrap(), format).unwrap();
     frames.iter().for_each(|frame| sink.write(frame).unwrap());
     sink.finish().unwrap()
 }
@@ -213,7 +219,7 @@ fn a_pipe_whose_reader_has_gone_is_closed_and_not_failed() {
 #[test]
 fn a_full_device_is_named_with_the_remedy() {
     let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
-    let full = || FrameOutput::create(Path::new("/dev/full")).unwrap();
+    let full = || FrameOutput::create(Path::new("/dev/full"), Creation::Named).unwrap();
     let header = Y4mSink::new(full(), &format, rate()).err().unwrap().to_string();
     assert!(header.starts_with("cannot write the header of '/dev/full': No space left on device"), "{header}");
     let message = RawSink::new(full()).write(&frames(&format, 1)[0]).unwrap_err().to_string();
@@ -239,7 +245,7 @@ fn a_full_file_system_keeps_the_whole_frames_of_a_file() {
     let path = mounted.0.join("out.y4m");
     let format = FrameFormat::new(PixelFormat::Gray8, 160, 120).unwrap();
     let frames = frames(&format, 4);
-    let mut sink = SinkSpec::Y4m(path.clone()).open(&format, rate()).unwrap();
+    let mut sink = open(&SinkSpec::Y4m(path.clone()), &format).unwrap();
     frames[..3].iter().for_each(|frame| sink.write(frame).unwrap());
     let message = sink.write(&frames[3]).unwrap_err().to_string();
     assert!(message.contains("No space left on device"), "{message}");
@@ -268,10 +274,10 @@ fn places_that_cannot_be_and_frames_of_another_size_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
     let missing = directory.path().join("missing/out.raw");
-    let error = SinkSpec::Raw(missing).open(&format, rate()).err().unwrap().to_string();
+    let error = open(&SinkSpec::Raw(missing), &format).err().unwrap().to_string();
     assert!(error.contains("missing/out.raw': "), "{error}");
     assert!(error.contains("name a file in a directory that exists"), "{error}");
-    let mut sink = SinkSpec::Y4m(directory.path().join("out.y4m")).open(&format, rate()).unwrap();
+    let mut sink = open(&SinkSpec::Y4m(directory.path().join("out.y4m")), &format).unwrap();
     let larger = FrameFormat::new(PixelFormat::Gray8, 16, 7).unwrap();
     let error = sink.write(&frames(&larger, 1)[0]).unwrap_err().to_string();
     assert!(error.starts_with("a frame of 112 bytes came for '"), "{error}");
@@ -316,7 +322,7 @@ mod with_opencv {
         let directory = tempfile::tempdir().unwrap();
         let refused = |name: &str, width| {
             let spec: SinkSpec = directory.path().join(name).to_str().unwrap().parse().unwrap();
-            spec.open(&FrameFormat::new(PixelFormat::Gray8, width, 48).unwrap(), rate()).err().unwrap().to_string()
+            open(&spec, &FrameFormat::new(PixelFormat::Gray8, width, 48).unwrap()).err().unwrap().to_string()
         };
         assert!(refused("out.avi", 63).contains("cannot hold frames of 63x48: encoders want even sides"));
         assert!(refused("missing/out.mp4", 64).contains("OpenCV cannot write '"));
@@ -343,7 +349,7 @@ mod with_opencv {
         }
         let format = FrameFormat::new(PixelFormat::Yuv420p, 160, 120).unwrap();
         let frames = frames(&format, 3);
-        let mut sink = SinkSpec::Window.open(&format, rate()).unwrap();
+        let mut sink = open(&SinkSpec::Window, &format).unwrap();
         frames.iter().for_each(|frame| sink.write(frame).unwrap());
         let mut sink = std::thread::scope(|scope| {
             let elsewhere = scope.spawn(|| {
@@ -365,6 +371,6 @@ mod with_opencv {
             return;
         }
         let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
-        assert!(matches!(SinkSpec::Window.open(&format, rate()), Err(SinkError::NoDisplay)));
+        assert!(matches!(open(&SinkSpec::Window, &format), Err(SinkError::NoDisplay)));
     }
 }

@@ -10,7 +10,9 @@ use opencv::videoio::{
     VideoWriterTraitConst,
 };
 
+use super::output::FrameOutput;
 use super::picture::Picture;
+use super::place::Creation;
 use super::spec::VideoCodec;
 use super::{Sink, SinkError, SinkReport};
 
@@ -27,6 +29,7 @@ pub(super) struct VideoSink {
 impl VideoSink {
     pub(super) fn create(
         path: &Path,
+        creation: Creation,
         codec: VideoCodec,
         format: &FrameFormat,
         rate: FrameRate,
@@ -44,6 +47,10 @@ impl VideoSink {
             VideoCodec::Mjpg => ['M', 'J', 'P', 'G'],
             VideoCodec::Mp4v => ['m', 'p', '4', 'v'],
         };
+        if creation == Creation::Fresh {
+            // OpenCV would write over what is there. It empties the file that is made here, and writes to that.
+            FrameOutput::create(Path::new(&path), creation)?;
+        }
         let fourcc = VideoWriter::fourcc(letters[0], letters[1], letters[2], letters[3]).map_err(failed)?;
         // Widths beyond 2^31 do not fit OpenCV; a frame has at most 2^32 bytes, so they are one row of gray.
         let side = |pixels| i32::try_from(pixels).map_err(|_| refused("its size is beyond OpenCV's"));
@@ -72,6 +79,11 @@ impl Sink for VideoSink {
         Ok(())
     }
 
+    /// What has reached the file: the encoder holds a little more.
+    fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
+    }
+
     /// Ends the file and reads back how many frames it has: OpenCV says nothing of a full disk.
     fn finish(mut self: Box<Self>) -> Result<SinkReport, SinkError> {
         self.writer.release().map_err(|error| self.failed(&error))?;
@@ -83,7 +95,7 @@ impl Sink for VideoSink {
                 return Err(SinkError::Incomplete { name, frames, found });
             }
         }
-        Ok(SinkReport { name, frames, bytes: self.bytes })
+        Ok(SinkReport { name, files: 1, frames, bytes: self.bytes })
     }
 }
 

@@ -78,7 +78,7 @@ impl Sink for WindowSink {
         }
         // The user may have closed it already, which is no failure.
         let _ = highgui::destroy_window(TITLE);
-        Ok(SinkReport { name: name(), frames: self.frames, bytes: self.bytes })
+        Ok(SinkReport { name: name(), files: 0, frames: self.frames, bytes: self.bytes })
     }
 }
 

@@ -38,6 +38,10 @@ impl<D: Destination> Sink for Y4mSink<D> {
         self.output.write_frame(&[b"FRAME\n", self.picture.packed(frame)?])
     }
 
+    fn bytes(&self) -> u64 {
+        self.output.bytes()
+    }
+
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
         Ok(self.output.report())
     }

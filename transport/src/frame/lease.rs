@@ -55,6 +55,9 @@ pub struct FrameInfo {
     pub number: u64,
     /// When the picture was taken, on the clock of the machine that took it; at a receiver, on its own.
     pub captured: Time,
+    /// At a receiver: the same on the sender's own clock, whose zero means nothing here. Between two frames it is exact, while
+    /// `captured` moves with the estimate of the offset between the clocks. [`Time::ZERO`] for a frame that has not travelled.
+    pub captured_there: Time,
     /// When its first slice was sent, on this machine's clock.
     pub sent: Time,
     /// When its first slice arrived.

@@ -98,7 +98,14 @@ impl PlainReassembler {
             self.stats.frames_no_slot += 1;
             return None;
         };
-        let info = FrameInfo { number: self.number, captured: now, completed: now, ..FrameInfo::default() };
+        // This wire says nothing of when the picture was taken.
+        let info = FrameInfo {
+            number: self.number,
+            captured: now,
+            captured_there: now,
+            completed: now,
+            ..FrameInfo::default()
+        };
         self.number += 1;
         match arrival.complete(self.frame_bytes, info) {
             Ok(frame) => {

@@ -105,6 +105,7 @@ impl Assembly {
         FrameInfo {
             number: self.number,
             captured,
+            captured_there: Time::from_nanos(self.captured_ns),
             sent: captured + self.sent_after,
             begun: self.begun,
             completed: now,

@@ -1,0 +1,117 @@
+use std::path::Path;
+
+use clap::Parser;
+use framewire_transport::frame::FramePool;
+use framewire_transport::{FrameFormat, PixelFormat};
+
+use super::*;
+
+fn recording(arguments: &[&str]) -> (Arc<Recording>, Stop) {
+    let stop = Stop::new();
+    let args = ServerArgs::parse_from(["server"].iter().chain(arguments));
+    (Recording::new(&args, &stop), stop)
+}
+
+fn recorded(name: &str) -> Recorded {
+    Recorded::new(FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap(), None, name, 7)
+}
+
+fn write(recorder: &Recorder, pool: &FramePool, frames: u64) {
+    for number in 0..frames {
+        let mut frame = pool.acquire_timeout(Duration::from_secs(60)).unwrap();
+        frame.info.number = number;
+        recorder.write(&frame.freeze());
+    }
+}
+
+fn sink(directory: &Path, name: &str) -> String {
+    directory.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn streams_of_one_name_are_recorded_at_once_into_files_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let (raw, y4m) = (sink(directory.path(), "cam-{stream}.raw"), sink(directory.path(), "out.y4m"));
+    let (recording, stop) = recording(&["--sink", &raw, "--sink", &y4m, "--sink", "null"]);
+    let pool = FramePool::new(4, 32).unwrap();
+    let streams: Vec<_> = (0..3).map(|nth| recording.start(&recorded("../cam"), Delivery::Every, nth)).collect();
+    for (stream, frames) in streams.into_iter().zip(1..) {
+        write(&stream, &pool, frames);
+        assert_eq!(stream.finish(), 0);
+    }
+    let mut sizes: Vec<u64> = ["cam-cam.raw", "cam-cam-2.raw", "cam-cam-3.raw"]
+        .map(|name| std::fs::metadata(directory.path().join(name)).unwrap().len())
+        .into();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [32, 64, 96]);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3 * 2 + 3);
+    let figures = recording.figures();
+    assert_eq!(figures.len(), 2);
+    assert_eq!((figures[0].files, figures[0].frames, figures[0].bytes), (3, 6, 192));
+    assert_eq!((figures[1].files, figures[1].frames, figures[1].frames_dropped), (3, 6, 0));
+    assert!(recording.failure().is_none() && !stop.is_stopped());
+}
+
+#[test]
+fn a_sink_that_fails_costs_no_other_sink_and_no_other_stream_a_frame() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", directory.path().join("full.raw")).unwrap();
+    let (full, good) = (sink(directory.path(), "full.raw"), sink(directory.path(), "{stream}.raw"));
+    let (recording, stop) = recording(&["--sink", &full, "--sink", "/nowhere/out.raw", "--sink", &good]);
+    let pool = FramePool::new(4, 32).unwrap();
+    for name in ["a", "b"] {
+        let recorder = recording.start(&recorded(name), Delivery::Every, 0);
+        write(&recorder, &pool, 50);
+        recorder.finish();
+        assert_eq!(std::fs::metadata(directory.path().join(format!("{name}.raw"))).unwrap().len(), 50 * 32);
+    }
+    assert!(!stop.is_stopped());
+    let figures = recording.figures();
+    assert_eq!((figures[1].failures, figures[1].frames), (2, 0));
+    assert_eq!((figures[2].failures, figures[2].frames), (0, 100));
+    assert!(figures[0].failures > 0, "{figures:?}");
+    let Some(Failure::Runtime(said)) = recording.failure() else { panic!("no failure") };
+    assert!(said.contains("full.raw") || said.contains("/nowhere/out.raw"), "{said}");
+}
+
+#[test]
+fn a_server_with_one_job_stops_where_its_sink_fails() {
+    for one_job in [["--frames", "10"], ["--seconds", "10"]] {
+        let (recording, stop) = recording(&[&["--sink", "/nowhere/out.raw"], &one_job[..]].concat());
+        recording.start(&recorded("a"), Delivery::Every, 0).finish();
+        assert!(stop.outcome().unwrap_err().to_string().contains("/nowhere/out.raw"));
+    }
+}
+
+/// A disk that stands still: a pipe that nobody reads for now.
+#[test]
+fn a_slow_sink_drops_what_it_was_told_to_and_counts_it_while_frames_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = sink(directory.path(), "slow.raw");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (recording, _) = recording(&["--sink", &pipe, "--slow-sink", "drop"]);
+    let pool = FramePool::new(6, 32).unwrap();
+    let recorder = recording.start(&recorded("a"), Delivery::Every, 0);
+    // More frames than there are slots: one that the sink kept waiting for would never come.
+    write(&recorder, &pool, 1_000);
+    let dropped = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| std::fs::read(&pipe).unwrap().len() as u64 / 32);
+        let dropped = recorder.finish();
+        assert_eq!(reader.join().unwrap() + dropped, 1_000);
+        dropped
+    });
+    let figures = &recording.figures()[0];
+    assert_eq!((figures.frames, figures.frames_dropped), (1_000 - dropped, dropped));
+    assert!(dropped >= 990, "{dropped} dropped");
+}
+
+#[test]
+fn what_goes_wrong_is_said_at_once_and_then_only_now_and_then() {
+    let start = Instant::now();
+    let mut news = News::default();
+    assert_eq!(news.of(0, start), None);
+    assert_eq!(news.of(3, start), Some(3));
+    assert_eq!(news.of(90, start + Duration::from_secs(9)), None);
+    assert_eq!(news.of(91, start + Duration::from_secs(10)), Some(91));
+    assert_eq!(news.of(91, start + Duration::from_secs(99)), None);
+}

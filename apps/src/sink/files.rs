@@ -1,0 +1,133 @@
+//! The files of one stream at one sink: named after it, numbered where others have the name, rolled where that was asked for.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use framewire_transport::Time;
+use framewire_transport::frame::Frame;
+use jiff::Timestamp;
+
+use super::place::{Places, Template, Words};
+use super::roll::Roll;
+use super::{Recorded, Sink, SinkError, SinkReport, SinkSpec, safe_name};
+
+/// Writes each part into a file of its own, which is complete by itself.
+pub(super) struct FilesSink {
+    spec: SinkSpec,
+    template: Template,
+    places: Arc<Places>,
+    roll: Roll,
+    recorded: Recorded,
+    stream: String,
+    /// Tells its files apart from those of other streams.
+    number: u32,
+    part: Part,
+    parts: u32,
+    first: PathBuf,
+    /// Of the parts before.
+    frames: u64,
+    bytes: u64,
+}
+
+struct Part {
+    sink: Box<dyn Sink>,
+    path: PathBuf,
+    /// When its first frame had arrived.
+    begun: Option<Time>,
+    /// Bytes that its last frame added.
+    frame_bytes: u64,
+}
+
+impl FilesSink {
+    /// Opens the first file.
+    pub(super) fn open(
+        spec: &SinkSpec,
+        template: Template,
+        recorded: &Recorded,
+        places: &Arc<Places>,
+        roll: Roll,
+    ) -> Result<Self, SinkError> {
+        let stream = safe_name(&recorded.name, recorded.stream);
+        let number = places.number(&template);
+        let words = Words { stream: stream.clone(), part: roll.is_on().then_some(1), time: Timestamp::now() };
+        let (part, number) = open_part(spec, &template, places, recorded, &words, number)?;
+        Ok(Self {
+            spec: spec.clone(),
+            template,
+            places: places.clone(),
+            roll,
+            recorded: recorded.clone(),
+            stream,
+            number,
+            first: part.path.clone(),
+            part,
+            parts: 1,
+            frames: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Whether `frame` is the first of another part.
+    fn ends_before(&self, frame: &Frame) -> bool {
+        let Some(begun) = self.part.begun else { return false };
+        let full = self.roll.bytes.is_some_and(|bytes| self.part.sink.bytes() + self.part.frame_bytes > bytes);
+        full || self.roll.time.is_some_and(|time| frame.info().completed.since(begun) >= time)
+    }
+
+    fn next_part(&mut self) -> Result<(), SinkError> {
+        self.parts += 1;
+        let words = Words { stream: self.stream.clone(), part: Some(self.parts), time: Timestamp::now() };
+        let opened = open_part(&self.spec, &self.template, &self.places, &self.recorded, &words, self.number);
+        // Where there is no place for another file, the one before stays open, and is ended in order.
+        let (part, number) = opened.inspect_err(|_| self.parts -= 1)?;
+        self.number = number;
+        let ended = std::mem::replace(&mut self.part, part);
+        let report = ended.sink.finish()?;
+        self.frames += report.frames;
+        self.bytes += report.bytes;
+        tracing::info!("{report}");
+        Ok(())
+    }
+}
+
+fn open_part(
+    spec: &SinkSpec,
+    template: &Template,
+    places: &Places,
+    recorded: &Recorded,
+    words: &Words,
+    number: u32,
+) -> Result<(Part, u32), SinkError> {
+    let opened = places.open(template, words, number, |path, creation| spec.open_file(path, creation, recorded));
+    opened.map(|(sink, path, number)| (Part { sink, path, begun: None, frame_bytes: 0 }, number))
+}
+
+impl Sink for FilesSink {
+    fn write(&mut self, frame: &Frame) -> Result<(), SinkError> {
+        if self.ends_before(frame) {
+            self.next_part()?;
+        }
+        let before = self.part.sink.bytes();
+        self.part.sink.write(frame)?;
+        self.part.frame_bytes = self.part.sink.bytes().saturating_sub(before);
+        self.part.begun.get_or_insert(frame.info().completed);
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes + self.part.sink.bytes()
+    }
+
+    fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
+        let last = self.part.sink.finish()?;
+        let name = match self.parts {
+            1 => last.name,
+            parts => format!("'{}' to {} ({parts} parts)", self.first.display(), last.name),
+        };
+        let (frames, bytes) = (self.frames + last.frames, self.bytes + last.bytes);
+        Ok(SinkReport { name, files: u64::from(self.parts), frames, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests;

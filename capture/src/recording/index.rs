@@ -1,0 +1,202 @@
+//! The text beside a raw recording that says what its frames are and when each was taken: JSON Lines.
+//!
+//! The first line describes all frames, each further one is a frame. A frame's line is written after the frame itself, so that
+//! a recorder that is killed leaves at most one frame without a line, or half a line at the end.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use framewire_transport::frame::FrameFormat;
+use serde::{Deserialize, Serialize};
+
+use crate::rate::FrameRate;
+
+/// The version that this code writes, and the only one it reads.
+const VERSION: u32 = 1;
+
+/// Where the index of a recording is: `out.raw` has `out.raw.index`.
+pub fn index_path(recording: &Path) -> PathBuf {
+    let mut path = OsString::from(recording);
+    path.push(".index");
+    path.into()
+}
+
+/// The first line: what all frames of a recording are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexHeader {
+    /// Geometry of every frame, with the bytes from row to row that they have in the recording.
+    pub format: FrameFormat,
+    /// The rate that the sender meant to keep, where it said one.
+    pub rate: Option<FrameRate>,
+    /// The stream's name, for people.
+    pub stream: String,
+    /// When the times in the index begin, in UTC as RFC 3339 writes it. Parts of one recording have the same.
+    pub started: String,
+}
+
+/// A further line: one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexEntry {
+    /// The frame's number at its sender, from 0. A gap is frames that were not recorded.
+    #[serde(rename = "frame")]
+    pub number: u64,
+    /// When it was taken, in microseconds of its sender's clock since [`IndexHeader::started`].
+    pub captured_us: u64,
+    /// Its first byte in the recording.
+    pub offset: u64,
+    /// Bytes of it that never arrived and are zeroes; 0, and then not written, for a whole frame.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeaderLine {
+    framewire_index: u32,
+    pixel: String,
+    width: u32,
+    height: u32,
+    stride: u32,
+    frame_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<String>,
+    #[serde(default)]
+    stream: String,
+    #[serde(default)]
+    started: String,
+}
+
+impl IndexHeader {
+    /// Appends its line.
+    pub fn write(&self, text: &mut Vec<u8>) {
+        let Self { format, rate, stream, started } = self;
+        let line = HeaderLine {
+            framewire_index: VERSION,
+            pixel: format.pixel().to_string(),
+            width: format.width(),
+            height: format.height(),
+            stride: format.stride(),
+            frame_bytes: format.frame_bytes() as u64,
+            rate: rate.map(|rate| rate.to_string()),
+            stream: stream.clone(),
+            started: started.clone(),
+        };
+        append(&line, text);
+    }
+
+    /// Reads its line; the error says what is wrong with it.
+    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+        /// Of any version: what is needed to tell which.
+        #[derive(Deserialize)]
+        struct Versioned {
+            framewire_index: u32,
+        }
+        let broken = |error: serde_json::Error| format!("its first line is not that of an index ({error})");
+        let Versioned { framewire_index } = serde_json::from_slice(line).map_err(broken)?;
+        if framewire_index != VERSION {
+            return Err(format!("it is of version {framewire_index}, and this release reads version {VERSION}"));
+        }
+        let line: HeaderLine = serde_json::from_slice(line).map_err(broken)?;
+        let format = line
+            .pixel
+            .parse()
+            .and_then(|pixel| FrameFormat::with_stride(pixel, line.width, line.height, line.stride))
+            .map_err(|error| error.to_string())?;
+        if format.frame_bytes() as u64 != line.frame_bytes {
+            let (said, bytes) = (line.frame_bytes, format.frame_bytes());
+            return Err(format!("it says frames of {said} bytes, and {format} has {bytes}"));
+        }
+        let rate = line.rate.map(|rate| rate.parse()).transpose().map_err(|error| format!("{error}"))?;
+        Ok(Self { format, rate, stream: line.stream, started: line.started })
+    }
+}
+
+impl IndexEntry {
+    /// Appends its line.
+    pub fn write(&self, text: &mut Vec<u8>) {
+        append(self, text);
+    }
+
+    /// Reads its line; `None` for one that was torn or damaged.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+}
+
+fn append(line: &impl Serialize, text: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *text, line).expect("numbers and texts are always JSON, and memory takes them");
+    text.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use framewire_transport::frame::PixelFormat;
+
+    use super::*;
+
+    fn header() -> IndexHeader {
+        IndexHeader {
+            format: FrameFormat::with_stride(PixelFormat::Gray8, 6, 4, 8).unwrap(),
+            rate: Some(FrameRate::new(30_000, 1001).unwrap()),
+            stream: "front \"<b>".to_owned(),
+            started: "2026-11-23T02:01:55.123Z".to_owned(),
+        }
+    }
+
+    fn line_of(header: &IndexHeader) -> String {
+        let mut text = Vec::new();
+        header.write(&mut text);
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn lines_are_as_the_documentation_shows_them_and_read_back() {
+        let line = line_of(&header());
+        assert_eq!(
+            line,
+            "{\"framewire_index\":1,\"pixel\":\"gray8\",\"width\":6,\"height\":4,\"stride\":8,\"frame_bytes\":32,\
+             \"rate\":\"30000/1001\",\"stream\":\"front \\\"<b>\",\"started\":\"2026-11-23T02:01:55.123Z\"}\n"
+        );
+        assert_eq!(IndexHeader::parse(line.trim_end().as_bytes()), Ok(header()));
+        let whole = IndexEntry { number: 7, captured_us: 33_366, offset: 64, missing_bytes: 0 };
+        let partial = IndexEntry { missing_bytes: 9, ..whole };
+        for (entry, expected) in [
+            (whole, "{\"frame\":7,\"captured_us\":33366,\"offset\":64}\n"),
+            (partial, "{\"frame\":7,\"captured_us\":33366,\"offset\":64,\"missing_bytes\":9}\n"),
+        ] {
+            let mut text = Vec::new();
+            entry.write(&mut text);
+            assert_eq!(String::from_utf8_lossy(&text), expected);
+            assert_eq!(IndexEntry::parse(expected.trim_end().as_bytes()), Some(entry));
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_is_refused_with_what_it_says() {
+        let refused = |from: &str, to: &str| IndexHeader::parse(line_of(&header()).replace(from, to).as_bytes());
+        assert!(refused(":1,", ":2,").unwrap_err().contains("version 2, and this release reads version 1"));
+        assert!(refused(":32,", ":33,").unwrap_err().contains("frames of 33 bytes, and 6x4 gray8 has 32"));
+        assert!(refused("gray8", "rgb").unwrap_err().contains("unknown pixel format 'rgb'"));
+        assert!(refused("30000/1001", "fast").unwrap_err().contains("'fast' is no frame rate"));
+        assert!(refused("{", "").unwrap_err().contains("not that of an index"));
+        assert!(IndexHeader::parse(b"").unwrap_err().contains("not that of an index"));
+    }
+
+    #[test]
+    fn a_line_cut_anywhere_is_none() {
+        let mut text = Vec::new();
+        IndexEntry { number: 71, captured_us: 5, offset: 64, missing_bytes: 3 }.write(&mut text);
+        for cut in 0..text.len() - 1 {
+            assert_eq!(IndexEntry::parse(&text[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_index_stands_beside_its_recording() {
+        assert_eq!(index_path(Path::new("a/out.raw")), Path::new("a/out.raw.index"));
+    }
+}

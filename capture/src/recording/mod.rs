@@ -1,0 +1,204 @@
+//! Raw recordings with an index: they say themselves what is in them, and when each frame was taken.
+
+mod index;
+mod reader;
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use framewire_transport::Time;
+use framewire_transport::frame::{FrameFormat, FrameMut};
+
+use crate::error::CaptureError;
+use crate::mapped_file::MappedFile;
+use crate::rate::FrameRate;
+use crate::source::{FrameSource, fit};
+pub use index::{IndexEntry, IndexHeader, index_path};
+use reader::IndexReader;
+
+/// Frames of a raw file, with the times that its index gives them ([`FrameSource::next_time`]).
+///
+/// What a crash left behind is no error: a line that was torn, one whose frame is not whole and a frame without its line are
+/// passed over, counted in [`RecordingDamage`] and told of once, at the end.
+pub struct Recording {
+    file: MappedFile,
+    index: IndexReader,
+    header: IndexHeader,
+    /// The next frame's line, once it has been looked for.
+    ahead: Ahead,
+    /// What the times count from: that of the first frame.
+    first_us: Option<u64>,
+    /// The time of the last frame that was looked at; times never go back.
+    time: Duration,
+    given: u64,
+    /// Where the last frame that has a line ends in the file.
+    end: u64,
+    damage: RecordingDamage,
+    told: bool,
+}
+
+enum Ahead {
+    Unknown,
+    Frame(IndexEntry),
+    End,
+    Failed(CaptureError),
+}
+
+/// What of a recording could not be given, up to where it has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecordingDamage {
+    /// Lines of the index that are no frame's: the last one, where the recorder was killed while it wrote it.
+    pub lines_torn: u64,
+    /// Lines whose frame is not, or not wholly, in the file.
+    pub lines_without_frame: u64,
+    /// Whole or begun frames behind the last that has a line.
+    pub frames_without_line: u64,
+}
+
+impl Recording {
+    /// Frames of `file`, a regular file that is not empty, by the index that `index` has; `path` is the recording's, for
+    /// messages.
+    ///
+    /// # Errors
+    /// An index whose first line is none, and files that cannot be mapped or read.
+    pub fn new(path: &Path, file: File, index: File) -> Result<Self, CaptureError> {
+        let name = format!("'{}'", index_path(path).display());
+        let (index, header) = IndexReader::new(index)
+            .map_err(|source| CaptureError::io("read", &name, source))?
+            .map_err(|reason| CaptureError::Index { name, reason })?;
+        Ok(Self {
+            file: MappedFile::new(path, file)?,
+            index,
+            header,
+            ahead: Ahead::Unknown,
+            first_us: None,
+            time: Duration::ZERO,
+            given: 0,
+            end: 0,
+            damage: RecordingDamage::default(),
+            told: false,
+        })
+    }
+
+    /// What the index says of all frames.
+    pub const fn header(&self) -> &IndexHeader {
+        &self.header
+    }
+
+    /// What could not be given so far, since the last rewind.
+    pub const fn damage(&self) -> RecordingDamage {
+        self.damage
+    }
+
+    /// The next line whose frame is whole.
+    fn look_ahead(&mut self) -> Result<Option<IndexEntry>, CaptureError> {
+        let frame_bytes = self.header.format.frame_bytes() as u64;
+        loop {
+            let line = self
+                .index
+                .next_entry()
+                .map_err(|source| CaptureError::io("read", &format!("the index of {}", self.file.name()), source))?;
+            match line {
+                None => break,
+                Some(None) => self.damage.lines_torn += 1,
+                Some(Some(entry)) => match entry.offset.checked_add(frame_bytes) {
+                    Some(end) if end <= self.file.len() => {
+                        self.end = self.end.max(end);
+                        return Ok(Some(entry));
+                    }
+                    _ => self.damage.lines_without_frame += 1,
+                },
+            }
+        }
+        // A frame whose line is there though it is not whole has been counted already.
+        let behind = (self.file.len() - self.end).div_ceil(frame_bytes);
+        self.damage.frames_without_line = behind.saturating_sub(self.damage.lines_without_frame);
+        self.tell();
+        Ok(None)
+    }
+
+    fn tell(&mut self) {
+        if self.damage == RecordingDamage::default() || std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let RecordingDamage { lines_torn, lines_without_frame, frames_without_line } = self.damage;
+        tracing::warn!(
+            "{} was not ended in order: its index has {lines_torn} torn lines and {lines_without_frame} lines without a whole \
+             frame, and {frames_without_line} frames have no line; these are left out",
+            self.file.name()
+        );
+    }
+
+    fn next_entry(&mut self) -> Result<Option<IndexEntry>, CaptureError> {
+        if matches!(self.ahead, Ahead::Unknown) {
+            self.ahead = match self.look_ahead() {
+                Ok(Some(entry)) => Ahead::Frame(entry),
+                Ok(None) => Ahead::End,
+                Err(error) => Ahead::Failed(error),
+            };
+        }
+        match &self.ahead {
+            Ahead::Frame(entry) => Ok(Some(*entry)),
+            Ahead::Failed(_) => match std::mem::replace(&mut self.ahead, Ahead::Unknown) {
+                Ahead::Failed(error) => Err(error),
+                _ => unreachable!("it was a failure on the line above"),
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
+impl FrameSource for Recording {
+    fn format(&self) -> FrameFormat {
+        self.header.format
+    }
+
+    /// What the sender meant to keep; the times of the frames say what came of it.
+    fn frame_rate(&self) -> Option<FrameRate> {
+        self.header.rate
+    }
+
+    /// What the file's size says.
+    fn frame_count(&self) -> Option<u64> {
+        Some(self.file.len() / self.header.format.frame_bytes() as u64)
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn next_time(&mut self) -> Option<Duration> {
+        let entry = match self.next_entry() {
+            Ok(entry) => entry?,
+            Err(error) => {
+                self.ahead = Ahead::Failed(error);
+                return None;
+            }
+        };
+        let since = entry.captured_us.saturating_sub(*self.first_us.get_or_insert(entry.captured_us));
+        self.time = self.time.max(Duration::from_micros(since));
+        Some(self.time)
+    }
+
+    fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
+        let Some(entry) = self.next_entry()? else { return Ok(false) };
+        fit(frame, &self.header.format)?;
+        self.first_us.get_or_insert(entry.captured_us);
+        frame.info.captured = Time::now();
+        self.file.copy(entry.offset, frame, self.given)?;
+        self.ahead = Ahead::Unknown;
+        self.given += 1;
+        Ok(true)
+    }
+
+    fn rewind(&mut self) -> Result<(), CaptureError> {
+        self.index.rewind().map_err(|source| CaptureError::io("rewind", "the index", source))?;
+        (self.ahead, self.given, self.end, self.time) = (Ahead::Unknown, 0, 0, Duration::ZERO);
+        self.damage = RecordingDamage::default();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
