@@ -93,20 +93,38 @@ async fn a_lost_server_shows_as_such_and_the_page_recovers_when_it_is_back() {
     let _client = stream(&server);
     browser.open(&server.url()).await;
     browser.wait_for(&there_are(1)).await;
+    browser.run("document.querySelector('.picture').click()").await;
+    browser.wait_for("Number(document.querySelector('#full-picture').dataset.frame) > 0").await;
     server.running.kill();
     browser.wait_for("document.querySelector('#state').dataset.state === 'lost'").await;
     browser.picture("server-lost").await;
-    let before = browser.value("Number(document.querySelector('.tile img').dataset.frame)").await;
+    let before = browser.value("Number(document.querySelector('#full-picture').dataset.frame)").await;
 
     let _server = Server::start_at(&signal, &udp, &[]);
     browser.wait_for(LIVE).await;
-    browser
-        .wait_for(&format!(
-            "Number(document.querySelector('.tile img').dataset.frame) > {}",
-            before.as_u64().unwrap() + 30
-        ))
-        .await;
+    let after = before.as_u64().unwrap() + 30;
+    // As large as it was, where the stream was there again before the page looked; else small.
+    let goes_on = format!(
+        "Math.max(...['.tile img', '#full-picture'].map((image) => Number(document.querySelector(image)?.dataset.frame ?? 0))) > {after}"
+    );
+    browser.wait_for(&goes_on).await;
+    browser.run("document.querySelector('#full').close()").await;
+    browser.wait_for(&format!("Number(document.querySelector('.tile img')?.dataset.frame ?? 0) > {after}")).await;
     browser.picture("server-back").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_name_is_shown_as_the_text_it_is() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let server = Server::start(&[]);
+    let name = "<img src=x onerror=alert(1)> & \"co\"";
+    let _client = Running::start(&mut server.client(&[SOURCE, "--fps", "30", "--name", name]));
+    browser.open(&server.url()).await;
+    browser.wait_for(&there_are(1)).await;
+    assert_eq!(browser.value("document.querySelector('.name').textContent").await, name);
+    assert_eq!(browser.value("document.querySelector('.name').childElementCount").await, 0);
+    assert_eq!(browser.console().await, Vec::<String>::new());
     browser.close().await;
 }
 

@@ -6,9 +6,10 @@ mod running;
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use http::{connect, get, receive, send_text, web_socket};
-use running::{Running, Server, run};
+use running::{PATIENCE, Running, Server, run};
 
 fn stream(server: &Server, more: &[&str]) -> Running {
     let arguments: Vec<&str> = ["pattern:64x48", "--fps", "100"].iter().chain(more).copied().collect();
@@ -17,6 +18,7 @@ fn stream(server: &Server, more: &[&str]) -> Running {
 
 /// The streams, once there are so many and each has delivered a frame.
 fn streams(server: &Server, count: usize) -> serde_json::Value {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = get(&server.signal, "/api/streams", &[]);
         assert_eq!(answer.status, 200, "{}", answer.head);
@@ -25,7 +27,7 @@ fn streams(server: &Server, count: usize) -> serde_json::Value {
         if streams.len() == count && streams.iter().all(|stream| stream["frames_delivered"].as_u64() > Some(0)) {
             return all;
         }
-        std::thread::yield_now();
+        assert!(Instant::now() < deadline, "never {count} streams: {all}");
     }
 }
 
@@ -135,6 +137,9 @@ fn thousands_of_connections_leave_the_server_with_its_streams_and_its_memory() {
     let server = Server::start(&[]);
     let _client = stream(&server, &[]);
     streams(&server, 1);
+    // One that was there before goes on.
+    let mut before = connect(&server.signal);
+    let memory = resident_bytes(server.running.id());
     let mut open = Vec::new();
     for nth in 0..3_000 {
         // The limit of this test's own files is no matter here.
@@ -142,14 +147,48 @@ fn thousands_of_connections_leave_the_server_with_its_streams_and_its_memory() {
         let path = if nth % 2 == 0 { "/" } else { "/metrics" };
         let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n", server.signal);
         open.push(stream);
-        if open.len() > 800 {
+        if open.len() > 900 {
             open.remove(0);
         }
     }
+    write!(before, "GET /api/streams HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.signal).unwrap();
+    let mut said = String::new();
+    before.read_to_string(&mut said).unwrap();
+    let all: serde_json::Value = serde_json::from_str(said.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let stream = &all["streams"][0];
+    assert!(stream["frames_delivered"].as_u64() > Some(0) && stream["frames_dropped"]["no_slot"] == 0, "{all}");
+    let grown = resident_bytes(server.running.id()).saturating_sub(memory);
+    assert!(grown < 48_000_000, "{grown} bytes for the connections of strangers");
     drop(open);
     streams(&server, 1);
-    assert!(resident_bytes(server.running.id()) < 400_000_000);
     server.stop();
+}
+
+#[test]
+fn pages_leave_room_for_clients_and_one_too_many_is_told_so() {
+    let server = Server::start(&[]);
+    let sockets: Vec<_> = (0..128).map(|_| web_socket(&server.signal, "/api/pictures", &[]).unwrap()).collect();
+    assert!(web_socket(&server.signal, "/api/pictures", &[]).is_none());
+    let refused = get(&server.signal, "/api/events", &[]);
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("64 pages are open"), "{}", refused.body);
+    let _client = stream(&server, &[]);
+    streams(&server, 1);
+    drop(sockets);
+    server.stop();
+}
+
+#[test]
+fn a_body_that_never_comes_is_given_up() {
+    let server = Server::start(&[]);
+    let session = get(&server.signal, "/socket.io/?EIO=4&transport=polling", &[]).body;
+    let id = session.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect(&session);
+    let mut slow = connect(&server.signal);
+    let (path, host) = (format!("/socket.io/?EIO=4&transport=polling&sid={id}"), &server.signal);
+    write!(slow, "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\n4").unwrap();
+    let mut said = Vec::new();
+    slow.read_to_end(&mut said).unwrap();
+    assert!(said.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&said));
 }
 
 #[test]

@@ -7,9 +7,10 @@ that only the server's side is measured, or with --chromium a real browser, whic
 itself. With `stuck`, the browser is stopped for the whole run, and the server's memory is watched.
 
     python3 benches/page/cost.py [--rounds 7] [--seconds 4] [--chromium]
+    python3 benches/page/cost.py first [--rounds 7]
     python3 benches/page/cost.py stuck [--seconds 600]
 
-Needs target/release built (cargo build --release --workspace), Python 3.9, and for --chromium and stuck: chromium and
+Needs target/release built (cargo build --release --workspace), Python 3.9, and for --chromium, first and stuck: chromium and
 chromedriver.
 """
 import argparse
@@ -90,6 +91,8 @@ class Reader:
         web_socket = self.connect(
             "GET /api/pictures HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+        if b" 101 " not in web_socket.readline():
+            raise RuntimeError("the server opened no WebSocket")
         while web_socket.readline().strip():
             pass
         seen = {}
@@ -124,7 +127,10 @@ class Reader:
     @staticmethod
     def receive(web_socket):
         while True:
-            first, second = web_socket.read(2)
+            head = web_socket.read(2)
+            if len(head) < 2:
+                raise ConnectionError("the server has closed")
+            first, second = head
             length = second & 0x7F
             if length == 126:
                 length = struct.unpack(">H", web_socket.read(2))[0]
@@ -204,6 +210,8 @@ def measure(seconds, page, at_rate):
     figures = server.stop()
     if viewer:
         viewer.close()
+    if page is Reader and viewer.pictures < seconds:
+        sys.exit(f"the page got {viewer.pictures} pictures in {seconds} s, so its cost was not measured")
     if at_rate:
         return figures["gigabytes_per_second"]
     return figures["latency_ms"]["p50"], figures["latency_ms"]["p99"]
@@ -251,18 +259,41 @@ def stuck(arguments):
     sent = sum(end["frames_sent"] for end in ends)
     print(f"a stopped browser and 8 streams for {arguments.seconds:.0f} s: {before / 1e6:.1f} MB before, {most / 1e6:.1f} at most, "
           f"{after / 1e6:.1f} after; {sent} frames sent, {figures['frames_delivered']} delivered, dropped {figures['frames_dropped']}")
+    lost = figures["frames_dropped"]["lost"] + figures["frames_dropped"]["incomplete"] + figures["frames_dropped"]["no_slot"]
+    if most - before > 16e6 or lost:
+        sys.exit("memory grew by more than 16 MB, or frames were lost")
+
+
+def first(arguments):
+    """From opening the page to the first picture on it, in a browser that runs already."""
+    times = []
+    server = Server()
+    client = server.client("pattern:1920x1080", "--fps", "60", "--delivery", "latest")
+    time.sleep(2)
+    page = Chromium(server)
+    for _ in range(arguments.rounds + 1):
+        page.request("POST", f"/session/{page.session}/url", {"url": server.url})
+        while not page.script("return performance.getEntriesByName('picture').length"):
+            time.sleep(0.02)
+        times.append(page.script("return performance.getEntriesByName('picture')[0].startTime"))
+    client.send_signal(signal.SIGINT)
+    client.wait()
+    server.stop()
+    page.close()
+    # The first one fills the browser's caches.
+    print(f"first picture after {statistics.median(times[1:]):.0f} ms, at most {max(times[1:]):.0f}, of {arguments.rounds} openings")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("what", nargs="?", choices=["cost", "stuck"], default="cost")
+    parser.add_argument("what", nargs="?", choices=["cost", "stuck", "first"], default="cost")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--chromium", action="store_true")
     arguments = parser.parse_args()
     if arguments.seconds is None:
         arguments.seconds = 600.0 if arguments.what == "stuck" else 4.0
-    {"cost": cost, "stuck": stuck}[arguments.what](arguments)
+    {"cost": cost, "stuck": stuck, "first": first}[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -12,5 +12,5 @@ pub use auth::{CLOCK_SKEW_SECONDS_MAX, Proof, Token, TokenError};
 pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError};
 pub use server::{
     DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, ServerConfig, SignalCounters, SignalServer, StartError,
-    StreamHost,
+    StreamHost, names_loopback,
 };

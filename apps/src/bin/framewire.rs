@@ -32,7 +32,8 @@ fn run(command: &Command) -> Result<(), Failure> {
             (0, LogFormat::Text)
         }
     };
-    let _logs = logs::start(verbose, format);
+    // The screen is its own.
+    let _logs = (!matches!(command, Command::Top(_))).then(|| logs::start(verbose, format));
     let stop = Stop::new();
     stop.on_interrupt()?;
     match command {

@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::command::{Kind, configurable, is_about_settings, is_list, key};
 use super::{ConfigError, Section};
+use crate::server::TOKEN_VARIABLE;
 
 /// Far more than settings could need, and little enough to read at once.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -96,7 +97,10 @@ impl Settings {
 
     /// Makes what the file says the defaults of a command line.
     pub(super) fn apply(&self, command: Command) -> Command {
-        self.values.iter().fold(command, |command, setting| {
+        // A token in a variable is another flag's, and wins over a file's all the same.
+        let token_is_set = std::env::var_os(TOKEN_VARIABLE).is_some();
+        let values = self.values.iter().filter(|setting| !(token_is_set && setting.id == "token_file"));
+        values.fold(command, |command, setting| {
             command.mut_arg(&setting.id, |arg| arg.default_values(setting.values.clone()))
         })
     }

@@ -12,6 +12,8 @@ pub(super) struct Counters {
     udp: Result<Udp, String>,
     /// Dropped on their way from an interface into the stack.
     backlog: Result<u64, String>,
+    /// How many packets may wait there.
+    backlog_max: u64,
 }
 
 /// Of both versions of IP.
@@ -44,7 +46,15 @@ impl Counters {
             }
             Ok(udp)
         });
-        Self { udp, backlog: machine.read("/proc/net/softnet_stat").map(|text| backlog_drops(&text)) }
+        Self {
+            udp,
+            backlog: machine.read("/proc/net/softnet_stat").map(|text| backlog_drops(&text)),
+            backlog_max: machine
+                .read("/proc/sys/net/core/netdev_max_backlog")
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(0),
+        }
     }
 }
 
@@ -79,7 +89,10 @@ fn backlog_drops(text: &str) -> u64 {
 /// What has become of the counters while the machine was watched.
 pub(super) fn findings(before: &Counters, after: &Counters, watched: Duration) -> Vec<Finding> {
     let watched = format!("{:.1} s", watched.as_secs_f64());
-    vec![judge_udp(&before.udp, &after.udp, &watched), judge_backlog(&before.backlog, &after.backlog, &watched)]
+    vec![
+        judge_udp(&before.udp, &after.udp, &watched),
+        judge_backlog(&before.backlog, &after.backlog, after.backlog_max, &watched),
+    ]
 }
 
 fn judge_udp(before: &Result<Udp, String>, after: &Result<Udp, String>, watched: &str) -> Finding {
@@ -138,7 +151,7 @@ fn judge_udp(before: &Result<Udp, String>, after: &Result<Udp, String>, watched:
     Finding::fine(ID, "No datagram has been dropped for want of room since the machine was started.")
 }
 
-fn judge_backlog(before: &Result<u64, String>, after: &Result<u64, String>, watched: &str) -> Finding {
+fn judge_backlog(before: &Result<u64, String>, after: &Result<u64, String>, limit: u64, watched: &str) -> Finding {
     const ID: &str = "backlog";
     const KEY: &str = "net.core.netdev_max_backlog";
     /// Several frames of 1,472-byte datagrams.
@@ -153,7 +166,14 @@ fn judge_backlog(before: &Result<u64, String>, after: &Result<u64, String>, watc
             "{now} packets were dropped in {watched} before the stack looked at them, as {KEY} waited already."
         );
         return Finding::costs_frames(ID, seen, "Slices among them are lost, and asked for again where there is time.")
-            .sysctl(KEY, BACKLOG);
+            .sysctl(KEY, BACKLOG.max(2 * limit));
+    }
+    if after > 0 && limit >= BACKLOG {
+        let seen = format!(
+            "{after} packets have been dropped before the stack looked at them since the machine was started, none in {watched}; \
+             {KEY} is {limit}."
+        );
+        return Finding::fine(ID, seen);
     }
     if after > 0 {
         let seen = format!(
@@ -183,7 +203,7 @@ UdpLite: 0 0 99 0 99 0 0 0 99
     const SECOND: Duration = Duration::from_secs(1);
 
     fn counters(full_buffer: u64, no_memory: u64, broken: u64, backlog: u64) -> Counters {
-        Counters { udp: Ok(Udp { full_buffer, no_memory, broken }), backlog: Ok(backlog) }
+        Counters { udp: Ok(Udp { full_buffer, no_memory, broken }), backlog: Ok(backlog), backlog_max: 0 }
     }
 
     fn states(before: &Counters, after: &Counters) -> [State; 2] {
@@ -216,6 +236,14 @@ UdpLite: 0 0 99 0 99 0 0 0 99
         let counted = counters(82_315_390, 0, 0, 5);
         assert_eq!(states(&counted, &counted), [State::Advice; 2]);
         assert!(findings(&counted, &counted, SECOND)[0].seen.contains("82315390"));
+    }
+
+    #[test]
+    fn no_limit_is_advised_below_the_one_that_there_is() {
+        let counted = Counters { backlog_max: 250_000, ..counters(0, 0, 0, 5) };
+        assert_eq!(states(&counted, &counted)[1], State::Fine);
+        let more = Counters { backlog_max: 250_000, ..counters(0, 0, 0, 6) };
+        assert!(findings(&counted, &more, SECOND)[1].mend.as_ref().unwrap().ends_with("=500000"));
     }
 
     #[test]

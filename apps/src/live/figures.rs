@@ -12,19 +12,25 @@ use crate::summary::{DatagramsDropped, FramesDropped, FramesRepaired};
 pub(crate) const LATENCY_BOUNDS: [f64; 14] =
     [0.000_5, 0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024, 0.032, 0.064, 0.128, 0.256, 1.0];
 
-/// Counts of one stream. Only ever grow.
-#[derive(Debug)]
-pub(crate) struct Figures {
+/// What one stream has counted. The counts only ever grow.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
     pub(crate) dropped: FramesDropped,
     pub(crate) repaired: FramesRepaired,
     pub(crate) datagrams_dropped: DatagramsDropped,
-    pub(crate) slice_bytes: Option<u16>,
     /// Frames by latency: one count for each of [`LATENCY_BOUNDS`], and one for what is beyond.
     pub(crate) latency_counts: [u64; LATENCY_BOUNDS.len() + 1],
     pub(crate) latency_seconds: f64,
     pub(crate) newest: Option<Instant>,
+}
+
+/// What a stream has counted, and how it goes just now.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) counts: Counts,
+    pub(crate) slice_bytes: Option<u16>,
     rate: RateWindow,
     recent: RecentLatency,
 }
@@ -32,15 +38,8 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            frames: 0,
-            bytes: 0,
-            dropped: FramesDropped::default(),
-            repaired: FramesRepaired::default(),
-            datagrams_dropped: DatagramsDropped::default(),
+            counts: Counts::default(),
             slice_bytes: None,
-            latency_counts: [0; LATENCY_BOUNDS.len() + 1],
-            latency_seconds: 0.0,
-            newest: None,
             rate: RateWindow::new(now),
             recent: RecentLatency::new(now),
         }
@@ -48,21 +47,22 @@ impl Figures {
 
     /// Counts a frame; the plain wire says nothing of its latency.
     pub(crate) fn add_frame(&mut self, bytes: usize, latency: Option<Duration>, now: Instant) {
-        self.frames += 1;
-        self.bytes += bytes as u64;
-        self.newest = Some(now);
+        let counts = &mut self.counts;
+        counts.frames += 1;
+        counts.bytes += bytes as u64;
+        counts.newest = Some(now);
         self.rate.add(bytes as u64, now);
         if let Some(latency) = latency {
             let seconds = latency.as_secs_f64();
-            self.latency_counts[LATENCY_BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
-            self.latency_seconds += seconds;
+            counts.latency_counts[LATENCY_BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+            counts.latency_seconds += seconds;
             self.recent.add(latency, now);
         }
     }
 
     /// Takes over what the transport counts, and how many frames this program's own threads and sinks were too slow for.
     pub(crate) fn set_stats(&mut self, stats: &ReceiveStats, source: SourceCounts, slow_consumer: u64) {
-        self.dropped = FramesDropped {
+        self.counts.dropped = FramesDropped {
             skipped_at_source: source.skipped.saturating_sub(source.no_credit),
             no_credit: source.no_credit,
             lost: source.lost,
@@ -70,10 +70,10 @@ impl Figures {
             no_slot: stats.frames_no_slot,
             slow_consumer,
         };
-        self.repaired = FramesRepaired { by_nack: stats.frames_repaired, by_fec: stats.frames_restored };
+        self.counts.repaired = FramesRepaired { by_nack: stats.frames_repaired, by_fec: stats.frames_restored };
         let mut dropped = DatagramsDropped::default();
         dropped.add(stats);
-        self.datagrams_dropped = dropped;
+        self.counts.datagrams_dropped = dropped;
     }
 
     /// Frames and bytes a second, over the last second.
@@ -224,9 +224,9 @@ mod tests {
         assert!(half.as_micros().abs_diff(700) <= 7, "{half:?}");
         assert!(most.as_micros().abs_diff(700) <= 7, "{most:?}");
         assert_eq!(figures.recent_latency(at(30_000)), None);
-        assert_eq!(figures.latency_counts.iter().sum::<u64>(), 100);
-        assert_eq!((figures.latency_counts[1], figures.latency_counts[13]), (99, 1));
-        assert!((figures.latency_seconds - (0.5 + 99.0 * 0.0007)).abs() < 1e-9);
+        assert_eq!(figures.counts.latency_counts.iter().sum::<u64>(), 100);
+        assert_eq!((figures.counts.latency_counts[1], figures.counts.latency_counts[13]), (99, 1));
+        assert!((figures.counts.latency_seconds - (0.5 + 99.0 * 0.0007)).abs() < 1e-9);
     }
 
     #[test]
@@ -235,6 +235,6 @@ mod tests {
         let mut figures = Figures::new(begun);
         figures.add_frame(1, Some(Duration::from_micros(500)), begun);
         figures.add_frame(1, Some(Duration::from_secs(90)), begun);
-        assert_eq!((figures.latency_counts[0], figures.latency_counts[LATENCY_BOUNDS.len()]), (1, 1));
+        assert_eq!((figures.counts.latency_counts[0], figures.counts.latency_counts[LATENCY_BOUNDS.len()]), (1, 1));
     }
 }

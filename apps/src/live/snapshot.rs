@@ -19,6 +19,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct ServerSnapshot {
     pub(crate) version: &'static str,
     pub(crate) uptime_seconds: f64,
+    /// Pictures a second of each stream, at most; 0 where there are none.
+    pub(crate) preview_fps: f64,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -60,11 +62,12 @@ pub(crate) struct RecentLatencyMs {
 }
 
 impl Snapshot {
-    pub(crate) fn of(board: &Board, now: Instant) -> Self {
+    pub(crate) fn of(board: &Board, preview_fps: f64, now: Instant) -> Self {
         Self {
             server: ServerSnapshot {
                 version: env!("CARGO_PKG_VERSION"),
                 uptime_seconds: now.saturating_duration_since(board.begun).as_secs_f64(),
+                preview_fps,
             },
             streams: board.streams().iter().map(|stream| StreamSnapshot::of(stream, now)).collect(),
         }
@@ -76,10 +79,11 @@ impl StreamSnapshot {
         let about = &stream.about;
         let mut figures = stream.figures();
         let (frames_per_second, bytes_per_second) = figures.rates(now);
+        let counts = figures.counts;
         let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
         Self {
             id: about.id,
-            name: stream.label.clone(),
+            name: stream.label(),
             source: about.source.map(|source| source.to_string()),
             pixel: about.format.pixel().name(),
             width: about.format.width(),
@@ -89,17 +93,17 @@ impl StreamSnapshot {
             backend: about.backend.clone(),
             slice_bytes: figures.slice_bytes,
             uptime_seconds: now.saturating_duration_since(stream.begun).as_secs_f64(),
-            age_seconds: figures.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
+            age_seconds: counts.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
             frames_per_second,
             gigabytes_per_second: bytes_per_second / 1e9,
             latency_ms: figures
                 .recent_latency(now)
                 .map(|(p50, p99)| RecentLatencyMs { p50: millis(p50), p99: millis(p99) }),
-            frames_delivered: figures.frames,
-            bytes: figures.bytes,
-            frames_dropped: figures.dropped,
-            frames_repaired: figures.repaired,
-            socket_drops: figures.datagrams_dropped.socket,
+            frames_delivered: counts.frames,
+            bytes: counts.bytes,
+            frames_dropped: counts.dropped,
+            frames_repaired: counts.repaired,
+            socket_drops: counts.datagrams_dropped.socket,
         }
     }
 }
@@ -117,7 +121,7 @@ mod tests {
         let stream = board.add(about(7, "<b>\"cam\"</b>"));
         let now = Instant::now();
         stream.figures().add_frame(3_072, Some(Duration::from_millis(2)), now);
-        let json = serde_json::to_value(Snapshot::of(&board, now + Duration::from_millis(500))).unwrap();
+        let json = serde_json::to_value(Snapshot::of(&board, 10.0, now + Duration::from_millis(500))).unwrap();
         let stream = &json["streams"][0];
         assert_eq!(stream["name"], "<b>\"cam\"</b>");
         assert_eq!((&stream["source"], &stream["pixel"]), (&"10.0.0.3:4444".into(), &"gray8".into()));
@@ -132,7 +136,7 @@ mod tests {
     fn before_the_first_frame_age_and_latency_are_null() {
         let board = Arc::new(Board::new());
         let _stream = board.add(about(7, ""));
-        let json = serde_json::to_value(Snapshot::of(&board, Instant::now())).unwrap();
+        let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
         assert!(json["streams"][0]["age_seconds"].is_null() && json["streams"][0]["latency_ms"].is_null());
     }
 }

@@ -1,6 +1,6 @@
 //! Who may look: anyone who reaches the server, or who knows the view password; and no page that only pretends to be ours.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use framewire_signal::names_loopback;
 use subtle::ConstantTimeEq;
 
 use crate::exit::Failure;
@@ -60,12 +61,42 @@ impl ViewPassword {
     }
 }
 
+/// Stands for the password in what follows, as not every browser repeats that when it opens a WebSocket. Made anew with each
+/// server.
+pub(crate) struct Pass(String);
+
+const PASS_COOKIE: &str = "framewire-pass";
+
+impl Pass {
+    /// # Errors
+    /// The system gives no random numbers.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let mut bytes = [0; 24];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Failure::runtime(format!("no random numbers for the page: {error}")))?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+        let mut values =
+            cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+        values.any(|(name, value)| name == PASS_COOKIE && bool::from(value.as_bytes().ct_eq(self.0.as_bytes())))
+    }
+
+    fn cookie(&self) -> HeaderValue {
+        let cookie = format!("{PASS_COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", self.0);
+        HeaderValue::from_str(&cookie).expect("letters and digits fit a header")
+    }
+}
+
 /// Who may look.
 pub(crate) struct Access {
     /// Where the server listens.
     pub(crate) listen: SocketAddr,
     /// Asked for, where there is one.
     pub(crate) password: Option<ViewPassword>,
+    pub(crate) pass: Pass,
     /// Streaming takes a token, so looking without a password is not for everyone either.
     pub(crate) is_locked: bool,
     /// Hosts of the origins that the operator allows, `host:port`, in lower case: a proxy's names for this server.
@@ -85,7 +116,7 @@ impl Access {
             return Some((StatusCode::FORBIDDEN, message).into_response());
         }
         match &self.password {
-            Some(password) if password.is_in(headers) => None,
+            Some(password) if self.pass.is_in(headers) || password.is_in(headers) => None,
             Some(_) => {
                 let message = "give the view password, with any user name\n";
                 Some((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, REALM)], message).into_response())
@@ -108,6 +139,11 @@ impl Access {
 pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     match access.refusal(request.headers()) {
         Some(refusal) => refusal,
+        None if access.password.is_some() => {
+            let mut response = next.run(request).await;
+            response.headers_mut().insert(header::SET_COOKIE, access.pass.cookie());
+            response
+        }
         None => next.run(request).await,
     }
 }
@@ -124,17 +160,6 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
     response
 }
 
-fn names_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        // The last colon is a port's, unless it is inside the brackets of an IPv6 address.
-        Some((name, port)) if !port.contains(']') => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let is_loopback = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    is_loopback || name == "localhost" || name.ends_with(".localhost")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +168,7 @@ mod tests {
         Access {
             listen: "127.0.0.1:8080".parse().unwrap(),
             password: password.map(|password| ViewPassword(password.into())),
+            pass: Pass("pass".into()),
             is_locked,
             allowed_hosts: vec!["robot.example".into()],
         }
@@ -180,6 +206,13 @@ mod tests {
             assert_eq!(status(&locked, "localhost", wrong.as_deref()), Some(401), "{wrong:?}");
         }
         assert_eq!(status(&locked, "localhost", Some("Bearer pass:word")), Some(401));
+        let cookie = |text: &str| {
+            let headers = [(header::HOST, "localhost"), (header::COOKIE, text)];
+            let headers = headers.into_iter().map(|(name, value)| (name, value.parse().unwrap())).collect();
+            locked.refusal(&headers).map(|refusal| refusal.status().as_u16())
+        };
+        assert_eq!(cookie("a=b; framewire-pass=pass"), None);
+        assert_eq!((cookie("framewire-pass=pas"), cookie("pass=pass")), (Some(401), Some(401)));
     }
 
     #[test]

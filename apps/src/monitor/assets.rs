@@ -21,17 +21,14 @@ pub(super) async fn icon(headers: HeaderMap) -> Response {
 
 /// The file, or "not modified" for who has this build's already.
 fn asset(headers: &HeaderMap, content_type: &'static str, text: &'static str) -> Response {
-    let tag = tag(text);
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return StatusCode::NOT_MODIFIED.into_response();
-    }
-    let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes fit a header");
+    let tag = HeaderValue::from_str(&tag(text)).expect("hexadecimal digits in quotes fit a header");
+    let is_known = headers.get(header::IF_NONE_MATCH) == Some(&tag);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (header::ETAG, tag),
     ];
-    (headers, text).into_response()
+    if is_known { (StatusCode::NOT_MODIFIED, headers).into_response() } else { (headers, text).into_response() }
 }
 
 /// FNV-1a of the text: files of two builds that differ have different tags.

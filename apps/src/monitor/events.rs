@@ -6,24 +6,28 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::Monitor;
+use super::{Monitor, no_place};
 
 /// As fast as a figure can be read.
 const EVERY: Duration = Duration::from_millis(250);
 
 /// A client that takes nothing is cut off by the server's connections; nothing waits for it here.
-pub(super) async fn events(State(monitor): State<Arc<Monitor>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn events(State(monitor): State<Arc<Monitor>>) -> Response {
+    let Some(place) = monitor.place() else { return no_place() };
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Sse::new(Snapshots { monitor, ticks })
+    Sse::new(Snapshots { monitor, ticks, _place: place }).into_response()
 }
 
 struct Snapshots {
     monitor: Arc<Monitor>,
     ticks: Interval,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Stream for Snapshots {

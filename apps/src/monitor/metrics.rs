@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::Monitor;
 use crate::build::COMMIT;
-use crate::live::{Board, Figures, LATENCY_BOUNDS, LiveStream};
+use crate::live::{Board, Counts, LATENCY_BOUNDS, LiveStream};
 use crate::summary::cpu_seconds;
 
 const CONTENT_TYPE: HeaderValue =
@@ -54,19 +54,20 @@ type Encoded = Result<(), std::fmt::Error>;
 impl Collector for BoardMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Encoded {
         let out = &mut encoder;
-        let streams = self.0.streams();
+        // Read at once, and written while nobody waits for them.
+        let series: Vec<Series> = self.0.streams().into_iter().map(Series::of).collect();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
         out.encode_descriptor("framewire_build", "The program", None, MetricType::Info)?.encode_info(&build)?;
         counter(out, "process_cpu_seconds", "Processor time of all threads", cpu_seconds())?;
         counter(out, "framewire_streams_opened", "Streams that have begun", self.0.opened())?;
         out.encode_descriptor("framewire_streams", "Streams that come in now", None, MetricType::Gauge)?
-            .encode_gauge(&(streams.len() as u64))?;
+            .encode_gauge(&(series.len() as u64))?;
 
         let mut about = out.encode_descriptor("framewire_stream", "What a stream is", None, MetricType::Info)?;
-        for stream in &streams {
-            let what = &stream.about;
+        for one in &series {
+            let what = &one.stream.about;
             let labels = [
-                ("stream", stream.label.clone()),
+                ("stream", one.label.clone()),
                 ("source", what.source.map(|source| source.ip().to_string()).unwrap_or_default()),
                 ("format", what.format.to_string()),
                 ("delivery", what.delivery.map(|delivery| delivery.name()).unwrap_or_default().to_owned()),
@@ -74,11 +75,11 @@ impl Collector for BoardMetrics {
             about.encode_info(&labels)?;
         }
 
-        let of = Families { streams: &streams };
-        of.counter(out, "framewire_frames_delivered", "Frames that arrived complete", |figures| figures.frames)?;
-        of.counter(out, "framewire_received_bytes", "Bytes of these frames", |figures| figures.bytes)?;
-        of.by(out, "framewire_frames_dropped", "Frames that were not delivered", "cause", |figures| {
-            let dropped = &figures.dropped;
+        let of = Families { series: &series };
+        of.counter(out, "framewire_frames_delivered", "Frames that arrived complete", |counts| counts.frames)?;
+        of.counter(out, "framewire_received_bytes", "Bytes of these frames", |counts| counts.bytes)?;
+        of.by(out, "framewire_frames_dropped", "Frames that were not delivered", "cause", |counts| {
+            let dropped = &counts.dropped;
             vec![
                 ("skipped_at_source", dropped.skipped_at_source),
                 ("no_credit", dropped.no_credit),
@@ -88,11 +89,11 @@ impl Collector for BoardMetrics {
                 ("slow_consumer", dropped.slow_consumer),
             ]
         })?;
-        of.by(out, "framewire_frames_repaired", "Frames delivered although slices were lost", "by", |figures| {
-            vec![("nack", figures.repaired.by_nack), ("fec", figures.repaired.by_fec)]
+        of.by(out, "framewire_frames_repaired", "Frames delivered although slices were lost", "by", |counts| {
+            vec![("nack", counts.repaired.by_nack), ("fec", counts.repaired.by_fec)]
         })?;
-        of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", |figures| {
-            let dropped = &figures.datagrams_dropped;
+        of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", |counts| {
+            let dropped = &counts.datagrams_dropped;
             vec![
                 ("socket", dropped.socket),
                 ("malformed", dropped.malformed),
@@ -109,38 +110,55 @@ impl Collector for BoardMetrics {
         let now = Instant::now();
         let help = "Since the newest frame of a stream arrived";
         let mut age = out.encode_descriptor("framewire_frame_age_seconds", help, None, MetricType::Gauge)?;
-        for stream in &streams {
-            if let Some(newest) = stream.figures().newest {
+        for one in &series {
+            if let Some(newest) = one.counts.newest {
                 let seconds = now.saturating_duration_since(newest).as_secs_f64();
-                age.encode_family(&label(stream))?.encode_gauge(&seconds)?;
+                age.encode_family(&one.labels())?.encode_gauge(&seconds)?;
             }
         }
         let help = "From the capture of a frame to its last slice";
         let mut latency =
             out.encode_descriptor("framewire_frame_latency_seconds", help, None, MetricType::Histogram)?;
-        for stream in &streams {
-            let figures = stream.figures();
+        for one in &series {
+            let (labels, counts) = (one.labels(), &one.counts);
             let bounds = LATENCY_BOUNDS.iter().copied().chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(figures.latency_counts).collect();
-            let count = figures.latency_counts.iter().sum();
-            let label = label(stream);
-            let mut family = latency.encode_family(&label)?;
-            family.encode_histogram::<NoLabelSet>(figures.latency_seconds, count, &buckets, None)?;
+            let buckets: Vec<(f64, u64)> = bounds.zip(counts.latency_counts).collect();
+            let count = counts.latency_counts.iter().sum();
+            let mut family = latency.encode_family(&labels)?;
+            family.encode_histogram::<NoLabelSet>(counts.latency_seconds, count, &buckets, None)?;
         }
         Ok(())
     }
 }
 
+/// One stream at the moment of the scrape.
+struct Series {
+    stream: Arc<LiveStream>,
+    label: String,
+    counts: Counts,
+}
+
+impl Series {
+    fn of(stream: Arc<LiveStream>) -> Self {
+        let (label, counts) = (stream.label(), stream.figures().counts);
+        Self { stream, label, counts }
+    }
+
+    fn labels(&self) -> [(&'static str, &str); 1] {
+        [("stream", &self.label)]
+    }
+}
+
 /// Series of all streams.
 struct Families<'a> {
-    streams: &'a [Arc<LiveStream>],
+    series: &'a [Series],
 }
 
 impl Families<'_> {
-    fn counter(&self, out: &mut DescriptorEncoder, name: &str, help: &str, of: fn(&Figures) -> u64) -> Encoded {
+    fn counter(&self, out: &mut DescriptorEncoder, name: &str, help: &str, of: fn(&Counts) -> u64) -> Encoded {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for stream in self.streams {
-            count(&mut metric.encode_family(&label(stream))?, of(&stream.figures()))?;
+        for one in self.series {
+            count(&mut metric.encode_family(&one.labels())?, of(&one.counts))?;
         }
         Ok(())
     }
@@ -151,21 +169,17 @@ impl Families<'_> {
         name: &str,
         help: &str,
         by: &'static str,
-        of: fn(&Figures) -> Vec<(&'static str, u64)>,
+        of: fn(&Counts) -> Vec<(&'static str, u64)>,
     ) -> Encoded {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for stream in self.streams {
-            for (value, counted) in of(&stream.figures()) {
-                let labels = [("stream", stream.label.as_str()), (by, value)];
+        for one in self.series {
+            for (value, counted) in of(&one.counts) {
+                let labels = [("stream", one.label.as_str()), (by, value)];
                 count(&mut metric.encode_family(&labels)?, counted)?;
             }
         }
         Ok(())
     }
-}
-
-fn label(stream: &LiveStream) -> [(&'static str, &str); 1] {
-    [("stream", &stream.label)]
 }
 
 fn count(metric: &mut MetricEncoder, value: u64) -> Encoded {
@@ -196,7 +210,7 @@ mod tests {
         let board = Arc::new(Board::new());
         let stream = board.add(about(1, "cam"));
         stream.figures().add_frame(3_072, Some(Duration::from_millis(3)), Instant::now());
-        stream.figures().dropped.lost = 2;
+        stream.figures().counts.dropped.lost = 2;
         let said = text(&board);
         for line in [
             "framewire_streams 1",

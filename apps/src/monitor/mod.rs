@@ -21,14 +21,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware, routing};
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use access::{Access, ViewPassword};
+pub(crate) use access::{Access, Pass, ViewPassword};
 
 use crate::live::{Board, Snapshot};
+
+/// Pages that may be open at once: each has two connections, and those of clients that stream must find room beside them.
+const PAGES_MAX: usize = 64;
 
 /// Snapshots are made at most so often, however many look.
 const SNAPSHOT_LIFETIME: Duration = Duration::from_millis(100);
@@ -38,12 +42,20 @@ pub(crate) struct Monitor {
     pub(crate) board: Arc<Board>,
     newest: Mutex<Option<(Instant, Bytes)>>,
     metrics: metrics::Metrics,
+    preview_fps: f64,
+    places: Arc<Semaphore>,
 }
 
 impl Monitor {
-    pub(crate) fn new(board: Arc<Board>) -> Self {
+    pub(crate) fn new(board: Arc<Board>, preview_fps: f64) -> Self {
         let metrics = metrics::Metrics::new(board.clone());
-        Self { board, newest: Mutex::default(), metrics }
+        let places = Arc::new(Semaphore::new(2 * PAGES_MAX));
+        Self { board, newest: Mutex::default(), metrics, preview_fps, places }
+    }
+
+    /// A place for a connection that stays, if there is one.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
     }
 
     /// All streams as JSON, at most [`SNAPSHOT_LIFETIME`] old.
@@ -53,7 +65,8 @@ impl Monitor {
         match &*newest {
             Some((made, json)) if now.saturating_duration_since(*made) < SNAPSHOT_LIFETIME => json.clone(),
             _ => {
-                let json = serde_json::to_vec(&Snapshot::of(&self.board, now)).expect("a snapshot is always JSON");
+                let json = serde_json::to_vec(&Snapshot::of(&self.board, self.preview_fps, now))
+                    .expect("a snapshot is always JSON");
                 let json = Bytes::from(json);
                 *newest = Some((now, json.clone()));
                 json
@@ -84,4 +97,10 @@ pub(crate) fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
 async fn streams(State(monitor): State<Arc<Monitor>>) -> Response {
     let json = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, json)], monitor.snapshot()).into_response()
+}
+
+/// The answer to who finds no place.
+fn no_place() -> Response {
+    let message = format!("{PAGES_MAX} pages are open, the most this server shows itself on; close one\n");
+    (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
 }

@@ -1,7 +1,7 @@
 //! Pictures over a WebSocket, each on request: a page asks for the next one when it has shown the last, so a page that is
 //! stopped, or slow, gets none and has none waiting.
 //!
-//! Request, text: `{"stream": 7, "size": "tile", "seen": 3}`: the next picture of stream 7 after number 3 (0: any).
+//! Request, text: `{"stream": 7, "size": "tile", "seen": 3}`: a picture of stream 7 other than number 3 (0: any).
 //! Answer, binary: stream (4 bytes), size (1 byte: 0 tile, 1 full), 3 bytes zero, picture number (8), frame number (8), age
 //! in microseconds (8), all big-endian, then the JPEG. A stream that is not there, or ends, is answered with a header alone,
 //! picture number 0.
@@ -18,13 +18,15 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Clock, interval_at, sleep_until};
 
-use super::Monitor;
+use super::{Monitor, no_place};
 use crate::preview::{Picture, PictureSize};
 
 /// A request has some fifty bytes.
 const MESSAGE_BYTES_MAX: usize = 1024;
-/// Requests of one page that may wait at once: a tile and a full picture of as many streams as anyone can look at.
-const WAITING_MAX: usize = 64;
+/// Requests of one page that may wait at once: a tile and a full picture of as many streams as a receiver takes.
+const WAITING_MAX: usize = 128;
+/// What a socket that takes nothing may have waiting: the largest picture, and answers to pings behind it.
+const UNSENT_BYTES_MAX: usize = 8 << 20;
 /// Browsers answer a ping by themselves. One that does not for three of them has gone.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -55,12 +57,16 @@ impl From<Size> for PictureSize {
 }
 
 pub(super) async fn pictures(State(monitor): State<Arc<Monitor>>, upgrade: WebSocketUpgrade) -> Response {
+    let Some(place) = monitor.place() else { return no_place() };
     upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
-        // One picture at a time is written; what does not fit the socket waits there, and the next is not asked for.
         .write_buffer_size(0)
-        .on_upgrade(move |socket| serve(monitor, socket))
+        .max_write_buffer_size(UNSENT_BYTES_MAX)
+        .on_upgrade(move |socket| async move {
+            serve(monitor, socket).await;
+            drop(place);
+        })
 }
 
 async fn serve(monitor: Arc<Monitor>, mut socket: WebSocket) {
@@ -87,10 +93,13 @@ async fn serve(monitor: Arc<Monitor>, mut socket: WebSocket) {
                 }
                 Some(Ok(Message::Binary(_) | Message::Close(_)) | Err(_)) | None => return,
             },
-            Some(answer) = waiting.join_next() => match answer {
-                Ok((request, message)) => {
+            Some(ready) = waiting.join_next() => match ready {
+                Ok((request, picture)) => {
                     asked.remove(&(request.stream, request.size));
-                    socket.send(Message::Binary(message)).await
+                    let sent = socket.send(Message::Binary(answer(request, picture.as_ref(), Instant::now()))).await;
+                    // Whoever took a picture is there, however long that took.
+                    heard = Clock::now();
+                    sent
                 }
                 Err(error) => {
                     tracing::error!("a picture's task failed: {error}");
@@ -106,13 +115,13 @@ async fn serve(monitor: Arc<Monitor>, mut socket: WebSocket) {
     }
 }
 
-async fn next_picture(monitor: Arc<Monitor>, request: Request) -> (Request, Bytes) {
+async fn next_picture(monitor: Arc<Monitor>, request: Request) -> (Request, Option<Picture>) {
     let stream = monitor.board.find(request.stream);
     let picture = match &stream {
         Some(stream) => stream.pictures.next(request.size.into(), request.seen).await,
         None => None,
     };
-    (request, answer(request, picture.as_ref(), Instant::now()))
+    (request, picture)
 }
 
 fn answer(request: Request, picture: Option<&Picture>, now: Instant) -> Bytes {

@@ -39,7 +39,7 @@ pub(crate) const FULL_WIDTH_MAX: u32 = 1920;
 /// A JPEG picture of a frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Picture {
-    /// Counts the pictures of its size and stream, from 1.
+    /// Counts the pictures of its stream, from 1.
     pub(crate) serial: u64,
     pub(crate) taken: Instant,
     /// The number of the frame.

@@ -51,11 +51,8 @@ impl PictureTap {
     /// [`PictureTap::give_up`] follows.
     pub(super) fn take(&self, config: &PreviewConfig, now: Instant) -> Option<Wants> {
         let mut state = self.lock();
-        let interval = if state.wants.tile || state.wants.full {
-            Duration::from_secs_f64(1.0 / config.rate)
-        } else {
-            IDLE_INTERVAL
-        };
+        let interval = Duration::from_secs_f64(1.0 / config.rate);
+        let interval = if state.wants.tile || state.wants.full { interval } else { interval.max(IDLE_INTERVAL) };
         let is_due = state.taken.is_none_or(|taken| now.saturating_duration_since(taken) >= interval);
         if state.is_busy || !is_due {
             return None;
@@ -88,13 +85,14 @@ impl PictureTap {
         state.wants.full |= wants.full;
     }
 
-    /// The next picture after number `seen`; `None` where the stream has ended.
+    /// A picture other than number `seen`, the last one made where that is not long ago, or else the next one; `None` where
+    /// the stream has ended.
     pub(crate) async fn next(&self, size: PictureSize, seen: u64) -> Option<Picture> {
         let (mut pictures, mut ended) = (self.shown(size).subscribe(), self.ended.subscribe());
         loop {
-            let newest = pictures.borrow_and_update().clone().filter(|picture| picture.serial > seen);
-            if newest.is_some() {
-                return newest;
+            let last = pictures.borrow_and_update().clone().filter(|picture| picture.serial != seen);
+            if last.as_ref().is_some_and(|picture| self.is_of_now(picture)) {
+                return last;
             }
             self.want(size);
             tokio::select! {
@@ -108,6 +106,11 @@ impl PictureTap {
     /// Nobody waits any longer.
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);
+    }
+
+    /// Whether no newer frame has been pictured, in any size, but for a moment ago.
+    fn is_of_now(&self, picture: &Picture) -> bool {
+        picture.serial == self.lock().serial || picture.taken.elapsed() < IDLE_INTERVAL
     }
 
     fn want(&self, size: PictureSize) {

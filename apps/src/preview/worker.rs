@@ -94,7 +94,7 @@ fn make_pictures(jobs: &Receiver<Job>, tile_width: u32) {
         match (made(wants.tile, &tile), made(wants.full, &full)) {
             (Ok(tile), Ok(full)) => stream.pictures.publish(number, taken, tile, full),
             (Err(error), _) | (_, Err(error)) => {
-                tracing::debug!("no picture of {}: {error}", stream.label);
+                tracing::debug!("no picture of {}: {error}", stream.label());
                 stream.pictures.give_up(wants);
             }
         }

@@ -41,8 +41,9 @@ pub(super) fn run(
         partial: args.partial,
         ..ReceiverConfig::default()
     };
-    // Each sink may be busy with a frame of its own.
-    let config = ReceiverConfig { slots: config.slots + args.sink.len().saturating_sub(1), ..config };
+    // Each sink may be busy with a frame of its own, and so may the page's pictures.
+    let busy = args.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0);
+    let config = ReceiverConfig { slots: config.slots + busy, ..config };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
     let host = ServerHost { receiver: receiver.clone(), names: names.clone(), delivery: args.delivery.map(Into::into) };
@@ -130,7 +131,7 @@ impl Service<'_> {
             match stream.recv_timeout(REFRESH) {
                 Ok(frame) => self.take(stream, &entry, &recorder, &frame),
                 Err(RecvError::Ended) => break,
-                Err(_) => show_stats(stream, &entry, &stream.stats()),
+                Err(_) => show_stats(stream, &entry, &recorder, &stream.stats()),
             }
         }
         stream.stop();
@@ -140,7 +141,8 @@ impl Service<'_> {
                 self.take(stream, &entry, &recorder, &frame);
             }
         }
-        self.tally.add_stream(stream, recorder.finish());
+        // What sinks still have to write is nothing to look at, and nothing to wait for.
+        drop(entry);
         if stream.end_reason() == Some(EndReason::Closed) {
             self.receiver.retract(info.stream);
         }
@@ -150,6 +152,7 @@ impl Service<'_> {
             _ => "the server stops",
         };
         self.signal.end_stream(info.stream, why);
+        self.tally.add_stream(stream, recorder.finish());
         if stream.end_reason().is_some() && self.args.sink.contains(&SinkSpec::Stdout) && nth == 0 {
             // A second header cannot follow on the same pipe.
             self.stop.stop();
@@ -161,7 +164,7 @@ impl Service<'_> {
         recorder.write(frame);
         let (stats, now) = (stream.stats(), Instant::now());
         self.preview.offer(entry, frame, now);
-        show_stats(stream, entry, &stats);
+        show_stats(stream, entry, recorder, &stats);
         self.signal.feedback(Feedback {
             timestamp: Timestamp::now(),
             frame_size: frame.len() as u64,
@@ -188,9 +191,9 @@ impl Service<'_> {
 }
 
 /// Shows what the transport has counted.
-fn show_stats(stream: &IncomingStream, entry: &Entry, stats: &ReceiveStats) {
+fn show_stats(stream: &IncomingStream, entry: &Entry, recorder: &Recorder, stats: &ReceiveStats) {
     let mut figures = entry.figures();
-    figures.set_stats(stats, stream.source(), stream.dropped());
+    figures.set_stats(stats, stream.source(), stream.dropped() + recorder.dropped());
     figures.slice_bytes = Some(stream.slice_bytes());
 }
 

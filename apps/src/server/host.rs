@@ -39,14 +39,14 @@ impl StreamHost for ServerHost {
             let message = format!("this server takes no '{asked}' streams; use --delivery {allowed}");
             return Err(Refused::new("delivery", message));
         }
-        // Before frames can come, which is when it is asked for.
-        self.names.note(request.stream, &request.name);
         self.receiver.announce(request.stream, format).map_err(|_| {
             Refused::new(
                 reason::TOO_MANY,
                 "as many streams are announced as this server allows; close one and try again",
             )
         })?;
+        // Frames come once the client has its answer.
+        self.names.note(request.stream, &request.name);
         let udp = self.receiver.local_addr();
         // An address that stands for all of them is no place to send to: the client uses the one it reached us at.
         let udp_host = (!udp.ip().is_unspecified()).then(|| match udp.ip() {

@@ -18,9 +18,9 @@ use framewire_transport::frame::ConsumerPolicy;
 use crate::cli::{ServerArgs, Wire};
 use crate::exit::{Failure, say};
 use crate::live::Board;
-use crate::monitor::{self, Access, Monitor, ViewPassword};
+use crate::monitor::{self, Access, Monitor, Pass, ViewPassword};
 use crate::preview::{PreviewConfig, PreviewWorker};
-use crate::sink::SinkSpec;
+use crate::sink::{SinkSpec, VideoCodec, absolute};
 use crate::stop::Stop;
 use crate::summary::Summary;
 
@@ -66,9 +66,18 @@ fn check(args: &ServerArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--sink - and --json both want standard output; leave one of them out"));
     }
     for (at, sink) in args.sink.iter().enumerate() {
-        if *sink != SinkSpec::Null && args.sink[..at].contains(sink) {
+        let is_same = |other: &SinkSpec| {
+            other == sink || other.path().is_some_and(|path| sink.path().map(absolute) == Some(absolute(path)))
+        };
+        if *sink != SinkSpec::Null && args.sink[..at].iter().any(is_same) {
             return Err(Failure::usage(format!("--sink {sink} is given twice; name another file")));
         }
+    }
+    let is_mp4 = |sink: &SinkSpec| matches!(sink, SinkSpec::Video(_, VideoCodec::Mp4v));
+    if args.roll.is_empty() && !args.single_job && args.sink.iter().any(is_mp4) {
+        tracing::warn!(
+            "an .mp4 opens once it is ended: with --roll 10min, a crash costs the last part and not the whole recording"
+        );
     }
     Ok(())
 }
@@ -87,7 +96,8 @@ pub fn token(args: &crate::cli::CommonArgs) -> Result<Option<Token>, Failure> {
     }
 }
 
-const TOKEN_VARIABLE: &str = "FRAMEWIRE_TOKEN";
+/// The variable that may hold the token.
+pub(crate) const TOKEN_VARIABLE: &str = "FRAMEWIRE_TOKEN";
 
 fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
     let token = token(&args.common)?;
@@ -115,10 +125,11 @@ fn start_signal(args: &ServerArgs, host: Arc<dyn StreamHost>, board: &Arc<Board>
     let access = Access {
         listen: args.listen,
         password,
+        pass: Pass::new()?,
         is_locked: config.token.is_some(),
         allowed_hosts: hosts.map(|(_, host)| host.trim_end_matches('/').to_owned()).collect(),
     };
-    let pages = monitor::pages(Arc::new(Monitor::new(board.clone())), access);
+    let pages = monitor::pages(Arc::new(Monitor::new(board.clone(), args.preview_fps)), access);
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
 }
 

@@ -46,9 +46,11 @@ pub(super) fn run(
     let format = args.plain_frame.format;
     let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
     let signal = Arc::new(start_signal(args, Arc::new(NoHost), &board)?);
+    // Each sink may be busy with a frame of its own, and so may the page's pictures.
+    let busy = args.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0);
     let config = PlainReceiverConfig {
         format,
-        slots: SLOTS,
+        slots: SLOTS + busy,
         backend: args.common.backend,
         policy: ConsumerPolicy::Queue(SLOTS - 2),
     };
@@ -91,7 +93,9 @@ pub(super) fn run(
         }
         let stats = receiver.stats();
         let mut figures = entry.figures();
-        (figures.dropped.incomplete, figures.dropped.no_slot) = (stats.frames_wrong_length, stats.frames_no_slot);
+        let dropped = &mut figures.counts.dropped;
+        (dropped.incomplete, dropped.no_slot) = (stats.frames_wrong_length, stats.frames_no_slot);
+        dropped.slow_consumer = receiver.consumer().dropped() + recorder.dropped();
         drop(figures);
         let dropped = stats.frames_wrong_length + stats.frames_no_slot;
         progress.show(stats.frames_delivered, stats.bytes, None, dropped);

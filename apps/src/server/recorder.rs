@@ -1,7 +1,7 @@
 //! A stream's sinks, each on a thread of its own: a slow one, or one that fails, costs no other a frame.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use framewire_transport::Delivery;
@@ -10,12 +10,15 @@ use framewire_transport::frame::{Consumer, ConsumerPolicy, Frame, FrameRing};
 use super::QUEUE;
 use crate::cli::{ServerArgs, SlowSink};
 use crate::exit::{Failure, say};
+use crate::progress::REFRESH;
 use crate::sink::{Places, Recorded, Roll, SinkError, SinkReport, SinkSpec};
 use crate::stop::Stop;
 use crate::summary::SinkFigures;
 
 /// How often it is said at most that a sink is too slow, or fails.
 const SAID_EVERY: Duration = Duration::from_secs(10);
+/// How long a server that stops waits for a sink that takes nothing: a disk that wakes up takes less.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(10);
 
 /// The sinks of a server, and what they have come to over all its streams.
 pub(super) struct Recording {
@@ -65,7 +68,8 @@ impl Recording {
             SlowSink::Drop => QUEUE,
         };
         let ring = FrameRing::new();
-        let (mut threads, mut queues) = (Vec::new(), Vec::new());
+        let (mut busy, mut queues) = (Vec::new(), Vec::new());
+        let (ended, endings) = mpsc::channel();
         for (at, sink) in self.sinks.iter().enumerate().filter(|(_, sink)| **sink != SinkSpec::Null) {
             if *sink == SinkSpec::Stdout && nth > 0 {
                 tracing::warn!("standard output holds the first stream; stream {} is not written there", nth + 1);
@@ -74,16 +78,28 @@ impl Recording {
             let consumer = Arc::new(ring.subscribe(policy));
             queues.push(Queue { at, consumer: Arc::downgrade(&consumer), news: Mutex::default() });
             let job = Job { recording: self.clone(), at, recorded: recorded.clone(), consumer };
-            let thread = std::thread::Builder::new().name("framewire-sink".into()).spawn(move || job.run());
+            let ended = ended.clone();
+            let thread = std::thread::Builder::new().name("framewire-sink".into()).spawn(move || {
+                // Nobody listens where the server has given up on this sink.
+                let _ = ended.send((job.at, job.run()));
+            });
             match thread {
-                Ok(thread) => threads.push(thread),
+                Ok(_) => busy.push(at),
                 Err(error) => {
                     let failure = Failure::runtime(format!("the system gave no thread for a sink: {error}"));
                     self.fail(at, &recorded.name, failure);
                 }
             }
         }
-        Recorder { ring, threads, queues, stream: recorded.name.clone(), recording: self.clone() }
+        Recorder {
+            ring,
+            busy,
+            endings,
+            queues,
+            stream: recorded.name.clone(),
+            dropped: AtomicU64::new(0),
+            recording: self.clone(),
+        }
     }
 
     /// What each sink has come to, but for those that only count.
@@ -126,9 +142,13 @@ impl Recording {
 /// Hands one stream's frames to its sinks.
 pub(super) struct Recorder {
     ring: FrameRing,
-    threads: Vec<JoinHandle<u64>>,
+    /// Sinks that have not ended.
+    busy: Vec<usize>,
+    /// Which sink has ended, and how many frames it was too slow for.
+    endings: mpsc::Receiver<(usize, u64)>,
     queues: Vec<Queue>,
     stream: String,
+    dropped: AtomicU64,
     recording: Arc<Recording>,
 }
 
@@ -143,9 +163,16 @@ struct Queue {
 impl Recorder {
     /// Hands on a frame.
     pub(super) fn write(&self, frame: &Frame) {
-        if self.ring.publish(frame) > 0 {
+        let dropped = self.ring.publish(frame);
+        if dropped > 0 {
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
             self.tell_of_slowness(Instant::now());
         }
+    }
+
+    /// Frames that sinks have been too slow for so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Said here and not where frames are written: a disk that stands still would say nothing.
@@ -164,15 +191,39 @@ impl Recorder {
         }
     }
 
-    /// Waits until every sink has written what it was handed; returns how many frames they were too slow for.
-    pub(super) fn finish(self) -> u64 {
+    /// Waits until every sink has written what it was handed; returns how many frames they were too slow for. A sink that
+    /// stands still when the server is to stop is left behind after a while, with a failure.
+    pub(super) fn finish(mut self) -> u64 {
         self.ring.end();
         let stop = &self.recording.stop;
-        let panicked = |_| {
-            stop.fail(Failure::runtime("a sink's thread panicked; what it wrote may be incomplete"));
-            0
-        };
-        self.threads.into_iter().map(|sink| sink.join().unwrap_or_else(panicked)).sum()
+        let (mut dropped, mut stopping) = (0, None);
+        while !self.busy.is_empty() {
+            match self.endings.recv_timeout(REFRESH) {
+                Ok((at, missed)) => {
+                    self.busy.retain(|busy| *busy != at);
+                    dropped += missed;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    stop.fail(Failure::runtime("a sink's thread panicked; what it wrote may be incomplete"));
+                    break;
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) if !stop.is_stopped() => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let since = *stopping.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= LEFT_BEHIND_AFTER {
+                        let sinks: Vec<String> =
+                            self.busy.iter().map(|at| self.recording.sinks[*at].to_string()).collect();
+                        stop.fail(Failure::runtime(format!(
+                            "{} took nothing for {LEFT_BEHIND_AFTER:?}; what waited for it is not written: is its disk, or its \
+                             reader, still there?",
+                            sinks.join(" and ")
+                        )));
+                        break;
+                    }
+                }
+            }
+        }
+        dropped
     }
 }
 
@@ -189,7 +240,17 @@ impl Job {
     /// Writes until the stream ends or the sink fails; returns how many frames came too fast.
     fn run(self) -> u64 {
         let (report, failed) = self.write_all();
-        let dropped = self.consumer.dropped();
+        match &failed {
+            None => {}
+            Some(SinkError::Closed { name, frames }) => {
+                tracing::info!("{name} was closed after {frames} frames");
+                self.recording.stop.stop();
+            }
+            Some(error) => self.recording.fail(self.at, &self.recorded.name, Failure::runtime(error)),
+        }
+        // What comes after a failure, and the frame that it came at, is not recorded, and counted.
+        let missed = if failed.is_some() { 1 + (&*self.consumer).into_iter().count() as u64 } else { 0 };
+        let dropped = self.consumer.dropped() + missed;
         {
             let mut state = self.recording.lock();
             let figures = &mut state.figures[self.at];
@@ -202,14 +263,6 @@ impl Job {
         }
         if let Some(report) = report {
             tracing::info!("{report}");
-        }
-        match failed {
-            None => {}
-            Some(SinkError::Closed { name, frames }) => {
-                tracing::info!("{name} was closed after {frames} frames");
-                self.recording.stop.stop();
-            }
-            Some(error) => self.recording.fail(self.at, &self.recorded.name, Failure::runtime(error)),
         }
         dropped
     }

@@ -24,6 +24,7 @@ use framewire_transport::frame::{Frame, FrameFormat};
 
 pub use error::SinkError;
 pub use place::Places;
+pub(crate) use place::absolute;
 pub use roll::{Roll, RollLimit};
 pub use safe_name::safe_name;
 pub use spec::{SinkSpec, SinkSpecError, VideoCodec};

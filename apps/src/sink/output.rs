@@ -46,11 +46,6 @@ impl FrameOutput<File> {
         }
     }
 
-    /// Whether it is a file, which has an end that can be moved, and no device or pipe.
-    pub(super) fn is_file(&self) -> bool {
-        self.destination.metadata().is_ok_and(|metadata| metadata.is_file())
-    }
-
     /// Standard output, without the line buffer that Rust puts before it.
     pub(super) fn stdout() -> Result<Self, SinkError> {
         if io::stdout().is_terminal() {

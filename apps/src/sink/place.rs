@@ -1,10 +1,10 @@
 //! Where a sink's files are: what the user named, with the stream, the part, the time and a number where there are several.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -117,6 +117,8 @@ pub(super) enum Creation {
 pub struct Places {
     /// What the user named: no other file is given these names.
     named: Vec<PathBuf>,
+    /// What has been opened: no other file of this server is given these names either, though it would overwrite them.
+    opened: Mutex<HashSet<PathBuf>>,
     /// The next number of each sink whose names are not made up anew.
     numbers: Mutex<HashMap<PathBuf, u32>>,
 }
@@ -124,8 +126,8 @@ pub struct Places {
 impl Places {
     /// For these sinks of one server.
     pub fn new(sinks: &[SinkSpec]) -> Self {
-        let named = sinks.iter().filter_map(SinkSpec::path).map(Path::to_owned).collect();
-        Self { named, numbers: Mutex::default() }
+        let named = sinks.iter().filter_map(SinkSpec::path).map(absolute).collect();
+        Self { named, opened: Mutex::default(), numbers: Mutex::default() }
     }
 
     /// The number that a stream's files have at a sink.
@@ -135,7 +137,7 @@ impl Places {
         }
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let next = numbers.entry(template.path.clone()).or_insert(1);
-        while *next > 1 && self.named.contains(&template.numbered(*next)) {
+        while *next > 1 && self.named.contains(&absolute(&template.numbered(*next))) {
             *next += 1;
         }
         let number = *next;
@@ -156,7 +158,7 @@ impl Places {
             let path = template.path(words, number);
             let creation = match path == template.path {
                 true => Creation::Named,
-                false if self.named.contains(&path) => continue,
+                false if self.named.contains(&absolute(&path)) || !self.claim(&path) => continue,
                 false if template.is_made_up() => Creation::Fresh,
                 false => Creation::Derived,
             };
@@ -166,7 +168,11 @@ impl Places {
             match open(&path, creation) {
                 Err(SinkError::Create { source, .. })
                     if creation == Creation::Fresh && source.kind() == io::ErrorKind::AlreadyExists => {}
-                opened => return opened.map(|opened| (opened, path, number)),
+                Err(error) => {
+                    self.lock_opened().remove(&absolute(&path));
+                    return Err(error);
+                }
+                Ok(opened) => return Ok((opened, path, number)),
             }
         }
         let name = format!("'{}'", template.path(words, number).display());
@@ -174,6 +180,22 @@ impl Places {
             io::Error::new(io::ErrorKind::AlreadyExists, format!("it and {NUMBERS_MAX} more are there already"));
         Err(SinkError::Create { name, source })
     }
+}
+
+impl Places {
+    /// Takes a path for one file; false where another has it.
+    fn claim(&self, path: &Path) -> bool {
+        self.lock_opened().insert(absolute(path))
+    }
+
+    fn lock_opened(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The path as it is whichever way it was written; links are not followed.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl Template {
@@ -276,5 +298,23 @@ mod tests {
         let places = Places::new(&sinks(directory.path(), &["out.raw"]));
         let path = directory.path().join("out.raw");
         assert_eq!([1, 2].map(|number| open(&places, &path, "", number)), ["out.raw", "out-3.raw"]);
+    }
+
+    #[test]
+    fn a_file_that_is_open_is_given_to_no_other_stream_however_it_came_to_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let (numbered, made_up) = (directory.path().join("cam.raw"), directory.path().join("{stream}.raw"));
+        let places = Places::new(&sinks(directory.path(), &["cam.raw", "{stream}.raw"]));
+        assert_eq!(open(&places, &made_up, "cam-2", 1), "cam-2.raw");
+        assert_eq!(open(&places, &numbered, "cam", 1), "cam.raw");
+        assert_eq!(open(&places, &numbered, "other", 2), "cam-3.raw");
+        // Where one has moved on to the next number, the next moves on as well.
+        assert_eq!(open(&places, &numbered, "third", 3), "cam-4.raw");
+    }
+
+    #[test]
+    fn two_ways_to_write_a_path_are_one_file() {
+        assert_eq!(absolute(Path::new("./out.raw")), absolute(Path::new("out.raw")));
+        assert_eq!(absolute(&std::env::current_dir().unwrap().join("out.raw")), absolute(Path::new("out.raw")));
     }
 }

@@ -111,7 +111,7 @@ impl fmt::Display for SinkSpec {
 
 impl SinkSpec {
     /// Where its files are, as the user named them.
-    pub(super) fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => Some(path),
             Self::Null | Self::Stdout | Self::Window => None,

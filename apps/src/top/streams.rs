@@ -41,12 +41,15 @@ pub(super) struct Stream {
     pub(super) id: u64,
     pub(super) name: Shown,
     /// The address that it comes from.
+    #[serde(default)]
     pub(super) source: Shown,
     pub(super) pixel: Shown,
     pub(super) width: u32,
     pub(super) height: u32,
+    #[serde(default)]
     pub(super) delivery: Shown,
     pub(super) backend: Shown,
+    #[serde(default)]
     pub(super) slice_bytes: u32,
     pub(super) uptime_seconds: f64,
     /// How old the newest frame is; `None` before the first.

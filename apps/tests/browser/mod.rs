@@ -1,6 +1,7 @@
 //! A real browser, headless, driven over WebDriver. Where there is none, tests say so aloud and are skipped.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -51,7 +52,12 @@ impl WebDriverCompatibleCommand for ConsoleLog {
 impl Browser {
     /// Starts one of `width` by `height` pixels; `None`, said aloud, where there is none.
     pub(crate) async fn start((width, height): (u32, u32)) -> Option<Self> {
-        let spawned = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let spawned = Command::new("chromedriver")
+            .arg("--port=0")
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let mut driver = match spawned {
             Ok(driver) => driver,
             Err(error) => {
@@ -143,7 +149,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.driver.kill();
+        // With the browser, which a driver that is killed leaves behind.
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.driver.id())]).status();
         let _ = self.driver.wait();
     }
 }

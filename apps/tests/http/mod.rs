@@ -1,7 +1,8 @@
 //! HTTP by hand, so that tests can say what no client would.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use crate::running::PATIENCE;
 
@@ -32,6 +33,9 @@ pub(crate) fn get(address: &str, path: &str, lines: &[&str]) -> Answer {
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
+/// Shorter than the server waits before it closes a WebSocket that is silent: what closes within it was refused.
+const REFUSED_WITHIN: Duration = Duration::from_secs(20);
+
 /// A WebSocket, open; `None` where the server refuses it.
 pub(crate) fn web_socket(address: &str, path: &str, lines: &[&str]) -> Option<TcpStream> {
     let mut stream = connect(address);
@@ -42,6 +46,7 @@ pub(crate) fn web_socket(address: &str, path: &str, lines: &[&str]) -> Option<Tc
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
     )
     .unwrap();
+    stream.set_read_timeout(Some(REFUSED_WITHIN)).unwrap();
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
@@ -58,11 +63,17 @@ pub(crate) fn send_text(stream: &mut TcpStream, text: &str) {
     stream.write_all(&frame).unwrap();
 }
 
-/// The next message that is no ping; `None` where the server has closed.
+/// The next message that is no ping; `None` where the server has closed. Fails where it does neither.
 pub(crate) fn receive(stream: &mut TcpStream) -> Option<Vec<u8>> {
     loop {
         let mut head = [0; 2];
-        stream.read_exact(&mut head).ok()?;
+        if let Err(error) = stream.read_exact(&mut head) {
+            assert!(
+                !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                "the server neither answers nor closes"
+            );
+            return None;
+        }
         let len = match head[1] {
             126 => {
                 let mut len = [0; 2];

@@ -9,9 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+/// How long a posted message may take: the largest has 64 KiB.
+const POST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Decides on each request before Socket.IO sees it.
 pub(super) struct Gate {
@@ -52,7 +55,7 @@ impl Gate {
         }
         // A name that its owner points at 127.0.0.1 makes a stranger's page look like ours. On a loopback address, no
         // honest page has such a name.
-        if self.is_local && !names_this_machine(host) {
+        if self.is_local && !names_loopback(host) {
             return Err(format!("{host:?} is not a name of this machine's loopback; {remedy}\n"));
         }
         Ok(Origin::Same)
@@ -89,7 +92,20 @@ pub(super) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
         return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
     }
     let allowed = request.headers().get(header::ORIGIN).cloned().filter(|_| origin == Origin::Other);
-    let mut response = next.run(request).await;
+    // What is posted must come soon; answers to it are never waited for. A poll that waits for events is a GET.
+    let is_post = request.method() == Method::POST;
+    let answer = next.run(request);
+    let mut response = if is_post {
+        match tokio::time::timeout(POST_TIMEOUT, answer).await {
+            Ok(response) => response,
+            Err(_) => {
+                return (StatusCode::REQUEST_TIMEOUT, "the request did not come in time; send it again\n")
+                    .into_response();
+            }
+        }
+    } else {
+        answer.await
+    };
     if let Some(origin) = allowed {
         // For the polling transport, where CORS does apply.
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -114,7 +130,8 @@ fn begins_session(uri: &Uri) -> bool {
     uri.path().starts_with("/socket.io") && !parameters.any(|parameter| parameter.starts_with("sid="))
 }
 
-fn names_this_machine(host: &str) -> bool {
+/// Whether a `Host` header names this machine by its loopback: `localhost`, or an address that only this machine reaches.
+pub fn names_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         // The last colon is a port's, unless it is inside the brackets of an IPv6 address.
         Some((name, port)) if !port.contains(']') => name,

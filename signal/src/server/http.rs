@@ -15,6 +15,8 @@ use super::connection::Connection;
 
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a connection may have waiting to be read or written: the head of a request is far smaller.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after a failed accept, which mostly means that the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,6 +54,7 @@ async fn serve_connection(stream: TcpStream, place: OwnedSemaphorePermit, app: R
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(Connection::new(stream, place)), TowerToHyperService::new(app))
         .with_upgrades()
         .await;

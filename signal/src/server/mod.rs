@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use self::admission::Gate;
+pub use self::admission::names_loopback;
 use self::conversation::{CONNECT_TIMEOUT, Conversation};
 use self::outbox::Outbox;
 pub use self::outbox::SignalCounters;

@@ -89,6 +89,8 @@ pub struct ReceiveStream {
     sent: Option<(u64, Time)>,
     closing: Option<Close>,
     source: SourceCounts,
+    /// Frames that the sender had skipped before this receiver was there, and those of them for want of credit.
+    skipped_before: Option<(u64, u64)>,
     heard: Time,
     ended: Option<EndReason>,
 }
@@ -157,6 +159,7 @@ impl ReceiveStream {
             sent: None,
             closing: None,
             source: SourceCounts::default(),
+            skipped_before: None,
             heard: now,
             ended: None,
             config,
@@ -379,6 +382,12 @@ impl ReceiveStream {
     /// where the sender did not drop them; it may have dropped others since, so this counts too few rather than too many.
     fn count_source(&mut self, sent: u64, skipped: u64, no_credit: u64) {
         let stats = self.reassembler.stats();
+        // A sender that was there before this receiver has skipped frames that were never this receiver's business.
+        let before = *self.skipped_before.get_or_insert_with(|| {
+            let before = if stats.first_frame == 0 { 0 } else { skipped.saturating_sub(stats.frames_unseen()) };
+            (before, no_credit.min(before))
+        });
+        let (skipped, no_credit) = (skipped.saturating_sub(before.0), no_credit.saturating_sub(before.1));
         if stats.first_frame.saturating_add(stats.frames_passed) <= sent {
             self.source.lost = self.source.lost.max(stats.frames_unseen().saturating_sub(skipped));
         }

@@ -40,6 +40,8 @@ class Tile {
     this.seen = 0;
     this.asked = false;
     this.visible = false;
+    // When the frame in the picture came, on this page's clock.
+    this.taken = null;
     const find = (name) => root.querySelector('.' + name);
     this.picture = find('picture');
     this.image = root.querySelector('img');
@@ -54,13 +56,13 @@ class Tile {
     byId('streams').append(root);
   }
 
-  show(stream) {
+  show(stream, snapshot) {
     this.stream = stream;
     put(this.name, stream.name);
     this.name.title = stream.name;
     const from = stream.source ? ' from ' + stream.source : '';
     put(this.format, `${stream.width}×${stream.height} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}`);
-    put(this.age, age(stream.age_seconds));
+    this.showAge();
     put(this.rate, plain(stream.frames_per_second, 1));
     put(this.bytes, plain(stream.gigabytes_per_second, 3));
     put(this.p50, stream.latency_ms ? millis(stream.latency_ms.p50) : '–');
@@ -70,10 +72,18 @@ class Tile {
       .map(([cause, words]) => `${stream.frames_dropped[cause]} ${words}`);
     put(this.losses, losses.length ? losses.join(', ') : 'No frame missing');
     this.losses.classList.toggle('some', losses.length > 0);
-    this.root.classList.toggle('stale', stream.age_seconds !== null && stream.age_seconds > 2);
+    if (!snapshot.preview_fps) put(this.placeholder, 'Pictures are switched off at the server');
     this.history.push([stream.frames_per_second, stream.latency_ms ? stream.latency_ms.p99 : null]);
     if (this.history.length > SECONDS_SHOWN * EVENTS_A_SECOND) this.history.shift();
     if (this.visible) this.draw();
+  }
+
+  // Of the picture that is shown, or of the newest frame where there is none.
+  showAge() {
+    const seconds = this.taken === null ? this.stream.age_seconds : (performance.now() - this.taken) / 1000;
+    put(this.age, age(seconds));
+    const interval = this.stream.frames_per_second > 0 ? 1 / this.stream.frames_per_second : 0;
+    this.root.classList.toggle('stale', seconds !== null && seconds > 2 + 2 * interval);
   }
 
   draw() {
@@ -119,7 +129,7 @@ class Tile {
   gone() {
     watcher.unobserve(this.root);
     this.root.remove();
-    URL.revokeObjectURL(this.image.src);
+    if (this.url) URL.revokeObjectURL(this.url);
   }
 }
 
@@ -137,14 +147,12 @@ function show(snapshot) {
   for (const stream of snapshot.streams) {
     there.add(stream.id);
     let tile = tiles.get(stream.id);
-    // The same sender, begun anew at the server: its pictures count from one again.
-    if (tile && stream.uptime_seconds < tile.stream.uptime_seconds) tile.seen = 0;
     if (!tile) {
       tile = new Tile(stream);
       tiles.set(stream.id, tile);
       came.push(stream.name);
     }
-    tile.show(stream);
+    tile.show(stream, snapshot.server);
   }
   for (const [id, tile] of tiles) {
     if (!there.has(id)) {
@@ -185,6 +193,7 @@ const figures = {
 
   lost() {
     this.source.close();
+    pictures.drop();
     tell('lost', 'Server lost, trying again …');
     clearTimeout(this.retry);
     this.retry = setTimeout(() => this.connect(), RETRY_MS);
@@ -193,7 +202,8 @@ const figures = {
 
 setInterval(() => {
   if (Date.now() - figures.heard > SILENCE_MS) figures.lost();
-}, SILENCE_MS / 2);
+  for (const tile of tiles.values()) tile.showAge();
+}, SILENCE_MS / 6);
 
 function tell(state, words) {
   const element = byId('state');
@@ -215,14 +225,22 @@ const pictures = {
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     socket.addEventListener('open', () => { this.pause = RETRY_MS; this.ask(); });
-    socket.addEventListener('message', (event) => this.take(event.data));
+    socket.addEventListener('message', (event) => { if (this.socket === socket) this.take(event.data); });
     socket.addEventListener('close', () => {
-      for (const tile of tiles.values()) tile.asked = false;
-      full.asked = false;
+      if (this.socket !== socket) return;
       // The figures' events say when the server is there again.
-      setTimeout(() => { this.socket = null; }, this.pause);
+      setTimeout(() => { if (this.socket === socket) this.drop(); }, this.pause);
       this.pause = Math.min(this.pause * 2, RETRY_MAX_MS);
     });
+  },
+
+  // Forgets the connection, though the far end may not have said that it is gone, and what was asked over it.
+  drop() {
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+    for (const tile of tiles.values()) tile.asked = false;
+    full.asked = false;
   },
 
   // Asks for the next picture of all that can be seen; none while nobody looks.
@@ -256,14 +274,17 @@ const pictures = {
     const picture = new Blob([new Uint8Array(bytes, 32)], { type: 'image/jpeg' });
     const url = URL.createObjectURL(picture);
     const image = target.image;
-    const old = image.src;
+    const [old, taken] = [target.url, performance.now() - Number(view.getBigUint64(24)) / 1000];
+    target.url = url;
     const shown = () => {
       if (old) URL.revokeObjectURL(old);
       image.hidden = false;
       if (target.placeholder) target.placeholder.hidden = true;
       image.dataset.frame = view.getBigUint64(16);
+      target.taken = taken;
       target.seen = serial;
       target.asked = false;
+      performance.mark('picture');
       this.ask();
     };
     [image.onload, image.onerror] = [shown, shown];
@@ -285,8 +306,8 @@ const full = {
   open(tile) {
     this.tile = tile;
     this.seen = 0;
-    this.image.removeAttribute('src');
-    // What there is already, until the large one comes.
+    // The small picture, until the large one comes.
+    if (tile.url) this.image.src = tile.url;
     this.image.alt = 'Live picture of ' + tile.stream.name;
     put(byId('full-name'), tile.stream.name);
     this.show();
@@ -310,6 +331,10 @@ byId('full-close').addEventListener('click', () => full.dialog.close());
 full.dialog.addEventListener('close', () => {
   full.tile = null;
   full.asked = false;
+  full.image.removeAttribute('src');
+  delete full.image.dataset.frame;
+  if (full.url) URL.revokeObjectURL(full.url);
+  full.url = null;
   pictures.ask();
 });
 
