@@ -17,11 +17,11 @@ const SOURCE: &str = "pattern:480x270";
 
 /// What the tile with this number shows, as gray pixels, read by the page itself.
 const PIXELS: &str = "(() => {
-    const image = document.querySelectorAll('.tile img')[NTH];
+    const shot = document.querySelectorAll('.tile .shot')[NTH];
     const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    [canvas.width, canvas.height] = [shot.width, shot.height];
     const context = canvas.getContext('2d');
-    context.drawImage(image, 0, 0);
+    context.drawImage(shot, 0, 0);
     const pixels = context.getImageData(0, 0, canvas.width, 45).data;
     return [...pixels].filter((_, nth) => nth % 4 === 1);
 })()";
@@ -29,7 +29,7 @@ const PIXELS: &str = "(() => {
 fn there_are(tiles: usize) -> String {
     format!(
         "document.querySelectorAll('.tile').length === {tiles} && \
-         [...document.querySelectorAll('.tile img')].every((image) => Number(image.dataset.frame) > 0)"
+         [...document.querySelectorAll('.tile .shot')].every((shot) => Number(shot.dataset.frame) > 0)"
     )
 }
 
@@ -57,7 +57,7 @@ async fn pictures_move_streams_come_and_go_and_one_fills_the_screen() {
     let first = stream(&server);
     browser.wait_for(&there_are(1)).await;
     let number = drawn_number(&browser, 0).await;
-    browser.wait_for(&format!("Number(document.querySelector('.tile img').dataset.frame) > {}", number + 30)).await;
+    browser.wait_for(&format!("Number(document.querySelector('.tile .shot').dataset.frame) > {}", number + 30)).await;
     assert!(drawn_number(&browser, 0).await > number + 30, "the number in the picture goes on");
     browser.wait_for("Number(document.querySelector('.rate').textContent) > 5").await;
 
@@ -72,13 +72,13 @@ async fn pictures_move_streams_come_and_go_and_one_fills_the_screen() {
     // With the keyboard alone.
     browser.run("document.querySelector('.picture').focus()").await;
     browser.press('\u{e007}').await;
-    let full = "document.querySelector('#full').open && document.querySelector('#full-picture').naturalWidth === 480";
+    let full = "document.querySelector('#full').open && document.querySelector('#full-picture').width === 480";
     browser.wait_for(full).await;
     browser.picture("full-size").await;
     browser.press('\u{e00c}').await;
     browser.wait_for("!document.querySelector('#full').open").await;
     let number = drawn_number(&browser, 0).await;
-    browser.wait_for(&format!("Number(document.querySelector('.tile img').dataset.frame) > {}", number + 10)).await;
+    browser.wait_for(&format!("Number(document.querySelector('.tile .shot').dataset.frame) > {}", number + 10)).await;
 
     assert_eq!(browser.console().await, Vec::<String>::new());
     drop(first);
@@ -105,11 +105,11 @@ async fn a_lost_server_shows_as_such_and_the_page_recovers_when_it_is_back() {
     let after = before.as_u64().unwrap() + 30;
     // As large as it was, where the stream was there again before the page looked; else small.
     let goes_on = format!(
-        "Math.max(...['.tile img', '#full-picture'].map((image) => Number(document.querySelector(image)?.dataset.frame ?? 0))) > {after}"
+        "Math.max(...['.tile .shot', '#full-picture'].map((shot) => Number(document.querySelector(shot)?.dataset.frame ?? 0))) > {after}"
     );
     browser.wait_for(&goes_on).await;
     browser.run("document.querySelector('#full').close()").await;
-    browser.wait_for(&format!("Number(document.querySelector('.tile img')?.dataset.frame ?? 0) > {after}")).await;
+    browser.wait_for(&format!("Number(document.querySelector('.tile .shot')?.dataset.frame ?? 0) > {after}")).await;
     browser.picture("server-back").await;
     browser.close().await;
 }

@@ -67,14 +67,15 @@ fn pictures_come_one_for_each_request_and_a_stream_that_is_not_there_has_none() 
     let _client = stream(&server, &[]);
     let id = streams(&server, 1)["streams"][0]["id"].clone();
     let mut socket = web_socket(&server.signal, "/api/pictures", &[]).unwrap();
-    let mut seen = 0;
-    for size in ["tile", "full", "tile"] {
+    let mut seen = [0, 0];
+    for size in ["tile", "full", "tile", "full"] {
+        let seen = &mut seen[usize::from(size == "full")];
         send_text(&mut socket, &format!(r#"{{"stream":{id},"size":"{size}","seen":{seen}}}"#));
         let picture = receive(&mut socket).unwrap();
         assert_eq!(picture[4], u8::from(size == "full"));
         let serial = u64::from_be_bytes(picture[8..16].try_into().unwrap());
-        assert!(serial > seen, "{serial} after {seen}");
-        seen = serial;
+        assert!(serial > *seen, "{serial} after {seen}");
+        *seen = serial;
         assert_eq!((&picture[32..34], &picture[picture.len() - 2..]), (&[0xff, 0xd8][..], &[0xff, 0xd9][..]));
     }
     send_text(&mut socket, r#"{"stream":1,"size":"tile"}"#);

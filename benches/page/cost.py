@@ -240,7 +240,7 @@ def stuck(arguments):
     server = Server()
     clients = [server.client("pattern:640x480", "--fps", "30", "--delivery", "latest") for _ in range(8)]
     page = Chromium(server)
-    while page.script("return [...document.querySelectorAll('.tile img')].filter((image) => image.dataset.frame).length") < 8:
+    while page.script("return [...document.querySelectorAll('.tile .shot')].filter((shot) => shot.dataset.frame).length") < 8:
         time.sleep(0.2)
     page.send(signal.SIGSTOP)
     time.sleep(5)

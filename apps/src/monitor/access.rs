@@ -19,7 +19,7 @@ use crate::exit::Failure;
 const REALM: HeaderValue = HeaderValue::from_static("Basic realm=\"Framewire\", charset=\"UTF-8\"");
 /// Nothing from elsewhere, no scripts or styles but the page's own files.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const PASSWORD_BYTES_MAX: usize = 1024;

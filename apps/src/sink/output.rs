@@ -37,13 +37,31 @@ impl FrameOutput<File> {
     /// Creates the file, or, unless it must be a fresh one, empties the one that is there. A named pipe waits here for its
     /// reader.
     pub(super) fn create(path: &Path, creation: Creation) -> Result<Self, SinkError> {
+        let output = Self::open(path, creation)?;
+        output.empty()?;
+        Ok(output)
+    }
+
+    /// As [`FrameOutput::create`], and leaves what is there until [`FrameOutput::empty`].
+    pub(super) fn open(path: &Path, creation: Creation) -> Result<Self, SinkError> {
         let name = format!("'{}'", path.display());
         // A fresh one follows no link either, wherever that leads.
         let fresh = creation == Creation::Fresh;
-        match OpenOptions::new().write(true).create(true).truncate(!fresh).create_new(fresh).open(path) {
+        match OpenOptions::new().write(true).create(true).truncate(false).create_new(fresh).open(path) {
             Ok(file) => Ok(Self::new(file, name)),
             Err(source) => Err(SinkError::Create { name, source }),
         }
+    }
+
+    /// Empties a file; a device or a pipe has nothing to empty.
+    pub(super) fn empty(&self) -> Result<(), SinkError> {
+        let emptied = if self.is_file() { self.destination.set_len(0) } else { Ok(()) };
+        emptied.map_err(|source| SinkError::Create { name: self.name.clone(), source })
+    }
+
+    /// Whether it is a file, which has an end that can be moved, and no device or pipe.
+    pub(super) fn is_file(&self) -> bool {
+        self.destination.metadata().is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Standard output, without the line buffer that Rust puts before it.

@@ -39,18 +39,19 @@ struct Index<D> {
 impl RawSink<File> {
     /// Creates the file and its index, which a device or a pipe has not.
     pub(super) fn create(path: &Path, creation: Creation, recorded: &Recorded) -> Result<Self, SinkError> {
-        if path.metadata().is_ok_and(|there| !there.is_file()) {
-            return Ok(Self::new(FrameOutput::create(path, creation)?));
+        let output = FrameOutput::open(path, creation)?;
+        if !output.is_file() {
+            return Ok(Self::new(output));
         }
-        // The index first: where that cannot be, a recording that is there stays as it is.
-        let index_path = index_path(path);
-        let index = FrameOutput::create(&index_path, creation)?;
-        let output = FrameOutput::create(path, creation).inspect_err(|_| {
-            // A file without an index has this name: nothing is left of the attempt.
+        let index = FrameOutput::open(&index_path(path), creation).inspect_err(|_| {
+            // An index of another recording is in the way of this name: nothing is left of the attempt.
             if creation == Creation::Fresh {
-                let _ = std::fs::remove_file(&index_path);
+                let _ = std::fs::remove_file(path);
             }
         })?;
+        // Both can be written: only now does a recording that is there give way.
+        output.empty()?;
+        index.empty()?;
         Ok(Self::with_index(output, index, recorded))
     }
 }

@@ -44,9 +44,9 @@ class Tile {
     this.taken = null;
     const find = (name) => root.querySelector('.' + name);
     this.picture = find('picture');
-    this.image = root.querySelector('img');
+    this.shot = find('shot');
     this.placeholder = find('placeholder');
-    this.canvas = root.querySelector('canvas');
+    this.curve = find('curve');
     for (const name of ['name', 'format', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'key-rate', 'key-latency']) {
       this[name.replace('key-', 'key')] = find(name);
     }
@@ -87,7 +87,7 @@ class Tile {
   }
 
   draw() {
-    const { canvas, history } = this;
+    const { curve: canvas, history } = this;
     const ratio = window.devicePixelRatio || 1;
     const width = Math.round(canvas.clientWidth * ratio);
     const height = Math.round(canvas.clientHeight * ratio);
@@ -129,7 +129,6 @@ class Tile {
   gone() {
     watcher.unobserve(this.root);
     this.root.remove();
-    if (this.url) URL.revokeObjectURL(this.url);
   }
 }
 
@@ -271,26 +270,27 @@ const pictures = {
       target.asked = false;
       return;
     }
-    const picture = new Blob([new Uint8Array(bytes, 32)], { type: 'image/jpeg' });
-    const url = URL.createObjectURL(picture);
-    const image = target.image;
-    const [old, taken] = [target.url, performance.now() - Number(view.getBigUint64(24)) / 1000];
-    target.url = url;
-    const shown = () => {
-      if (old) URL.revokeObjectURL(old);
-      image.hidden = false;
+    const taken = performance.now() - Number(view.getBigUint64(24)) / 1000;
+    createImageBitmap(new Blob([new Uint8Array(bytes, 32)], { type: 'image/jpeg' })).then((picture) => {
+      draw(target.shot, picture, view.getBigUint64(16));
       if (target.placeholder) target.placeholder.hidden = true;
-      image.dataset.frame = view.getBigUint64(16);
       target.taken = taken;
+      performance.mark('picture');
+    }).catch((error) => console.warn('a picture could not be shown:', error)).finally(() => {
       target.seen = serial;
       target.asked = false;
-      performance.mark('picture');
       this.ask();
-    };
-    [image.onload, image.onerror] = [shown, shown];
-    image.src = url;
+    });
   },
 };
+
+// A picture that is there at once: an <img> would be empty for a moment with each new one.
+function draw(canvas, picture, frame) {
+  [canvas.width, canvas.height] = [picture.width, picture.height];
+  canvas.getContext('bitmaprenderer').transferFromImageBitmap(picture);
+  canvas.hidden = false;
+  canvas.dataset.frame = frame;
+}
 
 document.addEventListener('visibilitychange', () => pictures.ask());
 
@@ -298,7 +298,7 @@ document.addEventListener('visibilitychange', () => pictures.ask());
 
 const full = {
   dialog: byId('full'),
-  image: byId('full-picture'),
+  shot: byId('full-picture'),
   tile: null,
   seen: 0,
   asked: false,
@@ -306,9 +306,14 @@ const full = {
   open(tile) {
     this.tile = tile;
     this.seen = 0;
+    this.shot.setAttribute('aria-label', 'Live picture of ' + tile.stream.name);
+    this.shot.hidden = true;
     // The small picture, until the large one comes.
-    if (tile.url) this.image.src = tile.url;
-    this.image.alt = 'Live picture of ' + tile.stream.name;
+    if (!tile.shot.hidden) {
+      createImageBitmap(tile.shot).then((picture) => {
+        if (this.tile === tile && this.shot.hidden) draw(this.shot, picture, tile.shot.dataset.frame);
+      });
+    }
     put(byId('full-name'), tile.stream.name);
     this.show();
     this.dialog.showModal();
@@ -331,10 +336,7 @@ byId('full-close').addEventListener('click', () => full.dialog.close());
 full.dialog.addEventListener('close', () => {
   full.tile = null;
   full.asked = false;
-  full.image.removeAttribute('src');
-  delete full.image.dataset.frame;
-  if (full.url) URL.revokeObjectURL(full.url);
-  full.url = null;
+  delete full.shot.dataset.frame;
   pictures.ask();
 });
 
