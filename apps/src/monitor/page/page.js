@@ -210,6 +210,8 @@ function tell(state, words) {
   element.dataset.state = state;
   element.textContent = words;
   document.body.classList.toggle('is-lost', state === 'lost');
+  // The large picture covers the state.
+  if (full.tile && state === 'lost') put(byId('full-figures'), words);
 }
 
 // ---- pictures
