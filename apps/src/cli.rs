@@ -1,7 +1,11 @@
 //! The command line. Every flag of the server, the client and the demo can also be in the environment and in a file:
 //! see [`crate::config`].
 
-#![allow(rustdoc::broken_intra_doc_links, reason = "the help of flags has brackets that are no links")]
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "the help of flags has brackets and addresses that are no links"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -103,11 +103,24 @@ struct Plane<'a> {
 
 impl Plane<'_> {
     /// Fills `target` with `size` pixels. Where the plane has fewer than that, each serves several.
-    fn scale(&self, (width, height): (usize, usize), sums: &mut Vec<u32>, target: &mut Vec<u8>) {
-        let row_bytes = self.columns * self.channels;
-        target.resize(width * self.channels * height, 0);
+    fn scale(&self, size: (usize, usize), sums: &mut Vec<u32>, target: &mut Vec<u8>) {
+        match self.channels {
+            1 => self.scale_channels::<1>(size, sums, target),
+            _ => self.scale_channels::<3>(size, sums, target),
+        }
+    }
+
+    fn scale_channels<const CHANNELS: usize>(
+        &self,
+        (width, height): (usize, usize),
+        sums: &mut Vec<u32>,
+        target: &mut Vec<u8>,
+    ) {
+        let row_bytes = self.columns * CHANNELS;
+        target.resize(width * CHANNELS * height, 0);
         sums.resize(row_bytes, 0);
-        for (nth, target) in target.chunks_exact_mut(width * self.channels).enumerate() {
+        let mut mean = Mean::of(1);
+        for (nth, target) in target.chunks_exact_mut(width * CHANNELS).enumerate() {
             let (first, end) = span(nth, height, self.rows);
             if end - first == 1 && width == self.columns {
                 target.copy_from_slice(&self.bytes[first * self.stride..][..row_bytes]);
@@ -120,16 +133,42 @@ impl Plane<'_> {
                     *sum += u32::from(*value);
                 }
             }
-            for (column, pixel) in target.chunks_exact_mut(self.channels).enumerate() {
+            for (column, pixel) in target.chunks_exact_mut(CHANNELS).enumerate() {
                 let (left, right) = span(column, width, self.columns);
+                let mut totals = [0; CHANNELS];
+                for sums in sums[left * CHANNELS..right * CHANNELS].chunks_exact(CHANNELS) {
+                    for (total, sum) in totals.iter_mut().zip(sums) {
+                        *total += sum;
+                    }
+                }
                 let count = ((end - first) * (right - left)) as u32;
-                for (channel, value) in pixel.iter_mut().enumerate() {
-                    let of_channel = sums[left * self.channels..right * self.channels].iter().skip(channel);
-                    let sum: u32 = of_channel.step_by(self.channels).sum();
-                    *value = ((sum + count / 2) / count) as u8;
+                if mean.count != count {
+                    mean = Mean::of(count);
+                }
+                for (value, total) in pixel.iter_mut().zip(totals) {
+                    *value = mean.value(total);
                 }
             }
         }
+    }
+}
+
+/// Divides sums of bytes by their count, to the nearest: by a multiplication, as most counts of a picture are the same.
+struct Mean {
+    count: u32,
+    /// 2^40 by the count, rounded up: exact for the sums of so few bytes that a picture has for a pixel.
+    reciprocal: u64,
+}
+
+impl Mean {
+    const SHIFT: u32 = 40;
+
+    fn of(count: u32) -> Self {
+        Self { count, reciprocal: (1_u64 << Self::SHIFT).div_ceil(u64::from(count)) }
+    }
+
+    fn value(&self, sum: u32) -> u8 {
+        (((u64::from(sum) + u64::from(self.count / 2)) * self.reciprocal) >> Self::SHIFT).min(255) as u8
     }
 }
 
@@ -177,6 +216,18 @@ mod tests {
             assert!(small.pixels[0].abs_diff(128) <= 1, "{pixel}: {:?}", small.pixels);
         }
         assert_eq!((chroma_table()[16], chroma_table()[128], chroma_table()[240]), (0, 128, 255));
+    }
+
+    #[test]
+    fn a_mean_by_multiplication_is_that_by_division() {
+        for count in (1..5_000).chain([65_536, 1_000_000, 16_000_000]) {
+            let mean = Mean::of(count);
+            for sum in
+                [0, 1, count / 2, count, count * 7 / 2, count * 100 + count / 3, count * 254 + count / 2, count * 255]
+            {
+                assert_eq!(u32::from(mean.value(sum)), (sum + count / 2) / count, "{sum} by {count}");
+            }
+        }
     }
 
     #[test]
