@@ -158,7 +158,8 @@ class Chromium:
                 self.port = line.rstrip().rstrip(".").split(" ")[-1]
                 break
         threading.Thread(target=self.driver.stdout.read, daemon=True).start()
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1100,700"]
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", # All eight tiles in sight: others are not pictured.
+                     "--window-size=1100,2000"]
         wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}}
         self.session = self.request("POST", "/session", wanted)["sessionId"]
         self.request("POST", f"/session/{self.session}/url", {"url": server.url})
