@@ -179,10 +179,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_PASSWORD_FILE")]
     pub view_password_file: Option<PathBuf>,
     /// Pictures a second of each stream on the page, at most; 0 for none
-    #[arg(long, value_name = "N", value_parser = preview_fps, default_value = "10", env = "FRAMEWIRE_PREVIEW_FPS")]
+    #[arg(long, value_name = "N", value_parser = preview_fps, default_value_t = PREVIEW_FPS, env = "FRAMEWIRE_PREVIEW_FPS")]
     pub preview_fps: f64,
     /// Width of the page's small pictures in pixels, at most
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..=1920), default_value_t = 480, env = "FRAMEWIRE_PREVIEW_WIDTH")]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..=1920), default_value_t = PREVIEW_WIDTH, env = "FRAMEWIRE_PREVIEW_WIDTH")]
     pub preview_width: u32,
     /// Say more; twice, everything
     #[arg(short, long, action = ArgAction::Count)]
@@ -366,6 +366,10 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Motion is seen to be motion.
+pub(crate) const PREVIEW_FPS: f64 = 10.0;
+/// As wide as the page's tiles are on most screens.
+pub(crate) const PREVIEW_WIDTH: u32 = 480;
 /// Faster than any screen, and each picture takes milliseconds of a processor.
 const PREVIEW_FPS_MAX: f64 = 60.0;
 

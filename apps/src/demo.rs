@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::cli::{ClientArgs, DeliveryChoice, DemoArgs, Pace, ServerArgs};
+use crate::cli::{ClientArgs, DeliveryChoice, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs};
 use crate::exit::Failure;
 use crate::stop::Stop;
 use crate::summary::{Summary, cpu_seconds};
@@ -12,10 +12,6 @@ use crate::{client, server};
 
 /// How long the demo runs when nothing else ends it.
 const SECONDS: f64 = 3.0;
-
-/// The server's defaults.
-const PREVIEW_FPS: f64 = 10.0;
-const PREVIEW_WIDTH: u32 = 480;
 
 /// Runs a server and a client that talk to each other, and puts their figures together.
 ///

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tracing::Level;
 
 use crate::logs;
+use crate::summary::Summary;
 
 /// Why a program did not do what it was asked for. The message says what happened, with the value, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,15 @@ impl fmt::Display for Failure {
 /// Tells people something on standard error, if somebody is still there.
 pub fn say(message: fmt::Arguments<'_>) {
     logs::say(Level::INFO, message);
+}
+
+/// Prints what a program has come to, and then ends as it did.
+///
+/// # Errors
+/// The summary cannot be printed, or the failure.
+pub fn finish(json: bool, (summary, failure): (Summary, Option<Failure>)) -> Result<(), Failure> {
+    summary.print(json)?;
+    failure.map_or(Ok(()), Err)
 }
 
 /// Turns a program's end into its exit code; a failure is told on standard error.

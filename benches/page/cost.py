@@ -241,7 +241,10 @@ def stuck(arguments):
     server = Server()
     clients = [server.client("pattern:640x480", "--fps", "30", "--delivery", "latest") for _ in range(8)]
     page = Chromium(server)
+    deadline = time.monotonic() + 60
     while page.script("return [...document.querySelectorAll('.tile .shot')].filter((shot) => shot.dataset.frame).length") < 8:
+        if time.monotonic() > deadline:
+            sys.exit("the page does not show all eight streams")
         time.sleep(0.2)
     page.send(signal.SIGSTOP)
     time.sleep(5)

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use framewire::cli::ClientArgs;
-use framewire::exit::{Failure, report};
+use framewire::exit::{Failure, finish, report};
 use framewire::stop::Stop;
 use framewire::{client, config, logs};
 
@@ -17,7 +17,5 @@ fn run() -> Result<(), Failure> {
     let _logs = logs::start(args.verbose, args.common.log_format);
     let stop = Stop::new();
     stop.on_interrupt()?;
-    let (summary, failure) = client::run(&args, &stop)?;
-    summary.print(args.common.json)?;
-    failure.map_or(Ok(()), Err)
+    finish(args.common.json, client::run(&args, &stop)?)
 }

@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use framewire::cli::{Command, CommonArgs, DemoArgs, FramewireArgs};
-use framewire::exit::{Failure, report, say};
+use framewire::cli::{Command, DemoArgs, FramewireArgs};
+use framewire::exit::{Failure, finish, report, say};
 use framewire::logs::LogFormat;
 use framewire::stop::Stop;
 use framewire::{bench, client, config, demo, doctor, logs, manual, server, top};
@@ -39,10 +39,10 @@ fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => {
             announce(args);
-            finish(&args.common, demo::run(args, &stop)?)
+            finish(args.common.json, demo::run(args, &stop)?)
         }
-        Command::Client(args) => finish(&args.common, client::run(args, &stop)?),
-        Command::Server(args) => finish(&args.common, server::run(args, &stop, server::announce)?),
+        Command::Client(args) => finish(args.common.json, client::run(args, &stop)?),
+        Command::Server(args) => finish(args.common.json, server::run(args, &stop, server::announce)?),
         Command::Bench(args) => bench::run(args, &stop),
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),
@@ -53,12 +53,4 @@ fn run(command: &Command) -> Result<(), Failure> {
 
 fn announce(args: &DemoArgs) {
     say(format_args!("{} from a client to a server on this machine, over UDP on loopback", args.stream.source));
-}
-
-fn finish(
-    common: &CommonArgs,
-    (summary, failure): (framewire::summary::Summary, Option<Failure>),
-) -> Result<(), Failure> {
-    summary.print(common.json)?;
-    failure.map_or(Ok(()), Err)
 }

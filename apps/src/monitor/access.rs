@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 use crate::exit::Failure;
 
-/// The user that browsers are asked for beside the password; any is taken.
+/// Has browsers ask for a user, of whom any is taken, and the password.
 const REALM: HeaderValue = HeaderValue::from_static("Basic realm=\"Framewire\", charset=\"UTF-8\"");
 /// Nothing from elsewhere, no scripts or styles but the page's own files.
 const POLICY: HeaderValue = HeaderValue::from_static(

@@ -1,7 +1,7 @@
 //! The server on Framewire's own wire.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use framewire_capture::FrameRate;
@@ -17,10 +17,10 @@ use super::names::StreamNames;
 use super::recorder::{Recorder, Recording};
 use super::service::ServiceManager;
 use super::tally::Tally;
-use super::{QUEUE, start_preview, start_signal};
+use super::{QUEUE, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
-use crate::live::{About, Board, Entry};
+use crate::live::{About, Board, Entry, Figures};
 use crate::preview::PreviewWorker;
 use crate::progress::{Progress, REFRESH};
 use crate::sink::{Recorded, SinkSpec};
@@ -41,9 +41,7 @@ pub(super) fn run(
         partial: args.partial,
         ..ReceiverConfig::default()
     };
-    // Each sink may be busy with a frame of its own, and so may the page's pictures.
-    let busy = args.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0);
-    let config = ReceiverConfig { slots: config.slots + busy, ..config };
+    let config = ReceiverConfig { slots: config.slots + slots_beside(args), ..config };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
     let host = ServerHost { receiver: receiver.clone(), names: names.clone(), delivery: args.delivery.map(Into::into) };
@@ -131,7 +129,7 @@ impl Service<'_> {
             match stream.recv_timeout(REFRESH) {
                 Ok(frame) => self.take(stream, &entry, &recorder, &frame),
                 Err(RecvError::Ended) => break,
-                Err(_) => show_stats(stream, &entry, &recorder, &stream.stats()),
+                Err(_) => drop(show_stats(stream, &entry, &recorder, &stream.stats())),
             }
         }
         stream.stop();
@@ -164,7 +162,11 @@ impl Service<'_> {
         recorder.write(frame);
         let (stats, now) = (stream.stats(), Instant::now());
         self.preview.offer(entry, frame, now);
-        show_stats(stream, entry, recorder, &stats);
+        let mut figures = show_stats(stream, entry, recorder, &stats);
+        if frame.is_complete() {
+            figures.add_frame(frame.len(), Some(frame.info().latency), now);
+        }
+        drop(figures);
         self.signal.feedback(Feedback {
             timestamp: Timestamp::now(),
             frame_size: frame.len() as u64,
@@ -183,18 +185,23 @@ impl Service<'_> {
             tracing::debug!(frame = frame.info().number, "handed on with gaps");
             return;
         }
-        entry.figures().add_frame(frame.len(), Some(frame.info().latency), now);
         if self.tally.add_frame(frame) == self.args.frames.unwrap_or(0) {
             self.stop.stop();
         }
     }
 }
 
-/// Shows what the transport has counted.
-fn show_stats(stream: &IncomingStream, entry: &Entry, recorder: &Recorder, stats: &ReceiveStats) {
+/// Shows what the transport has counted; more can be added to it.
+fn show_stats<'a>(
+    stream: &IncomingStream,
+    entry: &'a Entry,
+    recorder: &Recorder,
+    stats: &ReceiveStats,
+) -> MutexGuard<'a, Figures> {
     let mut figures = entry.figures();
     figures.set_stats(stats, stream.source(), stream.dropped() + recorder.dropped());
     figures.slice_bytes = Some(stream.slice_bytes());
+    figures
 }
 
 /// The rate that belongs to an interval between frames, where there is one.

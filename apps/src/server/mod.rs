@@ -133,6 +133,11 @@ fn start_signal(args: &ServerArgs, host: Arc<dyn StreamHost>, board: &Arc<Board>
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
 }
 
+/// Slots that a receiver needs beside its own: each sink but the first may be busy with a frame, and so may the page's pictures.
+fn slots_beside(args: &ServerArgs) -> usize {
+    args.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0)
+}
+
 fn start_preview(args: &ServerArgs) -> Result<PreviewWorker, Failure> {
     let config = PreviewConfig { rate: args.preview_fps, width: args.preview_width };
     PreviewWorker::start(config)

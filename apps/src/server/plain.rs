@@ -13,7 +13,7 @@ use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 use super::recorder::Recording;
 use super::service::ServiceManager;
 use super::tally::Tally;
-use super::{start_preview, start_signal};
+use super::{slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
 use crate::live::{About, Board};
@@ -46,11 +46,9 @@ pub(super) fn run(
     let format = args.plain_frame.format;
     let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
     let signal = Arc::new(start_signal(args, Arc::new(NoHost), &board)?);
-    // Each sink may be busy with a frame of its own, and so may the page's pictures.
-    let busy = args.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0);
     let config = PlainReceiverConfig {
         format,
-        slots: SLOTS + busy,
+        slots: SLOTS + slots_beside(args),
         backend: args.common.backend,
         policy: ConsumerPolicy::Queue(SLOTS - 2),
     };
@@ -66,8 +64,8 @@ pub(super) fn run(
     let recorder = recording.start(&recorded, Delivery::Latest, 0);
     let tally = Tally::new();
     let entry = board.add(About {
-        id: 0,
-        name: "plain".to_owned(),
+        id: STREAM.1,
+        name: STREAM.0.to_owned(),
         source: None,
         format,
         delivery: None,

@@ -11,6 +11,8 @@ mod raw;
 mod roll;
 mod safe_name;
 mod spec;
+#[cfg(all(test, target_os = "linux"))]
+mod tiny_disk;
 #[cfg(feature = "opencv")]
 mod video;
 #[cfg(feature = "opencv")]

@@ -11,6 +11,7 @@ use super::output::{Destination, FrameOutput};
 use super::picture::Picture;
 use super::place::Creation;
 use super::raw::RawSink;
+use super::tiny_disk::TinyDisk;
 use super::y4m::Y4mSink;
 use super::*;
 
@@ -229,20 +230,8 @@ fn a_full_device_is_named_with_the_remedy() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_file_system_keeps_the_whole_frames_of_a_file() {
-    struct Mounted<'a>(&'a Path);
-    impl Drop for Mounted<'_> {
-        fn drop(&mut self) {
-            let _ = Command::new("umount").arg(self.0).status();
-        }
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(directory.path()).output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: a tiny file system cannot be mounted here; run as root");
-        return;
-    }
-    let mounted = Mounted(directory.path());
-    let path = mounted.0.join("out.y4m");
+    let Some(disk) = TinyDisk::mount() else { return };
+    let path = disk.path().join("out.y4m");
     let format = FrameFormat::new(PixelFormat::Gray8, 160, 120).unwrap();
     let frames = frames(&format, 4);
     let mut sink = open(&SinkSpec::Y4m(path.clone()), &format).unwrap();

@@ -5,6 +5,7 @@ use framewire_capture::{FrameSource, Recording, RecordingDamage, SourceOptions, 
 use framewire_transport::frame::{FrameFormat, FrameMut, FramePool, PixelFormat};
 
 use super::*;
+use crate::sink::tiny_disk::TinyDisk;
 
 const FRAME_BYTES: usize = 48;
 
@@ -126,29 +127,15 @@ fn a_part_that_is_there_already_is_not_touched_where_the_name_is_made_up() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_whole_frames_each_with_its_line() {
-    use std::process::Command;
-
-    struct Mounted<'a>(&'a Path);
-    impl Drop for Mounted<'_> {
-        fn drop(&mut self) {
-            let _ = Command::new("umount").arg(self.0).status();
-        }
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(directory.path()).output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: a tiny file system cannot be mounted here; run as root");
-        return;
-    }
-    let mounted = Mounted(directory.path());
+    let Some(disk) = TinyDisk::mount() else { return };
     // Of a page each, so that now a frame finds no room and now its line.
     for filler in 0..3_usize {
         for name in ["out.raw", "out.raw.index"] {
-            let _ = fs::remove_file(mounted.0.join(name));
+            let _ = fs::remove_file(disk.path().join(name));
         }
-        fs::write(mounted.0.join("filler"), vec![0; filler * 4_096 + 1]).unwrap();
+        fs::write(disk.path().join("filler"), vec![0; filler * 4_096 + 1]).unwrap();
         let large = FrameFormat::new(PixelFormat::Gray8, 64, 64).unwrap();
-        let spec: SinkSpec = mounted.0.join("out.raw").to_str().unwrap().parse().unwrap();
+        let spec: SinkSpec = disk.path().join("out.raw").to_str().unwrap().parse().unwrap();
         let mut sink = spec.open_alone(&Recorded::new(large, None, &"name ".repeat(12), 7)).unwrap();
         let pool = FramePool::new(1, large.frame_bytes()).unwrap();
         let write = |sink: &mut Box<dyn Sink>, number| sink.write(&frame(&pool, number, 0));
@@ -157,7 +144,7 @@ fn a_full_disk_leaves_whole_frames_each_with_its_line() {
         // Again, while there is still no room: it is undone alike.
         assert!(write(&mut sink, 99).is_err());
         let report = sink.finish().unwrap();
-        let path = mounted.0.join("out.raw");
+        let path = disk.path().join("out.raw");
         assert_eq!(fs::metadata(&path).unwrap().len(), report.frames * 4_096);
         let (file, index) = (fs::File::open(&path).unwrap(), fs::File::open(index_path(&path)).unwrap());
         let mut recording = Recording::new(&path, file, index).unwrap();
