@@ -53,6 +53,29 @@ fn without_loss_nothing_is_sent_twice_nor_asked_for() {
 }
 
 #[test]
+fn what_a_frame_lacks_is_asked_for_while_the_rest_of_it_is_on_its_way() {
+    let mut pair = Pair::new(1, Delivery::Every, 2_000_000, Weather { lost: 10, ..Weather::FAIR });
+    assert!(pair.offer_frame());
+    let stats = |pair: &Pair| *pair.receiver.as_ref().unwrap().stats();
+    while pair.receiver.is_none() || stats(&pair).slices < 1_000 {
+        assert!(pair.step(Time::MAX));
+    }
+    // 1,409 slices, and about 10 of the first 1,000 were lost.
+    assert!(stats(&pair).slices_repaired > 5, "{:?}", stats(&pair));
+}
+
+#[test]
+fn a_network_that_reorders_is_soon_asked_for_nothing_that_is_only_late() {
+    let latency = Duration::from_micros(300);
+    // One slice in twenty comes 0.9 ms later than those behind it.
+    let mut pair = Pair::new(1, Delivery::Every, 60_000, Weather { delayed: 50, latency, ..Weather::FAIR });
+    stream_every(&mut pair, 200);
+    let (sent, seen) = (*pair.sender.stats(), *pair.receiver.as_ref().unwrap().stats());
+    assert!(seen.slices_moved > 0 || sent.slices_resent > 0, "nothing was late");
+    assert!(sent.slices_resent < 20, "{} of some 430 late slices were sent again", sent.slices_resent);
+}
+
+#[test]
 fn latest_never_waits_and_every_frame_number_is_accounted_for() {
     for seed in 0..60 {
         for lost in [0, 10, 100] {

@@ -1,13 +1,13 @@
 //! When to ask for missing slices again, and which.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use super::reassembler::Reassembler;
+use super::reassembler::{Assembly, Reassembler};
+use super::reorder::ReorderGuard;
 use crate::time::Time;
 use crate::wire::{Delivery, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, ParityLayout};
 
-/// How long slices may overtake each other before a gap counts as a loss.
-const REORDER_GUARD: Duration = Duration::from_millis(1);
 /// A request is repeated after the round trip and this: the round trip is the shortest of late, and an answer that comes a
 /// little later must not be asked for twice.
 const RETRY_MARGIN: Duration = Duration::from_micros(200);
@@ -29,31 +29,65 @@ const WATCHES: usize = 2 * OPEN_FRAMES_MAX;
 pub(super) struct LossDetector {
     delivery: Delivery,
     watches: [Watch; WATCHES],
+    guard: ReorderGuard,
     /// Every frame below this number has been sent whole at least once.
     sent: u64,
-    /// A request that did not fit one datagram goes on with this frame and slice.
-    unfinished: Option<(u64, u32)>,
+    /// A request that did not fit one datagram goes on with this frame, from the first slice of these.
+    unfinished: Option<(u64, Range<u32>)>,
     /// For each block of the frame that is asked for, how many of its missing slices parity makes up for.
     covered: Vec<u32>,
 }
 
+/// What is known, and was asked, of one frame.
 #[derive(Debug, Clone, Copy, Default)]
 struct Watch {
     number: Option<u64>,
-    since: Time,
+    gap: Option<Gap>,
+    /// Slices below this have been asked for where they were missing.
+    asked_below: u32,
     attempts: u32,
     asked: Time,
+}
+
+/// Slices that later ones have overtaken, or that have been lost.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    /// They are below this.
+    end: u32,
+    since: Time,
+}
+
+/// A frame that may lack slices.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    number: u64,
+    /// Where it is being put together; `None` where nothing of it has arrived.
+    place: Option<usize>,
+    /// When the newest slice of it arrived.
+    progressed: Time,
+    /// Slices below this should have come.
+    sent: u32,
+    /// The last of them has.
+    is_seen: bool,
+}
+
+/// What to ask for, and when.
+#[derive(Debug)]
+struct Due {
+    at: Time,
+    slices: Range<u32>,
 }
 
 impl LossDetector {
     /// For frames with at most `parity_max` parity slices.
     pub(super) fn new(delivery: Delivery, parity_max: u16) -> Self {
         let covered = Vec::with_capacity(usize::from(parity_max));
-        Self { delivery, watches: Default::default(), sent: 0, unfinished: None, covered }
+        let guard = ReorderGuard::default();
+        Self { delivery, watches: Default::default(), guard, sent: 0, unfinished: None, covered }
     }
 
     pub(super) fn start_epoch(&mut self, parity_max: u16) {
-        *self = Self::new(self.delivery, parity_max);
+        *self = Self { guard: self.guard, ..Self::new(self.delivery, parity_max) };
     }
 
     /// The sender says that every frame below `number` has left it.
@@ -61,11 +95,19 @@ impl LossDetector {
         self.sent = self.sent.max(number);
     }
 
-    /// The frames to watch: unfinished ones, and those that have been sent and of which nothing arrived.
-    fn candidates<'a>(
-        &self,
-        reassembler: &'a Reassembler,
-    ) -> impl Iterator<Item = (u64, Option<usize>, Time)> + use<'a> {
+    /// A slice came after others that had left the sender later, and not because it was asked for.
+    pub(super) fn handle_overtaken(&mut self, number: u64, slice: u32, now: Time) {
+        let watch = self.watches.iter().find(|watch| watch.number == Some(number));
+        if let Some(watch) = watch
+            && slice < watch.asked_below
+        {
+            self.guard.handle_asked_in_vain(watch.asked, now);
+        }
+    }
+
+    /// The frames to watch: unfinished ones that lack slices which should have come, and those that have been sent and of which
+    /// nothing arrived.
+    fn candidates<'a>(&self, reassembler: &'a Reassembler) -> impl Iterator<Item = Candidate> + use<'a> {
         // A frame is sent whole before the next one begins.
         let known_sent = self.sent.max(reassembler.seen().saturating_sub(1));
         let settled = reassembler.settled();
@@ -76,47 +118,59 @@ impl LossDetector {
         };
         let lost_whole = lost_whole
             .filter(|number| reassembler.places().all(|(_, assembly)| assembly.number != *number))
-            .map(|number| (number, None, Time::ZERO));
+            .map(|number| Candidate { number, place: None, progressed: Time::ZERO, sent: u32::MAX, is_seen: false });
+        let begun = move |(place, assembly): (usize, &Assembly)| {
+            let sent = match assembly.number < known_sent {
+                true => assembly.count,
+                // Parity, which leaves behind the slices, may spare the question.
+                false if reassembler.expects_parity(assembly.number) => 0,
+                false => assembly.cursor,
+            };
+            let Assembly { number, progressed, cursor, .. } = *assembly;
+            Candidate { number, place: Some(place), progressed, sent, is_seen: sent <= cursor }
+        };
         reassembler
             .unfinished()
-            .filter(move |(_, assembly)| assembly.number < known_sent)
-            .map(|(place, assembly)| (assembly.number, Some(place), assembly.progressed))
+            .filter(move |(_, assembly)| assembly.number < known_sent || assembly.has_gaps())
+            .map(begun)
             .chain(lost_whole)
     }
 
-    fn watch(&mut self, number: u64, now: Time) -> &mut Watch {
+    fn watch(&mut self, number: u64) -> &mut Watch {
         let known = self.watches.iter().position(|watch| watch.number == Some(number));
         let place = known.unwrap_or_else(|| {
             // Unused ones come first, then the oldest frame's: with twice as many as can be open, it is settled.
             let oldest =
                 self.watches.iter().enumerate().min_by_key(|(_, watch)| watch.number).map_or(0, |(place, _)| place);
-            self.watches[oldest] = Watch { number: Some(number), since: now, attempts: 0, asked: Time::ZERO };
+            self.watches[oldest] = Watch { number: Some(number), ..Watch::default() };
             oldest
         });
         &mut self.watches[place]
     }
 
-    /// When a frame is to be asked for; `place` is `None` where nothing of it has arrived.
-    fn due(&mut self, number: u64, place: Option<usize>, progressed: Time, round_trip: Duration, now: Time) -> Time {
-        let latest = self.delivery == Delivery::Latest;
-        let watch = self.watch(number, now);
-        if watch.attempts == 0 {
-            return watch.since.max(progressed) + REORDER_GUARD;
-        }
-        let quick = (round_trip + RETRY_MARGIN).min(RETRY_MAX);
-        let further = watch.attempts.saturating_sub(REPETITIONS);
-        let retry = match further {
-            0 => quick,
-            // The source has skipped it, most likely.
-            _ if latest && place.is_none() => return Time::MAX,
-            _ if latest => {
-                let doublings = further.saturating_sub(REPETITIONS_LATEST).min(7);
-                (quick.max(RETRY_LATEST) * (1 << doublings)).min(RETRY_MAX)
-            }
-            _ => (quick * (1 << further.min(9))).min(RETRY_MAX),
+    /// What of a frame is to be asked for, and when; `None` where it lacks nothing that should have come.
+    fn due(&mut self, reassembler: &Reassembler, candidate: Candidate, round_trip: Duration, now: Time) -> Option<Due> {
+        let Candidate { number, place, progressed, sent, is_seen } = candidate;
+        let (delivery, guard) = (self.delivery, self.guard.duration(now));
+        let watch = self.watch(number);
+        let lacks = |slices: &Range<u32>| {
+            place.is_none_or(|place| {
+                reassembler.first_missing(place, slices.start).is_some_and(|missing| missing < slices.end)
+            })
         };
-        // What is still coming in may be the answer.
-        watch.asked.max(progressed) + retry
+        let fresh = watch.asked_below..sent;
+        if watch.gap.is_none() && !fresh.is_empty() && lacks(&fresh) {
+            // A later slice shows a gap when it comes, the sender's word when it is heard.
+            watch.gap = Some(Gap { end: sent, since: if is_seen { progressed } else { now } });
+        }
+        let gap = watch.gap.map(|gap| Due { at: gap.since + guard, slices: watch.asked_below..gap.end });
+        let asked = 0..watch.asked_below;
+        let pause = watch.pause(delivery, place.is_some(), round_trip);
+        let again = pause.filter(|_| !asked.is_empty() && lacks(&asked)).map(|pause| {
+            // What is still coming in may be the answer.
+            Due { at: watch.asked.max(progressed) + pause, slices: asked }
+        });
+        gap.into_iter().chain(again).min_by_key(|due| due.at)
     }
 
     /// When [`LossDetector::poll_nack`] will next have something to say.
@@ -125,9 +179,9 @@ impl LossDetector {
             return Some(now);
         }
         let mut earliest = None;
-        for (number, place, progressed) in self.candidates(reassembler) {
-            let due = self.due(number, place, progressed, round_trip, now);
-            earliest = earliest.into_iter().chain([due]).min();
+        for candidate in self.candidates(reassembler) {
+            let due = self.due(reassembler, candidate, round_trip, now).map(|due| due.at);
+            earliest = earliest.into_iter().chain(due).min();
         }
         earliest
     }
@@ -141,31 +195,31 @@ impl LossDetector {
         now: Time,
         out: &mut [u8],
     ) -> Option<usize> {
-        if let Some((number, from)) = self.unfinished.take() {
+        if let Some((number, slices)) = self.unfinished.take() {
             let place =
                 reassembler.unfinished().find(|(_, assembly)| assembly.number == number).map(|(place, _)| place);
             if let Some(place) = place {
-                return self.write(reassembler, (stream, epoch), number, Some(place), from, out);
+                return self.write(reassembler, (stream, epoch), number, Some(place), slices, out);
             }
         }
-        for (number, place, progressed) in self.candidates(reassembler) {
-            if self.due(number, place, progressed, round_trip, now) <= now {
-                let watch = self.watch(number, now);
-                watch.attempts += 1;
-                watch.asked = now;
-                return self.write(reassembler, (stream, epoch), number, place, 0, out);
+        for candidate in self.candidates(reassembler) {
+            let due = self.due(reassembler, candidate, round_trip, now).filter(|due| due.at <= now);
+            if let Some(Due { slices, .. }) = due {
+                self.watch(candidate.number).handle_asked(slices.end, now);
+                return self.write(reassembler, (stream, epoch), candidate.number, candidate.place, slices, out);
             }
         }
         None
     }
 
+    /// Writes a request for what is missing of these slices.
     fn write(
         &mut self,
         reassembler: &Reassembler,
         (stream, epoch): (u32, u32),
         frame: u64,
         place: Option<usize>,
-        from: u32,
+        slices: Range<u32>,
         out: &mut [u8],
     ) -> Option<usize> {
         let (fields, bitmap) = out.split_first_chunk_mut::<{ Nack::LEN }>()?;
@@ -174,13 +228,15 @@ impl LossDetector {
         if let Some(place) = place {
             let bitmap = bitmap.first_chunk_mut::<NACK_BITMAP_MAX>()?;
             bitmap.fill(0);
-            let mut wanted =
-                Wanted::new(reassembler, place, &mut self.covered).filter(|slice| *slice >= from).peekable();
+            let mut wanted = Wanted::new(reassembler, place, &mut self.covered)
+                .skip_while(|slice| *slice < slices.start)
+                .take_while(|slice| *slice < slices.end)
+                .peekable();
             first = *wanted.peek()?;
             for missing in wanted {
                 let bit = (missing - first) as usize;
                 let Some(byte) = bitmap.get_mut(bit / 8) else {
-                    self.unfinished = Some((frame, missing));
+                    self.unfinished = Some((frame, missing..slices.end));
                     break;
                 };
                 *byte |= 0x80 >> (bit % 8);
@@ -191,6 +247,36 @@ impl LossDetector {
         let nack = Nack { stream, epoch, flags: 0, bitmap_bytes: bitmap_bytes as u16, frame, first };
         nack.emit_into(fields);
         Some(Nack::LEN + bitmap_bytes)
+    }
+}
+
+impl Watch {
+    /// Slices below `end` have been asked for where they were missing.
+    fn handle_asked(&mut self, end: u32, now: Time) {
+        self.asked = now;
+        if end > self.asked_below {
+            self.asked_below = end;
+            self.gap = None;
+            self.attempts = 1;
+        } else {
+            self.attempts += 1;
+        }
+    }
+
+    /// How long to wait for an answer before the question is repeated; `None` where it is not. `begun` tells whether
+    /// something of the frame has arrived.
+    fn pause(&self, delivery: Delivery, begun: bool, round_trip: Duration) -> Option<Duration> {
+        let quick = (round_trip + RETRY_MARGIN).min(RETRY_MAX);
+        Some(match (self.attempts.saturating_sub(REPETITIONS), delivery) {
+            (0, _) => quick,
+            // The source has skipped it, most likely.
+            (_, Delivery::Latest) if !begun => return None,
+            (further, Delivery::Latest) => {
+                let doublings = further.saturating_sub(REPETITIONS_LATEST).min(7);
+                (quick.max(RETRY_LATEST) * (1 << doublings)).min(RETRY_MAX)
+            }
+            (further, Delivery::Every) => (quick * (1 << further.min(9))).min(RETRY_MAX),
+        })
     }
 }
 

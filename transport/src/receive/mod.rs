@@ -6,6 +6,8 @@ mod parity;
 mod placement;
 mod plain;
 mod reassembler;
+mod reorder;
+mod source;
 mod stats;
 mod stream;
 mod window;

@@ -63,6 +63,8 @@ pub struct Reassembler {
     seen: u64,
     /// Frames below this for which no slot was free are not begun again.
     passed_over: u64,
+    /// One more than the highest frame number that parity has come for.
+    protected: u64,
     /// Payload bytes of the slices expected next.
     payload_bytes: u16,
     spill_bytes: usize,
@@ -77,7 +79,7 @@ pub(super) struct Assembly {
     payload_bytes: u16,
     arrived: u32,
     /// One more than the highest slice that has arrived, or was restored.
-    cursor: u32,
+    pub(super) cursor: u32,
     captured_ns: u64,
     sent_after: Duration,
     /// Slices of it came because they were asked for.
@@ -97,6 +99,11 @@ impl Assembly {
 
     fn is_complete(&self) -> bool {
         self.arrived == self.count
+    }
+
+    /// Whether slices are missing before one that has arrived.
+    pub(super) fn has_gaps(&self) -> bool {
+        self.arrived < self.cursor
     }
 
     /// What is known of the frame, `now` that it is handed on.
@@ -147,6 +154,7 @@ impl Reassembler {
             settled: config.first_frame,
             seen: config.first_frame,
             passed_over: 0,
+            protected: 0,
             payload_bytes,
             spill_bytes,
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
@@ -310,6 +318,7 @@ impl Reassembler {
         if parity.frame_bytes != self.config.frame_bytes || usize::from(parity.payload_bytes) > landed.len {
             return Err(Rejected::Size);
         }
+        self.protected = self.protected.max(parity.frame.saturating_add(1));
         if parity.frame < self.settled {
             return Err(Rejected::Late);
         }
@@ -537,6 +546,7 @@ impl Reassembler {
         self.settled = self.settled.max(first_frame);
         self.seen = self.settled;
         self.passed_over = 0;
+        self.protected = 0;
     }
 
     /// The next finished frame, in order.
@@ -590,6 +600,11 @@ impl Reassembler {
         let count = self.assemblies[place].as_ref()?.count;
         // A slice index fits 32 bits.
         self.bitmaps[place].first_unset(from as usize, count as usize).map(|index| index as u32)
+    }
+
+    /// Whether parity of a frame is likely to come: it has for one shortly before, or for this one.
+    pub(super) fn expects_parity(&self, number: u64) -> bool {
+        number < self.protected.saturating_add(OPEN_FRAMES_MAX as u64) && self.protected > 0
     }
 
     /// How the slices of the frame in `place` are dealt out, where parity of it has come, and how many of each block's have.

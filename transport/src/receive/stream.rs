@@ -10,14 +10,15 @@ use super::loss::LossDetector;
 use super::parity::parity_store_bytes;
 use super::placement::LandingRun;
 use super::reassembler::{Reassembler, ReassemblerConfig};
+use super::source::SourceAccount;
 use super::stats::{ReceiveStats, Rejected, SourceCounts};
 use super::window::window_slices;
 use crate::clock::{ClockEstimator, Heard};
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError};
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE,
-    ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
+    Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
+    PIPELINED_SHARE, ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -88,9 +89,7 @@ pub struct ReceiveStream {
     /// will not.
     sent: Option<(u64, Time)>,
     closing: Option<Close>,
-    source: SourceCounts,
-    /// Frames that the sender had skipped before this receiver was there, and those of them for want of credit.
-    skipped_before: Option<(u64, u64)>,
+    source: SourceAccount,
     heard: Time,
     ended: Option<EndReason>,
 }
@@ -158,8 +157,7 @@ impl ReceiveStream {
             pending: Pending { accept: Some(open.sender_ns), ..Pending::default() },
             sent: None,
             closing: None,
-            source: SourceCounts::default(),
-            skipped_before: None,
+            source: SourceAccount::default(),
             heard: now,
             ended: None,
             config,
@@ -255,8 +253,11 @@ impl ReceiveStream {
             let slice = SliceHeader::parse_checked(head, len).map_err(malformed)?;
             self.check_epoch(slice.epoch)?;
             self.heard = now;
-            self.see(slice.sequence)?;
-            self.reassembler.handle_slice(&slice, spot, now);
+            let was_overtaken = self.see(slice.sequence)?;
+            let is_new = self.reassembler.handle_slice(&slice, spot, now);
+            if was_overtaken && is_new && slice.flags & Flags::REPAIR == 0 {
+                self.loss.handle_overtaken(slice.frame, slice.index, now);
+            }
             return Ok(());
         }
         if prelude.kind == Kind::Parity {
@@ -285,14 +286,16 @@ impl ReceiveStream {
         }
     }
 
-    /// A slice has come: whether it is of use or not, it has left the socket buffer.
-    fn see(&mut self, sequence: u64) -> Result<(), Rejected> {
+    /// A slice has come: whether it is of use or not, it has left the socket buffer. Tells whether one that left later had
+    /// come before.
+    fn see(&mut self, sequence: u64) -> Result<bool, Rejected> {
         if sequence >= self.sequence_limit() {
             return Err(Rejected::Ahead);
         }
+        let was_overtaken = sequence < self.sequence_seen;
         self.sequence_seen = self.sequence_seen.max(sequence + 1);
         self.arrived += 1;
-        Ok(())
+        Ok(was_overtaken)
     }
 
     fn check_epoch(&self, epoch: u32) -> Result<(), Rejected> {
@@ -373,33 +376,16 @@ impl ReceiveStream {
                 self.sent.get_or_insert((ping.frame, now));
             }
         }
-        self.count_source(ping.frame, ping.skipped, ping.no_credit);
+        self.source.handle_report(self.reassembler.stats(), ping.frame, ping.skipped, ping.no_credit);
         self.pending.feedback = true;
         Ok(())
-    }
-
-    /// Takes in what the sender has dropped of the frames that it gave numbers to. Frames of which nothing came are lost
-    /// where the sender did not drop them; it may have dropped others since, so this counts too few rather than too many.
-    fn count_source(&mut self, sent: u64, skipped: u64, no_credit: u64) {
-        let stats = self.reassembler.stats();
-        // A sender that was there before this receiver has skipped frames that were never this receiver's business.
-        let before = *self.skipped_before.get_or_insert_with(|| {
-            let before = if stats.first_frame == 0 { 0 } else { skipped.saturating_sub(stats.frames_unseen()) };
-            (before, no_credit.min(before))
-        });
-        let (skipped, no_credit) = (skipped.saturating_sub(before.0), no_credit.saturating_sub(before.1));
-        if stats.first_frame.saturating_add(stats.frames_passed) <= sent {
-            self.source.lost = self.source.lost.max(stats.frames_unseen().saturating_sub(skipped));
-        }
-        self.source.skipped = self.source.skipped.max(skipped);
-        self.source.no_credit = self.source.no_credit.max(no_credit.min(skipped));
     }
 
     fn handle_close(&mut self, close: &Close, now: Time) -> Result<(), Rejected> {
         self.check_epoch(close.epoch)?;
         self.heard = now;
         self.closing = Some(*close);
-        self.count_source(close.frames, close.skipped, close.no_credit);
+        self.source.handle_report(self.reassembler.stats(), close.frames, close.skipped, close.no_credit);
         self.pending.close = true;
         self.loss.handle_sent(close.frames.min(self.reassembler.frame_limit()));
         // In `latest`, what does not come within a deadline from now never will.
@@ -576,7 +562,7 @@ impl ReceiveStream {
 
     /// What the sender says of the frames that did not come.
     pub fn source(&self) -> SourceCounts {
-        self.source
+        self.source.counts()
     }
 
     /// What has happened so far.

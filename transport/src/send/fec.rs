@@ -19,6 +19,10 @@ const LOST_MANY: u64 = 20_000;
 const LOST_SOME: u64 = 1_000;
 /// What part (one in so many) of a frame's time asking again may take.
 const ROUND_TRIP_SHARE: u32 = 3;
+/// What it takes to restore a block of slices, however few of them are missing; and how often a frame's last slices have to be
+/// asked for until they are there. Where that is faster, parity is only in the way.
+const BLOCK_TIME: Duration = Duration::from_micros(400);
+const QUESTIONS: u32 = 3;
 /// `auto` ends where the loss has fallen to one in so many of what it began at.
 const FALLEN: u64 = 2;
 
@@ -28,7 +32,8 @@ pub enum Fec {
     /// Never: lost slices are asked for and sent again.
     Off,
     /// In `latest`, where it pays: where more than 2 % of the slices are lost, or some are and asking for them takes more
-    /// than a third of a frame's interval. 10 to 30 % of a frame's slices, by the loss that is measured.
+    /// than a third of a frame's interval, unless to ask is faster than to restore. 10 to 30 % of a frame's slices, by the
+    /// loss that is measured.
     #[default]
     Auto,
     /// Always this much, 1 to 100 percent of a frame's slices, rounded up.
@@ -110,14 +115,22 @@ impl FecControl {
         &mut self,
         (seen, arrived): (u64, u64),
         round_trip: Duration,
-        repair_time: Duration,
+        config: &SendConfig,
         now: Time,
     ) {
         self.meter.handle_report(seen, arrived, now);
+        let repair_time = config.repair_time();
         let is_far = !repair_time.is_zero() && round_trip * ROUND_TRIP_SHARE > repair_time;
         let begins_at = if is_far { LOST_SOME } else { LOST_MANY };
         let lost = self.meter.lost_ppm();
-        self.is_on = lost > if self.is_on { begins_at / FALLEN } else { begins_at };
+        let blocks = ParityLayout::new(config.frame_slices(), PERCENT_MAX).map_or(0, |layout| layout.blocks);
+        let is_near = round_trip * QUESTIONS < BLOCK_TIME * u32::from(blocks);
+        self.is_on = !is_near && lost > if self.is_on { begins_at / FALLEN } else { begins_at };
+    }
+
+    /// Whether slices have been lost of late.
+    pub(super) fn is_losing(&self) -> bool {
+        self.meter.lost_ppm() > 0
     }
 
     /// How much parity a frame gets now, percent of its slices.
@@ -172,7 +185,7 @@ mod tests {
                 seen += 1_000;
                 arrived += 1_000 - lost_of_a_thousand;
                 let round_trip = Duration::from_millis(round_trip_ms);
-                control.handle_report((seen, arrived), round_trip, config.interval, now);
+                control.handle_report((seen, arrived), round_trip, &config, now);
             }
             control.percent(&config)
         };

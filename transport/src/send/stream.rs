@@ -368,7 +368,7 @@ impl SendStream {
             gate.handle_feedback(self.sequence_seen, self.config.frame_slices(), round_trip, now);
         }
         let way = self.clock.shortest_round_trip().unwrap_or_default();
-        self.fec.handle_report((self.sequence_seen, feedback.arrived), way, self.config.repair_time(), now);
+        self.fec.handle_report((self.sequence_seen, feedback.arrived), way, &self.config, now);
         let delivered = self.delivered_before.saturating_add(feedback.delivered).min(self.stats.frames);
         if delivered > self.stats.frames_delivered {
             self.stats.frames_delivered = delivered;

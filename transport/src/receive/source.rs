@@ -1,0 +1,84 @@
+//! What became of the frames that did not come, as their sender tells it.
+
+use super::stats::{ReceiveStats, SourceCounts};
+
+/// Takes in the sender's reports.
+#[derive(Debug, Default)]
+pub(super) struct SourceAccount {
+    counts: SourceCounts,
+    /// Skipped, and without credit, before this receiver was there.
+    before: Option<(u64, u64)>,
+}
+
+impl SourceAccount {
+    pub(super) const fn counts(&self) -> SourceCounts {
+        self.counts
+    }
+
+    /// A report: every frame below `sent` has been sent, or has been skipped, as `skipped` have; of these `no_credit` for want of
+    /// credit. Frames of which nothing came are lost where the sender did not skip them; it may have skipped others
+    /// since, so this counts too few rather than too many, and never takes a loss back.
+    pub(super) fn handle_report(&mut self, stats: &ReceiveStats, sent: u64, skipped: u64, no_credit: u64) {
+        let unseen = stats.frames_unseen();
+        let before = *self.before.get_or_insert_with(|| {
+            // A sender that was there first has skipped frames that were never this receiver's business.
+            let before = if stats.first_frame == 0 { 0 } else { skipped.saturating_sub(unseen) };
+            (before, no_credit.min(before))
+        });
+        let (skipped, no_credit) = (skipped.saturating_sub(before.0), no_credit.saturating_sub(before.1));
+        let counts = &mut self.counts;
+        if stats.first_frame.saturating_add(stats.frames_passed) <= sent {
+            counts.lost = counts.lost.max(unseen.saturating_sub(skipped));
+        }
+        counts.skipped = counts.skipped.max(skipped);
+        counts.no_credit = counts.no_credit.max(no_credit.min(skipped));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(first_frame: u64, frames_passed: u64, frames_delivered: u64) -> ReceiveStats {
+        ReceiveStats { first_frame, frames_passed, frames_delivered, ..ReceiveStats::default() }
+    }
+
+    fn counts(account: &SourceAccount) -> (u64, u64, u64) {
+        let SourceCounts { skipped, no_credit, lost } = account.counts();
+        (skipped, no_credit, lost)
+    }
+
+    #[test]
+    fn what_was_not_skipped_is_lost_and_stays_so() {
+        let mut account = SourceAccount::default();
+        account.handle_report(&stats(0, 10, 7), 10, 2, 1);
+        assert_eq!(counts(&account), (2, 1, 1));
+        // Others have been skipped meanwhile, of frames that have not passed here.
+        account.handle_report(&stats(0, 10, 7), 12, 4, 1);
+        assert_eq!(counts(&account), (4, 1, 1));
+    }
+
+    #[test]
+    fn a_report_that_does_not_reach_what_has_passed_says_nothing_of_losses() {
+        let mut account = SourceAccount::default();
+        account.handle_report(&stats(0, 10, 5), 9, 0, 0);
+        assert_eq!(counts(&account), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_was_skipped_before_a_receiver_was_there_is_none_of_its_business() {
+        let mut account = SourceAccount::default();
+        account.handle_report(&stats(2_000, 10, 8), 2_010, 1_802, 1_700);
+        assert_eq!(counts(&account), (2, 0, 0));
+        account.handle_report(&stats(2_000, 30, 25), 2_030, 1_803, 1_700);
+        assert_eq!(counts(&account), (3, 0, 2));
+    }
+
+    #[test]
+    fn absurd_numbers_are_no_reason_to_panic() {
+        let mut account = SourceAccount::default();
+        account.handle_report(&stats(u64::MAX, 9, 0), u64::MAX, u64::MAX, u64::MAX);
+        account.handle_report(&stats(u64::MAX, 9, 0), 0, 0, u64::MAX);
+        assert!(account.counts().no_credit <= account.counts().skipped);
+    }
+}
