@@ -22,6 +22,7 @@ class Settings:
     place: Place
     framewire: Path
     environment_folder: Path
+    latency_fps: float = 60
 
     @functools.cache
     def python_with_transports(self) -> Path:

@@ -17,7 +17,6 @@ from frame import END, LATENCY, RATE, WARM_UP, FrameFormat, put_stamp, read_stam
 WARM_UP_SECONDS = 0.5
 SETTLE_SECONDS = 0.3
 """Between phases, so that what a transport has queued is delivered, and paid for, in the phase that sent it."""
-LATENCY_FRAMES_PER_SECOND = 60
 QUIET_SECONDS = 5.0
 """The receiver gives up this long after the last frame, and reports what it has."""
 
@@ -31,12 +30,13 @@ def main() -> None:
     parser.add_argument("--frame", type=FrameFormat.parse, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--latency-seconds", type=float, required=True)
+    parser.add_argument("--latency-fps", type=float, required=True)
     arguments = parser.parse_args()
     module, options = transports.load(arguments.transport)
     if arguments.role == "send":
         picture = Picture(arguments.frame)
         sender = module.Sender(arguments.host, arguments.port, picture, **options)
-        report(send(sender, picture, arguments.seconds, arguments.latency_seconds))
+        report(send(sender, picture, arguments))
         # The other end may still be reading what this one has queued.
         sys.stdin.read()
         sender.close()
@@ -59,7 +59,7 @@ class Picture:
         self.array[:] = numpy.random.default_rng(0).integers(0, 256, frame.shape, dtype=numpy.uint8)
 
 
-def send(sender, picture: Picture, seconds: float, latency_seconds: float) -> dict:
+def send(sender, picture: Picture, arguments: argparse.Namespace) -> dict:
     """Runs all phases. Gives the frames sent in all, and the CPU seconds that the full-rate phase cost this side."""
     number = 0
 
@@ -77,11 +77,12 @@ def send(sender, picture: Picture, seconds: float, latency_seconds: float) -> di
 
     send_at_full_rate(WARM_UP, WARM_UP_SECONDS)
     cpu_before = cpu_seconds()
-    send_at_full_rate(RATE, seconds)
+    send_at_full_rate(RATE, arguments.seconds)
     cpu_of_rate = cpu_seconds() - cpu_before
     start = time.monotonic()
-    for tick in range(round(latency_seconds * LATENCY_FRAMES_PER_SECOND)):
-        time.sleep(max(0.0, start + tick / LATENCY_FRAMES_PER_SECOND - time.monotonic()))
+    fps = arguments.latency_fps
+    for tick in range(round(arguments.latency_seconds * fps)):
+        time.sleep(max(0.0, start + tick / fps - time.monotonic()))
         send_frame(LATENCY)
     send_frame(END)
     return {"frames": number, "cpu_seconds": cpu_of_rate}
@@ -124,6 +125,7 @@ class Tally:
     def report(self) -> dict:
         return {
             "frames": self._frames.total(),
+            "latency_frames": self._frames[LATENCY],
             "disordered": self._disordered,
             "rate_frames": self._frames[RATE],
             "rate_seconds": (self._rate_last_ns - self._rate_first_ns) / 1e9,

@@ -69,7 +69,34 @@ def two_namespaces() -> Iterator[Place]:
             subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+def without_offloads(place: Place) -> None:
+    """Every packet crosses the wire on its own, as between two machines."""
+    for name in (place.sender_namespace, place.receiver_namespace):
+        off = ["tx-udp-segmentation", "off", "gso", "off", "tso", "off", "gro", "off"]
+        _run("ip", "netns", "exec", name, "ethtool", "-K", name, *off)
+
+
+def with_losses(place: Place, percent: float) -> None:
+    """So many of all TCP and UDP packets vanish, either way."""
+    rule = (
+        "table inet loss { chain in { type filter hook prerouting priority 0; "
+        f"meta l4proto {{ tcp, udp }} numgen random mod 10000 < {round(percent * 100)} drop; }}; }}"
+    )
+    for name in (place.sender_namespace, place.receiver_namespace):
+        _run("ip", "netns", "exec", name, "nft", rule)
+
+
+def with_link(place: Place, rate: str) -> None:
+    """The wire towards the receiver carries so much, and queues 50 ms of it."""
+    slow = ["root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms"]
+    _run("ip", "netns", "exec", place.sender_namespace, "tc", "qdisc", "add", "dev", place.sender_namespace, *slow)
+
+
 def _ip(*arguments: str) -> None:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, start_new_session=True)
+    _run("ip", *arguments)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
     if done.returncode != 0:
-        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")

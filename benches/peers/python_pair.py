@@ -10,14 +10,24 @@ from result import ContenderFailed, Result
 
 NODE = Path(__file__).with_name("node.py")
 
+TRANSPORTS = ["zenoh-tcp", "imagezmq", "tcp"]
+"""Those that cross a network."""
+
 START_SECONDS = 15.0
 REST_SECONDS = 30.0
 """What a run may take besides its phases."""
 
 
 def run(name: str, settings) -> Result:
+    sent, received = measure(name, settings)
+    return _result(sent, received, settings.frame.size_bytes)
+
+
+def measure(name: str, settings) -> tuple[dict, dict]:
+    """What the two ends report."""
     place, frame = settings.place, settings.frame
     phases = ["--frame", str(frame), "--seconds", settings.seconds, "--latency-seconds", settings.latency_seconds]
+    phases += ["--latency-fps", settings.latency_fps]
 
     def node(role: str) -> list[str]:
         # -B: the source tree stays as it is.
@@ -31,12 +41,12 @@ def run(name: str, settings) -> Result:
         sender = children.start("the sender", node("send"), place.sender_namespace)
         deadline = time.monotonic() + settings.seconds + settings.latency_seconds + REST_SECONDS
         sent, received = map(json.loads, children.lines([sender, receiver], deadline))
-    return _result(sent, received, frame.size_bytes)
+    if received["disordered"]:
+        raise ContenderFailed(f"{received['disordered']} frames arrived out of order or twice")
+    return sent, received
 
 
 def _result(sent: dict, received: dict, size_bytes: int) -> Result:
-    if received["disordered"]:
-        raise ContenderFailed(f"{received['disordered']} frames arrived out of order or twice")
     if received["rate_frames"] < 2:
         raise ContenderFailed(f"{received['rate_frames']} frames arrived at full rate: too few to tell a rate")
     lost = sent["frames"] - received["frames"]
