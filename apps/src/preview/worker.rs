@@ -14,9 +14,6 @@ use crate::live::LiveStream;
 
 /// Frames that wait for the thread, at most one of a stream.
 const WAITING_MAX: usize = 64;
-/// Added to the thread's niceness: whatever else there is to do comes first.
-const NICENESS: i32 = 10;
-
 /// Makes the pictures of all streams. Ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct PreviewWorker {
@@ -70,10 +67,7 @@ impl Drop for PreviewWorker {
 }
 
 fn make_pictures(jobs: &Receiver<Job>, tile_width: u32) {
-    // On Linux niceness is a thread's own.
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!("pictures are made with the priority of all else: {error}");
-    }
+    yield_to_all_else();
     let (mut tile, mut full) = (Scaled::new(), Scaled::new());
     for Job { stream, frame, taken, wants } in jobs {
         let (number, format) = (frame.info().number, stream.about.format);
@@ -101,6 +95,24 @@ fn make_pictures(jobs: &Receiver<Job>, tile_width: u32) {
     }
 }
 
+/// Takes processor time that nothing else wants. A thread that is merely nice still finishes its turn, some milliseconds, before
+/// one that a datagram wakes.
+#[cfg(target_os = "linux")]
+fn yield_to_all_else() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
+        tracing::debug!("pictures are made with the priority of all else: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_all_else() {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +138,18 @@ mod tests {
         assert!(picture.jpeg.starts_with(&[0xff, 0xd8]) && picture.jpeg.ends_with(&[0xff, 0xd9]));
         assert!(pool.try_acquire().is_some(), "the slot is free");
         assert_eq!(picture.serial, 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn pictures_are_made_when_nothing_else_wants_the_processor() {
+        use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy};
+
+        let policy = std::thread::spawn(|| {
+            yield_to_all_else();
+            thread_schedule_policy().unwrap()
+        });
+        assert_eq!(policy.join().unwrap(), ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub enum Fec {
     /// Never: lost slices are asked for and sent again.
     Off,
     /// In `latest`, where it pays: where more than 2 % of the slices are lost, or some are and asking for them takes more
-    /// than a third of a frame's interval, unless to ask is faster than to restore. 10 to 30 % of a frame's slices, by the
-    /// loss that is measured.
+    /// than a third of a frame's interval, unless to ask is faster than to restore, or the way is slower than
+    /// the camera. 10 to 30 % of a frame's slices, by the loss that is measured.
     #[default]
     Auto,
     /// Always this much, 1 to 100 percent of a frame's slices, rounded up.
@@ -72,6 +72,15 @@ fn percent_for(lost_ppm: u64) -> u32 {
     // 5 and 1.7 for each percent lost. A million at most, so it fits.
     let percent = 5 + lost_ppm.min(1_000_000) * 17 / 100_000;
     (percent as u32).clamp(PERCENT_MIN, PERCENT_MAX)
+}
+
+/// What is known of the way to the receiver.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// The shortest.
+    pub(super) round_trip: Duration,
+    /// It carries fewer frames than the camera takes.
+    pub(super) is_slow: bool,
 }
 
 /// Decides for one stream, and makes the parity.
@@ -114,7 +123,7 @@ impl FecControl {
     pub(super) fn handle_report(
         &mut self,
         (seen, arrived): (u64, u64),
-        round_trip: Duration,
+        Way { round_trip, is_slow }: Way,
         config: &SendConfig,
         now: Time,
     ) {
@@ -125,7 +134,8 @@ impl FecControl {
         let lost = self.meter.lost_ppm();
         let blocks = ParityLayout::new(config.frame_slices(), PERCENT_MAX).map_or(0, |layout| layout.blocks);
         let is_near = round_trip * QUESTIONS < BLOCK_TIME * u32::from(blocks);
-        self.is_on = !is_near && lost > if self.is_on { begins_at / FALLEN } else { begins_at };
+        // What a full link drops, more to carry does not mend.
+        self.is_on = !is_near && !is_slow && lost > if self.is_on { begins_at / FALLEN } else { begins_at };
     }
 
     /// Whether slices have been lost of late.
@@ -179,29 +189,34 @@ mod tests {
         let config = config(Fec::Auto, Delivery::Latest);
         let mut control = FecControl::new(Fec::Auto, Time::ZERO);
         let (mut now, mut seen, mut arrived) = (Time::ZERO, 0, 0);
-        let mut percent = |lost_of_a_thousand: u64, round_trip_ms| {
+        let mut percent = |lost_of_a_thousand: u64, round_trip_us, is_slow| {
             for _ in 0..30 {
                 now = now + Duration::from_millis(100);
                 seen += 1_000;
                 arrived += 1_000 - lost_of_a_thousand;
-                let round_trip = Duration::from_millis(round_trip_ms);
-                control.handle_report((seen, arrived), round_trip, &config, now);
+                let way = Way { round_trip: Duration::from_micros(round_trip_us), is_slow };
+                control.handle_report((seen, arrived), way, &config, now);
             }
             control.percent(&config)
         };
+        // (lost of a thousand, round trip in microseconds, slower than the camera) and percent.
         let cases = [
-            ((0, 1), 0),
-            ((15, 1), 0),
-            ((50, 1), 13),
-            ((15, 1), 10),
-            ((9, 1), 0),
-            ((9, 11), 10),
-            ((0, 11), 0),
-            ((100, 1), 22),
-            ((300, 1), 30),
+            ((0, 1_000, false), 0),
+            ((15, 1_000, false), 0),
+            ((50, 1_000, false), 13),
+            ((50, 1_000, true), 0),
+            ((50, 100, false), 0),
+            ((50, 1_000, false), 13),
+            ((15, 1_000, false), 10),
+            ((9, 1_000, false), 0),
+            ((9, 11_000, false), 10),
+            ((0, 11_000, false), 0),
+            ((100, 1_000, false), 22),
+            ((300, 1_000, false), 30),
         ];
-        for ((lost, round_trip), expected) in cases {
-            assert_eq!(percent(lost, round_trip), expected, "{lost} in 1000, {round_trip} ms");
+        for ((lost, round_trip, is_slow), expected) in cases {
+            let percent = percent(lost, round_trip, is_slow);
+            assert_eq!(percent, expected, "{lost} in 1000, {round_trip} us, slow: {is_slow}");
         }
     }
 

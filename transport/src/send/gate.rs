@@ -107,6 +107,11 @@ impl FrameGate {
         self.idle = if self.is_slow { (self.idle + taken / IDLE_SHARE).min(self.interval) } else { Duration::ZERO };
     }
 
+    /// Whether the link is slower than the camera.
+    pub(super) fn is_slow(&self) -> bool {
+        self.is_slow
+    }
+
     /// Frames below this number need no more slices: one that has not been sent whole will not be.
     pub(super) fn handle_settled(&mut self, settled: u64) {
         self.newest = self.newest.filter(|newest| newest.sent.is_some() || newest.number >= settled);

@@ -10,7 +10,7 @@ mod slices;
 use std::time::Duration;
 
 use super::config::{ClosedReport, SendConfig, SendState};
-use super::fec::FecControl;
+use super::fec::{FecControl, Way};
 use super::gate::FrameGate;
 use super::outbox::Outbox;
 use super::pace::{LinkBudget, Pacer};
@@ -367,7 +367,10 @@ impl SendStream {
             let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
             gate.handle_feedback(self.sequence_seen, self.config.frame_slices(), round_trip, now);
         }
-        let way = self.clock.shortest_round_trip().unwrap_or_default();
+        let way = Way {
+            round_trip: self.clock.shortest_round_trip().unwrap_or_default(),
+            is_slow: self.gate.as_ref().is_some_and(FrameGate::is_slow),
+        };
         self.fec.handle_report((self.sequence_seen, feedback.arrived), way, &self.config, now);
         let delivered = self.delivered_before.saturating_add(feedback.delivered).min(self.stats.frames);
         if delivered > self.stats.frames_delivered {
