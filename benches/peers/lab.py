@@ -72,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.only if name not in ("framewire", *python_pair.TRANSPORTS)]:
         parser.error(f"no contender '{unknown[0]}' that crosses a network")
-    if reason := place.why_no_namespaces():
+    if reason := place.why_no_namespaces("this", ["tc", "nft", "ethtool"]):
         parser.error(reason)
     return arguments
 
@@ -104,10 +104,10 @@ def framewire(where: place.Place, arguments: argparse.Namespace) -> dict:
         sent = json.loads(client.output(time.monotonic() + arguments.seconds + REST_SECONDS))
         server.process.send_signal(signal.SIGINT)
         received = json.loads(server.output(time.monotonic() + START_SECONDS))
-    latency = received["latency_ms"]
+    latency = received["latency_ms"] or {}
     return {
         "sent": sent["frames_sent"], "delivered": received["frames_delivered"],
-        "p50": latency["p50"], "p99": latency["p99"],
+        "p50": latency.get("p50"), "p99": latency.get("p99"),
         "resent": sent.get("slices_resent"), "parity": sent.get("slices_parity"), "dropped": sent["frames_dropped"],
     }
 
@@ -115,7 +115,7 @@ def framewire(where: place.Place, arguments: argparse.Namespace) -> dict:
 def peer(name: str, where: place.Place, arguments: argparse.Namespace) -> dict:
     settings = Settings(
         frame=arguments.frame,
-        # Nothing but the frames at their rate.
+        # After half a second's warm-up at full rate, nothing but the frames at theirs.
         seconds=0.0,
         latency_seconds=arguments.seconds,
         place=where,
@@ -137,9 +137,13 @@ def table(figures: dict[str, list[dict]]) -> str:
             lines.append(f"{name:<12}{'–':>16}")
             continue
         frames = f"{sum(run['delivered'] for run in runs)} of {sum(run['sent'] for run in runs)}"
-        p50, p99 = (median(run[key] for run in runs) for key in ("p50", "p99"))
-        lines.append(f"{name:<12}{frames:>16}{p50:>9.2f}{p99:>9.2f}")
+        lines.append(f"{name:<12}{frames:>16}" + "".join(f"{middle(runs, key):>9}" for key in ("p50", "p99")))
     return "\n".join(lines)
+
+
+def middle(runs: list[dict], key: str) -> str:
+    values = [run[key] for run in runs if run[key] is not None]
+    return f"{median(values):.2f}" if values else "–"
 
 
 def say(text: str) -> None:

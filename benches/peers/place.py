@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -38,11 +38,16 @@ def free_port() -> int:
             return port
 
 
-def why_no_namespaces() -> str | None:
+PACKAGES = {"ip": "iproute2", "tc": "iproute2", "nft": "nftables", "ethtool": "ethtool"}
+
+
+def why_no_namespaces(what: str = "--namespaces", tools: Sequence[str] = ()) -> str | None:
+    """Why `what`, which needs `tools` too, cannot have them; None where it can."""
     if os.geteuid() != 0:
-        return "--namespaces needs root: run it with sudo"
-    if shutil.which("ip") is None:
-        return "--namespaces needs ip: apt-get install iproute2"
+        return f"{what} needs root: run it with sudo"
+    for tool in ("ip", *tools):
+        if shutil.which(tool) is None:
+            return f"{what} needs {tool}: apt-get install {PACKAGES[tool]}"
     return None
 
 

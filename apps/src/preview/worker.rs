@@ -14,6 +14,7 @@ use crate::live::LiveStream;
 
 /// Frames that wait for the thread, at most one of a stream.
 const WAITING_MAX: usize = 64;
+
 /// Makes the pictures of all streams. Ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct PreviewWorker {

@@ -42,7 +42,10 @@ pub(super) struct LossDetector {
 #[derive(Debug, Clone, Copy, Default)]
 struct Watch {
     number: Option<u64>,
+    /// What is asked for next.
     gap: Option<Gap>,
+    /// What was asked for last, but for repetitions.
+    asked_gap: Option<Gap>,
     /// Slices below this have been asked for where they were missing.
     asked_below: u32,
     attempts: u32,
@@ -52,7 +55,8 @@ struct Watch {
 /// Slices that later ones have overtaken, or that have been lost.
 #[derive(Debug, Clone, Copy)]
 struct Gap {
-    /// They are below this.
+    /// They are among these.
+    first: u32,
     end: u32,
     since: Time,
 }
@@ -67,8 +71,8 @@ struct Candidate {
     progressed: Time,
     /// Slices below this should have come.
     sent: u32,
-    /// The last of them has.
-    is_seen: bool,
+    /// One more than the highest slice that has.
+    cursor: u32,
 }
 
 /// What to ask for, and when.
@@ -95,30 +99,39 @@ impl LossDetector {
         self.sent = self.sent.max(number);
     }
 
-    /// A slice came after others that had left the sender later, and not because it was asked for.
+    /// A slice that is no repair came after others that had left the sender later. It may have been asked for, and its
+    /// repair may have been faster.
     pub(super) fn handle_overtaken(&mut self, number: u64, slice: u32, now: Time) {
-        let watch = self.watches.iter().find(|watch| watch.number == Some(number));
-        if let Some(watch) = watch
-            && slice < watch.asked_below
-        {
-            self.guard.handle_asked_in_vain(watch.asked, now);
+        let Some(watch) = self.watches.iter().find(|watch| watch.number == Some(number)) else { return };
+        let gap = [watch.asked_gap, watch.gap].into_iter().flatten().find(|gap| gap.contains(slice));
+        if let Some(gap) = gap {
+            self.guard.handle_late(now.since(gap.since), now);
+        }
+    }
+
+    /// Every frame below this number has been sent whole; a frame is, before the next one begins.
+    fn known_sent(&self, reassembler: &Reassembler) -> u64 {
+        self.sent.max(reassembler.seen().saturating_sub(1))
+    }
+
+    /// The numbers among which frames of which nothing has arrived are asked for.
+    fn lost_whole(&self, reassembler: &Reassembler) -> Range<u64> {
+        let (known_sent, settled) = (self.known_sent(reassembler), reassembler.settled());
+        match self.delivery {
+            Delivery::Every => settled..known_sent.min(settled + OPEN_FRAMES_MAX as u64),
+            // Older ones are not worth asking for. Those that the source skipped are asked for too, and not answered.
+            Delivery::Latest => settled.max(known_sent.saturating_sub(OPEN_FRAMES_MAX as u64))..known_sent,
         }
     }
 
     /// The frames to watch: unfinished ones that lack slices which should have come, and those that have been sent and of which
     /// nothing arrived.
     fn candidates<'a>(&self, reassembler: &'a Reassembler) -> impl Iterator<Item = Candidate> + use<'a> {
-        // A frame is sent whole before the next one begins.
-        let known_sent = self.sent.max(reassembler.seen().saturating_sub(1));
-        let settled = reassembler.settled();
-        let lost_whole = match self.delivery {
-            Delivery::Every => settled..known_sent.min(settled + OPEN_FRAMES_MAX as u64),
-            // Older ones are not worth asking for. Those that the source skipped are asked for too, and not answered.
-            Delivery::Latest => settled.max(known_sent.saturating_sub(OPEN_FRAMES_MAX as u64))..known_sent,
-        };
-        let lost_whole = lost_whole
+        let known_sent = self.known_sent(reassembler);
+        let lost_whole = self
+            .lost_whole(reassembler)
             .filter(|number| reassembler.places().all(|(_, assembly)| assembly.number != *number))
-            .map(|number| Candidate { number, place: None, progressed: Time::ZERO, sent: u32::MAX, is_seen: false });
+            .map(|number| Candidate { number, place: None, progressed: Time::ZERO, sent: u32::MAX, cursor: 0 });
         let begun = move |(place, assembly): (usize, &Assembly)| {
             let sent = match assembly.number < known_sent {
                 true => assembly.count,
@@ -127,7 +140,7 @@ impl LossDetector {
                 false => assembly.cursor,
             };
             let Assembly { number, progressed, cursor, .. } = *assembly;
-            Candidate { number, place: Some(place), progressed, sent, is_seen: sent <= cursor }
+            Candidate { number, place: Some(place), progressed, sent, cursor }
         };
         reassembler
             .unfinished()
@@ -136,34 +149,46 @@ impl LossDetector {
             .chain(lost_whole)
     }
 
-    fn watch(&mut self, number: u64) -> &mut Watch {
+    /// What is known of a candidate.
+    fn watch(&mut self, reassembler: &Reassembler, number: u64) -> &mut Watch {
+        let lost_whole = self.lost_whole(reassembler);
+        let is_needed = |watch: &Watch| {
+            watch.number.is_some_and(|number| {
+                lost_whole.contains(&number) || reassembler.places().any(|(_, assembly)| assembly.number == number)
+            })
+        };
         let known = self.watches.iter().position(|watch| watch.number == Some(number));
         let place = known.unwrap_or_else(|| {
-            // Unused ones come first, then the oldest frame's: with twice as many as can be open, it is settled.
-            let oldest =
-                self.watches.iter().enumerate().min_by_key(|(_, watch)| watch.number).map_or(0, |(place, _)| place);
-            self.watches[oldest] = Watch { number: Some(number), ..Watch::default() };
-            oldest
+            // Of as many as can be open and as many that can be lost whole, there is a watch for each.
+            let free = self.watches.iter().position(|watch| !is_needed(watch)).unwrap_or(0);
+            self.watches[free] = Watch { number: Some(number), ..Watch::default() };
+            free
         });
         &mut self.watches[place]
     }
 
     /// What of a frame is to be asked for, and when; `None` where it lacks nothing that should have come.
     fn due(&mut self, reassembler: &Reassembler, candidate: Candidate, round_trip: Duration, now: Time) -> Option<Due> {
-        let Candidate { number, place, progressed, sent, is_seen } = candidate;
+        let Candidate { number, place, progressed, sent, cursor } = candidate;
         let (delivery, guard) = (self.delivery, self.guard.duration(now));
-        let watch = self.watch(number);
+        let watch = self.watch(reassembler, number);
         let lacks = |slices: &Range<u32>| {
             place.is_none_or(|place| {
                 reassembler.first_missing(place, slices.start).is_some_and(|missing| missing < slices.end)
             })
         };
+        watch.gap = watch.gap.filter(|gap| lacks(&(gap.first..gap.end)));
         let fresh = watch.asked_below..sent;
         if watch.gap.is_none() && !fresh.is_empty() && lacks(&fresh) {
             // A later slice shows a gap when it comes, the sender's word when it is heard.
-            watch.gap = Some(Gap { end: sent, since: if is_seen { progressed } else { now } });
+            let since = if sent <= cursor { progressed } else { now };
+            watch.gap = Some(Gap { first: fresh.start, end: fresh.end, since });
         }
-        let gap = watch.gap.map(|gap| Due { at: gap.since + guard, slices: watch.asked_below..gap.end });
+        let gap = watch.gap.map(|gap| {
+            // What the sender's word says has left may still be coming in.
+            let since = if gap.end <= cursor { gap.since } else { gap.since.max(progressed) };
+            Due { at: since + guard, slices: gap.first..gap.end }
+        });
         let asked = 0..watch.asked_below;
         let pause = watch.pause(delivery, place.is_some(), round_trip);
         let again = pause.filter(|_| !asked.is_empty() && lacks(&asked)).map(|pause| {
@@ -203,10 +228,15 @@ impl LossDetector {
             }
         }
         for candidate in self.candidates(reassembler) {
+            let Candidate { number, place, .. } = candidate;
             let due = self.due(reassembler, candidate, round_trip, now).filter(|due| due.at <= now);
             if let Some(Due { slices, .. }) = due {
-                self.watch(candidate.number).handle_asked(slices.end, now);
-                return self.write(reassembler, (stream, epoch), candidate.number, candidate.place, slices, out);
+                self.watch(reassembler, number).handle_asked(slices.end, now);
+                let written = self.write(reassembler, (stream, epoch), number, place, slices, out);
+                // Where parity makes up for all of it, there is nothing to ask for.
+                if written.is_some() {
+                    return written;
+                }
             }
         }
         None
@@ -250,13 +280,19 @@ impl LossDetector {
     }
 }
 
+impl Gap {
+    fn contains(&self, slice: u32) -> bool {
+        (self.first..self.end).contains(&slice)
+    }
+}
+
 impl Watch {
     /// Slices below `end` have been asked for where they were missing.
     fn handle_asked(&mut self, end: u32, now: Time) {
         self.asked = now;
         if end > self.asked_below {
             self.asked_below = end;
-            self.gap = None;
+            self.asked_gap = self.gap.take();
             self.attempts = 1;
         } else {
             self.attempts += 1;
@@ -311,3 +347,6 @@ impl Iterator for Wanted<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -318,7 +318,9 @@ impl Reassembler {
         if parity.frame_bytes != self.config.frame_bytes || usize::from(parity.payload_bytes) > landed.len {
             return Err(Rejected::Size);
         }
-        self.protected = self.protected.max(parity.frame.saturating_add(1));
+        if parity.frame < self.seen {
+            self.protected = self.protected.max(parity.frame + 1);
+        }
         if parity.frame < self.settled {
             return Err(Rejected::Late);
         }

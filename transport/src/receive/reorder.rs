@@ -11,7 +11,7 @@ const GUARD_MAX: Duration = Duration::from_millis(5);
 /// How long a network counts as one that reorders after it has: routes change.
 const REORDERS_FOR: Duration = Duration::from_secs(10);
 
-/// Learns from slices that were asked for in vain.
+/// Learns from slices that were late.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ReorderGuard {
     learnt: Option<(Duration, Time)>,
@@ -26,13 +26,12 @@ impl ReorderGuard {
         }
     }
 
-    /// A slice that was asked for, at `asked` or before, had only been overtaken, and comes now.
-    pub(super) fn handle_asked_in_vain(&mut self, asked: Time, now: Time) {
-        let guard = self.duration(now);
-        let late = guard + now.since(asked);
-        if late <= GUARD_MAX {
+    /// A slice comes so long after it was first missed: it had been overtaken, not lost.
+    pub(super) fn handle_late(&mut self, late: Duration, now: Time) {
+        if (GUARD_MIN..=GUARD_MAX).contains(&late) {
             // A quarter more, as no two are equally late.
-            self.learnt = Some(((late + late / 4).min(GUARD_MAX), now));
+            let guard = (late + late / 4).min(GUARD_MAX).max(self.duration(now));
+            self.learnt = Some((guard, now));
         }
     }
 }
@@ -46,22 +45,26 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_reorders_is_waited_for_and_one_that_stops_is_not() {
+    fn a_network_that_reorders_is_waited_for_as_long_as_it_does() {
         let mut guard = ReorderGuard::default();
         assert_eq!(guard.duration(at_us(0)), GUARD_MIN);
-        guard.handle_asked_in_vain(at_us(1_000), at_us(1_600));
+        // Of a train, all of it late.
+        for _ in 0..44 {
+            guard.handle_late(Duration::from_micros(800), at_us(1_000));
+        }
         assert_eq!(guard.duration(at_us(2_000)), Duration::from_micros(1_000));
-        assert_eq!(guard.duration(at_us(1_600) + REORDERS_FOR), GUARD_MIN);
+        guard.handle_late(Duration::from_micros(300), at_us(5_000_000));
+        let renewed = at_us(5_000_000) + REORDERS_FOR;
+        assert_eq!(guard.duration(at_us(1_000) + REORDERS_FOR), Duration::from_micros(1_000));
+        assert_eq!(guard.duration(renewed), GUARD_MIN);
     }
 
     #[test]
     fn what_comes_very_late_is_not_waited_for() {
         let mut guard = ReorderGuard::default();
-        guard.handle_asked_in_vain(at_us(0), at_us(30_000));
+        guard.handle_late(Duration::from_millis(30), at_us(30_000));
         assert_eq!(guard.duration(at_us(30_000)), GUARD_MIN);
-        for _ in 0..100 {
-            guard.handle_asked_in_vain(at_us(0), at_us(4_000));
-        }
-        assert!(guard.duration(at_us(4_000)) <= GUARD_MAX);
+        guard.handle_late(Duration::from_millis(5), at_us(30_000));
+        assert_eq!(guard.duration(at_us(30_000)), GUARD_MAX);
     }
 }

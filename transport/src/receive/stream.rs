@@ -254,8 +254,8 @@ impl ReceiveStream {
             self.check_epoch(slice.epoch)?;
             self.heard = now;
             let was_overtaken = self.see(slice.sequence)?;
-            let is_new = self.reassembler.handle_slice(&slice, spot, now);
-            if was_overtaken && is_new && slice.flags & Flags::REPAIR == 0 {
+            self.reassembler.handle_slice(&slice, spot, now);
+            if was_overtaken && slice.flags & Flags::REPAIR == 0 {
                 self.loss.handle_overtaken(slice.frame, slice.index, now);
             }
             return Ok(());

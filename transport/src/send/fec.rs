@@ -133,9 +133,9 @@ impl FecControl {
         let begins_at = if is_far { LOST_SOME } else { LOST_MANY };
         let lost = self.meter.lost_ppm();
         let blocks = ParityLayout::new(config.frame_slices(), PERCENT_MAX).map_or(0, |layout| layout.blocks);
-        let is_near = round_trip * QUESTIONS < BLOCK_TIME * u32::from(blocks);
+        let asking_is_faster = !is_far && round_trip * QUESTIONS < BLOCK_TIME * u32::from(blocks);
         // What a full link drops, more to carry does not mend.
-        self.is_on = !is_near && !is_slow && lost > if self.is_on { begins_at / FALLEN } else { begins_at };
+        self.is_on = !asking_is_faster && !is_slow && lost > if self.is_on { begins_at / FALLEN } else { begins_at };
     }
 
     /// Whether slices have been lost of late.
@@ -217,6 +217,24 @@ mod tests {
         for ((lost, round_trip, is_slow), expected) in cases {
             let percent = percent(lost, round_trip, is_slow);
             assert_eq!(percent, expected, "{lost} in 1000, {round_trip} us, slow: {is_slow}");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_many_blocks_is_protected_where_asking_takes_too_long() {
+        let config = SendConfig {
+            format: FrameFormat::new(PixelFormat::Bgr24, 3_840, 2_160).unwrap(),
+            ..config(Fec::Auto, Delivery::Latest)
+        };
+        // 69 blocks, which take longer to restore than three round trips of 9 ms; but 11 ms is a third of a frame's time.
+        for (round_trip_ms, is_on) in [(9, false), (11, true)] {
+            let mut control = FecControl::new(Fec::Auto, Time::ZERO);
+            let way = Way { round_trip: Duration::from_millis(round_trip_ms), is_slow: false };
+            for nth in 1..=30 {
+                let now = Time::ZERO + Duration::from_millis(100) * nth;
+                control.handle_report((1_000 * u64::from(nth), 950 * u64::from(nth)), way, &config, now);
+            }
+            assert_eq!(control.percent(&config) > 0, is_on, "{round_trip_ms} ms");
         }
     }
 

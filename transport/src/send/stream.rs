@@ -90,6 +90,8 @@ pub struct SendStream {
     heard: Time,
     /// When the last ping was sent: the clocks are compared once a second at least, however busy the stream is.
     pinged: Time,
+    /// A ping is to follow a frame at once, whatever is heard of the slices before its last ones.
+    tail_probe: bool,
     /// Pings in a row that brought no progress.
     probes: u32,
     jitter: u64,
@@ -125,6 +127,7 @@ impl SendStream {
             due: now,
             heard: now,
             pinged: now,
+            tail_probe: false,
             probes: 0,
             // Any odd number will do; the stream's own makes two senders differ.
             jitter: u64::from(config.stream) << 1 | 1,
@@ -387,6 +390,7 @@ impl SendStream {
         if progressed {
             self.probes = 0;
         }
+        self.tail_probe &= self.in_flight();
         self.due = now + self.patience();
         self.hear_of_path(feedback.path_bytes, now);
     }
@@ -500,6 +504,7 @@ impl SendStream {
         self.config.epoch = self.config.epoch.wrapping_add(1);
         self.state = SendState::Opening { attempts: 0 };
         self.probes = 0;
+        self.tail_probe = false;
         self.path.doubt();
         self.undelivered_since = None;
         self.stats.restarts += 1;

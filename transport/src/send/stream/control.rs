@@ -32,7 +32,11 @@ impl SendStream {
     }
 
     pub(super) fn next_transmit(&self) -> Time {
-        if self.state == SendState::Open { self.due.min(self.pinged + CLOCK_PING) } else { self.due }
+        match self.state {
+            SendState::Open if self.tail_probe => Time::ZERO,
+            SendState::Open => self.due.min(self.pinged + CLOCK_PING),
+            _ => self.due,
+        }
     }
 
     fn open(&self, now: Time) -> Open {
@@ -69,6 +73,7 @@ impl SendStream {
         };
         let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
         let no_credit = self.stats.frames_no_credit;
+        self.tail_probe = false;
         if self.closing && settled {
             // With a frame on its way, it asks for what that lacks, too.
             self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience().min(CLOSE_RETRY) };

@@ -1,7 +1,5 @@
 //! What a stream sends of its frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
 
-use std::time::Duration;
-
 use super::{SendStream, TAIL_PROBE_AFTER, train};
 use crate::send::config::SendState;
 use crate::send::gate::FrameGate;
@@ -175,8 +173,8 @@ impl SendStream {
         }
         if self.config.delivery == Delivery::Latest && self.outbox.current().is_none() {
             // Nothing follows that would show the receiver that the last slices are missing: tell it.
-            let pause = if self.fec.is_losing() { Duration::ZERO } else { TAIL_PROBE_AFTER };
-            self.due = self.due.min(now + pause);
+            self.tail_probe |= self.fec.is_losing();
+            self.due = self.due.min(now + TAIL_PROBE_AFTER);
         }
     }
 }
