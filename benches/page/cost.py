@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """What one open page costs the data path: the same stream with and without a page, in turns, medians.
 
-The stream is 1080p gray over loopback between the real programs, once as fast as it goes with nothing lost (rate), once
-at 60 frames/s (latency). The page is a reader that asks for pictures and figures as the page does and shows nothing, so
+The stream is 1080p gray over loopback between the real programs: as fast as it goes with nothing lost, the page opened and
+closed in turns (rate), and at 60 frames/s, a run with a page and one without in turns (latency). The page is a reader that asks for pictures and figures as the page does and shows nothing, so
 that only the server's side is measured, or with --chromium a real browser, which takes a good part of a small machine for
 itself. With `stuck`, the browser is stopped for the whole run, and the server's memory is watched.
 
-    python3 benches/page/cost.py [--rounds 7] [--seconds 4] [--chromium]
+    python3 benches/page/cost.py [--rounds 7] [--seconds 8] [--chromium]
     python3 benches/page/cost.py first [--rounds 7]
     python3 benches/page/cost.py stuck [--seconds 600]
 
@@ -199,41 +199,77 @@ class Chromium:
         self.driver.wait()
 
 
-def measure(seconds, page, at_rate):
-    """One run: GB/s, or latency p50 and p99 at 60 frames/s in ms."""
+def latency(seconds, page):
+    """One run: latency p50 and p99 at 60 frames/s in ms."""
     server = Server()
     viewer = page(server) if page else None
-    frames = ["--fps", "max", "--delivery", "every"] if at_rate else ["--fps", "60", "--delivery", "latest"]
-    client = server.client("pattern:1920x1080", *frames)
+    client = server.client("pattern:1920x1080", "--fps", "60", "--delivery", "latest")
     time.sleep(seconds)
     client.send_signal(signal.SIGINT)
     client.wait()
     figures = server.stop()
     if viewer:
-        viewer.close()
+        close(viewer, page, seconds)
+    return figures["latency_ms"]["p50"], figures["latency_ms"]["p99"]
+
+
+def rates(seconds, page, turns):
+    """Frames/s without and with a page, in turns within one stream as fast as it goes: two streams differ by more than a page
+    costs."""
+    server = Server()
+    client = server.client("pattern:1920x1080", "--fps", "max", "--delivery", "every")
+    while not server.streams():
+        time.sleep(0.05)
+    time.sleep(1)
+    pairs = []
+    for nth in range(turns):
+        pair = {}
+        for viewer in [None, page] if nth % 2 == 0 else [page, None]:
+            opened = viewer(server) if viewer else None
+            # What opening a page costs is not what it costs while it is open.
+            time.sleep(0.3)
+            pair[viewer] = rate(server, seconds)
+            if opened:
+                close(opened, page, seconds)
+        pairs.append((pair[None], pair[page]))
+    client.send_signal(signal.SIGINT)
+    client.wait()
+    server.stop()
+    return pairs
+
+
+def rate(server, seconds):
+    """Frames delivered a second."""
+    def read():
+        return time.monotonic(), server.streams()[0]["frames_delivered"]
+
+    begun, before = read()
+    time.sleep(seconds)
+    ended, after = read()
+    return (after - before) / (ended - begun)
+
+
+def close(viewer, page, seconds):
+    viewer.close()
     if page is Reader and viewer.pictures < seconds:
         sys.exit(f"the page got {viewer.pictures} pictures in {seconds} s, so its cost was not measured")
-    if at_rate:
-        return figures["gigabytes_per_second"]
-    return figures["latency_ms"]["p50"], figures["latency_ms"]["p99"]
 
 
 def cost(arguments):
     page = Chromium if arguments.chromium else Reader
-    rates, latencies = [], []
+    pairs = rates(arguments.seconds / 4, page, 4 * arguments.rounds)
+    for without, with_page in pairs:
+        print(f"{without:.0f} frames/s without, {with_page:.0f} with", file=sys.stderr)
+    latencies = []
     for nth in range(arguments.rounds):
         order = [None, page] if nth % 2 == 0 else [page, None]
-        rate = {viewer: measure(arguments.seconds, viewer, True) for viewer in order}
-        latency = {viewer: measure(arguments.seconds, viewer, False) for viewer in order}
-        rates.append((rate[None], rate[page]))
-        latencies.append((latency[None], latency[page]))
-        print(f"round {nth + 1}: {rate[None]:.2f} GB/s without, {rate[page]:.2f} with; "
-              f"p50 {latency[None][0]:.2f} and {latency[page][0]:.2f} ms, p99 {latency[None][1]:.2f} and {latency[page][1]:.2f} ms",
-              file=sys.stderr)
-    ratio = statistics.median(after / before for before, after in rates)
-    p50 = statistics.median(after[0] / before[0] for before, after in latencies)
-    p99 = statistics.median(after[1] / before[1] for before, after in latencies)
-    print(f"with one page ({page.__name__.lower()}), medians of the ratios of {arguments.rounds} rounds: "
+        measured = {viewer: latency(arguments.seconds, viewer) for viewer in order}
+        (p50, p99), (page_p50, page_p99) = measured[None], measured[page]
+        latencies.append((page_p50 / p50, page_p99 / p99))
+        print(f"round {nth + 1}: p50 {p50:.2f} and {page_p50:.2f} ms, p99 {p99:.2f} and {page_p99:.2f} ms", file=sys.stderr)
+    ratio = statistics.median(after / before for before, after in pairs)
+    p50, p99 = (statistics.median(ratios) for ratios in zip(*latencies))
+    print(f"with one page ({page.__name__.lower()}), medians of the ratios of {len(pairs)} turns and {arguments.rounds} rounds: "
           f"rate {ratio:.3f}, p50 {p50:.2f}, p99 {p99:.2f}")
 
 
@@ -296,7 +332,7 @@ def main():
     parser.add_argument("--chromium", action="store_true")
     arguments = parser.parse_args()
     if arguments.seconds is None:
-        arguments.seconds = 600.0 if arguments.what == "stuck" else 4.0
+        arguments.seconds = 600.0 if arguments.what == "stuck" else 8.0
     {"cost": cost, "stuck": stuck, "first": first}[arguments.what](arguments)
 
 
