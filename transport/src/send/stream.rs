@@ -95,6 +95,8 @@ pub struct SendStream {
     /// Pings in a row that brought no progress.
     probes: u32,
     jitter: u64,
+    /// A receiver has had the stream, in this epoch or an earlier one.
+    was_open: bool,
     closing: bool,
 }
 
@@ -131,6 +133,7 @@ impl SendStream {
             probes: 0,
             // Any odd number will do; the stream's own makes two senders differ.
             jitter: u64::from(config.stream) << 1 | 1,
+            was_open: false,
             closing: false,
             config,
         }
@@ -334,6 +337,7 @@ impl SendStream {
             return;
         }
         self.state = SendState::Open;
+        self.was_open = true;
         self.heard = now;
         if accept.delivered == 0 {
             // A receiver that has not had this stream before counts from 0; an earlier one's frames still count.

@@ -236,7 +236,7 @@ datagram! {
         slice_bytes: u16,
         /// What a [`Challenge`] said, or 0.
         cookie: u64,
-        /// The lowest frame number of this epoch.
+        /// The frame from which the receiver has to account for the stream; no lower one will be sent in this epoch.
         first_frame: u64,
         /// Width in pixels.
         width: u32,

@@ -41,13 +41,15 @@ impl SendStream {
 
     fn open(&self, now: Time) -> Open {
         let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, deadline, clock_id, .. } = self.config;
+        let lowest_kept = self.outbox.first_number().unwrap_or(self.next_number);
         Open {
             stream,
             epoch,
             flags: 0,
             slice_bytes,
             cookie: self.cookie,
-            first_frame: self.outbox.first_number().unwrap_or(self.next_number),
+            // The first receiver has the whole stream to account for, also what was skipped while it was not there yet.
+            first_frame: if self.was_open { lowest_kept } else { 0 },
             width: format.width(),
             height: format.height(),
             stride: format.stride(),
