@@ -300,8 +300,15 @@ struct HostileStream {
 }
 
 fn hostile_stream() -> HostileStream {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    HostileStream { core: core(4711), socket }
+}
+
+/// Opens with frames of 300 x 200.
+fn core(stream: u32) -> SendStream {
     let config = SendConfig {
-        stream: 4711,
+        stream,
         epoch: 5,
         format: gray(300, 200),
         delivery: Delivery::Every,
@@ -313,9 +320,7 @@ fn hostile_stream() -> HostileStream {
         interval: Duration::ZERO,
         clock_id: 0,
     };
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-    HostileStream { core: SendStream::new(config, Time::now()), socket }
+    SendStream::new(config, Time::now())
 }
 
 impl HostileStream {
@@ -480,4 +485,48 @@ fn a_sender_that_was_killed_makes_room_for_one_that_speaks() {
     assert_eq!(first.recv_timeout(PATIENCE).unwrap_err(), RecvError::Ended);
     assert_eq!(first.end_reason(), Some(framewire_transport::receive::EndReason::Silent));
     receiver.accept_timeout(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_sender_on_the_port_of_one_that_is_gone_need_not_wait_until_that_counts_as_silent() {
+    // The system gives the port of a program that was killed to another one. The first goes on to speak here, as what it sent
+    // last may: it never counts as silent.
+    for is_closed in [false, true] {
+        let receiver = receiver(BackendKind::Auto);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut cores = vec![core(1)];
+        let mut bytes = [0; send::CONTROL_MAX];
+        let deadline = Time::now() + PATIENCE;
+        let mut run_until = |cores: &mut [SendStream], is_reached: &dyn Fn(SendState) -> bool| {
+            while !is_reached(cores.last().unwrap().state()) {
+                assert!(Time::now() < deadline, "{cores:?}");
+                let received = socket.recv_from(&mut bytes);
+                let now = Time::now();
+                for core in cores.iter_mut() {
+                    if let Ok((len, _)) = received {
+                        core.handle_datagram(&bytes[..len], now);
+                    }
+                }
+                for core in cores.iter_mut() {
+                    while let Some(len) = core.poll_transmit(now, &mut bytes) {
+                        socket.send_to(&bytes[..len], receiver.local_addr()).unwrap();
+                    }
+                }
+            }
+        };
+        run_until(&mut cores, &|state| state == SendState::Open);
+        let first = receiver.accept_timeout(PATIENCE).unwrap();
+        if is_closed {
+            cores[0].close(Time::now());
+            run_until(&mut cores, &|state| matches!(state, SendState::Closed(_)));
+        }
+        cores.push(core(2));
+        run_until(&mut cores, &|state| state == SendState::Open);
+        let second = receiver.accept_timeout(PATIENCE).unwrap();
+        assert_eq!(second.info().stream, 2);
+        assert_eq!(first.recv_timeout(PATIENCE).unwrap_err(), RecvError::Ended);
+        // Those that the first one had had to prove its address too.
+        assert!(receiver.stats().challenged >= 2, "{:?}", receiver.stats());
+    }
 }

@@ -146,7 +146,7 @@ impl Service<'_> {
         }
         let why = match stream.end_reason() {
             Some(EndReason::Closed) => "closed by its sender",
-            Some(EndReason::Silent) => "its sender fell silent",
+            Some(EndReason::Silent) => "its sender is gone",
             _ => "the server stops",
         };
         self.signal.end_stream(info.stream, why);

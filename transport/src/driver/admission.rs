@@ -63,6 +63,21 @@ pub(super) struct Ended {
     openings: VecDeque<(OpeningId, Time)>,
 }
 
+/// An opening as it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) open: Open,
+    /// Bytes of its whole datagram.
+    pub(super) open_bytes: usize,
+    pub(super) peer: SocketAddr,
+}
+
+impl Opening {
+    pub(super) const fn id(&self) -> OpeningId {
+        OpeningId { stream: self.open.stream, epoch: self.open.epoch, peer: self.peer }
+    }
+}
+
 /// What an opening and its repetitions have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OpeningId {

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::admission::{Admission, Cookies, Ended, Limits, OpeningId, admit};
+use super::admission::{Admission, Cookies, Ended, Limits, Opening, admit};
 use super::receive_loop::{self, StreamShared};
 use super::receiver::ReceiverShared;
 use crate::backend::wait;
-use crate::receive::EndReason;
 use crate::time::Time;
 use crate::wire::{Challenge, Kind, Open, Prelude, Refuse, RefuseReason};
 
@@ -58,6 +57,10 @@ impl Listener {
                 break;
             }
             self.receive();
+            let handed_over = std::mem::take(&mut self.shared.lock().openings);
+            for opening in handed_over {
+                self.handle_opening(&opening);
+            }
         }
         for (_, thread) in self.threads.drain(..) {
             join(thread);
@@ -93,15 +96,19 @@ impl Listener {
 
     /// `len` is the whole datagram's length, of which `bytes` are the first.
     fn handle(&mut self, bytes: &[u8], len: usize, peer: SocketAddr) {
+        match Open::parse(bytes) {
+            Ok(open) => self.handle_opening(&Opening { open, open_bytes: len, peer }),
+            Err(_) => self.handle_stray(bytes, peer, Time::now()),
+        }
+    }
+
+    fn handle_opening(&mut self, opening: &Opening) {
+        let Opening { open, open_bytes, peer } = *opening;
         let now = Time::now();
-        let Ok(open) = Open::parse(bytes) else {
-            self.handle_stray(bytes, peer, now);
-            return;
-        };
         let refuse;
         let challenge;
         let answer: &[u8] = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
-            match self.open_stream(&open, len, peer) {
+            match self.open_stream(opening) {
                 Ok(()) => return,
                 Err((reason, limit)) => {
                     self.shared.lock().stats.refused += 1;
@@ -114,7 +121,7 @@ impl Listener {
         } else {
             self.shared.lock().stats.challenged += 1;
             let cookie = self.cookies.cookie(peer, open.stream, now);
-            let path_bytes = u16::try_from(len).unwrap_or(u16::MAX);
+            let path_bytes = u16::try_from(open_bytes).unwrap_or(u16::MAX);
             challenge = Challenge { stream: open.stream, epoch: open.epoch, flags: 0, path_bytes, cookie }.emit();
             &challenge
         };
@@ -152,43 +159,39 @@ impl Listener {
         let _ = self.socket.send_to(&answer, &peer.into());
     }
 
-    fn open_stream(&mut self, open: &Open, open_bytes: usize, peer: SocketAddr) -> Result<(), (RefuseReason, u64)> {
+    fn open_stream(&mut self, opening: &Opening) -> Result<(), (RefuseReason, u64)> {
         self.sweep();
+        let Opening { ref open, peer, .. } = *opening;
         let shared = self.shared.clone();
         let mut state = shared.lock();
-        let opening = OpeningId { stream: open.stream, epoch: open.epoch, peer };
-        let known = state.streams.iter().position(|stream| stream.open.stream == open.stream);
-        let is_open = known.map(|known| &state.streams[known]).is_some_and(|known| {
+        let known = state.streams.iter().find(|stream| stream.open.stream == open.stream);
+        let is_open = known.is_some_and(|known| {
             let first = known.opening();
-            first == opening || first.peer == peer && !known.is_over()
+            first == opening.id() || first.peer == peer && !known.is_over()
         });
-        if is_open || self.ended.is_repetition(opening, Time::now()) {
+        if is_open || self.ended.is_repetition(opening.id(), Time::now()) {
             // Opened already; this one was on its way before the stream had its own socket.
             return Ok(());
         }
-        if let Some(known) = known
-            && state.streams[known].is_continued_by(open)
-        {
-            state.streams[known].continue_from(peer, open, open_bytes);
+        if let Some(known) = known.filter(|known| known.is_continued_by(open)).cloned() {
+            state.give_up(|stream| stream.opening().peer == peer);
+            known.continue_from(opening);
             state.stats.moved += 1;
             return Ok(());
         }
         let config = &shared.config;
         let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
         let announced = (config.admission == Admission::Announced).then_some(&state.announced);
-        let others = state.streams.len() - usize::from(known.is_some());
+        // The same stream from another address, or after its end: the sender is the one we hear now. And an address has one
+        // sender: the one before it, which had the port, is gone.
+        let is_past = |stream: &StreamShared| stream.open.stream == open.stream || stream.opening().peer == peer;
+        let others = state.streams.iter().filter(|stream| !is_past(stream)).count();
         let spare = if others < limits.streams { None } else { least_needed(&state.streams, Time::now()) };
         let format = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
-        // The same stream from another address, or after its end: the sender is the one we hear now.
-        if let Some(past) = known.or(spare) {
-            let past = state.streams.swap_remove(past);
-            if known.is_none() {
-                past.lock().ended.get_or_insert(EndReason::Silent);
-            }
-            past.abandon();
-        }
+        let spare = spare.map(|spare| state.streams[spare].open.stream);
+        state.give_up(|stream| is_past(stream) || Some(stream.open.stream) == spare);
         drop(state);
-        let stream = receive_loop::start(open, open_bytes, peer, &shared).map_err(|error| {
+        let stream = receive_loop::start(opening, &shared).map_err(|error| {
             tracing::warn!(%peer, %format, %error, "a stream could not be opened");
             (RefuseReason::Resources, 0)
         })?;

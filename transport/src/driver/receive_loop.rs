@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::admission::OpeningId;
+use super::admission::{Opening, OpeningId};
 use super::backend_thread::{self, reopen};
 use super::batch_datagrams;
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
@@ -53,20 +53,12 @@ pub(super) struct StreamState {
     /// When the sender was last heard.
     pub(super) heard: Time,
     /// Set by the listener, taken by the stream's thread: the sender has another address now.
-    moved: Option<Moved>,
+    moved: Option<Opening>,
     pub(super) stats: ReceiveStats,
     pub(super) ended: Option<EndReason>,
     pub(super) source: SourceCounts,
     /// Of the largest slice at present.
     pub(super) slice_bytes: u16,
-}
-
-/// An opening of a later run of the sender, from an address that it has proved to be its own.
-#[derive(Debug, Clone, Copy)]
-struct Moved {
-    peer: SocketAddr,
-    open: Open,
-    open_bytes: usize,
 }
 
 impl StreamShared {
@@ -89,11 +81,11 @@ impl StreamShared {
         what(open) == what(&self.open) && can_be && goes_on && !self.is_over()
     }
 
-    /// The sender speaks from another address from now on.
-    pub(super) fn continue_from(&self, peer: SocketAddr, open: &Open, open_bytes: usize) {
+    /// The sender speaks from another address from now on, which it has proved to be its own.
+    pub(super) fn continue_from(&self, opening: &Opening) {
         let mut state = self.lock();
-        state.opening = OpeningId { stream: open.stream, epoch: open.epoch, peer };
-        state.moved = Some(Moved { peer, open: *open, open_bytes });
+        state.opening = opening.id();
+        state.moved = Some(*opening);
         drop(state);
         self.waker.wake();
     }
@@ -135,12 +127,8 @@ pub(super) struct StartedStream {
 }
 
 /// Takes memory and a socket for an admitted stream and starts its thread.
-pub(super) fn start(
-    open: &Open,
-    open_bytes: usize,
-    peer: SocketAddr,
-    receiver: &ReceiverShared,
-) -> Result<StartedStream, StartError> {
+pub(super) fn start(opening: &Opening, receiver: &Arc<ReceiverShared>) -> Result<StartedStream, StartError> {
+    let Opening { open, open_bytes, peer } = *opening;
     let slice_bytes = usize::from(open.slice_bytes);
     let payload_bytes = open.slice_bytes - SLICE_HEADER_LEN as u16;
     let frame_slices = slice_count(open.frame_bytes, payload_bytes);
@@ -152,7 +140,7 @@ pub(super) fn start(
     // Slices may become smaller, and then come in trains.
     let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
     let config = ReceiveConfig {
-        open: *open,
+        open,
         open_bytes,
         buffer_bytes,
         batch_max: batch_limit,
@@ -191,9 +179,9 @@ pub(super) fn start(
     };
     let (format, frame_bytes) = (*core.format(), open.frame_bytes);
     let shared = Arc::new(StreamShared {
-        open: *open,
+        open,
         state: Mutex::new(StreamState {
-            opening: OpeningId { stream: open.stream, epoch: open.epoch, peer },
+            opening: opening.id(),
             epoch: open.epoch,
             settled: 0,
             heard: Time::now(),
@@ -209,7 +197,7 @@ pub(super) fn start(
         waker,
     });
     let (backend, thread) = {
-        let shared = shared.clone();
+        let (shared, receiver_shared) = (shared.clone(), receiver.clone());
         let ThreadConfig { busy_poll, cpus } = receiver.config.threads.clone();
         backend_thread::start(
             "framewire-recv",
@@ -230,6 +218,7 @@ pub(super) fn start(
                     busy_poll,
                     ring,
                     shared,
+                    receiver: receiver_shared,
                     drops: SocketDrops::default(),
                     starved,
                 }
@@ -265,6 +254,7 @@ struct ReceiveLoop {
     busy_poll: Duration,
     ring: FrameRing,
     shared: Arc<StreamShared>,
+    receiver: Arc<ReceiverShared>,
     drops: SocketDrops,
     /// Set while the sender may be waiting for a slot: whoever frees one wakes this thread.
     starved: Arc<AtomicBool>,
@@ -312,7 +302,7 @@ impl ReceiveLoop {
 
     /// Goes on with a sender whose address has changed.
     fn follow(&mut self) {
-        let Some(Moved { peer, open, open_bytes }) = self.shared.lock().moved.take() else { return };
+        let Some(Opening { peer, open, open_bytes }) = self.shared.lock().moved.take() else { return };
         match self.backend.redirect(peer) {
             Ok(()) => {
                 tracing::info!(stream = open.stream, from = %self.peer, to = %peer, "the sender has another address");
@@ -377,7 +367,7 @@ impl ReceiveLoop {
         }
     }
 
-    /// Frames to the ring, answers to the sender, counters to the program.
+    /// Frames to the ring, answers to the sender, counters to the program, and to the listener what it should have got.
     fn hand_on(&mut self, now: Time) {
         let mut frames = 0;
         while let Some(frame) = self.core.poll_frame() {
@@ -392,6 +382,9 @@ impl ReceiveLoop {
         }
         if frames == 0 {
             self.publish_stats();
+        }
+        if let Some((open, open_bytes)) = self.core.poll_stray_opening() {
+            self.receiver.hand_to_listener(Opening { open, open_bytes, peer: self.peer });
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::admission::Admission;
+use super::admission::{Admission, Opening};
 use super::listener::Listener;
 use super::receive_loop::StreamShared;
 use super::threads::ThreadConfig;
@@ -113,8 +113,20 @@ pub(super) struct ReceiverState {
     pub(super) announced: HashMap<u32, FrameFormat>,
     pub(super) incoming: VecDeque<IncomingStream>,
     pub(super) streams: Vec<Arc<StreamShared>>,
+    /// What came to a stream's socket and is for the listener.
+    pub(super) openings: Vec<Opening>,
     pub(super) stats: ListenerStats,
     pub(super) stop: bool,
+}
+
+impl ReceiverState {
+    /// Ends streams whose senders are gone.
+    pub(super) fn give_up(&mut self, is_past: impl Fn(&StreamShared) -> bool) {
+        for past in self.streams.extract_if(.., |stream| is_past(stream)) {
+            past.lock().ended.get_or_insert(EndReason::Silent);
+            past.abandon();
+        }
+    }
 }
 
 /// What the listening socket has seen.
@@ -138,6 +150,16 @@ pub struct ListenerStats {
 impl ReceiverShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// An opening that came to the socket of another stream.
+    pub(super) fn hand_to_listener(&self, opening: Opening) {
+        let openings = &mut self.lock().openings;
+        // The sender repeats what there is no room for.
+        if openings.len() < self.config.streams_max {
+            openings.push(opening);
+            self.waker.wake();
+        }
     }
 }
 

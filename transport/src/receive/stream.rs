@@ -57,7 +57,8 @@ pub struct ReceiveConfig {
 pub enum EndReason {
     /// The sender closed it.
     Closed,
-    /// Nothing has come from the sender for [`SILENCE_MAX`].
+    /// Nothing has come from the sender for [`SILENCE_MAX`], or another one has its address, its name or, where there is no room
+    /// and it has said nothing for 1 s, its place.
     Silent,
 }
 
@@ -89,6 +90,8 @@ pub struct ReceiveStream {
     /// will not.
     sent: Option<(u64, Time)>,
     closing: Option<Close>,
+    /// An opening that is not this stream's business, and the bytes of its datagram.
+    stray: Option<(Open, usize)>,
     source: SourceAccount,
     heard: Time,
     ended: Option<EndReason>,
@@ -157,6 +160,7 @@ impl ReceiveStream {
             pending: Pending { accept: Some(open.sender_ns), ..Pending::default() },
             sent: None,
             closing: None,
+            stray: None,
             source: SourceAccount::default(),
             heard: now,
             ended: None,
@@ -198,7 +202,7 @@ impl ReceiveStream {
     pub fn handle_moved(&mut self, open: &Open, open_bytes: usize, now: Time) {
         // The way is another one.
         self.clock = self.clock.anew();
-        if let Err(rejected) = self.handle_open(open, path_bytes(open_bytes), now) {
+        if let Err(rejected) = self.handle_open(open, open_bytes, now) {
             self.reassembler.stats_mut().rejected.count(rejected);
         }
     }
@@ -246,7 +250,7 @@ impl ReceiveStream {
     fn try_handle(&mut self, spot: usize, head: &[u8], len: usize, now: Time) -> Result<(), Rejected> {
         let malformed = |_: WireError| Rejected::Malformed;
         let prelude = Prelude::parse(head).map_err(malformed)?;
-        if prelude.stream != self.config.open.stream {
+        if prelude.stream != self.config.open.stream && prelude.kind != Kind::Open {
             return Err(Rejected::Stream);
         }
         if prelude.kind == Kind::Slice {
@@ -279,7 +283,7 @@ impl ReceiveStream {
         let bytes = &bytes[..len.min(Open::LEN)];
         let path_bytes = path_bytes(len);
         match prelude.kind {
-            Kind::Open => self.handle_open(&Open::parse(bytes).map_err(malformed)?, path_bytes, now),
+            Kind::Open => self.handle_open(&Open::parse(bytes).map_err(malformed)?, len, now),
             Kind::Ping => self.handle_ping(&Ping::parse(bytes).map_err(malformed)?, path_bytes, now),
             Kind::Close => self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now),
             _ => Err(Rejected::Malformed),
@@ -303,7 +307,11 @@ impl ReceiveStream {
     }
 
     /// The sender has not heard our accept, or has begun anew from the same address.
-    fn handle_open(&mut self, open: &Open, path_bytes: u16, now: Time) -> Result<(), Rejected> {
+    fn handle_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
+        if open.stream != self.config.open.stream {
+            self.stray = Some((*open, open_bytes));
+            return Err(Rejected::Stream);
+        }
         if self.ended == Some(EndReason::Closed) && open.epoch.wrapping_sub(self.config.open.epoch) <= u32::MAX / 2 {
             // It has not heard that the stream is closed, and took the silence for a restart of ours.
             self.config.open.epoch = open.epoch;
@@ -311,7 +319,8 @@ impl ReceiveStream {
             return Ok(());
         }
         if self.ended.is_some() {
-            // The stream is over for its consumers: the listening socket will open a new one.
+            // The stream is over for its consumers: this may open a new one.
+            self.stray = Some((*open, open_bytes));
             return Err(Rejected::Late);
         }
         open.format().map_err(|_| Rejected::Malformed)?;
@@ -349,7 +358,7 @@ impl ReceiveStream {
             self.pending = Pending::default();
         }
         self.heard = now;
-        self.path_bytes = self.path_bytes.max(path_bytes);
+        self.path_bytes = self.path_bytes.max(path_bytes(open_bytes));
         self.pending.accept = Some(open.sender_ns);
         Ok(())
     }
@@ -460,6 +469,12 @@ impl ReceiveStream {
     /// The next finished frame.
     pub fn poll_frame(&mut self) -> Option<Frame> {
         self.reassembler.poll_frame()
+    }
+
+    /// An opening of another stream, or of this one after its end, that came from this stream's address, and the bytes of its
+    /// datagram: it is for whoever listens for openings.
+    pub fn poll_stray_opening(&mut self) -> Option<(Open, usize)> {
+        self.stray.take()
     }
 
     /// Writes the next datagram for the sender; returns its length.
