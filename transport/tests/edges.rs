@@ -119,12 +119,12 @@ fn a_frame_sent_before_a_restart_and_replaced_after_it_is_counted_once() {
 }
 
 /// A sender whose receiver has accepted the stream and given it all credit.
-fn open_sender(format: FrameFormat) -> SendStream {
+fn open_sender(format: FrameFormat, delivery: Delivery) -> SendStream {
     let config = SendConfig {
         stream: 7,
         epoch: 1,
         format,
-        delivery: Delivery::Every,
+        delivery,
         slice_bytes: 548,
         slice_is_fixed: false,
         fec: Fec::Off,
@@ -153,7 +153,7 @@ fn open_sender(format: FrameFormat) -> SendStream {
 
 #[test]
 fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster() {
-    let mut sender = open_sender(FrameFormat::new(PixelFormat::Gray8, 20, 1).unwrap());
+    let mut sender = open_sender(FrameFormat::new(PixelFormat::Gray8, 20, 1).unwrap(), Delivery::Every);
     let mut now = Time::ZERO;
     sender.close(now);
     let mut closes = 0;
@@ -172,10 +172,52 @@ fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster() {
 }
 
 #[test]
+fn where_slices_are_lost_a_ping_follows_a_frame_at_once_whatever_is_heard_of_its_first_slices() {
+    const SLICES: u32 = 300;
+    let format = FrameFormat::new(PixelFormat::Gray8, 496 * SLICES, 1).unwrap();
+    let mut sender = open_sender(format, Delivery::Latest);
+    let pool = FramePool::new(1, format.frame_bytes()).unwrap();
+    let feedback = |report, settled, slices: u32, lost: u32| Feedback {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        path_bytes: 0,
+        report,
+        settled,
+        frame_limit: u64::MAX,
+        sequence_seen: slices.into(),
+        sequence_limit: 60_000,
+        delivered: settled,
+        arrived: (slices - lost).into(),
+        receiver_ns: 0,
+        echo_ns: TIME_UNKNOWN,
+        echo_held_ns: 0,
+    };
+    let mut bytes = [0; framewire_transport::send::CONTROL_MAX];
+    let mut pings_at_once = Vec::new();
+    for (nth, lost) in (0_u32..6).zip([0, 0, 0, 9, 9, 9]) {
+        let now = Time::ZERO + Duration::from_millis(100) * nth;
+        while sender.poll_transmit(now, &mut bytes).is_some() {}
+        let mut frame = pool.try_acquire().unwrap();
+        frame.info.number = nth.into();
+        sender.handle_frame(frame.freeze(), now).unwrap();
+        while sender.poll_slices(1024, now).is_some() {}
+        // It speaks of the half that had come by then.
+        let report = u64::from(nth) * 2;
+        sender.handle_datagram(&feedback(report, nth.into(), SLICES * nth + SLICES / 2, lost).emit(), now);
+        let len = sender.poll_transmit(now, &mut bytes);
+        pings_at_once.push(len.is_some_and(|len| Ping::parse(&bytes[..len]).is_ok()));
+        sender.handle_datagram(&feedback(report + 1, u64::from(nth) + 1, SLICES * (nth + 1), lost).emit(), now);
+    }
+    // The loss shows in the feedback on the first frame that lacked some; what was asked before is of the others.
+    assert_eq!(pings_at_once, [false, false, false, false, true, true]);
+}
+
+#[test]
 fn a_request_that_takes_two_datagrams_is_answered_whole() {
     // 6000 slices, all lost but the last.
     let format = FrameFormat::new(PixelFormat::Gray8, 496 * 9000, 1).unwrap();
-    let mut s = open_sender(format);
+    let mut s = open_sender(format, Delivery::Every);
     let pool = FramePool::new(1, format.frame_bytes()).unwrap();
     s.handle_frame(pool.try_acquire().unwrap().freeze(), Time::ZERO).unwrap();
     while s.poll_slices(1024, Time::ZERO).is_some() {}
