@@ -1,13 +1,11 @@
 //! A frame into headers and descriptors: what a sender does to a frame before the kernel sees it.
 #![allow(missing_docs)]
 
-use std::time::Duration;
-
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use framewire_benches::{Picture, SLICE_BYTES, headers};
 use framewire_transport::backend::SendBatch;
 use framewire_transport::frame::FramePool;
-use framewire_transport::send::{Fec, SendConfig, SendStream};
+use framewire_transport::send::{SendConfig, SendStream};
 use framewire_transport::wire::{Accept, Feedback, SLICE_HEADER_LEN, TIME_UNKNOWN};
 use framewire_transport::{Delivery, Time};
 
@@ -25,19 +23,7 @@ const NOW: Time = Time::from_nanos(1);
 impl Slicer {
     fn new(picture: &Picture, slice_bytes: u16) -> Self {
         let format = picture.format;
-        let config = SendConfig {
-            stream: 1,
-            epoch: 1,
-            format,
-            delivery: Delivery::Every,
-            slice_bytes,
-            slice_is_fixed: false,
-            fec: Fec::Off,
-            deadline: Duration::ZERO,
-            spreads: true,
-            interval: Duration::ZERO,
-            clock_id: 0,
-        };
+        let config = SendConfig::new(1, 1, format, Delivery::Every, slice_bytes);
         let mut stream = SendStream::new(config, NOW);
         let accept = Accept {
             stream: 1,

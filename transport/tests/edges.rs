@@ -8,7 +8,7 @@ use std::time::Duration;
 use framewire_transport::Time;
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReassemblerConfig, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{Fec, SendConfig, SendStream};
+use framewire_transport::send::{SendConfig, SendStream};
 use framewire_transport::wire::{
     Accept, Delivery, Feedback, Nack, Open, Ping, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN,
 };
@@ -120,19 +120,7 @@ fn a_frame_sent_before_a_restart_and_replaced_after_it_is_counted_once() {
 
 /// A sender whose receiver has accepted the stream and given it all credit.
 fn open_sender(format: FrameFormat, delivery: Delivery) -> SendStream {
-    let config = SendConfig {
-        stream: 7,
-        epoch: 1,
-        format,
-        delivery,
-        slice_bytes: 548,
-        slice_is_fixed: false,
-        fec: Fec::Off,
-        deadline: Duration::ZERO,
-        spreads: true,
-        interval: Duration::ZERO,
-        clock_id: 0,
-    };
+    let config = SendConfig::new(7, 1, format, delivery, 548);
     let mut sender = SendStream::new(config, Time::ZERO);
     let accept = Accept {
         stream: 7,

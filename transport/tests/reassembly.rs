@@ -3,11 +3,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{Reassembler, ReassemblerConfig};
-use framewire_transport::send::{Fec, SendConfig, SendState, SendStream};
+use framewire_transport::send::{SendConfig, SendState, SendStream};
 use framewire_transport::wire::{Accept, Delivery, SLICE_HEADER_LEN, SliceHeader};
 use framewire_transport::{Frame, Time};
 use proptest::prelude::*;
@@ -61,22 +60,7 @@ type Slice = (SliceHeader, Vec<u8>);
 fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice> {
     let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
     let (stream, epoch) = (7, 1);
-    let mut sender = SendStream::new(
-        SendConfig {
-            stream,
-            epoch,
-            format,
-            delivery,
-            slice_bytes: SLICE_BYTES as u16,
-            slice_is_fixed: false,
-            fec: Fec::Off,
-            deadline: Duration::ZERO,
-            spreads: true,
-            interval: Duration::ZERO,
-            clock_id: 0,
-        },
-        Time::ZERO,
-    );
+    let mut sender = SendStream::new(SendConfig::new(stream, epoch, format, delivery, SLICE_BYTES as u16), Time::ZERO);
     let accept = Accept {
         stream,
         epoch,

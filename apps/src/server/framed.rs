@@ -146,7 +146,8 @@ impl Service<'_> {
         }
         let why = match stream.end_reason() {
             Some(EndReason::Closed) => "closed by its sender",
-            Some(EndReason::Silent) => "its sender is gone",
+            Some(EndReason::Silent) => "its sender fell silent",
+            Some(EndReason::Replaced) => "another stream has taken its place",
             _ => "the server stops",
         };
         self.signal.end_stream(info.stream, why);
@@ -174,7 +175,9 @@ impl Service<'_> {
             frame: frame.info().number,
             latency_ms: frame.info().latency.as_secs_f64() * 1e3,
             frames_delivered: stats.frames_delivered,
-            frames_lost: stats.frames_incomplete + stats.frames_no_slot + stats.frames_unseen(),
+            frames_lost: stats.frames_incomplete
+                + stats.frames_no_slot
+                + stats.frames_unseen().saturating_sub(stream.source().skipped),
             frames_repaired: stats.frames_repaired,
             frames_restored: stats.frames_restored,
             missing_bytes: frame.missing().map(|range| range.len() as u64).sum(),

@@ -57,8 +57,8 @@ impl FrameOutput<File> {
     pub(super) fn empty(&self) -> Result<(), SinkError> {
         // A file that is new is left alone: ext4 takes one that was cut to nothing for one that is being replaced, and has
         // whoever closes it wait until all of it is on its way to the disk.
-        let is_full = self.destination.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
-        let emptied = if is_full { self.destination.set_len(0) } else { Ok(()) };
+        let has_content = self.destination.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+        let emptied = if has_content { self.destination.set_len(0) } else { Ok(()) };
         emptied.map_err(|source| SinkError::Create { name: self.name.clone(), source })
     }
 

@@ -69,19 +69,7 @@ pub fn byte_of(number: u64, at: usize) -> u8 {
 /// A sender that has not been answered yet.
 pub fn sender(delivery: Delivery, fec: Fec) -> SendStream {
     let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
-    let config = SendConfig {
-        stream: 7,
-        epoch: u32::MAX,
-        format,
-        delivery,
-        slice_bytes: SLICE_BYTES,
-        slice_is_fixed: false,
-        fec,
-        interval: Duration::from_millis(10),
-        deadline: Duration::ZERO,
-        spreads: true,
-        clock_id: 0,
-    };
+    let config = SendConfig { fec, interval: Duration::from_millis(10), ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES) };
     SendStream::new(config, Time::from_nanos(1_000_000_000))
 }
 

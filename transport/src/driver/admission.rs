@@ -51,18 +51,6 @@ impl Cookies {
     }
 }
 
-/// An opening that was repeated before its answer came may wait in the listening socket this long, while the stream that it
-/// opened has come and gone. A sender that means to open the stream again has a new epoch, or repeats itself beyond this.
-const REPETITION_MAX: Duration = Duration::from_secs(1);
-/// Streams whose end is remembered.
-const ENDED_MAX: usize = 256;
-
-/// Openings of streams that have ended lately.
-#[derive(Debug, Default)]
-pub(super) struct Ended {
-    openings: VecDeque<(OpeningId, Time)>,
-}
-
 /// An opening as it came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opening {
@@ -86,6 +74,18 @@ pub(super) struct OpeningId {
     pub(super) peer: SocketAddr,
 }
 
+/// An opening that was repeated before its answer came may wait in the listening socket this long, while the stream that it
+/// opened has come and gone. A sender that means to open the stream again has a new epoch, or repeats itself beyond this.
+const REPETITION_MAX: Duration = Duration::from_secs(1);
+/// Streams whose end is remembered.
+const ENDED_MAX: usize = 256;
+
+/// Openings of streams that have ended lately.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    openings: VecDeque<(OpeningId, Time)>,
+}
+
 impl Ended {
     pub(super) fn note(&mut self, opening: OpeningId, now: Time) {
         if self.openings.len() == ENDED_MAX {
@@ -97,6 +97,11 @@ impl Ended {
     /// Whether a stream has ended a moment ago: its sender may not know.
     pub(super) fn is_recent(&self, stream: u32, now: Time) -> bool {
         self.openings.iter().any(|(ended, at)| ended.stream == stream && now.since(*at) < REPETITION_MAX)
+    }
+
+    /// Whether the opening is that of a stream whose end is remembered, however long ago that was.
+    pub(super) fn is_known(&self, opening: OpeningId) -> bool {
+        self.openings.iter().any(|(ended, _)| *ended == opening)
     }
 
     /// Whether the opening is a repetition of one whose stream is over.
@@ -166,13 +171,13 @@ mod tests {
         assert!(!ended.is_repetition(opening, now));
         ended.note(opening, now);
         assert!(ended.is_repetition(opening, now + REPETITION_MAX / 2));
-        assert!(!ended.is_repetition(opening, now + REPETITION_MAX));
+        assert!(!ended.is_repetition(opening, now + REPETITION_MAX) && ended.is_known(opening));
         for other in [
             OpeningId { stream: 4, ..opening },
             OpeningId { epoch: 8, ..opening },
             OpeningId { peer: "10.0.0.1:6".parse().unwrap(), ..opening },
         ] {
-            assert!(!ended.is_repetition(other, now));
+            assert!(!ended.is_repetition(other, now) && !ended.is_known(other));
         }
         for _ in 0..2 * ENDED_MAX {
             ended.note(OpeningId { stream: 4, ..opening }, now);

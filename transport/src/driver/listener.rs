@@ -11,8 +11,9 @@ use socket2::Socket;
 
 use super::admission::{Admission, Cookies, Ended, Limits, Opening, admit};
 use super::receive_loop::{self, StreamShared};
-use super::receiver::ReceiverShared;
+use super::receiver::{ReceiverShared, ReceiverState};
 use crate::backend::wait;
+use crate::receive::EndReason;
 use crate::time::Time;
 use crate::wire::{Challenge, Kind, Open, Prelude, Refuse, RefuseReason};
 
@@ -57,9 +58,12 @@ impl Listener {
                 break;
             }
             self.receive();
-            let handed_over = std::mem::take(&mut self.shared.lock().openings);
+            let handed_over = std::mem::take(&mut self.shared.lock().handed_over);
             for opening in handed_over {
-                self.handle_opening(&opening);
+                // A copy of what opened the stream before, with a cookie that is still good, must not end the one after it.
+                if !self.ended.is_known(opening.id()) {
+                    self.handle_opening(&opening);
+                }
             }
         }
         for (_, thread) in self.threads.drain(..) {
@@ -174,7 +178,9 @@ impl Listener {
             return Ok(());
         }
         if let Some(known) = known.filter(|known| known.is_continued_by(open)).cloned() {
-            state.give_up(|stream| stream.opening().peer == peer);
+            self.give_up(&mut state, EndReason::Replaced, |stream| {
+                stream.open.stream != open.stream && stream.opening().peer == peer
+            });
             known.continue_from(opening);
             state.stats.moved += 1;
             return Ok(());
@@ -184,12 +190,18 @@ impl Listener {
         let announced = (config.admission == Admission::Announced).then_some(&state.announced);
         // The same stream from another address, or after its end: the sender is the one we hear now. And an address has one
         // sender: the one before it, which had the port, is gone.
-        let is_past = |stream: &StreamShared| stream.open.stream == open.stream || stream.opening().peer == peer;
-        let others = state.streams.iter().filter(|stream| !is_past(stream)).count();
+        let is_replaced = |stream: &StreamShared| stream.open.stream == open.stream || stream.opening().peer == peer;
+        let others = state.streams.iter().filter(|stream| !is_replaced(stream)).count();
         let spare = if others < limits.streams { None } else { least_needed(&state.streams, Time::now()) };
         let format = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
-        let spare = spare.map(|spare| state.streams[spare].open.stream);
-        state.give_up(|stream| is_past(stream) || Some(stream.open.stream) == spare);
+        if state.incoming.len() >= limits.streams {
+            // Those that come and go faster than the program takes them must not pile up.
+            return Err((RefuseReason::TooManyStreams, limits.streams as u64));
+        }
+        if let Some(spare) = spare.map(|spare| state.streams[spare].open.stream) {
+            self.give_up(&mut state, EndReason::Silent, |stream| stream.open.stream == spare);
+        }
+        self.give_up(&mut state, EndReason::Replaced, is_replaced);
         drop(state);
         let stream = receive_loop::start(opening, &shared).map_err(|error| {
             tracing::warn!(%peer, %format, %error, "a stream could not be opened");
@@ -203,6 +215,18 @@ impl Listener {
         drop(state);
         shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Ends streams whose senders are gone.
+    fn give_up(&mut self, state: &mut ReceiverState, reason: EndReason, is_past: impl Fn(&StreamShared) -> bool) {
+        for past in state.streams.extract_if(.., |stream| is_past(stream)) {
+            let opening = past.opening();
+            tracing::info!(peer = %opening.peer, stream = opening.stream, ?reason, "stream given up");
+            // Before its thread has ended: a copy of its opening may be waiting.
+            self.ended.note(opening, Time::now());
+            past.lock().ended.get_or_insert(reason);
+            past.abandon();
+        }
     }
 }
 

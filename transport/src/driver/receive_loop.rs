@@ -20,7 +20,7 @@ use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, SLOTS_MAX};
 use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts,
-    buffer_bytes_wanted,
+    StrayOpening, buffer_bytes_wanted,
 };
 use crate::time::Time;
 use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices};
@@ -288,7 +288,7 @@ impl ReceiveLoop {
                 self.end(reason);
                 leave_at = match reason {
                     EndReason::Closed => now + LINGER,
-                    EndReason::Silent => now,
+                    EndReason::Silent | EndReason::Replaced => now,
                 };
                 continue;
             }
@@ -383,7 +383,7 @@ impl ReceiveLoop {
         if frames == 0 {
             self.publish_stats();
         }
-        if let Some((open, open_bytes)) = self.core.poll_stray_opening() {
+        if let Some(StrayOpening { open, open_bytes, .. }) = self.core.poll_stray() {
             self.receiver.hand_to_listener(Opening { open, open_bytes, peer: self.peer });
         }
     }

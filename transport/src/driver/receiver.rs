@@ -35,7 +35,7 @@ pub struct ReceiverConfig {
     pub threads: ThreadConfig,
     /// Which streams are opened; by default any.
     pub admission: Admission,
-    /// Streams that may be open at once, 64 by default.
+    /// Streams that may be open at once, 64 by default; so many may also wait for [`Receiver::accept`].
     pub streams_max: usize,
     /// Bytes that one stream's slots may take, 1 GiB by default.
     pub stream_bytes_max: usize,
@@ -113,20 +113,10 @@ pub(super) struct ReceiverState {
     pub(super) announced: HashMap<u32, FrameFormat>,
     pub(super) incoming: VecDeque<IncomingStream>,
     pub(super) streams: Vec<Arc<StreamShared>>,
-    /// What came to a stream's socket and is for the listener.
-    pub(super) openings: Vec<Opening>,
+    /// Openings that came to another stream's socket.
+    pub(super) handed_over: Vec<Opening>,
     pub(super) stats: ListenerStats,
     pub(super) stop: bool,
-}
-
-impl ReceiverState {
-    /// Ends streams whose senders are gone.
-    pub(super) fn give_up(&mut self, is_past: impl Fn(&StreamShared) -> bool) {
-        for past in self.streams.extract_if(.., |stream| is_past(stream)) {
-            past.lock().ended.get_or_insert(EndReason::Silent);
-            past.abandon();
-        }
-    }
 }
 
 /// What the listening socket has seen.
@@ -152,12 +142,12 @@ impl ReceiverShared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// An opening that came to the socket of another stream.
+    /// Gives the listener an opening that came to the socket of another stream.
     pub(super) fn hand_to_listener(&self, opening: Opening) {
-        let openings = &mut self.lock().openings;
+        let handed_over = &mut self.lock().handed_over;
         // The sender repeats what there is no room for.
-        if openings.len() < self.config.streams_max {
-            openings.push(opening);
+        if handed_over.len() < self.config.streams_max {
+            handed_over.push(opening);
             self.waker.wake();
         }
     }

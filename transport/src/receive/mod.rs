@@ -17,5 +17,5 @@ pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};
 pub use reassembler::{Reassembler, ReassemblerConfig};
 pub use stats::{ReceiveStats, RejectedCounts, SourceCounts};
-pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX};
+pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX, StrayOpening};
 pub use window::{RECEIVE_BUFFER_MAX, buffer_bytes_wanted};

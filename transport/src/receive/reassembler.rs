@@ -35,7 +35,7 @@ pub struct ReassemblerConfig {
     pub slice_bytes: usize,
     /// What happens to frames that are not complete in time.
     pub delivery: Delivery,
-    /// The lowest frame number.
+    /// The frame from which the stream is accounted for; no lower one will come.
     pub first_frame: u64,
     /// The most parity slices that a frame has; 0 for none.
     pub parity_max: u16,

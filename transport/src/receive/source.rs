@@ -6,7 +6,7 @@ use super::stats::{ReceiveStats, SourceCounts};
 #[derive(Debug, Default)]
 pub(super) struct SourceAccount {
     counts: SourceCounts,
-    /// Skipped, and without credit, before this receiver was there.
+    /// Skipped, and without credit, before this receiver was there: for an earlier one to account for.
     before: Option<(u64, u64)>,
 }
 
@@ -21,7 +21,7 @@ impl SourceAccount {
     pub(super) fn handle_report(&mut self, stats: &ReceiveStats, sent: u64, skipped: u64, no_credit: u64) {
         let unseen = stats.frames_unseen();
         let before = *self.before.get_or_insert_with(|| {
-            // A sender that was there first has skipped frames that were never this receiver's business.
+            // Where there was a receiver before, what it heard of is not this one's business; without one, all is.
             let before = if stats.first_frame == 0 { 0 } else { skipped.saturating_sub(unseen) };
             (before, no_credit.min(before))
         });

@@ -2,7 +2,8 @@
 //!
 //! The driver's loop: [`ReceiveStream::predict`] → have datagrams land → [`ReceiveStream::handle_datagram`] for each →
 //! [`ReceiveStream::end_batch`] → take frames with [`ReceiveStream::poll_frame`] and answers with
-//! [`ReceiveStream::poll_transmit`] until there are none → sleep until a datagram comes or [`ReceiveStream::poll_timeout`].
+//! [`ReceiveStream::poll_transmit`] until there are none, and what [`ReceiveStream::poll_stray`] has for the listener → sleep
+//! until a datagram comes or [`ReceiveStream::poll_timeout`].
 
 use std::time::Duration;
 
@@ -57,9 +58,20 @@ pub struct ReceiveConfig {
 pub enum EndReason {
     /// The sender closed it.
     Closed,
-    /// Nothing has come from the sender for [`SILENCE_MAX`], or another one has its address, its name or, where there is no room
-    /// and it has said nothing for 1 s, its place.
+    /// Nothing has come from the sender for [`SILENCE_MAX`], or for 1 s while another one found no room.
     Silent,
+    /// Another stream has been opened from its sender's address, or the same stream anew from elsewhere.
+    Replaced,
+}
+
+/// An opening of another stream that came from this one's address: the program that had it is gone, and its port another's.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct StrayOpening {
+    /// The opening.
+    pub open: Open,
+    /// Bytes of its datagram.
+    pub open_bytes: usize,
 }
 
 /// The receiving end of one stream.
@@ -90,8 +102,8 @@ pub struct ReceiveStream {
     /// will not.
     sent: Option<(u64, Time)>,
     closing: Option<Close>,
-    /// An opening that is not this stream's business, and the bytes of its datagram.
-    stray: Option<(Open, usize)>,
+    /// An opening of another stream, for the listener.
+    stray: Option<StrayOpening>,
     source: SourceAccount,
     heard: Time,
     ended: Option<EndReason>,
@@ -306,11 +318,14 @@ impl ReceiveStream {
         if epoch == self.config.open.epoch { Ok(()) } else { Err(Rejected::Epoch) }
     }
 
-    /// The sender has not heard our accept, or has begun anew from the same address.
+    /// The sender has not heard our accept, or has begun anew from the same address; or another one has it now.
     fn handle_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
         if open.stream != self.config.open.stream {
-            self.stray = Some((*open, open_bytes));
-            return Err(Rejected::Stream);
+            // Of one that is longer than this stream's slices the rest was cut off: it is as long as a slice of its own.
+            let was_cut = open_bytes > usize::from(self.slice_bytes());
+            let open_bytes = if was_cut { open_bytes.max(open.slice_bytes.into()) } else { open_bytes };
+            self.stray = Some(StrayOpening { open: *open, open_bytes });
+            return Ok(());
         }
         if self.ended == Some(EndReason::Closed) && open.epoch.wrapping_sub(self.config.open.epoch) <= u32::MAX / 2 {
             // It has not heard that the stream is closed, and took the silence for a restart of ours.
@@ -319,8 +334,7 @@ impl ReceiveStream {
             return Ok(());
         }
         if self.ended.is_some() {
-            // The stream is over for its consumers: this may open a new one.
-            self.stray = Some((*open, open_bytes));
+            // The stream is over for its consumers: the listening socket will open a new one.
             return Err(Rejected::Late);
         }
         open.format().map_err(|_| Rejected::Malformed)?;
@@ -438,6 +452,8 @@ impl ReceiveStream {
 
     fn update(&mut self) {
         let settled = self.reassembler.settled();
+        // What is settled is no longer waited for.
+        self.sent = self.sent.filter(|(frame, _)| *frame > settled);
         if self.pending.close && self.closing.is_some_and(|close| settled >= close.frames) {
             self.pending.close = false;
             self.pending.closed = true;
@@ -471,9 +487,8 @@ impl ReceiveStream {
         self.reassembler.poll_frame()
     }
 
-    /// An opening of another stream, or of this one after its end, that came from this stream's address, and the bytes of its
-    /// datagram: it is for whoever listens for openings.
-    pub fn poll_stray_opening(&mut self) -> Option<(Open, usize)> {
+    /// What has come that is for whoever listens for openings.
+    pub fn poll_stray(&mut self) -> Option<StrayOpening> {
         self.stray.take()
     }
 

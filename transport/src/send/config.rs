@@ -74,6 +74,23 @@ pub struct ClosedReport {
 }
 
 impl SendConfig {
+    /// A stream whose frames come as they come, without parity, over a network and not loopback; `..` changes what differs.
+    pub const fn new(stream: u32, epoch: u32, format: FrameFormat, delivery: Delivery, slice_bytes: u16) -> Self {
+        Self {
+            stream,
+            epoch,
+            format,
+            delivery,
+            slice_bytes,
+            slice_is_fixed: false,
+            fec: Fec::Off,
+            interval: Duration::ZERO,
+            spreads: true,
+            deadline: Duration::ZERO,
+            clock_id: 0,
+        }
+    }
+
     /// Payload bytes of a slice.
     pub(super) fn payload_bytes(&self) -> u16 {
         self.slice_bytes - SLICE_HEADER_LEN as u16

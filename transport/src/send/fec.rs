@@ -169,19 +169,8 @@ mod tests {
     use crate::frame::{FrameFormat, PixelFormat};
 
     fn config(fec: Fec, delivery: Delivery) -> SendConfig {
-        SendConfig {
-            stream: 1,
-            epoch: 1,
-            format: FrameFormat::new(PixelFormat::Gray8, 1_000, 100).unwrap(),
-            delivery,
-            slice_bytes: 1_472,
-            slice_is_fixed: false,
-            fec,
-            interval: Duration::from_millis(30),
-            deadline: Duration::ZERO,
-            spreads: true,
-            clock_id: 0,
-        }
+        let format = FrameFormat::new(PixelFormat::Gray8, 1_000, 100).unwrap();
+        SendConfig { fec, interval: Duration::from_millis(30), ..SendConfig::new(1, 1, format, delivery, 1_472) }
     }
 
     #[test]

@@ -155,19 +155,7 @@ impl Pair {
     ) -> Self {
         let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
         let now = Time::from_nanos(1_000_000_000);
-        let config = SendConfig {
-            stream: 77,
-            epoch: u32::MAX,
-            format,
-            delivery,
-            slice_bytes,
-            slice_is_fixed: false,
-            fec: Fec::Off,
-            deadline: Duration::ZERO,
-            spreads: true,
-            interval,
-            clock_id: 0,
-        };
+        let config = SendConfig { interval, ..SendConfig::new(77, u32::MAX, format, delivery, slice_bytes) };
         Self {
             now,
             sender: SendStream::new(config, now),

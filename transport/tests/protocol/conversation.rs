@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{self, Fec, SendConfig, SendStream};
+use framewire_transport::send::{self, SendConfig, SendStream};
 use framewire_transport::wire::{Delivery, Feedback, Open, SLICE_HEADER_LEN};
 use framewire_transport::{Frame, Time};
 
@@ -74,17 +74,8 @@ fn frame(pool: &FramePool) -> Frame {
 fn the_worked_example_is_what_both_ends_say() {
     let format = FrameFormat::new(PixelFormat::Gray8, 20, 25).unwrap();
     let config = SendConfig {
-        stream: 0x0bad_cafe,
-        epoch: 7,
-        format,
-        delivery: Delivery::Every,
-        slice_bytes: 548,
-        slice_is_fixed: false,
-        fec: Fec::Off,
-        deadline: Duration::ZERO,
-        spreads: true,
         interval: Duration::from_secs(1) / 30,
-        clock_id: 0,
+        ..SendConfig::new(0x0bad_cafe, 7, format, Delivery::Every, 548)
     };
     let mut sender = Sender(SendStream::new(config, at(10_000)));
     assert_eq!(Open::parse(&sender.says(at(10_000))).unwrap().cookie, 0);
