@@ -87,7 +87,8 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
                 let mut missing = frame.missing().peekable();
                 for (at, byte) in frame.iter().enumerate() {
                     while missing.next_if(|range| range.end <= at).is_some() {}
-                    let expected = if missing.peek().is_some_and(|range| range.contains(&at)) { 0 } else { byte_of(number, at) };
+                    let expected =
+                        if missing.peek().is_some_and(|range| range.contains(&at)) { 0 } else { byte_of(number, at) };
                     assert_eq!(*byte, expected, "frame {number}, byte {at}");
                 }
             }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use framewire_transport::Time;
 use framewire_transport::send::{CONTROL_MAX, Fec, SendState};
-use framewire_transport::wire::{Accept, Challenge, Closed, Delivery, Feedback, NACK_BITMAP_MAX, Nack, Prelude, Refuse};
+use framewire_transport::wire::{
+    Accept, Challenge, Closed, Delivery, Feedback, NACK_BITMAP_MAX, Nack, Prelude, Refuse,
+};
 use fuzzed::{Choices, FRAME_BYTES, Pools, sender};
 use libfuzzer_sys::fuzz_target;
 

@@ -69,7 +69,11 @@ pub fn byte_of(number: u64, at: usize) -> u8 {
 /// A sender that has not been answered yet.
 pub fn sender(delivery: Delivery, fec: Fec) -> SendStream {
     let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
-    let config = SendConfig { fec, interval: Duration::from_millis(10), ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES) };
+    let config = SendConfig {
+        fec,
+        interval: Duration::from_millis(10),
+        ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES)
+    };
     SendStream::new(config, Time::from_nanos(1_000_000_000))
 }
 
@@ -117,7 +121,9 @@ pub fn take_in(receiver: &mut ReceiveStream, datagrams: &[Vec<u8>], now: Time) {
 pub fn answers(receiver: &mut ReceiveStream, now: Time) -> Vec<Vec<u8>> {
     let mut bytes = [0; CONTROL_MAX];
     let answers: Vec<_> =
-        std::iter::from_fn(|| receiver.poll_transmit(now, &mut bytes).map(|len| bytes[..len].to_vec())).take(65).collect();
+        std::iter::from_fn(|| receiver.poll_transmit(now, &mut bytes).map(|len| bytes[..len].to_vec()))
+            .take(65)
+            .collect();
     assert!(answers.len() < 65, "the receiver talks without end");
     answers
 }
