@@ -2,9 +2,10 @@
 """What one open page costs the data path: the same stream with and without a page, in turns, medians.
 
 The stream is 1080p gray over loopback between the real programs: as fast as it goes with nothing lost, the page opened and
-closed in turns (rate), and at 60 frames/s, a run with a page and one without in turns (latency). The page is a reader that asks for pictures and figures as the page does and shows nothing, so
-that only the server's side is measured, or with --chromium a real browser, which takes a good part of a small machine for
-itself. With `stuck`, the browser is stopped for the whole run, and the server's memory is watched.
+closed in turns (rate), and at 60 frames/s, a run with a page and one without in turns (latency). The page is a reader that
+asks for pictures and figures as the page does and shows nothing, so that only the server's side is measured, or with --chromium a real browser, which takes a good part of a small machine for
+itself. With `stuck`, the browser is stopped, and the server's memory and the frames dropped
+meanwhile are watched.
 
     python3 benches/page/cost.py [--rounds 7] [--seconds 8] [--chromium]
     python3 benches/page/cost.py first [--rounds 7]

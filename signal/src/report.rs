@@ -69,7 +69,7 @@ pub struct Feedback {
     pub latency_ms: f64,
     /// Frames delivered on this stream so far.
     pub frames_delivered: u64,
-    /// Frames lost on this stream so far, for whatever cause.
+    /// Frames lost on this stream so far: on the wire, incomplete, or without a slot; not those that the source skipped.
     pub frames_lost: u64,
     /// Of the frames delivered, those of which slices had to be sent again.
     #[serde(default)]

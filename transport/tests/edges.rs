@@ -36,6 +36,19 @@ fn open(delivery: Delivery, frame_bytes: u32) -> Open {
     }
 }
 
+fn open_receiver(open: Open) -> ReceiveStream {
+    let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, usize::from(open.slice_bytes));
+    let config = ReceiveConfig {
+        open,
+        open_bytes: Open::LEN,
+        buffer_bytes: 400_000,
+        batch_max: 16,
+        partial: false,
+        clock_id: 0,
+    };
+    ReceiveStream::new(config, FramePool::new(4, slot_bytes).unwrap(), Time::ZERO).unwrap()
+}
+
 fn give(receiver: &mut ReceiveStream, bytes: &[u8], now: Time) {
     receiver.predict(1);
     let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
@@ -85,21 +98,48 @@ fn a_frame_skipped_in_every_leaves_no_gap_that_is_waited_for() {
 #[test]
 fn an_opening_with_an_absurd_first_frame_is_dropped() {
     let o = open(Delivery::Every, 3000);
-    let pool = FramePool::new(4, Reassembler::slot_bytes(3000, 1472)).unwrap();
-    let mut receiver = ReceiveStream::new(
-        ReceiveConfig {
-            open: o,
-            open_bytes: Open::LEN,
-            buffer_bytes: 400_000,
-            batch_max: 16,
-            partial: false,
-            clock_id: 0,
-        },
-        pool,
-        Time::ZERO,
-    )
-    .unwrap();
+    let mut receiver = open_receiver(o);
     give(&mut receiver, &Open { epoch: 2, first_frame: u64::MAX, ..o }.emit(), Time::ZERO);
+}
+
+#[test]
+fn a_frame_that_is_lost_whole_is_given_up_a_deadline_after_its_own_ping() {
+    let mut receiver = open_receiver(Open { deadline_us: 30_000, ..open(Delivery::Latest, 100) });
+    let ping = |frame| Ping {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        reserved: 0,
+        sender_ns: 0,
+        sequence: frame,
+        frame,
+        echo_ns: TIME_UNKNOWN,
+        echo_held_ns: 0,
+        skipped: 0,
+        no_credit: 0,
+    };
+    let slice = SliceHeader {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        payload_bytes: 1_420,
+        sequence: 0,
+        frame: 0,
+        captured_ns: 0,
+        frame_bytes: 100,
+        index: 0,
+        sent_after_us: 0,
+    };
+    let at = |millis| Time::ZERO + Duration::from_millis(millis);
+    // Frame 0 comes behind the ping that tells of it; frame 1 never does.
+    give(&mut receiver, &ping(1).emit(), at(0));
+    give(&mut receiver, &[&slice.emit()[..], &[0; 100]].concat(), at(1));
+    assert_eq!(receiver.settled(), 1);
+    give(&mut receiver, &ping(2).emit(), at(10));
+    for (millis, settled) in [(39, 1), (40, 2)] {
+        receiver.handle_timeout(at(millis));
+        assert_eq!(receiver.settled(), settled, "at {millis} ms");
+    }
 }
 
 #[test]

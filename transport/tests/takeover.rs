@@ -32,8 +32,7 @@ fn sender(stream: u32, slice_bytes: u16) -> SendStream {
 }
 
 impl Addresses {
-    fn new(admission: Admission) -> Self {
-        let config = ReceiverConfig { admission, ..ReceiverConfig::default() };
+    fn new(config: ReceiverConfig) -> Self {
         let sockets = [(); 2].map(|()| {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
@@ -84,7 +83,7 @@ fn await_end(stream: &IncomingStream, reason: EndReason) {
 
 #[test]
 fn another_sender_on_the_port_opens_its_stream_though_the_one_before_has_not_fallen_silent() {
-    let mut addresses = Addresses::new(Admission::Anyone);
+    let mut addresses = Addresses::new(ReceiverConfig::default());
     // Its slices are smaller: the next one's opening, as long as one of its own, is cut off where it lands.
     let (mut past, mut next) = (sender(1, 548), sender(2, 1_472));
     let first = addresses.open(&mut past, 0);
@@ -100,7 +99,7 @@ fn another_sender_on_the_port_opens_its_stream_though_the_one_before_has_not_fal
 
 #[test]
 fn another_sender_on_the_port_opens_its_stream_while_a_closed_one_still_answers() {
-    let mut addresses = Addresses::new(Admission::Anyone);
+    let mut addresses = Addresses::new(ReceiverConfig::default());
     let (mut past, mut next) = (sender(1, 1_472), sender(2, 1_472));
     let first = addresses.open(&mut past, 0);
     past.close(Time::now());
@@ -111,7 +110,7 @@ fn another_sender_on_the_port_opens_its_stream_while_a_closed_one_still_answers(
 
 #[test]
 fn an_opening_that_has_not_proved_its_address_or_is_refused_leaves_the_stream_that_is_there() {
-    let mut addresses = Addresses::new(Admission::Announced);
+    let mut addresses = Addresses::new(ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() });
     addresses.receiver.announce(1, format()).unwrap();
     let (mut living, mut stranger) = (sender(1, 1_472), sender(2, 1_472));
     let stream = addresses.open(&mut living, 0);
@@ -136,7 +135,7 @@ fn an_opening_that_has_not_proved_its_address_or_is_refused_leaves_the_stream_th
 
 #[test]
 fn a_copy_of_what_opened_the_stream_before_does_not_end_the_one_after_it() {
-    let mut addresses = Addresses::new(Admission::Anyone);
+    let mut addresses = Addresses::new(ReceiverConfig::default());
     let (mut past, mut next) = (sender(1, 1_472), sender(2, 1_472));
     let mut bytes = [0; send::CONTROL_MAX];
     let first_len = past.poll_transmit(Time::now(), &mut bytes).unwrap();
@@ -163,7 +162,7 @@ fn a_copy_of_what_opened_the_stream_before_does_not_end_the_one_after_it() {
 
 #[test]
 fn a_stream_that_goes_on_from_the_port_of_one_that_is_gone_takes_its_place() {
-    let mut addresses = Addresses::new(Admission::Anyone);
+    let mut addresses = Addresses::new(ReceiverConfig::default());
     let (mut moving, mut past) = (sender(1, 1_472), sender(2, 1_472));
     let stream = addresses.open(&mut moving, 0);
     let gone = addresses.open(&mut past, 1);
@@ -175,4 +174,18 @@ fn a_stream_that_goes_on_from_the_port_of_one_that_is_gone_takes_its_place() {
     addresses.run_until(&mut [(&mut moving, 1)], |state| state == SendState::Open);
     await_end(&gone, EndReason::Replaced);
     assert_eq!((stream.end_reason(), addresses.receiver.stats().moved), (None, 1));
+}
+
+#[test]
+fn streams_that_replace_each_other_faster_than_they_are_accepted_do_not_pile_up() {
+    let mut addresses = Addresses::new(ReceiverConfig { streams_max: 2, ..ReceiverConfig::default() });
+    let mut senders = [1, 2, 3].map(|stream| sender(stream, 1_472));
+    for sender in &mut senders[..2] {
+        addresses.run_until(&mut [(sender, 0)], |state| state == SendState::Open);
+    }
+    let last = &mut senders[2];
+    addresses.run_until(&mut [(last, 0)], |state| matches!(state, SendState::Refused { limit: 2, .. }));
+    await_end(&addresses.receiver.accept_timeout(PATIENCE).unwrap(), EndReason::Replaced);
+    addresses.run_until(&mut [(last, 0)], |state| state == SendState::Open);
+    assert_eq!(addresses.receiver.accept_timeout(PATIENCE).unwrap().info().stream, 2);
 }

@@ -167,6 +167,7 @@ impl Service<'_> {
         if frame.is_complete() {
             figures.add_frame(frame.len(), Some(frame.info().latency), now);
         }
+        let dropped = figures.counts.dropped;
         drop(figures);
         self.signal.feedback(Feedback {
             timestamp: Timestamp::now(),
@@ -175,9 +176,7 @@ impl Service<'_> {
             frame: frame.info().number,
             latency_ms: frame.info().latency.as_secs_f64() * 1e3,
             frames_delivered: stats.frames_delivered,
-            frames_lost: stats.frames_incomplete
-                + stats.frames_no_slot
-                + stats.frames_unseen().saturating_sub(stream.source().skipped),
+            frames_lost: dropped.lost + dropped.incomplete + dropped.no_slot,
             frames_repaired: stats.frames_repaired,
             frames_restored: stats.frames_restored,
             missing_bytes: frame.missing().map(|range| range.len() as u64).sum(),

@@ -1,6 +1,6 @@
 //! A file or a pipe that frames are written to, and that is never left with half of one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -57,14 +57,18 @@ impl FrameOutput<File> {
     pub(super) fn empty(&self) -> Result<(), SinkError> {
         // A file that is new is left alone: ext4 takes one that was cut to nothing for one that is being replaced, and has
         // whoever closes it wait until all of it is on its way to the disk.
-        let has_content = self.destination.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
-        let emptied = if has_content { self.destination.set_len(0) } else { Ok(()) };
+        let emptied =
+            if self.file_bytes().is_some_and(|bytes| bytes > 0) { self.destination.set_len(0) } else { Ok(()) };
         emptied.map_err(|source| SinkError::Create { name: self.name.clone(), source })
     }
 
     /// Whether it is a file, which has an end that can be moved, and no device or pipe.
     pub(super) fn is_file(&self) -> bool {
-        self.destination.metadata().is_ok_and(|metadata| metadata.is_file())
+        self.file_bytes().is_some()
+    }
+
+    fn file_bytes(&self) -> Option<u64> {
+        self.destination.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len())
     }
 
     /// Standard output, without the line buffer that Rust puts before it.

@@ -99,11 +99,6 @@ impl Ended {
         self.openings.iter().any(|(ended, at)| ended.stream == stream && now.since(*at) < REPETITION_MAX)
     }
 
-    /// Whether the opening is that of a stream whose end is remembered, however long ago that was.
-    pub(super) fn is_known(&self, opening: OpeningId) -> bool {
-        self.openings.iter().any(|(ended, _)| *ended == opening)
-    }
-
     /// Whether the opening is a repetition of one whose stream is over.
     pub(super) fn is_repetition(&self, opening: OpeningId, now: Time) -> bool {
         self.openings.iter().any(|(ended, at)| *ended == opening && now.since(*at) < REPETITION_MAX)
@@ -171,13 +166,13 @@ mod tests {
         assert!(!ended.is_repetition(opening, now));
         ended.note(opening, now);
         assert!(ended.is_repetition(opening, now + REPETITION_MAX / 2));
-        assert!(!ended.is_repetition(opening, now + REPETITION_MAX) && ended.is_known(opening));
+        assert!(!ended.is_repetition(opening, now + REPETITION_MAX));
         for other in [
             OpeningId { stream: 4, ..opening },
             OpeningId { epoch: 8, ..opening },
             OpeningId { peer: "10.0.0.1:6".parse().unwrap(), ..opening },
         ] {
-            assert!(!ended.is_repetition(other, now) && !ended.is_known(other));
+            assert!(!ended.is_repetition(other, now));
         }
         for _ in 0..2 * ENDED_MAX {
             ended.note(OpeningId { stream: 4, ..opening }, now);

@@ -60,10 +60,7 @@ impl Listener {
             self.receive();
             let handed_over = std::mem::take(&mut self.shared.lock().handed_over);
             for opening in handed_over {
-                // A copy of what opened the stream before, with a cookie that is still good, must not end the one after it.
-                if !self.ended.is_known(opening.id()) {
-                    self.handle_opening(&opening);
-                }
+                self.handle_opening(&opening);
             }
         }
         for (_, thread) in self.threads.drain(..) {
@@ -222,7 +219,7 @@ impl Listener {
         for past in state.streams.extract_if(.., |stream| is_past(stream)) {
             let opening = past.opening();
             tracing::info!(peer = %opening.peer, stream = opening.stream, ?reason, "stream given up");
-            // Before its thread has ended: a copy of its opening may be waiting.
+            // Before its thread has ended: a copy of its opening may be waiting, and must not end the stream after it.
             self.ended.note(opening, Time::now());
             past.lock().ended.get_or_insert(reason);
             past.abandon();
