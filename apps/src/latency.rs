@@ -63,10 +63,11 @@ impl StageHistograms {
         }
     }
 
-    /// Notes a frame that travelled and is read now.
+    /// Notes a frame that travelled and is read now; one from before the clocks were known tells nothing.
     pub(crate) fn record(&mut self, frame: &FrameInfo, read: Time) {
-        self.capture_to_sent.record(frame.sent.since(frame.captured));
-        self.sent_to_first_slice.record(frame.begun.since(frame.sent));
+        let Some(sent) = frame.sent else { return };
+        self.capture_to_sent.record(sent.since(frame.captured));
+        self.sent_to_first_slice.record(frame.begun.since(sent));
         self.first_slice_to_complete.record(frame.completed.since(frame.begun));
         self.complete_to_read.record(read.since(frame.completed));
     }
@@ -79,5 +80,23 @@ impl StageHistograms {
             first_slice_to_complete: self.first_slice_to_complete.figures()?,
             complete_to_read: self.complete_to_read.figures()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_from_before_the_clocks_were_known_is_in_no_figure() {
+        let mut stages = StageHistograms::new();
+        let ten_days = Time::from_nanos(864_000_000_000_000);
+        let mut frame = FrameInfo::default();
+        (frame.begun, frame.completed) = (ten_days, ten_days);
+        stages.record(&frame, ten_days);
+        assert_eq!(stages.figures(), None);
+        (frame.captured, frame.sent) = (ten_days, Some(ten_days));
+        stages.record(&frame, ten_days);
+        assert!(stages.figures().is_some_and(|stages| stages.sent_to_first_slice.max < 1.0));
     }
 }

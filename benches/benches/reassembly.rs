@@ -50,7 +50,7 @@ impl Arriving {
                 let header = SliceHeader { frame: self.number, ..self.headers[*index] };
                 assert!(self.reassembler.handle_slice(&header, spot, NOW));
             }
-            self.reassembler.end_batch(NOW, Time::from_nanos);
+            self.reassembler.end_batch(NOW, |far_ns| Some(Time::from_nanos(far_ns)));
         }
         self.number += 1;
         assert!(self.reassembler.poll_frame().is_some_and(|frame| frame.info().number + 1 == self.number));

@@ -65,8 +65,10 @@ pub struct Feedback {
     pub stream: u32,
     /// Number of the newest frame, counted by its sender.
     pub frame: u64,
-    /// From capture to completion of the newest frame, in milliseconds; finite, for JSON has no other numbers.
-    pub latency_ms: f64,
+    /// From capture to completion of the newest frame, in milliseconds; finite, for JSON has no other numbers. Absent while the
+    /// server does not know how the two machines' clocks differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
     /// Frames delivered on this stream so far.
     pub frames_delivered: u64,
     /// Frames lost on this stream so far: on the wire, incomplete, or without a slot; not those that the source skipped.
@@ -147,7 +149,7 @@ mod tests {
             frame_size: 2_073_600,
             stream: 7,
             frame: 41,
-            latency_ms: 0.75,
+            latency_ms: Some(0.75),
             frames_delivered: 40,
             frames_lost: 2,
             frames_repaired: 3,
@@ -164,6 +166,15 @@ mod tests {
                 "frames_restored": 1, "missing_bytes": 0, "socket_drops": 4, "coalesced": 1})
         );
         assert_eq!(serde_json::from_value::<Feedback>(value).unwrap(), feedback);
+    }
+
+    #[test]
+    fn a_latency_that_is_not_known_is_absent_and_not_zero() {
+        let value = json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 1, "stream": 7, "frame": 0,
+            "frames_delivered": 1, "frames_lost": 0});
+        let feedback = serde_json::from_value::<Feedback>(value).unwrap();
+        assert_eq!(feedback.latency_ms, None);
+        assert!(serde_json::to_value(feedback).unwrap().get("latency_ms").is_none());
     }
 
     #[test]

@@ -87,14 +87,11 @@ impl ClockEstimator {
         self.shortest_ns.map(Duration::from_nanos)
     }
 
-    /// A time on the far clock, on the near one. Before the first echo the clocks are taken for one.
-    pub(crate) fn near(&self, far_ns: u64) -> Time {
-        let offset = match self.best {
-            Some(best) if !self.shared => best.offset_ns,
-            _ => 0,
-        };
+    /// A time on the far clock, on the near one. `None` while nothing is known of the far clock.
+    pub(crate) fn near(&self, far_ns: u64) -> Option<Time> {
+        let offset = if self.shared { 0 } else { self.best?.offset_ns };
         let near = i128::from(far_ns) - offset;
-        Time::from_nanos(u64::try_from(near.max(0)).unwrap_or(u64::MAX))
+        Some(Time::from_nanos(u64::try_from(near.max(0)).unwrap_or(u64::MAX)))
     }
 }
 
@@ -129,10 +126,10 @@ mod tests {
         // There and back in 200 µs, held for 50 µs, symmetric.
         clock.handle_echo(1_000_000, 50_000, 1_000_000 + 150_000 + ahead, Time::from_nanos(1_250_000));
         assert_eq!(clock.round_trip(), Duration::from_micros(200));
-        assert_eq!(clock.near(9_000_000), Time::from_nanos(4_000_000));
+        assert_eq!(clock.near(9_000_000), Some(Time::from_nanos(4_000_000)));
         // A slow one on the way back would put the offset wrong; it is not taken.
         clock.handle_echo(2_000_000, 0, 2_100_000 + ahead, Time::from_nanos(4_000_000));
-        assert_eq!(clock.near(9_000_000), Time::from_nanos(4_000_000));
+        assert_eq!(clock.near(9_000_000), Some(Time::from_nanos(4_000_000)));
     }
 
     #[test]
@@ -151,8 +148,9 @@ mod tests {
         clock.handle_echo(10, 0, 0, Time::from_nanos(5));
         clock.handle_echo(1, u64::MAX, 0, Time::from_nanos(5));
         assert_eq!(clock.round_trip(), INITIAL_ROUND_TRIP);
+        assert_eq!(clock.near(7), None);
         clock.handle_echo(1, 0, u64::MAX, Time::from_nanos(5));
-        assert_eq!(clock.near(0), Time::ZERO);
+        assert_eq!(clock.near(0), Some(Time::ZERO));
     }
 
     #[test]

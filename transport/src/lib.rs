@@ -10,6 +10,7 @@ pub mod driver;
 pub mod frame;
 mod random;
 pub mod receive;
+mod rising;
 pub mod send;
 mod time;
 pub mod wire;

@@ -447,7 +447,7 @@ fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
             };
             receiver.handle_slice(&h, spot, now);
         }
-        receiver.end_batch(now, Time::from_nanos);
+        receiver.end_batch(now, |far_ns| Some(Time::from_nanos(far_ns)));
     };
     for s in [(5, 1), (6, 0), (7, 0), (8, 0)] {
         batch(&mut receiver, &[s]);
@@ -512,4 +512,47 @@ fn a_sender_that_did_not_hear_of_the_close_hears_of_it_after_its_restart() {
         assert!(pair.is_closed(), "{delivery:?}: {:?}", pair.sender.state());
         assert_eq!(pair.sender.stats().frames_delivered, 5);
     }
+}
+
+#[test]
+fn a_frame_that_comes_before_the_clocks_are_known_has_no_latency_and_the_next_one_has() {
+    let mut receiver = open_receiver(open(Delivery::Latest, 100));
+    // The sender's machine has been up for ten days longer.
+    let ahead = Duration::from_secs(10 * 86_400);
+    let frame = |receiver: &mut ReceiveStream, number: u64, now: Time| {
+        let slice = SliceHeader {
+            stream: 7,
+            epoch: 1,
+            flags: 0,
+            payload_bytes: 1_420,
+            sequence: number,
+            frame: number,
+            captured_ns: (now + ahead).as_nanos() - 2_000_000,
+            frame_bytes: 100,
+            index: 0,
+            sent_after_us: 500,
+        };
+        give(receiver, &[&slice.emit()[..], &[0; 100]].concat(), now);
+        *receiver.poll_frame().unwrap().info()
+    };
+    let now = Time::from_nanos(1_000_000_000);
+    let unknown = frame(&mut receiver, 0, now);
+    assert_eq!((unknown.latency, unknown.sent, unknown.captured), (None, None, Time::ZERO));
+    let ping = Ping {
+        stream: 7,
+        epoch: 1,
+        flags: 0,
+        reserved: 0,
+        sender_ns: (now + ahead).as_nanos(),
+        sequence: 1,
+        frame: 1,
+        echo_ns: now.as_nanos(),
+        echo_held_ns: 0,
+        skipped: 0,
+        no_credit: 0,
+    };
+    give(&mut receiver, &ping.emit(), now);
+    let known = frame(&mut receiver, 1, now);
+    assert_eq!(known.latency, Some(Duration::from_millis(2)));
+    assert_eq!(known.sent, Some(known.captured + Duration::from_micros(500)));
 }

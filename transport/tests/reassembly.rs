@@ -133,7 +133,7 @@ fn receive(reassembler: &mut Reassembler, slices: &[Slice], batches: &[usize], m
             for (spot, (header, _)) in rest[..landed].iter().enumerate() {
                 reassembler.handle_slice(header, spot, Time::ZERO);
             }
-            reassembler.end_batch(Time::ZERO, Time::from_nanos);
+            reassembler.end_batch(Time::ZERO, |far_ns| Some(Time::from_nanos(far_ns)));
             while let Some(frame) = reassembler.poll_frame() {
                 finished(frame);
             }

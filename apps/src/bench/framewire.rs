@@ -127,7 +127,7 @@ impl ReceiveLink for FramewireReceiver {
                 Ok(frame) => {
                     let stamp = Stamp::parse(&frame).ok_or_else(|| Failure::runtime("a frame came without a stamp"))?;
                     let info = frame.info();
-                    return Ok(Arrived { stamp, completed: info.completed, latency: Some(info.latency) });
+                    return Ok(Arrived { stamp, completed: info.completed, latency: info.latency });
                 }
                 Err(RecvError::Ended) => {
                     return Err(Failure::runtime("the stream ended before its last frame; is the sender still there?"));

@@ -283,15 +283,14 @@ impl Talk {
     fn handle(&mut self, event: &ClientEvent, progress: &mut Progress) {
         match event {
             ClientEvent::Feedback(feedback) => {
-                self.latency.record(Duration::from_secs_f64(feedback.latency_ms.clamp(0.0, 60_000.0) / 1e3));
+                if let Some(latency_ms) = feedback.latency_ms {
+                    self.latency.record(Duration::from_secs_f64(latency_ms.clamp(0.0, 60_000.0) / 1e3));
+                }
                 if self.verbose {
+                    let latency = feedback.latency_ms.map(|latency| format!(", {latency:.2} ms")).unwrap_or_default();
                     say(format_args!(
-                        "feedback: frame {} of {} bytes, {:.2} ms, {} delivered, {} lost",
-                        feedback.frame,
-                        feedback.frame_size,
-                        feedback.latency_ms,
-                        feedback.frames_delivered,
-                        feedback.frames_lost
+                        "feedback: frame {} of {} bytes{latency}, {} delivered, {} lost",
+                        feedback.frame, feedback.frame_size, feedback.frames_delivered, feedback.frames_lost
                     ));
                 }
             }

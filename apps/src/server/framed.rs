@@ -165,7 +165,7 @@ impl Service<'_> {
         self.preview.offer(entry, frame, now);
         let mut figures = show_stats(stream, entry, recorder, &stats);
         if frame.is_complete() {
-            figures.add_frame(frame.len(), Some(frame.info().latency), now);
+            figures.add_frame(frame.len(), frame.info().latency, now);
         }
         let dropped = figures.counts.dropped;
         drop(figures);
@@ -174,7 +174,7 @@ impl Service<'_> {
             frame_size: frame.len() as u64,
             stream: stream.info().stream,
             frame: frame.info().number,
-            latency_ms: frame.info().latency.as_secs_f64() * 1e3,
+            latency_ms: frame.info().latency.map(|latency| latency.as_secs_f64() * 1e3),
             frames_delivered: stats.frames_delivered,
             frames_lost: dropped.lost + dropped.incomplete + dropped.no_slot,
             frames_repaired: stats.frames_repaired,

@@ -67,8 +67,10 @@ impl Tally {
         let mut state = self.lock();
         state.frames += 1;
         state.bytes += frame.len() as u64;
-        state.latest = Some(frame.info().latency);
-        state.latency.record(frame.info().latency);
+        state.latest = frame.info().latency;
+        if let Some(latency) = frame.info().latency {
+            state.latency.record(latency);
+        }
         state.stages.record(frame.info(), read);
         state.first.get_or_insert(now);
         state.last = Some(now);

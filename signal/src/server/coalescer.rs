@@ -128,7 +128,7 @@ mod tests {
             frame_size: 100,
             stream,
             frame,
-            latency_ms: 1.0,
+            latency_ms: Some(1.0),
             frames_delivered: frame,
             frames_lost: 0,
             frames_repaired: 0,

@@ -242,7 +242,7 @@ mod tests {
             frame_size: 1,
             stream: 1,
             frame,
-            latency_ms: 0.0,
+            latency_ms: None,
             frames_delivered: 0,
             frames_lost: 0,
             frames_repaired: 0,

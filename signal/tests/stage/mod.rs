@@ -133,7 +133,7 @@ pub fn feedback(stream: u32, frame: u64) -> Feedback {
         frame_size: 307_200,
         stream,
         frame,
-        latency_ms: 0.75,
+        latency_ms: Some(0.75),
         frames_delivered: frame + 1,
         frames_lost: 0,
         frames_repaired: 0,

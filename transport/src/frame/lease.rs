@@ -53,19 +53,21 @@ pub struct FrameInfo {
     /// The frame's number in its stream, from 0. A sender counts every frame it is given, so a gap at the receiver is a
     /// frame that did not arrive.
     pub number: u64,
-    /// When the picture was taken, on the clock of the machine that took it; at a receiver, on its own.
+    /// When the picture was taken, on the clock of the machine that took it; at a receiver, on its own, and [`Time::ZERO`] while
+    /// the offset between the two clocks is not known.
     pub captured: Time,
     /// At a receiver: the same on the sender's own clock, whose zero means nothing here. Between two frames it is exact, while
     /// `captured` moves with the estimate of the offset between the clocks. [`Time::ZERO`] for a frame that has not travelled.
     pub captured_there: Time,
-    /// When its first slice was sent, on this machine's clock.
-    pub sent: Time,
+    /// At a receiver: when its first slice was sent, on this machine's clock. `None` while the offset between the clocks is not known.
+    pub sent: Option<Time>,
     /// When its first slice arrived.
     pub begun: Time,
     /// When its last byte arrived, on this machine's clock; [`Time::ZERO`] for a frame that has not travelled.
     pub completed: Time,
-    /// From `captured` to `completed` with the offset between the two clocks taken out.
-    pub latency: std::time::Duration,
+    /// From `captured` to `completed` with the offset between the two clocks taken out. `None` while that is not known (until the
+    /// first ping of a stream has come through), and for a frame that has not travelled.
+    pub latency: Option<std::time::Duration>,
 }
 
 /// A slot being written: exclusive, and invisible to everybody else until [`FrameMut::freeze`].

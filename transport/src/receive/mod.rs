@@ -3,6 +3,7 @@
 mod bitmap;
 mod loss;
 mod parity;
+mod passed_over;
 mod placement;
 mod plain;
 mod reassembler;

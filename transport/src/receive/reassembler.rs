@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use super::bitmap::Bitmap;
 use super::parity::{Damaged, ParityStore};
+use super::passed_over::PassedOver;
 use super::placement::{Arrivals, LandingRun, Placement};
 use super::stats::{ReceiveStats, Rejected};
 use crate::frame::{Arrival, Frame, FrameInfo, FramePool, Gaps, PoolError};
+use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
     Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader,
@@ -58,14 +60,15 @@ pub struct Reassembler {
     parity: Option<ParityStore>,
     placement: Placement,
     finished: VecDeque<Frame>,
-    settled: u64,
-    /// One more than the highest frame number seen.
-    seen: u64,
-    /// Frames below this for which no slot was free are not begun again.
-    passed_over: u64,
+    settled: Rising,
+    /// One more than the highest frame number seen in this epoch.
+    seen: Rising,
+    passed_over: PassedOver,
+    /// Frames of which slices came in an epoch before, and none in this one yet.
+    forgotten: Vec<u64>,
     /// One more than the highest frame number that parity has come for.
-    protected: u64,
-    /// Payload bytes of the slices expected next.
+    protected: Rising,
+    /// Payload bytes of every slice of this epoch but the last of a frame.
     payload_bytes: u16,
     spill_bytes: usize,
     stats: ReceiveStats,
@@ -76,7 +79,6 @@ pub struct Reassembler {
 pub(super) struct Assembly {
     pub(super) number: u64,
     pub(super) count: u32,
-    payload_bytes: u16,
     arrived: u32,
     /// One more than the highest slice that has arrived, or was restored.
     pub(super) cursor: u32,
@@ -107,16 +109,16 @@ impl Assembly {
     }
 
     /// What is known of the frame, `now` that it is handed on.
-    fn info(&self, now: Time, near: &impl Fn(u64) -> Time) -> FrameInfo {
+    fn info(&self, now: Time, near: &impl Fn(u64) -> Option<Time>) -> FrameInfo {
         let captured = near(self.captured_ns);
         FrameInfo {
             number: self.number,
-            captured,
+            captured: captured.unwrap_or(Time::ZERO),
             captured_there: Time::from_nanos(self.captured_ns),
-            sent: captured + self.sent_after,
+            sent: captured.map(|captured| captured + self.sent_after),
             begun: self.begun,
             completed: now,
-            latency: now.since(captured),
+            latency: captured.map(|captured| now.since(captured)),
         }
     }
 }
@@ -151,10 +153,11 @@ impl Reassembler {
             parity: ParityStore::new(config.frame_bytes, payload_bytes, config.parity_max),
             placement: Placement::new(config.batch_max, PLACES + 1, cell),
             finished: VecDeque::with_capacity(PLACES),
-            settled: config.first_frame,
-            seen: config.first_frame,
-            passed_over: 0,
-            protected: 0,
+            settled: Rising::new(config.first_frame),
+            seen: Rising::new(config.first_frame),
+            passed_over: PassedOver::default(),
+            forgotten: Vec::with_capacity(PLACES),
+            protected: Rising::default(),
             payload_bytes,
             spill_bytes,
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
@@ -192,7 +195,7 @@ impl Reassembler {
             .max_by_key(|(_, assembly)| assembly.number);
         if let Some((place, assembly)) = newest {
             let cells = max.min((assembly.count - assembly.cursor) as usize);
-            let cell = usize::from(assembly.payload_bytes);
+            let cell = usize::from(self.payload_bytes);
             self.placement.predict(place as u8, assembly.cursor as usize * cell, cell, cells);
         }
         let cell = usize::from(self.payload_bytes);
@@ -267,14 +270,12 @@ impl Reassembler {
     fn accept(&mut self, slice: &SliceHeader, spot: usize, now: Time) -> Result<(), Rejected> {
         let len = slice.payload_len();
         let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
-        if slice.frame_bytes != self.config.frame_bytes || len > landed.len || slice.payload_bytes > self.payload_bytes
+        // How an epoch's frames are cut is agreed when it is opened: no slice changes it for those behind it.
+        if slice.frame_bytes != self.config.frame_bytes || len > landed.len || slice.payload_bytes != self.payload_bytes
         {
             return Err(Rejected::Size);
         }
-        if slice.count() as usize > Self::slices_max(self.config.frame_bytes) {
-            return Err(Rejected::Size);
-        }
-        if slice.frame < self.settled {
+        if slice.frame < self.settled.value() {
             return Err(Rejected::Late);
         }
         let known = self.places().find(|(_, assembly)| assembly.number == slice.frame).map(|(place, _)| place);
@@ -283,9 +284,6 @@ impl Reassembler {
             None => self.begin(slice, landed.place, now)?,
         };
         let Some(assembly) = &mut self.assemblies[place] else { return Err(Rejected::Late) };
-        if assembly.payload_bytes != slice.payload_bytes {
-            return Err(Rejected::Size);
-        }
         let index = slice.index as usize;
         if self.bitmaps[place].contains(index) {
             return Err(Rejected::Duplicate);
@@ -315,18 +313,21 @@ impl Reassembler {
     fn accept_parity(&mut self, parity: &ParityHeader, spot: usize, now: Time) -> Result<(), Rejected> {
         let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
         let store = self.parity.as_mut().ok_or(Rejected::Size)?;
-        if parity.frame_bytes != self.config.frame_bytes || usize::from(parity.payload_bytes) > landed.len {
+        let (frame_bytes, payload_bytes) = (self.config.frame_bytes, self.payload_bytes);
+        if parity.frame_bytes != frame_bytes
+            || parity.payload_bytes != payload_bytes
+            || usize::from(payload_bytes) > landed.len
+        {
             return Err(Rejected::Size);
         }
-        if parity.frame < self.seen {
-            self.protected = self.protected.max(parity.frame + 1);
+        if parity.frame < self.seen.value() {
+            self.protected.raise(parity.frame + 1);
         }
-        if parity.frame < self.settled {
+        if parity.frame < self.settled.value() {
             return Err(Rejected::Late);
         }
         let mut assemblies = self.assemblies.iter_mut().flatten();
         match assemblies.find(|assembly| assembly.number == parity.frame) {
-            Some(assembly) if assembly.payload_bytes != parity.payload_bytes => Err(Rejected::Size),
             Some(assembly) if !assembly.is_complete() => {
                 let slot = self.slots[usize::from(landed.place)].as_ref().ok_or(Rejected::Size)?;
                 store.keep(parity, |bytes| slot.read(landed.offset, bytes))?;
@@ -341,8 +342,10 @@ impl Reassembler {
     /// Finds a place for a frame whose first slice has arrived: where it landed, if that is free.
     fn begin(&mut self, slice: &SliceHeader, landed: u8, now: Time) -> Result<usize, Rejected> {
         match self.config.delivery {
-            Delivery::Every if slice.frame >= self.settled + OPEN_FRAMES_MAX as u64 => return Err(Rejected::Ahead),
-            Delivery::Latest if slice.frame < self.passed_over => return Err(Rejected::Late),
+            Delivery::Every if slice.frame >= self.settled.value() + OPEN_FRAMES_MAX as u64 => {
+                return Err(Rejected::Ahead);
+            }
+            Delivery::Latest if self.passed_over.is_before(slice.frame) => return Err(self.pass_over(slice.frame)),
             _ => {}
         }
         let is_fresh = |place: &usize| self.assemblies[*place].is_none() && self.slots[*place].is_some();
@@ -358,12 +361,11 @@ impl Reassembler {
         let Some(place) = place else {
             return Err(self.pass_over(slice.frame));
         };
-        self.payload_bytes = slice.payload_bytes;
+        self.forgotten.retain(|number| *number != slice.frame);
         self.bitmaps[place].clear(slice.count() as usize);
         self.assemblies[place] = Some(Assembly {
             number: slice.frame,
             count: slice.count(),
-            payload_bytes: slice.payload_bytes,
             arrived: 0,
             cursor: 0,
             captured_ns: slice.captured_ns,
@@ -373,7 +375,7 @@ impl Reassembler {
             begun: now,
             progressed: now,
         });
-        self.seen = self.seen.max(slice.frame.saturating_add(1));
+        self.seen.raise(slice.frame.saturating_add(1));
         Ok(place)
     }
 
@@ -401,22 +403,38 @@ impl Reassembler {
         if let Some(assembly) = self.assemblies[place].take() {
             self.placement.cancel_into(place as u8);
             self.stats.frames_incomplete += 1;
-            self.settled = self.settled.max(assembly.number + 1);
+            self.settle(assembly.number + 1);
         }
     }
 
+    /// A frame gets no slot, now or ever: it has its fate.
     fn pass_over(&mut self, number: u64) -> Rejected {
-        if self.config.delivery == Delivery::Latest && number >= self.passed_over {
-            self.passed_over = number.saturating_add(1);
-            self.seen = self.seen.max(self.passed_over);
-            self.stats.frames_no_slot += 1;
+        if self.config.delivery == Delivery::Every {
+            return Rejected::NoSlot;
         }
+        if !self.passed_over.add(number) {
+            return Rejected::Late;
+        }
+        self.forgotten.retain(|forgotten| *forgotten != number);
+        self.seen.raise(number.saturating_add(1));
+        self.stats.frames_no_slot += 1;
         Rejected::NoSlot
     }
 
+    /// Every frame below `end` is settled, whatever is handed on after it: a frame given up to make room may be newer than one
+    /// that the same batch completes.
+    fn settle(&mut self, end: u64) {
+        self.settled.raise(end);
+        let settled = self.settled.value();
+        let waiting = self.forgotten.len();
+        self.forgotten.retain(|number| *number >= settled);
+        self.stats.frames_incomplete += (waiting - self.forgotten.len()) as u64;
+    }
+
     /// Ends the batch: moves payloads that landed elsewhere and hands on frames that are complete. The caller must hold
-    /// no landing lease on the predicted slots any more.
-    pub fn end_batch(&mut self, now: Time, near: impl Fn(u64) -> Time) {
+    /// no landing lease on the predicted slots any more. `near` turns the sender's times, nanoseconds, into this machine's, where
+    /// the offset between the clocks is known.
+    pub fn end_batch(&mut self, now: Time, near: impl Fn(u64) -> Option<Time>) {
         let mut arrivals = Arrivals::new(&mut self.slots);
         self.placement.settle(&mut arrivals);
         self.placement.clear();
@@ -440,7 +458,7 @@ impl Reassembler {
             self.stats.frames_delivered += 1;
             self.stats.frames_repaired += u64::from(assembly.is_repaired);
             self.stats.frames_restored += u64::from(assembly.is_restored);
-            self.settled = assembly.number + 1;
+            self.settle(assembly.number + 1);
         }
     }
 
@@ -469,11 +487,11 @@ impl Reassembler {
     fn next_to_deliver(&self) -> Option<usize> {
         let (place, oldest) =
             self.places().filter(|(_, assembly)| assembly.is_complete()).min_by_key(|(_, assembly)| assembly.number)?;
-        (self.config.delivery == Delivery::Latest || oldest.number == self.settled).then_some(place)
+        (self.config.delivery == Delivery::Latest || oldest.number == self.settled.value()).then_some(place)
     }
 
     /// In `latest`, frames older than one that is handed on are given up.
-    fn expire_older(&mut self, number: u64, now: Time, near: &impl Fn(u64) -> Time) {
+    fn expire_older(&mut self, number: u64, now: Time, near: &impl Fn(u64) -> Option<Time>) {
         while let Some((place, _)) = self.oldest_unfinished().filter(|(_, assembly)| assembly.number < number) {
             self.hand_on_partial(place, now, near);
             self.give_up(place);
@@ -481,13 +499,13 @@ impl Reassembler {
     }
 
     /// Hands on what there is of a frame that is given up, where that is wanted. Not while a batch lands.
-    fn hand_on_partial(&mut self, place: usize, now: Time, near: &impl Fn(u64) -> Time) {
+    fn hand_on_partial(&mut self, place: usize, now: Time, near: &impl Fn(u64) -> Option<Time>) {
         if !self.config.partial {
             return;
         }
         let Some(assembly) = self.assemblies[place] else { return };
         let Some(mut arrival) = self.slots[place].take() else { return };
-        let (slices, slice_bytes) = (assembly.count as usize, usize::from(assembly.payload_bytes));
+        let (slices, slice_bytes) = (assembly.count as usize, usize::from(self.payload_bytes));
         let frame_bytes = self.config.frame_bytes as usize;
         let mut from = 0;
         while let Some(missing) = self.bitmaps[place].first_unset(from, slices) {
@@ -513,7 +531,7 @@ impl Reassembler {
     /// Gives up unfinished frames of which nothing new has come for as long as `deadline` (`latest` only). A frame that a slow
     /// link still carries is not late: the next one would be no earlier. Nor are repairs that need a part of the time that the
     /// frame itself took.
-    pub(super) fn expire(&mut self, now: Time, deadline: Duration, near: impl Fn(u64) -> Time) {
+    pub(super) fn expire(&mut self, now: Time, deadline: Duration, near: impl Fn(u64) -> Option<Time>) {
         while let Some((place, _)) =
             self.oldest_unfinished().filter(|(_, assembly)| now >= assembly.given_up_at(deadline))
         {
@@ -525,11 +543,11 @@ impl Reassembler {
     /// Settles the frames below `end` that never came, as far as no older one is still being assembled (`latest` only).
     pub(super) fn settle_unseen(&mut self, end: u64) {
         let oldest = self.places().map(|(_, assembly)| assembly.number).min();
-        self.settled = self.settled.max(oldest.map_or(end, |oldest| oldest.min(end)));
+        self.settle(oldest.map_or(end, |oldest| oldest.min(end)));
     }
 
-    /// Starts a new epoch: unfinished frames are forgotten (the sender sends them again), settled ones stay so. Slices of
-    /// it are at most as large as those before.
+    /// Starts a new epoch: unfinished frames are forgotten, for the sender sends those from `first_frame` on again; settled ones,
+    /// and those that got no slot, stay so. Slices of it are at most as large as those before.
     pub fn start_epoch(&mut self, first_frame: u64, slice_bytes: usize, parity_max: u16) {
         debug_assert!(slice_bytes <= self.config.slice_bytes);
         let before = (self.config.slice_bytes, self.config.parity_max);
@@ -543,12 +561,15 @@ impl Reassembler {
         for place in 0..PLACES {
             self.placement.cancel_into(place as u8);
         }
-        self.assemblies = [None; PLACES];
+        for assembly in std::mem::replace(&mut self.assemblies, [None; PLACES]).into_iter().flatten() {
+            if self.forgotten.len() < PLACES {
+                self.forgotten.push(assembly.number);
+            }
+        }
         self.payload_bytes = Self::payload_bytes(&self.config);
-        self.settled = self.settled.max(first_frame);
+        self.settle(first_frame);
         self.seen = self.settled;
-        self.passed_over = 0;
-        self.protected = 0;
+        self.protected = Rising::default();
     }
 
     /// The next finished frame, in order.
@@ -558,12 +579,12 @@ impl Reassembler {
 
     /// Every frame below this number is settled: handed on, or given up.
     pub fn settled(&self) -> u64 {
-        self.settled
+        self.settled.value()
     }
 
     /// One more than the highest frame number seen.
     pub(super) fn seen(&self) -> u64 {
-        self.seen
+        self.seen.value()
     }
 
     /// Frames below this may be sent: there is room for each of them.
@@ -572,7 +593,7 @@ impl Reassembler {
             return u64::MAX;
         }
         let held = self.slots[..PLACES].iter().flatten().count();
-        self.settled + OPEN_FRAMES_MAX.min(held + self.pool.free_count()) as u64
+        self.settled.value() + OPEN_FRAMES_MAX.min(held + self.pool.free_count()) as u64
     }
 
     /// Slots that frames of this stream have in all.
@@ -606,7 +627,8 @@ impl Reassembler {
 
     /// Whether parity of a frame is likely to come: it has for one shortly before, or for this one.
     pub(super) fn expects_parity(&self, number: u64) -> bool {
-        number < self.protected.saturating_add(OPEN_FRAMES_MAX as u64) && self.protected > 0
+        let protected = self.protected.value();
+        number < protected.saturating_add(OPEN_FRAMES_MAX as u64) && protected > 0
     }
 
     /// How the slices of the frame in `place` are dealt out, where parity of it has come, and how many of each block's have.

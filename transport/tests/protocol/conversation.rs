@@ -126,7 +126,7 @@ fn the_worked_example_is_what_both_ends_say() {
     assert_eq!(receiver.hears(&repairs[0], at(10_404)), [example("Feedback")]);
 
     let delivered = receiver.0.poll_frame().unwrap();
-    assert_eq!(delivered.info().latency, at(10_405).since(at(10_340)));
+    assert_eq!(delivered.info().latency, Some(at(10_405).since(at(10_340))));
     sender.0.handle_datagram(&example("Feedback"), at(10_406));
     assert!(sender.0.is_settled());
 }

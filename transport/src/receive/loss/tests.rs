@@ -51,7 +51,7 @@ impl Stage {
             };
             self.reassembler.predict(1);
             assert!(self.reassembler.handle_slice(&slice, 0, at(at_us)), "{frame}: {index}");
-            self.reassembler.end_batch(at(at_us), Time::from_nanos);
+            self.reassembler.end_batch(at(at_us), |far_ns| Some(Time::from_nanos(far_ns)));
         }
     }
 
@@ -72,7 +72,7 @@ impl Stage {
         };
         self.reassembler.predict(1);
         self.reassembler.handle_parity(&parity, 0, at(at_us));
-        self.reassembler.end_batch(at(at_us), Time::from_nanos);
+        self.reassembler.end_batch(at(at_us), |far_ns| Some(Time::from_nanos(far_ns)));
     }
 
     /// The slices that are asked for by then, with their frames; a whole frame is `u32::MAX`.
