@@ -25,7 +25,6 @@ mod error;
 #[allow(unsafe_code, reason = "copies out of a file mapping; each block names its invariant")]
 mod mapped_file;
 pub mod pattern;
-mod rate;
 mod raw;
 mod raw_format;
 mod recording;
@@ -36,8 +35,8 @@ mod video;
 mod y4m;
 
 pub use error::CaptureError;
+pub use framewire_transport::frame::{FrameRate, FrameRateError};
 pub use pattern::PatternSource;
-pub use rate::{FrameRate, FrameRateError};
 pub use raw::RawSource;
 pub use raw_format::{RawFormat, RawFormatError};
 pub use recording::{IndexEntry, IndexHeader, Recording, RecordingDamage, index_path};

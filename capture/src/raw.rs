@@ -8,9 +8,9 @@ use framewire_transport::frame::{FrameFormat, FrameMut};
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
-use crate::rate::FrameRate;
 use crate::raw_format::RawFormat;
 use crate::source::{FrameSource, fit};
+use framewire_transport::frame::FrameRate;
 
 /// Headerless frames out of a mapped file, one copy each.
 ///

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
 use thiserror::Error;
 
-use crate::rate::{FrameRate, FrameRateError};
+use framewire_transport::frame::{FrameRate, FrameRateError};
 
 /// What the bytes of headerless frames mean, written `WIDTHxHEIGHT:PIXEL[@FPS]`, as in `1920x1080:gray8@30`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

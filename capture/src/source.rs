@@ -5,7 +5,7 @@ use std::time::Duration;
 use framewire_transport::frame::{FrameFormat, FrameMut};
 
 use crate::error::CaptureError;
-use crate::rate::FrameRate;
+use framewire_transport::frame::FrameRate;
 
 /// Gives frames one after the other, each written straight into the slot it is handed.
 ///

@@ -12,12 +12,12 @@ use thiserror::Error;
 
 use crate::error::CaptureError;
 use crate::pattern::PatternSource;
-use crate::rate::FrameRate;
 use crate::raw::RawSource;
 use crate::raw_format::{RawFormat, RawFormatError, parse_size};
 use crate::recording::{Recording, index_path};
 use crate::source::FrameSource;
 use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
+use framewire_transport::frame::FrameRate;
 
 /// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for Y4M on standard input, or a file.
 ///

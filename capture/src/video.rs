@@ -11,8 +11,8 @@ use opencv::{boxed_ref::BoxedRefMut, imgproc};
 
 use crate::colour::bgr24_to_yuv;
 use crate::error::CaptureError;
-use crate::rate::FrameRate;
 use crate::source::{FrameSource, fit};
+use framewire_transport::frame::FrameRate;
 
 /// Frames of a camera or of a video file that OpenCV opens.
 ///

@@ -26,7 +26,14 @@ fn open(delivery: Delivery, frame_bytes: u32) -> Open {
         height: 1,
         stride: frame_bytes,
         frame_bytes,
-        interval_us: 0,
+        rate_num: 0,
+        rate_den: 0,
+        aspect_num: 0,
+        aspect_den: 0,
+        scan: 0,
+        chroma: 0,
+        range: 0,
+        paced: 0,
         deadline_us: 0,
         pixel: 1,
         delivery: delivery as u8,
@@ -267,7 +274,7 @@ fn frames_four_apart_are_both_asked_for() {
     let pool = FramePool::new(8, Reassembler::slot_bytes(3000, 1472)).unwrap();
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
-            open: Open { interval_us: 10_000_000, ..o },
+            open: Open { rate_num: 1, rate_den: 10, paced: 1, ..o },
             open_bytes: Open::LEN,
             buffer_bytes: 400_000,
             batch_max: 16,

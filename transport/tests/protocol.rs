@@ -7,7 +7,7 @@ mod conversation;
 mod document;
 
 use document::Section;
-use framewire_transport::frame::PixelFormat;
+use framewire_transport::frame::{ChromaPlace, ColourRange, PixelFormat, Scan};
 use framewire_transport::receive;
 use framewire_transport::wire::{
     Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, MAGIC,
@@ -60,8 +60,8 @@ const DATAGRAMS: [Datagram; 11] = datagrams! {
     Nack as Nack { flags, bitmap_bytes, frame, first }
     Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns, skipped, no_credit }
     Open as Open {
-        flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, interval_us, deadline_us, pixel, delivery, parity_max,
-        clock_id, sender_ns
+        flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, rate_num, rate_den, aspect_num, aspect_den, scan,
+        chroma, range, paced, deadline_us, pixel, delivery, parity_max, clock_id, sender_ns
     }
     Challenge as Challenge { flags, path_bytes, cookie }
     Accept as Accept {
@@ -84,6 +84,7 @@ fn check(kind: Kind, bytes: &[u8]) -> Result<(), WireError> {
         Kind::Open => {
             let open = Open::parse(bytes)?;
             open.format()?;
+            open.presentation()?;
             open.delivery().map(drop)
         }
         Kind::Close => Close::parse_checked(bytes).map(drop),
@@ -196,6 +197,15 @@ fn the_limits_are_those_of_the_code() {
         assert_eq!(PixelFormat::from_wire(number).unwrap().name(), name);
     }
     assert_eq!(document::choices("pixel").len(), PixelFormat::ALL.len());
+    let said = |field, from_wire: fn(u8) -> Option<&'static str>| {
+        for (number, name) in document::choices(field) {
+            assert_eq!(from_wire(number), Some(name), "{field}");
+        }
+        assert_eq!(from_wire(document::choices(field).len() as u8), None, "{field}");
+    };
+    said("scan", |number| Scan::from_wire(number).map(Scan::name));
+    said("chroma", |number| ChromaPlace::from_wire(number).map(ChromaPlace::name));
+    said("range", |number| ColourRange::from_wire(number).map(ColourRange::name));
     for (number, name) in document::choices("delivery") {
         assert_eq!(Delivery::from_wire(number).unwrap().name(), name);
     }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use framewire_capture::FrameSource;
+use framewire_capture::{FrameRate, FrameSource};
 use framewire_transport::FrameMut;
+use framewire_transport::frame::Presentation;
 
 use super::{Source, source_failure};
 use crate::cli::{Pace, StreamArgs};
@@ -16,6 +17,7 @@ pub(super) struct Feed {
     source: Source,
     pacer: Pacer,
     interval: Option<Duration>,
+    presentation: Presentation,
     /// Frames come at the distances that the source says they were taken at, where it knows.
     as_taken: bool,
     /// The source has times, and has told that of a frame.
@@ -30,16 +32,18 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(source: Source, args: &StreamArgs) -> Self {
         let pace = args.fps.unwrap_or(Pace::Source);
-        let rate = match pace {
-            Pace::Source => source.frame_rate(),
-            Pace::Max => None,
-            Pace::Rate(rate) => Some(rate),
+        let said = Presentation { rate: source.frame_rate(), ..Presentation::UNKNOWN };
+        // How fast a film is sent says nothing of how fast it is to be shown.
+        let (presentation, interval) = match pace {
+            Pace::Source => (said, said.rate.map(FrameRate::interval)),
+            Pace::Max => (said, None),
+            Pace::Rate(rate) => (Presentation { rate: Some(rate), ..said }, Some(rate.interval())),
         };
-        let interval = rate.map(|rate| rate.interval());
         Self {
             source,
             pacer: Pacer::new(interval),
             interval,
+            presentation,
             as_taken: pace == Pace::Source,
             has_times: false,
             frames_max: args.frames,
@@ -51,6 +55,11 @@ impl Feed {
 
     pub(super) fn source(&self) -> &dyn FrameSource {
         self.source.as_ref()
+    }
+
+    /// What the source says of its pictures, with the rate that was asked for.
+    pub(super) fn presentation(&self) -> Presentation {
+        self.presentation
     }
 
     /// The time between frames, where there is a pace.
@@ -118,7 +127,7 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
-    use framewire_capture::{CaptureError, FrameRate};
+    use framewire_capture::CaptureError;
     use framewire_transport::frame::FramePool;
     use framewire_transport::{FrameFormat, PixelFormat};
 

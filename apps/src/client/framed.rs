@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use framewire_capture::FrameRate;
 use framewire_signal::message::{self, OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{SendError, SliceSize};
@@ -36,7 +37,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let delivery = chosen.unwrap_or(if feed.source().is_live() { Delivery::Latest } else { Delivery::Every });
     let window = Window::open(args.stream.window, format, stop)?;
     let stream = random_stream_id();
-    let signal = start_signal(args, &format, delivery, stream, feed.interval())?;
+    let signal = start_signal(args, &format, delivery, stream, feed.presentation().rate)?;
     let mut talk =
         Talk { signal, verbose: args.verbose > 0, latency: LatencyHistogram::new(), refused: None, unopened: None };
     let mut progress = Progress::new(args.verbose > 0);
@@ -48,7 +49,8 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let config = SenderConfig {
         delivery,
         slice: args.stream.slice,
-        interval: feed.interval().unwrap_or_default(),
+        presentation: feed.presentation(),
+        paced: feed.interval().is_some(),
         deadline: args.stream.deadline.unwrap_or_default(),
         fec: args.stream.fec,
         link: args.stream.max_rate.map(LinkBudget::new),
@@ -116,7 +118,7 @@ fn start_signal(
     format: &FrameFormat,
     delivery: Delivery,
     stream: u32,
-    interval: Option<Duration>,
+    rate: Option<FrameRate>,
 ) -> Result<SignalClient, Failure> {
     let slice_bytes = match args.stream.slice {
         SliceSize::Auto => None,
@@ -130,7 +132,7 @@ fn start_signal(
         width: format.width(),
         height: format.height(),
         stride: format.stride(),
-        frames_per_second: interval.filter(|interval| !interval.is_zero()).map(|interval| 1.0 / interval.as_secs_f64()),
+        frames_per_second: rate.map(FrameRate::as_f64),
         delivery: match delivery {
             Delivery::Every => message::Delivery::Every,
             Delivery::Latest => message::Delivery::Latest,

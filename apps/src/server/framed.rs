@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-use framewire_capture::FrameRate;
 use framewire_signal::SignalServer;
 use framewire_signal::message::{Feedback, Timestamp};
 use framewire_transport::ReceiverConfig;
@@ -123,7 +122,7 @@ impl Service<'_> {
             delivery: Some(info.delivery),
             backend: info.backend.to_string(),
         });
-        let recorded = Recorded::new(info.format, rate_of(info.interval), &name, info.stream);
+        let recorded = Recorded::new(info.format, info.presentation.rate, &name, info.stream);
         let recorder = self.recording.start(&recorded, info.delivery, nth);
         while !self.stop.is_stopped() {
             match stream.recv_timeout(REFRESH) {
@@ -204,9 +203,4 @@ fn show_stats<'a>(
     figures.set_stats(stats, stream.source(), stream.dropped() + recorder.dropped());
     figures.slice_bytes = Some(stream.slice_bytes());
     figures
-}
-
-/// The rate that belongs to an interval between frames, where there is one.
-fn rate_of(interval: Duration) -> Option<FrameRate> {
-    (!interval.is_zero()).then(|| FrameRate::from_decimal(1.0 / interval.as_secs_f64()).ok()).flatten()
 }

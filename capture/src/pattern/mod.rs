@@ -20,8 +20,8 @@ use framewire_transport::Time;
 use framewire_transport::frame::{FrameFormat, FrameMut};
 
 use crate::error::CaptureError;
-use crate::rate::FrameRate;
 use crate::source::{FrameSource, fit};
+use framewire_transport::frame::FrameRate;
 use paint::{BLACK, Canvas, WHITE};
 
 pub use strip::read_frame_number;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use framewire_transport::frame::FrameFormat;
 use serde::{Deserialize, Serialize};
 
-use crate::rate::FrameRate;
+use framewire_transport::frame::FrameRate;
 
 /// The version that this code writes, and the only one it reads.
 const VERSION: u32 = 1;

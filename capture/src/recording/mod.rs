@@ -12,8 +12,8 @@ use framewire_transport::frame::{FrameFormat, FrameMut};
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
-use crate::rate::FrameRate;
 use crate::source::{FrameSource, fit};
+use framewire_transport::frame::FrameRate;
 pub use index::{IndexEntry, IndexHeader, index_path};
 use reader::IndexReader;
 

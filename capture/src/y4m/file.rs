@@ -9,8 +9,8 @@ use framewire_transport::frame::{FrameFormat, FrameMut};
 use super::header::{FRAME_LINE, FRAME_LINE_BYTES_MAX, FrameLine, HEADER_BYTES_MAX, Header, Y4mError, printable};
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
-use crate::rate::FrameRate;
 use crate::source::{FrameSource, fit};
+use framewire_transport::frame::FrameRate;
 
 /// Frames out of a Y4M file.
 ///

@@ -3,7 +3,7 @@
 use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
 use thiserror::Error;
 
-use crate::rate::FrameRate;
+use framewire_transport::frame::FrameRate;
 
 /// What a Y4M stream begins with.
 pub(crate) const MAGIC: &[u8] = b"YUV4MPEG2 ";

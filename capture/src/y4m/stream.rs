@@ -7,8 +7,8 @@ use framewire_transport::frame::{FrameFormat, FrameMut};
 
 use super::header::{FRAME_LINE_BYTES_MAX, FrameLine, HEADER_BYTES_MAX, Header, Y4mError, printable};
 use crate::error::CaptureError;
-use crate::rate::FrameRate;
 use crate::source::{FrameSource, fit};
+use framewire_transport::frame::FrameRate;
 
 /// Read ahead this much at most: what one read of a Linux pipe gives. Larger pictures go straight into the slot.
 const READ_AHEAD_BYTES: usize = 64 * 1024;

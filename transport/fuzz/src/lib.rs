@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framewire_transport::frame::FramePool;
+use framewire_transport::frame::{FramePool, FrameRate, Presentation};
 use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Fec, SendConfig, SendStream};
 use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
@@ -71,7 +71,7 @@ pub fn sender(delivery: Delivery, fec: Fec) -> SendStream {
     let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
     let config = SendConfig {
         fec,
-        interval: Duration::from_millis(10),
+        presentation: Presentation { rate: FrameRate::per_second(100).ok(), ..Presentation::UNKNOWN },
         ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES)
     };
     SendStream::new(config, Time::from_nanos(1_000_000_000))

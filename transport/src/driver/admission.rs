@@ -121,6 +121,7 @@ pub(super) fn admit(
     announced: Option<&HashMap<u32, FrameFormat>>,
 ) -> Result<FrameFormat, (RefuseReason, u64)> {
     let format = open.format().map_err(|_| (RefuseReason::Format, 0))?;
+    open.presentation().map_err(|_| (RefuseReason::Format, 0))?;
     open.delivery().map_err(|_| (RefuseReason::Format, 0))?;
     if let Some(announced) = announced {
         let expected = announced.get(&open.stream).ok_or((RefuseReason::Unknown, 0))?;

@@ -15,7 +15,7 @@ use super::receiver::{ReceiverShared, ReceiverState};
 use crate::backend::wait;
 use crate::receive::EndReason;
 use crate::time::Time;
-use crate::wire::{Challenge, Kind, Open, Prelude, Refuse, RefuseReason};
+use crate::wire::{AnyPrelude, Challenge, Kind, Open, Prelude, Refuse, RefuseReason, VERSION, WireError};
 
 /// Datagrams that are read before the thread looks around.
 const BURST: usize = 256;
@@ -24,6 +24,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// How often what opens nothing is answered: a stream sends many datagrams, and one answer is enough.
 const ANSWERS_APART: Duration = Duration::from_millis(1);
+
+/// How often senders of another version are told of in the log: each asks twice a second.
+const WORDS_APART: Duration = Duration::from_secs(10);
 
 /// A sender that lives speaks four times in this time.
 const SILENT: Duration = Duration::from_secs(1);
@@ -36,6 +39,8 @@ pub(super) struct Listener {
     ended: Ended,
     /// When something that opens nothing may be answered again.
     next_answer: Time,
+    /// When a person may be told again of senders of another version.
+    next_word: Time,
 }
 
 impl Listener {
@@ -47,6 +52,7 @@ impl Listener {
             threads: Vec::new(),
             ended: Ended::default(),
             next_answer: Time::ZERO,
+            next_word: Time::ZERO,
         }
     }
 
@@ -99,6 +105,7 @@ impl Listener {
     fn handle(&mut self, bytes: &[u8], len: usize, peer: SocketAddr) {
         match Open::parse(bytes) {
             Ok(open) => self.handle_opening(&Opening { open, open_bytes: len, peer }),
+            Err(WireError::Version(_)) => self.handle_other_version(bytes, peer, Time::now()),
             Err(_) => self.handle_stray(bytes, peer, Time::now()),
         }
     }
@@ -128,6 +135,33 @@ impl Listener {
         };
         // The sender repeats itself where this is lost.
         let _ = self.socket.send_to(answer, &peer.into());
+    }
+
+    /// Tells a sender that speaks another version of the protocol so, in ours: all that the versions have in common is the prelude
+    /// and this answer.
+    fn handle_other_version(&mut self, bytes: &[u8], peer: SocketAddr, now: Time) {
+        // No answer is longer than what it answers, and none goes to what answers itself.
+        let opening = Prelude::parse_any_version(bytes).ok().filter(|prelude| prelude.kind == Kind::Open as u8);
+        let Some(AnyPrelude { version, stream, epoch, .. }) = opening.filter(|_| bytes.len() >= Refuse::LEN) else {
+            self.shared.lock().stats.strays += 1;
+            return;
+        };
+        self.shared.lock().stats.other_version += 1;
+        if now < self.next_answer {
+            return;
+        }
+        self.next_answer = now + ANSWERS_APART;
+        if now >= self.next_word {
+            self.next_word = now + WORDS_APART;
+            tracing::warn!(
+                %peer, stream,
+                "refused a stream: the far end speaks version {version}, this is {VERSION}; use the same release on both sides"
+            );
+        }
+        let reason = RefuseReason::Version as u16;
+        let refuse = Refuse { stream, epoch, flags: 0, reason, limit: VERSION.into() };
+        // The sender repeats itself where this is lost.
+        let _ = self.socket.send_to(&refuse.emit(), &peer.into());
     }
 
     /// What opens nothing here may be of a stream whose sender has got another address without knowing: has it show that it hears

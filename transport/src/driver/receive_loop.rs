@@ -177,7 +177,7 @@ pub(super) fn start(opening: &Opening, receiver: &Arc<ReceiverShared>) -> Result
         sqpoll: receiver.config.sqpoll,
         ..BackendConfig::new(batch_max, slice_bytes)
     };
-    let (format, frame_bytes) = (*core.format(), open.frame_bytes);
+    let (format, presentation, frame_bytes) = (*core.format(), *core.presentation(), open.frame_bytes);
     let shared = Arc::new(StreamShared {
         open,
         state: Mutex::new(StreamState {
@@ -226,15 +226,7 @@ pub(super) fn start(opening: &Opening, receiver: &Arc<ReceiverShared>) -> Result
             },
         )?
     };
-    let info = StreamInfo {
-        stream: open.stream,
-        peer,
-        format,
-        delivery,
-        interval: Duration::from_micros(u64::from(open.interval_us)),
-        buffer_bytes,
-        backend,
-    };
+    let info = StreamInfo { stream: open.stream, peer, format, delivery, presentation, buffer_bytes, backend };
     tracing::info!(
         %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes, buffer_bytes,
         backend = %info.backend, "stream opened"

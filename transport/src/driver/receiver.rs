@@ -14,7 +14,7 @@ use super::listener::Listener;
 use super::receive_loop::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{BackendKind, Waker, socket};
-use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, RecvError};
+use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, Presentation, RecvError};
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::wire::Delivery;
 
@@ -133,6 +133,8 @@ pub struct ListenerStats {
     pub strays: u64,
     /// Datagrams of streams that are not open, or come from another address, that were answered.
     pub redirected: u64,
+    /// Openings in another version of the protocol, which were refused.
+    pub other_version: u64,
     /// Streams that went on from another address of their sender.
     pub moved: u64,
 }
@@ -300,8 +302,8 @@ pub struct StreamInfo {
     pub format: FrameFormat,
     /// Whether every frame is delivered, or the latest.
     pub delivery: Delivery,
-    /// The time between frames, zero where frames come as they come.
-    pub interval: Duration,
+    /// What the source says of its pictures: their rate, shape, range.
+    pub presentation: Presentation,
     /// The socket's receive buffer when the stream was opened, as the system grants it.
     pub buffer_bytes: usize,
     /// What moves the datagrams.

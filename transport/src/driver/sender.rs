@@ -14,11 +14,11 @@ use super::send_loop;
 use super::threads::ThreadConfig;
 use crate::backend::{BackendKind, ConnectedSocket, Waker};
 use crate::clock::clock_id;
-use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
+use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError, Presentation};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, Fec, LinkBudget, SendConfig, SendState, SendStats, SendStream};
 use crate::time::Time;
-use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN};
+use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, VERSION};
 
 /// How large a slice is, header included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,9 +56,11 @@ pub struct SenderConfig {
     pub delivery: Delivery,
     /// Slice size; by default what the path carries.
     pub slice: SliceSize,
-    /// The time between frames, zero (the default) where frames come as they come. In `latest` the receiver gives a
-    /// frame up after this.
-    pub interval: Duration,
+    /// What the source says of its pictures: their rate, shape, range. By default nothing.
+    pub presentation: Presentation,
+    /// Whether frames come at the presentation's rate, where it has one (the default). In `latest` the receiver then gives a frame up
+    /// after the time from one to the next. Otherwise frames come as they come, as when a film is sent faster than it is shown.
+    pub paced: bool,
     /// Whether frames have parity slices; by default where it pays, and never on loopback, which loses nothing.
     pub fec: Fec,
     /// The rate of the link, shared by all senders that have a clone of this; by default none. Without it, frames that the
@@ -90,7 +92,8 @@ impl SenderConfig {
             format,
             delivery: Delivery::Latest,
             slice: SliceSize::Auto,
-            interval: Duration::ZERO,
+            presentation: Presentation::UNKNOWN,
+            paced: true,
             fec: Fec::Auto,
             link: None,
             deadline: Duration::ZERO,
@@ -173,6 +176,9 @@ fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
             )
         }
         Some(RefuseReason::Format) => "the format is not the one it was announced or opened with".into(),
+        Some(RefuseReason::Version) => {
+            format!("the far end speaks version {limit}, this is {VERSION}; use the same release on both sides")
+        }
         Some(RefuseReason::Resources) => "it has no memory or socket left for it; free some there".into(),
         None => "for a reason this version does not know; use the same release at both ends".into(),
     }
@@ -279,7 +285,8 @@ impl Sender {
                 slice_bytes,
                 slice_is_fixed: config.slice != SliceSize::Auto,
                 fec,
-                interval: config.interval,
+                presentation: config.presentation,
+                paced: config.paced,
                 deadline: config.deadline,
                 spreads: !peer.ip().is_loopback(),
                 clock_id: clock_id(),

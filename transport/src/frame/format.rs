@@ -14,9 +14,9 @@ pub enum PixelFormat {
     Gray8 = 1,
     /// Three bytes a pixel: blue, green, red. What OpenCV calls `CV_8UC3`.
     Bgr24 = 2,
-    /// Planar 4:2:0: chroma has half the width and half the height, both of which must be even.
+    /// Planar 4:2:0: chroma has half the width and half the height, rounded up.
     Yuv420p = 3,
-    /// Planar 4:2:2: chroma has half the width, which must be even.
+    /// Planar 4:2:2: chroma has half the width, rounded up.
     Yuv422p = 4,
     /// Planar 4:4:4: chroma has the full size.
     Yuv444p = 5,
@@ -100,22 +100,8 @@ pub enum FormatError {
         /// Height in pixels.
         height: u32,
     },
-    /// Subsampled chroma does not fit an odd side.
-    #[error("{pixel} halves its chroma, so {width}x{height} does not fit: use an even {sides}, or yuv444p or bgr24")]
-    OddSize {
-        /// The subsampled format.
-        pixel: PixelFormat,
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-        /// Which sides must be even.
-        sides: &'static str,
-    },
-    /// A row is longer than the distance between rows, or the distance does not halve for chroma.
-    #[error(
-        "a stride of {stride} bytes does not fit rows of {row} bytes of {pixel}; use at least {row}, even for yuv420p and yuv422p"
-    )]
+    /// A row is longer than the distance between rows.
+    #[error("a stride of {stride} bytes does not fit rows of {row} bytes of {pixel}; use at least {row}")]
     Stride {
         /// The pixel format.
         pixel: PixelFormat,
@@ -145,7 +131,7 @@ impl FrameFormat {
     /// A packed format: rows follow each other without a gap.
     ///
     /// # Errors
-    /// A side of zero, an odd side under subsampled chroma, or more than 4 GiB - 1 bytes.
+    /// A side of zero, or more than 4 GiB - 1 bytes.
     pub fn new(pixel: PixelFormat, width: u32, height: u32) -> Result<Self, FormatError> {
         let row = u64::from(width) * u64::from(pixel.bytes_per_pixel());
         let stride =
@@ -153,21 +139,17 @@ impl FrameFormat {
         Self::with_stride(pixel, width, height, stride)
     }
 
-    /// A format whose rows are `stride` bytes apart in the first plane (chroma planes: `stride` divided like their width).
+    /// A format whose rows are `stride` bytes apart in the first plane (chroma planes: `stride` divided like their width, and
+    /// rounded up like it).
     ///
     /// # Errors
-    /// As [`FrameFormat::new`], and a stride shorter than a row or not divisible like the width.
+    /// As [`FrameFormat::new`], and a stride shorter than a row.
     pub fn with_stride(pixel: PixelFormat, width: u32, height: u32, stride: u32) -> Result<Self, FormatError> {
         if width == 0 || height == 0 {
             return Err(FormatError::Empty { width, height });
         }
-        let (across, down) = pixel.chroma_divisors();
-        if !width.is_multiple_of(across) || !height.is_multiple_of(down) {
-            let sides = if down == 2 { "width and height" } else { "width" };
-            return Err(FormatError::OddSize { pixel, width, height, sides });
-        }
         let row = u64::from(width) * u64::from(pixel.bytes_per_pixel());
-        if u64::from(stride) < row || !stride.is_multiple_of(across) {
+        if u64::from(stride) < row {
             return Err(FormatError::Stride { pixel, stride, row });
         }
         let format = Self { pixel, width, height, stride };
@@ -207,12 +189,12 @@ impl FrameFormat {
     /// Width and height of a plane in its own samples; plane 0 is the first.
     pub fn plane_size(&self, plane: usize) -> (u32, u32) {
         let (across, down) = if plane == 0 { (1, 1) } else { self.pixel.chroma_divisors() };
-        (self.width / across, self.height / down)
+        (self.width.div_ceil(across), self.height.div_ceil(down))
     }
 
     /// Bytes from row to row in a plane.
     pub fn plane_stride(&self, plane: usize) -> u32 {
-        if plane == 0 { self.stride } else { self.stride / self.pixel.chroma_divisors().0 }
+        if plane == 0 { self.stride } else { self.stride.div_ceil(self.pixel.chroma_divisors().0) }
     }
 
     /// Bytes of a plane.
@@ -247,6 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn chroma_of_an_odd_side_is_rounded_up() {
+        let planes = |pixel, width, height| {
+            let format = FrameFormat::new(pixel, width, height).unwrap();
+            (format.plane_size(1), format.plane_stride(1), format.frame_bytes())
+        };
+        assert_eq!(planes(PixelFormat::Yuv420p, 63, 47), ((32, 24), 32, 63 * 47 + 2 * 32 * 24));
+        assert_eq!(planes(PixelFormat::Yuv420p, 1, 1), ((1, 1), 1, 3));
+        assert_eq!(planes(PixelFormat::Yuv422p, 63, 47), ((32, 47), 32, 63 * 47 + 2 * 32 * 47));
+        assert_eq!(planes(PixelFormat::Yuv422p, 64, 47), ((32, 47), 32, 64 * 47 + 2 * 32 * 47));
+        assert_eq!(planes(PixelFormat::Yuv444p, 63, 47), ((63, 47), 63, 3 * 63 * 47));
+        let odd_stride = FrameFormat::with_stride(PixelFormat::Yuv420p, 6, 3, 7).unwrap();
+        assert_eq!((odd_stride.plane_stride(1), odd_stride.frame_bytes()), (4, 7 * 3 + 2 * 4 * 2));
+    }
+
+    #[test]
     fn a_stride_widens_every_plane_alike() {
         let format = FrameFormat::with_stride(PixelFormat::Yuv420p, 6, 4, 8).unwrap();
         assert_eq!((format.plane_bytes(0), format.plane_bytes(1), format.plane_bytes(2)), (32, 8, 8));
@@ -264,12 +261,6 @@ mod tests {
 
     #[test]
     fn sizes_that_cannot_be_are_refused_with_the_remedy() {
-        let error = FrameFormat::new(PixelFormat::Yuv420p, 175, 144).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "yuv420p halves its chroma, so 175x144 does not fit: use an even width and height, or yuv444p or bgr24"
-        );
-        assert!(FrameFormat::new(PixelFormat::Yuv422p, 176, 143).is_ok());
         assert!(matches!(FrameFormat::new(PixelFormat::Gray8, 0, 9), Err(FormatError::Empty { .. })));
         assert!(matches!(FrameFormat::new(PixelFormat::Bgr24, 65_536, 65_536), Err(FormatError::TooLarge { .. })));
         assert!(matches!(FrameFormat::new(PixelFormat::Bgr24, u32::MAX, 1), Err(FormatError::TooLarge { .. })));
@@ -277,7 +268,7 @@ mod tests {
             FrameFormat::with_stride(PixelFormat::Bgr24, 10, 10, 29),
             Err(FormatError::Stride { row: 30, .. })
         ));
-        assert!(FrameFormat::with_stride(PixelFormat::Yuv420p, 6, 4, 7).is_err());
+        assert!(FrameFormat::with_stride(PixelFormat::Yuv420p, 6, 4, 5).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::source::SourceAccount;
 use super::stats::{ReceiveStats, Rejected, SourceCounts};
 use super::window::window_slices;
 use crate::clock::{ClockEstimator, Heard};
-use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError};
+use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError, Presentation};
 use crate::time::Time;
 use crate::wire::{
     Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
@@ -80,6 +80,7 @@ pub struct ReceiveStream {
     config: ReceiveConfig,
     delivery: Delivery,
     format: FrameFormat,
+    presentation: Presentation,
     reassembler: Reassembler,
     loss: LossDetector,
     clock: ClockEstimator,
@@ -134,6 +135,7 @@ impl ReceiveStream {
     pub fn new(config: ReceiveConfig, pool: FramePool, now: Time) -> Result<Self, AcceptError> {
         let open = &config.open;
         let format = open.format()?;
+        let presentation = open.presentation()?;
         let delivery = open.delivery()?;
         let slice_bytes = usize::from(open.slice_bytes);
         let reassembler = Reassembler::new(
@@ -148,10 +150,11 @@ impl ReceiveStream {
             },
             pool,
         )?;
-        let interval = Duration::from_micros(u64::from(open.interval_us));
+        let interval = open.interval();
         Ok(Self {
             delivery,
             format,
+            presentation,
             reassembler,
             loss: LossDetector::new(delivery, open.parity_max),
             clock: ClockEstimator::new(open.clock_id != 0 && open.clock_id == config.clock_id),
@@ -595,6 +598,11 @@ impl ReceiveStream {
         self.source.counts()
     }
 
+    /// What the source says of its pictures.
+    pub fn presentation(&self) -> &Presentation {
+        &self.presentation
+    }
+
     /// What has happened so far.
     pub fn stats(&self) -> &ReceiveStats {
         self.reassembler.stats()
@@ -608,8 +616,9 @@ fn frame_slices(open: &Open) -> u32 {
 /// Slices that may be in flight in an epoch: those of two frames, and of as many more as leave within a round trip.
 fn window(open: &Open, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
     // A source without an interval sends as fast as it can: a millisecond is what a frame takes.
-    let interval_us = u128::from(open.interval_us.max(1_000));
-    let on_the_way = usize::try_from(round_trip.unwrap_or_default().as_micros() / interval_us).unwrap_or(usize::MAX);
+    let interval = open.interval().max(Duration::from_millis(1));
+    let on_the_way = round_trip.unwrap_or_default().as_nanos() / interval.as_nanos();
+    let on_the_way = usize::try_from(on_the_way).unwrap_or(usize::MAX);
     window_slices(buffer_bytes, usize::from(open.slice_bytes), frame_slices(open), on_the_way.saturating_add(2))
 }
 

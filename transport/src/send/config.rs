@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fec::Fec;
-use crate::frame::FrameFormat;
+use crate::frame::{FrameFormat, FrameRate, Presentation};
 use crate::wire::{Delivery, RefuseReason, SLICE_HEADER_LEN, slice_count};
 
 /// A frame leaves over at most this share of its interval: 80 %.
@@ -29,8 +29,10 @@ pub struct SendConfig {
     /// Whether frames have parity slices. `auto` is for ways that lose: a receiver takes memory for parity when the stream is
     /// opened.
     pub fec: Fec,
-    /// The time between frames, zero where frames come as they come.
-    pub interval: Duration,
+    /// What the source says of its pictures.
+    pub presentation: Presentation,
+    /// Whether frames come at the presentation's rate; otherwise they come as they come, whatever that says.
+    pub paced: bool,
     /// Whether a frame that is larger than what the receiver's socket takes at once is spread over a part of its interval. Not
     /// needed on loopback, where credit alone keeps the socket from overflowing.
     pub spreads: bool,
@@ -74,7 +76,7 @@ pub struct ClosedReport {
 }
 
 impl SendConfig {
-    /// A stream whose frames come as they come, without parity, over a network and not loopback; `..` changes what differs.
+    /// A stream whose source says nothing of its pictures and whose frames come as they come, without parity, over a network and not loopback; `..` changes what differs.
     pub const fn new(stream: u32, epoch: u32, format: FrameFormat, delivery: Delivery, slice_bytes: u16) -> Self {
         Self {
             stream,
@@ -84,7 +86,8 @@ impl SendConfig {
             slice_bytes,
             slice_is_fixed: false,
             fec: Fec::Off,
-            interval: Duration::ZERO,
+            presentation: Presentation::UNKNOWN,
+            paced: true,
             spreads: true,
             deadline: Duration::ZERO,
             clock_id: 0,
@@ -96,16 +99,25 @@ impl SendConfig {
         self.slice_bytes - SLICE_HEADER_LEN as u16
     }
 
+    /// The time between frames, zero where frames come as they come.
+    pub(super) fn interval(&self) -> Duration {
+        self.presentation.rate.filter(|_| self.paced).map_or(Duration::ZERO, FrameRate::interval)
+    }
+
     /// How long a frame may be repaired; zero where that is not known.
     pub(super) fn repair_time(&self) -> Duration {
-        if self.deadline.is_zero() { self.interval } else { self.deadline }
+        if self.deadline.is_zero() { self.interval() } else { self.deadline }
     }
 
     /// Over what time a frame may leave; zero for at once.
     pub(super) fn spread(&self) -> Duration {
         let (part, whole) = SHARE_OF_INTERVAL;
         let most = if self.deadline.is_zero() { SPREAD_MAX } else { SPREAD_MAX.min(self.deadline / 2) };
-        if self.spreads { (self.interval.min(Duration::from_secs(1)) * part / whole).min(most) } else { Duration::ZERO }
+        if self.spreads {
+            (self.interval().min(Duration::from_secs(1)) * part / whole).min(most)
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Slices of a frame.

@@ -166,11 +166,13 @@ impl FecControl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{FrameFormat, PixelFormat};
+    use crate::frame::{FrameFormat, FrameRate, PixelFormat, Presentation};
 
     fn config(fec: Fec, delivery: Delivery) -> SendConfig {
         let format = FrameFormat::new(PixelFormat::Gray8, 1_000, 100).unwrap();
-        SendConfig { fec, interval: Duration::from_millis(30), ..SendConfig::new(1, 1, format, delivery, 1_472) }
+        let presentation =
+            Presentation { rate: FrameRate::from_interval(Duration::from_millis(30)), ..Presentation::UNKNOWN };
+        SendConfig { fec, presentation, ..SendConfig::new(1, 1, format, delivery, 1_472) }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::clock::{ClockEstimator, Heard};
 use crate::frame::Frame;
 use crate::time::Time;
 use crate::wire::{
-    Accept, Challenge, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Prelude, Refuse, RefuseReason,
+    Accept, AnyPrelude, Challenge, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Prelude, Refuse, RefuseReason,
     SLICE_BYTES_MIN, WireError, train_slices,
 };
 
@@ -108,7 +108,7 @@ impl SendStream {
             outbox: Outbox::new(config.slice_bytes),
             repairs: RepairQueue::new(),
             budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(config.frame_slices())),
-            gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval)),
+            gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval())),
             pacer: Pacer::new(config.slice_bytes, train(&config)),
             fec: FecControl::new(config.fec, now),
             stats: SendStats::default(),
@@ -205,7 +205,10 @@ impl SendStream {
     }
 
     fn try_handle(&mut self, bytes: &[u8], now: Time) -> Result<(), WireError> {
-        let prelude = Prelude::parse(bytes)?;
+        let prelude = match Prelude::parse(bytes) {
+            Err(WireError::Version(version)) => return self.handle_other_version(bytes, version, now),
+            prelude => prelude?,
+        };
         if prelude.stream != self.config.stream {
             return Err(WireError::Value("stream"));
         }
@@ -226,6 +229,17 @@ impl SendStream {
                 return Err(WireError::Kind(prelude.kind as u8));
             }
         }
+        Ok(())
+    }
+
+    /// The far end speaks another version of the protocol: a refusal, whatever else it says.
+    fn handle_other_version(&mut self, bytes: &[u8], version: u8, now: Time) -> Result<(), WireError> {
+        let AnyPrelude { stream, epoch, .. } = Prelude::parse_any_version(bytes)?;
+        if !self.is_opening() || stream != self.config.stream || epoch != self.config.epoch {
+            return Err(WireError::Version(version));
+        }
+        self.state = SendState::Refused { reason: Some(RefuseReason::Version), limit: version.into() };
+        self.due = now + RETRY_MAX;
         Ok(())
     }
 
@@ -531,7 +545,7 @@ impl SendStream {
         }
         self.fec.start_epoch(now);
         if self.gate.is_some() {
-            self.gate = Some(FrameGate::new(self.config.interval));
+            self.gate = Some(FrameGate::new(self.config.interval()));
         }
     }
 

@@ -5,7 +5,7 @@ use thiserror::Error;
 /// The first two bytes of every datagram: "FW".
 pub const MAGIC: u16 = 0x4657;
 /// The protocol version that this crate speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of the [`Prelude`]: magic, version, kind, stream, epoch.
 pub const PRELUDE_LEN: usize = 12;
 
@@ -98,25 +98,47 @@ pub struct Prelude {
     pub epoch: u32,
 }
 
+/// The first 12 bytes of a datagram of any version: they lie alike in all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnyPrelude {
+    /// [`VERSION`] of its sender.
+    pub version: u8,
+    /// The number of a [`Kind`], as that version counts them; an Open and a Refuse have the same in all.
+    pub kind: u8,
+    /// The stream it belongs to.
+    pub stream: u32,
+    /// The sender's run.
+    pub epoch: u32,
+}
+
 impl Prelude {
     /// Reads the prelude; what follows it is not looked at.
     ///
     /// # Errors
     /// Too short, or not of this protocol or version.
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+        let AnyPrelude { version, kind, stream, epoch } = Self::parse_any_version(bytes)?;
+        if version != VERSION {
+            return Err(WireError::Version(version));
+        }
+        let kind = Kind::from_wire(kind).ok_or(WireError::Kind(kind))?;
+        Ok(Self { kind, stream, epoch })
+    }
+
+    /// What all versions of the protocol have in common, so that one can tell another that it is another.
+    ///
+    /// # Errors
+    /// Too short, or not of this protocol.
+    pub fn parse_any_version(bytes: &[u8]) -> Result<AnyPrelude, WireError> {
         let Some(head) = bytes.first_chunk::<PRELUDE_LEN>() else {
             return Err(WireError::Short { len: bytes.len(), need: PRELUDE_LEN });
         };
         if [head[0], head[1]] != MAGIC.to_be_bytes() {
             return Err(WireError::Magic);
         }
-        if head[2] != VERSION {
-            return Err(WireError::Version(head[2]));
-        }
-        let kind = Kind::from_wire(head[3]).ok_or(WireError::Kind(head[3]))?;
         let stream = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
         let epoch = u32::from_be_bytes([head[8], head[9], head[10], head[11]]);
-        Ok(Self { kind, stream, epoch })
+        Ok(AnyPrelude { version: head[2], kind: head[3], stream, epoch })
     }
 
     pub(super) fn emit(&self, out: &mut [u8; PRELUDE_LEN]) {

@@ -1,8 +1,10 @@
 //! Every datagram of the protocol, in the order of `PROTOCOL.md`.
 
+use std::time::Duration;
+
 use super::datagram::{WireError, datagram};
 use super::{DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, ParityLayout, SLICE_BYTES_MIN, slice_count};
-use crate::frame::{FrameFormat, PixelFormat};
+use crate::frame::{ChromaPlace, ColourRange, FrameFormat, FrameRate, PixelFormat, Presentation, SampleAspect, Scan};
 
 /// In a time field: nothing has been heard yet that could be echoed.
 pub const TIME_UNKNOWN: u64 = u64::MAX;
@@ -246,8 +248,22 @@ datagram! {
         stride: u32,
         /// Bytes of every frame.
         frame_bytes: u32,
-        /// Microseconds between frames, or 0 where frames come as they come.
-        interval_us: u32,
+        /// The rate at which the pictures are to be shown, as a fraction: its numerator; 0 where there is none.
+        rate_num: u32,
+        /// Its denominator.
+        rate_den: u32,
+        /// Width of a pixel to its height: its numerator; 0 where the source does not say.
+        aspect_num: u32,
+        /// Its denominator.
+        aspect_den: u32,
+        /// [`crate::frame::Scan`].
+        scan: u8,
+        /// [`crate::frame::ChromaPlace`].
+        chroma: u8,
+        /// [`crate::frame::ColourRange`].
+        range: u8,
+        /// 1 where frames are sent at the rate, 0 where they come as they come, whatever that says.
+        paced: u8,
         /// In `latest`, microseconds after its newest slice for which a frame is repaired; 0 where that is the interval.
         deadline_us: u32,
         /// [`PixelFormat`].
@@ -282,6 +298,34 @@ impl Open {
             return Err(WireError::Value("first_frame"));
         }
         Ok(format)
+    }
+
+    /// What the source says of its pictures.
+    ///
+    /// # Errors
+    /// A number that stands for nothing, a fraction with a zero below.
+    pub fn presentation(&self) -> Result<Presentation, WireError> {
+        let rate = match self.rate_num {
+            0 => None,
+            num => Some(FrameRate::new(num, self.rate_den).map_err(|_| WireError::Value("rate_den"))?),
+        };
+        let aspect = match self.aspect_num {
+            0 => None,
+            num => Some(SampleAspect::new(num, self.aspect_den).ok_or(WireError::Value("aspect_den"))?),
+        };
+        Ok(Presentation {
+            rate,
+            scan: Scan::from_wire(self.scan).ok_or(WireError::Value("scan"))?,
+            aspect,
+            chroma: ChromaPlace::from_wire(self.chroma).ok_or(WireError::Value("chroma"))?,
+            range: ColourRange::from_wire(self.range).ok_or(WireError::Value("range"))?,
+        })
+    }
+
+    /// The time between frames, zero where they come as they come.
+    pub fn interval(&self) -> Duration {
+        let rate = (self.paced == 1).then(|| FrameRate::new(self.rate_num, self.rate_den).ok()).flatten();
+        rate.map_or(Duration::ZERO, FrameRate::interval)
     }
 
     /// The delivery mode.
@@ -356,6 +400,8 @@ pub enum RefuseReason {
     Format = 4,
     /// The receiver could not get memory or a socket for the stream.
     Resources = 5,
+    /// The receiver speaks another version of the protocol; the limit is that version.
+    Version = 6,
 }
 
 impl RefuseReason {
@@ -367,6 +413,7 @@ impl RefuseReason {
             3 => Some(Self::FrameTooLarge),
             4 => Some(Self::Format),
             5 => Some(Self::Resources),
+            6 => Some(Self::Version),
             _ => None,
         }
     }

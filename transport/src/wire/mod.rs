@@ -8,7 +8,7 @@ mod messages;
 mod parity;
 pub mod plain;
 
-pub use datagram::{Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
+pub use datagram::{AnyPrelude, Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
 pub use messages::{
     Accept, Challenge, Close, Closed, Feedback, NACK_BITMAP_MAX, Nack, Open, ParityHeader, Ping, Refuse, RefuseReason,
     SliceHeader, TIME_UNKNOWN,

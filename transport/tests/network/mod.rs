@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use framewire_transport::frame::{Frame, FrameFormat, FramePool, PixelFormat};
+use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation};
 use framewire_transport::receive::{EndReason, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Fec, LinkBudget, SendConfig, SendState, SendStream};
 use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
@@ -155,7 +155,8 @@ impl Pair {
     ) -> Self {
         let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
         let now = Time::from_nanos(1_000_000_000);
-        let config = SendConfig { interval, ..SendConfig::new(77, u32::MAX, format, delivery, slice_bytes) };
+        let presentation = Presentation { rate: FrameRate::from_interval(interval), ..Presentation::UNKNOWN };
+        let config = SendConfig { presentation, ..SendConfig::new(77, u32::MAX, format, delivery, slice_bytes) };
         Self {
             now,
             sender: SendStream::new(config, now),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
+use framewire_transport::frame::{
+    ColourRange, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation, SampleAspect, Scan,
+};
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{self, SendConfig, SendStream};
 use framewire_transport::wire::{Delivery, Feedback, Open, SLICE_HEADER_LEN};
@@ -74,7 +76,13 @@ fn frame(pool: &FramePool) -> Frame {
 fn the_worked_example_is_what_both_ends_say() {
     let format = FrameFormat::new(PixelFormat::Gray8, 20, 25).unwrap();
     let config = SendConfig {
-        interval: Duration::from_secs(1) / 30,
+        presentation: Presentation {
+            rate: FrameRate::per_second(30).ok(),
+            scan: Scan::Progressive,
+            aspect: Some(SampleAspect::SQUARE),
+            range: ColourRange::Full,
+            ..Presentation::UNKNOWN
+        },
         ..SendConfig::new(0x0bad_cafe, 7, format, Delivery::Every, 548)
     };
     let mut sender = Sender(SendStream::new(config, at(10_000)));

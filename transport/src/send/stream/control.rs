@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{CLOCK_PING, CLOSE_RETRY, DOUBT_AFTER, RETRY_MAX, RETRY_MIN, SendStream};
+use crate::frame::{FrameRate, Presentation, SampleAspect};
 use crate::send::config::{SendConfig, SendState};
 use crate::time::Time;
 use crate::wire::{Close, Delivery, Open, Ping};
@@ -40,7 +41,8 @@ impl SendStream {
     }
 
     fn open(&self, now: Time) -> Open {
-        let SendConfig { stream, epoch, format, delivery, slice_bytes, interval, deadline, clock_id, .. } = self.config;
+        let SendConfig { stream, epoch, format, delivery, slice_bytes, deadline, clock_id, .. } = self.config;
+        let Presentation { rate, scan, aspect, chroma, range } = self.config.presentation;
         let lowest_kept = self.outbox.first_number().unwrap_or(self.next_number);
         Open {
             stream,
@@ -55,7 +57,14 @@ impl SendStream {
             stride: format.stride(),
             // The format was checked: a frame fits 32 bits.
             frame_bytes: format.frame_bytes() as u32,
-            interval_us: micros(interval),
+            rate_num: rate.map_or(0, FrameRate::num),
+            rate_den: rate.map_or(0, FrameRate::den),
+            aspect_num: aspect.map_or(0, SampleAspect::num),
+            aspect_den: aspect.map_or(0, SampleAspect::den),
+            scan: scan as u8,
+            chroma: chroma as u8,
+            range: range as u8,
+            paced: u8::from(self.config.paced && rate.is_some()),
             deadline_us: micros(deadline),
             pixel: format.pixel() as u8,
             delivery: delivery as u8,

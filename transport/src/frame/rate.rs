@@ -6,12 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// The fastest rate that is understood, in frames a second: an interval of one microsecond.
-const FASTEST: u64 = 1_000_000;
-/// The slowest, as seconds from frame to frame: one day.
-const SLOWEST_SECONDS: u64 = 86_400;
-
-/// Frames a second as a fraction in lowest terms, between one a day and a million a second.
+/// Frames a second as a fraction in lowest terms, of any two whole numbers that fit 32 bits and are not 0.
 ///
 /// Broadcast rates are not whole: 29.97 is 30000/1001. A fraction keeps them exact over hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +17,7 @@ pub struct FrameRate {
 
 /// Why a frame rate was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("'{text}' is no frame rate; use frames a second such as 30, 29.97 or 30000/1001, from one a day to 1000000")]
+#[error("'{text}' is no frame rate; use frames a second such as 30, 29.97 or 30000/1001, above 0 and below 4294967296")]
 pub struct FrameRateError {
     /// What was given.
     pub text: String,
@@ -32,20 +27,19 @@ impl FrameRate {
     /// `num / den` frames a second.
     ///
     /// # Errors
-    /// A zero on either side, and rates below one frame a day or above a million a second.
+    /// A zero on either side.
     pub fn new(num: u32, den: u32) -> Result<Self, FrameRateError> {
-        let (wide_num, wide_den) = (u64::from(num), u64::from(den));
-        if num == 0 || den == 0 || wide_num > FASTEST * wide_den || wide_den > SLOWEST_SECONDS * wide_num {
+        if num == 0 || den == 0 {
             return Err(FrameRateError { text: format!("{num}/{den}") });
         }
-        let divisor = greatest_common_divisor(num, den);
-        Ok(Self { num: num / divisor, den: den / divisor })
+        let (num, den) = lowest_terms(num, den);
+        Ok(Self { num, den })
     }
 
     /// A whole number of frames a second.
     ///
     /// # Errors
-    /// Zero, and more than a million.
+    /// Zero.
     pub fn per_second(frames: u32) -> Result<Self, FrameRateError> {
         Self::new(frames, 1)
     }
@@ -59,7 +53,7 @@ impl FrameRate {
     /// What is no number, and rates outside [`FrameRate::new`]'s range.
     pub fn from_decimal(frames_per_second: f64) -> Result<Self, FrameRateError> {
         let refused = || FrameRateError { text: frames_per_second.to_string() };
-        if !(frames_per_second.is_finite() && frames_per_second > 0.0 && frames_per_second <= FASTEST as f64) {
+        if !(frames_per_second > 0.0 && frames_per_second <= f64::from(u32::MAX)) {
             return Err(refused());
         }
         let whole = frames_per_second.round();
@@ -72,12 +66,13 @@ impl FrameRate {
         if is_broadcast && broadcast <= 960.0 && (frames_per_second - broadcast / 1.001).abs() < 0.005 {
             return Self::new(broadcast as u32 * 1000, 1001).map_err(|_| refused());
         }
-        // Below a million a second the thousandths fit 32 bits; a rate below one thousandth is kept as its inverse.
+        // A slow one is kept as its inverse, where that fits 32 bits; the thousandths of a fast one may not fit them.
         if frames_per_second < 0.01 {
-            return Self::new(1, (1.0 / frames_per_second).round().min(f64::from(u32::MAX)) as u32)
-                .map_err(|_| refused());
+            let seconds = (1.0 / frames_per_second).round();
+            return if seconds <= f64::from(u32::MAX) { Self::new(1, seconds as u32) } else { Err(refused()) };
         }
-        Self::new((frames_per_second * 1000.0).round() as u32, 1000).map_err(|_| refused())
+        let parts = if frames_per_second < 1e6 { 1000 } else { 1 };
+        Self::new((frames_per_second * f64::from(parts)).round() as u32, parts).map_err(|_| refused())
     }
 
     /// Frames in [`FrameRate::den`] seconds.
@@ -90,10 +85,23 @@ impl FrameRate {
         self.den
     }
 
-    /// Time from one frame to the next, to the nanosecond below.
+    /// Time from one frame to the next, to the nanosecond below, at least one: 1 ns to 136 years.
     pub fn interval(self) -> Duration {
-        // At most a day, by the constructor's check, so the nanoseconds fit.
-        Duration::from_nanos(u64::from(self.den) * 1_000_000_000 / u64::from(self.num))
+        // Below 2^32 times 2^30.
+        Duration::from_nanos((u64::from(self.den) * 1_000_000_000 / u64::from(self.num)).max(1))
+    }
+
+    /// The rate of frames that are `interval` apart, exactly where that fits 32 bits, else to the microsecond; `None` for zero and
+    /// for more than 136 years.
+    pub fn from_interval(interval: Duration) -> Option<Self> {
+        let fraction = |parts: u128, den: u32| {
+            let (parts, den) = lowest_terms_wide(parts, u128::from(den));
+            Self::new(u32::try_from(den).ok()?, u32::try_from(parts).ok()?).ok()
+        };
+        let nanos = interval.as_nanos();
+        fraction(nanos, 1_000_000_000)
+            .or_else(|| fraction(nanos.div_ceil(1_000), 1_000_000))
+            .or_else(|| fraction(nanos.div_ceil(1_000_000_000), 1))
     }
 
     /// Frames a second as a decimal number.
@@ -102,8 +110,21 @@ impl FrameRate {
     }
 }
 
-fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+/// The same fraction with the smallest numbers; neither may be zero.
+pub(super) const fn lowest_terms(num: u32, den: u32) -> (u32, u32) {
+    let (mut a, mut b) = (num, den);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    (num / a, den / a)
+}
+
+fn lowest_terms_wide(num: u128, den: u128) -> (u128, u128) {
+    let (mut a, mut b) = (num, den);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    (num / a, den / a)
 }
 
 impl fmt::Display for FrameRate {
@@ -146,6 +167,9 @@ mod tests {
         assert_eq!(parsed("0.5"), (1, 2));
         assert_eq!(parsed("0.001"), (1, 1000));
         assert_eq!(parsed("1000000"), (1_000_000, 1));
+        assert_eq!(parsed("1200000.5"), (1_200_001, 1));
+        assert_eq!(parsed("1200000/1"), (1_200_000, 1));
+        assert_eq!(parsed("1/100000"), (1, 100_000));
     }
 
     #[test]
@@ -175,13 +199,24 @@ mod tests {
         assert_eq!(FrameRate::new(30_000, 1001).unwrap().interval(), Duration::from_nanos(33_366_666));
         assert_eq!(FrameRate::new(1, 86_400).unwrap().interval(), Duration::from_secs(86_400));
         assert_eq!(FrameRate::new(u32::MAX, 5000).unwrap().interval(), Duration::from_nanos(1164));
+        assert_eq!(FrameRate::new(u32::MAX, 1).unwrap().interval(), Duration::from_nanos(1));
+        assert_eq!(FrameRate::new(1, u32::MAX).unwrap().interval(), Duration::from_secs(u32::MAX.into()));
+    }
+
+    #[test]
+    fn the_rate_of_an_interval_is_exact_where_it_fits() {
+        let rate = |interval| FrameRate::from_interval(interval).map(|rate| (rate.num(), rate.den()));
+        assert_eq!(rate(Duration::from_millis(40)), Some((25, 1)));
+        assert_eq!(rate(Duration::from_nanos(33_333_333)), Some((1_000_000_000, 33_333_333)));
+        assert_eq!(rate(Duration::from_secs(86_400)), Some((1, 86_400)));
+        assert_eq!(rate(Duration::from_nanos(1_000_000_000_001)), Some((1_000_000, 1_000_000_001)));
+        assert_eq!(rate(Duration::from_nanos(10_000_000_000_000_001)), Some((1, 10_000_001)));
+        assert_eq!((rate(Duration::ZERO), rate(Duration::MAX)), (None, None));
     }
 
     #[test]
     fn what_is_no_rate_is_refused_with_the_value() {
-        for text in
-            ["", "fast", "0", "-1", "0/1", "1/0", "30/", "1e9", "NaN", "inf", "1/90000", "1000001", "1e-9", "+/1"]
-        {
+        for text in ["", "fast", "0", "-1", "0/1", "1/0", "30/", "1e10", "NaN", "inf", "1/4294967296", "1e-10", "+/1"] {
             let error = text.parse::<FrameRate>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("'{text}' is no frame rate")), "{error}");
         }
