@@ -27,7 +27,7 @@ fn sources_that_cannot_be_are_usage_errors_with_the_remedy() {
     refused(&["nowhere.y4m"], 2, &["no file 'nowhere.y4m'", "pattern"]);
     refused(&[path_text(directory.path())], 2, &["is a directory"]);
     refused(&[path_text(&raw)], 2, &["--raw-format"]);
-    refused(&["pattern:175x144:yuv420p"], 2, &["175x144", "even width and height"]);
+    refused(&["pattern:175x0:yuv420p"], 2, &["175x0", "at least 1"]);
     refused(&["pattern:0x0"], 2, &["0x0"]);
     refused(&["camera:front"], 2, &["camera:0"]);
     refused(&["--slice", "70000"], 2, &["'70000'", "548 to 65507"]);

@@ -35,17 +35,19 @@ pub fn bgr24_to_yuv(bgr: &[u8], from: &FrameFormat, yuv: &mut [u8], to: &FrameFo
     }
     let stride = to.plane_stride(1) as usize;
     let chroma_rows = u_plane.chunks_exact_mut(stride).zip(v_plane.chunks_exact_mut(stride));
-    for (sources, (u_row, v_row)) in bgr.chunks_exact(source_rows * down).zip(chroma_rows) {
-        for (column, (u, v)) in u_row.iter_mut().zip(v_row).take(width / across).enumerate() {
-            let [mut b, mut g, mut r] = [0; 3];
+    // At an odd edge a sample covers what is left.
+    for (sources, (u_row, v_row)) in bgr.chunks(source_rows * down).zip(chroma_rows) {
+        for (column, (u, v)) in u_row.iter_mut().zip(v_row).take(width.div_ceil(across)).enumerate() {
+            let [mut b, mut g, mut r, mut covered] = [0; 4];
+            let columns = column * across..((column + 1) * across).min(width);
             for source in sources.chunks_exact(source_rows) {
-                for pixel in source[column * across * 3..][..across * 3].chunks_exact(3) {
+                for pixel in source[columns.start * 3..columns.end * 3].chunks_exact(3) {
                     b += i32::from(pixel[0]);
                     g += i32::from(pixel[1]);
                     r += i32::from(pixel[2]);
+                    covered += 1;
                 }
             }
-            let covered = (across * down) as i32;
             let [b, g, r] = [b, g, r].map(|sum| (sum + covered / 2) / covered);
             *u = byte(((-38 * r - 74 * g + 112 * b + 128) >> 8) + 128);
             *v = byte(((112 * r - 94 * g - 18 * b + 128) >> 8) + 128);
@@ -137,6 +139,27 @@ mod tests {
                 let (yuv, back) = there_and_back(pixel, colour);
                 assert_eq!((&yuv[4..6], &back[12..14]), (&[1, 1][..], &[0, 0][..]));
             }
+        }
+    }
+
+    #[test]
+    fn chroma_at_an_odd_edge_is_that_of_the_pixels_that_are_left() {
+        for (pixel, across, down) in [(PixelFormat::Yuv420p, 2, 2), (PixelFormat::Yuv422p, 2, 1)] {
+            let from = FrameFormat::new(PixelFormat::Bgr24, 3, 3).unwrap();
+            let to = FrameFormat::new(pixel, 3, 3).unwrap();
+            // Red, with the last column and the last row blue.
+            let bgr: Vec<u8> =
+                (0..9).flat_map(|at| if at % 3 == 2 || at / 3 == 2 { [255, 0, 0] } else { [0, 0, 255] }).collect();
+            let mut yuv = vec![0; to.frame_bytes()];
+            bgr24_to_yuv(&bgr, &from, &mut yuv, &to);
+            let plane = &yuv[to.plane_bytes(0)..][..to.plane_bytes(1)];
+            let (red, blue) = (90, 240);
+            assert_eq!((plane[0], plane[1]), (red, blue), "{pixel}");
+            assert_eq!(plane[plane.len() - 1], blue, "{pixel}");
+            assert_eq!(plane.len(), 3_usize.div_ceil(across) * 3_usize.div_ceil(down));
+            let mut back = vec![0; from.frame_bytes()];
+            yuv_to_bgr24(&yuv, &to, &mut back, &from);
+            assert!(back[8 * 3] > 250 && back[8 * 3 + 2] < 5, "{pixel}: {back:?}");
         }
     }
 

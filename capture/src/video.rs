@@ -197,13 +197,13 @@ impl VideoSource {
             (PixelFormat::Bgr24, PixelFormat::Gray8) => {
                 cvt_color(decoded, frame, &self.format, imgproc::COLOR_BGR2GRAY)
             }
-            (PixelFormat::Bgr24, PixelFormat::Yuv420p) => {
+            (PixelFormat::Bgr24, PixelFormat::Yuv420p) if self.format.width() % 2 + self.format.height() % 2 == 0 => {
                 cvt_color(decoded, frame, &self.format, imgproc::COLOR_BGR2YUV_I420)
             }
             (PixelFormat::Gray8, PixelFormat::Bgr24) => {
                 cvt_color(decoded, frame, &self.format, imgproc::COLOR_GRAY2BGR)
             }
-            // Planar 4:2:2 and 4:4:4 are not among OpenCV's conversions.
+            // Planar 4:2:2, 4:4:4 and odd sides are not among OpenCV's conversions.
             (PixelFormat::Bgr24, _) => {
                 decoded.data_bytes().map(|bgr| bgr24_to_yuv(bgr, &self.native, frame, &self.format))
             }

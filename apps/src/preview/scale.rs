@@ -47,17 +47,16 @@ impl Scaled {
                 let plane = Plane { bytes: frame, stride: format.stride() as usize, columns, rows, channels };
                 plane.scale(size, sums, &mut self.pixels);
             }
-            pixel => {
+            _ => {
                 self.layout = Layout::Ycbcr;
                 self.pixels.resize(size.0 * size.1 * 3, 0);
-                let (across, down) = pixel.chroma_divisors();
                 let mut rest = frame;
                 for nth in 0..3 {
                     let (bytes, behind) = rest.split_at(format.plane_bytes(nth));
                     rest = behind;
-                    let (across, down) = if nth == 0 { (1, 1) } else { (across as usize, down as usize) };
+                    let (columns, rows) = format.plane_size(nth);
                     let stride = format.plane_stride(nth) as usize;
-                    let plane = Plane { bytes, stride, columns: columns / across, rows: rows / down, channels: 1 };
+                    let plane = Plane { bytes, stride, columns: columns as usize, rows: rows as usize, channels: 1 };
                     plane.scale(size, sums, &mut self.plane);
                     let full_range = if nth == 0 { luma_table() } else { chroma_table() };
                     for (pixel, value) in self.pixels.chunks_exact_mut(3).zip(&self.plane) {
@@ -201,6 +200,18 @@ mod tests {
         let frame = [[10, 100, 200], [20, 110, 210], [30, 120, 220], [40, 130, 230]].concat();
         let small = scaled(PixelFormat::Bgr24, 2, 2, &frame, 1);
         assert_eq!((small.layout, &small.pixels[..]), (Layout::Bgr, &[25, 115, 215][..]));
+    }
+
+    #[test]
+    fn chroma_of_an_odd_side_reaches_to_the_edge() {
+        for (pixel, chroma) in [(PixelFormat::Yuv420p, 4), (PixelFormat::Yuv422p, 6)] {
+            // The last column of chroma is another one.
+            let plane: Vec<u8> = (0..chroma).map(|at| if at % 2 == 1 { 240 } else { 128 }).collect();
+            let frame = [&[16; 9][..], &plane, &vec![128; chroma]].concat();
+            let same = scaled(pixel, 3, 3, &frame, 3);
+            assert_eq!(same.pixels[6..9], [0, 255, 128], "{pixel}");
+            assert_eq!(same.pixels[24..27], [0, 255, 128], "{pixel}");
+        }
     }
 
     #[test]

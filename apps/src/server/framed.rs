@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use framewire_signal::SignalServer;
 use framewire_signal::message::{Feedback, Timestamp};

@@ -35,7 +35,7 @@ fn names_that_cannot_be_are_refused_with_the_value_and_the_form() {
     assert!(message("pattern:").contains("'pattern:' is no pattern: '' is no frame size"));
     assert!(message("pattern:640").contains("'640' is no frame size"));
     assert!(message("pattern:640x480:rgb").contains("unknown pixel format 'rgb'"));
-    assert!(message("pattern:641x480:yuv420p").contains("use an even width and height"));
+    assert!("pattern:641x479:yuv420p".parse::<SourceSpec>().is_ok());
     assert!(message("pattern:0x480").contains("no pixels"));
     for camera in ["camera", "camera:", "camera:first", "camera:-1", "camera:+1", "camera:2147483648"] {
         assert!(message(camera).contains(&format!("'{camera}' is no camera; write camera:N")));

@@ -223,7 +223,7 @@ mod tests {
     fn a_rate_of_zero_is_unknown_and_nonsense_is_refused() {
         assert_eq!(parse("YUV4MPEG2 W4 H4 F0:0").unwrap().rate, None);
         assert_eq!(parse("YUV4MPEG2 W4 H4").unwrap().rate, None);
-        for value in ["", "25", "25:0", ":", "a:b", "-25:1", "25:1:1", "4294967296:1", "4294967295:1"] {
+        for value in ["", "25", "25:0", ":", "a:b", "-25:1", "25:1:1", "4294967296:1"] {
             let message = parse(&format!("YUV4MPEG2 W4 H4 F{value}")).unwrap_err().to_string();
             assert!(message.contains(&format!("a frame rate '{value}'")), "{message}");
         }
@@ -238,8 +238,6 @@ mod tests {
         assert!(message("YUV4MPEG2 W H4").contains("a width ''"));
         assert!(message("YUV4MPEG2 W-4 H4").contains("a width '-4'"));
         assert!(message("YUV4MPEG2 W0 H4").contains("no pixels"));
-        assert!(message("YUV4MPEG2 W5 H4").contains("yuv420p halves its chroma, so 5x4 does not fit"));
-        assert!(message("YUV4MPEG2 W5 H4 C422").contains("use an even width"));
         assert!(message("YUV4MPEG2 W99999999999 H4").contains("a width '99999999999'"));
         assert!(message("YUV4MPEG2 W4000000000 H4000000000 Cmono").contains("larger than"));
     }
