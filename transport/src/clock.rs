@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use crate::time::Time;
+use crate::windowed_minimum::{Measure, WindowedMinimum};
 use crate::wire::TIME_UNKNOWN;
 
-/// How long the best sample counts before a worse one may replace it: clocks drift, routes change.
+/// How long a sample counts: clocks drift, routes change.
 const SAMPLE_LIFETIME: Duration = Duration::from_secs(10);
 /// An echo held for longer says more of the clocks' drift than of the network.
 const HELD_MAX_NS: u64 = 2_000_000_000;
-/// What to assume before the first echo: a LAN.
-const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(1);
 
 /// The last time heard from the far end, kept so that it can be echoed with how long it was held.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,13 +30,12 @@ impl Heard {
     }
 }
 
-/// Estimates from the sample with the shortest round trip, whose offset is the least wrong (at most by half of it).
+/// Estimates from the sample with the shortest round trip of late, whose offset is the least wrong (at most by half of it).
 #[derive(Debug, Clone)]
 pub(crate) struct ClockEstimator {
     /// Both ends read the same clock, so the offset is known to be zero.
     shared: bool,
-    best: Option<Sample>,
-    shortest_ns: Option<u64>,
+    samples: WindowedMinimum<Sample>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,12 +43,17 @@ struct Sample {
     round_trip_ns: u64,
     /// The far clock less the near one.
     offset_ns: i128,
-    taken: Time,
+}
+
+impl Measure for Sample {
+    fn key(&self) -> u64 {
+        self.round_trip_ns
+    }
 }
 
 impl ClockEstimator {
     pub(crate) fn new(shared: bool) -> Self {
-        Self { shared, best: None, shortest_ns: None }
+        Self { shared, samples: WindowedMinimum::new(SAMPLE_LIFETIME) }
     }
 
     /// As it was before the first echo.
@@ -58,38 +61,26 @@ impl ClockEstimator {
         Self::new(self.shared)
     }
 
-    /// Takes in an echo of our own time `echo_ns` that the far end held for `held_ns` and sent at its time `far_ns`.
-    /// Echoes that cannot be (from the future, held longer than they travelled) are ignored.
-    pub(crate) fn handle_echo(&mut self, echo_ns: u64, held_ns: u64, far_ns: u64, now: Time) {
+    /// Takes in an echo of our own time `echo_ns` that the far end held for `held_ns` and sent at its time `far_ns`; returns the
+    /// round trip. Echoes that cannot be (from the future, held longer than they travelled) are ignored.
+    pub(crate) fn handle_echo(&mut self, echo_ns: u64, held_ns: u64, far_ns: u64, now: Time) -> Option<Duration> {
         if echo_ns == TIME_UNKNOWN || held_ns > HELD_MAX_NS {
-            return;
+            return None;
         }
-        let Some(round_trip_ns) = now.as_nanos().checked_sub(echo_ns).and_then(|gone| gone.checked_sub(held_ns)) else {
-            return;
-        };
-        self.shortest_ns = Some(self.shortest_ns.map_or(round_trip_ns, |shortest| shortest.min(round_trip_ns)));
+        let round_trip_ns = now.as_nanos().checked_sub(echo_ns)?.checked_sub(held_ns)?;
         let offset_ns = i128::from(far_ns) - i128::from(now.as_nanos()) + i128::from(round_trip_ns / 2);
-        let replace =
-            self.best.is_none_or(|best| round_trip_ns <= best.round_trip_ns || now.since(best.taken) > SAMPLE_LIFETIME);
-        if replace {
-            self.best = Some(Sample { round_trip_ns, offset_ns, taken: now });
-        }
+        self.samples.handle(Sample { round_trip_ns, offset_ns }, now);
+        Some(Duration::from_nanos(round_trip_ns))
     }
 
-    /// The shortest round trip of late.
-    pub(crate) fn round_trip(&self) -> Duration {
-        self.best.map_or(INITIAL_ROUND_TRIP, |best| Duration::from_nanos(best.round_trip_ns))
-    }
-
-    /// The shortest round trip ever: what the way takes when nothing is queued on it. That of late may be one of a link that was
-    /// never idle. `None` before the first echo.
-    pub(crate) fn shortest_round_trip(&self) -> Option<Duration> {
-        self.shortest_ns.map(Duration::from_nanos)
+    /// The shortest round trip of late; `None` before the first echo.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.samples.get().map(|best| Duration::from_nanos(best.round_trip_ns))
     }
 
     /// A time on the far clock, on the near one. `None` while nothing is known of the far clock.
     pub(crate) fn near(&self, far_ns: u64) -> Option<Time> {
-        let offset = if self.shared { 0 } else { self.best?.offset_ns };
+        let offset = if self.shared { 0 } else { self.samples.get()?.offset_ns };
         let near = i128::from(far_ns) - offset;
         Some(Time::from_nanos(u64::try_from(near.max(0)).unwrap_or(u64::MAX)))
     }
@@ -125,7 +116,7 @@ mod tests {
         let ahead = 5_000_000; // The far clock is 5 ms ahead.
         // There and back in 200 µs, held for 50 µs, symmetric.
         clock.handle_echo(1_000_000, 50_000, 1_000_000 + 150_000 + ahead, Time::from_nanos(1_250_000));
-        assert_eq!(clock.round_trip(), Duration::from_micros(200));
+        assert_eq!(clock.round_trip(), Some(Duration::from_micros(200)));
         assert_eq!(clock.near(9_000_000), Some(Time::from_nanos(4_000_000)));
         // A slow one on the way back would put the offset wrong; it is not taken.
         clock.handle_echo(2_000_000, 0, 2_100_000 + ahead, Time::from_nanos(4_000_000));
@@ -138,7 +129,7 @@ mod tests {
         clock.handle_echo(0, 0, 50, Time::from_nanos(100));
         let later = Time::from_nanos(100) + SAMPLE_LIFETIME + Duration::from_secs(1);
         clock.handle_echo(later.as_nanos() - 1000, 0, later.as_nanos(), later);
-        assert_eq!(clock.round_trip(), Duration::from_nanos(1000));
+        assert_eq!(clock.round_trip(), Some(Duration::from_nanos(1000)));
     }
 
     #[test]
@@ -147,7 +138,7 @@ mod tests {
         clock.handle_echo(TIME_UNKNOWN, 0, 0, Time::from_nanos(5));
         clock.handle_echo(10, 0, 0, Time::from_nanos(5));
         clock.handle_echo(1, u64::MAX, 0, Time::from_nanos(5));
-        assert_eq!(clock.round_trip(), INITIAL_ROUND_TRIP);
+        assert_eq!(clock.round_trip(), None);
         assert_eq!(clock.near(7), None);
         clock.handle_echo(1, 0, u64::MAX, Time::from_nanos(5));
         assert_eq!(clock.near(0), Some(Time::ZERO));

@@ -8,11 +8,13 @@ mod clock;
 pub mod driver;
 #[allow(unsafe_code, reason = "raw slot memory; each block names its invariant")]
 pub mod frame;
+mod path_model;
 mod random;
 pub mod receive;
 mod rising;
 pub mod send;
 mod time;
+mod windowed_minimum;
 pub mod wire;
 
 pub use backend::BackendKind;

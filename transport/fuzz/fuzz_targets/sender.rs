@@ -109,7 +109,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
         match choices.byte() {
             0 => stream.handle_unreachable(now),
             1 => stream.handle_too_large(Some(choices.number() as usize), now),
-            2 => stream.handle_redirect(now),
+            2 => stream.handle_redirect(48, now),
             3 => stream.close(now),
             4 => stream.skip_frame(),
             5 => stream.drop_replaceable(),

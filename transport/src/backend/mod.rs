@@ -33,6 +33,7 @@ pub use mmsg::MmsgBackend;
 pub use offloads::Offloads;
 pub use portable::StdBackend;
 pub use socket::ConnectedSocket;
+pub(crate) use socket::headers_bytes;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::{RingError, UringBackend};
 pub use wait::{Waker, wait};

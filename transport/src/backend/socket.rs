@@ -2,13 +2,24 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libc::{c_int, socklen_t};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN};
+
+/// Bytes of IP and UDP headers in front of a datagram to an address.
+pub(crate) fn headers_bytes(peer: SocketAddr) -> usize {
+    const UDP: usize = 8;
+    let is_v4 = match peer.ip() {
+        IpAddr::V4(_) => true,
+        // Of an IPv4 address that is written as one of IPv6, the datagrams are IPv4's.
+        IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some(),
+    };
+    UDP + if is_v4 { 20 } else { 40 }
+}
 
 /// More datagrams than can have come between a bind and the connect after it.
 const STRAYS_MAX: usize = 1024;
@@ -109,12 +120,11 @@ impl ConnectedSocket {
 
     /// The same, unclamped; `None` where the system does not tell.
     pub fn known_path_datagram_bytes(&self) -> Option<usize> {
-        const UDP_HEADER: usize = 8;
-        let (ip_header, mtu) = match self.peer {
-            SocketAddr::V4(_) => (20, path_mtu(&self.socket, libc::IPPROTO_IP, IP_MTU)),
-            SocketAddr::V6(_) => (40, path_mtu(&self.socket, libc::IPPROTO_IPV6, IPV6_MTU)),
+        let mtu = match self.peer {
+            SocketAddr::V4(_) => path_mtu(&self.socket, libc::IPPROTO_IP, IP_MTU),
+            SocketAddr::V6(_) => path_mtu(&self.socket, libc::IPPROTO_IPV6, IPV6_MTU),
         };
-        Some(mtu?.saturating_sub(ip_header + UDP_HEADER))
+        Some(mtu?.saturating_sub(headers_bytes(self.peer)))
     }
 
     /// Datagrams that the system has dropped because this socket's buffer was full, modulo 2^32; `None` where it does not tell.
@@ -363,6 +373,13 @@ mod tests {
         let received = (0..sent).take_while(|_| socket.socket().recv(&mut [MaybeUninit::uninit()]).is_ok()).count();
         assert!(received < sent);
         assert_eq!(socket.drops(), Some((sent - received) as u32));
+    }
+
+    #[test]
+    fn headers_are_those_of_the_version_of_ip_that_carries_the_datagram() {
+        for (peer, bytes) in [("192.0.2.1:1", 28), ("[2001:db8::1]:1", 48), ("[::ffff:192.0.2.1]:1", 28)] {
+            assert_eq!(headers_bytes(peer.parse().unwrap()), bytes, "{peer}");
+        }
     }
 
     #[test]

@@ -12,7 +12,9 @@ use super::backend_thread::{self, reopen};
 use super::batch_datagrams;
 use super::sender::{SendError, SenderConfig, SenderShared};
 use super::threads::ThreadConfig;
-use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, wait};
+use crate::backend::{
+    Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes, wait,
+};
 use crate::send::CONTROL_MAX;
 use crate::time::Time;
 use crate::wire::{SLICE_HEADER_LEN, train_slices};
@@ -125,7 +127,9 @@ impl SendLoop {
                 Ok(()) => core.peer = peer,
                 Err(error) => tracing::warn!(%peer, %error, "the receiver's new address cannot be reached"),
             }
-            core.stream.handle_redirect(now);
+            // At most 48.
+            let headers_bytes = headers_bytes(core.peer) as u16;
+            core.stream.handle_redirect(headers_bytes, now);
         }
         match error {
             Some(error) if is_unreachable(&error) => core.stream.handle_unreachable(now),

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::send_loop;
 use super::threads::ThreadConfig;
-use crate::backend::{BackendKind, ConnectedSocket, Waker};
+use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes};
 use crate::clock::clock_id;
 use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError, Presentation};
 use crate::random::random_u32;
@@ -283,6 +283,8 @@ impl Sender {
                 format: config.format,
                 delivery: config.delivery,
                 slice_bytes,
+                // At most 48.
+                headers_bytes: headers_bytes(peer) as u16,
                 slice_is_fixed: config.slice != SliceSize::Auto,
                 fec,
                 presentation: config.presentation,

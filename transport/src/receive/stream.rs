@@ -14,8 +14,9 @@ use super::reassembler::{Reassembler, ReassemblerConfig};
 use super::source::SourceAccount;
 use super::stats::{ReceiveStats, Rejected, SourceCounts};
 use super::window::window_slices;
-use crate::clock::{ClockEstimator, Heard};
+use crate::clock::Heard;
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError, Presentation};
+use crate::path_model::PathModel;
 use crate::time::Time;
 use crate::wire::{
     Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
@@ -83,9 +84,11 @@ pub struct ReceiveStream {
     presentation: Presentation,
     reassembler: Reassembler,
     loss: LossDetector,
-    clock: ClockEstimator,
+    way: PathModel,
     sender_time: Heard,
     window: u64,
+    /// Slices below this number may come: the sender has been told so.
+    granted: u64,
     deadline: Duration,
     first_frame: u64,
     sequence_seen: u64,
@@ -157,9 +160,10 @@ impl ReceiveStream {
             presentation,
             reassembler,
             loss: LossDetector::new(delivery, open.parity_max),
-            clock: ClockEstimator::new(open.clock_id != 0 && open.clock_id == config.clock_id),
+            way: PathModel::new(open.clock_id != 0 && open.clock_id == config.clock_id),
             sender_time: Heard::default(),
             window: window(open, config.buffer_bytes, None),
+            granted: 0,
             deadline: match (open.deadline_us, interval.is_zero()) {
                 (0, true) => DEADLINE_WITHOUT_INTERVAL,
                 (0, false) => interval.max(DEADLINE_MIN),
@@ -216,7 +220,7 @@ impl ReceiveStream {
     /// The sender has another address, from which it sent an opening of its next run.
     pub fn handle_moved(&mut self, open: &Open, open_bytes: usize, now: Time) {
         // The way is another one.
-        self.clock = self.clock.anew();
+        self.way = self.way.anew();
         if let Err(rejected) = self.handle_open(open, open_bytes, now) {
             self.reassembler.stats_mut().rejected.count(rejected);
         }
@@ -225,7 +229,7 @@ impl ReceiveStream {
     /// The system grants another receive buffer, bytes.
     pub fn set_buffer_bytes(&mut self, buffer_bytes: usize) {
         self.config.buffer_bytes = buffer_bytes;
-        self.window = window(&self.config.open, buffer_bytes, self.clock.shortest_round_trip());
+        self.window = window(&self.config.open, buffer_bytes, self.way.measured());
     }
 
     /// Slices that the sender may have on their way.
@@ -357,7 +361,7 @@ impl ReceiveStream {
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
-            self.window = window(open, self.config.buffer_bytes, self.clock.shortest_round_trip());
+            self.window = window(open, self.config.buffer_bytes, self.way.measured());
             // About as much memory as was taken for what the stream was opened with, and no more: shares round up.
             let has_room = parity_store_bytes(open.parity_max, usize::from(open.slice_bytes)) / 2 <= self.parity_bytes;
             let parity_max = if has_room { open.parity_max } else { 0 };
@@ -366,6 +370,7 @@ impl ReceiveStream {
             self.reassembler.stats_mut().restarts += 1;
             self.loss.start_epoch(parity_max);
             self.sequence_seen = 0;
+            self.granted = 0;
             self.arrived = 0;
             self.path_bytes = 0;
             self.reports = 0;
@@ -388,10 +393,8 @@ impl ReceiveStream {
         self.heard = now;
         self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);
-        self.clock.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
-        // What was granted stays so.
-        let window = window(&self.config.open, self.config.buffer_bytes, self.clock.shortest_round_trip());
-        self.window = self.window.max(window);
+        self.way.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
+        self.window = window(&self.config.open, self.config.buffer_bytes, self.way.measured());
         // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.
         if ping.sequence <= self.sequence_limit() {
             self.sequence_seen = self.sequence_seen.max(ping.sequence);
@@ -425,7 +428,7 @@ impl ReceiveStream {
     /// Ends the batch: frames that are complete can be polled, and answers too. The caller must hold no landing lease
     /// of this batch any more.
     pub fn end_batch(&mut self, now: Time) {
-        let clock = &self.clock;
+        let clock = self.way.clock();
         self.reassembler.end_batch(now, |far_ns| clock.near(far_ns));
         self.update();
     }
@@ -433,7 +436,7 @@ impl ReceiveStream {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time) {
         if self.delivery == Delivery::Latest {
-            let clock = &self.clock;
+            let clock = self.way.clock();
             self.reassembler.expire(now, self.deadline, |far_ns| clock.near(far_ns));
             if let Some((frame, heard)) = self.sent
                 && now.since(heard) >= self.deadline
@@ -481,8 +484,15 @@ impl ReceiveStream {
         }
     }
 
+    /// What was granted stays so, though the window may have become smaller.
     fn sequence_limit(&self) -> u64 {
-        self.sequence_seen + self.window
+        self.granted.max(self.sequence_seen + self.window)
+    }
+
+    /// The limit, to be told to the sender.
+    fn grant(&mut self) -> u64 {
+        self.granted = self.sequence_limit();
+        self.granted
     }
 
     /// The next finished frame.
@@ -505,7 +515,7 @@ impl ReceiveStream {
                 flags: 0,
                 path_bytes: std::mem::take(&mut self.path_bytes),
                 frame_limit: self.reassembler.frame_limit(),
-                sequence_limit: self.sequence_limit(),
+                sequence_limit: self.grant(),
                 receiver_ns: now.as_nanos(),
                 echo_ns,
                 delivered: self.reassembler.stats().frames_delivered,
@@ -530,7 +540,7 @@ impl ReceiveStream {
         if std::mem::take(&mut self.pending.feedback) {
             return Some(put(out, &self.feedback(now).emit()));
         }
-        let round_trip = self.clock.round_trip();
+        let round_trip = self.way.round_trip();
         let len = self.loss.poll_nack(&self.reassembler, (stream, epoch), round_trip, now, out)?;
         self.reassembler.stats_mut().nacks_sent += 1;
         Some(len)
@@ -552,7 +562,7 @@ impl ReceiveStream {
             settled,
             frame_limit,
             sequence_seen: self.sequence_seen,
-            sequence_limit: self.sequence_limit(),
+            sequence_limit: self.grant(),
             delivered: self.reassembler.stats().frames_delivered,
             arrived: self.arrived,
             receiver_ns: now.as_nanos(),
@@ -565,7 +575,7 @@ impl ReceiveStream {
     /// comes first.
     pub fn poll_timeout(&mut self, now: Time) -> Time {
         let silent = if self.ended.is_some() { Time::MAX } else { self.heard + SILENCE_MAX };
-        let nack = self.loss.poll_timeout(&self.reassembler, self.clock.round_trip(), now);
+        let nack = self.loss.poll_timeout(&self.reassembler, self.way.round_trip(), now);
         let deadline = match self.delivery {
             Delivery::Latest => {
                 let oldest = self.reassembler.oldest_unfinished();

@@ -24,6 +24,9 @@ pub struct SendConfig {
     pub delivery: Delivery,
     /// Bytes of a slice, header included. Lowered where the path turns out not to carry so much.
     pub slice_bytes: u16,
+    /// Bytes of IP and UDP headers in front of each datagram, which a link's rate counts: 28 over IPv4 (the default of
+    /// [`SendConfig::new`]), 48 over IPv6.
+    pub headers_bytes: u16,
     /// Whether slices stay of this size: the stream fails where the path does not carry them.
     pub slice_is_fixed: bool,
     /// Whether frames have parity slices. `auto` is for ways that lose: a receiver takes memory for parity when the stream is
@@ -84,6 +87,7 @@ impl SendConfig {
             format,
             delivery,
             slice_bytes,
+            headers_bytes: 28,
             slice_is_fixed: false,
             fec: Fec::Off,
             presentation: Presentation::UNKNOWN,

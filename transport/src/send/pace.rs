@@ -9,8 +9,6 @@ use crate::time::Time;
 
 /// What a link may be sent at once: threads are not woken more precisely than that.
 const LINK_BURST: Duration = Duration::from_millis(1);
-/// IPv4 and UDP in front of a datagram.
-const HEADERS_BYTES: u64 = 28;
 
 /// Bits per second, IP and UDP headers included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,13 +80,28 @@ impl LinkBudget {
         self.rate
     }
 
-    fn with_meter<T>(&self, slice_bytes: u16, train: u32, act: impl FnOnce(&mut Meter) -> T) -> T {
+    /// Has `act` look at what the link has left and take of it, in one: what one stream was shown no other one is.
+    fn with_meter<T>(&self, datagram: Datagram, train: u32, act: impl FnOnce(&mut Meter) -> T) -> T {
         let mut free_at = self.free_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let cost = self.rate.time_for(u64::from(slice_bytes) + HEADERS_BYTES);
+        let cost = self.rate.time_for(datagram.on_the_link());
         let mut meter = Meter { cost, burst: LINK_BURST.max(cost * train), free_at: *free_at };
         let result = act(&mut meter);
         *free_at = meter.free_at;
         result
+    }
+}
+
+/// What a datagram is to the link.
+#[derive(Debug, Clone, Copy)]
+struct Datagram {
+    bytes: u16,
+    /// Of IP and UDP, in front of it.
+    headers_bytes: u16,
+}
+
+impl Datagram {
+    fn on_the_link(self) -> u64 {
+        u64::from(self.bytes) + u64::from(self.headers_bytes)
     }
 }
 
@@ -116,14 +129,16 @@ impl Meter {
     }
 
     fn take(&mut self, slices: u32, now: Time) {
-        self.free_at = self.free_at.max(now) + self.cost * slices;
+        if slices > 0 {
+            self.free_at = self.free_at.max(now) + self.cost * slices;
+        }
     }
 }
 
 /// Decides for one stream.
 #[derive(Debug)]
 pub(super) struct Pacer {
-    slice_bytes: u16,
+    slice: Datagram,
     /// Slices of a whole train: fewer are not worth a wake-up.
     train: u32,
     own: Option<Meter>,
@@ -133,9 +148,9 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// For slices of this size, `train` of which leave together.
-    pub(super) fn new(slice_bytes: u16, train: u32) -> Self {
-        Self { slice_bytes, train, own: None, link: None, until: None }
+    /// For slices of this size, `train` of which leave together, each with so many bytes of headers of IP and UDP.
+    pub(super) fn new(slice_bytes: u16, headers_bytes: u16, train: u32) -> Self {
+        Self { slice: Datagram { bytes: slice_bytes, headers_bytes }, train, own: None, link: None, until: None }
     }
 
     /// The link is shared with other streams.
@@ -143,9 +158,9 @@ impl Pacer {
         self.link = Some(link);
     }
 
-    /// The same link, for slices of another size.
-    pub(super) fn for_slices(&self, slice_bytes: u16, train: u32) -> Self {
-        Self { link: self.link.clone(), ..Self::new(slice_bytes, train) }
+    /// The same link, for slices of another size, or over the other version of IP.
+    pub(super) fn for_slices(&self, slice_bytes: u16, headers_bytes: u16, train: u32) -> Self {
+        Self { link: self.link.clone(), ..Self::new(slice_bytes, headers_bytes, train) }
     }
 
     /// A frame of `slices` leaves over at most `spread`, and the receiver's socket takes `burst` slices at once.
@@ -160,30 +175,47 @@ impl Pacer {
         self.until = None;
     }
 
-    /// How many of `wanted` slices may leave now; repairs are not spread over the interval. Less than a train is left until
-    /// there is more.
-    pub(super) fn grant(&mut self, wanted: u32, is_repair: bool, now: Time) -> u32 {
-        let own = self.own.as_ref().filter(|_| !is_repair);
+    /// Lets some of `wanted` slices leave now: `choose` is told how many may, and says how many of these do, which are taken off
+    /// at once. Repairs are not spread over the interval. Less than a train is left until there is more.
+    pub(super) fn take(&mut self, wanted: u32, is_repair: bool, now: Time, choose: impl FnOnce(u32) -> u32) -> u32 {
         let least = wanted.min(self.train);
-        let (mut allowed, mut from) = own.map_or((u32::MAX, now), |own| (own.allowed(now), own.time_for(least)));
-        if let Some(link) = &self.link {
-            let (by_link, link_from) =
-                link.with_meter(self.slice_bytes, self.train, |meter| (meter.allowed(now), meter.time_for(least)));
-            (allowed, from) = (allowed.min(by_link), from.max(link_from));
+        let own = self.own.as_ref().filter(|_| !is_repair);
+        let (own_allows, own_from) = own.map_or((u32::MAX, now), |own| (own.allowed(now), own.time_for(least)));
+        let mut until = None;
+        let pick = |allowed: u32, from: Time| {
+            let allowed = own_allows.min(allowed);
+            if allowed < least {
+                until = Some(own_from.max(from));
+                return 0;
+            }
+            choose(wanted.min(allowed))
+        };
+        let taken = match &self.link {
+            None => pick(u32::MAX, now),
+            Some(link) => link.with_meter(self.slice, self.train, |meter| {
+                let taken = pick(meter.allowed(now), meter.time_for(least));
+                meter.take(taken, now);
+                taken
+            }),
+        };
+        self.until = until;
+        if let Some(own) = &mut self.own {
+            own.take(taken, now);
         }
-        let granted = if allowed < least { 0 } else { wanted.min(allowed) };
-        self.until = (granted == 0).then_some(from);
-        granted
+        taken
     }
 
-    /// Slices leave.
-    pub(super) fn take(&mut self, slices: u32, now: Time) {
-        if let Some(own) = &mut self.own {
-            own.take(slices, now);
-        }
+    /// A datagram of fields leaves. It does not wait, and what comes after it pays for it.
+    pub(super) fn handle_control(&mut self, bytes: usize, now: Time) {
         if let Some(link) = &self.link {
-            link.with_meter(self.slice_bytes, self.train, |meter| meter.take(slices, now));
+            let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+            link.with_meter(Datagram { bytes, ..self.slice }, 1, |meter| meter.take(1, now));
         }
+    }
+
+    /// Whether what was last asked for has to wait.
+    pub(super) fn is_refused(&self) -> bool {
+        self.until.is_some()
     }
 
     /// When slices that were refused may leave.
@@ -200,22 +232,21 @@ mod tests {
 
     /// Sends `slices` as soon as they may leave; returns how many left at first, and when the last did.
     fn send(pacer: &mut Pacer, mut slices: u32, mut now: Time) -> (u32, Time) {
-        let first = pacer.grant(slices, false, now);
+        let mut first = None;
         while slices > 0 {
-            match pacer.grant(slices, false, now) {
-                0 => now = pacer.poll_timeout(),
-                granted => {
-                    pacer.take(granted, now);
-                    slices -= granted;
-                }
+            let taken = pacer.take(slices, false, now, |allowed| allowed);
+            first.get_or_insert(taken);
+            slices -= taken;
+            if taken == 0 {
+                now = pacer.poll_timeout();
             }
         }
-        (first, now)
+        (first.unwrap_or(0), now)
     }
 
     #[test]
     fn a_frame_that_the_receiver_takes_at_once_leaves_at_once() {
-        let mut pacer = Pacer::new(1_472, 44);
+        let mut pacer = Pacer::new(1_472, 28, 44);
         pacer.set_frames(INTERVAL * 4 / 5, 1_000, 1_000);
         for nth in 0..10 {
             let begun = Time::ZERO + INTERVAL * nth;
@@ -225,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_larger_one_is_spread_over_no_more_than_its_time() {
-        let mut pacer = Pacer::new(1_472, 44);
+        let mut pacer = Pacer::new(1_472, 28, 44);
         pacer.set_frames(INTERVAL * 4 / 5, 1_000, 200);
         for nth in 1..10 {
             let begun = Time::ZERO + INTERVAL * nth;
@@ -234,14 +265,14 @@ mod tests {
             let took = last.since(begun);
             assert!((Duration::from_millis(6)..=Duration::from_millis(8)).contains(&took), "{took:?}");
         }
-        assert_eq!(pacer.grant(1_000, true, Time::ZERO + INTERVAL * 9), 1_000, "repairs are not spread");
+        assert_eq!(pacer.take(1_000, true, Time::ZERO + INTERVAL * 9, |all| all), 1_000, "repairs are not spread");
     }
 
     #[test]
     fn streams_share_the_rate_of_a_link() {
         // A slice of 972 bytes takes a microsecond.
         let link = LinkBudget::new("8G".parse().unwrap());
-        let mut streams = [(); 2].map(|()| Pacer::new(972, 10));
+        let mut streams = [(); 2].map(|()| Pacer::new(972, 28, 10));
         streams.iter_mut().for_each(|stream| stream.set_link(link.clone()));
         let begun = Time::from_nanos(5_000_000);
         let (mut wakes, mut sent, mut random) = ([begun; 2], [0, 0], 1_u64);
@@ -252,12 +283,11 @@ mod tests {
                 break;
             }
             loop {
-                let granted = streams[next].grant(100, false, now);
-                if granted == 0 {
+                let taken = streams[next].take(100, false, now, |allowed| allowed);
+                if taken == 0 {
                     break;
                 }
-                streams[next].take(granted, now);
-                sent[next] += granted;
+                sent[next] += taken;
             }
             // Threads do not wake up in time, and now this one is late, now the other.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -270,8 +300,53 @@ mod tests {
     }
 
     #[test]
+    fn what_the_link_has_left_is_shown_to_one_stream_at_a_time() {
+        // 1 ms of this link is 125 slices of 1,000 bytes with their headers.
+        let link = LinkBudget::new("1G".parse().unwrap());
+        let now = Time::from_nanos(5_000_000);
+        let (asked, all_asked) = (std::sync::atomic::AtomicU32::new(0), std::sync::Barrier::new(16));
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                let mut pacer = Pacer::new(972, 28, 10);
+                pacer.set_link(link.clone());
+                let (asked, all_asked) = (&asked, &all_asked);
+                scope.spawn(move || {
+                    all_asked.wait();
+                    while pacer.take(10, false, now, |allowed| allowed) > 0 {
+                        asked.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(asked.into_inner(), 120);
+    }
+
+    #[test]
+    fn headers_are_those_of_the_version_of_ip_and_what_is_left_of_a_choice_is_not_paid_for() {
+        for (headers_bytes, fit) in [(28, 125), (48, 122)] {
+            let mut pacer = Pacer::new(972, headers_bytes, 1);
+            pacer.set_link(LinkBudget::new("1G".parse().unwrap()));
+            let now = Time::from_nanos(5_000_000);
+            assert_eq!(pacer.take(1_000, false, now, |_| 0), 0);
+            assert_eq!(pacer.poll_timeout(), Time::MAX, "it was not the link that refused");
+            assert_eq!(pacer.take(1_000, false, now, |allowed| allowed), fit);
+            assert_eq!(pacer.take(1_000, false, now, |allowed| allowed), 0);
+            assert!(pacer.poll_timeout() > now);
+        }
+    }
+
+    #[test]
+    fn a_datagram_of_fields_does_not_wait_and_slices_pay_for_it() {
+        let mut pacer = Pacer::new(972, 28, 1);
+        pacer.set_link(LinkBudget::new("1G".parse().unwrap()));
+        let now = Time::from_nanos(5_000_000);
+        pacer.handle_control(65_507, now);
+        assert_eq!(pacer.take(1_000, false, now, |allowed| allowed), 125 - 66);
+    }
+
+    #[test]
     fn without_an_interval_and_a_link_nothing_waits() {
-        let mut pacer = Pacer::new(1_472, 44);
+        let mut pacer = Pacer::new(1_472, 28, 44);
         pacer.set_frames(Duration::ZERO, 1_000, 10);
         assert_eq!(send(&mut pacer, 1_000_000, Time::ZERO), (1_000_000, Time::ZERO));
     }

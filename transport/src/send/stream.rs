@@ -15,11 +15,12 @@ use super::gate::FrameGate;
 use super::outbox::Outbox;
 use super::pace::{LinkBudget, Pacer};
 use super::path::{PathProbe, next_lower};
-use super::repair::{RepairBudget, RepairQueue};
+use super::repair::{RepairBudget, RepairQueue, RepairRun};
 use super::stats::SendStats;
 use crate::charge::charged_bytes;
-use crate::clock::{ClockEstimator, Heard};
+use crate::clock::Heard;
 use crate::frame::Frame;
+use crate::path_model::PathModel;
 use crate::time::Time;
 use crate::wire::{
     Accept, AnyPrelude, Challenge, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Prelude, Refuse, RefuseReason,
@@ -43,6 +44,8 @@ const CLOCK_PING: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// With slices on their way and no frame delivered for this long, the path may have become too narrow for them.
 const DOUBT_AFTER: Duration = Duration::from_millis(500);
+/// A way that is still not empty after this is measured as it is.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
 /// The pause between attempts to open, doubled from the first to the second, with up to half of it taken off at random
 /// so that senders do not come back all at once.
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -66,7 +69,11 @@ pub struct SendStream {
     pacer: Pacer,
     fec: FecControl,
     stats: SendStats,
-    clock: ClockEstimator,
+    way: PathModel,
+    /// Since when no frame is begun, so that the way is empty for a measurement.
+    draining: Option<Time>,
+    /// A ping goes ahead of the next frame.
+    ping_first: bool,
     path: PathProbe,
     /// Since when slices have been sent without a frame having been delivered.
     undelivered_since: Option<Time>,
@@ -109,10 +116,12 @@ impl SendStream {
             repairs: RepairQueue::new(),
             budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(config.frame_slices())),
             gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval())),
-            pacer: Pacer::new(config.slice_bytes, train(&config)),
+            pacer: Pacer::new(config.slice_bytes, config.headers_bytes, train(&config)),
             fec: FecControl::new(config.fec, now),
             stats: SendStats::default(),
-            clock: ClockEstimator::new(false),
+            way: PathModel::new(false),
+            draining: None,
+            ping_first: false,
             path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
             undelivered_since: None,
             is_blocked: false,
@@ -252,7 +261,7 @@ impl SendStream {
             // One that answers no opening says that our address is another one to the receiver than before.
             if self.state == SendState::Open && challenge.path_bytes == 0 {
                 self.restart(now);
-                self.clock = ClockEstimator::new(false);
+                self.way = self.way.anew();
                 self.cookie = challenge.cookie;
             }
             return;
@@ -292,7 +301,7 @@ impl SendStream {
                 self.restart(now);
                 self.cookie = cookie;
                 self.outbox.cut_anew(slice_bytes);
-                self.pacer = self.pacer.for_slices(slice_bytes, train(&self.config));
+                self.pacer = self.pacer.for_slices(slice_bytes, self.config.headers_bytes, train(&self.config));
                 if self.budget.is_some() {
                     self.budget = Some(RepairBudget::new(self.config.frame_slices()));
                 }
@@ -357,7 +366,7 @@ impl SendStream {
             // A receiver that has not had this stream before counts from 0; an earlier one's frames still count.
             self.delivered_before = self.stats.frames_delivered;
         }
-        self.clock.handle_echo(accept.echo_ns, 0, accept.receiver_ns, now);
+        self.way.handle_echo(accept.echo_ns, 0, accept.receiver_ns, now);
         self.receiver_time.hear(accept.receiver_ns, now);
         self.take_credit(accept.frame_limit, accept.sequence_limit);
         // Half of the socket's buffer: the rest is for what the receiving thread has not come to yet.
@@ -379,17 +388,17 @@ impl SendStream {
         }
         self.report_next = feedback.report.saturating_add(1);
         self.heard = now;
-        self.clock.handle_echo(feedback.echo_ns, feedback.echo_held_ns, feedback.receiver_ns, now);
+        self.way.handle_echo(feedback.echo_ns, feedback.echo_held_ns, feedback.receiver_ns, now);
         self.receiver_time.hear(feedback.receiver_ns, now);
         let before = (self.frame_limit, self.sequence_limit, self.sequence_seen);
         self.take_credit(feedback.frame_limit, feedback.sequence_limit);
         self.sequence_seen = self.sequence_seen.max(feedback.sequence_seen);
         if let Some(gate) = &mut self.gate {
-            let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+            let round_trip = self.way.measured().unwrap_or_default();
             gate.handle_feedback(self.sequence_seen, self.config.frame_slices(), round_trip, now);
         }
         let way = Way {
-            round_trip: self.clock.shortest_round_trip().unwrap_or_default(),
+            round_trip: self.way.measured().unwrap_or_default(),
             is_slow: self.gate.as_ref().is_some_and(FrameGate::is_slow),
         };
         self.fec.handle_report((self.sequence_seen, feedback.arrived), way, &self.config, now);
@@ -445,17 +454,15 @@ impl SendStream {
         if self.repairs.overlaps(nack.frame, &asked) {
             return;
         }
-        if self.budget.as_ref().is_some_and(RepairBudget::is_exhausted) {
+        if self.budget.as_ref().is_some_and(|budget| budget.is_exhausted() || !budget.has_left(nack.frame)) {
             return;
         }
         // Only what has been sent once can be sent again.
         let sent = outgoing.next;
-        let budget = &mut self.budget;
-        let mut grant = |slice| budget.as_mut().is_none_or(|budget| budget.grant(nack.frame, slice));
         if bitmap.is_empty() {
-            self.repairs.push_all(nack.frame, sent, &mut grant);
+            self.repairs.push(RepairRun { frame: nack.frame, first: 0, count: sent });
         } else {
-            self.repairs.push_bitmap(nack.frame, nack.first, sent, bitmap, &mut grant);
+            self.repairs.push_bitmap(nack.frame, nack.first, sent, bitmap);
         }
     }
 
@@ -478,10 +485,13 @@ impl SendStream {
         }
     }
 
-    /// The receiver's address is another one from now on: nothing is known of the path there.
-    pub fn handle_redirect(&mut self, now: Time) {
+    /// The receiver's address is another one from now on: nothing is known of the path there. `headers_bytes` are those of IP
+    /// and UDP towards it, see [`SendConfig::headers_bytes`].
+    pub fn handle_redirect(&mut self, headers_bytes: u16, now: Time) {
+        self.config.headers_bytes = headers_bytes;
+        self.pacer = self.pacer.for_slices(self.config.slice_bytes, headers_bytes, train(&self.config));
         self.path.doubt();
-        self.clock = ClockEstimator::new(false);
+        self.way = self.way.anew();
         self.cookie = 0;
         self.due = now;
         self.handle_unreachable(now);
@@ -523,6 +533,7 @@ impl SendStream {
         self.state = SendState::Opening { attempts: 0 };
         self.probes = 0;
         self.tail_probe = false;
+        (self.ping_first, self.draining) = (false, None);
         self.path.doubt();
         self.undelivered_since = None;
         self.stats.restarts += 1;
@@ -555,9 +566,9 @@ impl SendStream {
         if self.config.delivery == Delivery::Latest && all_sent && !self.outbox.is_empty() {
             // Within a frame's time at an even pace: a burst of losses that takes some of them is over at the next.
             let doublings = self.probes.saturating_sub(TAIL_PROBES).min(8);
-            ((self.clock.round_trip() / 4).max(TAIL_PROBE_AFTER) * (1 << doublings)).min(KEEP_ALIVE)
+            ((self.way.round_trip() / 4).max(TAIL_PROBE_AFTER) * (1 << doublings)).min(KEEP_ALIVE)
         } else if self.in_flight() || !self.outbox.is_empty() {
-            ((self.clock.round_trip() * 2).max(PROBE_AFTER) * (1 << self.probes.min(6))).min(KEEP_ALIVE)
+            ((self.way.round_trip() * 2).max(PROBE_AFTER) * (1 << self.probes.min(6))).min(KEEP_ALIVE)
         } else if self.closing {
             CLOSE_RETRY
         } else {
@@ -579,7 +590,7 @@ impl SendStream {
         self.undelivered_since.get_or_insert(now);
         if first_in_flight {
             self.probes = 0;
-            self.due = self.due.min(now + (self.clock.round_trip() * 2).max(PROBE_AFTER));
+            self.due = self.due.min(now + (self.way.round_trip() * 2).max(PROBE_AFTER));
         }
     }
 
@@ -614,7 +625,7 @@ impl SendStream {
 
     /// The shortest round trip of late.
     pub fn round_trip(&self) -> Duration {
-        self.clock.round_trip()
+        self.way.round_trip()
     }
 
     /// What has happened so far.

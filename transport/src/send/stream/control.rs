@@ -17,6 +17,12 @@ impl SendStream {
         if now < self.next_transmit() {
             return None;
         }
+        let len = self.write_due(now, out)?;
+        self.pacer.handle_control(len, now);
+        Some(len)
+    }
+
+    fn write_due(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
         match self.state {
             SendState::Opening { attempts } => {
                 self.state = SendState::Opening { attempts: attempts.saturating_add(1) };
@@ -34,7 +40,7 @@ impl SendStream {
 
     pub(super) fn next_transmit(&self) -> Time {
         match self.state {
-            SendState::Open if self.tail_probe => Time::ZERO,
+            SendState::Open if self.tail_probe || self.ping_first => Time::ZERO,
             SendState::Open => self.due.min(self.pinged + CLOCK_PING),
             _ => self.due,
         }
@@ -84,7 +90,7 @@ impl SendStream {
         };
         let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
         let no_credit = self.stats.frames_no_credit;
-        self.tail_probe = false;
+        (self.tail_probe, self.ping_first) = (false, false);
         if self.closing && settled {
             // With a frame on its way, it asks for what that lacks, too.
             self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience().min(CLOSE_RETRY) };

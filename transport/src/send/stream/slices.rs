@@ -1,9 +1,10 @@
 //! What a stream sends of its frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
 
-use super::{SendStream, TAIL_PROBE_AFTER, train};
+use super::{DRAIN_MAX, SendStream, TAIL_PROBE_AFTER, train};
 use crate::send::config::SendState;
 use crate::send::gate::FrameGate;
 use crate::send::outbox::{Outgoing, Parity, RunHead, SliceRun};
+use crate::send::repair::{RepairBudget, RepairRun};
 use crate::time::Time;
 use crate::wire::{Delivery, Flags};
 
@@ -26,7 +27,6 @@ impl SendStream {
             None if self.repairs.is_empty() => self.poll_new(max, now)?,
             None => return None,
         };
-        self.pacer.take(count, now);
         self.next_sequence += u64::from(count);
         self.expect_answer(first_in_flight, now);
         if let RunHead::Slice(header) = head {
@@ -44,11 +44,28 @@ impl SendStream {
 
     /// Slices that were asked for again.
     fn poll_repair(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
-        // What was settled in the meantime needs no repair.
-        let outbox = &self.outbox;
-        let waiting = self.repairs.front_of(|frame| outbox.find(frame).is_some())?;
-        let granted = self.pacer.grant(max.min(waiting), true, now);
-        let run = self.repairs.take(granted)?;
+        let run: RepairRun = loop {
+            // What was settled in the meantime needs no repair.
+            let outbox = &self.outbox;
+            let waiting = self.repairs.front_of(|frame| outbox.find(frame).is_some())?;
+            if self.budget.as_ref().is_some_and(RepairBudget::is_exhausted) {
+                // Where more is lost than may be sent again, newer frames are worth more.
+                self.repairs.clear();
+                return None;
+            }
+            let (repairs, budget, mut run) = (&mut self.repairs, &mut self.budget, None);
+            self.pacer.take(max.min(waiting), true, now, |granted| {
+                let grant = |frame, slice| budget.as_mut().is_none_or(|budget| budget.grant(frame, slice));
+                run = repairs.take(granted, grant);
+                run.map_or(0, |run| run.count)
+            });
+            match run {
+                Some(run) => break run,
+                None if self.pacer.is_refused() => return None,
+                // None of it may be sent again, and it is off the queue.
+                None => {}
+            }
+        };
         let id = (self.config.stream, self.config.epoch);
         let head = RunHead::Slice(self.outbox.find(run.frame)?.header(id, run.first, self.next_sequence, true));
         self.stats.slices_resent += u64::from(run.count);
@@ -59,14 +76,18 @@ impl SendStream {
     fn poll_new(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
         let outgoing = self.outbox.current()?;
         let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count - outgoing.next);
-        if number >= self.frame_limit || (first == 0 && !self.may_begin(now)) {
+        if number >= self.frame_limit || (first == 0 && (self.is_measuring(now) || !self.may_begin(now))) {
             return None;
         }
         if left == 0 {
             return self.poll_parity(max, now);
         }
-        let granted = self.pacer.grant(max.min(left), false, now);
-        let count = self.worth_sending(first, granted, first + left, max)?;
+        let worth = self.worth_sending(max);
+        let choose = |granted| worth.of(first, granted, first + left);
+        let count = self.pacer.take(max.min(left), false, now, choose);
+        if count == 0 {
+            return None;
+        }
         let percent = self.fec.percent(&self.config);
         let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
         let outgoing = self.outbox.current()?;
@@ -86,17 +107,13 @@ impl SendStream {
         Some((number, RunHead::Slice(outgoing.header(id, first, sequence, false)), count))
     }
 
-    /// How many of the `granted` slices from `first` on are worth sending: whole trains, where credit for more of one will come.
-    fn worth_sending(&self, first: u32, granted: u32, end: u32, max: u32) -> Option<u32> {
+    /// What decides how many slices are worth sending where credit lets `max` leave.
+    fn worth_sending(&self, max: u32) -> Worth {
         let train = train(&self.config);
         // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
         let window = self.sequence_limit.saturating_sub(self.sequence_seen);
         let may_wait = u64::from(max) == self.credit() && self.in_flight() && window >= 2 * u64::from(train);
-        match whole_trains(first, granted, end, train) {
-            0 if may_wait || granted == 0 => None,
-            0 => Some(granted.min(end - first)),
-            count => Some(count),
-        }
+        Worth { train, may_wait }
     }
 
     /// Parity of the frame whose slices have all left.
@@ -123,8 +140,12 @@ impl SendStream {
             return self.poll_new(max, now);
         };
         let (first, end) = parity.progress();
-        let granted = self.pacer.grant(max.min(end - first), false, now);
-        let count = self.worth_sending(first, granted, end, max)?;
+        let worth = self.worth_sending(max);
+        let choose = |granted| worth.of(first, granted, end);
+        let count = self.pacer.take(max.min(end - first), false, now, choose);
+        if count == 0 {
+            return None;
+        }
         let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
         let outgoing = self.outbox.current()?;
         let Parity::Leaving(parity) = &mut outgoing.parity else { return None };
@@ -134,9 +155,31 @@ impl SendStream {
         Some((number, head, count))
     }
 
+    /// Whether the next frame is held so that the round trip is measured without it: where slices fill the way all the time, each
+    /// sample has their queue in it, and in time nothing would tell how long the way is. A source that leaves the way empty
+    /// between its frames is not held; the measurement just goes ahead of one.
+    fn is_measuring(&mut self, now: Time) -> bool {
+        if !self.way.is_unconfirmed(now) {
+            self.draining = None;
+            return false;
+        }
+        let is_full = match &self.gate {
+            Some(gate) => gate.is_slow() || self.config.interval().is_zero(),
+            None => true,
+        };
+        let since = *self.draining.get_or_insert(now);
+        if is_full && self.in_flight() && now.since(since) < DRAIN_MAX {
+            return true;
+        }
+        self.draining = None;
+        self.way.handle_confirming(now);
+        self.ping_first = true;
+        true
+    }
+
     /// Whether the next frame may be begun now.
     fn may_begin(&mut self, now: Time) -> bool {
-        let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+        let round_trip = self.way.measured().unwrap_or_default();
         let oldest = self.outbox.first_number();
         let (Some(gate), Some(outgoing)) = (&mut self.gate, self.outbox.current()) else { return true };
         let all_settled = oldest == Some(outgoing.number());
@@ -157,7 +200,7 @@ impl SendStream {
     fn note_sent(&mut self, number: u64, now: Time) {
         let is_whole = self.outbox.find(number).is_some_and(Outgoing::is_sent);
         if let Some(gate) = &mut self.gate {
-            let round_trip = self.clock.shortest_round_trip().unwrap_or_default();
+            let round_trip = self.way.measured().unwrap_or_default();
             gate.handle_sent(self.next_sequence, is_whole, round_trip, now);
         }
         if is_whole {
@@ -175,6 +218,25 @@ impl SendStream {
             // Nothing follows that would show the receiver that the last slices are missing: tell it.
             self.tail_probe |= self.fec.is_losing();
             self.due = self.due.min(now + TAIL_PROBE_AFTER);
+        }
+    }
+}
+
+/// Whether less than a train is worth sending.
+#[derive(Debug, Clone, Copy)]
+struct Worth {
+    train: u32,
+    /// Credit for more of it will come.
+    may_wait: bool,
+}
+
+impl Worth {
+    /// How many of the `granted` slices from `first` on are: whole trains, where credit for more of one will come.
+    fn of(self, first: u32, granted: u32, end: u32) -> u32 {
+        match whole_trains(first, granted, end, self.train) {
+            0 if self.may_wait => 0,
+            0 => granted.min(end - first),
+            count => count,
         }
     }
 }
