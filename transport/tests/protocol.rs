@@ -220,6 +220,7 @@ fn the_timers_are_those_of_the_sources() {
         ("driver/listener.rs", include_str!("../src/driver/listener.rs")),
         ("driver/plain.rs", include_str!("../src/driver/plain.rs")),
         ("driver/receive_loop.rs", include_str!("../src/driver/receive_loop.rs")),
+        ("path_model.rs", include_str!("../src/path_model.rs")),
         ("receive/loss.rs", include_str!("../src/receive/loss.rs")),
         ("receive/reorder.rs", include_str!("../src/receive/reorder.rs")),
         ("receive/stream.rs", include_str!("../src/receive/stream.rs")),

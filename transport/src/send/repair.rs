@@ -211,7 +211,8 @@ mod tests {
     fn a_bitmap_becomes_runs_and_bits_beyond_the_frame_are_ignored() {
         let mut queue = RepairQueue::new();
         queue.push_bitmap(9, 3, 18, &[0b1100_0001, 0b1000_0000, 0xff]);
-        let runs: Vec<_> = std::iter::from_fn(|| queue.take(10, |_, _| true)).map(|run| (run.first, run.count)).collect();
+        let runs: Vec<_> =
+            std::iter::from_fn(|| queue.take(10, |_, _| true)).map(|run| (run.first, run.count)).collect();
         assert_eq!(runs, [(3, 2), (10, 2)]);
         queue.push_bitmap(9, u32::MAX - 2, u32::MAX, &[0xff; 4]);
         assert_eq!(queue.take(10, |_, _| true), Some(RepairRun { frame: 9, first: u32::MAX - 2, count: 2 }));

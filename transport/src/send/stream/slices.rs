@@ -155,25 +155,27 @@ impl SendStream {
         Some((number, head, count))
     }
 
-    /// Whether the next frame is held so that the round trip is measured without it: where slices fill the way all the time, each
-    /// sample has their queue in it, and in time nothing would tell how long the way is. A source that leaves the way empty
-    /// between its frames is not held; the measurement just goes ahead of one.
+    /// Whether the next frame is held so that the round trip is measured without it: where slices queue on the way all the time,
+    /// each sample has their queue in it, and in time nothing would tell how long the way is.
     fn is_measuring(&mut self, now: Time) -> bool {
         if !self.way.is_unconfirmed(now) {
             self.draining = None;
             return false;
         }
-        let is_full = match &self.gate {
-            Some(gate) => gate.is_slow() || self.config.interval().is_zero(),
-            None => true,
+        let (round_trip, interval) = (self.way.round_trip(), self.config.interval());
+        let is_empty = match &self.gate {
+            // A camera whose frames follow each other within a round trip never leaves the way empty, and would lose some.
+            Some(gate) if !gate.is_slow() && round_trip > interval && !interval.is_zero() => {
+                gate.queued(self.sequence_seen, round_trip, now) == 0
+            }
+            _ => !self.in_flight(),
         };
         let since = *self.draining.get_or_insert(now);
-        if is_full && self.in_flight() && now.since(since) < DRAIN_MAX {
-            return true;
+        if is_empty || now.since(since) >= DRAIN_MAX {
+            self.draining = None;
+            self.way.handle_confirming(now);
+            self.ping_first = true;
         }
-        self.draining = None;
-        self.way.handle_confirming(now);
-        self.ping_first = true;
         true
     }
 
