@@ -184,6 +184,13 @@ pub struct ServerArgs {
     /// Width of the page's small pictures in pixels, at most
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..=1920), default_value_t = PREVIEW_WIDTH, env = "FRAMEWIRE_PREVIEW_WIDTH")]
     pub preview_width: u32,
+    /// Memory that all streams together may take, such as 4GiB; by default a quarter of the machine's (or of what its control
+    /// group allows), at most 4 GiB
+    #[arg(long, value_name = "SIZE", value_parser = memory, env = "FRAMEWIRE_MEMORY")]
+    pub memory: Option<usize>,
+    /// Memory that one stream may take; by default half of what all may
+    #[arg(long, value_name = "SIZE", value_parser = memory, env = "FRAMEWIRE_STREAM_MEMORY")]
+    pub stream_memory: Option<usize>,
     /// Say more; twice, everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -408,9 +415,31 @@ fn micros(text: &str) -> Result<Duration, String> {
     })
 }
 
+fn memory(text: &str) -> Result<usize, String> {
+    let bytes = match text.parse() {
+        Ok(RollLimit::Bytes(bytes)) => usize::try_from(bytes).ok(),
+        _ => None,
+    };
+    bytes.ok_or_else(|| {
+        let text: String = text.chars().take(40).collect();
+        format!("'{text}' is no size of memory; write a number and B, kB, MB, GB, KiB, MiB or GiB, such as 4GiB")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_a_number_with_a_unit() {
+        let read = |text: &str| ServerArgs::try_parse_from(["server", "--memory", text, "--stream-memory", "1.5GiB"]);
+        let args = read("256MiB").unwrap();
+        assert_eq!((args.memory, args.stream_memory), (Some(256 << 20), Some(3 << 29)));
+        for nonsense in ["", "0", "10", "10s", "-1GB", "1e30TB", "lots"] {
+            let error = read(nonsense).unwrap_err().to_string();
+            assert!(error.contains("is no size of memory"), "{error}");
+        }
+    }
     use crate::config;
 
     #[test]

@@ -101,6 +101,8 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         view_password_file: None,
         preview_fps: PREVIEW_FPS,
         preview_width: PREVIEW_WIDTH,
+        memory: None,
+        stream_memory: None,
         // The client's end shows how it gets on.
         verbose: args.verbose.max(1),
         common: args.common.clone(),

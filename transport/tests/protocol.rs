@@ -216,7 +216,8 @@ fn the_limits_are_those_of_the_code() {
 fn the_timers_are_those_of_the_sources() {
     let sources = [
         ("clock.rs", include_str!("../src/clock.rs")),
-        ("driver/admission.rs", include_str!("../src/driver/admission.rs")),
+        ("driver/opening/cookie.rs", include_str!("../src/driver/opening/cookie.rs")),
+        ("driver/opening/ended.rs", include_str!("../src/driver/opening/ended.rs")),
         ("driver/listener.rs", include_str!("../src/driver/listener.rs")),
         ("driver/plain.rs", include_str!("../src/driver/plain.rs")),
         ("driver/receive_loop.rs", include_str!("../src/driver/receive_loop.rs")),

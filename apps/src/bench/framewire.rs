@@ -98,7 +98,7 @@ impl FramewireReceiver {
             bound => bound,
         };
         let receiver = bound.map_err(Failure::runtime)?;
-        receiver.announce(stream, format).map_err(|_| Failure::runtime("the receiver takes no announcement"))?;
+        receiver.announce(stream, format).map_err(Failure::runtime)?;
         Ok(Self { stream: None, receiver, stop: stop.clone() })
     }
 

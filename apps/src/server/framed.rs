@@ -40,7 +40,13 @@ pub(super) fn run(
         partial: args.partial,
         ..ReceiverConfig::default()
     };
-    let config = ReceiverConfig { slots: config.slots + slots_beside(args), ..config };
+    let memory_bytes_max = args.memory.unwrap_or(config.memory_bytes_max);
+    let config = ReceiverConfig {
+        slots: config.slots + slots_beside(args),
+        memory_bytes_max,
+        stream_bytes_max: args.stream_memory.unwrap_or(memory_bytes_max.div_ceil(2)),
+        ..config
+    };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
     let host = ServerHost { receiver: receiver.clone(), names: names.clone(), delivery: args.delivery.map(Into::into) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use framewire_signal::StreamHost;
 use framewire_signal::message::{self, OpenRequest, Opened, Refused, reason};
-use framewire_transport::driver::Receiver;
+use framewire_transport::driver::{AnnounceError, Receiver};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
 
 use super::names::StreamNames;
@@ -39,11 +39,14 @@ impl StreamHost for ServerHost {
             let message = format!("this server takes no '{asked}' streams; use --delivery {allowed}");
             return Err(Refused::new("delivery", message));
         }
-        self.receiver.announce(request.stream, format).map_err(|_| {
-            Refused::new(
+        self.receiver.announce(request.stream, format).map_err(|error| match error {
+            AnnounceError::StreamMemory { .. } | AnnounceError::Memory { .. } => {
+                Refused::new("memory", error.to_string())
+            }
+            _ => Refused::new(
                 reason::TOO_MANY,
                 "as many streams are announced as this server allows; close one and try again",
-            )
+            ),
         })?;
         // Frames come once the client has its answer.
         self.names.note(request.stream, &request.name);

@@ -278,14 +278,18 @@ impl ReceiveBatch {
     /// Posts landings that follow each other: `cells` of them, `cell` bytes each, from `offset` of the slot on.
     ///
     /// # Panics
-    /// Where the batch is full or a landing is not inside the slot.
+    /// Where the batch is full, a landing is not inside the slot, or another batch lands in it.
     pub fn post_cells(&mut self, arrival: &Arrival, offset: usize, cell: usize, cells: usize) {
-        let posted = self.posted + cells;
-        assert!(posted <= self.pieces.datagrams_max, "a batch has {} datagrams", self.pieces.datagrams_max);
-        let mut base = arrival.landing_ptr(&(offset..offset + cells * cell));
+        let room = self.pieces.datagrams_max - self.posted;
+        assert!(cells <= room, "{cells} landings do not fit a batch that has room for {room}");
+        // Lengths that only a wrapped sum would make fit are longer than any slot.
+        let end = cells.checked_mul(cell).and_then(|bytes| bytes.checked_add(offset)).unwrap_or(usize::MAX);
+        let mut base = arrival.landing_ptr(&(offset..end));
         if !self.leases.iter().any(|lease| lease.is_on(arrival)) {
-            self.leases.push(arrival.landing_lease());
+            let lease = arrival.landing_lease();
+            self.leases.push(lease.expect("two batches cannot land in one slot; release the other one first"));
         }
+        let posted = self.posted + cells;
         for landing in self.posted..posted {
             self.pieces.set_payload(landing, base, cell);
             // Stays within the range that was checked above, or one past its end.
@@ -397,6 +401,25 @@ mod tests {
         // SAFETY: every piece of these batches has a byte, in the heads or in a frame that the batch holds.
         let first = |piece: &iovec| unsafe { *piece.iov_base.cast::<u8>() };
         pairs.map(|pair| (first(&pair[0]), first(&pair[1]))).collect()
+    }
+
+    #[test]
+    fn lengths_that_wrap_around_and_slots_of_another_batch_are_not_landed_in() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+
+        let pool = FramePool::new(1, 64).unwrap();
+        let arrival = pool.try_arrival().unwrap();
+        let mut batch = ReceiveBatch::new(4, 1);
+        let wrapping = [(0, usize::MAX / 2 + 1, 2), (usize::MAX, 1, 1), (8, usize::MAX - 7, 1), (0, usize::MAX, 3)];
+        for (offset, cell, cells) in wrapping {
+            let posted = catch_unwind(AssertUnwindSafe(|| batch.post_cells(&arrival, offset, cell, cells)));
+            assert!(posted.is_err(), "{offset} {cell} {cells}");
+        }
+        batch.post_cells(&arrival, 0, 16, 4);
+        let mut other = ReceiveBatch::new(4, 1);
+        assert!(catch_unwind(AssertUnwindSafe(|| other.post(&arrival, 0..16))).is_err());
+        batch.release();
+        other.post(&arrival, 0..16);
     }
 
     #[test]

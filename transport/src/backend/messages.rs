@@ -36,9 +36,6 @@ pub(super) struct SendMessages {
     datagrams: Vec<Range<usize>>,
 }
 
-// SAFETY: the pointers in `messages` are set anew for every call and are not looked at between calls.
-unsafe impl Send for SendMessages {}
-
 impl SendMessages {
     /// For batches of at most `datagrams_max`; larger ones take several rounds.
     pub(super) fn new(datagrams_max: usize) -> Self {
@@ -142,9 +139,6 @@ const TRAINS_MAX: usize = 16;
 const SINGLES_MAX: usize = 64;
 /// After so many single datagrams trains are not reckoned with any more.
 const SINGLES_IN_A_ROW: usize = 8;
-
-// SAFETY: as for `SendMessages`; the other pointers go to memory that the value owns.
-unsafe impl Send for ReceiveMessages {}
 
 impl ReceiveMessages {
     /// For batches of at most `datagrams_max`. Where `slice_bytes` is given, messages may be trains of such slices.

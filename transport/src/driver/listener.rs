@@ -1,16 +1,16 @@
-//! The listening thread: answers openings, and starts a thread for each stream.
+//! The listening thread: answers openings, and decides which of them become streams.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use socket2::Socket;
 
-use super::admission::{Admission, Cookies, Ended, Limits, Opening, admit};
-use super::receive_loop::{self, StreamShared};
+use super::opening::{Admission, Cookies, Ended, Limits, Opening, OpeningId, Refusal, Worker, admit};
+use super::receive_loop::StreamShared;
 use super::receiver::{ReceiverShared, ReceiverState};
 use crate::backend::wait;
 use crate::receive::EndReason;
@@ -35,6 +35,8 @@ pub(super) struct Listener {
     socket: Socket,
     shared: Arc<ReceiverShared>,
     cookies: Cookies,
+    /// Makes the streams' memory.
+    worker: Option<JoinHandle<()>>,
     threads: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
     ended: Ended,
     /// When something that opens nothing may be answered again.
@@ -44,16 +46,22 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(socket: Socket, shared: Arc<ReceiverShared>) -> Self {
-        Self {
+    /// # Errors
+    /// The system has no random numbers or no thread.
+    pub(super) fn new(socket: Socket, shared: Arc<ReceiverShared>) -> io::Result<Self> {
+        let worker = Worker::new(shared.clone());
+        let cookies = Cookies::new()?;
+        let worker = Builder::new().name("framewire-open".into()).spawn(move || worker.run())?;
+        Ok(Self {
             socket,
             shared,
-            cookies: Cookies::default(),
+            cookies,
+            worker: Some(worker),
             threads: Vec::new(),
             ended: Ended::default(),
             next_answer: Time::ZERO,
             next_word: Time::ZERO,
-        }
+        })
     }
 
     pub(super) fn run(mut self) {
@@ -64,11 +72,22 @@ impl Listener {
                 break;
             }
             self.receive();
-            let handed_over = std::mem::take(&mut self.shared.lock().handed_over);
+            let mut state = self.shared.lock();
+            let handed_over = std::mem::take(&mut state.handed_over);
+            let refusals = std::mem::take(&mut state.refusals);
+            drop(state);
             for opening in handed_over {
                 self.handle_opening(&opening);
             }
+            for (opening, refusal) in refusals {
+                let refuse = self.refuse(&opening, refusal);
+                let _ = self.socket.send_to(&refuse, &opening.peer.into());
+            }
         }
+        // It may have been starting a stream.
+        self.shared.opening.notify_all();
+        self.worker.take().into_iter().for_each(join);
+        self.threads.append(&mut self.shared.lock().started);
         for (_, thread) in self.threads.drain(..) {
             join(thread);
         }
@@ -76,6 +95,7 @@ impl Listener {
 
     /// Forgets the streams whose thread has ended.
     fn sweep(&mut self) {
+        self.threads.append(&mut self.shared.lock().started);
         for (stream, thread) in self.threads.extract_if(.., |(_, thread)| thread.is_finished()) {
             self.shared.lock().streams.retain(|open| !Arc::ptr_eq(open, &stream));
             self.ended.note(stream.opening(), Time::now());
@@ -118,11 +138,8 @@ impl Listener {
         let answer: &[u8] = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
             match self.open_stream(opening) {
                 Ok(()) => return,
-                Err((reason, limit)) => {
-                    self.shared.lock().stats.refused += 1;
-                    tracing::info!(%peer, stream = open.stream, ?reason, limit, "refused a stream");
-                    let Open { stream, epoch, .. } = open;
-                    refuse = Refuse { stream, epoch, flags: 0, reason: reason as u16, limit }.emit();
+                Err(refusal) => {
+                    refuse = self.refuse(opening, refusal);
                     &refuse
                 }
             }
@@ -164,6 +181,14 @@ impl Listener {
         let _ = self.socket.send_to(&refuse.emit(), &peer.into());
     }
 
+    /// Notes a refusal, and makes the datagram that tells of it.
+    fn refuse(&self, opening: &Opening, (reason, limit): Refusal) -> [u8; Refuse::LEN] {
+        let Opening { open: Open { stream, epoch, .. }, peer, .. } = *opening;
+        self.shared.lock().stats.refused += 1;
+        tracing::info!(%peer, stream, ?reason, limit, "refused a stream");
+        Refuse { stream, epoch, flags: 0, reason: reason as u16, limit }.emit()
+    }
+
     /// What opens nothing here may be of a stream whose sender has got another address without knowing: has it show that it hears
     /// us there. Or of one that an earlier process had open: tells it that this one has not.
     fn handle_stray(&mut self, bytes: &[u8], peer: SocketAddr, now: Time) {
@@ -194,7 +219,8 @@ impl Listener {
         let _ = self.socket.send_to(&answer, &peer.into());
     }
 
-    fn open_stream(&mut self, opening: &Opening) -> Result<(), (RefuseReason, u64)> {
+    /// Has a stream wait for its memory, if it may be opened and is not.
+    fn open_stream(&mut self, opening: &Opening) -> Result<(), Refusal> {
         self.sweep();
         let Opening { ref open, peer, .. } = *opening;
         let shared = self.shared.clone();
@@ -216,35 +242,52 @@ impl Listener {
             state.stats.moved += 1;
             return Ok(());
         }
+        if state.waiting.takes(opening) {
+            return Ok(());
+        }
         let config = &shared.config;
         let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
         let announced = (config.admission == Admission::Announced).then_some(&state.announced);
         // The same stream from another address, or after its end: the sender is the one we hear now. And an address has one
         // sender: the one before it, which had the port, is gone.
+        let is_past = |id: OpeningId| id.stream == open.stream || id.peer == peer;
         let is_replaced = |stream: &StreamShared| stream.open.stream == open.stream || stream.opening().peer == peer;
         let others = state.streams.iter().filter(|stream| !is_replaced(stream)).count();
+        let others = others + state.waiting.count(|id| !is_past(id));
         let spare = if others < limits.streams { None } else { least_needed(&state.streams, Time::now()) };
-        let format = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
+        let (_, bytes) = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
+        if bytes > shared.budget.limit() {
+            return Err((RefuseReason::Memory, shared.budget.limit() as u64));
+        }
         if state.incoming.len() >= limits.streams {
             // Those that come and go faster than the program takes them must not pile up.
             return Err((RefuseReason::TooManyStreams, limits.streams as u64));
+        }
+        // Places are left for others. A sender that is not answered repeats itself, and has its turn.
+        let places = limits.streams - limits.streams / 4;
+        if state.waiting.of_address(peer.ip()) >= places {
+            return Ok(());
         }
         if let Some(spare) = spare.map(|spare| state.streams[spare].open.stream) {
             self.give_up(&mut state, EndReason::Silent, |stream| stream.open.stream == spare);
         }
         self.give_up(&mut state, EndReason::Replaced, is_replaced);
+        state.waiting.discard(is_past);
+        let reservation = shared.budget.reserve(bytes);
+        let Some(reservation) = reservation else {
+            if let Some(spare) = least_needed(&state.streams, Time::now()) {
+                let spare = state.streams[spare].open.stream;
+                self.give_up(&mut state, EndReason::Silent, |stream| stream.open.stream == spare);
+            }
+            let is_open = |thread: &Arc<StreamShared>| state.streams.iter().any(|stream| Arc::ptr_eq(stream, thread));
+            let releases = self.threads.iter().any(|(thread, _)| !is_open(thread)) || state.waiting.is_releasing();
+            shared.opening.notify_one();
+            // What is being given back may be enough: the sender asks again.
+            return if releases { Ok(()) } else { Err((RefuseReason::Memory, shared.budget.limit() as u64)) };
+        };
+        state.waiting.push(opening, bytes, reservation);
         drop(state);
-        let stream = receive_loop::start(opening, &shared).map_err(|error| {
-            tracing::warn!(%peer, %format, %error, "a stream could not be opened");
-            (RefuseReason::Resources, 0)
-        })?;
-        self.threads.push((stream.incoming.shared.clone(), stream.thread));
-        let mut state = shared.lock();
-        state.stats.opened += 1;
-        state.streams.push(stream.incoming.shared.clone());
-        state.incoming.push_back(stream.incoming);
-        drop(state);
-        shared.changed.notify_one();
+        shared.opening.notify_one();
         Ok(())
     }
 

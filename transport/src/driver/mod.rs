@@ -27,9 +27,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod admission;
 mod backend_thread;
 mod listener;
+mod opening;
 mod plain;
 mod receive_loop;
 mod receiver;
@@ -37,10 +37,11 @@ mod send_loop;
 mod sender;
 mod threads;
 
-pub use admission::Admission;
+pub use opening::Admission;
 pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
 pub use receiver::{
-    AcceptStreamError, BindError, FrameIter, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
+    AcceptStreamError, AnnounceError, BindError, FrameIter, IncomingStream, ListenerStats, Receiver, ReceiverConfig,
+    StreamInfo,
 };
 pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{ConnectError, SendError, Sender, SenderConfig, SliceSize};

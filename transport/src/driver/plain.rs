@@ -330,9 +330,8 @@ impl PlainReceiver {
             );
         }
         let frame_bytes = config.format.frame_bytes();
-        let out_of_memory = |error: crate::frame::PoolError| BindError::System(io::Error::other(error));
-        let pool = FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes)).map_err(out_of_memory)?;
-        let reassembler = PlainReassembler::new(frame_bytes, pool).map_err(out_of_memory)?;
+        let pool = FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes))?;
+        let reassembler = PlainReassembler::new(frame_bytes, pool)?;
         let shared = Arc::new(PlainShared {
             waker: Waker::new().map_err(BindError::System)?,
             stop: AtomicBool::new(false),

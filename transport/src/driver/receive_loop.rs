@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::admission::{Opening, OpeningId};
 use super::backend_thread::{self, reopen};
 use super::batch_datagrams;
+use super::opening::{Opening, OpeningId, Reservation};
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
 use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, SLOTS_MAX};
 use crate::receive::{
-    AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts,
-    StrayOpening, buffer_bytes_wanted,
+    AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts, StrayOpening,
+    buffer_bytes_wanted,
 };
 use crate::time::Time;
 use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices};
@@ -126,8 +126,13 @@ pub(super) struct StartedStream {
     pub(super) thread: JoinHandle<()>,
 }
 
-/// Takes memory and a socket for an admitted stream and starts its thread.
-pub(super) fn start(opening: &Opening, receiver: &Arc<ReceiverShared>) -> Result<StartedStream, StartError> {
+/// Takes a socket for an admitted stream, whose memory is there, and starts its thread.
+pub(super) fn start(
+    opening: &Opening,
+    pool: FramePool,
+    reservation: Arc<Reservation>,
+    receiver: &Arc<ReceiverShared>,
+) -> Result<StartedStream, StartError> {
     let Opening { open, open_bytes, peer } = *opening;
     let slice_bytes = usize::from(open.slice_bytes);
     let payload_bytes = open.slice_bytes - SLICE_HEADER_LEN as u16;
@@ -135,7 +140,6 @@ pub(super) fn start(opening: &Opening, receiver: &Arc<ReceiverShared>) -> Result
     let socket = ConnectedSocket::share_port(receiver.local, peer)?;
     let wanted = buffer_bytes_wanted(slice_bytes, frame_slices);
     let buffer_bytes = socket.set_receive_buffer(wanted)?;
-    let pool = FramePool::new(receiver.config.slots, Reassembler::slot_bytes(open.frame_bytes, slice_bytes))?;
     let batch_max = batch_datagrams(open.frame_bytes, payload_bytes);
     // Slices may become smaller, and then come in trains.
     let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
@@ -220,6 +224,7 @@ pub(super) fn start(opening: &Opening, receiver: &Arc<ReceiverShared>) -> Result
                     shared,
                     receiver: receiver_shared,
                     drops: SocketDrops::default(),
+                    _reservation: reservation,
                     starved,
                 }
                 .run();
@@ -248,6 +253,8 @@ struct ReceiveLoop {
     shared: Arc<StreamShared>,
     receiver: Arc<ReceiverShared>,
     drops: SocketDrops,
+    /// Given back after the memory of `core`.
+    _reservation: Arc<Reservation>,
     /// Set while the sender may be waiting for a slot: whoever frees one wakes this thread.
     starved: Arc<AtomicBool>,
 }

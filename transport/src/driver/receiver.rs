@@ -9,19 +9,22 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::admission::{Admission, Opening};
 use super::listener::Listener;
+use super::opening::{Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, stream_bytes};
 use super::receive_loop::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{BackendKind, Waker, socket};
-use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, Presentation, RecvError};
+use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, PoolError, Presentation, RecvError, SLOTS_MAX};
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::wire::Delivery;
+
+/// The most streams that one receiver opens.
+const STREAMS_MAX: usize = 4_096;
 
 /// What a receiver is told when it is made.
 #[derive(Debug, Clone)]
 pub struct ReceiverConfig {
-    /// Slots of each stream's pool, 8 by default: four frames being assembled, the others with consumers. Few slots
+    /// Slots of each stream's pool, 1 to 64, 8 by default: four frames being assembled, the others with consumers. Few slots
     /// that stay in cache are faster than many.
     pub slots: usize,
     /// What moves the datagrams.
@@ -35,9 +38,14 @@ pub struct ReceiverConfig {
     pub threads: ThreadConfig,
     /// Which streams are opened; by default any.
     pub admission: Admission,
-    /// Streams that may be open at once, 64 by default; so many may also wait for [`Receiver::accept`].
+    /// Streams that may be open at once, 1 to 4,096, 64 by default; so many may also wait for [`Receiver::accept`]. Of those
+    /// that wait for their memory, at most three quarters are of one address.
     pub streams_max: usize,
-    /// Bytes that one stream's slots may take, 1 GiB by default.
+    /// Bytes that all streams together may take, at least 1; by default a quarter of the machine's memory, or of what its
+    /// control group lets this process have, and at most 4 GiB. Reserved before memory is taken, and given back when the last
+    /// frame of a stream has been dropped.
+    pub memory_bytes_max: usize,
+    /// Bytes that one stream may take, at least 1; by default half of what all may.
     pub stream_bytes_max: usize,
     /// How the first consumer of a `latest` stream, the [`IncomingStream`] itself, treats frames that wait; by default
     /// [`ConsumerPolicy::Latest`]. That of an `every` stream always has them wait ([`ConsumerPolicy::Block`]).
@@ -57,7 +65,8 @@ impl Default for ReceiverConfig {
             threads: ThreadConfig::default(),
             admission: Admission::Anyone,
             streams_max: 64,
-            stream_bytes_max: 1 << 30,
+            memory_bytes_max: default_memory_bytes(),
+            stream_bytes_max: default_memory_bytes() / 2,
             latest_policy: ConsumerPolicy::Latest,
             partial: false,
         }
@@ -79,7 +88,22 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
-    /// No thread or wake-up descriptor.
+    /// A number of the configuration is out of range.
+    #[error("{value} {what} cannot be; use {min} to {max}")]
+    OutOfRange {
+        /// Of what there are so many.
+        what: &'static str,
+        /// How many were asked for.
+        value: usize,
+        /// The least that can be.
+        min: usize,
+        /// The most that can be.
+        max: usize,
+    },
+    /// No memory for the slots.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// No thread, wake-up descriptor or random number.
     #[error("the system refused a thread or descriptor for the receiver: {0}; check the process's limits")]
     System(io::Error),
 }
@@ -106,6 +130,9 @@ pub(super) struct ReceiverShared {
     pub(super) waker: Waker,
     pub(super) state: Mutex<ReceiverState>,
     pub(super) changed: Condvar,
+    /// There is something to do for the thread that opens streams.
+    pub(super) opening: Condvar,
+    pub(super) budget: Arc<Budget>,
 }
 
 #[derive(Default)]
@@ -113,6 +140,12 @@ pub(super) struct ReceiverState {
     pub(super) announced: HashMap<u32, FrameFormat>,
     pub(super) incoming: VecDeque<IncomingStream>,
     pub(super) streams: Vec<Arc<StreamShared>>,
+    /// Streams that are being opened.
+    pub(super) waiting: Waiting,
+    /// Threads of streams that were opened since the listener last looked.
+    pub(super) started: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
+    /// Openings that came to nothing, and are still to be answered.
+    pub(super) refusals: Vec<(Opening, Refusal)>,
     /// Openings that came to another stream's socket.
     pub(super) handed_over: Vec<Opening>,
     pub(super) stats: ListenerStats,
@@ -155,6 +188,56 @@ impl ReceiverShared {
     }
 }
 
+impl ReceiverConfig {
+    fn check(&self) -> Result<(), BindError> {
+        let numbers = [
+            ("slots of a stream", self.slots, SLOTS_MAX),
+            ("streams at once", self.streams_max, STREAMS_MAX),
+            ("bytes of memory for all streams", self.memory_bytes_max, usize::MAX),
+            ("bytes of memory for a stream", self.stream_bytes_max, usize::MAX),
+        ];
+        let is_out = |(_, value, max): &(_, usize, usize)| !(1..=*max).contains(value);
+        match numbers.into_iter().find(is_out) {
+            Some((what, value, max)) => Err(BindError::OutOfRange { what, value, min: 1, max }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a stream is not announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AnnounceError {
+    /// As many streams are announced as may be.
+    #[error("{limit} streams are announced, as many as may be; retract one, or allow more streams")]
+    TooMany {
+        /// How many may be.
+        limit: usize,
+    },
+    /// The stream needs more memory than one stream may have.
+    #[error(
+        "its frames need {bytes} bytes of memory, and one stream may have {limit} here (--stream-memory); send smaller frames \
+         or raise the limit"
+    )]
+    StreamMemory {
+        /// What it needs at least.
+        bytes: usize,
+        /// What it may have.
+        limit: usize,
+    },
+    /// The stream needs more memory than all streams together may have.
+    #[error(
+        "its frames need {bytes} bytes of memory, and all streams together may have {limit} here (--memory); send smaller \
+         frames or raise the limit"
+    )]
+    Memory {
+        /// What it needs at least.
+        bytes: usize,
+        /// What all may have.
+        limit: usize,
+    },
+}
+
 /// Why no stream came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -171,18 +254,23 @@ impl Receiver {
     /// Listens on a UDP address; port 0 is one of the system's choice.
     ///
     /// # Errors
-    /// The port is in use, the address is not this machine's, or the system has no thread left.
+    /// A number of the configuration is out of range, the port is in use, the address is not this machine's, or the system
+    /// has no thread left.
     pub fn bind(address: SocketAddr, config: ReceiverConfig) -> Result<Self, BindError> {
+        config.check()?;
         let listening = socket::bind_listener(address).map_err(|source| BindError::from_bind(address, source))?;
         let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
+        let budget = Budget::new(config.memory_bytes_max);
         let shared = Arc::new(ReceiverShared {
             config,
             local,
             waker: Waker::new().map_err(BindError::System)?,
             state: Mutex::default(),
             changed: Condvar::new(),
+            opening: Condvar::new(),
+            budget,
         });
-        let listener = Listener::new(listening, shared.clone());
+        let listener = Listener::new(listening, shared.clone()).map_err(BindError::System)?;
         let thread = std::thread::Builder::new()
             .name("framewire-listen".into())
             .spawn(move || listener.run())
@@ -237,11 +325,22 @@ impl Receiver {
     /// the number of streams.
     ///
     /// # Errors
-    /// The id, where as many streams are announced as may be.
-    pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<(), u32> {
+    /// As many streams are announced as may be, or the stream needs more memory than it may have.
+    pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<(), AnnounceError> {
+        let config = &self.shared.config;
+        // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
+        let frame_bytes = u32::try_from(format.frame_bytes()).unwrap_or(u32::MAX);
+        let bytes = stream_bytes(frame_bytes, 0, 0, config.slots).unwrap_or(usize::MAX);
+        if bytes > config.stream_bytes_max {
+            return Err(AnnounceError::StreamMemory { bytes, limit: config.stream_bytes_max });
+        }
+        if bytes > config.memory_bytes_max {
+            return Err(AnnounceError::Memory { bytes, limit: config.memory_bytes_max });
+        }
         let mut state = self.shared.lock();
-        if state.announced.len() >= 4 * self.shared.config.streams_max && !state.announced.contains_key(&stream) {
-            return Err(stream);
+        let limit = config.streams_max.saturating_mul(4);
+        if state.announced.len() >= limit && !state.announced.contains_key(&stream) {
+            return Err(AnnounceError::TooMany { limit });
         }
         state.announced.insert(stream, format);
         Ok(())
@@ -259,6 +358,9 @@ impl Receiver {
         for open in state.streams.iter().filter(|open| open.open.stream == stream) {
             open.stop();
         }
+        state.waiting.discard(|waiting| waiting.stream == stream);
+        drop(state);
+        self.shared.opening.notify_one();
     }
 
     /// Stops listening and ends every stream: their consumers take what is waiting, and then learn of the end.
@@ -270,7 +372,13 @@ impl Receiver {
         }
         drop(state);
         self.shared.changed.notify_all();
+        self.shared.opening.notify_all();
         self.shared.waker.wake();
+    }
+
+    /// Bytes of [`ReceiverConfig::memory_bytes_max`] that streams have at present, those that are being opened too.
+    pub fn memory_bytes(&self) -> usize {
+        self.shared.budget.reserved()
     }
 
     /// What the listening socket has seen so far.

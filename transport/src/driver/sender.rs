@@ -170,11 +170,14 @@ fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
         Some(RefuseReason::TooManyStreams) => {
             format!("it has {limit} streams, its limit; close one or raise the limit")
         }
-        Some(RefuseReason::FrameTooLarge) => {
-            format!(
-                "its frames need more than the {limit} bytes that one stream may have; send smaller frames or raise the limit"
-            )
-        }
+        Some(RefuseReason::FrameTooLarge) => format!(
+            "its frames need more memory than the {limit} bytes that one stream may have there (--stream-memory); send \
+             smaller frames or raise the limit"
+        ),
+        Some(RefuseReason::Memory) => format!(
+            "its frames need more memory than is left of the {limit} bytes that all streams together may have there \
+             (--memory); close a stream, send smaller frames or raise the limit"
+        ),
         Some(RefuseReason::Format) => "the format is not the one it was announced or opened with".into(),
         Some(RefuseReason::Version) => {
             format!("the far end speaks version {limit}, this is {VERSION}; use the same release on both sides")

@@ -214,9 +214,20 @@ impl Arrival {
         self.slot.bytes()
     }
 
-    /// A hold that keeps the slot from being completed or reused while the kernel may write to it.
-    pub fn landing_lease(&self) -> LandingLease {
-        LandingLease { slot: self.slot.clone() }
+    /// A hold that keeps the slot from being completed, reused or touched while the kernel may write to it; `None` while
+    /// there is one already: only one batch at a time lands in a slot.
+    pub(crate) fn landing_lease(&self) -> Option<LandingLease> {
+        let SlotLease { pool, index } = &self.slot;
+        let is_sole = pool.slots.retain_sole(*index);
+        // Takes over the hold that was just counted.
+        is_sole.then(|| LandingLease { slot: SlotLease::new(pool.clone(), *index) })
+    }
+
+    /// # Panics
+    /// While a landing is outstanding: the kernel may be writing to the slot.
+    fn assert_landed(&self) {
+        let is_sole = self.slot.pool.slots.is_exclusive(self.slot.index);
+        assert!(is_sole, "a batch still lands in the slot; release it before the slot's bytes are used");
     }
 
     /// Where the bytes `range` of the slot are, for the kernel to write to while a [`LandingLease`] is held.
@@ -236,41 +247,47 @@ impl Arrival {
     /// Moves `len` bytes from offset `from` to offset `to`; the ranges may overlap.
     ///
     /// # Panics
-    /// Where a range is not inside the slot.
-    pub fn move_within(&mut self, from: usize, to: usize, len: usize) {
+    /// Where a range is not inside the slot, or a landing is outstanding.
+    pub(crate) fn move_within(&mut self, from: usize, to: usize, len: usize) {
+        self.assert_landed();
         let (source, target) = (self.landing_ptr(&(from..from + len)), self.landing_ptr(&(to..to + len)));
         // SAFETY: both ranges lie inside this slot, checked above; `copy` allows overlap; no reference to the slot
-        // exists while it is an `Arrival`.
+        // exists while it is an `Arrival`, and no landing is outstanding, nor can one begin while `self` is borrowed.
         unsafe { std::ptr::copy(source, target, len) };
     }
 
     /// Copies `len` bytes from offset `from` of another slot to offset `to` of this one.
     ///
     /// # Panics
-    /// Where a range is not inside its slot.
-    pub fn copy_from(&mut self, other: &Self, from: usize, to: usize, len: usize) {
+    /// Where a range is not inside its slot, or a landing is outstanding in one.
+    pub(crate) fn copy_from(&mut self, other: &Self, from: usize, to: usize, len: usize) {
+        self.assert_landed();
+        other.assert_landed();
         let (source, target) = (other.landing_ptr(&(from..from + len)), self.landing_ptr(&(to..to + len)));
         // SAFETY: both ranges lie inside their slots, checked above, and two arrivals never share a slot, so they
-        // cannot overlap; no reference to either exists.
+        // cannot overlap; no reference to either exists, no landing is outstanding in either, and whoever calls this has both
+        // to himself, so that none begins.
         unsafe { std::ptr::copy_nonoverlapping(source, target, len) };
     }
 
-    /// Copies bytes out of the slot, from offset `from`.
+    /// Copies bytes out of the slot, from offset `from`. The caller has the arrival to himself.
     ///
     /// # Panics
-    /// Where the range is not inside the slot.
-    pub fn read(&self, from: usize, into: &mut [u8]) {
+    /// Where the range is not inside the slot, or a landing is outstanding.
+    pub(crate) fn read(&self, from: usize, into: &mut [u8]) {
+        self.assert_landed();
         let source = self.landing_ptr(&(from..from + into.len()));
         // SAFETY: the source range lies inside the slot, checked above; `into` is a Rust reference and so cannot
-        // overlap a slot that nobody has a reference to.
+        // overlap a slot that nobody has a reference to. No landing is outstanding, and the caller lets none begin.
         unsafe { std::ptr::copy_nonoverlapping(source, into.as_mut_ptr(), into.len()) };
     }
 
     /// Copies bytes into the slot, at offset `to`.
     ///
     /// # Panics
-    /// Where the range is not inside the slot.
-    pub fn write(&mut self, to: usize, bytes: &[u8]) {
+    /// Where the range is not inside the slot, or a landing is outstanding.
+    pub(crate) fn write(&mut self, to: usize, bytes: &[u8]) {
+        self.assert_landed();
         let target = self.landing_ptr(&(to..to + bytes.len()));
         // SAFETY: the target range lies inside the slot, checked above; `bytes` cannot overlap it, as in `read`.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
@@ -279,8 +296,9 @@ impl Arrival {
     /// Sets the bytes `range` of the slot to zero.
     ///
     /// # Panics
-    /// Where the range is not inside the slot.
+    /// Where the range is not inside the slot, or a landing is outstanding.
     pub(crate) fn clear(&mut self, range: Range<usize>) {
+        self.assert_landed();
         let target = self.landing_ptr(&range);
         // SAFETY: the range lies inside the slot, checked above; no reference to it exists, as in `write`.
         unsafe { std::ptr::write_bytes(target, 0, range.len()) };
@@ -319,13 +337,13 @@ impl Arrival {
 }
 
 /// Keeps a slot from being completed, reused or unmapped while the kernel may write to it.
-pub struct LandingLease {
+pub(crate) struct LandingLease {
     slot: SlotLease,
 }
 
 impl LandingLease {
     /// Whether this lease is on the slot of `arrival`.
-    pub fn is_on(&self, arrival: &Arrival) -> bool {
+    pub(crate) fn is_on(&self, arrival: &Arrival) -> bool {
         self.slot.same_slot(&arrival.slot)
     }
 }
@@ -388,10 +406,32 @@ mod tests {
         arrival.write(2, b"cd");
         arrival.write(8, b"ab");
         arrival.move_within(8, 0, 2);
-        let lease = arrival.landing_lease();
+        let lease = arrival.landing_lease().unwrap();
+        assert!(arrival.landing_lease().is_none(), "two batches land in one slot");
         let ArrivalPinned(arrival) = arrival.complete(4, FrameInfo::default()).unwrap_err();
         drop(lease);
         assert_eq!(&arrival.complete(4, FrameInfo::default()).unwrap()[..], b"abcd");
+    }
+
+    #[test]
+    fn no_byte_of_a_slot_is_touched_while_the_kernel_may_write_to_it() {
+        let pool = FramePool::new(2, 64).unwrap();
+        let (mut arrival, mut other) = (pool.try_arrival().unwrap(), pool.try_arrival().unwrap());
+        let lease = arrival.landing_lease().unwrap();
+        let uses: [&mut dyn FnMut(&mut Arrival, &mut Arrival); 6] = [
+            &mut |arrival, _| arrival.read(0, &mut [0; 4]),
+            &mut |arrival, _| arrival.write(0, b"abcd"),
+            &mut |arrival, _| arrival.clear(0..4),
+            &mut |arrival, _| arrival.move_within(0, 8, 4),
+            &mut |arrival, other| arrival.copy_from(other, 0, 8, 4),
+            &mut |arrival, other| other.copy_from(arrival, 0, 8, 4),
+        ];
+        for usage in uses {
+            let tried = std::panic::AssertUnwindSafe(|| usage(&mut arrival, &mut other));
+            assert!(std::panic::catch_unwind(move || tried()).is_err());
+        }
+        drop(lease);
+        arrival.write(0, b"abcd");
     }
 
     #[test]

@@ -1,25 +1,30 @@
 //! The pages behind a pool: on Linux one sealed memfd, so that other processes can be handed the same memory later.
+//!
+//! No reference to the mapping is ever made here, only pointers: others hold references into it, and the kernel writes to it.
 
 use std::io;
 
-use memmap2::{Advice, MmapMut, MmapOptions};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 
-/// One mapping, prefaulted, that never moves or shrinks while it lives.
+/// One mapping that never moves or shrinks while it lives. Its pages are there after [`Memory::provide`].
 pub(super) struct Memory {
-    map: MmapMut,
+    map: MmapRaw,
     #[cfg(target_os = "linux")]
     file: std::fs::File,
+    /// Nobody but this mapping writes to the pages any more.
+    #[cfg(target_os = "linux")]
+    is_sealed: bool,
 }
 
 impl Memory {
+    /// Maps so many bytes, all zeroes. No page is taken before it is touched or provided.
     pub(super) fn new(bytes: usize) -> io::Result<Self> {
-        let mut memory = Self::map(bytes)?;
+        let memory = Self::map(bytes)?;
         // Huge pages save TLB misses; a kernel that has none for this mapping serves ordinary ones.
         #[cfg(target_os = "linux")]
         if let Err(error) = memory.map.advise(Advice::HugePage) {
             tracing::debug!(%error, "no huge pages for the frame pool; ordinary pages serve");
         }
-        memory.prefault();
         Ok(memory)
     }
 
@@ -30,38 +35,55 @@ impl Memory {
         let fd = rustix::fs::memfd_create("framewire-pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         rustix::fs::ftruncate(&fd, bytes as u64)?;
         // The size is final: no process that is handed the descriptor can shrink it under us (SIGBUS).
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
         let file = std::fs::File::from(fd);
-        // SAFETY: the memfd is ours alone, its size is sealed, and nothing else maps it; bytes in it are only
-        // reached through leases, which give either one writer or any number of readers.
-        let map = unsafe { MmapOptions::new().len(bytes).map_mut(&file) }?;
-        Ok(Self { map, file })
+        let map = MmapOptions::new().len(bytes).map_raw(&file)?;
+        // After the mapping, which goes on writing: whoever is handed the descriptor can read and no more.
+        let sealed = rustix::fs::fcntl_add_seals(&file, SealFlags::FUTURE_WRITE | SealFlags::SEAL);
+        if let Err(error) = sealed {
+            tracing::debug!(%error, "the frame pool cannot be sealed (before Linux 5.1); it is shared with nobody");
+        }
+        Ok(Self { map, file, is_sealed: sealed.is_ok() })
     }
 
     #[cfg(not(target_os = "linux"))]
     fn map(bytes: usize) -> io::Result<Self> {
-        Ok(Self { map: MmapOptions::new().len(bytes).map_anon()? })
+        Ok(Self { map: MmapOptions::new().len(bytes).map_anon()?.into() })
     }
 
-    /// Makes the kernel provide every page now, so that no frame pays for it.
-    fn prefault(&mut self) {
+    /// Makes the kernel provide `bytes` bytes of pages from `from` on, as far as there are so many, so that no frame pays
+    /// for them. What is in them stays. Only before anybody has a slot.
+    ///
+    /// # Errors
+    /// The system has no memory.
+    pub(super) fn provide(&self, from: usize, bytes: usize) -> io::Result<()> {
+        let end = from.saturating_add(bytes).min(self.map.len());
+        if from >= end {
+            return Ok(());
+        }
         #[cfg(target_os = "linux")]
-        if self.map.advise(Advice::PopulateWrite).is_ok() {
-            return;
+        match self.map.advise_range(Advice::PopulateWrite, from, end - from) {
+            // Before Linux 5.14 there is no such advice.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            provided => return provided,
         }
-        // Before Linux 5.14, and elsewhere: touch each page.
-        for page in self.map.chunks_mut(PAGE_BYTES) {
-            page[0] = 0;
+        for page in (from..end).step_by(PAGE_BYTES) {
+            // SAFETY: `page` is below the mapping's length.
+            let byte = unsafe { self.map.as_mut_ptr().add(page) };
+            // SAFETY: inside the mapping; nobody has a slot of a pool whose pages are still to be provided.
+            unsafe { byte.write_volatile(byte.read_volatile()) };
         }
+        Ok(())
     }
 
     pub(super) fn as_ptr(&self) -> *mut u8 {
-        self.map.as_ptr().cast_mut()
+        self.map.as_mut_ptr()
     }
 
+    /// The memfd, where it is sealed.
     #[cfg(target_os = "linux")]
-    pub(super) fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.file)
+    pub(super) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.is_sealed.then(|| std::os::fd::AsFd::as_fd(&self.file))
     }
 }
 

@@ -15,8 +15,9 @@ mod slots;
 mod sync;
 
 pub use format::{FormatError, FrameFormat, PixelFormat};
-pub(crate) use lease::Gaps;
-pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut, LandingLease};
+pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut};
+pub(crate) use lease::{Gaps, LandingLease};
+pub(crate) use pool::PoolInMaking;
 pub use pool::{FramePool, PoolError};
 pub use presentation::{ChromaPlace, ColourRange, Presentation, PresentationError, SampleAspect, Scan};
 pub use rate::{FrameRate, FrameRateError};

@@ -1,5 +1,6 @@
 //! Slots for frames, allocated once.
 
+use std::any::Any;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -53,13 +54,9 @@ pub(super) struct PoolShared {
     slot_bytes: usize,
     stride: usize,
     on_free: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Dropped after the memory.
+    held: OnceLock<Box<dyn Any + Send + Sync>>,
 }
-
-// SAFETY: `memory` is a raw mapping that is only reached through leases; the slot table gives each slot either one
-// writer or any number of readers, with acquire and release ordering between them.
-unsafe impl Send for PoolShared {}
-// SAFETY: as above; the slot table itself is made of atomics.
-unsafe impl Sync for PoolShared {}
 
 impl PoolShared {
     /// First byte of a slot.
@@ -89,16 +86,20 @@ impl FramePool {
     /// # Errors
     /// A count outside 1 to [`SLOTS_MAX`], a size that does not fit, or a system that refuses the memory.
     pub fn new(slots: usize, slot_bytes: usize) -> Result<Self, PoolError> {
+        PoolInMaking::new(slots, slot_bytes)?.finish()
+    }
+
+    /// Bytes that a pool of such slots takes, or why there can be none.
+    ///
+    /// # Errors
+    /// A count outside 1 to [`SLOTS_MAX`], or a size that does not fit.
+    pub fn bytes(slots: usize, slot_bytes: usize) -> Result<usize, PoolError> {
+        let too_large = || PoolError::Size { slots, slot_bytes };
         if !(1..=SLOTS_MAX).contains(&slots) {
             return Err(PoolError::SlotCount(slots));
         }
-        let too_large = || PoolError::Size { slots, slot_bytes };
-        let stride =
-            slot_bytes.checked_next_multiple_of(PAGE_BYTES).filter(|bytes| *bytes > 0).ok_or_else(too_large)?;
-        let total = stride.checked_mul(slots).filter(|bytes| isize::try_from(*bytes).is_ok()).ok_or_else(too_large)?;
-        let memory = Memory::new(total).map_err(|source| PoolError::Memory { slots, slot_bytes, source })?;
-        let slots = SlotTable::new(slots);
-        Ok(Self { shared: Arc::new(PoolShared { slots, memory, slot_bytes, stride, on_free: OnceLock::new() }) })
+        let bytes = stride(slot_bytes).and_then(|stride| stride.checked_mul(slots));
+        bytes.filter(|bytes| isize::try_from(*bytes).is_ok()).ok_or_else(too_large)
     }
 
     /// A free slot to write a frame into, or `None` where every slot is held.
@@ -156,15 +157,77 @@ impl FramePool {
         self.shared.slot_bytes
     }
 
-    /// The sealed memfd that holds the slots, one every [`FramePool::slot_stride`] bytes.
+    /// The memfd that holds the slots, one every [`FramePool::slot_stride`] bytes. It is sealed: whoever has it, in this
+    /// process or another, can map it to read, and can neither write to it nor change its size. `None` where the system has no
+    /// such seal (Linux before 5.1).
     #[cfg(target_os = "linux")]
-    pub fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.shared.memory.descriptor()
     }
 
     /// Bytes from one slot to the next.
     pub fn slot_stride(&self) -> usize {
         self.shared.stride
+    }
+}
+
+/// Bytes from one slot to the next: whole pages.
+fn stride(slot_bytes: usize) -> Option<usize> {
+    slot_bytes.checked_next_multiple_of(PAGE_BYTES).filter(|bytes| *bytes > 0)
+}
+
+/// A pool whose pages the system has still to provide, bit by bit: nobody has a slot of it yet.
+pub(crate) struct PoolInMaking {
+    pool: FramePool,
+    bytes: usize,
+    provided: usize,
+}
+
+impl PoolInMaking {
+    /// Reserves the addresses; takes no memory.
+    ///
+    /// # Errors
+    /// As [`FramePool::new`].
+    pub(crate) fn new(slots: usize, slot_bytes: usize) -> Result<Self, PoolError> {
+        let bytes = FramePool::bytes(slots, slot_bytes)?;
+        let memory = Memory::new(bytes).map_err(|source| PoolError::Memory { slots, slot_bytes, source })?;
+        let stride = bytes / slots;
+        let slots = SlotTable::new(slots);
+        let shared =
+            Arc::new(PoolShared { slots, memory, slot_bytes, stride, on_free: OnceLock::new(), held: OnceLock::new() });
+        Ok(Self { pool: FramePool { shared }, bytes, provided: 0 })
+    }
+
+    /// Keeps `what`, a right to the memory for example, until the memory has been given back.
+    pub(crate) fn holding(self, what: impl Any + Send + Sync) -> Self {
+        let _first = self.pool.shared.held.set(Box::new(what));
+        self
+    }
+
+    /// Bytes that are still to be provided.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes - self.provided
+    }
+
+    /// Has the system provide the next pages, at most `bytes` of them, which should be a multiple of a page.
+    ///
+    /// # Errors
+    /// [`PoolError::Memory`].
+    pub(crate) fn provide(&mut self, bytes: usize) -> Result<(), PoolError> {
+        let (slots, slot_bytes) = (self.pool.slot_count(), self.pool.slot_bytes());
+        let provided = self.pool.shared.memory.provide(self.provided, bytes);
+        provided.map_err(|source| PoolError::Memory { slots, slot_bytes, source })?;
+        self.provided = self.provided.saturating_add(bytes).min(self.bytes);
+        Ok(())
+    }
+
+    /// The pool, with every page there.
+    ///
+    /// # Errors
+    /// [`PoolError::Memory`].
+    pub(crate) fn finish(mut self) -> Result<FramePool, PoolError> {
+        self.provide(self.left())?;
+        Ok(self.pool)
     }
 }
 
@@ -229,12 +292,52 @@ mod tests {
         assert_eq!(freed.load(Ordering::Relaxed), 1);
     }
 
+    #[test]
+    fn pages_that_are_provided_bit_by_bit_make_the_same_pool() {
+        let mut making = PoolInMaking::new(3, 5000).unwrap();
+        let mut lefts = vec![making.left()];
+        while making.left() > 0 {
+            making.provide(3 * PAGE_BYTES).unwrap();
+            lefts.push(making.left());
+        }
+        assert_eq!(lefts, [6, 3, 0].map(|pages| pages * PAGE_BYTES));
+        making.provide(usize::MAX).unwrap();
+        let pool = making.finish().unwrap();
+        assert_eq!((pool.free_count(), pool.slot_bytes(), pool.slot_stride()), (3, 5000, 2 * PAGE_BYTES));
+        assert_eq!(FramePool::bytes(3, 5000).unwrap(), 6 * PAGE_BYTES);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_memory_can_neither_grow_nor_shrink() {
+    fn nobody_who_has_the_descriptor_can_write_to_a_frame_or_change_the_size() {
+        use std::os::unix::fs::FileExt;
+
         let pool = FramePool::new(2, 5000).unwrap();
         assert_eq!(pool.slot_stride(), 8192);
-        assert!(rustix::fs::ftruncate(pool.descriptor(), 1).is_err());
-        assert!(rustix::fs::ftruncate(pool.descriptor(), 1 << 20).is_err());
+        let mut writer = pool.try_acquire().unwrap();
+        writer.fill(7);
+        let frame = writer.freeze();
+        let descriptor = pool.descriptor().expect("this kernel seals");
+        let file = std::fs::File::from(descriptor.try_clone_to_owned().unwrap());
+        assert!(file.write_at(b"changed", 0).is_err());
+        assert!(memmap2::MmapOptions::new().map_raw(&file).is_err(), "a second mapping writes");
+        let again = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", {
+            use std::os::fd::AsRawFd;
+            file.as_raw_fd()
+        }));
+        if let Ok(again) = again {
+            assert!(again.write_at(b"changed", 0).is_err());
+        }
+        let hole = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+        assert!(rustix::fs::fallocate(&file, hole, 0, 4096).is_err());
+        assert!(file.set_len(1).is_err());
+        assert!(file.set_len(1 << 20).is_err());
+        assert!(frame.iter().all(|byte| *byte == 7));
+        let mut read = [0; 16];
+        file.read_at(&mut read, 0).unwrap();
+        assert_eq!(read, [7; 16], "readers are admitted");
+        // And the owner goes on writing.
+        drop(frame);
+        pool.try_acquire().unwrap().fill(8);
     }
 }

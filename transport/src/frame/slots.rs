@@ -106,6 +106,12 @@ impl SlotTable {
         true
     }
 
+    /// One more holder of a slot, if the caller, who holds it, is its only one. True where it was.
+    pub(crate) fn retain_sole(&self, index: u32) -> bool {
+        // Acquire: what the holder before did to the slot happened before what the new one does.
+        self.holders[index as usize].compare_exchange(1, 2, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
     /// Whether the caller, who holds the slot, is its only holder.
     pub(crate) fn is_exclusive(&self, index: u32) -> bool {
         self.holders[index as usize].load(Ordering::Acquire) == 1

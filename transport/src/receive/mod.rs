@@ -16,6 +16,7 @@ mod window;
 pub(crate) use parity::parity_store_bytes;
 pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};
+pub(crate) use reassembler::SPILL_BYTES_MAX;
 pub use reassembler::{Reassembler, ReassemblerConfig};
 pub use stats::{ReceiveStats, RejectedCounts, SourceCounts};
 pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX, StrayOpening};

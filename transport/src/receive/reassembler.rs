@@ -24,7 +24,7 @@ use crate::wire::{
 /// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
 const PLACES: usize = 2 * OPEN_FRAMES_MAX;
 /// What lands in the spill is of no use: the memory is for few calls to get it out of the way.
-const SPILL_BYTES_MAX: usize = 1 << 20;
+pub(crate) const SPILL_BYTES_MAX: usize = 1 << 20;
 /// Stands for the spill where a spot's place is said.
 const SPILL: u8 = PLACES as u8;
 

@@ -394,7 +394,7 @@ pub enum RefuseReason {
     Unknown = 1,
     /// As many streams as the receiver allows are open; the limit is their number.
     TooManyStreams = 2,
-    /// A frame, or the slots for it, are larger than the receiver allows; the limit is in bytes.
+    /// The memory for the stream's frames is more than one stream may have; the limit is in bytes.
     FrameTooLarge = 3,
     /// The format cannot be, or is not the one the stream was announced or opened with.
     Format = 4,
@@ -402,6 +402,8 @@ pub enum RefuseReason {
     Resources = 5,
     /// The receiver speaks another version of the protocol; the limit is that version.
     Version = 6,
+    /// The memory for the stream's frames is more than what is left of what all streams may have; the limit is in bytes.
+    Memory = 7,
 }
 
 impl RefuseReason {
@@ -414,6 +416,7 @@ impl RefuseReason {
             4 => Some(Self::Format),
             5 => Some(Self::Resources),
             6 => Some(Self::Version),
+            7 => Some(Self::Memory),
             _ => None,
         }
     }

@@ -1,0 +1,102 @@
+//! The thread that makes the memory of streams that are opened, and starts theirs.
+//!
+//! The system takes its time to provide a stream's pages. One thread asks for them, a bit at a time, for the stream that has
+//! the least to go: neither the listening socket nor another opening waits for a large one.
+
+use std::sync::Arc;
+
+use super::waiting::Turn;
+use crate::driver::receive_loop::{self, StartError};
+use crate::driver::receiver::ReceiverShared;
+use crate::frame::PoolInMaking;
+use crate::receive::Reassembler;
+use crate::wire::RefuseReason;
+
+/// Pages that are asked for at once, bytes: what the system provides in a fraction of a millisecond.
+const STEP_BYTES: usize = 512 << 10;
+
+/// Makes memory and starts streams until the receiver stops.
+pub(in crate::driver) struct Worker {
+    shared: Arc<ReceiverShared>,
+}
+
+impl Worker {
+    pub(in crate::driver) fn new(shared: Arc<ReceiverShared>) -> Self {
+        Self { shared }
+    }
+
+    pub(in crate::driver) fn run(self) {
+        while let Some(turn) = self.next() {
+            let (ticket, opening) = (turn.ticket, turn.opening);
+            if let Err(error) = self.advance(turn) {
+                tracing::warn!(
+                    peer = %opening.peer, stream = opening.open.stream, %error, "a stream could not be opened"
+                );
+                let mut state = self.shared.lock();
+                if state.waiting.finish(ticket) {
+                    state.refusals.push((opening, (RefuseReason::Resources, 0)));
+                    drop(state);
+                    self.shared.waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Waits for something to do; `None` at the end.
+    fn next(&self) -> Option<Turn> {
+        let mut state = self.shared.lock();
+        loop {
+            if state.stop {
+                return None;
+            }
+            let discarded = state.waiting.take_discarded();
+            if !discarded.is_empty() {
+                drop(state);
+                drop(discarded);
+                state = self.shared.lock();
+                continue;
+            }
+            if let Some(turn) = state.waiting.next() {
+                return Some(turn);
+            }
+            state = self.shared.opening.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+
+    /// Makes a bit of a stream's memory; starts the stream when all of it is there.
+    fn advance(&self, turn: Turn) -> Result<(), StartError> {
+        let Turn { ticket, opening, reservation, pool } = turn;
+        let mut pool = match pool {
+            Some(pool) => pool,
+            None => {
+                let slot_bytes = Reassembler::slot_bytes(opening.open.frame_bytes, opening.open.slice_bytes.into());
+                PoolInMaking::new(self.shared.config.slots, slot_bytes)?.holding(reservation.clone())
+            }
+        };
+        pool.provide(STEP_BYTES)?;
+        if pool.left() > 0 {
+            let given_up = self.shared.lock().waiting.put_back(ticket, pool);
+            drop(given_up);
+            return Ok(());
+        }
+        let pool = pool.finish()?;
+        // As it is by now: its sender may have begun anew.
+        let Some(opening) = self.shared.lock().waiting.begin_start(ticket) else { return Ok(()) };
+        let stream = receive_loop::start(&opening, pool, reservation, &self.shared)?;
+        let mut state = self.shared.lock();
+        state.started.push((stream.incoming.shared.clone(), stream.thread));
+        if state.waiting.finish(ticket) && !state.stop {
+            state.stats.opened += 1;
+            state.streams.push(stream.incoming.shared.clone());
+            state.incoming.push_back(stream.incoming);
+            drop(state);
+            self.shared.changed.notify_one();
+        } else {
+            stream.incoming.shared.abandon();
+            // Whoever drops it stops the stream, which takes no lock; but its memory goes too.
+            drop(state);
+            drop(stream.incoming);
+        }
+        Ok(())
+    }
+}
