@@ -86,23 +86,31 @@ impl ClockEstimator {
     }
 }
 
-/// A number that is equal for two processes exactly where they read the same monotonic clock: the boot of this machine
-/// and, for containers, the time namespace. Zero where that cannot be told.
+/// A number that is equal for two processes exactly where they read the same monotonic clock and speak of the same stream: it follows
+/// from the boot of this machine and, for containers, the time namespace. Another stream has another one, so that nobody knows a
+/// machine again by it. Zero where the clock cannot be told.
 #[cfg(target_os = "linux")]
-pub fn clock_id() -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
+pub fn clock_id(stream: u32) -> u64 {
+    let Ok(boot) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return 0 };
+    let namespace = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
+    clock_id_of(stream, boot.trim_end(), &namespace.to_string_lossy())
+}
 
-    let Ok(boot) = std::fs::read("/proc/sys/kernel/random/boot_id") else { return 0 };
-    let namespace = std::fs::read_link("/proc/self/ns/time").ok();
-    // DefaultHasher::new() has fixed keys, so two processes of one release agree.
-    let mut hasher = DefaultHasher::new();
-    (boot, namespace).hash(&mut hasher);
-    hasher.finish()
+/// As `PROTOCOL.md` defines it, for a peer in any language.
+#[cfg(target_os = "linux")]
+fn clock_id_of(stream: u32, boot: &str, namespace: &str) -> u64 {
+    use sha2::{Digest, Sha256};
+
+    let mut hash = Sha256::new();
+    for part in [b"framewire clock", &stream.to_be_bytes()[..], boot.as_bytes(), namespace.as_bytes()] {
+        hash.update(part);
+    }
+    hash.finalize().first_chunk().copied().map_or(0, u64::from_be_bytes)
 }
 
 /// As on Linux; elsewhere nothing names the clock.
 #[cfg(not(target_os = "linux"))]
-pub fn clock_id() -> u64 {
+pub fn clock_id(_stream: u32) -> u64 {
     0
 }
 
@@ -144,8 +152,18 @@ mod tests {
         assert_eq!(clock.near(0), Some(Time::ZERO));
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
-    fn two_reads_of_the_clock_identity_agree() {
-        assert_eq!(clock_id(), clock_id());
+    fn a_clock_has_the_identity_that_the_protocol_gives_it_and_another_one_in_each_stream() {
+        const EXAMPLE: u64 = 0xd392_8a56_cb72_57fd;
+        let (boot, namespace) = ("00000000-0000-4000-8000-000000000000", "time:[4026531834]");
+        assert_eq!(clock_id_of(0x0bad_cafe, boot, namespace), EXAMPLE);
+        let document = include_str!("../PROTOCOL.md");
+        assert!(document.contains(boot) && document.contains(&format!("0x{EXAMPLE:016x}")));
+        for (stream, boot, namespace) in [(1, boot, namespace), (0x0bad_cafe, "", namespace), (0x0bad_cafe, boot, "")] {
+            assert_ne!(clock_id_of(stream, boot, namespace), EXAMPLE);
+        }
+        // And this machine has one.
+        assert!(clock_id(1) != 0 && clock_id(1) != clock_id(2));
     }
 }

@@ -187,7 +187,7 @@ fn open_sender(format: FrameFormat, delivery: Delivery) -> SendStream {
 }
 
 #[test]
-fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster() {
+fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster_and_more_seldom_after_a_second() {
     let mut sender = open_sender(FrameFormat::new(PixelFormat::Gray8, 20, 1).unwrap(), Delivery::Every);
     let mut now = Time::ZERO;
     sender.close(now);
@@ -203,7 +203,7 @@ fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster() {
         closes += at_once;
         now = now + Duration::from_millis(10);
     }
-    assert_eq!(closes, 3_000 / 50);
+    assert_eq!(closes, 1_000 / 50 + 2_000 / 500);
 }
 
 #[test]
@@ -498,7 +498,7 @@ fn an_idle_stream_says_something_four_times_a_second() {
 }
 
 #[test]
-fn a_sender_that_did_not_hear_of_the_close_hears_of_it_after_its_restart() {
+fn a_sender_that_did_not_hear_of_the_close_hears_of_it_later() {
     for delivery in [Delivery::Latest, Delivery::Every] {
         let mut pair = Pair::new(1, delivery, 5_000, Weather::FAIR);
         for _ in 0..5 {
@@ -513,7 +513,7 @@ fn a_sender_that_did_not_hear_of_the_close_hears_of_it_after_its_restart() {
         pair.weather.lost = 1000;
         pair.drop_what_flies();
         pair.run_for(Duration::from_millis(1_500));
-        assert!(!pair.is_closed() && pair.sender.stats().restarts > 0);
+        assert!(!pair.is_closed());
         pair.weather.lost = 0;
         pair.run_for(Duration::from_secs(1));
         assert!(pair.is_closed(), "{delivery:?}: {:?}", pair.sender.state());

@@ -10,9 +10,10 @@ use document::Section;
 use framewire_transport::frame::{ChromaPlace, ColourRange, PixelFormat, Scan};
 use framewire_transport::receive;
 use framewire_transport::wire::{
-    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, MAGIC,
-    NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, Open, PRELUDE_LEN, ParityHeader, Ping, Prelude, Refuse, RefuseReason,
-    SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, TAG_LEN, TIME_UNKNOWN, VERSION, WireError, slice_count,
+    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, EPOCHS_AHEAD_MAX, FRAME_NUMBER_END, Feedback, Flags,
+    Kind, MAGIC, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, Open, PRELUDE_LEN, ParityHeader, Ping, Prelude, Refuse,
+    RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, TAG_LEN, TIME_UNKNOWN, VERSION, WireError,
+    slice_count,
 };
 use proptest::prelude::*;
 
@@ -172,7 +173,7 @@ fn another_magic_version_kind_or_flag_is_refused() {
 
 #[test]
 fn the_limits_are_those_of_the_code() {
-    let code: [(&str, u64); 10] = [
+    let code: [(&str, u64); 11] = [
         ("VERSION", VERSION.into()),
         ("PRELUDE_LEN", PRELUDE_LEN as u64),
         ("SLICE_HEADER_LEN", SLICE_HEADER_LEN as u64),
@@ -180,6 +181,7 @@ fn the_limits_are_those_of_the_code() {
         ("SLICE_BYTES_MIN", SLICE_BYTES_MIN as u64),
         ("NACK_BITMAP_MAX", NACK_BITMAP_MAX as u64),
         ("OPEN_FRAMES_MAX", OPEN_FRAMES_MAX as u64),
+        ("EPOCHS_AHEAD_MAX", EPOCHS_AHEAD_MAX.into()),
         ("FRAME_NUMBER_END", FRAME_NUMBER_END),
         ("TIME_UNKNOWN", TIME_UNKNOWN),
         ("TAG_LEN", TAG_LEN as u64),

@@ -17,6 +17,9 @@ const SLICES: [u16; 2] = [1_472, 65_507];
 /// 71 small slices, or two large ones.
 const FRAME_BYTES: usize = 100_000;
 
+/// How long a receiver does other things: what comes meanwhile shares a batch.
+const BUSY: [Duration; 3] = [Duration::ZERO, Duration::from_micros(300), Duration::from_millis(12)];
+
 fn seeds() -> u64 {
     std::env::var("FRAMEWIRE_SEEDS").map_or(2_000, |seeds| seeds.parse().expect("FRAMEWIRE_SEEDS is a number"))
 }
@@ -48,6 +51,7 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
             let rough = if seed % 2 == 0 { 0 } else { 20 };
             let weather = Weather { doubled: rough, cut: rough, delayed: rough, ..weather };
             let mut pair = Pair::with_slices(seed, Delivery::Every, FRAME_BYTES, slice_bytes, weather);
+            pair.busy = BUSY[(seed / 2 % 3) as usize];
             let give_up = pair.now + Duration::from_secs(600);
             while !pair.is_closed() {
                 while pair.sender.next_number() < FRAMES && pair.offer_frame() {}
@@ -63,6 +67,111 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
             );
         }
     }
+}
+
+/// What befalls a stream in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// The sender begins a new epoch.
+    Epoch,
+    /// Nothing travels for so long that it does so by itself.
+    Outage,
+    /// Another process has the sender's place.
+    SenderDies,
+    /// Another process has the receiver's place.
+    ReceiverDies,
+}
+
+/// By turns; most often the first.
+const TROUBLES: [Trouble; 6] =
+    [Trouble::None, Trouble::Epoch, Trouble::Outage, Trouble::SenderDies, Trouble::ReceiverDies, Trouble::Epoch];
+
+fn befall(pair: &mut Pair, trouble: Trouble) {
+    match trouble {
+        Trouble::None => {}
+        Trouble::Epoch => pair.sender.handle_redirect(pair.now),
+        Trouble::Outage => {
+            let weather = pair.weather;
+            pair.weather.lost = 1_000;
+            pair.run_for(Duration::from_millis(1_300));
+            pair.weather = weather;
+        }
+        Trouble::SenderDies => pair.restart_sender(),
+        Trouble::ReceiverDies => pair.kill_receiver(),
+    }
+}
+
+/// Sends some frames, has a trouble befall the stream, sends more and closes; then both ends' counters are held against each other.
+fn stream_with(pair: &mut Pair, delivery: Delivery, trouble: Trouble) {
+    const FRAMES: u64 = 9;
+    let give_up = pair.now + Duration::from_secs(600);
+    for half in 0..2 {
+        if half == 1 {
+            befall(pair, trouble);
+        }
+        let end = pair.sender.next_number() + FRAMES;
+        while pair.sender.next_number() < end {
+            match delivery {
+                Delivery::Every => {
+                    while pair.sender.next_number() < end && pair.offer_frame() {}
+                    assert!(pair.step(give_up), "stalled: {:?}", pair.sender);
+                }
+                Delivery::Latest => {
+                    pair.sender.drop_replaceable();
+                    if !pair.offer_frame() {
+                        pair.sender.skip_frame();
+                    }
+                    let pause = pair.random.below(15_000);
+                    pair.run_for(Duration::from_micros(pause));
+                }
+            }
+        }
+    }
+    pair.sender.close(pair.now);
+    while !pair.is_closed() {
+        assert!(pair.step(give_up), "stalled: {:?}", pair.sender);
+    }
+    pair.check_counters(trouble == Trouble::ReceiverDies);
+}
+
+#[test]
+fn the_counters_of_both_ends_add_up_in_every_weather_and_over_restarts_of_either_end() {
+    let weathers = weathers();
+    let seeds = seeds().div_ceil(weathers.len() as u64);
+    let mut fates = [0; 6];
+    for (slice_bytes, weather) in weathers {
+        for seed in 0..seeds {
+            for delivery in [Delivery::Every, Delivery::Latest] {
+                let rough = if seed % 2 == 0 { 0 } else { 20 };
+                let weather = Weather { doubled: rough, cut: rough, delayed: 3 * rough, ..weather };
+                let mut pair = Pair::with_slices(seed, delivery, FRAME_BYTES / 4, slice_bytes, weather);
+                pair.busy = BUSY[pair.random.below(3) as usize];
+                // Consumers that hold every slot there is would stall `every`.
+                pair.holds = pair.random.below(if delivery == Delivery::Latest { 7 } else { 3 }) as usize;
+                let trouble = TROUBLES[pair.random.below(TROUBLES.len() as u64) as usize];
+                let what = format!("seed {seed}, {delivery:?}, {trouble:?}, slices of {slice_bytes}, {weather:?}");
+                let run = std::panic::AssertUnwindSafe(|| stream_with(&mut pair, delivery, trouble));
+                if let Err(panic) = std::panic::catch_unwind(run) {
+                    println!("{what}");
+                    std::panic::resume_unwind(panic);
+                }
+                let (sent, seen) = (*pair.sender.stats(), *pair.receiver.as_ref().unwrap().stats());
+                for (all, one) in fates.iter_mut().zip([
+                    seen.frames_delivered,
+                    seen.frames_incomplete,
+                    seen.frames_no_slot,
+                    seen.frames_unseen(),
+                    sent.frames_skipped,
+                    sent.frames_abandoned,
+                ]) {
+                    *all += one;
+                }
+            }
+        }
+    }
+    println!("delivered, incomplete, no slot, unseen, skipped, abandoned: {fates:?}");
+    assert!(fates.iter().all(|fate| *fate > 0), "a fate that no frame had was not tested: {fates:?}");
 }
 
 /// Frames of ten thousand that arrive in `latest`, at 30 frames a second.

@@ -99,7 +99,7 @@ impl Far<'_> {
     fn greet(&self, stream: TcpStream) -> Result<Control, ControlError> {
         // On some systems it inherits this from the listener.
         let _ = stream.set_nonblocking(false);
-        Control::answer(stream, clock_id(), self.stop)
+        Control::answer(stream, clock_id(0), self.stop)
     }
 
     /// Receives what the near end sends, until it closes the connection.

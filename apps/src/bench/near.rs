@@ -88,7 +88,7 @@ impl<'a> Near<'a> {
                 "nobody takes a bench at {peer}: {error}; start framewire bench --receive {peer} there first"
             ))
         })?;
-        let clock = clock_id();
+        let clock = clock_id(0);
         let (control, hello) = Control::greet(stream, clock, stop).map_err(Failure::runtime)?;
         let one_machine = process.is_some() || (clock != 0 && hello.clock == clock);
         Ok(Self { args, stop, control, one_machine, _process: process })

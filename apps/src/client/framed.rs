@@ -87,11 +87,11 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let stats = sender.stats();
     let delivered = report.map_or(stats.frames_delivered, |report| report.delivered);
     let mut dropped = FramesDropped {
-        skipped_at_source: stats.frames_skipped - stats.frames_no_credit + stats.frames_abandoned,
+        skipped_at_source: stats.frames_skipped - stats.frames_no_credit,
         no_credit: stats.frames_no_credit,
         ..Default::default()
     };
-    if let Some(report) = report {
+    if let Some(report) = report.filter(|report| !report.is_forgotten) {
         dropped.incomplete = report.incomplete;
         dropped.no_slot = report.no_slot;
     }

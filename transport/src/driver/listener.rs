@@ -13,9 +13,9 @@ use super::opening::{Admission, Cookies, Ended, Limits, Opening, OpeningId, Refu
 use super::receive_loop::StreamShared;
 use super::receiver::{ReceiverShared, ReceiverState};
 use crate::backend::wait;
-use crate::receive::EndReason;
+use crate::receive::{ClosedStreams, EndReason};
 use crate::time::Time;
-use crate::wire::{AnyPrelude, Challenge, Kind, Open, Prelude, Refuse, RefuseReason, VERSION, WireError};
+use crate::wire::{AnyPrelude, Challenge, Closed, Kind, Open, Prelude, Refuse, RefuseReason, VERSION, WireError};
 
 /// Datagrams that are read before the thread looks around.
 const BURST: usize = 256;
@@ -39,6 +39,7 @@ pub(super) struct Listener {
     worker: Option<JoinHandle<()>>,
     threads: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
     ended: Ended,
+    closed: ClosedStreams,
     /// When something that opens nothing may be answered again.
     next_answer: Time,
     /// When a person may be told again of senders of another version.
@@ -59,6 +60,7 @@ impl Listener {
             worker: Some(worker),
             threads: Vec::new(),
             ended: Ended::default(),
+            closed: ClosedStreams::default(),
             next_answer: Time::ZERO,
             next_word: Time::ZERO,
         })
@@ -99,6 +101,7 @@ impl Listener {
         for (stream, thread) in self.threads.extract_if(.., |(_, thread)| thread.is_finished()) {
             self.shared.lock().streams.retain(|open| !Arc::ptr_eq(open, &stream));
             self.ended.note(stream.opening(), Time::now());
+            note_closed(&mut self.closed, &stream);
             join(thread);
         }
     }
@@ -133,25 +136,35 @@ impl Listener {
     fn handle_opening(&mut self, opening: &Opening) {
         let Opening { open, open_bytes, peer } = *opening;
         let now = Time::now();
-        let refuse;
-        let challenge;
-        let answer: &[u8] = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
-            match self.open_stream(opening) {
-                Ok(()) => return,
-                Err(refusal) => {
-                    refuse = self.refuse(opening, refusal);
-                    &refuse
-                }
+        let answer = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
+            if let Some(last_word) = self.last_word(open.stream, open.epoch) {
+                // Its sender took the silence after the close for a restart: it means to open nothing.
+                Answer::new(&last_word.emit())
+            } else if let Err(refusal) = self.open_stream(opening) {
+                Answer::new(&self.refuse(opening, refusal))
+            } else {
+                return;
             }
         } else {
             self.shared.lock().stats.challenged += 1;
             let cookie = self.cookies.cookie(peer, open.stream, now);
             let path_bytes = u16::try_from(open_bytes).unwrap_or(u16::MAX);
-            challenge = Challenge { stream: open.stream, epoch: open.epoch, flags: 0, path_bytes, cookie }.emit();
-            &challenge
+            Answer::new(&Challenge { stream: open.stream, epoch: open.epoch, flags: 0, path_bytes, cookie }.emit())
         };
         // The sender repeats itself where this is lost.
-        let _ = self.socket.send_to(answer, &peer.into());
+        let _ = self.socket.send_to(answer.bytes(), &peer.into());
+    }
+
+    /// What the sender of a stream that was closed was told, or is told again, in this epoch.
+    fn last_word(&mut self, stream: u32, epoch: u32) -> Option<Closed> {
+        // It may be lingering still.
+        if let Some(open) = self.shared.lock().streams.iter().find(|open| open.open.stream == stream) {
+            note_closed(&mut self.closed, open);
+            if !open.is_over() {
+                return None;
+            }
+        }
+        self.closed.answer(stream, epoch)
     }
 
     /// Tells a sender that speaks another version of the protocol so, in ours: all that the versions have in common is the prelude
@@ -192,23 +205,28 @@ impl Listener {
     /// What opens nothing here may be of a stream whose sender has got another address without knowing: has it show that it hears
     /// us there. Or of one that an earlier process had open: tells it that this one has not.
     fn handle_stray(&mut self, bytes: &[u8], peer: SocketAddr, now: Time) {
+        let prelude = Prelude::parse(bytes).ok().filter(|_| now >= self.next_answer);
+        let closes = prelude.filter(|prelude| prelude.kind == Kind::Close);
+        let last_word = closes.and_then(|Prelude { stream, epoch, .. }| self.last_word(stream, epoch));
         let mut state = self.shared.lock();
-        // No answer is longer than what it answers: a forged one amplifies nothing.
-        let may_answer = now >= self.next_answer && bytes.len() >= Refuse::LEN.max(Challenge::LEN);
-        let answer = Prelude::parse(bytes).ok().filter(|_| may_answer).and_then(|prelude| {
+        let answer = prelude.and_then(|prelude| {
             let Prelude { kind, stream, epoch } = prelude;
+            if let Some(last_word) = last_word {
+                return Some(Answer::new(&last_word.emit()));
+            }
             let Some(open) = state.streams.iter().find(|open| open.open.stream == stream) else {
-                let flows = matches!(kind, Kind::Slice | Kind::Parity | Kind::Ping);
+                let flows = matches!(kind, Kind::Slice | Kind::Parity | Kind::Ping | Kind::Close);
                 let refuse = Refuse { stream, epoch, flags: 0, reason: RefuseReason::Unknown as u16, limit: 0 };
                 // A program that has just ended a stream does not want it back at once.
-                return (flows && !self.ended.is_recent(stream, now)).then(|| refuse.emit());
+                return (flows && !self.ended.is_recent(stream, now)).then(|| Answer::new(&refuse.emit()));
             };
             let known = open.lock();
             let has_moved = known.epoch == epoch && known.opening.peer != peer && !open.is_over();
             let cookie = self.cookies.cookie(peer, stream, now);
-            has_moved.then(|| Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit())
+            has_moved.then(|| Answer::new(&Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit()))
         });
-        let Some(answer) = answer else {
+        // No answer is longer than what it answers: a forged one amplifies nothing.
+        let Some(answer) = answer.filter(|answer| answer.bytes().len() <= bytes.len()) else {
             state.stats.strays += 1;
             return;
         };
@@ -216,7 +234,7 @@ impl Listener {
         drop(state);
         self.next_answer = now + ANSWERS_APART;
         // What comes after it asks again where this is lost.
-        let _ = self.socket.send_to(&answer, &peer.into());
+        let _ = self.socket.send_to(answer.bytes(), &peer.into());
     }
 
     /// Has a stream wait for its memory, if it may be opened and is not.
@@ -226,20 +244,22 @@ impl Listener {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         let known = state.streams.iter().find(|stream| stream.open.stream == open.stream);
-        let is_open = known.is_some_and(|known| {
-            let first = known.opening();
-            first == opening.id() || first.peer == peer && !known.is_over()
-        });
-        if is_open || self.ended.is_repetition(opening.id(), Time::now()) {
-            // Opened already; this one was on its way before the stream had its own socket.
+        if let Some(known) = known.filter(|known| known.has_had(opening.id())) {
+            // Opened already: its sender has not heard that, or this one was on its way before the stream had its own socket.
+            if known.opening() == opening.id() && !known.is_over() {
+                known.continue_from(opening);
+            }
+            return Ok(());
+        }
+        if self.ended.is_repetition(opening.id(), Time::now()) {
             return Ok(());
         }
         if let Some(known) = known.filter(|known| known.is_continued_by(open)).cloned() {
             self.give_up(&mut state, EndReason::Replaced, |stream| {
                 stream.open.stream != open.stream && stream.opening().peer == peer
             });
+            state.stats.moved += u64::from(known.opening().peer != peer);
             known.continue_from(opening);
-            state.stats.moved += 1;
             return Ok(());
         }
         if state.waiting.takes(opening) {
@@ -286,6 +306,7 @@ impl Listener {
             return if releases { Ok(()) } else { Err((RefuseReason::Memory, shared.budget.limit() as u64)) };
         };
         state.waiting.push(opening, bytes, reservation);
+        self.closed.forget(open.stream);
         drop(state);
         shared.opening.notify_one();
         Ok(())
@@ -301,6 +322,34 @@ impl Listener {
             past.lock().ended.get_or_insert(reason);
             past.abandon();
         }
+    }
+}
+
+/// An answer of fields.
+struct Answer {
+    bytes: [u8; Closed::LEN],
+    len: usize,
+}
+
+impl Answer {
+    fn new(datagram: &[u8]) -> Self {
+        let mut bytes = [0; Closed::LEN];
+        bytes[..datagram.len()].copy_from_slice(datagram);
+        Self { bytes, len: datagram.len() }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+// The longest of them; and none is longer than the opening that it answers.
+const _: () = assert!(Challenge::LEN <= Closed::LEN && Refuse::LEN <= Closed::LEN && Closed::LEN <= Open::LEN);
+
+/// Notes what the sender of a stream was told, if it is closed.
+fn note_closed(closed: &mut ClosedStreams, stream: &StreamShared) {
+    if let Some(last_word) = stream.lock().last_word {
+        closed.note(last_word);
     }
 }
 

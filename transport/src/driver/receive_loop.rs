@@ -23,10 +23,10 @@ use crate::receive::{
     buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{Delivery, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices};
+use crate::wire::{
+    Closed, Delivery, EPOCHS_AHEAD_MAX, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices,
+};
 
-/// Epochs of a sender that a receiver may have heard nothing of: one a second, and more while its address changes.
-const EPOCHS_MISSED_MAX: u32 = 1_024;
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -52,10 +52,13 @@ pub(super) struct StreamState {
     settled: u64,
     /// When the sender was last heard.
     pub(super) heard: Time,
-    /// Set by the listener, taken by the stream's thread: the sender has another address now.
-    moved: Option<Opening>,
+    /// Set by the listener, taken by the stream's thread: an opening that goes on with this stream, from an address that has been
+    /// proved, which may be another one than before.
+    proven: Option<Opening>,
     pub(super) stats: ReceiveStats,
     pub(super) ended: Option<EndReason>,
+    /// What its sender was told, once it is closed.
+    pub(super) last_word: Option<Closed>,
     pub(super) source: SourceCounts,
     /// Of the largest slice at present.
     pub(super) slice_bytes: u16,
@@ -74,18 +77,25 @@ impl StreamShared {
         let state = self.lock();
         let ahead = open.epoch.wrapping_sub(state.epoch);
         // A program that was started anew counts its frames from 0, in an epoch of its own.
-        let goes_on = (1..=EPOCHS_MISSED_MAX).contains(&ahead)
+        let goes_on = (1..=EPOCHS_AHEAD_MAX).contains(&ahead)
             && open.first_frame.saturating_add(SLOTS_MAX as u64) >= state.settled;
         // An opening that contradicts itself moves no stream.
         let can_be = open.format().is_ok() && open.slice_bytes <= state.slice_bytes;
         what(open) == what(&self.open) && can_be && goes_on && !self.is_over()
     }
 
-    /// The sender speaks from another address from now on, which it has proved to be its own.
+    /// Whether an opening is one of the run at present, or of one shortly before it: a repetition, or a copy that waited.
+    pub(super) fn has_had(&self, opening: OpeningId) -> bool {
+        let state = self.lock();
+        let behind = state.epoch.wrapping_sub(opening.epoch);
+        state.opening.stream == opening.stream && state.opening.peer == opening.peer && behind <= EPOCHS_AHEAD_MAX
+    }
+
+    /// The sender has proved its address, and goes on from there.
     pub(super) fn continue_from(&self, opening: &Opening) {
         let mut state = self.lock();
         state.opening = opening.id();
-        state.moved = Some(*opening);
+        state.proven = Some(*opening);
         drop(state);
         self.waker.wake();
     }
@@ -149,7 +159,7 @@ pub(super) fn start(
         buffer_bytes,
         batch_max: batch_limit,
         partial: receiver.config.partial,
-        clock_id: clock_id(),
+        clock_id: clock_id(open.stream),
     };
     let core = ReceiveStream::new(config, pool.clone(), Time::now())?;
     if buffer_bytes < wanted {
@@ -189,9 +199,10 @@ pub(super) fn start(
             epoch: open.epoch,
             settled: 0,
             heard: Time::now(),
-            moved: None,
+            proven: None,
             stats: ReceiveStats::default(),
             ended: None,
+            last_word: None,
             source: SourceCounts::default(),
             slice_bytes: open.slice_bytes,
         }),
@@ -299,20 +310,20 @@ impl ReceiveLoop {
         self.ring.end();
     }
 
-    /// Goes on with a sender whose address has changed.
+    /// Goes on with a sender that has proved its address, which may have changed.
     fn follow(&mut self) {
-        let Some(Opening { peer, open, open_bytes }) = self.shared.lock().moved.take() else { return };
-        match self.backend.redirect(peer) {
-            Ok(()) => {
-                tracing::info!(stream = open.stream, from = %self.peer, to = %peer, "the sender has another address");
-                self.peer = peer;
-                self.core.handle_moved(&open, open_bytes, Time::now());
-            }
-            Err(error) => {
+        let Some(Opening { peer, open, open_bytes }) = self.shared.lock().proven.take() else { return };
+        let has_moved = peer != self.peer;
+        if has_moved {
+            if let Err(error) = self.backend.redirect(peer) {
                 tracing::warn!(%peer, %error, "a sender's new address cannot be reached");
                 self.shared.lock().opening.peer = self.peer;
+                return;
             }
+            tracing::info!(stream = open.stream, from = %self.peer, to = %peer, "the sender has another address");
+            self.peer = peer;
         }
+        self.core.handle_proven_open(&open, open_bytes, has_moved, Time::now());
     }
 
     /// The path carries smaller slices only: has them land in batches of their size, and in trains where they are so small.
@@ -409,7 +420,9 @@ impl ReceiveLoop {
 
     fn end(&self, reason: EndReason) {
         self.publish_stats();
-        self.shared.lock().ended = Some(reason);
+        let mut state = self.shared.lock();
+        (state.ended, state.last_word) = (Some(reason), self.core.last_word());
+        drop(state);
         self.shared.over.store(true, Ordering::Release);
         self.ring.end();
         tracing::info!(peer = %self.peer, stream = self.shared.open.stream, ?reason, "stream ended");

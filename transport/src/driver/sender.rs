@@ -294,7 +294,7 @@ impl Sender {
                 paced: config.paced,
                 deadline: config.deadline,
                 spreads: !peer.ip().is_loopback(),
-                clock_id: clock_id(),
+                clock_id: clock_id(stream),
             },
             Time::now(),
         );

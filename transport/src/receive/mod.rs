@@ -1,6 +1,7 @@
 //! The receiver's side of the protocol, pure: no socket, no thread, no clock.
 
 mod bitmap;
+mod closed;
 mod loss;
 mod parity;
 mod passed_over;
@@ -13,6 +14,7 @@ mod stats;
 mod stream;
 mod window;
 
+pub use closed::ClosedStreams;
 pub(crate) use parity::parity_store_bytes;
 pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};

@@ -1,6 +1,7 @@
 //! What became of the frames that did not come, as their sender tells it.
 
 use super::stats::{ReceiveStats, SourceCounts};
+use crate::rising::Rising;
 
 /// Takes in the sender's reports.
 #[derive(Debug, Default)]
@@ -8,6 +9,8 @@ pub(super) struct SourceAccount {
     counts: SourceCounts,
     /// Skipped, and without credit, before this receiver was there: for an earlier one to account for.
     before: Option<(u64, u64)>,
+    /// Every frame below it has been sent, or skipped, as of the newest report.
+    sent: Rising,
 }
 
 impl SourceAccount {
@@ -27,11 +30,18 @@ impl SourceAccount {
         });
         let (skipped, no_credit) = (skipped.saturating_sub(before.0), no_credit.saturating_sub(before.1));
         let counts = &mut self.counts;
-        if stats.first_frame.saturating_add(stats.frames_passed) <= sent {
-            counts.lost = counts.lost.max(unseen.saturating_sub(skipped));
-        }
         counts.skipped = counts.skipped.max(skipped);
         counts.no_credit = counts.no_credit.max(no_credit.min(skipped));
+        self.sent.raise(sent);
+        self.handle_passed(stats);
+    }
+
+    /// Frames have passed at this end.
+    pub(super) fn handle_passed(&mut self, stats: &ReceiveStats) {
+        if stats.first_frame.saturating_add(stats.frames_passed) <= self.sent.value() {
+            let counts = &mut self.counts;
+            counts.lost = counts.lost.max(stats.frames_unseen().saturating_sub(counts.skipped));
+        }
     }
 }
 

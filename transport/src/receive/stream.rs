@@ -17,10 +17,11 @@ use super::window::window_slices;
 use crate::clock::Heard;
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError, Presentation};
 use crate::path_model::PathModel;
+use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
-    PIPELINED_SHARE, ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
+    Accept, Close, Closed, Delivery, EPOCHS_AHEAD_MAX, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack,
+    Open, PIPELINED_SHARE, ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -65,7 +66,8 @@ pub enum EndReason {
     Replaced,
 }
 
-/// An opening of another stream that came from this one's address: the program that had it is gone, and its port another's.
+/// An opening that came from this stream's address and is the listener's to judge: of a later run, or of another stream whose program
+/// has the port now.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct StrayOpening {
@@ -87,11 +89,11 @@ pub struct ReceiveStream {
     way: PathModel,
     sender_time: Heard,
     window: u64,
-    /// Slices below this number may come: the sender has been told so.
-    granted: u64,
     deadline: Duration,
     first_frame: u64,
-    sequence_seen: u64,
+    sequence_seen: Rising,
+    /// Slices below it may be sent: what was granted stays so, whatever the window is afterwards.
+    sequence_limit: Rising,
     /// Slices and parity slices of this epoch that have come.
     arrived: u64,
     /// Bytes that may be taken for parity.
@@ -106,7 +108,7 @@ pub struct ReceiveStream {
     /// will not.
     sent: Option<(u64, Time)>,
     closing: Option<Close>,
-    /// An opening of another stream, for the listener.
+    /// An opening for the listener.
     stray: Option<StrayOpening>,
     source: SourceAccount,
     heard: Time,
@@ -163,14 +165,14 @@ impl ReceiveStream {
             way: PathModel::new(open.clock_id != 0 && open.clock_id == config.clock_id),
             sender_time: Heard::default(),
             window: window(open, config.buffer_bytes, None),
-            granted: 0,
             deadline: match (open.deadline_us, interval.is_zero()) {
                 (0, true) => DEADLINE_WITHOUT_INTERVAL,
                 (0, false) => interval.max(DEADLINE_MIN),
                 (chosen, _) => Duration::from_micros(u64::from(chosen)),
             },
             first_frame: open.first_frame,
-            sequence_seen: 0,
+            sequence_seen: Rising::default(),
+            sequence_limit: Rising::default(),
             arrived: 0,
             parity_bytes: parity_store_bytes(open.parity_max, slice_bytes),
             path_bytes: path_bytes(config.open_bytes),
@@ -217,13 +219,20 @@ impl ReceiveStream {
         self.heard
     }
 
-    /// The sender has another address, from which it sent an opening of its next run.
-    pub fn handle_moved(&mut self, open: &Open, open_bytes: usize, now: Time) {
-        // The way is another one.
-        self.way = self.way.anew();
-        if let Err(rejected) = self.handle_open(open, open_bytes, now) {
+    /// The sender has proved to the listener that it is at its address, and has opened this stream from there: for its next run,
+    /// or once more because it has not heard our answer. Where the address is another one than before, `has_moved`.
+    pub fn handle_proven_open(&mut self, open: &Open, open_bytes: usize, has_moved: bool, now: Time) {
+        if let Err(rejected) = self.try_open(open, open_bytes, now) {
             self.reassembler.stats_mut().rejected.count(rejected);
+        } else if has_moved {
+            // The way is another one.
+            self.way = self.way.anew();
         }
+    }
+
+    /// What was said to the sender at the close, for whoever answers it when this is gone; `None` for a stream that was not closed.
+    pub fn last_word(&self) -> Option<Closed> {
+        (self.ended == Some(EndReason::Closed)).then(|| self.closed())
     }
 
     /// The system grants another receive buffer, bytes.
@@ -315,8 +324,7 @@ impl ReceiveStream {
         if sequence >= self.sequence_limit() {
             return Err(Rejected::Ahead);
         }
-        let was_overtaken = sequence < self.sequence_seen;
-        self.sequence_seen = self.sequence_seen.max(sequence + 1);
+        let was_overtaken = !self.sequence_seen.raise(sequence + 1);
         self.arrived += 1;
         Ok(was_overtaken)
     }
@@ -325,20 +333,27 @@ impl ReceiveStream {
         if epoch == self.config.open.epoch { Ok(()) } else { Err(Rejected::Epoch) }
     }
 
-    /// The sender has not heard our accept, or has begun anew from the same address; or another one has it now.
+    /// The sender has not heard our accept; or something that only the listener can judge: a later run, which has to prove its
+    /// address first, for anyone can put this one on a datagram, or a stream of another program that has the address now.
     fn handle_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
-        if open.stream != self.config.open.stream {
-            // Of one that is longer than this stream's slices the rest was cut off: it is as long as a slice of its own.
-            let was_cut = open_bytes > usize::from(self.slice_bytes());
-            let open_bytes = if was_cut { open_bytes.max(open.slice_bytes.into()) } else { open_bytes };
-            self.stray = Some(StrayOpening { open: *open, open_bytes });
-            return Ok(());
+        let ours = &self.config.open;
+        let id = |open: &Open| (open.stream, open.epoch, open.cookie);
+        if id(open) == id(ours) && self.ended.is_none() {
+            return self.try_open(open, open_bytes, now);
         }
-        if self.ended == Some(EndReason::Closed) && open.epoch.wrapping_sub(self.config.open.epoch) <= u32::MAX / 2 {
-            // It has not heard that the stream is closed, and took the silence for a restart of ours.
-            self.config.open.epoch = open.epoch;
-            self.pending.closed = true;
-            return Ok(());
+        // Of one that is longer than this stream's slices the rest was cut off: it is as long as a slice of its own.
+        let was_cut = open_bytes > usize::from(self.slice_bytes());
+        let open_bytes = if was_cut { open_bytes.max(open.slice_bytes.into()) } else { open_bytes };
+        // One with a cookie is answered sooner than one without: whoever floods us has none.
+        if open.cookie != 0 || self.stray.is_none() {
+            self.stray = Some(StrayOpening { open: *open, open_bytes });
+        }
+        Ok(())
+    }
+
+    fn try_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
+        if open.stream != self.config.open.stream {
+            return Err(Rejected::Stream);
         }
         if self.ended.is_some() {
             // The stream is over for its consumers: the listening socket will open a new one.
@@ -347,7 +362,7 @@ impl ReceiveStream {
         open.format().map_err(|_| Rejected::Malformed)?;
         // Epochs of one stream count up, and may wrap.
         let ahead = open.epoch.wrapping_sub(self.config.open.epoch);
-        if ahead > u32::MAX / 2 {
+        if ahead > EPOCHS_AHEAD_MAX {
             return Err(Rejected::Epoch);
         }
         let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.delivery);
@@ -358,6 +373,7 @@ impl ReceiveStream {
         if geometry(open) != geometry(&self.config.open) || !slices_fit {
             return Err(Rejected::Size);
         }
+        self.config.open.cookie = open.cookie;
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
@@ -369,8 +385,7 @@ impl ReceiveStream {
             self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes), parity_max);
             self.reassembler.stats_mut().restarts += 1;
             self.loss.start_epoch(parity_max);
-            self.sequence_seen = 0;
-            self.granted = 0;
+            (self.sequence_seen, self.sequence_limit) = (Rising::default(), Rising::default());
             self.arrived = 0;
             self.path_bytes = 0;
             self.reports = 0;
@@ -397,7 +412,7 @@ impl ReceiveStream {
         self.window = window(&self.config.open, self.config.buffer_bytes, self.way.measured());
         // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.
         if ping.sequence <= self.sequence_limit() {
-            self.sequence_seen = self.sequence_seen.max(ping.sequence);
+            self.sequence_seen.raise(ping.sequence);
         }
         if ping.frame <= self.reassembler.frame_limit() {
             self.loss.handle_sent(ping.frame);
@@ -467,7 +482,8 @@ impl ReceiveStream {
         }
         let settled = self.reassembler.settled();
         self.reassembler.stats_mut().frames_passed = settled - self.first_frame.min(settled);
-        let slices = self.sequence_seen - self.told.sequence_seen;
+        self.source.handle_passed(self.reassembler.stats());
+        let slices = self.sequence_seen.value() - self.told.sequence_seen;
         let step = match self.delivery {
             Delivery::Every => self.window / FEEDBACK_PER_WINDOW,
             // A sender begins a frame when the one before it has nearly arrived: it should know in time.
@@ -486,13 +502,13 @@ impl ReceiveStream {
 
     /// What was granted stays so, though the window may have become smaller.
     fn sequence_limit(&self) -> u64 {
-        self.granted.max(self.sequence_seen + self.window)
+        self.sequence_limit.value().max(self.sequence_seen.value().saturating_add(self.window))
     }
 
-    /// The limit, to be told to the sender.
+    /// The same, as it is told to the sender now.
     fn grant(&mut self) -> u64 {
-        self.granted = self.sequence_limit();
-        self.granted
+        self.sequence_limit.raise(self.sequence_limit());
+        self.sequence_limit.value()
     }
 
     /// The next finished frame.
@@ -508,6 +524,7 @@ impl ReceiveStream {
     /// Writes the next datagram for the sender; returns its length.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
         let Open { stream, epoch, .. } = self.config.open;
+        let sequence_limit = self.grant();
         if let Some(echo_ns) = self.pending.accept.take() {
             let accept = Accept {
                 stream,
@@ -515,7 +532,7 @@ impl ReceiveStream {
                 flags: 0,
                 path_bytes: std::mem::take(&mut self.path_bytes),
                 frame_limit: self.reassembler.frame_limit(),
-                sequence_limit: self.grant(),
+                sequence_limit,
                 receiver_ns: now.as_nanos(),
                 echo_ns,
                 delivered: self.reassembler.stats().frames_delivered,
@@ -525,17 +542,7 @@ impl ReceiveStream {
             return Some(put(out, &accept.emit()));
         }
         if std::mem::take(&mut self.pending.closed) {
-            let stats = self.reassembler.stats();
-            let closed = Closed {
-                stream,
-                epoch,
-                flags: 0,
-                reserved: 0,
-                delivered: stats.frames_delivered,
-                incomplete: stats.frames_incomplete,
-                no_slot: stats.frames_no_slot,
-            };
-            return Some(put(out, &closed.emit()));
+            return Some(put(out, &self.closed().emit()));
         }
         if std::mem::take(&mut self.pending.feedback) {
             return Some(put(out, &self.feedback(now).emit()));
@@ -546,13 +553,28 @@ impl ReceiveStream {
         Some(len)
     }
 
+    fn closed(&self) -> Closed {
+        let Open { stream, epoch, .. } = self.config.open;
+        let stats = self.reassembler.stats();
+        Closed {
+            stream,
+            epoch,
+            flags: 0,
+            reserved: 0,
+            delivered: stats.frames_delivered,
+            incomplete: stats.frames_incomplete,
+            no_slot: stats.frames_no_slot,
+        }
+    }
+
     fn feedback(&mut self, now: Time) -> Feedback {
         let (echo_ns, echo_held_ns) = self.sender_time.echo(now);
         let report = self.reports;
         self.reports += 1;
         let frame_limit = self.reassembler.frame_limit();
         let settled = self.reassembler.settled();
-        self.told = Told { sequence_seen: self.sequence_seen, settled, frame_limit };
+        let (sequence_seen, sequence_limit) = (self.sequence_seen.value(), self.grant());
+        self.told = Told { sequence_seen, settled, frame_limit };
         Feedback {
             stream: self.config.open.stream,
             epoch: self.config.open.epoch,
@@ -561,8 +583,8 @@ impl ReceiveStream {
             report,
             settled,
             frame_limit,
-            sequence_seen: self.sequence_seen,
-            sequence_limit: self.grant(),
+            sequence_seen,
+            sequence_limit,
             delivered: self.reassembler.stats().frames_delivered,
             arrived: self.arrived,
             receiver_ns: now.as_nanos(),

@@ -76,6 +76,9 @@ pub struct ClosedReport {
     pub incomplete: u64,
     /// Frames for which the receiver had no slot.
     pub no_slot: u64,
+    /// The receiver has been started anew since every frame was settled, and knows nothing of the stream: `delivered` is what it had
+    /// said before, and of the other frames nothing is known.
+    pub is_forgotten: bool,
 }
 
 impl SendConfig {

@@ -85,6 +85,8 @@ pub(super) struct Outgoing {
     payload_bytes: u16,
     /// From capture to the sending of the first slice in this epoch.
     sent_after_us: u32,
+    /// A slice of it has been sent, in this epoch or an earlier one: it may have arrived.
+    begun: bool,
     pub(super) parity: Parity,
 }
 
@@ -109,6 +111,7 @@ impl Outgoing {
     pub(super) fn note_begun(&mut self, now: Time) {
         let held = now.since(self.frame.info().captured);
         self.sent_after_us = u32::try_from(held.as_micros()).unwrap_or(u32::MAX);
+        self.begun = true;
     }
 
     pub(super) fn is_sent(&self) -> bool {
@@ -144,6 +147,24 @@ impl Outgoing {
     }
 }
 
+/// Frames that were dropped before they had been sent whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// Nothing of them had been sent.
+    pub(super) unbegun: u64,
+    /// Slices of them had been, and may have arrived.
+    pub(super) begun: u64,
+}
+
+impl Dropped {
+    /// Takes in a frame that is dropped, where all below `sent_below` have been sent whole.
+    fn count(&mut self, outgoing: &Outgoing, sent_below: u64) {
+        if outgoing.number() >= sent_below {
+            *if outgoing.begun { &mut self.begun } else { &mut self.unbegun } += 1;
+        }
+    }
+}
+
 /// Frames in order of their numbers: sent ones that are not settled yet, at most one half sent, then waiting ones.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -159,7 +180,12 @@ impl Outbox {
     /// Cuts every frame anew, the waiting ones and those to come, and sends each from its start again.
     pub(super) fn cut_anew(&mut self, slice_bytes: u16) {
         let frames = std::mem::replace(self, Self::new(slice_bytes)).frames;
-        frames.into_iter().for_each(|outgoing| self.push(outgoing.frame));
+        for outgoing in frames {
+            self.push(outgoing.frame);
+            if let Some(anew) = self.frames.back_mut() {
+                anew.begun = outgoing.begun;
+            }
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -180,27 +206,32 @@ impl Outbox {
             count,
             payload_bytes,
             sent_after_us: 0,
+            begun: false,
             parity: Parity::None,
         });
     }
 
-    /// Drops the frames of which no slice has been sent in this epoch; returns how many of them had not been sent whole
+    /// Drops the frames of which no slice has been sent in this epoch; returns those of them that had not been sent whole
     /// in an earlier one, which they had if their number is below `sent_below`.
-    pub(super) fn drop_unsent(&mut self, sent_below: u64) -> u64 {
-        let mut skipped = 0;
+    pub(super) fn drop_unsent(&mut self, sent_below: u64) -> Dropped {
+        let mut dropped = Dropped::default();
         self.frames.retain(|outgoing| {
             let keep = outgoing.next > 0;
-            skipped += u64::from(!keep && outgoing.number() >= sent_below);
+            if !keep {
+                dropped.count(outgoing, sent_below);
+            }
             keep
         });
-        skipped
+        dropped
     }
 
-    /// Drops the frames below `settled`.
-    pub(super) fn settle(&mut self, settled: u64) {
-        while self.frames.front().is_some_and(|oldest| oldest.number() < settled) {
-            self.frames.pop_front();
+    /// Drops the frames below `settled`; returns those that had not been sent whole: the receiver has given them up.
+    pub(super) fn settle(&mut self, settled: u64, sent_below: u64) -> Dropped {
+        let mut dropped = Dropped::default();
+        while let Some(oldest) = self.frames.pop_front_if(|oldest| oldest.number() < settled) {
+            dropped.count(&oldest, sent_below);
         }
+        dropped
     }
 
     /// The frame to send from: the oldest that is not sent whole.
@@ -245,17 +276,9 @@ impl Outbox {
         }
     }
 
-    /// Drops all frames but the newest; returns how many of those dropped had been begun, and how many not.
-    pub(super) fn keep_newest(&mut self, sent_below: u64) -> (u64, u64) {
-        let mut dropped = (0, 0);
-        while self.frames.len() > 1 {
-            match self.frames.pop_front() {
-                // One that was sent whole has been counted so; the receiver says whether it arrived.
-                Some(oldest) if oldest.number() < sent_below => {}
-                Some(oldest) if oldest.next > 0 => dropped.0 += 1,
-                _ => dropped.1 += 1,
-            }
-        }
-        dropped
+    /// Drops all frames but the newest; returns those that had not been sent whole. The receiver says whether the others arrived.
+    pub(super) fn keep_newest(&mut self, sent_below: u64) -> Dropped {
+        let newest = self.frames.back().map_or(0, Outgoing::number);
+        self.settle(newest, sent_below)
     }
 }

@@ -8,12 +8,13 @@ pub struct SendStats {
     pub frames: u64,
     /// Frames whose every slice was sent at least once.
     pub frames_sent: u64,
-    /// Frames dropped before their first slice was sent, because a newer one came (`latest` only).
+    /// Frames dropped before a slice of them was sent, because a newer one came (`latest` only).
     pub frames_skipped: u64,
     /// Of these, how many while the receiver granted no credit; the others while the link carried an earlier frame, the stream
     /// was not open, or the source had no slot.
     pub frames_no_credit: u64,
-    /// Frames dropped in the middle, because the stream began anew (`latest` only).
+    /// Frames of which slices were sent and then no more, because the stream began anew or the receiver had given them up (`latest`
+    /// only). Once the stream is closed, `frames` is the sum of these, the sent and the skipped.
     pub frames_abandoned: u64,
     /// Frames that the receiver reported complete.
     pub frames_delivered: u64,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::config::{ClosedReport, SendConfig, SendState};
 use super::fec::{FecControl, Way};
 use super::gate::FrameGate;
-use super::outbox::Outbox;
+use super::outbox::{Dropped, Outbox};
 use super::pace::{LinkBudget, Pacer};
 use super::path::{PathProbe, next_lower};
 use super::repair::{RepairBudget, RepairQueue, RepairRun};
@@ -21,6 +21,7 @@ use crate::charge::charged_bytes;
 use crate::clock::Heard;
 use crate::frame::Frame;
 use crate::path_model::PathModel;
+use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
     Accept, AnyPrelude, Challenge, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Prelude, Refuse, RefuseReason,
@@ -46,6 +47,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(1);
 const DOUBT_AFTER: Duration = Duration::from_millis(500);
 /// A way that is still not empty after this is measured as it is.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// What says that the receiver does not know us may be forged, or late; the receiver is asked, and contradicts it within three round
+/// trips, or this, unless it is true.
+const DOUBT_MIN: Duration = Duration::from_millis(20);
 /// The pause between attempts to open, doubled from the first to the second, with up to half of it taken off at random
 /// so that senders do not come back all at once.
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -84,13 +88,13 @@ pub struct SendStream {
     /// Frames that earlier receivers reported complete.
     delivered_before: u64,
     /// Frames below this have been sent whole, in this epoch or an earlier one.
-    sent_below: u64,
+    sent_below: Rising,
     next_sequence: u64,
-    frame_limit: u64,
-    sequence_limit: u64,
-    sequence_seen: u64,
+    frame_limit: Rising,
+    sequence_limit: Rising,
+    sequence_seen: Rising,
     /// Feedback below this number was overtaken.
-    report_next: u64,
+    report_next: Rising,
     cookie: u64,
     /// When the next attempt to open, ping or close is due.
     due: Time,
@@ -104,7 +108,19 @@ pub struct SendStream {
     jitter: u64,
     /// A receiver has had the stream, in this epoch or an earlier one.
     was_open: bool,
+    /// Something says that the receiver does not know us any more: it is asked, and believed when it does not answer.
+    doubted: Option<Doubt>,
     closing: bool,
+    /// A close has been sent: every frame has been, too.
+    close_sent: bool,
+}
+
+/// A word that anyone may have said, and that a living receiver contradicts.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    since: Time,
+    /// For our address, which the receiver may know another one of.
+    cookie: Option<u64>,
 }
 
 impl SendStream {
@@ -128,12 +144,12 @@ impl SendStream {
             receiver_time: Heard::default(),
             next_number: 0,
             delivered_before: 0,
-            sent_below: 0,
+            sent_below: Rising::default(),
             next_sequence: 0,
-            frame_limit: 0,
-            sequence_limit: 0,
-            sequence_seen: 0,
-            report_next: 0,
+            frame_limit: Rising::default(),
+            sequence_limit: Rising::default(),
+            sequence_seen: Rising::default(),
+            report_next: Rising::default(),
             cookie: 0,
             due: now,
             heard: now,
@@ -143,7 +159,9 @@ impl SendStream {
             // Any odd number will do; the stream's own makes two senders differ.
             jitter: u64::from(config.stream) << 1 | 1,
             was_open: false,
+            doubted: None,
             closing: false,
+            close_sent: false,
             config,
         }
     }
@@ -174,7 +192,7 @@ impl SendStream {
         self.stats.frames += 1;
         let number = frame.info().number;
         self.outbox.push(frame);
-        if self.state == SendState::Open && (self.credit() == 0 || number >= self.frame_limit) {
+        if self.state == SendState::Open && (self.credit() == 0 || number >= self.frame_limit.value()) {
             // The word that there is room again may have been lost while there was nothing to send.
             self.due = self.due.min(now + self.patience());
         }
@@ -196,14 +214,19 @@ impl SendStream {
     /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.
     pub fn drop_replaceable(&mut self) {
         if self.config.delivery == Delivery::Latest {
-            let skipped = self.outbox.drop_unsent(self.sent_below);
-            self.stats.frames_skipped += skipped;
+            let dropped = self.outbox.drop_unsent(self.sent_below.value());
+            self.note_dropped(dropped);
             // Less than a train waits for more.
             let least = train(&self.config).min(self.config.frame_slices());
             if self.state == SendState::Open && self.credit() < u64::from(least) {
-                self.stats.frames_no_credit += skipped;
+                self.stats.frames_no_credit += dropped.unbegun;
             }
         }
+    }
+
+    fn note_dropped(&mut self, dropped: Dropped) {
+        self.stats.frames_skipped += dropped.unbegun;
+        self.stats.frames_abandoned += dropped.begun;
     }
 
     /// Takes in a datagram from the receiver.
@@ -260,9 +283,7 @@ impl SendStream {
         if !self.is_opening() {
             // One that answers no opening says that our address is another one to the receiver than before.
             if self.state == SendState::Open && challenge.path_bytes == 0 {
-                self.restart(now);
-                self.way = self.way.anew();
-                self.cookie = challenge.cookie;
+                self.doubt(Some(challenge.cookie), now);
             }
             return;
         }
@@ -343,8 +364,47 @@ impl SendStream {
             self.due = now + RETRY_MAX;
         } else if self.state == SendState::Open {
             // It has been open; whoever is there now does not know it.
-            self.restart(now);
+            self.doubt(None, now);
         }
+    }
+
+    /// Asks a receiver that may be gone; if it says nothing, the stream begins anew.
+    fn doubt(&mut self, cookie: Option<u64>, now: Time) {
+        match &mut self.doubted {
+            Some(doubt) if doubt.since >= self.heard => doubt.cookie = cookie.or(doubt.cookie),
+            doubted => {
+                *doubted = Some(Doubt { since: now, cookie });
+                self.due = now;
+            }
+        }
+    }
+
+    /// When a receiver that is in doubt is taken for gone.
+    fn doubt_ends(&self) -> Time {
+        let doubt = self.doubted.filter(|doubt| doubt.since >= self.heard);
+        doubt.map_or(Time::MAX, |doubt| doubt.since + (self.way.round_trip() * 3).max(DOUBT_MIN))
+    }
+
+    /// The receiver in doubt has not answered.
+    fn believe_doubt(&mut self, now: Time) {
+        let cookie = self.doubted.and_then(|doubt| doubt.cookie);
+        if self.is_only_closing() && cookie.is_none() {
+            // It knows nothing of the stream, and there is nothing left that it should know.
+            let delivered = self.stats.frames_delivered;
+            self.state = SendState::Closed(ClosedReport { delivered, is_forgotten: true, ..ClosedReport::default() });
+            return;
+        }
+        self.restart(now);
+        if let Some(cookie) = cookie {
+            self.way = self.way.anew();
+            self.cookie = cookie;
+        }
+    }
+
+    /// Whether nothing is left but to hear that the close has been heard: a receiver that is silent need not open the stream again
+    /// for that.
+    fn is_only_closing(&self) -> bool {
+        self.close_sent && self.outbox.is_empty()
     }
 
     fn handle_accept(&mut self, accept: &Accept, now: Time) {
@@ -378,7 +438,7 @@ impl SendStream {
     }
 
     fn handle_feedback(&mut self, feedback: &Feedback, now: Time) {
-        if self.state != SendState::Open || feedback.report < self.report_next {
+        if self.state != SendState::Open || feedback.report < self.report_next.value() {
             return;
         }
         // Nothing beyond what has been sent can have been seen or settled.
@@ -386,22 +446,22 @@ impl SendStream {
             self.stats.rejected += 1;
             return;
         }
-        self.report_next = feedback.report.saturating_add(1);
+        self.report_next.raise(feedback.report.saturating_add(1));
         self.heard = now;
         self.way.handle_echo(feedback.echo_ns, feedback.echo_held_ns, feedback.receiver_ns, now);
         self.receiver_time.hear(feedback.receiver_ns, now);
         let before = (self.frame_limit, self.sequence_limit, self.sequence_seen);
         self.take_credit(feedback.frame_limit, feedback.sequence_limit);
-        self.sequence_seen = self.sequence_seen.max(feedback.sequence_seen);
+        self.sequence_seen.raise(feedback.sequence_seen);
         if let Some(gate) = &mut self.gate {
             let round_trip = self.way.measured().unwrap_or_default();
-            gate.handle_feedback(self.sequence_seen, self.config.frame_slices(), round_trip, now);
+            gate.handle_feedback(self.sequence_seen.value(), self.config.frame_slices(), round_trip, now);
         }
         let way = Way {
             round_trip: self.way.measured().unwrap_or_default(),
             is_slow: self.gate.as_ref().is_some_and(FrameGate::is_slow),
         };
-        self.fec.handle_report((self.sequence_seen, feedback.arrived), way, &self.config, now);
+        self.fec.handle_report((self.sequence_seen.value(), feedback.arrived), way, &self.config, now);
         let delivered = self.delivered_before.saturating_add(feedback.delivered).min(self.stats.frames);
         if delivered > self.stats.frames_delivered {
             self.stats.frames_delivered = delivered;
@@ -432,15 +492,16 @@ impl SendStream {
             let number = outgoing.number();
             self.note_whole(number, now);
         }
-        self.outbox.settle(settled);
+        let dropped = self.outbox.settle(settled, self.sent_below.value());
+        self.note_dropped(dropped);
         if let Some(gate) = &mut self.gate {
             gate.handle_settled(settled);
         }
     }
 
     fn take_credit(&mut self, frame_limit: u64, sequence_limit: u64) {
-        self.frame_limit = self.frame_limit.max(frame_limit);
-        self.sequence_limit = self.sequence_limit.max(sequence_limit.min(self.next_sequence + WINDOW_MAX));
+        self.frame_limit.raise(frame_limit);
+        self.sequence_limit.raise(sequence_limit.min(self.next_sequence + WINDOW_MAX));
     }
 
     fn handle_nack(&mut self, nack: &Nack, bitmap: &[u8], now: Time) {
@@ -467,20 +528,20 @@ impl SendStream {
     }
 
     fn handle_closed(&mut self, closed: &Closed, now: Time) {
-        if !self.closing {
+        if !self.close_sent {
             return;
         }
         self.heard = now;
         let Closed { delivered, incomplete, no_slot, .. } = *closed;
         let delivered = self.delivered_before.saturating_add(delivered).min(self.stats.frames);
-        self.stats.frames_delivered = delivered;
+        self.stats.frames_delivered = self.stats.frames_delivered.max(delivered);
         self.settle(u64::MAX, now);
-        self.state = SendState::Closed(ClosedReport { delivered, incomplete, no_slot });
+        self.state = SendState::Closed(ClosedReport { delivered, incomplete, no_slot, is_forgotten: false });
     }
 
     /// The system says that nobody listens at the receiver's address.
     pub fn handle_unreachable(&mut self, now: Time) {
-        if self.state == SendState::Open {
+        if self.state == SendState::Open && !self.is_only_closing() {
             self.restart(now);
         }
     }
@@ -519,12 +580,20 @@ impl SendStream {
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.state == SendState::Open && now.since(self.heard) >= SILENCE_MAX {
+        if self.state == SendState::Open && now >= self.doubt_ends() {
+            self.believe_doubt(now);
+        }
+        if self.state == SendState::Open && now >= self.silence_ends() {
             self.restart(now);
         }
         if let Some(gate) = &mut self.gate {
             gate.handle_timeout(now);
         }
+    }
+
+    /// When a silent receiver is taken for gone.
+    fn silence_ends(&self) -> Time {
+        if self.is_only_closing() { Time::MAX } else { self.heard + SILENCE_MAX }
     }
 
     /// Begins anew: the far end is gone, or has forgotten us.
@@ -539,16 +608,16 @@ impl SendStream {
         self.stats.restarts += 1;
         self.repairs.clear();
         self.cookie = 0;
+        self.doubted = None;
         self.next_sequence = 0;
-        self.sequence_seen = 0;
-        self.sequence_limit = 0;
-        self.frame_limit = 0;
-        self.report_next = 0;
+        self.sequence_seen = Rising::default();
+        self.sequence_limit = Rising::default();
+        self.frame_limit = Rising::default();
+        self.report_next = Rising::default();
         self.due = now;
         if self.config.delivery == Delivery::Latest {
-            let (abandoned, skipped) = self.outbox.keep_newest(self.sent_below);
-            self.stats.frames_abandoned += abandoned;
-            self.stats.frames_skipped += skipped;
+            let dropped = self.outbox.keep_newest(self.sent_below.value());
+            self.note_dropped(dropped);
         }
         self.outbox.rewind();
         if let Some(budget) = &mut self.budget {
@@ -577,12 +646,12 @@ impl SendStream {
     }
 
     fn in_flight(&self) -> bool {
-        self.sequence_seen < self.next_sequence
+        self.sequence_seen.value() < self.next_sequence
     }
 
     /// Slices that the receiver lets leave now.
     fn credit(&self) -> u64 {
-        self.sequence_limit.saturating_sub(self.next_sequence)
+        self.sequence_limit.value().saturating_sub(self.next_sequence)
     }
 
     /// The first slice after an idle time: an answer is expected sooner than the keep-alive.
@@ -600,7 +669,7 @@ impl SendStream {
             SendState::Open => {
                 let held = self.gate.as_ref().map_or(Time::MAX, FrameGate::poll_timeout);
                 let slices = held.min(self.pacer.poll_timeout()).min(self.parity_due());
-                self.next_transmit().min(self.heard + SILENCE_MAX).min(slices)
+                self.next_transmit().min(self.silence_ends()).min(self.doubt_ends()).min(slices)
             }
             SendState::Closed(_) => Time::MAX,
             _ => self.due,

@@ -31,6 +31,10 @@ pub const OPEN_FRAMES_MAX: usize = 4;
 /// waits in the queue of a slow link is no older than it must be.
 pub(crate) const PIPELINED_SHARE: u32 = 32;
 
+/// A later run of a sender goes on with its stream where its epoch is at most so far ahead: a receiver may have heard nothing of
+/// the runs between, one a second, and more while an address changes.
+pub const EPOCHS_AHEAD_MAX: u32 = 1_024;
+
 /// Frame numbers stay below this, so that counting on from one never overflows.
 pub const FRAME_NUMBER_END: u64 = 1 << 63;
 

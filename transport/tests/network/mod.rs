@@ -2,13 +2,15 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation};
-use framewire_transport::receive::{EndReason, Reassembler, ReceiveConfig, ReceiveStream};
+use framewire_transport::receive::{ClosedStreams, EndReason, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Fec, LinkBudget, SendConfig, SendState, SendStream};
-use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
+use framewire_transport::wire::{
+    Challenge, Delivery, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SLICE_HEADER_LEN, SliceHeader,
+};
 use framewire_transport::{Time, receive, send};
 
 /// Xorshift: a failing seed replays exactly.
@@ -91,6 +93,24 @@ enum Towards {
     Sender,
 }
 
+/// The most datagrams that a receiver takes in at once.
+const BATCH_MAX: usize = 16;
+/// As the driver's: how long a closed stream's socket answers.
+const LINGER: Duration = Duration::from_secs(2);
+/// What the listener has a sender repeat.
+const COOKIE: u64 = 0x5eed;
+/// As the driver's: between answers to what opens nothing.
+const ANSWERS_APART: Duration = Duration::from_millis(1);
+
+/// What the test itself knows of the frames at the receiver that is there, apart from what that counts.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    delivered: BTreeSet<u64>,
+    /// A slice of it was taken in.
+    begun: BTreeSet<u64>,
+    no_slot: BTreeSet<u64>,
+}
+
 type InFlight = Reverse<(Time, u64, Towards, Vec<u8>)>;
 
 /// A sender and a receiver with the network between them.
@@ -124,8 +144,22 @@ pub(crate) struct Pair {
     config: SendConfig,
     format: FrameFormat,
     is_stopped: bool,
-    /// What has come for a receiver that is stopped.
-    waiting: Vec<Vec<u8>>,
+    /// What has come and was not read yet: all of it shares batches.
+    waiting: VecDeque<Vec<u8>>,
+    /// How long the receiver is busy with other things after each look at its socket.
+    pub(crate) busy: Duration,
+    /// When it looks again.
+    looks: Time,
+    pub(crate) truth: Truth,
+    /// Streams that were opened in the receiver's process.
+    pub(crate) opened: usize,
+    closed: ClosedStreams,
+    /// When the receiver's socket is closed.
+    leaves: Time,
+    next_answer: Time,
+    /// Consumers hold the newest frames, so many.
+    pub(crate) holds: usize,
+    held: VecDeque<Frame>,
 }
 
 impl Pair {
@@ -180,7 +214,16 @@ impl Pair {
             config,
             format,
             is_stopped: false,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            busy: Duration::ZERO,
+            looks: now,
+            truth: Truth::default(),
+            opened: 0,
+            closed: ClosedStreams::default(),
+            leaves: Time::MAX,
+            next_answer: now,
+            holds: 0,
+            held: VecDeque::new(),
         }
     }
 
@@ -206,7 +249,9 @@ impl Pair {
         self.send();
         let arrival = self.flying.peek().map(|Reverse((at, ..))| *at);
         let receiver = self.receiver.as_mut().filter(|_| !self.is_stopped);
-        let timers = [Some(self.sender.poll_timeout()), receiver.map(|receiver| receiver.poll_timeout(self.now))];
+        let looks = Some(self.looks).filter(|_| !self.waiting.is_empty() && !self.is_stopped);
+        let timers =
+            [Some(self.sender.poll_timeout()), receiver.map(|receiver| receiver.poll_timeout(self.now)), looks];
         let next = timers.into_iter().flatten().chain(arrival).min().unwrap_or(Time::MAX).max(self.now);
         if next > until {
             self.now = until;
@@ -219,17 +264,19 @@ impl Pair {
             let Some(Reverse((_, _, towards, bytes))) = self.flying.pop() else { break };
             match towards {
                 Towards::Sender => self.sender.handle_datagram(&bytes, self.now),
-                Towards::Receiver if self.is_stopped => self.waiting.push(bytes),
-                Towards::Receiver => self.arrive(&bytes),
+                Towards::Receiver => self.waiting.push_back(bytes),
             }
         }
         self.sender.handle_timeout(self.now);
         if self.is_stopped {
             return true;
         }
+        self.look();
         if let Some(receiver) = &mut self.receiver {
             receiver.handle_timeout(self.now);
-            receiver.handle_idle(self.now);
+            if self.waiting.is_empty() {
+                receiver.handle_idle(self.now);
+            }
         }
         self.answer();
         true
@@ -299,42 +346,173 @@ impl Pair {
         Some(takes)
     }
 
-    fn arrive(&mut self, bytes: &[u8]) {
-        if self.receiver.is_none() {
-            self.listen(bytes);
+    /// The receiver reads what has come, if it is time.
+    fn look(&mut self) {
+        if self.now < self.looks || self.waiting.is_empty() {
             return;
         }
-        self.take_in(bytes);
-        self.answer();
+        self.looks = self.now + self.busy;
+        while !self.waiting.is_empty() {
+            if self.receiver.is_none() || self.now >= self.leaves {
+                if let Some(bytes) = self.waiting.pop_front() {
+                    self.listen(&bytes);
+                }
+                continue;
+            }
+            self.take_in_batch();
+            self.answer();
+        }
     }
 
-    /// A datagram reaches the receiver.
+    /// One datagram reaches the receiver on its own.
     pub(crate) fn take_in(&mut self, bytes: &[u8]) {
-        let Some(receiver) = &mut self.receiver else { return };
-        receiver.predict(1);
-        let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
-        receiver.land(0, &bytes[head.len()..]);
-        receiver.handle_datagram(0, head, bytes.len(), self.now);
-        receiver.end_batch(self.now);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting.push_back(bytes.to_vec());
+        self.take_in_batch();
+        self.waiting = waiting;
     }
 
-    /// What a listening socket does, without the challenge.
+    /// What the kernel does with a batch: each datagram's payload lands in the next cell, whatever it is; then all are looked at.
+    fn take_in_batch(&mut self) {
+        let Some(receiver) = &mut self.receiver else { return };
+        receiver.predict(self.waiting.len().min(BATCH_MAX));
+        let count = receiver.predicted().min(self.waiting.len());
+        let batch: Vec<_> = self.waiting.drain(..count).collect();
+        for (spot, bytes) in batch.iter().enumerate() {
+            receiver.land(spot, &bytes[bytes.len().min(SLICE_HEADER_LEN)..]);
+        }
+        for (spot, bytes) in batch.iter().enumerate() {
+            let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+            let before = *receiver.stats();
+            receiver.handle_datagram(spot, head, bytes.len(), self.now);
+            let after = receiver.stats();
+            if let Ok(slice) = SliceHeader::parse(head) {
+                if after.slices > before.slices {
+                    self.truth.begun.insert(slice.frame);
+                }
+                if after.frames_no_slot > before.frames_no_slot {
+                    assert!(self.truth.no_slot.insert(slice.frame), "frame {} had no slot twice", slice.frame);
+                }
+            }
+        }
+        let settled = receiver.settled();
+        receiver.end_batch(self.now);
+        assert!(receiver.settled() >= settled, "settled went back from {settled} to {}", receiver.settled());
+    }
+
+    /// What comes to the listening socket; it does without the challenge where nothing is open.
     fn listen(&mut self, bytes: &[u8]) {
-        let Ok(Prelude { kind: Kind::Open, .. }) = Prelude::parse(bytes) else { return };
         // Cut short on its way: the sender repeats it.
-        let Ok(open) = Open::parse(bytes) else { return };
+        let Ok(Prelude { kind, stream, epoch }) = Prelude::parse(bytes) else { return };
+        if let Some(last_word) = self.receiver.as_ref().and_then(ReceiveStream::last_word) {
+            self.closed.note(last_word);
+        }
+        if kind == Kind::Open
+            && let Ok(open) = Open::parse(bytes)
+        {
+            self.handle_opening(&open, bytes.len());
+        } else if kind == Kind::Close
+            && let Some(last_word) = self.closed.answer(stream, epoch)
+        {
+            self.fly(Towards::Sender, last_word.emit().to_vec());
+        } else if kind != Kind::Open && self.now >= self.next_answer {
+            self.next_answer = self.now + ANSWERS_APART;
+            let refuse = Refuse { stream, epoch, flags: 0, reason: RefuseReason::Unknown as u16, limit: 0 };
+            self.fly(Towards::Sender, refuse.emit().to_vec());
+        }
+    }
+
+    /// An opening that the listener judges.
+    fn handle_opening(&mut self, open: &Open, open_bytes: usize) {
+        let is_open = self.now < self.leaves;
+        if let Some(receiver) = self.receiver.as_mut().filter(|_| is_open) {
+            if open.cookie != COOKIE {
+                let path_bytes = u16::try_from(open_bytes).unwrap_or(u16::MAX);
+                let Open { stream, epoch, .. } = *open;
+                let challenge = Challenge { stream, epoch, flags: 0, path_bytes, cookie: COOKIE };
+                self.fly(Towards::Sender, challenge.emit().to_vec());
+                return;
+            }
+            let ahead = open.epoch.wrapping_sub(receiver.epoch());
+            if ahead <= EPOCHS_AHEAD_MAX && receiver.ended().is_none() {
+                receiver.handle_proven_open(open, open_bytes, false, self.now);
+                self.answer();
+                return;
+            }
+            let behind = receiver.epoch().wrapping_sub(open.epoch);
+            if receiver.ended().is_none() && behind <= EPOCHS_AHEAD_MAX {
+                return;
+            }
+        }
+        if let Some(last_word) = self.receiver.as_ref().and_then(ReceiveStream::last_word) {
+            self.closed.note(last_word);
+        }
+        if let Some(last_word) = self.closed.answer(open.stream, open.epoch) {
+            self.fly(Towards::Sender, last_word.emit().to_vec());
+            return;
+        }
         let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, usize::from(open.slice_bytes));
         let pool = FramePool::new(self.slots, slot_bytes).unwrap();
         let config = ReceiveConfig {
-            open,
-            open_bytes: bytes.len(),
+            open: *open,
+            open_bytes,
             buffer_bytes: self.buffer_bytes,
-            batch_max: 16,
+            batch_max: BATCH_MAX,
             partial: self.partial,
             clock_id: 0,
         };
+        self.held.clear();
+        self.truth = Truth::default();
+        self.opened += 1;
+        self.leaves = Time::MAX;
         self.receiver = Some(ReceiveStream::new(config, pool, self.now).unwrap());
         self.answer();
+    }
+
+    /// Holds the counters of both ends against each other, and against what the test has seen. To be called once the stream is
+    /// closed; `restarted` says that an earlier receiver had a part of it.
+    pub(crate) fn check_counters(&self, restarted: bool) {
+        let receiver = self.receiver.as_ref().expect("a stream was open");
+        let (sent, seen, source) = (*self.sender.stats(), *receiver.stats(), receiver.source());
+        let settled = receiver.settled();
+        let context = || format!("{sent:?}\n{seen:?}\n{source:?}, settled {settled}");
+        let Truth { delivered, begun, no_slot } = &self.truth;
+        // The sender: each frame was sent, or nothing of it was, or a part.
+        assert_eq!(sent.frames, sent.frames_sent + sent.frames_skipped + sent.frames_abandoned, "{}", context());
+        assert!(sent.frames_no_credit <= sent.frames_skipped, "{}", context());
+        // The receiver: each has the fate that the test has seen, and no other.
+        assert_eq!(settled, sent.frames, "{}", context());
+        assert_eq!(seen.first_frame + seen.frames_passed, settled, "{}", context());
+        assert_eq!(seen.frames_delivered, delivered.len() as u64, "{}", context());
+        assert_eq!(seen.frames_no_slot, no_slot.len() as u64, "{}", context());
+        assert!(delivered.is_disjoint(no_slot), "{delivered:?} {no_slot:?}");
+        let is_incomplete = |number: &&u64| !delivered.contains(number) && !no_slot.contains(number);
+        assert_eq!(seen.frames_incomplete, begun.iter().filter(is_incomplete).count() as u64, "{}", context());
+        let fates = seen.frames_delivered + seen.frames_incomplete + seen.frames_no_slot;
+        assert_eq!(seen.frames_passed, fates + seen.frames_unseen(), "{}", context());
+        // What it heard of the sender's.
+        let SendState::Closed(report) = self.sender.state() else { panic!("{:?}", self.sender.state()) };
+        assert!(sent.frames_delivered <= sent.frames, "{}", context());
+        if restarted {
+            assert!(
+                source.skipped <= sent.frames_skipped && source.no_credit <= sent.frames_no_credit,
+                "{}",
+                context()
+            );
+        } else {
+            assert_eq!(
+                (source.skipped, source.no_credit),
+                (sent.frames_skipped, sent.frames_no_credit),
+                "{}",
+                context()
+            );
+            assert_eq!(sent.frames, fates + source.skipped + source.lost, "{}", context());
+            assert_eq!((report.delivered, sent.frames_delivered), (seen.frames_delivered, seen.frames_delivered));
+        }
+        if !report.is_forgotten {
+            let theirs = (seen.frames_incomplete, seen.frames_no_slot);
+            assert_eq!((report.incomplete, report.no_slot), theirs, "{}", context());
+        }
     }
 
     fn answer(&mut self) {
@@ -347,6 +525,10 @@ impl Pair {
         let mut bytes = [0; receive::CONTROL_MAX];
         while let Some(len) = receiver.poll_transmit(self.now, &mut bytes) {
             answers.push(bytes[..len].to_vec());
+        }
+        let stray = receiver.poll_stray();
+        if receiver.ended().is_some() && self.leaves == Time::MAX {
+            self.leaves = self.now + if receiver.last_word().is_some() { LINGER } else { Duration::ZERO };
         }
         for frame in frames {
             let number = frame.info().number;
@@ -362,11 +544,20 @@ impl Pair {
                 continue;
             }
             self.delivered.push(number);
-            self.ages.push(frame.info().completed.since(frame.info().captured));
+            assert!(self.truth.delivered.insert(number), "frame {number} came twice");
+            // Both ends read the same clock, though they do not know it.
+            self.ages.push(frame.info().completed.since(frame.info().captured_there));
+            self.held.push_back(frame);
+            while self.held.len() > self.holds {
+                self.held.pop_front();
+            }
         }
         for answer in answers {
             let answer = self.bend.map_or(answer.clone(), |bend| bend(answer));
             self.fly(Towards::Sender, answer);
+        }
+        if let Some(stray) = stray {
+            self.handle_opening(&stray.open, stray.open_bytes);
         }
     }
 
@@ -382,10 +573,7 @@ impl Pair {
         self.is_stopped = true;
         while self.step(resumed) {}
         self.is_stopped = false;
-        for bytes in std::mem::take(&mut self.waiting) {
-            self.take_in(&bytes);
-        }
-        self.answer();
+        self.look();
     }
 
     /// The sender adds parity. To be called before anything happens.
@@ -412,7 +600,27 @@ impl Pair {
     /// The receiver's process dies; what it had is gone.
     pub(crate) fn kill_receiver(&mut self) {
         self.receiver = None;
+        self.closed = ClosedStreams::default();
+        self.leaves = Time::MAX;
+        self.waiting.clear();
         self.flying.clear();
+    }
+
+    /// The sender's process dies, and another one streams with the same number: it counts its frames from 0.
+    pub(crate) fn restart_sender(&mut self) {
+        self.config.epoch = self.random.next() as u32;
+        self.sender = SendStream::new(self.config, self.now);
+    }
+
+    /// Speaks to the sender as anyone can who forges the receiver's address.
+    pub(crate) fn forge_to_sender(&mut self, bytes: &[u8]) {
+        self.sender.handle_datagram(bytes, self.now);
+    }
+
+    /// Speaks to the receiver as anyone can who forges the sender's address.
+    pub(crate) fn forge_to_receiver(&mut self, bytes: &[u8]) {
+        self.waiting.push_back(bytes.to_vec());
+        self.look();
     }
 
     /// What is on its way is lost.

@@ -36,6 +36,19 @@ impl Relay {
         *self.back.lock().unwrap() = Arc::new(towards(self.receiver));
     }
 
+    /// Says something to the receiver that the sender has not said.
+    pub(crate) fn forge_to_receiver(&self, bytes: &[u8]) {
+        let _ = self.back().send(bytes);
+    }
+
+    /// Says something to the sender that the receiver has not said.
+    pub(crate) fn forge_to_sender(&self, bytes: &[u8]) {
+        let to = *self.sender.lock().unwrap();
+        if let Some(to) = to {
+            let _ = self.front.send_to(bytes, to);
+        }
+    }
+
     fn back(&self) -> Arc<UdpSocket> {
         self.back.lock().unwrap().clone()
     }

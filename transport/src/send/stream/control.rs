@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CLOCK_PING, CLOSE_RETRY, DOUBT_AFTER, RETRY_MAX, RETRY_MIN, SendStream};
+use super::{CLOCK_PING, CLOSE_RETRY, DOUBT_AFTER, RETRY_MAX, RETRY_MIN, SILENCE_MAX, SendStream};
 use crate::frame::{FrameRate, Presentation, SampleAspect};
 use crate::send::config::{SendConfig, SendState};
 use crate::time::Time;
@@ -88,15 +88,17 @@ impl SendStream {
             Delivery::Every => self.outbox.is_empty(),
             Delivery::Latest => all_sent,
         };
-        let skipped = self.stats.frames_skipped + self.stats.frames_abandoned;
+        let skipped = self.stats.frames_skipped;
         let no_credit = self.stats.frames_no_credit;
         (self.tail_probe, self.ping_first) = (false, false);
         if self.closing && settled {
             // With a frame on its way, it asks for what that lacks, too.
-            self.due = now + if self.outbox.is_empty() { CLOSE_RETRY } else { self.patience().min(CLOSE_RETRY) };
+            self.due =
+                now + if self.outbox.is_empty() { self.close_pause(now) } else { self.patience().min(CLOSE_RETRY) };
             self.probes = self.probes.saturating_add(1);
             // In place of the ping that may be due too.
             self.pinged = now;
+            self.close_sent = true;
             let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped, no_credit };
             return put(out, &close.emit(), 0);
         }
@@ -123,6 +125,11 @@ impl SendStream {
             self.path.doubt();
         }
         self.put_probe(out, &ping.emit())
+    }
+
+    /// A receiver that is gone is asked more and more seldom.
+    fn close_pause(&self, now: Time) -> Duration {
+        if now.since(self.heard) < SILENCE_MAX { CLOSE_RETRY } else { RETRY_MAX }
     }
 
     /// Writes a datagram that asks for an answer, as long as the path is to be tried with.

@@ -76,7 +76,7 @@ impl SendStream {
     fn poll_new(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
         let outgoing = self.outbox.current()?;
         let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count - outgoing.next);
-        if number >= self.frame_limit || (first == 0 && (self.is_measuring(now) || !self.may_begin(now))) {
+        if number >= self.frame_limit.value() || (first == 0 && (self.is_measuring(now) || !self.may_begin(now))) {
             return None;
         }
         if left == 0 {
@@ -111,7 +111,7 @@ impl SendStream {
     fn worth_sending(&self, max: u32) -> Worth {
         let train = train(&self.config);
         // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
-        let window = self.sequence_limit.saturating_sub(self.sequence_seen);
+        let window = self.sequence_limit.value().saturating_sub(self.sequence_seen.value());
         let may_wait = u64::from(max) == self.credit() && self.in_flight() && window >= 2 * u64::from(train);
         Worth { train, may_wait }
     }
@@ -166,7 +166,7 @@ impl SendStream {
         let is_empty = match &self.gate {
             // A camera whose frames follow each other within a round trip never leaves the way empty, and would lose some.
             Some(gate) if !gate.is_slow() && round_trip > interval && !interval.is_zero() => {
-                gate.queued(self.sequence_seen, round_trip, now) == 0
+                gate.queued(self.sequence_seen.value(), round_trip, now) == 0
             }
             _ => !self.in_flight(),
         };
@@ -185,7 +185,7 @@ impl SendStream {
         let oldest = self.outbox.first_number();
         let (Some(gate), Some(outgoing)) = (&mut self.gate, self.outbox.current()) else { return true };
         let all_settled = oldest == Some(outgoing.number());
-        gate.queued(self.sequence_seen, round_trip, now) <= FrameGate::nearly_none(outgoing.count)
+        gate.queued(self.sequence_seen.value(), round_trip, now) <= FrameGate::nearly_none(outgoing.count)
             && gate.lets(outgoing.number(), outgoing.frame.info().captured, all_settled, now)
     }
 
@@ -212,8 +212,7 @@ impl SendStream {
 
     /// All of a frame has left.
     pub(super) fn note_whole(&mut self, number: u64, now: Time) {
-        if number >= self.sent_below {
-            self.sent_below = number + 1;
+        if self.sent_below.raise(number + 1) {
             self.stats.frames_sent += 1;
         }
         if self.config.delivery == Delivery::Latest && self.outbox.current().is_none() {
