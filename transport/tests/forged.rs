@@ -32,7 +32,7 @@ fn open(format: &FrameFormat, delivery: Delivery, stream: u32, epoch: u32, cooki
         rate_den: 0,
         aspect_num: 0,
         aspect_den: 0,
-        scan: 1,
+        scan: 0,
         chroma: 0,
         range: 0,
         paced: 0,
