@@ -90,7 +90,8 @@ const TROUBLES: [Trouble; 6] =
 fn befall(pair: &mut Pair, trouble: Trouble) {
     match trouble {
         Trouble::None => {}
-        Trouble::Epoch => pair.sender.handle_redirect(pair.now),
+        // To the same address: IPv4 and UDP take 28 bytes.
+        Trouble::Epoch => pair.sender.handle_redirect(28, pair.now),
         Trouble::Outage => {
             let weather = pair.weather;
             pair.weather.lost = 1_000;
