@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use framewire_capture::{FrameRate, RawFormat, SourceSpec};
 use framewire_signal::message::NAME_CHARS_MAX;
@@ -144,7 +145,7 @@ pub struct ServerArgs {
     /// Where frames go: null, - (Y4M on standard output), FILE.y4m, FILE.raw, with OpenCV FILE.avi, FILE.mp4, window; in a file's
     /// name, {stream}, {part} and {time} stand for the stream's name, the part's number and when it was begun; may be given
     /// several times
-    #[arg(long, value_name = "SINK", default_value = "null")]
+    #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null")]
     pub sink: Vec<SinkSpec>,
     /// Go on in another file after so many bytes or so long, such as 10GB or 10min; may be given for both
     #[arg(long, value_name = "SIZE|TIME", env = "FRAMEWIRE_ROLL", value_delimiter = ',')]
@@ -345,11 +346,16 @@ pub struct DemoArgs {
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<f64>,
     /// Where frames go at the server's end; see framewire-server --help
-    #[arg(long, value_name = "SINK", default_value = "null")]
+    #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null")]
     pub sink: Vec<SinkSpec>,
     /// Print each acknowledgement; twice, everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// A file's name is any bytes.
+fn sinks() -> impl TypedValueParser<Value = SinkSpec> {
+    OsStringValueParser::new().try_map(|name| SinkSpec::from_os(&name))
 }
 
 fn name(text: &str) -> Result<String, String> {

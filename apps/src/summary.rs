@@ -59,6 +59,9 @@ pub struct Summary {
     /// Datagrams that came to nothing at the receiver, by cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datagrams_dropped: Option<DatagramsDropped>,
+    /// Frames that the server should have recorded and did not, each of its sinks for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_unrecorded: Option<u64>,
     /// What was recorded, sink by sink.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<SinkFigures>,
@@ -77,19 +80,33 @@ pub struct SinkFigures {
     pub bytes: u64,
     /// Frames that came too fast for it.
     pub frames_dropped: u64,
-    /// Streams that it could not be opened for, or failed in the middle of.
+    /// Frames that are not there because it failed.
+    pub frames_failed: u64,
+    /// Frames that came while another stream had it, or while nobody read or looked.
+    pub frames_away: u64,
+    /// How often it failed: could not be opened for a stream, or did not take a frame after it had taken others.
     pub failures: u64,
+    /// How often it went on after that, for the same stream.
+    pub recoveries: u64,
 }
 
 impl fmt::Display for SinkFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sink, files, frames, bytes, frames_dropped, failures } = self;
+        let Self { sink, files, frames, bytes, frames_dropped, frames_failed, frames_away, failures, recoveries } =
+            self;
         write!(f, "{frames} frames, {bytes} bytes into {sink}")?;
         if *files > 1 {
             write!(f, " ({files} files)")?;
         }
         write!(f, ", {frames_dropped} dropped")?;
-        if *failures > 0 { write!(f, ", failed for {failures} streams") } else { Ok(()) }
+        if *frames_away > 0 {
+            write!(f, ", {frames_away} while nobody read or another stream had it")?;
+        }
+        match (failures, recoveries) {
+            (0, _) => Ok(()),
+            (_, 0) => write!(f, ", {frames_failed} not recorded: failed {failures} times"),
+            _ => write!(f, ", {frames_failed} not recorded: failed {failures} times, went on {recoveries} times"),
+        }
     }
 }
 
@@ -126,6 +143,20 @@ pub struct DatagramsDropped {
 }
 
 impl DatagramsDropped {
+    /// Adds those of another stream.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        let Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot } = other;
+        self.socket += socket;
+        self.malformed += malformed;
+        self.stream += stream;
+        self.epoch += epoch;
+        self.size += size;
+        self.late += late;
+        self.duplicate += duplicate;
+        self.ahead += ahead;
+        self.no_slot += no_slot;
+    }
+
     /// Adds what a stream counted.
     pub(crate) fn add(&mut self, stats: &ReceiveStats) {
         let RejectedCounts { malformed, stream, epoch, size, late, duplicate, ahead, no_slot, .. } = stats.rejected;
@@ -160,6 +191,21 @@ pub struct FramesDropped {
 }
 
 impl FramesDropped {
+    /// Adds those of another stream. What a sender says of itself may be any number.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = other;
+        for (sum, more) in [
+            (&mut self.skipped_at_source, skipped_at_source),
+            (&mut self.no_credit, no_credit),
+            (&mut self.lost, lost),
+            (&mut self.incomplete, incomplete),
+            (&mut self.no_slot, no_slot),
+            (&mut self.slow_consumer, slow_consumer),
+        ] {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = self;
@@ -261,6 +307,12 @@ impl fmt::Display for Summary {
         }
         if let Some(dropped) = self.datagrams_dropped.filter(|dropped| dropped.socket > 0) {
             write!(f, "\n  lost here {} datagrams for which the socket's buffer had no room", dropped.socket)?;
+        }
+        if let Some(unrecorded) = self.frames_unrecorded.filter(|frames| *frames > 0) {
+            write!(
+                f,
+                "\n  recorded  {unrecorded} frames are not: a sink of the server failed or was too slow, as its log says"
+            )?;
         }
         for sink in &self.sinks {
             write!(f, "\n  recorded  {sink}")?;

@@ -85,6 +85,10 @@ pub struct Feedback {
     /// Datagrams of this stream that the server's own socket buffer had no room for: lost there, not on the wire.
     #[serde(default)]
     pub socket_drops: u64,
+    /// Frames of this stream so far that the server should have recorded and did not, as its disk is full, or gone, or too slow;
+    /// each of its sinks counts for itself.
+    #[serde(default)]
+    pub frames_unrecorded: u64,
     /// Frames this event stands for, at least 1; more than 1 above the set rate.
     #[serde(default = "one")]
     pub coalesced: u64,
@@ -156,6 +160,7 @@ mod tests {
             frames_restored: 1,
             missing_bytes: 0,
             socket_drops: 4,
+            frames_unrecorded: 5,
             coalesced: 1,
         };
         let value = serde_json::to_value(feedback).unwrap();
@@ -163,7 +168,7 @@ mod tests {
             value,
             json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 2_073_600, "stream": 7, "frame": 41,
                 "latency_ms": 0.75, "frames_delivered": 40, "frames_lost": 2, "frames_repaired": 3,
-                "frames_restored": 1, "missing_bytes": 0, "socket_drops": 4, "coalesced": 1})
+                "frames_restored": 1, "missing_bytes": 0, "socket_drops": 4, "frames_unrecorded": 5, "coalesced": 1})
         );
         assert_eq!(serde_json::from_value::<Feedback>(value).unwrap(), feedback);
     }

@@ -38,8 +38,14 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let window = Window::open(args.stream.window, format, stop)?;
     let stream = random_stream_id();
     let signal = start_signal(args, &format, delivery, stream, feed.presentation().rate)?;
-    let mut talk =
-        Talk { signal, verbose: args.verbose > 0, latency: LatencyHistogram::new(), refused: None, unopened: None };
+    let mut talk = Talk {
+        signal,
+        verbose: args.verbose > 0,
+        latency: LatencyHistogram::new(),
+        refused: None,
+        unopened: None,
+        unrecorded: None,
+    };
     let mut progress = Progress::new(args.verbose > 0);
     let Some(peer) = talk.wait_until_opened(stop, &mut progress)? else {
         talk.signal.shutdown();
@@ -78,7 +84,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     drop(window);
     let report = sent?;
     talk.drain();
-    let Talk { signal, latency, refused, .. } = talk;
+    let Talk { signal, latency, refused, unrecorded, .. } = talk;
     signal.shutdown();
     if let Some(refused) = refused {
         return Err(refused);
@@ -107,6 +113,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         slice_bytes: Some(u64::from(sender.slice_bytes())),
         slices_resent: Some(stats.slices_resent),
         slices_parity: Some(stats.slices_parity),
+        frames_unrecorded: unrecorded,
         ..Summary::default()
     };
     summary.set_rates(elapsed);
@@ -209,6 +216,8 @@ struct Talk {
     verbose: bool,
     latency: LatencyHistogram,
     refused: Option<Failure>,
+    /// Frames that the server should have recorded and did not, once it has said anything of frames.
+    unrecorded: Option<u64>,
     /// Since when the stream has not been open.
     unopened: Option<Instant>,
 }
@@ -285,6 +294,14 @@ impl Talk {
     fn handle(&mut self, event: &ClientEvent, progress: &mut Progress) {
         match event {
             ClientEvent::Feedback(feedback) => {
+                let before = self.unrecorded.unwrap_or(0);
+                if before == 0 && feedback.frames_unrecorded > 0 {
+                    say(format_args!(
+                        "framewire-client: the server does not record all of this stream: its disk, or another place of its frames, failed or \
+                         is too slow; its log says why"
+                    ));
+                }
+                self.unrecorded = Some(feedback.frames_unrecorded.max(before));
                 if let Some(latency_ms) = feedback.latency_ms {
                     self.latency.record(Duration::from_secs_f64(latency_ms.clamp(0.0, 60_000.0) / 1e3));
                 }

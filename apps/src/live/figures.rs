@@ -35,6 +35,23 @@ pub(crate) struct Figures {
     recent: RecentLatency,
 }
 
+impl Counts {
+    /// What two streams have counted together.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.dropped.add(&other.dropped);
+        self.repaired.by_nack += other.repaired.by_nack;
+        self.repaired.by_fec += other.repaired.by_fec;
+        self.datagrams_dropped.add_all(&other.datagrams_dropped);
+        for (count, more) in self.latency_counts.iter_mut().zip(other.latency_counts) {
+            *count += more;
+        }
+        self.latency_seconds += other.latency_seconds;
+        self.newest = self.newest.max(other.newest);
+    }
+}
+
 impl Figures {
     pub(crate) fn new(now: Instant) -> Self {
         Self {

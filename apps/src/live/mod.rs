@@ -1,6 +1,8 @@
 //! What is known of the streams that come in now: for the page, for metrics, for whoever else looks.
 
 mod figures;
+mod health;
+mod sinks;
 mod snapshot;
 
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 use framewire_transport::{Delivery, FrameFormat};
 
 pub(crate) use figures::{Counts, Figures, LATENCY_BOUNDS};
+pub(crate) use health::Health;
+pub(crate) use sinks::{Condition, Missed, SinkTotals, StreamSink};
 pub(crate) use snapshot::Snapshot;
 
 use crate::preview::PictureTap;
@@ -41,6 +45,8 @@ pub(crate) struct LiveStream {
     label: Mutex<String>,
     begun: Instant,
     figures: Mutex<Figures>,
+    /// How its recordings get on.
+    pub(crate) sinks: Vec<Arc<StreamSink>>,
     pub(crate) pictures: PictureTap,
 }
 
@@ -70,19 +76,30 @@ impl LiveStream {
 #[derive(Debug)]
 pub(crate) struct Board {
     begun: Instant,
-    streams: Mutex<Vec<Arc<LiveStream>>>,
+    state: Mutex<State>,
     opened: AtomicU64,
+    /// Of all that record.
+    pub(crate) sinks: Vec<Arc<SinkTotals>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    streams: Vec<Arc<LiveStream>>,
+    /// What those have counted that have gone.
+    ended: Counts,
 }
 
 impl Board {
-    pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), streams: Mutex::default(), opened: AtomicU64::new(0) }
+    /// Of a server whose frames are recorded there.
+    pub(crate) fn new(sinks: Vec<Arc<SinkTotals>>) -> Self {
+        Self { begun: Instant::now(), state: Mutex::default(), opened: AtomicU64::new(0), sinks }
     }
 
-    /// Adds a stream; it is there until the answer is dropped.
-    pub(crate) fn add(self: &Arc<Self>, about: About) -> Entry {
+    /// Adds a stream with its recordings; it is there until the answer is dropped.
+    pub(crate) fn add(self: &Arc<Self>, about: About, sinks: Vec<Arc<StreamSink>>) -> Entry {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let mut streams = self.lock();
+        let mut state = self.lock();
+        let streams = &mut state.streams;
         let (begun, is_taken) = (Instant::now(), |label: &str| streams.iter().any(|stream| stream.label() == label));
         let mut label = unique(&about.name, is_taken);
         // A camera that was restarted goes on under its name, though nobody has told the server yet that its last run is over.
@@ -95,21 +112,32 @@ impl Board {
             label: Mutex::new(label),
             begun,
             figures: Mutex::new(Figures::new(begun)),
+            sinks,
             pictures: PictureTap::default(),
         });
         streams.push(stream.clone());
-        drop(streams);
+        drop(state);
         Entry { board: self.clone(), stream }
     }
 
     /// The streams there are.
     pub(crate) fn streams(&self) -> Vec<Arc<LiveStream>> {
-        self.lock().clone()
+        self.lock().streams.clone()
+    }
+
+    /// The streams there are, each with what it has counted; and what all have, with those that have gone. It only grows.
+    pub(crate) fn counts(&self) -> (Vec<(Arc<LiveStream>, Counts)>, Counts) {
+        // Under one lock, so that a stream which ends is in the sum once.
+        let state = self.lock();
+        let mut all = state.ended;
+        let live: Vec<_> = state.streams.iter().map(|stream| (stream.clone(), stream.figures().counts)).collect();
+        live.iter().for_each(|(_, counts)| all.add(counts));
+        (live, all)
     }
 
     /// The stream of this id; the newest, where one that fell silent is still there.
     pub(crate) fn find(&self, id: u32) -> Option<Arc<LiveStream>> {
-        self.lock().iter().rev().find(|stream| stream.about.id == id).cloned()
+        self.lock().streams.iter().rev().find(|stream| stream.about.id == id).cloned()
     }
 
     /// How many streams there have been.
@@ -117,8 +145,8 @@ impl Board {
         self.opened.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<LiveStream>>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,7 +167,10 @@ impl std::ops::Deref for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.board.lock().retain(|stream| !Arc::ptr_eq(stream, &self.stream));
+        let mut state = self.board.lock();
+        state.streams.retain(|stream| !Arc::ptr_eq(stream, &self.stream));
+        state.ended.add(&self.stream.figures().counts);
+        drop(state);
         self.stream.pictures.end();
     }
 }
@@ -166,16 +197,20 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn board() -> Arc<Board> {
+        Arc::new(Board::new(Vec::new()))
+    }
+
     #[test]
     fn a_stream_is_there_until_its_entry_is_dropped_and_its_label_is_its_own() {
-        let board = Arc::new(Board::new());
+        let board = board();
         let labels = |board: &Board| board.streams().iter().map(|stream| stream.label()).collect::<Vec<_>>();
-        let first = board.add(about(1, "cam"));
-        let second = board.add(about(2, "cam"));
-        let third = board.add(about(3, "other"));
+        let first = board.add(about(1, "cam"), Vec::new());
+        let second = board.add(about(2, "cam"), Vec::new());
+        let third = board.add(about(3, "other"), Vec::new());
         assert_eq!(labels(&board), ["cam", "cam-2", "other"]);
         drop(first);
-        let fourth = board.add(about(2, "cam"));
+        let fourth = board.add(about(2, "cam"), Vec::new());
         assert_eq!(labels(&board), ["cam-2", "other", "cam"]);
         assert!(Arc::ptr_eq(&board.find(2).unwrap(), &fourth), "the newest of an id is found");
         drop((second, third, fourth));
@@ -184,14 +219,36 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_streams_counted_stays_in_the_servers_totals_and_never_goes_back() {
+        let board = board();
+        let mut before = 0;
+        for round in 0..5 {
+            let stream = board.add(about(round, "cam"), Vec::new());
+            for _ in 0..round {
+                stream.figures().add_frame(10, Some(Duration::from_millis(1)), Instant::now());
+            }
+            stream.figures().counts.dropped.lost = 2;
+            stream.figures().counts.latency_counts[0] += 1;
+            let (live, all) = board.counts();
+            assert_eq!((live.len(), all.frames - before), (1, u64::from(round)));
+            drop(stream);
+            before = board.counts().1.frames;
+        }
+        let (live, all) = board.counts();
+        assert!(live.is_empty());
+        assert_eq!((all.frames, all.bytes, all.dropped.lost), (10, 100, 10));
+        assert_eq!(all.latency_counts.iter().sum::<u64>(), 15);
+    }
+
+    #[test]
     fn a_stream_that_begins_anew_takes_its_name_from_its_silent_last_run() {
-        let board = Arc::new(Board::new());
-        let (busy, silent) = (board.add(about(1, "busy")), board.add(about(2, "cam")));
+        let board = board();
+        let (busy, silent) = (board.add(about(1, "busy"), Vec::new()), board.add(about(2, "cam"), Vec::new()));
         let begun = Instant::now();
         assert!(!silent.is_silent(begun) && silent.is_silent(begun + SILENT_AFTER));
         busy.figures().add_frame(1, None, begun + Duration::from_secs(60));
         silent.figures().add_frame(1, None, begun - SILENT_AFTER);
-        let (again, other) = (board.add(about(3, "cam")), board.add(about(4, "busy")));
+        let (again, other) = (board.add(about(3, "cam"), Vec::new()), board.add(about(4, "busy"), Vec::new()));
         assert_eq!((again.label(), silent.label()), ("cam".to_owned(), "cam-2".to_owned()));
         assert_eq!((other.label(), busy.label()), ("busy-2".to_owned(), "busy".to_owned()));
     }

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Board, LiveStream};
+use super::sinks::{Condition, SinkCounts, StreamSink};
+use super::{Board, Health, LiveStream};
 use crate::summary::{FramesDropped, FramesRepaired};
 
 /// `GET /api/streams`, and each event of `/api/events`.
@@ -21,6 +22,8 @@ pub(crate) struct ServerSnapshot {
     pub(crate) uptime_seconds: f64,
     /// Pictures a second of each stream, at most; 0 where there are none.
     pub(crate) preview_fps: f64,
+    /// What `/healthz` says.
+    pub(crate) health: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -53,6 +56,33 @@ pub(crate) struct StreamSnapshot {
     pub(crate) frames_repaired: FramesRepaired,
     /// Datagrams for which the socket's buffer had no room.
     pub(crate) socket_drops: u64,
+    /// How it is recorded, in the order of `--sink`; empty where it is not to be.
+    pub(crate) sinks: Vec<SinkSnapshot>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SinkSnapshot {
+    /// As the command line named it.
+    pub(crate) sink: String,
+    /// `recording`, `failed`, `waiting` or `closed`.
+    pub(crate) state: &'static str,
+    /// Why it has failed, or what it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(flatten)]
+    pub(crate) counts: SinkCounts,
+}
+
+impl SinkSnapshot {
+    fn of(sink: &StreamSink) -> Self {
+        let condition = sink.condition();
+        let state = condition.name();
+        let reason = match condition {
+            Condition::Failed(reason) | Condition::Waiting(reason) => Some(reason),
+            Condition::Recording | Condition::Closed => None,
+        };
+        Self { sink: sink.name().to_owned(), state, reason, counts: sink.counts() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -68,6 +98,7 @@ impl Snapshot {
                 version: env!("CARGO_PKG_VERSION"),
                 uptime_seconds: now.saturating_duration_since(board.begun).as_secs_f64(),
                 preview_fps,
+                health: Health::of(board).to_string(),
             },
             streams: board.streams().iter().map(|stream| StreamSnapshot::of(stream, now)).collect(),
         }
@@ -104,6 +135,7 @@ impl StreamSnapshot {
             frames_dropped: counts.dropped,
             frames_repaired: counts.repaired,
             socket_drops: counts.datagrams_dropped.socket,
+            sinks: stream.sinks.iter().map(|sink| SinkSnapshot::of(sink)).collect(),
         }
     }
 }
@@ -111,14 +143,13 @@ impl StreamSnapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::tests::about;
-    use std::sync::Arc;
+    use crate::live::tests::{about, board};
     use std::time::Duration;
 
     #[test]
     fn a_snapshot_says_all_that_is_known_and_a_name_is_any_text() {
-        let board = Arc::new(Board::new());
-        let stream = board.add(about(7, "<b>\"cam\"</b>"));
+        let board = board();
+        let stream = board.add(about(7, "<b>\"cam\"</b>"), Vec::new());
         let now = Instant::now();
         stream.figures().add_frame(3_072, Some(Duration::from_millis(2)), now);
         let json = serde_json::to_value(Snapshot::of(&board, 10.0, now + Duration::from_millis(500))).unwrap();
@@ -133,9 +164,26 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_that_fails_is_told_with_the_reason_beside_those_that_go_on() {
+        let totals = ["a.raw", "b.raw"].map(crate::live::SinkTotals::new);
+        let board = std::sync::Arc::new(Board::new(totals.to_vec()));
+        let sinks: Vec<_> = totals.iter().map(StreamSink::new).collect();
+        let _stream = board.add(about(7, "cam"), sinks.clone());
+        sinks[0].fail("the disk is full".into());
+        sinks[0].add_missed(crate::live::Missed::Failed, 60);
+        sinks[1].add_frame(100);
+        let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
+        let said = &json["streams"][0]["sinks"];
+        assert_eq!((&said[0]["state"], &said[0]["reason"]), (&"failed".into(), &"the disk is full".into()));
+        assert_eq!((&said[0]["frames_failed"], &said[1]["frames"]), (&60.into(), &1.into()));
+        assert_eq!((&said[1]["state"], &said[1]["sink"]), (&"recording".into(), &"b.raw".into()));
+        assert!(json["server"]["health"].as_str().unwrap().starts_with("degraded"), "{json}");
+    }
+
+    #[test]
     fn before_the_first_frame_age_and_latency_are_null() {
-        let board = Arc::new(Board::new());
-        let _stream = board.add(about(7, ""));
+        let board = board();
+        let _stream = board.add(about(7, ""), Vec::new());
         let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
         assert!(json["streams"][0]["age_seconds"].is_null() && json["streams"][0]["latency_ms"].is_null());
     }

@@ -1,7 +1,8 @@
 //! Metrics in the text format of OpenMetrics, which Prometheus reads.
 //!
 //! Read off the board at each scrape: a stream's series are there as long as it is, so their number stays small. `stream` is
-//! its name; what else is known of it is in `framewire_stream_info`.
+//! its name; what else is known of it is in `framewire_stream_info`. What streams have counted stays in the totals of the
+//! server, `framewire_server_…`, and of its sinks, `framewire_sink_…`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::Monitor;
 use crate::build::COMMIT;
-use crate::live::{Board, Counts, LATENCY_BOUNDS, LiveStream};
+use crate::live::{Board, Condition, Counts, LATENCY_BOUNDS, LiveStream, SinkTotals};
 use crate::summary::cpu_seconds;
 
 const CONTENT_TYPE: HeaderValue =
@@ -55,7 +56,8 @@ impl Collector for BoardMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Encoded {
         let out = &mut encoder;
         // Read at once, and written while nobody waits for them.
-        let series: Vec<Series> = self.0.streams().into_iter().map(Series::of).collect();
+        let (live, all) = self.0.counts();
+        let series: Vec<Series> = live.into_iter().map(Series::of).collect();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
         out.encode_descriptor("framewire_build", "The program", None, MetricType::Info)?.encode_info(&build)?;
         counter(out, "process_cpu_seconds", "Processor time of all threads", cpu_seconds())?;
@@ -78,34 +80,11 @@ impl Collector for BoardMetrics {
         let of = Families { series: &series };
         of.counter(out, "framewire_frames_delivered", "Frames that arrived complete", |counts| counts.frames)?;
         of.counter(out, "framewire_received_bytes", "Bytes of these frames", |counts| counts.bytes)?;
-        of.by(out, "framewire_frames_dropped", "Frames that were not delivered", "cause", |counts| {
-            let dropped = &counts.dropped;
-            vec![
-                ("skipped_at_source", dropped.skipped_at_source),
-                ("no_credit", dropped.no_credit),
-                ("lost", dropped.lost),
-                ("incomplete", dropped.incomplete),
-                ("no_slot", dropped.no_slot),
-                ("slow_consumer", dropped.slow_consumer),
-            ]
-        })?;
-        of.by(out, "framewire_frames_repaired", "Frames delivered although slices were lost", "by", |counts| {
-            vec![("nack", counts.repaired.by_nack), ("fec", counts.repaired.by_fec)]
-        })?;
-        of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", |counts| {
-            let dropped = &counts.datagrams_dropped;
-            vec![
-                ("socket", dropped.socket),
-                ("malformed", dropped.malformed),
-                ("stream", dropped.stream),
-                ("epoch", dropped.epoch),
-                ("size", dropped.size),
-                ("late", dropped.late),
-                ("duplicate", dropped.duplicate),
-                ("ahead", dropped.ahead),
-                ("no_slot", dropped.no_slot),
-            ]
-        })?;
+        of.by(out, "framewire_frames_dropped", "Frames that were not delivered", "cause", frames_dropped)?;
+        of.by(out, "framewire_frames_repaired", "Frames delivered although slices were lost", "by", frames_repaired)?;
+        of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", datagrams_dropped)?;
+        server(out, &all)?;
+        sinks(out, self.0.sinks.as_slice(), &series)?;
 
         let now = Instant::now();
         let help = "Since the newest frame of a stream arrived";
@@ -139,14 +118,101 @@ struct Series {
 }
 
 impl Series {
-    fn of(stream: Arc<LiveStream>) -> Self {
-        let (label, counts) = (stream.label(), stream.figures().counts);
+    fn of((stream, counts): (Arc<LiveStream>, Counts)) -> Self {
+        let label = stream.label();
         Self { stream, label, counts }
     }
 
     fn labels(&self) -> [(&'static str, &str); 1] {
         [("stream", &self.label)]
     }
+}
+
+type Counted = Vec<(&'static str, u64)>;
+
+fn frames_dropped(counts: &Counts) -> Counted {
+    let dropped = &counts.dropped;
+    vec![
+        ("skipped_at_source", dropped.skipped_at_source),
+        ("no_credit", dropped.no_credit),
+        ("lost", dropped.lost),
+        ("incomplete", dropped.incomplete),
+        ("no_slot", dropped.no_slot),
+        ("slow_consumer", dropped.slow_consumer),
+    ]
+}
+
+fn frames_repaired(counts: &Counts) -> Counted {
+    vec![("nack", counts.repaired.by_nack), ("fec", counts.repaired.by_fec)]
+}
+
+fn datagrams_dropped(counts: &Counts) -> Counted {
+    let dropped = &counts.datagrams_dropped;
+    vec![
+        ("socket", dropped.socket),
+        ("malformed", dropped.malformed),
+        ("stream", dropped.stream),
+        ("epoch", dropped.epoch),
+        ("size", dropped.size),
+        ("late", dropped.late),
+        ("duplicate", dropped.duplicate),
+        ("ahead", dropped.ahead),
+        ("no_slot", dropped.no_slot),
+    ]
+}
+
+/// What all streams have counted since the server began, those that have gone included.
+fn server(out: &mut DescriptorEncoder, all: &Counts) -> Encoded {
+    counter(out, "framewire_server_frames_delivered", "Frames that arrived complete, of all streams", all.frames)?;
+    counter(out, "framewire_server_received_bytes", "Bytes of these frames", all.bytes)?;
+    let families = [
+        (
+            "framewire_server_frames_dropped",
+            "Frames that were not delivered, of all streams",
+            "cause",
+            frames_dropped(all),
+        ),
+        ("framewire_server_frames_repaired", "Frames delivered although slices were lost", "by", frames_repaired(all)),
+        ("framewire_server_datagrams_dropped", "Datagrams that came to nothing", "cause", datagrams_dropped(all)),
+    ];
+    for (name, help, by, counted) in families {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (value, counted) in counted {
+            count(&mut metric.encode_family(&[(by, value)])?, counted)?;
+        }
+    }
+    Ok(())
+}
+
+/// How recordings get on: of each sink over all streams, and which fail now.
+fn sinks(out: &mut DescriptorEncoder, totals: &[Arc<SinkTotals>], series: &[Series]) -> Encoded {
+    let mut family = |name: &str, help: &str, of: fn(&SinkTotals) -> u64| -> Encoded {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        totals.iter().try_for_each(|total| count(&mut metric.encode_family(&[("sink", &total.sink)])?, of(total)))
+    };
+    family("framewire_sink_frames_recorded", "Frames written", |total| total.counts().frames)?;
+    family("framewire_sink_recorded_bytes", "Bytes written", |total| total.counts().bytes)?;
+    family("framewire_sink_failures", "How often it failed, each stream for itself", SinkTotals::failures)?;
+    family("framewire_sink_recoveries", "How often it went on after a failure", SinkTotals::recoveries)?;
+    let help = "Frames that arrived and were not written";
+    let mut missed = out.encode_descriptor("framewire_sink_frames_missed", help, None, MetricType::Counter)?;
+    for total in totals {
+        let counts = total.counts();
+        let causes = [("slow", counts.frames_dropped), ("failed", counts.frames_failed), ("away", counts.frames_away)];
+        for (cause, counted) in causes {
+            count(&mut missed.encode_family(&[("sink", total.sink.as_str()), ("cause", cause)])?, counted)?;
+        }
+    }
+    let help = "1 while the recording of a stream fails there";
+    let mut failing = out.encode_descriptor("framewire_stream_sink_failing", help, None, MetricType::Gauge)?;
+    for one in series {
+        for sink in &one.stream.sinks {
+            let labels = [("stream", one.label.as_str()), ("sink", sink.name())];
+            let is_failing = matches!(sink.condition(), Condition::Failed(_));
+            failing.encode_family(&labels)?.encode_gauge(&u64::from(is_failing))?;
+        }
+    }
+    Ok(())
 }
 
 /// Series of all streams.
@@ -169,7 +235,7 @@ impl Families<'_> {
         name: &str,
         help: &str,
         by: &'static str,
-        of: fn(&Counts) -> Vec<(&'static str, u64)>,
+        of: fn(&Counts) -> Counted,
     ) -> Encoded {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         for one in self.series {
@@ -198,7 +264,8 @@ fn counter(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::tests::about;
+    use crate::live::tests::{about, board};
+    use crate::live::{Missed, StreamSink};
     use std::time::Duration;
 
     fn text(board: &Arc<Board>) -> String {
@@ -207,8 +274,8 @@ mod tests {
 
     #[test]
     fn a_streams_series_are_there_as_long_as_it_is() {
-        let board = Arc::new(Board::new());
-        let stream = board.add(about(1, "cam"));
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
         stream.figures().add_frame(3_072, Some(Duration::from_millis(3)), Instant::now());
         stream.figures().counts.dropped.lost = 2;
         let said = text(&board);
@@ -229,20 +296,49 @@ mod tests {
         drop(stream);
         let said = text(&board);
         assert!(!said.contains("cam\"") && said.contains("framewire_streams 0"), "{said}");
+        for line in [
+            "framewire_server_frames_delivered_total 1",
+            "framewire_server_received_bytes_total 3072",
+            "framewire_server_frames_dropped_total{cause=\"lost\"} 2",
+        ] {
+            assert!(said.lines().any(|said| said == line), "'{line}' is not in\n{said}");
+        }
+    }
+
+    #[test]
+    fn a_recording_that_fails_is_counted_at_its_sink_and_shown_as_long_as_its_stream_lasts() {
+        let total = SinkTotals::new("a/{stream}.raw");
+        let board = Arc::new(Board::new(vec![total.clone()]));
+        let sink = StreamSink::new(&total);
+        let stream = board.add(about(1, "cam"), vec![sink.clone()]);
+        sink.add_frame(100);
+        sink.fail("full".into());
+        sink.add_missed(Missed::Failed, 60);
+        let has = |line: &str| text(&board).lines().any(|said| said == line);
+        assert!(
+            has("framewire_sink_frames_missed_total{sink=\"a/{stream}.raw\",cause=\"failed\"} 60"),
+            "{}",
+            text(&board)
+        );
+        assert!(has("framewire_sink_frames_recorded_total{sink=\"a/{stream}.raw\"} 1"));
+        assert!(has("framewire_stream_sink_failing{stream=\"cam\",sink=\"a/{stream}.raw\"} 1"));
+        drop(stream);
+        assert!(has("framewire_sink_failures_total{sink=\"a/{stream}.raw\"} 1"));
+        assert!(!has("framewire_stream_sink_failing{stream=\"cam\",sink=\"a/{stream}.raw\"} 1"));
     }
 
     #[test]
     fn a_name_cannot_break_out_of_its_label() {
-        let board = Arc::new(Board::new());
-        let _stream = board.add(about(1, "a\"} 1\\ b"));
+        let board = board();
+        let _stream = board.add(about(1, "a\"} 1\\ b"), Vec::new());
         let said = text(&board);
         assert!(said.contains(r#"framewire_frames_delivered_total{stream="a\"} 1\\ b"} 0"#), "{said}");
     }
 
     #[test]
     fn the_dashboard_asks_for_nothing_that_is_not_there() {
-        let board = Arc::new(Board::new());
-        let stream = board.add(about(1, "cam"));
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
         stream.figures().add_frame(1, Some(Duration::from_millis(1)), Instant::now());
         let said = text(&board);
         let dashboard = include_str!("../../packaging/grafana-dashboard.json");

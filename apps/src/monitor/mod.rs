@@ -7,7 +7,7 @@
 //! | `/api/events` | the same as server-sent events, four a second |
 //! | `/api/pictures` | WebSocket: pictures of streams, on request |
 //! | `/metrics` | Prometheus text |
-//! | `/healthz` | `ok` |
+//! | `/healthz` | `ok`, or `degraded: …` in words; 200 for both, as a server that cannot record still serves |
 //!
 //! Handlers run on the signal server's one thread and block for nothing.
 
@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use access::{Access, Pass, ViewPassword};
 
-use crate::live::{Board, Snapshot};
+use crate::live::{Board, Health, Snapshot};
 
 /// Pages that may be open at once: each has two connections, and those of clients that stream must find room beside them.
 const PAGES_MAX: usize = 64;
@@ -88,10 +88,15 @@ pub(crate) fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
         .route("/metrics", routing::get(metrics::metrics))
         .layer(middleware::from_fn_with_state(Arc::new(access), access::admit));
     Router::new()
-        .route("/healthz", routing::get(async || "ok\n"))
+        .route("/healthz", routing::get(health))
         .merge(guarded)
         .layer(middleware::from_fn(access::harden))
         .with_state(monitor)
+}
+
+/// For whoever asks whether to start the server again, which mends no disk: hence no error.
+async fn health(State(monitor): State<Arc<Monitor>>) -> String {
+    format!("{}\n", Health::of(&monitor.board))
 }
 
 async fn streams(State(monitor): State<Arc<Monitor>>) -> Response {

@@ -117,7 +117,7 @@ fn yield_to_all_else() {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::{Board, tests::about};
+    use crate::live::tests::{about, board};
     use crate::preview::PictureSize;
     use framewire_transport::frame::FramePool;
 
@@ -130,8 +130,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_frame_becomes_a_jpeg_and_its_slot_is_given_back() {
-        let board = Arc::new(Board::new());
-        let stream = board.add(about(1, "cam"));
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
         let pool = FramePool::new(1, 64 * 48).unwrap();
         let worker = PreviewWorker::start(PreviewConfig { rate: 10.0, width: 32 }).unwrap();
         worker.offer(&stream, &frame(&pool, 200), Instant::now());
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn no_pictures_at_all_holds_no_frame() {
-        let board = Arc::new(Board::new());
-        let stream = board.add(about(1, "cam"));
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
         let pool = FramePool::new(1, 64 * 48).unwrap();
         let worker = PreviewWorker::start(PreviewConfig { rate: 0.0, width: 32 }).unwrap();
         worker.offer(&stream, &frame(&pool, 1), Instant::now());

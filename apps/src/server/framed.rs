@@ -22,7 +22,7 @@ use crate::exit::Failure;
 use crate::live::{About, Board, Entry, Figures};
 use crate::preview::PreviewWorker;
 use crate::progress::{Progress, REFRESH};
-use crate::sink::{Recorded, SinkSpec};
+use crate::sink::Recorded;
 use crate::stop::Stop;
 use crate::summary::{Summary, cpu_seconds};
 
@@ -50,13 +50,13 @@ pub(super) fn run(
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
     let host = ServerHost { receiver: receiver.clone(), names: names.clone(), delivery: args.delivery.map(Into::into) };
-    let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
+    let recording = Recording::new(args, stop);
+    let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = start_signal(args, Arc::new(host), &board)?;
     let mut manager = ServiceManager::from_environment();
     manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());
     let tally = Tally::new();
-    let recording = Recording::new(args, stop);
     let service = Service {
         args,
         stop,
@@ -70,13 +70,11 @@ pub(super) fn run(
     };
     let mut progress = Progress::new(args.verbose > 0);
     std::thread::scope(|scope| {
-        let mut streams = 0;
         while !stop.is_stopped() {
             match receiver.accept_timeout(REFRESH) {
                 Ok(stream) => {
                     let service = &service;
-                    scope.spawn(move || service.serve(&stream, streams));
-                    streams += 1;
+                    scope.spawn(move || service.serve(&stream));
                 }
                 Err(AcceptStreamError::Timeout) => {}
                 Err(_) => break,
@@ -111,7 +109,7 @@ struct Service<'a> {
 
 impl Service<'_> {
     /// Takes the frames of a stream until it ends.
-    fn serve(&self, stream: &IncomingStream, nth: usize) {
+    fn serve(&self, stream: &IncomingStream) {
         let info = *stream.info();
         {
             let mut state = self.tally.lock();
@@ -120,16 +118,17 @@ impl Service<'_> {
         }
         let name = self.names.of(info.stream);
         tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
-        let entry = self.board.add(About {
+        let recorded = Recorded::new(info.format, info.presentation.rate, &name, info.stream);
+        let recorder = self.recording.start(&recorded, info.delivery);
+        let about = About {
             id: info.stream,
             name: name.clone(),
             source: Some(info.peer),
             format: info.format,
             delivery: Some(info.delivery),
             backend: info.backend.to_string(),
-        });
-        let recorded = Recorded::new(info.format, info.presentation.rate, &name, info.stream);
-        let recorder = self.recording.start(&recorded, info.delivery, nth);
+        };
+        let entry = self.board.add(about, recorder.sinks());
         while !self.stop.is_stopped() {
             match stream.recv_timeout(REFRESH) {
                 Ok(frame) => self.take(stream, &entry, &recorder, &frame),
@@ -144,6 +143,7 @@ impl Service<'_> {
                 self.take(stream, &entry, &recorder, &frame);
             }
         }
+        drop(show_stats(stream, &entry, &recorder, &stream.stats()));
         // What sinks still have to write is nothing to look at, and nothing to wait for.
         drop(entry);
         if stream.end_reason() == Some(EndReason::Closed) {
@@ -156,9 +156,11 @@ impl Service<'_> {
             _ => "the server stops",
         };
         self.signal.end_stream(info.stream, why);
+        let was_shown = recorder.was_shown();
         self.tally.add_stream(stream, recorder.finish());
-        if stream.end_reason().is_some() && self.args.sink.contains(&SinkSpec::Stdout) && nth == 0 {
-            // A second header cannot follow on the same pipe.
+        let is_over = stream.end_reason() == Some(EndReason::Closed) && self.board.streams().is_empty();
+        if is_over && was_shown && self.recording.only_shows() {
+            // The end of a film: whoever reads it waits for the end of standard output.
             self.stop.stop();
         }
     }
@@ -186,6 +188,7 @@ impl Service<'_> {
             frames_restored: stats.frames_restored,
             missing_bytes: frame.missing().map(|range| range.len() as u64).sum(),
             socket_drops: stats.socket_drops,
+            frames_unrecorded: recorder.unrecorded(),
             coalesced: 1,
         });
         if !frame.is_complete() {

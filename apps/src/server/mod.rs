@@ -2,9 +2,11 @@
 
 mod framed;
 mod host;
+mod job;
 mod names;
 mod plain;
 mod recorder;
+mod retry;
 mod service;
 mod tally;
 
@@ -72,6 +74,9 @@ fn check(args: &ServerArgs) -> Result<(), Failure> {
         if *sink != SinkSpec::Null && args.sink[..at].iter().any(is_same) {
             return Err(Failure::usage(format!("--sink {sink} is given twice; name another file")));
         }
+    }
+    for sink in &args.sink {
+        sink.try_place().map_err(Failure::runtime)?;
     }
     let is_mp4 = |sink: &SinkSpec| matches!(sink, SinkSpec::Video(_, VideoCodec::Mp4v));
     if args.roll.is_empty() && !args.single_job && args.sink.iter().any(is_mp4) {

@@ -44,7 +44,8 @@ pub(super) fn run(
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
     let format = args.plain_frame.format;
-    let (board, preview) = (Arc::new(Board::new()), start_preview(args)?);
+    let recording = Recording::new(args, stop);
+    let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = Arc::new(start_signal(args, Arc::new(NoHost), &board)?);
     let config = PlainReceiverConfig {
         format,
@@ -58,19 +59,19 @@ pub(super) fn run(
     let mut manager = ServiceManager::from_environment();
     manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());
-    let recording = Recording::new(args, stop);
     let recorded = Recorded::new(format, args.plain_frame.rate, STREAM.0, STREAM.1);
     // Nothing makes this wire's sender wait.
-    let recorder = recording.start(&recorded, Delivery::Latest, 0);
+    let recorder = recording.start(&recorded, Delivery::Latest);
     let tally = Tally::new();
-    let entry = board.add(About {
+    let about = About {
         id: STREAM.1,
         name: STREAM.0.to_owned(),
         source: None,
         format,
         delivery: None,
         backend: args.common.backend.to_string(),
-    });
+    };
+    let entry = board.add(about, recorder.sinks());
     let mut progress = Progress::new(args.verbose > 0);
     let take = |frame: &Frame| {
         recorder.write(frame);

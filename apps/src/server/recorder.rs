@@ -1,6 +1,5 @@
 //! A stream's sinks, each on a thread of its own: a slow one, or one that fails, costs no other a frame.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
@@ -8,10 +7,12 @@ use framewire_transport::Delivery;
 use framewire_transport::frame::{Consumer, ConsumerPolicy, Frame, FrameRing};
 
 use super::QUEUE;
+use super::job::Job;
 use crate::cli::{ServerArgs, SlowSink};
 use crate::exit::{Failure, say};
+use crate::live::{SinkTotals, StreamSink};
 use crate::progress::REFRESH;
-use crate::sink::{Places, Recorded, Roll, SinkError, SinkReport, SinkSpec};
+use crate::sink::{Opening, Places, Recorded, Roll, Sink, SinkError, SinkReport, SinkSpec};
 use crate::stop::Stop;
 use crate::summary::SinkFigures;
 
@@ -29,19 +30,27 @@ pub(super) struct Recording {
     /// The server does one job, and has failed at it where a file cannot be written.
     stops_at_failure: bool,
     stop: Stop,
+    totals: Vec<Arc<SinkTotals>>,
     state: Mutex<State>,
 }
 
 struct State {
-    figures: Vec<SinkFigures>,
-    /// Of the failures of each sink.
-    news: Vec<News>,
+    /// Files, frames and bytes of what has been finished.
+    finished: Vec<(u64, u64, u64)>,
+    news: Vec<SinkNews>,
     failure: Option<Failure>,
+}
+
+/// What was said of a sink.
+#[derive(Default)]
+struct SinkNews {
+    failures: News,
+    closings: News,
+    closed: u64,
 }
 
 impl Recording {
     pub(super) fn new(args: &ServerArgs, stop: &Stop) -> Arc<Self> {
-        let figures = args.sink.iter().map(|sink| SinkFigures { sink: sink.to_string(), ..Default::default() });
         Arc::new(Self {
             sinks: args.sink.clone(),
             places: Arc::new(Places::new(&args.sink)),
@@ -49,16 +58,23 @@ impl Recording {
             slow: args.slow_sink,
             stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),
             stop: stop.clone(),
+            totals: args.sink.iter().map(|sink| SinkTotals::new(&sink.to_string())).collect(),
             state: Mutex::new(State {
-                figures: figures.collect(),
-                news: args.sink.iter().map(|_| News::default()).collect(),
+                finished: vec![(0, 0, 0); args.sink.len()],
+                news: args.sink.iter().map(|_| SinkNews::default()).collect(),
                 failure: None,
             }),
         })
     }
 
-    /// Starts the sinks for the `nth` stream, from 0.
-    pub(super) fn start(self: &Arc<Self>, recorded: &Recorded, delivery: Delivery, nth: usize) -> Recorder {
+    /// How its sinks get on, but for those that only count.
+    pub(super) fn totals(&self) -> Vec<Arc<SinkTotals>> {
+        let written = self.totals.iter().zip(&self.sinks).filter(|(_, sink)| **sink != SinkSpec::Null);
+        written.map(|(totals, _)| totals.clone()).collect()
+    }
+
+    /// Starts the sinks for a stream.
+    pub(super) fn start(self: &Arc<Self>, recorded: &Recorded, delivery: Delivery) -> Recorder {
         let slow = self.slow.unwrap_or(match delivery {
             Delivery::Every => SlowSink::Wait,
             Delivery::Latest => SlowSink::Drop,
@@ -70,14 +86,16 @@ impl Recording {
         let ring = FrameRing::new();
         let (mut busy, mut queues) = (Vec::new(), Vec::new());
         let (ended, endings) = mpsc::channel();
-        for (at, sink) in self.sinks.iter().enumerate().filter(|(_, sink)| **sink != SinkSpec::Null) {
-            if *sink == SinkSpec::Stdout && nth > 0 {
-                tracing::warn!("standard output holds the first stream; stream {} is not written there", nth + 1);
-                continue;
-            }
+        for (at, _) in self.sinks.iter().enumerate().filter(|(_, sink)| **sink != SinkSpec::Null) {
             let consumer = Arc::new(ring.subscribe(policy));
-            queues.push(Queue { at, consumer: Arc::downgrade(&consumer), news: Mutex::default() });
-            let job = Job { recording: self.clone(), at, recorded: recorded.clone(), consumer };
+            let state = StreamSink::new(&self.totals[at]);
+            queues.push(Queue {
+                at,
+                consumer: Arc::downgrade(&consumer),
+                state: state.clone(),
+                news: Mutex::default(),
+            });
+            let job = Job { recording: self.clone(), at, recorded: recorded.clone(), consumer, state: state.clone() };
             let ended = ended.clone();
             let thread = std::thread::Builder::new().name("framewire-sink".into()).spawn(move || {
                 // Nobody listens where the server has given up on this sink.
@@ -85,28 +103,54 @@ impl Recording {
             });
             match thread {
                 Ok(_) => busy.push(at),
-                Err(error) => {
-                    let failure = Failure::runtime(format!("the system gave no thread for a sink: {error}"));
-                    self.fail(at, &recorded.name, failure);
+                Err(source) => {
+                    let error = SinkError::Thread { name: format!("'{}'", self.sinks[at]), source };
+                    if state.fail(error.to_string()) {
+                        self.fail(at, &recorded.name, &error, None);
+                    }
                 }
             }
         }
-        Recorder {
-            ring,
-            busy,
-            endings,
-            queues,
-            stream: recorded.name.clone(),
-            dropped: AtomicU64::new(0),
-            recording: self.clone(),
-        }
+        Recorder { ring, busy, endings, queues, stream: recorded.name.clone(), recording: self.clone() }
+    }
+
+    /// Opens a sink for a stream.
+    pub(super) fn open(&self, at: usize, opening: Opening, recorded: &Recorded) -> Result<Box<dyn Sink>, SinkError> {
+        self.sinks[at].open_as(opening, recorded, &self.places, self.roll)
+    }
+
+    /// Counts what was finished.
+    pub(super) fn add(&self, at: usize, report: &SinkReport) {
+        let finished = &mut self.lock().finished[at];
+        *finished = (finished.0 + report.files, finished.1 + report.frames, finished.2 + report.bytes);
     }
 
     /// What each sink has come to, but for those that only count.
     pub(super) fn figures(&self) -> Vec<SinkFigures> {
         let state = self.lock();
-        let written = state.figures.iter().zip(&self.sinks).filter(|(_, sink)| **sink != SinkSpec::Null);
-        written.map(|(figures, _)| figures.clone()).collect()
+        let written = self.sinks.iter().enumerate().filter(|(_, sink)| **sink != SinkSpec::Null);
+        let figures = |(at, sink): (usize, &SinkSpec)| {
+            let ((files, frames, bytes), totals) = (state.finished[at], &self.totals[at]);
+            let counts = totals.counts();
+            SinkFigures {
+                sink: sink.to_string(),
+                files,
+                frames,
+                bytes,
+                frames_dropped: counts.frames_dropped,
+                frames_failed: counts.frames_failed,
+                frames_away: counts.frames_away,
+                failures: totals.failures(),
+                recoveries: totals.recoveries(),
+            }
+        };
+        written.map(figures).collect()
+    }
+
+    /// Whether the server does nothing with frames but to show them: on standard output, or in a window.
+    pub(super) fn only_shows(&self) -> bool {
+        let mut sinks = self.sinks.iter().filter(|sink| **sink != SinkSpec::Null);
+        matches!((sinks.next(), sinks.next()), (Some(SinkSpec::Stdout | SinkSpec::Window), None))
     }
 
     /// The first sink that failed, where the server went on without it.
@@ -118,24 +162,59 @@ impl Recording {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A sink takes no more of a stream. Whoever looks at it, or waits for the server's one job, is told by its end; an operator
-    /// with other streams and sinks keeps those.
-    fn fail(&self, at: usize, stream: &str, failure: Failure) {
-        let mut state = self.lock();
-        state.figures[at].failures += 1;
-        let watched = matches!(self.sinks[at], SinkSpec::Stdout | SinkSpec::Window);
-        if self.stops_at_failure || watched {
+    /// A sink has failed for a stream, and is tried again where `again` says when. Whoever waits for the server's one job is
+    /// told by its end; an operator with other streams and sinks keeps those.
+    pub(super) fn fail(&self, at: usize, stream: &str, error: &SinkError, again: Option<Duration>) {
+        let failure = Failure::runtime(error);
+        if self.stops_at_failure || self.only_shows() {
             return self.stop.fail(failure);
         }
-        let failures = state.figures[at].failures;
-        if state.news[at].of(failures, Instant::now()).is_some() {
+        let mut state = self.lock();
+        if state.news[at].failures.of(self.totals[at].failures(), Instant::now()).is_some() {
+            let next = match again {
+                Some(pause) => format!("it is tried again in {} s, and then less often", pause.as_secs()),
+                None => "it is recorded no further".to_owned(),
+            };
             // The name is a client's: as a quoted text it is one line, and no escape sequence.
             say(format_args!(
-                "framewire-server: stream {stream:?} is recorded no further: {failure}. Its frames go on; the server will end with \
-                 exit code 1"
+                "framewire-server: stream {stream:?} is not recorded: {failure}. Its frames go on, and {next}; the server will end \
+                 with exit code 1"
             ));
         }
         state.failure.get_or_insert(failure);
+    }
+
+    /// A sink that had failed for a stream has written a frame.
+    pub(super) fn tell_of_recovery(&self, at: usize, stream: &str, missed: u64) {
+        say(format_args!(
+            "framewire-server: stream {stream:?} is recorded again at {}; {missed} frames of it are not",
+            self.sinks[at]
+        ));
+    }
+
+    /// A stream is not at a sink for now, through no fault of that.
+    pub(super) fn tell_of_waiting(&self, stream: &str, why: &SinkError) {
+        tracing::warn!("stream {stream:?}: {why}");
+    }
+
+    /// Whoever looked at a sink has gone. Where there is nothing else to do, the server's work is done. True where no more can
+    /// follow, as on standard output.
+    pub(super) fn close(&self, at: usize, stream: &str, error: &SinkError) -> bool {
+        if self.only_shows() {
+            tracing::info!("{error}");
+            self.stop.stop();
+            return true;
+        }
+        let is_for_good = matches!(self.sinks[at], SinkSpec::Stdout | SinkSpec::Window);
+        let mut state = self.lock();
+        let news = &mut state.news[at];
+        news.closed += 1;
+        let (count, is_first) = (news.closed, news.closed == 1);
+        if news.closings.of(count, Instant::now()).is_some() && (is_first || !is_for_good) {
+            let next = if is_for_good { "it is left" } else { "it is opened again when somebody reads it" };
+            say(format_args!("framewire-server: stream {stream:?}: {error}; {next}, and all else goes on"));
+        }
+        is_for_good
     }
 }
 
@@ -148,7 +227,6 @@ pub(super) struct Recorder {
     endings: mpsc::Receiver<(usize, u64)>,
     queues: Vec<Queue>,
     stream: String,
-    dropped: AtomicU64,
     recording: Arc<Recording>,
 }
 
@@ -157,28 +235,45 @@ struct Queue {
     /// Which sink.
     at: usize,
     consumer: Weak<Consumer>,
+    state: Arc<StreamSink>,
     news: Mutex<News>,
 }
 
 impl Recorder {
+    /// How its sinks get on with it.
+    pub(super) fn sinks(&self) -> Vec<Arc<StreamSink>> {
+        self.queues.iter().map(|queue| queue.state.clone()).collect()
+    }
+
     /// Hands on a frame.
     pub(super) fn write(&self, frame: &Frame) {
-        let dropped = self.ring.publish(frame);
-        if dropped > 0 {
-            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        if self.ring.publish(frame) > 0 {
             self.tell_of_slowness(Instant::now());
         }
     }
 
     /// Frames that sinks have been too slow for so far.
     pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.queues.iter().map(|queue| queue.state.counts().frames_dropped).sum()
+    }
+
+    /// Frames that sinks did not take although they should have, so far: each sink's for itself.
+    pub(super) fn unrecorded(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.state.unrecorded()).sum()
+    }
+
+    /// Whether frames of it went to who looks: on standard output, or in a window.
+    pub(super) fn was_shown(&self) -> bool {
+        let shows = |queue: &&Queue| matches!(self.recording.sinks[queue.at], SinkSpec::Stdout | SinkSpec::Window);
+        self.queues.iter().filter(shows).any(|queue| queue.state.counts().frames > 0)
     }
 
     /// Said here and not where frames are written: a disk that stands still would say nothing.
     fn tell_of_slowness(&self, now: Instant) {
-        for Queue { at, consumer, news } in &self.queues {
-            let dropped = consumer.upgrade().map_or(0, |consumer| consumer.dropped());
+        for Queue { at, consumer, state, news } in &self.queues {
+            let Some(consumer) = consumer.upgrade() else { continue };
+            let dropped = consumer.dropped();
+            state.set_dropped(dropped);
             let mut news = news.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(dropped) = news.of(dropped, now) {
                 let (sink, stream) = (&self.recording.sinks[*at], &self.stream);
@@ -224,63 +319,6 @@ impl Recorder {
             }
         }
         dropped
-    }
-}
-
-/// One stream into one sink.
-struct Job {
-    recording: Arc<Recording>,
-    /// Which sink.
-    at: usize,
-    recorded: Recorded,
-    consumer: Arc<Consumer>,
-}
-
-impl Job {
-    /// Writes until the stream ends or the sink fails; returns how many frames came too fast.
-    fn run(self) -> u64 {
-        let (report, failed) = self.write_all();
-        match &failed {
-            None => {}
-            Some(SinkError::Closed { name, frames }) => {
-                tracing::info!("{name} was closed after {frames} frames");
-                self.recording.stop.stop();
-            }
-            Some(error) => self.recording.fail(self.at, &self.recorded.name, Failure::runtime(error)),
-        }
-        // What comes after a failure, and the frame that it came at, is not recorded, and counted.
-        let missed = if failed.is_some() { 1 + (&*self.consumer).into_iter().count() as u64 } else { 0 };
-        let dropped = self.consumer.dropped() + missed;
-        {
-            let mut state = self.recording.lock();
-            let figures = &mut state.figures[self.at];
-            figures.frames_dropped += dropped;
-            if let Some(report) = &report {
-                figures.files += report.files;
-                figures.frames += report.frames;
-                figures.bytes += report.bytes;
-            }
-        }
-        if let Some(report) = report {
-            tracing::info!("{report}");
-        }
-        dropped
-    }
-
-    /// Frames before a failure are kept in order.
-    fn write_all(&self) -> (Option<SinkReport>, Option<SinkError>) {
-        let Recording { sinks, places, roll, .. } = &*self.recording;
-        let mut sink = match sinks[self.at].open(&self.recorded, places, *roll) {
-            Ok(sink) => sink,
-            Err(error) => return (None, Some(error)),
-        };
-        let failed = (&*self.consumer).find_map(|frame| sink.write(&frame).err());
-        match (sink.finish(), failed) {
-            (Ok(report), failed) => (Some(report), failed),
-            // The pipe's reader is gone anyway, and what the end could not write counts more than that.
-            (Err(error), Some(SinkError::Closed { .. }) | None) => (None, Some(error)),
-            (Err(_), failed) => (None, failed),
-        }
     }
 }
 

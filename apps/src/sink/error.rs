@@ -55,6 +55,47 @@ pub enum SinkError {
         /// Whole frames taken until then.
         frames: u64,
     },
+    /// Another stream writes to it now: a pipe, a device and standard output are one stream's at a time.
+    #[error("{name} is written to by another stream; this one has it when that one has ended")]
+    Taken {
+        /// "standard output", the named pipe or the device.
+        name: String,
+    },
+    /// Nobody reads the named pipe any more.
+    #[error("nobody reads {name}; it is opened again when somebody does")]
+    NoReader {
+        /// The pipe.
+        name: String,
+    },
+    /// An earlier stream has written its header there, and a second one cannot follow.
+    #[error(
+        "{name} goes on with pictures as they were ({before}), and this stream's are others ({now}); send the same, \
+         or start the server and its reader again"
+    )]
+    OtherFormat {
+        /// "standard output".
+        name: String,
+        /// The header that was written.
+        before: String,
+        /// The header that this stream has.
+        now: String,
+    },
+    /// What could be seen at the start: nothing can be recorded there.
+    #[error("{name} cannot be recorded to: {problem}")]
+    Place {
+        /// The sink.
+        name: String,
+        /// What is in the way, and what to do.
+        problem: String,
+    },
+    /// Each stream has a thread at each sink.
+    #[error("the system gave no thread for {name}: {source}; stop other programs, or raise its limit of threads")]
+    Thread {
+        /// The sink.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The frame does not have the size that was agreed when the sink was opened.
     #[error("a frame of {bytes} bytes came for {name}, which takes {expected}; open the sink with the stream's format")]
     FrameSize {
@@ -120,4 +161,42 @@ pub enum SinkError {
     /// A window belongs to the thread that opened it.
     #[error("the window was opened on another thread; open it and write to it on one")]
     WrongThread,
+}
+
+impl SinkError {
+    /// There is no room: where some is made, the sink goes on where it was.
+    pub(crate) fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Write { source, .. } | Self::Header { source, .. } | Self::Create { source, .. }
+            if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
+    /// It is somebody else's turn, or nobody's who reads: no failure, and worth trying often.
+    pub(crate) const fn is_turn(&self) -> bool {
+        matches!(self, Self::Taken { .. } | Self::NoReader { .. })
+    }
+
+    /// Time changes nothing about it for this stream.
+    pub(crate) const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Create { .. }
+            | Self::Write { .. }
+            | Self::Header { .. }
+            | Self::OpenCv { .. }
+            | Self::Incomplete { .. }
+            | Self::Place { .. }
+            | Self::Taken { .. }
+            | Self::NoReader { .. } => false,
+            Self::Terminal
+            | Self::Closed { .. }
+            | Self::OtherFormat { .. }
+            | Self::FrameSize { .. }
+            | Self::Format { .. }
+            | Self::NeedsOpenCv { .. }
+            | Self::OddSize { .. }
+            | Self::NoDisplay
+            | Self::Thread { .. }
+            | Self::WrongThread => true,
+        }
+    }
 }

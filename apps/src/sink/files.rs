@@ -7,7 +7,7 @@ use framewire_transport::Time;
 use framewire_transport::frame::Frame;
 use jiff::Timestamp;
 
-use super::place::{Places, Template, Words};
+use super::place::{Hold, Opened, Opening, Places, Template, Words};
 use super::roll::Roll;
 use super::{Recorded, Sink, SinkError, SinkReport, SinkSpec, safe_name};
 
@@ -21,6 +21,8 @@ pub(super) struct FilesSink {
     stream: String,
     /// Tells its files apart from those of other streams.
     number: u32,
+    /// Keeps the number from others.
+    hold: Option<Hold>,
     part: Part,
     parts: u32,
     first: PathBuf,
@@ -43,14 +45,19 @@ impl FilesSink {
     pub(super) fn open(
         spec: &SinkSpec,
         template: Template,
+        opening: Opening,
         recorded: &Recorded,
         places: &Arc<Places>,
         roll: Roll,
     ) -> Result<Self, SinkError> {
         let stream = safe_name(&recorded.name, recorded.stream);
-        let number = places.number(&template);
+        // A pipe and a device have no parts.
+        let roll = if template.is_special() { Roll::default() } else { roll };
         let words = Words { stream: stream.clone(), part: roll.is_on().then_some(1), time: Timestamp::now() };
-        let (part, number) = open_part(spec, &template, places, recorded, &words, number)?;
+        let opened =
+            places.open(&template, &words, None, opening, |path, creation| spec.open_file(path, creation, recorded))?;
+        let Opened { file, path, number, hold } = opened;
+        let part = Part::new(file, path);
         Ok(Self {
             spec: spec.clone(),
             template,
@@ -59,6 +66,7 @@ impl FilesSink {
             recorded: recorded.clone(),
             stream,
             number,
+            hold,
             first: part.path.clone(),
             part,
             parts: 1,
@@ -77,11 +85,17 @@ impl FilesSink {
     fn next_part(&mut self) -> Result<(), SinkError> {
         self.parts += 1;
         let words = Words { stream: self.stream.clone(), part: Some(self.parts), time: Timestamp::now() };
-        let opened = open_part(&self.spec, &self.template, &self.places, &self.recorded, &words, self.number);
+        let (spec, recorded) = (&self.spec, &self.recorded);
+        let opened = self.places.open(&self.template, &words, Some(self.number), Opening::Again, |path, creation| {
+            spec.open_file(path, creation, recorded)
+        });
         // Where there is no place for another file, the one before stays open, and is ended in order.
-        let (part, number) = opened.inspect_err(|_| self.parts -= 1)?;
+        let Opened { file, path, number, hold } = opened.inspect_err(|_| self.parts -= 1)?;
         self.number = number;
-        let ended = std::mem::replace(&mut self.part, part);
+        if hold.is_some() {
+            self.hold = hold;
+        }
+        let ended = std::mem::replace(&mut self.part, Part::new(file, path));
         let report = ended.sink.finish()?;
         self.frames += report.frames;
         self.bytes += report.bytes;
@@ -90,16 +104,10 @@ impl FilesSink {
     }
 }
 
-fn open_part(
-    spec: &SinkSpec,
-    template: &Template,
-    places: &Places,
-    recorded: &Recorded,
-    words: &Words,
-    number: u32,
-) -> Result<(Part, u32), SinkError> {
-    let opened = places.open(template, words, number, |path, creation| spec.open_file(path, creation, recorded));
-    opened.map(|(sink, path, number)| (Part { sink, path, begun: None, frame_bytes: 0 }, number))
+impl Part {
+    fn new(sink: Box<dyn Sink>, path: PathBuf) -> Self {
+        Self { sink, path, begun: None, frame_bytes: 0 }
+    }
 }
 
 impl Sink for FilesSink {
@@ -120,6 +128,7 @@ impl Sink for FilesSink {
 
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
         let last = self.part.sink.finish()?;
+        drop(self.hold);
         let name = match self.parts {
             1 => last.name,
             parts => format!("'{}' to {} ({parts} parts)", self.first.display(), last.name),

@@ -12,7 +12,8 @@ mod roll;
 mod safe_name;
 mod spec;
 #[cfg(all(test, target_os = "linux"))]
-mod tiny_disk;
+pub(crate) mod tiny_disk;
+mod trial;
 #[cfg(feature = "opencv")]
 mod video;
 #[cfg(feature = "opencv")]
@@ -26,7 +27,7 @@ use framewire_transport::frame::{Frame, FrameFormat};
 
 pub use error::SinkError;
 pub use place::Places;
-pub(crate) use place::absolute;
+pub(crate) use place::{Opening, absolute};
 pub use roll::{Roll, RollLimit};
 pub use safe_name::safe_name;
 pub use spec::{SinkSpec, SinkSpecError, VideoCodec};

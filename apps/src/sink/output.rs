@@ -3,9 +3,34 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::place::Creation;
+use super::place::{Creation, Opening};
 use super::{SinkError, SinkReport};
+
+/// What messages call it.
+pub(super) const STDOUT: &str = "standard output";
+
+/// One output that streams have in turn, and where only the first can write a header: standard output.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<Written>);
+
+#[derive(Debug, Default)]
+struct Written {
+    header: Option<Vec<u8>>,
+    /// Its reader has gone, or was left with a part of a frame: nothing can follow.
+    is_closed: bool,
+}
+
+impl Turns {
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Where bytes go.
 pub(super) trait Destination: Write + Send {
@@ -31,35 +56,43 @@ pub(super) struct FrameOutput<D> {
     name: String,
     frames: u64,
     bytes: u64,
+    turns: Option<Arc<Turns>>,
 }
 
 impl FrameOutput<File> {
-    /// Creates the file, or, unless it must be a fresh one, empties the one that is there. A named pipe waits here for its
-    /// reader.
+    /// Creates the file, or, where the user named it, opens what is there and has no byte. A new one may be read by its owner's
+    /// group (mode 0640, less what the umask takes); one that is there keeps its mode.
     pub(super) fn create(path: &Path, creation: Creation) -> Result<Self, SinkError> {
-        let output = Self::open(path, creation)?;
-        output.empty()?;
-        Ok(output)
-    }
-
-    /// As [`FrameOutput::create`], and leaves what is there until [`FrameOutput::empty`].
-    pub(super) fn open(path: &Path, creation: Creation) -> Result<Self, SinkError> {
         let name = format!("'{}'", path.display());
-        // A fresh one follows no link either, wherever that leads.
-        let fresh = creation == Creation::Fresh;
-        match OpenOptions::new().write(true).create(true).truncate(false).create_new(fresh).open(path) {
-            Ok(file) => Ok(Self::new(file, name)),
-            Err(source) => Err(SinkError::Create { name, source }),
+        let mut options = OpenOptions::new();
+        options.write(true).truncate(false);
+        match creation {
+            // Follows no link either, wherever that leads.
+            Creation::Fresh => options.create_new(true),
+            Creation::Named(_) => options.create(true),
+        };
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o640);
+            if creation == Creation::Named(Opening::Again) {
+                options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+            }
         }
-    }
-
-    /// Empties a file; a device or a pipe has nothing to empty.
-    pub(super) fn empty(&self) -> Result<(), SinkError> {
-        // A file that is new is left alone: ext4 takes one that was cut to nothing for one that is being replaced, and has
-        // whoever closes it wait until all of it is on its way to the disk.
-        let emptied =
-            if self.file_bytes().is_some_and(|bytes| bytes > 0) { self.destination.set_len(0) } else { Ok(()) };
-        emptied.map_err(|source| SinkError::Create { name: self.name.clone(), source })
+        let file = options.open(path).and_then(waits_for_its_reader);
+        let output = match file {
+            Ok(file) => Self::new(file, name),
+            #[cfg(unix)]
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+                return Err(SinkError::NoReader { name });
+            }
+            Err(source) => return Err(SinkError::Create { name, source }),
+        };
+        // Somebody may have come before, after it was looked at.
+        if output.file_bytes().is_some_and(|bytes| bytes > 0) {
+            return Err(SinkError::Create { name: output.name, source: io::ErrorKind::AlreadyExists.into() });
+        }
+        Ok(output)
     }
 
     /// Whether it is a file, which has an end that can be moved, and no device or pipe.
@@ -72,16 +105,32 @@ impl FrameOutput<File> {
     }
 
     /// Standard output, without the line buffer that Rust puts before it.
-    pub(super) fn stdout() -> Result<Self, SinkError> {
-        if io::stdout().is_terminal() {
-            return Err(SinkError::Terminal);
-        }
-        let name = "standard output".to_owned();
+    pub(super) fn stdout(turns: Arc<Turns>) -> Result<Self, SinkError> {
+        check_stdout()?;
+        let name = STDOUT.to_owned();
         match unbuffered_stdout() {
-            Ok(file) => Ok(Self::new(file, name)),
+            Ok(file) => Ok(Self { turns: Some(turns), ..Self::new(file, name) }),
             Err(source) => Err(SinkError::Create { name, source }),
         }
     }
+}
+
+/// Refuses to fill a terminal with noise.
+pub(super) fn check_stdout() -> Result<(), SinkError> {
+    if io::stdout().is_terminal() { Err(SinkError::Terminal) } else { Ok(()) }
+}
+
+/// Writing waits for a pipe's reader, whichever way it was opened.
+#[cfg(unix)]
+fn waits_for_its_reader(file: File) -> io::Result<File> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn waits_for_its_reader(file: File) -> io::Result<File> {
+    Ok(file)
 }
 
 #[cfg(unix)]
@@ -98,7 +147,7 @@ fn unbuffered_stdout() -> io::Result<File> {
 
 impl<D: Destination> FrameOutput<D> {
     pub(super) const fn new(destination: D, name: String) -> Self {
-        Self { destination, name, frames: 0, bytes: 0 }
+        Self { destination, name, frames: 0, bytes: 0, turns: None }
     }
 
     /// What messages call it.
@@ -123,10 +172,21 @@ impl<D: Destination> FrameOutput<D> {
         }
     }
 
-    /// Writes what stands before the first frame.
+    /// Writes what stands before the first frame; where an earlier stream has written the same here, frames follow that.
     pub(super) fn write_header(&mut self, header: &[u8]) -> Result<(), SinkError> {
+        let before = self.turns.as_ref().and_then(|turns| turns.lock().header.clone());
+        if let Some(before) = before {
+            let text = |header: &[u8]| String::from_utf8_lossy(header).trim_end().to_owned();
+            let other = || SinkError::OtherFormat { name: self.name.clone(), before: text(&before), now: text(header) };
+            return if before == header { Ok(()) } else { Err(other()) };
+        }
         match self.write_all_or_nothing(&[header]) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if let Some(turns) = &self.turns {
+                    turns.lock().header = Some(header.to_owned());
+                }
+                Ok(())
+            }
             Err(failed) if failed.is_closed() => Err(self.closed()),
             Err(failed) => Err(SinkError::Header { name: self.name.clone(), source: failed.source }),
         }
@@ -176,7 +236,11 @@ impl<D: Destination> FrameOutput<D> {
                     Err(error) => error,
                 };
                 let taken_back = self.destination.take_back(written);
-                return Err(Failed { source, written, taken_back });
+                let failed = Failed { source, written, taken_back };
+                if let Some(turns) = self.turns.as_ref().filter(|_| failed.is_closed() || failed.leaves_a_part()) {
+                    turns.lock().is_closed = true;
+                }
+                return Err(failed);
             }
         }
         self.bytes += written;
@@ -194,5 +258,10 @@ impl Failed {
     /// The reader of a pipe has gone. Rust's programs ignore SIGPIPE, so this comes as an error.
     fn is_closed(&self) -> bool {
         self.source.kind() == io::ErrorKind::BrokenPipe
+    }
+
+    /// What follows would not be read as what it is.
+    fn leaves_a_part(&self) -> bool {
+        self.written > 0 && !matches!(self.taken_back, Ok(true))
     }
 }

@@ -1,14 +1,16 @@
 //! Where a sink's files are: what the user named, with the stream, the part, the time and a number where there are several.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use framewire_transport::frame::Frame;
 use jiff::Timestamp;
 
-use super::{SinkError, SinkSpec, SinkSpecError};
+use super::output::{STDOUT, Turns};
+use super::{Sink, SinkError, SinkReport, SinkSpec, SinkSpecError};
 
 /// So many files of one name are tried before a stream is given up: more than anybody keeps in one directory.
 const NUMBERS_MAX: u32 = 10_000;
@@ -38,11 +40,16 @@ impl Template {
 
     /// Refuses placeholders that are none, and those in the directory.
     pub(super) fn check(&self) -> Result<(), SinkSpecError> {
-        let directory = self.path.parent().and_then(Path::to_str).unwrap_or_default();
+        let directory = self.path.parent().unwrap_or(Path::new("")).to_string_lossy();
         if PLACEHOLDERS.iter().any(|word| directory.contains(word)) {
             return Err(SinkSpecError::PlaceholderInDirectory(directory.chars().take(60).collect()));
         }
-        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // A shell's word, which nothing but a shell makes a directory of.
+        let first = self.path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
+        if let Some(home) = first.filter(|first| first.starts_with('~') && !directory.is_empty()) {
+            return Err(SinkSpecError::Tilde(home.chars().take(60).collect()));
+        }
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         for (start, _) in name.match_indices('{') {
             let word = name[start..].split_inclusive('}').next().unwrap_or_default();
             let is_word = word.len() > 2 && word[1..].bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'}');
@@ -58,17 +65,18 @@ impl Template {
         self.has("{stream}") || self.has("{time}")
     }
 
+    /// Whether the user named something that is there and is no file: a pipe, a device.
+    pub(super) fn is_special(&self) -> bool {
+        self.path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir())
+    }
+
     fn has(&self, word: &str) -> bool {
         self.path.file_name().is_some_and(|name| name.to_string_lossy().contains(word))
     }
 
     /// The path of a file; `number` tells files apart that would have the same, and is left out where it is 1.
     fn path(&self, words: &Words, number: u32) -> PathBuf {
-        let stem = self.path.file_stem().unwrap_or_default();
-        let mut name = match stem.to_str() {
-            Some(stem) => OsString::from(self.fill(stem, words)),
-            None => stem.to_owned(),
-        };
+        let mut name = fill(self.path.file_stem().unwrap_or_default(), words);
         if number > 1 {
             name.push(format!("-{number}"));
         }
@@ -81,130 +89,224 @@ impl Template {
         }
         self.path.with_file_name(name)
     }
+}
 
-    /// In one pass: what stands for one placeholder is not looked at for another.
-    fn fill(&self, stem: &str, words: &Words) -> String {
-        let (mut filled, mut rest) = (String::new(), stem);
-        while let Some(start) = rest.find('{') {
-            filled.push_str(&rest[..start]);
-            rest = &rest[start..];
-            let word = PLACEHOLDERS.into_iter().find(|word| rest.starts_with(word));
-            match word {
-                Some("{stream}") => filled.push_str(&words.stream),
-                Some("{part}") => filled.push_str(&format!("{:04}", words.part.unwrap_or(1))),
-                Some(_) => filled.push_str(&words.time.strftime("%Y%m%dT%H%M%SZ").to_string()),
-                None => filled.push('{'),
-            }
-            rest = &rest[word.map_or(1, str::len)..];
+/// In one pass: what stands for one placeholder is not looked at for another. What is no UTF-8 stays as it is.
+#[cfg(unix)]
+fn fill(stem: &OsStr, words: &Words) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    OsString::from_vec(fill_bytes(stem.as_bytes(), words))
+}
+
+#[cfg(not(unix))]
+fn fill(stem: &OsStr, words: &Words) -> OsString {
+    let filled = stem.to_str().and_then(|stem| String::from_utf8(fill_bytes(stem.as_bytes(), words)).ok());
+    filled.map_or_else(|| stem.to_owned(), OsString::from)
+}
+
+fn fill_bytes(stem: &[u8], words: &Words) -> Vec<u8> {
+    let (mut filled, mut rest) = (Vec::new(), stem);
+    while let Some(start) = rest.iter().position(|byte| *byte == b'{') {
+        filled.extend_from_slice(&rest[..start]);
+        rest = &rest[start..];
+        let word = PLACEHOLDERS.into_iter().find(|word| rest.starts_with(word.as_bytes()));
+        match word {
+            Some("{stream}") => filled.extend_from_slice(words.stream.as_bytes()),
+            Some("{part}") => filled.extend_from_slice(format!("{:04}", words.part.unwrap_or(1)).as_bytes()),
+            Some(_) => filled.extend_from_slice(words.time.strftime("%Y%m%dT%H%M%SZ").to_string().as_bytes()),
+            None => filled.push(b'{'),
         }
-        filled + rest
+        rest = &rest[word.map_or(1, str::len)..];
     }
+    filled.extend_from_slice(rest);
+    filled
 }
 
 /// How a file is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Creation {
-    /// The user named it: what is there is overwritten, and may be a device or a pipe.
-    Named,
-    /// Named after what the user named: a file that is there is overwritten.
-    Derived,
-    /// The name holds what a client or the clock said: nothing that is there is touched.
+    /// The user named it, and there is nothing in it to lose: a device, a pipe, a file without a byte.
+    Named(Opening),
+    /// Nothing that is there is touched.
     Fresh,
 }
 
-/// Sees to it that no two files of a server are the same.
+/// Whether a named pipe without a reader is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// It is: a stream begins when its reader does.
+    First,
+    /// It is not: its reader has gone, and the stream goes on.
+    Again,
+}
+
+/// Sees to it that no two files of a server are the same, and that one pipe is one stream's at a time.
 #[derive(Debug)]
 pub struct Places {
     /// What the user named: no other file is given these names.
     named: Vec<PathBuf>,
-    /// What has been opened: no other file of this server is given these names either, though it would overwrite them.
-    opened: Mutex<HashSet<PathBuf>>,
-    /// The next number of each sink whose names are not made up anew.
+    /// What streams write to now: the names of their files, without the part.
+    held: Mutex<HashSet<PathBuf>>,
+    /// The last number that each sink gave whose names are not made up anew: those below are tried no more.
     numbers: Mutex<HashMap<PathBuf, u32>>,
+    stdout: Arc<Turns>,
+}
+
+/// A place that is one stream's as long as this is kept.
+#[derive(Debug)]
+pub(super) struct Hold {
+    places: Arc<Places>,
+    path: PathBuf,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.places.lock_held().remove(&self.path);
+    }
+}
+
+/// A sink that has its place to itself.
+pub(super) struct Held<S> {
+    sink: S,
+    _hold: Hold,
+}
+
+impl<S: Sink> Held<S> {
+    pub(super) const fn new(sink: S, hold: Hold) -> Self {
+        Self { sink, _hold: hold }
+    }
+}
+
+impl<S: Sink> Sink for Held<S> {
+    fn write(&mut self, frame: &Frame) -> Result<(), SinkError> {
+        self.sink.write(frame)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.sink.bytes()
+    }
+
+    fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
+        // The place is free once nothing more is written.
+        let Self { sink, _hold: hold } = *self;
+        let finished = Box::new(sink).finish();
+        drop(hold);
+        finished
+    }
+}
+
+/// A file that was opened for a stream.
+pub(super) struct Opened<T> {
+    pub(super) file: T,
+    pub(super) path: PathBuf,
+    pub(super) number: u32,
+    /// None where the stream has its number already.
+    pub(super) hold: Option<Hold>,
 }
 
 impl Places {
     /// For these sinks of one server.
     pub fn new(sinks: &[SinkSpec]) -> Self {
         let named = sinks.iter().filter_map(SinkSpec::path).map(absolute).collect();
-        Self { named, opened: Mutex::default(), numbers: Mutex::default() }
+        Self { named, held: Mutex::default(), numbers: Mutex::default(), stdout: Arc::default() }
     }
 
-    /// The number that a stream's files have at a sink.
-    pub(super) fn number(&self, template: &Template) -> u32 {
-        if template.is_made_up() {
-            return 1;
+    /// Standard output for one stream, which has it until the hold is dropped; and what went out there before.
+    pub(super) fn stdout(self: &Arc<Self>) -> Result<(Arc<Turns>, Hold), SinkError> {
+        if self.stdout.is_closed() {
+            return Err(SinkError::Closed { name: STDOUT.to_owned(), frames: 0 });
         }
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = numbers.entry(template.path.clone()).or_insert(1);
-        while *next > 1 && self.named.contains(&absolute(&template.numbered(*next))) {
-            *next += 1;
-        }
-        let number = *next;
-        *next += 1;
-        number
+        let hold = self.hold(Path::new("-")).ok_or_else(|| SinkError::Taken { name: STDOUT.to_owned() })?;
+        Ok((self.stdout.clone(), hold))
     }
 
-    /// Opens the first file that can be, by its number from `number` on; returns it with its path and number.
+    /// Opens the first file that can be: the next of a stream that has a number, or the first of one that has none. What is
+    /// no file, but a pipe or a device, is opened by the user's name alone.
     pub(super) fn open<T>(
-        &self,
+        self: &Arc<Self>,
         template: &Template,
         words: &Words,
-        number: u32,
+        number: Option<u32>,
+        opening: Opening,
         mut open: impl FnMut(&Path, Creation) -> Result<T, SinkError>,
-    ) -> Result<(T, PathBuf, u32), SinkError> {
-        let last = number.saturating_add(NUMBERS_MAX);
-        for number in number..last {
-            let path = template.path(words, number);
-            let creation = match path == template.path {
-                true => Creation::Named,
-                false if self.named.contains(&absolute(&path)) || !self.claim(&path) => continue,
-                false if template.is_made_up() => Creation::Fresh,
-                false => Creation::Derived,
-            };
-            if creation == Creation::Derived && path.metadata().is_ok_and(|there| !there.is_file()) {
+    ) -> Result<Opened<T>, SinkError> {
+        if template.is_special() {
+            let path = template.path.clone();
+            let hold = self.hold(&path).ok_or_else(|| SinkError::Taken { name: format!("'{}'", path.display()) })?;
+            let file = open(&path, Creation::Named(opening))?;
+            return Ok(Opened { file, path, number: 1, hold: Some(hold) });
+        }
+        let first = number.unwrap_or_else(|| self.first_number(template));
+        for candidate in first..first.saturating_add(NUMBERS_MAX) {
+            let path = template.path(words, candidate);
+            let is_named = path == template.path;
+            if !is_named && self.named.contains(&absolute(&path)) {
                 continue;
             }
+            // All parts of a stream are its own, though somebody may have moved the first of them away.
+            let hold = match number == Some(candidate) {
+                true => None,
+                false => match self.hold(&template.path(&Words { part: None, ..words.clone() }, candidate)) {
+                    Some(hold) => Some(hold),
+                    None => continue,
+                },
+            };
+            let creation = if is_named && has_nothing(&path) { Creation::Named(opening) } else { Creation::Fresh };
             match open(&path, creation) {
-                Err(SinkError::Create { source, .. })
-                    if creation == Creation::Fresh && source.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    self.lock_opened().remove(&absolute(&path));
-                    return Err(error);
+                Err(SinkError::Create { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(file) => {
+                    self.note_number(template, candidate);
+                    return Ok(Opened { file, path, number: candidate, hold });
                 }
-                Ok(opened) => return Ok((opened, path, number)),
             }
         }
-        let name = format!("'{}'", template.path(words, number).display());
+        let name = format!("'{}'", template.path(words, first).display());
         let source =
             io::Error::new(io::ErrorKind::AlreadyExists, format!("it and {NUMBERS_MAX} more are there already"));
         Err(SinkError::Create { name, source })
     }
-}
 
-impl Places {
-    /// Takes a path for one file; false where another has it.
-    fn claim(&self, path: &Path) -> bool {
-        self.lock_opened().insert(absolute(path))
+    fn first_number(&self, template: &Template) -> u32 {
+        self.lock_numbers().get(&template.path).map_or(1, |last| last.saturating_add(1))
     }
 
-    fn lock_opened(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Only for names that clients have no part in: there are as many as there are sinks.
+    fn note_number(&self, template: &Template, number: u32) {
+        if !template.is_made_up() {
+            let mut numbers = self.lock_numbers();
+            let last = numbers.entry(template.path.clone()).or_default();
+            *last = number.max(*last);
+        }
+    }
+
+    /// Takes a place for one stream; `None` where another has it.
+    fn hold(self: &Arc<Self>, path: &Path) -> Option<Hold> {
+        let path = absolute(path);
+        let is_free = self.lock_held().insert(path.clone());
+        is_free.then(|| Hold { places: self.clone(), path })
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_numbers(&self) -> MutexGuard<'_, HashMap<PathBuf, u32>> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a file may be written to although it is there: it has no byte, or it is a link that leads to none yet.
+fn has_nothing(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(there) => there.is_file() && there.len() == 0,
+        Err(_) => path.symlink_metadata().is_ok(),
     }
 }
 
 /// The path as it is whichever way it was written; links are not followed.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-impl Template {
-    fn numbered(&self, number: u32) -> PathBuf {
-        let mut name = self.path.file_stem().unwrap_or_default().to_owned();
-        name.push(format!("-{number}."));
-        name.push(self.path.extension().unwrap_or_default());
-        self.path.with_file_name(name)
-    }
 }
 
 #[cfg(test)]
@@ -222,14 +324,16 @@ mod tests {
     }
 
     /// Makes the file as sinks do, and says which it was.
-    fn open(places: &Places, template: &Path, stream: &str, number: u32) -> String {
-        let made = places.open(&Template::new(template), &words(stream, None), number, |path, creation| {
+    fn open(places: &Arc<Places>, template: &Path, stream: &str) -> (String, Opened<File>) {
+        let words = words(stream, None);
+        let made = places.open(&Template::new(template), &words, None, Opening::First, |path, creation| {
             let mut options = OpenOptions::new();
             options.write(true).create(true).create_new(creation == Creation::Fresh);
             let name = String::new();
             options.open(path).map_err(|source| SinkError::Create { name, source })
         });
-        made.unwrap().1.file_name().unwrap().to_str().unwrap().to_owned()
+        let made = made.unwrap();
+        (made.path.file_name().unwrap().to_str().unwrap().to_owned(), made)
     }
 
     fn sinks(directory: &Path, names: &[&str]) -> Vec<SinkSpec> {
@@ -260,56 +364,103 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_utf_8_keeps_its_bytes_and_its_placeholders() {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let template = Path::new(OsStr::from_bytes(b"caf\xe9-{stream}.y4m")).to_owned();
+        Template::new(&template).check().unwrap();
+        let path = Template::new(&template).path(&words("cam", Some(2)), 1);
+        assert_eq!(path.into_os_string().into_vec(), b"caf\xe9-cam-part0002.y4m");
+    }
+
+    #[test]
+    fn a_tilde_that_no_shell_has_expanded_is_refused_with_the_remedy() {
+        for text in ["~/x.y4m", "~me/x.y4m"] {
+            let said = Template::new(Path::new(text)).check().unwrap_err().to_string();
+            assert!(said.contains("whole path") && said.contains("./~"), "{said}");
+        }
+        for fine in ["~x.y4m", "./~/x.y4m", "a/~/x.y4m"] {
+            Template::new(Path::new(fine)).check().unwrap();
+        }
+    }
+
+    #[test]
     fn the_second_stream_has_a_number_and_none_that_another_sink_was_given() {
         let directory = tempfile::tempdir().unwrap();
-        let places = Places::new(&sinks(directory.path(), &["out.raw", "out-2.raw"]));
+        let places = Arc::new(Places::new(&sinks(directory.path(), &["out.raw", "out-2.raw"])));
         let mut made = Vec::new();
         for _ in 0..3 {
             for name in ["out.raw", "out-2.raw"] {
-                let path = directory.path().join(name);
-                let number = places.number(&Template::new(&path));
-                made.push(open(&places, &path, "cam", number));
+                made.push(open(&places, &directory.path().join(name), "cam"));
             }
         }
-        assert_eq!(made, ["out.raw", "out-2.raw", "out-3.raw", "out-2-2.raw", "out-4.raw", "out-2-3.raw"]);
+        let names: Vec<_> = made.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["out.raw", "out-2.raw", "out-3.raw", "out-2-2.raw", "out-4.raw", "out-2-3.raw"]);
     }
 
     #[test]
     fn streams_of_one_name_have_files_of_their_own_and_none_that_was_there() {
         let directory = tempfile::tempdir().unwrap();
-        let places = Places::new(&sinks(directory.path(), &["cam-{stream}.raw", "cam-b.raw"]));
+        let places = Arc::new(Places::new(&sinks(directory.path(), &["cam-{stream}.raw", "cam-b.raw"])));
         let template = directory.path().join("cam-{stream}.raw");
         fs::write(directory.path().join("cam-a-2.raw"), b"precious").unwrap();
         std::os::unix::fs::symlink("/dev/null", directory.path().join("cam-c.raw")).unwrap();
         std::os::unix::fs::symlink("/tmp/framewire-no-such-file", directory.path().join("cam-d.raw")).unwrap();
-        let made = ["a", "a", "b", "c", "d"].map(|stream| open(&places, &template, stream, 1));
+        let made = ["a", "a", "b", "c", "d"].map(|stream| open(&places, &template, stream).0);
         assert_eq!(made, ["cam-a.raw", "cam-a-3.raw", "cam-b-2.raw", "cam-c-2.raw", "cam-d-2.raw"]);
         assert_eq!(fs::read(directory.path().join("cam-a-2.raw")).unwrap(), b"precious");
         assert!(!Path::new("/tmp/framewire-no-such-file").exists());
     }
 
     #[test]
-    fn a_device_is_written_to_where_the_user_named_it_and_not_where_a_number_leads_to_it() {
+    fn a_file_that_the_user_named_and_that_has_a_byte_is_left_and_the_next_run_takes_the_next_number() {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["out.raw", "out-2.raw"] {
-            std::os::unix::fs::symlink("/dev/null", directory.path().join(name)).unwrap();
-        }
-        File::create(directory.path().join("out-3.raw")).unwrap();
-        let places = Places::new(&sinks(directory.path(), &["out.raw"]));
         let path = directory.path().join("out.raw");
-        assert_eq!([1, 2].map(|number| open(&places, &path, "", number)), ["out.raw", "out-3.raw"]);
+        fs::write(&path, b"precious").unwrap();
+        for expected in ["out-2.raw", "out-3.raw"] {
+            let places = Arc::new(Places::new(&sinks(directory.path(), &["out.raw"])));
+            assert_eq!(open(&places, &path, "cam").0, expected);
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        let (empty, link) = (directory.path().join("empty.raw"), directory.path().join("link.raw"));
+        File::create(&empty).unwrap();
+        std::os::unix::fs::symlink(directory.path().join("there.raw"), &link).unwrap();
+        let places = Arc::new(Places::new(&sinks(directory.path(), &["empty.raw", "link.raw"])));
+        let made = [&empty, &link].map(|path| open(&places, path, "cam"));
+        assert_eq!([&made[0].0, &made[1].0], ["empty.raw", "link.raw"], "nothing is lost by writing there");
+        assert_eq!(open(&places, &empty, "cam").0, "empty-2.raw", "though it is empty still");
+        assert!(directory.path().join("there.raw").exists());
     }
 
     #[test]
-    fn a_file_that_is_open_is_given_to_no_other_stream_however_it_came_to_its_name() {
+    fn a_device_is_one_streams_at_a_time_and_no_number_leads_beside_it_or_to_another() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["out.raw", "file-2.raw"] {
+            std::os::unix::fs::symlink("/dev/null", directory.path().join(name)).unwrap();
+        }
+        fs::write(directory.path().join("file.raw"), b"precious").unwrap();
+        let places = Arc::new(Places::new(&sinks(directory.path(), &["out.raw", "file.raw"])));
+        let path = directory.path().join("out.raw");
+        let (name, first) = open(&places, &path, "");
+        let second = places.open(&Template::new(&path), &words("", Some(1)), None, Opening::First, |_, _| Ok(()));
+        assert!(matches!(second, Err(SinkError::Taken { .. })) && name == "out.raw");
+        drop(first);
+        assert_eq!(open(&places, &path, "").0, "out.raw");
+        assert_eq!(open(&places, &directory.path().join("file.raw"), "").0, "file-3.raw");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn a_name_that_a_stream_has_is_given_to_no_other_however_it_came_to_it() {
         let directory = tempfile::tempdir().unwrap();
         let (numbered, made_up) = (directory.path().join("cam.raw"), directory.path().join("{stream}.raw"));
-        let places = Places::new(&sinks(directory.path(), &["cam.raw", "{stream}.raw"]));
-        assert_eq!(open(&places, &made_up, "cam-2", 1), "cam-2.raw");
-        assert_eq!(open(&places, &numbered, "cam", 1), "cam.raw");
-        assert_eq!(open(&places, &numbered, "other", 2), "cam-3.raw");
-        // Where one has moved on to the next number, the next moves on as well.
-        assert_eq!(open(&places, &numbered, "third", 3), "cam-4.raw");
+        let places = Arc::new(Places::new(&sinks(directory.path(), &["cam.raw", "{stream}.raw"])));
+        let first = open(&places, &made_up, "cam-2");
+        assert_eq!(first.0, "cam-2.raw");
+        fs::remove_file(directory.path().join("cam-2.raw")).unwrap();
+        let second = open(&places, &numbered, "cam");
+        assert_eq!(second.0, "cam.raw");
+        assert_eq!(open(&places, &numbered, "other").0, "cam-3.raw");
+        assert_eq!(open(&places, &numbered, "third").0, "cam-4.raw");
     }
 
     #[test]

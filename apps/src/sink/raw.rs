@@ -39,19 +39,16 @@ struct Index<D> {
 impl RawSink<File> {
     /// Creates the file and its index, which a device or a pipe has not.
     pub(super) fn create(path: &Path, creation: Creation, recorded: &Recorded) -> Result<Self, SinkError> {
-        let output = FrameOutput::open(path, creation)?;
+        let output = FrameOutput::create(path, creation)?;
         if !output.is_file() {
             return Ok(Self::new(output));
         }
-        let index = FrameOutput::open(&index_path(path), creation).inspect_err(|_| {
+        let index = FrameOutput::create(&index_path(path), creation).inspect_err(|_| {
             // An index of another recording is in the way of this name: nothing is left of the attempt.
             if creation == Creation::Fresh {
                 let _ = std::fs::remove_file(path);
             }
         })?;
-        // Both can be written: only now does a recording that is there give way.
-        output.empty()?;
-        index.empty()?;
         Ok(Self::with_index(output, index, recorded))
     }
 }

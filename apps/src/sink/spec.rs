@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::files::FilesSink;
 use super::null::NullSink;
 use super::output::FrameOutput;
-use super::place::{Creation, Places, Template};
+use super::place::{Creation, Held, Opening, Places, Template};
 use super::raw::RawSink;
 use super::roll::Roll;
 use super::y4m::Y4mSink;
@@ -26,11 +26,11 @@ pub enum SinkSpec {
     Null,
     /// Y4M on standard output.
     Stdout,
-    /// A Y4M file. A file that is there is overwritten.
+    /// A Y4M file. One that is there is left, and a number follows the name.
     Y4m(PathBuf),
-    /// Frames back to back, as received, with an index beside them. A file that is there is overwritten.
+    /// Frames back to back, as received, with an index beside them. A file that is there is left, as with Y4M.
     Raw(PathBuf),
-    /// Encoded video. A file that is there is overwritten. Needs the feature `opencv`.
+    /// Encoded video. A file that is there is left, as with Y4M. Needs the feature `opencv`.
     Video(PathBuf, VideoCodec),
     /// A window on the display. Needs the feature `opencv`.
     Window,
@@ -68,28 +68,44 @@ pub enum SinkSpecError {
     /// Directories are not made.
     #[error("{{stream}}, {{part}} and {{time}} belong into the name of the file, not into its directory '{0}'")]
     PlaceholderInDirectory(String),
+    /// No shell has made a directory of it, as in a configuration file or in quotes.
+    #[error(
+        "'{0}' is a directory to shells alone; write the whole path, such as /home/me/x.y4m (or ./{0}/ if it is one)"
+    )]
+    Tilde(String),
 }
 
 impl FromStr for SinkSpec {
     type Err = SinkSpecError;
 
     fn from_str(text: &str) -> Result<Self, SinkSpecError> {
-        let path = PathBuf::from(text);
+        Self::from_os(OsStr::new(text))
+    }
+}
+
+impl SinkSpec {
+    /// A sink by name; that of a file is any bytes that the system takes.
+    ///
+    /// # Errors
+    /// What is no sink, or needs OpenCV in a build without it.
+    pub fn from_os(name: &OsStr) -> Result<Self, SinkSpecError> {
+        let path = PathBuf::from(name);
+        let shown = || path.to_string_lossy().chars().take(60).collect::<String>();
         // A name that is nothing but an extension has none: ".y4m" is a hidden file.
         let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
-        let spec = match (text, extension.as_deref()) {
+        let spec = match (name.to_str().unwrap_or_default(), extension.as_deref()) {
             ("null", _) => Self::Null,
             ("-", _) => Self::Stdout,
             ("window", _) => Self::Window,
-            (_, Some("y4m")) => Self::Y4m(path),
-            (_, Some("raw")) => Self::Raw(path),
-            (_, Some("avi")) => Self::Video(path, VideoCodec::Mjpg),
-            (_, Some("mp4")) => Self::Video(path, VideoCodec::Mp4v),
-            _ => return Err(SinkSpecError::Unknown(text.chars().take(60).collect())),
+            (_, Some("y4m")) => Self::Y4m(path.clone()),
+            (_, Some("raw")) => Self::Raw(path.clone()),
+            (_, Some("avi")) => Self::Video(path.clone(), VideoCodec::Mjpg),
+            (_, Some("mp4")) => Self::Video(path.clone(), VideoCodec::Mp4v),
+            _ => return Err(SinkSpecError::Unknown(shown())),
         };
         // Said now, as usage, and not when the first stream comes.
         if !cfg!(feature = "opencv") && matches!(spec, Self::Video(..) | Self::Window) {
-            return Err(SinkSpecError::NeedsOpenCv(text.chars().take(60).collect()));
+            return Err(SinkSpecError::NeedsOpenCv(shown()));
         }
         if let Some(path) = spec.path() {
             Template::new(path).check()?;
@@ -119,20 +135,33 @@ impl SinkSpec {
     }
 
     /// Opens the sink for a stream; its files get names that no other stream or sink of `places` has. A window must be opened on
-    /// the thread that writes to it.
+    /// the thread that writes to it. A named pipe waits here for its reader.
     ///
     /// # Errors
-    /// A place that cannot be written to, standard output that is a terminal, a format that the sink cannot hold, and
-    /// what needs OpenCV in a build without it.
+    /// A place that cannot be written to, standard output that is a terminal, a pipe or a device that another stream has, a
+    /// format that the sink cannot hold, and what needs OpenCV in a build without it.
     pub fn open(&self, recorded: &Recorded, places: &Arc<Places>, roll: Roll) -> Result<Box<dyn Sink>, SinkError> {
+        self.open_as(Opening::First, recorded, places, roll)
+    }
+
+    /// As [`SinkSpec::open`], where it may be that the stream has begun long ago.
+    pub(crate) fn open_as(
+        &self,
+        opening: Opening,
+        recorded: &Recorded,
+        places: &Arc<Places>,
+        roll: Roll,
+    ) -> Result<Box<dyn Sink>, SinkError> {
         Ok(match self {
             Self::Null => Box::new(NullSink::default()),
             Self::Stdout => {
-                Box::new(Y4mSink::new(FrameOutput::stdout()?, &recorded.format, recorded.rate_or_default())?)
+                let (turns, hold) = places.stdout()?;
+                let output = FrameOutput::stdout(turns)?;
+                Box::new(Held::new(Y4mSink::new(output, &recorded.format, recorded.rate_or_default())?, hold))
             }
             Self::Window => open_window(&recorded.format)?,
             Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => {
-                Box::new(FilesSink::open(self, Template::new(path), recorded, places, roll)?)
+                Box::new(FilesSink::open(self, Template::new(path), opening, recorded, places, roll)?)
             }
         })
     }
@@ -157,7 +186,15 @@ impl SinkSpec {
     ) -> Result<Box<dyn Sink>, SinkError> {
         let (format, rate) = (&recorded.format, recorded.rate_or_default());
         Ok(match self {
-            Self::Y4m(_) => Box::new(Y4mSink::new(FrameOutput::create(path, creation)?, format, rate)?),
+            Self::Y4m(_) => {
+                let sink = Y4mSink::new(FrameOutput::create(path, creation)?, format, rate);
+                Box::new(sink.inspect_err(|_| {
+                    // A file without a header is none, and the next attempt would make another.
+                    if creation == Creation::Fresh {
+                        let _ = std::fs::remove_file(path);
+                    }
+                })?)
+            }
             Self::Raw(_) => Box::new(RawSink::create(path, creation, recorded)?),
             Self::Video(_, codec) => open_video(path, creation, *codec, recorded)?,
             Self::Null | Self::Stdout | Self::Window => unreachable!("{self} has no files"),

@@ -6,11 +6,11 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Mounted as long as it lives.
-pub(super) struct TinyDisk(TempDir);
+pub(crate) struct TinyDisk(TempDir);
 
 impl TinyDisk {
     /// 64 KiB; `None`, said aloud, where nothing can be mounted.
-    pub(super) fn mount() -> Option<Self> {
+    pub(crate) fn mount() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(directory.path()).output();
@@ -21,7 +21,7 @@ impl TinyDisk {
         Some(Self(directory))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

@@ -51,15 +51,24 @@ impl VideoSink {
             // OpenCV would write over what is there. It empties the file that is made here, and writes to that.
             FrameOutput::create(Path::new(&path), creation)?;
         }
-        let fourcc = VideoWriter::fourcc(letters[0], letters[1], letters[2], letters[3]).map_err(failed)?;
-        // Widths beyond 2^31 do not fit OpenCV; a frame has at most 2^32 bytes, so they are one row of gray.
-        let side = |pixels| i32::try_from(pixels).map_err(|_| refused("its size is beyond OpenCV's"));
-        let size = Size::new(side(width)?, side(height)?);
-        let writer = VideoWriter::new(&path, fourcc, rate.as_f64(), size, true).map_err(failed)?;
-        if !writer.is_opened().map_err(failed)? {
-            return Err(refused("no encoder of it takes this file, size and rate"));
-        }
-        let picture = Picture::new(&name, format, PixelFormat::Bgr24)?;
+        let start = || {
+            let fourcc = VideoWriter::fourcc(letters[0], letters[1], letters[2], letters[3]).map_err(failed)?;
+            // Widths beyond 2^31 do not fit OpenCV; a frame has at most 2^32 bytes, so they are one row of gray.
+            let side = |pixels| i32::try_from(pixels).map_err(|_| refused("its size is beyond OpenCV's"));
+            let size = Size::new(side(width)?, side(height)?);
+            let writer = VideoWriter::new(&path, fourcc, rate.as_f64(), size, true).map_err(failed)?;
+            if !writer.is_opened().map_err(failed)? {
+                return Err(refused("no encoder of it takes this file, size and rate"));
+            }
+            let picture = Picture::new(&name, format, PixelFormat::Bgr24)?;
+            Ok((writer, picture, size))
+        };
+        let (writer, picture, size) = start().inspect_err(|_| {
+            // Nothing is left of the attempt: the next one would make another.
+            if creation == Creation::Fresh {
+                let _ = std::fs::remove_file(&path);
+            }
+        })?;
         Ok(Self { writer, path, picture, size, frames: 0, bytes: 0 })
     }
 

@@ -28,13 +28,7 @@ pub(super) struct WindowSink {
 
 impl WindowSink {
     pub(super) fn open(format: &FrameFormat) -> Result<Self, SinkError> {
-        // Without a display the toolkit under OpenCV ends the whole process.
-        let named = |variable| env::var_os(variable).is_some_and(|value| !value.is_empty());
-        if cfg!(all(unix, not(target_os = "macos")))
-            && !["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"].into_iter().any(named)
-        {
-            return Err(SinkError::NoDisplay);
-        }
+        has_display()?;
         let side = |pixels| i32::try_from(pixels).map_err(|_| failed("its size is beyond OpenCV's"));
         let (rows, columns) = (side(format.height())?, side(format.width())?);
         highgui::named_window(TITLE, WINDOW_AUTOSIZE).map_err(|error| failed(&error.message))?;
@@ -88,4 +82,14 @@ fn name() -> String {
 
 fn failed(reason: &str) -> SinkError {
     SinkError::OpenCv { name: name(), reason: reason.to_owned() }
+}
+
+/// Without a display the toolkit under OpenCV ends the whole process.
+pub(super) fn has_display() -> Result<(), SinkError> {
+    let named = |variable| env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let is_needed = cfg!(all(unix, not(target_os = "macos")));
+    if is_needed && !["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"].into_iter().any(named) {
+        return Err(SinkError::NoDisplay);
+    }
+    Ok(())
 }

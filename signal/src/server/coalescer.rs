@@ -135,6 +135,7 @@ mod tests {
             frames_restored: 0,
             missing_bytes: 0,
             socket_drops: 0,
+            frames_unrecorded: 0,
             coalesced: 1,
         }
     }

@@ -140,6 +140,7 @@ pub fn feedback(stream: u32, frame: u64) -> Feedback {
         frames_restored: 0,
         missing_bytes: 0,
         socket_drops: 0,
+        frames_unrecorded: 0,
         coalesced: 1,
     }
 }

@@ -34,7 +34,7 @@ fn streams_of_one_name_are_recorded_at_once_into_files_of_their_own() {
     let (raw, y4m) = (sink(directory.path(), "cam-{stream}.raw"), sink(directory.path(), "out.y4m"));
     let (recording, stop) = recording(&["--sink", &raw, "--sink", &y4m, "--sink", "null"]);
     let pool = FramePool::new(4, 32).unwrap();
-    let streams: Vec<_> = (0..3).map(|nth| recording.start(&recorded("../cam"), Delivery::Every, nth)).collect();
+    let streams: Vec<_> = (0..3).map(|_| recording.start(&recorded("../cam"), Delivery::Every)).collect();
     for (stream, frames) in streams.into_iter().zip(1..) {
         write(&stream, &pool, frames);
         assert_eq!(stream.finish(), 0);
@@ -60,7 +60,7 @@ fn a_sink_that_fails_costs_no_other_sink_and_no_other_stream_a_frame() {
     let (recording, stop) = recording(&["--sink", &full, "--sink", "/nowhere/out.raw", "--sink", &good]);
     let pool = FramePool::new(4, 32).unwrap();
     for name in ["a", "b"] {
-        let recorder = recording.start(&recorded(name), Delivery::Every, 0);
+        let recorder = recording.start(&recorded(name), Delivery::Every);
         write(&recorder, &pool, 50);
         recorder.finish();
         assert_eq!(std::fs::metadata(directory.path().join(format!("{name}.raw"))).unwrap().len(), 50 * 32);
@@ -78,7 +78,7 @@ fn a_sink_that_fails_costs_no_other_sink_and_no_other_stream_a_frame() {
 fn a_server_with_one_job_stops_where_its_sink_fails() {
     for one_job in [["--frames", "10"], ["--seconds", "10"]] {
         let (recording, stop) = recording(&[&["--sink", "/nowhere/out.raw"], &one_job[..]].concat());
-        recording.start(&recorded("a"), Delivery::Every, 0).finish();
+        recording.start(&recorded("a"), Delivery::Every).finish();
         assert!(stop.outcome().unwrap_err().to_string().contains("/nowhere/out.raw"));
     }
 }
@@ -91,7 +91,7 @@ fn a_slow_sink_drops_what_it_was_told_to_and_counts_it_while_frames_go_on() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let (recording, _) = recording(&["--sink", &pipe, "--slow-sink", "drop"]);
     let pool = FramePool::new(6, 32).unwrap();
-    let recorder = recording.start(&recorded("a"), Delivery::Every, 0);
+    let recorder = recording.start(&recorded("a"), Delivery::Every);
     // More frames than there are slots: one that the sink kept waiting for would never come.
     write(&recorder, &pool, 1_000);
     let dropped = std::thread::scope(|scope| {
@@ -103,6 +103,44 @@ fn a_slow_sink_drops_what_it_was_told_to_and_counts_it_while_frames_go_on() {
     let figures = &recording.figures()[0];
     assert_eq!((figures.frames, figures.frames_dropped), (1_000 - dropped, dropped));
     assert!(dropped >= 990, "{dropped} dropped");
+}
+
+/// A disk that is full for a while.
+#[cfg(target_os = "linux")]
+#[test]
+fn space_that_is_back_is_used_again_and_the_frames_between_are_counted() {
+    let Some(disk) = crate::sink::tiny_disk::TinyDisk::mount() else { return };
+    let filler = disk.path().join("filler");
+    std::fs::write(&filler, vec![0; 40 * 1024]).unwrap();
+    for name in ["out.raw", "out.y4m"] {
+        let (recording, stop) = recording(&["--sink", &sink(disk.path(), name)]);
+        let pool = FramePool::new(4, 32).unwrap();
+        let recorder = recording.start(&recorded("a"), Delivery::Every);
+        let state = recorder.sinks()[0].clone();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut sent = 0;
+        let mut write_until = |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                assert!(Instant::now() < deadline, "{name}: {:?} {:?}", state.condition(), state.counts());
+                write(&recorder, &pool, 1);
+                sent += 1;
+            }
+        };
+        write_until(&|| matches!(state.condition(), crate::live::Condition::Failed(_)));
+        let before = state.counts().frames;
+        std::fs::remove_file(&filler).unwrap();
+        write_until(&|| state.counts().frames > before);
+        recorder.finish();
+        let (counts, figures) = (state.counts(), &recording.figures()[0]);
+        assert_eq!(counts.frames + counts.frames_failed, sent);
+        assert!(counts.frames_failed > 0 && (figures.failures, figures.recoveries) == (1, 1), "{figures:?}");
+        assert_eq!((figures.frames, figures.files), (counts.frames, 1));
+        assert!(recording.failure().is_some() && !stop.is_stopped());
+        for entry in std::fs::read_dir(disk.path()).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        std::fs::write(&filler, vec![0; 40 * 1024]).unwrap();
+    }
 }
 
 #[test]
