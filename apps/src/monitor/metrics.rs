@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_dashboard_asks_for_nothing_that_is_not_there() {
-        let board = board();
+        let board = Arc::new(Board::new(vec![SinkTotals::new("a.raw")]));
         let stream = board.add(about(1, "cam"), Vec::new());
         stream.figures().add_frame(1, Some(Duration::from_millis(1)), Instant::now());
         let said = text(&board);

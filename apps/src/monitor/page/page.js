@@ -70,6 +70,11 @@ class Tile {
     this.picture.setAttribute('aria-label', `Show ${stream.name} full size`);
     const losses = CAUSES.filter(([cause]) => stream.frames_dropped[cause] > 0)
       .map(([cause, words]) => `${stream.frames_dropped[cause]} ${words}`);
+    for (const sink of stream.sinks ?? []) {
+      const unrecorded = sink.frames_failed + sink.frames_dropped;
+      if (sink.state === 'failed') losses.push(`recording to ${sink.sink} fails, ${unrecorded} not recorded: ${sink.reason}`);
+      else if (sink.frames_failed > 0) losses.push(`${unrecorded} not recorded to ${sink.sink}`);
+    }
     put(this.losses, losses.length ? losses.join(', ') : 'No frame missing');
     this.losses.classList.toggle('some', losses.length > 0);
     if (!snapshot.preview_fps) put(this.placeholder, 'Pictures are switched off at the server');
