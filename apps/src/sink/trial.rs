@@ -62,15 +62,17 @@ fn try_file(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Makes a file without a name and writes a little to it; where the file system has no such files, asks for the right to.
+/// Makes a file without a name and writes a little to it; where the file system has no such files, one that is removed at once.
 fn try_directory(directory: &Path) -> Result<(), Errno> {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
+    let (flags, mode) = (OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    match rustix::fs::open(directory, flags | OFlags::TMPFILE, mode) {
         Ok(file) => rustix::io::write(&file, &[0; PROBE_BYTES]).map(drop),
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
-            may(directory, Access::WRITE_OK | Access::EXEC_OK)?;
-            let room = rustix::fs::statvfs(directory)?.f_bavail;
-            if room == 0 { Err(Errno::NOSPC) } else { Ok(()) }
+            let path = directory.join(format!(".framewire-{}.try", std::process::id()));
+            let file = rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+            let written = rustix::io::write(&file, &[0; PROBE_BYTES]).map(drop);
+            rustix::fs::unlink(&path)?;
+            written
         }
         Err(error) => Err(error),
     }

@@ -1,4 +1,5 @@
 //! HTTP by hand, so that tests can say what no client would.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
