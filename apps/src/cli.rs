@@ -26,6 +26,7 @@ use crate::doctor::DoctorArgs;
 use crate::logs::LogFormat;
 use crate::manual::{CompletionsArgs, ManArgs};
 use crate::sink::{RollLimit, SinkSpec};
+use crate::token::TokenArgs;
 use crate::top::TopArgs;
 
 /// Which wire the two ends speak.
@@ -108,7 +109,7 @@ pub struct CommonArgs {
     /// Print one JSON object with all figures at the end
     #[arg(long)]
     pub json: bool,
-    /// A file with the token that both ends share; see also FRAMEWIRE_TOKEN
+    /// A file with the token that both ends share, made by framewire token; see also FRAMEWIRE_TOKEN
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// What lines of the log look like: text, or json, an object a line; RUST_LOG says what is logged
@@ -170,14 +171,15 @@ pub struct ServerArgs {
     /// The server does one job: a sink that fails ends it.
     #[arg(skip)]
     pub single_job: bool,
-    /// Off loopback, let anyone who reaches the server connect
+    /// Off loopback, let anyone who reaches the server connect, and on the plain wire send frames
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
-    /// Web origins such as https://monitor.example whose pages may connect, and a proxy's names for this server; may be given
-    /// several times
+    /// Web origins such as https://monitor.example whose pages may connect, and whose hosts are names of this server, as a
+    /// proxy's are; its addresses, localhost and the machine's own name need none; may be given several times
     #[arg(long, value_name = "ORIGIN", value_parser = origin, env = "FRAMEWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
-    /// A file with the password for looking at the page and at metrics; with a token and without it, nobody may look
+    /// A file with the password for looking at the page and at metrics, of at least 8 characters; with a token and without it,
+    /// nobody may look
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_PASSWORD_FILE")]
     pub view_password_file: Option<PathBuf>,
     /// Pictures a second of each stream on the page, at most; 0 for none
@@ -208,12 +210,15 @@ pub struct ClientArgs {
     /// Common flags.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// The server's Socket.IO address
+    /// The server's Socket.IO address; behind a proxy with the path that it has the server at, such as http://proxy/cams
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "FRAMEWIRE_SERVER")]
     pub server: String,
     /// Where frames go on the plain wire; on the framed one the server says it
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345", env = "FRAMEWIRE_UDP")]
     pub udp: String,
+    /// On the plain wire, send to another machine, though nothing guards the datagrams
+    #[arg(long, env = "FRAMEWIRE_INSECURE")]
+    pub insecure: bool,
     /// What is sent, and how.
     #[command(flatten)]
     pub stream: StreamArgs,
@@ -294,6 +299,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// The streams of a server and their figures, in the terminal
     Top(TopArgs),
+    /// Make a token for both ends, and print it or write it to a file
+    Token(TokenArgs),
 }
 
 /// A comparison between two processes: one that sends, and one on this machine or another that receives.

@@ -129,6 +129,7 @@ fn client_args(args: &DemoArgs, signal: SocketAddr, udp: SocketAddr) -> ClientAr
     stream.fps.get_or_insert(Pace::Max);
     stream.delivery.get_or_insert(DeliveryChoice::Every);
     ClientArgs {
+        insecure: false,
         common: args.common.clone(),
         server: format!("http://{signal}"),
         udp: udp.to_string(),

@@ -21,4 +21,5 @@ pub mod server;
 pub mod sink;
 pub mod stop;
 pub mod summary;
+pub mod token;
 pub mod top;

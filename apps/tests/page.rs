@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod browser;
+mod proxy;
 mod running;
 
 use browser::Browser;
@@ -141,5 +142,86 @@ async fn the_page_fits_a_phone_in_the_dark() {
     let ground = browser.value("getComputedStyle(document.body).backgroundColor").await;
     assert_eq!(ground, "rgb(16, 19, 22)");
     browser.picture("phone-dark").await;
+    browser.close().await;
+}
+
+/// Says the same as a browser does of a tab that is hidden, or seen again.
+fn hide(hidden: bool) -> String {
+    format!(
+        "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
+         document.dispatchEvent(new Event('visibilitychange'));"
+    )
+}
+
+/// Connections to this port that are open, by the kernel's own list.
+fn connections(server: &Server) -> usize {
+    let port: u16 = server.signal.rsplit_once(':').unwrap().1.parse().unwrap();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let is_open = |line: &&str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}"))) && words.nth(1) == Some("01")
+    };
+    table.lines().filter(is_open).count()
+}
+
+#[tokio::test]
+async fn ten_windows_of_the_page_are_all_live_and_share_one_connection_for_figures() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let server = Server::start(&[]);
+    let _client = stream(&server);
+    browser.open(&server.url()).await;
+    for _ in 1..10 {
+        browser.open_another(&server.url()).await;
+    }
+    assert_eq!(browser.windows().await, 10);
+    for nth in 0..10 {
+        browser.look_at(nth).await;
+        browser.wait_for(LIVE).await;
+        browser.wait_for(&there_are(1)).await;
+        let number =
+            browser.value("Number(document.querySelector('.tile .shot').dataset.frame)").await.as_u64().unwrap();
+        browser.wait_for(&format!("Number(document.querySelector('.tile .shot').dataset.frame) > {number}")).await;
+    }
+    browser.picture("tenth-window").await;
+    let events = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('api/events')).length";
+    assert_eq!(browser.value(events).await, 0, "no page holds a connection of its own for figures");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_page_that_nobody_sees_holds_no_connection_and_is_live_again_when_it_is_seen() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let server = Server::start(&[]);
+    let _client = stream(&server);
+    browser.open(&server.url()).await;
+    browser.wait_for(&there_are(1)).await;
+    browser.run(&hide(true)).await;
+    // The client's own remains.
+    let deadline = std::time::Instant::now() + running::PATIENCE;
+    while connections(&server) > 1 {
+        assert!(std::time::Instant::now() < deadline, "{} connections", connections(&server));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let number = browser.value("Number(document.querySelector('.tile .shot').dataset.frame)").await.as_u64().unwrap();
+    browser.run(&hide(false)).await;
+    browser.wait_for(&format!("Number(document.querySelector('.tile .shot').dataset.frame) > {number}")).await;
+    browser.wait_for(LIVE).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn below_a_path_of_a_proxy_the_page_has_its_style_its_figures_and_its_pictures() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let server = Server::start(&[]);
+    let url = proxy::below("/cams", &server.signal);
+    browser.open(&format!("{url}/")).await;
+    browser.wait_for("!document.querySelector('#empty').hidden").await;
+    assert!(browser.value("document.querySelector('#empty').innerText").await.as_str().unwrap().ends_with(&url));
+    let _client = stream(&server);
+    browser.wait_for(&there_are(1)).await;
+    assert_eq!(browser.value("getComputedStyle(document.querySelector('#streams')).listStyleType").await, "none");
+    browser.picture("below-a-path").await;
+    assert_eq!(browser.console().await, Vec::<String>::new());
     browser.close().await;
 }

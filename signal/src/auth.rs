@@ -21,8 +21,8 @@ use crate::message::{Refused, reason};
 /// How far the clocks of client and server may differ, in seconds: generous for machines with NTP, short for a thief.
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
 
-/// Shorter tokens can be guessed offline from one proof seen on the wire; they are taken with a warning.
-const TOKEN_BYTES_ADVISED: usize = 16;
+/// What has fewer can be guessed from one proof seen on the wire, at leisure: 128 bits are beyond that.
+const TOKEN_BYTES_MIN: usize = 16;
 /// A token file above this is some other file.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 /// Nonces remembered: over two minutes, more than 100 connects a second, each by someone who has the token.
@@ -53,18 +53,35 @@ pub enum TokenError {
         bytes: u64,
     },
     /// Nothing but white space was given.
-    #[error("the token from {0} is empty; put a secret there, for example by: openssl rand -hex 32")]
+    #[error("the token from {0} is empty; put a secret there, made by: framewire token")]
     Empty(String),
+    /// It could be guessed.
+    #[error(
+        "the token from {0} is not of 16 bytes or more, written in hexadecimal (32 digits) or base64url (22 characters), and \
+         could be guessed from one connect seen on the network; make one by: framewire token --file FILE"
+    )]
+    Weak(String),
     /// The environment does not have it.
     #[error("the environment variable {0} is not set; set it to the token, or name a token file")]
     NotInEnvironment(String),
 }
 
 impl Token {
-    /// A token of these bytes, white space at both ends left out.
+    /// A new token of 128 bits, as it is written: 32 digits of hexadecimal.
     ///
     /// # Errors
-    /// [`TokenError::Empty`] when nothing is left.
+    /// The system gives no random bytes.
+    pub fn random_text() -> Result<String, getrandom::Error> {
+        let mut bytes = [0; TOKEN_BYTES_MIN];
+        getrandom::fill(&mut bytes)?;
+        Ok(to_hex(&bytes))
+    }
+
+    /// A token as it is written: 16 bytes or more in hexadecimal or base64, white space at both ends left out. What is written
+    /// is the key, as it is.
+    ///
+    /// # Errors
+    /// [`TokenError::Empty`] when nothing is left, [`TokenError::Weak`] when it is less or other.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, TokenError> {
         Self::from_source(secret.as_ref(), "the program")
     }
@@ -73,7 +90,7 @@ impl Token {
     /// machine may read the file.
     ///
     /// # Errors
-    /// When the file cannot be read, is larger than 4096 bytes, or holds nothing.
+    /// When the file cannot be read, is larger than 4096 bytes, holds nothing, or what can be guessed.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokenError> {
         let path = path.as_ref();
         let unreadable = |source| TokenError::Unreadable { path: path.into(), source };
@@ -81,16 +98,14 @@ impl Token {
         if bytes > TOKEN_FILE_BYTES_MAX {
             return Err(TokenError::TooLarge { path: path.into(), bytes });
         }
-        if readable_by_everyone(path).map_err(unreadable)? {
-            tracing::warn!("the token file {0} can be read by everyone; run: chmod 600 {0}", path.display());
-        }
+        warn_if_everyone_reads(path, "token");
         Self::from_source(&fs::read(path).map_err(unreadable)?, &path.display().to_string())
     }
 
     /// The token in an environment variable.
     ///
     /// # Errors
-    /// When the variable is not set, or holds nothing.
+    /// When the variable is not set, holds nothing, or what can be guessed.
     pub fn from_environment(variable: &str) -> Result<Self, TokenError> {
         let secret = env::var_os(variable).ok_or_else(|| TokenError::NotInEnvironment(variable.into()))?;
         Self::from_source(secret.as_encoded_bytes(), variable)
@@ -101,12 +116,8 @@ impl Token {
         if secret.is_empty() {
             return Err(TokenError::Empty(source.into()));
         }
-        if secret.len() < TOKEN_BYTES_ADVISED {
-            tracing::warn!(
-                "the token from {source} has {} bytes; one below {TOKEN_BYTES_ADVISED} can be guessed from one connect \
-                 seen on the network; make one by: openssl rand -hex 32",
-                secret.len()
-            );
+        if encoded_bits(secret).is_none_or(|bits| bits < TOKEN_BYTES_MIN * 8) {
+            return Err(TokenError::Weak(source.into()));
         }
         Ok(Self(secret.into()))
     }
@@ -124,15 +135,34 @@ impl fmt::Debug for Token {
     }
 }
 
+/// How many bits a text in hexadecimal or base64 stands for; `None` for another.
+fn encoded_bits(text: &[u8]) -> Option<usize> {
+    if text.iter().all(u8::is_ascii_hexdigit) {
+        return Some(4 * text.len());
+    }
+    let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_+/".contains(byte)).then_some(6 * text.len())
+}
+
+/// Tells people when a file that holds a secret can be read by everyone on the machine. `what` is what it holds.
+pub fn warn_if_everyone_reads(path: &Path, what: &str) {
+    if fs::metadata(path).is_ok_and(|file| is_readable_by_everyone(&file)) {
+        tracing::warn!(
+            "the {what} file {0} can be read by everyone on this machine; run: chmod 600 {0}",
+            path.display()
+        );
+    }
+}
+
 #[cfg(unix)]
-fn readable_by_everyone(path: &Path) -> io::Result<bool> {
+fn is_readable_by_everyone(file: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    Ok(fs::metadata(path)?.permissions().mode() & 0o004 != 0)
+    file.permissions().mode() & 0o004 != 0
 }
 
 #[cfg(not(unix))]
-fn readable_by_everyone(_: &Path) -> io::Result<bool> {
-    Ok(false)
+fn is_readable_by_everyone(_: &fs::Metadata) -> bool {
+    false
 }
 
 /// What a client sends in the handshake's `auth` payload.
@@ -240,7 +270,7 @@ fn malformed(what: &str) -> Refused {
     )
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a String does not fail");

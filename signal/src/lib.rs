@@ -8,9 +8,9 @@ pub mod message;
 mod report;
 mod server;
 
-pub use auth::{CLOCK_SKEW_SECONDS_MAX, Proof, Token, TokenError};
+pub use auth::{CLOCK_SKEW_SECONDS_MAX, Proof, Token, TokenError, warn_if_everyone_reads};
 pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError};
 pub use server::{
-    DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, ServerConfig, SignalCounters, SignalServer, StartError,
-    StreamHost, names_loopback,
+    Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Neighbour, Place, Places, ServerConfig,
+    SignalCounters, SignalServer, StartError, StreamHost,
 };

@@ -3,15 +3,18 @@
 //! Every message is one JSON object, sent as the only argument of an event whose name is in [`event`]. Unknown fields are
 //! ignored, so that either side can grow first.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 pub use crate::report::{Feedback, PlainFeedback, Statistics, StreamStatistics, Timestamp};
 
 /// Names of the Socket.IO events, all in the default namespace `/`.
 pub mod event {
-    /// Client to server: an [`OpenRequest`](super::OpenRequest), with a `request` id of the client's choice.
+    /// Client to server: an [`Opening`](super::Opening), with a `request` id of the client's choice.
     pub const OPEN: &str = "open";
-    /// Server to client: [`Opened`](super::Opened), with the `request` id it answers.
+    /// Server to client: [`Granted`](super::Granted), with the `request` id it answers.
     pub const OPENED: &str = "opened";
     /// Server to client: [`Refused`](super::Refused), with the `request` id it answers.
     pub const REFUSED: &str = "refused";
@@ -49,7 +52,8 @@ pub enum Delivery {
 pub struct OpenRequest {
     /// Version of the protocol on the data path that the client speaks.
     pub protocol: u16,
-    /// Id of the stream: random, chosen by the client, and kept over reconnects so that the server knows it again.
+    /// Id of the stream: random, chosen by the client, and kept over reconnects so that the server knows it again. Who knows it
+    /// can send datagrams of the stream, so it is a secret between the two: everyone else is shown another number.
     pub stream: u32,
     /// For people. At most [`NAME_CHARS_MAX`] characters, no control characters; may be empty.
     #[serde(default)]
@@ -111,15 +115,89 @@ impl OpenRequest {
     }
 }
 
-/// The server's answer to an [`OpenRequest`].
+/// What a client shows to go on with a stream that it opened before: a secret of its own choice, or the server's, that is
+/// nobody else's. Neither printed nor logged.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Resume(String);
+
+/// Characters of a [`Resume`]: those of 16 to 48 bytes, in hexadecimal or base64url.
+const RESUME_CHARS: std::ops::RangeInclusive<usize> = 22..=96;
+
+impl Resume {
+    /// A new secret of 128 bits.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(crate::auth::to_hex(&bytes)))
+    }
+
+    /// The secret, for who sends it.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether both are the same secret, in a time that does not tell where they differ.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+
+    fn check(&self) -> Result<(), Refused> {
+        let fits = RESUME_CHARS.contains(&self.0.len());
+        if fits && self.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            return Ok(());
+        }
+        let message = format!(
+            "'resume' must be {} to {} characters of hexadecimal or base64url; leave it out of a stream's first open, and \
+             show what 'opened' returned in those after it",
+            RESUME_CHARS.start(),
+            RESUME_CHARS.end()
+        );
+        Err(Refused::new(reason::BAD_REQUEST, message))
+    }
+}
+
+impl fmt::Debug for Resume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resume(…)")
+    }
+}
+
+/// What a client sends as [`event::OPEN`]: the request, and what shows that the stream is its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Opening {
+    /// What is asked for.
+    #[serde(flatten)]
+    pub request: OpenRequest,
+    /// What [`Granted::resume`] was, where this client opened the stream before; a client may also choose it with its first
+    /// open. While a stream is there, nobody opens it without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+impl Opening {
+    /// Checks what can be checked without knowing formats or wires.
+    ///
+    /// # Errors
+    /// As [`OpenRequest::check`], and for a secret that is none.
+    pub fn check(&self) -> Result<(), Refused> {
+        self.request.check()?;
+        self.resume.as_ref().map_or(Ok(()), Resume::check)
+    }
+}
+
+/// The server's answer to an [`Opening`].
 ///
 /// In JSON the field `reply` says which: `"opened"` or `"refused"`. It goes out as the event of that name, and as the
 /// acknowledgement where the client asked for one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "lowercase")]
 pub enum OpenReply {
     /// The data path is ready.
-    Opened(Opened),
+    Opened(Granted),
     /// It is not.
     Refused(Refused),
 }
@@ -136,6 +214,17 @@ pub struct Opened {
     pub udp_port: u16,
     /// Version of the protocol on the data path that the server will speak.
     pub protocol: u16,
+}
+
+/// A stream is open for this client alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Granted {
+    /// Where its datagrams go.
+    #[serde(flatten)]
+    pub opened: Opened,
+    /// What another `open` of the stream must show, over this connection or the next. A server of another make may have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
 }
 
 /// Something asked for was not done.
@@ -161,7 +250,7 @@ pub mod reason {
     pub const BAD_REQUEST: &str = "bad-request";
     /// The client has as many streams, or requests under way, as it may have.
     pub const TOO_MANY: &str = "too-many";
-    /// The stream is not one that this client opened.
+    /// The stream is not one that this client opened: it may neither close it nor open it again.
     pub const NOT_YOURS: &str = "not-yours";
     /// The server speaks the plain wire, on which nothing is opened.
     pub const PLAIN_WIRE: &str = "plain-wire";
@@ -261,11 +350,31 @@ mod tests {
     #[test]
     fn replies_say_which_they_are() {
         let opened = Opened { stream: 7, udp_host: None, udp_port: 9, protocol: 1 };
-        let value = serde_json::to_value(Numbered { request: Some(3), body: OpenReply::Opened(opened) }).unwrap();
-        assert_eq!(value, json!({"request": 3, "reply": "opened", "stream": 7, "udp_port": 9, "protocol": 1}));
+        let granted = Granted { opened, resume: Some(Resume("s".into())) };
+        let value = serde_json::to_value(Numbered { request: Some(3), body: OpenReply::Opened(granted) }).unwrap();
+        let written =
+            json!({"request": 3, "reply": "opened", "stream": 7, "udp_port": 9, "protocol": 1, "resume": "s"});
+        assert_eq!(value, written);
+        let OpenReply::Opened(read) = serde_json::from_value(written).unwrap() else { panic!("it is opened") };
+        assert_eq!((read.opened.udp_port, read.resume.unwrap().secret()), (9, "s"));
         let refused: OpenReply =
             serde_json::from_value(json!({"reply": "refused", "reason": "r", "message": "m"})).unwrap();
-        assert_eq!(refused, OpenReply::Refused(Refused::new("r", "m")));
+        let OpenReply::Refused(refused) = refused else { panic!("it is refused") };
+        assert_eq!(refused, Refused::new("r", "m"));
+    }
+
+    #[test]
+    fn a_secret_to_resume_with_is_long_enough_and_never_printed() {
+        let secret = Resume::random().unwrap();
+        assert!(secret.is(&secret) && !secret.is(&Resume::random().unwrap()));
+        assert_eq!((secret.secret().len(), format!("{secret:?}").as_str()), (32, "Resume(…)"));
+        let opening = |resume: &str| Opening { request: request(), resume: Some(Resume(resume.into())) };
+        opening(secret.secret()).check().unwrap();
+        for bad in ["", "short", &"x".repeat(97), "a space in what would be long enough"] {
+            let refused = opening(bad).check().unwrap_err();
+            assert_eq!(refused.reason, reason::BAD_REQUEST);
+            assert!(refused.message.contains("'resume'"), "{refused}");
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub struct Feedback {
     pub timestamp: Timestamp,
     /// Bytes of the newest frame.
     pub frame_size: u64,
-    /// The stream it belongs to.
+    /// The stream it belongs to: its id for the client that opened it, and for everyone else the number that it is shown by.
     pub stream: u32,
     /// Number of the newest frame, counted by its sender.
     pub frame: u64,
@@ -119,7 +119,7 @@ pub struct Statistics {
 /// How a stream does. Totals count from its opening; rates are of the last interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamStatistics {
-    /// The stream's id.
+    /// The number that the stream is shown by; its id is a secret of its client.
     pub stream: u32,
     /// Its name, as its client gave it.
     pub name: String,

@@ -2,8 +2,6 @@
 
 mod stage;
 
-use std::io::Read;
-use std::net::TcpStream;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use framewire_signal::message::reason;
@@ -13,7 +11,7 @@ use stage::raw::{Raw, http, upgrade};
 use stage::{await_connected, await_event, await_opened, await_refused, connect, listener, loopback, request, serve};
 
 fn token() -> Token {
-    Token::new("correct horse battery staple").unwrap()
+    Token::new("00112233445566778899aabbccddeeff").unwrap()
 }
 
 fn guarded() -> ServerConfig {
@@ -38,7 +36,7 @@ fn a_client_with_the_token_gets_in_and_opens() {
 #[test]
 fn a_client_with_another_token_or_none_is_told_what_to_do() {
     let (server, _asked) = serve(guarded());
-    let other = Token::new("another token, also long enough").unwrap();
+    let other = Token::new("ffeeddccbbaa99887766554433221100").unwrap();
     for (token, code) in [(Some(other), reason::PROOF_WRONG), (None, reason::TOKEN_REQUIRED)] {
         let client = connect(ClientConfig { token, ..listener(server.local_addr()) });
         let refused = await_refused(&client);
@@ -84,7 +82,8 @@ fn a_clock_that_is_off_is_said_so() {
 #[test]
 fn what_is_no_proof_is_refused_and_the_server_lives() {
     let (server, _asked) = serve(guarded());
-    for auth in ["{\"token\":\"correct horse battery staple\"}", "7", "[]", "\"x\"", "null", "{\"nonce\":{}}", "{"] {
+    for auth in ["{\"token\":\"00112233445566778899aabbccddeeff\"}", "7", "[]", "\"x\"", "null", "{\"nonce\":{}}", "{"]
+    {
         let mut raw = upgrade(server.local_addr(), "").unwrap();
         raw.receive().unwrap();
         raw.send(&format!("40{auth}"));
@@ -148,36 +147,23 @@ fn attachments_beyond_the_limit_end_their_connection() {
 }
 
 #[test]
-fn clients_beyond_the_number_are_refused_until_one_leaves() {
-    let (server, _asked) = serve(ServerConfig { clients_max: 2, ..loopback() });
-    let first = connect(listener(server.local_addr()));
-    await_connected(&first);
-    let second = connect(listener(server.local_addr()));
-    await_connected(&second);
-    let third = connect(listener(server.local_addr()));
-    let refused = await_refused(&third);
-    assert_eq!(refused.reason, reason::SERVER_FULL);
-    assert!(refused.message.contains("2 clients"), "{refused}");
-    first.shutdown();
-    await_connected(&third);
-    assert_eq!(server.counters().clients, 2);
+fn a_name_that_was_pointed_here_is_refused_on_every_path_with_the_flag_that_allows_it() {
+    let (server, _asked) = serve(loopback());
+    let address = server.local_addr();
+    for path in ["/", "/anything", "/socket.io/?EIO=4&transport=polling"] {
+        let refused = http(address, path, "Host: rebound.example:8080\r\n");
+        assert!(refused.starts_with("HTTP/1.1 403"), "{path}: {refused}");
+        assert!(refused.contains("--allow-origin http://rebound.example:8080"), "{refused}");
+        let named = http(address, path, "Host: localhost\r\n");
+        assert!(!named.starts_with("HTTP/1.1 403"), "{path}: {named}");
+    }
+    // A program's WebSocket, which no browser makes: it says no origin.
+    upgrade(address, "Host: cam.example\r\n").unwrap_or_else(|answer| panic!("{answer}"));
 }
 
 #[test]
-fn a_flood_of_handshakes_is_turned_away() {
-    let (server, _asked) = serve(ServerConfig { clients_max: 1, ..loopback() });
-    let polling = "/socket.io/?EIO=4&transport=polling";
-    let answers: Vec<String> = (0..67).map(|_| http(server.local_addr(), polling, "")).collect();
-    assert!(answers[..66].iter().all(|answer| answer.starts_with("HTTP/1.1 200")));
-    assert!(answers[66].starts_with("HTTP/1.1 503") && answers[66].contains("try again later"), "{}", answers[66]);
-}
-
-#[test]
-fn connections_beyond_the_number_are_closed_at_once() {
-    let (server, _asked) = serve(ServerConfig { clients_max: 1, ..loopback() });
-    let held: Vec<TcpStream> = (0..66).map(|_| TcpStream::connect(server.local_addr()).unwrap()).collect();
-    let mut beyond = TcpStream::connect(server.local_addr()).unwrap();
-    beyond.set_read_timeout(Some(stage::PATIENCE)).unwrap();
-    assert_eq!(beyond.read(&mut [0]).unwrap(), 0);
-    drop(held);
+fn a_proxys_name_is_one_of_the_servers_where_its_origin_is_allowed() {
+    let origins = vec!["https://monitor.example".to_owned()];
+    let (server, _asked) = serve(ServerConfig { allowed_origins: origins, ..loopback() });
+    assert!(http(server.local_addr(), "/", "Host: monitor.example\r\n").starts_with("HTTP/1.1 200"));
 }

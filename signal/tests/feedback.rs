@@ -21,7 +21,7 @@ fn every_client_hears_of_each_frame() {
     }
     for client in &clients {
         for frame in 0..10 {
-            assert_eq!(await_feedback(client), feedback(1, frame));
+            assert_eq!(await_feedback(client), feedback(server.shown_id(1), frame));
         }
     }
     assert_eq!((server.counters().feedback_sent, server.counters().clients), (10, 3));

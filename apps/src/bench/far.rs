@@ -1,6 +1,5 @@
 //! The receiving end: serves one bench after another, one at a time.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -142,7 +141,8 @@ impl Far<'_> {
         check_frame(&frame).map_err(Failure::runtime)?;
         let backend: BackendKind = run.backend.parse().map_err(Failure::runtime)?;
         let frame_bytes = frame.format.frame_bytes();
-        let stream = random_u32();
+        let stream = getrandom::u32()
+            .map_err(|error| Failure::runtime(format!("the system gives no random numbers: {error}")))?;
         let (link, port, window): (Box<dyn ReceiveLink>, _, _) = match run.contender {
             Contender::Framewire => {
                 let what = (stream, frame.format);
@@ -164,9 +164,4 @@ impl Far<'_> {
         control.send(&Reply::Ready(Ready { port, stream, window })).map_err(Failure::runtime)?;
         Ok(link)
     }
-}
-
-fn random_u32() -> u32 {
-    // The key of the hash is random; the upper half of what it makes of nothing is as good.
-    (RandomState::new().hash_one(std::process::id()) >> 32) as u32
 }

@@ -7,7 +7,7 @@ use framewire::cli::{Command, DemoArgs, FramewireArgs};
 use framewire::exit::{Failure, finish, report, say};
 use framewire::logs::LogFormat;
 use framewire::stop::Stop;
-use framewire::{bench, client, config, demo, doctor, logs, manual, server, top};
+use framewire::{bench, client, config, demo, doctor, logs, manual, server, token, top};
 
 fn main() -> ExitCode {
     report("framewire", start())
@@ -28,9 +28,12 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Demo(args) => (args.verbose, args.common.log_format),
         Command::Client(args) => (args.verbose, args.common.log_format),
         Command::Server(args) => (args.verbose, args.common.log_format),
-        Command::Bench(_) | Command::Doctor(_) | Command::Top(_) | Command::Completions(_) | Command::Man(_) => {
-            (0, LogFormat::Text)
-        }
+        Command::Bench(_)
+        | Command::Doctor(_)
+        | Command::Top(_)
+        | Command::Token(_)
+        | Command::Completions(_)
+        | Command::Man(_) => (0, LogFormat::Text),
     };
     // The screen is its own.
     let _logs = (!matches!(command, Command::Top(_))).then(|| logs::start(verbose, format));
@@ -48,6 +51,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Man(args) => manual::man(args),
         Command::Doctor(args) => doctor::run(args, &stop),
         Command::Top(args) => top::run(args, &stop),
+        Command::Token(args) => token::run(args),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let chosen = args.stream.delivery.map(Delivery::from);
     let delivery = chosen.unwrap_or(if feed.source().is_live() { Delivery::Latest } else { Delivery::Every });
     let window = Window::open(args.stream.window, format, stop)?;
-    let stream = random_stream_id();
+    let stream = random_stream_id()?;
     let signal = start_signal(args, &format, delivery, stream, feed.presentation().rate)?;
     let mut talk = Talk {
         signal,
@@ -149,7 +149,7 @@ fn start_signal(
     let config =
         ClientConfig { server_url: args.server.clone(), token: token(&args.common)?, open: Some(open), plain: false };
     SignalClient::start(config).map_err(|error| match error {
-        ClientError::Thread(_) => Failure::runtime(error),
+        ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
         _ => Failure::usage(error),
     })
 }
@@ -342,8 +342,7 @@ impl Talk {
     }
 }
 
-fn random_stream_id() -> u32 {
-    use std::hash::{BuildHasher, RandomState};
-    // The key of the hash is random; the upper half of what it makes of nothing is as good.
-    (RandomState::new().hash_one(std::process::id()) >> 32) as u32
+/// Who knows the id can send the stream's datagrams, so nobody may guess it.
+fn random_stream_id() -> Result<u32, Failure> {
+    getrandom::u32().map_err(|error| Failure::runtime(format!("the system gives no random numbers: {error}")))
 }

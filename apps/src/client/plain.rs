@@ -26,10 +26,15 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let mut feed = Feed::new(source, &args.stream);
     let format = feed.source().format();
     let peer = resolve(&args.udp)?;
+    if !args.insecure && !peer.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "{peer} is not on this machine, and nothing guards the datagrams of the plain wire; give --insecure to send them all the same, or use --wire framed"
+        )));
+    }
     let window = Window::open(args.stream.window, format, stop)?;
     let config = ClientConfig { server_url: args.server.clone(), token: token(&args.common)?, open: None, plain: true };
     let signal = SignalClient::start(config).map_err(|error| match error {
-        ClientError::Thread(_) => Failure::runtime(error),
+        ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
         _ => Failure::usage(error),
     })?;
     let mut progress = Progress::new(args.verbose > 0);

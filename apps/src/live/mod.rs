@@ -25,7 +25,7 @@ const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// What a stream is, for as long as it lasts.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
-    /// Its id, chosen by its sender.
+    /// The number that it is shown by: not the id, which its client alone knows.
     pub(crate) id: u32,
     /// What people call it: any text without control characters.
     pub(crate) name: String,

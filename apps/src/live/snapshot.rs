@@ -31,6 +31,7 @@ pub(crate) struct StreamSnapshot {
     pub(crate) id: u32,
     /// Unique among the streams; given by a client, so any text.
     pub(crate) name: String,
+    /// The sender's address without its port, which would help who forges its datagrams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
     pub(crate) pixel: &'static str,
@@ -115,7 +116,7 @@ impl StreamSnapshot {
         Self {
             id: about.id,
             name: stream.label(),
-            source: about.source.map(|source| source.to_string()),
+            source: about.source.map(|source| source.ip().to_string()),
             pixel: about.format.pixel().name(),
             width: about.format.width(),
             height: about.format.height(),
@@ -155,7 +156,7 @@ mod tests {
         let json = serde_json::to_value(Snapshot::of(&board, 10.0, now + Duration::from_millis(500))).unwrap();
         let stream = &json["streams"][0];
         assert_eq!(stream["name"], "<b>\"cam\"</b>");
-        assert_eq!((&stream["source"], &stream["pixel"]), (&"10.0.0.3:4444".into(), &"gray8".into()));
+        assert_eq!((&stream["source"], &stream["pixel"]), (&"10.0.0.3".into(), &"gray8".into()));
         assert_eq!((&stream["frames_delivered"], &stream["bytes"]), (&1.into(), &3_072.into()));
         assert_eq!(stream["age_seconds"], 0.5);
         assert_eq!(stream["frames_dropped"]["lost"], 0);

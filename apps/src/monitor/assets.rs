@@ -15,6 +15,10 @@ pub(super) async fn script(headers: HeaderMap) -> Response {
     asset(&headers, "text/javascript; charset=utf-8", include_str!("page/page.js"))
 }
 
+pub(super) async fn figures(headers: HeaderMap) -> Response {
+    asset(&headers, "text/javascript; charset=utf-8", include_str!("page/figures.js"))
+}
+
 pub(super) async fn icon(headers: HeaderMap) -> Response {
     asset(&headers, "image/svg+xml", include_str!("page/icon.svg"))
 }
@@ -47,6 +51,7 @@ mod tests {
             include_str!("page/index.html"),
             include_str!("page/page.css"),
             include_str!("page/page.js"),
+            include_str!("page/figures.js"),
             include_str!("page/icon.svg"),
         ];
         let bytes: usize = files.iter().map(|file| file.len()).sum();
@@ -55,6 +60,9 @@ mod tests {
             let elsewhere = file.replace("http://www.w3.org/2000/svg", "");
             assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"));
             assert!(!file.contains("innerHTML"), "names of streams are text, never markup");
+            for absolute in ["href=\"/", "src=\"/", "('/"] {
+                assert!(!file.contains(absolute), "{absolute}: the page may be below a path of a proxy's");
+            }
         }
     }
 }

@@ -4,21 +4,28 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use framewire_signal::{Connected, Place};
 use futures_core::Stream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::{Monitor, no_place};
+use super::Monitor;
 
 /// As fast as a figure can be read.
 const EVERY: Duration = Duration::from_millis(250);
 
 /// A client that takes nothing is cut off by the server's connections; nothing waits for it here.
-pub(super) async fn events(State(monitor): State<Arc<Monitor>>) -> Response {
-    let Some(place) = monitor.place() else { return no_place() };
+pub(super) async fn events(
+    State(monitor): State<Arc<Monitor>>,
+    Extension(connected): Extension<Connected>,
+) -> Response {
+    let place = match monitor.place(&connected) {
+        Ok(place) => place,
+        Err(none) => return none.into_response(),
+    };
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     Sse::new(Snapshots { monitor, ticks, _place: place }).into_response()
@@ -27,7 +34,7 @@ pub(super) async fn events(State(monitor): State<Arc<Monitor>>) -> Response {
 struct Snapshots {
     monitor: Arc<Monitor>,
     ticks: Interval,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Stream for Snapshots {

@@ -25,14 +25,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware, routing};
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use framewire_signal::{Connected, Full, Place, Places};
 
-pub(crate) use access::{Access, Pass, ViewPassword};
+pub(crate) use access::{Access, ViewPassword};
 
 use crate::live::{Board, Health, Snapshot};
 
-/// Pages that may be open at once: each has two connections, and those of clients that stream must find room beside them.
-const PAGES_MAX: usize = 64;
+/// Connections that stay, for figures and for pictures: two for each of so many pages. Those of clients that stream must find
+/// room beside them.
+const STAYING_MAX: usize = 2 * 64;
 
 /// Snapshots are made at most so often, however many look.
 const SNAPSHOT_LIFETIME: Duration = Duration::from_millis(100);
@@ -43,19 +44,18 @@ pub(crate) struct Monitor {
     newest: Mutex<Option<(Instant, Bytes)>>,
     metrics: metrics::Metrics,
     preview_fps: f64,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Monitor {
     pub(crate) fn new(board: Arc<Board>, preview_fps: f64) -> Self {
         let metrics = metrics::Metrics::new(board.clone());
-        let places = Arc::new(Semaphore::new(2 * PAGES_MAX));
-        Self { board, newest: Mutex::default(), metrics, preview_fps, places }
+        Self { board, newest: Mutex::default(), metrics, preview_fps, places: Places::new(STAYING_MAX) }
     }
 
     /// A place for a connection that stays, if there is one.
-    fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    fn place(&self, connected: &Connected) -> Result<Place, NoPlace> {
+        connected.take(&self.places).map_err(NoPlace)
     }
 
     /// All streams as JSON, at most [`SNAPSHOT_LIFETIME`] old.
@@ -81,6 +81,7 @@ pub(crate) fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
         .route("/", routing::get(assets::page))
         .route("/page.css", routing::get(assets::style))
         .route("/page.js", routing::get(assets::script))
+        .route("/figures.js", routing::get(assets::figures))
         .route("/icon.svg", routing::get(assets::icon))
         .route("/api/streams", routing::get(streams))
         .route("/api/events", routing::get(events::events))
@@ -105,7 +106,19 @@ async fn streams(State(monitor): State<Arc<Monitor>>) -> Response {
 }
 
 /// The answer to who finds no place.
-fn no_place() -> Response {
-    let message = format!("{PAGES_MAX} pages are open, the most this server shows itself on; close one\n");
-    (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+struct NoPlace(Full);
+
+impl IntoResponse for NoPlace {
+    fn into_response(self) -> Response {
+        let pages = |places: usize| places / 2;
+        let message = match self.0 {
+            Full::Address(places) => {
+                format!("{} pages are open at your address, the most that one may have; close one\n", pages(places))
+            }
+            Full::All(places) => {
+                format!("{} pages are open, the most this server shows itself on; close one\n", pages(places))
+            }
+        };
+        (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+    }
 }

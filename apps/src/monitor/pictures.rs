@@ -10,15 +10,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
+use framewire_signal::Connected;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Clock, interval_at, sleep_until};
 
-use super::{Monitor, no_place};
+use super::Monitor;
 use crate::preview::{Picture, PictureSize};
 
 /// A request has some fifty bytes.
@@ -56,8 +58,15 @@ impl From<Size> for PictureSize {
     }
 }
 
-pub(super) async fn pictures(State(monitor): State<Arc<Monitor>>, upgrade: WebSocketUpgrade) -> Response {
-    let Some(place) = monitor.place() else { return no_place() };
+pub(super) async fn pictures(
+    State(monitor): State<Arc<Monitor>>,
+    Extension(connected): Extension<Connected>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let place = match monitor.place(&connected) {
+        Ok(place) => place,
+        Err(none) => return none.into_response(),
+    };
     upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)

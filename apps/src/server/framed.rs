@@ -11,6 +11,7 @@ use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, 
 use framewire_transport::frame::{Frame, RecvError};
 use framewire_transport::receive::{EndReason, ReceiveStats};
 
+use super::flowing::Flowing;
 use super::host::ServerHost;
 use super::names::StreamNames;
 use super::recorder::{Recorder, Recording};
@@ -49,7 +50,13 @@ pub(super) fn run(
     };
     let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
-    let host = ServerHost { receiver: receiver.clone(), names: names.clone(), delivery: args.delivery.map(Into::into) };
+    let flowing = Arc::new(Flowing::default());
+    let host = ServerHost {
+        receiver: receiver.clone(),
+        names: names.clone(),
+        flowing: flowing.clone(),
+        delivery: args.delivery.map(Into::into),
+    };
     let recording = Recording::new(args, stop);
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = start_signal(args, Arc::new(host), &board)?;
@@ -64,6 +71,7 @@ pub(super) fn run(
         tally: &tally,
         receiver: &receiver,
         names: &names,
+        flowing: &flowing,
         recording: &recording,
         board: &board,
         preview: &preview,
@@ -102,6 +110,7 @@ struct Service<'a> {
     tally: &'a Tally,
     receiver: &'a Receiver,
     names: &'a StreamNames,
+    flowing: &'a Flowing,
     recording: &'a Arc<Recording>,
     board: &'a Arc<Board>,
     preview: &'a PreviewWorker,
@@ -116,12 +125,15 @@ impl Service<'_> {
             state.backend = Some(info.backend.to_string());
             state.slice_bytes = Some(u64::from(stream.slice_bytes()));
         }
-        let name = self.names.of(info.stream);
+        let flows = self.flowing.begin(info.stream);
+        // Who knows the id can send the stream's datagrams: what people, files and pages are shown is another number.
+        let shown_id = self.signal.shown_id(info.stream);
+        let name = self.names.of(info.stream, shown_id);
         tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
-        let recorded = Recorded::new(info.format, info.presentation.rate, &name, info.stream);
+        let recorded = Recorded::new(info.format, info.presentation.rate, &name, shown_id);
         let recorder = self.recording.start(&recorded, info.delivery);
         let about = About {
-            id: info.stream,
+            id: shown_id,
             name: name.clone(),
             source: Some(info.peer),
             format: info.format,
@@ -155,7 +167,11 @@ impl Service<'_> {
             Some(EndReason::Replaced) => "another stream has taken its place",
             _ => "the server stops",
         };
-        self.signal.end_stream(info.stream, why);
+        drop(flows);
+        // What has taken its place is the same client's, who goes on.
+        if stream.end_reason() != Some(EndReason::Replaced) {
+            self.signal.end_stream(info.stream, why);
+        }
         let was_shown = recorder.was_shown();
         self.tally.add_stream(stream, recorder.finish());
         let is_over = stream.end_reason() == Some(EndReason::Closed) && self.board.streams().is_empty();

@@ -8,6 +8,7 @@ use framewire_signal::message::{self, OpenRequest, Opened, Refused, reason};
 use framewire_transport::driver::{AnnounceError, Receiver};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
 
+use super::flowing::Flowing;
 use super::names::StreamNames;
 
 /// Opens streams of one receiver.
@@ -15,6 +16,8 @@ pub(super) struct ServerHost {
     pub(super) receiver: Arc<Receiver>,
     /// What the streams are called.
     pub(super) names: Arc<StreamNames>,
+    /// Which of them flow.
+    pub(super) flowing: Arc<Flowing>,
     /// The only mode allowed, if the operator chose one.
     pub(super) delivery: Option<Delivery>,
 }
@@ -69,6 +72,10 @@ impl StreamHost for ServerHost {
             self.receiver.retract(*stream);
         }
     }
+
+    fn is_flowing(&self, stream: u32) -> bool {
+        self.flowing.contains(stream)
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +87,7 @@ mod tests {
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
         let config = ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() };
         let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
-        ServerHost { receiver, names: Arc::default(), delivery }
+        ServerHost { receiver, names: Arc::default(), flowing: Arc::default(), delivery }
     }
 
     fn request(stream: u32) -> OpenRequest {
@@ -124,7 +131,7 @@ mod tests {
     fn a_streams_name_is_known_once_it_may_be_opened() {
         let host = host("127.0.0.1:0", None);
         host.open(&OpenRequest { name: "front".into(), ..request(5) }).unwrap();
-        assert_eq!(host.names.of(5), "front");
+        assert_eq!(host.names.of(5, 1), "front");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The server: opens streams that clients ask for, hands their frames to sinks, and tells of them over Socket.IO.
 
+mod flowing;
 mod framed;
 mod host;
 mod job;
@@ -20,7 +21,7 @@ use framewire_transport::frame::ConsumerPolicy;
 use crate::cli::{ServerArgs, Wire};
 use crate::exit::{Failure, say};
 use crate::live::Board;
-use crate::monitor::{self, Access, Monitor, Pass, ViewPassword};
+use crate::monitor::{self, Access, Monitor, ViewPassword};
 use crate::preview::{PreviewConfig, PreviewWorker};
 use crate::sink::{SinkSpec, VideoCodec, absolute};
 use crate::stop::Stop;
@@ -106,6 +107,12 @@ pub(crate) const TOKEN_VARIABLE: &str = "FRAMEWIRE_TOKEN";
 
 fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
     let token = token(&args.common)?;
+    if args.common.wire == Wire::Plain && !args.insecure && !args.udp.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "{} can be reached from other machines, and a token guards no datagram of the plain wire; give --insecure to take frames from anyone, or use --wire framed",
+            args.udp
+        )));
+    }
     for address in [args.listen, args.udp] {
         if token.is_none() && !args.insecure && !address.ip().is_loopback() {
             return Err(Failure::usage(format!(
@@ -126,14 +133,7 @@ fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
 fn start_signal(args: &ServerArgs, host: Arc<dyn StreamHost>, board: &Arc<Board>) -> Result<SignalServer, Failure> {
     let config = signal_config(args)?;
     let password = args.view_password_file.as_deref().map(ViewPassword::from_file).transpose()?;
-    let hosts = args.allow_origin.iter().filter_map(|origin| origin.split_once("://"));
-    let access = Access {
-        listen: args.listen,
-        password,
-        pass: Pass::new()?,
-        is_locked: config.token.is_some(),
-        allowed_hosts: hosts.map(|(_, host)| host.trim_end_matches('/').to_owned()).collect(),
-    };
+    let access = Access::new(password, config.token.is_some())?;
     let pages = monitor::pages(Arc::new(Monitor::new(board.clone(), args.preview_fps)), access);
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
 }

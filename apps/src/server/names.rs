@@ -23,11 +23,11 @@ impl StreamNames {
         names.push_back((stream, name.to_owned()));
     }
 
-    /// What people call a stream: its client's name for it, or else its id.
-    pub(super) fn of(&self, stream: u32) -> String {
+    /// What people call a stream: its client's name for it, or else the number that it is shown by.
+    pub(super) fn of(&self, stream: u32, shown_id: u32) -> String {
         let names = self.lock();
         let name = names.iter().find(|(id, _)| *id == stream).map(|(_, name)| name.trim());
-        name.filter(|name| !name.is_empty()).map_or_else(|| format!("{stream:08x}"), str::to_owned)
+        name.filter(|name| !name.is_empty()).map_or_else(|| format!("{shown_id:08x}"), str::to_owned)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(u32, String)>> {
@@ -40,13 +40,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_called_what_its_client_said_last_or_else_by_its_id() {
+    fn a_stream_is_called_what_its_client_said_last_or_else_by_the_number_it_is_shown_by() {
         let names = StreamNames::default();
         names.note(7, "front");
         names.note(8, "  ");
-        assert_eq!((names.of(7), names.of(8), names.of(9)), ("front".into(), "00000008".into(), "00000009".into()));
+        let of = |stream| names.of(stream, 0xab);
+        assert_eq!((of(7), of(8), of(9)), ("front".into(), "000000ab".into(), "000000ab".into()));
         names.note(7, "rear");
-        assert_eq!(names.of(7), "rear");
+        assert_eq!(of(7), "rear");
     }
 
     #[test]
@@ -57,6 +58,7 @@ mod tests {
             names.note(42, "constant");
         }
         assert_eq!(names.lock().len(), NAMES_MAX);
-        assert_eq!((names.of(9_999), names.of(42), names.of(1)), ("cam".into(), "constant".into(), "00000001".into()));
+        let of = |stream| names.of(stream, 1);
+        assert_eq!((of(9_999), of(42), of(1)), ("cam".into(), "constant".into(), "00000001".into()));
     }
 }

@@ -166,6 +166,7 @@ mod tests {
         let uri = |server: &str| streams_uri(server.trim_end_matches('/')).map(|uri| uri.to_string());
         assert_eq!(uri("http://127.0.0.1:8080/"), Ok("http://127.0.0.1:8080/api/streams".into()));
         assert_eq!(uri("http://[::1]:8080"), Ok("http://[::1]:8080/api/streams".into()));
+        assert_eq!(uri("http://proxy/cams/"), Ok("http://proxy/cams/api/streams".into()));
         for (server, says) in [
             ("https://cams", "asks for TLS"),
             ("127.0.0.1:8080", "write http://HOST:PORT"),

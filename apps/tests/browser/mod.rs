@@ -89,6 +89,24 @@ impl Browser {
         self.client.goto(url).await.unwrap();
     }
 
+    /// Opens another window and goes on in it.
+    pub(crate) async fn open_another(&self, url: &str) {
+        let window = self.client.new_window(false).await.unwrap();
+        self.client.switch_to_window(window.handle).await.unwrap();
+        self.open(url).await;
+    }
+
+    /// How many windows there are.
+    pub(crate) async fn windows(&self) -> usize {
+        self.client.windows().await.unwrap().len()
+    }
+
+    /// Goes on in one of the windows.
+    pub(crate) async fn look_at(&self, nth: usize) {
+        let window = self.client.windows().await.unwrap().swap_remove(nth);
+        self.client.switch_to_window(window).await.unwrap();
+    }
+
     /// The value of a JavaScript expression.
     pub(crate) async fn value(&self, expression: &str) -> Value {
         self.client.execute(&format!("return {expression}"), Vec::new()).await.unwrap()

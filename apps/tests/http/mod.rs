@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::running::PATIENCE;
@@ -19,9 +19,25 @@ pub(crate) fn connect(address: &str) -> TcpStream {
     stream
 }
 
+/// A connection from another of loopback's addresses, as if from another host.
+pub(crate) fn connect_from(from: [u8; 4], address: &str) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((from, 0))).unwrap();
+    connect(&socket, &address.parse::<SocketAddr>().unwrap()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 /// Asks for a path, with more header lines.
 pub(crate) fn get(address: &str, path: &str, lines: &[&str]) -> Answer {
-    let mut stream = connect(address);
+    get_over(connect(address), path, lines)
+}
+
+/// The same over a connection that is there.
+pub(crate) fn get_over(mut stream: TcpStream, path: &str, lines: &[&str]) -> Answer {
+    let address = stream.peer_addr().unwrap();
     let host =
         if lines.iter().any(|line| line.starts_with("Host:")) { String::new() } else { format!("Host: {address}\r\n") };
     let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();

@@ -4,7 +4,7 @@ use serde_json::json;
 const NOW: i64 = 1_795_330_822;
 
 fn token() -> Token {
-    Token::new("correct horse battery staple").unwrap()
+    Token::new("00112233445566778899aabbccddeeff").unwrap()
 }
 
 fn proof(nonce: u8, time: i64) -> Value {
@@ -17,10 +17,10 @@ fn refusal(auth: Option<&Value>, now: i64) -> Refused {
 
 #[test]
 fn a_proof_is_the_documented_hash() {
-    // By: printf 'framewire-signal-1|%s|1795330822' $nonce | openssl dgst -sha256 -hmac 'correct horse battery staple'
+    // By: printf 'framewire-signal-1|%s|1795330822' $nonce | openssl dgst -sha256 -hmac '00112233445566778899aabbccddeeff'
     let proof = Proof::new(&token(), [0xab; 16], NOW);
     assert_eq!(proof.nonce, "ab".repeat(16));
-    assert_eq!(proof.proof, "5b6c2a4aaade51ab3fc9fe4a542abf8fad2997484ddbda7e08bf253e7be7b5ae");
+    assert_eq!(proof.proof, "bf86ca4d0ad3ff6777e233eb7cdedbf83749ec806a739b953d9ce270a4452209");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_clock_off_by_a_minute_passes_and_by_more_is_told_how_much() {
 
 #[test]
 fn another_token_is_refused() {
-    let other = Token::new("another token, also long enough").unwrap();
+    let other = Token::new("ffeeddccbbaa99887766554433221100").unwrap();
     let auth = serde_json::to_value(Proof::new(&other, [1; 16], NOW)).unwrap();
     assert_eq!(refusal(Some(&auth), NOW).reason, reason::PROOF_WRONG);
 }
@@ -119,7 +119,7 @@ fn the_memory_for_nonces_is_bounded_and_frees_itself() {
 fn a_token_file_gives_its_token_without_the_newline() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
-    fs::write(&path, "correct horse battery staple\r\n").unwrap();
+    fs::write(&path, "00112233445566778899aabbccddeeff\r\n").unwrap();
     assert_eq!(Token::from_file(&path).unwrap(), token());
 }
 
@@ -143,7 +143,7 @@ fn a_file_everyone_may_read_is_noticed() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for (mode, everyone) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(readable_by_everyone(file.path()).unwrap(), everyone);
+        assert_eq!(is_readable_by_everyone(&file.as_file().metadata().unwrap()), everyone);
     }
 }
 
@@ -156,4 +156,37 @@ fn a_variable_that_is_not_set_is_named() {
 #[test]
 fn a_token_does_not_show_itself() {
     assert_eq!(format!("{:?}", token()), "Token(…)");
+}
+
+#[test]
+fn a_token_below_128_bits_is_refused_with_the_command_that_makes_one() {
+    let weak = [
+        "x",
+        "secret",
+        "0123456789abcdef0123456789abcde",
+        "correct horse battery staple",
+        "kCpVUAk0lZlcKPXqdcE7g",
+        "!",
+    ];
+    for weak in weak {
+        let error = Token::new(weak).unwrap_err();
+        assert!(
+            matches!(error, TokenError::Weak(_)) && error.to_string().contains("framewire token"),
+            "{weak}: {error}"
+        );
+        assert!(!error.to_string().contains(weak) || weak.len() < 3, "a token is not repeated: {error}");
+    }
+    for strong in [
+        "0123456789abcdef0123456789abcdef",
+        "0123456789ABCDEF0123456789ABCDEF0123456789abcdef0123456789abcdef",
+        "kCpVUAk0lZlcKPXqdcE7gQ",
+        "kCpVUAk0lZlcKPXqdcE7gQ==",
+        "/+pVUAk0lZlcKPXqdcE7gQabcdefgh==",
+        "kC-VUAk0lZlc_PXqdcE7gQabcdefgh",
+    ] {
+        Token::new(strong).unwrap();
+    }
+    let (one, other) = (Token::random_text().unwrap(), Token::random_text().unwrap());
+    Token::new(&one).unwrap();
+    assert_ne!(one, other);
 }

@@ -5,13 +5,15 @@ use std::fmt;
 use thiserror::Error;
 use url::Url;
 
-/// A server's address, checked: scheme, host and port and nothing else.
+/// A server's address, checked: scheme, host and port, and the path below which a proxy has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerUrl(Url);
 
 /// An address that is none.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("{given:?} is not the address of a server: {problem}; write http://HOST:PORT, such as http://127.0.0.1:8080")]
+#[error(
+    "{given:?} is not the address of a server: {problem}; write http://HOST:PORT, such as http://127.0.0.1:8080, with the path of a proxy if there is one"
+)]
 pub struct UrlError {
     /// What was given.
     pub given: String,
@@ -34,8 +36,8 @@ impl ServerUrl {
             let given = "http://…@…".into();
             return Err(UrlError { given, problem: "secrets do not belong in an address; use a token file".into() });
         }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("it has more than host and port"));
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("it has more than host, port and path"));
         }
         if url.port() == Some(0) {
             return Err(wrong("port 0 is no port to connect to"));
@@ -43,8 +45,11 @@ impl ServerUrl {
         Ok(Self(url))
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        self.0.as_str()
+    /// Where Socket.IO is, below the server's path.
+    pub(super) fn socket_io(&self) -> String {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}/socket.io/", self.0.path().trim_end_matches('/')));
+        url.into()
     }
 
     /// The host alone, as the transport may resolve it.
@@ -73,6 +78,18 @@ mod tests {
     }
 
     #[test]
+    fn socket_io_is_below_the_path_that_a_proxy_has_the_server_at() {
+        for (given, socket_io) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/socket.io/"),
+            ("http://proxy/cams", "http://proxy/cams/socket.io/"),
+            ("https://proxy:8443/a/cams/", "https://proxy:8443/a/cams/socket.io/"),
+        ] {
+            assert_eq!(ServerUrl::parse(given).unwrap().socket_io(), socket_io);
+        }
+        assert_eq!(ServerUrl::parse("http://proxy/cams/").unwrap().host(), "proxy");
+    }
+
+    #[test]
     fn anything_else_is_named_with_the_form_it_should_have() {
         for (given, problem) in [
             ("127.0.0.1:8080", "relative URL without a base"),
@@ -81,8 +98,8 @@ mod tests {
             ("http://", "empty host"),
             ("http://host:99999", "invalid port number"),
             ("http://host:0", "port 0"),
-            ("http://host/stream", "more than host and port"),
-            ("http://host?token=x", "more than host and port"),
+            ("http://host/#stream", "more than host, port and path"),
+            ("http://host?token=x", "more than host, port and path"),
             ("", "relative URL without a base"),
         ] {
             let error = ServerUrl::parse(given).unwrap_err().to_string();

@@ -21,7 +21,7 @@ use self::events::EventQueue;
 use self::supervisor::Supervisor;
 use self::wishes::Wishes;
 use crate::auth::Token;
-use crate::message::{OpenRequest, Refused};
+use crate::message::{OpenRequest, Refused, Resume};
 
 /// How a signal client is set up.
 #[derive(Debug, Clone)]
@@ -46,6 +46,9 @@ pub enum ClientError {
     /// The stream to open is out of bounds.
     #[error("the stream cannot be opened: {}", .0.message)]
     Open(Refused),
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes ({0}); wait until it has started up")]
+    Random(getrandom::Error),
     /// The system gave no thread.
     #[error("the signal client's thread did not start ({0}); raise the limit of processes")]
     Thread(io::Error),
@@ -72,9 +75,10 @@ impl SignalClient {
         if let Some(open) = &config.open {
             open.check().map_err(ClientError::Open)?;
         }
+        let resume = Resume::random().map_err(ClientError::Random)?;
         let events = Arc::new(EventQueue::default());
         let wishes = Arc::new(Wishes::default());
-        let supervisor = Supervisor::new(url.clone(), config, events.clone(), wishes.clone());
+        let supervisor = Supervisor::new(url.clone(), config, resume, events.clone(), wishes.clone());
         let thread = thread::Builder::new()
             .name("framewire-signal".into())
             .spawn(move || supervisor.run())

@@ -20,7 +20,7 @@ use super::address::ServerUrl;
 use super::events::{ClientEvent, EventQueue};
 use super::wishes::Wishes;
 use crate::auth::Proof;
-use crate::message::{CloseRequest, Heartbeat, Numbered, OpenReply, Refused, event, reason};
+use crate::message::{CloseRequest, Heartbeat, Numbered, OpenReply, Opening, Refused, Resume, event, reason};
 
 /// How long to wait for TCP and WebSocket, and again for Socket.IO's answer to CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,6 +66,8 @@ enum Signal {
 pub(super) struct Session<'a> {
     url: &'a ServerUrl,
     config: &'a ClientConfig,
+    /// Shows a server, over each connection, that the stream is this client's.
+    resume: &'a Resume,
     events: &'a EventQueue,
     wishes: &'a Wishes,
     /// Requests are numbered from 1: the one to open, and the one to close.
@@ -84,11 +86,13 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         url: &'a ServerUrl,
         config: &'a ClientConfig,
+        resume: &'a Resume,
         events: &'a EventQueue,
         wishes: &'a Wishes,
     ) -> Self {
         let (open_deadline, close_deadline, last_answer) = (None, None, None);
-        Self { url, config, events, wishes, open_deadline, close_deadline, is_closed: false, beats: 0, last_answer }
+        let (is_closed, beats) = (false, 0);
+        Self { url, config, resume, events, wishes, open_deadline, close_deadline, is_closed, beats, last_answer }
     }
 
     pub(super) async fn run(mut self) -> End {
@@ -162,7 +166,7 @@ impl<'a> Session<'a> {
                 Box::pin(async {}) as _
             }
         };
-        let mut builder = ClientBuilder::new(self.url.as_str())
+        let mut builder = ClientBuilder::new(self.url.socket_io())
             .transport_type(TransportType::Websocket)
             .reconnect(false)
             .on(Event::Connect, told(|_| Signal::Connected))
@@ -182,7 +186,8 @@ impl<'a> Session<'a> {
     /// Until the connection ends.
     async fn converse(&mut self, client: &Client, signals: &mut mpsc::Receiver<Signal>) -> End {
         if let Some(open) = self.config.open.as_ref().filter(|_| !self.wishes.wanted().close_stream) {
-            let request = Numbered { request: Some(OPEN_ID), body: open };
+            let opening = Opening { request: open.clone(), resume: Some(self.resume.clone()) };
+            let request = Numbered { request: Some(OPEN_ID), body: opening };
             if let Err(end) = say(client, event::OPEN, &request).await {
                 return end;
             }
@@ -247,7 +252,7 @@ impl<'a> Session<'a> {
             event::OPENED | event::REFUSED => match read::<Numbered<OpenReply>>(data) {
                 Some(Numbered { request: Some(OPEN_ID), body }) if self.open_deadline.take().is_some() => {
                     self.events.push(match body {
-                        OpenReply::Opened(opened) => ClientEvent::Opened(opened),
+                        OpenReply::Opened(granted) => ClientEvent::Opened(granted.opened),
                         OpenReply::Refused(refused) => ClientEvent::Refused(refused),
                     });
                 }
@@ -382,7 +387,8 @@ mod tests {
         let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
         let config = ClientConfig { server_url: url.to_string(), token: None, open: None, plain: true };
         let (events, wishes) = (EventQueue::default(), Wishes::default());
-        let mut session = Session::new(&url, &config, &events, &wishes);
+        let resume = Resume::random().unwrap();
+        let mut session = Session::new(&url, &config, &resume, &events, &wishes);
         let (sender, mut signals) = mpsc::channel(SIGNALS_MAX);
         let library = async {
             for size in 0..3 {

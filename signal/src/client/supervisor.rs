@@ -12,6 +12,7 @@ use super::backoff::Backoff;
 use super::events::{ClientEvent, EventQueue};
 use super::session::{End, Session};
 use super::wishes::Wishes;
+use crate::message::Resume;
 
 /// A connection that held for so long was no accident; one that did not makes the next wait longer.
 const HELD: Duration = Duration::from_secs(2);
@@ -20,13 +21,20 @@ const HELD: Duration = Duration::from_secs(2);
 pub(super) struct Supervisor {
     url: ServerUrl,
     config: ClientConfig,
+    resume: Resume,
     events: Arc<EventQueue>,
     wishes: Arc<Wishes>,
 }
 
 impl Supervisor {
-    pub(super) fn new(url: ServerUrl, config: ClientConfig, events: Arc<EventQueue>, wishes: Arc<Wishes>) -> Self {
-        Self { url, config, events, wishes }
+    pub(super) fn new(
+        url: ServerUrl,
+        config: ClientConfig,
+        resume: Resume,
+        events: Arc<EventQueue>,
+        wishes: Arc<Wishes>,
+    ) -> Self {
+        Self { url, config, resume, events, wishes }
     }
 
     /// Returns when the program wants to stop.
@@ -63,7 +71,7 @@ impl Supervisor {
     /// reads the socket, which nothing but the end of its runtime ends for certain.
     fn attempt(&self) -> io::Result<End> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let session = Session::new(&self.url, &self.config, &self.events, &self.wishes);
+        let session = Session::new(&self.url, &self.config, &self.resume, &self.events, &self.wishes);
         let end = runtime.block_on(session.run());
         // A name that is still being looked up is not waited for.
         runtime.shutdown_background();

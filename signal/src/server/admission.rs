@@ -1,10 +1,10 @@
-//! Which HTTP requests reach Socket.IO: those of no browser, or of a page that may; and no flood of handshakes.
+//! Which HTTP requests are answered at all: those of no browser, or of a page that may; and no flood of handshakes.
 //!
 //! CORS does not guard WebSockets: a browser opens one to any host for any page. So the `Origin` header, which a page
-//! cannot forge, is checked before the upgrade.
+//! cannot forge, is checked before the upgrade. Nor does it keep a page from asking for a picture of any address, which is a
+//! request like another: browsers say of those that they are `Sec-Fetch-Site: cross-site`.
 
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,65 +13,105 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::hosts::{Hosts, host};
+use super::places::Neighbour;
+use super::seats::Connected;
+
 /// How long a posted message may take: the largest has 64 KiB.
 const POST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Decides on each request before Socket.IO sees it.
+/// Decides on each request before Socket.IO or a page sees it.
 pub(super) struct Gate {
     allowed_origins: Vec<String>,
-    /// Whether only this machine reaches the server.
-    is_local: bool,
-    handshakes: Mutex<VecDeque<Instant>>,
-    handshakes_max: usize,
-    /// A session that does not connect lives this long.
-    handshake_lifetime: Duration,
+    hosts: Hosts,
+    handshakes: Mutex<Handshakes>,
 }
 
 impl Gate {
-    /// For a server on `listen`. Handshakes beyond `handshakes_max` within `handshake_lifetime` are turned away.
-    pub(super) fn new(
-        listen: SocketAddr,
-        allowed_origins: Vec<String>,
-        handshakes_max: usize,
-        handshake_lifetime: Duration,
-    ) -> Self {
+    /// Handshakes beyond `handshakes_max` within `handshake_lifetime` are turned away, and those of one address beyond three
+    /// quarters of it.
+    pub(super) fn new(allowed_origins: &[String], handshakes_max: usize, handshake_lifetime: Duration) -> Self {
+        let hosts = Hosts::new(allowed_origins);
         let allowed_origins =
             allowed_origins.iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()).collect();
-        let is_local = listen.ip().is_loopback();
-        Self { allowed_origins, is_local, handshakes: Mutex::default(), handshakes_max, handshake_lifetime }
+        let handshakes = Mutex::new(Handshakes {
+            begun: VecDeque::new(),
+            of_address: HashMap::new(),
+            max: handshakes_max,
+            address_max: handshakes_max - handshakes_max / 4,
+            lifetime: handshake_lifetime,
+        });
+        Self { allowed_origins, hosts, handshakes }
     }
 
-    fn judge_origin(&self, headers: &HeaderMap) -> Result<Origin, String> {
-        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(Origin::None) };
-        let origin = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
-        if self.allowed_origins.contains(&origin) {
-            return Ok(Origin::Other);
+    /// Where a request comes from, or why it is refused.
+    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Origin, String> {
+        let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        let origin = origin.map(|origin| origin.to_ascii_lowercase());
+        let host = host(headers);
+        if !(origin.is_none() && is_web_socket(headers)) && !self.hosts.contain(host) {
+            return Err(format!(
+                "{host:?} is not known as a name of this server, and may be a stranger's that was pointed here; use the \
+                 server's address, or start it with --allow-origin http://{}\n",
+                if host.is_empty() { "HOST:PORT" } else { host }
+            ));
         }
-        let remedy = format!("add {origin:?} to the server's allowed origins if that page shall connect");
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let origin = match origin {
+            Some(origin) if self.allowed_origins.contains(&origin) => return Ok(Origin::Other),
+            origin => origin,
+        };
+        // A link to the page from elsewhere is a person's wish; nothing else from elsewhere is.
+        let is_followed_link =
+            *method == Method::GET && !is_socket_io(uri) && origin.is_none() && said("sec-fetch-dest") == "document";
+        if said("sec-fetch-site") == "cross-site" && !is_followed_link {
+            return Err("a page of another site may not ask for this; start the server with --allow-origin and that \
+                        page's origin if it shall\n"
+                .into());
+        }
+        let Some(origin) = origin else { return Ok(Origin::None) };
         let page_host = origin.split_once("://").map_or("", |(_, authority)| authority);
         if host.is_empty() || page_host != host.to_ascii_lowercase() {
-            return Err(format!("a page of {origin:?} may not connect to {host:?}; {remedy}\n"));
-        }
-        // A name that its owner points at 127.0.0.1 makes a stranger's page look like ours. On a loopback address, no
-        // honest page has such a name.
-        if self.is_local && !names_loopback(host) {
-            return Err(format!("{host:?} is not a name of this machine's loopback; {remedy}\n"));
+            return Err(format!(
+                "a page of {origin:?} may not connect to {host:?}; start the server with --allow-origin {origin}, so that \
+                 it is one of the allowed origins, if that page shall\n"
+            ));
         }
         Ok(Origin::Same)
     }
+}
 
+/// Handshakes of late, each of which may have left a session that holds memory for a while.
+struct Handshakes {
+    begun: VecDeque<(Instant, Option<Neighbour>)>,
+    of_address: HashMap<Neighbour, usize>,
+    max: usize,
+    address_max: usize,
+    /// A session that does not connect lives this long.
+    lifetime: Duration,
+}
+
+impl Handshakes {
     /// Whether one more session may begin now.
-    fn admit_handshake(&self, now: Instant) -> bool {
-        let mut handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(first) = handshakes.front()
-            && now.saturating_duration_since(*first) >= self.handshake_lifetime
+    fn admit(&mut self, from: Option<Neighbour>, now: Instant) -> bool {
+        while let Some((_, from)) =
+            self.begun.pop_front_if(|(begun, _)| now.saturating_duration_since(*begun) >= self.lifetime)
         {
-            handshakes.pop_front();
+            let Some(from) = from else { continue };
+            if let Some(count) = self.of_address.get_mut(&from) {
+                *count -= 1;
+                if *count == 0 {
+                    self.of_address.remove(&from);
+                }
+            }
         }
-        let has_room = handshakes.len() < self.handshakes_max;
+        let of_address = from.and_then(|from| self.of_address.get(&from).copied()).unwrap_or(0);
+        let has_room = self.begun.len() < self.max && of_address < self.address_max;
         if has_room {
-            handshakes.push_back(now);
+            self.begun.push_back((now, from));
+            if let Some(from) = from {
+                self.of_address.insert(from, of_address + 1);
+            }
         }
         has_room
     }
@@ -79,17 +119,25 @@ impl Gate {
 
 /// Axum middleware: answers 403 to a page that may not connect, 503 to a handshake too many, and passes on the rest.
 pub(super) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let origin = match gate.judge_origin(request.headers()) {
+    let origin = match gate.judge(request.method(), request.uri(), request.headers()) {
         Ok(origin) => origin,
-        Err(message) => return (StatusCode::FORBIDDEN, message).into_response(),
+        Err(message) => {
+            tracing::warn!("a request was refused: {}", message.trim_end());
+            return (StatusCode::FORBIDDEN, message).into_response();
+        }
     };
-    if begins_session(request.uri()) && !gate.admit_handshake(Instant::now()) {
-        let message = format!(
-            "more than {} clients began to connect within {} s; try again later\n",
-            gate.handshakes_max,
-            gate.handshake_lifetime.as_secs()
-        );
-        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+    if leaves_session(request.uri(), request.headers()) {
+        let from = request.extensions().get::<Connected>().map(Connected::neighbour);
+        let mut handshakes = gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !handshakes.admit(from, Instant::now()) {
+            let message = format!(
+                "more than {} clients, or {} of one address, began to connect within {} s; try again later\n",
+                handshakes.max,
+                handshakes.address_max,
+                handshakes.lifetime.as_secs()
+            );
+            return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+        }
     }
     let allowed = request.headers().get(header::ORIGIN).cloned().filter(|_| origin == Origin::Other);
     // What is posted must come soon; answers to it are never waited for. A poll that waits for events is a GET.
@@ -117,7 +165,7 @@ pub(super) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
 /// Where a request that may pass comes from.
 #[derive(Debug, PartialEq)]
 enum Origin {
-    /// Not a browser's page.
+    /// Not a browser's page, or one of this server that only reads.
     None,
     /// A page of this very host.
     Same,
@@ -125,90 +173,20 @@ enum Origin {
     Other,
 }
 
-fn begins_session(uri: &Uri) -> bool {
-    let mut parameters = uri.query().unwrap_or_default().split('&');
-    uri.path().starts_with("/socket.io") && !parameters.any(|parameter| parameter.starts_with("sid="))
+fn is_socket_io(uri: &Uri) -> bool {
+    uri.path().starts_with("/socket.io")
 }
 
-/// Whether a `Host` header names this machine by its loopback: `localhost`, or an address that only this machine reaches.
-pub fn names_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        // The last colon is a port's, unless it is inside the brackets of an IPv6 address.
-        Some((name, port)) if !port.contains(']') => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    is_loopback || name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
+/// Whether a request asks for a WebSocket. A page that asks for one has an origin, which its browser adds.
+fn is_web_socket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Whether a request begins a session that outlives its connection; a WebSocket's ends with it, and is bounded as that is.
+fn leaves_session(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    is_socket_io(uri) && !is_web_socket(headers) && !parameters.any(|parameter| parameter.starts_with("sid="))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gate(listen: &str) -> Gate {
-        let origins = vec!["https://Monitor.example/".into()];
-        Gate::new(listen.parse().unwrap(), origins, 2, Duration::from_secs(10))
-    }
-
-    fn judge(gate: &Gate, origin: Option<&str>, host: &str) -> Result<Origin, String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().unwrap());
-        if let Some(origin) = origin {
-            headers.insert(header::ORIGIN, origin.parse().unwrap());
-        }
-        gate.judge_origin(&headers)
-    }
-
-    #[test]
-    fn what_is_no_browser_passes_and_so_does_a_page_of_the_same_host() {
-        let local = gate("127.0.0.1:8080");
-        assert_eq!(judge(&local, None, "anything"), Ok(Origin::None));
-        for host in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080", "cam.localhost:8080"] {
-            assert_eq!(judge(&local, Some(&format!("http://{host}")), host), Ok(Origin::Same), "{host}");
-        }
-        assert_eq!(judge(&gate("0.0.0.0:8080"), Some("http://robot:8080"), "robot:8080"), Ok(Origin::Same));
-    }
-
-    #[test]
-    fn a_page_of_the_list_passes_in_whatever_case_it_was_written() {
-        assert_eq!(judge(&gate("127.0.0.1:1"), Some("https://monitor.example"), "127.0.0.1:1"), Ok(Origin::Other));
-    }
-
-    #[test]
-    fn a_strangers_page_is_refused_with_its_name_and_the_remedy() {
-        let local = gate("127.0.0.1:8080");
-        for origin in ["http://evil.example", "null", "", "http://127.0.0.1:9", "https://monitor.example.evil"] {
-            let message = judge(&local, Some(origin), "127.0.0.1:8080").unwrap_err();
-            assert!(message.contains(&format!("{origin:?}")) && message.contains("allowed origins"), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_was_pointed_at_loopback_is_refused() {
-        let rebound = judge(&gate("127.0.0.1:8080"), Some("http://evil.example:8080"), "evil.example:8080");
-        assert!(rebound.unwrap_err().contains("\"evil.example:8080\" is not a name"));
-    }
-
-    #[test]
-    fn handshakes_are_bounded_in_a_window_of_time() {
-        let gate = gate("127.0.0.1:1");
-        let start = Instant::now();
-        assert!(gate.admit_handshake(start) && gate.admit_handshake(start + Duration::from_secs(5)));
-        assert!(!gate.admit_handshake(start + Duration::from_millis(9_999)));
-        assert!(gate.admit_handshake(start + Duration::from_secs(10)));
-        assert!(!gate.admit_handshake(start + Duration::from_secs(10)));
-    }
-
-    #[test]
-    fn only_requests_without_a_session_begin_one() {
-        for (uri, begins) in [
-            ("/socket.io/?EIO=4&transport=polling", true),
-            ("/socket.io/", true),
-            ("/socket.io/?EIO=4&transport=polling&sid=abc", false),
-            ("/", false),
-        ] {
-            assert_eq!(begins_session(&uri.parse().unwrap()), begins, "{uri}");
-        }
-    }
-}
+mod tests;

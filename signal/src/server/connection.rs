@@ -9,24 +9,23 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 /// How long a write may find no room. A client that reads at all makes room much sooner.
 pub(super) const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// A stream whose writes fail, then and ever after, once one has waited for [`STALL_MAX`].
-pub(super) struct Connection<S> {
+pub(super) struct Connection<S, P> {
     stream: S,
     /// Given back when the stream is closed, also when it has long become a WebSocket.
-    _place: OwnedSemaphorePermit,
+    _place: P,
     /// Runs while a write waits.
     stall: Option<Pin<Box<Sleep>>>,
     is_given_up: bool,
 }
 
-impl<S> Connection<S> {
-    pub(super) fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
+impl<S, P> Connection<S, P> {
+    pub(super) fn new(stream: S, place: P) -> Self {
         Self { stream, _place: place, stall: None, is_given_up: false }
     }
 
@@ -46,7 +45,7 @@ fn given_up() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("the client took nothing for {STALL_MAX:?}"))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Connection<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,7 +55,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Connection<S, P> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_given_up {
             return Poll::Ready(Err(given_up()));
@@ -98,33 +97,25 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::sync::Semaphore;
     use tokio::time::{Instant, advance};
-
-    fn place() -> (Arc<Semaphore>, OwnedSemaphorePermit) {
-        let places = Arc::new(Semaphore::new(1));
-        let place = places.clone().try_acquire_owned().unwrap();
-        (places, place)
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_is_given_up_and_its_place_is_free() {
-        let (places, place) = place();
+        let place = Arc::new(());
         let (near, _far) = duplex(8);
-        let mut connection = Connection::new(near, place);
+        let mut connection = Connection::new(near, place.clone());
         let begun = Instant::now();
         let error = connection.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!((error.kind(), begun.elapsed()), (io::ErrorKind::TimedOut, STALL_MAX));
         connection.write_all(&[0]).await.unwrap_err();
         drop(connection);
-        assert_eq!(places.available_permits(), 1);
+        assert_eq!(Arc::strong_count(&place), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_slowly_is_waited_for_each_time_anew() {
-        let (_places, place) = place();
         let (near, mut far) = duplex(8);
-        let mut connection = Connection::new(near, place);
+        let mut connection = Connection::new(near, ());
         let reader = async {
             let mut bytes = [0; 8];
             for _ in 0..8 {

@@ -11,13 +11,19 @@ use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Sid;
-use socketioxide::{ParserConfig, SocketIo};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use socketioxide::{BroadcastError, ParserConfig, SocketIo};
+use tokio::sync::Semaphore;
 
 use super::outbox::Outbox;
+use super::places::{Full, Place, Places};
+use super::seats::Connected;
+use super::shown::ShownIds;
 use super::streams::Streams;
 use crate::auth::Verifier;
-use crate::message::{CloseRequest, Closed, Heartbeat, Numbered, OpenReply, OpenRequest, Refused, event, reason};
+use crate::message::{
+    CloseRequest, Closed, Feedback, Heartbeat, Numbered, OpenReply, Opening, PlainFeedback, Refused, Statistics, event,
+    reason,
+};
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -37,26 +43,26 @@ const REQUESTS_A_CLIENT_MAX: usize = 4;
 pub(super) struct Conversation {
     pub(super) streams: Streams<Sid>,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) shown: ShownIds,
     verifier: Option<Mutex<Verifier>>,
-    places: Arc<Semaphore>,
-    places_max: usize,
+    places: Arc<Places>,
     plain: bool,
 }
 
 impl Conversation {
     pub(super) fn new(
         streams: Streams<Sid>,
+        shown: ShownIds,
         outbox: Arc<Outbox>,
         verifier: Option<Verifier>,
         clients_max: usize,
         plain: bool,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(clients_max));
-        Self { streams, outbox, verifier: verifier.map(Mutex::new), places, places_max: clients_max, plain }
+        Self { streams, outbox, shown, verifier: verifier.map(Mutex::new), places: Places::new(clients_max), plain }
     }
 
     pub(super) fn clients(&self) -> usize {
-        self.places_max - self.places.available_permits()
+        self.places.taken()
     }
 
     /// Makes the Socket.IO server and gives it its handlers.
@@ -84,30 +90,27 @@ impl Conversation {
         (layer, io)
     }
 
-    /// Tells the client that had opened a stream that it ended on the data path.
-    pub(super) fn announce_end(self: &Arc<Self>, io: &SocketIo, closed: Closed) {
-        let (conversation, io) = (self.clone(), io.clone());
-        // The host may be at work under the same lock for a while.
-        tokio::task::spawn_blocking(move || {
-            let owner = conversation.streams.end(closed.stream);
-            if let Some(socket) = owner.and_then(|owner| io.get_socket(owner)) {
-                say(&socket, event::CLOSED, &Numbered { request: None, body: closed });
-            }
-        });
-    }
-
     fn admit(&self, socket: &SocketRef, auth: Option<&Value>) -> Result<(), ConnectRefused> {
         if let Some(verifier) = &self.verifier {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
             verifier.lock().unwrap_or_else(PoisonError::into_inner).verify(auth, now).map_err(ConnectRefused)?;
         }
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            ConnectRefused(Refused::new(
-                reason::SERVER_FULL,
-                format!("{} clients are connected, the most this server takes; connect again later", self.places_max),
-            ))
+        let connected = connected(socket);
+        if self.verifier.is_some() {
+            connected.prove();
+        }
+        let place = connected.take(&self.places).map_err(|full| {
+            let message = match full {
+                Full::Address(clients) => {
+                    format!("{clients} clients of this address are connected, the most it may have; end one of them")
+                }
+                Full::All(clients) => {
+                    format!("{clients} clients are connected, the most this server takes; connect again later")
+                }
+            };
+            ConnectRefused(Refused::new(reason::SERVER_FULL, message))
         })?;
-        socket.extensions.insert(Place(Arc::new(place)));
+        socket.extensions.insert(HeldPlace(Arc::new(place)));
         Ok(())
     }
 
@@ -129,7 +132,7 @@ impl Conversation {
         });
         let conversation = self;
         socket.on_disconnect(move |socket: SocketRef| {
-            socket.extensions.remove::<Place>();
+            socket.extensions.remove::<HeldPlace>();
             async move {
                 let gone = tokio::task::spawn_blocking(move || {
                     for stream in conversation.streams.client_gone(socket.id) {
@@ -146,16 +149,16 @@ impl Conversation {
     async fn open(self: Arc<Self>, turns: Arc<Semaphore>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
         let request = request_id(data.as_ref());
         let asker = socket.clone();
-        let work = move |data: OpenRequest| {
+        let work = move |data: Opening| {
             if self.plain {
                 let message = "this server speaks the plain wire, on which nothing is opened; just send datagrams";
                 return Err(Refused::new(reason::PLAIN_WIRE, message));
             }
             data.check()?;
-            self.streams.open(asker.id, &data, || asker.connected())
+            self.streams.open(asker.id, connected(&asker).neighbour(), &data, || asker.connected())
         };
         let (name, body) = match in_turn(turns, data, work).await {
-            Ok(opened) => (event::OPENED, OpenReply::Opened(opened)),
+            Ok(granted) => (event::OPENED, OpenReply::Opened(granted)),
             Err(refused) => (event::REFUSED, OpenReply::Refused(refused)),
         };
         answer(&socket, ack, name, &Numbered { request, body });
@@ -176,9 +179,70 @@ impl Conversation {
     }
 }
 
+/// Says what the outbox holds, to each as they may know it: a stream's id is for the client alone that opened it.
+pub(super) struct Speaker<'a> {
+    pub(super) conversation: &'a Arc<Conversation>,
+    pub(super) io: &'a SocketIo,
+}
+
+impl Speaker<'_> {
+    /// Returns how many clients missed it.
+    pub(super) async fn feedback(&self, feedback: &Feedback) -> usize {
+        let Conversation { streams, shown, .. } = &**self.conversation;
+        let for_others = Feedback { stream: shown.shown(feedback.stream), ..*feedback };
+        let owner = streams.owner(feedback.stream).and_then(|owner| self.io.get_socket(owner));
+        let Some(owner) = owner else {
+            return missed(self.io.emit(event::FEEDBACK, &for_others).await);
+        };
+        let by_owner = usize::from(owner.emit(event::FEEDBACK, feedback).is_err());
+        by_owner + missed(owner.broadcast().emit(event::FEEDBACK, &for_others).await)
+    }
+
+    /// The same for a datagram of the plain wire, which is of no stream.
+    pub(super) async fn plain_feedback(&self, plain: &PlainFeedback) -> usize {
+        missed(self.io.emit(event::FEEDBACK, plain).await)
+    }
+
+    /// The same for statistics.
+    pub(super) async fn statistics(&self, mut statistics: Statistics) -> usize {
+        for stream in &mut statistics.streams {
+            stream.stream = self.conversation.shown.shown(stream.stream);
+        }
+        missed(self.io.volatile().emit(event::STATISTICS, &statistics).await)
+    }
+
+    /// Tells the client that had opened a stream that it ended on the data path.
+    pub(super) fn announce_end(&self, closed: Closed) {
+        let (conversation, io) = (self.conversation.clone(), self.io.clone());
+        // The host may be at work for a while, and this waits for its turn.
+        tokio::task::spawn_blocking(move || {
+            let owner = conversation.streams.end(closed.stream);
+            if let Some(socket) = owner.and_then(|owner| io.get_socket(owner)) {
+                say(&socket, event::CLOSED, &Numbered { request: None, body: closed });
+            }
+        });
+    }
+}
+
+fn missed(sent: Result<(), BroadcastError>) -> usize {
+    match sent {
+        Ok(()) => 0,
+        Err(BroadcastError::Socket(errors)) => errors.len(),
+        Err(other) => {
+            tracing::warn!("an event was not sent: {other}");
+            0
+        }
+    }
+}
+
 /// Holds one of the places for clients until its socket is gone.
 #[derive(Clone)]
-struct Place(#[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>);
+struct HeldPlace(#[expect(dead_code, reason = "held for its drop")] Arc<Place>);
+
+/// The connection over which a client's session began.
+fn connected(socket: &SocketRef) -> &Connected {
+    socket.req_parts().extensions.get().expect("every request of an accepted connection has it")
+}
 
 /// A refused connect. Socket.IO carries one text, so the code stands before the message.
 struct ConnectRefused(Refused);

@@ -1,17 +1,24 @@
 //! Connections: how many, how long they may dawdle, and the HTTP they speak.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
+use super::seats::{Seats, Taken, UnderWay};
 
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,16 +27,16 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after a failed accept, which mostly means that the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections and serves `app` on them, at most `connections_max` at once: one beyond is closed at once, without
+/// Accepts connections and serves `app` on them, as long as `seats` has one for each: one beyond is closed at once, without
 /// a word, since saying one would take what is scarce. A WebSocket counts for as long as it is open. Runs until dropped,
 /// and all connections end with it, except those that became WebSockets.
-pub(super) async fn serve(listener: TcpListener, app: Router, connections_max: usize) {
-    let places = Arc::new(Semaphore::new(connections_max));
+pub(super) async fn serve(listener: TcpListener, app: Router, seats: Arc<Seats>) {
+    let app = TowerToHyperService::new(app);
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!("a connection could not be accepted ({error}); is the limit of open files too low?");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -38,27 +45,71 @@ pub(super) async fn serve(listener: TcpListener, app: Router, connections_max: u
             },
             Some(_) = connections.join_next() => continue,
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            tracing::debug!("{connections_max} connections are open; one more was closed");
-            continue;
-        };
-        connections.spawn(serve_connection(stream, place, app.clone()));
+        // One that is gone already has no address.
+        let Ok(local) = stream.local_addr() else { continue };
+        match seats.take(peer, local) {
+            Ok(seat) => drop(connections.spawn(serve_connection(stream, seat, app.clone()))),
+            Err(full) => tracing::debug!("a connection of {peer} was closed: {full}"),
+        }
     }
 }
 
-async fn serve_connection(stream: TcpStream, place: OwnedSemaphorePermit, app: Router) {
+async fn serve_connection(stream: TcpStream, seat: Taken, app: TowerToHyperService<Router>) {
     // Feedback is small and shall not wait for the next.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY was not set: {error}");
     }
+    let seat = Arc::new(seat);
+    let (connected, sitting) = (seat.connected(), seat.clone());
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(connected.clone());
+        let (under_way, answer) = (sitting.begin_request(), app.call(request));
+        async move { answer.await.map(|response| watched(response, under_way)) }
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Connection::new(stream, place)), TowerToHyperService::new(app))
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        tracing::debug!("a connection ended with an error: {error}");
+        .serve_connection(TokioIo::new(Connection::new(stream, seat.clone())), answer)
+        .with_upgrades();
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!("a connection ended with an error: {error}");
+        },
+        () = seat.left() => {}
+    }
+}
+
+/// An answer during which its connection is in use, or after which it is for good.
+fn watched(response: Response, under_way: UnderWay) -> Response {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        under_way.stays();
+        return response;
+    }
+    response.map(|body| Body::new(Watched { body, _under_way: under_way }))
+}
+
+struct Watched {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -4,8 +4,12 @@ mod admission;
 mod coalescer;
 mod connection;
 mod conversation;
+mod hosts;
 mod http;
 mod outbox;
+mod places;
+mod seats;
+mod shown;
 mod streams;
 
 use std::net::{SocketAddr, TcpListener};
@@ -19,10 +23,13 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use self::admission::Gate;
-pub use self::admission::names_loopback;
-use self::conversation::{CONNECT_TIMEOUT, Conversation};
+use self::conversation::{CONNECT_TIMEOUT, Conversation, Speaker};
 use self::outbox::Outbox;
 pub use self::outbox::SignalCounters;
+pub use self::places::{Full, Neighbour, Place, Places};
+pub use self::seats::Connected;
+use self::seats::Seats;
+use self::shown::ShownIds;
 use self::streams::Streams;
 use crate::auth::{Token, Verifier};
 use crate::message::{Closed, Feedback, OpenRequest, Opened, Refused, Statistics};
@@ -60,6 +67,13 @@ pub trait StreamHost: Send + Sync {
     fn client_gone(&self, streams: &[u32]) {
         let _ = streams;
     }
+
+    /// Whether frames of a stream may still come, though its client may have gone: as long as they may, nobody else opens a
+    /// stream of its id. By default they may not.
+    fn is_flowing(&self, stream: u32) -> bool {
+        let _ = stream;
+        false
+    }
 }
 
 /// How a signal server is set up.
@@ -70,7 +84,8 @@ pub struct ServerConfig {
     /// The token that clients must prove to have. Default none: anyone who reaches the address may connect.
     pub token: Option<Token>,
     /// Web origins such as `https://monitor.example` whose pages may connect, besides pages of this very host. Clients
-    /// that are not browsers send no origin and pass. Default none.
+    /// that are not browsers send no origin and pass. Their hosts are names of this server, too: pages and polls are answered
+    /// under those, under addresses, `localhost` and the machine's own names, and no other. Default none.
     pub allowed_origins: Vec<String>,
     /// Feedback events a second and stream, in the mean; frames above it are merged into the next event. Default
     /// [`DEFAULT_FEEDBACK_RATE`]; from one in ten minutes to 100,000.
@@ -122,6 +137,9 @@ pub enum StartError {
     /// No client could ever connect.
     #[error("a server for 0 clients cannot be; use at least 1")]
     NoClients,
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes ({0}); wait until it has started up")]
+    Random(getrandom::Error),
     /// The system gave no thread.
     #[error("the signal server's thread did not start ({0}); raise the limit of processes")]
     Thread(io::Error),
@@ -208,20 +226,20 @@ impl SignalServer {
         let outbox = Arc::new(Outbox::new(config.feedback_rate));
         let verifier = config.token.map(Verifier::new);
         let streams = Streams::new(host);
+        let shown = ShownIds::new().map_err(StartError::Random)?;
         let conversation =
-            Arc::new(Conversation::new(streams, outbox.clone(), verifier, config.clients_max, config.plain));
+            Arc::new(Conversation::new(streams, shown, outbox.clone(), verifier, config.clients_max, config.plain));
         let (layer, io) = conversation.begin();
 
-        // A client that polls has two connections, and some are on their way in or out.
+        // A client that polls has two connections, and some are on their way in or out; a quarter is kept for the proven.
         let connections_max = config.clients_max.saturating_mul(2).saturating_add(64);
-        let gate = Arc::new(Gate::new(local_addr, config.allowed_origins, connections_max, CONNECT_TIMEOUT));
+        let gate = Arc::new(Gate::new(&config.allowed_origins, connections_max, CONNECT_TIMEOUT));
         let app = pages.layer(layer).layer(middleware::from_fn_with_state(gate, admission::admit));
-        let accepting = runtime.spawn(http::serve(listener, app, connections_max));
+        let seats = Seats::new(connections_max.saturating_add(connections_max / 3));
+        let accepting = runtime.spawn(http::serve(listener, app, seats));
 
-        let (announcing, announcing_io) = (conversation.clone(), io.clone());
-        runtime.spawn(async move {
-            outbox.run(&announcing_io, |closed| announcing.announce_end(&announcing_io, closed)).await;
-        });
+        let (speaking, speaking_io) = (conversation.clone(), io.clone());
+        runtime.spawn(async move { outbox.run(&Speaker { conversation: &speaking, io: &speaking_io }).await });
         drop(entered);
         Ok(Self { runtime: Some(runtime), conversation, io, accepting: Some(accepting), local_addr })
     }
@@ -231,7 +249,13 @@ impl SignalServer {
         self.local_addr
     }
 
-    /// Reports a frame to every client, up to the set rate; above it, frames are merged and the newest is reported, at the
+    /// The number that a stream is shown by to everyone but the client that opened it: who knows its id can send its datagrams.
+    /// It is the same for the same id as long as the server lives.
+    pub fn shown_id(&self, stream: u32) -> u32 {
+        self.conversation.shown.shown(stream)
+    }
+
+    /// Reports a frame of the stream of this id to every client, up to the set rate; above it, frames are merged and the newest is reported, at the
     /// latest when the rate allows or the stream ends. Made for the thread that receives frames: does no I/O, does not
     /// wait for clients, and allocates only when a stream is new.
     pub fn feedback(&self, feedback: Feedback) {
@@ -245,7 +269,7 @@ impl SignalServer {
         self.conversation.outbox.plain(frame_size);
     }
 
-    /// Shows statistics to every client. Each replaces the one before: a slow client sees the newest only.
+    /// Shows statistics to every client, of streams by their ids. Each replaces the one before: a slow client sees the newest only.
     pub fn statistics(&self, statistics: Statistics) {
         self.conversation.outbox.statistics(statistics);
     }
@@ -277,7 +301,7 @@ impl SignalServer {
                 // The error is the abort itself.
                 let _ = accepting.await;
             }
-            conversation.outbox.flush(&io).await;
+            conversation.outbox.flush(&Speaker { conversation: &conversation, io: &io }).await;
             io.close().await;
             // No one waits any more after the farewell.
             let _ = done.send(());

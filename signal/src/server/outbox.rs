@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
-use socketioxide::{BroadcastError, SocketIo};
 use tokio::sync::Notify;
 
 use super::coalescer::{Coalescer, Verdict};
-use crate::message::{Closed, Feedback, PlainFeedback, Statistics, Timestamp, event};
+use super::conversation::Speaker;
+use crate::message::{Closed, Feedback, PlainFeedback, Statistics, Timestamp};
 
 /// Feedback that waits for the runtime. It is a fraction of a second at the default rate with every stream at its bound.
 const FEEDBACK_WAITING_MAX: usize = 1024;
@@ -133,11 +133,11 @@ impl Outbox {
         self.lock().counters
     }
 
-    /// Sends what comes in until the runtime ends, and hands the ends of streams to `on_ended`, which must not block.
-    pub(super) async fn run(&self, io: &SocketIo, on_ended: impl Fn(Closed)) {
+    /// Sends what comes in until the runtime ends.
+    pub(super) async fn run(&self, speaker: &Speaker<'_>) {
         let zone = TimeZone::system();
         loop {
-            self.send_waiting(io, &zone, &on_ended).await;
+            self.send_waiting(speaker, &zone).await;
             let due = self.lock().coalescer.next_due();
             match due {
                 // An error is the timeout, which is what this waits for.
@@ -148,33 +148,35 @@ impl Outbox {
     }
 
     /// Sends all that waits, and the last feedback of every stream.
-    pub(super) async fn flush(&self, io: &SocketIo) {
+    pub(super) async fn flush(&self, speaker: &Speaker<'_>) {
         {
             let mut waiting = self.lock();
+            // Nobody is there any more to be told.
+            waiting.ended.clear();
             let last: Vec<Feedback> = waiting.coalescer.end_all().collect();
             last.into_iter().for_each(|feedback| waiting.push_feedback(feedback));
         }
-        self.send_waiting(io, &TimeZone::system(), &|_| ()).await;
+        self.send_waiting(speaker, &TimeZone::system()).await;
     }
 
-    async fn send_waiting(&self, io: &SocketIo, zone: &TimeZone, on_ended: &impl Fn(Closed)) {
+    async fn send_waiting(&self, speaker: &Speaker<'_>, zone: &TimeZone) {
         let mut sent = 0_usize;
         loop {
             let item = self.lock().take(Instant::now());
             let Some(item) = item else { return };
-            let outcome = match &item {
+            let missed = match &item {
                 Item::Ended(closed) => {
-                    on_ended(closed.clone());
+                    speaker.announce_end(closed.clone());
                     continue;
                 }
-                Item::Feedback(feedback) => io.emit(event::FEEDBACK, feedback).await,
+                Item::Feedback(feedback) => speaker.feedback(feedback).await,
                 Item::Plain(timestamp, frame_size) => {
                     let plain = PlainFeedback { timestamp: timestamp.ctime(zone), frame_size: *frame_size };
-                    io.emit(event::FEEDBACK, &plain).await
+                    speaker.plain_feedback(&plain).await
                 }
-                Item::Statistics(statistics) => io.volatile().emit(event::STATISTICS, statistics).await,
+                Item::Statistics(statistics) => speaker.statistics(statistics.clone()).await,
             };
-            self.lock().count(&item, outcome.err());
+            self.lock().count(&item, missed);
             sent += 1;
             if sent.is_multiple_of(EVENTS_A_TURN) {
                 tokio::task::yield_now().await;
@@ -215,7 +217,8 @@ impl Waiting {
         }
     }
 
-    fn count(&mut self, item: &Item, error: Option<BroadcastError>) {
+    /// Counts what was said, and how many clients missed it.
+    fn count(&mut self, item: &Item, missed: usize) {
         match item {
             Item::Feedback(feedback) => {
                 self.counters.feedback_sent += 1;
@@ -224,11 +227,7 @@ impl Waiting {
             Item::Plain(..) => self.counters.plain_sent += 1,
             Item::Statistics(_) | Item::Ended(_) => {}
         }
-        match error {
-            None => {}
-            Some(BroadcastError::Socket(errors)) => self.counters.missed_by_slow_clients += errors.len() as u64,
-            Some(other) => tracing::warn!("an event was not sent: {other}"),
-        }
+        self.counters.missed_by_slow_clients += missed as u64;
     }
 }
 

@@ -1,178 +1,167 @@
-//! Who opened which stream: what a client may close, and what ends when it goes.
+//! Who opened which stream: what a client may open again, what it may close, and what ends when it goes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StreamHost;
-use crate::message::{OpenRequest, Opened, Refused, reason};
+use super::places::Neighbour;
+use crate::message::{Granted, Opening, Refused, Resume, reason};
 
 /// Streams a client may have open: more than the cameras of one machine.
 pub(super) const STREAMS_A_CLIENT_MAX: usize = 16;
+/// Streams that the clients of one address may have open: as many as a receiver takes at once, and a quarter of those that it
+/// may have been told of.
+pub(super) const STREAMS_AN_ADDRESS_MAX: usize = 64;
 
 /// Calls the host, one call at a time, so that it sees openings and departures in an order that makes sense.
 ///
-/// A stream belongs to the client that opened it last: one that lost its connection comes back with the same id before the
-/// server notices the loss, and the late notice must not end what was opened again.
+/// A stream belongs to who shows its secret: one that lost its connection comes back with the same id and the secret before
+/// the server notices the loss, and the late notice must not end what was opened again. Whoever only knows the id gets nothing.
 pub(super) struct Streams<C> {
     host: Arc<dyn StreamHost>,
-    owners: Mutex<HashMap<u32, C>>,
+    /// Held for as long as the host works.
+    turn: Mutex<()>,
+    /// Changed by who has the turn only.
+    owners: Mutex<HashMap<u32, Owner<C>>>,
+}
+
+struct Owner<C> {
+    /// `None` once it has gone, as long as its frames still flow.
+    client: Option<C>,
+    from: Neighbour,
+    resume: Resume,
 }
 
 impl<C: Copy + Eq> Streams<C> {
     pub(super) fn new(host: Arc<dyn StreamHost>) -> Self {
-        Self { host, owners: Mutex::new(HashMap::new()) }
+        Self { host, turn: Mutex::default(), owners: Mutex::default() }
     }
 
-    /// Opens a stream for `client`. `is_connected` is asked afterwards: a client that left meanwhile owns nothing.
+    /// Opens a stream for `client`, whose address is `from`. `is_connected` is asked afterwards: a client that left meanwhile
+    /// owns nothing.
     pub(super) fn open(
         &self,
         client: C,
-        request: &OpenRequest,
+        from: Neighbour,
+        opening: &Opening,
         is_connected: impl FnOnce() -> bool,
-    ) -> Result<Opened, Refused> {
-        let mut owners = self.lock();
-        let others = owners.iter().filter(|(stream, owner)| **owner == client && **stream != request.stream);
-        if others.count() >= STREAMS_A_CLIENT_MAX {
-            return Err(Refused::new(
-                reason::TOO_MANY,
-                format!("this client has {STREAMS_A_CLIENT_MAX} streams open, the most it may; close one first"),
-            ));
+    ) -> Result<Granted, Refused> {
+        let _turn = self.turn();
+        let stream = opening.request.stream;
+        let resume = self.secret_for(client, opening)?;
+        self.check_quota(client, from, stream)?;
+        let opened = self.host.open(&opening.request)?;
+        let is_connected = is_connected();
+        let owner = Owner { client: is_connected.then_some(client), from, resume: resume.clone() };
+        self.owners().insert(stream, owner);
+        if !is_connected {
+            self.leave(&[stream]);
         }
-        let opened = self.host.open(request)?;
-        if is_connected() {
-            owners.insert(request.stream, client);
-        } else {
-            owners.remove(&request.stream);
-            self.host.client_gone(&[request.stream]);
+        Ok(Granted { opened, resume: Some(resume) })
+    }
+
+    /// The stream's secret, for whom it belongs to or who is the first to open it.
+    fn secret_for(&self, client: C, opening: &Opening) -> Result<Resume, Refused> {
+        let stream = opening.request.stream;
+        if let Some(owner) = self.owners().get(&stream) {
+            let is_shown = opening.resume.as_ref().is_some_and(|shown| shown.is(&owner.resume));
+            if is_shown || owner.client == Some(client) {
+                return Ok(owner.resume.clone());
+            }
+            // One that has gone leaves its id to others once its last frames are through; until then it may come back.
+            if owner.client.is_some() || self.host.is_flowing(stream) {
+                return Err(Refused::new(
+                    reason::NOT_YOURS,
+                    format!(
+                        "stream {stream} is another client's; show as 'resume' what 'opened' returned if it is yours, or take \
+                         another random id"
+                    ),
+                ));
+            }
         }
-        Ok(opened)
+        match &opening.resume {
+            Some(chosen) => Ok(chosen.clone()),
+            None => Resume::random().map_err(|error| {
+                tracing::error!("the system gives no random bytes: {error}");
+                Refused::new(reason::INTERNAL, "the server failed at this request; its log says how")
+            }),
+        }
+    }
+
+    fn check_quota(&self, client: C, from: Neighbour, stream: u32) -> Result<(), Refused> {
+        let owners = self.owners();
+        let others = || owners.iter().filter(|(id, _)| **id != stream).map(|(_, owner)| owner);
+        let too_many = |whose: &str, max: usize| {
+            let message = format!("{whose} {max} streams open, the most it may; close one first");
+            Err(Refused::new(reason::TOO_MANY, message))
+        };
+        if others().filter(|owner| owner.client == Some(client)).count() >= STREAMS_A_CLIENT_MAX {
+            return too_many("this client has", STREAMS_A_CLIENT_MAX);
+        }
+        if others().filter(|owner| owner.from == from).count() >= STREAMS_AN_ADDRESS_MAX {
+            return too_many("this client's address has", STREAMS_AN_ADDRESS_MAX);
+        }
+        Ok(())
     }
 
     /// Ends a stream of `client`'s own.
     pub(super) fn close(&self, client: C, stream: u32) -> Result<(), Refused> {
-        let mut owners = self.lock();
-        if owners.get(&stream) != Some(&client) {
+        let _turn = self.turn();
+        if self.owner(stream) != Some(client) {
             return Err(Refused::new(
                 reason::NOT_YOURS,
                 format!("stream {stream} is not one that this client has open; close only what you opened"),
             ));
         }
-        owners.remove(&stream);
+        self.owners().remove(&stream);
         self.host.close(stream);
         Ok(())
     }
 
     /// Forgets a client, and returns the streams that went with it.
     pub(super) fn client_gone(&self, client: C) -> Vec<u32> {
-        let mut owners = self.lock();
-        let streams: Vec<u32> = owners.extract_if(|_, owner| *owner == client).map(|(stream, _)| stream).collect();
+        let _turn = self.turn();
+        let mut streams = Vec::new();
+        for (stream, owner) in self.owners().iter_mut().filter(|(_, owner)| owner.client == Some(client)) {
+            owner.client = None;
+            streams.push(*stream);
+        }
         if !streams.is_empty() {
-            self.host.client_gone(&streams);
+            self.leave(&streams);
         }
         streams
     }
 
-    /// Forgets a stream that ended on the data path, and returns who had opened it.
-    pub(super) fn end(&self, stream: u32) -> Option<C> {
-        self.lock().remove(&stream)
+    /// Tells the host, and forgets those streams of which nothing more will come. The others are forgotten when they end.
+    fn leave(&self, streams: &[u32]) {
+        self.host.client_gone(streams);
+        for stream in streams {
+            if !self.host.is_flowing(*stream) {
+                self.owners().remove(stream);
+            }
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, C>> {
-        // A host that panics leaves the map as it was: it changes only after the host returned.
+    /// Forgets a stream that ended on the data path, and returns who had opened it.
+    pub(super) fn end(&self, stream: u32) -> Option<C> {
+        let _turn = self.turn();
+        self.owners().remove(&stream).and_then(|owner| owner.client)
+    }
+
+    /// Who has opened a stream and is still there. Waits for no host.
+    pub(super) fn owner(&self, stream: u32) -> Option<C> {
+        self.owners().get(&stream).and_then(|owner| owner.client)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        // A host that panics leaves the owners as they were: they change only after the host returned.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owners(&self) -> MutexGuard<'_, HashMap<u32, Owner<C>>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::Delivery;
-
-    #[derive(Default)]
-    struct Diary(Mutex<Vec<String>>);
-
-    impl StreamHost for Diary {
-        fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
-            self.0.lock().unwrap().push(format!("open {}", request.stream));
-            Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1 })
-        }
-        fn close(&self, stream: u32) {
-            self.0.lock().unwrap().push(format!("close {stream}"));
-        }
-        fn client_gone(&self, streams: &[u32]) {
-            self.0.lock().unwrap().push(format!("gone {streams:?}"));
-        }
-    }
-
-    fn request(stream: u32) -> OpenRequest {
-        OpenRequest {
-            protocol: 1,
-            stream,
-            name: String::new(),
-            pixel: "gray8".into(),
-            width: 1,
-            height: 1,
-            stride: 1,
-            frames_per_second: None,
-            delivery: Delivery::Every,
-            slice_bytes: None,
-        }
-    }
-
-    fn streams() -> (Arc<Diary>, Streams<char>) {
-        let diary = Arc::new(Diary::default());
-        (diary.clone(), Streams::new(diary))
-    }
-
-    #[test]
-    fn a_client_that_goes_takes_its_streams_with_it() {
-        let (diary, streams) = streams();
-        streams.open('a', &request(1), || true).unwrap();
-        streams.open('b', &request(2), || true).unwrap();
-        assert_eq!(streams.client_gone('a'), [1]);
-        assert_eq!(streams.client_gone('a'), [0_u32; 0]);
-        assert_eq!(*diary.0.lock().unwrap(), ["open 1", "open 2", "gone [1]"]);
-    }
-
-    #[test]
-    fn a_stream_opened_again_survives_the_late_departure_of_its_first_connection() {
-        let (diary, streams) = streams();
-        streams.open('a', &request(1), || true).unwrap();
-        streams.open('b', &request(1), || true).unwrap();
-        assert!(streams.client_gone('a').is_empty());
-        assert_eq!(*diary.0.lock().unwrap(), ["open 1", "open 1"]);
-        streams.close('b', 1).unwrap();
-    }
-
-    #[test]
-    fn a_client_that_left_while_its_stream_opened_leaves_none_behind() {
-        let (diary, streams) = streams();
-        streams.open('a', &request(1), || false).unwrap();
-        assert!(streams.client_gone('a').is_empty());
-        assert_eq!(*diary.0.lock().unwrap(), ["open 1", "gone [1]"]);
-    }
-
-    #[test]
-    fn a_client_closes_only_what_it_opened() {
-        let (diary, streams) = streams();
-        streams.open('a', &request(1), || true).unwrap();
-        let refused = streams.close('b', 1).unwrap_err();
-        assert_eq!(refused.reason, reason::NOT_YOURS);
-        assert_eq!(streams.close('a', 9).unwrap_err().reason, reason::NOT_YOURS);
-        streams.close('a', 1).unwrap();
-        assert_eq!(*diary.0.lock().unwrap(), ["open 1", "close 1"]);
-    }
-
-    #[test]
-    fn a_client_has_so_many_streams_and_no_more() {
-        let (_, streams) = streams();
-        for stream in 0..STREAMS_A_CLIENT_MAX as u32 {
-            streams.open('a', &request(stream), || true).unwrap();
-        }
-        assert_eq!(streams.open('a', &request(99), || true).unwrap_err().reason, reason::TOO_MANY);
-        streams.open('a', &request(3), || true).expect("the same stream again is not one more");
-        streams.open('b', &request(99), || true).expect("another client has room of its own");
-        assert_eq!(streams.end(3), Some('a'));
-        streams.open('a', &request(98), || true).unwrap();
-    }
-}
+mod tests;

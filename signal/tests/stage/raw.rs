@@ -12,16 +12,30 @@ pub struct Raw {
     stream: BufReader<TcpStream>,
 }
 
+/// A connection from another of loopback's addresses, as if from another host.
+pub fn connect_from(from: [u8; 4], address: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((from, 0))).unwrap();
+    connect(&socket, &address).unwrap();
+    socket.into()
+}
+
 /// Asks for a WebSocket with extra header lines; the status line and the rest of the answer when there is none.
 pub fn upgrade(address: SocketAddr, headers: &str) -> Result<Raw, String> {
-    let mut stream = TcpStream::connect(address).unwrap();
+    upgrade_over(TcpStream::connect(address).unwrap(), headers)
+}
+
+/// The same over a connection that is there.
+pub fn upgrade_over(mut stream: TcpStream, headers: &str) -> Result<Raw, String> {
+    let address = stream.peer_addr().map_err(|error| error.to_string())?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
     let head = format!(
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n{host}Upgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     );
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(head.as_bytes()).map_err(|error| error.to_string())?;
     let mut stream = BufReader::new(stream);
     let mut answer = String::new();
     while !answer.ends_with("\r\n\r\n") {
@@ -41,9 +55,15 @@ pub fn upgrade(address: SocketAddr, headers: &str) -> Result<Raw, String> {
 
 /// Sends a plain GET and returns the whole answer.
 pub fn http(address: SocketAddr, path: &str, headers: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
+    http_over(TcpStream::connect(address).unwrap(), path, headers)
+}
+
+/// The same over a connection that is there.
+pub fn http_over(mut stream: TcpStream, path: &str, headers: &str) -> String {
+    let address = stream.peer_addr().unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
+    let head = format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -53,7 +73,12 @@ pub fn http(address: SocketAddr, path: &str, headers: &str) -> String {
 impl Raw {
     /// Connects to the namespace `/` and returns the server's answer: `40{…}` or `44{…}`.
     pub fn connect(address: SocketAddr, auth: &str) -> (Self, String) {
-        let mut raw = upgrade(address, "").unwrap();
+        Self::connect_over(TcpStream::connect(address).unwrap(), auth)
+    }
+
+    /// The same over a connection that is there.
+    pub fn connect_over(stream: TcpStream, auth: &str) -> (Self, String) {
+        let mut raw = upgrade_over(stream, "").unwrap();
         assert!(raw.receive().unwrap().starts_with("0{"), "Engine.IO's open comes first");
         raw.send(&format!("40{auth}"));
         let answer = raw.receive().unwrap();

@@ -1,4 +1,6 @@
-// The live page: figures come as server-sent events, pictures over a WebSocket, each asked for when the last one is shown.
+// The live page: figures come as server-sent events, which all tabs of a browser share, for it has few connections to a server;
+// pictures over a WebSocket, each asked for when the last one is shown. A tab that nobody sees holds neither. All addresses are
+// relative to the page's own, which may be below a path of a proxy's.
 'use strict';
 
 const SECONDS_SHOWN = 60;
@@ -18,7 +20,9 @@ const CAUSES = [
 
 const byId = (id) => document.getElementById(id);
 const tiles = new Map();
-byId('origin').textContent = location.origin;
+// Where the server is: the page's own address.
+const base = new URL('.', location.href);
+byId('origin').textContent = base.href.replace(/\/$/, '');
 
 const plain = (value, digits) => value.toFixed(digits);
 const millis = (value) => (value < 10 ? plain(value, 2) : value < 1000 ? plain(value, 1) : plain(value, 0)) + ' ms';
@@ -179,33 +183,76 @@ function show(snapshot) {
 // ---- figures
 
 const figures = {
-  source: null,
   heard: 0,
+  connected: false,
+  // Of all tabs, where the browser has one; else this tab's own.
+  worker: null,
+  source: null,
 
-  connect() {
+  // Looks, as long as this tab is seen. The worker forgets a tab that does not say so again and again.
+  look() {
+    if (document.hidden) return;
+    if (this.worker) this.worker.port.postMessage('look');
+    if (this.connected) return;
+    this.connected = true;
+    this.heard = Date.now();
+    if (!this.worker) this.listen();
+  },
+
+  // Gives up what it holds.
+  leave() {
+    this.connected = false;
+    this.worker?.port.postMessage('leave');
+    this.source?.close();
+    this.source = null;
+    clearTimeout(this.retry);
+    pictures.drop();
+  },
+
+  share() {
+    if (!window.SharedWorker) return;
+    this.worker = new SharedWorker('figures.js', { name: 'framewire' });
+    this.worker.port.onmessage = ({ data }) => { if (this.connected) this.take(data); };
+    // Where there is none after all, as in some private windows.
+    this.worker.onerror = () => {
+      this.worker = null;
+      if (this.connected) this.listen();
+    };
+  },
+
+  listen() {
     this.source?.close();
     this.heard = Date.now();
-    this.source = new EventSource('/api/events');
-    this.source.addEventListener('streams', (event) => {
-      this.heard = Date.now();
-      tell('live', 'Live');
-      show(JSON.parse(event.data));
-      pictures.connect();
-    });
+    this.source = new EventSource('api/events');
+    this.source.addEventListener('streams', (event) => this.take(event.data));
     this.source.addEventListener('error', () => this.lost());
   },
 
+  // What the server says; null where it is lost.
+  take(data) {
+    if (data === null) {
+      this.lost();
+      return;
+    }
+    this.heard = Date.now();
+    tell('live', 'Live');
+    show(JSON.parse(data));
+    pictures.connect();
+  },
+
   lost() {
-    this.source.close();
     pictures.drop();
     tell('lost', 'Server lost, trying again …');
+    if (!this.source) return;
+    this.source.close();
     clearTimeout(this.retry);
-    this.retry = setTimeout(() => this.connect(), RETRY_MS);
+    this.retry = setTimeout(() => { if (this.connected) this.listen(); }, RETRY_MS);
   },
 };
 
 setInterval(() => {
-  if (Date.now() - figures.heard > SILENCE_MS) figures.lost();
+  figures.look();
+  if (figures.connected && Date.now() - figures.heard > SILENCE_MS) figures.lost();
   for (const tile of tiles.values()) tile.showAge();
 }, SILENCE_MS / 6);
 
@@ -227,7 +274,9 @@ const pictures = {
 
   connect() {
     if (this.socket) return;
-    const socket = new WebSocket((location.protocol === 'https:' ? 'wss://' : 'ws://') + location.host + '/api/pictures');
+    const address = new URL('api/pictures', base);
+    address.protocol = address.protocol.replace('http', 'ws');
+    const socket = new WebSocket(address);
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     socket.addEventListener('open', () => { this.pause = RETRY_MS; this.ask(); });
@@ -299,7 +348,10 @@ function draw(canvas, picture, frame) {
   canvas.dataset.frame = frame;
 }
 
-document.addEventListener('visibilitychange', () => pictures.ask());
+document.addEventListener('visibilitychange', () => { if (document.hidden) figures.leave(); else figures.look(); });
+// Of a page that may come back by the browser's own history, too.
+window.addEventListener('pagehide', () => figures.leave());
+window.addEventListener('pageshow', () => figures.look());
 
 // ---- full size
 
@@ -347,4 +399,5 @@ full.dialog.addEventListener('close', () => {
   pictures.ask();
 });
 
-figures.connect();
+figures.share();
+figures.look();

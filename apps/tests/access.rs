@@ -1,0 +1,236 @@
+//! Who may do what: look, stream, guess, and who is kept out.
+#![allow(missing_docs)]
+
+mod http;
+mod proxy;
+mod running;
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use framewire_signal::message::{Delivery, OpenRequest};
+use framewire_signal::{ClientConfig, ClientEvent, SignalClient, Token};
+use framewire_transport::{FrameFormat, PixelFormat, Sender, SenderConfig, wire};
+use http::{connect, connect_from, get, get_over, web_socket};
+use running::{PATIENCE, Running, Server, in_dir, path_text, program, run};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const PASSWORD: &str = "look here";
+/// "me:look here"
+const LOGIN: &str = "Authorization: Basic bWU6bG9vayBoZXJl";
+/// "me:let me in"
+const GUESS: &str = "Authorization: Basic bWU6bGV0IG1lIGlu";
+
+fn write_private(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A server that asks for both, and the directory with the files.
+fn locked() -> (Server, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let (token, password) = (in_dir(&directory, "token"), in_dir(&directory, "password"));
+    write_private(&token, TOKEN);
+    write_private(&password, PASSWORD);
+    let arguments = ["--token-file", path_text(&token), "--view-password-file", path_text(&password)];
+    (Server::start(&arguments), directory)
+}
+
+fn refused(name: &str, arguments: &[&str], code: i32, says: &str) {
+    let output = run(name, arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(said.contains(says), "{arguments:?} should say '{says}': {said}");
+}
+
+#[test]
+fn nothing_that_a_viewer_is_shown_lets_them_stream() {
+    const STREAM: u32 = 3_141_592_653;
+    let (server, _directory) = locked();
+    let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let open = OpenRequest {
+        protocol: u16::from(wire::VERSION),
+        stream: STREAM,
+        name: String::new(),
+        pixel: "gray8".into(),
+        width: 64,
+        height: 48,
+        stride: 64,
+        frames_per_second: None,
+        delivery: Delivery::Latest,
+        slice_bytes: None,
+    };
+    let token = Some(Token::new(TOKEN).unwrap());
+    let config = ClientConfig { server_url: server.url(), token, open: Some(open), plain: false };
+    let client = SignalClient::start(config).unwrap();
+    while !matches!(client.next_event(PATIENCE).expect("the stream opens"), ClientEvent::Opened(_)) {}
+    let peer: std::net::SocketAddr = server.udp.parse().unwrap();
+    let sender = |stream| Sender::connect(peer, SenderConfig { stream: Some(stream), ..SenderConfig::new(format) });
+    let owner = sender(STREAM).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let shown = loop {
+        if let Ok(Some(frame)) = owner.frame_timeout(Duration::from_millis(50)) {
+            owner.send(frame).unwrap();
+        }
+        let streams = get(&server.signal, "/api/streams", &[LOGIN]).body;
+        let json: serde_json::Value = serde_json::from_str(&streams).unwrap();
+        if json["streams"][0]["frames_delivered"].as_u64() > Some(0) {
+            break streams;
+        }
+        assert!(Instant::now() < deadline, "{streams}");
+    };
+    let metrics = get(&server.signal, "/metrics", &[LOGIN]).body;
+    for text in [&shown, &metrics] {
+        // Also in the name of a stream that has none of its own.
+        assert!(!text.contains(&STREAM.to_string()) && !text.contains(&format!("{STREAM:08x}")), "{text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(json["streams"][0]["source"], "127.0.0.1", "without the port that its datagrams come from");
+    let thief = sender(u32::try_from(json["streams"][0]["id"].as_u64().unwrap()).unwrap()).unwrap();
+    let error = loop {
+        match thief.wait_until_open(PATIENCE) {
+            Err(error) => break error.to_string(),
+            Ok(()) => panic!("what is shown opens a stream"),
+        }
+    };
+    assert!(error.contains("announced"), "{error}");
+}
+
+#[test]
+fn the_plain_wire_leaves_loopback_only_when_told_that_nothing_guards_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = in_dir(&directory, "token");
+    write_private(&token, TOKEN);
+    let plain = ["--wire", "plain", "--listen", "127.0.0.1:0", "--udp", "0.0.0.0:0", "--token-file", path_text(&token)];
+    refused("framewire-server", &plain, 2, "--insecure");
+    refused("framewire-client", &["--wire", "plain", "--udp", "192.0.2.1:9"], 2, "--insecure");
+    Server::start_at("127.0.0.1:0", "0.0.0.0:0", &["--wire", "plain", "--insecure"]).stop();
+    // On loopback it is as it was.
+    Server::start(&["--wire", "plain"]).stop();
+}
+
+#[test]
+fn a_token_that_can_be_guessed_is_refused_at_the_start_by_either_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let weak = in_dir(&directory, "weak");
+    write_private(&weak, "hunter2\n");
+    for name in ["framewire-server", "framewire-client"] {
+        refused(name, &["--token-file", path_text(&weak)], 2, "framewire token");
+        let output = program(name).env("FRAMEWIRE_TOKEN", "hunter2").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("framewire token") && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn framewire_token_makes_one_that_both_ends_take_and_overwrites_none() {
+    let printed = run("framewire", &["token"]);
+    let token = String::from_utf8(printed.stdout).unwrap();
+    assert!(Token::new(&token).is_ok() && token.trim_end().len() == 32, "{token}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = in_dir(&directory, "token");
+    assert!(run("framewire", &["token", "--file", path_text(&file)]).status.success());
+    let made = std::fs::read_to_string(&file).unwrap();
+    assert_ne!(made, token);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    refused("framewire", &["token", "--file", path_text(&file)], 1, "left as it is");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), made);
+    let server = Server::start(&["--token-file", path_text(&file)]);
+    let stream = ["pattern:64x48", "--frames", "3", "--fps", "max", "--token-file", path_text(&file)];
+    let sent = server.client(&stream).output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    server.stop();
+}
+
+#[test]
+fn a_secret_that_everyone_can_read_is_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let (token, password) = (in_dir(&directory, "token"), in_dir(&directory, "password"));
+    for (path, text) in [(&token, TOKEN), (&password, PASSWORD)] {
+        write_private(path, text);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let said = Server::start(&["--token-file", path_text(&token), "--view-password-file", path_text(&password)]).stop();
+    for path in [&token, &password] {
+        assert!(said.contains(&format!("chmod 600 {}", path.display())), "{said}");
+    }
+}
+
+#[test]
+fn passwords_are_guessed_a_few_times_a_second_and_other_viewers_are_none_the_worse() {
+    let (server, directory) = locked();
+    let deadline = Instant::now() + PATIENCE;
+    while get(&server.signal, "/metrics", &[GUESS]).status != 429 {
+        assert!(Instant::now() < deadline, "as many guesses as one likes");
+    }
+    let other = get_over(connect_from([127, 0, 0, 2], &server.signal), "/metrics", &[LOGIN]);
+    assert_eq!(other.status, 200);
+    let short = in_dir(&directory, "short");
+    write_private(&short, "look\n");
+    refused(
+        "framewire-server",
+        &["--listen", "127.0.0.1:0", "--view-password-file", path_text(&short)],
+        2,
+        "at least 8",
+    );
+}
+
+/// The name and the value of the pass that a login is given.
+fn log_in(server: &Server) -> String {
+    let answer = get(&server.signal, "/", &[LOGIN]);
+    let line = answer.head.lines().find(|line| line.starts_with("set-cookie: ")).expect(&answer.head);
+    assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
+    line["set-cookie: ".len()..].split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_pass_is_of_one_login_one_port_and_one_run_of_the_server() {
+    let (server, directory) = locked();
+    let pass = log_in(&server);
+    let port = server.signal.rsplit_once(':').unwrap().1;
+    assert!(pass.starts_with(&format!("framewire-pass-{port}=")), "{pass}");
+    assert_ne!(pass, log_in(&server));
+    let cookie = format!("Cookie: {pass}");
+    let answer = get(&server.signal, "/api/streams", &[&cookie]);
+    assert!(answer.status == 200 && !answer.head.contains("set-cookie"), "{}", answer.head);
+    assert!(web_socket(&server.signal, "/api/pictures", &[&cookie]).is_some());
+    let (signal, udp) = (server.signal.clone(), server.udp.clone());
+    server.stop();
+    let (token, password) = (in_dir(&directory, "token"), in_dir(&directory, "password"));
+    let arguments = ["--token-file", path_text(&token), "--view-password-file", path_text(&password)];
+    let again = Server::start_at(&signal, &udp, &arguments);
+    assert_eq!(get(&again.signal, "/api/streams", &[&cookie]).status, 401);
+}
+
+#[test]
+fn connections_and_requests_of_strangers_keep_no_client_out() {
+    let server = Server::start(&[]);
+    let held: Vec<_> = (0..576).map(|_| connect(&server.signal)).collect();
+    for _ in 0..576 {
+        let lines = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: image"];
+        assert_eq!(get(&server.signal, "/socket.io/?EIO=4&transport=polling", &lines).status, 403);
+    }
+    let sent = server.client(&["pattern:64x48", "--frames", "3", "--fps", "max"]).output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    drop(held);
+    server.stop();
+}
+
+#[test]
+fn behind_a_proxy_that_has_the_server_below_a_path_clients_and_top_find_it() {
+    let server = Server::start(&[]);
+    let url = proxy::below("/cams", &server.signal);
+    let mut client = program("framewire-client");
+    client.args(["pattern:64x48", "--fps", "50", "--name", "below", "--server", &url]);
+    let _client = Running::start(&mut client);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = run("framewire", &["top", "--once", "--server", &url]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if said.contains("below") && said.contains("live") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

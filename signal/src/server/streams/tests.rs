@@ -1,0 +1,174 @@
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::*;
+use crate::message::{Delivery, OpenRequest, Opened};
+
+#[derive(Default)]
+struct Diary {
+    lines: Mutex<Vec<String>>,
+    flowing: Mutex<HashSet<u32>>,
+}
+
+impl Diary {
+    fn write(&self, line: String) {
+        self.lines.lock().unwrap().push(line);
+    }
+
+    fn read(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+}
+
+impl StreamHost for Diary {
+    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+        self.write(format!("open {}", request.stream));
+        Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1 })
+    }
+
+    fn close(&self, stream: u32) {
+        self.write(format!("close {stream}"));
+    }
+
+    fn client_gone(&self, streams: &[u32]) {
+        self.write(format!("gone {streams:?}"));
+    }
+
+    fn is_flowing(&self, stream: u32) -> bool {
+        self.flowing.lock().unwrap().contains(&stream)
+    }
+}
+
+fn opening(stream: u32, resume: Option<&Resume>) -> Opening {
+    let request = OpenRequest {
+        protocol: 1,
+        stream,
+        name: String::new(),
+        pixel: "gray8".into(),
+        width: 1,
+        height: 1,
+        stride: 1,
+        frames_per_second: None,
+        delivery: Delivery::Every,
+        slice_bytes: None,
+    };
+    Opening { request, resume: resume.cloned() }
+}
+
+fn streams() -> (Arc<Diary>, Streams<char>) {
+    let diary = Arc::new(Diary::default());
+    (diary.clone(), Streams::new(diary))
+}
+
+fn from(last: u8) -> Neighbour {
+    IpAddr::from([10, 0, 0, last]).into()
+}
+
+/// Opens a stream and returns its secret.
+fn open(streams: &Streams<char>, client: char, stream: u32, resume: Option<&Resume>) -> Result<Resume, Refused> {
+    streams.open(client, from(1), &opening(stream, resume), || true).map(|granted| granted.resume.unwrap())
+}
+
+#[test]
+fn a_client_that_goes_takes_its_streams_with_it() {
+    let (diary, streams) = streams();
+    open(&streams, 'a', 1, None).unwrap();
+    open(&streams, 'b', 2, None).unwrap();
+    assert_eq!(streams.client_gone('a'), [1]);
+    assert_eq!(streams.client_gone('a'), [0_u32; 0]);
+    assert_eq!(diary.read(), ["open 1", "open 2", "gone [1]"]);
+}
+
+#[test]
+fn a_stream_opened_again_survives_the_late_departure_of_its_first_connection() {
+    let (diary, streams) = streams();
+    let secret = open(&streams, 'a', 1, None).unwrap();
+    let again = open(&streams, 'b', 1, Some(&secret)).unwrap();
+    assert!(again.is(&secret), "a secret lasts as long as its stream");
+    assert!(streams.client_gone('a').is_empty());
+    assert_eq!(diary.read(), ["open 1", "open 1"]);
+    assert_eq!(streams.owner(1), Some('b'));
+    streams.close('b', 1).unwrap();
+}
+
+#[test]
+fn who_only_knows_a_streams_id_neither_opens_it_nor_closes_it() {
+    let (diary, streams) = streams();
+    let secret = open(&streams, 'a', 1, None).unwrap();
+    let other = Resume::random().unwrap();
+    for shown in [None, Some(&other)] {
+        assert_eq!(open(&streams, 'b', 1, shown).unwrap_err().reason, reason::NOT_YOURS);
+    }
+    assert_eq!(streams.close('b', 1).unwrap_err().reason, reason::NOT_YOURS);
+    assert_eq!((diary.read().len(), streams.owner(1)), (1, Some('a')), "the host was asked once");
+    // Nor while its own client is away and its frames flow on.
+    diary.flowing.lock().unwrap().insert(1);
+    streams.client_gone('a');
+    assert_eq!(open(&streams, 'b', 1, None).unwrap_err().reason, reason::NOT_YOURS);
+    open(&streams, 'c', 1, Some(&secret)).unwrap();
+    assert_eq!(streams.owner(1), Some('c'));
+}
+
+#[test]
+fn an_id_is_free_again_once_its_client_has_gone_and_its_frames_have_ended() {
+    let (diary, streams) = streams();
+    diary.flowing.lock().unwrap().insert(1);
+    let secret = open(&streams, 'a', 1, None).unwrap();
+    streams.client_gone('a');
+    diary.flowing.lock().unwrap().clear();
+    assert_eq!(streams.end(1), None);
+    assert!(!open(&streams, 'b', 1, None).unwrap().is(&secret));
+    // The same where frames never came.
+    streams.client_gone('b');
+    open(&streams, 'c', 1, None).unwrap();
+}
+
+#[test]
+fn a_client_may_choose_the_secret_and_shows_it_to_a_server_that_does_not_know_the_stream_any_more() {
+    let (_, streams) = streams();
+    let chosen = Resume::random().unwrap();
+    assert!(open(&streams, 'a', 1, Some(&chosen)).unwrap().is(&chosen));
+    // Its answer was lost with the connection, and the loss has not been noticed yet.
+    open(&streams, 'b', 1, Some(&chosen)).unwrap();
+}
+
+#[test]
+fn a_client_that_left_while_its_stream_opened_leaves_none_behind() {
+    let (diary, streams) = streams();
+    streams.open('a', from(1), &opening(1, None), || false).unwrap();
+    assert!(streams.client_gone('a').is_empty() && streams.owners().is_empty());
+    assert_eq!(diary.read(), ["open 1", "gone [1]"]);
+}
+
+#[test]
+fn a_client_closes_only_what_it_opened() {
+    let (diary, streams) = streams();
+    open(&streams, 'a', 1, None).unwrap();
+    let refused = streams.close('b', 1).unwrap_err();
+    assert_eq!(refused.reason, reason::NOT_YOURS);
+    assert_eq!(streams.close('a', 9).unwrap_err().reason, reason::NOT_YOURS);
+    streams.close('a', 1).unwrap();
+    assert_eq!(diary.read(), ["open 1", "close 1"]);
+}
+
+#[test]
+fn a_client_has_so_many_streams_and_no_more() {
+    let (_, streams) = streams();
+    for stream in 0..STREAMS_A_CLIENT_MAX as u32 {
+        open(&streams, 'a', stream, None).unwrap();
+    }
+    assert_eq!(open(&streams, 'a', 99, None).unwrap_err().reason, reason::TOO_MANY);
+    open(&streams, 'a', 3, None).expect("the same stream again is not one more");
+    open(&streams, 'b', 99, None).expect("another client has room of its own");
+    assert_eq!(streams.end(3), Some('a'));
+    open(&streams, 'a', 98, None).unwrap();
+}
+
+#[test]
+fn one_address_does_not_use_up_what_all_may_open() {
+    let (_, streams) = streams();
+    let clients = || ('a'..='z').flat_map(|client| std::iter::repeat_n(client, STREAMS_A_CLIENT_MAX));
+    let opened = clients().zip(0..).take_while(|(client, stream)| open(&streams, *client, *stream, None).is_ok());
+    assert_eq!(opened.count(), STREAMS_AN_ADDRESS_MAX);
+    streams.open('z', from(2), &opening(9_999, None), || true).expect("another address has room of its own");
+}
