@@ -51,9 +51,5 @@ pub trait FrameSource: Send {
 /// Gives `frame` the length of one frame of `format`.
 pub(crate) fn fit(frame: &mut FrameMut, format: &FrameFormat) -> Result<(), CaptureError> {
     let (slot_bytes, frame_bytes) = (frame.capacity(), format.frame_bytes());
-    if slot_bytes < frame_bytes {
-        return Err(CaptureError::SlotTooSmall { slot_bytes, frame_bytes, format: *format });
-    }
-    frame.set_len(frame_bytes);
-    Ok(())
+    frame.set_len(frame_bytes).map_err(|_| CaptureError::SlotTooSmall { slot_bytes, frame_bytes, format: *format })
 }

@@ -69,7 +69,7 @@ fn every_pair() -> impl Iterator<Item = (Box<dyn Backend>, Box<dyn Backend>)> {
 
 fn frame(pool: &FramePool, bytes: &[u8]) -> Frame {
     let mut frame = pool.try_acquire().unwrap();
-    frame.set_len(bytes.len());
+    frame.set_len(bytes.len()).unwrap();
     frame.copy_from_slice(bytes);
     frame.freeze()
 }

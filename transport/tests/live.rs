@@ -448,7 +448,10 @@ fn a_receiver_that_stops_ends_its_streams() {
 fn a_sender_that_was_killed_makes_room_for_one_that_speaks() {
     let config = ReceiverConfig { streams_max: 2, ..ReceiverConfig::default() };
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
-    let connect = || Sender::connect(receiver.local_addr(), SenderConfig::new(gray(320, 240))).unwrap();
+    let connect = || {
+        let config = SenderConfig { linger: Duration::ZERO, ..SenderConfig::new(gray(320, 240)) };
+        Sender::connect(receiver.local_addr(), config).unwrap()
+    };
     let killed = connect();
     killed.wait_until_open(PATIENCE).unwrap();
     let first = receiver.accept_timeout(PATIENCE).unwrap();

@@ -79,7 +79,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
     let mut slices = Vec::new();
     for number in 0..FRAMES as u64 {
         let mut frame = pool.try_acquire().unwrap();
-        frame.set_len(frame_bytes);
+        frame.set_len(frame_bytes).unwrap();
         for (at, byte) in frame.iter_mut().enumerate() {
             *byte = byte_of(number, at);
         }

@@ -239,7 +239,7 @@ impl KernelSender {
 impl SendLink for KernelSender {
     fn send(&mut self, stamp: Stamp) -> Result<(), Failure> {
         let mut frame = self.pool.try_acquire().expect("one slot is held, and there are two");
-        frame.set_len(self.cut.frame_bytes);
+        frame.set_len(self.cut.frame_bytes).map_err(Failure::runtime)?;
         stamp.write_now(&mut frame);
         let frame = frame.freeze();
         let mut next = 0;

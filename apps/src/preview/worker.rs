@@ -123,7 +123,7 @@ mod tests {
 
     fn frame(pool: &FramePool, value: u8) -> Frame {
         let mut frame = pool.try_acquire().unwrap();
-        frame.set_len(64 * 48);
+        frame.set_len(64 * 48).unwrap();
         frame.fill(value);
         frame.freeze()
     }

@@ -426,7 +426,7 @@ mod tests {
     fn what_went_out_early_is_not_sent_again_and_the_rest_keeps_its_order_and_its_heads() {
         let pool = FramePool::new(1, 6).unwrap();
         let mut frame = pool.try_acquire().unwrap();
-        frame.set_len(6);
+        frame.set_len(6).unwrap();
         frame.copy_from_slice(&[10, 11, 12, 13, 14, 15]);
         let frame = frame.freeze();
         let mut batch = SendBatch::new(6, 1);

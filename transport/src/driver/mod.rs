@@ -44,7 +44,7 @@ pub use receiver::{
     StreamInfo,
 };
 pub use send_loop::SEND_BUFFER_MAX;
-pub use sender::{ConnectError, SendError, Sender, SenderConfig, SliceSize};
+pub use sender::{ConnectError, NotSent, SendError, Sender, SenderConfig, SliceSize, SliceSizeError};
 pub use threads::{CpuError, Cpus, ThreadConfig};
 
 use crate::wire::{SLICE_HEADER_LEN, slice_count, train_slices};

@@ -13,7 +13,7 @@ use socket2::Socket;
 
 use super::backend_thread;
 use super::receiver::BindError;
-use super::sender::{ConnectError, SendError};
+use super::sender::{ConnectError, NotSent, SendError, check_frame};
 use crate::backend::{
     Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, Waker, socket, wait,
 };
@@ -124,23 +124,29 @@ impl PlainSender {
 
     /// A slot to write the next frame into, of the format's length; waits up to `timeout` for one.
     pub fn frame_timeout(&self, timeout: Duration) -> Option<FrameMut> {
-        let mut frame = self.pool.acquire_timeout(timeout)?;
-        frame.set_len(self.format.frame_bytes());
-        Some(frame)
+        // The slots have the format's length.
+        self.pool.acquire_timeout(timeout)
     }
 
     /// Sends a frame, piece by piece as the far end acknowledges them; returns its number.
     ///
     /// # Errors
-    /// As the system says.
-    pub fn send(&self, frame: FrameMut) -> Result<u64, SendError> {
+    /// The frame itself where it has not the format's length or is another sender's; else as the system says.
+    pub fn send(&self, frame: FrameMut) -> Result<u64, NotSent> {
+        if let Err(error) = check_frame(&frame, &self.pool, &self.format) {
+            return Err(NotSent::new(error, frame));
+        }
+        self.send_pieces(frame.freeze()).map_err(|error| NotSent { error, frame: None })
+    }
+
+    fn send_pieces(&self, frame: Frame) -> Result<u64, SendError> {
         let jobs = self.jobs.as_ref().ok_or(SendError::Closed)?;
         let jobs = jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let panicked = || {
             let message = "the sending thread has panicked; make a new sender".into();
             SendError::Failed { peer: self.peer, message }
         };
-        jobs.frames.send(frame.freeze()).map_err(|_| panicked())?;
+        jobs.frames.send(frame).map_err(|_| panicked())?;
         jobs.results.recv().map_err(|_| panicked())?
     }
 

@@ -32,17 +32,22 @@ pub enum SliceSize {
     Bytes(u16),
 }
 
-impl FromStr for SliceSize {
-    type Err = String;
+/// What slices have no such size.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a slice has {SLICE_BYTES_MIN} to {DATAGRAM_MAX} bytes, or 'auto'; not '{0}'")]
+pub struct SliceSizeError(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for SliceSize {
+    type Err = SliceSizeError;
+
+    fn from_str(text: &str) -> Result<Self, SliceSizeError> {
         if text == "auto" {
             return Ok(Self::Auto);
         }
         let range = SLICE_BYTES_MIN..=DATAGRAM_MAX;
         match text.parse::<usize>() {
             Ok(bytes) if range.contains(&bytes) => Ok(Self::Bytes(bytes as u16)),
-            _ => Err(format!("a slice has {SLICE_BYTES_MIN} to {DATAGRAM_MAX} bytes, or 'auto'; not '{text}'")),
+            _ => Err(SliceSizeError(text.chars().take(40).collect())),
         }
     }
 }
@@ -70,8 +75,13 @@ pub struct SenderConfig {
     /// 20 ms.
     pub deadline: Duration,
     /// Slots of the sender's pool: frames being written, waiting, or on their way. 3 by default: one being written while
-    /// another leaves and a third is not settled yet. Each one more is memory that is not in cache when it is sent.
+    /// another leaves and a third is not settled yet; 1 to 64. Each one more is memory that is not in cache when it is sent.
     pub slots: usize,
+    /// How long dropping the sender may take at most, to have the frames that it took arrive and the stream closed; 2 s by
+    /// default. With zero it is dropped at once, what has not left is lost, and the receiver learns of the end by silence. A
+    /// sender that was told to close ([`Sender::close`]) has had its time and is dropped at once, as is one that has
+    /// failed, or was refused.
+    pub linger: Duration,
     /// What moves the datagrams.
     pub backend: BackendKind,
     /// Let slices leave in trains where the socket can (the default): a fraction of the work for small slices.
@@ -98,6 +108,7 @@ impl SenderConfig {
             link: None,
             deadline: Duration::ZERO,
             slots: 3,
+            linger: Duration::from_secs(2),
             backend: BackendKind::Auto,
             trains: true,
             sqpoll: false,
@@ -114,6 +125,9 @@ pub enum ConnectError {
     /// No memory for the slots.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// Slices of a size that cannot be.
+    #[error("slices of {0} bytes cannot be; use {SLICE_BYTES_MIN} to {DATAGRAM_MAX}")]
+    SliceBytes(u16),
     /// No socket towards the address.
     #[error("no UDP socket towards {peer}: {source}; check the address and the network")]
     Socket {
@@ -162,6 +176,50 @@ pub enum SendError {
     /// The stream has been closed.
     #[error("the stream has been closed")]
     Closed,
+    /// The frame has not the length of the stream's format.
+    #[error("a frame of {bytes} bytes is none of {format}, which has {}; fill the whole frame", format.frame_bytes())]
+    Length {
+        /// Bytes of the frame.
+        bytes: usize,
+        /// What the stream sends.
+        format: FrameFormat,
+    },
+    /// The frame's memory is not this sender's.
+    #[error("the frame is of another sender; write it into one that this sender's `frame` gave")]
+    Foreign,
+}
+
+/// A frame was not sent: why, and the frame itself, which can be sent again or written anew.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct NotSent {
+    /// Why.
+    pub error: SendError,
+    /// The frame; `None` where a part of it has left.
+    pub frame: Option<Box<FrameMut>>,
+}
+
+impl NotSent {
+    pub(super) fn new(error: SendError, frame: FrameMut) -> Self {
+        Self { error, frame: Some(Box::new(frame)) }
+    }
+}
+
+impl From<NotSent> for SendError {
+    fn from(not_sent: NotSent) -> Self {
+        not_sent.error
+    }
+}
+
+/// Whether a frame is one of this pool, with the length of the format.
+pub(super) fn check_frame(frame: &FrameMut, pool: &FramePool, format: &FrameFormat) -> Result<(), SendError> {
+    if !frame.is_of(pool) {
+        return Err(SendError::Foreign);
+    }
+    if frame.len() != format.frame_bytes() {
+        return Err(SendError::Length { bytes: frame.len(), format: *format });
+    }
+    Ok(())
 }
 
 fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
@@ -193,6 +251,7 @@ pub struct Sender {
     pool: FramePool,
     format: FrameFormat,
     info: SenderInfo,
+    linger: Duration,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -263,8 +322,13 @@ impl Sender {
     /// Makes a sender and begins to open the stream; returns before it is open.
     ///
     /// # Errors
-    /// No memory, socket or thread.
+    /// A number of the configuration is out of range; no memory, socket or thread.
     pub fn connect(peer: SocketAddr, config: SenderConfig) -> Result<Self, ConnectError> {
+        if let SliceSize::Bytes(bytes) = config.slice
+            && !(SLICE_BYTES_MIN..=DATAGRAM_MAX).contains(&usize::from(bytes))
+        {
+            return Err(ConnectError::SliceBytes(bytes));
+        }
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         let slice_bytes = match config.slice {
             SliceSize::Auto => socket.path_datagram_bytes(),
@@ -311,7 +375,7 @@ impl Sender {
             send_loop::start(socket, &config, slice_bytes, shared.clone()).map_err(ConnectError::System)?;
         tracing::debug!(%peer, stream, slice_bytes, %backend, "sender started");
         let info = SenderInfo { stream, backend };
-        Ok(Self { shared, pool, format: config.format, info, thread: Some(thread) })
+        Ok(Self { shared, pool, format: config.format, info, linger: config.linger, thread: Some(thread) })
     }
 
     /// A slot to write the next frame into, of the format's length; waits for one. In `latest`, frames that have not
@@ -341,45 +405,41 @@ impl Sender {
             }
         };
         self.check_failure()?;
-        Ok(frame.map(|mut frame| {
-            frame.set_len(self.format.frame_bytes());
-            frame
-        }))
+        // Its slots have the format's length.
+        Ok(frame)
     }
 
     /// Sends a frame that [`Sender::frame`] gave; returns its number as soon as it is queued.
     ///
     /// # Errors
-    /// The stream cannot go on.
-    ///
-    /// # Panics
-    /// Where the frame's length is not the format's.
-    pub fn send(&self, mut frame: FrameMut) -> Result<u64, SendError> {
-        assert_eq!(frame.len(), self.format.frame_bytes(), "a frame of {} has another length", self.format);
+    /// The frame itself, with the reason: the stream cannot go on, or the frame has not the format's length, or is another
+    /// sender's.
+    pub fn send(&self, mut frame: FrameMut) -> Result<u64, NotSent> {
+        if let Err(error) = check_frame(&frame, &self.pool, &self.format) {
+            return Err(NotSent::new(error, frame));
+        }
         let now = Time::now();
         if frame.info.captured == Time::ZERO {
             frame.info.captured = now;
         }
         let mut core = self.shared.lock();
-        if core.stream.is_closing() {
-            return Err(SendError::Closed);
-        }
-        let number = core.stream.next_number();
-        frame.info.number = number;
-        let mut frame = frame.freeze();
-        while let Err(back) = core.stream.handle_frame(frame, now) {
-            if let Some(failure) = &core.failure {
-                return Err(failure.clone());
+        loop {
+            let failure = if core.stream.is_closing() { Some(SendError::Closed) } else { core.failure.clone() };
+            if let Some(error) = failure {
+                return Err(NotSent::new(error, frame));
             }
+            // Anew each time: another thread may have sent one meanwhile.
+            let number = core.stream.next_number();
+            frame.info.number = number;
+            let Err(back) = core.stream.handle_frame(frame.freeze(), now) else {
+                drop(core);
+                self.shared.wake();
+                return Ok(number);
+            };
+            let Some(back) = back.into_mut() else { return Err(NotSent { error: SendError::Closed, frame: None }) };
             frame = back;
             core = self.shared.wait_for_change(core, None);
         }
-        if let Some(failure) = &core.failure {
-            return Err(failure.clone());
-        }
-        drop(core);
-        self.shared.wake();
-        Ok(number)
     }
 
     /// Counts a frame that the source had no slot for: it gets a number, and the receiver learns of it.
@@ -435,7 +495,8 @@ impl Sender {
         timeout: Duration,
         done: impl Fn(&SenderCore) -> Option<Result<T, SendError>>,
     ) -> Result<T, SendError> {
-        let deadline = Instant::now() + timeout;
+        // A time that no clock will show: without end.
+        let deadline = Instant::now().checked_add(timeout);
         let mut core = self.shared.lock();
         loop {
             if let Some(result) = done(&core) {
@@ -444,11 +505,11 @@ impl Sender {
             if let Some(failure) = &core.failure {
                 return Err(failure.clone());
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return Err(SendError::Unanswered { peer: core.peer, waited: timeout });
             }
-            core = self.shared.wait_for_change(core, Some(left));
+            core = self.shared.wait_for_change(core, left);
         }
     }
 
@@ -508,8 +569,35 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Has what was sent arrive and the stream closed, as far as that is possible in the time there is.
+    fn flush(&self) {
+        let mut core = self.shared.lock();
+        let has_something_to_say = match core.stream.state() {
+            SendState::Open => true,
+            SendState::Opening { .. } => core.stream.next_number() > 0,
+            SendState::Refused { .. } | SendState::Closed(_) => false,
+        };
+        if self.linger.is_zero() || !has_something_to_say || core.stream.is_closing() || core.failure.is_some() {
+            return;
+        }
+        core.stream.close(Time::now());
+        drop(core);
+        self.shared.wake();
+        let closed = self.wait_for(self.linger, |core| match core.stream.state() {
+            SendState::Closed(_) | SendState::Refused { .. } => Some(Ok(())),
+            _ => None,
+        });
+        if let Err(error) = closed {
+            tracing::warn!(stream = self.info.stream, %error, "a sender was dropped before its stream was closed");
+        }
+    }
+}
+
+/// Waits, at most [`SenderConfig::linger`], until the frames that were sent have arrived and the stream is closed.
 impl Drop for Sender {
     fn drop(&mut self) {
+        self.flush();
         self.shared.lock().stop = true;
         self.shared.waker.wake();
         if let Some(thread) = self.thread.take()

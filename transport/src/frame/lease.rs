@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::pool::PoolShared;
+use super::pool::{FramePool, PoolShared};
 use crate::time::Time;
 
 /// One counted hold on a slot; the last one dropped gives the slot back.
@@ -18,6 +18,10 @@ impl SlotLease {
     /// Takes over a hold that the slot table has already counted.
     pub(super) fn new(pool: Arc<PoolShared>, index: u32) -> Self {
         Self { pool, index }
+    }
+
+    pub(super) fn pool(&self) -> &Arc<PoolShared> {
+        &self.pool
     }
 
     fn ptr(&self) -> *mut u8 {
@@ -93,11 +97,20 @@ impl FrameMut {
 
     /// Sets how many bytes the frame has, from the start of the slot.
     ///
-    /// # Panics
-    /// Where `len` is more than [`FrameMut::capacity`].
-    pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.capacity(), "a frame of {len} bytes does not fit a slot of {}", self.capacity());
+    /// # Errors
+    /// Where `len` is more than [`FrameMut::capacity`]; the length stays as it was.
+    pub fn set_len(&mut self, len: usize) -> Result<(), FrameTooLong> {
+        let capacity = self.capacity();
+        if len > capacity {
+            return Err(FrameTooLong { len, capacity });
+        }
         self.len = len;
+        Ok(())
+    }
+
+    /// Whether the slot is one of `pool`.
+    pub(crate) fn is_of(&self, pool: &FramePool) -> bool {
+        pool.owns(&self.slot)
     }
 
     /// Ends writing: from here on the frame can be shared and read, never written.
@@ -121,6 +134,16 @@ impl DerefMut for FrameMut {
         // SAFETY: as in `deref`, and `&mut self` makes the borrow exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.slot.ptr(), self.len) }
     }
+}
+
+/// A frame is longer than its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a frame of {len} bytes does not fit a slot of {capacity}; make the pool for frames of that length")]
+pub struct FrameTooLong {
+    /// Bytes that the frame should have.
+    pub len: usize,
+    /// Bytes that it may have.
+    pub capacity: usize,
 }
 
 /// A finished frame: read-only, shared by cloning without a copy. Derefs to its bytes.
@@ -148,6 +171,12 @@ impl Frame {
     /// Number and times of the frame.
     pub fn info(&self) -> &FrameInfo {
         &self.info
+    }
+
+    /// The frame as it was before the freeze, to be written again; `None` where somebody else holds it too.
+    pub(crate) fn into_mut(self) -> Option<FrameMut> {
+        let is_sole = self.slot.pool.slots.is_exclusive(self.slot.index);
+        is_sole.then_some(FrameMut { slot: self.slot, len: self.len, info: self.info })
     }
 
     /// Whether every byte of it has come. One that has gaps is only handed on where that was asked for
@@ -201,7 +230,8 @@ pub struct Arrival {
     slot: SlotLease,
 }
 
-/// The frame cannot be completed yet: a landing in its slot is still outstanding. Gives the slot back to the caller.
+/// The frame cannot be completed: a landing in its slot is still outstanding, or the slot is shorter than the frame. Gives the
+/// slot back to the caller.
 pub struct ArrivalPinned(pub Arrival);
 
 impl Arrival {
@@ -307,10 +337,7 @@ impl Arrival {
     /// Ends the arrival: the first `len` bytes are the frame.
     ///
     /// # Errors
-    /// [`ArrivalPinned`] while a landing lease is outstanding.
-    ///
-    /// # Panics
-    /// Where `len` is more than the slot holds.
+    /// [`ArrivalPinned`] while a landing lease is outstanding, or where `len` is more than the slot holds.
     pub fn complete(self, len: usize, info: FrameInfo) -> Result<Frame, ArrivalPinned> {
         self.end(len, info, None)
     }
@@ -321,15 +348,14 @@ impl Arrival {
     /// As [`Arrival::complete`].
     ///
     /// # Panics
-    /// Where `len` or the bits are not inside the slot.
+    /// Where the bits are not inside the slot.
     pub(crate) fn complete_with_gaps(self, len: usize, info: FrameInfo, gaps: Gaps) -> Result<Frame, ArrivalPinned> {
         assert!(gaps.offset + gaps.slices.div_ceil(8) <= self.capacity(), "{gaps:?} lie outside the slot");
         self.end(len, info, Some(gaps))
     }
 
     fn end(self, len: usize, info: FrameInfo, gaps: Option<Gaps>) -> Result<Frame, ArrivalPinned> {
-        assert!(len <= self.capacity(), "a frame of {len} bytes does not fit a slot of {}", self.capacity());
-        if !self.slot.pool.slots.is_exclusive(self.slot.index) {
+        if len > self.capacity() || !self.slot.pool.slots.is_exclusive(self.slot.index) {
             return Err(ArrivalPinned(self));
         }
         Ok(Frame { slot: self.slot, len, info, gaps })
@@ -368,15 +394,15 @@ impl std::fmt::Debug for ArrivalPinned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::FramePool;
 
     #[test]
     fn bytes_written_before_the_freeze_are_read_after_it_by_every_clone() {
         let pool = FramePool::new(2, 100).unwrap();
         let mut writer = pool.try_acquire().unwrap();
-        writer.set_len(5);
+        writer.set_len(5).unwrap();
         writer.copy_from_slice(b"frame");
         writer.info.number = 7;
+        assert_eq!(writer.set_len(101), Err(FrameTooLong { len: 101, capacity: 100 }));
         let frame = writer.freeze();
         let twin = frame.clone();
         assert_eq!((&frame[..], &twin[..], twin.info().number), (&b"frame"[..], &b"frame"[..], 7));

@@ -129,6 +129,10 @@ impl FramePool {
         self.try_lease().map(Arrival::new)
     }
 
+    pub(super) fn owns(&self, slot: &SlotLease) -> bool {
+        Arc::ptr_eq(&self.shared, slot.pool())
+    }
+
     fn try_lease(&self) -> Option<SlotLease> {
         let index = self.shared.slots.try_acquire()?;
         Some(SlotLease::new(self.shared.clone(), index))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fec::Fec;
 use crate::frame::{FrameFormat, FrameRate, Presentation};
-use crate::wire::{Delivery, RefuseReason, SLICE_HEADER_LEN, slice_count};
+use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, slice_count};
 
 /// A frame leaves over at most this share of its interval: 80 %.
 const SHARE_OF_INTERVAL: (u32, u32) = (4, 5);
@@ -99,6 +99,13 @@ impl SendConfig {
             deadline: Duration::ZERO,
             clock_id: 0,
         }
+    }
+
+    /// The same with slices as they can be: those that are shorter or longer have the nearest size that can.
+    pub(super) fn with_slices_that_can_be(self) -> Self {
+        let slice_bytes = usize::from(self.slice_bytes).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX);
+        // No longer than a datagram, which fits.
+        Self { slice_bytes: slice_bytes as u16, ..self }
     }
 
     /// Payload bytes of a slice.

@@ -46,21 +46,26 @@ impl Fec {
         match self {
             Self::Off => 0,
             Self::Auto => PERCENT_MAX,
-            Self::Percent(percent) => u32::from(percent),
+            Self::Percent(percent) => u32::from(percent.clamp(1, 100)),
         }
     }
 }
 
-impl FromStr for Fec {
-    type Err = String;
+/// What is no share of parity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no share of parity; write off, auto, or 1 to 100 (percent of a frame)")]
+pub struct FecError(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Fec {
+    type Err = FecError;
+
+    fn from_str(text: &str) -> Result<Self, FecError> {
         match text {
             "off" => Ok(Self::Off),
             "auto" => Ok(Self::Auto),
             _ => match text.strip_suffix('%').unwrap_or(text).parse() {
                 Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
-                _ => Err(format!("'{text}' is no share of parity; write off, auto, or 1 to 100 (percent of a frame)")),
+                _ => Err(FecError(text.chars().take(40).collect())),
             },
         }
     }
@@ -251,7 +256,7 @@ mod tests {
         assert_eq!(("off".parse(), "auto".parse(), "20".parse()), (Ok(Fec::Off), Ok(Fec::Auto), Ok(Fec::Percent(20))));
         assert_eq!("100%".parse(), Ok(Fec::Percent(100)));
         for nonsense in ["", "0", "101", "-1", "some"] {
-            assert!(nonsense.parse::<Fec>().unwrap_err().contains("1 to 100"), "{nonsense}");
+            assert!(nonsense.parse::<Fec>().unwrap_err().to_string().contains("1 to 100"), "{nonsense}");
         }
     }
 }

@@ -13,8 +13,8 @@ mod stats;
 mod stream;
 
 pub use config::{ClosedReport, SendConfig, SendState};
-pub use fec::Fec;
+pub use fec::{Fec, FecError};
 pub use outbox::SliceRun;
-pub use pace::{Bitrate, LinkBudget};
+pub use pace::{Bitrate, BitrateError, LinkBudget};
 pub use stats::SendStats;
 pub use stream::{CONTROL_MAX, SendStream};

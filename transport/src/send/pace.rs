@@ -35,11 +35,16 @@ impl Bitrate {
     }
 }
 
+/// What is no rate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no rate; write bits per second from 10k to 1000G, such as 480M or 2.5G")]
+pub struct BitrateError(String);
+
 impl FromStr for Bitrate {
-    type Err = String;
+    type Err = BitrateError;
 
     /// A number of bits per second, with k, M or G behind it: `480M`.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, BitrateError> {
         let (number, unit) = match text.char_indices().next_back() {
             Some((at, 'k' | 'K')) => (&text[..at], 1e3),
             Some((at, 'm' | 'M')) => (&text[..at], 1e6),
@@ -48,10 +53,7 @@ impl FromStr for Bitrate {
         };
         let bits = number.parse::<f64>().map_or(0.0, |number| number * unit);
         // A value that is out of range, or not a number, becomes one that is out of range.
-        Self::from_bits_per_second(bits as u64).ok_or_else(|| {
-            let text: String = text.chars().take(40).collect();
-            format!("'{text}' is no rate; write bits per second from 10k to 1000G, such as 480M or 2.5G")
-        })
+        Self::from_bits_per_second(bits as u64).ok_or_else(|| BitrateError(text.chars().take(40).collect()))
     }
 }
 
@@ -357,7 +359,7 @@ mod tests {
         assert_eq!("2.5G".parse(), Ok(Bitrate(2_500_000_000)));
         assert_eq!("10000".parse(), Ok(Bitrate::MIN));
         for nonsense in ["", "M", "fast", "-1M", "1", "nan", "inf", "5T", "1e30", "12é"] {
-            assert!(nonsense.parse::<Bitrate>().unwrap_err().contains("480M"), "{nonsense}");
+            assert!(nonsense.parse::<Bitrate>().unwrap_err().to_string().contains("480M"), "{nonsense}");
         }
         assert_eq!("480M".parse::<Bitrate>().unwrap().to_string(), "480 Mbit/s");
     }

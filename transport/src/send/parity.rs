@@ -89,10 +89,7 @@ impl ParityMaker {
         let layout = ParityLayout::new(slices, percent)?;
         let payload = usize::from(self.payload_bytes);
         let mut out = self.pool.try_acquire()?;
-        if layout.count() as usize * (payload + 1) > out.capacity() {
-            return None;
-        }
-        out.set_len(layout.count() as usize * (payload + 1));
+        out.set_len(layout.count() as usize * (payload + 1)).ok()?;
         for block in 0..u32::from(layout.blocks) {
             self.encoder.reset(layout.data() as usize, usize::from(layout.parities), self.padded.len()).ok()?;
             let mut absent = layout.data();

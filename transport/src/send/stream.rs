@@ -126,6 +126,7 @@ struct Doubt {
 impl SendStream {
     /// A stream that begins to open at once.
     pub fn new(config: SendConfig, now: Time) -> Self {
+        let config = config.with_slices_that_can_be();
         Self {
             state: SendState::Opening { attempts: 0 },
             outbox: Outbox::new(config.slice_bytes),

@@ -42,10 +42,9 @@ pub const FRAME_NUMBER_END: u64 = 1 << 63;
 pub const TRAIN_SLICES_MAX: usize = 64;
 
 /// Slices of a whole train: as many as one UDP datagram would hold, at most [`TRAIN_SLICES_MAX`]. 1 where slices are too large for it.
-///
-/// # Panics
-/// Where `slice_bytes` is zero.
 pub const fn train_slices(slice_bytes: usize) -> usize {
+    // None is empty.
+    let slice_bytes = if slice_bytes == 0 { 1 } else { slice_bytes };
     match DATAGRAM_MAX / slice_bytes {
         0 => 1,
         fitting if fitting > TRAIN_SLICES_MAX => TRAIN_SLICES_MAX,
@@ -82,10 +81,8 @@ impl Delivery {
     }
 }
 
-/// How many slices a frame of `frame_bytes` takes with `payload_bytes` in each but the last.
-///
-/// # Panics
-/// Where `payload_bytes` is zero.
+/// How many slices a frame of `frame_bytes` takes with `payload_bytes`, at least 1, in each but the last.
 pub const fn slice_count(frame_bytes: u32, payload_bytes: u16) -> u32 {
+    let payload_bytes = if payload_bytes == 0 { 1 } else { payload_bytes };
     frame_bytes.div_ceil(payload_bytes as u32)
 }

@@ -269,7 +269,7 @@ mod tests {
         const POISON: u8 = 0xa5;
         let mut slots = Vec::new();
         while let Some(mut slot) = pool.try_acquire() {
-            slot.set_len(LEN);
+            slot.set_len(LEN).unwrap();
             slot.fill(POISON);
             slots.push(slot);
         }
