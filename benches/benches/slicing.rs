@@ -49,12 +49,13 @@ impl Slicer {
         frame.info.number = self.stream.next_number();
         self.stream.handle_frame(frame.freeze(), NOW).expect("the last frame is settled");
         while let Some(run) = self.stream.poll_slices(self.batch.room() as u32, NOW) {
-            self.batch.push_slices(
+            let pushed = self.batch.push_slices(
                 run.frame,
                 run.payload(),
                 run.payload_bytes(),
                 |nth, head: &mut [u8; SLICE_HEADER_LEN]| run.emit_header(nth, head),
             );
+            pushed.expect("no more slices were asked for than there is room for");
             self.slices += u64::from(run.count);
         }
         assert_eq!(self.batch.room(), 0);

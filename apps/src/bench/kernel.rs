@@ -251,7 +251,8 @@ impl SendLink for KernelSender {
                 count -= count % self.cut.train();
             }
             let bytes = self.cut.range(next).start..self.cut.range(next + count - 1).end;
-            self.batch.push_slices(&frame, bytes, self.cut.datagram_bytes, |_, _: &mut [u8; 0]| {});
+            let pushed = self.batch.push_slices(&frame, bytes, self.cut.datagram_bytes, |_, _: &mut [u8; 0]| {});
+            pushed.map_err(Failure::runtime)?;
             // Counted first: the credit for them may be there before the call returns.
             self.sent += count as u64;
             self.transmit()?;
@@ -358,7 +359,8 @@ impl KernelReceiver {
         while landings > 0 {
             // Room for a whole datagram, for the last one of a frame too: then a train fits the landings of any other.
             let (cell, cells) = (self.cut.datagram_bytes, landings.min(self.cut.count - spot.nth));
-            self.batch.post_cells(&self.slots[spot.slot], spot.nth * cell, cell, cells);
+            let posted = self.batch.post_cells(&self.slots[spot.slot], spot.nth * cell, cell, cells);
+            posted.map_err(Failure::runtime)?;
             landings -= cells;
             spot = self.after(spot, cells);
         }

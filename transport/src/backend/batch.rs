@@ -3,11 +3,50 @@
 use std::ops::Range;
 
 use libc::iovec;
+use thiserror::Error;
 
 use crate::frame::{Arrival, Frame, LandingLease, SLOTS_MAX};
 
 /// Room for the bytes in front of a payload, and for every datagram that has none.
 pub const HEAD_MAX: usize = 1024;
+/// The most datagrams that a batch is made for: more than the longest frame has pieces.
+pub const BATCH_MAX: usize = 1 << 17;
+
+/// Why something is not added to a batch, which stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// There is no room for so many datagrams.
+    #[error("{datagrams} datagrams do not fit a batch that has room for {room}; send or clear it first")]
+    Full {
+        /// How many should be added.
+        datagrams: usize,
+        /// How many more fit.
+        room: usize,
+    },
+    /// The bytes are not in the frame or slot.
+    #[error("bytes {range:?} are not inside a frame or slot of {bytes}")]
+    Outside {
+        /// Which bytes were meant.
+        range: Range<usize>,
+        /// How many there are.
+        bytes: usize,
+    },
+    /// The heads have another length.
+    #[error("a head of {bytes} bytes is none of this batch, whose heads have {expected}")]
+    Head {
+        /// Bytes of the head.
+        bytes: usize,
+        /// Bytes of the batch's heads.
+        expected: usize,
+    },
+    /// Slices of no bytes.
+    #[error("slices of no bytes never end; use at least 1 byte a slice")]
+    EmptySlices,
+    /// Another batch lands in the slot.
+    #[error("another batch lands in the slot; release that one first")]
+    Taken,
+}
 
 /// Heads and payloads of a batch as one array `[head][payload][head][payload]…`, the shape that the kernel reads.
 struct Pieces {
@@ -23,8 +62,8 @@ struct Pieces {
 unsafe impl Send for Pieces {}
 
 impl Pieces {
+    /// For 1 to [`BATCH_MAX`] datagrams and heads of at most [`HEAD_MAX`] bytes.
     fn new(datagrams_max: usize, head_bytes: usize) -> Self {
-        assert!(head_bytes <= HEAD_MAX && datagrams_max > 0);
         // Whole cache lines, so that no two heads share one.
         let stride = head_bytes.next_multiple_of(64);
         let heads = Box::into_raw(vec![0_u8; stride * datagrams_max].into_boxed_slice()).cast::<u8>();
@@ -105,45 +144,68 @@ pub struct SendBatch {
 }
 
 impl SendBatch {
-    /// For at most `datagrams_max` datagrams with `head_bytes` in front of each payload.
-    ///
-    /// # Panics
-    /// Where `head_bytes` is more than [`HEAD_MAX`] or `datagrams_max` is 0.
+    /// For at most `datagrams_max` datagrams, 1 to [`BATCH_MAX`], with `head_bytes` in front of each payload, at most
+    /// [`HEAD_MAX`]; what is outside is taken as the nearest.
     pub fn new(datagrams_max: usize, head_bytes: usize) -> Self {
+        let (datagrams_max, head_bytes) = (datagrams_max.clamp(1, BATCH_MAX), head_bytes.min(HEAD_MAX));
         let pieces = Pieces::new(datagrams_max, head_bytes);
         Self { pieces, head_bytes, leases: Vec::with_capacity(SLOTS_MAX), len: 0, sent: 0, reordered: false }
     }
 
     /// Adds a datagram: the head, which `write_head` fills, and bytes `payload` of `frame`.
     ///
-    /// # Panics
-    /// Where the batch is full or the range is not inside the frame.
+    /// # Errors
+    /// The batch is full, its heads have another length, or the range is not inside the frame.
     pub fn push<const HEAD: usize>(
         &mut self,
         frame: &Frame,
         payload: Range<usize>,
         write_head: impl FnOnce(&mut [u8; HEAD]),
-    ) {
+    ) -> Result<(), BatchError> {
+        let bytes = self.check::<HEAD>(frame, payload, 1)?;
         self.hold(frame);
-        self.push_payload(&frame[payload], write_head);
+        self.push_payload(bytes, write_head);
+        Ok(())
+    }
+
+    /// The bytes of a frame, if so many datagrams with such heads can be added.
+    fn check<'a, const HEAD: usize>(
+        &self,
+        frame: &'a Frame,
+        payload: Range<usize>,
+        datagrams: usize,
+    ) -> Result<&'a [u8], BatchError> {
+        if HEAD != self.head_bytes {
+            return Err(BatchError::Head { bytes: HEAD, expected: self.head_bytes });
+        }
+        if datagrams > self.room() {
+            return Err(BatchError::Full { datagrams, room: self.room() });
+        }
+        frame.get(payload.clone()).ok_or(BatchError::Outside { range: payload, bytes: frame.len() })
     }
 
     /// Adds datagrams that follow each other: bytes `payload` of `frame`, `cell` bytes in each but the last, which has the
     /// rest. `write_head` gets the number of each, from 0.
     ///
-    /// # Panics
-    /// Where the batch has not enough room, the range is not inside the frame, or `cell` is 0.
+    /// # Errors
+    /// The batch has not enough room, its heads have another length, the range is not inside the frame, or `cell` is 0.
     pub fn push_slices<const HEAD: usize>(
         &mut self,
         frame: &Frame,
         payload: Range<usize>,
         cell: usize,
         mut write_head: impl FnMut(u32, &mut [u8; HEAD]),
-    ) {
+    ) -> Result<(), BatchError> {
+        if cell == 0 {
+            return Err(BatchError::EmptySlices);
+        }
+        let datagrams = payload.len().div_ceil(cell);
+        let bytes = self.check::<HEAD>(frame, payload, datagrams)?;
         self.hold(frame);
-        for (nth, bytes) in (0..).zip(frame[payload].chunks(cell)) {
+        for (nth, bytes) in (0..).zip(bytes.chunks(cell)) {
             self.push_payload(bytes, |head| write_head(nth, head));
         }
+        Ok(())
     }
 
     fn hold(&mut self, frame: &Frame) {
@@ -152,9 +214,8 @@ impl SendBatch {
         }
     }
 
-    /// The payload must be of a frame that is held.
+    /// The payload must be of a frame that is held, and there must be room for it.
     fn push_payload<const HEAD: usize>(&mut self, payload: &[u8], write_head: impl FnOnce(&mut [u8; HEAD])) {
-        assert!(HEAD == self.head_bytes, "heads of this batch have {} bytes, not {HEAD}", self.head_bytes);
         if let Ok(head) = self.pieces.head_mut(self.len, HEAD).try_into() {
             write_head(head);
         }
@@ -245,11 +306,10 @@ pub struct ReceiveBatch {
 }
 
 impl ReceiveBatch {
-    /// For at most `datagrams_max` datagrams, of which the first `head_bytes` each are kept apart.
-    ///
-    /// # Panics
-    /// Where `head_bytes` is more than [`HEAD_MAX`] or `datagrams_max` is 0.
+    /// For at most `datagrams_max` datagrams, 1 to [`BATCH_MAX`], of which the first `head_bytes` each, at most [`HEAD_MAX`], are
+    /// kept apart; what is outside is taken as the nearest.
     pub fn new(datagrams_max: usize, head_bytes: usize) -> Self {
+        let (datagrams_max, head_bytes) = (datagrams_max.clamp(1, BATCH_MAX), head_bytes.min(HEAD_MAX));
         Self {
             pieces: Pieces::new(datagrams_max, head_bytes),
             head_bytes,
@@ -269,25 +329,35 @@ impl ReceiveBatch {
 
     /// Posts a landing: what follows the head of the next datagram goes to `range` of the slot.
     ///
-    /// # Panics
-    /// Where the batch is full or the range is not inside the slot.
-    pub fn post(&mut self, arrival: &Arrival, range: Range<usize>) {
-        self.post_cells(arrival, range.start, range.len(), 1);
+    /// # Errors
+    /// As [`ReceiveBatch::post_cells`].
+    pub fn post(&mut self, arrival: &Arrival, range: Range<usize>) -> Result<(), BatchError> {
+        self.post_cells(arrival, range.start, range.len(), 1)
     }
 
     /// Posts landings that follow each other: `cells` of them, `cell` bytes each, from `offset` of the slot on.
     ///
-    /// # Panics
-    /// Where the batch is full, a landing is not inside the slot, or another batch lands in it.
-    pub fn post_cells(&mut self, arrival: &Arrival, offset: usize, cell: usize, cells: usize) {
+    /// # Errors
+    /// The batch is full, a landing is not inside the slot, or another batch lands in it.
+    pub fn post_cells(
+        &mut self,
+        arrival: &Arrival,
+        offset: usize,
+        cell: usize,
+        cells: usize,
+    ) -> Result<(), BatchError> {
         let room = self.pieces.datagrams_max - self.posted;
-        assert!(cells <= room, "{cells} landings do not fit a batch that has room for {room}");
+        if cells > room {
+            return Err(BatchError::Full { datagrams: cells, room });
+        }
         // Lengths that only a wrapped sum would make fit are longer than any slot.
         let end = cells.checked_mul(cell).and_then(|bytes| bytes.checked_add(offset)).unwrap_or(usize::MAX);
+        if end > arrival.capacity() {
+            return Err(BatchError::Outside { range: offset..end, bytes: arrival.capacity() });
+        }
         let mut base = arrival.landing_ptr(&(offset..end));
         if !self.leases.iter().any(|lease| lease.is_on(arrival)) {
-            let lease = arrival.landing_lease();
-            self.leases.push(lease.expect("two batches cannot land in one slot; release the other one first"));
+            self.leases.push(arrival.landing_lease().ok_or(BatchError::Taken)?);
         }
         let posted = self.posted + cells;
         for landing in self.posted..posted {
@@ -296,6 +366,7 @@ impl ReceiveBatch {
             base = base.wrapping_add(cell);
         }
         self.posted = posted;
+        Ok(())
     }
 
     /// Posts landings for datagrams that are all head, as many as the batch takes.
@@ -405,21 +476,45 @@ mod tests {
 
     #[test]
     fn lengths_that_wrap_around_and_slots_of_another_batch_are_not_landed_in() {
-        use std::panic::{AssertUnwindSafe, catch_unwind};
-
         let pool = FramePool::new(1, 64).unwrap();
         let arrival = pool.try_arrival().unwrap();
         let mut batch = ReceiveBatch::new(4, 1);
         let wrapping = [(0, usize::MAX / 2 + 1, 2), (usize::MAX, 1, 1), (8, usize::MAX - 7, 1), (0, usize::MAX, 3)];
         for (offset, cell, cells) in wrapping {
-            let posted = catch_unwind(AssertUnwindSafe(|| batch.post_cells(&arrival, offset, cell, cells)));
-            assert!(posted.is_err(), "{offset} {cell} {cells}");
+            let refused = batch.post_cells(&arrival, offset, cell, cells);
+            assert!(matches!(refused, Err(BatchError::Outside { bytes: 64, .. })), "{offset} {cell} {cells}");
         }
-        batch.post_cells(&arrival, 0, 16, 4);
+        let refused = batch.post_cells(&arrival, 0, 1, usize::MAX);
+        assert_eq!(refused, Err(BatchError::Full { datagrams: usize::MAX, room: 4 }));
+        batch.post_cells(&arrival, 0, 16, 4).unwrap();
         let mut other = ReceiveBatch::new(4, 1);
-        assert!(catch_unwind(AssertUnwindSafe(|| other.post(&arrival, 0..16))).is_err());
+        assert_eq!(other.post(&arrival, 0..16), Err(BatchError::Taken));
         batch.release();
-        other.post(&arrival, 0..16);
+        other.post(&arrival, 0..16).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_a_batch_is_refused_with_the_numbers_and_changes_nothing() {
+        let pool = FramePool::new(1, 64).unwrap();
+        let frame = pool.try_acquire().unwrap().freeze();
+        let mut batch = SendBatch::new(0, usize::MAX);
+        assert_eq!(batch.room(), 1);
+        let refused = batch.push(&frame, 0..1, |_: &mut [u8; 1]| {});
+        assert_eq!(refused, Err(BatchError::Head { bytes: 1, expected: HEAD_MAX }));
+        let mut batch = SendBatch::new(2, 0);
+        for range in [0..65, usize::MAX - 1..usize::MAX, 65..66] {
+            let refused = batch.push(&frame, range.clone(), |_: &mut [u8; 0]| {});
+            assert_eq!(refused, Err(BatchError::Outside { range, bytes: 64 }));
+        }
+        let mut slices = |cell| batch.push_slices(&frame, 0..64, cell, |_, _: &mut [u8; 0]| {});
+        assert_eq!(slices(0), Err(BatchError::EmptySlices));
+        assert_eq!(slices(1), Err(BatchError::Full { datagrams: 64, room: 2 }));
+        assert_eq!(slices(usize::MAX), Ok(()));
+        assert_eq!(batch.room(), 1);
+        let backwards = Range { start: 9, end: 8 };
+        let refused = batch.push_slices(&frame, backwards.clone(), 4, |_, _: &mut [u8; 0]| {});
+        assert_eq!(refused, Err(BatchError::Outside { range: backwards, bytes: 64 }));
+        assert_eq!((batch.room(), batch.unsent()), (1, 0..1));
     }
 
     #[test]
@@ -432,7 +527,7 @@ mod tests {
         let mut batch = SendBatch::new(6, 1);
         for _ in 0..2 {
             for nth in 0..6 {
-                batch.push(&frame, nth..nth + 1, |head: &mut [u8; 1]| head[0] = nth as u8);
+                batch.push(&frame, nth..nth + 1, |head: &mut [u8; 1]| head[0] = nth as u8).unwrap();
             }
             batch.note_sent(0..1);
             batch.note_sent(2..3);

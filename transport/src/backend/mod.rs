@@ -26,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-pub use batch::{Datagram, HEAD_MAX, ReceiveBatch, SendBatch};
+pub use batch::{BATCH_MAX, BatchError, Datagram, HEAD_MAX, ReceiveBatch, SendBatch};
 #[cfg(target_os = "linux")]
 pub use mmsg::MmsgBackend;
 #[cfg(target_os = "linux")]

@@ -216,7 +216,8 @@ impl PlainSendLoop {
             self.batch.clear();
             let end = pieces.min(next + allowed);
             for index in next..end {
-                self.batch.push(frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
+                let pushed = self.batch.push(frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
+                pushed.map_err(|error| self.failed(&io::Error::other(error)))?;
             }
             // Before they leave: an acknowledgement may come back sooner than the call.
             self.shared.lock().sent += (end - next) as u64;
@@ -465,8 +466,9 @@ impl<F: FnMut(usize)> PlainLoop<F> {
         self.batch.clear();
         self.offsets.clear();
         for (arrival, range) in self.reassembler.landings() {
-            self.offsets.push(range.start);
-            self.batch.post(arrival, range);
+            let offset = range.start;
+            self.batch.post(arrival, range).map_err(io::Error::other)?;
+            self.offsets.push(offset);
         }
         let received = backend.receive(&mut self.batch);
         self.batch.release();

@@ -354,7 +354,10 @@ impl ReceiveLoop {
         self.core.predict(self.backend_config.datagrams_max.min(self.backend.landings()));
         self.batch.clear();
         for (arrival, run) in self.core.landings() {
-            self.batch.post_cells(arrival, run.offset, run.cell, run.cells);
+            if let Err(error) = self.batch.post_cells(arrival, run.offset, run.cell, run.cells) {
+                tracing::error!(%error, "slices land in what was posted before");
+                break;
+            }
         }
         let received = self.backend.receive(&mut self.batch);
         self.batch.release();

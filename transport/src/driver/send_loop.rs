@@ -164,12 +164,16 @@ impl SendLoop {
             let room = self.batch.room() - self.batch.room() % train;
             let room = u32::try_from(room).unwrap_or(u32::MAX);
             let Some(run) = core.stream.poll_slices(room, now) else { break };
-            self.batch.push_slices(
+            let pushed = self.batch.push_slices(
                 run.frame,
                 run.payload(),
                 run.payload_bytes(),
                 |nth, head: &mut [u8; SLICE_HEADER_LEN]| run.emit_header(nth, head),
             );
+            if let Err(error) = pushed {
+                // Asked for again by the receiver, like what the network loses.
+                tracing::error!(%error, "slices were not sent");
+            }
         }
         let next = if self.batch.is_sent() {
             // Under the lock: a frame that comes after this wakes us.

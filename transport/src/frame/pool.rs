@@ -26,6 +26,14 @@ pub enum PoolError {
         /// Bytes asked for in each.
         slot_bytes: usize,
     },
+    /// The slots are shorter than what is to be in them.
+    #[error("slots of {slot_bytes} bytes do not hold the {needed} of a frame and its slices; make them that long")]
+    SlotsTooSmall {
+        /// Bytes of a slot.
+        slot_bytes: usize,
+        /// Bytes that it must have.
+        needed: usize,
+    },
     /// The system did not give the memory.
     #[error(
         "the system gave no memory for {slots} slots of {slot_bytes} bytes ({source}); use fewer slots or free memory"

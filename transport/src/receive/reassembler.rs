@@ -17,14 +17,16 @@ use crate::frame::{Arrival, Frame, FrameInfo, FramePool, Gaps, PoolError};
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
-    Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader,
-    slice_count,
+    DATAGRAM_MAX, Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_BYTES_MIN, SLICE_HEADER_LEN,
+    SliceHeader, slice_count,
 };
 
 /// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
 const PLACES: usize = 2 * OPEN_FRAMES_MAX;
 /// What lands in the spill is of no use: the memory is for few calls to get it out of the way.
 pub(crate) const SPILL_BYTES_MAX: usize = 1 << 20;
+/// The most slices that a batch has: more than any system call takes.
+const BATCH_SLICES_MAX: usize = 1 << 16;
 /// Stands for the spill where a spot's place is said.
 const SPILL: u8 = PLACES as u8;
 
@@ -127,17 +129,17 @@ impl Reassembler {
     /// Slots are taken from `pool`, whose slots must hold [`Reassembler::slot_bytes`].
     ///
     /// # Errors
-    /// No memory for the spill.
-    ///
-    /// # Panics
-    /// Where the pool's slots are too small.
+    /// The pool's slots are too small, or no memory for the spill.
     pub fn new(config: ReassemblerConfig, pool: FramePool) -> Result<Self, PoolError> {
-        assert!(
-            pool.slot_bytes() >= Self::slot_bytes(config.frame_bytes, config.slice_bytes),
-            "slots of {} bytes do not hold whole slices of frames of {}",
-            pool.slot_bytes(),
-            config.frame_bytes
-        );
+        let config = ReassemblerConfig {
+            slice_bytes: config.slice_bytes.clamp(SLICE_BYTES_MIN, DATAGRAM_MAX),
+            batch_max: config.batch_max.clamp(1, BATCH_SLICES_MAX),
+            ..config
+        };
+        let needed = Self::slot_bytes(config.frame_bytes, config.slice_bytes);
+        if pool.slot_bytes() < needed {
+            return Err(PoolError::SlotsTooSmall { slot_bytes: pool.slot_bytes(), needed });
+        }
         let payload_bytes = Self::payload_bytes(&config);
         let slices_max = Self::slices_max(config.frame_bytes);
         let cell = usize::from(payload_bytes);

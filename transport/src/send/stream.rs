@@ -181,10 +181,12 @@ impl SendStream {
     /// it replaces frames of which nothing has been sent yet.
     ///
     /// # Errors
-    /// The frame itself, while as many frames wait as a pool can have slots; try again after the next feedback.
+    /// The frame itself, while as many frames wait as a pool can have slots; try again after the next feedback. Also where its
+    /// number or its length is another.
     pub fn handle_frame(&mut self, frame: Frame, now: Time) -> Result<(), Frame> {
-        debug_assert_eq!(frame.info().number, self.next_number);
-        debug_assert_eq!(frame.len(), self.config.format.frame_bytes());
+        if frame.info().number != self.next_number || frame.len() != self.config.format.frame_bytes() {
+            return Err(frame);
+        }
         self.drop_replaceable();
         if self.outbox.is_full() {
             return Err(frame);
