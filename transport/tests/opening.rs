@@ -78,9 +78,9 @@ fn all_streams_together_take_no_more_than_the_budget_and_the_refusal_names_flag_
     let frame = first.recv_timeout(PATIENCE).unwrap();
     drop((first, sender));
     drop((second, other));
-    until(|| receiver.memory_bytes() <= one);
-    drop(frame);
     until(|| third.wait_until_open(Duration::ZERO).is_ok());
+    assert_eq!(receiver.memory_bytes(), 2 * one);
+    drop(frame);
     until(|| receiver.memory_bytes() == one);
 }
 
