@@ -391,7 +391,8 @@ impl KernelReceiver {
                 // A train of another length than was posted for makes later ones land elsewhere, which is left at that.
                 let spot = self.after(first, datagram.index);
                 let mut bytes = [0; Stamp::LEN];
-                self.slots[spot.slot].read(spot.nth * self.cut.datagram_bytes, &mut bytes);
+                let from = spot.nth * self.cut.datagram_bytes;
+                self.slots[spot.slot].read_landed(from, &mut bytes).map_err(Failure::runtime)?;
                 self.stamps.push_back(Stamp::parse(&bytes));
             }
             self.received += 1;

@@ -234,6 +234,21 @@ pub struct Arrival {
 /// slot back to the caller.
 pub struct ArrivalPinned(pub Arrival);
 
+/// Bytes of a slot cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{bytes} bytes from {from} on of a slot of {capacity} cannot be read: a batch still lands in it and must be released, or they \
+     are not all inside"
+)]
+pub struct NotLanded {
+    /// First of the bytes.
+    pub from: usize,
+    /// How many.
+    pub bytes: usize,
+    /// Bytes of the slot.
+    pub capacity: usize,
+}
+
 impl Arrival {
     pub(super) fn new(slot: SlotLease) -> Self {
         Self { slot }
@@ -272,6 +287,20 @@ impl Arrival {
         );
         // SAFETY: the start is at most the slot's size, checked above, so the pointer stays in its mapping.
         unsafe { self.slot.ptr().add(range.start) }
+    }
+
+    /// Copies out what has landed so far, from offset `from` of the slot.
+    ///
+    /// # Errors
+    /// A landing is outstanding, or the range is not inside the slot.
+    pub fn read_landed(&mut self, from: usize, into: &mut [u8]) -> Result<(), NotLanded> {
+        let is_inside = from.checked_add(into.len()).is_some_and(|end| end <= self.capacity());
+        // Nobody else has the arrival meanwhile, so that no landing begins.
+        if !is_inside || !self.slot.pool.slots.is_exclusive(self.slot.index) {
+            return Err(NotLanded { from, bytes: into.len(), capacity: self.capacity() });
+        }
+        self.read(from, into);
+        Ok(())
     }
 
     /// Moves `len` bytes from offset `from` to offset `to`; the ranges may overlap.
@@ -456,8 +485,12 @@ mod tests {
             let tried = std::panic::AssertUnwindSafe(|| usage(&mut arrival, &mut other));
             assert!(std::panic::catch_unwind(move || tried()).is_err());
         }
+        let mut read = [0; 4];
+        assert!(arrival.read_landed(0, &mut read).is_err());
         drop(lease);
         arrival.write(0, b"abcd");
+        assert!(arrival.read_landed(61, &mut read).is_err() && arrival.read_landed(usize::MAX, &mut read).is_err());
+        assert_eq!((arrival.read_landed(0, &mut read), read), (Ok(()), *b"abcd"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod slots;
 mod sync;
 
 pub use format::{FormatError, FrameFormat, PixelFormat};
-pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut, FrameTooLong};
+pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut, FrameTooLong, NotLanded};
 pub(crate) use lease::{Gaps, LandingLease};
 pub(crate) use pool::PoolInMaking;
 pub use pool::{FramePool, PoolError};

@@ -141,3 +141,88 @@ fn has_same_frames(one: &Open, other: &Open) -> bool {
     };
     what(one) == what(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Budget;
+    use super::*;
+    use crate::frame::{FrameFormat, PixelFormat};
+    use crate::send::{SendConfig, SendStream};
+    use crate::time::Time;
+    use crate::wire::Delivery;
+
+    const PAGE: usize = 4_096;
+
+    fn opening(stream: u32, epoch: u32, peer: &str) -> Opening {
+        let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+        let config = SendConfig::new(stream, epoch, format, Delivery::Latest, 1_472);
+        let mut bytes = [0; 2_048];
+        let len = SendStream::new(config, Time::ZERO).poll_transmit(Time::ZERO, &mut bytes).unwrap();
+        Opening { open: Open::parse(&bytes[..len]).unwrap(), open_bytes: len, peer: peer.parse().unwrap() }
+    }
+
+    fn waiting(streams: &[(u32, &str, usize)]) -> (Arc<Budget>, Waiting) {
+        let (budget, mut waiting) = (Budget::new(1 << 30), Waiting::default());
+        for (stream, peer, bytes) in streams {
+            let reservation = budget.reserve(*bytes).unwrap();
+            waiting.push(&opening(*stream, 1, peer), *bytes, reservation);
+        }
+        (budget, waiting)
+    }
+
+    #[test]
+    fn the_stream_that_has_the_least_to_go_has_its_turn_and_of_equals_the_one_that_came_first() {
+        let (_, mut waiting) =
+            waiting(&[(1, "10.0.0.1:1", 9 * PAGE), (2, "10.0.0.2:1", PAGE), (3, "10.0.0.3:1", PAGE)]);
+        let mut order = Vec::new();
+        while let Some(turn) = waiting.next() {
+            let mut pool = turn
+                .pool
+                .unwrap_or_else(|| PoolInMaking::new(if turn.opening.open.stream == 1 { 4 } else { 2 }, 1).unwrap());
+            pool.provide(PAGE).unwrap();
+            order.push(turn.opening.open.stream);
+            if pool.left() == 0 {
+                assert_eq!(waiting.begin_start(turn.ticket).unwrap().id(), turn.opening.id());
+                assert!(waiting.finish(turn.ticket));
+            } else {
+                assert!(waiting.put_back(turn.ticket, pool).is_none());
+            }
+        }
+        assert_eq!(order, [2, 2, 3, 3, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_repeated_opening_waits_once_and_a_later_run_of_its_sender_is_what_is_opened() {
+        let (_, mut waiting) = waiting(&[(1, "10.0.0.1:1", PAGE)]);
+        assert!(waiting.takes(&opening(1, 1, "10.0.0.1:1")));
+        assert!(waiting.takes(&opening(1, 5, "10.0.0.1:1")));
+        // One that was on its way for long.
+        assert!(waiting.takes(&opening(1, 3, "10.0.0.1:1")));
+        for other in [opening(2, 1, "10.0.0.1:1"), opening(1, 6, "10.0.0.1:2")] {
+            assert!(!waiting.takes(&other));
+        }
+        let turn = waiting.next().unwrap();
+        assert_eq!(waiting.begin_start(turn.ticket).unwrap().open.epoch, 5);
+        // Its thread is being started already: the sender repeats itself to that.
+        assert!(waiting.takes(&opening(1, 9, "10.0.0.1:1")));
+        assert_eq!(waiting.next().unwrap().opening.open.epoch, 5);
+        assert!(waiting.finish(turn.ticket) && !waiting.finish(turn.ticket));
+    }
+
+    #[test]
+    fn what_is_given_up_is_not_opened_and_its_memory_is_given_back_when_it_is_dropped() {
+        let (budget, mut waiting) =
+            waiting(&[(1, "10.0.0.1:1", PAGE), (2, "10.0.0.1:2", PAGE), (3, "10.0.0.2:1", PAGE)]);
+        assert_eq!(waiting.of_address("10.0.0.1".parse().unwrap()), 2);
+        let turn = waiting.next().unwrap();
+        waiting.discard(|id| id.peer.ip() == turn.opening.peer.ip());
+        assert_eq!((waiting.of_address("10.0.0.1".parse().unwrap()), waiting.is_releasing()), (0, true));
+        let pool = PoolInMaking::new(1, 1).unwrap().holding(turn.reservation.clone());
+        let given_up = waiting.put_back(turn.ticket, pool);
+        assert!(given_up.is_some() && waiting.begin_start(turn.ticket).is_none() && !waiting.finish(turn.ticket));
+        drop(waiting.take_discarded());
+        assert_eq!(budget.reserved(), 2 * PAGE);
+        drop((given_up, turn));
+        assert_eq!((budget.reserved(), waiting.is_releasing()), (PAGE, false));
+    }
+}
