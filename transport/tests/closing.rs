@@ -82,8 +82,8 @@ fn a_closed_stream_is_answered_for_by_the_listener_when_its_own_socket_is_gone()
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
     let from = SenderConfig { delivery: Delivery::Every, stream: Some(7), ..SenderConfig::new(format) };
     with_relay(ReceiverConfig::default(), 9_000, from, |relay, receiver, sender| {
-        // For about 4 s: the stream's socket is there for 2 s.
-        relay.closed_lost.store(26, Ordering::Release);
+        // One each 50 ms: the stream's socket is there for 2 s.
+        relay.closed_lost.store(48, Ordering::Release);
         sender.send(sender.frame().unwrap()).unwrap();
         let stream = receiver.accept_timeout(PATIENCE).unwrap();
         assert!(stream.recv_timeout(PATIENCE).is_ok());

@@ -231,6 +231,7 @@ fn the_timers_are_those_of_the_sources() {
         ("send/loss_meter.rs", include_str!("../src/send/loss_meter.rs")),
         ("send/pace.rs", include_str!("../src/send/pace.rs")),
         ("send/stream.rs", include_str!("../src/send/stream.rs")),
+        ("send/stream/doubt.rs", include_str!("../src/send/stream/doubt.rs")),
     ];
     for (file, constant, default_ns) in document::timers() {
         let source = sources.iter().find(|(name, _)| *name == file).unwrap_or_else(|| panic!("{file} is not read")).1;

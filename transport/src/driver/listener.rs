@@ -31,6 +31,9 @@ const WORDS_APART: Duration = Duration::from_secs(10);
 /// A sender that lives speaks four times in this time.
 const SILENT: Duration = Duration::from_secs(1);
 
+/// Streams whose threads are kept track of without further memory.
+const THREADS_KEPT: usize = 256;
+
 pub(super) struct Listener {
     socket: Socket,
     shared: Arc<ReceiverShared>,
@@ -58,7 +61,8 @@ impl Listener {
             shared,
             cookies,
             worker: Some(worker),
-            threads: Vec::new(),
+            // Once, and not while frames flow.
+            threads: Vec::with_capacity(THREADS_KEPT),
             ended: Ended::default(),
             closed: ClosedStreams::default(),
             next_answer: Time::ZERO,

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::reassembler::{Assembly, Reassembler};
+use super::assembly::Assembly;
+use super::reassembler::Reassembler;
 use super::reorder::ReorderGuard;
 use crate::time::Time;
 use crate::wire::{Delivery, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, ParityLayout};

@@ -1,5 +1,6 @@
 //! The receiver's side of the protocol, pure: no socket, no thread, no clock.
 
+mod assembly;
 mod bitmap;
 mod closed;
 mod loss;

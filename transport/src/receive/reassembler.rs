@@ -8,12 +8,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::assembly::Assembly;
 use super::bitmap::Bitmap;
 use super::parity::{Damaged, ParityStore};
 use super::passed_over::PassedOver;
 use super::placement::{Arrivals, LandingRun, Placement};
 use super::stats::{ReceiveStats, Rejected};
-use crate::frame::{Arrival, Frame, FrameInfo, FramePool, Gaps, PoolError};
+use crate::frame::{Arrival, Frame, FramePool, Gaps, PoolError};
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
@@ -74,55 +75,6 @@ pub struct Reassembler {
     payload_bytes: u16,
     spill_bytes: usize,
     stats: ReceiveStats,
-}
-
-/// A frame being put together in the place of the same index.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Assembly {
-    pub(super) number: u64,
-    pub(super) count: u32,
-    arrived: u32,
-    /// One more than the highest slice that has arrived, or was restored.
-    pub(super) cursor: u32,
-    captured_ns: u64,
-    sent_after: Duration,
-    /// Slices of it came because they were asked for.
-    is_repaired: bool,
-    /// Slices of it were restored from parity.
-    is_restored: bool,
-    pub(super) begun: Time,
-    /// When the newest slice of it arrived.
-    pub(super) progressed: Time,
-}
-
-impl Assembly {
-    /// When it is given up if nothing new comes, in `latest`.
-    pub(super) fn given_up_at(&self, deadline: Duration) -> Time {
-        self.progressed + deadline.max(self.progressed.since(self.begun) / 4)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.arrived == self.count
-    }
-
-    /// Whether slices are missing before one that has arrived.
-    pub(super) fn has_gaps(&self) -> bool {
-        self.arrived < self.cursor
-    }
-
-    /// What is known of the frame, `now` that it is handed on.
-    fn info(&self, now: Time, near: &impl Fn(u64) -> Option<Time>) -> FrameInfo {
-        let captured = near(self.captured_ns);
-        FrameInfo {
-            number: self.number,
-            captured: captured.unwrap_or(Time::ZERO),
-            captured_there: Time::from_nanos(self.captured_ns),
-            sent: captured.map(|captured| captured + self.sent_after),
-            begun: self.begun,
-            completed: now,
-            latency: captured.map(|captured| now.since(captured)),
-        }
-    }
 }
 
 impl Reassembler {

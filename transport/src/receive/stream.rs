@@ -5,8 +5,11 @@
 //! [`ReceiveStream::poll_transmit`] until there are none, and what [`ReceiveStream::poll_stray`] has for the listener → sleep
 //! until a datagram comes or [`ReceiveStream::poll_timeout`].
 
+mod opening;
+
 use std::time::Duration;
 
+pub use self::opening::StrayOpening;
 use super::loss::LossDetector;
 use super::parity::parity_store_bytes;
 use super::placement::LandingRun;
@@ -20,8 +23,8 @@ use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Delivery, EPOCHS_AHEAD_MAX, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack,
-    Open, PIPELINED_SHARE, ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
+    Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
+    PIPELINED_SHARE, ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -64,17 +67,6 @@ pub enum EndReason {
     Silent,
     /// Another stream has been opened from its sender's address, or the same stream anew from elsewhere.
     Replaced,
-}
-
-/// An opening that came from this stream's address and is the listener's to judge: of a later run, or of another stream whose program
-/// has the port now.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct StrayOpening {
-    /// The opening.
-    pub open: Open,
-    /// Bytes of its datagram.
-    pub open_bytes: usize,
 }
 
 /// The receiving end of one stream.
@@ -219,17 +211,6 @@ impl ReceiveStream {
         self.heard
     }
 
-    /// The sender has proved to the listener that it is at its address, and has opened this stream from there: for its next run,
-    /// or once more because it has not heard our answer. Where the address is another one than before, `has_moved`.
-    pub fn handle_proven_open(&mut self, open: &Open, open_bytes: usize, has_moved: bool, now: Time) {
-        if let Err(rejected) = self.try_open(open, open_bytes, now) {
-            self.reassembler.stats_mut().rejected.count(rejected);
-        } else if has_moved {
-            // The way is another one.
-            self.way = self.way.anew();
-        }
-    }
-
     /// What was said to the sender at the close, for whoever answers it when this is gone; `None` for a stream that was not closed.
     pub fn last_word(&self) -> Option<Closed> {
         (self.ended == Some(EndReason::Closed)).then(|| self.closed())
@@ -331,73 +312,6 @@ impl ReceiveStream {
 
     fn check_epoch(&self, epoch: u32) -> Result<(), Rejected> {
         if epoch == self.config.open.epoch { Ok(()) } else { Err(Rejected::Epoch) }
-    }
-
-    /// The sender has not heard our accept; or something that only the listener can judge: a later run, which has to prove its
-    /// address first, for anyone can put this one on a datagram, or a stream of another program that has the address now.
-    fn handle_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
-        let ours = &self.config.open;
-        let id = |open: &Open| (open.stream, open.epoch, open.cookie);
-        if id(open) == id(ours) && self.ended.is_none() {
-            return self.try_open(open, open_bytes, now);
-        }
-        // Of one that is longer than this stream's slices the rest was cut off: it is as long as a slice of its own.
-        let was_cut = open_bytes > usize::from(self.slice_bytes());
-        let open_bytes = if was_cut { open_bytes.max(open.slice_bytes.into()) } else { open_bytes };
-        // One with a cookie is answered sooner than one without: whoever floods us has none.
-        if open.cookie != 0 || self.stray.is_none() {
-            self.stray = Some(StrayOpening { open: *open, open_bytes });
-        }
-        Ok(())
-    }
-
-    fn try_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
-        if open.stream != self.config.open.stream {
-            return Err(Rejected::Stream);
-        }
-        if self.ended.is_some() {
-            // The stream is over for its consumers: the listening socket will open a new one.
-            return Err(Rejected::Late);
-        }
-        open.format().map_err(|_| Rejected::Malformed)?;
-        // Epochs of one stream count up, and may wrap.
-        let ahead = open.epoch.wrapping_sub(self.config.open.epoch);
-        if ahead > EPOCHS_AHEAD_MAX {
-            return Err(Rejected::Epoch);
-        }
-        let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.delivery);
-        let slices_fit = match ahead {
-            0 => open.slice_bytes == self.config.open.slice_bytes,
-            _ => open.slice_bytes <= self.config.open.slice_bytes,
-        };
-        if geometry(open) != geometry(&self.config.open) || !slices_fit {
-            return Err(Rejected::Size);
-        }
-        self.config.open.cookie = open.cookie;
-        if ahead > 0 {
-            self.config.open.epoch = open.epoch;
-            self.config.open.slice_bytes = open.slice_bytes;
-            self.window = window(open, self.config.buffer_bytes, self.way.measured());
-            // About as much memory as was taken for what the stream was opened with, and no more: shares round up.
-            let has_room = parity_store_bytes(open.parity_max, usize::from(open.slice_bytes)) / 2 <= self.parity_bytes;
-            let parity_max = if has_room { open.parity_max } else { 0 };
-            self.config.open.parity_max = parity_max;
-            self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes), parity_max);
-            self.reassembler.stats_mut().restarts += 1;
-            self.loss.start_epoch(parity_max);
-            (self.sequence_seen, self.sequence_limit) = (Rising::default(), Rising::default());
-            self.arrived = 0;
-            self.path_bytes = 0;
-            self.reports = 0;
-            self.told = Told::default();
-            self.closing = None;
-            self.sent = None;
-            self.pending = Pending::default();
-        }
-        self.heard = now;
-        self.path_bytes = self.path_bytes.max(path_bytes(open_bytes));
-        self.pending.accept = Some(open.sender_ns);
-        Ok(())
     }
 
     fn handle_ping(&mut self, ping: &Ping, path_bytes: u16, now: Time) -> Result<(), Rejected> {
@@ -514,11 +428,6 @@ impl ReceiveStream {
     /// The next finished frame.
     pub fn poll_frame(&mut self) -> Option<Frame> {
         self.reassembler.poll_frame()
-    }
-
-    /// What has come that is for whoever listens for openings.
-    pub fn poll_stray(&mut self) -> Option<StrayOpening> {
-        self.stray.take()
     }
 
     /// Writes the next datagram for the sender; returns its length.

@@ -5,10 +5,12 @@
 //! something comes or [`SendStream::poll_timeout`].
 
 mod control;
+mod doubt;
 mod slices;
 
 use std::time::Duration;
 
+use self::doubt::Doubt;
 use super::config::{ClosedReport, SendConfig, SendState};
 use super::fec::{FecControl, Way};
 use super::gate::FrameGate;
@@ -47,9 +49,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(1);
 const DOUBT_AFTER: Duration = Duration::from_millis(500);
 /// A way that is still not empty after this is measured as it is.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
-/// What says that the receiver does not know us may be forged, or late; the receiver is asked, and contradicts it within three round
-/// trips, or this, unless it is true.
-const DOUBT_MIN: Duration = Duration::from_millis(20);
 /// The pause between attempts to open, doubled from the first to the second, with up to half of it taken off at random
 /// so that senders do not come back all at once.
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -113,14 +112,6 @@ pub struct SendStream {
     closing: bool,
     /// A close has been sent: every frame has been, too.
     close_sent: bool,
-}
-
-/// A word that anyone may have said, and that a living receiver contradicts.
-#[derive(Debug, Clone, Copy)]
-struct Doubt {
-    since: Time,
-    /// For our address, which the receiver may know another one of.
-    cookie: Option<u64>,
 }
 
 impl SendStream {
@@ -371,45 +362,6 @@ impl SendStream {
         }
     }
 
-    /// Asks a receiver that may be gone; if it says nothing, the stream begins anew.
-    fn doubt(&mut self, cookie: Option<u64>, now: Time) {
-        match &mut self.doubted {
-            Some(doubt) if doubt.since >= self.heard => doubt.cookie = cookie.or(doubt.cookie),
-            doubted => {
-                *doubted = Some(Doubt { since: now, cookie });
-                self.due = now;
-            }
-        }
-    }
-
-    /// When a receiver that is in doubt is taken for gone.
-    fn doubt_ends(&self) -> Time {
-        let doubt = self.doubted.filter(|doubt| doubt.since >= self.heard);
-        doubt.map_or(Time::MAX, |doubt| doubt.since + (self.way.round_trip() * 3).max(DOUBT_MIN))
-    }
-
-    /// The receiver in doubt has not answered.
-    fn believe_doubt(&mut self, now: Time) {
-        let cookie = self.doubted.and_then(|doubt| doubt.cookie);
-        if self.is_only_closing() && cookie.is_none() {
-            // It knows nothing of the stream, and there is nothing left that it should know.
-            let delivered = self.stats.frames_delivered;
-            self.state = SendState::Closed(ClosedReport { delivered, is_forgotten: true, ..ClosedReport::default() });
-            return;
-        }
-        self.restart(now);
-        if let Some(cookie) = cookie {
-            self.way = self.way.anew();
-            self.cookie = cookie;
-        }
-    }
-
-    /// Whether nothing is left but to hear that the close has been heard: a receiver that is silent need not open the stream again
-    /// for that.
-    fn is_only_closing(&self) -> bool {
-        self.close_sent && self.outbox.is_empty()
-    }
-
     fn handle_accept(&mut self, accept: &Accept, now: Time) {
         if !self.is_opening() {
             return;
@@ -592,11 +544,6 @@ impl SendStream {
         if let Some(gate) = &mut self.gate {
             gate.handle_timeout(now);
         }
-    }
-
-    /// When a silent receiver is taken for gone.
-    fn silence_ends(&self) -> Time {
-        if self.is_only_closing() { Time::MAX } else { self.heard + SILENCE_MAX }
     }
 
     /// Begins anew: the far end is gone, or has forgotten us.

@@ -1,0 +1,104 @@
+//! Openings of a stream that is open: which go on with it, and which are the listener's to judge.
+
+use super::{Pending, ReceiveStream, Told, path_bytes, window};
+use crate::receive::parity::parity_store_bytes;
+use crate::receive::stats::Rejected;
+use crate::rising::Rising;
+use crate::time::Time;
+use crate::wire::{EPOCHS_AHEAD_MAX, Open};
+
+/// An opening that came from this stream's address and is the listener's to judge: of a later run, or of another stream whose program
+/// has the port now.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct StrayOpening {
+    /// The opening.
+    pub open: Open,
+    /// Bytes of its datagram.
+    pub open_bytes: usize,
+}
+
+impl ReceiveStream {
+    /// The sender has proved to the listener that it is at its address, and has opened this stream from there: for its next run,
+    /// or once more because it has not heard our answer. Where the address is another one than before, `has_moved`.
+    pub fn handle_proven_open(&mut self, open: &Open, open_bytes: usize, has_moved: bool, now: Time) {
+        if let Err(rejected) = self.try_open(open, open_bytes, now) {
+            self.reassembler.stats_mut().rejected.count(rejected);
+        } else if has_moved {
+            // The way is another one.
+            self.way = self.way.anew();
+        }
+    }
+
+    /// The sender has not heard our accept; or something that only the listener can judge: a later run, which has to prove its
+    /// address first, for anyone can put this one on a datagram, or a stream of another program that has the address now.
+    pub(super) fn handle_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
+        let ours = &self.config.open;
+        let id = |open: &Open| (open.stream, open.epoch, open.cookie);
+        if id(open) == id(ours) && self.ended.is_none() {
+            return self.try_open(open, open_bytes, now);
+        }
+        // Of one that is longer than this stream's slices the rest was cut off: it is as long as a slice of its own.
+        let was_cut = open_bytes > usize::from(self.slice_bytes());
+        let open_bytes = if was_cut { open_bytes.max(open.slice_bytes.into()) } else { open_bytes };
+        // One with a cookie is answered sooner than one without: whoever floods us has none.
+        if open.cookie != 0 || self.stray.is_none() {
+            self.stray = Some(StrayOpening { open: *open, open_bytes });
+        }
+        Ok(())
+    }
+
+    fn try_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
+        if open.stream != self.config.open.stream {
+            return Err(Rejected::Stream);
+        }
+        if self.ended.is_some() {
+            // The stream is over for its consumers: the listening socket will open a new one.
+            return Err(Rejected::Late);
+        }
+        open.format().map_err(|_| Rejected::Malformed)?;
+        // Epochs of one stream count up, and may wrap.
+        let ahead = open.epoch.wrapping_sub(self.config.open.epoch);
+        if ahead > EPOCHS_AHEAD_MAX {
+            return Err(Rejected::Epoch);
+        }
+        let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.delivery);
+        let slices_fit = match ahead {
+            0 => open.slice_bytes == self.config.open.slice_bytes,
+            _ => open.slice_bytes <= self.config.open.slice_bytes,
+        };
+        if geometry(open) != geometry(&self.config.open) || !slices_fit {
+            return Err(Rejected::Size);
+        }
+        self.config.open.cookie = open.cookie;
+        if ahead > 0 {
+            self.config.open.epoch = open.epoch;
+            self.config.open.slice_bytes = open.slice_bytes;
+            self.window = window(open, self.config.buffer_bytes, self.way.measured());
+            // About as much memory as was taken for what the stream was opened with, and no more: shares round up.
+            let has_room = parity_store_bytes(open.parity_max, usize::from(open.slice_bytes)) / 2 <= self.parity_bytes;
+            let parity_max = if has_room { open.parity_max } else { 0 };
+            self.config.open.parity_max = parity_max;
+            self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes), parity_max);
+            self.reassembler.stats_mut().restarts += 1;
+            self.loss.start_epoch(parity_max);
+            (self.sequence_seen, self.sequence_limit) = (Rising::default(), Rising::default());
+            self.arrived = 0;
+            self.path_bytes = 0;
+            self.reports = 0;
+            self.told = Told::default();
+            self.closing = None;
+            self.sent = None;
+            self.pending = Pending::default();
+        }
+        self.heard = now;
+        self.path_bytes = self.path_bytes.max(path_bytes(open_bytes));
+        self.pending.accept = Some(open.sender_ns);
+        Ok(())
+    }
+
+    /// What has come that is for whoever listens for openings.
+    pub fn poll_stray(&mut self) -> Option<StrayOpening> {
+        self.stray.take()
+    }
+}
