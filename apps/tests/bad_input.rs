@@ -87,6 +87,8 @@ fn a_truncated_file_is_sent_as_far_as_it_is_whole_and_the_rest_is_named() {
         assert_eq!(figure(&output.stdout, &["frames_delivered"]), 4.0);
         server.stop();
         assert!(std::fs::read(&out).unwrap() == pictures[..4 * 4608]);
+        std::fs::remove_file(&out).unwrap();
+        std::fs::remove_file(in_dir(&directory, "out.raw.index")).unwrap();
     }
 }
 
@@ -95,20 +97,23 @@ fn a_sink_that_fails_is_said_aloud_while_live_goes_on_and_the_server_ends_with_c
     let directory = tempfile::tempdir().unwrap();
     let (full, good) = (in_dir(&directory, "full.raw"), in_dir(&directory, "good.raw"));
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
-    let sinks = ["--sink", path_text(&full), "--sink", "/nowhere/out.y4m", "--sink", path_text(&good), "--json"];
+    let gone = in_dir(&directory, "gone/out.y4m");
+    std::fs::create_dir(gone.parent().unwrap()).unwrap();
+    let sinks = ["--sink", path_text(&full), "--sink", path_text(&gone), "--sink", path_text(&good), "--json"];
     let mut server = Server::start(&sinks);
+    std::fs::remove_dir(gone.parent().unwrap()).unwrap();
     let stream =
         ["pattern:64x48", "--name", "front", "--delivery", "every", "--fps", "max", "--frames", "200", "--json"];
     let sent = server.client(&stream).output().unwrap();
     assert_eq!(figure(&sent.stdout, &["frames_delivered"]), 200.0);
-    let line = server.running.wait_for("recorded no further");
+    let line = server.running.wait_for("is not recorded");
     assert!(line.contains("stream \"front\"") && line.contains("exit code 1"), "{line}");
-    server.running.wait_for("recorded no further");
+    server.running.wait_for("is not recorded");
     server.running.interrupt();
     let (code, said, summary) = server.running.wait();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("full.raw") && said.contains("No space left") && said.contains("free space"), "{said}");
-    assert!(said.contains("/nowhere/out.y4m"), "{said}");
+    assert!(said.contains("gone/out.y4m"), "{said}");
     assert_eq!(figure(&summary, &["frames_delivered"]), 200.0);
     let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
     let figures = summary["sinks"].as_array().unwrap();
@@ -119,11 +124,15 @@ fn a_sink_that_fails_is_said_aloud_while_live_goes_on_and_the_server_ends_with_c
 
 #[test]
 fn a_sink_that_fails_ends_a_server_with_one_job_and_the_demo() {
-    let server = Server::start(&["--sink", "/nowhere/out.y4m", "--frames", "1000000"]);
+    let directory = tempfile::tempdir().unwrap();
+    let gone = in_dir(&directory, "gone/out.y4m");
+    std::fs::create_dir(gone.parent().unwrap()).unwrap();
+    let server = Server::start(&["--sink", path_text(&gone), "--frames", "1000000"]);
+    std::fs::remove_dir(gone.parent().unwrap()).unwrap();
     let client = Running::start(&mut server.client(&["pattern:320x240", "--fps", "30"]));
     let (code, said, _) = server.running.wait();
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("/nowhere/out.y4m"), "{said}");
+    assert!(said.contains("gone/out.y4m"), "{said}");
     client.kill();
     let demo = run("framewire", &["demo", "pattern:320x240", "--sink", "/nowhere/out.raw", "--seconds", "600"]);
     let said = String::from_utf8_lossy(&demo.stderr).into_owned();

@@ -46,7 +46,7 @@ fn decode(path: &std::path::Path) -> Vec<u8> {
 fn an_encoded_video_arrives_byte_for_byte_as_opencv_decodes_it() {
     let directory = tempfile::tempdir().unwrap();
     for (name, codec) in [("in.mp4", ['m', 'p', '4', 'v']), ("in.avi", ['M', 'J', 'P', 'G'])] {
-        let (source, out) = (in_dir(&directory, name), in_dir(&directory, "out.raw"));
+        let (source, out) = (in_dir(&directory, name), in_dir(&directory, &format!("{name}.raw")));
         assert!(encode(&source, codec), "this OpenCV cannot write {name}");
         let expected = decode(&source);
         assert_eq!(expected.len(), FRAMES as usize * 320 * 240 * 3);

@@ -53,7 +53,8 @@ fn y4m_files_arrive_byte_for_byte_over_every_backend() {
         let source = in_dir(&directory, "in.y4m");
         let pictures = make_y4m(&source, pixel, size, frames);
         for backend in ["std", "mmsg", "uring"] {
-            let (raw, y4m) = (in_dir(&directory, "out.raw"), in_dir(&directory, "out.y4m"));
+            let out = |kind: &str| in_dir(&directory, &format!("{pixel}-{backend}.{kind}"));
+            let (raw, y4m) = (out("raw"), out("y4m"));
             let server = Server::start(&["--backend", backend, "--sink", path_text(&raw), "--sink", path_text(&y4m)]);
             let arguments = [path_text(&source), "--delivery", "every", "--backend", backend, "--fps", "max", "--json"];
             let output = server.client(&arguments).output().unwrap();

@@ -57,6 +57,13 @@ impl FilesSink {
         let opened =
             places.open(&template, &words, None, opening, |path, creation| spec.open_file(path, creation, recorded))?;
         let Opened { file, path, number, hold } = opened;
+        if let Some(named) = template.named_otherwise(number) {
+            tracing::warn!(
+                "'{}' is there already and is left; this recording is '{}'",
+                named.display(),
+                path.display()
+            );
+        }
         let part = Part::new(file, path);
         Ok(Self {
             spec: spec.clone(),

@@ -65,6 +65,11 @@ impl Template {
         self.has("{stream}") || self.has("{time}")
     }
 
+    /// What the user named and looks for, where a file of this number is called otherwise.
+    pub(super) fn named_otherwise(&self, number: u32) -> Option<&Path> {
+        (number > 1 && !self.is_made_up()).then_some(&self.path)
+    }
+
     /// Whether the user named something that is there and is no file: a pipe, a device.
     pub(super) fn is_special(&self) -> bool {
         self.path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir())

@@ -51,7 +51,7 @@ impl VideoSink {
             // OpenCV would write over what is there. It empties the file that is made here, and writes to that.
             FrameOutput::create(Path::new(&path), creation)?;
         }
-        let start = || {
+        let start = || -> Result<_, SinkError> {
             let fourcc = VideoWriter::fourcc(letters[0], letters[1], letters[2], letters[3]).map_err(failed)?;
             // Widths beyond 2^31 do not fit OpenCV; a frame has at most 2^32 bytes, so they are one row of gray.
             let side = |pixels| i32::try_from(pixels).map_err(|_| refused("its size is beyond OpenCV's"));
