@@ -44,7 +44,7 @@ impl Window {
     /// Shows a frame, if the window is not still busy with others.
     pub(super) fn show(&self, frame: &FrameMut) {
         if let Some(mut copy) = self.pool.try_acquire() {
-            copy.set_len(frame.len());
+            copy.set_len(frame.len()).expect("the pool's slots are made for frames of this size");
             copy.copy_from_slice(frame);
             self.ring.publish(&copy.freeze());
         }
