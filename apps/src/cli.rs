@@ -446,7 +446,10 @@ mod tests {
 
     #[test]
     fn memory_is_a_number_with_a_unit() {
-        let read = |text: &str| ServerArgs::try_parse_from(["server", "--memory", text, "--stream-memory", "1.5GiB"]);
+        // As one word: by itself, what begins with a hyphen is taken for a flag.
+        let read = |text: &str| {
+            ServerArgs::try_parse_from(["server", &format!("--memory={text}"), "--stream-memory", "1.5GiB"])
+        };
         let args = read("256MiB").unwrap();
         assert_eq!((args.memory, args.stream_memory), (Some(256 << 20), Some(3 << 29)));
         for nonsense in ["", "0", "10", "10s", "-1GB", "1e30TB", "lots"] {

@@ -152,7 +152,7 @@ fn a_mode_that_the_server_does_not_take_is_refused_to_the_client() {
 
 #[test]
 fn a_frame_larger_than_a_stream_may_have_is_refused_with_the_limit() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--stream-memory", "1GiB"]);
     let output = server.client(&["pattern:8192x6144:bgr24"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
