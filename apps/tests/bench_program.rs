@@ -5,8 +5,8 @@ mod running;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 
+use framewire_testing::{Guard, Signal};
 use running::{PATIENCE, Running, program, run};
 use serde_json::Value;
 
@@ -146,17 +146,18 @@ fn values_that_cannot_be_are_usage_errors_with_the_remedy() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_bench_that_is_interrupted_or_killed_leaves_no_process_behind() {
-    for (signal, code) in [("-INT", Some(1)), ("-KILL", None)] {
+    for (signal, code) in [(Signal::INT, Some(1)), (Signal::KILL, None)] {
         let mut command = program("framewire");
         command.args(["bench", "--rounds", "1000", "--frame", "320x240:gray8"]);
-        let mut bench = command.spawn().unwrap();
+        let mut bench = Guard(command.spawn().unwrap());
+        let bench = &mut bench.0;
         let mut stderr = bench.stderr.take().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", bench.id());
         while std::fs::read_to_string(&children).unwrap().is_empty() {
             assert_eq!(bench.try_wait().unwrap(), None, "it ended by itself");
             std::thread::yield_now();
         }
-        assert!(Command::new("kill").args([signal, &bench.id().to_string()]).status().unwrap().success());
+        framewire_testing::send(signal, bench.id());
         let (send, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let mut said = String::new();

@@ -6,57 +6,34 @@
 
 mod running;
 
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use running::{PATIENCE, Running, figure, program};
+use framewire_testing::{CABLE, Hosts, set_up};
+use running::{PATIENCE, Running, figure, program_on};
 
 const NEAR: &str = "10.77.0.1";
 const FAR: &str = "10.77.0.2";
 
-/// Two hosts, gone with the value.
-struct Lab {
-    near: String,
-    far: String,
-}
+/// Two hosts with addresses.
+struct Lab(Hosts);
 
 impl Lab {
     /// `None` where this machine does not allow it, which is said.
     fn new(mtu: u32) -> Option<Self> {
-        static LABS: AtomicU32 = AtomicU32::new(0);
-        let name = format!("fwlab-{}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
-        for tool in ["ip", "tc", "nft", "ethtool"] {
-            if let Err(error) = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status()
-            {
-                eprintln!("skipped: {tool} cannot be run ({error}); install iproute2, nftables and ethtool");
-                return None;
-            }
+        let hosts = Hosts::new(&["tc", "nft", "ethtool"])?;
+        for host in [hosts.near(), hosts.far()] {
+            set_up(&["ip", "-n", host, "link", "set", CABLE, "mtu", &mtu.to_string()])?;
         }
-        let lab = Self { near: format!("{name}-a"), far: format!("{name}-b") };
-        for host in [&lab.near, &lab.far] {
-            if let Err(said) = try_run(&["ip", "netns", "add", host]) {
-                eprintln!("skipped: no network namespace ({said}); run as root");
-                return None;
-            }
-        }
-        set_up(&[
-            "ip", "link", "add", "lan", "netns", &lab.near, "type", "veth", "peer", "name", "lan", "netns", &lab.far,
-        ])?;
-        for (host, address) in [(&lab.near, NEAR), (&lab.far, FAR)] {
-            let network = format!("{address}/24");
-            set_up(&["ip", "-n", host, "addr", "add", &network, "dev", "lan"])?;
-            set_up(&["ip", "-n", host, "link", "set", "lan", "mtu", &mtu.to_string(), "up"])?;
-            set_up(&["ip", "-n", host, "link", "set", "lo", "up"])?;
-        }
-        Some(lab)
+        hosts.give_addresses(&format!("{NEAR}/24"), &format!("{FAR}/24"))?;
+        Some(Self(hosts))
     }
 
     /// Every slice becomes a packet of its own.
     fn without_offloads(self) -> Option<Self> {
-        for host in [&self.near, &self.far] {
+        for host in [self.0.near(), self.0.far()] {
             let off = ["ethtool", "-K", "lan", "tx-udp-segmentation", "off", "gso", "off", "tso", "off", "gro", "off"];
-            self.on(host, &off)?;
+            self.0.on(host, &off)?;
         }
         Some(self)
     }
@@ -67,8 +44,8 @@ impl Lab {
             "table inet loss {{ chain in {{ type filter hook prerouting priority 0; \
              meta l4proto udp numgen random mod 1000 < {per_mille} drop; }}; }}"
         );
-        for host in [&self.near, &self.far] {
-            self.on(host, &["nft", &rule])?;
+        for host in [self.0.near(), self.0.far()] {
+            self.0.on(host, &["nft", &rule])?;
         }
         Some(self)
     }
@@ -77,27 +54,20 @@ impl Lab {
     fn with_rate(self, rate: &str) -> Option<Self> {
         let slow =
             ["tc", "qdisc", "add", "dev", "lan", "root", "tbf", "rate", rate, "burst", "64kb", "latency", "50ms"];
-        self.on(&self.near, &slow)?;
+        self.0.on(self.0.near(), &slow)?;
         Some(self)
-    }
-
-    fn on(&self, host: &str, command: &[&str]) -> Option<()> {
-        set_up(&[&["ip", "netns", "exec", host][..], command].concat())
     }
 
     fn bytes_received(&self) -> u64 {
         let said = Command::new("ip")
-            .args(["netns", "exec", &self.far, "cat", "/sys/class/net/lan/statistics/rx_bytes"])
+            .args(["netns", "exec", self.0.far(), "cat", "/sys/class/net/lan/statistics/rx_bytes"])
             .output()
             .unwrap();
         String::from_utf8_lossy(&said.stdout).trim().parse().unwrap()
     }
 
     fn start(&self, host: &str, name: &str, arguments: &[&str]) -> Running {
-        let path = program(name).get_program().to_owned();
-        let mut command = program("ip");
-        command.args(["netns", "exec", host]).arg(path).args(arguments);
-        Running::start(&mut command)
+        Running::start(program_on(&self.0, host, name).args(arguments))
     }
 
     /// Until the far host has received so many bytes more.
@@ -114,10 +84,11 @@ impl Lab {
     fn stream(&self, client: &[&str], meanwhile: impl FnOnce(&Running)) -> [Vec<u8>; 2] {
         let (signal, udp) = (format!("{FAR}:8080"), format!("{FAR}:12345"));
         let server = ["--listen", &signal, "--udp", &udp, "--insecure", "--json"];
-        let mut server = self.start(&self.far, "framewire-server", &server);
+        let mut server = self.start(self.0.far(), "framewire-server", &server);
         server.wait_for("listening on");
         let url = format!("http://{signal}");
-        let client = self.start(&self.near, "framewire-client", &[&["--server", &url, "--json"][..], client].concat());
+        let client =
+            self.start(self.0.near(), "framewire-client", &[&["--server", &url, "--json"][..], client].concat());
         meanwhile(&client);
         let (code, said, client) = client.wait();
         assert_eq!(code, Some(0), "{said}");
@@ -126,25 +97,6 @@ impl Lab {
         assert_eq!(code, Some(0), "{said}");
         [client, server]
     }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for host in [&self.near, &self.far] {
-            // It may be that it was never made.
-            let _ = try_run(&["ip", "netns", "del", host]);
-        }
-    }
-}
-
-fn try_run(command: &[&str]) -> Result<(), String> {
-    let said = Command::new(command[0]).args(&command[1..]).output().map_err(|error| error.to_string())?;
-    if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).trim().to_owned()) }
-}
-
-/// `None` where this machine cannot, which is said.
-fn set_up(command: &[&str]) -> Option<()> {
-    try_run(command).inspect_err(|said| eprintln!("skipped: {} failed ({said})", command.join(" "))).ok()
 }
 
 /// Every frame that was sent is delivered, or has a cause, and both ends say the same.
@@ -167,7 +119,7 @@ fn a_link_whose_mtu_falls_while_frames_flow_costs_no_frame() {
     let client = ["pattern:1280x720", "--delivery", "every", "--fps", "200"];
     let [client, server] = lab.stream(&client, |client| {
         lab.wait_for_bytes(2_000_000);
-        set_up(&["ip", "-n", &lab.near, "link", "set", "lan", "mtu", "1500"]).unwrap();
+        set_up(&["ip", "-n", lab.0.near(), "link", "set", "lan", "mtu", "1500"]).unwrap();
         lab.wait_for_bytes(20_000_000);
         client.interrupt();
     });

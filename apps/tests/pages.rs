@@ -229,7 +229,7 @@ fn a_port_that_is_taken_is_named_with_the_remedy() {
 #[test]
 fn metrics_are_read_by_prometheus_own_parser() {
     let Some(python) = std::env::var_os("FRAMEWIRE_PYTHON") else {
-        eprintln!("skipped: FRAMEWIRE_PYTHON does not name a Python with the package prometheus-client");
+        framewire_testing::skip("FRAMEWIRE_PYTHON does not name a Python with the package prometheus-client");
         return;
     };
     let server = Server::start(&[]);

@@ -15,9 +15,9 @@ fn python(imports: &str) -> Option<String> {
     if probe.is_ok_and(|status| status.success()) {
         return Some(interpreter);
     }
-    eprintln!(
-        "SKIPPED: {interpreter} cannot run '{imports}'; pip install 'python-socketio[client]' websocket-client aiohttp"
-    );
+    framewire_testing::skip(format_args!(
+        "{interpreter} cannot run '{imports}'; pip install 'python-socketio[client]' websocket-client aiohttp"
+    ));
     None
 }
 

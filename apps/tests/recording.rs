@@ -138,7 +138,7 @@ fn a_server_that_is_killed_leaves_recordings_that_open() {
         .arg(&y4m)
         .output();
     match probe {
-        Err(_) => eprintln!("SKIPPED: there is no ffprobe here; apt-get install ffmpeg"),
+        Err(_) => framewire_testing::skip("there is no ffprobe here; apt-get install ffmpeg"),
         Ok(probe) => {
             let said = String::from_utf8_lossy(&probe.stdout).trim().to_owned();
             let frames: usize = said.strip_prefix("640,480,").and_then(|count| count.parse().ok()).unwrap_or_default();

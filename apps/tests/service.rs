@@ -188,7 +188,7 @@ fn a_server_takes_its_example_configuration_as_it_is() {
 fn the_unit_is_one_that_systemd_takes_and_calls_well_protected() {
     let analyze = |arguments: &[&str]| std::process::Command::new("systemd-analyze").args(arguments).output();
     if analyze(&["--version"]).is_err() {
-        eprintln!("SKIPPED: systemd-analyze is not installed");
+        framewire_testing::skip("systemd-analyze is not installed");
         return;
     }
     let directory = tempfile::tempdir().unwrap();

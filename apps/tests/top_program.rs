@@ -234,8 +234,7 @@ fn the_terminal_is_given_back_whichever_way_the_program_ends() {
         terminal.wait_for("cam-1");
         assert!(terminal.is_raw());
         if keys.is_empty() {
-            let id = rustix::process::Pid::from_child(&terminal.child);
-            rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+            framewire_testing::send(framewire_testing::Signal::TERM, terminal.child.id());
         } else {
             terminal.keys.write_all(keys.as_bytes()).unwrap();
         }

@@ -27,7 +27,10 @@ impl Python {
         let interpreter = env::var_os("FRAMEWIRE_PYTHON").unwrap_or_else(|| "python3".into());
         let import = Command::new(&interpreter).args(["-c", &format!("import {packages}")]).output();
         if !import.is_ok_and(|import| import.status.success()) {
-            eprintln!("SKIPPED: {} cannot import {packages}; set FRAMEWIRE_PYTHON", interpreter.to_string_lossy());
+            framewire_testing::skip(format_args!(
+                "{} cannot import {packages}; set FRAMEWIRE_PYTHON",
+                interpreter.to_string_lossy()
+            ));
             return None;
         }
         let mut child = Command::new(&interpreter)

@@ -135,7 +135,7 @@ fn bgr24_becomes_444_in_y4m() {
 #[test]
 fn ffprobe_reads_every_y4m_file_that_is_written() {
     if Command::new("ffprobe").arg("-version").output().is_err() {
-        eprintln!("skipped: there is no ffprobe here; apt install ffmpeg");
+        framewire_testing::skip("there is no ffprobe here; apt install ffmpeg");
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -334,7 +334,9 @@ mod with_opencv {
                 .unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             if said.contains("cannot write the window") {
-                eprintln!("skipped: OpenCV has no toolkit here that shows windows without a display: {said}");
+                framewire_testing::skip(format_args!(
+                    "OpenCV has no toolkit here that shows windows without a display: {said}"
+                ));
                 return;
             }
             assert!(output.status.success(), "{said}");
@@ -360,7 +362,7 @@ mod with_opencv {
     #[test]
     fn a_window_without_a_display_is_refused() {
         if ["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"].into_iter().any(|name| std::env::var_os(name).is_some()) {
-            eprintln!("skipped: there is a display here");
+            framewire_testing::skip("there is a display here");
             return;
         }
         let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();

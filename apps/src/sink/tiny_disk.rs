@@ -15,7 +15,7 @@ impl TinyDisk {
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(directory.path()).output();
         if !mount.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: a tiny file system cannot be mounted here; run as root");
+            framewire_testing::skip("a tiny file system cannot be mounted here; run as root");
             return None;
         }
         Some(Self(directory))

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder};
+use framewire_testing::skip;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
@@ -61,7 +62,7 @@ impl Browser {
         let mut driver = match spawned {
             Ok(driver) => driver,
             Err(error) => {
-                eprintln!("skipped: chromedriver cannot be run ({error}); install chromium and chromium-driver");
+                skip(format_args!("chromedriver cannot be run ({error}); install chromium and chromium-driver"));
                 return None;
             }
         };
@@ -168,7 +169,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // With the browser, which a driver that is killed leaves behind.
-        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.driver.id())]).status();
+        framewire_testing::end_group(self.driver.id());
         let _ = self.driver.wait();
     }
 }

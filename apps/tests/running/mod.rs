@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use framewire_capture::pattern;
+use framewire_testing::{Hosts, Signal};
 use framewire_transport::{FrameFormat, PixelFormat};
 
 /// Far longer than anything here takes, even on a loaded machine: a test that waits this long has found a hang.
@@ -28,6 +29,14 @@ pub(crate) fn program(name: &str) -> Command {
         other => other,
     };
     let mut command = Command::new(path);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// A program, to be run on a host of its own.
+pub(crate) fn program_on(hosts: &Hosts, host: &str, name: &str) -> Command {
+    let mut command = hosts.command(host, program(name).get_program());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove("RUST_LOG");
     command
@@ -100,7 +109,7 @@ impl Running {
 
     /// As Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        self.signal("INT");
+        self.signal(Signal::INT);
     }
 
     /// As `kill -9` does.
@@ -109,9 +118,8 @@ impl Running {
         let _ = self.child.wait();
     }
 
-    fn signal(&self, name: &str) {
-        let killed = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+    pub(crate) fn signal(&self, signal: Signal) {
+        framewire_testing::send(signal, self.child.id());
     }
 }
 

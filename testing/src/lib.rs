@@ -1,0 +1,105 @@
+//! What tests ask of the machine that they run on. A test that cannot do without something that is not here says so
+//! aloud and passes; `.ci/test` counts those lines.
+//!
+//! Nothing else is needed of a machine than what builds Framewire: signals are sent by a system call, for a Debian that
+//! has a C compiler, make and perl has no program `kill`.
+#![forbid(unsafe_code)]
+
+mod hosts;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, kill_process, kill_process_group};
+
+pub use hosts::{CABLE, Hosts, set_up, try_run};
+pub use rustix::process::Signal;
+
+/// Begins every line that says that a test was skipped.
+pub const SKIPPED: &str = "SKIPPED";
+
+/// Says aloud that the test of this thread is not done here, and why: past the harness, which keeps to itself what a test
+/// that passes prints. The test is then to return.
+pub fn skip(why: impl Display) {
+    let thread = std::thread::current();
+    let line = format!("{SKIPPED} {}: {why}\n", thread.name().unwrap_or("a test"));
+    // In one piece, for tests run beside each other. Who closed standard error does not want to hear it.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Whether these programs can be run; else it is said that the test is skipped, and `install` what brings them.
+pub fn has_programs(programs: &[&str], install: &str) -> bool {
+    let missing = programs.iter().find(|program| {
+        // What it makes of the option does not matter, and not all know it.
+        let mut command = Command::new(program);
+        command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_err()
+    });
+    if let Some(program) = missing {
+        skip(format_args!("there is no {program} here; {install}"));
+    }
+    missing.is_none()
+}
+
+/// Sends a signal to a process, by a system call.
+///
+/// # Panics
+/// There is no such process, or it may not be sent to.
+pub fn send(signal: Signal, process: u32) {
+    kill_process(pid(process), signal).unwrap_or_else(|error| panic!("process {process} takes no signal: {error}"));
+}
+
+/// Ends a process and all of its group, which it leads. It may be gone already: made for guards, which run on any path.
+pub fn end_group(leader: u32) {
+    let _ = kill_process_group(pid(leader), Signal::KILL);
+}
+
+/// A process that is killed with the value: no test leaves one behind, whatever becomes of it.
+#[derive(Debug)]
+pub struct Guard(pub Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn pid(process: u32) -> Pid {
+    i32::try_from(process).ok().and_then(Pid::from_raw).expect("a process has a number above 0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+    /// A program that every machine has.
+    fn waiting() -> Command {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        command
+    }
+
+    #[test]
+    fn a_signal_reaches_its_process() {
+        let mut child = waiting().spawn().unwrap();
+        send(Signal::TERM, child.id());
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+    }
+
+    #[test]
+    fn a_group_ends_with_its_leader_and_one_that_is_gone_is_no_failure() {
+        let mut child = waiting().process_group(0).spawn().unwrap();
+        end_group(child.id());
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+        end_group(child.id());
+    }
+
+    #[test]
+    fn programs_that_every_machine_has_are_found() {
+        assert!(has_programs(&["sh", "sleep"], "install coreutils"));
+    }
+}
