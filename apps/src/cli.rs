@@ -7,7 +7,6 @@
     reason = "the help of flags has brackets and addresses that are no links"
 )]
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,9 +19,11 @@ use framewire_transport::driver::{Cpus, SliceSize, ThreadConfig};
 use framewire_transport::send::{Bitrate, Fec};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
 
+use crate::address::{Address, AnnouncedAddress};
 use crate::bench::Contender;
 use crate::build;
 use crate::doctor::DoctorArgs;
+use crate::exit::CODES;
 use crate::logs::LogFormat;
 use crate::manual::{CompletionsArgs, ManArgs};
 use crate::sink::{RollLimit, SinkSpec};
@@ -132,14 +133,18 @@ impl CommonArgs {
 
 /// Receives video streams and hands their frames on.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire-server", version, long_version = build::long_version(), max_term_width = 110)]
+#[command(name = "framewire-server", version, long_version = build::long_version(), max_term_width = 110, after_help = CODES)]
 pub struct ServerArgs {
-    /// Address for Socket.IO: opening streams, feedback
+    /// Address for Socket.IO: opening streams, feedback; :PORT for all addresses of this machine
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", env = "FRAMEWIRE_LISTEN")]
-    pub listen: SocketAddr,
-    /// Address for the frames
+    pub listen: Address,
+    /// Address for the frames; of a name with several, the first
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345", env = "FRAMEWIRE_UDP")]
-    pub udp: SocketAddr,
+    pub udp: Address,
+    /// Where clients are told to send frames, if that is not --udp as they see it: the outer port of a container or a router, or
+    /// host and port (framed wire)
+    #[arg(long, value_name = "HOST:PORT|PORT", env = "FRAMEWIRE_ANNOUNCE_UDP")]
+    pub announce_udp: Option<AnnouncedAddress>,
     /// What the frames of the plain wire are; the wire does not say it
     #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8", env = "FRAMEWIRE_PLAIN_FRAME")]
     pub plain_frame: RawFormat,
@@ -205,7 +210,7 @@ pub struct ServerArgs {
 
 /// Sends a video stream.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire-client", version, long_version = build::long_version(), max_term_width = 110)]
+#[command(name = "framewire-client", version, long_version = build::long_version(), max_term_width = 110, after_help = CODES)]
 pub struct ClientArgs {
     /// Common flags.
     #[command(flatten)]
@@ -213,9 +218,13 @@ pub struct ClientArgs {
     /// The server's Socket.IO address; behind a proxy with the path that it has the server at, such as http://proxy/cams
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "FRAMEWIRE_SERVER")]
     pub server: String,
-    /// Where frames go on the plain wire; on the framed one the server says it
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345", env = "FRAMEWIRE_UDP")]
-    pub udp: String,
+    /// Where frames go, whatever the server says; :PORT for that port of the host that answers at --server; by default what the
+    /// server says, and on the plain wire 127.0.0.1:12345
+    #[arg(long, value_name = "HOST:PORT", env = "FRAMEWIRE_UDP")]
+    pub udp: Option<Address>,
+    /// How long the server may take to answer at first, such as 10s or 2min; by default it is waited for without end
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "FRAMEWIRE_CONNECT_TIMEOUT")]
+    pub connect_timeout: Option<Duration>,
     /// On the plain wire, send to another machine, though nothing guards the datagrams
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
@@ -273,7 +282,7 @@ pub struct StreamArgs {
 
 /// Moves raw video frames between processes at the speed of memory.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "framewire", version, long_version = build::long_version(), max_term_width = 110, args_conflicts_with_subcommands = true)]
+#[command(name = "framewire", version, long_version = build::long_version(), max_term_width = 110, after_help = CODES, args_conflicts_with_subcommands = true)]
 pub struct FramewireArgs {
     /// What to do; without one, the demo.
     #[command(subcommand)]
@@ -329,10 +338,10 @@ pub struct BenchArgs {
     pub json: bool,
     /// Send to a bench that receives on another host; by default to one that is started on this machine
     #[arg(long, value_name = "HOST:PORT")]
-    pub to: Option<String>,
+    pub to: Option<Address>,
     /// Receive what bench --to sends, over TCP and UDP; anyone who reaches the port can have frames thrown away here
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "rounds", "seconds", "only", "json"])]
-    pub receive: Option<SocketAddr>,
+    pub receive: Option<Address>,
     /// End after one bench
     #[arg(long, requires = "receive")]
     pub once: bool,
@@ -419,6 +428,27 @@ fn deadline(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("'{text}' is no deadline; write milliseconds, 0.001 to {}", DEADLINE_MAX.as_millis()))
 }
 
+/// A time with its unit; seconds without one.
+fn duration(text: &str) -> Result<Duration, String> {
+    let refused = || {
+        format!("'{}' is no time; write a number and ms, s, min or h, such as 10s, at most a year", text.escape_debug())
+    };
+    let (number, unit) = text.split_at(text.find(|char: char| char.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let factor = match unit {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(refused()),
+    };
+    let seconds = number.trim().parse::<f64>().ok().map(|number| number * factor);
+    let seconds = seconds.filter(|seconds| (0.001..=DURATION_SECONDS_MAX).contains(seconds)).ok_or_else(refused)?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A year: nobody waits longer.
+const DURATION_SECONDS_MAX: f64 = 365.0 * 86_400.0;
+
 /// Longer than this is no polling any more but a core given away.
 const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
 
@@ -487,6 +517,16 @@ mod tests {
         assert!(refused(&["client", "--max-rate", "fast"]).contains("480M"));
         assert!(refused(&["client", "--deadline", "0"]).contains("0.001 to 60000"));
         assert!(refused(&["client", "--backend", "dpdk"]).contains("unknown backend 'dpdk'"));
+    }
+
+    #[test]
+    fn a_time_is_read_with_its_unit() {
+        for (text, millis) in [("500ms", 500), ("10", 10_000), ("1.5s", 1_500), ("2min", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "0", "-1s", "soon", "5parsecs", "NaN", "inf", "1e300h", "9999h9"] {
+            assert!(duration(text).unwrap_err().contains("such as 10s"), "{text}");
+        }
     }
 
     fn bench(arguments: &[&str]) -> Result<BenchArgs, clap::Error> {

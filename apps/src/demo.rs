@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::cli::{ClientArgs, DeliveryChoice, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs};
 use crate::exit::Failure;
 use crate::stop::Stop;
@@ -83,11 +84,12 @@ fn is_file(args: &DemoArgs) -> bool {
 
 /// The server's end: loopback, ports of the system's choice.
 fn server_args(args: &DemoArgs) -> ServerArgs {
-    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let any_port = Address::from(SocketAddr::from(([127, 0, 0, 1], 0)));
     ServerArgs {
         partial: false,
-        listen: any_port,
+        listen: any_port.clone(),
         udp: any_port,
+        announce_udp: None,
         plain_frame: plain_frame(args),
         sink: args.sink.clone(),
         roll: Vec::new(),
@@ -132,7 +134,8 @@ fn client_args(args: &DemoArgs, signal: SocketAddr, udp: SocketAddr) -> ClientAr
         insecure: false,
         common: args.common.clone(),
         server: format!("http://{signal}"),
-        udp: udp.to_string(),
+        udp: Some(udp.into()),
+        connect_timeout: None,
         stream,
         verbose: args.verbose,
     }

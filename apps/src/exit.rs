@@ -1,4 +1,4 @@
-//! How a program ends: 0 done, 1 failed at run time, 2 wrong usage.
+//! How a program ends: 0 done, 1 failed at run time, 2 wrong usage, [`INTERRUPTED`] at a second Ctrl-C.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -7,6 +7,13 @@ use tracing::Level;
 
 use crate::logs;
 use crate::summary::Summary;
+
+/// The exit code of a program that was told twice to end, and so did at once, without its summary: that of shells for SIGINT.
+pub const INTERRUPTED: i32 = 130;
+
+/// The same for people, at the end of every `--help`.
+pub const CODES: &str = "Exit codes: 0 done; 1 failed at run time, which includes frames of which none arrived; 2 wrong \
+                         usage; 130 at a second Ctrl-C, without a summary.";
 
 /// Why a program did not do what it was asked for. The message says what happened, with the value, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What Framewire's programs are made of: the command line, and the wiring of capture, transport and signal.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod bench;
 pub mod build;
 pub mod cli;

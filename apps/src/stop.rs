@@ -1,9 +1,13 @@
 //! Asking a program's threads to end: by Ctrl-C, by a limit, or because another one failed.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::exit::Failure;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::exit::{Failure, INTERRUPTED};
 
 /// A request to stop that every thread sees. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -29,23 +33,32 @@ impl Stop {
         Self::default()
     }
 
-    /// Stops at the first Ctrl-C (or SIGTERM, SIGHUP), in order; at the second one the process ends at once.
+    /// Stops at the first Ctrl-C (or SIGTERM, SIGHUP), in order; at the second one the process ends at once, with exit code
+    /// [`INTERRUPTED`]. A signal that whoever started the process had it ignore stays ignored: that is how `nohup` keeps a
+    /// program alive when its terminal closes, and a shell a job in the background at Ctrl-C.
     ///
     /// # Errors
     /// Where the system refuses the handler.
     pub fn on_interrupt(&self) -> Result<(), Failure> {
-        let stop = self.clone();
-        let mut interrupts = 0;
-        ctrlc::set_handler(move || {
-            interrupts += 1;
-            if interrupts > 1 {
-                std::process::exit(130);
+        let ignored = ignored_signals();
+        let caught: Vec<i32> =
+            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(ignored, *signal)).collect();
+        let refused = |error: io::Error| {
+            Failure::runtime(format!(
+                "Ctrl-C cannot be caught: {error}; raise this process's limits of files and threads"
+            ))
+        };
+        let mut signals = Signals::new(caught).map_err(refused)?;
+        let (stop, mut impatience) = (self.clone(), Impatience::default());
+        let listen = move || {
+            for signal in signals.forever() {
+                if impatience.is_at_its_end(signal) {
+                    std::process::exit(INTERRUPTED);
+                }
+                stop.stop();
             }
-            stop.stop();
-        })
-        .map_err(|error| {
-            Failure::runtime(format!("Ctrl-C cannot be caught: {error}; stop other handlers of this process"))
-        })
+        };
+        std::thread::Builder::new().name("framewire-stop".into()).spawn(listen).map(drop).map_err(refused)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -96,5 +109,67 @@ impl Stop {
     /// That failure.
     pub fn outcome(&self) -> Result<(), Failure> {
         self.lock().failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// How often somebody has asked.
+#[derive(Debug, Default)]
+struct Impatience {
+    asked: bool,
+}
+
+impl Impatience {
+    /// Whether this signal is the second wish. A terminal that closes is told of by the kernel and by the shell: that is one
+    /// event, and nobody's impatience.
+    fn is_at_its_end(&mut self, signal: i32) -> bool {
+        let had_asked = std::mem::replace(&mut self.asked, true);
+        had_asked && signal != SIGHUP
+    }
+}
+
+/// Signals that this process was started to ignore, a bit each from 1. Where the system does not tell, none.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_in(&status).unwrap_or_default()
+}
+
+/// What Linux says of a process: `SigIgn:` and the bits in hexadecimal.
+fn ignored_in(status: &str) -> Option<u64> {
+    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(bits.trim(), 16).ok()
+}
+
+fn is_ignored(signals: u64, signal: i32) -> bool {
+    let bit = u32::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
+    bit.and_then(|bit| signals.checked_shr(bit)).is_some_and(|signals| signals & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_wish_ends_at_once_but_a_terminal_that_closes_is_no_wish_however_often_it_is_told() {
+        let ends = |signals: &[i32]| {
+            let mut impatience = Impatience::default();
+            signals.iter().map(|signal| impatience.is_at_its_end(*signal)).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&[SIGINT, SIGINT]), [false, true]);
+        assert_eq!(ends(&[SIGTERM, SIGINT]), [false, true]);
+        assert_eq!(ends(&[SIGHUP, SIGHUP, SIGHUP]), [false, false, false]);
+        assert_eq!(ends(&[SIGTERM, SIGHUP]), [false, false]);
+        assert_eq!(ends(&[SIGHUP, SIGINT]), [false, true]);
+    }
+
+    #[test]
+    fn signals_that_are_ignored_are_read_as_the_kernel_writes_them() {
+        // As under nohup: SIGHUP, and SIGPIPE, which Rust's own start ignores.
+        let signals =
+            ignored_in("Name:\tx\nSigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\nSigCgt:\t0\n").unwrap();
+        assert!(is_ignored(signals, SIGHUP) && is_ignored(signals, 13));
+        assert!(!is_ignored(signals, SIGINT) && !is_ignored(signals, SIGTERM) && !is_ignored(signals, 0));
+        for status in ["", "SigIgn:", "SigIgn:\tzz", "SigIgn:\t11111111111111111"] {
+            assert_eq!(ignored_in(status), None);
+        }
     }
 }

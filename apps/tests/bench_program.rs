@@ -146,7 +146,7 @@ fn values_that_cannot_be_are_usage_errors_with_the_remedy() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_bench_that_is_interrupted_or_killed_leaves_no_process_behind() {
-    for (signal, code) in [(Signal::INT, Some(1)), (Signal::KILL, None)] {
+    for (signal, code) in [(Signal::TERM, Some(1)), (Signal::KILL, None)] {
         let mut command = program("framewire");
         command.args(["bench", "--rounds", "1000", "--frame", "320x240:gray8"]);
         let mut bench = Guard(command.spawn().unwrap());

@@ -143,7 +143,7 @@ fn a_client_waits_for_its_server_and_says_so() {
         probe.client(&["pattern:64x48", "--frames", "30", "--delivery", "every", "--fps", "max", "--json"]);
     probe.stop();
     let mut client = Running::start(&mut command);
-    let line = client.wait_for("attempt");
+    let line = client.wait_for("it is asked again until it answers");
     assert!(line.contains(&signal), "{line}");
     let server = Server::start_at(&signal, &udp, &[]);
     let (code, said, stdout) = client.wait();

@@ -1,5 +1,6 @@
 //! Two hosts on one machine: network namespaces joined by a cable. Takes root and `ip`; `nft` for what stands between them.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -71,6 +72,14 @@ impl Hosts {
         found.and_then(|address| address.split('/').next()).expect("a link-local address").to_owned()
     }
 
+    /// Has programs on a host look names up in these lines of `/etc/hosts` alone; `None`, said aloud, where that fails.
+    pub fn give_names(&self, host: &str, lines: &str) -> Option<()> {
+        // What `ip netns exec` puts in the place of /etc/hosts.
+        let directory = names_of(host);
+        let written = std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(directory.join("hosts"), lines));
+        written.inspect_err(|error| skip(format_args!("{} cannot be written: {error}", directory.display()))).ok()
+    }
+
     /// Does something on a host; `None`, said aloud as a skipped test, where it fails.
     pub fn on(&self, host: &str, command: &[&str]) -> Option<()> {
         set_up(&[&["ip", "netns", "exec", host][..], command].concat())
@@ -89,8 +98,13 @@ impl Drop for Hosts {
         for host in [&self.near, &self.far] {
             // It may be that it was never made.
             let _ = try_run(&["ip", "netns", "del", host]);
+            let _ = std::fs::remove_dir_all(names_of(host));
         }
     }
+}
+
+fn names_of(host: &str) -> PathBuf {
+    Path::new("/etc/netns").join(host)
 }
 
 /// Runs a program to its end.

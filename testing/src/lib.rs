@@ -50,6 +50,13 @@ pub fn send(signal: Signal, process: u32) {
     kill_process(pid(process), signal).unwrap_or_else(|error| panic!("process {process} takes no signal: {error}"));
 }
 
+/// Whether this process, and so each that it starts, ignores a signal.
+pub fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    bits.is_some_and(|bits| bits >> (signal.as_raw() - 1) & 1 == 1)
+}
+
 /// Ends a process and all of its group, which it leads. It may be gone already: made for guards, which run on any path.
 pub fn end_group(leader: u32) {
     let _ = kill_process_group(pid(leader), Signal::KILL);

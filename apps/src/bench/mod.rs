@@ -32,8 +32,8 @@ const FRAME_BYTES_MAX: usize = 100_000_000;
 /// # Errors
 /// What cannot be asked for, and what failed at either end.
 pub fn run(args: &BenchArgs, stop: &Stop) -> Result<(), Failure> {
-    if let Some(address) = args.receive {
-        return far::run(address, args.once, args.tied, stop);
+    if let Some(address) = &args.receive {
+        return far::run(address.resolve_one(None)?, args.once, args.tied, stop);
     }
     check_frame(&args.frame).map_err(Failure::usage)?;
     if cfg!(debug_assertions) {

@@ -81,7 +81,7 @@ impl<'a> Near<'a> {
                 let (process, peer) = ReceivingProcess::start(stop)?;
                 (Some(process), peer)
             }
-            Some(to) => (None, resolve(to)?),
+            Some(to) => (None, to.resolve_one(None)?),
         };
         let stream = TcpStream::connect_timeout(&peer, CONNECT_PATIENCE).map_err(|error| {
             Failure::runtime(format!(
@@ -236,9 +236,4 @@ struct PhaseAtBothEnds {
     /// Of this process.
     cpu_seconds: f64,
     far: PhaseFigures,
-}
-
-fn resolve(to: &str) -> Result<SocketAddr, Failure> {
-    crate::client::first_address(to)
-        .map_err(|error| Failure::usage(format!("'{to}' is no address: {error}; write HOST:PORT")))
 }

@@ -13,7 +13,8 @@ use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig, wire};
 
 use super::feed::Feed;
 use super::window::Window;
-use super::{Source, first_address};
+use super::{Source, nothing_arrived, too_late};
+use crate::address::{Address, announced};
 use crate::cli::ClientArgs;
 use crate::exit::{Failure, say};
 use crate::latency::LatencyHistogram;
@@ -29,6 +30,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 /// How long a stream may take to open before people are told.
 const OPEN_PATIENCE: Duration = Duration::from_secs(3);
+/// A server that is there says something each quarter of a second.
+const HEARD_LATELY: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     let mut feed = Feed::new(source, &args.stream);
@@ -40,14 +43,17 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let signal = start_signal(args, &format, delivery, stream, feed.presentation().rate)?;
     let mut talk = Talk {
         signal,
+        udp: args.udp.clone(),
+        peer: None,
         verbose: args.verbose > 0,
         latency: LatencyHistogram::new(),
         refused: None,
-        unopened: None,
+        away: None,
+        udp_watch: UdpWatch::default(),
         unrecorded: None,
     };
     let mut progress = Progress::new(args.verbose > 0);
-    let Some(peer) = talk.wait_until_opened(stop, &mut progress)? else {
+    let Some(peer) = talk.wait_until_opened(args, stop, &mut progress)? else {
         talk.signal.shutdown();
         stop.outcome()?;
         return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
@@ -84,7 +90,8 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     drop(window);
     let report = sent?;
     talk.drain();
-    let Talk { signal, latency, refused, unrecorded, .. } = talk;
+    let Talk { signal, latency, refused, unrecorded, peer: last, .. } = talk;
+    let peer = last.unwrap_or(peer);
     signal.shutdown();
     if let Some(refused) = refused {
         return Err(refused);
@@ -117,7 +124,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         ..Summary::default()
     };
     summary.set_rates(elapsed);
-    Ok((summary, feed.failure))
+    Ok((summary, feed.failure.or_else(|| nothing_arrived(stats.frames, delivered, peer))))
 }
 
 fn start_signal(
@@ -215,19 +222,63 @@ struct Talk {
     signal: SignalClient,
     verbose: bool,
     latency: LatencyHistogram,
+    /// Where the user says that frames go.
+    udp: Option<Address>,
+    /// Where they go.
+    peer: Option<SocketAddr>,
     refused: Option<Failure>,
     /// Frames that the server should have recorded and did not, once it has said anything of frames.
     unrecorded: Option<u64>,
-    /// Since when the stream has not been open.
-    unopened: Option<Instant>,
+    /// Why there is no connection, while there is none; it has been told.
+    away: Option<String>,
+    udp_watch: UdpWatch,
+}
+
+/// Judges whether the server answers on Socket.IO alone: it does not answer the opening, and is heard all the while.
+#[derive(Debug, Default)]
+struct UdpWatch {
+    /// Since when the stream has not been open and the server has been heard.
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl UdpWatch {
+    fn is_open(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The stream is not open; the server was heard last at `heard`. True where that is to be told, once until it is open.
+    fn is_unopened(&mut self, heard: Option<Instant>, now: Instant) -> bool {
+        if heard.is_none_or(|heard| now.saturating_duration_since(heard) > HEARD_LATELY) {
+            // It has gone, or has not been heard since this machine slept: that is no matter of UDP.
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_due = !self.told && now.saturating_duration_since(since) > OPEN_PATIENCE;
+        self.told |= is_due;
+        is_due
+    }
 }
 
 impl Talk {
-    /// Waits for the server, however long it takes; `None` where somebody asked to stop meanwhile.
-    fn wait_until_opened(&mut self, stop: &Stop, progress: &mut Progress) -> Result<Option<SocketAddr>, Failure> {
+    /// Waits for the server, as long as the user wants to; `None` where somebody asked to stop meanwhile.
+    fn wait_until_opened(
+        &mut self,
+        args: &ClientArgs,
+        stop: &Stop,
+        progress: &mut Progress,
+    ) -> Result<Option<SocketAddr>, Failure> {
+        let begun = Instant::now();
         while !stop.is_stopped() {
+            if let Some(limit) = args.connect_timeout.filter(|limit| begun.elapsed() >= *limit) {
+                return Err(too_late(limit, &args.server, self.away.as_deref()));
+            }
             match self.signal.next_event(REFRESH) {
-                Some(ClientEvent::Opened(opened)) => return self.resolve(&opened).map(Some),
+                Some(ClientEvent::Opened(opened)) => {
+                    self.peer = Some(self.resolve(&opened)?);
+                    return Ok(self.peer);
+                }
                 Some(event) => self.handle(&event, progress),
                 None => {}
             }
@@ -244,7 +295,10 @@ impl Talk {
             match self.signal.next_event(REFRESH / 2) {
                 // The server is back, maybe elsewhere.
                 Some(ClientEvent::Opened(opened)) => match self.resolve(&opened) {
-                    Ok(peer) => sender.redirect(peer),
+                    Ok(peer) => {
+                        self.peer = Some(peer);
+                        sender.redirect(peer);
+                    }
                     Err(failure) => stop.fail(failure),
                 },
                 Some(event) => self.handle(&event, progress),
@@ -263,17 +317,17 @@ impl Talk {
     /// Tells of a stream that the receiver refuses, or that does not open.
     fn look_at(&mut self, sender: &Sender) {
         match sender.wait_until_open(Duration::ZERO) {
-            Ok(()) => self.unopened = None,
+            Ok(()) => self.udp_watch.is_open(),
             // The server is back and has not been told of the stream yet.
             Err(SendError::Refused { reason: Some(RefuseReason::Unknown), .. }) => {}
             Err(error @ SendError::Refused { .. }) => self.refused = Some(Failure::runtime(error)),
             Err(_) => {
-                let since = *self.unopened.get_or_insert_with(Instant::now);
-                if since.elapsed() > OPEN_PATIENCE {
+                if self.udp_watch.is_unopened(self.signal.last_heard(), Instant::now()) {
+                    let at = self.peer.map(|peer| format!(" at {peer}")).unwrap_or_default();
                     say(format_args!(
-                        "framewire-client: no frames flow yet: the server answers on Socket.IO, but not on UDP; does a firewall drop it?"
+                        "framewire-client: no frames flow: the server answers on Socket.IO, but not on UDP{at}; does a \
+                         firewall drop it, or is another port published (--udp, and the server's --announce-udp)?"
                     ));
-                    self.unopened = Some(Instant::now());
                 }
             }
         }
@@ -314,35 +368,72 @@ impl Talk {
                 }
             }
             ClientEvent::Retrying { in_, attempt, reason } => {
-                let message = format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64());
-                // Each of the first, then every tenth: a server can be away for long.
-                if *attempt <= 3 || attempt % 10 == 0 {
-                    say(format_args!("framewire-client: {message}"));
+                if self.away.is_none() {
+                    say(format_args!("framewire-client: {reason}; it is asked again until it answers"));
                 }
-                progress.say(message);
+                progress.say(format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64()));
+                self.away = Some(reason.clone());
+            }
+            ClientEvent::Connected => {
+                if self.away.take().is_some() {
+                    say(format_args!("framewire-client: the server answers"));
+                }
             }
             ClientEvent::Refused(refused) => {
                 self.refused = Some(Failure::runtime(format!("the server refuses: {refused}")))
             }
             ClientEvent::Disconnected { reason } => {
-                say(format_args!("framewire-client: the server is gone: {reason}"));
+                say(format_args!("framewire-client: the server is gone: {reason}; it is asked again until it is back"));
+                self.away = Some(reason.clone());
             }
             ClientEvent::Closed(closed) => tracing::info!("the server closed the stream: {}", closed.message),
             other => tracing::debug!(?other, "signal"),
         }
     }
 
+    /// Where frames go: where the user says, else where the server does, else where the server was reached.
     fn resolve(&self, opened: &Opened) -> Result<SocketAddr, Failure> {
-        let host = opened.udp_host.as_deref().unwrap_or_else(|| self.signal.server_host());
-        let address = format!("{host}:{}", opened.udp_port);
-        let found = first_address(&address);
-        found.map_err(|error| {
-            Failure::runtime(format!("the server's UDP address {address} cannot be found: {error}; check its name"))
-        })
+        let peer = self.signal.peer();
+        let peer =
+            peer.ok_or_else(|| Failure::runtime("the server's address is not known; give it as --udp HOST:PORT"))?;
+        match &self.udp {
+            Some(udp) if udp.is_unspecified() => announced(None, udp.port(), peer),
+            Some(udp) => udp.resolve_one(Some(peer.ip())),
+            None => announced(opened.udp_host.as_deref(), opened.udp_port, peer),
+        }
     }
 }
 
 /// Who knows the id can send the stream's datagrams, so nobody may guess it.
 fn random_stream_id() -> Result<u32, Failure> {
     getrandom::u32().map_err(|error| Failure::runtime(format!("the system gives no random numbers: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_answers_on_socket_io_alone_is_told_of_once_and_one_that_has_gone_is_not() {
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        // How often it is told in ten seconds of a closed stream, where the server is heard until then.
+        let told = |watch: &mut UdpWatch, from: u64, heard_until: u64| {
+            let looks = (from..from + 10_000).step_by(125);
+            looks.filter(|millis| watch.is_unopened(Some(at((*millis).min(heard_until))), at(*millis))).count()
+        };
+        let mut watch = UdpWatch::default();
+        assert_eq!(told(&mut watch, 0, u64::MAX), 1);
+        assert_eq!(told(&mut watch, 10_000, u64::MAX), 0, "it has been told");
+        watch.is_open();
+        assert_eq!(told(&mut watch, 20_000, u64::MAX), 1, "it is told again of another time");
+        // Killed at once, and a second and two after the stream had closed.
+        for heard_until in [0, 1_000, 1_900] {
+            assert_eq!(told(&mut UdpWatch::default(), 0, heard_until), 0, "{heard_until}");
+        }
+        let mut watch = UdpWatch::default();
+        assert!(!(0..100).any(|millis| watch.is_unopened(None, at(millis * 125))));
+        // It is back: UDP gets its time from then on.
+        assert_eq!((1..24).filter(|look| watch.is_unopened(Some(at(look * 125)), at(look * 125))).count(), 0);
+    }
 }

@@ -8,7 +8,8 @@ use framewire_transport::driver::{PlainSender, PlainSenderConfig};
 
 use super::feed::Feed;
 use super::window::Window;
-use super::{Source, first_address};
+use super::{Source, nothing_arrived, too_late};
+use crate::address::Address;
 use crate::cli::ClientArgs;
 use crate::exit::{Failure, say};
 use crate::progress::{Progress, REFRESH};
@@ -21,11 +22,14 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How long to wait for a Socket.IO server before frames go out all the same: the wire does not need one.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 const SLOTS: usize = 2;
+/// That of the original system.
+const DEFAULT_UDP_PORT: u16 = 12_345;
 
 pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     let mut feed = Feed::new(source, &args.stream);
     let format = feed.source().format();
-    let peer = resolve(&args.udp)?;
+    let here = || Address::from(SocketAddr::from(([127, 0, 0, 1], DEFAULT_UDP_PORT)));
+    let peer = args.udp.clone().unwrap_or_else(here).resolve_one(None)?;
     if !args.insecure && !peer.ip().is_loopback() {
         return Err(Failure::usage(format!(
             "{peer} is not on this machine, and nothing guards the datagrams of the plain wire; give --insecure to send them all the same, or use --wire framed"
@@ -38,7 +42,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         _ => Failure::usage(error),
     })?;
     let mut progress = Progress::new(args.verbose > 0);
-    wait_until_connected(&signal, stop, &mut progress);
+    let is_heard = wait_until_connected(args, &signal, stop, &mut progress)?;
     let config = PlainSenderConfig { format, slots: SLOTS, backend: args.common.backend };
     let sender = PlainSender::connect(peer, &config).map_err(Failure::runtime)?;
     let started = Instant::now();
@@ -91,32 +95,38 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     };
     summary.frames_dropped.lost = frames.saturating_sub(delivered);
     summary.set_rates(elapsed);
-    Ok((summary, feed.failure))
+    // Without Socket.IO nobody says what arrived.
+    let failure = is_heard.then(|| nothing_arrived(datagrams, acknowledged, peer)).flatten();
+    Ok((summary, feed.failure.or(failure)))
 }
 
-fn resolve(address: &str) -> Result<SocketAddr, Failure> {
-    first_address(address).map_err(|error| {
-        Failure::usage(format!("'{address}' is no UDP address ({error}); write HOST:PORT, such as 127.0.0.1:12345"))
-    })
-}
-
-/// Waits for the Socket.IO connection, so that the first acknowledgements are heard.
-fn wait_until_connected(signal: &SignalClient, stop: &Stop, progress: &mut Progress) {
-    let deadline = Instant::now() + CONNECT_WAIT;
+/// Waits for the Socket.IO connection, so that the first acknowledgements are heard; whether there is one.
+fn wait_until_connected(
+    args: &ClientArgs,
+    signal: &SignalClient,
+    stop: &Stop,
+    progress: &mut Progress,
+) -> Result<bool, Failure> {
+    let deadline = Instant::now() + args.connect_timeout.unwrap_or(CONNECT_WAIT);
+    let mut away = None;
     while !stop.is_stopped() && Instant::now() < deadline {
         match signal.next_event(REFRESH) {
-            Some(ClientEvent::Connected) => return,
+            Some(ClientEvent::Connected) => return Ok(true),
             Some(ClientEvent::Retrying { in_, attempt, reason }) => {
-                let message = format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64());
-                if attempt <= 3 {
-                    say(format_args!("framewire-client: {message}"));
+                if away.is_none() {
+                    say(format_args!("framewire-client: {reason}"));
                 }
-                progress.say(message);
+                progress.say(format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64()));
+                away = Some(reason);
             }
             _ => {}
         }
     }
+    if let Some(limit) = args.connect_timeout.filter(|_| !stop.is_stopped()) {
+        return Err(too_late(limit, &args.server, away.as_deref()));
+    }
     say(format_args!("framewire-client: no Socket.IO server answers; frames are sent without acknowledgement"));
+    Ok(false)
 }
 
 fn listen(signal: &SignalClient, sender: &PlainSender, verbose: bool, done: &Stop, progress: &mut Progress) {

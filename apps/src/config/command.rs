@@ -2,12 +2,13 @@
 
 use std::any::TypeId;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, ArgAction, Command};
+
+use crate::address::Address;
 
 /// What a value in a file must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ fn numbers() -> [TypeId; 9] {
 }
 
 fn texts() -> [TypeId; 4] {
-    [TypeId::of::<String>(), TypeId::of::<PathBuf>(), TypeId::of::<OsString>(), TypeId::of::<SocketAddr>()]
+    [TypeId::of::<String>(), TypeId::of::<PathBuf>(), TypeId::of::<OsString>(), TypeId::of::<Address>()]
 }
 
 /// Whether a flag takes several values, of which a file may have an array.

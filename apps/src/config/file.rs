@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// A value is shown as far as somebody would recognise it.
 const SHOWN_CHARS_MAX: usize = 60;
 /// From here on one word is no misspelling of another.
-const LIKENESS_MIN: f64 = 0.7;
+pub(super) const LIKENESS_MIN: f64 = 0.7;
 
 /// The text of a file.
 ///

@@ -5,6 +5,7 @@
 //! are clap's own, and every flag that there is, or that comes, can be in a file and in the environment.
 
 mod command;
+mod environment;
 mod error;
 mod file;
 mod print;
@@ -33,6 +34,7 @@ use file::Settings;
 pub fn load<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<A>, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = for_people::<A>();
+    environment::warn_of_unknown();
     let parse = |command: &Command| {
         let parsed = command.clone().try_get_matches_from(&arguments);
         parsed.unwrap_or_else(|error| with_origin(error, command, &arguments).exit())

@@ -130,7 +130,7 @@ fn values_that_the_flag_would_refuse_are_refused_with_its_reason() {
     let told = |text: &str| refused(Section::Server, text);
     assert!(told("frames = 0").contains("frames = 0 cannot be: 0 is not in 1"));
     assert!(told("frames = -1").contains("frames = -1 cannot be"));
-    assert!(told("listen = 'here'").contains("listen = \"here\" cannot be: invalid socket address"));
+    assert!(told("listen = 'here'").contains("listen = \"here\" cannot be: 'here' has no port; write HOST:PORT"));
     assert!(told("delivery = 'some'").contains("delivery = \"some\" cannot be: write every, latest"));
     assert!(told("sink = ['null', 'out.mkv']").contains("'out.mkv' is no sink"));
     assert!(told("seconds = nan").contains("is no time"));

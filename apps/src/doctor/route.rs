@@ -1,11 +1,12 @@
 //! Which interface is looked at, and the way to the host that was named.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 
 use framewire_transport::backend::ConnectedSocket;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
+use crate::address::Address;
 use crate::exit::Failure;
 
 /// Where frames would go.
@@ -91,16 +92,15 @@ fn leaves_by(local: IpAddr, peer: IpAddr, interfaces: &[Interface]) -> Option<&I
     interfaces.iter().find(|interface| interface.addresses.contains(&local))
 }
 
+/// Any: nothing is sent.
+const PORT: u16 = 12345;
+
 /// Connects a socket, which sends nothing, to the first address of a host that there is a way to.
 fn reach(host: &str) -> Result<(Host, IpAddr), Failure> {
     let shown = host.escape_debug();
-    let addresses = resolve(host).map_err(|error| {
-        Failure::usage(format!(
-            "the host '{shown}' has no address here ({error}); write a name or an address, such as 192.168.1.20"
-        ))
-    })?;
+    let address = Address::with_default_port(host, PORT).map_err(Failure::usage)?;
     let mut refused = "it has none".to_owned();
-    for address in addresses {
+    for address in address.resolve()? {
         let reached = ConnectedSocket::connect(address)
             .and_then(|socket| Ok((socket.local()?.ip(), socket.known_path_datagram_bytes())));
         match reached {
@@ -111,20 +111,6 @@ fn reach(host: &str) -> Result<(Host, IpAddr), Failure> {
         }
     }
     Err(Failure::usage(format!("there is no way to the host '{shown}' ({refused}); check the network, and ip route")))
-}
-
-/// The addresses of HOST or HOST:PORT.
-fn resolve(host: &str) -> std::io::Result<Vec<SocketAddr>> {
-    /// Any: nothing is sent.
-    const PORT: u16 = 12345;
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![(address, PORT).into()]);
-    }
-    if host.contains(':') {
-        return Ok(host.to_socket_addrs()?.collect());
-    }
-    Ok((host, PORT).to_socket_addrs()?.collect())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::names::StreamNames;
 use super::recorder::{Recorder, Recording};
 use super::service::ServiceManager;
 use super::tally::Tally;
-use super::{QUEUE, slots_beside, start_preview, start_signal};
+use super::{Places, QUEUE, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
 use crate::live::{About, Board, Entry, Figures};
@@ -29,6 +29,7 @@ use crate::summary::{Summary, cpu_seconds};
 
 pub(super) fn run(
     args: &ServerArgs,
+    places: &Places,
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
@@ -48,7 +49,7 @@ pub(super) fn run(
         stream_bytes_max: args.stream_memory.unwrap_or(memory_bytes_max.div_ceil(2)),
         ..config
     };
-    let receiver = Arc::new(Receiver::bind(args.udp, config).map_err(Failure::runtime)?);
+    let receiver = Arc::new(Receiver::bind(places.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
     let flowing = Arc::new(Flowing::default());
     let host = ServerHost {
@@ -56,10 +57,11 @@ pub(super) fn run(
         names: names.clone(),
         flowing: flowing.clone(),
         delivery: args.delivery.map(Into::into),
+        announce_udp: args.announce_udp.clone(),
     };
     let recording = Recording::new(args, stop);
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
-    let signal = start_signal(args, Arc::new(host), &board)?;
+    let signal = start_signal(args, places, Arc::new(host), &board)?;
     let mut manager = ServiceManager::from_environment();
     manager.ready(signal.local_addr(), receiver.local_addr());
     ready(signal.local_addr(), receiver.local_addr());

@@ -10,6 +10,7 @@ use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
 
 use super::flowing::Flowing;
 use super::names::StreamNames;
+use crate::address::AnnouncedAddress;
 
 /// Opens streams of one receiver.
 pub(super) struct ServerHost {
@@ -20,6 +21,8 @@ pub(super) struct ServerHost {
     pub(super) flowing: Arc<Flowing>,
     /// The only mode allowed, if the operator chose one.
     pub(super) delivery: Option<Delivery>,
+    /// Where clients are told to send, if not where the receiver is.
+    pub(super) announce_udp: Option<AnnouncedAddress>,
 }
 
 impl StreamHost for ServerHost {
@@ -53,6 +56,9 @@ impl StreamHost for ServerHost {
         })?;
         // Frames come once the client has its answer.
         self.names.note(request.stream, &request.name);
+        if let Some(AnnouncedAddress { host, port }) = &self.announce_udp {
+            return Ok(Opened { stream: request.stream, udp_host: host.clone(), udp_port: *port, protocol });
+        }
         let udp = self.receiver.local_addr();
         // An address that stands for all of them is no place to send to: the client uses the one it reached us at.
         let udp_host = (!udp.ip().is_unspecified()).then(|| match udp.ip() {
@@ -87,7 +93,7 @@ mod tests {
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
         let config = ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() };
         let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
-        ServerHost { receiver, names: Arc::default(), flowing: Arc::default(), delivery }
+        ServerHost { receiver, names: Arc::default(), flowing: Arc::default(), delivery, announce_udp: None }
     }
 
     fn request(stream: u32) -> OpenRequest {
@@ -125,6 +131,9 @@ mod tests {
     fn a_client_is_told_the_address_that_frames_go_to_unless_it_stands_for_all() {
         assert_eq!(host("127.0.0.1:0", None).open(&request(1)).unwrap().udp_host.as_deref(), Some("127.0.0.1"));
         assert_eq!(host("0.0.0.0:0", None).open(&request(1)).unwrap().udp_host, None);
+        let published = ServerHost { announce_udp: Some("18301".parse().unwrap()), ..host("127.0.0.1:0", None) };
+        let opened = published.open(&request(1)).unwrap();
+        assert_eq!((opened.udp_host, opened.udp_port), (None, 18_301), "the outer port of the host it was reached at");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub fn run(
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
     check(args)?;
+    let places = Places::of(args)?;
+    raise_open_files();
     if let Some(seconds) = args.seconds {
         let (stop, deadline) = (stop.clone(), Instant::now() + Duration::from_secs_f64(seconds));
         std::thread::Builder::new()
@@ -53,8 +55,8 @@ pub fn run(
             .map_err(Failure::runtime)?;
     }
     match args.common.wire {
-        Wire::Framed => framed::run(args, stop, ready),
-        Wire::Plain => plain::run(args, stop, ready),
+        Wire::Framed => framed::run(args, &places, stop, ready),
+        Wire::Plain => plain::run(args, &places, stop, ready),
     }
 }
 
@@ -105,15 +107,45 @@ pub fn token(args: &crate::cli::CommonArgs) -> Result<Option<Token>, Failure> {
 /// The variable that may hold the token.
 pub(crate) const TOKEN_VARIABLE: &str = "FRAMEWIRE_TOKEN";
 
-fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
+/// Where a server listens: its names, looked up.
+struct Places {
+    signal: SocketAddr,
+    /// The other addresses of the name, such as that of the other family.
+    signal_also: Vec<SocketAddr>,
+    /// Frames go to one.
+    udp: SocketAddr,
+}
+
+impl Places {
+    fn of(args: &ServerArgs) -> Result<Self, Failure> {
+        let mut signal = args.listen.resolve()?;
+        let signal_also = signal.split_off(1);
+        Ok(Self { signal: signal[0], signal_also, udp: args.udp.resolve_one(None)? })
+    }
+
+    fn all(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.signal, self.udp].into_iter().chain(self.signal_also.iter().copied())
+    }
+}
+
+/// Each stream and each connection takes a file: as many may be open as the operator allows, not as programs begin with.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, ?limit, "the limit of open files stays as it is");
+    }
+}
+
+fn signal_config(args: &ServerArgs, places: &Places) -> Result<ServerConfig, Failure> {
     let token = token(&args.common)?;
-    if args.common.wire == Wire::Plain && !args.insecure && !args.udp.ip().is_loopback() {
+    if args.common.wire == Wire::Plain && !args.insecure && !places.udp.ip().is_loopback() {
         return Err(Failure::usage(format!(
             "{} can be reached from other machines, and a token guards no datagram of the plain wire; give --insecure to take frames from anyone, or use --wire framed",
-            args.udp
+            places.udp
         )));
     }
-    for address in [args.listen, args.udp] {
+    for address in places.all() {
         if token.is_none() && !args.insecure && !address.ip().is_loopback() {
             return Err(Failure::usage(format!(
                 "{address} can be reached from other machines; give --token-file FILE (both ends the same), or --insecure to let anyone connect"
@@ -121,7 +153,8 @@ fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
         }
     }
     Ok(ServerConfig {
-        listen: args.listen,
+        listen: places.signal,
+        listen_also: places.signal_also.clone(),
         token,
         allowed_origins: args.allow_origin.clone(),
         plain: args.common.wire == Wire::Plain,
@@ -130,8 +163,13 @@ fn signal_config(args: &ServerArgs) -> Result<ServerConfig, Failure> {
 }
 
 /// Starts the signal server, with the pages that show what is on the board.
-fn start_signal(args: &ServerArgs, host: Arc<dyn StreamHost>, board: &Arc<Board>) -> Result<SignalServer, Failure> {
-    let config = signal_config(args)?;
+fn start_signal(
+    args: &ServerArgs,
+    places: &Places,
+    host: Arc<dyn StreamHost>,
+    board: &Arc<Board>,
+) -> Result<SignalServer, Failure> {
+    let config = signal_config(args, places)?;
     let password = args.view_password_file.as_deref().map(ViewPassword::from_file).transpose()?;
     let access = Access::new(password, config.token.is_some())?;
     let pages = monitor::pages(Arc::new(Monitor::new(board.clone(), args.preview_fps)), access);

@@ -13,7 +13,7 @@ use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 use super::recorder::Recording;
 use super::service::ServiceManager;
 use super::tally::Tally;
-use super::{slots_beside, start_preview, start_signal};
+use super::{Places, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
 use crate::live::{About, Board};
@@ -40,13 +40,14 @@ impl StreamHost for NoHost {
 
 pub(super) fn run(
     args: &ServerArgs,
+    places: &Places,
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
     let format = args.plain_frame.format;
     let recording = Recording::new(args, stop);
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
-    let signal = Arc::new(start_signal(args, Arc::new(NoHost), &board)?);
+    let signal = Arc::new(start_signal(args, places, Arc::new(NoHost), &board)?);
     let config = PlainReceiverConfig {
         format,
         slots: SLOTS + slots_beside(args),
@@ -54,7 +55,7 @@ pub(super) fn run(
         policy: ConsumerPolicy::Queue(SLOTS - 2),
     };
     let acknowledge = signal.clone();
-    let receiver = PlainReceiver::bind(args.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
+    let receiver = PlainReceiver::bind(places.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
         .map_err(Failure::runtime)?;
     let mut manager = ServiceManager::from_environment();
     manager.ready(signal.local_addr(), receiver.local_addr());

@@ -1,6 +1,7 @@
 //! Asking a server for its streams, over HTTP.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,16 +9,22 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use thiserror::Error;
 use ureq::Agent;
+use ureq::config::Config;
 use ureq::http::{StatusCode, Uri, header};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::shown::Shown;
 use super::streams::Snapshot;
+use crate::address::Address;
 use crate::exit::Failure;
 
 /// A server on the same network answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Far more than a thousand streams take.
 const ANSWER_BYTES_MAX: u64 = 8 << 20;
+/// Where a page is unless its address says otherwise.
+const HTTP_PORT: u16 = 80;
 /// Whom a page with a password lets in.
 const USER: &str = "framewire";
 /// More than this is no password file.
@@ -40,7 +47,8 @@ impl Source {
     /// The address is none, or the password cannot be read.
     pub(super) fn new(server: &str, password_file: Option<&Path>) -> Result<Self, Failure> {
         let server = server.trim_end_matches('/');
-        let streams = streams_uri(server).map_err(Failure::usage)?;
+        let (zoneless, at) = without_zone(server)?;
+        let streams = streams_uri(&zoneless).map_err(Failure::usage)?;
         let authorization = password_file.map(authorization).transpose()?;
         let config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
@@ -50,7 +58,11 @@ impl Source {
             .max_redirects_will_error(false)
             .proxy(None)
             .user_agent(concat!("framewire-top/", env!("CARGO_PKG_VERSION")));
-        Ok(Self { agent: config.build().into(), server: server.to_owned(), streams, authorization })
+        let agent = match at {
+            None => config.build().into(),
+            Some(at) => Agent::with_parts(config.build(), DefaultConnector::default(), At(at)),
+        };
+        Ok(Self { agent, server: server.to_owned(), streams, authorization })
     }
 
     /// The server's address.
@@ -103,6 +115,30 @@ pub(super) enum AskError {
     Status { server: String, status: u16 },
     #[error("{server} answers as no framewire-server of this release does ({why}); check the address")]
     Strange { server: String, why: Shown },
+}
+
+/// Takes the interface out of a link-local address, which addresses of pages have no place for; and where that is.
+fn without_zone(server: &str) -> Result<(String, Option<SocketAddr>), Failure> {
+    let Some((scheme, rest)) = server.split_once("://").filter(|(_, rest)| rest.starts_with('[') && rest.contains('%'))
+    else {
+        return Ok((server.to_owned(), None));
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let address = Address::with_default_port(authority, HTTP_PORT).map_err(Failure::usage)?;
+    let at = address.resolve_one(None)?;
+    Ok((format!("{scheme}://[{}]:{}{path}", at.ip(), at.port()), Some(at)))
+}
+
+/// The one place to connect to, whatever the request's host is.
+#[derive(Debug)]
+struct At(SocketAddr);
+
+impl Resolver for At {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(self.0);
+        Ok(addresses)
+    }
 }
 
 fn streams_uri(server: &str) -> Result<Uri, String> {
@@ -178,6 +214,15 @@ mod tests {
             let refused = uri(server).unwrap_err();
             assert!(refused.contains(says) && !refused.contains("secret"), "{server}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_link_local_server_is_asked_at_its_interface_under_an_address_that_pages_have() {
+        let (uri, at) = without_zone("http://[fe80::1%lo]:8080").unwrap();
+        assert_eq!(uri, "http://[fe80::1]:8080");
+        assert_eq!(at, Some("[fe80::1%1]:8080".parse().unwrap()));
+        assert_eq!(without_zone("http://cams:8080").unwrap(), ("http://cams:8080".into(), None));
+        assert!(without_zone("http://[fe80::1%nowhere]").unwrap_err().to_string().contains("'nowhere'"));
     }
 
     #[test]

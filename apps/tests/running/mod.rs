@@ -109,7 +109,8 @@ impl Running {
 
     /// As Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        self.signal(Signal::INT);
+        // A shell has what it starts in the background ignore Ctrl-C, and so do these programs then.
+        self.signal(if framewire_testing::is_ignored(Signal::INT) { Signal::TERM } else { Signal::INT });
     }
 
     /// As `kill -9` does.
@@ -160,7 +161,11 @@ impl Server {
     /// A client of this server, to be run.
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
         let mut command = program("framewire-client");
-        command.args(["--server", &self.url(), "--udp", &self.udp]).args(arguments);
+        command.args(["--server", &self.url()]).args(arguments);
+        if arguments.contains(&"plain") {
+            // That wire has no other way to say it.
+            command.args(["--udp", &self.udp]);
+        }
         command
     }
 

@@ -2,20 +2,24 @@
 
 mod address;
 mod backoff;
+mod dial;
 mod events;
 mod session;
+mod socket;
 mod supervisor;
 mod wishes;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use thiserror::Error;
 
 use self::address::ServerUrl;
 pub use self::address::UrlError;
+use self::dial::Line;
 pub use self::events::ClientEvent;
 use self::events::EventQueue;
 use self::supervisor::Supervisor;
@@ -26,7 +30,8 @@ use crate::message::{OpenRequest, Refused, Resume};
 /// How a signal client is set up.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// The server, as `http://HOST:PORT` (or `https://`, where a proxy in front of it speaks TLS).
+    /// The server, as `http://HOST:PORT` (or `https://`, where a proxy in front of it speaks TLS). Of a name, all addresses are
+    /// tried; a link-local IPv6 address has its interface behind it, as in `http://[fe80::1%eth0]:8080`.
     pub server_url: String,
     /// The server's token, if it asks for one. Only a proof of it is sent.
     pub token: Option<Token>,
@@ -61,6 +66,7 @@ pub enum ClientError {
 pub struct SignalClient {
     events: Arc<EventQueue>,
     wishes: Arc<Wishes>,
+    line: Arc<Line>,
     thread: Option<JoinHandle<()>>,
     url: ServerUrl,
 }
@@ -78,12 +84,13 @@ impl SignalClient {
         let resume = Resume::random().map_err(ClientError::Random)?;
         let events = Arc::new(EventQueue::default());
         let wishes = Arc::new(Wishes::default());
-        let supervisor = Supervisor::new(url.clone(), config, resume, events.clone(), wishes.clone());
+        let line = Arc::new(Line::default());
+        let supervisor = Supervisor::new(url.clone(), config, resume, events.clone(), wishes.clone(), line.clone());
         let thread = thread::Builder::new()
             .name("framewire-signal".into())
             .spawn(move || supervisor.run())
             .map_err(ClientError::Thread)?;
-        Ok(Self { events, wishes, thread: Some(thread), url })
+        Ok(Self { events, wishes, line, thread: Some(thread), url })
     }
 
     /// What happened next; `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
@@ -97,10 +104,17 @@ impl SignalClient {
         self.events.dropped()
     }
 
-    /// Host of the server's address, for datagrams when [`Opened::udp_host`](crate::message::Opened::udp_host) is absent.
-    /// An IPv6 address is in brackets.
-    pub fn server_host(&self) -> &str {
-        self.url.host()
+    /// The address at which the server answered last, with the zone of a link-local one: of a name's addresses the one that
+    /// works. Datagrams go there when [`Opened::udp_host`](crate::message::Opened::udp_host) is absent. `None` before the first
+    /// connection.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.line.peer()
+    }
+
+    /// When the server said anything last; `None` while there is no connection, or nothing has been said on it. A server of
+    /// this project says something at least every 250 ms or so.
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.line.last_heard()
     }
 
     /// Asks the server to end the stream, and does not open it again. Returns at once; [`ClientEvent::Closed`] follows.

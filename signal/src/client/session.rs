@@ -1,14 +1,12 @@
 //! One connection: connect, open, listen, heartbeat, until it ends.
 //!
-//! The library's client is used with what works in it: WebSocket only, no reconnecting of its own, callbacks that do no
-//! more than push into a channel, and no acknowledgements. An emit goes out once CONNECT was answered, not before.
+//! No acknowledgements of Socket.IO's own: requests and answers are numbered events. An emit goes out once CONNECT was
+//! answered, not before.
 
-use std::error::Error;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rust_socketio::asynchronous::{Client, ClientBuilder};
-use rust_socketio::{Event, Payload, TransportType};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,10 +15,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::ClientConfig;
 use super::address::ServerUrl;
+use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
+use super::socket::{self, Client, Signal};
 use super::wishes::Wishes;
 use crate::auth::Proof;
-use crate::message::{CloseRequest, Heartbeat, Numbered, OpenReply, Opening, Refused, Resume, event, reason};
+use crate::message::{CloseRequest, Heartbeat, Numbered, OpenReply, Opening, Refused, Resume, event};
 
 /// How long to wait for TCP and WebSocket, and again for Socket.IO's answer to CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A write that takes longer than this goes nowhere.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The library does not say when a server closes in good order, but the next write fails: so there is one soon.
+/// A connection that was cut is noticed by what is not answered: so there is something to answer soon.
 const HEARTBEAT: Duration = Duration::from_millis(250);
 /// A foreign server does not know our heartbeat, and shall not be bothered more than needed.
 const HEARTBEAT_PLAIN: Duration = Duration::from_secs(1);
@@ -38,8 +38,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long a wish to close the stream may hold up the end.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Between the library's callbacks and the session, which empties it at once.
-const SIGNALS_MAX: usize = 1024;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -54,14 +52,6 @@ pub(super) enum End {
     Lost { reason: String },
 }
 
-/// What the library's callbacks say.
-enum Signal {
-    Connected,
-    Failed(String),
-    Closed,
-    Said { name: String, data: Value },
-}
-
 /// One connection and its surroundings.
 pub(super) struct Session<'a> {
     url: &'a ServerUrl,
@@ -70,6 +60,7 @@ pub(super) struct Session<'a> {
     resume: &'a Resume,
     events: &'a EventQueue,
     wishes: &'a Wishes,
+    line: &'a Arc<Line>,
     /// Requests are numbered from 1: the one to open, and the one to close.
     open_deadline: Option<Instant>,
     close_deadline: Option<Instant>,
@@ -89,10 +80,11 @@ impl<'a> Session<'a> {
         resume: &'a Resume,
         events: &'a EventQueue,
         wishes: &'a Wishes,
+        line: &'a Arc<Line>,
     ) -> Self {
         let (open_deadline, close_deadline, last_answer) = (None, None, None);
         let (is_closed, beats) = (false, 0);
-        Self { url, config, resume, events, wishes, open_deadline, close_deadline, is_closed, beats, last_answer }
+        Self { url, config, resume, events, wishes, line, open_deadline, close_deadline, is_closed, beats, last_answer }
     }
 
     pub(super) async fn run(mut self) -> End {
@@ -114,6 +106,7 @@ impl<'a> Session<'a> {
         if let End::Lost { .. } = end {
             self.hear_last_words(&mut signals).await;
         }
+        self.line.lost();
         // Whatever comes of it, the connection ends with its runtime.
         let _ = timeout(FAREWELL, client.disconnect()).await;
         end
@@ -122,19 +115,18 @@ impl<'a> Session<'a> {
     /// Until Socket.IO's CONNECT was answered.
     async fn connect(&self) -> Result<(Client, mpsc::Receiver<Signal>), End> {
         let unreachable = |reason: String| End::Unreachable { reason };
-        let (sender, mut signals) = mpsc::channel(SIGNALS_MAX);
-        let builder = self.builder(sender).map_err(unreachable)?;
-        let client = match timeout(CONNECT_TIMEOUT, builder.connect()).await {
-            Ok(connected) => connected.map_err(|error| unreachable(innermost(&error)))?,
-            Err(_) => return Err(unreachable(format!("no answer within {CONNECT_TIMEOUT:?}"))),
-        };
+        let auth = self.proof().map_err(unreachable)?;
+        let (client, mut signals) =
+            match timeout(CONNECT_TIMEOUT, socket::connect(self.url, auth.as_ref(), self.line)).await {
+                Ok(connected) => connected.map_err(unreachable)?,
+                Err(_) => return Err(unreachable(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+            };
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         loop {
             match timeout_at(deadline, signals.recv()).await {
                 Ok(Some(Signal::Connected)) => return Ok((client, signals)),
-                Ok(Some(Signal::Failed(text))) => {
-                    return Err(connect_error(&text).map_or_else(|| unreachable(text), End::Refused));
-                }
+                Ok(Some(Signal::Refused(refused))) => return Err(End::Refused(refused)),
+                Ok(Some(Signal::Failed(text))) => return Err(unreachable(text)),
                 Ok(Some(Signal::Closed) | None) => return Err(unreachable("the server closed the connection".into())),
                 Ok(Some(Signal::Said { .. })) => {}
                 Err(_) => {
@@ -145,42 +137,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn builder(&self, sender: mpsc::Sender<Signal>) -> Result<ClientBuilder, String> {
-        let told = |signal: fn(Payload) -> Signal| {
-            let sender = sender.clone();
-            move |payload: Payload, _: Client| {
-                let (sender, signal) = (sender.clone(), signal(payload));
-                // The receiver is gone only when the session is over.
-                Box::pin(async move { drop(sender.send(signal).await) }) as _
-            }
-        };
-        let said = {
-            let sender = sender.clone();
-            move |name: Event, payload: Payload, _: Client| {
-                if let Some(data) = first_value(payload) {
-                    let signal = Signal::Said { name: name.into(), data };
-                    if sender.try_send(signal).is_err() {
-                        tracing::debug!("a message of the server was dropped: more came than could be taken");
-                    }
-                }
-                Box::pin(async {}) as _
-            }
-        };
-        let mut builder = ClientBuilder::new(self.url.socket_io())
-            .transport_type(TransportType::Websocket)
-            .reconnect(false)
-            .on(Event::Connect, told(|_| Signal::Connected))
-            .on(Event::Close, told(|_| Signal::Closed))
-            .on(Event::Error, told(|payload| Signal::Failed(text_of(payload))))
-            .on_any(said);
-        if let Some(token) = &self.config.token {
-            let mut nonce = [0; 16];
-            getrandom::fill(&mut nonce).map_err(|error| format!("the system gives no random bytes: {error}"))?;
-            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-            let proof = Proof::new(token, nonce, time);
-            builder = builder.auth(serde_json::to_value(proof).map_err(|error| error.to_string())?);
-        }
-        Ok(builder)
+    /// That this client has the token, if it has one.
+    fn proof(&self) -> Result<Option<Value>, String> {
+        let Some(token) = &self.config.token else { return Ok(None) };
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| format!("the system gives no random bytes: {error}"))?;
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+        serde_json::to_value(Proof::new(token, nonce, time)).map(Some).map_err(|error| error.to_string())
     }
 
     /// Until the connection ends.
@@ -233,6 +196,7 @@ impl<'a> Session<'a> {
             }
             Some(Signal::Connected) => Ok(()),
             Some(Signal::Failed(reason)) => Err(End::Lost { reason }),
+            Some(Signal::Refused(refused)) => Err(End::Refused(refused)),
             Some(Signal::Closed) | None => Err(End::Lost { reason: CLOSED_BY_SERVER.into() }),
         }
     }
@@ -304,13 +268,10 @@ impl<'a> Session<'a> {
 async fn say<T: Serialize>(client: &Client, name: &str, message: &T) -> Result<(), End> {
     let lost = |reason: String| End::Lost { reason };
     let message = serde_json::to_value(message).map_err(|error| lost(error.to_string()))?;
-    // By its variant: from the text "open" the library makes its own event, and sends "connect".
-    let sent = client.emit(Event::Custom(name.into()), Payload::Text(vec![message]));
-    match timeout(WRITE_TIMEOUT, sent).await {
-        Ok(Ok(())) => Ok(()),
-        // The library's word for a connection that the server has ended since.
-        Ok(Err(rust_socketio::Error::IllegalActionBeforeOpen())) => Err(lost(CLOSED_BY_SERVER.into())),
-        Ok(Err(error)) => Err(lost(innermost(&error))),
+    match timeout(WRITE_TIMEOUT, client.emit(name, &message)).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(lost(CLOSED_BY_SERVER.into())),
+        Ok(Err(reason)) => Err(lost(reason)),
         Err(_) => Err(lost(format!("the server took nothing for {WRITE_TIMEOUT:?}"))),
     }
 }
@@ -321,93 +282,30 @@ fn read<T: DeserializeOwned>(data: Value) -> Option<T> {
         .ok()
 }
 
-fn first_value(payload: Payload) -> Option<Value> {
-    match payload {
-        Payload::Text(values) => values.into_iter().next(),
-        _ => None,
-    }
-}
-
-fn text_of(payload: Payload) -> String {
-    match payload {
-        Payload::Text(values) => match values.into_iter().next() {
-            Some(Value::String(text)) => text,
-            Some(other) => other.to_string(),
-            None => String::new(),
-        },
-        #[allow(deprecated, reason = "the library still makes it of its own errors")]
-        Payload::String(text) => text,
-        Payload::Binary(_) => String::new(),
-    }
-}
-
-/// What a server said that refused the connect; `None` when the text is of another error.
-fn connect_error(text: &str) -> Option<Refused> {
-    let (_, said) = text.split_once("ConnectError frame: ")?;
-    let message = match serde_json::from_str(said) {
-        Ok(Value::Object(fields)) => fields.get("message").and_then(Value::as_str).unwrap_or(said).to_owned(),
-        Ok(Value::String(message)) => message,
-        _ => said.to_owned(),
-    };
-    let is_code = |code: &str| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-    Some(match message.split_once(": ") {
-        Some((code, message)) if is_code(code) => Refused::new(code, message),
-        _ => Refused::new(reason::CONNECT_REFUSED, message),
-    })
-}
-
-/// The cause under an error's wrappings, which mostly repeat it or say nothing.
-fn innermost(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_refused_connect_is_read_with_its_code_and_without() {
-        let text = r#"Received an ConnectError frame: {"message":"clock-skew: the clocks differ: set them"}"#;
-        assert_eq!(connect_error(text), Some(Refused::new("clock-skew", "the clocks differ: set them")));
-        for text in [
-            r#"Received an ConnectError frame: {"message":"Not Today: sorry"}"#,
-            r#"Received an ConnectError frame: "Not Today: sorry""#,
-        ] {
-            assert_eq!(connect_error(text), Some(Refused::new(reason::CONNECT_REFUSED, "Not Today: sorry")));
-        }
-        assert_eq!(connect_error("Got an IO-Error: connection reset"), None);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn what_a_server_said_before_it_closed_is_heard_after_a_write_has_failed() {
         let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
         let config = ClientConfig { server_url: url.to_string(), token: None, open: None, plain: true };
-        let (events, wishes) = (EventQueue::default(), Wishes::default());
+        let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
         let resume = Resume::random().unwrap();
-        let mut session = Session::new(&url, &config, &resume, &events, &wishes);
-        let (sender, mut signals) = mpsc::channel(SIGNALS_MAX);
-        let library = async {
+        let mut session = Session::new(&url, &config, &resume, &events, &wishes, &line);
+        let (sender, mut signals) = mpsc::channel(8);
+        let server = async {
             for size in 0..3 {
                 let data = serde_json::json!({"timestamp": "", "frame_size": size});
                 sender.send(Signal::Said { name: event::FEEDBACK.into(), data }).await.unwrap();
                 tokio::time::sleep(LAST_WORDS / 4).await;
             }
         };
-        tokio::join!(session.hear_last_words(&mut signals), library);
+        tokio::join!(session.hear_last_words(&mut signals), server);
         let sizes = std::iter::from_fn(|| match events.next(Duration::ZERO)? {
             ClientEvent::PlainFeedback(plain) => Some(plain.frame_size),
             other => panic!("{other:?}"),
         });
         assert_eq!(sizes.collect::<Vec<_>>(), [0, 1, 2]);
-    }
-
-    #[test]
-    fn the_innermost_cause_of_an_error_is_what_people_read() {
-        let error = rust_socketio::Error::from(std::io::Error::other("no route to host"));
-        assert_eq!(innermost(&error), "no route to host");
     }
 }

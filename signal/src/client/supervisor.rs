@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 use super::ClientConfig;
 use super::address::ServerUrl;
 use super::backoff::Backoff;
+use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
 use super::session::{End, Session};
 use super::wishes::Wishes;
@@ -24,6 +25,7 @@ pub(super) struct Supervisor {
     resume: Resume,
     events: Arc<EventQueue>,
     wishes: Arc<Wishes>,
+    line: Arc<Line>,
 }
 
 impl Supervisor {
@@ -33,8 +35,9 @@ impl Supervisor {
         resume: Resume,
         events: Arc<EventQueue>,
         wishes: Arc<Wishes>,
+        line: Arc<Line>,
     ) -> Self {
-        Self { url, config, resume, events, wishes }
+        Self { url, config, resume, events, wishes, line }
     }
 
     /// Returns when the program wants to stop.
@@ -67,11 +70,11 @@ impl Supervisor {
         self.events.end();
     }
 
-    /// One connection, from the first byte to the last, in a runtime of its own: the library leaves a task behind that
-    /// reads the socket, which nothing but the end of its runtime ends for certain.
+    /// One connection, from the first byte to the last, in a runtime of its own: the task that reads the socket ends with it
+    /// for certain.
     fn attempt(&self) -> io::Result<End> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let session = Session::new(&self.url, &self.config, &self.resume, &self.events, &self.wishes);
+        let session = Session::new(&self.url, &self.config, &self.resume, &self.events, &self.wishes, &self.line);
         let end = runtime.block_on(session.run());
         // A name that is still being looked up is not waited for.
         runtime.shutdown_background();

@@ -1,5 +1,8 @@
 //! Connections: how many, how long they may dawdle, and the HTTP they speak.
 
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,15 +33,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Accepts connections and serves `app` on them, as long as `seats` has one for each: one beyond is closed at once, without
 /// a word, since saying one would take what is scarce. A WebSocket counts for as long as it is open. Runs until dropped,
 /// and all connections end with it, except those that became WebSockets.
-pub(super) async fn serve(listener: TcpListener, app: Router, seats: Arc<Seats>) {
+pub(super) async fn serve(listeners: Vec<TcpListener>, app: Router, seats: Arc<Seats>) {
     let app = TowerToHyperService::new(app);
     let mut connections = JoinSet::new();
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = accept(&listeners) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!("a connection could not be accepted ({error}); is the limit of open files too low?");
+                    tracing::warn!("a connection could not be accepted ({error}); raise the limit of open files (ulimit -n, LimitNOFILE=), if it is that");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -52,6 +55,14 @@ pub(super) async fn serve(listener: TcpListener, app: Router, seats: Arc<Seats>)
             Err(full) => tracing::debug!("a connection of {peer} was closed: {full}"),
         }
     }
+}
+
+/// The next connection of any of these.
+async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        listeners.iter().map(|listener| listener.poll_accept(context)).find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 async fn serve_connection(stream: TcpStream, seat: Taken, app: TowerToHyperService<Router>) {

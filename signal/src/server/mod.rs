@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use axum::{Router, middleware, routing};
+use socket2::{Domain, Protocol, Socket, Type};
 use socketioxide::SocketIo;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
@@ -80,7 +81,11 @@ pub trait StreamHost: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Address to listen on. Default 127.0.0.1:8080: off loopback, set a token too. Port 0 picks a free one.
+    /// `[::]` takes IPv4, too.
     pub listen: SocketAddr,
+    /// Further addresses to listen on, such as those of the other family that a name has. One that this machine does not have is
+    /// left out; port 0 stands for the port of the first. Default none.
+    pub listen_also: Vec<SocketAddr>,
     /// The token that clients must prove to have. Default none: anyone who reaches the address may connect.
     pub token: Option<Token>,
     /// Web origins such as `https://monitor.example` whose pages may connect, besides pages of this very host. Clients
@@ -101,6 +106,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
+            listen_also: Vec::new(),
             token: None,
             allowed_origins: Vec::new(),
             feedback_rate: DEFAULT_FEEDBACK_RATE,
@@ -208,10 +214,8 @@ impl SignalServer {
         if config.clients_max == 0 {
             return Err(StartError::NoClients);
         }
-        let listener = listen(config.listen)?;
         let listening = |source| StartError::Listen { address: config.listen, source };
-        let local_addr = listener.local_addr().map_err(listening)?;
-        listener.set_nonblocking(true).map_err(listening)?;
+        let (listeners, local_addr) = listen_on_all(config.listen, &config.listen_also)?;
 
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -221,7 +225,8 @@ impl SignalServer {
             .build()
             .map_err(StartError::Thread)?;
         let entered = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(listening)?;
+        let listeners: io::Result<Vec<_>> = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect();
+        let listeners = listeners.map_err(listening)?;
 
         let outbox = Arc::new(Outbox::new(config.feedback_rate));
         let verifier = config.token.map(Verifier::new);
@@ -236,7 +241,7 @@ impl SignalServer {
         let gate = Arc::new(Gate::new(&config.allowed_origins, connections_max, CONNECT_TIMEOUT));
         let app = pages.layer(layer).layer(middleware::from_fn_with_state(gate, admission::admit));
         let seats = Seats::new(connections_max.saturating_add(connections_max / 3));
-        let accepting = runtime.spawn(http::serve(listener, app, seats));
+        let accepting = runtime.spawn(http::serve(listeners, app, seats));
 
         let (speaking, speaking_io) = (conversation.clone(), io.clone());
         runtime.spawn(async move { outbox.run(&Speaker { conversation: &speaking, io: &speaking_io }).await });
@@ -328,8 +333,43 @@ impl fmt::Debug for SignalServer {
 
 const GREETING: &str = "Framewire's signal server. Connect with a Socket.IO client and listen to \"feedback\".\n";
 
+/// Listens on the first address and, where this machine has them, on the others; what the first is, with its port.
+fn listen_on_all(first: SocketAddr, others: &[SocketAddr]) -> Result<(Vec<TcpListener>, SocketAddr), StartError> {
+    let listener = listen(first)?;
+    let local_addr = listener.local_addr().map_err(|source| StartError::Listen { address: first, source })?;
+    let mut listeners = vec![listener];
+    for other in others {
+        let port = if other.port() == 0 { local_addr.port() } else { other.port() };
+        let mut address = *other;
+        address.set_port(port);
+        match listen(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error @ (StartError::InUse(_) | StartError::NotPermitted(_))) => return Err(error),
+            // A name may have an address of a family that is switched off here.
+            Err(error) => tracing::debug!(%error, "left out"),
+        }
+    }
+    Ok((listeners, local_addr))
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| match source.kind() {
+    let listening = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            // Whatever the system's default is: all addresses are those of both families.
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        // The port of a server that has just ended is free.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(TcpListener::from(socket))
+    };
+    listening().map_err(|source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::InUse(address),
         io::ErrorKind::PermissionDenied => StartError::NotPermitted(address),
         io::ErrorKind::AddrNotAvailable => StartError::NotHere(address),
