@@ -140,17 +140,6 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_read_with_and_without_a_port() {
-        let addresses =
-            |host| resolve(host).unwrap().iter().map(|address| address.ip().to_string()).collect::<Vec<_>>();
-        assert_eq!(addresses("127.0.0.1"), ["127.0.0.1"]);
-        assert_eq!(addresses("127.0.0.1:9000"), ["127.0.0.1"]);
-        for host in ["::1", "[::1]", "[::1]:9000"] {
-            assert_eq!(addresses(host), ["::1"], "{host}");
-        }
-    }
-
-    #[test]
     fn without_a_host_loopback_is_looked_at() {
         let route = find(None, None).unwrap();
         assert!(route.is_loopback && route.host.is_none());
