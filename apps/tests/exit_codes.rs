@@ -115,6 +115,39 @@ fn a_server_may_have_as_many_files_open_as_the_operator_allows() {
     assert_eq!(server.wait().0, Some(0));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_without_files_left_refuses_streams_with_the_limit_and_the_remedy_and_serves_the_others() {
+    let path = program("framewire-server").get_program().to_owned();
+    let mut command = program("sh");
+    command.args(["-c", "ulimit -n 48; exec \"$0\" \"$@\""]).arg(path);
+    let mut server = Running::start(command.args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"]));
+    let line = server.wait_for("listening on http://");
+    let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    let mut clients: Vec<Running> = Vec::new();
+    let refused = loop {
+        assert!(clients.len() < 48, "48 files are enough for 48 streams?");
+        let mut client = program("framewire-client");
+        client.args(["--server", &url, "--connect-timeout", "5s", "pattern:64x48", "--fps", "50", "-v"]);
+        let mut client = Running::start(&mut client);
+        let line = client.wait_for_one_of(&["feedback: frame", "refuses the stream", "has not answered"]);
+        if !line.contains("feedback: frame") {
+            assert_eq!(client.wait().0, Some(1));
+            break line;
+        }
+        clients.push(client);
+    };
+    // What was short is a file for the stream, or one for the connection already.
+    if refused.contains("refuses the stream") {
+        assert!(refused.contains("48 files") && refused.contains("ulimit -n"), "{refused}");
+    } else {
+        server.wait_for("ulimit -n");
+    }
+    let first = &mut clients[0];
+    first.skip_said();
+    first.wait_for("feedback: frame");
+}
+
 #[test]
 fn a_variable_that_no_program_knows_is_warned_of_and_no_more() {
     let mut command = program("framewire-server");

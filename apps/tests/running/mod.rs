@@ -64,17 +64,22 @@ impl Running {
 
     /// Waits for a line on standard error that contains `text`.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        self.wait_for_one_of(&[text])
+    }
+
+    /// Waits for a line on standard error that contains one of these.
+    pub(crate) fn wait_for_one_of(&mut self, texts: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
                     self.said.push(line.clone());
-                    if line.contains(text) {
+                    if texts.iter().any(|text| line.contains(text)) {
                         return line;
                     }
                 }
-                Err(_) => panic!("'{text}' was never said; what was: {:#?}", self.said),
+                Err(_) => panic!("{texts:?} was never said; what was: {:#?}", self.said),
             }
         }
     }

@@ -240,6 +240,10 @@ fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
         Some(RefuseReason::Version) => {
             format!("the far end speaks version {limit}, this is {VERSION}; use the same release on both sides")
         }
+        Some(RefuseReason::Resources) if limit > 0 => format!(
+            "its process may have {limit} files open and has (RLIMIT_NOFILE); raise that limit there: ulimit -n, or LimitNOFILE= of \
+             its service"
+        ),
         Some(RefuseReason::Resources) => "it has no memory or socket left for it; free some there".into(),
         None => "for a reason this version does not know; use the same release at both ends".into(),
     }

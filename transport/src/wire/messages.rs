@@ -398,7 +398,8 @@ pub enum RefuseReason {
     FrameTooLarge = 3,
     /// The format cannot be, or is not the one the stream was announced or opened with.
     Format = 4,
-    /// The receiver could not get memory or a socket for the stream.
+    /// The receiver could not get memory or a socket for the stream; the limit is that of its open files, where that was the
+    /// reason, else 0.
     Resources = 5,
     /// The receiver speaks another version of the protocol; the limit is that version.
     Version = 6,

@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
 use super::waiting::Turn;
 use crate::driver::receive_loop::{self, StartError};
 use crate::driver::receiver::ReceiverShared;
-use crate::frame::PoolInMaking;
+use crate::frame::{PoolError, PoolInMaking};
 use crate::receive::Reassembler;
 use crate::wire::RefuseReason;
 
@@ -29,12 +32,13 @@ impl Worker {
         while let Some(turn) = self.next() {
             let (ticket, opening) = (turn.ticket, turn.opening);
             if let Err(error) = self.advance(turn) {
+                let limit = open_files_limit(&error);
                 tracing::warn!(
                     peer = %opening.peer, stream = opening.open.stream, %error, "a stream could not be opened"
                 );
                 let mut state = self.shared.lock();
                 if state.waiting.finish(ticket) {
-                    state.refusals.push((opening, (RefuseReason::Resources, 0)));
+                    state.refusals.push((opening, (RefuseReason::Resources, limit)));
                     drop(state);
                     self.shared.waker.wake();
                 }
@@ -99,4 +103,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The limit of open files, where that is what the system had no more of; else 0.
+fn open_files_limit(error: &StartError) -> u64 {
+    let (StartError::Socket(source) | StartError::Pool(PoolError::Memory { source, .. })) = error else { return 0 };
+    let is_out_of_files = Errno::from_io_error(source) == Some(Errno::MFILE);
+    // Without a limit, there is none to have run into.
+    if is_out_of_files { getrlimit(Resource::Nofile).current.unwrap_or(0) } else { 0 }
 }
