@@ -5,7 +5,7 @@
 
 mod running;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 
 use framewire_testing::Hosts;
 use running::{Running, Server, figure, program_on, run};
@@ -35,7 +35,7 @@ fn localhost_is_listened_on_in_both_families_and_reached_in_either() {
     let server = Server::start_at("localhost:0", "localhost:0", &[]);
     let port = server.signal.rsplit_once(':').unwrap().1.to_owned();
     let mut hosts = vec!["127.0.0.1", "localhost"];
-    if TcpListener::bind("[::1]:0").is_ok() && TcpStream::connect(("localhost", port.parse().unwrap())).is_ok() {
+    if TcpListener::bind("[::1]:0").is_ok() {
         hosts.push("[::1]");
     }
     for host in hosts {
@@ -49,7 +49,7 @@ fn localhost_is_listened_on_in_both_families_and_reached_in_either() {
 fn no_host_is_all_addresses_of_both_families() {
     let server = Server::start_at(":0", ":0", &["--insecure"]);
     let port = server.signal.rsplit_once(':').unwrap().1.to_owned();
-    let mut hosts = vec!["127.0.0.1", "127.0.0.2"];
+    let mut hosts = vec!["127.0.0.1"];
     if TcpListener::bind("[::1]:0").is_ok() {
         hosts.push("[::1]");
     }
