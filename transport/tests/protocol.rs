@@ -220,8 +220,10 @@ fn the_timers_are_those_of_the_sources() {
         ("clock.rs", include_str!("../src/clock.rs")),
         ("driver/opening/cookie.rs", include_str!("../src/driver/opening/cookie.rs")),
         ("driver/opening/ended.rs", include_str!("../src/driver/opening/ended.rs")),
+        ("driver/errors.rs", include_str!("../src/driver/errors.rs")),
         ("driver/listener.rs", include_str!("../src/driver/listener.rs")),
         ("driver/plain.rs", include_str!("../src/driver/plain.rs")),
+        ("driver/rebind.rs", include_str!("../src/driver/rebind.rs")),
         ("driver/receive_loop.rs", include_str!("../src/driver/receive_loop.rs")),
         ("path_model.rs", include_str!("../src/path_model.rs")),
         ("receive/loss.rs", include_str!("../src/receive/loss.rs")),
@@ -230,6 +232,7 @@ fn the_timers_are_those_of_the_sources() {
         ("send/fec.rs", include_str!("../src/send/fec.rs")),
         ("send/loss_meter.rs", include_str!("../src/send/loss_meter.rs")),
         ("send/pace.rs", include_str!("../src/send/pace.rs")),
+        ("send/stream/reports.rs", include_str!("../src/send/stream/reports.rs")),
         ("send/stream.rs", include_str!("../src/send/stream.rs")),
         ("send/stream/doubt.rs", include_str!("../src/send/stream/doubt.rs")),
     ];

@@ -118,6 +118,7 @@ pub(super) enum ControlError {
 pub(super) struct Control {
     stream: TcpStream,
     peer: SocketAddr,
+    local: SocketAddr,
     stop: Stop,
     /// Bytes of the next line.
     pending: Vec<u8>,
@@ -147,15 +148,21 @@ impl Control {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let broken = |peer| move |source| ControlError::Broken { peer, source };
         let peer = stream.peer_addr().map_err(broken(unknown))?;
+        let local = stream.local_addr().map_err(broken(peer))?;
         stream.set_read_timeout(Some(LOOK_AROUND)).map_err(broken(peer))?;
         stream.set_write_timeout(Some(HELLO_PATIENCE)).map_err(broken(peer))?;
         stream.set_nodelay(true).map_err(broken(peer))?;
-        Ok(Self { stream, peer, stop: stop.clone(), pending: Vec::new() })
+        Ok(Self { stream, peer, local, stop: stop.clone(), pending: Vec::new() })
     }
 
     /// The address at the far end.
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The address at this end, which the far end speaks to.
+    pub(super) fn local(&self) -> SocketAddr {
+        self.local
     }
 
     fn hear_hello(&mut self) -> Result<Hello, ControlError> {

@@ -153,7 +153,7 @@ impl Far<'_> {
             Contender::Kernel => {
                 let peer = SocketAddr::new(control.peer().ip(), run.udp_port);
                 let what = (backend, frame_bytes);
-                let link = KernelReceiver::towards(peer, run.datagram_bytes, what, self.stop)?;
+                let link = KernelReceiver::towards((control.local(), peer), run.datagram_bytes, what, self.stop)?;
                 let (port, window) = (link.port()?, link.window());
                 (Box::new(link), port, window)
             }

@@ -299,9 +299,9 @@ pub(super) struct KernelReceiver {
 }
 
 impl KernelReceiver {
-    /// A socket that hears the sender at `peer` only.
+    /// A socket that hears the sender at `peer` only, at the address of this machine, `here`, that it sends to.
     pub(super) fn towards(
-        peer: SocketAddr,
+        (mut here, peer): (SocketAddr, SocketAddr),
         datagram_bytes: u16,
         (backend, frame_bytes): (BackendKind, usize),
         stop: &Stop,
@@ -311,7 +311,8 @@ impl KernelReceiver {
                 "datagrams of {datagram_bytes} bytes cannot be; use --slice {SLICE_BYTES_MIN} to {DATAGRAM_MAX}"
             )));
         }
-        let socket = ConnectedSocket::connect(peer).map_err(|error| no_socket(peer, &error))?;
+        here.set_port(0);
+        let socket = ConnectedSocket::connect_from(here, peer).map_err(|error| no_socket(peer, &error))?;
         let cut = Cut::new(frame_bytes, datagram_bytes);
         let buffer_bytes =
             socket.set_receive_buffer(cut.buffer_bytes_wanted()).map_err(|error| no_socket(peer, &error))?;
@@ -444,7 +445,7 @@ mod tests {
             let near = SocketAddr::from(([127, 0, 0, 1], socket.port().unwrap()));
             let stop = Stop::new();
             let what = (BackendKind::Auto, frame_bytes);
-            let mut receiver = KernelReceiver::towards(near, datagram_bytes, what, &stop).unwrap();
+            let mut receiver = KernelReceiver::towards((near, near), datagram_bytes, what, &stop).unwrap();
             let far = SocketAddr::from(([127, 0, 0, 1], receiver.port().unwrap()));
             let window = receiver.window();
             std::thread::scope(|scope| {

@@ -1,7 +1,6 @@
 //! The `mmsg` backend: a batch a system call, by `sendmmsg(2)` and `recvmmsg(2)`, in trains where the socket takes them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use libc::{MSG_DONTWAIT, c_uint};
@@ -49,10 +48,6 @@ impl Backend for MmsgBackend {
 
     fn socket(&self) -> &ConnectedSocket {
         &self.socket
-    }
-
-    fn redirect(&mut self, peer: SocketAddr) -> io::Result<()> {
-        self.socket.redirect(peer)
     }
 
     fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize> {

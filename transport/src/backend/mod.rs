@@ -5,12 +5,17 @@
 
 mod batch;
 mod choice;
+pub(crate) mod listening;
 #[cfg(target_os = "linux")]
 mod messages;
 #[cfg(target_os = "linux")]
 mod mmsg;
 #[cfg(target_os = "linux")]
 mod offloads;
+#[cfg(target_os = "linux")]
+mod only_from;
+#[cfg(target_os = "linux")]
+mod packet_info;
 mod portable;
 #[cfg(target_os = "linux")]
 pub mod probe;
@@ -23,7 +28,6 @@ mod wait;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 pub use batch::{BATCH_MAX, BatchError, Datagram, HEAD_MAX, ReceiveBatch, SendBatch};
@@ -66,12 +70,6 @@ pub trait Backend {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where none is there; else as the system says.
     fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<usize>;
-
-    /// Connects the socket to another address.
-    ///
-    /// # Errors
-    /// As the system says; the socket is then connected to nobody.
-    fn redirect(&mut self, peer: SocketAddr) -> io::Result<()>;
 
     /// Sends one small datagram.
     ///

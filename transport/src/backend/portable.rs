@@ -3,7 +3,6 @@
 use std::io;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 
 use socket2::MaybeUninitSlice;
 
@@ -29,10 +28,6 @@ impl Backend for StdBackend {
 
     fn socket(&self) -> &ConnectedSocket {
         &self.socket
-    }
-
-    fn redirect(&mut self, peer: SocketAddr) -> io::Result<()> {
-        self.socket.redirect(peer)
     }
 
     fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize> {

@@ -45,7 +45,7 @@ pub fn send_train(interface: &str) -> io::Result<()> {
 pub fn receive_train() -> io::Result<bool> {
     let listener = bind_listener((Ipv4Addr::LOCALHOST, 0).into())?;
     let sender = ConnectedSocket::connect(local_address(&listener)?)?;
-    let receiver = ConnectedSocket::on_listener(&listener, sender.local()?)?;
+    let receiver = ConnectedSocket::to_peer(listener.try_clone()?, sender.local()?)?;
     receiver.set_coalescing()?;
     listener.set_nonblocking(false)?;
     listener.set_read_timeout(Some(PATIENCE))?;

@@ -37,22 +37,32 @@ impl ConnectedSocket {
     /// # Errors
     /// As the system says: no route, no descriptor left.
     pub fn connect(peer: SocketAddr) -> io::Result<Self> {
-        let any: SocketAddr = match peer {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = udp_socket(any)?;
-        socket.bind(&any.into())?;
+        Self::connect_from(wildcard(canonical(peer)), peer)
+    }
+
+    /// The same from one of this machine's addresses; port 0 is one of the system's choice.
+    ///
+    /// # Errors
+    /// As the system says: no route, not an address of this machine's, no descriptor left.
+    pub fn connect_from(local: SocketAddr, peer: SocketAddr) -> io::Result<Self> {
+        let (local, peer) = (canonical(local), canonical(peer));
+        let socket = udp_socket(local)?;
+        socket.bind(&local.into())?;
         Self::to_peer(socket, peer)
     }
 
-    /// A socket on the port that a listener that allows it has, connected to `peer`: the kernel gives it what
-    /// comes from there, and the listener everything else. What others sent before it
-    /// was connected is thrown away.
+    /// A socket on the port that a listener that allows it has, connected to `peer`: the kernel gives it what comes from
+    /// there to `local`, and the listener everything else. What others sent before it was connected is thrown away. It
+    /// speaks from `local`, the address that `peer` asked; only where that is a wildcard does the system choose one.
     ///
     /// # Errors
     /// As the system says.
     pub fn share_port(local: SocketAddr, peer: SocketAddr) -> io::Result<Self> {
+        let (mut local, peer) = (canonical(local), canonical(peer));
+        if local.ip().is_unspecified() && local.is_ipv4() != peer.is_ipv4() {
+            // A listener on `[::]` hears IPv4, too.
+            local = SocketAddr::new(wildcard(peer).ip(), local.port());
+        }
         let socket = udp_socket(local)?;
         socket.set_reuse_port(true)?;
         socket.bind(&local.into())?;
@@ -66,12 +76,17 @@ impl ConnectedSocket {
         Ok(connected)
     }
 
-    /// A listening socket that from now on hears `peer` only, until [`disconnect`].
+    /// A listening socket that from now on hears `peer` only, until [`hear_everybody`]. What others have sent before stays in it.
     ///
     /// # Errors
     /// As the system says.
     pub(crate) fn on_listener(listener: &Socket, peer: SocketAddr) -> io::Result<Self> {
-        Self::to_peer(listener.try_clone()?, peer)
+        let (socket, peer) = (listener.try_clone()?, canonical(peer));
+        #[cfg(target_os = "linux")]
+        super::only_from::hear_only(&socket, peer)?;
+        #[cfg(not(target_os = "linux"))]
+        socket.connect(&peer.into())?;
+        Ok(Self { socket, peer })
     }
 
     /// Another descriptor of the same socket.
@@ -235,14 +250,38 @@ impl AsFd for ConnectedSocket {
 /// As the system says: the address is in use, or not one of this machine's.
 pub(crate) fn bind_listener(local: SocketAddr) -> io::Result<Socket> {
     let socket = udp_socket(local)?;
+    if local.is_ipv6() && local.ip().is_unspecified() {
+        // IPv4, too, whatever this system's default is.
+        socket.set_only_v6(false)?;
+    }
     socket.bind(&local.into())?;
-    // After the bind: a second server on the port is refused, while this one's own streams may share it.
+    // After the bind: so a second server on the port is refused, which it would not be if both had asked for it. This one's own
+    // streams may share the port from here on, for a system compares the options of both sockets when the later one is bound.
     socket.set_reuse_port(true)?;
     Ok(socket)
 }
 
-/// As [`bind_listener`], with a port that the socket keeps when it is connected and [`disconnect`]ed again: one of the
-/// system's choice would be taken away with the connection.
+/// An IPv4 address as such, where it is written as an IPv6 one.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => (v4, v6.port()).into(),
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
+    }
+}
+
+/// Any address of `peer`'s kind, any port.
+fn wildcard(peer: SocketAddr) -> SocketAddr {
+    match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
+/// As [`bind_listener`], with a port that the socket keeps when it is connected and disconnected again, as some systems have it
+/// for [`ConnectedSocket::on_listener`]: one of the system's choice would be taken away with the connection.
 ///
 /// # Errors
 /// As the system says.
@@ -278,10 +317,11 @@ pub(super) fn udp_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A fragmented datagram is lost whole with any of its fragments: rather learn that it is too large.
+/// A fragmented datagram is lost whole with any of its fragments: rather learn that it is too large. The system refuses only what
+/// the interface does not take: what the network reports of the path, which anyone can forge, is told, and not obeyed.
 fn forbid_fragments(socket: &Socket, address: SocketAddr) {
     #[cfg(target_os = "linux")]
-    set_path_discovery(socket, address, libc::IP_PMTUDISC_DO, libc::IPV6_PMTUDISC_DO);
+    set_path_discovery(socket, address, libc::IP_PMTUDISC_PROBE, libc::IPV6_PMTUDISC_PROBE);
     #[cfg(not(target_os = "linux"))]
     let _ = (socket, address);
 }
@@ -301,8 +341,11 @@ fn set_path_discovery(socket: &Socket, address: SocketAddr, v4: c_int, v6: c_int
     }
 }
 
-/// Undoes [`ConnectedSocket::on_listener`]: the socket hears everybody again.
-pub(crate) fn disconnect(socket: &Socket) -> io::Result<()> {
+/// Undoes [`ConnectedSocket::on_listener`].
+pub(crate) fn hear_everybody(socket: &Socket) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return super::only_from::hear_everybody(socket);
+    #[cfg(not(target_os = "linux"))]
     Ok(rustix::net::connect_unspec(socket)?)
 }
 
@@ -333,18 +376,39 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_keeps_its_port_over_a_connection_and_hears_everybody_after_it() {
-        let listener = bind_fixed_port(loopback()).unwrap();
-        let address = local_address(&listener).unwrap();
-        let (first, second) = (bind_listener(loopback()).unwrap(), bind_listener(loopback()).unwrap());
-        let connected = ConnectedSocket::on_listener(&listener, local_address(&first).unwrap()).unwrap();
-        second.send_to(b"kept out", &address.into()).unwrap();
-        assert!(listener.recv(&mut [MaybeUninit::uninit(); 16]).is_err());
-        drop(connected);
-        disconnect(&listener).unwrap();
-        assert_eq!(local_address(&listener).unwrap(), address);
-        second.send_to(b"heard", &address.into()).unwrap();
-        assert_eq!(listener.recv(&mut [MaybeUninit::uninit(); 16]).unwrap(), 5);
+    fn a_listener_that_hears_one_sender_hears_it_at_every_address_and_keeps_its_port_and_then_hears_everybody() {
+        let heard = |socket: &Socket| socket.recv(&mut [MaybeUninit::uninit(); 16]).ok();
+        for (listen, from, at) in [
+            ("127.0.0.1:0", "127.0.0.1:0", vec!["127.0.0.1"]),
+            ("0.0.0.0:0", "127.0.0.1:0", vec!["127.0.0.1", "127.0.0.2"]),
+            ("[::]:0", "127.0.0.1:0", vec!["127.0.0.1", "127.0.0.2"]),
+            ("[::]:0", "[::1]:0", vec!["::1"]),
+        ] {
+            let (from, listen): (SocketAddr, SocketAddr) = (from.parse().unwrap(), listen.parse().unwrap());
+            let Ok(first) = std::net::UdpSocket::bind(from) else {
+                eprintln!("skipped: {from} cannot be bound");
+                continue;
+            };
+            let second = std::net::UdpSocket::bind(from).unwrap();
+            let listener = bind_fixed_port(listen).unwrap();
+            let address = local_address(&listener).unwrap();
+            let at: Vec<SocketAddr> =
+                at.iter().map(|at| SocketAddr::new(at.parse().unwrap(), address.port())).collect();
+            let one = ConnectedSocket::on_listener(&listener, first.local_addr().unwrap()).unwrap();
+            for at in &at {
+                second.send_to(b"kept out", at).unwrap();
+                assert_eq!(heard(&listener), None, "{listen} at {at}");
+                first.send_to(b"mine", at).unwrap();
+                assert_eq!(heard(one.socket()), Some(4), "{listen} at {at}");
+            }
+            drop(one);
+            hear_everybody(&listener).unwrap();
+            assert_eq!(local_address(&listener).unwrap(), address);
+            for at in &at {
+                second.send_to(b"heard", at).unwrap();
+                assert_eq!(heard(&listener), Some(5), "{listen} at {at}");
+            }
+        }
     }
 
     #[test]

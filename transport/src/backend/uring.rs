@@ -7,7 +7,6 @@
 mod ring;
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use io_uring::{opcode, types};
@@ -72,12 +71,6 @@ impl Backend for UringBackend {
 
     fn socket(&self) -> &ConnectedSocket {
         &self.socket
-    }
-
-    fn redirect(&mut self, peer: SocketAddr) -> io::Result<()> {
-        // What it says is said of the address before.
-        self.deferred = None;
-        self.socket.redirect(peer)
     }
 
     fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize> {

@@ -49,6 +49,16 @@ impl Waker {
         let _ = rustix::io::write(writer, &1_u64.to_ne_bytes());
     }
 
+    /// Sleeps until it is called, or `timeout` has passed: for a socket that is to be left alone. Where the system refuses
+    /// to poll, the time passes all the same.
+    pub fn sleep(&self, timeout: Duration) {
+        match poll(&mut [PollFd::new(&self.event, PollFlags::IN)], timeout) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => self.clear(),
+            Err(_) => std::thread::sleep(timeout),
+        }
+    }
+
     fn clear(&self) {
         let mut bytes = [0; 64];
         // Empty means that the sleep ended for another reason.

@@ -10,10 +10,15 @@ use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket};
 /// Makes a backend anew, of the same kind and on the same socket, for slices of another size. To be called on its thread.
 pub(super) fn reopen(backend: &mut Box<dyn Backend>, config: &BackendConfig) {
     match backend.socket().try_clone() {
-        Ok(socket) => *backend = backend.kind().open(socket, config),
+        Ok(socket) => replace(backend, socket, config),
         // Slices still come and go; only fewer of them together.
         Err(error) => tracing::warn!(%error, "a stream goes on with a backend for larger slices"),
     }
+}
+
+/// Goes on with another socket. To be called on the backend's thread.
+pub(super) fn replace(backend: &mut Box<dyn Backend>, socket: ConnectedSocket, config: &BackendConfig) {
+    *backend = backend.kind().open(socket, config);
 }
 
 /// Starts a thread that opens a backend and works with it. Returns once the backend is open, with its kind, which may be

@@ -1,17 +1,16 @@
 //! The listening thread: answers openings, and decides which of them become streams.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use socket2::Socket;
-
+use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::opening::{Admission, Cookies, Ended, Limits, Opening, OpeningId, Refusal, Worker, admit};
 use super::receive_loop::StreamShared;
 use super::receiver::{ReceiverShared, ReceiverState};
+use crate::backend::listening::{Arrived, ListeningSocket};
 use crate::backend::wait;
 use crate::receive::{ClosedStreams, EndReason};
 use crate::time::Time;
@@ -35,7 +34,7 @@ const SILENT: Duration = Duration::from_secs(1);
 const THREADS_KEPT: usize = 256;
 
 pub(super) struct Listener {
-    socket: Socket,
+    socket: ListeningSocket,
     shared: Arc<ReceiverShared>,
     cookies: Cookies,
     /// Makes the streams' memory.
@@ -47,12 +46,13 @@ pub(super) struct Listener {
     next_answer: Time,
     /// When a person may be told again of senders of another version.
     next_word: Time,
+    trouble: Trouble,
 }
 
 impl Listener {
     /// # Errors
     /// The system has no random numbers or no thread.
-    pub(super) fn new(socket: Socket, shared: Arc<ReceiverShared>) -> io::Result<Self> {
+    pub(super) fn new(socket: ListeningSocket, shared: Arc<ReceiverShared>) -> io::Result<Self> {
         let worker = Worker::new(shared.clone());
         let cookies = Cookies::new()?;
         let worker = Builder::new().name("framewire-open".into()).spawn(move || worker.run())?;
@@ -67,17 +67,21 @@ impl Listener {
             closed: ClosedStreams::default(),
             next_answer: Time::ZERO,
             next_word: Time::ZERO,
+            trouble: Trouble::default(),
         })
     }
 
     pub(super) fn run(mut self) {
         while !self.shared.lock().stop {
             self.sweep();
-            if let Err(error) = wait(self.socket.as_fd(), false, &self.shared.waker, SWEEP, Duration::ZERO) {
-                tracing::error!(%error, "the listening thread cannot wait for its socket");
-                break;
+            let waited = wait(self.socket.as_fd(), false, &self.shared.waker, SWEEP, Duration::ZERO);
+            if let Err(error) = waited.and_then(|()| self.receive()) {
+                if let Some(times) = self.trouble.tell(Time::now()) {
+                    tracing::warn!(%error, times, "the listening socket fails at present; it is tried again");
+                }
+                // A socket that has failed always has something to say: it is not waited for.
+                self.shared.waker.sleep(self.trouble.pause());
             }
-            self.receive();
             let mut state = self.shared.lock();
             let handed_over = std::mem::take(&mut state.handed_over);
             let refusals = std::mem::take(&mut state.refusals);
@@ -87,7 +91,7 @@ impl Listener {
             }
             for (opening, refusal) in refusals {
                 let refuse = self.refuse(&opening, refusal);
-                let _ = self.socket.send_to(&refuse, &opening.peer.into());
+                let _ = self.socket.answer(&refuse, opening.peer, opening.local);
             }
         }
         // It may have been starting a stream.
@@ -110,35 +114,43 @@ impl Listener {
         }
     }
 
-    fn receive(&mut self) {
+    /// Takes in what has come.
+    ///
+    /// # Errors
+    /// As the system says, where it says so time and again.
+    fn receive(&mut self) -> io::Result<()> {
         // What is behind the fields only tells that the path carries so much.
         let mut bytes = [0_u8; Open::LEN];
+        let mut failures = 0;
         // So many at once that a flood cannot keep this thread from anything else.
         for _ in 0..BURST {
-            match receive_from(&self.socket, &mut bytes) {
-                Ok((len, peer)) => self.handle(&bytes[..len.min(Open::LEN)], len, peer),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An answer of ours reached nobody: not this socket's fault.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the listening socket failed to receive");
-                    return;
+            match self.socket.receive(&mut bytes) {
+                Ok(arrived) => {
+                    failures = 0;
+                    self.handle(&bytes[..arrived.len.min(Open::LEN)], arrived);
                 }
+                Err(error) if remedy(&error) == Remedy::Wait => break,
+                // An answer of ours reached nobody: not this socket's fault.
+                Err(_) if failures < REPORTS_MAX => failures += 1,
+                Err(error) => return Err(error),
             }
         }
+        self.trouble.end();
+        Ok(())
     }
 
-    /// `len` is the whole datagram's length, of which `bytes` are the first.
-    fn handle(&mut self, bytes: &[u8], len: usize, peer: SocketAddr) {
+    /// `bytes` are the first of the datagram.
+    fn handle(&mut self, bytes: &[u8], arrived: Arrived) {
+        let Arrived { len, peer, local } = arrived;
         match Open::parse(bytes) {
-            Ok(open) => self.handle_opening(&Opening { open, open_bytes: len, peer }),
-            Err(WireError::Version(_)) => self.handle_other_version(bytes, peer, Time::now()),
-            Err(_) => self.handle_stray(bytes, peer, Time::now()),
+            Ok(open) => self.handle_opening(&Opening { open, open_bytes: len, peer, local }),
+            Err(WireError::Version(_)) => self.handle_other_version(bytes, arrived, Time::now()),
+            Err(_) => self.handle_stray(bytes, arrived, Time::now()),
         }
     }
 
     fn handle_opening(&mut self, opening: &Opening) {
-        let Opening { open, open_bytes, peer } = *opening;
+        let Opening { open, open_bytes, peer, local } = *opening;
         let now = Time::now();
         let answer = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
             if let Some(last_word) = self.last_word(open.stream, open.epoch) {
@@ -156,7 +168,7 @@ impl Listener {
             Answer::new(&Challenge { stream: open.stream, epoch: open.epoch, flags: 0, path_bytes, cookie }.emit())
         };
         // The sender repeats itself where this is lost.
-        let _ = self.socket.send_to(answer.bytes(), &peer.into());
+        let _ = self.socket.answer(answer.bytes(), peer, local);
     }
 
     /// What the sender of a stream that was closed was told, or is told again, in this epoch.
@@ -173,7 +185,7 @@ impl Listener {
 
     /// Tells a sender that speaks another version of the protocol so, in ours: all that the versions have in common is the prelude
     /// and this answer.
-    fn handle_other_version(&mut self, bytes: &[u8], peer: SocketAddr, now: Time) {
+    fn handle_other_version(&mut self, bytes: &[u8], Arrived { peer, local, .. }: Arrived, now: Time) {
         // No answer is longer than what it answers, and none goes to what answers itself.
         let opening = Prelude::parse_any_version(bytes).ok().filter(|prelude| prelude.kind == Kind::Open as u8);
         let Some(AnyPrelude { version, stream, epoch, .. }) = opening.filter(|_| bytes.len() >= Refuse::LEN) else {
@@ -195,7 +207,7 @@ impl Listener {
         let reason = RefuseReason::Version as u16;
         let refuse = Refuse { stream, epoch, flags: 0, reason, limit: VERSION.into() };
         // The sender repeats itself where this is lost.
-        let _ = self.socket.send_to(&refuse.emit(), &peer.into());
+        let _ = self.socket.answer(&refuse.emit(), peer, local);
     }
 
     /// Notes a refusal, and makes the datagram that tells of it.
@@ -206,9 +218,9 @@ impl Listener {
         Refuse { stream, epoch, flags: 0, reason: reason as u16, limit }.emit()
     }
 
-    /// What opens nothing here may be of a stream whose sender has got another address without knowing: has it show that it hears
-    /// us there. Or of one that an earlier process had open: tells it that this one has not.
-    fn handle_stray(&mut self, bytes: &[u8], peer: SocketAddr, now: Time) {
+    /// What opens nothing here may be of a stream whose sender has got another address without knowing, or asks us at another
+    /// one: has it show that it hears us there. Or of one that an earlier process had open: tells it that this one has not.
+    fn handle_stray(&mut self, bytes: &[u8], Arrived { peer, local, .. }: Arrived, now: Time) {
         let prelude = Prelude::parse(bytes).ok().filter(|_| now >= self.next_answer);
         let closes = prelude.filter(|prelude| prelude.kind == Kind::Close);
         let last_word = closes.and_then(|Prelude { stream, epoch, .. }| self.last_word(stream, epoch));
@@ -225,7 +237,8 @@ impl Listener {
                 return (flows && !self.ended.is_recent(stream, now)).then(|| Answer::new(&refuse.emit()));
             };
             let known = open.lock();
-            let has_moved = known.epoch == epoch && known.opening.peer != peer && !open.is_over();
+            let is_elsewhere = (known.opening.peer, known.opening.local) != (peer, local);
+            let has_moved = known.epoch == epoch && is_elsewhere && !open.is_over();
             let cookie = self.cookies.cookie(peer, stream, now);
             has_moved.then(|| Answer::new(&Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit()))
         });
@@ -238,7 +251,7 @@ impl Listener {
         drop(state);
         self.next_answer = now + ANSWERS_APART;
         // What comes after it asks again where this is lost.
-        let _ = self.socket.send_to(answer.bytes(), &peer.into());
+        let _ = self.socket.answer(answer.bytes(), peer, local);
     }
 
     /// Has a stream wait for its memory, if it may be opened and is not.
@@ -374,11 +387,4 @@ fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!("a receiving thread panicked");
     }
-}
-
-/// The whole length of the next datagram, which may be more than `bytes` takes of it, and where it came from.
-fn receive_from(socket: &Socket, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    let (_, len, from) = rustix::net::recvfrom(socket, bytes, rustix::net::RecvFlags::TRUNC)?;
-    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
-    from.map(|from| (len, from)).ok_or_else(|| io::Error::other("a datagram without a sender's address"))
 }

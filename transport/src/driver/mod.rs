@@ -28,9 +28,11 @@
 //! ```
 
 mod backend_thread;
+mod errors;
 mod listener;
 mod opening;
 mod plain;
+mod rebind;
 mod receive_loop;
 mod receiver;
 mod send_loop;

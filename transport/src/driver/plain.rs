@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use super::backend_thread;
+use super::backend_thread::{self, replace};
+use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
+use super::rebind::{Look, Rebind};
 use super::receiver::BindError;
 use super::sender::{ConnectError, NotSent, SendError, check_frame};
 use crate::backend::{
@@ -29,6 +31,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(8);
 const UNACKNOWLEDGED_MAX: u64 = 2;
 /// A far end that has acknowledged nothing for this long is not waited for any more.
 const ACKNOWLEDGEMENT_WAIT: Duration = Duration::from_secs(1);
+/// How long datagrams wait for a socket that fails; then they are lost.
+const BATCH_PATIENCE: Duration = Duration::from_millis(30);
 /// Between datagrams towards a far end that acknowledges nothing, so that its socket buffer is not overrun.
 const UNACKNOWLEDGED_GAP: Duration = Duration::from_micros(500);
 /// The receive buffer asked for: nothing but it stands between a burst and a loss here.
@@ -93,9 +97,7 @@ impl PlainSender {
     /// No memory, socket or thread.
     pub fn connect(peer: SocketAddr, config: &PlainSenderConfig) -> Result<Self, ConnectError> {
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
-        // The pieces have their size whatever the path carries: beyond loopback they travel as fragments.
-        socket.allow_fragments();
-        let _ = socket.set_send_buffer(BUFFER_BYTES);
+        prepare(&socket);
         let pool = FramePool::new(config.slots, config.format.frame_bytes())?;
         let waker = Waker::new().map_err(ConnectError::System)?;
         let shared = Arc::new(PlainSendShared::default());
@@ -106,8 +108,17 @@ impl PlainSender {
             let shared = shared.clone();
             let backend_config = BackendConfig::new(pieces, DATAGRAM_MAX);
             backend_thread::start("framewire-plain", config.backend, socket, backend_config, None, move |backend| {
-                let mut sending =
-                    PlainSendLoop { backend, batch: SendBatch::new(pieces, 0), peer, waker, shared, frames: 0 };
+                let mut sending = PlainSendLoop {
+                    backend,
+                    backend_config,
+                    batch: SendBatch::new(pieces, 0),
+                    peer,
+                    waker,
+                    shared,
+                    frames: 0,
+                    rebind: Rebind::new(peer),
+                    trouble: Trouble::default(),
+                };
                 while let Ok(frame) = incoming.recv() {
                     let result = sending.send(&frame);
                     drop(frame);
@@ -198,13 +209,23 @@ impl Drop for PlainSender {
     }
 }
 
+/// Sets a sender's socket up.
+fn prepare(socket: &ConnectedSocket) {
+    // The pieces have their size whatever the path carries: beyond loopback they travel as fragments.
+    socket.allow_fragments();
+    let _ = socket.set_send_buffer(BUFFER_BYTES);
+}
+
 struct PlainSendLoop {
     backend: Box<dyn Backend>,
+    backend_config: BackendConfig,
     batch: SendBatch,
     peer: SocketAddr,
     waker: Waker,
     shared: Arc<PlainSendShared>,
     frames: u64,
+    rebind: Rebind,
+    trouble: Trouble,
 }
 
 impl PlainSendLoop {
@@ -260,26 +281,57 @@ impl PlainSendLoop {
         room as usize
     }
 
+    /// Sends the batch, or as much of it as a socket that fails lets leave in a while: this wire repairs nothing.
     fn send_batch(&mut self) -> Result<(), SendError> {
+        let (mut failures, mut waited) = (0, Duration::ZERO);
         while !self.batch.is_sent() {
-            match self.backend.send(&mut self.batch) {
-                Ok(_) => {}
-                // Said of an earlier datagram: nobody was listening then. The original does not care either.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let waited = wait(
-                        self.backend.socket().as_fd(),
-                        true,
-                        &self.waker,
-                        Duration::from_millis(100),
-                        Duration::ZERO,
-                    );
-                    waited.map_err(|error| self.failed(&error))?;
+            let Err(error) = self.backend.send(&mut self.batch) else {
+                failures = 0;
+                continue;
+            };
+            let remedy = remedy(&error);
+            failures += 1;
+            match remedy {
+                Remedy::Wait => {
+                    failures = 0;
+                    let socket = self.backend.socket().as_fd();
+                    let polled = wait(socket, true, &self.waker, Duration::from_millis(100), Duration::ZERO);
+                    polled.map_err(|error| self.failed(&error))?;
                 }
-                Err(error) => return Err(self.failed(&error)),
+                Remedy::Fatal => return Err(self.failed(&error)),
+                // Said of an earlier datagram, most likely: nobody was listening then. The original does not care either.
+                _ if failures <= REPORTS_MAX => {}
+                remedy => {
+                    if let Some(times) = self.trouble.tell(Time::now()) {
+                        tracing::warn!(peer = %self.peer, %error, times, "datagrams cannot be sent at present, and are lost");
+                    }
+                    self.rebind.note(remedy);
+                    self.look();
+                    let pause = self.trouble.pause();
+                    self.waker.sleep(pause);
+                    waited += pause;
+                    if waited >= BATCH_PATIENCE {
+                        return Ok(());
+                    }
+                }
             }
         }
+        self.trouble.end();
         Ok(())
+    }
+
+    /// Goes on with another socket where this end has another address by now.
+    fn look(&mut self) {
+        let now = Time::now();
+        // Nothing is heard here: only errors tell.
+        if !self.rebind.is_wanted() || now < self.rebind.poll_timeout(Some(now)) {
+            return;
+        }
+        if let Look::Other(socket) = self.rebind.look(self.backend.socket(), now) {
+            tracing::info!(peer = %self.peer, "this end speaks from another address");
+            prepare(&socket);
+            replace(&mut self.backend, socket, &self.backend_config);
+        }
     }
 
     fn failed(&self, error: &io::Error) -> SendError {
@@ -355,6 +407,7 @@ impl PlainReceiver {
             ring,
             shared: shared.clone(),
             on_datagram,
+            trouble: Trouble::default(),
         };
         let thread = std::thread::Builder::new()
             .name("framewire-plain".into())
@@ -405,16 +458,22 @@ struct PlainLoop<F> {
     ring: FrameRing,
     shared: Arc<PlainShared>,
     on_datagram: F,
+    trouble: Trouble,
 }
 
 impl<F: FnMut(usize)> PlainLoop<F> {
     fn run(mut self) {
         while !self.shared.stop.load(Ordering::Acquire) {
             let served = self.next_peer().and_then(|peer| peer.map_or(Ok(()), |peer| self.serve(peer)));
-            if let Err(error) = served {
-                tracing::error!(%error, "the plain receiver cannot go on");
+            let Err(error) = served else { continue };
+            if remedy(&error) == Remedy::Fatal {
+                tracing::error!(%error, "the plain receiver cannot go on; make a new one");
                 break;
             }
+            if let Some(times) = self.trouble.tell(Time::now()) {
+                tracing::warn!(%error, times, "the plain receiver's socket fails at present; it is tried again");
+            }
+            self.shared.waker.sleep(self.trouble.pause());
         }
         self.ring.end();
     }
@@ -424,9 +483,7 @@ impl<F: FnMut(usize)> PlainLoop<F> {
         wait(self.socket.as_fd(), false, &self.shared.waker, Duration::from_secs(1), Duration::ZERO)?;
         match self.socket.peek_sender() {
             Ok(peer) => Ok(peer.as_socket()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
-                Ok(None)
-            }
+            Err(error) if matches!(remedy(&error), Remedy::Wait | Remedy::Ask) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -443,9 +500,17 @@ impl<F: FnMut(usize)> PlainLoop<F> {
         };
         let mut backend = self.kind.open(connected, &BackendConfig::new(self.offsets.capacity(), DATAGRAM_MAX));
         tracing::info!(%peer, backend = %backend.kind(), "plain sender");
+        let heard = self.hear(backend.as_mut());
+        tracing::info!(%peer, "plain sender is silent; another one may come");
+        self.reassembler.reset();
+        // Also where it has failed: nobody else would ever be heard.
+        heard.and(socket::hear_everybody(&self.socket))
+    }
+
+    fn hear(&mut self, backend: &mut dyn Backend) -> io::Result<()> {
         let mut heard = Time::now();
         while !self.shared.stop.load(Ordering::Acquire) {
-            let received = self.receive(backend.as_mut())?;
+            let received = self.receive(backend)?;
             let now = Time::now();
             if received > 0 {
                 heard = now;
@@ -457,9 +522,7 @@ impl<F: FnMut(usize)> PlainLoop<F> {
             }
             wait(backend.socket().as_fd(), false, &self.shared.waker, left, Duration::ZERO)?;
         }
-        tracing::info!(%peer, "plain sender is silent; another one may come");
-        self.reassembler.reset();
-        socket::disconnect(&self.socket)
+        Ok(())
     }
 
     fn receive(&mut self, backend: &mut dyn Backend) -> io::Result<usize> {
@@ -474,9 +537,10 @@ impl<F: FnMut(usize)> PlainLoop<F> {
         self.batch.release();
         let received = match received {
             Ok(received) => received,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => 0,
+            Err(error) if matches!(remedy(&error), Remedy::Wait | Remedy::Ask) => 0,
             Err(error) => return Err(error),
         };
+        self.trouble.end();
         let now = Time::now();
         for datagram in self.batch.datagrams() {
             (self.on_datagram)(datagram.len);

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::backend_thread::{self, reopen};
+use super::backend_thread::{self, reopen, replace};
 use super::batch_datagrams;
+use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::opening::{Opening, OpeningId, Reservation};
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
 use super::threads::ThreadConfig;
@@ -88,7 +89,7 @@ impl StreamShared {
     pub(super) fn has_had(&self, opening: OpeningId) -> bool {
         let state = self.lock();
         let behind = state.epoch.wrapping_sub(opening.epoch);
-        state.opening.stream == opening.stream && state.opening.peer == opening.peer && behind <= EPOCHS_AHEAD_MAX
+        state.opening.stream == opening.stream && state.opening.has_way_of(&opening) && behind <= EPOCHS_AHEAD_MAX
     }
 
     /// The sender has proved its address, and goes on from there.
@@ -143,11 +144,11 @@ pub(super) fn start(
     reservation: Arc<Reservation>,
     receiver: &Arc<ReceiverShared>,
 ) -> Result<StartedStream, StartError> {
-    let Opening { open, open_bytes, peer } = *opening;
+    let Opening { open, open_bytes, peer, local } = *opening;
     let slice_bytes = usize::from(open.slice_bytes);
     let payload_bytes = open.slice_bytes - SLICE_HEADER_LEN as u16;
     let frame_slices = slice_count(open.frame_bytes, payload_bytes);
-    let socket = ConnectedSocket::share_port(receiver.local, peer)?;
+    let socket = ConnectedSocket::share_port(local, peer)?;
     let wanted = buffer_bytes_wanted(slice_bytes, frame_slices);
     let buffer_bytes = socket.set_receive_buffer(wanted)?;
     let batch_max = batch_datagrams(open.frame_bytes, payload_bytes);
@@ -226,6 +227,7 @@ pub(super) fn start(
                     core,
                     backend,
                     peer,
+                    local,
                     backend_config,
                     batch,
                     batch_limit,
@@ -236,6 +238,8 @@ pub(super) fn start(
                     receiver: receiver_shared,
                     drops: SocketDrops::default(),
                     _reservation: reservation,
+                    trouble: Trouble::default(),
+                    pause: Duration::ZERO,
                     starved,
                 }
                 .run();
@@ -254,6 +258,8 @@ struct ReceiveLoop {
     core: ReceiveStream,
     backend: Box<dyn Backend>,
     peer: SocketAddr,
+    /// Which of this machine's addresses the sender speaks to.
+    local: SocketAddr,
     backend_config: BackendConfig,
     batch: ReceiveBatch,
     /// The most datagrams that a batch may have.
@@ -266,6 +272,9 @@ struct ReceiveLoop {
     drops: SocketDrops,
     /// Given back after the memory of `core`.
     _reservation: Arc<Reservation>,
+    trouble: Trouble,
+    /// How long to leave a socket alone that has failed.
+    pause: Duration,
     /// Set while the sender may be waiting for a slot: whoever frees one wakes this thread.
     starved: Arc<AtomicBool>,
 }
@@ -310,33 +319,49 @@ impl ReceiveLoop {
         self.ring.end();
     }
 
-    /// Goes on with a sender that has proved its address, which may have changed.
+    /// Goes on with a sender that has proved its address. That may have changed, or the sender may speak to another one of this
+    /// machine's: then with a new socket, for the old one hears and speaks from the old address, which may be gone.
     fn follow(&mut self) {
-        let Some(Opening { peer, open, open_bytes }) = self.shared.lock().proven.take() else { return };
-        let has_moved = peer != self.peer;
+        let Some(Opening { peer, local, open, open_bytes }) = self.shared.lock().proven.take() else { return };
+        let has_moved = (peer, local) != (self.peer, self.local);
         if has_moved {
-            if let Err(error) = self.backend.redirect(peer) {
-                tracing::warn!(%peer, %error, "a sender's new address cannot be reached");
-                self.shared.lock().opening.peer = self.peer;
+            if let Err(error) = self.connect(local, peer) {
+                tracing::warn!(%peer, here = %local, %error, "a sender's new address cannot be reached");
+                let mut state = self.shared.lock();
+                (state.opening.peer, state.opening.local) = (self.peer, self.local);
                 return;
             }
-            tracing::info!(stream = open.stream, from = %self.peer, to = %peer, "the sender has another address");
-            self.peer = peer;
+            tracing::info!(
+                stream = open.stream, from = %self.peer, to = %peer, here = %local, "the sender has another address"
+            );
+            (self.peer, self.local) = (peer, local);
         }
         self.core.handle_proven_open(&open, open_bytes, has_moved, Time::now());
+    }
+
+    fn connect(&mut self, local: SocketAddr, peer: SocketAddr) -> io::Result<()> {
+        let socket = ConnectedSocket::share_port(local, peer)?;
+        self.core.set_buffer_bytes(socket.set_receive_buffer(self.buffer_wanted())?);
+        self.drops.start_socket();
+        replace(&mut self.backend, socket, &self.backend_config);
+        Ok(())
+    }
+
+    fn buffer_wanted(&self) -> usize {
+        let slice_bytes = self.core.slice_bytes();
+        let frame_slices = slice_count(self.frame_bytes, slice_bytes - SLICE_HEADER_LEN as u16);
+        buffer_bytes_wanted(usize::from(slice_bytes), frame_slices)
     }
 
     /// The path carries smaller slices only: has them land in batches of their size, and in trains where they are so small.
     fn fit_slices(&mut self) {
         let slice_bytes = self.core.slice_bytes();
         let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
-        let frame_slices = slice_count(self.frame_bytes, payload_bytes);
         let train = train_slices(usize::from(slice_bytes));
         let datagrams = batch_datagrams(self.frame_bytes, payload_bytes).min(self.batch_limit);
         // Whole trains, where one fits: what is left of a batch would be posted in vain.
         let datagrams = datagrams - datagrams % train.min(datagrams);
-        let wanted = buffer_bytes_wanted(usize::from(slice_bytes), frame_slices);
-        if let Ok(granted) = self.backend.socket().set_receive_buffer(wanted) {
+        if let Ok(granted) = self.backend.socket().set_receive_buffer(self.buffer_wanted()) {
             self.core.set_buffer_bytes(granted);
         }
         tracing::info!(
@@ -359,10 +384,20 @@ impl ReceiveLoop {
                 break;
             }
         }
-        let received = self.backend.receive(&mut self.batch);
+        let mut failures = 0;
+        let received = loop {
+            match self.backend.receive(&mut self.batch) {
+                // An answer of ours that reached nobody is reported here, in place of what has come. Whether the sender is gone
+                // shows in time.
+                Err(error) if remedy(&error) != Remedy::Wait && failures < REPORTS_MAX => failures += 1,
+                received => break received,
+            }
+        };
         self.batch.release();
         match received {
             Ok(received) => {
+                self.trouble.end();
+                self.pause = Duration::ZERO;
                 let now = Time::now();
                 for datagram in self.batch.datagrams() {
                     self.core.handle_datagram(datagram.index, datagram.head, datagram.len, now);
@@ -370,12 +405,32 @@ impl ReceiveLoop {
                 received
             }
             Err(error) => {
-                use io::ErrorKind::{ConnectionRefused, WouldBlock};
-                // An answer of ours that reached nobody is reported here; whether the sender is gone shows in time.
-                if !matches!(error.kind(), WouldBlock | ConnectionRefused) {
-                    tracing::warn!(%error, peer = %self.peer, "a stream's socket failed to receive");
-                }
+                self.pause = match remedy(&error) {
+                    Remedy::Wait => {
+                        self.trouble.end();
+                        Duration::ZERO
+                    }
+                    _ => self.note_failure(&error),
+                };
                 0
+            }
+        }
+    }
+
+    /// The socket fails time and again; how long to leave it alone.
+    fn note_failure(&mut self, error: &io::Error) -> Duration {
+        if let Some(times) = self.trouble.tell(Time::now()) {
+            tracing::warn!(%error, times, peer = %self.peer, "a stream's socket fails at present; the stream goes on when it works");
+        }
+        self.trouble.pause()
+    }
+
+    /// Sends an answer, again where the call was told of an earlier one instead. One that is lost is made up for by the next.
+    fn answer(&mut self, bytes: &[u8]) {
+        for _ in 0..REPORTS_MAX {
+            match self.backend.send_one(bytes) {
+                Err(error) if remedy(&error) != Remedy::Wait => {}
+                _ => break,
             }
         }
     }
@@ -390,14 +445,13 @@ impl ReceiveLoop {
         }
         let mut bytes = [0; CONTROL_MAX];
         while let Some(len) = self.core.poll_transmit(now, &mut bytes) {
-            // A lost answer is made up for by the next one.
-            let _ = self.backend.send_one(&bytes[..len]);
+            self.answer(&bytes[..len]);
         }
         if frames == 0 {
             self.publish_stats();
         }
         if let Some(StrayOpening { open, open_bytes, .. }) = self.core.poll_stray() {
-            self.receiver.hand_to_listener(Opening { open, open_bytes, peer: self.peer });
+            self.receiver.hand_to_listener(Opening { open, open_bytes, peer: self.peer, local: self.local });
         }
     }
 
@@ -441,10 +495,14 @@ impl ReceiveLoop {
         }
         let until = self.core.poll_timeout(now).min(leave_at);
         let timeout = until.since(Time::now());
-        if let Err(error) = wait(self.backend.socket().as_fd(), false, &self.shared.waker, timeout, self.busy_poll) {
-            tracing::error!(%error, "a receiving thread cannot wait for its socket");
-            self.shared.abandon();
+        let mut pause = std::mem::take(&mut self.pause);
+        if pause.is_zero() {
+            let socket = self.backend.socket().as_fd();
+            let Err(error) = wait(socket, false, &self.shared.waker, timeout, self.busy_poll) else { return };
+            pause = self.note_failure(&error);
         }
+        // A socket that has failed always has something to say: it is not waited for.
+        self.shared.waker.sleep(pause.min(timeout));
     }
 }
 
@@ -468,6 +526,11 @@ impl SocketDrops {
             self.read = (missing, now);
         }
         is_due
+    }
+
+    /// Another socket is counted from here on, from nothing.
+    fn start_socket(&mut self) {
+        self.counter = 0;
     }
 
     fn add(&mut self, counter: u32) -> u64 {

@@ -13,7 +13,8 @@ use super::listener::Listener;
 use super::opening::{Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, stream_bytes};
 use super::receive_loop::StreamShared;
 use super::threads::ThreadConfig;
-use crate::backend::{BackendKind, Waker, socket};
+use crate::backend::listening::ListeningSocket;
+use crate::backend::{BackendKind, Waker};
 use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, PoolError, Presentation, RecvError, SLOTS_MAX};
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::wire::Delivery;
@@ -251,19 +252,19 @@ pub enum AcceptStreamError {
 }
 
 impl Receiver {
-    /// Listens on a UDP address; port 0 is one of the system's choice.
+    /// Listens on a UDP address; port 0 is one of the system's choice. On `0.0.0.0` it listens on all of this machine's IPv4
+    /// addresses, on `[::]` on all of both kinds; a sender is answered from the address that it asked.
     ///
     /// # Errors
     /// A number of the configuration is out of range, the port is in use, the address is not this machine's, or the system
     /// has no thread left.
     pub fn bind(address: SocketAddr, config: ReceiverConfig) -> Result<Self, BindError> {
         config.check()?;
-        let listening = socket::bind_listener(address).map_err(|source| BindError::from_bind(address, source))?;
-        let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
+        let listening = ListeningSocket::bind(address).map_err(|source| BindError::from_bind(address, source))?;
         let budget = Budget::new(config.memory_bytes_max);
         let shared = Arc::new(ReceiverShared {
             config,
-            local,
+            local: listening.local(),
             waker: Waker::new().map_err(BindError::System)?,
             state: Mutex::default(),
             changed: Condvar::new(),

@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::backend_thread::{self, reopen};
+use super::backend_thread::{self, reopen, replace};
 use super::batch_datagrams;
-use super::sender::{SendError, SenderConfig, SenderShared};
+use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
+use super::rebind::{Look, Rebind};
+use super::sender::{SendError, SenderConfig, SenderCore, SenderShared};
 use super::threads::ThreadConfig;
 use crate::backend::{
     Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes, wait,
@@ -27,8 +29,8 @@ const INBOX_BYTES: usize = 1024;
 const SEND_BUFFER_MIN: usize = 256 << 10;
 /// The largest send buffer that a stream asks for, bytes: 8 MiB, a 4K frame.
 pub const SEND_BUFFER_MAX: usize = 8 << 20;
-/// How long the kernel may be out of memory for datagrams before it is asked again.
-const NO_BUFFERS_PAUSE: Duration = Duration::from_millis(1);
+/// How long a batch waits for a socket that fails; then its slices are lost, as they may be on any way.
+const BATCH_PATIENCE: Duration = Duration::from_millis(30);
 
 /// Starts the thread; returns once its backend is open.
 pub(super) fn start(
@@ -41,10 +43,8 @@ pub(super) fn start(
     // The format was checked: a frame fits 32 bits.
     let frame_bytes = config.format.frame_bytes() as u32;
     let datagrams = batch_datagrams(frame_bytes, payload_bytes);
-    // The send buffer bounds what waits for a slow network card; a frame of it keeps the card busy.
-    if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(SEND_BUFFER_MIN, SEND_BUFFER_MAX)) {
-        tracing::debug!(%error, "the send buffer stays at the system's default");
-    }
+    set_send_buffer(&socket, frame_bytes);
+    let peer = socket.peer();
     let backend_config = BackendConfig {
         send_trains: config.trains,
         sqpoll: config.sqpoll,
@@ -61,9 +61,20 @@ pub(super) fn start(
             batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
             control: vec![0; CONTROL_MAX].into_boxed_slice(),
+            rebind: Rebind::new(peer),
+            reports: Reports::default(),
+            trouble: Trouble::default(),
+            failed: None,
         };
         send_loop.run();
     })
+}
+
+/// The send buffer bounds what waits for a slow network card; a frame of it keeps the card busy.
+fn set_send_buffer(socket: &ConnectedSocket, frame_bytes: u32) {
+    if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(SEND_BUFFER_MIN, SEND_BUFFER_MAX)) {
+        tracing::debug!(%error, "the send buffer stays at the system's default");
+    }
 }
 
 struct SendLoop {
@@ -76,12 +87,28 @@ struct SendLoop {
     inbox: ReceiveBatch,
     /// Where datagrams of fields are written.
     control: Box<[u8]>,
+    rebind: Rebind,
+    reports: Reports,
+    trouble: Trouble,
+    /// When the program was told that the stream cannot go on, if it was.
+    failed: Option<Time>,
+}
+
+/// What errors have said that the protocol has not been told yet.
+#[derive(Default)]
+struct Reports {
+    /// Nobody listens at the far end.
+    unreachable: bool,
+    /// The way does not carry so large a datagram.
+    narrow: bool,
 }
 
 /// What the loop does next.
 enum Next {
     Stop,
     Send,
+    /// See which address the far end is spoken to from.
+    Look,
     /// Nothing to do before this time.
     Sleep(Time),
 }
@@ -89,10 +116,11 @@ enum Next {
 impl SendLoop {
     fn run(&mut self) {
         loop {
-            let heard = self.receive();
-            match self.advance(heard.err()) {
+            self.receive();
+            match self.advance() {
                 Next::Stop => return,
                 Next::Send => self.send(),
+                Next::Look => self.look(),
                 Next::Sleep(until) => {
                     self.sleep(false, until.since(Time::now()));
                     self.shared.asleep.store(false, Ordering::Release);
@@ -101,60 +129,85 @@ impl SendLoop {
         }
     }
 
-    /// Reads what the receiver says.
-    ///
-    /// # Errors
-    /// What the system says of datagrams that were sent before.
-    fn receive(&mut self) -> io::Result<()> {
+    /// Reads what the receiver says, and what the system says of datagrams that were sent before.
+    fn receive(&mut self) {
         self.inbox.clear();
         self.inbox.post_heads();
-        match self.backend.receive(&mut self.inbox) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(()),
+        let mut failures = 0;
+        while let Err(error) = self.backend.receive(&mut self.inbox) {
+            if self.note(&error) == Remedy::Wait {
+                return;
+            }
+            failures += 1;
+            if failures == REPORTS_MAX {
+                self.tell(&error);
+                let pause = self.trouble.pause();
+                return self.shared.waker.sleep(pause);
+            }
         }
     }
 
+    /// Takes in an error of the socket.
+    fn note(&mut self, error: &io::Error) -> Remedy {
+        let remedy = remedy(error);
+        match remedy {
+            Remedy::Ask => self.reports.unreachable = true,
+            Remedy::Smaller => self.reports.narrow = true,
+            _ => {}
+        }
+        self.rebind.note(remedy);
+        remedy
+    }
+
     /// Runs the protocol: takes in what was read, sends datagrams of fields, and fills the batch.
-    fn advance(&mut self, error: Option<io::Error>) -> Next {
-        let mut core = self.shared.lock();
+    fn advance(&mut self) -> Next {
+        let shared = self.shared.clone();
+        let mut core = shared.lock();
         if core.stop {
             return Next::Stop;
         }
         let now = Time::now();
         if let Some(peer) = core.redirect.take() {
-            tracing::info!(from = %core.peer, to = %peer, "the receiver has moved");
-            match self.backend.redirect(peer) {
-                Ok(()) => core.peer = peer,
-                Err(error) => tracing::warn!(%peer, %error, "the receiver's new address cannot be reached"),
+            if core.peer != peer {
+                tracing::info!(from = %core.peer, to = %peer, "the receiver has moved");
             }
-            // At most 48.
-            let headers_bytes = headers_bytes(core.peer) as u16;
-            core.stream.handle_redirect(headers_bytes, now);
+            core.peer = peer;
+            self.rebind.redirect(peer);
         }
-        match error {
-            Some(error) if is_unreachable(&error) => core.stream.handle_unreachable(now),
-            Some(error) if is_too_large(&error) => core.stream.handle_too_large(self.path_bytes(), now),
-            _ => {}
+        let Reports { unreachable, narrow } = std::mem::take(&mut self.reports);
+        if unreachable {
+            core.stream.handle_unreachable(now);
+        }
+        if narrow {
+            core.stream.handle_narrow_report(self.path_bytes(), now);
         }
         for datagram in self.inbox.datagrams() {
             core.stream.handle_datagram(datagram.head, now);
         }
         core.stream.handle_timeout(now);
+        // After what the far end has said: it may have been heard just now.
+        if now >= self.rebind.poll_timeout(core.stream.heard()) {
+            shared.unlock(core);
+            return Next::Look;
+        }
         while let Some(len) = core.stream.poll_transmit(now, &mut self.control) {
             // Lost ones are repeated by the protocol; whether somebody is there shows when reading.
-            match self.backend.send_one(&self.control[..len]) {
-                Ok(()) => {}
-                Err(error) if is_too_large(&error) => core.stream.handle_too_large(self.path_bytes(), now),
-                Err(_) => core.stream.handle_not_sent(),
+            match self.send_control(len) {
+                Ok(()) => self.trouble.end(),
+                Err(error) if remedy(&error) == Remedy::Smaller => {
+                    core.stream.handle_too_large(self.path_bytes(), now);
+                }
+                Err(error) => {
+                    core.stream.handle_not_sent();
+                    self.tell(&error);
+                }
             }
         }
-        if core.stream.is_blocked() && core.failure.is_none() {
-            core.failure = Some(self.too_narrow(core.peer));
-        }
+        self.update_failure(&mut core, now);
         self.batch.clear();
         let slice_bytes = core.stream.slice_bytes();
         if usize::from(slice_bytes) != self.backend_config.slice_bytes {
-            self.shared.unlock(core);
+            shared.unlock(core);
             self.fit_slices(slice_bytes);
             return Next::Send;
         }
@@ -177,40 +230,122 @@ impl SendLoop {
         }
         let next = if self.batch.is_sent() {
             // Under the lock: a frame that comes after this wakes us.
-            self.shared.asleep.store(true, Ordering::Release);
-            Next::Sleep(core.stream.poll_timeout())
+            shared.asleep.store(true, Ordering::Release);
+            Next::Sleep(core.stream.poll_timeout().min(self.rebind.poll_timeout(core.stream.heard())))
         } else {
             Next::Send
         };
-        self.shared.unlock(core);
+        shared.unlock(core);
         next
     }
 
-    fn send(&mut self) {
-        while !self.batch.is_sent() {
-            let Err(error) = self.backend.send(&mut self.batch) else { continue };
-            match error.raw_os_error() {
-                _ if error.kind() == io::ErrorKind::WouldBlock => self.sleep(true, Duration::from_millis(100)),
-                Some(libc::ENOBUFS | libc::ENOMEM) => std::thread::sleep(NO_BUFFERS_PAUSE),
-                _ if is_unreachable(&error) => {
-                    // Told once; the protocol decides what that means, and sends these slices again.
-                    self.shared.lock().stream.handle_unreachable(Time::now());
-                    break;
+    /// Sends the first bytes of `control`, again where the call was told of an earlier datagram instead.
+    fn send_control(&mut self, len: usize) -> io::Result<()> {
+        let mut tries = 1;
+        loop {
+            match self.backend.send_one(&self.control[..len]) {
+                Err(error) if remedy(&error) != Remedy::Wait => {
+                    self.note(&error);
+                    if tries == REPORTS_MAX {
+                        return Err(error);
+                    }
+                    tries += 1;
                 }
-                _ if is_too_large(&error) => {
+                sent => return sent,
+            }
+        }
+    }
+
+    /// Tells the program that the stream cannot go on, and takes that back where it does.
+    fn update_failure(&mut self, core: &mut SenderCore, now: Time) {
+        if core.stream.is_blocked() {
+            if core.failure.is_none() {
+                core.failure = Some(self.too_narrow(core.peer));
+                self.failed = Some(now);
+            }
+        } else if self.failed.is_some_and(|failed| core.stream.heard().is_some_and(|heard| heard > failed)) {
+            core.failure = None;
+            self.failed = None;
+        }
+    }
+
+    fn send(&mut self) {
+        let (mut failures, mut waited) = (0, Duration::ZERO);
+        while !self.batch.is_sent() {
+            let Err(error) = self.backend.send(&mut self.batch) else {
+                failures = 0;
+                continue;
+            };
+            let remedy = self.note(&error);
+            failures += 1;
+            match remedy {
+                Remedy::Wait => {
+                    failures = 0;
+                    self.sleep(true, Duration::from_millis(100));
+                }
+                // It may have been said of an earlier datagram, in place of what this call was made for.
+                _ if failures <= REPORTS_MAX => continue,
+                Remedy::Smaller => {
                     self.shared.lock().stream.handle_too_large(self.path_bytes(), Time::now());
                     break;
                 }
-                _ => {
-                    self.fail(format!("{error}; check the network and the process's permissions"));
-                    break;
+                remedy => {
+                    self.tell(&error);
+                    if remedy == Remedy::Fatal {
+                        self.fail(format!("{error}; make a new sender"));
+                    }
+                    let pause = self.trouble.pause();
+                    self.shared.waker.sleep(pause);
+                    waited += pause;
+                    // Where another socket helps there is no use in waiting for this one.
+                    if waited >= BATCH_PATIENCE || self.rebind.is_wanted() {
+                        break;
+                    }
                 }
             }
             if self.shared.lock().stop {
                 break;
             }
         }
+        if self.batch.is_sent() {
+            self.trouble.end();
+        }
         self.batch.clear();
+    }
+
+    /// Goes on with another socket where this end has, or the far end is to be spoken to from, another address.
+    fn look(&mut self) {
+        let was_wanted = self.rebind.is_wanted();
+        match self.rebind.look(self.backend.socket(), Time::now()) {
+            Look::Same if was_wanted => self.shared.lock().stream.retry(Time::now()),
+            Look::Same => {}
+            Look::Other(socket) => {
+                let local =
+                    |socket: &ConnectedSocket| socket.local().map_or("nowhere".into(), |local| local.to_string());
+                tracing::info!(
+                    from = local(self.backend.socket()), to = local(&socket), peer = %socket.peer(),
+                    "this end speaks from another address"
+                );
+                set_send_buffer(&socket, self.frame_bytes);
+                // At most 48.
+                let headers_bytes = headers_bytes(socket.peer()) as u16;
+                replace(&mut self.backend, socket, &self.backend_config);
+                self.reports = Reports::default();
+                self.trouble.end();
+                let mut core = self.shared.lock();
+                core.stream.handle_redirect(headers_bytes, Time::now());
+                self.shared.unlock(core);
+            }
+            Look::Failed(error) => self.tell(&error),
+        }
+    }
+
+    fn tell(&mut self, error: &io::Error) {
+        if let Some(times) = self.trouble.tell(Time::now()) {
+            tracing::warn!(
+                peer = %self.backend.socket().peer(), %error, times, "datagrams cannot be sent or received at present; the stream goes on when they can"
+            );
+        }
     }
 
     /// Slices are smaller from now on: has them leave in batches of their size, and in trains where they are so small.
@@ -247,27 +382,19 @@ impl SendLoop {
         SendError::Failed { peer, message }
     }
 
-    fn sleep(&self, writable: bool, timeout: Duration) {
+    fn sleep(&mut self, writable: bool, timeout: Duration) {
         if let Err(error) = wait(self.backend.socket().as_fd(), writable, &self.shared.waker, timeout, self.busy_poll) {
-            tracing::error!(%error, "the sending thread cannot wait for its socket");
+            self.tell(&error);
+            let pause = self.trouble.pause();
+            self.shared.waker.sleep(pause);
         }
     }
 
-    fn fail(&self, message: String) {
+    fn fail(&mut self, message: String) {
+        self.failed = Some(Time::now());
         let mut core = self.shared.lock();
         let peer = core.peer;
         core.failure = Some(SendError::Failed { peer, message });
         self.shared.unlock(core);
     }
-}
-
-/// Whether the system says that the path does not carry so large a datagram.
-fn is_too_large(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EMSGSIZE)
-}
-
-/// Whether the system says that nobody is at the far end, for now.
-fn is_unreachable(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown)
 }

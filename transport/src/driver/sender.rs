@@ -16,7 +16,7 @@ use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes};
 use crate::clock::clock_id;
 use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError, Presentation};
 use crate::random::random_u32;
-use crate::send::{ClosedReport, Fec, LinkBudget, SendConfig, SendState, SendStats, SendStream};
+use crate::send::{ClosedReport, Fec, LinkBudget, REPORTED_BYTES_MIN, SendConfig, SendState, SendStats, SendStream};
 use crate::time::Time;
 use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, VERSION};
 
@@ -145,7 +145,8 @@ pub enum ConnectError {
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The system refuses the datagrams for good.
+    /// The system refuses the datagrams for good: a size was asked for that the path does not carry. What passes by itself, a
+    /// firewall's rule, an interface that is down, an address that changes, is waited for instead.
     #[error("sending to {peer} failed: {message}")]
     Failed {
         /// Where to.
@@ -335,7 +336,8 @@ impl Sender {
         }
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         let slice_bytes = match config.slice {
-            SliceSize::Auto => socket.path_datagram_bytes(),
+            // The system may know the path from a report, which may be forged.
+            SliceSize::Auto => socket.path_datagram_bytes().max(usize::from(REPORTED_BYTES_MIN)),
             SliceSize::Bytes(bytes) => usize::from(bytes),
         };
         // No slice is longer than a whole frame. At most DATAGRAM_MAX, which fits.
@@ -524,15 +526,10 @@ impl Sender {
         }
     }
 
-    /// The receiver is ready at this address: sends there from now on, and asks at once where the stream is not open.
+    /// The receiver is ready at this address: sends there from now on, and asks at once where the stream is not open. It does so
+    /// from the address that this machine has towards it by now, with a new socket where that is another one than before.
     pub fn redirect(&self, peer: SocketAddr) {
-        let mut core = self.shared.lock();
-        if core.peer == peer {
-            core.stream.retry(Time::now());
-        } else {
-            core.redirect = Some(peer);
-        }
-        drop(core);
+        self.shared.lock().redirect = Some(peer);
         self.shared.wake();
     }
 

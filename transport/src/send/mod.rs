@@ -17,4 +17,5 @@ pub use fec::{Fec, FecError};
 pub use outbox::SliceRun;
 pub use pace::{Bitrate, BitrateError, LinkBudget};
 pub use stats::SendStats;
+pub(crate) use stream::REPORTED_BYTES_MIN;
 pub use stream::{CONTROL_MAX, SendStream};

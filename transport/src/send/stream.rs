@@ -6,6 +6,7 @@
 
 mod control;
 mod doubt;
+mod reports;
 mod slices;
 
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
     Accept, AnyPrelude, Challenge, Closed, DATAGRAM_MAX, Delivery, Feedback, Kind, Nack, Prelude, Refuse, RefuseReason,
-    SLICE_BYTES_MIN, WireError, train_slices,
+    WireError, train_slices,
 };
 
 /// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
@@ -57,6 +58,8 @@ const RETRY_MAX: Duration = Duration::from_millis(500);
 const CLOSE_RETRY: Duration = Duration::from_millis(50);
 /// More credit than this at once is not believed.
 const WINDOW_MAX: u64 = 1 << 16;
+
+pub(crate) use reports::REPORTED_BYTES_MIN;
 
 /// The sending end of one stream.
 #[derive(Debug)]
@@ -98,6 +101,10 @@ pub struct SendStream {
     /// When the next attempt to open, ping or close is due.
     due: Time,
     heard: Time,
+    /// Reports before this are not asked about.
+    next_report: Time,
+    /// What the network has reported that the path carries; to be proven.
+    reported_bytes: Option<u16>,
     /// When the last ping was sent: the clocks are compared once a second at least, however busy the stream is.
     pinged: Time,
     /// A ping is to follow a frame at once, whatever is heard of the slices before its last ones.
@@ -145,6 +152,8 @@ impl SendStream {
             cookie: 0,
             due: now,
             heard: now,
+            next_report: Time::ZERO,
+            reported_bytes: None,
             pinged: now,
             tail_probe: false,
             probes: 0,
@@ -300,7 +309,9 @@ impl SendStream {
     fn hear_of_path(&mut self, path_bytes: u16, now: Time) -> bool {
         let is_narrow = self.path.hear(path_bytes);
         if is_narrow {
-            self.lower_slices(next_lower(self.config.slice_bytes), now);
+            let slice_bytes = self.config.slice_bytes;
+            let reported = self.reported_bytes.take().filter(|reported| *reported < slice_bytes);
+            self.lower_slices(next_lower(slice_bytes).max(reported), now);
         }
         is_narrow
     }
@@ -323,23 +334,6 @@ impl SendStream {
             }
             _ => self.is_blocked = true,
         }
-    }
-
-    /// The system says that a datagram was too large, maybe one of long ago, and what it knows the path to carry.
-    pub fn handle_too_large(&mut self, path_bytes: Option<usize>, now: Time) {
-        let slice_bytes = self.config.slice_bytes;
-        match path_bytes {
-            // What was too large are earlier slices; those of now are tried again.
-            Some(known) if known >= usize::from(slice_bytes) => self.path.doubt(),
-            // It is below 65,507, so it fits.
-            Some(known) => self.lower_slices((known >= SLICE_BYTES_MIN).then_some(known as u16), now),
-            None => self.lower_slices(next_lower(slice_bytes), now),
-        }
-    }
-
-    /// The last datagram of [`SendStream::poll_transmit`] did not leave.
-    pub fn handle_not_sent(&mut self) {
-        self.path.handle_not_sent();
     }
 
     /// Bytes of a slice, header included, in this epoch.
@@ -492,25 +486,6 @@ impl SendStream {
         self.stats.frames_delivered = self.stats.frames_delivered.max(delivered);
         self.settle(u64::MAX, now);
         self.state = SendState::Closed(ClosedReport { delivered, incomplete, no_slot, is_forgotten: false });
-    }
-
-    /// The system says that nobody listens at the receiver's address.
-    pub fn handle_unreachable(&mut self, now: Time) {
-        if self.state == SendState::Open && !self.is_only_closing() {
-            self.restart(now);
-        }
-    }
-
-    /// The receiver's address is another one from now on: nothing is known of the path there. `headers_bytes` are those of IP
-    /// and UDP towards it, see [`SendConfig::headers_bytes`].
-    pub fn handle_redirect(&mut self, headers_bytes: u16, now: Time) {
-        self.config.headers_bytes = headers_bytes;
-        self.pacer = self.pacer.for_slices(self.config.slice_bytes, headers_bytes, train(&self.config));
-        self.path.doubt();
-        self.way = self.way.anew();
-        self.cookie = 0;
-        self.due = now;
-        self.handle_unreachable(now);
     }
 
     /// The receiver is known to be ready: asks at once where the stream is not open.

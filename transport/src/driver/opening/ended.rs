@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn a_repeated_opening_of_a_stream_that_is_over_is_known_for_a_while_and_a_new_epoch_is_not_one() {
-        let opening = OpeningId { stream: 3, epoch: 7, peer: "10.0.0.1:5".parse().unwrap() };
+        let (peer, local) = ("10.0.0.1:5".parse().unwrap(), "10.0.0.9:5".parse().unwrap());
+        let opening = OpeningId { stream: 3, epoch: 7, peer, local };
         let now = Time::from_nanos(7);
         let mut ended = Ended::default();
         assert!(!ended.is_repetition(opening, now));
@@ -54,6 +55,7 @@ mod tests {
             OpeningId { stream: 4, ..opening },
             OpeningId { epoch: 8, ..opening },
             OpeningId { peer: "10.0.0.1:6".parse().unwrap(), ..opening },
+            OpeningId { local: "10.0.0.8:5".parse().unwrap(), ..opening },
         ] {
             assert!(!ended.is_repetition(other, now));
         }

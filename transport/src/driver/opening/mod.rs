@@ -28,11 +28,13 @@ pub(super) struct Opening {
     /// Bytes of its whole datagram.
     pub(super) open_bytes: usize,
     pub(super) peer: SocketAddr,
+    /// Which of this machine's addresses it came to.
+    pub(super) local: SocketAddr,
 }
 
 impl Opening {
     pub(super) const fn id(&self) -> OpeningId {
-        OpeningId { stream: self.open.stream, epoch: self.open.epoch, peer: self.peer }
+        OpeningId { stream: self.open.stream, epoch: self.open.epoch, peer: self.peer, local: self.local }
     }
 }
 
@@ -42,4 +44,12 @@ pub(super) struct OpeningId {
     pub(super) stream: u32,
     pub(super) epoch: u32,
     pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+}
+
+impl OpeningId {
+    /// Whether both came from one address of the sender to one of this machine's.
+    pub(super) fn has_way_of(&self, other: &Self) -> bool {
+        (self.peer, self.local) == (other.peer, other.local)
+    }
 }

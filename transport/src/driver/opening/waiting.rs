@@ -56,10 +56,12 @@ impl Waiting {
     /// Whether an opening is of a stream that waits already: a repetition, or a later run of its sender, which it then is
     /// opened for.
     pub(in crate::driver) fn takes(&mut self, opening: &Opening) -> bool {
-        let Opening { open, peer, .. } = opening;
+        let open = &opening.open;
         let known = |stream: &&mut WaitingStream| {
             let waits = &stream.opening;
-            (waits.open.stream, waits.peer) == (open.stream, *peer) && has_same_frames(&waits.open, open)
+            // One that is being started goes on elsewhere once it is: its sender, which may speak already, repeats itself.
+            let is_same_way = stream.is_starting || waits.id().has_way_of(&opening.id());
+            waits.open.stream == open.stream && is_same_way && has_same_frames(&waits.open, open)
         };
         let Some(stream) = self.streams.iter_mut().find(known) else { return false };
         let ahead = open.epoch.wrapping_sub(stream.opening.open.epoch);
