@@ -14,7 +14,7 @@ fn streaming(delivery: Delivery, slice_bytes: u16, weather: Weather) -> Pair {
     let mut pair = Pair::with_slices(1, delivery, 100_000, slice_bytes, weather);
     for _ in 0..10 {
         pair.offer_frame();
-        pair.run_for(Duration::from_millis(20));
+        pair.run_for(Duration::from_millis(200));
     }
     assert_eq!(pair.delivered.len(), 10);
     pair

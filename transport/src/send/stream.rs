@@ -311,7 +311,7 @@ impl SendStream {
         if is_narrow {
             let slice_bytes = self.config.slice_bytes;
             let reported = self.reported_bytes.take().filter(|reported| *reported < slice_bytes);
-            self.lower_slices(next_lower(slice_bytes).max(reported), now);
+            self.lower_slices(reported.or(next_lower(slice_bytes)), now);
         }
         is_narrow
     }
