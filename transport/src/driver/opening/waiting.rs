@@ -160,7 +160,8 @@ mod tests {
         let config = SendConfig::new(stream, epoch, format, Delivery::Latest, 1_472);
         let mut bytes = [0; 2_048];
         let len = SendStream::new(config, Time::ZERO).poll_transmit(Time::ZERO, &mut bytes).unwrap();
-        Opening { open: Open::parse(&bytes[..len]).unwrap(), open_bytes: len, peer: peer.parse().unwrap() }
+        let (open, peer) = (Open::parse(&bytes[..len]).unwrap(), peer.parse().unwrap());
+        Opening { open, open_bytes: len, peer, local: "10.0.0.9:1".parse().unwrap() }
     }
 
     fn waiting(streams: &[(u32, &str, usize)]) -> (Arc<Budget>, Waiting) {
