@@ -54,9 +54,6 @@ impl SliceHeader {
     }
 
     /// How many slices the frame has.
-    ///
-    /// # Panics
-    /// Where `payload_bytes` is zero, which [`SliceHeader::parse_checked`] refuses.
     pub const fn count(&self) -> u32 {
         slice_count(self.frame_bytes, self.payload_bytes)
     }
@@ -66,9 +63,9 @@ impl SliceHeader {
         self.index as usize * self.payload_bytes as usize
     }
 
-    /// Bytes of this slice's payload.
+    /// Bytes of this slice's payload; none where it lies behind the frame, which [`SliceHeader::parse_checked`] refuses.
     pub const fn payload_len(&self) -> usize {
-        let (rest, whole) = (self.frame_bytes as usize - self.offset(), self.payload_bytes as usize);
+        let (rest, whole) = ((self.frame_bytes as usize).saturating_sub(self.offset()), self.payload_bytes as usize);
         if rest < whole { rest } else { whole }
     }
 }
@@ -129,9 +126,6 @@ impl ParityHeader {
     }
 
     /// How the frame's slices are dealt out to blocks.
-    ///
-    /// # Panics
-    /// Where `payload_bytes` is zero, which [`ParityHeader::parse_checked`] refuses.
     pub const fn layout(&self) -> ParityLayout {
         let slices = slice_count(self.frame_bytes, self.payload_bytes);
         ParityLayout { slices, blocks: self.blocks, parities: self.parities }
