@@ -141,6 +141,8 @@ fn opening(cookie: u64) -> Open {
         parity_max: 0,
         clock_id: 0,
         sender_ns: 0,
+        skipped: 0,
+        no_credit: 0,
     }
 }
 

@@ -40,6 +40,8 @@ fn open(delivery: Delivery, frame_bytes: u32) -> Open {
         parity_max: 0,
         clock_id: 0,
         sender_ns: 0,
+        skipped: 0,
+        no_credit: 0,
     }
 }
 

@@ -42,6 +42,8 @@ fn open(format: &FrameFormat, delivery: Delivery, stream: u32, epoch: u32, cooki
         parity_max: 0,
         clock_id: 0,
         sender_ns: 0,
+        skipped: 0,
+        no_credit: 0,
     }
 }
 

@@ -62,7 +62,8 @@ const DATAGRAMS: [Datagram; 11] = datagrams! {
     Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns, skipped, no_credit }
     Open as Open {
         flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, rate_num, rate_den, aspect_num, aspect_den, scan,
-        chroma, range, paced, deadline_us, pixel, delivery, parity_max, clock_id, sender_ns
+        chroma, range, paced, deadline_us, pixel, delivery, parity_max, clock_id, sender_ns, skipped,
+        no_credit
     }
     Challenge as Challenge { flags, path_bytes, cookie }
     Accept as Accept {

@@ -40,6 +40,8 @@ fn open(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
         parity_max: u16::from(choices.byte() & 31),
         clock_id: 0,
         sender_ns: choices.number(),
+        skipped: choices.number(),
+        no_credit: choices.number(),
     };
     open.emit().to_vec()
 }

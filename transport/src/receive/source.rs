@@ -8,12 +8,17 @@ use crate::rising::Rising;
 pub(super) struct SourceAccount {
     counts: SourceCounts,
     /// Skipped, and without credit, before this receiver was there: for an earlier one to account for.
-    before: Option<(u64, u64)>,
+    before: (u64, u64),
     /// Every frame below it has been sent, or skipped, as of the newest report.
     sent: Rising,
 }
 
 impl SourceAccount {
+    /// For a receiver before whose first frame so many frames had been skipped, and of these so many for want of credit.
+    pub(super) fn new(skipped: u64, no_credit: u64) -> Self {
+        Self { before: (skipped, no_credit), ..Self::default() }
+    }
+
     pub(super) const fn counts(&self) -> SourceCounts {
         self.counts
     }
@@ -22,13 +27,7 @@ impl SourceAccount {
     /// credit. Frames of which nothing came are lost where the sender did not skip them; it may have skipped others
     /// since, so this counts too few rather than too many, and never takes a loss back.
     pub(super) fn handle_report(&mut self, stats: &ReceiveStats, sent: u64, skipped: u64, no_credit: u64) {
-        let unseen = stats.frames_unseen();
-        let before = *self.before.get_or_insert_with(|| {
-            // Where there was a receiver before, what it heard of is not this one's business; without one, all is.
-            let before = if stats.first_frame == 0 { 0 } else { skipped.saturating_sub(unseen) };
-            (before, no_credit.min(before))
-        });
-        let (skipped, no_credit) = (skipped.saturating_sub(before.0), no_credit.saturating_sub(before.1));
+        let (skipped, no_credit) = (skipped.saturating_sub(self.before.0), no_credit.saturating_sub(self.before.1));
         let counts = &mut self.counts;
         counts.skipped = counts.skipped.max(skipped);
         counts.no_credit = counts.no_credit.max(no_credit.min(skipped));
@@ -77,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_was_skipped_before_a_receiver_was_there_is_none_of_its_business() {
-        let mut account = SourceAccount::default();
+        let mut account = SourceAccount::new(1_800, 1_700);
         account.handle_report(&stats(2_000, 10, 8), 2_010, 1_802, 1_700);
         assert_eq!(counts(&account), (2, 0, 0));
         account.handle_report(&stats(2_000, 30, 25), 2_030, 1_803, 1_700);

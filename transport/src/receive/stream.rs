@@ -174,7 +174,7 @@ impl ReceiveStream {
             sent: None,
             closing: None,
             stray: None,
-            source: SourceAccount::default(),
+            source: SourceAccount::new(open.skipped, open.no_credit),
             heard: now,
             ended: None,
             config,

@@ -87,6 +87,8 @@ pub struct SendStream {
     is_blocked: bool,
     receiver_time: Heard,
     next_number: u64,
+    /// Frames that the source could not write since the newest one that it could.
+    skipped_behind: u64,
     /// Frames that earlier receivers reported complete.
     delivered_before: u64,
     /// Frames below this have been sent whole, in this epoch or an earlier one.
@@ -142,6 +144,7 @@ impl SendStream {
             is_blocked: false,
             receiver_time: Heard::default(),
             next_number: 0,
+            skipped_behind: 0,
             delivered_before: 0,
             sent_below: Rising::default(),
             next_sequence: 0,
@@ -192,6 +195,7 @@ impl SendStream {
             return Err(frame);
         }
         self.next_number += 1;
+        self.skipped_behind = 0;
         self.stats.frames += 1;
         let number = frame.info().number;
         self.outbox.push(frame);
@@ -212,6 +216,7 @@ impl SendStream {
         self.next_number += 1;
         self.stats.frames += 1;
         self.stats.frames_skipped += 1;
+        self.skipped_behind += 1;
     }
 
     /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.

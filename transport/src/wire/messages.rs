@@ -270,6 +270,10 @@ datagram! {
         clock_id: u64,
         /// When this was sent, nanoseconds on the sender's clock.
         sender_ns: u64,
+        /// Of the frames below `first_frame`, how many the sender had dropped before it had sent a slice of them.
+        skipped: u64,
+        /// Of these, how many because a receiver granted no credit.
+        no_credit: u64,
     }
 }
 

@@ -46,6 +46,8 @@ impl Pair {
                 "{}",
                 context()
             );
+            // Of what came before it nothing is this receiver's to account for.
+            assert_eq!(seen.frames_passed, fates + source.skipped + source.lost, "{}", context());
         } else {
             assert_eq!(
                 (source.skipped, source.no_credit),

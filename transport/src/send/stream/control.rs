@@ -49,15 +49,20 @@ impl SendStream {
     fn open(&self, now: Time) -> Open {
         let SendConfig { stream, epoch, format, delivery, slice_bytes, deadline, clock_id, .. } = self.config;
         let Presentation { rate, scan, aspect, chroma, range } = self.config.presentation;
-        let lowest_kept = self.outbox.first_number().unwrap_or(self.next_number);
+        // The first receiver has the whole stream to account for, also what was skipped while it was not there yet.
+        let (first_frame, skipped, no_credit) = match self.outbox.first_number() {
+            _ if !self.was_open => (0, 0, 0),
+            // What was skipped since is newer than the frames that wait: while a stream is not open, that is one.
+            Some(oldest) => (oldest, self.stats.frames_skipped - self.skipped_behind, self.stats.frames_no_credit),
+            None => (self.next_number, self.stats.frames_skipped, self.stats.frames_no_credit),
+        };
         Open {
             stream,
             epoch,
             flags: 0,
             slice_bytes,
             cookie: self.cookie,
-            // The first receiver has the whole stream to account for, also what was skipped while it was not there yet.
-            first_frame: if self.was_open { lowest_kept } else { 0 },
+            first_frame,
             width: format.width(),
             height: format.height(),
             stride: format.stride(),
@@ -77,6 +82,8 @@ impl SendStream {
             parity_max: self.fec.parity_max(&self.config),
             clock_id,
             sender_ns: now.as_nanos(),
+            skipped,
+            no_credit,
         }
     }
 
