@@ -256,8 +256,15 @@ fn a_stream_goes_on_beside_forged_datagrams_of_every_kind_over_real_sockets() {
                     (1, 0, Some(framewire_transport::receive::EndReason::Closed))
                 );
                 assert!(all.challenged > 0, "no forged opening was judged: {all:?}");
-                if delivery == Delivery::Every || at_length {
-                    assert_eq!(numbers, (0..frames).collect(), "{sent:?} {seen:?} {source:?}");
+                match delivery {
+                    Delivery::Every => assert_eq!(numbers, (0..frames).collect(), "{sent:?} {seen:?} {source:?}"),
+                    // What the source itself skips, a machine skips that is too busy for 60 frames a second.
+                    Delivery::Latest if at_length => {
+                        let lost = (seen.frames_incomplete, seen.frames_no_slot, source.lost);
+                        assert_eq!(lost, (0, 0, 0), "{sent:?} {seen:?} {source:?}");
+                        assert_eq!(numbers.len() as u64 + source.skipped, frames, "{sent:?} {seen:?} {source:?}");
+                    }
+                    Delivery::Latest => {}
                 }
             });
         });
