@@ -174,9 +174,10 @@ impl Service<'_> {
         if stream.end_reason() != Some(EndReason::Replaced) {
             self.signal.end_stream(info.stream, why);
         }
-        let was_shown = recorder.was_shown();
+        let shown = recorder.shown();
         self.tally.add_stream(stream, recorder.finish());
         let is_over = stream.end_reason() == Some(EndReason::Closed) && self.board.streams().is_empty();
+        let was_shown = shown.is_some_and(|sink| sink.counts().frames > 0);
         if is_over && was_shown && self.recording.only_shows() {
             // The end of a film: whoever reads it waits for the end of standard output.
             self.stop.stop();

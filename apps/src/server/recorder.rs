@@ -262,10 +262,10 @@ impl Recorder {
         self.queues.iter().map(|queue| queue.state.unrecorded()).sum()
     }
 
-    /// Whether frames of it went to who looks: on standard output, or in a window.
-    pub(super) fn was_shown(&self) -> bool {
+    /// The sink at which somebody looks at it: standard output, or a window.
+    pub(super) fn shown(&self) -> Option<Arc<StreamSink>> {
         let shows = |queue: &&Queue| matches!(self.recording.sinks[queue.at], SinkSpec::Stdout | SinkSpec::Window);
-        self.queues.iter().filter(shows).any(|queue| queue.state.counts().frames > 0)
+        self.queues.iter().find(shows).map(|queue| queue.state.clone())
     }
 
     /// Said here and not where frames are written: a disk that stands still would say nothing.
