@@ -96,7 +96,7 @@ pub(super) fn send(socket: &Socket, bytes: &[u8], peer: &SockAddr, from: SocketA
 
 /// Writes the only control message; returns how many bytes of `control` it takes.
 fn put<T: Copy>(control: &mut Control, level: c_int, kind: c_int, value: T) -> usize {
-    const { assert!(size_of::<cmsghdr>() % align_of::<T>() == 0) };
+    const { assert!(size_of::<cmsghdr>().is_multiple_of(align_of::<T>())) };
     // SAFETY: CMSG_LEN only computes.
     let len = unsafe { libc::CMSG_LEN(size_of::<T>() as u32) };
     // SAFETY: cmsghdr is a C struct of integers, for which all zeroes is a value.
