@@ -70,8 +70,10 @@ impl Memory {
         for page in (from..end).step_by(PAGE_BYTES) {
             // SAFETY: `page` is below the mapping's length.
             let byte = unsafe { self.map.as_mut_ptr().add(page) };
+            // SAFETY: inside the mapping, whose pages are zero where nothing was written to them.
+            let value = unsafe { byte.read_volatile() };
             // SAFETY: inside the mapping; nobody has a slot of a pool whose pages are still to be provided.
-            unsafe { byte.write_volatile(byte.read_volatile()) };
+            unsafe { byte.write_volatile(value) };
         }
         Ok(())
     }
