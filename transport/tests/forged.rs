@@ -54,7 +54,7 @@ fn of_a_sender(stream: u32, epoch: u32) -> Vec<Vec<u8>> {
         stream,
         epoch,
         flags: 0,
-        reserved: 0,
+        length: Ping::LEN as u16,
         sender_ns: 0,
         sequence: 1 << 40,
         frame,

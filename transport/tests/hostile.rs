@@ -207,7 +207,7 @@ fn pings_and_closes_with_numbers_at_the_ends_of_their_types_change_nothing() {
                 stream: STREAM,
                 epoch: EPOCH,
                 flags: 0,
-                reserved: 0,
+                length: Ping::LEN as u16,
                 sender_ns: number,
                 sequence: number,
                 // A frame that could be is believed to have been sent.

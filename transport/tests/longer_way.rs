@@ -10,18 +10,15 @@ use network::{Pair, Rate, Weather};
 
 const CAMERA: Duration = Duration::from_nanos(1_000_000_000 / 60);
 const SHORT: Duration = Duration::from_micros(100);
+/// Of a [`framewire_transport::SenderConfig`], by default.
+const SLOTS: usize = 8;
 const LONG: Duration = Duration::from_millis(25);
 
 /// A camera's frames for so long; returns how many arrived of them.
 fn film(pair: &mut Pair, time: Duration) -> u64 {
     let (before, until) = (pair.delivered.len(), pair.now + time);
     while pair.now < until {
-        if !pair.offer_frame() {
-            pair.sender.drop_replaceable();
-            if !pair.offer_frame() {
-                pair.sender.skip_frame();
-            }
-        }
+        pair.capture();
         pair.run_for(CAMERA);
     }
     (pair.delivered.len() - before) as u64
@@ -39,6 +36,40 @@ fn latest_is_at_its_full_rate_again_soon_after_the_way_became_longer() {
             let arrived = film(&mut pair, Duration::from_secs(10));
             assert!(arrived >= 598, "{longer:?}, slices of {slice_bytes}: {arrived} of 600, {:?}", pair.sender.stats());
         }
+    }
+}
+
+#[test]
+fn with_the_default_slots_latest_keeps_sixty_frames_a_second_over_a_round_trip_of_fifty_milliseconds() {
+    for slice_bytes in [1_472, 65_507] {
+        // Of 60,000 bytes four stay in cache; of 600,000 two.
+        for frame_bytes in [60_000, 600_000] {
+            let weather = Weather { latency: LONG, ..Weather::FAIR };
+            let mut pair = Pair::with_interval(1, Delivery::Latest, frame_bytes, slice_bytes, CAMERA, weather);
+            pair.buffer_bytes = 16 << 20;
+            pair.set_slots(SLOTS);
+            pair.run_for(Duration::from_millis(200));
+            let before = pair.sender.next_number();
+            for nth in 0..600 {
+                assert!(pair.capture(), "frame {nth} of {frame_bytes} bytes found no slot");
+                pair.run_for(CAMERA);
+            }
+            pair.run_for(Duration::from_millis(200));
+            let sent = pair.sender.stats();
+            assert_eq!(pair.delivered, (before..before + 600).collect::<Vec<_>>(), "{frame_bytes}: {sent:?}");
+        }
+    }
+}
+
+#[test]
+fn while_the_way_is_short_a_camera_of_large_frames_lives_in_two_slots() {
+    let weather = Weather { latency: SHORT, ..Weather::FAIR };
+    let mut pair = Pair::with_interval(1, Delivery::Latest, 600_000, 65_507, CAMERA, weather);
+    pair.set_slots(SLOTS);
+    for _ in 0..600 {
+        assert!(pair.capture());
+        pair.run_for(CAMERA);
+        assert!(pair.sender.slots_wanted() <= 2);
     }
 }
 

@@ -59,7 +59,7 @@ const DATAGRAMS: [Datagram; 11] = datagrams! {
         flags, path_bytes, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, arrived, receiver_ns, echo_ns, echo_held_ns
     }
     Nack as Nack { flags, bitmap_bytes, frame, first }
-    Ping as Ping { flags, reserved, sender_ns, sequence, frame, echo_ns, echo_held_ns, skipped, no_credit }
+    Ping as Ping { flags, length, sender_ns, sequence, frame, echo_ns, echo_held_ns, skipped, no_credit }
     Open as Open {
         flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, rate_num, rate_den, aspect_num, aspect_den, scan,
         chroma, range, paced, deadline_us, pixel, delivery, parity_max, clock_id, sender_ns, skipped,
@@ -233,6 +233,7 @@ fn the_timers_are_those_of_the_sources() {
         ("send/fec.rs", include_str!("../src/send/fec.rs")),
         ("send/loss_meter.rs", include_str!("../src/send/loss_meter.rs")),
         ("send/pace.rs", include_str!("../src/send/pace.rs")),
+        ("send/path.rs", include_str!("../src/send/path.rs")),
         ("send/stream/reports.rs", include_str!("../src/send/stream/reports.rs")),
         ("send/stream.rs", include_str!("../src/send/stream.rs")),
         ("send/stream/doubt.rs", include_str!("../src/send/stream/doubt.rs")),

@@ -54,7 +54,7 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
                 stream,
                 epoch,
                 flags,
-                reserved: 0,
+                length: Ping::LEN as u16,
                 sender_ns: choices.number(),
                 sequence: choices.number(),
                 frame: choices.number(),

@@ -20,8 +20,8 @@ use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Wake
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, SLOTS_MAX};
 use crate::receive::{
-    AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts, StrayOpening,
-    buffer_bytes_wanted,
+    AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts,
+    StrayOpening, buffer_bytes_wanted,
 };
 use crate::time::Time;
 use crate::wire::{
@@ -81,7 +81,8 @@ impl StreamShared {
         let goes_on = (1..=EPOCHS_AHEAD_MAX).contains(&ahead)
             && open.first_frame.saturating_add(SLOTS_MAX as u64) >= state.settled;
         // An opening that contradicts itself moves no stream.
-        let can_be = open.format().is_ok() && open.slice_bytes <= state.slice_bytes;
+        let largest = Reassembler::largest_slice(self.open.frame_bytes, usize::from(self.open.slice_bytes));
+        let can_be = open.format().is_ok() && usize::from(open.slice_bytes) <= largest;
         what(open) == what(&self.open) && can_be && goes_on && !self.is_over()
     }
 
@@ -353,7 +354,7 @@ impl ReceiveLoop {
         buffer_bytes_wanted(usize::from(slice_bytes), frame_slices)
     }
 
-    /// The path carries smaller slices only: has them land in batches of their size, and in trains where they are so small.
+    /// Slices are of another size: has them land in batches of it, and in trains where they are so small.
     fn fit_slices(&mut self) {
         let slice_bytes = self.core.slice_bytes();
         let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
@@ -365,8 +366,8 @@ impl ReceiveLoop {
             self.core.set_buffer_bytes(granted);
         }
         tracing::info!(
-            peer = %self.peer, stream = self.shared.open.stream, slice_bytes,
-            "the path carries smaller slices only"
+            peer = %self.peer, stream = self.shared.open.stream, slice_bytes, before = self.backend_config.slice_bytes,
+            "the sender has found that the path carries slices of another size"
         );
         self.backend_config.datagrams_max = datagrams;
         self.backend_config.slice_bytes = usize::from(slice_bytes);

@@ -348,11 +348,12 @@ impl SendLoop {
         }
     }
 
-    /// Slices are smaller from now on: has them leave in batches of their size, and in trains where they are so small.
+    /// Slices are of another size from now on: has them leave in batches of their size, and in trains where they are so small.
     fn fit_slices(&mut self, slice_bytes: u16) {
         let before = self.backend_config.slice_bytes;
+        let carries = if usize::from(slice_bytes) < before { "does not carry" } else { "carries more than" };
         tracing::info!(
-            "the path to {} does not carry slices of {before} bytes; they have {slice_bytes} from now on",
+            "the path to {} {carries} slices of {before} bytes; they have {slice_bytes} from now on",
             self.backend.socket().peer()
         );
         let datagrams = batch_datagrams(self.frame_bytes, slice_bytes - SLICE_HEADER_LEN as u16);

@@ -16,7 +16,9 @@ use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes};
 use crate::clock::clock_id;
 use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError, Presentation};
 use crate::random::random_u32;
-use crate::send::{ClosedReport, Fec, LinkBudget, REPORTED_BYTES_MIN, SendConfig, SendState, SendStats, SendStream};
+use crate::send::{
+    ClosedReport, Fec, LinkBudget, REPORTED_BYTES_MIN, SendConfig, SendState, SendStats, SendStream, slots_ready,
+};
 use crate::time::Time;
 use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, VERSION};
 
@@ -24,8 +26,8 @@ use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_H
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SliceSize {
     /// The largest that the path carries unfragmented: 65,507 bytes on loopback, 1,472 on Ethernet. Begins with the MTU of
-    /// the route; a datagram of that size must have arrived before slices are sent, and they become smaller where the path
-    /// turns out to be, or becomes, narrower.
+    /// the route; a datagram of that size must have arrived before slices are sent. They become smaller where the path
+    /// turns out to be, or becomes, narrower, and within a minute larger again, up to what they began with, where it is wide again.
     #[default]
     Auto,
     /// This many bytes, 548 to 65,507.
@@ -74,8 +76,10 @@ pub struct SenderConfig {
     /// In `latest`, how long the receiver repairs a frame after its newest slice; zero (the default) for the interval, at least
     /// 20 ms.
     pub deadline: Duration,
-    /// Slots of the sender's pool: frames being written, waiting, or on their way. 3 by default: one being written while
-    /// another leaves and a third is not settled yet; 1 to 64. Each one more is memory that is not in cache when it is sent.
+    /// The most slots that the sender's pool uses: frames being written, waiting, or on their way, 8 by default, 1 to 64. As few of
+    /// them as the round trip allows are used, because each one more is memory that is not in cache when it is sent: 2 while it
+    /// is short (more where frames are small), and one more for each frame that leaves within it. A slot takes memory when it is
+    /// first used, and keeps it. In `latest` with an interval, 8 slots carry every frame over round trips of six intervals.
     pub slots: usize,
     /// How long dropping the sender may take at most, to have the frames that it took arrive and the stream closed; 2 s by
     /// default. With zero it is dropped at once, what has not left is lost, and the receiver learns of the end by silence. A
@@ -107,7 +111,7 @@ impl SenderConfig {
             fec: Fec::Auto,
             link: None,
             deadline: Duration::ZERO,
-            slots: 3,
+            slots: 8,
             linger: Duration::from_secs(2),
             backend: BackendKind::Auto,
             trains: true,
@@ -343,7 +347,8 @@ impl Sender {
         // No slice is longer than a whole frame. At most DATAGRAM_MAX, which fits.
         let longest = SLICE_HEADER_LEN + config.format.frame_bytes();
         let slice_bytes = slice_bytes.min(longest).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX) as u16;
-        let pool = FramePool::new(config.slots, config.format.frame_bytes())?;
+        let frame_bytes = config.format.frame_bytes();
+        let pool = FramePool::with_spares(config.slots, slots_ready(frame_bytes), frame_bytes)?;
         let stream = config.stream.unwrap_or_else(random_u32);
         let fec = match config.fec {
             Fec::Auto if peer.ip().is_loopback() => Fec::Off,
@@ -406,8 +411,12 @@ impl Sender {
         let frame = match self.pool.try_acquire() {
             Some(frame) => Some(frame),
             None => {
-                self.shared.lock().stream.drop_replaceable();
-                self.pool.acquire_timeout(timeout)
+                let wanted = self.shared.lock().stream.slots_wanted();
+                self.pool.set_usable(wanted);
+                self.pool.try_acquire().or_else(|| {
+                    self.shared.lock().stream.drop_replaceable();
+                    self.pool.acquire_timeout(timeout)
+                })
             }
         };
         self.check_failure()?;
@@ -554,7 +563,7 @@ impl Sender {
     }
 
     /// Bytes of a slice, header included. With [`SliceSize::Auto`] they become fewer where the path turns out not to carry
-    /// so many.
+    /// so many, and more again where it does.
     pub fn slice_bytes(&self) -> u16 {
         self.shared.lock().stream.slice_bytes()
     }

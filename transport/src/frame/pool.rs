@@ -110,6 +110,25 @@ impl FramePool {
         bytes.filter(|bytes| isize::try_from(*bytes).is_ok()).ok_or_else(too_large)
     }
 
+    /// As [`FramePool::new`], but only the pages of the first `ready` slots are touched, and only these are handed out until
+    /// [`FramePool::set_usable`] says otherwise: a spare slot costs address space alone until it is first used.
+    ///
+    /// # Errors
+    /// As [`FramePool::new`].
+    pub fn with_spares(slots: usize, ready: usize, slot_bytes: usize) -> Result<Self, PoolError> {
+        let mut making = PoolInMaking::new(slots, slot_bytes)?;
+        let ready = ready.clamp(1, slots);
+        making.provide(making.left() / slots * ready)?;
+        making.pool.set_usable(ready);
+        Ok(making.pool)
+    }
+
+    /// Has the first `slots` slots handed out and no others; at least one, and at most as many as there are. Those that are held
+    /// beyond them stay so.
+    pub fn set_usable(&self, slots: usize) {
+        self.shared.slots.set_usable(slots);
+    }
+
     /// A free slot to write a frame into, or `None` where every slot is held.
     pub fn try_acquire(&self) -> Option<FrameMut> {
         self.try_lease().map(FrameMut::new)
@@ -159,7 +178,7 @@ impl FramePool {
         self.shared.slots.count()
     }
 
-    /// How many slots nobody holds at this moment.
+    /// How many of the slots that are handed out nobody holds at this moment.
     pub fn free_count(&self) -> usize {
         self.shared.slots.free_count()
     }
@@ -264,6 +283,38 @@ mod tests {
         assert_eq!((held.len(), pool.free_count()), (3, 0));
         drop(held);
         assert_eq!(pool.free_count(), 3);
+    }
+
+    #[test]
+    fn spare_slots_are_handed_out_when_they_are_let_and_the_first_ones_before_them() {
+        let pool = FramePool::with_spares(4, 2, 1000).unwrap();
+        let place = |frame: &FrameMut| frame.as_ptr() as usize;
+        let (first, second) = (pool.try_acquire().unwrap(), pool.try_acquire().unwrap());
+        assert!(pool.try_acquire().is_none());
+        pool.set_usable(3);
+        let third = pool.try_acquire().unwrap();
+        assert!(pool.try_acquire().is_none());
+        let places = [&first, &second, &third].map(place);
+        drop((second, third));
+        assert_eq!(pool.free_count(), 2);
+        assert_eq!(place(&pool.try_acquire().unwrap()), places[1]);
+        pool.set_usable(0);
+        assert!(pool.try_acquire().is_none(), "the first one is held");
+        drop(first);
+        assert_eq!(place(&pool.try_acquire().unwrap()), places[0]);
+        pool.set_usable(usize::MAX);
+        assert_eq!(pool.free_count(), 4);
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_woken_by_a_spare_slot() {
+        let pool = FramePool::with_spares(2, 1, 16).unwrap();
+        let _held = pool.try_acquire().unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| pool.acquire_timeout(Duration::from_secs(60)).is_some());
+            pool.set_usable(2);
+            assert!(waiter.join().unwrap());
+        });
     }
 
     #[test]

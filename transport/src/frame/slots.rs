@@ -11,6 +11,8 @@ pub const SLOTS_MAX: usize = 64;
 /// The lowest free slot is handed out first, so that a lightly used pool keeps to the few slots that are still in cache.
 pub(crate) struct SlotTable {
     free: AtomicU64,
+    /// The slots that may be handed out. The others are spare: no memory is spent on them before they are.
+    usable: AtomicU64,
     holders: Box<[AtomicU32]>,
     /// Threads in [`SlotTable::acquire_while`]; a release looks here before it touches the lock.
     waiters: AtomicU32,
@@ -25,6 +27,7 @@ impl SlotTable {
         assert!((1..=SLOTS_MAX).contains(&count), "a pool has 1 to {SLOTS_MAX} slots, not {count}");
         Self {
             free: AtomicU64::new(u64::MAX >> (SLOTS_MAX - count)),
+            usable: AtomicU64::new(u64::MAX),
             holders: (0..count).map(|_| AtomicU32::new(0)).collect(),
             waiters: AtomicU32::new(0),
             lock: Mutex::new(()),
@@ -37,14 +40,24 @@ impl SlotTable {
     }
 
     pub(crate) fn free_count(&self) -> usize {
-        self.free.load(Ordering::Relaxed).count_ones() as usize
+        (self.free.load(Ordering::Relaxed) & self.usable.load(Ordering::Relaxed)).count_ones() as usize
+    }
+
+    /// Has the lowest `count` slots handed out and no others, at least one. What is held beyond them stays so.
+    pub(crate) fn set_usable(&self, count: usize) {
+        self.usable.store(u64::MAX >> (SLOTS_MAX - count.clamp(1, SLOTS_MAX)), Ordering::Relaxed);
+        self.wake_waiters();
     }
 
     /// Takes the lowest free slot, held once.
     pub(crate) fn try_acquire(&self) -> Option<u32> {
         let mut free = self.free.load(Ordering::Relaxed);
-        while free != 0 {
-            let index = free.trailing_zeros();
+        loop {
+            let usable = free & self.usable.load(Ordering::Relaxed);
+            if usable == 0 {
+                return None;
+            }
+            let index = usable.trailing_zeros();
             // Acquire pairs with the release that freed the slot: its last holder's accesses happened before ours.
             match self.free.compare_exchange_weak(free, free & !(1 << index), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
@@ -54,7 +67,6 @@ impl SlotTable {
                 Err(now) => free = now,
             }
         }
-        None
     }
 
     /// Takes the lowest free slot; with none free, calls `wait` with the lock held until it returns `None` (give up).
@@ -99,11 +111,16 @@ impl SlotTable {
         }
         fence(Ordering::Acquire);
         self.free.fetch_or(1 << index, Ordering::AcqRel);
+        self.wake_waiters();
+        true
+    }
+
+    /// There may be a slot for whoever waits for one.
+    fn wake_waiters(&self) {
         if self.waiters.fetch_add(0, Ordering::AcqRel) > 0 {
             drop(self.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
             self.freed.notify_all();
         }
-        true
     }
 
     /// One more holder of a slot, if the caller, who holds it, is its only one. True where it was.

@@ -3,7 +3,7 @@
 //! Works in batches: [`Reassembler::predict`] says where the next datagrams should land, the kernel writes them there,
 //! [`Reassembler::handle_slice`] is told which slice landed where, and [`Reassembler::end_batch`] moves what landed
 //! elsewhere and finishes frames. All memory is taken when it is made, and for parity again when an
-//! epoch with smaller slices begins; nothing the network sends makes it grow.
+//! epoch with slices of another size begins; nothing the network sends makes it grow.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -95,7 +95,8 @@ impl Reassembler {
         let payload_bytes = Self::payload_bytes(&config);
         let slices_max = Self::slices_max(config.frame_bytes);
         let cell = usize::from(payload_bytes);
-        let spill_bytes = (cell * config.batch_max).min(SPILL_BYTES_MAX.max(cell));
+        let cell_max = Self::largest_slice(config.frame_bytes, config.slice_bytes) - SLICE_HEADER_LEN;
+        let spill_bytes = (cell * config.batch_max).min(SPILL_BYTES_MAX).max(cell_max);
         let spill = FramePool::new(1, spill_bytes)?.try_arrival();
         let mut slots = [const { None }; PLACES + 1];
         slots[usize::from(SPILL)] = spill;
@@ -105,7 +106,7 @@ impl Reassembler {
             assemblies: [None; PLACES],
             bitmaps: std::array::from_fn(|_| Bitmap::new(slices_max)),
             parity: ParityStore::new(config.frame_bytes, payload_bytes, config.parity_max),
-            placement: Placement::new(config.batch_max, PLACES + 1, cell),
+            placement: Placement::new(config.batch_max, PLACES + 1, cell_max),
             finished: VecDeque::with_capacity(PLACES),
             settled: Rising::new(config.first_frame),
             seen: Rising::new(config.first_frame),
@@ -123,14 +124,22 @@ impl Reassembler {
         u16::try_from(config.slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram")
     }
 
+    /// The largest slice, header included, that a stream which was opened with `slice_bytes` may go over to, where the path has
+    /// become wider: there is memory for it. That of a whole frame, or of a datagram.
+    pub const fn largest_slice(frame_bytes: u32, slice_bytes: usize) -> usize {
+        let whole = SLICE_HEADER_LEN + frame_bytes as usize;
+        let largest = if whole < DATAGRAM_MAX { whole } else { DATAGRAM_MAX };
+        if largest < slice_bytes { slice_bytes } else { largest }
+    }
+
     /// Bytes a slot needs so that every slice of a frame, the last and shorter one too, has a whole cell to land in, and a bit
-    /// behind them to say that it has.
+    /// behind them to say that it has; also where slices become larger than `slice_bytes`.
     pub const fn slot_bytes(frame_bytes: u32, slice_bytes: usize) -> usize {
         Self::bits_offset(frame_bytes, slice_bytes) + Self::slices_max(frame_bytes).div_ceil(8)
     }
 
     const fn bits_offset(frame_bytes: u32, slice_bytes: usize) -> usize {
-        frame_bytes as usize + slice_bytes
+        frame_bytes as usize + Self::largest_slice(frame_bytes, slice_bytes)
     }
 
     /// Slices of a frame at most, as small as they may be.
@@ -196,6 +205,11 @@ impl Reassembler {
     /// How many datagrams the prediction has a spot for.
     pub fn predicted(&self) -> usize {
         self.placement.spots()
+    }
+
+    /// Bytes that there is room for at a spot of the prediction.
+    pub(super) fn landing_bytes(&self, spot: usize) -> usize {
+        self.placement.spot(spot).map_or(0, |spot| spot.len)
     }
 
     /// Copies out what landed at a spot, before the batch ends: for datagrams that are not slices.
@@ -501,9 +515,8 @@ impl Reassembler {
     }
 
     /// Starts a new epoch: unfinished frames are forgotten, for the sender sends those from `first_frame` on again; settled ones,
-    /// and those that got no slot, stay so. Slices of it are at most as large as those before.
+    /// and those that got no slot, stay so. Slices of it are at most as large as [`Reassembler::largest_slice`].
     pub fn start_epoch(&mut self, first_frame: u64, slice_bytes: usize, parity_max: u16) {
-        debug_assert!(slice_bytes <= self.config.slice_bytes);
         let before = (self.config.slice_bytes, self.config.parity_max);
         (self.config.slice_bytes, self.config.parity_max) = (slice_bytes, parity_max);
         if (slice_bytes, parity_max) != before {

@@ -73,6 +73,8 @@ pub enum EndReason {
 #[derive(Debug)]
 pub struct ReceiveStream {
     config: ReceiveConfig,
+    /// Bytes of the largest slice in the first epoch.
+    opened_with: u16,
     delivery: Delivery,
     format: FrameFormat,
     presentation: Presentation,
@@ -177,6 +179,7 @@ impl ReceiveStream {
             source: SourceAccount::new(open.skipped, open.no_credit),
             heard: now,
             ended: None,
+            opened_with: open.slice_bytes,
             config,
         })
     }
@@ -194,6 +197,11 @@ impl ReceiveStream {
     /// Bytes of the largest slice, header included, in this epoch.
     pub fn slice_bytes(&self) -> u16 {
         self.config.open.slice_bytes
+    }
+
+    /// The largest that there is memory for.
+    fn largest_slice(&self) -> usize {
+        Reassembler::largest_slice(self.config.open.frame_bytes, usize::from(self.opened_with))
     }
 
     /// The sender's run.
@@ -290,10 +298,20 @@ impl ReceiveStream {
             self.reassembler.read_landed(spot, &mut bytes[head_len..tail]);
         }
         let bytes = &bytes[..len.min(Open::LEN)];
-        let path_bytes = path_bytes(len);
+        // Of one that is longer than what lands here the rest was cut off: it is as long as it says.
+        let was_cut = len > SLICE_HEADER_LEN + self.reassembler.landing_bytes(spot);
+        let whole = |says: u16| if was_cut { len.max(usize::from(says)) } else { len };
         match prelude.kind {
-            Kind::Open => self.handle_open(&Open::parse(bytes).map_err(malformed)?, len, now),
-            Kind::Ping => self.handle_ping(&Ping::parse(bytes).map_err(malformed)?, path_bytes, now),
+            Kind::Open => {
+                let open = Open::parse(bytes).map_err(malformed)?;
+                self.handle_open(&open, whole(open.slice_bytes), now)
+            }
+            Kind::Ping => {
+                let ping = Ping::parse(bytes).map_err(malformed)?;
+                // No more than there is memory for: the sender takes it for the size of its slices.
+                let len = whole(ping.length).min(self.largest_slice());
+                self.handle_ping(&ping, path_bytes(len), now)
+            }
             Kind::Close => self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now),
             _ => Err(Rejected::Malformed),
         }

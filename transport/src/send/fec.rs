@@ -136,7 +136,7 @@ impl FecControl {
         let repair_time = config.repair_time();
         let is_far = !repair_time.is_zero() && round_trip * ROUND_TRIP_SHARE > repair_time;
         let begins_at = if is_far { LOST_SOME } else { LOST_MANY };
-        let lost = self.meter.lost_ppm();
+        let lost = self.meter.lost_ppm(now);
         let blocks = ParityLayout::new(config.frame_slices(), PERCENT_MAX).map_or(0, |layout| layout.blocks);
         let asking_is_faster = !is_far && round_trip * QUESTIONS < BLOCK_TIME * u32::from(blocks);
         // What a full link drops, more to carry does not mend.
@@ -144,16 +144,16 @@ impl FecControl {
     }
 
     /// Whether slices have been lost of late.
-    pub(super) fn is_losing(&self) -> bool {
-        self.meter.lost_ppm() > 0
+    pub(super) fn is_losing(&self, now: Time) -> bool {
+        self.meter.lost_ppm(now) > 0
     }
 
     /// How much parity a frame gets now, percent of its slices.
-    pub(super) fn percent(&self, config: &SendConfig) -> u32 {
+    pub(super) fn percent(&self, config: &SendConfig, now: Time) -> u32 {
         match self.fec {
             _ if self.parity_max(config) == 0 => 0,
             Fec::Off => 0,
-            Fec::Auto if self.is_on => percent_for(self.meter.lost_ppm()),
+            Fec::Auto if self.is_on => percent_for(self.meter.lost_ppm(now)),
             Fec::Auto => 0,
             Fec::Percent(percent) => u32::from(percent),
         }
@@ -193,7 +193,7 @@ mod tests {
                 let way = Way { round_trip: Duration::from_micros(round_trip_us), is_slow };
                 control.handle_report((seen, arrived), way, &config, now);
             }
-            control.percent(&config)
+            control.percent(&config, now)
         };
         // (lost of a thousand, round trip in microseconds, slower than the camera) and percent.
         let cases = [
@@ -230,7 +230,7 @@ mod tests {
                 let now = Time::ZERO + Duration::from_millis(100) * nth;
                 control.handle_report((1_000 * u64::from(nth), 950 * u64::from(nth)), way, &config, now);
             }
-            assert_eq!(control.percent(&config) > 0, is_on, "{round_trip_ms} ms");
+            assert_eq!(control.percent(&config, Time::ZERO + Duration::from_secs(3)) > 0, is_on, "{round_trip_ms} ms");
         }
     }
 
@@ -244,11 +244,15 @@ mod tests {
         ] {
             let config = config(fec, delivery);
             let control = FecControl::new(fec, Time::ZERO);
-            assert_eq!((control.parity_max(&config), control.percent(&config)), (parity_max, percent), "{fec:?}");
+            assert_eq!(
+                (control.parity_max(&config), control.percent(&config, Time::ZERO)),
+                (parity_max, percent),
+                "{fec:?}"
+            );
         }
         let mut large = config(Fec::Percent(100), Delivery::Latest);
         large.format = FrameFormat::new(PixelFormat::Gray8, 20_000, 5_000).unwrap();
-        assert_eq!(FecControl::new(large.fec, Time::ZERO).percent(&large), 0);
+        assert_eq!(FecControl::new(large.fec, Time::ZERO).percent(&large, Time::ZERO), 0);
     }
 
     #[test]

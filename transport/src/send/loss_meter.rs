@@ -9,6 +9,9 @@ const SPAN: Duration = Duration::from_secs(1);
 /// Fewer slices say nothing: of so many, at a loss of 2 %, three to seventeen are lost.
 const SLICES_MIN: u64 = 500;
 
+/// What was measured counts for so long: where hardly anything is sent, nothing newer may come.
+const LIFETIME: Duration = Duration::from_secs(10);
+
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     at: Time,
@@ -16,23 +19,25 @@ struct Mark {
     arrived: u64,
 }
 
-/// Measures one epoch after the other; what was measured stays until there is something newer.
+/// Measures one epoch after the other; what was measured stays until there is something newer, or it is too old.
 #[derive(Debug)]
 pub(super) struct LossMeter {
     older: Mark,
     newer: Mark,
     lost_ppm: u64,
+    /// When that was measured.
+    measured: Time,
 }
 
 impl LossMeter {
     pub(super) fn new(now: Time) -> Self {
         let begun = Mark { at: now, seen: 0, arrived: 0 };
-        Self { older: begun, newer: begun, lost_ppm: 0 }
+        Self { older: begun, newer: begun, lost_ppm: 0, measured: now }
     }
 
     /// A new epoch counts from zero.
     pub(super) fn start_epoch(&mut self, now: Time) {
-        *self = Self { lost_ppm: self.lost_ppm, ..Self::new(now) };
+        *self = Self { lost_ppm: self.lost_ppm, measured: self.measured, ..Self::new(now) };
     }
 
     /// Slices below `seen` have arrived or been lost, and so many have arrived.
@@ -43,6 +48,7 @@ impl LossMeter {
             let lost = sent.saturating_sub(arrived.saturating_sub(self.older.arrived));
             // A count of slices is far below 2^44.
             self.lost_ppm = lost.saturating_mul(1_000_000) / sent;
+            self.measured = now;
         }
         if now.since(self.newer.at) >= SPAN && newest.seen.saturating_sub(self.newer.seen) >= SLICES_MIN {
             self.older = self.newer;
@@ -50,9 +56,9 @@ impl LossMeter {
         }
     }
 
-    /// Slices lost in a million.
-    pub(super) fn lost_ppm(&self) -> u64 {
-        self.lost_ppm
+    /// Slices lost in a million, of late.
+    pub(super) fn lost_ppm(&self, now: Time) -> u64 {
+        if now.since(self.measured) < LIFETIME { self.lost_ppm } else { 0 }
     }
 }
 
@@ -75,17 +81,17 @@ mod tests {
         let (mut now, mut seen, mut arrived) = (Time::ZERO, 0, 0);
         let mut meter = LossMeter::new(now);
         report(&mut meter, &mut seen, &mut arrived, 50, 4, &mut now);
-        assert_eq!(meter.lost_ppm(), 0, "too few");
+        assert_eq!(meter.lost_ppm(now), 0, "too few");
         report(&mut meter, &mut seen, &mut arrived, 5, 1_000, &mut now);
-        assert!((49_000..51_000).contains(&meter.lost_ppm()), "{}", meter.lost_ppm());
+        assert!((49_000..51_000).contains(&meter.lost_ppm(now)), "{}", meter.lost_ppm(now));
         report(&mut meter, &mut seen, &mut arrived, 0, 201, &mut now);
-        assert_eq!(meter.lost_ppm(), 0);
+        assert_eq!(meter.lost_ppm(now), 0);
         report(&mut meter, &mut seen, &mut arrived, 5, 400, &mut now);
         meter.start_epoch(now);
-        assert_eq!(meter.lost_ppm(), 50_000);
+        assert_eq!(meter.lost_ppm(now), 50_000);
         let (mut seen, mut arrived) = (0, 0);
         report(&mut meter, &mut seen, &mut arrived, 1, 10, &mut now);
-        assert_eq!(meter.lost_ppm(), 10_000);
+        assert_eq!(meter.lost_ppm(now), 10_000);
     }
 
     #[test]
@@ -97,7 +103,7 @@ mod tests {
         arrived += 5_000;
         report(&mut meter, &mut seen, &mut arrived, 0, 400, &mut now);
         report(&mut meter, &mut seen, &mut arrived, 5, 400, &mut now);
-        assert_eq!(meter.lost_ppm(), 50_000);
+        assert_eq!(meter.lost_ppm(now), 50_000);
     }
 
     #[test]
@@ -105,7 +111,20 @@ mod tests {
         let mut meter = LossMeter::new(Time::ZERO);
         for (seen, arrived) in [(u64::MAX, 0), (0, u64::MAX), (1_000, 2_000), (u64::MAX, u64::MAX)] {
             meter.handle_report(seen, arrived, Time::ZERO);
-            assert!(meter.lost_ppm() <= 1_000_000);
+            assert!(meter.lost_ppm(Time::ZERO) <= 1_000_000);
         }
+    }
+
+    #[test]
+    fn what_was_measured_long_ago_counts_no_more() {
+        let (mut now, mut seen, mut arrived) = (Time::ZERO, 0, 0);
+        let mut meter = LossMeter::new(now);
+        report(&mut meter, &mut seen, &mut arrived, 5, 400, &mut now);
+        meter.start_epoch(now);
+        // A few slices of a new epoch say nothing.
+        meter.handle_report(100, 100, now + LIFETIME / 2);
+        assert_eq!(meter.lost_ppm(now + LIFETIME / 2), 50_000);
+        meter.handle_report(200, 200, now + LIFETIME);
+        assert_eq!(meter.lost_ppm(now + LIFETIME), 0);
     }
 }

@@ -9,6 +9,7 @@ mod pace;
 mod parity;
 mod path;
 mod repair;
+mod slots;
 mod stats;
 mod stream;
 
@@ -16,6 +17,7 @@ pub use config::{ClosedReport, SendConfig, SendState};
 pub use fec::{Fec, FecError};
 pub use outbox::SliceRun;
 pub use pace::{Bitrate, BitrateError, LinkBudget};
+pub use slots::slots_ready;
 pub use stats::SendStats;
 pub(crate) use stream::REPORTED_BYTES_MIN;
 pub use stream::{CONTROL_MAX, SendStream};

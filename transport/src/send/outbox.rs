@@ -239,6 +239,11 @@ impl Outbox {
         self.frames.iter_mut().find(|outgoing| !outgoing.is_sent())
     }
 
+    /// Frames that have been begun.
+    pub(super) fn on_the_way(&self) -> usize {
+        self.frames.iter().filter(|outgoing| outgoing.next > 0).count()
+    }
+
     pub(super) fn find(&self, number: u64) -> Option<&Outgoing> {
         self.frames.iter().find(|outgoing| outgoing.number() == number)
     }

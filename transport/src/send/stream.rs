@@ -17,8 +17,9 @@ use super::fec::{FecControl, Way};
 use super::gate::FrameGate;
 use super::outbox::{Dropped, Outbox};
 use super::pace::{LinkBudget, Pacer};
-use super::path::{PathProbe, next_lower};
+use super::path::{PathProbe, Verdict, next_lower};
 use super::repair::{RepairBudget, RepairQueue, RepairRun};
+use super::slots::slots_wanted;
 use super::stats::SendStats;
 use crate::charge::charged_bytes;
 use crate::clock::Heard;
@@ -81,6 +82,8 @@ pub struct SendStream {
     /// A ping goes ahead of the next frame.
     ping_first: bool,
     path: PathProbe,
+    /// Larger slices that the path was found to carry, and when.
+    wider: Option<(u16, Time)>,
     /// Since when slices have been sent without a frame having been delivered.
     undelivered_since: Option<Time>,
     /// The path carries no slices as small as they may be.
@@ -140,6 +143,7 @@ impl SendStream {
             draining: None,
             ping_first: false,
             path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
+            wider: None,
             undelivered_since: None,
             is_blocked: false,
             receiver_time: Heard::default(),
@@ -238,6 +242,14 @@ impl SendStream {
         self.stats.frames_abandoned += dropped.begun;
     }
 
+    /// Slots that a source needs which finds none of its own free.
+    pub fn slots_wanted(&self) -> usize {
+        let is_camera = self.config.delivery == Delivery::Latest && !self.config.interval().is_zero();
+        let on_the_way = is_camera.then(|| self.outbox.on_the_way());
+        let round_trip = self.way.measured().unwrap_or_default();
+        slots_wanted(self.config.format.frame_bytes(), self.config.interval(), round_trip, on_the_way)
+    }
+
     /// Takes in a datagram from the receiver.
     pub fn handle_datagram(&mut self, bytes: &[u8], now: Time) {
         if self.try_handle(bytes, now).is_err() {
@@ -313,32 +325,60 @@ impl SendStream {
 
     /// Takes in how long the datagram was that is being answered. True where the path is too narrow: a new epoch began.
     fn hear_of_path(&mut self, path_bytes: u16, now: Time) -> bool {
-        let is_narrow = self.path.hear(path_bytes);
-        if is_narrow {
-            let slice_bytes = self.config.slice_bytes;
-            let reported = self.reported_bytes.take().filter(|reported| *reported < slice_bytes);
-            self.lower_slices(reported.or(next_lower(slice_bytes)), now);
+        let verdict = self.path.hear(path_bytes, self.way.round_trip(), now);
+        self.handle_verdict(verdict, now)
+    }
+
+    /// As [`SendStream::hear_of_path`], for what was made of an answer, or of the lack of one.
+    fn handle_verdict(&mut self, verdict: Verdict, now: Time) -> bool {
+        match verdict {
+            Verdict::None => {}
+            Verdict::AskOn => self.due = now,
+            Verdict::Wide(_) if self.closing => {}
+            Verdict::Wide(slice_bytes) => self.wider = Some((slice_bytes, now)),
+            Verdict::Narrow => {
+                let slice_bytes = self.config.slice_bytes;
+                let reported = self.reported_bytes.take().filter(|reported| *reported < slice_bytes);
+                self.lower_slices(reported.or(next_lower(slice_bytes)), now);
+                return true;
+            }
         }
-        is_narrow
+        false
     }
 
     /// Goes on with smaller slices: frames that are not settled are cut anew.
     fn lower_slices(&mut self, slice_bytes: Option<u16>, now: Time) {
         match slice_bytes {
             Some(slice_bytes) if !self.config.slice_is_fixed => {
-                self.config.slice_bytes = slice_bytes;
-                self.path = PathProbe::new(slice_bytes, true);
-                // It is the address that a cookie is good for.
-                let cookie = self.cookie;
-                self.restart(now);
-                self.cookie = cookie;
-                self.outbox.cut_anew(slice_bytes);
-                self.pacer = self.pacer.for_slices(slice_bytes, self.config.headers_bytes, train(&self.config));
-                if self.budget.is_some() {
-                    self.budget = Some(RepairBudget::new(self.config.frame_slices()));
-                }
+                self.cut_slices(slice_bytes, now);
+                self.path.handle_lowered(slice_bytes, now);
             }
             _ => self.is_blocked = true,
+        }
+    }
+
+    /// Goes on with larger slices, where the path was found to carry them: in `every` at once, for what is not settled is sent
+    /// again; in `latest` between two frames, for what is on its way would be lost.
+    fn grow_slices(&mut self, now: Time) {
+        let Some((slice_bytes, since)) = self.wider else { return };
+        let is_between = self.config.delivery == Delivery::Every || self.outbox.on_the_way() == 0;
+        if self.state == SendState::Open && (is_between || now.since(since) >= DRAIN_MAX) {
+            self.cut_slices(slice_bytes, now);
+            self.path.handle_grown(slice_bytes, now);
+        }
+    }
+
+    /// Begins a new epoch with slices of another size.
+    fn cut_slices(&mut self, slice_bytes: u16, now: Time) {
+        self.config.slice_bytes = slice_bytes;
+        // It is the address that a cookie is good for.
+        let cookie = self.cookie;
+        self.restart(now);
+        self.cookie = cookie;
+        self.outbox.cut_anew(slice_bytes);
+        self.pacer = self.pacer.for_slices(slice_bytes, self.config.headers_bytes, train(&self.config));
+        if self.budget.is_some() {
+            self.budget = Some(RepairBudget::new(self.config.frame_slices()));
         }
     }
 
@@ -388,8 +428,8 @@ impl SendStream {
         let burst = accept.buffer_bytes / 2 / charged_bytes(usize::from(self.config.slice_bytes)) as u32;
         let slices = self.config.frame_slices() + u32::from(self.fec.parity_max(&self.config));
         self.pacer.set_frames(self.config.spread(), slices, burst);
-        // A ping right away gives the receiver its first sample of our clock.
-        self.due = now;
+        // A ping right away, whatever else is heard by then, gives the receiver its first sample of our clock, and of the way.
+        self.ping_first = true;
     }
 
     fn handle_feedback(&mut self, feedback: &Feedback, now: Time) {
@@ -434,7 +474,9 @@ impl SendStream {
         }
         self.tail_probe &= self.in_flight();
         self.due = now + self.patience();
-        self.hear_of_path(feedback.path_bytes, now);
+        if !self.hear_of_path(feedback.path_bytes, now) {
+            self.grow_slices(now);
+        }
     }
 
     /// Frames below `settled` are done with.
@@ -505,6 +547,7 @@ impl SendStream {
     pub fn close(&mut self, now: Time) {
         if !self.closing {
             self.closing = true;
+            self.wider = None;
             self.due = now;
         }
     }
@@ -522,6 +565,7 @@ impl SendStream {
         if self.state == SendState::Open && now >= self.silence_ends() {
             self.restart(now);
         }
+        self.grow_slices(now);
         if let Some(gate) = &mut self.gate {
             gate.handle_timeout(now);
         }
@@ -535,6 +579,7 @@ impl SendStream {
         self.tail_probe = false;
         (self.ping_first, self.draining) = (false, None);
         self.path.doubt();
+        self.wider = None;
         self.undelivered_since = None;
         self.stats.restarts += 1;
         self.repairs.clear();

@@ -203,8 +203,8 @@ datagram! {
     Ping = Ping {
         /// [`super::Flags`].
         flags: u16,
-        /// Zero.
-        reserved: u16,
+        /// Bytes of this datagram, with what is behind the fields: a receiver that cuts it off still knows how long it was.
+        length: u16,
         /// When this was sent, nanoseconds on the sender's clock.
         sender_ns: u64,
         /// Every slice below this sequence has been sent.

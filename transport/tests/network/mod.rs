@@ -239,6 +239,28 @@ impl Pair {
         true
     }
 
+    /// The source has as many slots as a [`framewire_transport::Sender`], and takes them as that does. To be called before
+    /// anything happens.
+    pub(crate) fn set_slots(&mut self, slots: usize) {
+        let frame_bytes = self.format.frame_bytes();
+        self.source = FramePool::with_spares(slots, send::slots_ready(frame_bytes), frame_bytes).unwrap();
+    }
+
+    /// A camera's frame is due: takes a slot as a [`framewire_transport::Sender`] does, and skips the frame where there is none.
+    pub(crate) fn capture(&mut self) -> bool {
+        if self.source.free_count() == 0 {
+            self.source.set_usable(self.sender.slots_wanted());
+        }
+        if self.source.free_count() == 0 {
+            self.sender.drop_replaceable();
+        }
+        let is_taken = self.offer_frame();
+        if !is_taken {
+            self.sender.skip_frame();
+        }
+        is_taken
+    }
+
     /// Lets time pass, at most to `until`; returns false once nothing happens before it.
     pub(crate) fn step(&mut self, until: Time) -> bool {
         self.send();

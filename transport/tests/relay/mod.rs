@@ -1,13 +1,13 @@
-//! A relay between real senders and receivers: it drops what is too long, and can speak to the receiver from another port, as a
+//! A relay between real senders and receivers: it drops what is too long, keeps what it is told to keep, and can speak to the receiver from another port, as a
 //! router does that has forgotten a connection.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framewire_transport::wire::{Kind, Prelude};
 use framewire_transport::{Receiver, ReceiverConfig, Sender, SenderConfig};
@@ -19,6 +19,8 @@ pub(crate) struct Relay {
     back: Mutex<Arc<UdpSocket>>,
     sender: Mutex<Option<SocketAddr>>,
     pub(crate) limit: AtomicUsize,
+    /// How long it keeps each datagram, either way, microseconds.
+    pub(crate) delay_us: AtomicU64,
     /// So many answers to a close are still to be lost.
     pub(crate) closed_lost: AtomicUsize,
     done: AtomicBool,
@@ -27,8 +29,17 @@ pub(crate) struct Relay {
 impl Relay {
     fn new(receiver: SocketAddr, limit: usize) -> Self {
         let (front, back) = (socket(), Mutex::new(Arc::new(towards(receiver))));
-        let (limit, done) = (AtomicUsize::new(limit), AtomicBool::new(false));
-        Self { receiver, front, back, sender: Mutex::new(None), limit, closed_lost: AtomicUsize::new(0), done }
+        let (limit, delay_us, done) = (AtomicUsize::new(limit), AtomicU64::new(0), AtomicBool::new(false));
+        Self {
+            receiver,
+            front,
+            back,
+            sender: Mutex::new(None),
+            limit,
+            delay_us,
+            closed_lost: AtomicUsize::new(0),
+            done,
+        }
     }
 
     /// Speaks to the receiver from another port from now on, and hears nothing at the old one.
@@ -53,7 +64,30 @@ impl Relay {
         self.back.lock().unwrap().clone()
     }
 
+    /// Where what is kept waits until it is due; `pass` then passes it on. Ends with its sender.
+    fn delay_line<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        pass: impl Fn(&[u8]) + Send + 'scope,
+    ) -> mpsc::Sender<(Instant, Vec<u8>)> {
+        let (enters, leaves) = mpsc::channel::<(Instant, Vec<u8>)>();
+        scope.spawn(move || {
+            for (due, bytes) in leaves {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                pass(&bytes);
+            }
+        });
+        enters
+    }
+
+    fn due(&self) -> Instant {
+        Instant::now() + Duration::from_micros(self.delay_us.load(Ordering::Acquire))
+    }
+
     fn run<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+        let to_receiver = self.delay_line(scope, |bytes| {
+            let _ = self.back().send(bytes);
+        });
         scope.spawn(move || {
             let mut bytes = vec![0; 65_536];
             while !self.done.load(Ordering::Acquire) {
@@ -61,13 +95,19 @@ impl Relay {
                     Ok((len, from)) => {
                         *self.sender.lock().unwrap() = Some(from);
                         if len <= self.limit.load(Ordering::Acquire) {
-                            let _ = self.back().send(&bytes[..len]);
+                            to_receiver.send((self.due(), bytes[..len].to_vec())).unwrap();
                         }
                     }
                     Err(error) => {
                         assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}")
                     }
                 }
+            }
+        });
+        let to_sender = self.delay_line(scope, |bytes| {
+            let to = *self.sender.lock().unwrap();
+            if let Some(to) = to {
+                let _ = self.front.send_to(bytes, to);
             }
         });
         scope.spawn(move || {
@@ -81,9 +121,8 @@ impl Relay {
                 if is_closed && self.closed_lost.fetch_update(Ordering::AcqRel, Ordering::Acquire, lose).is_ok() {
                     continue;
                 }
-                let to = *self.sender.lock().unwrap();
-                if let Some(to) = to.filter(|_| Arc::ptr_eq(&back, &self.back())) {
-                    let _ = self.front.send_to(&bytes[..len], to);
+                if Arc::ptr_eq(&back, &self.back()) {
+                    to_sender.send((self.due(), bytes[..len].to_vec())).unwrap();
                 }
             }
         });

@@ -38,9 +38,6 @@ impl ReceiveStream {
         if id(open) == id(ours) && self.ended.is_none() {
             return self.try_open(open, open_bytes, now);
         }
-        // Of one that is longer than this stream's slices the rest was cut off: it is as long as a slice of its own.
-        let was_cut = open_bytes > usize::from(self.slice_bytes());
-        let open_bytes = if was_cut { open_bytes.max(open.slice_bytes.into()) } else { open_bytes };
         // One with a cookie is answered sooner than one without: whoever floods us has none.
         if open.cookie != 0 || self.stray.is_none() {
             self.stray = Some(StrayOpening { open: *open, open_bytes });
@@ -65,7 +62,8 @@ impl ReceiveStream {
         let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.delivery);
         let slices_fit = match ahead {
             0 => open.slice_bytes == self.config.open.slice_bytes,
-            _ => open.slice_bytes <= self.config.open.slice_bytes,
+            // Slices may become smaller, and larger again.
+            _ => usize::from(open.slice_bytes) <= self.largest_slice(),
         };
         if geometry(open) != geometry(&self.config.open) || !slices_fit {
             return Err(Rejected::Size);

@@ -27,11 +27,11 @@ impl SendStream {
             SendState::Opening { attempts } => {
                 self.state = SendState::Opening { attempts: attempts.saturating_add(1) };
                 self.due = now + self.backoff(attempts);
-                Some(self.put_probe(out, &self.open(now).emit()))
+                Some(self.put_opening(out, &self.open(now).emit()))
             }
             SendState::Refused { .. } => {
                 self.due = now + self.jittered(RETRY_MAX);
-                Some(self.put_probe(out, &self.open(now).emit()))
+                Some(self.put_opening(out, &self.open(now).emit()))
             }
             SendState::Open => Some(self.ping_or_close(now, out)),
             SendState::Closed(_) => None,
@@ -112,12 +112,19 @@ impl SendStream {
         self.due = now + self.patience();
         self.probes = self.probes.saturating_add(1);
         self.pinged = now;
+        if self.undelivered_since.is_some_and(|since| now.since(since) >= DOUBT_AFTER) {
+            // Slices that follow are watched again.
+            self.undelivered_since = None;
+            self.path.doubt();
+        }
+        let len = self.path.pad_ping(Ping::LEN, now);
         let (echo_ns, echo_held_ns) = self.receiver_time.echo(now);
         let ping = Ping {
             stream,
             epoch,
             flags: 0,
-            reserved: 0,
+            // A slice's, at most.
+            length: len as u16,
             sender_ns: now.as_nanos(),
             sequence: self.next_sequence,
             frame: sent_below,
@@ -126,12 +133,7 @@ impl SendStream {
             skipped,
             no_credit,
         };
-        if self.undelivered_since.is_some_and(|since| now.since(since) >= DOUBT_AFTER) {
-            // Slices that follow are watched again.
-            self.undelivered_since = None;
-            self.path.doubt();
-        }
-        self.put_probe(out, &ping.emit())
+        put(out, &ping.emit(), len)
     }
 
     /// A receiver that is gone is asked more and more seldom.
@@ -139,8 +141,8 @@ impl SendStream {
         if now.since(self.heard) < SILENCE_MAX { CLOSE_RETRY } else { RETRY_MAX }
     }
 
-    /// Writes a datagram that asks for an answer, as long as the path is to be tried with.
-    fn put_probe(&mut self, out: &mut [u8], bytes: &[u8]) -> usize {
+    /// Writes a opening, as long as the path is to be tried with.
+    fn put_opening(&mut self, out: &mut [u8], bytes: &[u8]) -> usize {
         put(out, bytes, self.path.pad(bytes.len()))
     }
 

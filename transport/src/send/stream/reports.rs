@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{SendStream, train};
 use crate::send::config::SendState;
-use crate::send::path::{PathProbe, next_lower};
+use crate::send::path::next_lower;
 use crate::time::Time;
 use crate::wire::SLICE_BYTES_MIN;
 
@@ -16,6 +16,9 @@ pub(crate) const REPORTED_BYTES_MIN: u16 = 1_232;
 impl SendStream {
     /// The system itself refuses datagrams of the slices' size, time and again, and what it knows the path to carry.
     pub fn handle_too_large(&mut self, path_bytes: Option<usize>, now: Time) {
+        if self.is_of_larger(now) {
+            return;
+        }
         let slice_bytes = self.config.slice_bytes;
         match path_bytes {
             // What was too large are earlier slices; those of now are tried again.
@@ -34,7 +37,7 @@ impl SendStream {
     /// The network reports that it does not carry so large a datagram, and how large a one. The size has to be proven anew; where it
     /// is not, slices become as small as reported, or as the next that is tried.
     pub fn handle_narrow_report(&mut self, path_bytes: Option<usize>, now: Time) {
-        if self.state != SendState::Open || now < self.next_report {
+        if self.state != SendState::Open || self.is_of_larger(now) || now < self.next_report {
             return;
         }
         self.next_report = now + REPORTS_APART;
@@ -42,6 +45,14 @@ impl SendStream {
         self.reported_bytes = reported.filter(|bytes| *bytes >= REPORTED_BYTES_MIN);
         self.path.doubt();
         self.due = now;
+    }
+
+    /// Whether what was too large is a ping of a larger size than the slices', most likely: that size is not tried any more for a
+    /// while, and the slices are not doubted.
+    fn is_of_larger(&mut self, now: Time) -> bool {
+        let Some(verdict) = self.path.handle_larger_refused(now) else { return false };
+        self.handle_verdict(verdict, now);
+        true
     }
 
     /// The network reports that nobody listens at the receiver's address: that is asked there.
@@ -68,7 +79,7 @@ impl SendStream {
         self.pacer = self.pacer.for_slices(self.config.slice_bytes, headers_bytes, train(&self.config));
         self.way = self.way.anew();
         self.is_blocked = false;
-        self.path = PathProbe::new(self.config.slice_bytes, !self.config.slice_is_fixed);
+        self.path.handle_other_path(now);
         self.restart(now);
     }
 

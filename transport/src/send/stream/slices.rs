@@ -76,7 +76,7 @@ impl SendStream {
     fn poll_new(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
         let outgoing = self.outbox.current()?;
         let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count - outgoing.next);
-        if number >= self.frame_limit.value() || (first == 0 && (self.is_measuring(now) || !self.may_begin(now))) {
+        if number >= self.frame_limit.value() || (first == 0 && (self.is_held(now) || !self.may_begin(now))) {
             return None;
         }
         if left == 0 {
@@ -88,7 +88,7 @@ impl SendStream {
         if count == 0 {
             return None;
         }
-        let percent = self.fec.percent(&self.config);
+        let percent = self.fec.percent(&self.config, now);
         let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
         let outgoing = self.outbox.current()?;
         if first == 0 {
@@ -155,6 +155,12 @@ impl SendStream {
         Some((number, head, count))
     }
 
+    /// Whether the next frame waits for what is more than one frame's affair.
+    fn is_held(&mut self, now: Time) -> bool {
+        // Slices become larger as soon as those on their way have arrived.
+        self.wider.is_some() || self.is_measuring(now)
+    }
+
     /// Whether the next frame is held so that the round trip is measured without it: where slices queue on the way all the time,
     /// each sample has their queue in it, and in time nothing would tell how long the way is.
     fn is_measuring(&mut self, now: Time) -> bool {
@@ -217,7 +223,7 @@ impl SendStream {
         }
         if self.config.delivery == Delivery::Latest && self.outbox.current().is_none() {
             // Nothing follows that would show the receiver that the last slices are missing: tell it.
-            self.tail_probe |= self.fec.is_losing();
+            self.tail_probe |= self.fec.is_losing(now);
             self.due = self.due.min(now + TAIL_PROBE_AFTER);
         }
     }
