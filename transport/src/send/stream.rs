@@ -190,7 +190,10 @@ impl SendStream {
     /// # Errors
     /// The frame itself, while as many frames wait as a pool can have slots; try again after the next feedback. Also where its
     /// number or its length is another.
-    #[expect(clippy::result_large_err, reason = "the frame goes back to whom it came from; a box would be an allocation")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the frame goes back to whom it came from; a box would be an allocation"
+    )]
     pub fn handle_frame(&mut self, frame: Frame, now: Time) -> Result<(), Frame> {
         if frame.info().number != self.next_number || frame.len() != self.config.format.frame_bytes() {
             return Err(frame);
