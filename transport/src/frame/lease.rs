@@ -473,17 +473,17 @@ mod tests {
         let pool = FramePool::new(2, 64).unwrap();
         let (mut arrival, mut other) = (pool.try_arrival().unwrap(), pool.try_arrival().unwrap());
         let lease = arrival.landing_lease().unwrap();
-        let uses: [&mut dyn FnMut(&mut Arrival, &mut Arrival); 6] = [
-            &mut |arrival, _| arrival.read(0, &mut [0; 4]),
-            &mut |arrival, _| arrival.write(0, b"abcd"),
-            &mut |arrival, _| arrival.clear(0..4),
-            &mut |arrival, _| arrival.move_within(0, 8, 4),
-            &mut |arrival, other| arrival.copy_from(other, 0, 8, 4),
-            &mut |arrival, other| other.copy_from(arrival, 0, 8, 4),
+        let uses: [fn(&mut Arrival, &mut Arrival); 6] = [
+            |arrival, _| arrival.read(0, &mut [0; 4]),
+            |arrival, _| arrival.write(0, b"abcd"),
+            |arrival, _| arrival.clear(0..4),
+            |arrival, _| arrival.move_within(0, 8, 4),
+            |arrival, other| arrival.copy_from(other, 0, 8, 4),
+            |arrival, other| other.copy_from(arrival, 0, 8, 4),
         ];
         for usage in uses {
             let tried = std::panic::AssertUnwindSafe(|| usage(&mut arrival, &mut other));
-            assert!(std::panic::catch_unwind(move || tried()).is_err());
+            assert!(std::panic::catch_unwind(tried).is_err());
         }
         let mut read = [0; 4];
         assert!(arrival.read_landed(0, &mut read).is_err());
