@@ -236,22 +236,28 @@ pub struct ClientArgs {
     pub verbose: u8,
 }
 
+/// A file's name is any bytes.
+fn source_parser() -> impl clap::builder::TypedValueParser<Value = SourceSpec> {
+    use clap::builder::{OsStringValueParser, TypedValueParser};
+    OsStringValueParser::new().try_map(|text| SourceSpec::from_os(&text))
+}
+
 /// What is sent, and how: flags of the client and of the demo.
 #[derive(Debug, Clone, Args)]
 pub struct StreamArgs {
-    /// pattern[:WxH[:PIXEL]], camera:N, FILE (y4m, raw; with OpenCV any video), - (Y4M on standard input)
-    #[arg(value_name = "SOURCE", default_value = "pattern")]
+    /// pattern[:WxH[:PIXEL]], camera:N, FILE or named pipe (y4m, raw; with OpenCV any video), - (standard input)
+    #[arg(value_name = "SOURCE", default_value = "pattern", value_parser = source_parser())]
     pub source: SourceSpec,
     /// What the stream is called, at most 64 characters; by default it goes by its id
     #[arg(long, value_parser = name, default_value = "", hide_default_value = true, env = "FRAMEWIRE_NAME")]
     pub name: String,
-    /// How fast: source (a recording as it was taken), max, or frames a second
+    /// How fast: source (a recording as it was taken), max (what the source says of its rate stays), or frames a second
     #[arg(long, value_name = "source|max|N")]
     pub fps: Option<Pace>,
     /// End after this many frames
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
-    /// Start over when the source ends
+    /// Start over when the source ends; with a named pipe, wait for its next writer
     #[arg(long = "loop")]
     pub repeat: bool,
     /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
@@ -269,7 +275,7 @@ pub struct StreamArgs {
     /// Pixel format to ask the source for: gray8, bgr24, yuv420p, yuv422p, yuv444p
     #[arg(long)]
     pub pixel: Option<PixelFormat>,
-    /// What is in a raw file, such as 1920x1080:gray8@30
+    /// What the bytes are that come without a header, from a file of any name, a pipe or -, such as 1920x1080:gray8@30
     #[arg(long, value_name = "WxH:PIXEL[@FPS]")]
     pub raw_format: Option<RawFormat>,
     /// every (nothing is lost) or latest (nothing is stale); by default every for files, latest for cameras and patterns

@@ -113,7 +113,7 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
 
 fn plain_frame(args: &DemoArgs) -> framewire_capture::RawFormat {
     use framewire_capture::SourceOptions;
-    let options = SourceOptions { pixel: args.stream.pixel, raw_format: args.stream.raw_format };
+    let options = SourceOptions { pixel: args.stream.pixel, raw_format: None };
     let pattern = matches!(args.stream.source, framewire_capture::SourceSpec::Pattern { .. });
     // Opening a pattern costs nothing and says its format; other sources are opened once, by the client.
     let opened = if pattern { args.stream.source.open(&options).ok() } else { None };

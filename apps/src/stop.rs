@@ -1,6 +1,7 @@
 //! Asking a program's threads to end: by Ctrl-C, by a limit, or because another one failed.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,17 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     stopped: bool,
+    /// The pipe that is hung up when somebody asks, once there is one: its writing end until then, and its reading end.
+    hangs_up: Option<io::PipeWriter>,
+    descriptor: Option<Arc<OwnedFd>>,
     failure: Option<Failure>,
+}
+
+impl State {
+    fn ask(&mut self) {
+        self.stopped = true;
+        self.hangs_up = None;
+    }
 }
 
 impl Stop {
@@ -65,9 +76,25 @@ impl Stop {
         self.shared.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// A descriptor that is hung up once somebody has asked: for threads that wait for another one with `poll`.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub fn descriptor(&self) -> io::Result<Arc<OwnedFd>> {
+        let mut state = self.lock();
+        if let Some(descriptor) = &state.descriptor {
+            return Ok(descriptor.clone());
+        }
+        let (reader, writer) = io::pipe()?;
+        let descriptor = Arc::new(OwnedFd::from(reader));
+        state.descriptor = Some(descriptor.clone());
+        state.hangs_up = (!state.stopped).then_some(writer);
+        Ok(descriptor)
+    }
+
     /// Asks every thread to stop.
     pub fn stop(&self) {
-        self.lock().stopped = true;
+        self.lock().ask();
         self.shared.changed.notify_all();
     }
 
@@ -75,7 +102,7 @@ impl Stop {
     pub fn fail(&self, failure: Failure) {
         let mut state = self.lock();
         state.failure.get_or_insert(failure);
-        state.stopped = true;
+        state.ask();
         drop(state);
         self.shared.changed.notify_all();
     }
@@ -170,6 +197,18 @@ mod tests {
         assert!(!is_ignored(signals, SIGINT) && !is_ignored(signals, SIGTERM) && !is_ignored(signals, 0));
         for status in ["", "SigIgn:", "SigIgn:\tzz", "SigIgn:\t11111111111111111"] {
             assert_eq!(ignored_in(status), None);
+        }
+    }
+
+    #[test]
+    fn the_descriptor_hangs_up_when_somebody_asks_whether_it_was_made_before_or_after() {
+        for before in [true, false] {
+            let stop = Stop::new();
+            let made = before.then(|| stop.descriptor().unwrap());
+            stop.clone().stop();
+            let descriptor = made.unwrap_or_else(|| stop.descriptor().unwrap());
+            let mut end = std::fs::File::from(descriptor.try_clone().unwrap());
+            assert_eq!(std::io::Read::read(&mut end, &mut [0]).unwrap(), 0);
         }
     }
 }

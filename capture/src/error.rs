@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
 use thiserror::Error;
 
+use crate::pipe::Stopped;
 use crate::y4m::Y4mError;
 
 /// Why a source could not be opened, or did not give its next frame.
@@ -35,6 +36,12 @@ pub enum CaptureError {
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// Whoever waited for the source was asked to stop.
+    #[error("asked to stop while waiting for {name}")]
+    Stopped {
+        /// The source.
+        name: String,
     },
     /// The system refused to open, map or read.
     #[error("cannot {action} {name}: {source}")]
@@ -213,7 +220,11 @@ pub enum CaptureError {
 
 impl CaptureError {
     pub(crate) fn io(action: &'static str, name: &str, source: io::Error) -> Self {
-        Self::Io { action, name: name.to_owned(), source }
+        let name = name.to_owned();
+        if source.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
+            return Self::Stopped { name };
+        }
+        Self::Io { action, name, source }
     }
 }
 

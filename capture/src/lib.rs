@@ -1,4 +1,4 @@
-//! Where frames come from: a moving test pattern, Y4M and raw files, Y4M on standard input and, with the feature
+//! Where frames come from: a moving test pattern, Y4M and raw frames out of files and pipes and, with the feature
 //! `opencv`, cameras and encoded video.
 //!
 //! Every source is a [`FrameSource`] that writes pixels straight into the [`FrameMut`] it is given.
@@ -22,11 +22,14 @@
 
 pub mod colour;
 mod error;
+mod fifo;
 #[allow(unsafe_code, reason = "copies out of a file mapping; each block names its invariant")]
 mod mapped_file;
 pub mod pattern;
+mod pipe;
 mod raw;
 mod raw_format;
+mod raw_stream;
 mod recording;
 mod source;
 mod spec;
@@ -37,8 +40,10 @@ mod y4m;
 pub use error::CaptureError;
 pub use framewire_transport::frame::{FrameRate, FrameRateError};
 pub use pattern::PatternSource;
+pub use pipe::StopDescriptor;
 pub use raw::RawSource;
 pub use raw_format::{RawFormat, RawFormatError};
+pub use raw_stream::RawStream;
 pub use recording::{IndexEntry, IndexHeader, Recording, RecordingDamage, index_path};
 pub use source::FrameSource;
 pub use spec::{SourceOptions, SourceSpec, SourceSpecError};

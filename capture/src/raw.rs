@@ -4,13 +4,12 @@ use std::fs::File;
 use std::path::Path;
 
 use framewire_transport::Time;
-use framewire_transport::frame::{FrameFormat, FrameMut};
+use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
 use crate::raw_format::RawFormat;
 use crate::source::{FrameSource, fit};
-use framewire_transport::frame::FrameRate;
 
 /// Headerless frames out of a mapped file, one copy each.
 ///
@@ -38,8 +37,8 @@ impl FrameSource for RawSource {
         self.raw.format
     }
 
-    fn frame_rate(&self) -> Option<FrameRate> {
-        self.raw.rate
+    fn presentation(&self) -> Presentation {
+        self.raw.rate.into()
     }
 
     /// The whole frames; a remainder does not count.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use framewire_transport::frame::{FrameFormat, FrameMut};
+use framewire_transport::frame::{FrameFormat, FrameMut, FrameRate, Presentation};
 
 use crate::error::CaptureError;
-use framewire_transport::frame::FrameRate;
 
 /// Gives frames one after the other, each written straight into the slot it is handed.
 ///
@@ -14,8 +13,13 @@ pub trait FrameSource: Send {
     /// Geometry of every frame. A slot must hold [`FrameFormat::frame_bytes`].
     fn format(&self) -> FrameFormat;
 
+    /// What the source says of its pictures beside their bytes.
+    fn presentation(&self) -> Presentation;
+
     /// How fast the source says its frames follow each other; `None` where it does not say.
-    fn frame_rate(&self) -> Option<FrameRate>;
+    fn frame_rate(&self) -> Option<FrameRate> {
+        self.presentation().rate
+    }
 
     /// How many frames the source says it has from its beginning: for progress, not for a loop's end. `None` where it
     /// cannot know (live, or a pipe).

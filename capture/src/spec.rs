@@ -7,21 +7,24 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use framewire_transport::frame::{FrameFormat, PixelFormat};
+use framewire_transport::frame::{FrameFormat, FrameRate, PixelFormat};
 use thiserror::Error;
 
 use crate::error::CaptureError;
+use crate::fifo::Fifo;
 use crate::pattern::PatternSource;
+use crate::pipe::{Pipe, StopDescriptor};
 use crate::raw::RawSource;
 use crate::raw_format::{RawFormat, RawFormatError, parse_size};
+use crate::raw_stream::RawStream;
 use crate::recording::{Recording, index_path};
 use crate::source::FrameSource;
 use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
-use framewire_transport::frame::FrameRate;
 
 /// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for Y4M on standard input, or a file.
 ///
-/// A file is recognised by its content where that says what it is (Y4M), then by `.raw`; everything else is for OpenCV.
+/// A file is recognised by its content where that says what it is (Y4M), then by [`SourceOptions::raw_format`], then by `.raw`;
+/// everything else is for OpenCV.
 /// A file whose name looks like another source is written with its directory: `./-`, `./camera:0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,7 +38,7 @@ pub enum SourceSpec {
     },
     /// A camera by its number, from 0. Needs the feature `opencv`.
     Camera(u32),
-    /// Y4M on standard input.
+    /// Standard input: Y4M, or what [`SourceOptions::raw_format`] says.
     Stdin,
     /// A file or a named pipe.
     File(PathBuf),
@@ -46,7 +49,8 @@ pub enum SourceSpec {
 pub struct SourceOptions {
     /// The pixel format wanted. Pattern, cameras and encoded video give any; Y4M and raw files have their own.
     pub pixel: Option<PixelFormat>,
-    /// What is in a `.raw` file; one with an index says it itself.
+    /// What the bytes of a file of any name, of standard input or of a named pipe are, where they are not Y4M; a recording with an
+    /// index says it itself.
     pub raw_format: Option<RawFormat>,
 }
 
@@ -68,6 +72,19 @@ pub enum SourceSpecError {
     /// The camera has no number.
     #[error("'{0}' is no camera; write camera:N, such as camera:0 for the first")]
     Camera(String),
+}
+
+impl SourceSpec {
+    /// The source that a command line names, in any bytes that a file's name may have.
+    ///
+    /// # Errors
+    /// As the source's own text.
+    pub fn from_os(text: &OsStr) -> Result<Self, SourceSpecError> {
+        match text.to_str() {
+            Some(text) => text.parse(),
+            None => Ok(Self::File(text.into())),
+        }
+    }
 }
 
 impl FromStr for SourceSpec {
@@ -127,8 +144,25 @@ impl SourceSpec {
     /// A file that is missing, empty, a directory or not what its name says; formats that do not go together; what only
     /// OpenCV reads, in a build without it.
     pub fn open(&self, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+        self.open_until(options, None)
+    }
+
+    /// As [`SourceSpec::open`]. Waiting for the writer of a pipe, here and later, ends when `stop` becomes readable or is hung up.
+    ///
+    /// # Errors
+    /// As [`SourceSpec::open`], and [`CaptureError::Stopped`].
+    pub fn open_until(
+        &self,
+        options: &SourceOptions,
+        stop: Option<StopDescriptor>,
+    ) -> Result<Box<dyn FrameSource>, CaptureError> {
         match self {
             Self::Pattern { size: (width, height), pixel } => {
+                if options.raw_format.is_some() {
+                    tracing::warn!(
+                        "--raw-format does nothing here: a pattern is what its name says, as in pattern:640x480:bgr24"
+                    );
+                }
                 if let (Some(has), Some(wanted)) = (*pixel, options.pixel)
                     && has != wanted
                 {
@@ -140,13 +174,37 @@ impl SourceSpec {
                 Ok(Box::new(PatternSource::new(format)))
             }
             Self::Camera(number) => open_camera(*number, options),
-            Self::Stdin => keep_pixel("standard input", Box::new(Y4mStream::stdin()?), options),
-            Self::File(path) => open_file(path, options),
+            Self::Stdin => {
+                let name = "standard input";
+                let pipe = Pipe::stdin(stop).map_err(|source| CaptureError::io("open", name, source))?;
+                keep_pixel(name, open_stream(name, pipe, options)?, options)
+            }
+            Self::File(path) => open_file(path, options, stop),
         }
     }
 }
 
-fn open_file(path: &Path, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+/// Frames out of a pipe: what `--raw-format` says, or else Y4M.
+fn open_stream(name: &str, mut pipe: Pipe, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    tracing::info!("waiting for the writer of {name}");
+    if let Some(raw) = options.raw_format {
+        if !pipe.starts_with(MAGIC).map_err(|source| CaptureError::io("read", name, source))? {
+            return Ok(Box::new(RawStream::new(name, pipe, raw)));
+        }
+        tell_that_raw_format_is_idle(name);
+    }
+    Ok(Box::new(Y4mStream::new(name, pipe)?))
+}
+
+fn tell_that_raw_format_is_idle(name: &str) {
+    tracing::warn!("--raw-format does nothing here: {name} is Y4M, and says itself what is in it");
+}
+
+fn open_file(
+    path: &Path,
+    options: &SourceOptions,
+    stop: Option<StopDescriptor>,
+) -> Result<Box<dyn FrameSource>, CaptureError> {
     let name = format!("'{}'", path.display());
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => CaptureError::NotFound { path: path.into() },
@@ -158,8 +216,12 @@ fn open_file(path: &Path, options: &SourceOptions) -> Result<Box<dyn FrameSource
         return Err(CaptureError::Directory { path: path.into() });
     }
     if is_pipe(&metadata) {
-        let stream = Y4mStream::new(&name, File::open(path).map_err(refused)?)?;
-        return keep_pixel(&name, Box::new(stream), options);
+        let (again, named, wanted) = (path.to_owned(), name.clone(), *options);
+        let open = move || {
+            let pipe = Pipe::open(&again, stop.clone()).map_err(|source| CaptureError::io("open", &named, source))?;
+            open_stream(&named, pipe, &wanted)
+        };
+        return keep_pixel(&name, Box::new(Fifo::new(path.to_owned(), open)?), options);
     }
     if !metadata.is_file() {
         return Err(CaptureError::Device { path: path.into() });
@@ -175,7 +237,14 @@ fn open_file(path: &Path, options: &SourceOptions) -> Result<Box<dyn FrameSource
         .map_err(|source| CaptureError::io("read", &name, source))?;
     let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
     match extension.as_deref() {
-        _ if start == MAGIC => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
+        _ if start == MAGIC => {
+            if options.raw_format.is_some() {
+                tell_that_raw_format_is_idle(&name);
+            }
+            keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options)
+        }
+        // What was given says what the bytes are, whatever the name ends with.
+        _ if options.raw_format.is_some() => keep_pixel(&name, open_raw(path, file, options)?, options),
         // Whatever else is in it, the name says Y4M: the parser's message is the useful one.
         Some("y4m") => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
         Some("raw") => keep_pixel(&name, open_raw(path, file, options)?, options),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use framewire_transport::Time;
-use framewire_transport::frame::{FrameFormat, FrameMut, PixelFormat};
+use framewire_transport::frame::{ColourRange, FrameFormat, FrameMut, FrameRate, PixelFormat, Presentation};
 use opencv::core::{CV_8UC1, CV_8UC3, LogLevel, Mat, MatTraitConst, MatTraitConstManual, Vec3b};
 use opencv::videoio::{self, VideoCapture, VideoCaptureTrait, VideoCaptureTraitConst};
 use opencv::{boxed_ref::BoxedRefMut, imgproc};
@@ -12,7 +12,6 @@ use opencv::{boxed_ref::BoxedRefMut, imgproc};
 use crate::colour::bgr24_to_yuv;
 use crate::error::CaptureError;
 use crate::source::{FrameSource, fit};
-use framewire_transport::frame::FrameRate;
 
 /// Frames of a camera or of a video file that OpenCV opens.
 ///
@@ -218,8 +217,15 @@ impl FrameSource for VideoSource {
         self.format
     }
 
-    fn frame_rate(&self) -> Option<FrameRate> {
-        self.rate
+    /// OpenCV tells the rate alone. What it decodes to is BGR or gray; YUV is made of that in limited range.
+    fn presentation(&self) -> Presentation {
+        let is_yuv = self.format.pixel().planes() == 3;
+        let range = if is_yuv && self.native.pixel() == PixelFormat::Bgr24 {
+            ColourRange::Limited
+        } else {
+            ColourRange::Unknown
+        };
+        Presentation { rate: self.rate, range, ..Presentation::UNKNOWN }
     }
 
     /// What the container says, which need not be true.

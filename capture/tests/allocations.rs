@@ -58,7 +58,7 @@ fn pattern_y4m_raw_and_recordings_allocate_nothing_for_a_frame() {
     // The same raw file, with an index: its options hold still.
     let header = IndexHeader {
         format: "64x48:gray8".parse::<RawFormat>().unwrap().format,
-        rate: None,
+        presentation: Default::default(),
         stream: "a".into(),
         started: "b".into(),
     };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use framewire_capture::{FrameRate, FrameSource};
+use framewire_capture::{CaptureError, FrameRate, FrameSource};
 use framewire_transport::FrameMut;
 use framewire_transport::frame::Presentation;
 
@@ -32,7 +32,7 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(source: Source, args: &StreamArgs) -> Self {
         let pace = args.fps.unwrap_or(Pace::Source);
-        let said = Presentation { rate: source.frame_rate(), ..Presentation::UNKNOWN };
+        let said = source.presentation();
         // How fast a film is sent says nothing of how fast it is to be shown.
         let (presentation, interval) = match pace {
             Pace::Source => (said, said.rate.map(FrameRate::interval)),
@@ -100,23 +100,25 @@ impl Feed {
                 self.frames += u64::from(written);
                 written
             }
-            Err(failure) => {
-                self.failure = Some(failure);
+            // Somebody asked to stop, which is no failure.
+            Err(CaptureError::Stopped { .. }) => false,
+            Err(error) => {
+                self.failure = Some(source_failure(&error));
                 false
             }
         }
     }
 
-    fn read(&mut self, frame: &mut FrameMut) -> Result<bool, Failure> {
-        if self.source.next_frame(frame).map_err(|error| source_failure(&error))? {
+    fn read(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
+        if self.source.next_frame(frame)? {
             return Ok(true);
         }
         if !self.repeat || self.frames == 0 {
             return Ok(false);
         }
-        self.source.rewind().map_err(|error| source_failure(&error))?;
+        self.source.rewind()?;
         self.pacer.start_over();
-        self.source.next_frame(frame).map_err(|error| source_failure(&error))
+        self.source.next_frame(frame)
     }
 
     /// Counts a frame that there was no slot for.
@@ -127,7 +129,6 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
-    use framewire_capture::CaptureError;
     use framewire_transport::frame::FramePool;
     use framewire_transport::{FrameFormat, PixelFormat};
 
@@ -143,8 +144,8 @@ mod tests {
         fn format(&self) -> FrameFormat {
             FrameFormat::new(PixelFormat::Gray8, 2, 2).unwrap()
         }
-        fn frame_rate(&self) -> Option<FrameRate> {
-            FrameRate::per_second(100).ok()
+        fn presentation(&self) -> Presentation {
+            FrameRate::per_second(100).ok().into()
         }
         fn frame_count(&self) -> Option<u64> {
             None

@@ -12,7 +12,7 @@ use framewire_capture::{CaptureError, FrameSource, SourceOptions};
 use crate::cli::{ClientArgs, Wire};
 use crate::exit::Failure;
 use crate::stop::Stop;
-use crate::summary::Summary;
+use crate::summary::{Summary, cpu_seconds};
 
 /// Runs a client until its source or its limit ends, or somebody asks it to stop. The second value is a failure of the
 /// source after which everything before it was sent in order (a truncated file).
@@ -21,7 +21,17 @@ use crate::summary::Summary;
 /// What cannot be asked for, and what failed.
 pub fn run(args: &ClientArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     let options = SourceOptions { pixel: args.stream.pixel, raw_format: args.stream.raw_format };
-    let source = args.stream.source.open(&options).map_err(|error| source_failure(&error))?;
+    let waited = stop.descriptor().map_err(|error| {
+        Failure::runtime(format!("the system refused a pipe for stopping: {error}; check the process's limits"))
+    })?;
+    let source = match args.stream.source.open_until(&options, Some(waited)) {
+        // Asked to stop before there was anything to send.
+        Err(CaptureError::Stopped { .. }) => {
+            stop.outcome()?;
+            return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
+        }
+        source => source.map_err(|error| source_failure(&error))?,
+    };
     match args.common.wire {
         Wire::Framed => framed::run(args, source, stop),
         Wire::Plain => plain::run(args, source, stop),

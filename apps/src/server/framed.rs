@@ -132,7 +132,7 @@ impl Service<'_> {
         let shown_id = self.signal.shown_id(info.stream);
         let name = self.names.of(info.stream, shown_id);
         tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
-        let recorded = Recorded::new(info.format, info.presentation.rate, &name, shown_id);
+        let recorded = Recorded::new(info.format, info.presentation, &name, shown_id);
         let recorder = self.recording.start(&recorded, info.delivery);
         let about = About {
             id: shown_id,

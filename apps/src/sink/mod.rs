@@ -22,8 +22,9 @@ mod y4m;
 
 use std::fmt;
 
+#[cfg(feature = "opencv")]
 use framewire_capture::FrameRate;
-use framewire_transport::frame::{Frame, FrameFormat};
+use framewire_transport::frame::{Frame, FrameFormat, Presentation};
 
 pub use error::SinkError;
 pub use place::Places;
@@ -41,8 +42,8 @@ const RATE_UNKNOWN: u32 = 30;
 pub struct Recorded {
     /// Of every frame.
     pub format: FrameFormat,
-    /// The rate that the sender means to keep, where it says one.
-    pub rate: Option<FrameRate>,
+    /// What the source says of its pictures.
+    pub presentation: Presentation,
     /// The stream's name as its client chose it; may be empty.
     pub name: String,
     /// The stream's id.
@@ -52,14 +53,15 @@ pub struct Recorded {
 
 impl Recorded {
     /// A stream of frames of `format`.
-    pub fn new(format: FrameFormat, rate: Option<FrameRate>, name: &str, stream: u32) -> Self {
-        Self { format, rate, name: name.to_owned(), stream, epoch: Default::default() }
+    pub fn new(format: FrameFormat, said: impl Into<Presentation>, name: &str, stream: u32) -> Self {
+        Self { format, presentation: said.into(), name: name.to_owned(), stream, epoch: Default::default() }
     }
 
-    /// The stream's rate, or, where it has none, one that players are content with.
+    /// For encoders: the stream's rate, or, where it has none, one that players are content with.
+    #[cfg(feature = "opencv")]
     fn rate_or_default(&self) -> FrameRate {
         let unknown = || FrameRate::per_second(RATE_UNKNOWN).expect("a whole number of frames a second is a rate");
-        self.rate.unwrap_or_else(unknown)
+        self.presentation.rate.unwrap_or_else(unknown)
     }
 }
 

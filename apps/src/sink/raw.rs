@@ -87,9 +87,10 @@ impl<D: Destination> Index<D> {
         let epoch = self.recorded.epoch.get_or_init(|| Epoch::of(frame));
         self.text.clear();
         if !self.begun {
-            let Recorded { format, rate, name, .. } = &self.recorded;
+            let Recorded { format, presentation, name, .. } = &self.recorded;
             let started = format!("{:.3}", epoch.started);
-            IndexHeader { format: *format, rate: *rate, stream: name.clone(), started }.write(&mut self.text);
+            let header = IndexHeader { format: *format, presentation: *presentation, stream: name.clone(), started };
+            header.write(&mut self.text);
             self.output.write_header(&self.text)?;
             self.begun = true;
             self.text.clear();

@@ -157,7 +157,7 @@ impl SinkSpec {
             Self::Stdout => {
                 let (turns, hold) = places.stdout()?;
                 let output = FrameOutput::stdout(turns)?;
-                Box::new(Held::new(Y4mSink::new(output, &recorded.format, recorded.rate_or_default())?, hold))
+                Box::new(Held::new(Y4mSink::new(output, &recorded.format, recorded.presentation)?, hold))
             }
             Self::Window => open_window(&recorded.format)?,
             Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => {
@@ -184,10 +184,9 @@ impl SinkSpec {
         creation: Creation,
         recorded: &Recorded,
     ) -> Result<Box<dyn Sink>, SinkError> {
-        let (format, rate) = (&recorded.format, recorded.rate_or_default());
         Ok(match self {
             Self::Y4m(_) => {
-                let sink = Y4mSink::new(FrameOutput::create(path, creation)?, format, rate);
+                let sink = Y4mSink::new(FrameOutput::create(path, creation)?, &recorded.format, recorded.presentation);
                 Box::new(sink.inspect_err(|_| {
                     // A file without a header is none, and the next attempt would make another.
                     if creation == Creation::Fresh {
@@ -203,6 +202,9 @@ impl SinkSpec {
 }
 
 #[cfg(feature = "opencv")]
+use framewire_transport::frame::{ColourRange, Presentation, SampleAspect, Scan};
+
+#[cfg(feature = "opencv")]
 fn open_video(
     path: &Path,
     creation: Creation,
@@ -210,6 +212,15 @@ fn open_video(
     recorded: &Recorded,
 ) -> Result<Box<dyn Sink>, SinkError> {
     let rate = recorded.rate_or_default();
+    let Presentation { scan, aspect, range, .. } = recorded.presentation;
+    let interlaced = matches!(scan, Scan::TopFirst | Scan::BottomFirst | Scan::Mixed);
+    if interlaced || aspect.is_some_and(|aspect| aspect != SampleAspect::SQUARE) || range == ColourRange::Full {
+        let aspect = aspect.map_or_else(|| "unknown".to_owned(), |aspect| aspect.to_string());
+        tracing::warn!(
+            "encoded video does not keep what the source says of its pictures: scan {scan}, pixel aspect {aspect}, range \
+             {range}; record .y4m or .raw to keep it"
+        );
+    }
     Ok(Box::new(super::video::VideoSink::create(path, creation, codec, &recorded.format, rate)?))
 }
 

@@ -128,7 +128,7 @@ fn bgr24_becomes_444_in_y4m() {
     sink_all(path.to_str().unwrap(), &bgr, &frames);
     let mut expected = vec![0; yuv.frame_bytes()];
     bgr24_to_yuv(&frames[0], &bgr, &mut expected, &yuv);
-    let header = b"YUV4MPEG2 W48 H32 F30000:1001 Ip A1:1 C444 XCOLORRANGE=LIMITED\nFRAME\n";
+    let header = b"YUV4MPEG2 W48 H32 F30000:1001 I? A0:0 C444 XCOLORRANGE=LIMITED\nFRAME\n";
     assert!(fs::read(&path).unwrap() == [header, &expected[..]].concat());
 }
 

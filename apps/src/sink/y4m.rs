@@ -3,12 +3,11 @@
 //! bgr24 has no colour space in Y4M and is written as 4:4:4, BT.601 with limited range (see
 //! [`framewire_capture::colour`]).
 
-use framewire_capture::FrameRate;
-use framewire_transport::frame::{Frame, FrameFormat, PixelFormat};
+use framewire_transport::frame::{ChromaPlace, ColourRange, Frame, FrameFormat, PixelFormat, Presentation, Scan};
 
 use super::output::{Destination, FrameOutput};
 use super::picture::Picture;
-use super::{Sink, SinkError, SinkReport};
+use super::{RATE_UNKNOWN, Sink, SinkError, SinkReport};
 
 pub(super) struct Y4mSink<D> {
     output: FrameOutput<D>,
@@ -16,18 +15,46 @@ pub(super) struct Y4mSink<D> {
 }
 
 impl<D: Destination> Y4mSink<D> {
-    /// Writes the header.
-    pub(super) fn new(mut output: FrameOutput<D>, format: &FrameFormat, rate: FrameRate) -> Result<Self, SinkError> {
-        let (pixel, colour_space) = match format.pixel() {
-            PixelFormat::Gray8 => (PixelFormat::Gray8, "Cmono"),
-            PixelFormat::Yuv420p => (PixelFormat::Yuv420p, "C420jpeg"),
-            PixelFormat::Yuv422p => (PixelFormat::Yuv422p, "C422"),
-            PixelFormat::Yuv444p => (PixelFormat::Yuv444p, "C444"),
-            _ => (PixelFormat::Yuv444p, "C444 XCOLORRANGE=LIMITED"),
+    /// Writes the header, with what the source says of its pictures.
+    pub(super) fn new(
+        mut output: FrameOutput<D>,
+        format: &FrameFormat,
+        said: impl Into<Presentation>,
+    ) -> Result<Self, SinkError> {
+        let Presentation { rate, scan, aspect, chroma, range } = said.into();
+        let (pixel, colour_space, range) = match format.pixel() {
+            PixelFormat::Gray8 => (PixelFormat::Gray8, "mono", range),
+            PixelFormat::Yuv420p => {
+                let colour_space = match chroma {
+                    ChromaPlace::Unknown => "420",
+                    ChromaPlace::Center => "420jpeg",
+                    ChromaPlace::Left => "420mpeg2",
+                    ChromaPlace::TopLeft => "420paldv",
+                };
+                (PixelFormat::Yuv420p, colour_space, range)
+            }
+            PixelFormat::Yuv422p => (PixelFormat::Yuv422p, "422", range),
+            PixelFormat::Yuv444p => (PixelFormat::Yuv444p, "444", range),
+            // Whatever it was before, it is converted to this.
+            _ => (PixelFormat::Yuv444p, "444", ColourRange::Limited),
         };
         let picture = Picture::new(output.name(), format, pixel)?;
-        let (width, height, num, den) = (format.width(), format.height(), rate.num(), rate.den());
-        let header = format!("YUV4MPEG2 W{width} H{height} F{num}:{den} Ip A1:1 {colour_space}\n");
+        let (num, den) = rate.map_or((RATE_UNKNOWN, 1), |rate| (rate.num(), rate.den()));
+        let scan = match scan {
+            Scan::Progressive => 'p',
+            Scan::TopFirst => 't',
+            Scan::BottomFirst => 'b',
+            // A mixed file has to say for each frame which it is, and that is not known here.
+            Scan::Unknown | Scan::Mixed => '?',
+        };
+        let aspect = aspect.map_or_else(|| "0:0".to_owned(), |aspect| aspect.to_string());
+        let range = match range {
+            ColourRange::Unknown => "",
+            ColourRange::Full => " XCOLORRANGE=FULL",
+            ColourRange::Limited => " XCOLORRANGE=LIMITED",
+        };
+        let (width, height) = (format.width(), format.height());
+        let header = format!("YUV4MPEG2 W{width} H{height} F{num}:{den} I{scan} A{aspect} C{colour_space}{range}\n");
         output.write_header(header.as_bytes())?;
         Ok(Self { output, picture })
     }

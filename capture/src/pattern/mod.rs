@@ -17,11 +17,12 @@ mod paint;
 mod strip;
 
 use framewire_transport::Time;
-use framewire_transport::frame::{FrameFormat, FrameMut};
+use framewire_transport::frame::{
+    ChromaPlace, FrameFormat, FrameMut, FrameRate, PixelFormat, Presentation, SampleAspect, Scan,
+};
 
 use crate::error::CaptureError;
 use crate::source::{FrameSource, fit};
-use framewire_transport::frame::FrameRate;
 use paint::{BLACK, Canvas, WHITE};
 
 pub use strip::read_frame_number;
@@ -47,9 +48,18 @@ impl FrameSource for PatternSource {
         self.format
     }
 
-    /// 60 frames a second.
-    fn frame_rate(&self) -> Option<FrameRate> {
-        FrameRate::per_second(FRAMES_PER_SECOND).ok()
+    /// 60 frames a second, each one moment, in square pixels.
+    fn presentation(&self) -> Presentation {
+        Presentation {
+            rate: FrameRate::per_second(FRAMES_PER_SECOND).ok(),
+            scan: Scan::Progressive,
+            aspect: Some(SampleAspect::SQUARE),
+            chroma: match self.format.pixel() {
+                PixelFormat::Yuv420p => ChromaPlace::Center,
+                _ => ChromaPlace::Unknown,
+            },
+            ..Presentation::UNKNOWN
+        }
     }
 
     /// It has no end.

@@ -4,12 +4,12 @@
 //! a recorder that is killed leaves at most one frame without a line, or half a line at the end.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use framewire_transport::frame::FrameFormat;
+use framewire_transport::frame::{FrameFormat, Presentation};
 use serde::{Deserialize, Serialize};
-
-use framewire_transport::frame::FrameRate;
 
 /// The version that this code writes, and the only one it reads.
 const VERSION: u32 = 1;
@@ -26,8 +26,8 @@ pub fn index_path(recording: &Path) -> PathBuf {
 pub struct IndexHeader {
     /// Geometry of every frame, with the bytes from row to row that they have in the recording.
     pub format: FrameFormat,
-    /// The rate that the sender meant to keep, where it said one.
-    pub rate: Option<FrameRate>,
+    /// What the source says of its pictures.
+    pub presentation: Presentation,
     /// The stream's name, for people.
     pub stream: String,
     /// When the times in the index begin, in UTC as RFC 3339 writes it. Parts of one recording have the same.
@@ -64,6 +64,15 @@ struct HeaderLine {
     frame_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<String>,
+    /// Written where the source says it, as all three below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scan: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aspect: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chroma: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<String>,
     #[serde(default)]
     stream: String,
     #[serde(default)]
@@ -73,7 +82,9 @@ struct HeaderLine {
 impl IndexHeader {
     /// Appends its line.
     pub fn write(&self, text: &mut Vec<u8>) {
-        let Self { format, rate, stream, started } = self;
+        let Self { format, presentation, stream, started } = self;
+        let Presentation { rate, scan, aspect, chroma, range } = presentation;
+        let said = |name: &str| (name != "unknown").then(|| name.to_owned());
         let line = HeaderLine {
             framewire_index: VERSION,
             pixel: format.pixel().to_string(),
@@ -82,6 +93,10 @@ impl IndexHeader {
             stride: format.stride(),
             frame_bytes: format.frame_bytes() as u64,
             rate: rate.map(|rate| rate.to_string()),
+            scan: said(scan.name()),
+            aspect: aspect.map(|aspect| aspect.to_string()),
+            chroma: said(chroma.name()),
+            range: said(range.name()),
             stream: stream.clone(),
             started: started.clone(),
         };
@@ -110,8 +125,17 @@ impl IndexHeader {
             let (said, bytes) = (line.frame_bytes, format.frame_bytes());
             return Err(format!("it says frames of {said} bytes, and {format} has {bytes}"));
         }
-        let rate = line.rate.map(|rate| rate.parse()).transpose().map_err(|error| format!("{error}"))?;
-        Ok(Self { format, rate, stream: line.stream, started: line.started })
+        fn read<T: FromStr<Err: Display>>(text: Option<String>) -> Result<Option<T>, String> {
+            text.map(|text| text.parse().map_err(|error: T::Err| error.to_string())).transpose()
+        }
+        let presentation = Presentation {
+            rate: read(line.rate)?,
+            scan: read(line.scan)?.unwrap_or_default(),
+            aspect: read(line.aspect)?,
+            chroma: read(line.chroma)?.unwrap_or_default(),
+            range: read(line.range)?.unwrap_or_default(),
+        };
+        Ok(Self { format, presentation, stream: line.stream, started: line.started })
     }
 }
 
@@ -134,14 +158,14 @@ fn append(line: &impl Serialize, text: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use framewire_transport::frame::PixelFormat;
+    use framewire_transport::frame::{ChromaPlace, ColourRange, FrameRate, PixelFormat, SampleAspect, Scan};
 
     use super::*;
 
     fn header() -> IndexHeader {
         IndexHeader {
             format: FrameFormat::with_stride(PixelFormat::Gray8, 6, 4, 8).unwrap(),
-            rate: Some(FrameRate::new(30_000, 1001).unwrap()),
+            presentation: FrameRate::new(30_000, 1001).ok().into(),
             stream: "front \"<b>".to_owned(),
             started: "2026-11-23T02:01:55.123Z".to_owned(),
         }
@@ -172,6 +196,25 @@ mod tests {
             entry.write(&mut text);
             assert_eq!(String::from_utf8_lossy(&text), expected);
             assert_eq!(IndexEntry::parse(expected.trim_end().as_bytes()), Some(entry));
+        }
+    }
+
+    #[test]
+    fn what_the_source_says_of_its_pictures_is_written_where_it_says_it() {
+        let presentation = Presentation {
+            rate: FrameRate::per_second(25).ok(),
+            scan: Scan::TopFirst,
+            aspect: SampleAspect::new(64, 45),
+            chroma: ChromaPlace::Left,
+            range: ColourRange::Full,
+        };
+        let header = IndexHeader { presentation, ..header() };
+        let line = line_of(&header);
+        let said = r#""rate":"25","scan":"top-first","aspect":"64:45","chroma":"left","range":"full","#;
+        assert!(line.contains(said), "{line}");
+        assert_eq!(IndexHeader::parse(line.trim_end().as_bytes()), Ok(header));
+        for (word, other) in [("top-first", "interlaced"), ("64:45", "0:1"), ("left", "right"), ("full", "pc")] {
+            assert!(IndexHeader::parse(line.replace(word, other).as_bytes()).unwrap_err().contains(other), "{other}");
         }
     }
 

@@ -8,12 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use framewire_transport::Time;
-use framewire_transport::frame::{FrameFormat, FrameMut};
+use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
 use crate::source::{FrameSource, fit};
-use framewire_transport::frame::FrameRate;
 pub use index::{IndexEntry, IndexHeader, index_path};
 use reader::IndexReader;
 
@@ -155,8 +154,8 @@ impl FrameSource for Recording {
     }
 
     /// What the sender meant to keep; the times of the frames say what came of it.
-    fn frame_rate(&self) -> Option<FrameRate> {
-        self.header.rate
+    fn presentation(&self) -> Presentation {
+        self.header.presentation
     }
 
     /// What the file's size says.

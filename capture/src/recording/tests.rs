@@ -10,7 +10,7 @@ const FRAME_BYTES: usize = 24;
 fn header() -> IndexHeader {
     IndexHeader {
         format: FrameFormat::new(PixelFormat::Gray8, 6, 4).unwrap(),
-        rate: None,
+        presentation: Default::default(),
         stream: "front".to_owned(),
         started: "2026-11-23T02:01:55.123Z".to_owned(),
     }

@@ -4,13 +4,12 @@ use std::fs::File;
 use std::path::Path;
 
 use framewire_transport::Time;
-use framewire_transport::frame::{FrameFormat, FrameMut};
+use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
 use super::header::{FRAME_LINE, FRAME_LINE_BYTES_MAX, FrameLine, HEADER_BYTES_MAX, Header, Y4mError, printable};
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
 use crate::source::{FrameSource, fit};
-use framewire_transport::frame::FrameRate;
 
 /// Frames out of a Y4M file.
 ///
@@ -43,9 +42,7 @@ impl Y4mFile {
             None => return Err(refused(Y4mError::HeaderEndless)),
         };
         let header = Header::parse(line).map_err(refused)?;
-        if header.interlaced {
-            tracing::warn!(file = file.name(), "the video is interlaced: both fields travel as one picture");
-        }
+        header.tell_what_is_not_kept(file.name());
         let first = line.len() as u64 + 1;
         Ok(Self { file, header, first, position: first, next: 0 })
     }
@@ -64,8 +61,8 @@ impl FrameSource for Y4mFile {
         self.header.format
     }
 
-    fn frame_rate(&self) -> Option<FrameRate> {
-        self.header.rate
+    fn presentation(&self) -> Presentation {
+        self.header.presentation
     }
 
     /// What the file's size says; fewer where frames carry parameters.

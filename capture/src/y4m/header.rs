@@ -1,9 +1,9 @@
 //! The two kinds of text lines in a Y4M stream: its header, and the one before each frame.
 
-use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
+use framewire_transport::frame::{
+    ChromaPlace, ColourRange, FormatError, FrameFormat, FrameRate, PixelFormat, Presentation, Scan,
+};
 use thiserror::Error;
-
-use framewire_transport::frame::FrameRate;
 
 /// What a Y4M stream begins with.
 pub(crate) const MAGIC: &[u8] = b"YUV4MPEG2 ";
@@ -13,6 +13,9 @@ pub(super) const HEADER_BYTES_MAX: usize = 4096;
 pub(super) const FRAME_LINE_BYTES_MAX: usize = 1024;
 /// The line before a frame that has no parameters, which is nearly every frame.
 pub(super) const FRAME_LINE: &[u8] = b"FRAME\n";
+
+/// Parameters that are told of where they are not kept.
+const NOT_KEPT_MAX: usize = 8;
 
 /// Why a Y4M stream was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -42,7 +45,7 @@ pub enum Y4mError {
     },
     /// The samples are laid out in a way that has no pixel format here.
     #[error(
-        "the Y4M colour space is C{value}; use 8-bit mono, 420, 422 or 444, for example: \
+        "the Y4M colour space C{value} is not supported; use 8-bit mono, 420, 422 or 444, for example: \
          ffmpeg -i IN -pix_fmt {remedy} -f yuv4mpegpipe OUT.y4m"
     )]
     ColourSpace {
@@ -68,20 +71,23 @@ pub enum Y4mError {
 }
 
 /// What a stream's header says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) format: FrameFormat,
-    /// `None` where the header says "unknown", or nothing.
-    pub(super) rate: Option<FrameRate>,
-    /// Two fields in a frame, which travel as one picture.
-    pub(super) interlaced: bool,
+    pub(super) presentation: Presentation,
+    /// Parameters that say something that no stream here carries, as text.
+    not_kept: Vec<String>,
 }
 
 impl Header {
-    /// Reads a header line, its newline taken off. Later parameters win over earlier ones of the same kind.
+    /// Reads a header line, its newline taken off, and a carriage return before it. Later parameters win over earlier ones of the
+    /// same kind.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Y4mError> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let parameters = line.strip_prefix(MAGIC).ok_or_else(|| Y4mError::Magic(printable(line)))?;
-        let (mut width, mut height, mut rate, mut interlaced) = (None, None, None, false);
+        let (mut width, mut height) = (None, None);
+        let mut said = Presentation::UNKNOWN;
+        let mut not_kept = Vec::new();
         // Without a C parameter the stream is 4:2:0, by the format's definition.
         let mut pixel = PixelFormat::Yuv420p;
         for parameter in parameters.split(|byte| *byte == b' ') {
@@ -89,16 +95,34 @@ impl Header {
             match kind {
                 b'W' => width = Some(number("a width", value)?),
                 b'H' => height = Some(number("a height", value)?),
-                b'F' => rate = parse_rate(value)?,
-                b'C' => pixel = colour_space(value)?,
-                b'I' => interlaced = matches!(value, b"t" | b"b" | b"m"),
-                // A is the shape of a pixel, X a comment; neither changes what the bytes are.
+                b'F' => said.rate = parse_rate(value)?,
+                b'C' => (pixel, said.chroma) = colour_space(value)?,
+                b'I' => said.scan = scan(value),
+                b'A' => said.aspect = str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+                b'X' if value.eq_ignore_ascii_case(b"COLORRANGE=FULL") => said.range = ColourRange::Full,
+                b'X' if value.eq_ignore_ascii_case(b"COLORRANGE=LIMITED") => said.range = ColourRange::Limited,
+                // The colour space once more.
+                b'X' if value.to_ascii_uppercase().starts_with(b"YSCSS=") => {}
+                _ if not_kept.len() < NOT_KEPT_MAX => not_kept.push(printable(parameter)),
                 _ => {}
             }
         }
         let width = width.ok_or(Y4mError::Missing("width (W)"))?;
         let height = height.ok_or(Y4mError::Missing("height (H)"))?;
-        Ok(Self { format: FrameFormat::new(pixel, width, height)?, rate, interlaced })
+        Ok(Self { format: FrameFormat::new(pixel, width, height)?, presentation: said, not_kept })
+    }
+
+    /// Tells people what of the header does not come out at the other end.
+    pub(super) fn tell_what_is_not_kept(&self, name: &str) {
+        if !self.not_kept.is_empty() {
+            let parameters = self.not_kept.join(" ");
+            tracing::warn!("{name} says {parameters} in its Y4M header, which does not travel with the stream");
+        }
+        if self.presentation.scan == Scan::Mixed {
+            tracing::warn!(
+                "{name} has progressive and interlaced frames; which is which does not travel with the stream, only that there are both"
+            );
+        }
     }
 }
 
@@ -121,7 +145,9 @@ impl FrameLine {
             let seen = bytes.len().min(word.len());
             return if bytes[..seen] == word[..seen] { Self::Partial } else { Self::Invalid };
         }
-        if !bytes.starts_with(word) || !matches!(bytes[5], b' ' | b'\n') {
+        // Some writers end lines with CR LF.
+        let is_line = matches!((bytes[5], bytes.get(6)), (b' ' | b'\n', _) | (b'\r', None | Some(b'\n')));
+        if !bytes.starts_with(word) || !is_line {
             return Self::Invalid;
         }
         match bytes.iter().take(FRAME_LINE_BYTES_MAX).position(|byte| *byte == b'\n') {
@@ -148,21 +174,35 @@ fn parse_rate(value: &[u8]) -> Result<Option<FrameRate>, Y4mError> {
     let colon = value.iter().position(|byte| *byte == b':').ok_or_else(invalid)?;
     let side = |side: &[u8]| number("a frame rate", side).map_err(|_| invalid());
     match (side(&value[..colon])?, side(&value[colon + 1..])?) {
-        // "Unknown", by the format's definition; some writers leave the 1.
-        (0, _) => Ok(None),
+        // "Unknown", by the format's definition; some writers leave a 1 on either side.
+        (0, _) | (_, 0) => Ok(None),
         (num, den) => FrameRate::new(num, den).map(Some).map_err(|_| invalid()),
     }
 }
 
-fn colour_space(value: &[u8]) -> Result<PixelFormat, Y4mError> {
-    Ok(match value {
-        b"mono" => PixelFormat::Gray8,
-        // The four differ in where chroma was sampled, not in how it is stored.
-        b"420" | b"420jpeg" | b"420mpeg2" | b"420paldv" => PixelFormat::Yuv420p,
-        b"422" => PixelFormat::Yuv422p,
-        b"444" => PixelFormat::Yuv444p,
+fn scan(value: &[u8]) -> Scan {
+    match value {
+        b"p" => Scan::Progressive,
+        b"t" => Scan::TopFirst,
+        b"b" => Scan::BottomFirst,
+        b"m" => Scan::Mixed,
+        _ => Scan::Unknown,
+    }
+}
+
+fn colour_space(value: &[u8]) -> Result<(PixelFormat, ChromaPlace), Y4mError> {
+    let name = value.to_ascii_lowercase();
+    Ok(match &name[..] {
+        b"mono" | b"mono8" => (PixelFormat::Gray8, ChromaPlace::Unknown),
+        // They differ in where chroma was sampled, not in how it is stored.
+        b"420" | b"420p8" => (PixelFormat::Yuv420p, ChromaPlace::Unknown),
+        b"420jpeg" => (PixelFormat::Yuv420p, ChromaPlace::Center),
+        b"420mpeg2" => (PixelFormat::Yuv420p, ChromaPlace::Left),
+        b"420paldv" => (PixelFormat::Yuv420p, ChromaPlace::TopLeft),
+        b"422" | b"422p8" => (PixelFormat::Yuv422p, ChromaPlace::Unknown),
+        b"444" | b"444p8" => (PixelFormat::Yuv444p, ChromaPlace::Unknown),
         _ => {
-            let remedy = match value {
+            let remedy = match &name[..] {
                 [b'4', b'4', b'4', ..] => "yuv444p",
                 [b'4', b'2', b'2', ..] => "yuv422p",
                 [b'm', ..] => "gray",
@@ -185,16 +225,46 @@ mod tests {
     fn a_header_says_format_rate_and_interlacing() {
         let header = parse("YUV4MPEG2 W1920 H1080 F30000:1001 Ip A1:1 C422 XYSCSS=422 XCOLORRANGE=LIMITED").unwrap();
         assert_eq!(header.format, FrameFormat::new(PixelFormat::Yuv422p, 1920, 1080).unwrap());
-        assert_eq!(header.rate, Some(FrameRate::new(30_000, 1001).unwrap()));
-        assert!(!header.interlaced);
-        assert!(parse("YUV4MPEG2 W4 H4 It").unwrap().interlaced);
-        assert!(!parse("YUV4MPEG2 W4 H4 I?").unwrap().interlaced);
+        let Presentation { rate, scan, aspect, chroma, range } = header.presentation;
+        assert_eq!((rate, scan), (FrameRate::new(30_000, 1001).ok(), Scan::Progressive));
+        assert_eq!(
+            (aspect.unwrap().to_string(), chroma, range),
+            ("1:1".into(), ChromaPlace::Unknown, ColourRange::Limited)
+        );
+        let said = parse("YUV4MPEG2 W4 H4 F25:1 It A64:45 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=FULL").unwrap();
+        assert_eq!(said.not_kept, [""; 0]);
+        let Presentation { scan, aspect, chroma, range, .. } = said.presentation;
+        assert_eq!((scan, aspect.unwrap().to_string()), (Scan::TopFirst, "64:45".into()));
+        assert_eq!((chroma, range), (ChromaPlace::Left, ColourRange::Full));
+        for (text, scan) in
+            [("It", Scan::TopFirst), ("Ib", Scan::BottomFirst), ("Im", Scan::Mixed), ("I?", Scan::Unknown)]
+        {
+            assert_eq!(parse(&format!("YUV4MPEG2 W4 H4 {text}")).unwrap().presentation.scan, scan);
+        }
+        assert_eq!(parse("YUV4MPEG2 W4 H4 A0:0").unwrap().presentation, Presentation::UNKNOWN);
+    }
+
+    #[test]
+    fn parameters_that_no_stream_carries_are_named_and_bounded() {
+        let header = parse("YUV4MPEG2 W4 H4 Xnote=1 Q2").unwrap();
+        assert_eq!(header.not_kept, ["Xnote=1", "Q2"]);
+        assert_eq!(parse(&format!("YUV4MPEG2 W4 H4{}", " Xa".repeat(900))).unwrap().not_kept.len(), NOT_KEPT_MAX);
+    }
+
+    #[test]
+    fn a_line_may_end_with_a_carriage_return() {
+        let header = parse("YUV4MPEG2 W4 H2 F25:1 C420jpeg\r").unwrap();
+        assert_eq!(header.presentation.chroma, ChromaPlace::Center);
+        assert_eq!(FrameLine::parse(b"FRAME\r\npicture"), FrameLine::Whole(7));
+        assert_eq!(FrameLine::parse(b"FRAME Ip\r\npicture"), FrameLine::Whole(10));
+        assert_eq!(FrameLine::parse(b"FRAME\r"), FrameLine::Partial);
+        assert_eq!(FrameLine::parse(b"FRAME\rpicture\n"), FrameLine::Invalid);
     }
 
     #[test]
     fn the_colour_spaces_map_to_pixel_formats_and_none_means_420() {
         let pixel = |text: &str| parse(&format!("YUV4MPEG2 W4 H4{text}")).map(|header| header.format.pixel());
-        for name in ["", " C420", " C420jpeg", " C420mpeg2", " C420paldv"] {
+        for name in ["", " C420", " C420jpeg", " C420mpeg2", " C420paldv", " C420JPEG", " C420p8"] {
             assert_eq!(pixel(name), Ok(PixelFormat::Yuv420p), "{name}");
         }
         assert_eq!(pixel(" C422"), Ok(PixelFormat::Yuv422p));
@@ -214,16 +284,18 @@ mod tests {
         ];
         for (name, remedy) in cases {
             let message = parse(&format!("YUV4MPEG2 W4 H4 C{name}")).unwrap_err().to_string();
-            assert!(message.contains(&format!("is C{name};")), "{message}");
+            assert!(message.contains(&format!("C{name} is not supported;")), "{message}");
             assert!(message.contains(&format!("ffmpeg -i IN -pix_fmt {remedy} ")), "{message}");
         }
     }
 
     #[test]
     fn a_rate_of_zero_is_unknown_and_nonsense_is_refused() {
-        assert_eq!(parse("YUV4MPEG2 W4 H4 F0:0").unwrap().rate, None);
-        assert_eq!(parse("YUV4MPEG2 W4 H4").unwrap().rate, None);
-        for value in ["", "25", "25:0", ":", "a:b", "-25:1", "25:1:1", "4294967296:1"] {
+        for unknown in ["", " F0:0", " F1:0", " F25:0", " F0:1"] {
+            assert_eq!(parse(&format!("YUV4MPEG2 W4 H4{unknown}")).unwrap().presentation.rate, None);
+        }
+        assert_eq!(parse("YUV4MPEG2 W4 H4 F1200000:1").unwrap().presentation.rate.unwrap().to_string(), "1200000");
+        for value in ["", "25", ":", "a:b", "-25:1", "25:1:1", "4294967296:1"] {
             let message = parse(&format!("YUV4MPEG2 W4 H4 F{value}")).unwrap_err().to_string();
             assert!(message.contains(&format!("a frame rate '{value}'")), "{message}");
         }

@@ -3,12 +3,11 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use framewire_transport::Time;
-use framewire_transport::frame::{FrameFormat, FrameMut};
+use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
 use super::header::{FRAME_LINE_BYTES_MAX, FrameLine, HEADER_BYTES_MAX, Header, Y4mError, printable};
 use crate::error::CaptureError;
 use crate::source::{FrameSource, fit};
-use framewire_transport::frame::FrameRate;
 
 /// Read ahead this much at most: what one read of a Linux pipe gives. Larger pictures go straight into the slot.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
@@ -31,16 +30,6 @@ enum Broken {
     Line(String),
 }
 
-impl Y4mStream<io::Stdin> {
-    /// Y4M on standard input.
-    ///
-    /// # Errors
-    /// As [`Y4mStream::new`].
-    pub fn stdin() -> Result<Self, CaptureError> {
-        Self::new("standard input", io::stdin())
-    }
-}
-
 impl<R: Read> Y4mStream<R> {
     /// Waits for the header from `reader` and reads it; `name` is for messages.
     ///
@@ -61,9 +50,7 @@ impl<R: Read> Y4mStream<R> {
             }));
         }
         let header = Header::parse(&line).map_err(refused)?;
-        if header.interlaced {
-            tracing::warn!(source = name, "the video is interlaced: both fields travel as one picture");
-        }
+        header.tell_what_is_not_kept(name);
         Ok(Self { reader, name: name.to_owned(), header, next: 0, broken: None })
     }
 
@@ -115,8 +102,8 @@ impl<R: Read + Send> FrameSource for Y4mStream<R> {
         self.header.format
     }
 
-    fn frame_rate(&self) -> Option<FrameRate> {
-        self.header.rate
+    fn presentation(&self) -> Presentation {
+        self.header.presentation
     }
 
     fn frame_count(&self) -> Option<u64> {

@@ -11,6 +11,7 @@ mod places;
 mod seats;
 mod shown;
 mod streams;
+mod versions;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
@@ -239,7 +240,10 @@ impl SignalServer {
         // A client that polls has two connections, and some are on their way in or out; a quarter is kept for the proven.
         let connections_max = config.clients_max.saturating_mul(2).saturating_add(64);
         let gate = Arc::new(Gate::new(&config.allowed_origins, connections_max, CONNECT_TIMEOUT));
-        let app = pages.layer(layer).layer(middleware::from_fn_with_state(gate, admission::admit));
+        let app = pages
+            .layer(layer)
+            .layer(middleware::from_fn(versions::admit))
+            .layer(middleware::from_fn_with_state(gate, admission::admit));
         let seats = Seats::new(connections_max.saturating_add(connections_max / 3));
         let accepting = runtime.spawn(http::serve(listeners, app, seats));
 

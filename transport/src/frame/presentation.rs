@@ -34,6 +34,18 @@ impl Presentation {
     };
 }
 
+impl From<Option<FrameRate>> for Presentation {
+    fn from(rate: Option<FrameRate>) -> Self {
+        Self { rate, ..Self::UNKNOWN }
+    }
+}
+
+impl From<FrameRate> for Presentation {
+    fn from(rate: FrameRate) -> Self {
+        Some(rate).into()
+    }
+}
+
 /// A choice with a number on the wire and a name.
 macro_rules! said {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal $name:literal,)* }) => {
