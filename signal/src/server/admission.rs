@@ -49,7 +49,8 @@ impl Gate {
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
         let origin = origin.map(|origin| origin.to_ascii_lowercase());
         let host = host(headers);
-        if !(origin.is_none() && is_web_socket(headers)) && !self.hosts.contain(host) {
+        let is_program = origin.is_none() && is_web_socket(headers);
+        if !is_program && !self.hosts.contain(host) {
             return Err(format!(
                 "{host:?} is not known as a name of this server, and may be a stranger's that was pointed here; use the \
                  server's address, or start it with --allow-origin http://{}\n",
