@@ -77,7 +77,10 @@ fn high_bit_depths_of_an_independent_writer_are_refused_with_the_remedy() {
         let encoder = y4m::encode(16, 16, Ratio::new(25, 1)).with_colorspace(colour_space);
         let _no_frames = encoder.write_header(&mut file).unwrap();
         let error = Y4mStream::new("standard input", &file[..]).err().unwrap().to_string();
-        assert!(error.starts_with(&format!("standard input: the Y4M colour space is {name};")), "{error}");
+        assert!(
+            error.starts_with(&format!("standard input: the Y4M colour space {name} is not supported;")),
+            "{error}"
+        );
         assert!(error.contains("ffmpeg -i IN -pix_fmt yuv4"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use framewire_transport::Time;
 use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
-use super::header::{FRAME_LINE_BYTES_MAX, FrameLine, HEADER_BYTES_MAX, Header, Y4mError, printable};
+use super::header::{FRAME_LINE_BYTES_MAX, FrameLine, HEADER_BYTES_MAX, Header, MAGIC, Y4mError, printable};
 use crate::error::CaptureError;
 use crate::source::{FrameSource, fit};
 
@@ -37,19 +37,7 @@ impl<R: Read> Y4mStream<R> {
     /// A reader that fails, and a header that is none, is damaged or names what is not understood.
     pub fn new(name: &str, reader: R) -> Result<Self, CaptureError> {
         let mut reader = BufReader::with_capacity(READ_AHEAD_BYTES, reader);
-        let refused = |source| CaptureError::Y4m { name: name.to_owned(), source };
-        let mut line = Vec::new();
-        (&mut reader)
-            .take(HEADER_BYTES_MAX as u64)
-            .read_until(b'\n', &mut line)
-            .map_err(|source| CaptureError::io("read", name, source))?;
-        if line.pop_if(|byte| *byte == b'\n').is_none() {
-            return Err(refused(match line.len() {
-                HEADER_BYTES_MAX => Y4mError::HeaderEndless,
-                length => Y4mError::HeaderTruncated(length),
-            }));
-        }
-        let header = Header::parse(&line).map_err(refused)?;
+        let header = read_header(&mut reader, name)?;
         header.tell_what_is_not_kept(name);
         Ok(Self { reader, name: name.to_owned(), header, next: 0, broken: None })
     }
@@ -71,6 +59,29 @@ impl<R: Read> Y4mStream<R> {
         };
         self.broken = Some(broken);
         error
+    }
+
+    /// Passes over the header of a stream that follows the one before it, as when a named pipe's next writer was quick.
+    ///
+    /// # Errors
+    /// Frames of another format follow.
+    fn pass_header(&mut self) -> Result<(), CaptureError> {
+        let is_header = loop {
+            match self.reader.fill_buf() {
+                Ok(bytes) => break bytes.first() == MAGIC.first(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        };
+        if !is_header {
+            return Ok(());
+        }
+        let followed = read_header(&mut self.reader, &self.name).and_then(|header| {
+            let (from, to) = (self.header.format, header.format);
+            let (name, frame, to_text) = (self.name.clone(), self.next, to.to_string());
+            if to == from { Ok(()) } else { Err(CaptureError::FormatChanged { name, frame, from, to: to_text }) }
+        });
+        followed.inspect_err(|_| self.broken = Some(Broken::Line("another stream".to_owned())))
     }
 
     /// Reads the line before a frame; false where the stream ends before it.
@@ -120,6 +131,7 @@ impl<R: Read + Send> FrameSource for Y4mStream<R> {
         }
         // Before anything is taken off the stream, so that a larger slot can still have the frame.
         fit(frame, &self.header.format)?;
+        self.pass_header()?;
         if !self.read_frame_line()? {
             return Ok(false);
         }
@@ -143,6 +155,23 @@ impl<R: Read + Send> FrameSource for Y4mStream<R> {
     fn rewind(&mut self) -> Result<(), CaptureError> {
         Err(CaptureError::NoRewind { name: self.name.clone(), reason: "what was read from a pipe is gone" })
     }
+}
+
+/// Waits for a header and reads it.
+fn read_header(reader: &mut BufReader<impl Read>, name: &str) -> Result<Header, CaptureError> {
+    let refused = |source| CaptureError::Y4m { name: name.to_owned(), source };
+    let mut line = Vec::new();
+    reader
+        .take(HEADER_BYTES_MAX as u64)
+        .read_until(b'\n', &mut line)
+        .map_err(|source| CaptureError::io("read", name, source))?;
+    if line.pop_if(|byte| *byte == b'\n').is_none() {
+        return Err(refused(match line.len() {
+            HEADER_BYTES_MAX => Y4mError::HeaderEndless,
+            length => Y4mError::HeaderTruncated(length),
+        }));
+    }
+    Header::parse(&line).map_err(refused)
 }
 
 /// One read, repeated where a signal interrupted it.
@@ -233,6 +262,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_stream_of_the_same_format_may_follow_another_and_one_of_another_format_is_told() {
+        let bytes = [two_frames(), two_frames()].concat();
+        let mut source = stream(&bytes).unwrap();
+        let pool = FramePool::new(1, 8).unwrap();
+        let mut frame = pool.try_acquire().unwrap();
+        for _ in 0..4 {
+            assert!(source.next_frame(&mut frame).unwrap());
+        }
+        assert!(!source.next_frame(&mut frame).unwrap());
+        let bytes = [&two_frames()[..], b"YUV4MPEG2 W2 H2 Cmono\n"].concat();
+        let mut source = stream(&bytes).unwrap();
+        for _ in 0..2 {
+            assert!(source.next_frame(&mut frame).unwrap());
+        }
+        assert!(matches!(source.next_frame(&mut frame), Err(CaptureError::FormatChanged { frame: 2, .. })));
+        assert!(source.next_frame(&mut frame).is_err());
     }
 
     #[test]
