@@ -25,7 +25,7 @@ fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     let given = env::var("FRAMEWIRE_COMMIT").ok().filter(|commit| !commit.is_empty());
     let commit = given.or_else(|| commit(&root)).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=FRAMEWIRE_BUILT_COMMIT={commit}");
+    println!("cargo::rustc-env=BUILT_COMMIT={commit}");
     // A change in what is built makes a clean tree dirty; no other file is looked at, so that no build is done twice.
     for source in SOURCES.map(|source| root.join(source)) {
         rerun_if_changed(&source);

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 /// The commit that the programs were built from, `-dirty` where more than that went into them; `unknown` where neither
 /// git nor `FRAMEWIRE_COMMIT` said it.
-pub const COMMIT: &str = env!("FRAMEWIRE_BUILT_COMMIT");
+pub const COMMIT: &str = env!("BUILT_COMMIT");
 
 /// Optional parts that were built in.
 pub fn features() -> Vec<&'static str> {

@@ -9,11 +9,7 @@ use running::{in_dir, path_text, program};
 
 /// What a program prints with these flags and variables, and none of the test's own.
 fn output(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = program(name);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FRAMEWIRE_")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).envs(variables.iter().copied()).output().unwrap()
+    program(name).args(arguments).envs(variables.iter().copied()).output().unwrap()
 }
 
 fn printed(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {

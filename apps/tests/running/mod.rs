@@ -28,17 +28,21 @@ pub(crate) fn program(name: &str) -> Command {
         "framewire-client" => env!("CARGO_BIN_EXE_framewire-client"),
         other => other,
     };
-    let mut command = Command::new(path);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env_remove("RUST_LOG");
-    command
+    prepared(Command::new(path))
 }
 
 /// A program, to be run on a host of its own.
 pub(crate) fn program_on(hosts: &Hosts, host: &str, name: &str) -> Command {
-    let mut command = hosts.command(host, program(name).get_program());
+    prepared(hosts.command(host, program(name).get_program()))
+}
+
+/// With streams that are looked at, and none of the variables that programs take settings from.
+fn prepared(mut command: Command) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove("RUST_LOG");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FRAMEWIRE_")) {
+        command.env_remove(name);
+    }
     command
 }
 
