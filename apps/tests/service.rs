@@ -85,8 +85,9 @@ fn a_manager_that_is_gone_holds_no_server_up() {
 fn a_log_for_programs_is_an_object_a_line_to_the_last() {
     let server = Server::start_json();
     let arguments = ["pattern:64x48", "--frames", "3", "--log-format", "json", "-v"];
-    let output = server.client(&arguments).output().unwrap();
+    let output = server.client(&arguments).env("FRAMEWIRE_FRAMS", "3").output().unwrap();
     let client = String::from_utf8(output.stderr).unwrap();
+    assert!(client.contains("did you mean FRAMEWIRE_FRAMES?"), "{client}");
     server.running.interrupt();
     let (_, said, _) = server.running.wait();
     for said in [&client, &said] {

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let Some(args) = config::load::<ClientArgs>(std::env::args_os())? else { return Ok(()) };
     let _logs = logs::start(args.verbose, args.common.log_format);
+    config::warn_of_unknown_variables();
     let stop = Stop::new();
     stop.on_interrupt()?;
     finish(args.common.json, client::run(&args, &stop)?)

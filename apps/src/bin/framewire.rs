@@ -37,6 +37,7 @@ fn run(command: &Command) -> Result<(), Failure> {
     };
     // The screen is its own.
     let _logs = (!matches!(command, Command::Top(_))).then(|| logs::start(verbose, format));
+    config::warn_of_unknown_variables();
     let stop = Stop::new();
     stop.on_interrupt()?;
     match command {

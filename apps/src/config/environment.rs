@@ -4,21 +4,22 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::Command;
+use tracing::Level;
 
 use super::file::LIKENESS_MIN;
 use super::for_people;
 use crate::cli::{ClientArgs, FramewireArgs, ServerArgs};
-use crate::exit::say;
+use crate::logs;
 use crate::server::TOKEN_VARIABLE;
 
 const PREFIX: &str = "FRAMEWIRE_";
 
 /// Tells of each variable `FRAMEWIRE_…` that no program knows, and goes on: it may be for a later release, or for another
-/// program of the user's.
-pub(super) fn warn_of_unknown() {
+/// program of the user's. To be called once the logs are started, whose form it has.
+pub fn warn_of_unknown_variables() {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for warning in warnings(names) {
-        say(format_args!("framewire: {warning}"));
+        logs::say(Level::WARN, format_args!("framewire: {warning}"));
     }
 }
 

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory, Parser};
 
+pub use environment::warn_of_unknown_variables;
 pub use error::ConfigError;
 
 use crate::cli::{ClientArgs, FramewireArgs, ServerArgs};
@@ -34,7 +35,6 @@ use file::Settings;
 pub fn load<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<A>, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = for_people::<A>();
-    environment::warn_of_unknown();
     let parse = |command: &Command| {
         let parsed = command.clone().try_get_matches_from(&arguments);
         parsed.unwrap_or_else(|error| with_origin(error, command, &arguments).exit())
