@@ -218,8 +218,8 @@ pub struct ClientArgs {
     /// The server's Socket.IO address; behind a proxy with the path that it has the server at, such as http://proxy/cams
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "FRAMEWIRE_SERVER")]
     pub server: String,
-    /// Where frames go, whatever the server says; :PORT for that port of the host that answers at --server; by default what the
-    /// server says, and on the plain wire 127.0.0.1:12345
+    /// Where frames go, whatever the server says; :PORT for that port of the host that answers at --server (framed wire); by
+    /// default what the server says, and on the plain wire 127.0.0.1:12345
     #[arg(long, value_name = "HOST:PORT", env = "FRAMEWIRE_UDP")]
     pub udp: Option<Address>,
     /// How long the server may take to answer at first, such as 10s or 2min; by default it is waited for without end
@@ -479,6 +479,7 @@ fn memory(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     #[test]
     fn memory_is_a_number_with_a_unit() {
@@ -493,8 +494,6 @@ mod tests {
             assert!(error.contains("is no size of memory"), "{error}");
         }
     }
-    use crate::config;
-
     #[test]
     fn the_command_lines_are_consistent() {
         config::for_people::<ServerArgs>().debug_assert();

@@ -12,5 +12,5 @@ pub use auth::{CLOCK_SKEW_SECONDS_MAX, Proof, Token, TokenError, warn_if_everyon
 pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError};
 pub use server::{
     Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Neighbour, Place, Places, ServerConfig,
-    SignalCounters, SignalServer, StartError, StreamHost,
+    SignalCounters, SignalServer, StartError, StreamEnd, StreamHost,
 };

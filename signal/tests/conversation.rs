@@ -3,7 +3,7 @@
 mod stage;
 
 use framewire_signal::message::{Opened, Statistics, StreamStatistics, Timestamp, reason};
-use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StartError};
+use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StartError, StreamEnd};
 use serde_json::{Value, json};
 
 use stage::raw::{Raw, http};
@@ -62,7 +62,7 @@ fn a_client_learns_that_its_stream_ended_on_the_data_path() {
     let (server, _asked) = serve(loopback());
     let client = connect(ClientConfig { open: Some(request(7)), ..listener(server.local_addr()) });
     await_opened(&client);
-    server.end_stream(7, "its sender was silent for 10 s");
+    server.end_stream(7, StreamEnd::MayGoOn, "its sender was silent for 10 s");
     let closed = await_event(&client, |event| match event {
         ClientEvent::Closed(closed) => Some(closed.clone()),
         _ => None,

@@ -3,7 +3,7 @@
 mod stage;
 
 use framewire_signal::message::PlainFeedback;
-use framewire_signal::{ClientConfig, ClientEvent, ServerConfig};
+use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, StreamEnd};
 use serde_json::json;
 
 use stage::raw::Raw;
@@ -83,7 +83,7 @@ fn the_last_feedback_goes_out_when_its_stream_ends() {
     for frame in 0..3 {
         server.feedback(feedback(1, frame));
     }
-    server.end_stream(1, "done");
+    server.end_stream(1, StreamEnd::Over, "done");
     assert_eq!(await_feedback(&client).frame, 0);
     assert_eq!(await_feedback(&client).frame, 2);
 }

@@ -30,6 +30,12 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let format = feed.source().format();
     let here = || Address::from(SocketAddr::from(([127, 0, 0, 1], DEFAULT_UDP_PORT)));
     let peer = args.udp.clone().unwrap_or_else(here).resolve_one(None)?;
+    if peer.ip().is_unspecified() {
+        return Err(Failure::usage(format!(
+            "no server of the plain wire says where its frames go; give --udp HOST:{}",
+            peer.port()
+        )));
+    }
     if !args.insecure && !peer.ip().is_loopback() {
         return Err(Failure::usage(format!(
             "{peer} is not on this machine, and nothing guards the datagrams of the plain wire; give --insecure to send them all the same, or use --wire framed"

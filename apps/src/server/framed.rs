@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
-use framewire_signal::SignalServer;
 use framewire_signal::message::{Feedback, Timestamp};
+use framewire_signal::{SignalServer, StreamEnd};
 use framewire_transport::ReceiverConfig;
 use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
 use framewire_transport::frame::{Frame, RecvError};
@@ -172,7 +172,10 @@ impl Service<'_> {
         drop(flows);
         // What has taken its place is the same client's, who goes on.
         if stream.end_reason() != Some(EndReason::Replaced) {
-            self.signal.end_stream(info.stream, why);
+            // The sender of a silent one may be heard again, as long as the stream is announced.
+            let is_over = stream.end_reason() == Some(EndReason::Closed);
+            let end = if is_over { StreamEnd::Over } else { StreamEnd::MayGoOn };
+            self.signal.end_stream(info.stream, end, why);
         }
         let shown = recorder.shown();
         self.tally.add_stream(stream, recorder.finish());

@@ -88,6 +88,11 @@ impl Source {
             StatusCode::UNAUTHORIZED if self.authorization.is_some() => return Err(AskError::WrongPassword(server())),
             StatusCode::UNAUTHORIZED => return Err(AskError::NoPassword(server())),
             StatusCode::NOT_FOUND => return Err(AskError::NoStreams(server())),
+            StatusCode::FORBIDDEN => {
+                let said = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+                let why = Shown::new(said.unwrap_or_default().lines().next().unwrap_or_default());
+                return Err(AskError::Refused { server: server(), why });
+            }
             status => return Err(AskError::Status { server: server(), status: status.as_u16() }),
         }
         let strange = |why: String| AskError::Strange { server: server(), why: Shown::new(&why) };
@@ -111,6 +116,8 @@ pub(super) enum AskError {
     WrongPassword(String),
     #[error("{0} has no /api/streams; is it a framewire-server, of this release?")]
     NoStreams(String),
+    #[error("{server} refuses: {why}")]
+    Refused { server: String, why: Shown },
     #[error("{server} answers with status {status}; look at its log for the reason")]
     Status { server: String, status: u16 },
     #[error("{server} answers as no framewire-server of this release does ({why}); check the address")]

@@ -5,12 +5,15 @@
 //! not say which of a name's addresses answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -18,10 +21,12 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_c
 
 use super::address::ServerUrl;
 use super::dial::{Line, dial};
-use crate::message::{Refused, reason};
+use crate::message::{Refused, event, reason};
 
 /// Far more than any event has: a server's largest is of a few hundred bytes.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Of a server that does not say how often it pings: what Engine.IO has by default.
+const PATIENCE_UNSAID: Duration = Duration::from_secs(45);
 /// Between the reading task and the session, which empties it at once.
 const SIGNALS_MAX: usize = 1024;
 /// As much of a page as is passed on, where one answers instead of a server.
@@ -69,16 +74,16 @@ pub(super) async fn connect(
     let (stream, _) = connected.map_err(|error| explain(&error))?;
     let (outgoing, mut incoming) = stream.split();
     let client = Client { outgoing: Arc::new(Mutex::new(outgoing)) };
-    match incoming.next().await {
-        Some(Ok(Message::Text(text))) if text.as_str().starts_with('0') => {}
+    let patience = match incoming.next().await {
+        Some(Ok(Message::Text(text))) if text.as_str().starts_with('0') => patience(&text.as_str()[1..]),
         Some(Ok(_)) => return Err("it speaks no Engine.IO 4".into()),
         Some(Err(error)) => return Err(explain(&error)),
         None => return Err("the server closed the connection".into()),
-    }
+    };
     let auth = auth.map(Value::to_string).unwrap_or_default();
     client.write(format!("40{auth}")).await.map_err(|error| explain(&error))?;
     let (signals, received) = mpsc::channel(SIGNALS_MAX);
-    tokio::spawn(read(incoming, client.outgoing.clone(), signals, line.clone()));
+    tokio::spawn(read(incoming, client.outgoing.clone(), signals, line.clone(), patience));
     Ok((client, received))
 }
 
@@ -108,9 +113,18 @@ impl Client {
 }
 
 /// Reads until the connection ends, or nobody wants to hear it any more.
-async fn read(mut incoming: SplitStream<Stream>, outgoing: Outgoing, signals: mpsc::Sender<Signal>, line: Arc<Line>) {
+async fn read(
+    mut incoming: SplitStream<Stream>,
+    outgoing: Outgoing,
+    signals: mpsc::Sender<Signal>,
+    line: Arc<Line>,
+    patience: Duration,
+) {
     let end = loop {
-        let text = match incoming.next().await {
+        let Ok(next) = timeout(patience, incoming.next()).await else {
+            break Signal::Failed(format!("the server has said nothing for {} s", patience.as_secs()));
+        };
+        let text = match next {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Close(_))) | None => break Signal::Closed,
             // Binary attachments are of events that are not known here.
@@ -124,7 +138,7 @@ async fn read(mut incoming: SplitStream<Stream>, outgoing: Outgoing, signals: mp
                     break Signal::Closed;
                 }
             }
-            Packet::Signal(Signal::Said { name, data }) => {
+            Packet::Signal(Signal::Said { name, data }) if matches!(&*name, event::FEEDBACK | event::STATISTICS) => {
                 // More than the session takes: the next report says what this one would have.
                 if signals.try_send(Signal::Said { name, data }).is_err() {
                     tracing::debug!("a message of the server was dropped: more came than could be taken");
@@ -142,6 +156,19 @@ async fn read(mut incoming: SplitStream<Stream>, outgoing: Outgoing, signals: mp
     line.lost();
     // The session may be over.
     let _ = signals.send(end).await;
+}
+
+/// How long a server that lives is never silent, as its Engine.IO says when it opens: it pings once an interval.
+fn patience(open: &str) -> Duration {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Open {
+        ping_interval: u32,
+        ping_timeout: u32,
+    }
+    serde_json::from_str::<Open>(open).map_or(PATIENCE_UNSAID, |open| {
+        Duration::from_millis(u64::from(open.ping_interval) + u64::from(open.ping_timeout))
+    })
 }
 
 /// What one text of the server is.
@@ -220,6 +247,16 @@ mod tests {
         assert_eq!(refused(said), Refused::new("clock-skew", "the clocks differ: set them"));
         for said in [r#"44{"message":"Not Today: sorry"}"#, r#"44"Not Today: sorry""#, "44Not Today: sorry"] {
             assert_eq!(refused(said), Refused::new(reason::CONNECT_REFUSED, "Not Today: sorry"));
+        }
+    }
+
+    #[test]
+    fn a_server_is_waited_for_as_long_as_it_says() {
+        let said = r#"{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1}"#;
+        assert_eq!(patience(said), Duration::from_secs(45));
+        assert_eq!(patience(r#"{"pingInterval":300,"pingTimeout":200}"#), Duration::from_millis(500));
+        for said in ["", "{}", r#"{"pingInterval":-1,"pingTimeout":"x"}"#] {
+            assert_eq!(patience(said), PATIENCE_UNSAID, "{said}");
         }
     }
 

@@ -185,8 +185,10 @@ fn is_web_socket(headers: &HeaderMap) -> bool {
 
 /// Whether a request begins a session that outlives its connection; a WebSocket's ends with it, and is bounded as that is.
 fn leaves_session(uri: &Uri, headers: &HeaderMap) -> bool {
-    let mut parameters = uri.query().unwrap_or_default().split('&');
-    is_socket_io(uri) && !is_web_socket(headers) && !parameters.any(|parameter| parameter.starts_with("sid="))
+    let parameter = |name| uri.query().unwrap_or_default().split('&').find_map(|given| given.strip_prefix(name));
+    // Engine.IO goes by the parameter, whatever the headers say.
+    let is_bound = is_web_socket(headers) && parameter("transport=") == Some("websocket");
+    is_socket_io(uri) && !is_bound && parameter("sid=").is_none()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use socketioxide::socket::Sid;
 use socketioxide::{BroadcastError, ParserConfig, SocketIo};
 use tokio::sync::Semaphore;
 
+use super::StreamEnd;
 use super::outbox::Outbox;
 use super::places::{Full, Place, Places};
 use super::seats::Connected;
@@ -96,10 +97,14 @@ impl Conversation {
             verifier.lock().unwrap_or_else(PoisonError::into_inner).verify(auth, now).map_err(ConnectRefused)?;
         }
         let connected = connected(socket);
-        if self.verifier.is_some() {
+        let place = if self.verifier.is_some() {
             connected.prove();
-        }
-        let place = connected.take(&self.places).map_err(|full| {
+            // Its first connection may be gone: a poll has one of its own.
+            self.places.take_proven(connected.neighbour())
+        } else {
+            connected.take(&self.places)
+        };
+        let place = place.map_err(|full| {
             let message = match full {
                 Full::Address(clients) => {
                     format!("{clients} clients of this address are connected, the most it may have; end one of them")
@@ -212,11 +217,11 @@ impl Speaker<'_> {
     }
 
     /// Tells the client that had opened a stream that it ended on the data path.
-    pub(super) fn announce_end(&self, closed: Closed) {
+    pub(super) fn announce_end(&self, closed: Closed, end: StreamEnd) {
         let (conversation, io) = (self.conversation.clone(), self.io.clone());
         // The host may be at work for a while, and this waits for its turn.
         tokio::task::spawn_blocking(move || {
-            let owner = conversation.streams.end(closed.stream);
+            let owner = conversation.streams.end(closed.stream, end);
             if let Some(socket) = owner.and_then(|owner| io.get_socket(owner)) {
                 say(&socket, event::CLOSED, &Numbered { request: None, body: closed });
             }

@@ -51,6 +51,15 @@ const BLOCKING_THREADS: usize = 2;
 /// How long [`SignalServer::shutdown`] waits for the last words to go out.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How a stream ended on the data path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// For good: its id is free.
+    Over,
+    /// Its frames stopped, and may come again. It stays its client's.
+    MayGoOn,
+}
+
 /// What streams are to the rest of the program. Called on threads of the signal server that may block, one call at a time.
 pub trait StreamHost: Send + Sync {
     /// Makes the data path ready for a stream. The request is within its documented bounds; format, geometry, protocol
@@ -285,8 +294,8 @@ impl SignalServer {
 
     /// A stream ended on the data path: its last feedback goes out at once, and the client that opened it is told why.
     /// Returns without waiting; the host is not called.
-    pub fn end_stream(&self, stream: u32, message: impl Into<String>) {
-        self.conversation.outbox.end_stream(Closed { stream, message: message.into() });
+    pub fn end_stream(&self, stream: u32, end: StreamEnd, message: impl Into<String>) {
+        self.conversation.outbox.end_stream(Closed { stream, message: message.into() }, end);
     }
 
     /// What was counted so far.

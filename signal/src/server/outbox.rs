@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 
+use super::StreamEnd;
 use super::coalescer::{Coalescer, Verdict};
 use super::conversation::Speaker;
 use crate::message::{Closed, Feedback, PlainFeedback, Statistics, Timestamp};
@@ -51,7 +52,7 @@ struct Waiting {
     feedback: VecDeque<Feedback>,
     plain: VecDeque<(Timestamp, u64)>,
     statistics: Option<Statistics>,
-    ended: VecDeque<Closed>,
+    ended: VecDeque<(Closed, StreamEnd)>,
     counters: SignalCounters,
 }
 
@@ -60,7 +61,7 @@ enum Item {
     Feedback(Feedback),
     Plain(Timestamp, u64),
     Statistics(Statistics),
-    Ended(Closed),
+    Ended(Closed, StreamEnd),
 }
 
 impl Outbox {
@@ -119,11 +120,11 @@ impl Outbox {
     }
 
     /// The same, and has the stream's client told.
-    pub(super) fn end_stream(&self, closed: Closed) {
+    pub(super) fn end_stream(&self, closed: Closed, end: StreamEnd) {
         let mut waiting = self.lock();
         waiting.flush_stream(closed.stream);
         if waiting.ended.len() < ENDED_WAITING_MAX {
-            waiting.ended.push_back(closed);
+            waiting.ended.push_back((closed, end));
         }
         drop(waiting);
         self.filled.notify_one();
@@ -165,8 +166,8 @@ impl Outbox {
             let item = self.lock().take(Instant::now());
             let Some(item) = item else { return };
             let missed = match &item {
-                Item::Ended(closed) => {
-                    speaker.announce_end(closed.clone());
+                Item::Ended(closed, end) => {
+                    speaker.announce_end(closed.clone(), *end);
                     continue;
                 }
                 Item::Feedback(feedback) => speaker.feedback(feedback).await,
@@ -208,7 +209,7 @@ impl Waiting {
             return Some(Item::Plain(timestamp, frame_size));
         }
         let statistics = self.statistics.take().map(Item::Statistics);
-        statistics.or_else(|| self.ended.pop_front().map(Item::Ended))
+        statistics.or_else(|| self.ended.pop_front().map(|(closed, end)| Item::Ended(closed, end)))
     }
 
     fn flush_stream(&mut self, stream: u32) {
@@ -225,7 +226,7 @@ impl Waiting {
                 self.counters.feedback_coalesced += feedback.coalesced - 1;
             }
             Item::Plain(..) => self.counters.plain_sent += 1,
-            Item::Statistics(_) | Item::Ended(_) => {}
+            Item::Statistics(_) | Item::Ended(..) => {}
         }
         self.counters.missed_by_slow_clients += missed as u64;
     }

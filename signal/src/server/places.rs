@@ -101,9 +101,13 @@ impl Places {
         Ok(self.place(from, PROVEN))
     }
 
-    /// The address that holds most of the places that are not the proven's.
-    pub(super) fn greediest(&self) -> Option<Neighbour> {
-        self.lock().unproven.iter().max_by_key(|(_, places)| **places).map(|(from, _)| *from)
+    /// The addresses that hold places that are not the proven's; who holds most comes first.
+    pub(super) fn by_greed(&self) -> Vec<Neighbour> {
+        let taken = self.lock();
+        let mut holders: Vec<_> = taken.unproven.iter().map(|(from, places)| (*places, *from)).collect();
+        drop(taken);
+        holders.sort_unstable_by_key(|(places, _)| std::cmp::Reverse(*places));
+        holders.into_iter().map(|(_, from)| from).collect()
     }
 
     fn place(self: &Arc<Self>, from: Neighbour, standing: u8) -> Place {
@@ -203,7 +207,7 @@ mod tests {
         drop((first, proven));
         assert_eq!(take_all(&places, "10.0.0.3").0.len(), 36);
         drop(second);
-        assert_eq!((places.taken(), places.greediest()), (0, None));
+        assert_eq!((places.taken(), places.by_greed()), (0, vec![]));
     }
 
     #[test]

@@ -49,11 +49,12 @@ impl Seats {
     pub(super) fn take(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Result<Taken, Full> {
         let from = Neighbour::from(peer.ip());
         let place = self.places.take(from).or_else(|full| {
-            let greedy = match full {
-                Full::Address(_) => Some(from),
-                Full::All(_) => self.places.greediest(),
+            let holders = match full {
+                Full::Address(_) => vec![from],
+                Full::All(_) => self.places.by_greed(),
             };
-            if greedy.is_some_and(|greedy| self.make_room(greedy)) { self.places.take(from) } else { Err(full) }
+            let has_room = holders.into_iter().any(|holder| self.make_room(holder));
+            if has_room { self.places.take(from) } else { Err(full) }
         })?;
         let id = self.next_event();
         let use_ = Mutex::new(Use { requests: 0, idle_since: id });
@@ -235,6 +236,16 @@ mod tests {
         assert_eq!(seats.places.taken(), 1);
         drop(other);
         assert!(seats.places.taken() == 0 && seats.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn when_who_has_most_uses_all_of_it_the_next_makes_room() {
+        let seats = seats();
+        let held = fill(&seats);
+        let _under_way: Vec<_> = held.iter().map(Taken::begin_request).collect();
+        let idle = sit(&seats, 2, 1).unwrap();
+        let _third = sit(&seats, 3, 1).expect("the idle one of another address makes room");
+        assert!(has_left(&idle).await);
     }
 
     #[tokio::test]

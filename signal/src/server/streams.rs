@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::StreamHost;
 use super::places::Neighbour;
+use super::{StreamEnd, StreamHost};
 use crate::message::{Granted, Opening, Refused, Resume, reason};
 
 /// Streams a client may have open: more than the cameras of one machine.
@@ -142,10 +142,15 @@ impl<C: Copy + Eq> Streams<C> {
         }
     }
 
-    /// Forgets a stream that ended on the data path, and returns who had opened it.
-    pub(super) fn end(&self, stream: u32) -> Option<C> {
+    /// Notes that a stream ended on the data path, and returns who had opened it. One that may go on stays its client's for as long
+    /// as that is there.
+    pub(super) fn end(&self, stream: u32, end: StreamEnd) -> Option<C> {
         let _turn = self.turn();
-        self.owners().remove(&stream).and_then(|owner| owner.client)
+        let client = self.owner(stream);
+        if client.is_none() || end == StreamEnd::Over {
+            self.owners().remove(&stream);
+        }
+        client
     }
 
     /// Who has opened a stream and is still there. Waits for no host.

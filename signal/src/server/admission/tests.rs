@@ -95,7 +95,10 @@ fn only_polls_without_a_session_leave_one_behind() {
         ("/socket.io/?EIO=4&transport=polling&sid=abc", false),
         ("/", false),
     ] {
-        assert_eq!(leaves_session(&uri.parse().unwrap(), &HeaderMap::new()), leaves, "{uri}");
-        assert!(!leaves_session(&uri.parse().unwrap(), &web_socket), "{uri}");
+        for headers in [&HeaderMap::new(), &web_socket] {
+            assert_eq!(leaves_session(&uri.parse().unwrap(), headers), leaves, "{uri}, {headers:?}");
+        }
     }
+    let uri = "/socket.io/?EIO=4&transport=websocket".parse().unwrap();
+    assert!(leaves_session(&uri, &HeaderMap::new()) && !leaves_session(&uri, &web_socket));
 }

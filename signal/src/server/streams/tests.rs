@@ -116,7 +116,7 @@ fn an_id_is_free_again_once_its_client_has_gone_and_its_frames_have_ended() {
     let secret = open(&streams, 'a', 1, None).unwrap();
     streams.client_gone('a');
     diary.flowing.lock().unwrap().clear();
-    assert_eq!(streams.end(1), None);
+    assert_eq!(streams.end(1, StreamEnd::Over), None);
     assert!(!open(&streams, 'b', 1, None).unwrap().is(&secret));
     // The same where frames never came.
     streams.client_gone('b');
@@ -152,6 +152,18 @@ fn a_client_closes_only_what_it_opened() {
 }
 
 #[test]
+fn a_stream_that_may_go_on_stays_its_clients_while_that_is_there() {
+    let (_, streams) = streams();
+    open(&streams, 'a', 1, None).unwrap();
+    assert_eq!(streams.end(1, StreamEnd::MayGoOn), Some('a'));
+    assert_eq!(streams.owner(1), Some('a'), "its feedback still goes to it");
+    assert_eq!(open(&streams, 'b', 1, None).unwrap_err().reason, reason::NOT_YOURS);
+    streams.client_gone('a');
+    assert_eq!(streams.end(1, StreamEnd::MayGoOn), None);
+    open(&streams, 'b', 1, None).expect("its id is free");
+}
+
+#[test]
 fn a_client_has_so_many_streams_and_no_more() {
     let (_, streams) = streams();
     for stream in 0..STREAMS_A_CLIENT_MAX as u32 {
@@ -160,7 +172,7 @@ fn a_client_has_so_many_streams_and_no_more() {
     assert_eq!(open(&streams, 'a', 99, None).unwrap_err().reason, reason::TOO_MANY);
     open(&streams, 'a', 3, None).expect("the same stream again is not one more");
     open(&streams, 'b', 99, None).expect("another client has room of its own");
-    assert_eq!(streams.end(3), Some('a'));
+    assert_eq!(streams.end(3, StreamEnd::Over), Some('a'));
     open(&streams, 'a', 98, None).unwrap();
 }
 
