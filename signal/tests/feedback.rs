@@ -8,14 +8,14 @@ use serde_json::json;
 
 use stage::raw::Raw;
 use stage::{
-    await_connected, await_event, await_feedback, await_opened, connect, feedback, listener, loopback, request, serve,
+    await_event, await_feedback, await_listening, await_opened, connect, feedback, listener, loopback, request, serve,
 };
 
 #[test]
 fn every_client_hears_of_each_frame() {
     let (server, _asked) = serve(loopback());
     let clients: Vec<_> = (0..3).map(|_| connect(listener(server.local_addr()))).collect();
-    clients.iter().for_each(await_connected);
+    clients.iter().for_each(|client| await_listening(&server, client));
     for frame in 0..10 {
         server.feedback(feedback(1, frame));
     }
@@ -41,7 +41,7 @@ fn a_client_that_streams_hears_of_its_own_frames_only() {
 fn a_flood_of_frames_is_merged_and_the_last_one_is_always_reported() {
     let (server, _asked) = serve(ServerConfig { feedback_rate: 10.0, ..loopback() });
     let client = connect(listener(server.local_addr()));
-    await_connected(&client);
+    await_listening(&server, &client);
     for frame in 0..100_000 {
         server.feedback(feedback(1, frame));
     }
@@ -65,7 +65,7 @@ fn the_last_feedback_goes_out_when_the_server_ends() {
     // At this rate, the second would come after ten minutes.
     let (server, _asked) = serve(ServerConfig { feedback_rate: 1.0 / 600.0, ..loopback() });
     let client = connect(listener(server.local_addr()));
-    await_connected(&client);
+    await_listening(&server, &client);
     for frame in 0..3 {
         server.feedback(feedback(1, frame));
     }
@@ -79,7 +79,7 @@ fn the_last_feedback_goes_out_when_the_server_ends() {
 fn the_last_feedback_goes_out_when_its_stream_ends() {
     let (server, _asked) = serve(ServerConfig { feedback_rate: 1.0 / 600.0, ..loopback() });
     let client = connect(listener(server.local_addr()));
-    await_connected(&client);
+    await_listening(&server, &client);
     for frame in 0..3 {
         server.feedback(feedback(1, frame));
     }
@@ -92,7 +92,7 @@ fn the_last_feedback_goes_out_when_its_stream_ends() {
 fn on_the_plain_wire_each_datagram_is_an_event_of_two_fields() {
     let (server, _asked) = serve(ServerConfig { plain: true, ..loopback() });
     let client = connect(ClientConfig { plain: true, ..listener(server.local_addr()) });
-    await_connected(&client);
+    await_listening(&server, &client);
     let (mut raw, _) = Raw::connect(server.local_addr(), "");
     for size in 0..3000 {
         server.plain_feedback(size);
@@ -115,7 +115,7 @@ fn a_client_that_does_not_read_loses_events_then_its_place_and_slows_nobody() {
     let (server, _asked) = serve(ServerConfig { feedback_rate: 100_000.0, ..loopback() });
     let (stalled, _) = Raw::connect(server.local_addr(), "");
     let client = connect(listener(server.local_addr()));
-    await_connected(&client);
+    await_listening(&server, &client);
     let mut frame = 0;
     let mut has_missed = false;
     while !has_missed || server.counters().clients > 1 {

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use framewire_signal::message::{Delivery, Feedback, OpenRequest, Opened, Refused, Timestamp};
+use framewire_signal::message::{Delivery, Feedback, OpenRequest, Opened, Refused, Statistics, Timestamp};
 use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StreamHost};
 
 /// Far more than anything here takes; a test that waits so long has failed.
@@ -104,6 +104,19 @@ pub fn await_event<T>(client: &SignalClient, mut wanted: impl FnMut(&ClientEvent
 
 pub fn await_connected(client: &SignalClient) {
     await_event(client, |event| matches!(event, ClientEvent::Connected).then_some(()));
+}
+
+/// Waits until what is for everybody reaches the client: Socket.IO says that it is connected a moment before.
+pub fn await_listening(server: &SignalServer, client: &SignalClient) {
+    await_connected(client);
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        server.statistics(Statistics { timestamp: Timestamp::from_unix_millis(0), streams: Vec::new() });
+        if let Some(ClientEvent::Statistics(_)) = client.next_event(Duration::from_millis(50)) {
+            return;
+        }
+    }
+    panic!("nothing that is for everybody reached a client within {PATIENCE:?}");
 }
 
 pub fn await_opened(client: &SignalClient) -> Opened {
