@@ -21,7 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_c
 
 use super::address::ServerUrl;
 use super::dial::{Line, dial};
-use crate::message::{Refused, event, reason};
+use crate::message::{Refused, reason};
 
 /// Far more than any event has: a server's largest is of a few hundred bytes.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -138,14 +138,9 @@ async fn read(
                     break Signal::Closed;
                 }
             }
-            Packet::Signal(Signal::Said { name, data }) if matches!(&*name, event::FEEDBACK | event::STATISTICS) => {
-                // More than the session takes: the next report says what this one would have.
-                if signals.try_send(Signal::Said { name, data }).is_err() {
-                    tracing::debug!("a message of the server was dropped: more came than could be taken");
-                }
-            }
             Packet::Signal(Signal::Closed) => break Signal::Closed,
             Packet::Signal(signal) => {
+                // Where the session does not keep up this waits for it, and the server for us.
                 if signals.send(signal).await.is_err() {
                     return;
                 }
