@@ -28,6 +28,22 @@ fn receiver() -> Receiver {
 }
 
 #[test]
+fn a_program_may_write_into_every_slot_of_its_sender_at_once() {
+    let receiver = receiver();
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let config = SenderConfig { delivery, ..SenderConfig::new(gray(1_920, 1_080)) };
+        let slots = config.slots;
+        let sender = Sender::connect(receiver.local_addr(), config).unwrap();
+        let frame = || sender.frame_timeout(Duration::ZERO).unwrap();
+        let held: Vec<_> =
+            (0..slots).map(|nth| frame().unwrap_or_else(|| panic!("no slot beside {nth} held"))).collect();
+        assert!(frame().is_none());
+        drop(held);
+        assert!(frame().is_some());
+    }
+}
+
+#[test]
 fn waiting_for_ever_is_waiting_until_it_happens() {
     let receiver = receiver();
     let sender = Sender::connect(receiver.local_addr(), SenderConfig::new(gray(64, 48))).unwrap();

@@ -69,7 +69,7 @@ fn while_the_way_is_short_a_camera_of_large_frames_lives_in_two_slots() {
     for _ in 0..600 {
         assert!(pair.capture());
         pair.run_for(CAMERA);
-        assert!(pair.sender.slots_wanted() <= 2);
+        assert!(pair.sender.slots_wanted(0) <= 2);
     }
 }
 

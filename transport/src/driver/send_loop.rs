@@ -199,7 +199,10 @@ impl SendLoop {
                 }
                 Err(error) => {
                     core.stream.handle_not_sent();
-                    self.tell(&error);
+                    // A full socket is no failure.
+                    if remedy(&error) != Remedy::Wait {
+                        self.tell(&error);
+                    }
                 }
             }
         }

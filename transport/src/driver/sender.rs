@@ -411,7 +411,7 @@ impl Sender {
         let frame = match self.pool.try_acquire() {
             Some(frame) => Some(frame),
             None => {
-                let wanted = self.shared.lock().stream.slots_wanted();
+                let wanted = self.shared.lock().stream.slots_wanted(self.pool.held_count());
                 self.pool.set_usable(wanted);
                 self.pool.try_acquire().or_else(|| {
                     self.shared.lock().stream.drop_replaceable();

@@ -183,6 +183,11 @@ impl FramePool {
         self.shared.slots.free_count()
     }
 
+    /// Slots that somebody holds.
+    pub fn held_count(&self) -> usize {
+        self.shared.slots.held_count()
+    }
+
     /// Bytes that a frame in this pool may have.
     pub fn slot_bytes(&self) -> usize {
         self.shared.slot_bytes

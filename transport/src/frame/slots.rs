@@ -43,6 +43,11 @@ impl SlotTable {
         (self.free.load(Ordering::Relaxed) & self.usable.load(Ordering::Relaxed)).count_ones() as usize
     }
 
+    /// Slots that somebody holds.
+    pub(crate) fn held_count(&self) -> usize {
+        self.count() - self.free.load(Ordering::Relaxed).count_ones() as usize
+    }
+
     /// Has the lowest `count` slots handed out and no others, at least one. What is held beyond them stays so.
     pub(crate) fn set_usable(&self, count: usize) {
         self.usable.store(u64::MAX >> (SLOTS_MAX - count.clamp(1, SLOTS_MAX)), Ordering::Relaxed);

@@ -188,6 +188,11 @@ impl Outbox {
         }
     }
 
+    /// Frames that it holds.
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

@@ -245,12 +245,14 @@ impl SendStream {
         self.stats.frames_abandoned += dropped.begun;
     }
 
-    /// Slots that a source needs which finds none of its own free.
-    pub fn slots_wanted(&self) -> usize {
+    /// Slots that a source needs which finds none of its `held` ones free. Those that hold no frame of the stream are the program's
+    /// own: where they are all that there is, none comes back before it gets another.
+    pub fn slots_wanted(&self, held: usize) -> usize {
+        let own = held.saturating_sub(self.outbox.len());
         let is_camera = self.config.delivery == Delivery::Latest && !self.config.interval().is_zero();
         let on_the_way = is_camera.then(|| self.outbox.on_the_way());
         let round_trip = self.way.measured().unwrap_or_default();
-        slots_wanted(self.config.format.frame_bytes(), self.config.interval(), round_trip, on_the_way)
+        slots_wanted(self.config.format.frame_bytes(), self.config.interval(), round_trip, on_the_way).max(own + 1)
     }
 
     /// Takes in a datagram from the receiver.

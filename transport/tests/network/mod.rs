@@ -249,7 +249,7 @@ impl Pair {
     /// A camera's frame is due: takes a slot as a [`framewire_transport::Sender`] does, and skips the frame where there is none.
     pub(crate) fn capture(&mut self) -> bool {
         if self.source.free_count() == 0 {
-            self.source.set_usable(self.sender.slots_wanted());
+            self.source.set_usable(self.sender.slots_wanted(self.source.held_count()));
         }
         if self.source.free_count() == 0 {
             self.sender.drop_replaceable();
