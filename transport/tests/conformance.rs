@@ -47,7 +47,7 @@ fn is_allowed(kind: BackendKind) -> bool {
     let socket = ConnectedSocket::connect(probe.local_addr().unwrap()).unwrap();
     let is_allowed = kind.open(socket, &BackendConfig::new(64, SLICE)).kind() == kind;
     if !is_allowed {
-        println!("skipped: {kind} is refused here");
+        framewire_testing::skip(format_args!("{kind} is refused here"));
     }
     is_allowed
 }

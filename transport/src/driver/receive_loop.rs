@@ -65,6 +65,16 @@ pub(super) struct StreamState {
     pub(super) slice_bytes: u16,
 }
 
+impl StreamState {
+    /// The run that the stream is in, or that it has been told to go on with and has not come to yet.
+    fn newest_epoch(&self) -> u32 {
+        match self.opening.epoch.wrapping_sub(self.epoch) {
+            1..=EPOCHS_AHEAD_MAX => self.opening.epoch,
+            _ => self.epoch,
+        }
+    }
+}
+
 impl StreamShared {
     pub(super) fn opening(&self) -> OpeningId {
         self.lock().opening
@@ -76,7 +86,7 @@ impl StreamShared {
             (open.stream, open.pixel, open.width, open.height, open.stride, open.frame_bytes, open.delivery)
         };
         let state = self.lock();
-        let ahead = open.epoch.wrapping_sub(state.epoch);
+        let ahead = open.epoch.wrapping_sub(state.newest_epoch());
         // A program that was started anew counts its frames from 0, in an epoch of its own.
         let goes_on = (1..=EPOCHS_AHEAD_MAX).contains(&ahead)
             && open.first_frame.saturating_add(SLOTS_MAX as u64) >= state.settled;
@@ -89,7 +99,7 @@ impl StreamShared {
     /// Whether an opening is one of the run at present, or of one shortly before it: a repetition, or a copy that waited.
     pub(super) fn has_had(&self, opening: OpeningId) -> bool {
         let state = self.lock();
-        let behind = state.epoch.wrapping_sub(opening.epoch);
+        let behind = state.newest_epoch().wrapping_sub(opening.epoch);
         state.opening.stream == opening.stream && state.opening.has_way_of(&opening) && behind <= EPOCHS_AHEAD_MAX
     }
 
@@ -329,7 +339,11 @@ impl ReceiveLoop {
             if let Err(error) = self.connect(local, peer) {
                 tracing::warn!(%peer, here = %local, %error, "a sender's new address cannot be reached");
                 let mut state = self.shared.lock();
-                (state.opening.peer, state.opening.local) = (self.peer, self.local);
+                // The listener may have heard it at yet another address meanwhile, which is followed next.
+                if state.proven.is_none() {
+                    (state.opening.peer, state.opening.local) = (self.peer, self.local);
+                    state.opening.epoch = self.core.epoch();
+                }
                 return;
             }
             tracing::info!(

@@ -81,6 +81,10 @@ pub struct SendStream {
     draining: Option<Time>,
     /// A ping goes ahead of the next frame.
     ping_first: bool,
+    /// The last ping was that one.
+    ping_was_first: bool,
+    /// That one did not leave, and is still to go.
+    ping_owed: bool,
     path: PathProbe,
     /// Larger slices that the path was found to carry, and when.
     wider: Option<(u16, Time)>,
@@ -142,6 +146,8 @@ impl SendStream {
             way: PathModel::new(false),
             draining: None,
             ping_first: false,
+            ping_was_first: false,
+            ping_owed: false,
             path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
             wider: None,
             undelivered_since: None,
@@ -331,6 +337,10 @@ impl SendStream {
     /// Takes in how long the datagram was that is being answered. True where the path is too narrow: a new epoch began.
     fn hear_of_path(&mut self, path_bytes: u16, now: Time) -> bool {
         let verdict = self.path.hear(path_bytes, self.way.round_trip(), now);
+        if self.path.is_proven() {
+            // What the network reported was wrong, or is not so any more.
+            self.reported_bytes = None;
+        }
         self.handle_verdict(verdict, now)
     }
 
@@ -582,7 +592,8 @@ impl SendStream {
         self.state = SendState::Opening { attempts: 0 };
         self.probes = 0;
         self.tail_probe = false;
-        (self.ping_first, self.draining) = (false, None);
+        (self.ping_first, self.ping_was_first, self.ping_owed) = (false, false, false);
+        self.draining = None;
         self.path.doubt();
         self.wider = None;
         self.undelivered_since = None;

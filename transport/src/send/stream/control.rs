@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CLOCK_PING, CLOSE_RETRY, DOUBT_AFTER, RETRY_MAX, RETRY_MIN, SILENCE_MAX, SendStream};
+use super::{CLOCK_PING, CLOSE_RETRY, DOUBT_AFTER, PROBE_AFTER, RETRY_MAX, RETRY_MIN, SILENCE_MAX, SendStream};
 use crate::frame::{FrameRate, Presentation, SampleAspect};
 use crate::send::config::{SendConfig, SendState};
 use crate::time::Time;
@@ -41,6 +41,7 @@ impl SendStream {
     pub(super) fn next_transmit(&self) -> Time {
         match self.state {
             SendState::Open if self.tail_probe || self.ping_first => Time::ZERO,
+            SendState::Open if self.ping_owed => self.due.min(self.pinged + PROBE_AFTER),
             SendState::Open => self.due.min(self.pinged + CLOCK_PING),
             _ => self.due,
         }
@@ -97,7 +98,8 @@ impl SendStream {
         };
         let skipped = self.stats.frames_skipped;
         let no_credit = self.stats.frames_no_credit;
-        (self.tail_probe, self.ping_first) = (false, false);
+        self.ping_was_first = self.ping_first || self.ping_owed;
+        (self.tail_probe, self.ping_first, self.ping_owed) = (false, false, false);
         if self.closing && settled {
             // With a frame on its way, it asks for what that lacks, too.
             self.due =
@@ -141,7 +143,7 @@ impl SendStream {
         if now.since(self.heard) < SILENCE_MAX { CLOSE_RETRY } else { RETRY_MAX }
     }
 
-    /// Writes a opening, as long as the path is to be tried with.
+    /// Writes an opening, as long as the path is to be tried with.
     fn put_opening(&mut self, out: &mut [u8], bytes: &[u8]) -> usize {
         put(out, bytes, self.path.pad(bytes.len()))
     }

@@ -79,6 +79,8 @@ impl SendStream {
         self.pacer = self.pacer.for_slices(self.config.slice_bytes, headers_bytes, train(&self.config));
         self.way = self.way.anew();
         self.is_blocked = false;
+        // It was said of the path before.
+        self.reported_bytes = None;
         self.path.handle_other_path(now);
         self.restart(now);
     }
@@ -86,5 +88,6 @@ impl SendStream {
     /// The last datagram of [`SendStream::poll_transmit`] did not leave.
     pub fn handle_not_sent(&mut self) {
         self.path.handle_not_sent();
+        self.ping_owed |= std::mem::take(&mut self.ping_was_first);
     }
 }
