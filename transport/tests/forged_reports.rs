@@ -79,7 +79,7 @@ fn stream_among(delivery: Delivery, codes: &[u8]) {
     let Some(hosts) = Hosts::new(&[]) else { return };
     let raw = match hosts.far.on(|| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))) {
         Ok(raw) => raw,
-        Err(error) => return eprintln!("skipped: no raw socket ({error}); run as root"),
+        Err(error) => return framewire_testing::skip(format_args!("no raw socket ({error}); run as root")),
     };
     let config = ReceiverConfig { latest_policy: ConsumerPolicy::Block, ..ReceiverConfig::default() };
     let receiver = hosts.far.on(|| Receiver::bind("0.0.0.0:0".parse().unwrap(), config).unwrap());

@@ -156,7 +156,12 @@ impl Server {
     pub(crate) fn start_at(listen: &str, udp: &str, arguments: &[&str]) -> Self {
         let mut command = program("framewire-server");
         command.args(["--listen", listen, "--udp", udp]).args(arguments);
-        let mut running = Running::start(&mut command);
+        Self::start_by(&mut command)
+    }
+
+    /// Runs what becomes a server.
+    pub(crate) fn start_by(command: &mut Command) -> Self {
+        let mut running = Running::start(command);
         let line = running.wait_for("listening on http://");
         let (_, addresses) = line.split_once("http://").unwrap();
         let (signal, udp) = addresses.split_once(" (Socket.IO) and UDP ").unwrap();

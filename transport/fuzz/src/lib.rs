@@ -1,7 +1,5 @@
 //! What the targets share: a fuzzer's bytes as choices, pools that outlive a run, and both ends of a small stream.
 
-use std::time::Duration;
-
 use framewire_transport::frame::{FramePool, FrameRate, Presentation};
 use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Fec, SendConfig, SendStream};

@@ -141,7 +141,7 @@ mod tests {
         let peer = match UdpSocket::bind(from) {
             Ok(peer) => peer,
             Err(error) => {
-                eprintln!("skipped: {from} cannot be bound ({error})");
+                framewire_testing::skip(format_args!("{from} cannot be bound ({error})"));
                 return None;
             }
         };

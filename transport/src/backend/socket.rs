@@ -386,7 +386,7 @@ mod tests {
         ] {
             let (from, listen): (SocketAddr, SocketAddr) = (from.parse().unwrap(), listen.parse().unwrap());
             let Ok(first) = std::net::UdpSocket::bind(from) else {
-                eprintln!("skipped: {from} cannot be bound");
+                framewire_testing::skip(format_args!("{from} cannot be bound"));
                 continue;
             };
             let second = std::net::UdpSocket::bind(from).unwrap();

@@ -67,14 +67,14 @@ impl Hosts {
         static MADE: AtomicU32 = AtomicU32::new(0);
         for tool in ["ip"].iter().chain(tools) {
             if Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-                eprintln!("skipped: {tool} cannot be run; install iproute2 and nftables");
+                framewire_testing::skip(format_args!("{tool} cannot be run; install iproute2 and nftables"));
                 return None;
             }
         }
         let name = format!("fwhosts-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let made = Host::new(format!("{name}-a")).zip(Host::new(format!("{name}-b")));
         let Some((near, far)) = made else {
-            eprintln!("skipped: no network namespace; run as root");
+            framewire_testing::skip("no network namespace; run as root");
             return None;
         };
         let hosts = Self { near, far };
