@@ -160,15 +160,8 @@ impl DatagramsDropped {
     /// Adds what a stream counted.
     pub(crate) fn add(&mut self, stats: &ReceiveStats) {
         let RejectedCounts { malformed, stream, epoch, size, late, duplicate, ahead, no_slot, .. } = stats.rejected;
-        self.socket += stats.socket_drops;
-        self.malformed += malformed;
-        self.stream += stream;
-        self.epoch += epoch;
-        self.size += size;
-        self.late += late;
-        self.duplicate += duplicate;
-        self.ahead += ahead;
-        self.no_slot += no_slot;
+        let socket = stats.socket_drops;
+        self.add_all(&Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot });
     }
 }
 

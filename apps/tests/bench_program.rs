@@ -79,8 +79,12 @@ fn only_those_that_are_named_are_measured_in_slices_of_the_size_that_is_asked_fo
 
 /// A bench that receives, and where.
 fn receiver(arguments: &[&str]) -> (Running, String) {
+    receiver_at("127.0.0.1:0", arguments)
+}
+
+fn receiver_at(address: &str, arguments: &[&str]) -> (Running, String) {
     let mut command = program("framewire");
-    let mut running = Running::start(command.args(["bench", "--receive", "127.0.0.1:0"]).args(arguments));
+    let mut running = Running::start(command.args(["bench", "--receive", address]).args(arguments));
     let mut line = String::new();
     BufReader::new(running.take_stdout()).read_line(&mut line).unwrap();
     let address = line.trim_end().strip_prefix("framewire bench: receiving on ").unwrap().to_owned();
@@ -101,6 +105,22 @@ fn a_receiver_started_apart_serves_one_bench_after_another() {
     far.wait_for("'GET / HTTP/1.1'");
     drop(stranger);
     check(&measured(&["--to", &address, "--only", "framewire"])["contenders"][0], "framewire");
+    far.interrupt();
+    let (code, said, _) = far.wait();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// All of 127.0.0.0/8 is loopback's: from none but the first would the system answer by itself.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_receiver_at_all_addresses_is_measured_at_each_that_it_is_asked_at() {
+    let (far, address) = receiver_at("0.0.0.0:0", &[]);
+    let port = address.rsplit_once(':').unwrap().1.to_owned();
+    for ip in ["127.0.0.1", "127.0.0.9"] {
+        let report = measured(&["--to", &format!("{ip}:{port}"), "--only", "framewire,kernel"]);
+        check(&report["contenders"][0], "framewire");
+        check(&report["contenders"][1], "kernel");
+    }
     far.interrupt();
     let (code, said, _) = far.wait();
     assert_eq!(code, Some(0), "{said}");

@@ -30,6 +30,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 /// How long a stream may take to open before people are told.
 const OPEN_PATIENCE: Duration = Duration::from_secs(3);
+/// How long after a failure a name is looked up again.
+const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
 /// A server that is there says something each quarter of a second.
 const HEARD_LATELY: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,7 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         away: None,
         udp_watch: UdpWatch::default(),
         unrecorded: None,
+        moved: None,
     };
     let mut progress = Progress::new(args.verbose > 0);
     let Some(peer) = talk.wait_until_opened(args, stop, &mut progress)? else {
@@ -232,6 +235,42 @@ struct Talk {
     /// Why there is no connection, while there is none; it has been told.
     away: Option<String>,
     udp_watch: UdpWatch,
+    /// The server is back, and it is not known yet where frames go.
+    moved: Option<Moved>,
+}
+
+/// Looks up where a server that is back takes frames, as often as that takes.
+#[derive(Debug)]
+struct Moved {
+    opened: Opened,
+    /// When it is due, after a failure.
+    again: Option<Instant>,
+}
+
+#[derive(Debug, PartialEq)]
+enum LookUp {
+    Found(SocketAddr),
+    NotDue,
+    Failed { failure: Failure, is_first: bool },
+}
+
+impl Moved {
+    const fn new(opened: Opened) -> Self {
+        Self { opened, again: None }
+    }
+
+    fn look_up(&mut self, now: Instant, resolve: impl FnOnce(&Opened) -> Result<SocketAddr, Failure>) -> LookUp {
+        if self.again.is_some_and(|again| now < again) {
+            return LookUp::NotDue;
+        }
+        match resolve(&self.opened) {
+            Ok(peer) => LookUp::Found(peer),
+            Err(failure) => {
+                let is_first = self.again.replace(now + LOOK_UP_PAUSE).is_none();
+                LookUp::Failed { failure, is_first }
+            }
+        }
+    }
 }
 
 /// Judges whether the server answers on Socket.IO alone: it does not answer the opening, and is heard all the while.
@@ -294,16 +333,11 @@ impl Talk {
         while !done.is_stopped() {
             match self.signal.next_event(REFRESH / 2) {
                 // The server is back, maybe elsewhere.
-                Some(ClientEvent::Opened(opened)) => match self.resolve(&opened) {
-                    Ok(peer) => {
-                        self.peer = Some(peer);
-                        sender.redirect(peer);
-                    }
-                    Err(failure) => stop.fail(failure),
-                },
+                Some(ClientEvent::Opened(opened)) => self.moved = Some(Moved::new(opened)),
                 Some(event) => self.handle(&event, progress),
                 None => {}
             }
+            self.follow(sender);
             self.look_at(sender);
             if self.refused.is_some() {
                 stop.stop();
@@ -311,6 +345,25 @@ impl Talk {
             let stats = sender.stats();
             let frame_bytes = sender.format().frame_bytes() as u64;
             progress.show(stats.frames_delivered, stats.frames_delivered * frame_bytes, None, stats.frames_skipped);
+        }
+    }
+
+    /// Sends to where the server is now, once that is known. A name that is not found for a moment was found at the start: it is
+    /// looked up again, as a server that is away is asked again.
+    fn follow(&mut self, sender: &Sender) {
+        let Some(mut moved) = self.moved.take() else { return };
+        match moved.look_up(Instant::now(), |opened| self.resolve(opened)) {
+            LookUp::Found(peer) => {
+                self.peer = Some(peer);
+                sender.redirect(peer);
+            }
+            LookUp::NotDue => self.moved = Some(moved),
+            LookUp::Failed { failure, is_first } => {
+                if is_first {
+                    say(format_args!("framewire-client: {failure}; it is looked up again until it is found"));
+                }
+                self.moved = Some(moved);
+            }
         }
     }
 
@@ -412,6 +465,25 @@ fn random_stream_id() -> Result<u32, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_not_found_for_a_moment_after_a_reconnect_is_looked_up_again_and_told_of_once() {
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        let opened = Opened { stream: 7, udp_host: Some("cams.example".into()), udp_port: 9, protocol: 2 };
+        let unknown = || Failure::usage("the host is not known here");
+        let mut moved = Moved::new(opened);
+        let failed = |is_first| LookUp::Failed { failure: unknown(), is_first };
+        assert_eq!(moved.look_up(at(0), |_| Err(unknown())), failed(true));
+        assert_eq!(moved.look_up(at(999), |_| panic!("it is asked too soon")), LookUp::NotDue);
+        assert_eq!(moved.look_up(at(1_000), |_| Err(unknown())), failed(false));
+        let peer: SocketAddr = "10.0.0.7:9".parse().unwrap();
+        let found = moved.look_up(at(2_000), |opened| {
+            assert_eq!(opened.udp_host.as_deref(), Some("cams.example"));
+            Ok(peer)
+        });
+        assert_eq!(found, LookUp::Found(peer));
+    }
 
     #[test]
     fn a_server_that_answers_on_socket_io_alone_is_told_of_once_and_one_that_has_gone_is_not() {

@@ -99,13 +99,11 @@ impl Collector for BoardMetrics {
         let mut latency =
             out.encode_descriptor("framewire_frame_latency_seconds", help, None, MetricType::Histogram)?;
         for one in &series {
-            let (labels, counts) = (one.labels(), &one.counts);
-            let bounds = LATENCY_BOUNDS.iter().copied().chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(counts.latency_counts).collect();
-            let count = counts.latency_counts.iter().sum();
-            let mut family = latency.encode_family(&labels)?;
-            family.encode_histogram::<NoLabelSet>(counts.latency_seconds, count, &buckets, None)?;
+            histogram(&mut latency.encode_family(&one.labels())?, &one.counts)?;
         }
+        let help = "From the capture of a frame to its last slice, of all streams";
+        let name = "framewire_server_frame_latency_seconds";
+        histogram(&mut out.encode_descriptor(name, help, None, MetricType::Histogram)?, &all)?;
         Ok(())
     }
 }
@@ -248,6 +246,14 @@ impl Families<'_> {
     }
 }
 
+/// Latency of the frames that say when they were captured.
+fn histogram(metric: &mut MetricEncoder, counts: &Counts) -> Encoded {
+    let bounds = LATENCY_BOUNDS.iter().copied().chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(counts.latency_counts).collect();
+    let count = counts.latency_counts.iter().sum();
+    metric.encode_histogram::<NoLabelSet>(counts.latency_seconds, count, &buckets, None)
+}
+
 fn count(metric: &mut MetricEncoder, value: u64) -> Encoded {
     metric.encode_counter::<NoLabelSet, u64, f64>(&value, None)
 }
@@ -300,6 +306,10 @@ mod tests {
             "framewire_server_frames_delivered_total 1",
             "framewire_server_received_bytes_total 3072",
             "framewire_server_frames_dropped_total{cause=\"lost\"} 2",
+            "framewire_server_frame_latency_seconds_bucket{le=\"0.002\"} 0",
+            "framewire_server_frame_latency_seconds_bucket{le=\"0.004\"} 1",
+            "framewire_server_frame_latency_seconds_count 1",
+            "framewire_server_frame_latency_seconds_sum 0.003",
         ] {
             assert!(said.lines().any(|said| said == line), "'{line}' is not in\n{said}");
         }
