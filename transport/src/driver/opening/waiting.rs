@@ -7,6 +7,10 @@ use super::{Opening, OpeningId, Reservation};
 use crate::frame::PoolInMaking;
 use crate::wire::Open;
 
+/// Of so many turns, one is that of the stream which has waited longest, however much it has to do: it is ready in time, and holds up
+/// the small ones that go on coming by no more than a turn in so many.
+const TURNS_TO_THE_LONGEST: u64 = 16;
+
 /// The streams that wait, those with the least to do first.
 #[derive(Default)]
 pub(in crate::driver) struct Waiting {
@@ -14,6 +18,8 @@ pub(in crate::driver) struct Waiting {
     /// Given up before they were open: to be dropped where that keeps nobody waiting, for it takes time.
     discarded: Vec<WaitingStream>,
     next_ticket: u64,
+    /// That have been given.
+    turns: u64,
 }
 
 /// A stream that waits for its memory.
@@ -94,9 +100,13 @@ impl Waiting {
         std::mem::take(&mut self.discarded)
     }
 
-    /// What is to be done next: the stream that is ready soonest, so that a large one holds up no small one.
+    /// What is to be done next: mostly the stream that is ready soonest, so that a large one holds up no small one; now and then the
+    /// one that has waited longest, so that small ones that go on coming do not keep it waiting for ever.
     pub(super) fn next(&mut self) -> Option<Turn> {
-        let stream = self.streams.iter_mut().min_by_key(|stream| (stream.left, stream.ticket))?;
+        let is_longest = self.turns % TURNS_TO_THE_LONGEST == TURNS_TO_THE_LONGEST - 1;
+        let first = |stream: &&mut WaitingStream| (if is_longest { 0 } else { stream.left }, stream.ticket);
+        let stream = self.streams.iter_mut().min_by_key(first)?;
+        self.turns += 1;
         Some(Turn {
             ticket: stream.ticket,
             opening: stream.opening,
@@ -192,6 +202,31 @@ mod tests {
             }
         }
         assert_eq!(order, [2, 2, 3, 3, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_large_stream_is_ready_in_time_however_many_small_ones_go_on_coming() {
+        const STEPS: usize = 4;
+        let (budget, mut waiting) = waiting(&[(0, "10.0.0.1:1", 1 << 20)]);
+        let (mut turns, mut of_the_large_one) = (0, 0);
+        while of_the_large_one < STEPS {
+            turns += 1;
+            assert!(turns <= 100 * STEPS, "the large one had {of_the_large_one} turns of {turns}");
+            // There is always a smaller one.
+            let reservation = budget.reserve(PAGE).unwrap();
+            waiting.push(&opening(turns as u32, 1, "10.0.0.2:1"), PAGE, reservation);
+            let turn = waiting.next().unwrap();
+            if turn.opening.open.stream > 0 {
+                assert!(waiting.finish(turn.ticket));
+                continue;
+            }
+            of_the_large_one += 1;
+            let mut pool = turn.pool.unwrap_or_else(|| PoolInMaking::new(STEPS, PAGE).unwrap());
+            pool.provide(PAGE).unwrap();
+            assert!(waiting.put_back(turn.ticket, pool).is_none());
+        }
+        // The small ones were hardly held up.
+        assert!(turns >= 10 * STEPS, "{turns}");
     }
 
     #[test]
