@@ -16,7 +16,7 @@ mod stream;
 mod window;
 
 pub use closed::ClosedStreams;
-pub(crate) use parity::parity_store_bytes;
+pub(crate) use parity::parity_room_bytes;
 pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};
 pub(crate) use reassembler::SPILL_BYTES_MAX;

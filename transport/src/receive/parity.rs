@@ -5,7 +5,7 @@ use reed_solomon_simd::ReedSolomonDecoder;
 use super::bitmap::Bitmap;
 use super::stats::Rejected;
 use crate::frame::Arrival;
-use crate::wire::{BLOCK_SLICES_MAX, OPEN_FRAMES_MAX, ParityHeader, ParityLayout};
+use crate::wire::{BLOCK_SLICES_MAX, DATAGRAM_MAX, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_HEADER_LEN};
 
 /// The parity of the frames that are being assembled. All memory is taken when it is made.
 pub(super) struct ParityStore {
@@ -52,9 +52,35 @@ pub(super) struct Restored {
     pub(super) end: u32,
 }
 
-/// Bytes that a store may take in time; the parity slices are the most that any frame has.
-pub(crate) const fn parity_store_bytes(parity_max: u16, slice_bytes: usize) -> usize {
-    2 * OPEN_FRAMES_MAX * parity_max as usize * slice_bytes
+/// Bytes that a store takes at most, its decoder's included, for frames of `frame_bytes` with at most `parity_max` parity slices
+/// of `slice_bytes`, header included.
+pub(super) fn parity_store_bytes(frame_bytes: u32, slice_bytes: usize, parity_max: u16) -> usize {
+    if parity_max == 0 {
+        return 0;
+    }
+    let payload = slice_bytes.saturating_sub(SLICE_HEADER_LEN).max(1);
+    let (shard, parities) = (payload.next_multiple_of(2), usize::from(parity_max));
+    let of_a_frame = parities * shard + parities.div_ceil(64) * size_of::<u64>();
+    let block_max = BLOCK_SLICES_MAX as usize - 1;
+    let (data, parities) = ((frame_bytes as usize).div_ceil(payload).min(block_max), parities.min(block_max));
+    // It arranges a code word in one of two ways, in so many shards of whole 64 bytes.
+    let one = (parities.next_power_of_two() + data).next_power_of_two();
+    let other = (data.next_power_of_two() + parities).next_power_of_two();
+    OPEN_FRAMES_MAX * of_a_frame + shard + one.max(other) * shard.next_multiple_of(64)
+}
+
+/// Bytes that are reserved for the parity of a stream that is opened so: what its store takes, and in later epochs, with as much
+/// parity in slices of another size, may take.
+pub(crate) fn parity_room_bytes(frame_bytes: u32, slice_bytes: usize, parity_max: u16) -> usize {
+    if parity_max == 0 {
+        return 0;
+    }
+    // Shares round up, to a slice of each block.
+    let parity = 2 * usize::from(parity_max) * slice_bytes;
+    // A decoder has at most twice as many shards as a block has data and twice its parity.
+    let largest_decoder = 2 * BLOCK_SLICES_MAX as usize * DATAGRAM_MAX;
+    let decoder = (2 * (frame_bytes as usize + 2 * parity)).min(largest_decoder);
+    parity_store_bytes(frame_bytes, slice_bytes, parity_max).max(OPEN_FRAMES_MAX * parity + decoder)
 }
 
 impl ParityStore {

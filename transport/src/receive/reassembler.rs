@@ -520,6 +520,8 @@ impl Reassembler {
         let before = (self.config.slice_bytes, self.config.parity_max);
         (self.config.slice_bytes, self.config.parity_max) = (slice_bytes, parity_max);
         if (slice_bytes, parity_max) != before {
+            // Never both: there is room for one.
+            self.parity = None;
             self.parity = ParityStore::new(self.config.frame_bytes, Self::payload_bytes(&self.config), parity_max);
         } else if let Some(store) = &mut self.parity {
             store.start_epoch();

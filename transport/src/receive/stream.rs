@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use self::opening::StrayOpening;
 use super::loss::LossDetector;
-use super::parity::parity_store_bytes;
+use super::parity::parity_room_bytes;
 use super::placement::LandingRun;
 use super::reassembler::{Reassembler, ReassemblerConfig};
 use super::source::SourceAccount;
@@ -90,8 +90,8 @@ pub struct ReceiveStream {
     sequence_limit: Rising,
     /// Slices and parity slices of this epoch that have come.
     arrived: u64,
-    /// Bytes that may be taken for parity.
-    parity_bytes: usize,
+    /// Bytes that may be taken for parity: those that were reserved when the stream was opened.
+    parity_room_bytes: usize,
     /// Bytes of the longest opening or ping since the last answer.
     path_bytes: u16,
     reports: u64,
@@ -168,7 +168,7 @@ impl ReceiveStream {
             sequence_seen: Rising::default(),
             sequence_limit: Rising::default(),
             arrived: 0,
-            parity_bytes: parity_store_bytes(open.parity_max, slice_bytes),
+            parity_room_bytes: parity_room_bytes(open.frame_bytes, slice_bytes, open.parity_max),
             path_bytes: path_bytes(config.open_bytes),
             reports: 0,
             told: Told::default(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::frame::{FrameFormat, FramePool};
-use crate::receive::{Reassembler, SPILL_BYTES_MAX, parity_store_bytes};
+use crate::receive::{Reassembler, SPILL_BYTES_MAX, parity_room_bytes};
 use crate::wire::{Open, RefuseReason, SLICE_BYTES_MIN};
 
 /// Which streams a receiver opens.
@@ -61,7 +61,7 @@ pub(in crate::driver) fn stream_bytes(
 ) -> Option<usize> {
     let slice_bytes = usize::from(slice_bytes).max(SLICE_BYTES_MIN);
     let pool = FramePool::bytes(slots, Reassembler::slot_bytes(frame_bytes, slice_bytes)).ok()?;
-    pool.checked_add(parity_store_bytes(parity_max, slice_bytes))?.checked_add(SPILL_BYTES_MAX.min(pool))
+    pool.checked_add(parity_room_bytes(frame_bytes, slice_bytes, parity_max))?.checked_add(SPILL_BYTES_MAX.min(pool))
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     fn a_stream_takes_its_slots_its_spill_and_its_parity_and_the_largest_one_does_not_wrap_around() {
         let pool = FramePool::bytes(8, Reassembler::slot_bytes(2_073_600, 65_507)).unwrap();
         assert_eq!(stream_bytes(2_073_600, 65_507, 0, 8), Some(pool + SPILL_BYTES_MAX));
-        let parity = parity_store_bytes(4, 65_507);
+        let parity = parity_room_bytes(2_073_600, 65_507, 4);
         assert_eq!(stream_bytes(2_073_600, 65_507, 4, 8), Some(pool + SPILL_BYTES_MAX + parity));
         assert!(stream_bytes(u32::MAX, u16::MAX, u16::MAX, 64).is_some_and(|bytes| bytes > 64 * u32::MAX as usize));
         assert_eq!(stream_bytes(1, 0, 0, 65), None);

@@ -73,8 +73,9 @@ impl ReceiveStream {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
             self.window = window(open, self.config.buffer_bytes, self.way.measured());
-            // About as much memory as was taken for what the stream was opened with, and no more: shares round up.
-            let has_room = parity_store_bytes(open.parity_max, usize::from(open.slice_bytes)) / 2 <= self.parity_bytes;
+            // No more memory than was reserved for what the stream was opened with.
+            let wanted = parity_store_bytes(open.frame_bytes, usize::from(open.slice_bytes), open.parity_max);
+            let has_room = wanted <= self.parity_room_bytes;
             let parity_max = if has_room { open.parity_max } else { 0 };
             self.config.open.parity_max = parity_max;
             self.reassembler.start_epoch(open.first_frame, usize::from(open.slice_bytes), parity_max);
