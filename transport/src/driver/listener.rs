@@ -7,7 +7,10 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
-use super::opening::{Admission, Cookies, Ended, Limits, Opening, OpeningId, Refusal, Worker, admit};
+use super::opening::{
+    Admission, Cookies, Ended, Limits, Opening, OpeningId, Refusal, Standing, Worker, admit, least_needed,
+    least_needed_with, stream_bytes,
+};
 use super::receive_loop::StreamShared;
 use super::receiver::{ReceiverShared, ReceiverState};
 use crate::backend::listening::{Arrived, ListeningSocket};
@@ -26,9 +29,6 @@ const ANSWERS_APART: Duration = Duration::from_millis(1);
 
 /// How often senders of another version are told of in the log: each asks twice a second.
 const WORDS_APART: Duration = Duration::from_secs(10);
-
-/// A sender that lives speaks four times in this time.
-const SILENT: Duration = Duration::from_secs(1);
 
 /// Streams whose threads are kept track of without further memory.
 const THREADS_KEPT: usize = 256;
@@ -291,7 +291,12 @@ impl Listener {
         let is_replaced = |stream: &StreamShared| stream.open.stream == open.stream || stream.opening().peer == peer;
         let others = state.streams.iter().filter(|stream| !is_replaced(stream)).count();
         let others = others + state.waiting.count(|id| !is_past(id));
-        let spare = if others < limits.streams { None } else { least_needed(&state.streams, Time::now()) };
+        let spare = if others < limits.streams {
+            None
+        } else {
+            least_needed(standings(&state.streams, config.slots), Time::now())
+        };
+        let spare = spare.map(|place| state.streams[place].open.stream);
         let (_, bytes) = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
         if bytes > shared.budget.limit() {
             return Err((RefuseReason::Memory, shared.budget.limit() as u64));
@@ -305,23 +310,28 @@ impl Listener {
         if state.waiting.of_address(peer.ip()) >= places {
             return Ok(());
         }
-        if let Some(spare) = spare.map(|spare| state.streams[spare].open.stream) {
-            self.give_up(&mut state, EndReason::Silent, |stream| stream.open.stream == spare);
-        }
         self.give_up(&mut state, EndReason::Replaced, is_replaced);
         state.waiting.discard(is_past);
         let reservation = shared.budget.reserve(bytes);
         let Some(reservation) = reservation else {
-            if let Some(spare) = least_needed(&state.streams, Time::now()) {
+            let is_open = |thread: &Arc<StreamShared>| state.streams.iter().any(|stream| Arc::ptr_eq(stream, thread));
+            let ending = self.threads.iter().filter(|(thread, _)| !is_open(thread));
+            let ending: usize = ending.map(|(thread, _)| bytes_of(thread, config.slots)).sum();
+            let missing = shared.budget.missing(bytes).saturating_sub(ending + state.waiting.releasing_bytes());
+            shared.opening.notify_one();
+            if missing > 0 {
+                // No stream ends for an opening that has no room then either.
+                let spare = least_needed_with(missing, standings(&state.streams, config.slots), Time::now())
+                    .ok_or((RefuseReason::Memory, shared.budget.limit() as u64))?;
                 let spare = state.streams[spare].open.stream;
                 self.give_up(&mut state, EndReason::Silent, |stream| stream.open.stream == spare);
             }
-            let is_open = |thread: &Arc<StreamShared>| state.streams.iter().any(|stream| Arc::ptr_eq(stream, thread));
-            let releases = self.threads.iter().any(|(thread, _)| !is_open(thread)) || state.waiting.is_releasing();
-            shared.opening.notify_one();
-            // What is being given back may be enough: the sender asks again.
-            return if releases { Ok(()) } else { Err((RefuseReason::Memory, shared.budget.limit() as u64)) };
+            // What is being given back is enough, or will be: the sender asks again.
+            return Ok(());
         };
+        if let Some(spare) = spare {
+            self.give_up(&mut state, EndReason::Silent, |stream| stream.open.stream == spare);
+        }
         state.waiting.push(opening, bytes, reservation);
         self.closed.forget(open.stream);
         drop(state);
@@ -370,17 +380,19 @@ fn note_closed(closed: &mut ClosedStreams, stream: &StreamShared) {
     }
 }
 
-/// The stream that makes room for another: one that is over, or whose sender has said nothing for the longest time, if that is long.
-fn least_needed(streams: &[Arc<StreamShared>], now: Time) -> Option<usize> {
-    // One that is over only lingers.
-    if let Some(over) = streams.iter().position(|stream| stream.is_over()) {
-        return Some(over);
-    }
-    let heard = || streams.iter().map(|stream| stream.lock().heard);
-    // Where none has been heard, it is this process that was stopped, and what they said waits.
-    let listens = heard().any(|heard| now.since(heard) < SILENT);
-    let silent = heard().enumerate().min_by_key(|(_, heard)| *heard).filter(|(_, heard)| now.since(*heard) >= SILENT);
-    silent.filter(|_| listens).map(|(place, _)| place)
+/// What streams are judged by where room is needed.
+fn standings(streams: &[Arc<StreamShared>], slots: usize) -> impl Iterator<Item = Standing> + Clone {
+    let standing = move |stream: &Arc<StreamShared>| {
+        let heard = stream.lock().heard;
+        Standing { is_over: stream.is_over(), heard, bytes: bytes_of(stream, slots) }
+    };
+    streams.iter().map(standing)
+}
+
+/// Bytes that were reserved for a stream.
+fn bytes_of(stream: &StreamShared, slots: usize) -> usize {
+    let open = &stream.open;
+    stream_bytes(open.frame_bytes, open.slice_bytes, open.parity_max, slots).unwrap_or(0)
 }
 
 fn join(thread: JoinHandle<()>) {

@@ -25,6 +25,11 @@ impl Budget {
         self.reserved.load(Ordering::Acquire)
     }
 
+    /// How many of the reserved bytes have to come back before so many can be reserved.
+    pub(in crate::driver) fn missing(&self, bytes: usize) -> usize {
+        self.reserved().saturating_add(bytes).saturating_sub(self.limit)
+    }
+
     /// Bytes for one stream, or `None` where so many are not left.
     pub(in crate::driver) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         let more = |reserved: usize| reserved.checked_add(bytes).filter(|reserved| *reserved <= self.limit);
@@ -38,6 +43,13 @@ impl Budget {
 pub(in crate::driver) struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
+}
+
+impl Reservation {
+    /// How many they are.
+    pub(in crate::driver) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Reservation {
@@ -55,6 +67,7 @@ mod tests {
         let budget = Budget::new(100);
         let most = budget.reserve(70).unwrap();
         assert!(budget.reserve(31).is_none() && budget.reserve(usize::MAX).is_none());
+        assert_eq!((budget.missing(30), budget.missing(31), most.bytes()), (0, 1, 70));
         let rest = budget.reserve(30).unwrap();
         assert_eq!((budget.reserved(), budget.limit()), (100, 100));
         drop(most);

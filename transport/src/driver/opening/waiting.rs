@@ -54,9 +54,9 @@ impl Waiting {
         self.count(|id| id.peer.ip() == address)
     }
 
-    /// Whether memory is still being given back.
-    pub(in crate::driver) fn is_releasing(&self) -> bool {
-        !self.discarded.is_empty()
+    /// Bytes of memory that are still being given back.
+    pub(in crate::driver) fn releasing_bytes(&self) -> usize {
+        self.discarded.iter().map(|stream| stream.reservation.bytes()).sum()
     }
 
     /// Whether an opening is of a stream that waits already: a repetition, or a later run of its sender, which it then is
@@ -254,13 +254,13 @@ mod tests {
         assert_eq!(waiting.of_address("10.0.0.1".parse().unwrap()), 2);
         let turn = waiting.next().unwrap();
         waiting.discard(|id| id.peer.ip() == turn.opening.peer.ip());
-        assert_eq!((waiting.of_address("10.0.0.1".parse().unwrap()), waiting.is_releasing()), (0, true));
+        assert_eq!((waiting.of_address("10.0.0.1".parse().unwrap()), waiting.releasing_bytes()), (0, 2 * PAGE));
         let pool = PoolInMaking::new(1, 1).unwrap().holding(turn.reservation.clone());
         let given_up = waiting.put_back(turn.ticket, pool);
         assert!(given_up.is_some() && waiting.begin_start(turn.ticket).is_none() && !waiting.finish(turn.ticket));
         drop(waiting.take_discarded());
         assert_eq!(budget.reserved(), 2 * PAGE);
         drop((given_up, turn));
-        assert_eq!((budget.reserved(), waiting.is_releasing()), (PAGE, false));
+        assert_eq!((budget.reserved(), waiting.releasing_bytes()), (PAGE, 0));
     }
 }
