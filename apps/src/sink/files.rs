@@ -26,6 +26,8 @@ pub(super) struct FilesSink {
     part: Part,
     parts: u32,
     first: PathBuf,
+    /// What the part before is called.
+    before: Option<String>,
     /// Of the parts before.
     frames: u64,
     bytes: u64,
@@ -77,6 +79,7 @@ impl FilesSink {
             first: part.path.clone(),
             part,
             parts: 1,
+            before: None,
             frames: 0,
             bytes: 0,
         })
@@ -107,6 +110,7 @@ impl FilesSink {
         self.frames += report.frames;
         self.bytes += report.bytes;
         tracing::info!("{report}");
+        self.before = Some(report.name);
         Ok(())
     }
 }
@@ -134,14 +138,20 @@ impl Sink for FilesSink {
     }
 
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
-        let last = self.part.sink.finish()?;
-        drop(self.hold);
-        let name = match self.parts {
-            1 => last.name,
-            parts => format!("'{}' to {} ({parts} parts)", self.first.display(), last.name),
+        let Self { part, hold, before, parts, first, frames, bytes, .. } = *self;
+        let last = part.sink.finish()?;
+        drop(hold);
+        let files = u64::from(parts - 1) + last.files;
+        // A part that no frame could be written to is not there.
+        let (end, parts) = match before {
+            Some(before) if last.files == 0 => (before, parts - 1),
+            _ => (last.name, parts),
         };
-        let (frames, bytes) = (self.frames + last.frames, self.bytes + last.bytes);
-        Ok(SinkReport { name, files: u64::from(self.parts), frames, bytes })
+        let name = match parts {
+            1 => end,
+            parts => format!("'{}' to {end} ({parts} parts)", first.display()),
+        };
+        Ok(SinkReport { name, files, frames: frames + last.frames, bytes: bytes + last.bytes })
     }
 }
 

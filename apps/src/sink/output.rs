@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::place::{Creation, Opening};
@@ -57,6 +57,10 @@ pub(super) struct FrameOutput<D> {
     frames: u64,
     bytes: u64,
     turns: Option<Arc<Turns>>,
+    /// The file, where it was not there before.
+    made: Option<PathBuf>,
+    /// A write has failed.
+    has_failed: bool,
 }
 
 impl FrameOutput<File> {
@@ -79,9 +83,10 @@ impl FrameOutput<File> {
                 options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
             }
         }
+        let is_new = path.symlink_metadata().is_err();
         let file = options.open(path).and_then(waits_for_its_reader);
         let output = match file {
-            Ok(file) => Self::new(file, name),
+            Ok(file) => Self { made: is_new.then(|| path.to_owned()), ..Self::new(file, name) },
             #[cfg(unix)]
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
                 return Err(SinkError::NoReader { name });
@@ -147,7 +152,7 @@ fn unbuffered_stdout() -> io::Result<File> {
 
 impl<D: Destination> FrameOutput<D> {
     pub(super) const fn new(destination: D, name: String) -> Self {
-        Self { destination, name, frames: 0, bytes: 0, turns: None }
+        Self { destination, name, frames: 0, bytes: 0, turns: None, made: None, has_failed: false }
     }
 
     /// What messages call it.
@@ -160,12 +165,28 @@ impl<D: Destination> FrameOutput<D> {
         self.bytes
     }
 
+    /// Whether a write has failed.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Ends. A file that was made for frames of which none could be written is taken away: the next attempt makes another.
     pub(super) fn report(self) -> SinkReport {
+        if self.has_failed && self.discard_if_empty() {
+            return SinkReport { name: self.name, files: 0, frames: 0, bytes: 0 };
+        }
         SinkReport { name: self.name, files: 1, frames: self.frames, bytes: self.bytes }
+    }
+
+    /// Takes the file away where it was made here and has no frame; whether it did.
+    pub(super) fn discard_if_empty(&self) -> bool {
+        let made = self.made.as_ref().filter(|_| self.frames == 0);
+        made.is_some_and(|path| std::fs::remove_file(path).is_ok())
     }
 
     /// Takes the last frame back, which has this many bytes.
     pub(super) fn take_back_frame(&mut self, bytes: u64) {
+        self.has_failed = true;
         if self.destination.take_back(bytes).is_ok_and(|taken_back| taken_back) {
             self.frames -= 1;
             self.bytes -= bytes;
@@ -235,6 +256,7 @@ impl<D: Destination> FrameOutput<D> {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => error,
                 };
+                self.has_failed = true;
                 let taken_back = self.destination.take_back(written);
                 let failed = Failed { source, written, taken_back };
                 if let Some(turns) = self.turns.as_ref().filter(|_| failed.is_closed() || failed.leaves_a_part()) {

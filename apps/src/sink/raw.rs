@@ -78,7 +78,12 @@ impl<D: Destination> Sink for RawSink<D> {
     }
 
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
-        Ok(self.output.report())
+        let has_failed = self.output.has_failed();
+        let report = self.output.report();
+        if let Some(index) = self.index.filter(|_| has_failed && report.frames == 0) {
+            index.output.discard_if_empty();
+        }
+        Ok(report)
     }
 }
 

@@ -369,3 +369,30 @@ mod with_opencv {
         assert!(matches!(open(&SinkSpec::Window, &format), Err(SinkError::NoDisplay)));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_attempt_that_no_frame_could_be_written_in_leaves_no_file() {
+    let Some(disk) = TinyDisk::mount() else { return };
+    // More than the disk has.
+    let format = FrameFormat::new(PixelFormat::Gray8, 512, 512).unwrap();
+    let frame = frames(&format, 1).remove(0);
+    for name in ["out.raw", "out.y4m"] {
+        let path = disk.path().join(name);
+        for _ in 0..3 {
+            let mut sink = open(&path.to_str().unwrap().parse().unwrap(), &format).unwrap();
+            assert!(sink.write(&frame).unwrap_err().is_full());
+            let report = sink.finish().unwrap();
+            assert_eq!((report.files, report.frames, report.bytes), (0, 0, 0));
+        }
+        let left: Vec<_> = fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    // What was there before, and what has a frame, stays.
+    let named = disk.path().join("named.raw");
+    File::create(&named).unwrap();
+    let mut sink = SinkSpec::Raw(named.clone()).open_alone(&Recorded::new(format, Some(rate()), "cam", 7)).unwrap();
+    sink.write(&frame).unwrap_err();
+    sink.finish().unwrap();
+    assert!(named.exists() && !framewire_capture::index_path(&named).exists());
+}
