@@ -173,6 +173,28 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn who_asks_by_broadcast_is_answered_from_an_address_of_this_machine_also_where_both_kinds_are_heard() {
+        for listen in ["0.0.0.0:0", "[::]:0"] {
+            let Ok(mut listener) = ListeningSocket::bind(listen.parse().unwrap()) else {
+                framewire_testing::skip(format_args!("{listen} cannot be bound"));
+                continue;
+            };
+            let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+            peer.set_broadcast(true).unwrap();
+            peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            peer.send_to(b"anyone", SocketAddr::from(([127, 255, 255, 255], listener.local().port()))).unwrap();
+            let mut head = [0; 8];
+            let arrived = listener.receive(&mut head).unwrap();
+            let ours = SocketAddr::from(([127, 0, 0, 1], listener.local().port()));
+            assert_eq!(arrived.local, ours, "{listen}");
+            listener.answer(b"here", arrived.peer, arrived.local).unwrap();
+            let (len, answered) = peer.recv_from(&mut head).unwrap();
+            assert_eq!((&head[..len], answered), (&b"here"[..], ours), "{listen}");
+        }
+    }
+
+    #[test]
     fn the_length_of_a_datagram_is_told_whole() {
         if let Some((arrived, _)) = ask("0.0.0.0:0", "127.0.0.1:0", "127.0.0.1") {
             assert_eq!(arrived.len, 1_000);

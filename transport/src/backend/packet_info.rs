@@ -11,17 +11,30 @@ use socket2::{SockAddr, Socket};
 
 use super::socket::canonical;
 
-/// Room for one control message of either kind.
+/// Room for one control message of each kind.
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+struct Control([u8; 128]);
 
-// SAFETY: CMSG_SPACE only computes.
-const _: () = assert!(unsafe { libc::CMSG_SPACE(size_of::<in6_pktinfo>() as u32) } as usize <= size_of::<Control>());
+const _: () = {
+    // SAFETY: CMSG_SPACE only computes.
+    let v4 = unsafe { libc::CMSG_SPACE(size_of::<in_pktinfo>() as u32) } as usize;
+    // SAFETY: CMSG_SPACE only computes.
+    let v6 = unsafe { libc::CMSG_SPACE(size_of::<in6_pktinfo>() as u32) } as usize;
+    assert!(v4 + v6 <= size_of::<Control>());
+};
 
 /// Has the system tell with every datagram to which address it came.
 pub(super) fn ask(socket: &Socket, is_v6: bool) -> io::Result<()> {
-    let (level, option) =
-        if is_v6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    if is_v6 {
+        // Of IPv4, only this tells the address that answers come from where it was asked by broadcast; without, none is told.
+        let _ = switch_on(socket, libc::IPPROTO_IP, libc::IP_PKTINFO);
+        switch_on(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+    } else {
+        switch_on(socket, libc::IPPROTO_IP, libc::IP_PKTINFO)
+    }
+}
+
+fn switch_on(socket: &Socket, level: c_int, option: c_int) -> io::Result<()> {
     let on: c_int = 1;
     // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
     let result = unsafe {
@@ -115,8 +128,9 @@ fn put<T: Copy>(control: &mut Control, level: c_int, kind: c_int, value: T) -> u
     unsafe { libc::CMSG_SPACE(size_of::<T>() as u32) as usize }
 }
 
-/// The address that a received message's control messages name.
+/// The address that a received message's control messages name, if one can answer from it.
 fn destination(message: &msghdr) -> Option<SocketAddr> {
+    let mut told = None;
     // SAFETY: the kernel has written whole control messages into the room that `message` names, which still lives, and has
     // set their length.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
@@ -136,20 +150,22 @@ fn destination(message: &msghdr) -> Option<SocketAddr> {
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 // SAFETY: the kernel puts an in6_pktinfo into a message of this kind.
                 let info = unsafe { data.cast::<in6_pktinfo>().read_unaligned() };
-                let address = Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical();
-                return usable(address, info.ipi6_ifindex as u32);
+                // Of an IPv4 datagram this is the address on it, which may be a broadcast one: the other message tells ours.
+                told = usable(Ipv6Addr::from(info.ipi6_addr.s6_addr).into(), info.ipi6_ifindex as u32);
             }
-            // SAFETY: `next` is one of the message's headers, as above.
-            _ => next = unsafe { libc::CMSG_NXTHDR(message, next) },
+            _ => {}
         }
+        // SAFETY: `next` is one of the message's headers, as above.
+        next = unsafe { libc::CMSG_NXTHDR(message, next) };
     }
-    None
+    told
 }
 
 /// The address, if one can answer from it.
 fn usable(address: IpAddr, interface: u32) -> Option<SocketAddr> {
     match address {
         _ if address.is_unspecified() || address.is_multicast() => None,
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => None,
         IpAddr::V6(address) if address.is_unicast_link_local() => {
             Some(SocketAddrV6::new(address, 0, 0, interface).into())
         }
