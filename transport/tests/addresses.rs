@@ -291,6 +291,30 @@ fn a_sender_whose_ipv6_address_changes_goes_on() {
     }
 }
 
+#[test]
+fn a_sender_whose_machine_prefers_another_address_keeps_the_one_that_still_works() {
+    let Some(hosts) = Hosts::new(&["nft"]) else { return };
+    let receiver = hosts.far.on(|| bind("[::]:0"));
+    let to = at("[fd87::1]:1", &receiver);
+    let sender = hosts.near.on(|| Sender::connect(to, config(Delivery::Every)).unwrap());
+    let change = || {
+        hosts.near.run("ip addr add fd87::3/64 dev lan nodad");
+        hosts.near.run("ip addr change fd87::2/64 dev lan preferred_lft 0");
+        // New sockets speak from the new one.
+        let preferred =
+            hosts.near.on(|| framewire_transport::backend::ConnectedSocket::connect(to).unwrap().local().unwrap());
+        assert_eq!(preferred.ip().to_string(), "fd87::3");
+        // So long that the sender looks which address to speak from.
+        hosts.far.filter_output(Some("meta l4proto udp drop;"));
+        pass();
+        pass();
+        hosts.far.filter_output(None);
+    };
+    let (_, numbers, delivered) = survive(&receiver, &sender, Delivery::Every, change, "another address is preferred");
+    assert_eq!(numbers, (0..delivered).collect::<Vec<_>>());
+    assert_eq!((receiver.stats().moved, sender.stats().restarts), (0, 0), "it goes on from the address that it has");
+}
+
 /// Sends frames of three datagrams on the plain wire, each once the one before has been acknowledged; all must arrive.
 fn assert_plain(
     receiver: &PlainReceiver,

@@ -3,7 +3,7 @@
 //! gone. So where the far end is silent, too, it is looked which address one would speak from now.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use super::errors::Remedy;
@@ -93,13 +93,29 @@ fn is_same_way(one: &ConnectedSocket, other: &ConnectedSocket) -> bool {
         local.set_port(0);
         Some(local)
     };
-    one.peer() == other.peer() && address(one).is_some_and(|local| address(other) == Some(local))
+    let Some((local, preferred)) = address(one).zip(address(other)) else { return false };
+    let is_right = local == preferred || (is_of_same_network(local, preferred) && is_of_this_machine(local));
+    one.peer() == other.peer() && is_right
+}
+
+/// Whether these are addresses of one IPv6 network. Of those, an interface has several, and prefers another one from time to time
+/// (temporary addresses, RFC 8981), while those before it go on working until they are gone. Of several IPv4 addresses, or networks,
+/// the old one may be that of a cable which is out.
+fn is_of_same_network(one: SocketAddr, other: SocketAddr) -> bool {
+    let network = |address: SocketAddr| match address {
+        SocketAddr::V6(address) => Some((address.ip().to_bits() >> 64, address.scope_id())),
+        SocketAddr::V4(_) => None,
+    };
+    network(one).is_some_and(|network_of_one| network(other) == Some(network_of_one))
+}
+
+/// Whether this machine has the address still.
+fn is_of_this_machine(address: SocketAddr) -> bool {
+    UdpSocket::bind(address).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
-
     use super::*;
 
     fn at(millis: u64) -> Time {
@@ -122,6 +138,22 @@ mod tests {
         rebind.note(Remedy::Look);
         assert_eq!(rebind.poll_timeout(Some(at(0))), at(210));
         assert_eq!(rebind.poll_timeout(None), Time::MAX);
+    }
+
+    #[test]
+    fn an_address_that_is_merely_not_preferred_any_more_is_one_of_the_same_ipv6_network() {
+        for (one, other, is_same) in [
+            ("[fd87::2]:0", "[fd87::3:4:5:6]:0", true),
+            ("[fd87::2]:0", "[fd87:0:0:1::2]:0", false),
+            ("[fe80::2%1]:0", "[fe80::3%1]:0", true),
+            ("[fe80::2%1]:0", "[fe80::3%2]:0", false),
+            ("10.87.0.2:0", "10.87.0.3:0", false),
+            ("10.87.0.2:0", "[fd87::2]:0", false),
+        ] {
+            assert_eq!(is_of_same_network(one.parse().unwrap(), other.parse().unwrap()), is_same, "{one} {other}");
+        }
+        assert!(is_of_this_machine("127.0.0.1:0".parse().unwrap()));
+        assert!(!is_of_this_machine("192.0.2.1:0".parse().unwrap()));
     }
 
     #[test]
