@@ -25,6 +25,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     stopped: bool,
+    /// By a signal: whoever sent it waits for the end.
+    interrupted: bool,
     /// The pipe that is hung up when somebody asks, once there is one: its writing end until then, and its reading end.
     hangs_up: Option<io::PipeWriter>,
     descriptor: Option<Arc<OwnedFd>>,
@@ -66,7 +68,7 @@ impl Stop {
                 if impatience.is_at_its_end(signal) {
                     std::process::exit(INTERRUPTED);
                 }
-                stop.stop();
+                stop.interrupt();
             }
         };
         std::thread::Builder::new().name("framewire-stop".into()).spawn(listen).map(drop).map_err(refused)
@@ -96,6 +98,23 @@ impl Stop {
     pub fn stop(&self) {
         self.lock().ask();
         self.shared.changed.notify_all();
+    }
+
+    /// Asks every thread to stop, and to wait for nobody.
+    pub fn interrupt(&self) {
+        let mut state = self.lock();
+        state.interrupted = true;
+        state.ask();
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// Sleeps for `time`, or until there is nothing to wait for any more, as after a signal or a failure; true where that is so.
+    /// A limit that was reached is no such reason: what came before it is finished.
+    pub fn sleep_unless_interrupted(&self, time: Duration) -> bool {
+        let goes_on = |state: &mut State| !state.interrupted && state.failure.is_none();
+        let waited = self.shared.changed.wait_timeout_while(self.lock(), time, goes_on);
+        !goes_on(&mut waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0)
     }
 
     /// Asks every thread to stop because of a failure; the first one is kept.

@@ -53,7 +53,7 @@ impl Recording {
     pub(super) fn new(args: &ServerArgs, stop: &Stop) -> Arc<Self> {
         Arc::new(Self {
             sinks: args.sink.clone(),
-            places: Arc::new(Places::new(&args.sink)),
+            places: Arc::new(Places::new(&args.sink).with_stop(stop)),
             roll: Roll::new(&args.roll),
             slow: args.slow_sink,
             stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::place::{Creation, Opening};
+use super::place::Creation;
 use super::{SinkError, SinkReport};
 
 /// What messages call it.
@@ -73,13 +73,14 @@ impl FrameOutput<File> {
         match creation {
             // Follows no link either, wherever that leads.
             Creation::Fresh => options.create_new(true),
-            Creation::Named(_) => options.create(true),
+            Creation::Named => options.create(true),
         };
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt;
             options.mode(0o640);
-            if creation == Creation::Named(Opening::Again) {
+            // A pipe that nobody reads is an error at once: whoever asked decides whether to ask again.
+            if creation == Creation::Named {
                 options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
             }
         }

@@ -5,15 +5,19 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use framewire_transport::frame::Frame;
 use jiff::Timestamp;
 
 use super::output::{STDOUT, Turns};
 use super::{Sink, SinkError, SinkReport, SinkSpec, SinkSpecError};
+use crate::stop::Stop;
 
 /// So many files of one name are tried before a stream is given up: more than anybody keeps in one directory.
 const NUMBERS_MAX: u32 = 10_000;
+/// How often it is looked whether a pipe that is waited for has its reader.
+const READER: Duration = Duration::from_millis(20);
 const PLACEHOLDERS: [&str; 3] = ["{stream}", "{part}", "{time}"];
 
 /// A file's path as the command line has it, with `{stream}`, `{part}` and `{time}` in the file's name.
@@ -131,7 +135,7 @@ fn fill_bytes(stem: &[u8], words: &Words) -> Vec<u8> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Creation {
     /// The user named it, and there is nothing in it to lose: a device, a pipe, a file without a byte.
-    Named(Opening),
+    Named,
     /// Nothing that is there is touched.
     Fresh,
 }
@@ -155,6 +159,8 @@ pub struct Places {
     /// The last number that each sink gave whose names are not made up anew: those below are tried no more.
     numbers: Mutex<HashMap<PathBuf, u32>>,
     stdout: Arc<Turns>,
+    /// Ends the wait for a pipe's reader.
+    stop: Stop,
 }
 
 /// A place that is one stream's as long as this is kept.
@@ -213,7 +219,12 @@ impl Places {
     /// For these sinks of one server.
     pub fn new(sinks: &[SinkSpec]) -> Self {
         let named = sinks.iter().filter_map(SinkSpec::path).map(absolute).collect();
-        Self { named, held: Mutex::default(), numbers: Mutex::default(), stdout: Arc::default() }
+        Self { named, held: Mutex::default(), numbers: Mutex::default(), stdout: Arc::default(), stop: Stop::new() }
+    }
+
+    /// As they are, with a wait for a pipe's reader that ends where `stop` is interrupted.
+    pub fn with_stop(self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self }
     }
 
     /// Standard output for one stream, which has it until the hold is dropped; and what went out there before.
@@ -238,7 +249,14 @@ impl Places {
         if template.is_special() {
             let path = template.path.clone();
             let hold = self.hold(&path).ok_or_else(|| SinkError::Taken { name: format!("'{}'", path.display()) })?;
-            let file = open(&path, Creation::Named(opening))?;
+            // Looked for again and again: an open that waits in the system could not be ended.
+            let file = loop {
+                match open(&path, Creation::Named) {
+                    Err(SinkError::NoReader { .. })
+                        if opening == Opening::First && !self.stop.sleep_unless_interrupted(READER) => {}
+                    other => break other?,
+                }
+            };
             return Ok(Opened { file, path, number: 1, hold: Some(hold) });
         }
         let first = number.unwrap_or_else(|| self.first_number(template));
@@ -256,7 +274,7 @@ impl Places {
                     None => continue,
                 },
             };
-            let creation = if is_named && has_nothing(&path) { Creation::Named(opening) } else { Creation::Fresh };
+            let creation = if is_named && has_nothing(&path) { Creation::Named } else { Creation::Fresh };
             match open(&path, creation) {
                 Err(SinkError::Create { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),

@@ -224,7 +224,7 @@ fn a_pipe_whose_reader_has_gone_is_closed_and_not_failed() {
 #[test]
 fn a_full_device_is_named_with_the_remedy() {
     let format = FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap();
-    let full = || FrameOutput::create(Path::new("/dev/full"), Creation::Named(super::place::Opening::First)).unwrap();
+    let full = || FrameOutput::create(Path::new("/dev/full"), Creation::Named).unwrap();
     let header = Y4mSink::new(full(), &format, rate()).err().unwrap().to_string();
     assert!(header.starts_with("cannot write the header of '/dev/full': No space left on device"), "{header}");
     let message = RawSink::new(full()).write(&frames(&format, 1)[0]).unwrap_err().to_string();

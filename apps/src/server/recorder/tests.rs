@@ -105,6 +105,37 @@ fn a_slow_sink_drops_what_it_was_told_to_and_counts_it_while_frames_go_on() {
     assert!(dropped >= 990, "{dropped} dropped");
 }
 
+#[test]
+fn a_stop_ends_the_wait_for_a_pipes_reader_and_a_limit_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = sink(directory.path(), "pipe.raw");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pool = FramePool::new(4, 32).unwrap();
+    let begin = || {
+        let (recording, stop) = recording(&["--sink", &pipe]);
+        let recorder = recording.start(&recorded("a"), Delivery::Every);
+        write(&recorder, &pool, 2);
+        (recording, stop, recorder)
+    };
+    let (recording, stop, recorder) = begin();
+    let state = recorder.sinks()[0].clone();
+    stop.interrupt();
+    recorder.finish();
+    // A sink that takes nothing for too long would be a failure.
+    stop.outcome().unwrap();
+    assert_eq!((recording.figures()[0].frames, state.counts().frames_away), (0, 2));
+
+    let (recording, stop, recorder) = begin();
+    stop.stop();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| std::fs::read(&pipe).unwrap().len());
+        recorder.finish();
+        assert_eq!(reader.join().unwrap(), 2 * 32);
+    });
+    stop.outcome().unwrap();
+    assert_eq!(recording.figures()[0].frames, 2);
+}
+
 /// A disk that is full for a while.
 #[cfg(target_os = "linux")]
 #[test]
