@@ -2,7 +2,7 @@
 //! go to the same one.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,11 +53,19 @@ impl Line {
 
 /// Connects to the first address of a server that answers.
 pub(super) async fn dial(url: &ServerUrl) -> io::Result<(TcpStream, SocketAddr)> {
-    let addresses: Vec<SocketAddr> = lookup_host(url.host_and_port()).await?.collect();
-    let (stream, peer) = first_to_answer(addresses).await?;
+    let (stream, peer) = first_to_answer(addresses_of(url.host_and_port()).await?).await?;
     // Each message is small and wanted at once.
     stream.set_nodelay(true)?;
     Ok((stream, peer))
+}
+
+async fn addresses_of((host, port): (String, u16)) -> io::Result<Vec<SocketAddr>> {
+    // Whatever a machine's list of names has for it, and some have no list: this name is loopback in both families
+    // (RFC 6761), and a server listens on it so.
+    if host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+    }
+    Ok(lookup_host((host, port)).await?.collect())
 }
 
 /// One address after the other, the next as soon as one refuses or is slow; the slow ones go on trying meanwhile.
@@ -90,6 +98,15 @@ async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, S
 mod tests {
     use super::*;
     use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn localhost_is_loopback_in_both_families_whatever_the_machine_has_for_the_name() {
+        let both = ["127.0.0.1:9".parse().unwrap(), "[::1]:9".parse().unwrap()];
+        for given in ["http://localhost:9", "http://LOCALHOST:9/behind/a/proxy"] {
+            let url = ServerUrl::parse(given).unwrap();
+            assert_eq!(addresses_of(url.host_and_port()).await.unwrap(), both, "{given}");
+        }
+    }
 
     #[tokio::test]
     async fn of_a_name_with_a_dead_address_the_one_that_answers_is_taken_and_known() {
