@@ -5,13 +5,14 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use framewire_benches::{Picture, SLICE_BYTES, headers};
 use framewire_transport::backend::SendBatch;
 use framewire_transport::frame::FramePool;
-use framewire_transport::send::{SendConfig, SendStream};
+use framewire_transport::send::{Publication, SendConfig, Subscriber};
 use framewire_transport::wire::{Accept, Feedback, SLICE_HEADER_LEN, TIME_UNKNOWN};
 use framewire_transport::{Delivery, Time};
 
 /// A stream that is open, and a receiver that settles each frame as soon as it is sent.
 struct Slicer {
-    stream: SendStream,
+    publication: Publication,
+    stream: Subscriber,
     pool: FramePool,
     batch: SendBatch,
     frames: u64,
@@ -24,7 +25,8 @@ impl Slicer {
     fn new(picture: &Picture, slice_bytes: u16) -> Self {
         let format = picture.format;
         let config = SendConfig::new(1, 1, format, Delivery::Every, slice_bytes);
-        let mut stream = SendStream::new(config, NOW);
+        let publication = Publication::new(format, Delivery::Every);
+        let mut stream = publication.subscribe(config, NOW);
         let accept = Accept {
             stream: 1,
             epoch: 1,
@@ -41,14 +43,15 @@ impl Slicer {
         stream.handle_datagram(&accept.emit(), NOW);
         let slices = headers(picture, slice_bytes).len();
         let pool = FramePool::new(2, format.frame_bytes()).expect("memory for two frames");
-        Self { stream, pool, batch: SendBatch::new(slices, SLICE_HEADER_LEN), frames: 0, slices: 0 }
+        Self { publication, stream, pool, batch: SendBatch::new(slices, SLICE_HEADER_LEN), frames: 0, slices: 0 }
     }
 
     fn frame(&mut self) {
-        let mut frame = self.pool.try_acquire().expect("the last frame is settled");
-        frame.info.number = self.stream.next_number();
-        self.stream.handle_frame(frame.freeze(), NOW).expect("the last frame is settled");
-        while let Some(run) = self.stream.poll_slices(self.batch.room() as u32, NOW) {
+        let frame = self.pool.try_acquire().expect("the last frame is settled");
+        let published = self.publication.publish(frame.freeze()).expect("the pool's slots have the format's length");
+        self.stream.handle_frame(&published, NOW).expect("the last frame is settled");
+        drop(published);
+        while let Some(run) = self.stream.poll_slices(&mut self.publication, self.batch.room() as u32, NOW) {
             let pushed = self.batch.push_slices(
                 run.frame,
                 run.payload(),

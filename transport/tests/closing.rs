@@ -20,7 +20,7 @@ fn closing(delivery: Delivery, seed: u64) -> Pair {
         pair.run_for(Duration::from_millis(10));
     }
     pair.offer_frame();
-    pair.sender.close(pair.now);
+    pair.peer.sender.close(pair.peer.now);
     pair
 }
 

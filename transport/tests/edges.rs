@@ -8,7 +8,7 @@ use std::time::Duration;
 use framewire_transport::Time;
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReassemblerConfig, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{SendConfig, SendStream};
+use framewire_transport::send::{Publication, SendConfig, Subscriber};
 use framewire_transport::wire::{
     Accept, Delivery, Feedback, Nack, Open, Ping, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN,
 };
@@ -96,7 +96,7 @@ fn a_frame_skipped_in_every_leaves_no_gap_that_is_waited_for() {
     let mut pair = Pair::new(1, Delivery::Every, 5_000, Weather::FAIR);
     pair.offer_frame();
     pair.run_for(Duration::from_millis(50));
-    pair.sender.skip_frame();
+    pair.skip();
     for _ in 0..500 {
         pair.offer_frame();
         pair.run_for(Duration::from_millis(10));
@@ -159,7 +159,7 @@ fn a_frame_sent_before_a_restart_and_replaced_after_it_is_counted_once() {
     pair.offer_frame();
     pair.run_for(Duration::from_millis(5));
     pair.kill_receiver();
-    pair.sender.handle_unreachable(pair.now);
+    pair.peer.sender.handle_unreachable(pair.peer.now);
     pair.offer_frame();
     pair.weather.lost = 0;
     pair.run_for(Duration::from_millis(500));
@@ -168,9 +168,10 @@ fn a_frame_sent_before_a_restart_and_replaced_after_it_is_counted_once() {
 }
 
 /// A sender whose receiver has accepted the stream and given it all credit.
-fn open_sender(format: FrameFormat, delivery: Delivery) -> SendStream {
+fn open_sender(format: FrameFormat, delivery: Delivery) -> (Publication, Subscriber) {
     let config = SendConfig::new(7, 1, format, delivery, 548);
-    let mut sender = SendStream::new(config, Time::ZERO);
+    let publication = Publication::new(format, delivery);
+    let mut sender = publication.subscribe(config, Time::ZERO);
     let accept = Accept {
         stream: 7,
         epoch: 1,
@@ -185,12 +186,12 @@ fn open_sender(format: FrameFormat, delivery: Delivery) -> SendStream {
         slots: 0,
     };
     sender.handle_datagram(&accept.emit(), Time::ZERO);
-    sender
+    (publication, sender)
 }
 
 #[test]
 fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster_and_more_seldom_after_a_second() {
-    let mut sender = open_sender(FrameFormat::new(PixelFormat::Gray8, 20, 1).unwrap(), Delivery::Every);
+    let (_, mut sender) = open_sender(FrameFormat::new(PixelFormat::Gray8, 20, 1).unwrap(), Delivery::Every);
     let mut now = Time::ZERO;
     sender.close(now);
     let mut closes = 0;
@@ -212,7 +213,7 @@ fn a_close_that_nobody_answers_is_repeated_at_its_pace_and_no_faster_and_more_se
 fn where_slices_are_lost_a_ping_follows_a_frame_at_once_whatever_is_heard_of_its_first_slices() {
     const SLICES: u32 = 300;
     let format = FrameFormat::new(PixelFormat::Gray8, 496 * SLICES, 1).unwrap();
-    let mut sender = open_sender(format, Delivery::Latest);
+    let (mut publication, mut sender) = open_sender(format, Delivery::Latest);
     let pool = FramePool::new(1, format.frame_bytes()).unwrap();
     let feedback = |report, settled, slices: u32, lost: u32| Feedback {
         stream: 7,
@@ -235,10 +236,10 @@ fn where_slices_are_lost_a_ping_follows_a_frame_at_once_whatever_is_heard_of_its
     for (nth, lost) in (0_u32..6).zip([0, 0, 0, 9, 9, 9]) {
         let now = Time::ZERO + Duration::from_millis(100) * nth;
         while sender.poll_transmit(now, &mut bytes).is_some() {}
-        let mut frame = pool.try_acquire().unwrap();
-        frame.info.number = nth.into();
-        sender.handle_frame(frame.freeze(), now).unwrap();
-        while sender.poll_slices(1024, now).is_some() {}
+        let published = publication.publish(pool.try_acquire().unwrap().freeze()).unwrap();
+        sender.handle_frame(&published, now).unwrap();
+        drop(published);
+        while sender.poll_slices(&mut publication, 1024, now).is_some() {}
         // It speaks of the half that had come by then.
         let report = u64::from(nth) * 2;
         sender.handle_datagram(&feedback(report, nth.into(), SLICES * nth + SLICES / 2, lost).emit(), now);
@@ -254,17 +255,18 @@ fn where_slices_are_lost_a_ping_follows_a_frame_at_once_whatever_is_heard_of_its
 fn a_request_that_takes_two_datagrams_is_answered_whole() {
     // 6000 slices, all lost but the last.
     let format = FrameFormat::new(PixelFormat::Gray8, 496 * 9000, 1).unwrap();
-    let mut s = open_sender(format, Delivery::Every);
+    let (mut publication, mut s) = open_sender(format, Delivery::Every);
     let pool = FramePool::new(1, format.frame_bytes()).unwrap();
-    s.handle_frame(pool.try_acquire().unwrap().freeze(), Time::ZERO).unwrap();
-    while s.poll_slices(1024, Time::ZERO).is_some() {}
+    let published = publication.publish(pool.try_acquire().unwrap().freeze()).unwrap();
+    s.handle_frame(&published, Time::ZERO).unwrap();
+    while s.poll_slices(&mut publication, 1024, Time::ZERO).is_some() {}
     for first in [0u32, 4096] {
         let mut bytes = Nack { stream: 7, epoch: 1, flags: 0, bitmap_bytes: 512, frame: 0, first }.emit().to_vec();
         bytes.extend([0xff; 512]);
         s.handle_datagram(&bytes, Time::ZERO);
     }
     let mut n = 0;
-    while let Some(run) = s.poll_slices(1024, Time::ZERO) {
+    while let Some(run) = s.poll_slices(&mut publication, 1024, Time::ZERO) {
         n += run.count;
     }
     assert_eq!(n, 8192, "the second half of the request was dropped");
@@ -408,7 +410,7 @@ fn the_last_frame_of_a_latest_stream_is_repaired_before_the_close() {
         let mut pair = Pair::new(seed, Delivery::Latest, 30_000, Weather { lost: 30, ..Weather::FAIR });
         pair.run_for(Duration::from_millis(200));
         pair.offer_frame();
-        pair.sender.close(pair.now);
+        pair.peer.sender.close(pair.peer.now);
         pair.run_for(Duration::from_secs(2));
         if pair.delivered.is_empty() {
             lost += 1;
@@ -480,12 +482,12 @@ fn frames_delivered_to_a_receiver_that_died_still_count() {
         pair.run_for(Duration::from_millis(10));
     }
     pair.kill_receiver();
-    pair.sender.handle_unreachable(pair.now);
+    pair.peer.sender.handle_unreachable(pair.peer.now);
     for _ in 0..20 {
         pair.offer_frame();
         pair.run_for(Duration::from_millis(10));
     }
-    pair.sender.close(pair.now);
+    pair.peer.sender.close(pair.peer.now);
     pair.run_for(Duration::from_secs(1));
     assert_eq!(pair.sender.stats().frames_delivered, 70);
 }
@@ -507,7 +509,7 @@ fn a_sender_that_did_not_hear_of_the_close_hears_of_it_later() {
             pair.offer_frame();
             pair.run_for(Duration::from_millis(10));
         }
-        pair.sender.close(pair.now);
+        pair.peer.sender.close(pair.peer.now);
         while pair.end_reason().is_none() {
             assert!(pair.step(Time::MAX));
         }

@@ -8,7 +8,7 @@ use framewire_transport::driver::{
     ThreadConfig,
 };
 use framewire_transport::frame::{ConsumerPolicy, FrameInfo, FramePool, FrameRing, FrameTooLong, RecvError};
-use framewire_transport::send::{Bitrate, Fec, LinkBudget, SendConfig, SendStream};
+use framewire_transport::send::{Bitrate, Fec, LinkBudget, Publication, SendConfig};
 use framewire_transport::wire::{slice_count, train_slices};
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
@@ -125,7 +125,8 @@ fn senders_and_receivers_are_made_of_any_numbers_or_refuse_them() {
                 );
             }
         }
-        let core = SendStream::new(SendConfig::new(1, 1, gray(64, 48), Delivery::Latest, bytes), Time::now());
+        let config = SendConfig::new(1, 1, gray(64, 48), Delivery::Latest, bytes);
+        let core = Publication::new(config.format, config.delivery).subscribe(config, Time::now());
         assert!((548..=65_507).contains(&core.slice_bytes()));
     }
     for percent in [0, 1, 100, 101, u8::MAX] {

@@ -144,7 +144,7 @@ fn stream_beside(delivery: Delivery, mut forge: impl FnMut(&mut Pair, u64)) {
     assert_eq!(pair.delivered, (0..FRAMES).collect::<Vec<_>>(), "{delivery:?}: {sent:?} {seen:?}");
     assert_eq!((sent.restarts, seen.restarts, pair.opened), (0, 0, 1), "{delivery:?}: {sent:?} {seen:?}");
     assert_eq!((pair.sender.slice_bytes(), pair.end_reason()), (slice_bytes, None));
-    pair.sender.close(pair.now);
+    pair.peer.sender.close(pair.peer.now);
     pair.run_for(Duration::from_secs(1));
     pair.check_counters(false);
 }

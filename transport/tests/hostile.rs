@@ -104,7 +104,7 @@ fn feedback_on_what_was_never_sent_is_refused() {
     let (pair, _) = stream_beside(Delivery::Every, Weather::FAIR, |pair| {
         for absurd in [Feedback { settled: u64::MAX, ..feedback() }, Feedback { sequence_seen: u64::MAX, ..feedback() }]
         {
-            pair.sender.handle_datagram(&absurd.emit(), pair.now);
+            pair.peer.sender.handle_datagram(&absurd.emit(), pair.peer.now);
             said += 1;
         }
     });

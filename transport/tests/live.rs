@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use framewire_transport::driver::{Admission, BindError, SendError, SliceSize};
 use framewire_transport::frame::{ConsumerPolicy, RecvError};
-use framewire_transport::send::{SendConfig, SendState, SendStream};
+use framewire_transport::send::{Publication, SendConfig, SendState, Subscriber};
 use framewire_transport::wire::{RefuseReason, SLICE_HEADER_LEN};
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time, send,
@@ -295,7 +295,8 @@ fn a_million_random_datagrams_harm_no_frame_of_a_running_stream() {
 
 /// A sender's core on a socket of the test's, so that noise comes from the stream's own address.
 struct HostileStream {
-    core: SendStream,
+    publication: Publication,
+    core: Subscriber,
     socket: UdpSocket,
 }
 
@@ -303,7 +304,9 @@ fn hostile_stream() -> HostileStream {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     let config = SendConfig::new(4711, 5, gray(300, 200), Delivery::Every, 1_472);
-    HostileStream { core: SendStream::new(config, Time::now()), socket }
+    let publication = Publication::new(config.format, config.delivery);
+    let core = publication.subscribe(config, Time::now());
+    HostileStream { publication, core, socket }
 }
 
 impl HostileStream {
@@ -324,7 +327,7 @@ impl HostileStream {
         while let Some(len) = self.core.poll_transmit(now, &mut control) {
             let _ = self.socket.send_to(&control[..len], address);
         }
-        while let Some(run) = self.core.poll_slices(4, now) {
+        while let Some(run) = self.core.poll_slices(&mut self.publication, 4, now) {
             for nth in 0..run.count {
                 let datagram = run.to_datagram(nth);
                 *template = datagram[..SLICE_HEADER_LEN].to_vec();
@@ -354,10 +357,9 @@ fn the_other_half_from_the_streams_own_address(receiver: &Receiver) {
         for sent in 0..500_000_u64 {
             if sent.is_multiple_of(20) {
                 if let Some(mut frame) = pool.try_acquire() {
-                    frame.info.number = hostile.core.next_number();
-                    let number = frame.info.number;
-                    fill(&mut frame, number);
-                    hostile.core.handle_frame(frame.freeze(), Time::now()).unwrap();
+                    fill(&mut frame, hostile.publication.next_number());
+                    let published = hostile.publication.publish(frame.freeze()).unwrap();
+                    hostile.core.handle_frame(&published, Time::now()).unwrap();
                 }
                 hostile.turn(address, &mut template);
             }

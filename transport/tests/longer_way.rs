@@ -86,7 +86,7 @@ fn a_way_that_becomes_longer_and_shorter_over_and_over_costs_no_frame_in_every()
         }
     }
     let sent = pair.sender.next_number();
-    pair.sender.close(pair.now);
+    pair.peer.sender.close(pair.peer.now);
     let give_up = pair.now + Duration::from_secs(60);
     while !pair.is_closed() {
         assert!(pair.step(give_up), "{:?}", pair.sender.stats());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use framewire_transport::driver::{AnnounceError, BindError, PlainReceiver, PlainReceiverConfig, SendError};
 use framewire_transport::frame::ConsumerPolicy;
-use framewire_transport::send::{SendConfig, SendState, SendStream};
+use framewire_transport::send::{Publication, SendConfig, SendState, Subscriber};
 use framewire_transport::wire::RefuseReason;
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
@@ -154,7 +154,7 @@ fn numbers_that_cannot_be_are_refused_where_they_are_given_with_the_value_and_th
 /// A sender's core on a socket of its own, which never goes beyond the opening.
 struct Opener {
     socket: UdpSocket,
-    core: SendStream,
+    core: Subscriber,
 }
 
 impl Opener {
@@ -162,12 +162,13 @@ impl Opener {
         let socket = UdpSocket::bind(SocketAddr::new(IpAddr::V4(ip), 0)).unwrap();
         socket.connect(receiver).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let core = SendStream::new(SendConfig::new(stream, 7, format, Delivery::Latest, 1_472), Time::now());
+        let config = SendConfig::new(stream, 7, format, Delivery::Latest, 1_472);
+        let core = Publication::new(format, config.delivery).subscribe(config, Time::now());
         Self { socket, core }
     }
 
     fn step(&mut self) -> SendState {
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; framewire_transport::send::CONTROL_MAX];
         while let Ok(len) = self.socket.recv(&mut bytes) {
             self.core.handle_datagram(&bytes[..len], Time::now());
         }
@@ -222,7 +223,8 @@ fn an_opening_that_waits_and_is_withdrawn_or_followed_by_a_later_one_gives_its_m
     }
     let one = receiver.memory_bytes();
     // The program was started anew, with smaller frames: on the same port, in another stream.
-    past.core = SendStream::new(SendConfig::new(2, 9, gray(64, 48), Delivery::Latest, 1_472), Time::now());
+    let config = SendConfig::new(2, 9, gray(64, 48), Delivery::Latest, 1_472);
+    past.core = Publication::new(config.format, config.delivery).subscribe(config, Time::now());
     past.open();
     until(|| receiver.memory_bytes() < one / 2);
     receiver.withdraw(2);

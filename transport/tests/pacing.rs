@@ -28,7 +28,7 @@ fn in_every_all_frames_arrive_within_the_rate_whatever_is_lost() {
             while !pair.is_closed() {
                 while pair.sender.next_number() < 30 && pair.offer_frame() {}
                 if pair.sender.next_number() == 30 {
-                    pair.sender.close(pair.now);
+                    pair.peer.sender.close(pair.peer.now);
                 }
                 assert!(pair.step(give_up), "{fec:?}, {slice_bytes}, {weather:?}: {:?}", pair.sender.stats());
             }

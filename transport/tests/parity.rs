@@ -28,7 +28,7 @@ fn send(pair: &mut Pair, frames: usize) -> usize {
     let before = pair.delivered.len();
     for _ in 0..frames {
         if !pair.offer_frame() {
-            pair.sender.skip_frame();
+            pair.skip();
         }
         pair.run_for(INTERVAL);
     }
@@ -52,7 +52,7 @@ fn in_every_all_frames_arrive_byte_for_byte_whatever_the_share_and_the_loss() {
                 while !pair.is_closed() {
                     while pair.sender.next_number() < 12 && pair.offer_frame() {}
                     if pair.sender.next_number() == 12 {
-                        pair.sender.close(pair.now);
+                        pair.peer.sender.close(pair.peer.now);
                     }
                     assert!(pair.step(give_up), "seed {seed}, {percent} % on {slice_bytes}, {weather:?}");
                 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use framewire_transport::driver::SliceSize;
 use framewire_transport::frame::FramePool;
 use framewire_transport::receive::{Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{Fec, SendConfig, SendStream};
+use framewire_transport::send::{Fec, Publication, SendConfig};
 use framewire_transport::wire::Open;
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time};
 
@@ -57,8 +57,11 @@ fn reserved(format: FrameFormat, slice_bytes: u16, fec: Fec) -> usize {
 
 fn open(format: FrameFormat, slice_bytes: u16, fec: Fec) -> Open {
     let config = SendConfig { fec, ..SendConfig::new(7, 1, format, Delivery::Latest, slice_bytes) };
-    let mut bytes = [0; 65_536];
-    let len = SendStream::new(config, Time::ZERO).poll_transmit(Time::ZERO, &mut bytes).unwrap();
+    let mut bytes = [0; framewire_transport::send::CONTROL_MAX];
+    let len = Publication::new(config.format, config.delivery)
+        .subscribe(config, Time::ZERO)
+        .poll_transmit(Time::ZERO, &mut bytes)
+        .unwrap();
     Open::parse(&bytes[..len]).unwrap()
 }
 

@@ -22,7 +22,7 @@ fn run(pair: &mut Pair, frames: u64, done: impl Fn(&Pair) -> bool) {
     while !done(pair) {
         while pair.sender.next_number() < frames && pair.offer_frame() {}
         if pair.sender.next_number() == FRAMES {
-            pair.sender.close(pair.now);
+            pair.peer.sender.close(pair.peer.now);
         }
         assert!(!pair.sender.is_blocked() && pair.step(give_up), "stalled: {:?}", pair.sender);
     }
@@ -38,7 +38,7 @@ fn no_slice_leaves_before_one_of_its_size_is_known_to_arrive() {
         for seed in 0..20 {
             let mut pair = stream(65_507, seed, Weather { datagram_max, ..Weather::FAIR });
             let begun = pair.now;
-            run(&mut pair, FRAMES, Pair::is_closed);
+            run(&mut pair, FRAMES, |pair| pair.is_closed());
             assert_whole(&pair, "opened over a narrow path");
             assert_eq!(pair.sender.slice_bytes(), fits, "{datagram_max}");
             let lowered = [8_952, 1_452, 1_372, 1_232, 548].iter().filter(|size| **size >= fits).count() as u64;
@@ -57,7 +57,7 @@ fn a_path_that_carries_the_slices_is_asked_once_and_no_frame_waits_for_more_than
     run(&mut pair, FRAMES, |pair| pair.sender.state() == SendState::Open);
     // The network has no challenge: opening and acceptance.
     assert_eq!(pair.now.since(begun), 2 * Weather::FAIR.latency);
-    run(&mut pair, FRAMES, Pair::is_closed);
+    run(&mut pair, FRAMES, |pair| pair.is_closed());
     assert_eq!((pair.sender.slice_bytes(), pair.sender.stats().restarts), (65_507, 0));
 }
 
@@ -69,7 +69,7 @@ fn a_path_that_becomes_narrow_in_the_middle_costs_time_and_no_frame() {
             run(&mut pair, FRAMES, |pair| pair.delivered.len() > 7);
             let narrowed = pair.now;
             pair.weather.datagram_max = 1_472;
-            run(&mut pair, FRAMES, Pair::is_closed);
+            run(&mut pair, FRAMES, |pair| pair.is_closed());
             assert_whole(&pair, &format!("seed {seed}, {lost} per thousand lost"));
             assert!(pair.sender.slice_bytes() <= 1_452);
             assert!(pair.now.since(narrowed) < Duration::from_secs(5), "{:?}", pair.now.since(narrowed));
@@ -100,13 +100,13 @@ fn what_the_system_says_of_the_path_is_taken_at_its_word_and_at_once() {
     let mut pair = stream(8_972, 1, Weather::FAIR);
     run(&mut pair, FRAMES, |pair| pair.delivered.len() > 7);
     pair.weather.datagram_max = 1_472;
-    pair.sender.handle_too_large(Some(1_472), pair.now);
+    pair.peer.sender.handle_too_large(Some(1_472), pair.peer.now);
     assert_eq!(pair.sender.slice_bytes(), 1_472);
     // Reports of earlier slices come late.
     for _ in 0..10 {
-        pair.sender.handle_too_large(Some(1_472), pair.now);
+        pair.peer.sender.handle_too_large(Some(1_472), pair.peer.now);
     }
-    run(&mut pair, FRAMES, Pair::is_closed);
+    run(&mut pair, FRAMES, |pair| pair.is_closed());
     assert_whole(&pair, "told by the system");
     assert_eq!((pair.sender.slice_bytes(), pair.sender.stats().restarts), (1_472, 1));
 }
@@ -118,7 +118,7 @@ fn a_receiver_that_was_stopped_for_long_does_not_make_the_slices_small() {
         run(&mut pair, FRAMES, |pair| pair.delivered.len() > 7);
         // Whatever is sent meanwhile waits for it, and it answers all of it in one go.
         pair.stop_receiver_for(Duration::from_millis(100) * (seed as u32 * 3 + 1));
-        run(&mut pair, FRAMES, Pair::is_closed);
+        run(&mut pair, FRAMES, |pair| pair.is_closed());
         assert_whole(&pair, "stopped");
         assert_eq!(pair.sender.slice_bytes(), 8_972, "seed {seed}");
     }
@@ -129,7 +129,7 @@ fn loss_alone_makes_the_slices_smaller_rarely() {
     let mut lowered = 0;
     for seed in 0..200 {
         let mut pair = stream(8_972, seed, Weather { lost: 100, ..Weather::FAIR });
-        run(&mut pair, FRAMES, Pair::is_closed);
+        run(&mut pair, FRAMES, |pair| pair.is_closed());
         assert_whole(&pair, "a tenth lost");
         lowered += usize::from(pair.sender.slice_bytes() < 8_972);
     }
@@ -141,7 +141,7 @@ fn loss_alone_never_ends_a_stream_of_fixed_slices() {
     for seed in 0..200 {
         let mut pair = stream(8_972, seed, Weather { lost: 200, ..Weather::FAIR });
         pair.fix_slices();
-        run(&mut pair, FRAMES, Pair::is_closed);
+        run(&mut pair, FRAMES, |pair| pair.is_closed());
         assert_whole(&pair, "a fifth lost");
     }
 }

@@ -234,9 +234,9 @@ fn the_timers_are_those_of_the_sources() {
         ("send/loss_meter.rs", include_str!("../src/send/loss_meter.rs")),
         ("send/pace.rs", include_str!("../src/send/pace.rs")),
         ("send/path.rs", include_str!("../src/send/path.rs")),
-        ("send/stream/reports.rs", include_str!("../src/send/stream/reports.rs")),
-        ("send/stream.rs", include_str!("../src/send/stream.rs")),
-        ("send/stream/doubt.rs", include_str!("../src/send/stream/doubt.rs")),
+        ("send/subscriber/reports.rs", include_str!("../src/send/subscriber/reports.rs")),
+        ("send/subscriber.rs", include_str!("../src/send/subscriber.rs")),
+        ("send/subscriber/doubt.rs", include_str!("../src/send/subscriber/doubt.rs")),
     ];
     for (file, constant, default_ns) in document::timers() {
         let source = sources.iter().find(|(name, _)| *name == file).unwrap_or_else(|| panic!("{file} is not read")).1;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{Reassembler, ReassemblerConfig};
-use framewire_transport::send::{SendConfig, SendState, SendStream};
+use framewire_transport::send::{Publication, SendConfig, SendState};
 use framewire_transport::wire::{Accept, Delivery, SLICE_HEADER_LEN, SliceHeader};
 use framewire_transport::{Frame, Time};
 use proptest::prelude::*;
@@ -60,7 +60,9 @@ type Slice = (SliceHeader, Vec<u8>);
 fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice> {
     let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
     let (stream, epoch) = (7, 1);
-    let mut sender = SendStream::new(SendConfig::new(stream, epoch, format, delivery, SLICE_BYTES as u16), Time::ZERO);
+    let mut publication = Publication::new(format, delivery);
+    let config = SendConfig::new(stream, epoch, format, delivery, SLICE_BYTES as u16);
+    let mut sender = publication.subscribe(config, Time::ZERO);
     let accept = Accept {
         stream,
         epoch,
@@ -83,9 +85,9 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
         for (at, byte) in frame.iter_mut().enumerate() {
             *byte = byte_of(number, at);
         }
-        frame.info.number = number;
-        sender.handle_frame(frame.freeze(), Time::ZERO).unwrap();
-        while let Some(run) = sender.poll_slices(5, Time::ZERO) {
+        let published = publication.publish(frame.freeze()).unwrap();
+        sender.handle_frame(&published, Time::ZERO).unwrap();
+        while let Some(run) = sender.poll_slices(&mut publication, 5, Time::ZERO) {
             for nth in 0..run.count {
                 let datagram = run.to_datagram(nth);
                 let (header, payload) = datagram.split_at(SliceHeader::LEN);

@@ -19,7 +19,7 @@ fn stream_every(pair: &mut Pair, frames: u64) {
     while !pair.is_closed() {
         while pair.sender.next_number() < frames && pair.offer_frame() {}
         if pair.sender.next_number() == frames {
-            pair.sender.close(pair.now);
+            pair.peer.sender.close(pair.peer.now);
         }
         assert!(pair.step(give_up), "stalled: {:?}", pair.sender);
     }
@@ -84,11 +84,11 @@ fn latest_never_waits_and_every_frame_number_is_accounted_for() {
             let mut pair = Pair::new(seed, Delivery::Latest, 30_000, weather);
             for _ in 0..60 {
                 if !pair.offer_frame() {
-                    pair.sender.skip_frame();
+                    pair.skip();
                 }
                 pair.run_for(Duration::from_millis(10));
             }
-            pair.sender.close(pair.now);
+            pair.peer.sender.close(pair.peer.now);
             pair.run_for(Duration::from_secs(3));
             let SendState::Closed(report) = pair.sender.state() else { panic!("{:?}", pair.sender.state()) };
             let sent = *pair.sender.stats();
@@ -121,7 +121,7 @@ fn a_receiver_that_comes_back_gets_what_was_not_settled_and_nothing_of_the_old_e
         let died = pair.delivered.len();
         pair.kill_receiver();
         if seed % 2 == 0 {
-            pair.sender.handle_unreachable(pair.now);
+            pair.peer.sender.handle_unreachable(pair.peer.now);
         }
         let before = pair.now;
         while pair.delivered.len() == died {

@@ -27,7 +27,7 @@ fn reports_that_nobody_listens_are_asked_about_now_and_then_and_refuted_by_an_an
             let mut pair = streaming(delivery, 8_952, Weather { latency, ..Weather::FAIR });
             let (quiet, before) = (pair.now, pair.datagrams_sent());
             for _ in 0..10_000 {
-                pair.sender.handle_unreachable(pair.now);
+                pair.peer.sender.handle_unreachable(pair.peer.now);
                 pair.run_for(Duration::from_micros(100));
             }
             assert_eq!(pair.now.since(quiet), SECOND);
@@ -61,7 +61,7 @@ fn reports_of_a_narrow_path_make_no_slice_smaller_while_slices_get_through() {
         let offered = pair.delivered.len();
         for nth in 0..500 {
             for size in [None, Some(20), Some(548), Some(1_372), Some(usize::MAX)] {
-                pair.sender.handle_narrow_report(size, pair.now);
+                pair.peer.sender.handle_narrow_report(size, pair.peer.now);
             }
             if nth % 10 == 0 {
                 pair.offer_frame();
@@ -85,7 +85,7 @@ fn a_path_that_is_reported_to_be_narrow_and_is_so_gets_slices_of_the_size_that_w
             left -= i32::from(left > 0 && pair.offer_frame());
             // Routers report each slice that is too long.
             if usize::from(pair.sender.slice_bytes()) > carries {
-                pair.sender.handle_narrow_report(Some(reported), pair.now);
+                pair.peer.sender.handle_narrow_report(Some(reported), pair.peer.now);
             }
             pair.run_for(Duration::from_millis(5));
         }
@@ -98,10 +98,10 @@ fn a_path_that_is_reported_to_be_narrow_and_is_so_gets_slices_of_the_size_that_w
 fn a_size_that_the_system_itself_refuses_is_given_up_at_once_but_not_for_less_than_any_path_carries() {
     let mut pair = streaming(Delivery::Every, 8_952, Weather::FAIR);
     // It may have been told so by a report.
-    pair.sender.handle_too_large(Some(548), pair.now);
+    pair.peer.sender.handle_too_large(Some(548), pair.peer.now);
     assert_eq!(pair.sender.slice_bytes(), 1_232);
     // Now it is the interface that says so.
-    pair.sender.handle_too_large(Some(972), pair.now);
+    pair.peer.sender.handle_too_large(Some(972), pair.peer.now);
     assert_eq!(pair.sender.slice_bytes(), 972);
 }
 
@@ -110,17 +110,17 @@ fn another_way_to_the_receiver_begins_a_new_epoch_whatever_the_stream_was_doing(
     let mut pair = streaming(Delivery::Every, 8_952, Weather::FAIR);
     for restarts in 1..=3 {
         // The second comes while the first is on its way.
-        pair.sender.handle_redirect(28, pair.now);
+        pair.peer.sender.handle_redirect(28, pair.peer.now);
         assert_eq!(pair.sender.stats().restarts, restarts);
     }
     while pair.sender.next_number() < 20 {
         pair.offer_frame();
         pair.run_for(Duration::from_millis(5));
     }
-    pair.sender.close(pair.now);
+    pair.peer.sender.close(pair.peer.now);
     pair.run_for(SECOND);
     assert_eq!(pair.delivered, (0..20).collect::<Vec<_>>());
     assert_eq!(pair.sender.heard(), None, "a closed stream waits for nobody");
-    pair.sender.handle_redirect(28, pair.now);
+    pair.peer.sender.handle_redirect(28, pair.peer.now);
     assert_eq!(pair.sender.stats().restarts, 3);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use framewire_transport::driver::{Admission, IncomingStream};
 use framewire_transport::frame::RecvError;
 use framewire_transport::receive::EndReason;
-use framewire_transport::send::{self, SendConfig, SendState, SendStream};
+use framewire_transport::send::{self, Publication, SendConfig, SendState, Subscriber};
 use framewire_transport::wire::{Challenge, Kind, Prelude};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Time};
 
@@ -27,8 +27,9 @@ fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 300, 200).unwrap()
 }
 
-fn sender(stream: u32, slice_bytes: u16) -> SendStream {
-    SendStream::new(SendConfig::new(stream, 5, format(), Delivery::Every, slice_bytes), Time::now())
+fn sender(stream: u32, slice_bytes: u16) -> Subscriber {
+    let config = SendConfig::new(stream, 5, format(), Delivery::Every, slice_bytes);
+    Publication::new(config.format, config.delivery).subscribe(config, Time::now())
 }
 
 impl Addresses {
@@ -47,7 +48,7 @@ impl Addresses {
     }
 
     /// Has the senders speak from the addresses that they are at, until the last one is where it should be.
-    fn run_until(&mut self, senders: &mut [(&mut SendStream, usize)], is_reached: impl Fn(SendState) -> bool) {
+    fn run_until(&mut self, senders: &mut [(&mut Subscriber, usize)], is_reached: impl Fn(SendState) -> bool) {
         let mut bytes = [0; send::CONTROL_MAX];
         while !is_reached(senders.last().unwrap().0.state()) {
             assert!(Time::now() < self.deadline, "{senders:?}");
@@ -70,7 +71,7 @@ impl Addresses {
         }
     }
 
-    fn open(&mut self, sender: &mut SendStream, at: usize) -> IncomingStream {
+    fn open(&mut self, sender: &mut Subscriber, at: usize) -> IncomingStream {
         self.run_until(&mut [(sender, at)], |state| state == SendState::Open);
         self.receiver.accept_timeout(PATIENCE).unwrap()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framewire_transport::driver::{Receiver, SendError, SliceSize};
 use framewire_transport::frame::{ChromaPlace, ColourRange, FrameRate, Presentation, SampleAspect, Scan};
-use framewire_transport::send::{SendConfig, SendState, SendStream};
+use framewire_transport::send::{Publication, SendConfig, SendState};
 use framewire_transport::wire::{Kind, Open, PRELUDE_LEN, Prelude, Refuse, RefuseReason, VERSION, WireError};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, ReceiverConfig, Sender, SenderConfig, Time};
 
@@ -18,10 +18,12 @@ fn format() -> FrameFormat {
 
 /// A sender's first Open.
 fn open(config: SendConfig) -> Vec<u8> {
-    let mut bytes = vec![0; framewire_transport::send::CONTROL_MAX];
-    let len = SendStream::new(config, Time::ZERO).poll_transmit(Time::ZERO, &mut bytes).unwrap();
-    bytes.truncate(len);
-    bytes
+    let mut bytes = Box::new([0; framewire_transport::send::CONTROL_MAX]);
+    let len = Publication::new(config.format, config.delivery)
+        .subscribe(config, Time::ZERO)
+        .poll_transmit(Time::ZERO, &mut bytes)
+        .unwrap();
+    bytes[..len].to_vec()
 }
 
 fn config() -> SendConfig {
@@ -117,7 +119,7 @@ fn no_other_datagram_of_another_version_is_answered_nor_one_shorter_than_the_ans
 
 #[test]
 fn a_sender_that_opens_takes_another_version_for_a_refusal_and_goes_on_asking() {
-    let mut sender = SendStream::new(config(), Time::ZERO);
+    let mut sender = Publication::new(config().format, config().delivery).subscribe(config(), Time::ZERO);
     let foreign = |stream, epoch| {
         let refuse = Refuse { stream, epoch, flags: 0, reason: RefuseReason::Version as u16, limit: 9 };
         of_version(9, refuse.emit().to_vec())
@@ -128,7 +130,7 @@ fn a_sender_that_opens_takes_another_version_for_a_refusal_and_goes_on_asking() 
     }
     sender.handle_datagram(&foreign(0x0bad_cafe, 7), Time::ZERO);
     assert_eq!(sender.state(), SendState::Refused { reason: Some(RefuseReason::Version), limit: 9 });
-    let mut bytes = vec![0; framewire_transport::send::CONTROL_MAX];
+    let mut bytes = Box::new([0; framewire_transport::send::CONTROL_MAX]);
     let due = sender.poll_timeout();
     assert!(due > Time::ZERO && sender.poll_transmit(due, &mut bytes).is_some());
 }

@@ -59,7 +59,7 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
             while !pair.is_closed() {
                 while pair.sender.next_number() < FRAMES && pair.offer_frame() {}
                 if pair.sender.next_number() == FRAMES {
-                    pair.sender.close(pair.now);
+                    pair.peer.sender.close(pair.peer.now);
                 }
                 assert!(pair.step(give_up), "seed {seed}, slices of {slice_bytes}, {weather:?}: {:?}", pair.sender);
             }
@@ -94,7 +94,7 @@ fn befall(pair: &mut Pair, trouble: Trouble) {
     match trouble {
         Trouble::None => {}
         // To the same address: IPv4 and UDP take 28 bytes.
-        Trouble::Epoch => pair.sender.handle_redirect(28, pair.now),
+        Trouble::Epoch => pair.peer.sender.handle_redirect(28, pair.peer.now),
         Trouble::Outage => {
             let weather = pair.weather;
             pair.weather.lost = 1_000;
@@ -124,7 +124,7 @@ fn stream_with(pair: &mut Pair, delivery: Delivery, trouble: Trouble) {
                 Delivery::Latest => {
                     pair.sender.drop_replaceable();
                     if !pair.offer_frame() {
-                        pair.sender.skip_frame();
+                        pair.skip();
                     }
                     let pause = pair.random.below(15_000);
                     pair.run_for(Duration::from_micros(pause));
@@ -132,7 +132,7 @@ fn stream_with(pair: &mut Pair, delivery: Delivery, trouble: Trouble) {
             }
         }
     }
-    pair.sender.close(pair.now);
+    pair.peer.sender.close(pair.peer.now);
     while !pair.is_closed() {
         assert!(pair.step(give_up), "stalled: {:?}", pair.sender);
     }
@@ -194,7 +194,7 @@ fn delivered_of_ten_thousand(slice_bytes: u16, weather: Weather, frames: u64) ->
         pair.weather = weather;
         for _ in 0..A_RUN {
             if !pair.offer_frame() {
-                pair.sender.skip_frame();
+                pair.skip();
             }
             pair.run_for(INTERVAL);
         }

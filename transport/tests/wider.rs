@@ -97,7 +97,7 @@ fn slices_grow_back_over_a_path_that_loses() {
         let grown = at_work(&mut pair, Duration::from_secs(90), |pair| pair.sender.slice_bytes() == 8_972);
         assert!(grown.is_some(), "{}", pair.sender.slice_bytes());
         let sent = pair.sender.next_number();
-        pair.sender.close(pair.now);
+        pair.peer.sender.close(pair.peer.now);
         let give_up = pair.now + Duration::from_secs(60);
         while !pair.is_closed() {
             assert!(pair.step(give_up), "{:?}", pair.sender.stats());

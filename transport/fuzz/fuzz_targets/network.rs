@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use framewire_transport::Time;
 use framewire_transport::receive::ReceiveStream;
-use framewire_transport::send::{CONTROL_MAX, Fec, SendStream};
+use framewire_transport::send::{CONTROL_MAX, Fec};
 use framewire_transport::wire::Delivery;
 use fuzzed::{Choices, Pools, answers, byte_of, sender, take_in};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
-    static POOLS: (Pools, std::cell::RefCell<Vec<u8>>) = (Pools::default(), vec![0; CONTROL_MAX].into());
+    static POOLS: (Pools, std::cell::RefCell<Box<[u8; CONTROL_MAX]>>) = (Pools::default(), Box::new([0; CONTROL_MAX]).into());
 }
 
 /// What is on its way in one direction.
@@ -50,18 +50,21 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
     let delivery = if choices.byte() & 1 == 0 { Delivery::Every } else { Delivery::Latest };
     let fec = [Fec::Off, Fec::Auto, Fec::Percent(40)][usize::from(choices.byte() % 3)];
     let partial = choices.byte() & 1 == 1;
-    let mut stream: SendStream = sender(delivery, fec);
+    let (mut publication, mut stream) = sender(delivery, fec);
     let mut receiver: Option<ReceiveStream> = None;
     let (mut there, mut back) = (Way::default(), Way::default());
     let mut newest = None;
     while !choices.is_empty() {
-        if let Some(frame) = pools.frame(stream.next_number(), now) {
-            let _ = stream.handle_frame(frame, now);
+        if stream.has_room()
+            && let Some(frame) = pools.frame(publication.next_number(), now)
+        {
+            let published = publication.publish(frame).unwrap();
+            stream.handle_frame(&published, now).unwrap();
         }
         while let Some(len) = stream.poll_transmit(now, &mut control) {
             there.send(&mut choices, control[..len].to_vec());
         }
-        while let Some(run) = stream.poll_slices(4, now) {
+        while let Some(run) = stream.poll_slices(&mut publication, 4, now) {
             let datagrams: Vec<_> = (0..run.count).map(|nth| run.to_datagram(nth)).collect();
             datagrams.into_iter().for_each(|datagram| there.send(&mut choices, datagram));
         }

@@ -13,7 +13,7 @@ use fuzzed::{Choices, FRAME_BYTES, Pools, sender};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
-    static POOLS: (Pools, std::cell::RefCell<Vec<u8>>) = (Pools::default(), vec![0; CONTROL_MAX].into());
+    static POOLS: (Pools, std::cell::RefCell<Box<[u8; CONTROL_MAX]>>) = (Pools::default(), Box::new([0; CONTROL_MAX]).into());
 }
 
 fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
@@ -83,7 +83,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
     let mut now = Time::from_nanos(1_000_000_000);
     let delivery = if choices.byte() & 1 == 0 { Delivery::Every } else { Delivery::Latest };
     let fec = [Fec::Off, Fec::Auto, Fec::Percent(30)][usize::from(choices.byte() % 3)];
-    let mut stream = sender(delivery, fec);
+    let (mut publication, mut stream) = sender(delivery, fec);
     let mut epoch = u32::MAX;
     while !choices.is_empty() {
         let mut said = 0;
@@ -93,15 +93,17 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
             assert!(said < 10, "the sender talks without end");
         }
         if choices.byte() & 1 == 1
-            && let Some(frame) = pools.frame(stream.next_number(), now)
+            && stream.has_room()
+            && let Some(frame) = pools.frame(publication.next_number(), now)
         {
-            let _ = stream.handle_frame(frame, now);
+            let published = publication.publish(frame).unwrap();
+            stream.handle_frame(&published, now).unwrap();
         }
         let said = datagram(&mut choices, epoch);
         stream.handle_datagram(&said, now);
         stream.handle_timeout(now);
         let mut slices = 0;
-        while let Some(run) = stream.poll_slices(16, now) {
+        while let Some(run) = stream.poll_slices(&mut publication, 16, now) {
             assert!(run.count > 0 && run.payload().end <= run.frame.len());
             slices += run.count;
             assert!(slices <= 1 << 16, "more than any credit that is believed");
@@ -111,7 +113,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
             1 => stream.handle_too_large(Some(choices.number() as usize), now),
             2 => stream.handle_redirect(48, now),
             3 => stream.close(now),
-            4 => stream.skip_frame(),
+            4 if publication.skip() => stream.handle_skipped(),
             5 => stream.drop_replaceable(),
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use framewire_transport::frame::{FramePool, FrameRate, Presentation};
 use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{Fec, SendConfig, SendStream};
+use framewire_transport::send::{Fec, Publication, SendConfig, Subscriber};
 use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
 use framewire_transport::{Frame, FrameFormat, PixelFormat, Time};
 
@@ -65,14 +65,16 @@ pub fn byte_of(number: u64, at: usize) -> u8 {
 }
 
 /// A sender that has not been answered yet.
-pub fn sender(delivery: Delivery, fec: Fec) -> SendStream {
+pub fn sender(delivery: Delivery, fec: Fec) -> (Publication, Subscriber) {
     let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
     let config = SendConfig {
         fec,
         presentation: Presentation { rate: FrameRate::per_second(100).ok(), ..Presentation::UNKNOWN },
         ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES)
     };
-    SendStream::new(config, Time::from_nanos(1_000_000_000))
+    let publication = Publication::new(format, delivery);
+    let subscriber = publication.subscribe(config, Time::from_nanos(1_000_000_000));
+    (publication, subscriber)
 }
 
 impl Pools {
@@ -80,7 +82,6 @@ impl Pools {
     pub fn frame(&self, number: u64, now: Time) -> Option<Frame> {
         let mut frame = self.source.try_acquire()?;
         frame.iter_mut().enumerate().for_each(|(at, byte)| *byte = byte_of(number, at));
-        frame.info.number = number;
         frame.info.captured = now;
         Some(frame.freeze())
     }

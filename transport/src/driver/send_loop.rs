@@ -1,10 +1,9 @@
 //! The sending thread: moves what the protocol core wants out, and what the receiver says in.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,12 +11,14 @@ use super::backend_thread::{self, reopen, replace};
 use super::batch_datagrams;
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::rebind::{Look, Rebind};
-use super::sender::{SendError, SenderConfig, SenderCore, SenderShared};
+use super::sender::handover::{Figures, HandedOver, Handover};
+use super::sender::{SendError, SenderConfig};
 use super::threads::ThreadConfig;
 use crate::backend::{
     Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes, wait,
 };
-use crate::send::CONTROL_MAX;
+use crate::frame::SLOTS_MAX;
+use crate::send::{CONTROL_MAX, Publication, Subscriber};
 use crate::time::Time;
 use crate::wire::{SLICE_HEADER_LEN, train_slices};
 
@@ -36,9 +37,10 @@ const BATCH_PATIENCE: Duration = Duration::from_millis(30);
 pub(super) fn start(
     socket: ConnectedSocket,
     config: &SenderConfig,
-    slice_bytes: u16,
-    shared: Arc<SenderShared>,
+    (publication, subscriber): (Publication, Subscriber),
+    handover: Arc<Handover>,
 ) -> io::Result<(BackendKind, JoinHandle<()>)> {
+    let slice_bytes = subscriber.slice_bytes();
     let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
     // The format was checked: a frame fits 32 bits.
     let frame_bytes = config.format.frame_bytes() as u32;
@@ -53,14 +55,17 @@ pub(super) fn start(
     let ThreadConfig { busy_poll, cpus } = config.threads.clone();
     backend_thread::start("framewire-send", config.backend, socket, backend_config, cpus, move |backend| {
         let mut send_loop = SendLoop {
-            shared,
+            publication,
+            subscriber,
+            handover,
+            handed_over: VecDeque::with_capacity(2 * SLOTS_MAX),
             backend,
             backend_config,
             frame_bytes,
             busy_poll,
             batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
-            control: vec![0; CONTROL_MAX].into_boxed_slice(),
+            control: Box::new([0; CONTROL_MAX]),
             rebind: Rebind::new(peer),
             reports: Reports::default(),
             trouble: Trouble::default(),
@@ -78,7 +83,11 @@ fn set_send_buffer(socket: &ConnectedSocket, frame_bytes: u32) {
 }
 
 struct SendLoop {
-    shared: Arc<SenderShared>,
+    publication: Publication,
+    subscriber: Subscriber,
+    handover: Arc<Handover>,
+    /// What was handed over and has not been looked at.
+    handed_over: VecDeque<HandedOver>,
     backend: Box<dyn Backend>,
     backend_config: BackendConfig,
     frame_bytes: u32,
@@ -86,7 +95,7 @@ struct SendLoop {
     batch: SendBatch,
     inbox: ReceiveBatch,
     /// Where datagrams of fields are written.
-    control: Box<[u8]>,
+    control: Box<[u8; CONTROL_MAX]>,
     rebind: Rebind,
     reports: Reports,
     trouble: Trouble,
@@ -123,7 +132,7 @@ impl SendLoop {
                 Next::Look => self.look(),
                 Next::Sleep(until) => {
                     self.sleep(false, until.since(Time::now()));
-                    self.shared.asleep.store(false, Ordering::Release);
+                    self.handover.rise();
                 }
             }
         }
@@ -142,7 +151,7 @@ impl SendLoop {
             if failures == REPORTS_MAX {
                 self.tell(&error);
                 let pause = self.trouble.pause();
-                return self.shared.waker.sleep(pause);
+                return self.handover.waker().sleep(pause);
             }
         }
     }
@@ -161,44 +170,86 @@ impl SendLoop {
 
     /// Runs the protocol: takes in what was read, sends datagrams of fields, and fills the batch.
     fn advance(&mut self) -> Next {
-        let shared = self.shared.clone();
-        let mut core = shared.lock();
-        if core.stop {
+        let wishes = self.handover.take(&mut self.handed_over);
+        if wishes.stop {
             return Next::Stop;
         }
         let now = Time::now();
-        if let Some(peer) = core.redirect.take() {
-            if core.peer != peer {
-                tracing::info!(from = %core.peer, to = %peer, "the receiver has moved");
-            }
-            core.peer = peer;
+        if let Some(peer) = wishes.redirect {
             self.rebind.redirect(peer);
         }
         let Reports { unreachable, narrow } = std::mem::take(&mut self.reports);
         if unreachable {
-            core.stream.handle_unreachable(now);
+            self.subscriber.handle_unreachable(now);
         }
         if narrow {
-            core.stream.handle_narrow_report(self.path_bytes(), now);
+            self.subscriber.handle_narrow_report(self.path_bytes(), now);
         }
         for datagram in self.inbox.datagrams() {
-            core.stream.handle_datagram(datagram.head, now);
+            self.subscriber.handle_datagram(datagram.head, now);
         }
-        core.stream.handle_timeout(now);
+        self.take_in(now);
+        if wishes.room {
+            self.subscriber.drop_replaceable();
+        }
+        if wishes.close {
+            self.subscriber.close(now);
+        }
+        self.subscriber.handle_timeout(now);
         // After what the far end has said: it may have been heard just now.
-        if now >= self.rebind.poll_timeout(core.stream.heard()) {
-            shared.unlock(core);
+        if now >= self.rebind.poll_timeout(self.subscriber.heard()) {
+            self.publish(false);
             return Next::Look;
         }
-        while let Some(len) = core.stream.poll_transmit(now, &mut self.control) {
+        self.send_fields(now);
+        self.update_failure(now);
+        self.batch.clear();
+        let slice_bytes = self.subscriber.slice_bytes();
+        if usize::from(slice_bytes) != self.backend_config.slice_bytes {
+            self.publish(false);
+            self.fit_slices(slice_bytes);
+            return Next::Send;
+        }
+        self.fill_batch(now);
+        if self.publish(self.batch.is_sent()) {
+            Next::Sleep(self.subscriber.poll_timeout().min(self.rebind.poll_timeout(self.subscriber.heard())))
+        } else {
+            Next::Send
+        }
+    }
+
+    /// Takes in what the program has handed over.
+    fn take_in(&mut self, now: Time) {
+        for handed_over in self.handed_over.drain(..) {
+            match handed_over {
+                HandedOver::Frame(frame) => {
+                    let Ok(published) = self.publication.publish(frame) else { continue };
+                    if let Err(error) = self.subscriber.handle_frame(&published, now) {
+                        tracing::error!(%error, "a frame was not sent");
+                    }
+                }
+                HandedOver::Skipped(count) => {
+                    for _ in 0..count {
+                        if self.publication.skip() {
+                            self.subscriber.handle_skipped();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the datagrams of fields that are due.
+    fn send_fields(&mut self, now: Time) {
+        while let Some(len) = self.subscriber.poll_transmit(now, &mut self.control) {
             // Lost ones are repeated by the protocol; whether somebody is there shows when reading.
             match self.send_control(len) {
                 Ok(()) => self.trouble.end(),
                 Err(error) if remedy(&error) == Remedy::Smaller => {
-                    core.stream.handle_too_large(self.path_bytes(), now);
+                    self.subscriber.handle_too_large(self.path_bytes(), now);
                 }
                 Err(error) => {
-                    core.stream.handle_not_sent();
+                    self.subscriber.handle_not_sent();
                     // A full socket is no failure.
                     if remedy(&error) != Remedy::Wait {
                         self.tell(&error);
@@ -206,20 +257,16 @@ impl SendLoop {
                 }
             }
         }
-        self.update_failure(&mut core, now);
-        self.batch.clear();
-        let slice_bytes = core.stream.slice_bytes();
-        if usize::from(slice_bytes) != self.backend_config.slice_bytes {
-            shared.unlock(core);
-            self.fit_slices(slice_bytes);
-            return Next::Send;
-        }
+    }
+
+    /// Has the batch filled with slices that may leave.
+    fn fill_batch(&mut self, now: Time) {
         // Whole trains: none is cut in two by the end of the batch.
         let train = train_slices(self.backend_config.slice_bytes);
         while self.batch.room() >= train {
             let room = self.batch.room() - self.batch.room() % train;
             let room = u32::try_from(room).unwrap_or(u32::MAX);
-            let Some(run) = core.stream.poll_slices(room, now) else { break };
+            let Some(run) = self.subscriber.poll_slices(&mut self.publication, room, now) else { break };
             let pushed = self.batch.push_slices(
                 run.frame,
                 run.payload(),
@@ -231,15 +278,11 @@ impl SendLoop {
                 tracing::error!(%error, "slices were not sent");
             }
         }
-        let next = if self.batch.is_sent() {
-            // Under the lock: a frame that comes after this wakes us.
-            shared.asleep.store(true, Ordering::Release);
-            Next::Sleep(core.stream.poll_timeout().min(self.rebind.poll_timeout(core.stream.heard())))
-        } else {
-            Next::Send
-        };
-        shared.unlock(core);
-        next
+    }
+
+    /// Shows the program how the stream is by now. Where there is nothing to do, returns whether the thread may sleep.
+    fn publish(&self, idle: bool) -> bool {
+        self.handover.publish(Figures::of(&self.subscriber), idle)
     }
 
     /// Sends the first bytes of `control`, again where the call was told of an earlier datagram instead.
@@ -260,15 +303,15 @@ impl SendLoop {
     }
 
     /// Tells the program that the stream cannot go on, and takes that back where it does.
-    fn update_failure(&mut self, core: &mut SenderCore, now: Time) {
-        if core.stream.is_blocked() {
-            if core.failure.is_none() {
-                core.failure = Some(self.too_narrow(core.peer));
+    fn update_failure(&mut self, now: Time) {
+        if self.subscriber.is_blocked() {
+            if self.failed.is_none() {
                 self.failed = Some(now);
+                self.handover.set_failure(Some(self.too_narrow()));
             }
-        } else if self.failed.is_some_and(|failed| core.stream.heard().is_some_and(|heard| heard > failed)) {
-            core.failure = None;
+        } else if self.failed.is_some_and(|failed| self.subscriber.heard().is_some_and(|heard| heard > failed)) {
             self.failed = None;
+            self.handover.set_failure(None);
         }
     }
 
@@ -289,7 +332,7 @@ impl SendLoop {
                 // It may have been said of an earlier datagram, in place of what this call was made for.
                 _ if failures <= REPORTS_MAX => continue,
                 Remedy::Smaller => {
-                    self.shared.lock().stream.handle_too_large(self.path_bytes(), Time::now());
+                    self.subscriber.handle_too_large(self.path_bytes(), Time::now());
                     break;
                 }
                 remedy => {
@@ -298,7 +341,7 @@ impl SendLoop {
                         self.fail(format!("{error}; make a new sender"));
                     }
                     let pause = self.trouble.pause();
-                    self.shared.waker.sleep(pause);
+                    self.handover.waker().sleep(pause);
                     waited += pause;
                     // Where another socket helps there is no use in waiting for this one.
                     if waited >= BATCH_PATIENCE || self.rebind.is_wanted() {
@@ -306,7 +349,7 @@ impl SendLoop {
                     }
                 }
             }
-            if self.shared.lock().stop {
+            if self.handover.is_stopped() {
                 break;
             }
         }
@@ -320,7 +363,7 @@ impl SendLoop {
     fn look(&mut self) {
         let was_wanted = self.rebind.is_wanted();
         match self.rebind.look(self.backend.socket(), Time::now()) {
-            Look::Same if was_wanted => self.shared.lock().stream.retry(Time::now()),
+            Look::Same if was_wanted => self.subscriber.retry(Time::now()),
             Look::Same => {}
             Look::Other(socket) => {
                 let local =
@@ -335,9 +378,7 @@ impl SendLoop {
                 replace(&mut self.backend, socket, &self.backend_config);
                 self.reports = Reports::default();
                 self.trouble.end();
-                let mut core = self.shared.lock();
-                core.stream.handle_redirect(headers_bytes, Time::now());
-                self.shared.unlock(core);
+                self.subscriber.handle_redirect(headers_bytes, Time::now());
             }
             Look::Failed(error) => self.tell(&error),
         }
@@ -371,7 +412,8 @@ impl SendLoop {
         self.backend.socket().known_path_datagram_bytes()
     }
 
-    fn too_narrow(&self, peer: SocketAddr) -> SendError {
+    fn too_narrow(&self) -> SendError {
+        let peer = self.handover.lock().peer;
         let slices = self.backend_config.slice_bytes;
         let path = self.backend.socket().path_datagram_bytes();
         let message = if path < slices {
@@ -387,18 +429,18 @@ impl SendLoop {
     }
 
     fn sleep(&mut self, writable: bool, timeout: Duration) {
-        if let Err(error) = wait(self.backend.socket().as_fd(), writable, &self.shared.waker, timeout, self.busy_poll) {
+        if let Err(error) =
+            wait(self.backend.socket().as_fd(), writable, self.handover.waker(), timeout, self.busy_poll)
+        {
             self.tell(&error);
             let pause = self.trouble.pause();
-            self.shared.waker.sleep(pause);
+            self.handover.waker().sleep(pause);
         }
     }
 
     fn fail(&mut self, message: String) {
         self.failed = Some(Time::now());
-        let mut core = self.shared.lock();
-        let peer = core.peer;
-        core.failure = Some(SendError::Failed { peer, message });
-        self.shared.unlock(core);
+        let peer = self.handover.lock().peer;
+        self.handover.set_failure(Some(SendError::Failed { peer, message }));
     }
 }

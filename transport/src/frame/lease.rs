@@ -173,12 +173,6 @@ impl Frame {
         &self.info
     }
 
-    /// The frame as it was before the freeze, to be written again; `None` where somebody else holds it too.
-    pub(crate) fn into_mut(self) -> Option<FrameMut> {
-        let is_sole = self.slot.pool.slots.is_exclusive(self.slot.index);
-        is_sole.then_some(FrameMut { slot: self.slot, len: self.len, info: self.info })
-    }
-
     /// Whether every byte of it has come. One that has gaps is only handed on where that was asked for
     /// ([`crate::ReceiverConfig::partial`]).
     pub fn is_complete(&self) -> bool {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use super::config::SendConfig;
 use super::loss_meter::LossMeter;
-use super::parity::{OutgoingParity, ParityMaker};
-use crate::frame::Frame;
 use crate::time::Time;
 use crate::wire::{Delivery, ParityLayout};
 
@@ -95,13 +93,11 @@ pub(super) struct FecControl {
     meter: LossMeter,
     /// In `auto`: whether frames have parity at present.
     is_on: bool,
-    /// Made when it is first needed in an epoch; `Some(None)` where there was no memory for it.
-    maker: Option<Option<ParityMaker>>,
 }
 
 impl FecControl {
     pub(super) fn new(fec: Fec, now: Time) -> Self {
-        Self { fec, meter: LossMeter::new(now), is_on: false, maker: None }
+        Self { fec, meter: LossMeter::new(now), is_on: false }
     }
 
     /// The most parity slices that a frame will have; 0 where that cannot be announced, and so none are made.
@@ -110,7 +106,8 @@ impl FecControl {
         layout.and_then(|layout| u16::try_from(layout.count()).ok()).unwrap_or(0)
     }
 
-    fn percent_max(&self, config: &SendConfig) -> u32 {
+    /// The most parity that a frame may get here, percent of its slices.
+    pub(super) fn percent_max(&self, config: &SendConfig) -> u32 {
         match self.fec {
             // Without a deadline, asking again costs least.
             Fec::Auto if config.delivery == Delivery::Every => 0,
@@ -118,10 +115,9 @@ impl FecControl {
         }
     }
 
-    /// What the receiver counts begins anew, and slices may be of another size.
+    /// What the receiver counts begins anew.
     pub(super) fn start_epoch(&mut self, now: Time) {
         self.meter.start_epoch(now);
-        self.maker = None;
     }
 
     /// Slices below `seen` have arrived or been lost, and so many have arrived.
@@ -157,14 +153,6 @@ impl FecControl {
             Fec::Auto => 0,
             Fec::Percent(percent) => u32::from(percent),
         }
-    }
-
-    /// The parity of a frame; `None` where there is no memory for it.
-    pub(super) fn make(&mut self, frame: &Frame, percent: u32, config: &SendConfig) -> Option<OutgoingParity> {
-        let slices = config.frame_slices();
-        let percent_max = self.percent_max(config);
-        let maker = self.maker.get_or_insert_with(|| ParityMaker::new(slices, config.payload_bytes(), percent_max));
-        maker.as_mut()?.make(frame, slices, percent)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::parity::{OutgoingParity, odd_byte};
+use super::publication::Published;
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::time::Time;
 use crate::wire::{Flags, ParityHeader, SLICE_HEADER_LEN, SliceHeader, slice_count};
@@ -46,9 +47,9 @@ impl SliceRun<'_> {
         self.bytes_of(0).start..self.bytes_of(self.count.saturating_sub(1)).end
     }
 
-    /// The bytes of [`SliceRun::frame`] that the `nth` slice of the run carries.
+    /// The bytes of [`SliceRun::frame`] that the `nth` slice of the run carries; none behind its end.
     pub fn bytes_of(&self, nth: u32) -> Range<usize> {
-        let start = (self.first() + nth as usize) * self.payload_bytes();
+        let start = (self.first() + nth as usize).saturating_mul(self.payload_bytes()).min(self.frame.len());
         start..self.frame.len().min(start + self.payload_bytes())
     }
 
@@ -59,15 +60,15 @@ impl SliceRun<'_> {
         [&head[..], &self.frame[self.bytes_of(nth)]].concat()
     }
 
-    /// Writes the header of the `nth` slice of the run.
+    /// Writes the header of the `nth` slice of the run, which has [`SliceRun::count`] of them.
     pub fn emit_header(&self, nth: u32, out: &mut [u8; SLICE_HEADER_LEN]) {
         match self.head {
             RunHead::Slice(header) => {
-                let (index, sequence) = (header.index + nth, header.sequence + u64::from(nth));
+                let (index, sequence) = (header.index.wrapping_add(nth), header.sequence.wrapping_add(nth.into()));
                 SliceHeader { index, sequence, ..header }.emit_into(out);
             }
             RunHead::Parity(header) => {
-                let (index, sequence) = (header.index + nth, header.sequence + u64::from(nth));
+                let (index, sequence) = (header.index.wrapping_add(nth), header.sequence.wrapping_add(nth.into()));
                 let at = odd_byte(header.payload_bytes, &header.layout(), index);
                 let odd = self.frame.get(at).copied().unwrap_or(0);
                 ParityHeader { index, sequence, odd, ..header }.emit_into(out);
@@ -79,7 +80,7 @@ impl SliceRun<'_> {
 /// A frame, and how far it has been sent.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) frame: Frame,
+    pub(super) published: Published,
     pub(super) next: u32,
     pub(super) count: u32,
     payload_bytes: u16,
@@ -103,13 +104,17 @@ pub(super) enum Parity {
 }
 
 impl Outgoing {
+    pub(super) fn frame(&self) -> &Frame {
+        self.published.frame()
+    }
+
     pub(super) fn number(&self) -> u64 {
-        self.frame.info().number
+        self.published.number()
     }
 
     /// Notes that its first slice leaves now.
     pub(super) fn note_begun(&mut self, now: Time) {
-        let held = now.since(self.frame.info().captured);
+        let held = now.since(self.frame().info().captured);
         self.sent_after_us = u32::try_from(held.as_micros()).unwrap_or(u32::MAX);
         self.begun = true;
     }
@@ -132,9 +137,9 @@ impl Outgoing {
             payload_bytes: self.payload_bytes,
             sequence,
             frame: self.number(),
-            captured_ns: self.frame.info().captured.as_nanos(),
+            captured_ns: self.frame().info().captured.as_nanos(),
             // The sender's format was checked: a frame fits 32 bits.
-            frame_bytes: self.frame.len() as u32,
+            frame_bytes: self.frame().len() as u32,
             index,
             sent_after_us: self.sent_after_us,
         }
@@ -142,7 +147,7 @@ impl Outgoing {
 
     /// Payload bytes of slices `first` to `first + count`.
     pub(super) fn payload_len(&self, first: u32, count: u32) -> u64 {
-        let end = (u64::from(first + count) * u64::from(self.payload_bytes)).min(self.frame.len() as u64);
+        let end = (u64::from(first + count) * u64::from(self.payload_bytes)).min(self.frame().len() as u64);
         end - u64::from(first) * u64::from(self.payload_bytes)
     }
 }
@@ -181,7 +186,7 @@ impl Outbox {
     pub(super) fn cut_anew(&mut self, slice_bytes: u16) {
         let frames = std::mem::replace(self, Self::new(slice_bytes)).frames;
         for outgoing in frames {
-            self.push(outgoing.frame);
+            self.push(outgoing.published);
             if let Some(anew) = self.frames.back_mut() {
                 anew.begun = outgoing.begun;
             }
@@ -202,11 +207,11 @@ impl Outbox {
         self.frames.len() == SLOTS_MAX
     }
 
-    pub(super) fn push(&mut self, frame: Frame) {
-        let count = slice_count(frame.len() as u32, self.payload_bytes);
+    pub(super) fn push(&mut self, published: Published) {
+        let count = slice_count(published.frame().len() as u32, self.payload_bytes);
         let payload_bytes = self.payload_bytes;
         self.frames.push_back(Outgoing {
-            frame,
+            published,
             next: 0,
             count,
             payload_bytes,
@@ -214,6 +219,11 @@ impl Outbox {
             begun: false,
             parity: Parity::None,
         });
+    }
+
+    /// Whether there is one of which no slice has been sent in this epoch.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.frames.back().is_some_and(|outgoing| outgoing.next == 0)
     }
 
     /// Drops the frames of which no slice has been sent in this epoch; returns those of them that had not been sent whole

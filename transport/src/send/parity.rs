@@ -4,31 +4,49 @@ use std::ops::Range;
 
 use reed_solomon_simd::ReedSolomonEncoder;
 
-use crate::frame::{Frame, FramePool};
-use crate::wire::{ParityHeader, ParityLayout};
+use super::publication::Published;
+use crate::frame::{Frame, FramePool, SLOTS_MAX};
+use crate::wire::{ParityHeader, ParityLayout, slice_count};
 
-/// Frames whose parity is on its way into the socket at the same time: one that leaves, and one that is being made.
+/// Parity that is there at the same time, to begin with: that of a frame which leaves, and that of one for which it is made. More
+/// where subscribers hold that of different frames, one each.
 const SLOTS: usize = 2;
+/// Subscribers have slices of different sizes; for so many sizes (and shares of parity) the memory is kept.
+const MAKERS: usize = 4;
 
-/// A frame's parity slices, on their way out.
-#[derive(Debug)]
-pub(super) struct OutgoingParity {
+/// A frame's parity slices.
+#[derive(Debug, Clone)]
+pub(super) struct MadeParity {
     /// One payload after the other, and behind them a byte for each where payloads are of odd length.
-    pub(super) bytes: Frame,
+    bytes: Frame,
     layout: ParityLayout,
     payload_bytes: u16,
+}
+
+/// The same, on their way out to one subscriber.
+#[derive(Debug)]
+pub(super) struct OutgoingParity {
+    made: MadeParity,
     /// The next one to send.
     next: u32,
 }
 
 impl OutgoingParity {
+    pub(super) fn new(made: MadeParity) -> Self {
+        Self { made, next: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> &Frame {
+        &self.made.bytes
+    }
+
     pub(super) fn is_sent(&self) -> bool {
-        self.next == self.layout.count()
+        self.next == self.made.layout.count()
     }
 
     /// The next one to send, and how many there are.
     pub(super) fn progress(&self) -> (u32, u32) {
-        (self.next, self.layout.count())
+        (self.next, self.made.layout.count())
     }
 
     /// So many more of them leave now.
@@ -37,22 +55,77 @@ impl OutgoingParity {
     }
 
     /// The header of the next one, sent as number `sequence` of the epoch.
-    pub(super) fn header(&self, (stream, epoch): (u32, u32), of: &Frame, sequence: u64) -> ParityHeader {
+    pub(super) fn header(&self, (stream, epoch): (u32, u32), of: &Published, sequence: u64) -> ParityHeader {
         ParityHeader {
             stream,
             epoch,
             flags: 0,
-            payload_bytes: self.payload_bytes,
+            payload_bytes: self.made.payload_bytes,
             sequence,
-            frame: of.info().number,
-            captured_ns: of.info().captured.as_nanos(),
+            frame: of.number(),
+            captured_ns: of.frame().info().captured.as_nanos(),
             // The format was checked: a frame fits 32 bits.
-            frame_bytes: of.len() as u32,
+            frame_bytes: of.frame().len() as u32,
             index: self.next,
-            blocks: self.layout.blocks,
-            parities: self.layout.parities,
+            blocks: self.made.layout.blocks,
+            parities: self.made.layout.parities,
             odd: 0,
         }
+    }
+}
+
+/// How much parity a frame is to have, percent of its slices.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Percents {
+    pub(super) wanted: u32,
+    /// The most that a frame of the same subscriber will have.
+    pub(super) most: u32,
+}
+
+/// The parity of a publication's newest frames: who wants the same gets the same.
+#[derive(Debug, Default)]
+pub(super) struct ParityShelf {
+    /// The one that was used last is the first.
+    makers: Vec<Shelved>,
+}
+
+#[derive(Debug)]
+struct Shelved {
+    payload_bytes: u16,
+    percent_max: u32,
+    /// `None` where there was no memory for it, or there is nothing to make.
+    maker: Option<ParityMaker>,
+    /// The newest: the number of the frame, the share that was wanted, and what was made.
+    made: Option<(u64, u32, MadeParity)>,
+}
+
+impl ParityShelf {
+    /// The parity of a frame that is cut into slices of `payload_bytes`. `None` where there is no memory for it.
+    pub(super) fn of(&mut self, of: &Published, payload_bytes: u16, percents: Percents) -> Option<MadeParity> {
+        let slices = slice_count(of.frame().len() as u32, payload_bytes);
+        let at = self
+            .makers
+            .iter()
+            .position(|shelved| (shelved.payload_bytes, shelved.percent_max) == (payload_bytes, percents.most));
+        match at {
+            Some(at) => self.makers[..=at].rotate_right(1),
+            None => {
+                self.makers.truncate(MAKERS - 1);
+                let maker = ParityMaker::new(slices, payload_bytes, percents.most);
+                self.makers.insert(0, Shelved { payload_bytes, percent_max: percents.most, maker, made: None });
+            }
+        }
+        let Shelved { maker, made, .. } = self.makers.first_mut()?;
+        if let Some((number, percent, made)) = made
+            && (*number, *percent) == (of.number(), percents.wanted)
+        {
+            return Some(made.clone());
+        }
+        // Its memory may be needed.
+        *made = None;
+        let parity = maker.as_mut()?.make(of.frame(), slices, percents.wanted)?;
+        *made = Some((of.number(), percents.wanted, parity.clone()));
+        Some(parity)
     }
 }
 
@@ -61,8 +134,8 @@ pub(super) fn odd_byte(payload_bytes: u16, layout: &ParityLayout, index: u32) ->
     layout.count() as usize * usize::from(payload_bytes) + index as usize
 }
 
-/// Makes parity. All memory is taken when it is made.
-pub(super) struct ParityMaker {
+/// Makes parity. The memory for what is needed at least is taken when it is made.
+struct ParityMaker {
     payload_bytes: u16,
     encoder: ReedSolomonEncoder,
     pool: FramePool,
@@ -73,22 +146,25 @@ pub(super) struct ParityMaker {
 impl ParityMaker {
     /// For frames of `slices` slices and at most `percent_max` of parity. `None` where there is no memory for it, or nothing to
     /// make.
-    pub(super) fn new(slices: u32, payload_bytes: u16, percent_max: u32) -> Option<Self> {
+    fn new(slices: u32, payload_bytes: u16, percent_max: u32) -> Option<Self> {
         let layout = ParityLayout::new(slices, percent_max)?;
         let bytes = layout.count() as usize * (usize::from(payload_bytes) + 1);
         let shard = usize::from(payload_bytes).next_multiple_of(2);
         let encoder = ReedSolomonEncoder::new(layout.data() as usize, usize::from(layout.parities), shard).ok()?;
-        let pool = FramePool::new(SLOTS, bytes)
+        let pool = FramePool::with_spares(SLOTS_MAX, SLOTS, bytes)
             .inspect_err(|error| tracing::warn!(%error, "frames go without parity"))
             .ok()?;
         Some(Self { payload_bytes, encoder, pool, padded: vec![0; shard].into_boxed_slice() })
     }
 
-    /// The parity of a frame; `None` where what was made before is still on its way.
-    pub(super) fn make(&mut self, frame: &Frame, slices: u32, percent: u32) -> Option<OutgoingParity> {
+    /// The parity of a frame; `None` where too much that was made before is still on its way.
+    fn make(&mut self, frame: &Frame, slices: u32, percent: u32) -> Option<MadeParity> {
         let layout = ParityLayout::new(slices, percent)?;
         let payload = usize::from(self.payload_bytes);
-        let mut out = self.pool.try_acquire()?;
+        let mut out = self.pool.try_acquire().or_else(|| {
+            self.pool.set_usable(self.pool.held_count() + 1);
+            self.pool.try_acquire()
+        })?;
         out.set_len(layout.count() as usize * (payload + 1)).ok()?;
         for block in 0..u32::from(layout.blocks) {
             self.encoder.reset(layout.data() as usize, usize::from(layout.parities), self.padded.len()).ok()?;
@@ -109,7 +185,7 @@ impl ParityMaker {
                 out[odd_byte(self.payload_bytes, &layout, index)] = odd.first().copied().unwrap_or(0);
             }
         }
-        Some(OutgoingParity { bytes: out.freeze(), layout, payload_bytes: self.payload_bytes, next: 0 })
+        Some(MadeParity { bytes: out.freeze(), layout, payload_bytes: self.payload_bytes })
     }
 }
 

@@ -5,11 +5,12 @@ mod truth;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation};
 use framewire_transport::receive::{ClosedStreams, EndReason, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{Fec, LinkBudget, SendConfig, SendState, SendStream};
+use framewire_transport::send::{Fec, LinkBudget, Publication, SendConfig, SendState, Subscriber};
 use framewire_transport::wire::{
     Challenge, Delivery, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SLICE_HEADER_LEN, SliceHeader,
 };
@@ -108,17 +109,37 @@ const ANSWERS_APART: Duration = Duration::from_millis(1);
 
 type InFlight = Reverse<(Time, u64, Towards, Vec<u8>)>;
 
-/// A sender and a receiver with the network between them.
+/// A publication with one subscriber and its receiver, with the network between them.
 pub(crate) struct Pair {
+    pub(crate) publication: Publication,
+    source: FramePool,
+    pub(crate) peer: Peer,
+}
+
+impl Deref for Pair {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl DerefMut for Pair {
+    fn deref_mut(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+}
+
+/// A subscriber of a publication, its receiver, and the network between them.
+pub(crate) struct Peer {
     pub(crate) now: Time,
-    pub(crate) sender: SendStream,
+    pub(crate) sender: Subscriber,
     pub(crate) receiver: Option<ReceiveStream>,
     pub(crate) weather: Weather,
     pub(crate) delivered: Vec<u64>,
     /// From capture to completion, of each frame delivered.
     pub(crate) ages: Vec<Duration>,
     pub(crate) random: Random,
-    source: FramePool,
     slots: usize,
     /// Of the receiver's socket.
     pub(crate) buffer_bytes: usize,
@@ -186,56 +207,21 @@ impl Pair {
         let now = Time::from_nanos(1_000_000_000);
         let presentation = Presentation { rate: FrameRate::from_interval(interval), ..Presentation::UNKNOWN };
         let config = SendConfig { presentation, ..SendConfig::new(77, u32::MAX, format, delivery, slice_bytes) };
-        Self {
-            now,
-            sender: SendStream::new(config, now),
-            receiver: None,
-            weather,
-            delivered: Vec::new(),
-            ages: Vec::new(),
-            random: Random::new(seed),
-            source: FramePool::new(4, frame_bytes).unwrap(),
-            slots: 6,
-            buffer_bytes: 400_000,
-            partial: false,
-            bend: None,
-            torn: Vec::new(),
-            flying: BinaryHeap::new(),
-            in_burst: [(false, now); 2],
-            link_free: now,
-            sent: 0,
-            bytes_sent: 0,
-            steps_at_now: 0,
-            config,
-            format,
-            is_stopped: false,
-            waiting: VecDeque::new(),
-            busy: Duration::ZERO,
-            looks: now,
-            truth: Truth::default(),
-            opened: 0,
-            closed: ClosedStreams::default(),
-            leaves: Time::MAX,
-            next_answer: now,
-            holds: 0,
-            held: VecDeque::new(),
-        }
+        let publication = Publication::new(format, delivery);
+        let peer = Peer::new(seed, &publication, config, now, weather);
+        Self { publication, source: FramePool::new(4, frame_bytes).unwrap(), peer }
     }
 
     pub(crate) fn byte_of(number: u64, at: usize) -> u8 {
-        (number as usize * 31 + at * 7 + at / 251) as u8
+        Peer::byte_of(number, at)
     }
 
     /// Gives the sender its next frame, if a slot is free.
     pub(crate) fn offer_frame(&mut self) -> bool {
-        let Some(mut frame) = self.source.try_acquire() else { return false };
-        let number = self.sender.next_number();
-        for (at, byte) in frame.iter_mut().enumerate() {
-            *byte = Self::byte_of(number, at);
-        }
-        frame.info.number = number;
-        frame.info.captured = self.now;
-        self.sender.handle_frame(frame.freeze(), self.now).expect("fewer slots than the outbox has room for");
+        let Some(frame) = picture(&self.source, self.publication.next_number(), self.now) else { return false };
+        let published = self.publication.publish(frame).unwrap();
+        let now = self.now;
+        self.sender.handle_frame(&published, now).expect("fewer slots than the outbox has room for");
         true
     }
 
@@ -256,14 +242,114 @@ impl Pair {
         }
         let is_taken = self.offer_frame();
         if !is_taken {
-            self.sender.skip_frame();
+            self.skip();
         }
         is_taken
     }
 
+    /// The source could not write a frame.
+    pub(crate) fn skip(&mut self) {
+        if self.publication.skip() {
+            self.sender.handle_skipped();
+        }
+    }
+
     /// Lets time pass, at most to `until`; returns false once nothing happens before it.
     pub(crate) fn step(&mut self, until: Time) -> bool {
-        self.send();
+        self.peer.step(&mut self.publication, until)
+    }
+
+    /// Runs for a while.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.step(until) {}
+    }
+
+    /// The receiver takes nothing for a while, and then all that has come.
+    pub(crate) fn stop_receiver_for(&mut self, time: Duration) {
+        self.is_stopped = true;
+        self.run_for(time);
+        self.is_stopped = false;
+        self.look();
+    }
+
+    /// The sender adds parity. To be called before anything happens.
+    pub(crate) fn set_fec(&mut self, fec: Fec) {
+        self.config.fec = fec;
+        self.subscribe_anew();
+    }
+
+    /// The sender must keep its slices as they are.
+    pub(crate) fn fix_slices(&mut self) {
+        self.config.slice_is_fixed = true;
+        self.subscribe_anew();
+    }
+
+    /// The sender's process dies, and another one streams with the same number: it counts its frames from 0.
+    pub(crate) fn restart_sender(&mut self) {
+        self.config.epoch = self.random.next() as u32;
+        self.subscribe_anew();
+    }
+
+    fn subscribe_anew(&mut self) {
+        self.publication = Publication::new(self.format, self.config.delivery);
+        let sender = self.publication.subscribe(self.config, self.now);
+        self.sender = sender;
+    }
+}
+
+/// The frame with this number, in a slot of `source`, if one is free.
+pub(crate) fn picture(source: &FramePool, number: u64, now: Time) -> Option<Frame> {
+    let mut frame = source.try_acquire()?;
+    frame.iter_mut().enumerate().for_each(|(at, byte)| *byte = Peer::byte_of(number, at));
+    frame.info.captured = now;
+    Some(frame.freeze())
+}
+
+impl Peer {
+    pub(crate) fn new(seed: u64, publication: &Publication, config: SendConfig, now: Time, weather: Weather) -> Self {
+        Self {
+            now,
+            sender: publication.subscribe(config, now),
+            receiver: None,
+            weather,
+            delivered: Vec::new(),
+            ages: Vec::new(),
+            random: Random::new(seed),
+            slots: 6,
+            buffer_bytes: 400_000,
+            partial: false,
+            bend: None,
+            torn: Vec::new(),
+            flying: BinaryHeap::new(),
+            in_burst: [(false, now); 2],
+            link_free: now,
+            sent: 0,
+            bytes_sent: 0,
+            steps_at_now: 0,
+            format: config.format,
+            config,
+            is_stopped: false,
+            waiting: VecDeque::new(),
+            busy: Duration::ZERO,
+            looks: now,
+            truth: Truth::default(),
+            opened: 0,
+            closed: ClosedStreams::default(),
+            leaves: Time::MAX,
+            next_answer: now,
+            holds: 0,
+            held: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn byte_of(number: u64, at: usize) -> u8 {
+        (number as usize * 31 + at * 7 + at / 251) as u8
+    }
+
+    /// Lets time pass, at most to `until`; returns false once nothing happens before it.
+    pub(crate) fn step(&mut self, publication: &mut Publication, until: Time) -> bool {
+        self.send(publication);
         let arrival = self.flying.peek().map(|Reverse((at, ..))| *at);
         let receiver = self.receiver.as_mut().filter(|_| !self.is_stopped);
         let looks = Some(self.looks).filter(|_| !self.waiting.is_empty() && !self.is_stopped);
@@ -299,12 +385,17 @@ impl Pair {
         true
     }
 
-    fn send(&mut self) {
-        let mut bytes = vec![0; send::CONTROL_MAX];
+    /// The receiver's process stops; what comes waits.
+    pub(crate) fn stop(&mut self) {
+        self.is_stopped = true;
+    }
+
+    fn send(&mut self, publication: &mut Publication) {
+        let mut bytes = Box::new([0; send::CONTROL_MAX]);
         while let Some(len) = self.sender.poll_transmit(self.now, &mut bytes) {
             self.fly(Towards::Receiver, bytes[..len].to_vec());
         }
-        while let Some(run) = self.sender.poll_slices(16, self.now) {
+        while let Some(run) = self.sender.poll_slices(publication, 16, self.now) {
             let datagrams: Vec<_> = (0..run.count).map(|nth| run.to_datagram(nth)).collect();
             for datagram in datagrams {
                 self.fly(Towards::Receiver, datagram);
@@ -532,27 +623,6 @@ impl Pair {
         }
     }
 
-    /// Runs for a while.
-    pub(crate) fn run_for(&mut self, time: Duration) {
-        let until = self.now + time;
-        while self.step(until) {}
-    }
-
-    /// The receiver takes nothing for a while, and then all that has come.
-    pub(crate) fn stop_receiver_for(&mut self, time: Duration) {
-        let resumed = self.now + time;
-        self.is_stopped = true;
-        while self.step(resumed) {}
-        self.is_stopped = false;
-        self.look();
-    }
-
-    /// The sender adds parity. To be called before anything happens.
-    pub(crate) fn set_fec(&mut self, fec: Fec) {
-        self.config.fec = fec;
-        self.sender = SendStream::new(self.config, self.now);
-    }
-
     /// The sender keeps to a link's rate. To be called before anything happens.
     pub(crate) fn set_link(&mut self, link: LinkBudget) {
         self.sender.set_link(link);
@@ -563,11 +633,6 @@ impl Pair {
         self.now = self.now + time;
     }
 
-    /// The sender must keep its slices as they are.
-    pub(crate) fn fix_slices(&mut self) {
-        self.sender = SendStream::new(SendConfig { slice_is_fixed: true, ..self.config }, self.now);
-    }
-
     /// The receiver's process dies; what it had is gone.
     pub(crate) fn kill_receiver(&mut self) {
         self.receiver = None;
@@ -575,12 +640,6 @@ impl Pair {
         self.leaves = Time::MAX;
         self.waiting.clear();
         self.flying.clear();
-    }
-
-    /// The sender's process dies, and another one streams with the same number: it counts its frames from 0.
-    pub(crate) fn restart_sender(&mut self) {
-        self.config.epoch = self.random.next() as u32;
-        self.sender = SendStream::new(self.config, self.now);
     }
 
     /// Speaks to the sender as anyone can who forges the receiver's address.

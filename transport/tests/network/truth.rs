@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use framewire_transport::send::SendState;
 
-use super::Pair;
+use super::Peer;
 
 /// What the test itself knows of the frames at the receiver that is there, apart from what that counts.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Truth {
     pub(super) no_slot: BTreeSet<u64>,
 }
 
-impl Pair {
+impl Peer {
     /// Holds the counters of both ends against each other, and against what the test has seen. To be called once the stream is
     /// closed; `restarted` says that an earlier receiver had a part of it.
     pub(crate) fn check_counters(&self, restarted: bool) {

@@ -6,7 +6,7 @@ use framewire_transport::frame::{
     ColourRange, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation, SampleAspect, Scan,
 };
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::send::{self, SendConfig, SendStream};
+use framewire_transport::send::{self, Publication, SendConfig, Subscriber};
 use framewire_transport::wire::{Delivery, Feedback, Open, SLICE_HEADER_LEN};
 use framewire_transport::{Frame, Time};
 
@@ -25,7 +25,7 @@ fn at(tenths_of_a_millisecond: u64) -> Time {
     Time::from_nanos(tenths_of_a_millisecond * 100_000)
 }
 
-struct Sender(SendStream);
+struct Sender(Subscriber, Publication);
 
 impl Sender {
     /// The datagram of fields that is due.
@@ -38,7 +38,7 @@ impl Sender {
 
     fn slices(&mut self, now: Time) -> Vec<Vec<u8>> {
         let mut slices = Vec::new();
-        while let Some(run) = self.0.poll_slices(16, now) {
+        while let Some(run) = self.0.poll_slices(&mut self.1, 16, now) {
             slices.extend((0..run.count).map(|nth| run.to_datagram(nth)));
         }
         slices
@@ -85,7 +85,8 @@ fn the_worked_example_is_what_both_ends_say() {
         },
         ..SendConfig::new(0x0bad_cafe, 7, format, Delivery::Every, 548)
     };
-    let mut sender = Sender(SendStream::new(config, at(10_000)));
+    let publication = Publication::new(format, Delivery::Every);
+    let mut sender = Sender(publication.subscribe(config, at(10_000)), publication);
     assert_eq!(Open::parse(&sender.says(at(10_000))).unwrap().cookie, 0);
     sender.0.handle_datagram(&example("Challenge"), at(10_002));
     let open = sender.says(at(10_002));
@@ -112,7 +113,8 @@ fn the_worked_example_is_what_both_ends_say() {
     sender.0.handle_datagram(&answers[0], at(10_006));
 
     let pool = FramePool::new(1, 500).unwrap();
-    sender.0.handle_frame(frame(&pool), at(10_350)).unwrap();
+    let published = sender.1.publish(frame(&pool)).unwrap();
+    sender.0.handle_frame(&published, at(10_350)).unwrap();
     let slices = sender.slices(at(10_350));
     assert_eq!(slices.len(), 2);
     assert!(receiver.hears(&slices[0], at(10_350)).is_empty());

@@ -159,7 +159,7 @@ mod tests {
     use super::super::Budget;
     use super::*;
     use crate::frame::{FrameFormat, PixelFormat};
-    use crate::send::{SendConfig, SendStream};
+    use crate::send::{Publication, SendConfig};
     use crate::time::Time;
     use crate::wire::Delivery;
 
@@ -168,8 +168,11 @@ mod tests {
     fn opening(stream: u32, epoch: u32, peer: &str) -> Opening {
         let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
         let config = SendConfig::new(stream, epoch, format, Delivery::Latest, 1_472);
-        let mut bytes = [0; 2_048];
-        let len = SendStream::new(config, Time::ZERO).poll_transmit(Time::ZERO, &mut bytes).unwrap();
+        let mut bytes = [0; crate::send::CONTROL_MAX];
+        let len = Publication::new(config.format, config.delivery)
+            .subscribe(config, Time::ZERO)
+            .poll_transmit(Time::ZERO, &mut bytes)
+            .unwrap();
         let (open, peer) = (Open::parse(&bytes[..len]).unwrap(), peer.parse().unwrap());
         Opening { open, open_bytes: len, peer, local: "10.0.0.9:1".parse().unwrap() }
     }

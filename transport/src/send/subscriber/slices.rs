@@ -1,17 +1,19 @@
 //! What a stream sends of its frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
 
-use super::{DRAIN_MAX, SendStream, TAIL_PROBE_AFTER, train};
+use super::{DRAIN_MAX, Subscriber, TAIL_PROBE_AFTER, train};
 use crate::send::config::SendState;
 use crate::send::gate::FrameGate;
 use crate::send::outbox::{Outgoing, Parity, RunHead, SliceRun};
+use crate::send::parity::{OutgoingParity, Percents};
+use crate::send::publication::Publication;
 use crate::send::repair::{RepairBudget, RepairRun};
 use crate::time::Time;
 use crate::wire::{Delivery, Flags};
 
-impl SendStream {
+impl Subscriber {
     /// The next slices to send: repairs first, then new ones as far as credit goes; at most `max`. What is returned
-    /// counts as sent. Credit for less than a whole train is left until there is more.
-    pub fn poll_slices(&mut self, max: u32, now: Time) -> Option<SliceRun<'_>> {
+    /// counts as sent. Credit for less than a whole train is left until there is more. The publication makes the parity.
+    pub fn poll_slices(&mut self, publication: &mut Publication, max: u32, now: Time) -> Option<SliceRun<'_>> {
         self.pacer.forget_refusal();
         if self.state != SendState::Open || self.is_blocked {
             return None;
@@ -24,7 +26,7 @@ impl SendStream {
         let first_in_flight = !self.in_flight();
         let (number, head, count) = match self.poll_repair(max, now) {
             Some(repair) => repair,
-            None if self.repairs.is_empty() => self.poll_new(max, now)?,
+            None if self.repairs.is_empty() => self.poll_new(publication, max, now)?,
             None => return None,
         };
         self.next_sequence += u64::from(count);
@@ -36,8 +38,8 @@ impl SendStream {
         self.note_progress(number, head, count, now);
         let outgoing = self.outbox.find(number)?;
         let frame = match (&head, &outgoing.parity) {
-            (RunHead::Parity(_), Parity::Leaving(parity)) => &parity.bytes,
-            _ => &outgoing.frame,
+            (RunHead::Parity(_), Parity::Leaving(parity)) => parity.bytes(),
+            _ => outgoing.frame(),
         };
         Some(SliceRun { frame, head, count })
     }
@@ -73,14 +75,14 @@ impl SendStream {
     }
 
     /// Slices of the oldest frame that is not sent whole, or of its parity.
-    fn poll_new(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+    fn poll_new(&mut self, publication: &mut Publication, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
         let outgoing = self.outbox.current()?;
         let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count - outgoing.next);
         if number >= self.frame_limit.value() || (first == 0 && (self.is_held(now) || !self.may_begin(now))) {
             return None;
         }
         if left == 0 {
-            return self.poll_parity(max, now);
+            return self.poll_parity(publication, max, now);
         }
         let worth = self.worth_sending(max);
         let choose = |granted| worth.of(first, granted, first + left);
@@ -117,7 +119,7 @@ impl SendStream {
     }
 
     /// Parity of the frame whose slices have all left.
-    fn poll_parity(&mut self, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
+    fn poll_parity(&mut self, publication: &mut Publication, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
         let outgoing = self.outbox.current()?;
         let number = outgoing.number();
         match outgoing.parity {
@@ -128,16 +130,15 @@ impl SendStream {
             Parity::Due(percent) => {
                 self.outbox.release_parity();
                 let outgoing = self.outbox.current()?;
-                outgoing.parity = match self.fec.make(&outgoing.frame, percent, &self.config) {
-                    Some(parity) => Parity::Leaving(parity),
-                    None => Parity::None,
-                };
+                let percents = Percents { wanted: percent, most: self.fec.percent_max(&self.config) };
+                let made = publication.parity().of(&outgoing.published, self.config.payload_bytes(), percents);
+                outgoing.parity = made.map_or(Parity::None, |made| Parity::Leaving(OutgoingParity::new(made)));
             }
             Parity::None | Parity::Leaving(_) => {}
         }
         let Parity::Leaving(parity) = &self.outbox.find(number)?.parity else {
             self.note_sent(number, now);
-            return self.poll_new(max, now);
+            return self.poll_new(publication, max, now);
         };
         let (first, end) = parity.progress();
         let worth = self.worth_sending(max);
@@ -149,7 +150,7 @@ impl SendStream {
         let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
         let outgoing = self.outbox.current()?;
         let Parity::Leaving(parity) = &mut outgoing.parity else { return None };
-        let head = RunHead::Parity(parity.header(id, &outgoing.frame, sequence));
+        let head = RunHead::Parity(parity.header(id, &outgoing.published, sequence));
         parity.handle_sent(count);
         self.stats.slices_parity += u64::from(count);
         Some((number, head, count))
@@ -188,11 +189,14 @@ impl SendStream {
     /// Whether the next frame may be begun now.
     fn may_begin(&mut self, now: Time) -> bool {
         let round_trip = self.way.measured().unwrap_or_default();
+        if self.gate.is_some() && self.outbox.on_the_way() >= self.share {
+            return false;
+        }
         let oldest = self.outbox.first_number();
         let (Some(gate), Some(outgoing)) = (&mut self.gate, self.outbox.current()) else { return true };
         let all_settled = oldest == Some(outgoing.number());
         gate.queued(self.sequence_seen.value(), round_trip, now) <= FrameGate::nearly_none(outgoing.count)
-            && gate.lets(outgoing.number(), outgoing.frame.info().captured, all_settled, now)
+            && gate.lets(outgoing.number(), outgoing.frame().info().captured, all_settled, now)
     }
 
     /// Notes how far the frame has been sent, unless these are repairs.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SendStream, train};
+use super::{Subscriber, train};
 use crate::send::config::SendState;
 use crate::send::path::next_lower;
 use crate::time::Time;
@@ -13,7 +13,7 @@ const REPORTS_APART: Duration = Duration::from_millis(20);
 /// Slices do not become smaller than this for a report of the network alone: what every IPv6 path carries, less the headers.
 pub(crate) const REPORTED_BYTES_MIN: u16 = 1_232;
 
-impl SendStream {
+impl Subscriber {
     /// The system itself refuses datagrams of the slices' size, time and again, and what it knows the path to carry.
     pub fn handle_too_large(&mut self, path_bytes: Option<usize>, now: Time) {
         if self.is_of_larger(now) {
@@ -85,7 +85,7 @@ impl SendStream {
         self.restart(now);
     }
 
-    /// The last datagram of [`SendStream::poll_transmit`] did not leave.
+    /// The last datagram of [`Subscriber::poll_transmit`] did not leave.
     pub fn handle_not_sent(&mut self) {
         self.path.handle_not_sent();
         self.ping_owed |= std::mem::take(&mut self.ping_was_first);

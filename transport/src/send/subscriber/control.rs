@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use super::{CLOCK_PING, CLOSE_RETRY, DOUBT_AFTER, PROBE_AFTER, RETRY_MAX, RETRY_MIN, SILENCE_MAX, SendStream};
+use super::{
+    CLOCK_PING, CLOSE_RETRY, CONTROL_MAX, DOUBT_AFTER, PROBE_AFTER, RETRY_MAX, RETRY_MIN, SILENCE_MAX, Subscriber,
+};
 use crate::frame::{FrameRate, Presentation, SampleAspect};
 use crate::send::config::{SendConfig, SendState};
 use crate::time::Time;
 use crate::wire::{Close, Delivery, Open, Ping};
 
-impl SendStream {
+impl Subscriber {
     /// Writes the next datagram of fields that is due; returns its length.
-    ///
-    /// # Panics
-    /// Where `out` is shorter than a slice may be; [`crate::send::CONTROL_MAX`] is always enough.
-    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
+    pub fn poll_transmit(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
         if now < self.next_transmit() {
             return None;
         }
@@ -25,11 +24,13 @@ impl SendStream {
     fn write_due(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
         match self.state {
             SendState::Opening { attempts } => {
+                self.asked = now;
                 self.state = SendState::Opening { attempts: attempts.saturating_add(1) };
                 self.due = now + self.backoff(attempts);
                 Some(self.put_opening(out, &self.open(now).emit()))
             }
             SendState::Refused { .. } => {
+                self.asked = now;
                 self.due = now + self.jittered(RETRY_MAX);
                 Some(self.put_opening(out, &self.open(now).emit()))
             }
@@ -50,12 +51,12 @@ impl SendStream {
     fn open(&self, now: Time) -> Open {
         let SendConfig { stream, epoch, format, delivery, slice_bytes, deadline, clock_id, .. } = self.config;
         let Presentation { rate, scan, aspect, chroma, range } = self.config.presentation;
-        // The first receiver has the whole stream to account for, also what was skipped while it was not there yet.
+        // The first receiver has all to account for that the subscriber was handed, also what was skipped while it was not there yet.
         let (first_frame, skipped, no_credit) = match self.outbox.first_number() {
-            _ if !self.was_open => (0, 0, 0),
+            _ if !self.was_open => (self.joined, 0, 0),
             // What was skipped since is newer than the frames that wait: while a stream is not open, that is one.
             Some(oldest) => (oldest, self.stats.frames_skipped - self.skipped_behind, self.stats.frames_no_credit),
-            None => (self.next_number, self.stats.frames_skipped, self.stats.frames_no_credit),
+            None => (self.handed, self.stats.frames_skipped, self.stats.frames_no_credit),
         };
         Open {
             stream,
@@ -90,8 +91,8 @@ impl SendStream {
 
     fn ping_or_close(&mut self, now: Time, out: &mut [u8]) -> usize {
         let SendConfig { stream, epoch, delivery, .. } = self.config;
-        let sent_below = self.outbox.sent_below(self.next_number);
-        let all_sent = sent_below == self.next_number && self.repairs.is_empty();
+        let sent_below = self.outbox.sent_below(self.handed);
+        let all_sent = sent_below == self.handed && self.repairs.is_empty();
         let settled = match delivery {
             Delivery::Every => self.outbox.is_empty(),
             Delivery::Latest => all_sent,
@@ -108,7 +109,7 @@ impl SendStream {
             // In place of the ping that may be due too.
             self.pinged = now;
             self.close_sent = true;
-            let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.next_number, skipped, no_credit };
+            let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.handed, skipped, no_credit };
             return put(out, &close.emit(), 0);
         }
         self.due = now + self.patience();

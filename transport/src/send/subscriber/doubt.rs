@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SILENCE_MAX, SendStream};
+use super::{SILENCE_MAX, Subscriber};
 use crate::send::config::{ClosedReport, SendState};
 use crate::time::Time;
 
@@ -18,7 +18,7 @@ pub(super) struct Doubt {
     cookie: Option<u64>,
 }
 
-impl SendStream {
+impl Subscriber {
     /// Asks a receiver that may be gone; if it says nothing, the stream begins anew.
     pub(super) fn doubt(&mut self, cookie: Option<u64>, now: Time) {
         match &mut self.doubted {

@@ -1,0 +1,112 @@
+//! What a sender is told when it is made.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::backend::BackendKind;
+use crate::driver::threads::ThreadConfig;
+use crate::frame::{FrameFormat, Presentation};
+use crate::send::{Fec, LinkBudget};
+use crate::wire::{DATAGRAM_MAX, Delivery, SLICE_BYTES_MIN};
+
+/// How large a slice is, header included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SliceSize {
+    /// The largest that the path carries unfragmented: 65,507 bytes on loopback, 1,472 on Ethernet. Begins with the MTU of
+    /// the route; a datagram of that size must have arrived before slices are sent. They become smaller where the path
+    /// turns out to be, or becomes, narrower, and within a minute larger again, up to what they began with, where it is wide again.
+    #[default]
+    Auto,
+    /// This many bytes, 548 to 65,507.
+    Bytes(u16),
+}
+
+/// What slices have no such size.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a slice has {SLICE_BYTES_MIN} to {DATAGRAM_MAX} bytes, or 'auto'; not '{0}'")]
+pub struct SliceSizeError(String);
+
+impl FromStr for SliceSize {
+    type Err = SliceSizeError;
+
+    fn from_str(text: &str) -> Result<Self, SliceSizeError> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let range = SLICE_BYTES_MIN..=DATAGRAM_MAX;
+        match text.parse::<usize>() {
+            Ok(bytes) if range.contains(&bytes) => Ok(Self::Bytes(bytes as u16)),
+            _ => Err(SliceSizeError(text.chars().take(40).collect())),
+        }
+    }
+}
+
+/// What a sender is told when it is made.
+#[derive(Debug, Clone)]
+pub struct SenderConfig {
+    /// The format of every frame.
+    pub format: FrameFormat,
+    /// Whether frames wait for credit (`every`) or are replaced by newer ones (`latest`, the default).
+    pub delivery: Delivery,
+    /// Slice size; by default what the path carries.
+    pub slice: SliceSize,
+    /// What the source says of its pictures: their rate, shape, range. By default nothing.
+    pub presentation: Presentation,
+    /// Whether frames come at the presentation's rate, where it has one (the default). In `latest` the receiver then gives a frame up
+    /// after the time from one to the next. Otherwise frames come as they come, as when a film is sent faster than it is shown.
+    pub paced: bool,
+    /// Whether frames have parity slices; by default where it pays, and never on loopback, which loses nothing.
+    pub fec: Fec,
+    /// The rate of the link, shared by all senders that have a clone of this; by default none. Without it, frames that the
+    /// receiver's socket buffer takes leave as fast as the system sends.
+    pub link: Option<LinkBudget>,
+    /// In `latest`, how long the receiver repairs a frame after its newest slice; zero (the default) for the interval, at least
+    /// 20 ms.
+    pub deadline: Duration,
+    /// The most slots that the sender's pool uses: frames being written, waiting, or on their way, 8 by default, 1 to 64. As few of
+    /// them as the round trip allows are used, because each one more is memory that is not in cache when it is sent: 2 while it
+    /// is short (more where frames are small), and one more for each frame that leaves within it. A slot takes memory when it is
+    /// first used, and keeps it. In `latest` with an interval, 8 slots carry every frame over round trips of six intervals.
+    pub slots: usize,
+    /// How long dropping the sender may take at most, to have the frames that it took arrive and the stream closed; 2 s by
+    /// default. With zero it is dropped at once, what has not left is lost, and the receiver learns of the end by silence. A
+    /// sender that was told to close ([`Sender::close`]) has had its time and is dropped at once, as is one that has
+    /// failed, or was refused.
+    pub linger: Duration,
+    /// What moves the datagrams.
+    pub backend: BackendKind,
+    /// Let slices leave in trains where the socket can (the default): a fraction of the work for small slices.
+    pub trains: bool,
+    /// With the `uring` backend, have a thread of the kernel look for slices to send, so that no system call is made for
+    /// them; off by default, since it keeps a core busy while frames flow.
+    pub sqpoll: bool,
+    /// How the sending thread runs.
+    pub threads: ThreadConfig,
+    /// The stream's id; by default a random one. A receiver that only takes announced streams must know it.
+    pub stream: Option<u32>,
+}
+
+impl SenderConfig {
+    /// The defaults for frames of a format.
+    pub fn new(format: FrameFormat) -> Self {
+        Self {
+            format,
+            delivery: Delivery::Latest,
+            slice: SliceSize::Auto,
+            presentation: Presentation::UNKNOWN,
+            paced: true,
+            fec: Fec::Auto,
+            link: None,
+            deadline: Duration::ZERO,
+            slots: 8,
+            linger: Duration::from_secs(2),
+            backend: BackendKind::Auto,
+            trains: true,
+            sqpoll: false,
+            threads: ThreadConfig::default(),
+            stream: None,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What goes wrong at the sending end, in words for its user.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
+use crate::wire::{DATAGRAM_MAX, RefuseReason, SLICE_BYTES_MIN, VERSION};
+
+/// Why a sender could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No memory for the slots.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Slices of a size that cannot be.
+    #[error("slices of {0} bytes cannot be; use {SLICE_BYTES_MIN} to {DATAGRAM_MAX}")]
+    SliceBytes(u16),
+    /// No socket towards the address.
+    #[error("no UDP socket towards {peer}: {source}; check the address and the network")]
+    Socket {
+        /// Where to.
+        peer: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No thread or wake-up descriptor.
+    #[error("the system refused a thread or descriptor for the sender: {0}; check the process's limits")]
+    System(io::Error),
+}
+
+/// Why a frame could not be sent, or the stream not be closed in order.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The system refuses the datagrams for good: a size was asked for that the path does not carry. What passes by itself, a
+    /// firewall's rule, an interface that is down, an address that changes, is waited for instead.
+    #[error("sending to {peer} failed: {message}")]
+    Failed {
+        /// Where to.
+        peer: SocketAddr,
+        /// What happened and what to do.
+        message: String,
+    },
+    /// The receiver does not open the stream.
+    #[error("the receiver at {peer} refuses the stream: {}", refusal(*reason, *limit))]
+    Refused {
+        /// Where to.
+        peer: SocketAddr,
+        /// Why, where this version knows the reason.
+        reason: Option<RefuseReason>,
+        /// The limit that was hit, if any.
+        limit: u64,
+    },
+    /// The far end has not confirmed in time.
+    #[error(
+        "the receiver at {peer} did not answer within {waited:?}; is it running, and does the network carry UDP to it?"
+    )]
+    Unanswered {
+        /// Where to.
+        peer: SocketAddr,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The stream has been closed.
+    #[error("the stream has been closed")]
+    Closed,
+    /// The frame has not the length of the stream's format.
+    #[error("a frame of {bytes} bytes is none of {format}, which has {}; fill the whole frame", format.frame_bytes())]
+    Length {
+        /// Bytes of the frame.
+        bytes: usize,
+        /// What the stream sends.
+        format: FrameFormat,
+    },
+    /// The frame's memory is not this sender's.
+    #[error("the frame is of another sender; write it into one that this sender's `frame` gave")]
+    Foreign,
+}
+
+/// A frame was not sent: why, and the frame itself, which can be sent again or written anew.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct NotSent {
+    /// Why.
+    pub error: SendError,
+    /// The frame; `None` where a part of it has left.
+    pub frame: Option<Box<FrameMut>>,
+}
+
+impl NotSent {
+    pub(in crate::driver) fn new(error: SendError, frame: FrameMut) -> Self {
+        Self { error, frame: Some(Box::new(frame)) }
+    }
+}
+
+impl From<NotSent> for SendError {
+    fn from(not_sent: NotSent) -> Self {
+        not_sent.error
+    }
+}
+
+/// Whether a frame is one of this pool, with the length of the format.
+pub(in crate::driver) fn check_frame(
+    frame: &FrameMut,
+    pool: &FramePool,
+    format: &FrameFormat,
+) -> Result<(), SendError> {
+    if !frame.is_of(pool) {
+        return Err(SendError::Foreign);
+    }
+    if frame.len() != format.frame_bytes() {
+        return Err(SendError::Length { bytes: frame.len(), format: *format });
+    }
+    Ok(())
+}
+
+fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
+    match reason {
+        Some(RefuseReason::Unknown) => "it was not announced there; open it over Socket.IO first".into(),
+        Some(RefuseReason::TooManyStreams) => {
+            format!("it has {limit} streams, its limit; close one or raise the limit")
+        }
+        Some(RefuseReason::FrameTooLarge) => format!(
+            "its frames need more memory than the {limit} bytes that one stream may have there (--stream-memory); send \
+             smaller frames or raise the limit"
+        ),
+        Some(RefuseReason::Memory) => format!(
+            "its frames need more memory than is left of the {limit} bytes that all streams together may have there \
+             (--memory); close a stream, send smaller frames or raise the limit"
+        ),
+        Some(RefuseReason::Format) => "the format is not the one it was announced or opened with".into(),
+        Some(RefuseReason::Version) => {
+            format!("the far end speaks version {limit}, this is {VERSION}; use the same release on both sides")
+        }
+        Some(RefuseReason::Resources) if limit > 0 => format!(
+            "its process may have {limit} files open and has (RLIMIT_NOFILE); raise that limit there: ulimit -n, or LimitNOFILE= of \
+             its service"
+        ),
+        Some(RefuseReason::Resources) => "it has no memory or socket left for it; free some there".into(),
+        None => "for a reason this version does not know; use the same release at both ends".into(),
+    }
+}

@@ -1,0 +1,344 @@
+//! What the program's threads and the sending thread share: frames on their way to it, wishes, and what it publishes of the stream.
+//! Nothing slow is done under the lock: no parity is made, no system call but a wake-up follows from it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::SendError;
+use crate::backend::Waker;
+use crate::frame::{Frame, SLOTS_MAX};
+use crate::send::{SendState, SendStats, SlotNeed, Subscriber};
+use crate::wire::Delivery;
+
+/// What the program hands over, in order.
+#[derive(Debug)]
+pub(in crate::driver) enum HandedOver {
+    Frame(Frame),
+    /// So many frames that the source had no slot for, or that were replaced by newer ones before the sending thread came to them.
+    Skipped(u64),
+}
+
+/// What the program wants of the sending thread.
+#[derive(Debug, Default)]
+pub(in crate::driver) struct Wishes {
+    /// To end at once.
+    pub(in crate::driver) stop: bool,
+    /// No frame follows.
+    pub(in crate::driver) close: bool,
+    /// A source waits for a slot: frames of which nothing has been sent are to be dropped, in `latest`.
+    pub(in crate::driver) room: bool,
+    /// The receiver is at this address.
+    pub(in crate::driver) redirect: Option<SocketAddr>,
+}
+
+/// The stream, as it was when the sending thread last looked up.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::driver) struct Figures {
+    pub(in crate::driver) state: SendState,
+    pub(in crate::driver) stats: SendStats,
+    pub(in crate::driver) round_trip: Duration,
+    pub(in crate::driver) slice_bytes: u16,
+    slots: SlotNeed,
+    /// Every frame below `next_number` is settled.
+    is_settled: bool,
+    next_number: u64,
+}
+
+impl Figures {
+    pub(in crate::driver) fn of(subscriber: &Subscriber) -> Self {
+        Self {
+            state: subscriber.state(),
+            stats: *subscriber.stats(),
+            round_trip: subscriber.round_trip(),
+            slice_bytes: subscriber.slice_bytes(),
+            slots: subscriber.slot_need(),
+            is_settled: subscriber.is_settled(),
+            next_number: subscriber.next_number(),
+        }
+    }
+
+    /// Counts what the stream is still to learn of.
+    fn count(&mut self, handed_over: &HandedOver) {
+        match handed_over {
+            HandedOver::Frame(_) => self.stats.frames += 1,
+            HandedOver::Skipped(count) => {
+                self.stats.frames += count;
+                self.stats.frames_skipped += count;
+            }
+        }
+    }
+}
+
+/// The queue between the threads.
+pub(in crate::driver) struct Handover {
+    state: Mutex<State>,
+    changed: Condvar,
+    waker: Waker,
+    /// The sending thread sleeps, or is about to: it must be woken.
+    asleep: AtomicBool,
+}
+
+/// What stands under the lock.
+pub(in crate::driver) struct State {
+    delivery: Delivery,
+    queue: VecDeque<HandedOver>,
+    /// Frames in the queue.
+    frames: usize,
+    next_number: u64,
+    wishes: Wishes,
+    /// Something was handed over or wished that the sending thread has not taken.
+    is_untaken: bool,
+    pub(in crate::driver) peer: SocketAddr,
+    pub(in crate::driver) failure: Option<SendError>,
+    figures: Figures,
+    /// Threads that wait for `changed`: without one, a change need not be told.
+    waiting: usize,
+}
+
+impl State {
+    /// What is known of the stream; what the sending thread has not looked at is counted, too.
+    pub(in crate::driver) fn figures(&self) -> Figures {
+        let mut figures = self.figures;
+        self.queue.iter().for_each(|handed_over| figures.count(handed_over));
+        figures
+    }
+
+    /// Frames and skipped ones so far.
+    pub(in crate::driver) fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Whether every frame that was handed over is settled.
+    pub(in crate::driver) fn is_settled(&self) -> bool {
+        self.figures.is_settled && self.figures.next_number == self.next_number
+    }
+
+    /// Whether no frame is taken any more.
+    pub(in crate::driver) fn is_closing(&self) -> bool {
+        self.wishes.close
+    }
+
+    /// Slots that a source needs which finds none of its `held` ones free.
+    pub(in crate::driver) fn slots_wanted(&self, held: usize) -> usize {
+        self.figures.slots.wanted(held, self.frames)
+    }
+
+    fn push_skipped(&mut self, count: u64) {
+        match self.queue.back_mut() {
+            Some(HandedOver::Skipped(before)) => *before += count,
+            _ => self.queue.push_back(HandedOver::Skipped(count)),
+        }
+    }
+
+    /// In `latest`, takes the frames out that wait; they keep their numbers. At most one does, since each replaces the one before.
+    fn drop_replaceable(&mut self) -> Option<Frame> {
+        if self.delivery == Delivery::Every || self.frames == 0 {
+            return None;
+        }
+        let at = self.queue.iter().position(|handed_over| matches!(handed_over, HandedOver::Frame(_)))?;
+        let HandedOver::Frame(frame) = std::mem::replace(&mut self.queue[at], HandedOver::Skipped(1)) else {
+            return None;
+        };
+        self.frames -= 1;
+        let skipped = self.queue.drain(..).map(|handed_over| match handed_over {
+            HandedOver::Skipped(count) => count,
+            HandedOver::Frame(_) => 0,
+        });
+        let skipped = skipped.sum();
+        self.push_skipped(skipped);
+        Some(frame)
+    }
+}
+
+impl Handover {
+    pub(in crate::driver) fn new(subscriber: &Subscriber, delivery: Delivery, peer: SocketAddr, waker: Waker) -> Self {
+        let state = State {
+            delivery,
+            queue: VecDeque::with_capacity(2 * SLOTS_MAX),
+            frames: 0,
+            next_number: subscriber.next_number(),
+            wishes: Wishes::default(),
+            is_untaken: false,
+            peer,
+            failure: None,
+            figures: Figures::of(subscriber),
+            waiting: 0,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), waker, asleep: AtomicBool::new(false) }
+    }
+
+    pub(in crate::driver) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sending thread sleeps on this.
+    pub(in crate::driver) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Hands a frame over and returns its number. Waits while as many wait as a pool can have slots; only frames of other pools
+    /// are so many.
+    ///
+    /// # Errors
+    /// What was given, with the reason: the stream is closed or cannot go on.
+    pub(in crate::driver) fn push<T>(&self, given: T, freeze: impl FnOnce(T) -> Frame) -> Result<u64, (SendError, T)> {
+        let mut state = self.lock();
+        let replaced = loop {
+            let failure = if state.is_closing() { Some(SendError::Closed) } else { state.failure.clone() };
+            if let Some(error) = failure {
+                return Err((error, given));
+            }
+            let replaced = state.drop_replaceable();
+            if state.frames + state.figures.slots.in_stream() < SLOTS_MAX || state.delivery == Delivery::Latest {
+                break replaced;
+            }
+            state = self.wait(state, None);
+        };
+        let number = state.next_number;
+        state.next_number += 1;
+        state.frames += 1;
+        state.queue.push_back(HandedOver::Frame(freeze(given)));
+        state.is_untaken = true;
+        drop(state);
+        // Its slot comes free, which may wake somebody.
+        drop(replaced);
+        self.wake();
+        Ok(number)
+    }
+
+    /// Counts a frame that the source had no slot for. In `every`, where the source waits instead, it does nothing.
+    pub(in crate::driver) fn skip(&self) {
+        let mut state = self.lock();
+        if state.delivery == Delivery::Latest {
+            state.next_number += 1;
+            state.push_skipped(1);
+            state.is_untaken = true;
+        }
+    }
+
+    /// In `latest`, has the frames dropped that nothing has been sent of: those in the queue at once, those that the sending thread
+    /// has by that.
+    pub(in crate::driver) fn make_room(&self) {
+        let mut state = self.lock();
+        if state.delivery == Delivery::Every {
+            return;
+        }
+        let replaced = state.drop_replaceable();
+        let is_there = replaced.is_some();
+        if !is_there {
+            state.wishes.room = true;
+            state.is_untaken = true;
+        }
+        drop(state);
+        drop(replaced);
+        if !is_there {
+            self.wake();
+        }
+    }
+
+    /// Tells the sending thread something.
+    pub(in crate::driver) fn wish(&self, wish: impl FnOnce(&mut Wishes, &mut SocketAddr)) {
+        let mut state = self.lock();
+        let State { wishes, peer, .. } = &mut *state;
+        wish(wishes, peer);
+        state.is_untaken = true;
+        drop(state);
+        self.wake();
+    }
+
+    /// Waits until `done` says something.
+    ///
+    /// # Errors
+    /// The stream cannot go on, or `timeout` is over.
+    pub(in crate::driver) fn wait_for<T>(
+        &self,
+        timeout: Duration,
+        done: impl Fn(&State) -> Option<Result<T, SendError>>,
+    ) -> Result<T, SendError> {
+        // A time that no clock will show: without end.
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.lock();
+        loop {
+            if let Some(result) = done(&state) {
+                return result;
+            }
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(SendError::Unanswered { peer: state.peer, waited: timeout });
+            }
+            state = self.wait(state, left);
+        }
+    }
+
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State>, timeout: Option<Duration>) -> MutexGuard<'a, State> {
+        state.waiting += 1;
+        let mut state = match timeout {
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(timeout) => self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.waiting -= 1;
+        state
+    }
+
+    fn wake(&self) {
+        if self.asleep.swap(false, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// For the sending thread: takes what was handed over, in order, behind what `into` has, and what is wished.
+    pub(in crate::driver) fn take(&self, into: &mut VecDeque<HandedOver>) -> Wishes {
+        let mut state = self.lock();
+        // Until it is published again, what is known has it.
+        state.figures = state.figures();
+        into.append(&mut state.queue);
+        let taken = std::mem::take(&mut state.frames);
+        state.figures.slots.add_taken(taken);
+        state.is_untaken = false;
+        // What ends a stream stays wished.
+        let Wishes { stop, close, .. } = state.wishes;
+        std::mem::replace(&mut state.wishes, Wishes { stop, close, ..Wishes::default() })
+    }
+
+    /// For the sending thread: whether it is to end at once.
+    pub(in crate::driver) fn is_stopped(&self) -> bool {
+        self.lock().wishes.stop
+    }
+
+    /// For the sending thread: publishes how the stream is by now. Where it has nothing left to do (`idle`), returns whether it may
+    /// sleep: nothing was handed over or wished since it last took it, and from now on it is woken for that.
+    pub(in crate::driver) fn publish(&self, figures: Figures, idle: bool) -> bool {
+        let mut state = self.lock();
+        state.figures = figures;
+        let may_sleep = idle && !state.is_untaken;
+        if may_sleep {
+            // Under the lock: what comes after this wakes us.
+            self.asleep.store(true, Ordering::Release);
+        }
+        let somebody_waits = state.waiting > 0;
+        drop(state);
+        if somebody_waits {
+            self.changed.notify_all();
+        }
+        may_sleep
+    }
+
+    /// For the sending thread: says that the stream cannot go on, or that it can again.
+    pub(in crate::driver) fn set_failure(&self, failure: Option<SendError>) {
+        let mut state = self.lock();
+        state.failure = failure;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// For the sending thread: it does not sleep any more.
+    pub(in crate::driver) fn rise(&self) {
+        self.asleep.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,122 @@
+//! What belongs to a stream at its source, whoever gets it: its frames, their numbers, and parity that is made once for all.
+
+use super::parity::ParityShelf;
+use super::subscriber::Subscriber;
+use super::{SendConfig, slots_ready};
+use crate::frame::{Frame, FrameFormat};
+use crate::time::Time;
+use crate::wire::Delivery;
+
+/// The source of one stream. It numbers frames; each [`Subscriber`] brings them to one receiver, and holds each as long as that
+/// needs it: a slot is free again once the last of them has let it go.
+#[derive(Debug)]
+pub struct Publication {
+    format: FrameFormat,
+    delivery: Delivery,
+    next_number: u64,
+    parity: ParityShelf,
+}
+
+/// A frame with its number in a publication, which stands beside it: the frame's own may be another, that of the stream which it
+/// came from. Cloning it copies nothing.
+#[derive(Debug, Clone)]
+pub struct Published {
+    number: u64,
+    frame: Frame,
+}
+
+impl Published {
+    /// Its place in the publication, from 0.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What is sent.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+}
+
+impl Publication {
+    /// One of frames that have this format. In `every`, all subscribers get all of them; in `latest` the newest, and a source that
+    /// cannot keep up may skip some ([`Publication::skip`]).
+    pub fn new(format: FrameFormat, delivery: Delivery) -> Self {
+        Self { format, delivery, next_number: 0, parity: ParityShelf::default() }
+    }
+
+    /// The number that the next frame gets.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Gives a frame its number. It is to be handed to every subscriber ([`Subscriber::handle_frame`]).
+    ///
+    /// # Errors
+    /// The frame itself where its length is not the format's.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the frame goes back to whom it came from; a box would be an allocation"
+    )]
+    pub fn publish(&mut self, frame: Frame) -> Result<Published, Frame> {
+        if frame.len() != self.format.frame_bytes() {
+            return Err(frame);
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        Ok(Published { number, frame })
+    }
+
+    /// Gives a number to a frame that the source could not even write, because no slot was free; every subscriber is to hear of it
+    /// ([`Subscriber::handle_skipped`]). False in `every`, where the source waits instead: each number is waited for at the other
+    /// end, so a frame that is not sent gets none.
+    pub fn skip(&mut self) -> bool {
+        let skips = self.delivery == Delivery::Latest;
+        self.next_number += u64::from(skips);
+        skips
+    }
+
+    /// Brings the stream to one more receiver, from the next frame on. Where the publication is `latest`, so is the subscriber,
+    /// whatever its configuration says; a subscriber to `every` may be either.
+    pub fn subscribe(&self, config: SendConfig, now: Time) -> Subscriber {
+        let delivery = if self.delivery == Delivery::Latest { Delivery::Latest } else { config.delivery };
+        let config = SendConfig { delivery, format: self.format, ..config };
+        Subscriber::new(config, self.next_number, now)
+    }
+
+    pub(super) fn parity(&mut self) -> &mut ParityShelf {
+        &mut self.parity
+    }
+}
+
+/// Has the subscribers of one publication let go of frames, for a source that finds no slot free: in `latest`, those of which
+/// nothing has been sent. Where there are several subscribers, the one that lags most also gives up what it alone still holds, so
+/// that it keeps nobody else from getting frames: in `latest` at once, in `every` only if its receiver says nothing.
+///
+/// A single subscriber is waited for.
+pub fn make_room<'a>(subscribers: impl IntoIterator<Item = &'a mut Subscriber>, now: Time) {
+    let mut lags: Option<&mut Subscriber> = None;
+    let mut others_from = None;
+    for subscriber in subscribers {
+        subscriber.drop_replaceable();
+        let from = subscriber.holds_from();
+        let least = lags.as_ref().map(|lags| lags.holds_from());
+        // The least of them goes to `lags`, the second least to `others_from`.
+        let other = match least {
+            Some(least) if least <= from => from,
+            _ => match lags.replace(subscriber) {
+                Some(before) => before.holds_from(),
+                None => continue,
+            },
+        };
+        others_from = Some(others_from.map_or(other, |others: u64| others.min(other)));
+    }
+    if let (Some(lags), Some(others_from)) = (lags, others_from) {
+        lags.let_go(others_from, now);
+    }
+}
+
+/// Frames that a subscriber in `latest` may have on their way where there are others, of a source with so many slots: enough are left
+/// for one that is written and one that leaves to the others.
+pub fn share_of(slots: usize, frame_bytes: usize) -> usize {
+    slots.saturating_sub(slots_ready(frame_bytes)).max(1)
+}

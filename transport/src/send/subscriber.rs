@@ -1,0 +1,350 @@
+//! What belongs to one receiver of a stream: the protocol's state from the opening to the close, without a socket and without a
+//! clock.
+//!
+//! The driver's loop: give it frames ([`Subscriber::handle_frame`]) and datagrams ([`Subscriber::handle_datagram`]), send
+//! what [`Subscriber::poll_transmit`] and [`Subscriber::poll_slices`] yield until there is nothing more, sleep until
+//! something comes or [`Subscriber::poll_timeout`].
+
+mod answers;
+mod control;
+mod cut;
+mod doubt;
+mod feed;
+mod reports;
+mod slices;
+
+use std::time::Duration;
+
+use self::doubt::Doubt;
+use super::config::{SendConfig, SendState};
+use super::fec::FecControl;
+use super::gate::FrameGate;
+use super::outbox::Outbox;
+use super::pace::{LinkBudget, Pacer};
+use super::path::PathProbe;
+use super::repair::{RepairBudget, RepairQueue};
+use super::stats::SendStats;
+use crate::clock::Heard;
+use crate::frame::SLOTS_MAX;
+use crate::path_model::PathModel;
+use crate::rising::Rising;
+use crate::time::Time;
+use crate::wire::{DATAGRAM_MAX, Delivery, train_slices};
+
+/// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
+pub const CONTROL_MAX: usize = DATAGRAM_MAX;
+/// A sender that has nothing to send says so four times a second.
+const KEEP_ALIVE: Duration = Duration::from_millis(250);
+/// With slices on their way and no feedback for this long (or twice the round trip), the sender asks.
+const PROBE_AFTER: Duration = Duration::from_millis(5);
+/// In `latest`, the same after a frame that no other follows at once.
+const TAIL_PROBE_AFTER: Duration = Duration::from_millis(1);
+/// So many follow at that pace (or a quarter of the round trip) while no answer shows the frame to be settled; then the
+/// pause doubles.
+const TAIL_PROBES: u32 = 32;
+/// Clocks drift by some microseconds a second.
+const CLOCK_PING: Duration = Duration::from_secs(1);
+/// A receiver that answers nothing for this long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// With slices on their way and no frame delivered for this long, the path may have become too narrow for them.
+const DOUBT_AFTER: Duration = Duration::from_millis(500);
+/// A way that is still not empty after this is measured as it is.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// The pause between attempts to open, doubled from the first to the second, with up to half of it taken off at random
+/// so that senders do not come back all at once.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_millis(500);
+/// A close is repeated after this, until it is answered.
+const CLOSE_RETRY: Duration = Duration::from_millis(50);
+/// More credit than this at once is not believed.
+const WINDOW_MAX: u64 = 1 << 16;
+
+pub use feed::NotTaken;
+pub(crate) use reports::REPORTED_BYTES_MIN;
+
+/// One receiver of a [`Publication`](super::Publication), as its source sees it.
+#[derive(Debug)]
+pub struct Subscriber {
+    config: SendConfig,
+    state: SendState,
+    outbox: Outbox,
+    repairs: RepairQueue,
+    /// In `every` all is repaired that is asked for, as far as credit goes.
+    budget: Option<RepairBudget>,
+    /// In `every` frames are begun as far as credit goes.
+    gate: Option<FrameGate>,
+    pacer: Pacer,
+    fec: FecControl,
+    stats: SendStats,
+    way: PathModel,
+    /// Since when no frame is begun, so that the way is empty for a measurement.
+    draining: Option<Time>,
+    /// In `latest`, how many frames may be on their way.
+    share: usize,
+    /// A ping goes ahead of the next frame.
+    ping_first: bool,
+    /// The last ping was that one.
+    ping_was_first: bool,
+    /// That one did not leave, and is still to go.
+    ping_owed: bool,
+    path: PathProbe,
+    /// Larger slices that the path was found to carry, and when.
+    wider: Option<(u16, Time)>,
+    /// Since when slices have been sent without a frame having been delivered.
+    undelivered_since: Option<Time>,
+    /// The path carries no slices as small as they may be.
+    is_blocked: bool,
+    receiver_time: Heard,
+    /// The number of the first frame that it was to be handed.
+    joined: u64,
+    /// The number of the next frame that it will be handed.
+    handed: u64,
+    /// Frames that the source could not write since the newest one that it could.
+    skipped_behind: u64,
+    /// Frames that earlier receivers reported complete.
+    delivered_before: u64,
+    /// Frames below this have been sent whole, in this epoch or an earlier one.
+    sent_below: Rising,
+    next_sequence: u64,
+    frame_limit: Rising,
+    sequence_limit: Rising,
+    sequence_seen: Rising,
+    /// Feedback below this number was overtaken.
+    report_next: Rising,
+    cookie: u64,
+    /// When the next attempt to open, ping or close is due.
+    due: Time,
+    /// When the last attempt to open was made.
+    asked: Time,
+    heard: Time,
+    /// Reports before this are not asked about.
+    next_report: Time,
+    /// What the network has reported that the path carries; to be proven.
+    reported_bytes: Option<u16>,
+    /// When the last ping was sent: the clocks are compared once a second at least, however busy the stream is.
+    pinged: Time,
+    /// A ping is to follow a frame at once, whatever is heard of the slices before its last ones.
+    tail_probe: bool,
+    /// Pings in a row that brought no progress.
+    probes: u32,
+    jitter: u64,
+    /// A receiver has had the stream, in this epoch or an earlier one.
+    was_open: bool,
+    /// Something says that the receiver does not know us any more: it is asked, and believed when it does not answer.
+    doubted: Option<Doubt>,
+    closing: bool,
+    /// A close has been sent: every frame has been, too.
+    close_sent: bool,
+}
+
+impl Subscriber {
+    /// One that begins to open the stream at once, and is handed the publication's frames from `next` on.
+    pub(super) fn new(config: SendConfig, next: u64, now: Time) -> Self {
+        let config = config.with_slices_that_can_be();
+        Self {
+            state: SendState::Opening { attempts: 0 },
+            outbox: Outbox::new(config.slice_bytes),
+            repairs: RepairQueue::new(),
+            budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(config.frame_slices())),
+            gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval())),
+            pacer: Pacer::new(config.slice_bytes, config.headers_bytes, train(&config)),
+            fec: FecControl::new(config.fec, now),
+            stats: SendStats::default(),
+            way: PathModel::new(false),
+            draining: None,
+            share: SLOTS_MAX,
+            ping_first: false,
+            ping_was_first: false,
+            ping_owed: false,
+            path: PathProbe::new(config.slice_bytes, !config.slice_is_fixed),
+            wider: None,
+            undelivered_since: None,
+            is_blocked: false,
+            receiver_time: Heard::default(),
+            joined: next,
+            handed: next,
+            skipped_behind: 0,
+            delivered_before: 0,
+            sent_below: Rising::default(),
+            next_sequence: 0,
+            frame_limit: Rising::default(),
+            sequence_limit: Rising::default(),
+            sequence_seen: Rising::default(),
+            report_next: Rising::default(),
+            cookie: 0,
+            due: now,
+            asked: now,
+            heard: now,
+            next_report: Time::ZERO,
+            reported_bytes: None,
+            pinged: now,
+            tail_probe: false,
+            probes: 0,
+            // Any odd number will do; the stream's own makes two senders differ.
+            jitter: u64::from(config.stream) << 1 | 1,
+            was_open: false,
+            doubted: None,
+            closing: false,
+            close_sent: false,
+            config,
+        }
+    }
+
+    /// Slices leave no faster than a link, which other streams may share, carries them.
+    pub fn set_link(&mut self, link: LinkBudget) {
+        self.pacer.set_link(link);
+    }
+
+    /// The number that the next frame must have.
+    pub fn next_number(&self) -> u64 {
+        self.handed
+    }
+
+    fn is_opening(&self) -> bool {
+        matches!(self.state, SendState::Opening { .. } | SendState::Refused { .. })
+    }
+
+    /// The receiver is known to be ready: asks at once where the stream is not open.
+    pub fn retry(&mut self, now: Time) {
+        if self.is_opening() {
+            self.due = now;
+        }
+    }
+
+    /// No frame follows: once every frame is settled, the stream closes.
+    pub fn close(&mut self, now: Time) {
+        if !self.closing {
+            self.closing = true;
+            self.wider = None;
+            self.due = now;
+        }
+    }
+
+    /// Whether the stream is closing or closed: frames are not taken any more.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.state == SendState::Open && now >= self.doubt_ends() {
+            self.believe_doubt(now);
+        }
+        if self.state == SendState::Open && now >= self.silence_ends() {
+            self.restart(now);
+        }
+        self.grow_slices(now);
+        if let Some(gate) = &mut self.gate {
+            gate.handle_timeout(now);
+        }
+    }
+
+    /// Begins anew: the far end is gone, or has forgotten us.
+    fn restart(&mut self, now: Time) {
+        self.config.epoch = self.config.epoch.wrapping_add(1);
+        self.state = SendState::Opening { attempts: 0 };
+        self.probes = 0;
+        self.tail_probe = false;
+        (self.ping_first, self.ping_was_first, self.ping_owed) = (false, false, false);
+        self.draining = None;
+        self.path.doubt();
+        self.wider = None;
+        self.undelivered_since = None;
+        self.stats.restarts += 1;
+        self.repairs.clear();
+        self.cookie = 0;
+        self.doubted = None;
+        self.next_sequence = 0;
+        self.sequence_seen = Rising::default();
+        self.sequence_limit = Rising::default();
+        self.frame_limit = Rising::default();
+        self.report_next = Rising::default();
+        self.due = now;
+        if self.config.delivery == Delivery::Latest {
+            let dropped = self.outbox.keep_newest(self.sent_below.value());
+            self.note_dropped(dropped);
+        }
+        self.outbox.rewind();
+        if let Some(budget) = &mut self.budget {
+            budget.start_epoch();
+        }
+        self.fec.start_epoch(now);
+        if self.gate.is_some() {
+            self.gate = Some(FrameGate::new(self.config.interval()));
+        }
+    }
+
+    /// How long to wait for feedback before asking for it: longer each time that asking brought nothing.
+    fn patience(&self) -> Duration {
+        let all_sent = self.outbox.sent_below(self.handed) == self.handed;
+        if self.config.delivery == Delivery::Latest && all_sent && !self.outbox.is_empty() {
+            // Within a frame's time at an even pace: a burst of losses that takes some of them is over at the next.
+            let doublings = self.probes.saturating_sub(TAIL_PROBES).min(8);
+            ((self.way.round_trip() / 4).max(TAIL_PROBE_AFTER) * (1 << doublings)).min(KEEP_ALIVE)
+        } else if self.in_flight() || !self.outbox.is_empty() {
+            ((self.way.round_trip() * 2).max(PROBE_AFTER) * (1 << self.probes.min(6))).min(KEEP_ALIVE)
+        } else if self.closing {
+            CLOSE_RETRY
+        } else {
+            KEEP_ALIVE
+        }
+    }
+
+    fn in_flight(&self) -> bool {
+        self.sequence_seen.value() < self.next_sequence
+    }
+
+    /// Slices that the receiver lets leave now.
+    fn credit(&self) -> u64 {
+        self.sequence_limit.value().saturating_sub(self.next_sequence)
+    }
+
+    /// The first slice after an idle time: an answer is expected sooner than the keep-alive.
+    fn expect_answer(&mut self, first_in_flight: bool, now: Time) {
+        self.undelivered_since.get_or_insert(now);
+        if first_in_flight {
+            self.probes = 0;
+            self.due = self.due.min(now + (self.way.round_trip() * 2).max(PROBE_AFTER));
+        }
+    }
+
+    /// When [`Subscriber::handle_timeout`] and [`Subscriber::poll_transmit`] want to be called next.
+    pub fn poll_timeout(&self) -> Time {
+        match self.state {
+            SendState::Open => {
+                let held = self.gate.as_ref().map_or(Time::MAX, FrameGate::poll_timeout);
+                let slices = held.min(self.pacer.poll_timeout()).min(self.parity_due());
+                self.next_transmit().min(self.silence_ends()).min(self.doubt_ends()).min(slices)
+            }
+            SendState::Closed(_) => Time::MAX,
+            _ => self.due,
+        }
+    }
+
+    /// At once, where parity is to be made and may be sent.
+    fn parity_due(&self) -> Time {
+        let is_due = self.outbox.is_parity_due() && self.repairs.is_empty() && self.credit() > 0 && !self.is_blocked;
+        if is_due { Time::ZERO } else { Time::MAX }
+    }
+
+    /// Where the stream stands.
+    pub fn state(&self) -> SendState {
+        self.state
+    }
+
+    /// The shortest round trip of late.
+    pub fn round_trip(&self) -> Duration {
+        self.way.round_trip()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> &SendStats {
+        &self.stats
+    }
+}
+
+/// Slices that leave together.
+fn train(config: &SendConfig) -> u32 {
+    // At most TRAIN_SLICES_MAX.
+    train_slices(usize::from(config.slice_bytes)) as u32
+}

@@ -1,0 +1,158 @@
+//! The frames that a subscriber is handed, until they are settled or dropped.
+
+use std::time::Duration;
+
+use super::{SILENCE_MAX, Subscriber, train};
+use crate::send::config::SendState;
+use crate::send::outbox::Dropped;
+use crate::send::publication::Published;
+use crate::send::slots::SlotNeed;
+use crate::time::Time;
+use crate::wire::Delivery;
+
+/// With other subscribers waiting, an opening is given three round trips to be answered, or this.
+const ANSWER_MIN: Duration = Duration::from_millis(50);
+
+/// A subscriber did not take a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotTaken {
+    /// As many frames wait as a pool can have slots; there is room again after the next feedback.
+    #[error("as many frames wait as a subscriber can hold; try again once it has room")]
+    Full,
+    /// Another frame of the publication comes next.
+    #[error("frame {number} is not the next one, which is {next}; hand over each in order")]
+    Order {
+        /// Of the frame.
+        number: u64,
+        /// What comes next.
+        next: u64,
+    },
+}
+
+impl Subscriber {
+    /// Takes the next frame of the publication. In `latest` it replaces frames of which nothing has been sent yet.
+    ///
+    /// # Errors
+    /// There is no room for it ([`Subscriber::has_room`]), or it is not the next one.
+    pub fn handle_frame(&mut self, published: &Published, now: Time) -> Result<(), NotTaken> {
+        let (number, next) = (published.number(), self.handed);
+        if number != next {
+            return Err(NotTaken::Order { number, next });
+        }
+        self.drop_replaceable();
+        if self.outbox.is_full() {
+            return Err(NotTaken::Full);
+        }
+        self.handed += 1;
+        self.skipped_behind = 0;
+        self.stats.frames += 1;
+        self.outbox.push(published.clone());
+        if self.state == SendState::Open && (self.credit() == 0 || number >= self.frame_limit.value()) {
+            // The word that there is room again may have been lost while there was nothing to send.
+            self.due = self.due.min(now + self.patience());
+        }
+        Ok(())
+    }
+
+    /// Whether it takes another frame: up to as many as a pool can have slots, and in `latest` in place of one that waits.
+    pub fn has_room(&self) -> bool {
+        !self.outbox.is_full() || (self.config.delivery == Delivery::Latest && self.outbox.has_unsent())
+    }
+
+    /// The source could not write the next frame, because no slot was free ([`Publication::skip`](super::super::Publication::skip)).
+    pub fn handle_skipped(&mut self) {
+        self.handed += 1;
+        self.stats.frames += 1;
+        self.stats.frames_skipped += 1;
+        self.skipped_behind += 1;
+    }
+
+    /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.
+    pub fn drop_replaceable(&mut self) {
+        if self.config.delivery == Delivery::Latest {
+            let dropped = self.outbox.drop_unsent(self.sent_below.value());
+            self.note_dropped(dropped);
+            // Less than a train waits for more.
+            let least = train(&self.config).min(self.config.frame_slices());
+            if self.state == SendState::Open && self.credit() < u64::from(least) {
+                self.stats.frames_no_credit += dropped.unbegun;
+            }
+        }
+    }
+
+    pub(super) fn note_dropped(&mut self, dropped: Dropped) {
+        self.stats.frames_skipped += dropped.unbegun;
+        self.stats.frames_abandoned += dropped.begun;
+    }
+
+    /// How many frames it may have on their way in `latest`, where their slots are not its own alone; all of a pool's by default.
+    /// At least one.
+    pub fn set_share(&mut self, frames: usize) {
+        self.share = frames.max(1);
+    }
+
+    /// The lowest number that it holds, or that it will be handed.
+    pub(in crate::send) fn holds_from(&self) -> u64 {
+        self.outbox.first_number().unwrap_or(self.handed)
+    }
+
+    /// Other subscribers need the slots of frames below this number, which they have had.
+    pub(in crate::send) fn let_go(&mut self, below: u64, now: Time) {
+        match self.config.delivery {
+            Delivery::Latest => self.settle(below, now),
+            Delivery::Every if self.is_silent(now) && self.holds_from() < below => {
+                self.settle(below, now);
+                // An opening may have said that the stream goes on with a frame which is gone now.
+                self.config.epoch = self.config.epoch.wrapping_add(1);
+            }
+            Delivery::Every => {}
+        }
+    }
+
+    /// Whether nothing is heard of the receiver, and no answer to an opening is on its way.
+    fn is_silent(&self, now: Time) -> bool {
+        let answer = (self.way.round_trip() * 3).max(ANSWER_MIN);
+        self.is_opening() && now.since(self.heard) >= SILENCE_MAX && now.since(self.asked) >= answer
+    }
+
+    /// Slots that a source needs which finds none of its `held` ones free. With several subscribers, the most that one of them wants.
+    pub fn slots_wanted(&self, held: usize) -> usize {
+        self.slot_need().wanted(held, 0)
+    }
+
+    /// What decides that.
+    pub(crate) fn slot_need(&self) -> SlotNeed {
+        let interval = self.config.interval();
+        let is_camera = self.config.delivery == Delivery::Latest && !interval.is_zero();
+        SlotNeed {
+            frame_bytes: self.config.format.frame_bytes(),
+            interval,
+            round_trip: self.way.measured().unwrap_or_default(),
+            on_the_way: is_camera.then(|| self.outbox.on_the_way()),
+            in_stream: self.outbox.len(),
+        }
+    }
+
+    /// Frames below `settled` are done with.
+    pub(super) fn settle(&mut self, settled: u64, now: Time) {
+        if let Some(outgoing) = self.outbox.current()
+            && outgoing.next == outgoing.count
+            && outgoing.number() < settled
+        {
+            // It was complete before its parity had left.
+            let number = outgoing.number();
+            self.note_whole(number, now);
+        }
+        let dropped = self.outbox.settle(settled, self.sent_below.value());
+        self.note_dropped(dropped);
+        if let Some(gate) = &mut self.gate {
+            gate.handle_settled(settled);
+        }
+    }
+
+    /// Whether every frame that was taken is settled.
+    pub fn is_settled(&self) -> bool {
+        self.outbox.is_empty()
+    }
+}

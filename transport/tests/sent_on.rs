@@ -1,0 +1,69 @@
+//! Frames that are sent on by the process that receives them, from the slots that they landed in.
+#![allow(missing_docs)]
+
+use std::time::Duration;
+
+use framewire_transport::driver::SendError;
+use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const FRAMES: u64 = 60;
+
+fn format() -> FrameFormat {
+    FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap()
+}
+
+fn every() -> SenderConfig {
+    SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(format()) }
+}
+
+#[test]
+fn what_is_received_is_sent_on_from_where_it_is_under_numbers_of_the_streams_own() {
+    let [here, there] = [(); 2].map(|()| Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()));
+    let (here, there) = (here.unwrap(), there.unwrap());
+    let camera = Sender::connect(here.local_addr(), every()).unwrap();
+    let relay = Sender::connect(there.local_addr(), every()).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..FRAMES {
+                let mut frame = camera.frame().unwrap();
+                frame.fill(number as u8);
+                camera.send(frame).unwrap();
+            }
+            camera.close(PATIENCE).unwrap();
+        });
+        let relaying = scope.spawn(|| {
+            let incoming = here.accept_timeout(PATIENCE).unwrap();
+            let mut numbers = Vec::new();
+            // It begins in the middle, so that its numbers are not those of what it sends.
+            for frame in incoming.frames().filter(|frame| frame.info().number >= 10) {
+                let number = frame.info().number;
+                numbers.push((number, relay.send_shared(frame).unwrap()));
+            }
+            assert_eq!(relay.close(PATIENCE).unwrap().delivered, FRAMES - 10);
+            numbers
+        });
+        let outgoing = there.accept_timeout(PATIENCE).unwrap();
+        let mut next = 0;
+        for frame in outgoing.frames() {
+            assert_eq!(frame.info().number, next);
+            assert!(frame.iter().all(|byte| u64::from(*byte) == next + 10), "frame {next}");
+            next += 1;
+        }
+        assert_eq!(next, FRAMES - 10);
+        let numbers = relaying.join().unwrap();
+        assert_eq!(numbers, (10..FRAMES).map(|number| (number, number - 10)).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_frame_of_another_length_is_not_sent_on() {
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
+    let small = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let other =
+        Sender::connect(receiver.local_addr(), SenderConfig { linger: Duration::ZERO, ..SenderConfig::new(small) });
+    let sender = Sender::connect(receiver.local_addr(), SenderConfig { linger: Duration::ZERO, ..every() }).unwrap();
+    let frame = other.unwrap().frame().unwrap().freeze();
+    let error = sender.send_shared(frame).unwrap_err();
+    assert!(matches!(error, SendError::Length { bytes: 3_072, .. }), "{error}");
+}
