@@ -73,7 +73,7 @@ fn same_y4m_pictures(path: &std::path::Path, pixel: PixelFormat, (width, height)
     let mut expected = vec![0; format.frame_bytes()];
     for number in 0..frames {
         let frame = decoder.read_frame().unwrap();
-        pattern::draw(&mut expected, &format, number);
+        pattern::draw(&mut expected, &format, number).unwrap();
         let planes = [frame.get_y_plane(), frame.get_u_plane(), frame.get_v_plane()].concat();
         if planes != expected {
             return false;

@@ -14,12 +14,15 @@
 
 use framewire_transport::frame::{FrameFormat, PixelFormat};
 
+use crate::picture::{PictureError, whole};
+
 /// Turns a bgr24 picture into a YUV one of the same size. Bytes between rows of the result are left as they are.
 ///
-/// # Panics
-/// Where `from` is not bgr24 or `to` not YUV, the sizes differ, or a slice has not the bytes its format says.
-pub fn bgr24_to_yuv(bgr: &[u8], from: &FrameFormat, yuv: &mut [u8], to: &FrameFormat) {
-    check((bgr.len(), from), (yuv.len(), to));
+/// # Errors
+/// `from` is not bgr24 or `to` not YUV, the sizes differ, or a slice has not the bytes its format says; `yuv` is as it
+/// was then.
+pub fn bgr24_to_yuv(bgr: &[u8], from: &FrameFormat, yuv: &mut [u8], to: &FrameFormat) -> Result<(), PictureError> {
+    check((bgr.len(), from), (yuv.len(), to))?;
     let (y_plane, chroma) = yuv.split_at_mut(to.plane_bytes(0));
     let (u_plane, v_plane) = chroma.split_at_mut(to.plane_bytes(1));
     let (across, down) = to.pixel().chroma_divisors();
@@ -53,14 +56,16 @@ pub fn bgr24_to_yuv(bgr: &[u8], from: &FrameFormat, yuv: &mut [u8], to: &FrameFo
             *v = byte(((112 * r - 94 * g - 18 * b + 128) >> 8) + 128);
         }
     }
+    Ok(())
 }
 
 /// Turns a YUV picture into a bgr24 one of the same size. Bytes between rows of the result are left as they are.
 ///
-/// # Panics
-/// Where `from` is not YUV or `to` not bgr24, the sizes differ, or a slice has not the bytes its format says.
-pub fn yuv_to_bgr24(yuv: &[u8], from: &FrameFormat, bgr: &mut [u8], to: &FrameFormat) {
-    check((bgr.len(), to), (yuv.len(), from));
+/// # Errors
+/// `from` is not YUV or `to` not bgr24, the sizes differ, or a slice has not the bytes its format says; `bgr` is as it
+/// was then.
+pub fn yuv_to_bgr24(yuv: &[u8], from: &FrameFormat, bgr: &mut [u8], to: &FrameFormat) -> Result<(), PictureError> {
+    check((bgr.len(), to), (yuv.len(), from))?;
     let (y_plane, chroma) = yuv.split_at(from.plane_bytes(0));
     let (u_plane, v_plane) = chroma.split_at(from.plane_bytes(1));
     let (across, down) = from.pixel().chroma_divisors();
@@ -80,18 +85,25 @@ pub fn yuv_to_bgr24(yuv: &[u8], from: &FrameFormat, bgr: &mut [u8], to: &FrameFo
             pixel[2] = byte((light + 409 * v) >> 8);
         }
     }
+    Ok(())
 }
 
 fn byte(value: i32) -> u8 {
     value.clamp(0, 255) as u8
 }
 
-fn check((bgr_bytes, bgr): (usize, &FrameFormat), (yuv_bytes, yuv): (usize, &FrameFormat)) {
-    assert!(bgr.pixel() == PixelFormat::Bgr24, "{bgr} is not bgr24");
-    assert!(yuv.pixel().planes() == 3, "{yuv} is not YUV");
-    assert!((bgr.width(), bgr.height()) == (yuv.width(), yuv.height()), "{bgr} and {yuv} differ in size");
-    assert!(bgr_bytes == bgr.frame_bytes(), "a frame of {bgr} has {} bytes, not {bgr_bytes}", bgr.frame_bytes());
-    assert!(yuv_bytes == yuv.frame_bytes(), "a frame of {yuv} has {} bytes, not {yuv_bytes}", yuv.frame_bytes());
+fn check((bgr_bytes, bgr): (usize, &FrameFormat), (yuv_bytes, yuv): (usize, &FrameFormat)) -> Result<(), PictureError> {
+    if bgr.pixel() != PixelFormat::Bgr24 {
+        return Err(PictureError::NotBgr24 { format: *bgr });
+    }
+    if yuv.pixel().planes() != 3 {
+        return Err(PictureError::NotYuv { format: *yuv });
+    }
+    if (bgr.width(), bgr.height()) != (yuv.width(), yuv.height()) {
+        return Err(PictureError::SizesDiffer { bgr: *bgr, yuv: *yuv });
+    }
+    whole(bgr_bytes, bgr)?;
+    whole(yuv_bytes, yuv)
 }
 
 #[cfg(test)]
@@ -107,9 +119,9 @@ mod tests {
         let row: Vec<u8> = colour.iter().cycle().take(12).chain(&[0, 0]).copied().collect();
         let picture = [&row[..], &row[..]].concat();
         let mut converted = vec![1; yuv.frame_bytes()];
-        bgr24_to_yuv(&picture, &bgr, &mut converted, &yuv);
+        bgr24_to_yuv(&picture, &bgr, &mut converted, &yuv).unwrap();
         let mut back = vec![0; bgr.frame_bytes()];
-        yuv_to_bgr24(&converted, &yuv, &mut back, &bgr);
+        yuv_to_bgr24(&converted, &yuv, &mut back, &bgr).unwrap();
         let worst = picture.iter().zip(&back).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         assert!(worst <= 4, "{pixel} {colour:?} came back as {:?}", &back[..3]);
         (converted, back)
@@ -151,14 +163,14 @@ mod tests {
             let bgr: Vec<u8> =
                 (0..9).flat_map(|at| if at % 3 == 2 || at / 3 == 2 { [255, 0, 0] } else { [0, 0, 255] }).collect();
             let mut yuv = vec![0; to.frame_bytes()];
-            bgr24_to_yuv(&bgr, &from, &mut yuv, &to);
+            bgr24_to_yuv(&bgr, &from, &mut yuv, &to).unwrap();
             let plane = &yuv[to.plane_bytes(0)..][..to.plane_bytes(1)];
             let (red, blue) = (90, 240);
             assert_eq!((plane[0], plane[1]), (red, blue), "{pixel}");
             assert_eq!(plane[plane.len() - 1], blue, "{pixel}");
             assert_eq!(plane.len(), 3_usize.div_ceil(across) * 3_usize.div_ceil(down));
             let mut back = vec![0; from.frame_bytes()];
-            yuv_to_bgr24(&yuv, &to, &mut back, &from);
+            yuv_to_bgr24(&yuv, &to, &mut back, &from).unwrap();
             assert!(back[8 * 3] > 250 && back[8 * 3 + 2] < 5, "{pixel}: {back:?}");
         }
     }
@@ -169,15 +181,7 @@ mod tests {
         let yuv = FrameFormat::new(PixelFormat::Yuv420p, 2, 2).unwrap();
         let mut converted = vec![0; yuv.frame_bytes()];
         // Two blue pixels and two yellow ones: no colour on the whole.
-        bgr24_to_yuv(&[255, 0, 0, 0, 255, 255, 0, 255, 255, 255, 0, 0], &bgr, &mut converted, &yuv);
+        bgr24_to_yuv(&[255, 0, 0, 0, 255, 255, 0, 255, 255, 255, 0, 0], &bgr, &mut converted, &yuv).unwrap();
         assert_eq!(converted, [41, 210, 210, 41, 128, 128]);
-    }
-
-    #[test]
-    #[should_panic(expected = "4x2 bgr24 and 2x2 yuv444p differ in size")]
-    fn sizes_that_differ_panic() {
-        let bgr = FrameFormat::new(PixelFormat::Bgr24, 4, 2).unwrap();
-        let yuv = FrameFormat::new(PixelFormat::Yuv444p, 2, 2).unwrap();
-        bgr24_to_yuv(&[0; 24], &bgr, &mut [0; 12], &yuv);
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
 use thiserror::Error;
 
+use crate::picture::PictureError;
 use crate::pipe::Stopped;
 use crate::y4m::Y4mError;
 
@@ -179,6 +180,9 @@ pub enum CaptureError {
         /// The source's format.
         format: FrameFormat,
     },
+    /// A picture could not be drawn or converted.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// OpenCV found no way to read the source.
     #[error("OpenCV cannot open {name}: {reason}; {remedy}")]
     Undecodable {

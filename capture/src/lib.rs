@@ -26,6 +26,7 @@ mod fifo;
 #[allow(unsafe_code, reason = "copies out of a file mapping; each block names its invariant")]
 mod mapped_file;
 pub mod pattern;
+mod picture;
 mod pipe;
 mod raw;
 mod raw_format;
@@ -40,6 +41,7 @@ mod y4m;
 pub use error::CaptureError;
 pub use framewire_transport::frame::{FrameRate, FrameRateError};
 pub use pattern::PatternSource;
+pub use picture::PictureError;
 pub use pipe::StopDescriptor;
 pub use raw::RawSource;
 pub use raw_format::{RawFormat, RawFormatError};

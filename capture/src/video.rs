@@ -204,7 +204,8 @@ impl VideoSource {
             }
             // Planar 4:2:2, 4:4:4 and odd sides are not among OpenCV's conversions.
             (PixelFormat::Bgr24, _) => {
-                decoded.data_bytes().map(|bgr| bgr24_to_yuv(bgr, &self.native, frame, &self.format))
+                let bgr = decoded.data_bytes().map_err(|error| self.broke(error.message))?;
+                return Ok(bgr24_to_yuv(bgr, &self.native, frame, &self.format)?);
             }
             (_, _) => decoded.data_bytes().map(|gray| gray_to_yuv(gray, frame)),
         };

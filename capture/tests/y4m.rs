@@ -16,7 +16,7 @@ fn written(format: &FrameFormat, colour_space: Colorspace) -> Vec<u8> {
         y4m::encode(width, height, Ratio::new(30, 1)).with_colorspace(colour_space).write_header(&mut file).unwrap();
     let mut bytes = vec![0; format.frame_bytes()];
     for number in 0..FRAMES {
-        pattern::draw(&mut bytes, format, number);
+        pattern::draw(&mut bytes, format, number).unwrap();
         let (luma, chroma) = bytes.split_at(format.plane_bytes(0));
         let planes = match format.pixel() {
             PixelFormat::Gray8 => [luma, &[], &[]],
@@ -35,7 +35,7 @@ fn assert_gives_the_pattern(source: &mut dyn FrameSource, format: &FrameFormat) 
     let mut expected = vec![0; format.frame_bytes()];
     for number in 0..FRAMES {
         assert!(source.next_frame(&mut frame).unwrap());
-        pattern::draw(&mut expected, format, number);
+        pattern::draw(&mut expected, format, number).unwrap();
         assert!(frame[..] == expected, "frame {number} of {format}");
     }
     assert!(!source.next_frame(&mut frame).unwrap());

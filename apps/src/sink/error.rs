@@ -2,6 +2,7 @@
 
 use std::io;
 
+use framewire_capture::PictureError;
 use framewire_transport::frame::FormatError;
 use thiserror::Error;
 
@@ -114,6 +115,14 @@ pub enum SinkError {
         /// Why not.
         source: FormatError,
     },
+    /// A frame could not be turned into what the sink holds.
+    #[error("{name} cannot hold this frame: {source}")]
+    Picture {
+        /// The sink.
+        name: String,
+        /// Why not.
+        source: PictureError,
+    },
     /// Only OpenCV can do this, and it was not compiled in.
     #[error(
         "{name} needs OpenCV, which this build leaves out; install libopencv-dev, clang and libclang-dev and build \
@@ -192,6 +201,7 @@ impl SinkError {
             | Self::OtherFormat { .. }
             | Self::FrameSize { .. }
             | Self::Format { .. }
+            | Self::Picture { .. }
             | Self::NeedsOpenCv { .. }
             | Self::OddSize { .. }
             | Self::NoDisplay

@@ -44,16 +44,17 @@ impl Picture {
         if self.from == self.to {
             return Ok(frame);
         }
-        match (self.from.pixel(), self.to.pixel()) {
-            (from, to) if from == to => self.pack(frame),
+        let converted = match (self.from.pixel(), self.to.pixel()) {
+            (from, to) if from == to => return Ok(self.pack(frame)),
             (PixelFormat::Bgr24, _) => bgr24_to_yuv(frame, &self.from, &mut self.scratch, &self.to),
-            (PixelFormat::Gray8, _) => self.gray_to_bgr24(frame),
+            (PixelFormat::Gray8, _) => return Ok(self.gray_to_bgr24(frame)),
             _ => yuv_to_bgr24(frame, &self.from, &mut self.scratch, &self.to),
-        }
+        };
+        converted.map_err(|source| SinkError::Picture { name: self.name.clone(), source })?;
         Ok(&self.scratch)
     }
 
-    fn pack(&mut self, mut frame: &[u8]) {
+    fn pack(&mut self, mut frame: &[u8]) -> &[u8] {
         let mut packed = &mut self.scratch[..];
         for plane in 0..self.from.pixel().planes() {
             let (stride, row) = (self.from.plane_stride(plane) as usize, self.to.plane_stride(plane) as usize);
@@ -64,14 +65,16 @@ impl Picture {
             }
             (frame, packed) = (frame_rest, packed_rest);
         }
+        &self.scratch
     }
 
-    fn gray_to_bgr24(&mut self, frame: &[u8]) {
+    fn gray_to_bgr24(&mut self, frame: &[u8]) -> &[u8] {
         let rows = self.scratch.chunks_exact_mut(self.to.stride() as usize);
         for (source, target) in frame.chunks_exact(self.from.stride() as usize).zip(rows) {
             for (gray, pixel) in source.iter().zip(target.chunks_exact_mut(3)) {
                 pixel.fill(*gray);
             }
         }
+        &self.scratch
     }
 }

@@ -19,7 +19,7 @@ fn frames(format: &FrameFormat, count: u64) -> Vec<Frame> {
     let pool = FramePool::new(count as usize, format.frame_bytes()).unwrap();
     let drawn = |number| {
         let mut frame = pool.try_acquire().unwrap();
-        pattern::draw(&mut frame, format, number);
+        pattern::draw(&mut frame, format, number).unwrap();
         frame.freeze()
     };
     (0..count).map(drawn).collect()
@@ -127,7 +127,7 @@ fn bgr24_becomes_444_in_y4m() {
     let frames = frames(&bgr, 1);
     sink_all(path.to_str().unwrap(), &bgr, &frames);
     let mut expected = vec![0; yuv.frame_bytes()];
-    bgr24_to_yuv(&frames[0], &bgr, &mut expected, &yuv);
+    bgr24_to_yuv(&frames[0], &bgr, &mut expected, &yuv).unwrap();
     let header = b"YUV4MPEG2 W48 H32 F30000:1001 I? A0:0 C444 XCOLORRANGE=LIMITED\nFRAME\n";
     assert!(fs::read(&path).unwrap() == [header, &expected[..]].concat());
 }

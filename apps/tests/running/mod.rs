@@ -214,7 +214,7 @@ pub(crate) fn make_y4m(path: &Path, pixel: PixelFormat, (width, height): (u32, u
     let mut pictures = Vec::new();
     let mut picture = vec![0; format.frame_bytes()];
     for number in 0..frames {
-        pattern::draw(&mut picture, &format, number);
+        pattern::draw(&mut picture, &format, number).unwrap();
         file.extend_from_slice(b"FRAME\n");
         file.extend_from_slice(&picture);
         pictures.extend_from_slice(&picture);

@@ -22,6 +22,7 @@ use framewire_transport::frame::{
 };
 
 use crate::error::CaptureError;
+use crate::picture::PictureError;
 use crate::source::{FrameSource, fit};
 use paint::{BLACK, Canvas, WHITE};
 
@@ -74,7 +75,7 @@ impl FrameSource for PatternSource {
     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
         fit(frame, &self.format)?;
         frame.info.captured = Time::now();
-        draw(frame, &self.format, self.next);
+        draw(frame, &self.format, self.next)?;
         self.next = self.next.wrapping_add(1);
         Ok(true)
     }
@@ -87,10 +88,10 @@ impl FrameSource for PatternSource {
 
 /// Draws frame `number`. Every byte is written, bytes between rows as zero, and depends on nothing but the arguments.
 ///
-/// # Panics
-/// Where `bytes` has not exactly [`FrameFormat::frame_bytes`].
-pub fn draw(bytes: &mut [u8], format: &FrameFormat, number: u64) {
-    let mut canvas = Canvas::new(bytes, format);
+/// # Errors
+/// `bytes` has not exactly [`FrameFormat::frame_bytes`]; nothing is drawn then.
+pub fn draw(bytes: &mut [u8], format: &FrameFormat, number: u64) -> Result<(), PictureError> {
+    let mut canvas = Canvas::new(bytes, format)?;
     canvas.gradient(number);
     // The bar crosses the picture in four seconds at the pattern's own rate, and in no less than one frame a pixel.
     let (width, height) = (format.width(), format.height());
@@ -99,6 +100,7 @@ pub fn draw(bytes: &mut [u8], format: &FrameFormat, number: u64) {
     canvas.fill(bar as u32, 0, (width / 32).max(1), height, WHITE);
     let strip_height = strip::draw(&mut canvas, number);
     digits::draw(&mut canvas, number, strip_height);
+    Ok(())
 }
 
 #[cfg(test)]

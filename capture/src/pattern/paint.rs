@@ -2,6 +2,8 @@
 
 use framewire_transport::frame::{FrameFormat, PixelFormat};
 
+use crate::picture::{PictureError, whole};
+
 /// Darkest value painted: black in limited-range video, so that colour conversion leaves it dark.
 pub(super) const BLACK: u8 = 16;
 /// Brightest value painted: white in limited-range video.
@@ -42,12 +44,11 @@ pub(super) struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    /// # Panics
-    /// Where `bytes` has not exactly [`FrameFormat::frame_bytes`].
-    pub(super) fn new(bytes: &'a mut [u8], format: &'a FrameFormat) -> Self {
-        let (given, needed) = (bytes.len(), format.frame_bytes());
-        assert!(given == needed, "a frame of {format} has {needed} bytes, not {given}");
-        Self { bytes, format }
+    /// # Errors
+    /// `bytes` has not exactly [`FrameFormat::frame_bytes`].
+    pub(super) fn new(bytes: &'a mut [u8], format: &'a FrameFormat) -> Result<Self, PictureError> {
+        whole(bytes.len(), format)?;
+        Ok(Self { bytes, format })
     }
 
     pub(super) fn size(&self) -> (u32, u32) {

