@@ -70,9 +70,13 @@ impl Publication {
     /// ([`Subscriber::handle_skipped`]). False in `every`, where the source waits instead: each number is waited for at the other
     /// end, so a frame that is not sent gets none.
     pub fn skip(&mut self) -> bool {
-        let skips = self.delivery == Delivery::Latest;
-        self.next_number += u64::from(skips);
-        skips
+        match self.delivery {
+            Delivery::Every => false,
+            Delivery::Latest => {
+                self.next_number += 1;
+                true
+            }
+        }
     }
 
     /// Brings the stream to one more receiver, from the next frame on. Where the publication is `latest`, so is the subscriber,
