@@ -72,7 +72,7 @@ pub struct SenderConfig {
     pub slots: usize,
     /// How long dropping the sender may take at most, to have the frames that it took arrive and the stream closed; 2 s by
     /// default. With zero it is dropped at once, what has not left is lost, and the receiver learns of the end by silence. A
-    /// sender that was told to close ([`Sender::close`]) has had its time and is dropped at once, as is one that has
+    /// sender that was told to close ([`Sender::close`](super::Sender::close)) has had its time and is dropped at once, as is one that has
     /// failed, or was refused.
     pub linger: Duration,
     /// What moves the datagrams.
