@@ -1,7 +1,7 @@
 //! Asking a server for its streams, over HTTP.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,9 +58,13 @@ impl Source {
             .max_redirects_will_error(false)
             .proxy(None)
             .user_agent(concat!("framewire-top/", env!("CARGO_PKG_VERSION")));
-        let agent = match at {
-            None => config.build().into(),
-            Some(at) => Agent::with_parts(config.build(), DefaultConnector::default(), At(at)),
+        let places = match at {
+            Some(at) => vec![at],
+            None => loopback(&streams),
+        };
+        let agent = match &places[..] {
+            [] => config.build().into(),
+            _ => Agent::with_parts(config.build(), DefaultConnector::default(), At(places)),
         };
         Ok(Self { agent, server: server.to_owned(), streams, authorization })
     }
@@ -136,14 +140,24 @@ fn without_zone(server: &str) -> Result<(String, Option<SocketAddr>), Failure> {
     Ok((format!("{scheme}://[{}]:{}{path}", at.ip(), at.port()), Some(at)))
 }
 
-/// The one place to connect to, whatever the request's host is.
+/// Where `localhost` is, whatever the machine's list of names has for it, and some have no list: loopback in both families
+/// (RFC 6761), as for the client. Nothing for any other name.
+fn loopback(server: &Uri) -> Vec<SocketAddr> {
+    if !server.host().is_some_and(|host| host.eq_ignore_ascii_case("localhost")) {
+        return Vec::new();
+    }
+    let port = server.port_u16().unwrap_or(HTTP_PORT);
+    vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+}
+
+/// The places to connect to, one after the other, whatever the request's host is.
 #[derive(Debug)]
-struct At(SocketAddr);
+struct At(Vec<SocketAddr>);
 
 impl Resolver for At {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let mut addresses = self.empty();
-        addresses.push(self.0);
+        self.0.iter().for_each(|at| addresses.push(*at));
         Ok(addresses)
     }
 }
@@ -203,6 +217,8 @@ enum PasswordError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn addresses_are_taken_as_people_write_them_and_others_refused_with_the_remedy() {
@@ -230,6 +246,41 @@ mod tests {
         assert_eq!(at, Some("[fe80::1%1]:8080".parse().unwrap()));
         assert_eq!(without_zone("http://cams:8080").unwrap(), ("http://cams:8080".into(), None));
         assert!(without_zone("http://[fe80::1%nowhere]").unwrap_err().to_string().contains("'nowhere'"));
+    }
+
+    #[test]
+    fn localhost_is_loopback_in_both_families_without_the_machines_list_of_names() {
+        let at = |server: &str| loopback(&streams_uri(server).unwrap());
+        let both = |port| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+        assert_eq!(at("http://localhost:8080"), both(8080));
+        assert_eq!(at("http://LOCALHOST/cams"), both(80));
+        for other in ["http://localhost.example:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
+            assert_eq!(at(other), []);
+        }
+    }
+
+    #[test]
+    fn a_server_that_listens_on_one_loopback_family_alone_is_reached_as_localhost() {
+        for host in ["127.0.0.1", "::1"] {
+            let Ok(listener) = TcpListener::bind((host, 0)) else {
+                framewire_testing::skip("there is no IPv6 here");
+                continue;
+            };
+            let port = listener.local_addr().unwrap().port();
+            let answering = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut asked = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while asked.read_line(&mut line).unwrap() > 2 {
+                    line.clear();
+                }
+                let body = r#"{"server":{"version":"0.1.0","uptime_seconds":1},"streams":[]}"#;
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+            });
+            let source = Source::new(&format!("http://localhost:{port}"), None).unwrap();
+            assert_eq!(source.ask().unwrap().server.version.as_str(), "0.1.0");
+            answering.join().unwrap();
+        }
     }
 
     #[test]
