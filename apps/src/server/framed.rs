@@ -20,7 +20,7 @@ use super::tally::Tally;
 use super::{Places, QUEUE, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
-use crate::live::{About, Board, Entry, Figures};
+use crate::live::{About, Board, Entry, Figures, Health};
 use crate::preview::PreviewWorker;
 use crate::progress::{Progress, REFRESH};
 use crate::sink::Recorded;
@@ -93,7 +93,7 @@ pub(super) fn run(
             let figures = (state.frames, state.bytes, state.latest, state.dropped.total());
             drop(state);
             progress.show(figures.0, figures.1, figures.2, figures.3);
-            manager.working(figures.0, figures.1, figures.3);
+            manager.working(figures.0, figures.1, figures.3, || Health::of(&board));
         }
         manager.stopping();
         receiver.stop();

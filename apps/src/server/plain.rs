@@ -16,7 +16,7 @@ use super::tally::Tally;
 use super::{Places, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::exit::Failure;
-use crate::live::{About, Board};
+use crate::live::{About, Board, Health};
 use crate::progress::{Progress, REFRESH};
 use crate::sink::Recorded;
 use crate::stop::Stop;
@@ -99,7 +99,7 @@ pub(super) fn run(
         drop(figures);
         let dropped = stats.frames_wrong_length + stats.frames_no_slot;
         progress.show(stats.frames_delivered, stats.bytes, None, dropped);
-        manager.working(stats.frames_delivered, stats.bytes, dropped);
+        manager.working(stats.frames_delivered, stats.bytes, dropped, || Health::of(&board));
     }
     manager.stopping();
     drop(progress);

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+use crate::live::Health;
+
 /// How often the status changes: seldom enough to cost the manager nothing.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -32,13 +34,13 @@ impl ServiceManager {
         tell(&[NotifyState::Ready, NotifyState::Status(&format!("listening on http://{signal} and UDP {udp}"))]);
     }
 
-    /// The server's main loop has come round, with these figures since the start.
-    pub(super) fn working(&mut self, frames: u64, bytes: u64, dropped: u64) {
+    /// The server's main loop has come round, with these figures since the start. How it does is asked when it is told.
+    pub(super) fn working(&mut self, frames: u64, bytes: u64, dropped: u64, health: impl FnOnce() -> Health) {
         let now = Instant::now();
         if self.is_sign_of_life_due(now) {
             tell(&[NotifyState::Watchdog]);
         }
-        if let Some(status) = self.status_due(now, frames, bytes, dropped) {
+        if let Some(status) = self.status_due(now, (frames, bytes, dropped), health) {
             tell(&[NotifyState::Status(&status)]);
         }
     }
@@ -51,8 +53,13 @@ impl ServiceManager {
         due
     }
 
-    /// The figures, with the rates since they were told last.
-    fn status_due(&mut self, now: Instant, frames: u64, bytes: u64, dropped: u64) -> Option<String> {
+    /// The figures, with the rates since they were told last; before them what does not work.
+    fn status_due(
+        &mut self,
+        now: Instant,
+        (frames, bytes, dropped): (u64, u64, u64),
+        health: impl FnOnce() -> Health,
+    ) -> Option<String> {
         let seconds = (now - self.status).as_secs_f64();
         if seconds < STATUS_INTERVAL.as_secs_f64() {
             return None;
@@ -61,7 +68,11 @@ impl ServiceManager {
         (self.status, self.last) = (now, (frames, bytes));
         let rate = frames.saturating_sub(frames_then) as f64 / seconds;
         let gigabytes = bytes.saturating_sub(bytes_then) as f64 / seconds / 1e9;
-        Some(format!("{frames} frames, {rate:.0} frames/s, {gigabytes:.2} GB/s, {dropped} dropped"))
+        let figures = format!("{frames} frames, {rate:.0} frames/s, {gigabytes:.2} GB/s, {dropped} dropped");
+        Some(match health() {
+            Health::Fine => figures,
+            degraded @ Health::Degraded { .. } => format!("{degraded}; {figures}"),
+        })
     }
 
     /// No more is taken in; what was promised is finished.
@@ -85,12 +96,29 @@ mod tests {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let mut manager = ServiceManager::new(None, start);
-        assert_eq!(manager.status_due(at(4999), 1000, 0, 0), None);
+        let fine = || Health::Fine;
+        assert_eq!(manager.status_due(at(4999), (1000, 0, 0), fine), None);
         let told = |status: Option<String>| status.unwrap();
-        assert_eq!(told(manager.status_due(at(5000), 1000, 0, 0)), "1000 frames, 200 frames/s, 0.00 GB/s, 0 dropped");
-        assert_eq!(manager.status_due(at(5250), 1001, 0, 0), None);
-        let second = told(manager.status_due(at(10_000), 1100, 5_000_000_000, 3));
+        let first = told(manager.status_due(at(5000), (1000, 0, 0), fine));
+        assert_eq!(first, "1000 frames, 200 frames/s, 0.00 GB/s, 0 dropped");
+        assert_eq!(manager.status_due(at(5250), (1001, 0, 0), fine), None);
+        let second = told(manager.status_due(at(10_000), (1100, 5_000_000_000, 3), fine));
         assert_eq!(second, "1100 frames, 20 frames/s, 1.00 GB/s, 3 dropped");
+    }
+
+    #[test]
+    fn a_status_begins_with_the_recordings_that_fail_and_is_the_figures_again_when_none_does() {
+        let start = Instant::now();
+        let mut manager = ServiceManager::new(None, start);
+        let mut told =
+            |seconds, health| manager.status_due(start + Duration::from_secs(seconds), (9, 0, 0), || health).unwrap();
+        let status = told(5, Health::Degraded { failing: 1, sinks: 2, frames: 3 });
+        assert!(
+            status.starts_with("degraded: recording fails at 1 of 2 sinks, and 3 frames are not recorded"),
+            "{status}"
+        );
+        assert!(status.contains("; 9 frames, "), "{status}");
+        assert!(told(10, Health::Fine).starts_with("9 frames, "));
     }
 
     #[test]

@@ -32,6 +32,16 @@ impl Snapshot {
 pub(super) struct Server {
     pub(super) version: Shown,
     pub(super) uptime_seconds: f64,
+    /// How it does, in words; nothing where it does not say.
+    #[serde(default)]
+    pub(super) health: Shown,
+}
+
+impl Server {
+    /// What does not work, in the server's words.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        Some(self.health.as_str()).filter(|health| !matches!(*health, "" | "ok"))
+    }
 }
 
 /// One stream.
@@ -65,9 +75,44 @@ pub(super) struct Stream {
     /// Datagrams that this stream's socket had no room for.
     #[serde(default)]
     pub(super) socket_drops: u64,
+    /// How it is recorded.
+    #[serde(default)]
+    pub(super) sinks: Vec<Sink>,
+}
+
+/// A recording of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Sink {
+    /// As the server's command line names it.
+    pub(super) sink: Shown,
+    /// `failed` where it does not record.
+    pub(super) state: Shown,
+    /// Why.
+    pub(super) reason: Shown,
+    pub(super) frames_failed: u64,
+}
+
+impl Sink {
+    fn is_failing(&self) -> bool {
+        self.state.as_str() == "failed"
+    }
 }
 
 impl Stream {
+    /// The recordings that fail, in words.
+    pub(super) fn unrecorded(&self) -> Option<String> {
+        let told = |sink: &Sink| {
+            let reason = match sink.reason.as_str() {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            format!("{}{reason}, {} frames", sink.sink, sink.frames_failed)
+        };
+        let failing: Vec<_> = self.sinks.iter().filter(|sink| sink.is_failing()).map(told).collect();
+        (!failing.is_empty()).then(|| failing.join("; "))
+    }
+
     /// What it is doing.
     pub(super) fn activity(&self) -> Activity {
         /// No camera is so slow that nobody would wonder.
@@ -170,7 +215,7 @@ pub(super) mod made_up {
 
     /// A server with these streams.
     pub(in crate::top) fn snapshot(streams: Vec<Stream>) -> Snapshot {
-        let server = Server { version: Shown::new("0.1.0"), uptime_seconds: 12.3 };
+        let server = Server { version: Shown::new("0.1.0"), uptime_seconds: 12.3, health: Shown::new("ok") };
         Snapshot { server, streams }
     }
 }

@@ -33,19 +33,20 @@ const LABEL: u16 = 16;
 
 /// Draws everything, whatever the size.
 pub(super) fn draw(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
-    let lost = match (&model.link, area.width) {
+    let trouble = match (&model.link, area.width) {
         (Link::Lost { .. }, 0..120) => 3,
         (Link::Lost { .. }, 120..) => 2,
+        (Link::Live, _) if model.snapshot.server.trouble().is_some() => 2,
         _ => 0,
     };
     let detail = match (model.selected(), area.height) {
         (None, _) | (_, ..DETAILED) => 0,
-        (Some(_), DETAILED..TALL) => 5 + 2 * GRAPH_LINES,
-        (Some(_), TALL..) => 5 + 2 * GRAPH_LINES_TALL,
+        (Some(stream), DETAILED..TALL) => 2 + details(stream).len() as u16 + 2 * GRAPH_LINES,
+        (Some(stream), TALL..) => 2 + details(stream).len() as u16 + 2 * GRAPH_LINES_TALL,
     };
     let lines = [
         Constraint::Length(1),
-        Constraint::Length(lost),
+        Constraint::Length(trouble),
         Constraint::Min(0),
         Constraint::Length(detail),
         Constraint::Length(1),
@@ -84,9 +85,14 @@ fn draw_title(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 fn draw_trouble(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
-    let Link::Lost { why, since } = &model.link else { return };
-    let lost = format!("No answer for {}, asking again: {why}", duration(now.saturating_sub(*since).as_secs_f64()));
-    Paragraph::new(lost).style(BAD).wrap(Wrap { trim: true }).render(area, buffer);
+    let trouble = match &model.link {
+        Link::Lost { why, since } => {
+            format!("No answer for {}, asking again: {why}", duration(now.saturating_sub(*since).as_secs_f64()))
+        }
+        Link::Live => model.snapshot.server.trouble().unwrap_or_default().to_owned(),
+        Link::Asking => return,
+    };
+    Paragraph::new(trouble).style(BAD).wrap(Wrap { trim: true }).render(area, buffer);
 }
 
 fn draw_table(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -149,10 +155,11 @@ fn draw_details(model: &Model, stream: &Stream, area: Rect, buffer: &mut Buffer)
     let block = Block::bordered().title(Span::styled(format!(" {name} "), BOLD)).title_bottom(span).border_style(DIM);
     let inner = block.inner(area);
     block.render(area, buffer);
-    let graph = inner.height.saturating_sub(3) / 2;
-    let lines = [Constraint::Length(3), Constraint::Length(graph), Constraint::Length(graph)];
+    let said = details(stream);
+    let graph = inner.height.saturating_sub(said.len() as u16) / 2;
+    let lines = [Constraint::Length(said.len() as u16), Constraint::Length(graph), Constraint::Length(graph)];
     let [words, rate, latency] = inner.layout(&Layout::vertical(lines));
-    Paragraph::new(details(stream)).render(words, buffer);
+    Paragraph::new(said).render(words, buffer);
     draw_graph(model, stream, &RATE, rate, buffer);
     draw_graph(model, stream, &LATENCY, latency, buffer);
 }
@@ -178,7 +185,10 @@ fn details(stream: &Stream) -> Vec<Line<'static>> {
         count(stream.frames_repaired.by_fec),
         count(stream.socket_drops)
     );
-    vec![Line::raw(path), Line::from(vec![Span::raw("dropped  "), Span::styled(dropped, style)]), Line::raw(delivered)]
+    let dropped = Line::from(vec![Span::raw("dropped  "), Span::styled(dropped, style)]);
+    let mut said = vec![Line::raw(path), dropped, Line::raw(delivered)];
+    said.extend(stream.unrecorded().map(|sinks| Line::styled(format!("recording fails  {sinks}"), BAD)));
+    said
 }
 
 /// A figure that has a graph.
@@ -250,7 +260,7 @@ age      of the newest frame";
 pub(super) fn text(model: &Model) -> String {
     let streams = &model.snapshot.streams;
     if streams.is_empty() {
-        return format!("{}: no stream is open\n", model.server);
+        return format!("{}: no stream is open\n{}", model.server, troubles(model));
     }
     /// Longer names are cut.
     const NAME_MAX: usize = 40;
@@ -269,5 +279,13 @@ pub(super) fn text(model: &Model) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     let header = line(&|column| column.title.to_owned());
-    streams.iter().fold(header, |table, stream| table + &line(&|column| (column.text)(stream)))
+    streams.iter().fold(header, |table, stream| table + &line(&|column| (column.text)(stream))) + &troubles(model)
+}
+
+/// What does not work, a line each, under the table.
+fn troubles(model: &Model) -> String {
+    let server = model.snapshot.server.trouble().map(str::to_owned);
+    let told = |stream: &Stream| stream.unrecorded().map(|sinks| format!("{}: recording fails  {sinks}", stream.name));
+    let lines = server.into_iter().chain(model.snapshot.streams.iter().filter_map(told));
+    lines.map(|line| line + "\n").collect()
 }

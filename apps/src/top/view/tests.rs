@@ -186,3 +186,26 @@ cam-1   10.0.0.3:4444  gray8 1920x1080  live         60.0  0.124    0.70    1.10
     assert_eq!(text(&showing(answer)), expected);
     assert_eq!(text(&showing(snapshot(Vec::new()))), "http://127.0.0.1:8080: no stream is open\n");
 }
+
+#[test]
+fn a_recording_that_fails_is_said_for_the_server_and_at_its_stream_and_no_longer_once_it_works() {
+    let degraded = r#"{"server":{"version":"0.1.0","uptime_seconds":1,"health":"degraded: recording fails at 1 of 2 sinks"},
+        "streams":[{"id":1,"name":"cam","pixel":"gray8","width":4,"height":4,"backend":"mmsg","uptime_seconds":1,
+        "age_seconds":0.01,"frames_per_second":60,"gigabytes_per_second":0,"latency_ms":null,"frames_delivered":9,
+        "frames_dropped":{},"sinks":[{"sink":"a.raw","state":"failed","reason":"the disk is full","frames":2,"frames_failed":7},
+        {"sink":"b.raw","state":"recording","frames":9,"frames_failed":0}]}]}"#;
+    let mut model = showing(Snapshot::parse(degraded.as_bytes()).unwrap());
+    for size in [(80, 24), (200, 50)] {
+        let screen = screen(&model, size);
+        assert_eq!(screen[1], "degraded: recording fails at 1 of 2 sinks");
+        let told = |line: &String| line.contains("recording fails  a.raw (the disk is full), 7 frames");
+        assert!(screen.iter().any(told), "{screen:#?}");
+        assert!(screen.iter().all(|line| !line.contains("b.raw")), "{screen:#?}");
+        assert!(screen.iter().any(|line| line.contains("frames/s") && line.contains("│")), "{screen:#?}");
+    }
+    let told = "degraded: recording fails at 1 of 2 sinks\ncam: recording fails  a.raw (the disk is full), 7 frames\n";
+    assert!(text(&model).ends_with(told), "{}", text(&model));
+    model.handle_answer(Ok(snapshot(vec![stream(1, "cam")])), SECOND);
+    assert!(screen(&model, (80, 24)).iter().all(|line| !line.contains("recording fails")));
+    assert!(!text(&model).contains("fails"));
+}
