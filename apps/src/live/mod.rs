@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use framewire_transport::frame::Presentation;
 use framewire_transport::{Delivery, FrameFormat};
 
 pub(crate) use figures::{Counts, Figures, LATENCY_BOUNDS};
@@ -32,6 +33,8 @@ pub(crate) struct About {
     /// Where it came from when it was opened; the plain wire does not say.
     pub(crate) source: Option<SocketAddr>,
     pub(crate) format: FrameFormat,
+    /// What its source says of the pictures.
+    pub(crate) presentation: Presentation,
     /// Whether each frame counts; the plain wire does not say.
     pub(crate) delivery: Option<Delivery>,
     /// What moves the datagrams.
@@ -192,6 +195,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             source: Some("10.0.0.3:4444".parse().unwrap()),
             format: FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap(),
+            presentation: Presentation::UNKNOWN,
             delivery: Some(Delivery::Latest),
             backend: "mmsg".to_owned(),
         }

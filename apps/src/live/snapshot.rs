@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 use serde::Serialize;
 
 use super::sinks::{Condition, SinkCounts, StreamSink};
@@ -38,6 +39,8 @@ pub(crate) struct StreamSnapshot {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) frame_bytes: u64,
+    #[serde(flatten)]
+    pub(crate) pictures: PicturesSnapshot,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delivery: Option<&'static str>,
     pub(crate) backend: String,
@@ -59,6 +62,36 @@ pub(crate) struct StreamSnapshot {
     pub(crate) socket_drops: u64,
     /// How it is recorded, in the order of `--sink`; empty where it is not to be.
     pub(crate) sinks: Vec<SinkSnapshot>,
+}
+
+/// What the source says of its pictures, in the words of recordings' indexes; each is absent where it does not say.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PicturesSnapshot {
+    /// Frames a second that the source means, as a fraction such as `30000/1001`; what comes is `frames_per_second`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scan: Option<&'static str>,
+    /// Width of a pixel to its height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aspect: Option<String>,
+    /// Where the chroma samples of 4:2:0 lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chroma: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) range: Option<&'static str>,
+}
+
+impl From<Presentation> for PicturesSnapshot {
+    fn from(Presentation { rate, scan, aspect, chroma, range }: Presentation) -> Self {
+        Self {
+            rate: rate.map(|rate| rate.to_string()),
+            scan: (scan != Scan::Unknown).then(|| scan.name()),
+            aspect: aspect.map(|aspect| aspect.to_string()),
+            chroma: (chroma != ChromaPlace::Unknown).then(|| chroma.name()),
+            range: (range != ColourRange::Unknown).then(|| range.name()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -121,6 +154,7 @@ impl StreamSnapshot {
             width: about.format.width(),
             height: about.format.height(),
             frame_bytes: about.format.frame_bytes() as u64,
+            pictures: about.presentation.into(),
             delivery: about.delivery.map(|delivery| delivery.name()),
             backend: about.backend.clone(),
             slice_bytes: figures.slice_bytes,
@@ -179,6 +213,30 @@ mod tests {
         assert_eq!((&said[0]["frames_failed"], &said[1]["frames"]), (&60.into(), &1.into()));
         assert_eq!((&said[1]["state"], &said[1]["sink"]), (&"recording".into(), &"b.raw".into()));
         assert!(json["server"]["health"].as_str().unwrap().starts_with("degraded"), "{json}");
+    }
+
+    #[test]
+    fn what_a_source_says_of_its_pictures_is_told_and_what_it_does_not_say_is_absent() {
+        use framewire_transport::frame::{FrameRate, SampleAspect};
+        let board = board();
+        let presentation = Presentation {
+            rate: FrameRate::new(30_000, 1001).ok(),
+            scan: Scan::TopFirst,
+            aspect: SampleAspect::new(64, 45),
+            chroma: ChromaPlace::Left,
+            range: ColourRange::Limited,
+        };
+        let _all = board.add(crate::live::About { presentation, ..about(7, "cam") }, Vec::new());
+        let _nothing = board.add(about(8, "other"), Vec::new());
+        let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
+        let told = ["rate", "scan", "aspect", "chroma", "range"].map(|key| json["streams"][0][key].as_str().unwrap());
+        assert_eq!(
+            told,
+            ["30000/1001", Scan::TopFirst.name(), "64:45", ChromaPlace::Left.name(), ColourRange::Limited.name()]
+        );
+        for key in ["rate", "scan", "aspect", "chroma", "range"] {
+            assert!(json["streams"][1].get(key).is_none(), "{key}");
+        }
     }
 
     #[test]

@@ -139,6 +139,7 @@ impl Service<'_> {
             name: name.clone(),
             source: Some(info.peer),
             format: info.format,
+            presentation: info.presentation,
             delivery: Some(info.delivery),
             backend: info.backend.to_string(),
         };

@@ -69,6 +69,7 @@ pub(super) fn run(
         name: STREAM.0.to_owned(),
         source: None,
         format,
+        presentation: args.plain_frame.rate.into(),
         delivery: None,
         backend: args.common.backend.to_string(),
     };
