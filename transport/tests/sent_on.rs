@@ -57,6 +57,25 @@ fn what_is_received_is_sent_on_from_where_it_is_under_numbers_of_the_streams_own
 }
 
 #[test]
+fn more_frames_than_a_pool_has_slots_are_skipped_in_latest_and_the_stream_goes_on() {
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
+    let sender = Sender::connect(receiver.local_addr(), SenderConfig::new(format())).unwrap();
+    let frame = sender.frame().unwrap().freeze();
+    for number in 0..1_000 {
+        assert_eq!(sender.send_shared(frame.clone()).unwrap(), number);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| receiver.accept_timeout(PATIENCE).unwrap().frames().count());
+        sender.skip();
+        sender.wait_until_settled(PATIENCE).unwrap();
+        let report = sender.close(PATIENCE).unwrap();
+        let stats = sender.stats();
+        assert_eq!((stats.frames, stats.frames_delivered), (1_001, report.delivered));
+        assert_eq!(stats.frames, stats.frames_sent + stats.frames_skipped + stats.frames_abandoned);
+    });
+}
+
+#[test]
 fn a_frame_of_another_length_is_not_sent_on() {
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
     let small = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();

@@ -116,6 +116,8 @@ struct Reports {
 enum Next {
     Stop,
     Send,
+    /// Something was handed over meanwhile.
+    Again,
     /// See which address the far end is spoken to from.
     Look,
     /// Nothing to do before this time.
@@ -129,6 +131,7 @@ impl SendLoop {
             match self.advance() {
                 Next::Stop => return,
                 Next::Send => self.send(),
+                Next::Again => {}
                 Next::Look => self.look(),
                 Next::Sleep(until) => {
                     self.sleep(false, until.since(Time::now()));
@@ -188,10 +191,11 @@ impl SendLoop {
         for datagram in self.inbox.datagrams() {
             self.subscriber.handle_datagram(datagram.head, now);
         }
-        self.take_in(now);
         if wishes.room {
+            // Before what was handed over since: that is newer.
             self.subscriber.drop_replaceable();
         }
+        self.take_in(now);
         if wishes.close {
             self.subscriber.close(now);
         }
@@ -211,8 +215,11 @@ impl SendLoop {
             return Next::Send;
         }
         self.fill_batch(now);
-        if self.publish(self.batch.is_sent()) {
+        let idle = self.batch.is_sent();
+        if self.publish(idle) {
             Next::Sleep(self.subscriber.poll_timeout().min(self.rebind.poll_timeout(self.subscriber.heard())))
+        } else if idle {
+            Next::Again
         } else {
             Next::Send
         }
@@ -222,6 +229,10 @@ impl SendLoop {
     fn take_in(&mut self, now: Time) {
         for handed_over in self.handed_over.drain(..) {
             match handed_over {
+                HandedOver::Frame(_) if !self.subscriber.has_room() && self.publication.skip() => {
+                    // As many as a pool can have slots are on their way.
+                    self.subscriber.handle_skipped();
+                }
                 HandedOver::Frame(frame) => {
                     let Ok(published) = self.publication.publish(frame) else { continue };
                     if let Err(error) = self.subscriber.handle_frame(&published, now) {

@@ -148,13 +148,16 @@ impl Sender {
     }
 
     /// Sends a frame that this process has from elsewhere, a received one for instance, without a copy: its slot is held until
-    /// the receiver has it. Returns its number in this stream, which is not the frame's own. Waits while 64 frames wait.
+    /// the receiver has it. Returns its number in this stream, which is not the frame's own. In `every` it waits while 64 frames wait.
     ///
     /// # Errors
     /// The stream cannot go on, or the frame has not the format's length or has gaps.
     pub fn send_shared(&self, frame: Frame) -> Result<u64, SendError> {
-        if frame.len() != self.format.frame_bytes() || !frame.is_complete() {
+        if frame.len() != self.format.frame_bytes() {
             return Err(SendError::Length { bytes: frame.len(), format: self.format });
+        }
+        if !frame.is_complete() {
+            return Err(SendError::Gaps { missing: frame.missing().map(|gap| gap.len()).sum() });
         }
         self.handover.push(frame, |frame| frame).map_err(|(error, _)| error)
     }
@@ -220,10 +223,11 @@ impl Sender {
     /// The receiver is ready at this address: sends there from now on, and asks at once where the stream is not open. It does so
     /// from the address that this machine has towards it by now, with a new socket where that is another one than before.
     pub fn redirect(&self, peer: SocketAddr) {
+        let before = self.handover.lock().peer;
+        if before != peer {
+            tracing::info!(from = %before, to = %peer, "the receiver has moved");
+        }
         self.handover.wish(|wishes, known| {
-            if *known != peer {
-                tracing::info!(from = %known, to = %peer, "the receiver has moved");
-            }
             *known = peer;
             wishes.redirect = Some(peer);
         });

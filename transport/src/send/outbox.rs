@@ -84,6 +84,8 @@ pub(super) struct Outgoing {
     pub(super) next: u32,
     pub(super) count: u32,
     payload_bytes: u16,
+    /// When it was captured; when it was begun, where that is not known.
+    captured: Time,
     /// From capture to the sending of the first slice in this epoch.
     sent_after_us: u32,
     /// A slice of it has been sent, in this epoch or an earlier one: it may have arrived.
@@ -114,9 +116,16 @@ impl Outgoing {
 
     /// Notes that its first slice leaves now.
     pub(super) fn note_begun(&mut self, now: Time) {
-        let held = now.since(self.frame().info().captured);
+        if self.captured == Time::ZERO {
+            self.captured = now;
+        }
+        let held = now.since(self.captured);
         self.sent_after_us = u32::try_from(held.as_micros()).unwrap_or(u32::MAX);
         self.begun = true;
+    }
+
+    pub(super) fn captured(&self) -> Time {
+        self.captured
     }
 
     pub(super) fn is_sent(&self) -> bool {
@@ -137,7 +146,7 @@ impl Outgoing {
             payload_bytes: self.payload_bytes,
             sequence,
             frame: self.number(),
-            captured_ns: self.frame().info().captured.as_nanos(),
+            captured_ns: self.captured.as_nanos(),
             // The sender's format was checked: a frame fits 32 bits.
             frame_bytes: self.frame().len() as u32,
             index,
@@ -211,6 +220,7 @@ impl Outbox {
         let count = slice_count(published.frame().len() as u32, self.payload_bytes);
         let payload_bytes = self.payload_bytes;
         self.frames.push_back(Outgoing {
+            captured: published.frame().info().captured,
             published,
             next: 0,
             count,

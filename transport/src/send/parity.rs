@@ -6,6 +6,7 @@ use reed_solomon_simd::ReedSolomonEncoder;
 
 use super::publication::Published;
 use crate::frame::{Frame, FramePool, SLOTS_MAX};
+use crate::time::Time;
 use crate::wire::{ParityHeader, ParityLayout, slice_count};
 
 /// Parity that is there at the same time, to begin with: that of a frame which leaves, and that of one for which it is made. More
@@ -55,7 +56,12 @@ impl OutgoingParity {
     }
 
     /// The header of the next one, sent as number `sequence` of the epoch.
-    pub(super) fn header(&self, (stream, epoch): (u32, u32), of: &Published, sequence: u64) -> ParityHeader {
+    pub(super) fn header(
+        &self,
+        (stream, epoch): (u32, u32),
+        (of, captured): (&Published, Time),
+        sequence: u64,
+    ) -> ParityHeader {
         ParityHeader {
             stream,
             epoch,
@@ -63,7 +69,7 @@ impl OutgoingParity {
             payload_bytes: self.made.payload_bytes,
             sequence,
             frame: of.number(),
-            captured_ns: of.frame().info().captured.as_nanos(),
+            captured_ns: captured.as_nanos(),
             // The format was checked: a frame fits 32 bits.
             frame_bytes: of.frame().len() as u32,
             index: self.next,

@@ -38,7 +38,7 @@ impl Published {
 }
 
 impl Publication {
-    /// One of frames that have this format. In `every`, all subscribers get all of them; in `latest` the newest, and a source that
+    /// One of frames that have this format. In `every`, all subscribers that are there get all of them; in `latest` the newest, and a source that
     /// cannot keep up may skip some ([`Publication::skip`]).
     pub fn new(format: FrameFormat, delivery: Delivery) -> Self {
         Self { format, delivery, next_number: 0, parity: ParityShelf::default() }
@@ -93,29 +93,19 @@ impl Publication {
 }
 
 /// Has the subscribers of one publication let go of frames, for a source that finds no slot free: in `latest`, those of which
-/// nothing has been sent. Where there are several subscribers, the one that lags most also gives up what it alone still holds, so
-/// that it keeps nobody else from getting frames: in `latest` at once, in `every` only if its receiver says nothing.
+/// nothing has been sent. Where there are several subscribers, those that lag most also give up what they alone still hold, so
+/// that they keep nobody else from getting frames: in `latest` at once, in `every` only if their receiver says nothing.
 ///
 /// A single subscriber is waited for.
 pub fn make_room<'a>(subscribers: impl IntoIterator<Item = &'a mut Subscriber>, now: Time) {
-    let mut lags: Option<&mut Subscriber> = None;
-    let mut others_from = None;
-    for subscriber in subscribers {
-        subscriber.drop_replaceable();
-        let from = subscriber.holds_from();
-        let least = lags.as_ref().map(|lags| lags.holds_from());
-        // The least of them goes to `lags`, the second least to `others_from`.
-        let other = match least {
-            Some(least) if least <= from => from,
-            _ => match lags.replace(subscriber) {
-                Some(before) => before.holds_from(),
-                None => continue,
-            },
-        };
-        others_from = Some(others_from.map_or(other, |others: u64| others.min(other)));
-    }
-    if let (Some(lags), Some(others_from)) = (lags, others_from) {
-        lags.let_go(others_from, now);
+    let mut subscribers: Vec<_> = subscribers.into_iter().collect();
+    subscribers.iter_mut().for_each(|subscriber| subscriber.drop_replaceable());
+    let from = |subscriber: &&mut Subscriber| subscriber.holds_from();
+    let Some(least) = subscribers.iter().map(from).min() else { return };
+    let others_from = subscribers.iter().map(from).filter(|from| *from > least).min();
+    if let Some(others_from) = others_from {
+        let lags = subscribers.into_iter().filter(|subscriber| subscriber.holds_from() == least);
+        lags.for_each(|subscriber| subscriber.let_go(others_from, now));
     }
 }
 

@@ -128,8 +128,8 @@ pub struct Subscriber {
     /// Pings in a row that brought no progress.
     probes: u32,
     jitter: u64,
-    /// A receiver has had the stream, in this epoch or an earlier one.
-    was_open: bool,
+    /// Earlier frames are not the next receiver's to account for: another one has had the stream, or they were let go.
+    begins_later: bool,
     /// Something says that the receiver does not know us any more: it is asked, and believed when it does not answer.
     doubted: Option<Doubt>,
     closing: bool,
@@ -182,7 +182,7 @@ impl Subscriber {
             probes: 0,
             // Any odd number will do; the stream's own makes two senders differ.
             jitter: u64::from(config.stream) << 1 | 1,
-            was_open: false,
+            begins_later: false,
             doubted: None,
             closing: false,
             close_sent: false,

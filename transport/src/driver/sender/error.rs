@@ -76,6 +76,12 @@ pub enum SendError {
         /// What the stream sends.
         format: FrameFormat,
     },
+    /// The frame did not arrive whole where it comes from.
+    #[error("{missing} bytes of the frame are missing; send on whole frames alone, `Frame::is_complete` tells them")]
+    Gaps {
+        /// Bytes that did not come.
+        missing: usize,
+    },
     /// The frame's memory is not this sender's.
     #[error("the frame is of another sender; write it into one that this sender's `frame` gave")]
     Foreign,

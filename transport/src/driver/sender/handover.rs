@@ -202,6 +202,8 @@ impl Handover {
         state.frames += 1;
         state.queue.push_back(HandedOver::Frame(freeze(given)));
         state.is_untaken = true;
+        // It replaces what waits, which gives its slot to whoever wished for one.
+        state.wishes.room = false;
         drop(state);
         // Its slot comes free, which may wake somebody.
         drop(replaced);
@@ -216,6 +218,8 @@ impl Handover {
             state.next_number += 1;
             state.push_skipped(1);
             state.is_untaken = true;
+            drop(state);
+            self.wake();
         }
     }
 

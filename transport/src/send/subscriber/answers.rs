@@ -104,7 +104,7 @@ impl Subscriber {
             return;
         }
         self.state = SendState::Open;
-        self.was_open = true;
+        self.begins_later = true;
         self.heard = now;
         if accept.delivered == 0 {
             // A receiver that has not had this stream before counts from 0; an earlier one's frames still count.

@@ -53,7 +53,7 @@ impl Subscriber {
         let Presentation { rate, scan, aspect, chroma, range } = self.config.presentation;
         // The first receiver has all to account for that the subscriber was handed, also what was skipped while it was not there yet.
         let (first_frame, skipped, no_credit) = match self.outbox.first_number() {
-            _ if !self.was_open => (self.joined, 0, 0),
+            _ if !self.begins_later => (self.joined, 0, 0),
             // What was skipped since is newer than the frames that wait: while a stream is not open, that is one.
             Some(oldest) => (oldest, self.stats.frames_skipped - self.skipped_behind, self.stats.frames_no_credit),
             None => (self.handed, self.stats.frames_skipped, self.stats.frames_no_credit),

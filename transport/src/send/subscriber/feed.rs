@@ -103,6 +103,8 @@ impl Subscriber {
             Delivery::Latest => self.settle(below, now),
             Delivery::Every if self.is_silent(now) && self.holds_from() < below => {
                 self.settle(below, now);
+                // What comes is all that the next receiver has to account for.
+                self.begins_later = true;
                 // An opening may have said that the stream goes on with a frame which is gone now.
                 self.config.epoch = self.config.epoch.wrapping_add(1);
             }
