@@ -1,4 +1,4 @@
-//! What a stream says besides: openings, pings and closes, and when.
+//! What a subscriber is told besides: openings, pings and closes, and when.
 
 use std::time::Duration;
 

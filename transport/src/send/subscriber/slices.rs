@@ -1,4 +1,4 @@
-//! What a stream sends of its frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
+//! What a subscriber is sent of the frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
 
 use super::{DRAIN_MAX, Subscriber, TAIL_PROBE_AFTER, train};
 use crate::send::config::SendState;
