@@ -92,7 +92,7 @@ fn a_second_wish_ends_a_program_at_once_with_a_code_of_its_own() {
     // Without it, the client waits a moment for the last frames to be confirmed.
     server.running.signal(Signal::STOP);
     client.signal(Signal::TERM);
-    client.signal(Signal::INT);
+    client.signal(Signal::HUP);
     let (code, said, summary) = client.wait();
     assert!(code == Some(130) && summary.is_empty(), "{code:?}: {said}");
     server.running.kill();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use framewire_transport::wire::{
     Accept, Challenge, Close, Closed, Delivery, EPOCHS_AHEAD_MAX, Feedback, Nack, Open, Ping, Refuse, SliceHeader,
 };
-use framewire_transport::{FrameFormat, PixelFormat, ReceiverConfig, Sender, SenderConfig};
+use framewire_transport::{Frame, FrameFormat, PixelFormat, ReceiverConfig, Sender, SenderConfig, Time};
 use network::{Pair, Random, Weather};
 use relay::with_relay;
 
@@ -220,7 +220,11 @@ fn a_stream_goes_on_beside_forged_datagrams_of_every_kind_over_real_sockets() {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| {
                     let stream = receiver.accept_timeout(PATIENCE).unwrap();
-                    let numbers: BTreeSet<_> = stream.frames().map(|frame| frame.info().number).collect();
+                    let arrived = |frame: Frame| (frame.info().number, Time::now().since(frame.info().captured));
+                    let (numbers, mut latencies): (BTreeSet<_>, Vec<_>) = stream.frames().map(arrived).unzip();
+                    latencies.sort_unstable();
+                    let percentiles = [50, 99].map(|percent| latencies[latencies.len() * percent / 100]);
+                    println!("{delivery:?}: latency, median and p99: {percentiles:?}");
                     (numbers, stream.stats(), stream.source(), stream.end_reason())
                 });
                 let sending = scope.spawn(|| stream(&sender, &done));

@@ -183,7 +183,12 @@ impl Opener {
         let began = Instant::now();
         while self.step() != SendState::Open {
             assert!(began.elapsed() < PATIENCE);
-            std::thread::yield_now();
+            // Spinning would take a core from the receiver.
+            let due = self.core.poll_timeout().since(Time::now());
+            self.socket.set_nonblocking(false).unwrap();
+            self.socket.set_read_timeout(Some(due.clamp(Duration::from_millis(1), PATIENCE))).unwrap();
+            let _ = self.socket.peek(&mut [0]);
+            self.socket.set_nonblocking(true).unwrap();
         }
     }
 }
@@ -234,6 +239,30 @@ fn an_opening_that_waits_and_is_withdrawn_or_followed_by_a_later_one_gives_its_m
 /// By how much an opening is delayed while a hundred of streams of 120 MB go on, and how much memory they take. To be
 /// looked at, in a release build:
 /// `cargo test --release -p framewire-transport --test opening -- --ignored --nocapture`
+#[test]
+fn of_the_streams_that_may_end_for_others_one_ends_whose_sender_is_silent_and_none_that_is_heard() {
+    let receiver = receiver(ReceiverConfig::default());
+    let mut gone = Opener::new(Ipv4Addr::LOCALHOST, receiver.local_addr(), 1, gray(64, 48));
+    gone.open();
+    let sender =
+        Sender::connect(receiver.local_addr(), SenderConfig { stream: Some(2), ..SenderConfig::new(gray(64, 48)) });
+    let sender = sender.unwrap();
+    sender.wait_until_open(PATIENCE).unwrap();
+    assert_eq!((receiver.withdraw_silent(&[]), receiver.withdraw_silent(&[2, 3])), (None, None));
+    let began = Instant::now();
+    let ended = loop {
+        if let Some(ended) = receiver.withdraw_silent(&[1, 2, 3]) {
+            break ended;
+        }
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(ended, 1);
+    let first = receiver.accept_timeout(PATIENCE).unwrap();
+    assert_eq!((first.info().stream, first.recv().is_err()), (1, true));
+    sender.close(PATIENCE).unwrap();
+}
+
 #[test]
 #[ignore = "measures; takes some gigabytes of memory"]
 fn measure_the_delay_of_an_opening_while_a_hundred_large_ones_go_on() {

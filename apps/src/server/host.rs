@@ -82,6 +82,10 @@ impl StreamHost for ServerHost {
     fn is_flowing(&self, stream: u32) -> bool {
         self.flowing.contains(stream)
     }
+
+    fn make_room(&self, left: &[u32]) -> Option<u32> {
+        self.receiver.withdraw_silent(left)
+    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,13 @@ pub trait StreamHost: Send + Sync {
         let _ = stream;
         false
     }
+
+    /// An address has as many streams as it may, and asks for another. Ends one of `left`, which it has of clients that have gone,
+    /// and returns it; `None` where frames of all of them may still come. By default they may.
+    fn make_room(&self, left: &[u32]) -> Option<u32> {
+        let _ = left;
+        None
+    }
 }
 
 /// How a signal server is set up.

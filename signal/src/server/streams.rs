@@ -89,19 +89,29 @@ impl<C: Copy + Eq> Streams<C> {
     }
 
     fn check_quota(&self, client: C, from: Neighbour, stream: u32) -> Result<(), Refused> {
-        let owners = self.owners();
-        let others = || owners.iter().filter(|(id, _)| **id != stream).map(|(_, owner)| owner);
         let too_many = |whose: &str, max: usize| {
             let message = format!("{whose} {max} streams open, the most it may; close one first");
             Err(Refused::new(reason::TOO_MANY, message))
         };
-        if others().filter(|owner| owner.client == Some(client)).count() >= STREAMS_A_CLIENT_MAX {
+        if self.others(stream, |owner| owner.client == Some(client)).len() >= STREAMS_A_CLIENT_MAX {
             return too_many("this client has", STREAMS_A_CLIENT_MAX);
         }
-        if others().filter(|owner| owner.from == from).count() >= STREAMS_AN_ADDRESS_MAX {
-            return too_many("this client's address has", STREAMS_AN_ADDRESS_MAX);
+        if self.others(stream, |owner| owner.from == from).len() < STREAMS_AN_ADDRESS_MAX {
+            return Ok(());
+        }
+        // Clients that were killed leave streams behind which count until their silence has lasted.
+        let left = self.others(stream, |owner| owner.from == from && owner.client.is_none());
+        match self.host.make_room(&left) {
+            Some(ended) => _ = self.owners().remove(&ended),
+            None => return too_many("this client's address has", STREAMS_AN_ADDRESS_MAX),
         }
         Ok(())
+    }
+
+    /// The streams that are meant, but for `stream`.
+    fn others(&self, stream: u32, is_meant: impl Fn(&Owner<C>) -> bool) -> Vec<u32> {
+        let owners = self.owners();
+        owners.iter().filter(|(id, owner)| **id != stream && is_meant(owner)).map(|(id, _)| *id).collect()
     }
 
     /// Ends a stream of `client`'s own.

@@ -7,8 +7,10 @@ use std::mem::size_of;
 use std::ops::Range;
 
 use libc::{SOL_UDP, UDP_GRO, c_int, cmsghdr, iovec, mmsghdr};
+use memmap2::MmapMut;
 
 use super::batch::{ReceiveBatch, SendBatch};
+use super::{BackendConfig, ConnectedSocket};
 use crate::wire::{DATAGRAM_MAX, train_slices};
 
 /// What one call takes (UIO_MAXIOV).
@@ -126,9 +128,9 @@ struct Trains {
     controls: Vec<Control>,
     /// `[head][payload]…[overflow]` of each message.
     iovecs: Vec<iovec>,
-    /// For each message what is longer than its landings, and room to lay it out again. Memory is taken when it is
-    /// first written to, which is rarely.
-    overflows: Vec<u8>,
+    /// For each message what is longer than its landings, and room to lay it out again. A mapping of its own, so that memory is
+    /// taken when it is first written to, which is rarely: an allocator that has such a block at hand zeroes all of it.
+    overflows: MmapMut,
     /// Datagrams that wait for landings: a part of `overflows`, and the size of each.
     waiting: Vec<(Range<usize>, usize)>,
 }
@@ -141,10 +143,9 @@ const SINGLES_MAX: usize = 64;
 const SINGLES_IN_A_ROW: usize = 8;
 
 impl ReceiveMessages {
-    /// For batches of at most `datagrams_max`. Where `slice_bytes` is given, messages may be trains of such slices.
-    pub(super) fn new(datagrams_max: usize, slice_bytes: Option<usize>) -> Self {
-        let trains = slice_bytes.map(Trains::new);
-        let messages_max = datagrams_max.clamp(1, if trains.is_some() { SINGLES_MAX } else { MESSAGES_MAX });
+    pub(super) fn new(socket: &ConnectedSocket, config: &BackendConfig) -> Self {
+        let trains = Trains::new(socket, config);
+        let messages_max = config.datagrams_max.clamp(1, if trains.is_some() { SINGLES_MAX } else { MESSAGES_MAX });
         Self {
             messages: vec![empty_message(); messages_max],
             posted: Vec::with_capacity(messages_max),
@@ -157,8 +158,8 @@ impl ReceiveMessages {
     /// As [`ReceiveMessages::new`], for a way into the kernel on which messages that nothing comes for cost something:
     /// few more are posted than came last.
     #[cfg(feature = "uring")]
-    pub(super) fn sparing(datagrams_max: usize, slice_bytes: Option<usize>) -> Self {
-        Self { expected: 1, sparing: true, ..Self::new(datagrams_max, slice_bytes) }
+    pub(super) fn sparing(socket: &ConnectedSocket, config: &BackendConfig) -> Self {
+        Self { expected: 1, sparing: true, ..Self::new(socket, config) }
     }
 
     /// How many landings the next call can make use of.
@@ -245,20 +246,30 @@ impl ReceiveMessages {
 }
 
 impl Trains {
-    fn new(slice_bytes: usize) -> Self {
-        let slices = train_slices(slice_bytes);
+    /// `None` where trains are not wanted, the socket has none, or there is no memory to take them apart in.
+    fn new(socket: &ConnectedSocket, config: &BackendConfig) -> Option<Self> {
+        if !config.receive_trains || !config.has_trains() {
+            return None;
+        }
+        let overflows = MmapMut::map_anon(SINGLES_MAX * 2 * MESSAGE_BYTES_MAX)
+            .inspect_err(|error| tracing::warn!(%error, "no memory to receive trains in: slices come one by one"))
+            .ok()?;
+        if !socket.coalesce() {
+            return None;
+        }
+        let slices = train_slices(config.slice_bytes);
         // SAFETY: cmsghdr is a C struct of integers, for which all zeroes is a value.
         let header = unsafe { std::mem::zeroed::<cmsghdr>() };
         let iovecs = (3 * SINGLES_MAX).max(TRAINS_MAX * (2 * slices + 1));
-        Self {
+        Some(Self {
             slices,
             arriving: true,
             since: 0,
             controls: vec![Control { header, segment: 0, _padding: 0 }; SINGLES_MAX],
             iovecs: Vec::with_capacity(iovecs),
-            overflows: vec![0; SINGLES_MAX * 2 * MESSAGE_BYTES_MAX],
+            overflows,
             waiting: Vec::with_capacity(SINGLES_MAX),
-        }
+        })
     }
 
     fn post(&mut self, nth: usize, message: &mut mmsghdr, batch: &mut ReceiveBatch, landings: Range<usize>) {

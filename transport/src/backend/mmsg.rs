@@ -31,11 +31,10 @@ impl MmsgBackend {
 
     /// Larger batches than those of the configuration take several calls.
     pub fn new(socket: ConnectedSocket, config: &BackendConfig) -> Self {
-        let coalesced = config.receive_trains && config.has_trains() && socket.coalesce();
         Self {
             segmentation: Segmentation::new(&socket, config.send_trains && config.has_trains()),
             sending: SendMessages::new(config.datagrams_max),
-            receiving: ReceiveMessages::new(config.datagrams_max, coalesced.then_some(config.slice_bytes)),
+            receiving: ReceiveMessages::new(&socket, config),
             socket,
         }
     }

@@ -50,14 +50,13 @@ impl UringBackend {
             Ok(ring) => ring,
             Err(error) => return Err((socket, error)),
         };
-        let coalesced = config.receive_trains && config.has_trains() && socket.coalesce();
         Ok(Self {
             ring,
             chained: false,
             chainable: !config.sqpoll,
             segmentation: Segmentation::new(&socket, config.send_trains && config.has_trains()),
             sending: SendMessages::new(config.datagrams_max),
-            receiving: ReceiveMessages::sparing(config.datagrams_max, coalesced.then_some(config.slice_bytes)),
+            receiving: ReceiveMessages::sparing(&socket, config),
             socket,
             deferred: None,
         })

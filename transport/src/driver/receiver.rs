@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::listener::Listener;
-use super::opening::{Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, stream_bytes};
+use super::opening::{Admission, Budget, Opening, Refusal, SILENT, Waiting, default_memory_bytes, stream_bytes};
 use super::receive_loop::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
 use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, PoolError, Presentation, RecvError, SLOTS_MAX};
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
+use crate::time::Time;
 use crate::wire::Delivery;
 
 /// The most streams that one receiver opens.
@@ -362,6 +363,20 @@ impl Receiver {
         state.waiting.discard(|waiting| waiting.stream == stream);
         drop(state);
         self.shared.opening.notify_one();
+    }
+
+    /// Of these streams, ends the one whose sender has said nothing for the longest time, if that is a second or more, and returns
+    /// it. A sender says something four times a second.
+    pub fn withdraw_silent(&self, streams: &[u32]) -> Option<u32> {
+        let stream = {
+            let state = self.shared.lock();
+            let heard = |stream: &Arc<StreamShared>| (stream.lock().heard, stream.open.stream);
+            let left = state.streams.iter().filter(|stream| streams.contains(&stream.open.stream));
+            let (heard, stream) = left.map(heard).min()?;
+            (Time::now().since(heard) >= SILENT).then_some(stream)?
+        };
+        self.withdraw(stream);
+        Some(stream)
     }
 
     /// Stops listening and ends every stream: their consumers take what is waiting, and then learn of the end.

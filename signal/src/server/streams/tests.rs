@@ -8,6 +8,8 @@ use crate::message::{Delivery, OpenRequest, Opened};
 struct Diary {
     lines: Mutex<Vec<String>>,
     flowing: Mutex<HashSet<u32>>,
+    /// Of which nothing comes, though they flow.
+    silent: Mutex<HashSet<u32>>,
 }
 
 impl Diary {
@@ -36,6 +38,11 @@ impl StreamHost for Diary {
 
     fn is_flowing(&self, stream: u32) -> bool {
         self.flowing.lock().unwrap().contains(&stream)
+    }
+
+    fn make_room(&self, left: &[u32]) -> Option<u32> {
+        let silent = self.silent.lock().unwrap();
+        left.iter().find(|stream| silent.contains(stream)).copied()
     }
 }
 
@@ -183,4 +190,23 @@ fn one_address_does_not_use_up_what_all_may_open() {
     let opened = clients().zip(0..).take_while(|(client, stream)| open(&streams, *client, *stream, None).is_ok());
     assert_eq!(opened.count(), STREAMS_AN_ADDRESS_MAX);
     streams.open('z', from(2), &opening(9_999, None), || true).expect("another address has room of its own");
+}
+
+#[test]
+fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_left_is_silent() {
+    let (diary, streams) = streams();
+    let last = STREAMS_AN_ADDRESS_MAX as u32 - 1;
+    for stream in 0..last {
+        diary.flowing.lock().unwrap().insert(stream);
+        open(&streams, 'a', stream, None).unwrap();
+        streams.client_gone('a');
+    }
+    open(&streams, 'b', last, None).unwrap();
+    // Frames of all of them flow, or of those that are silent a client is there.
+    diary.silent.lock().unwrap().insert(last);
+    assert_eq!(open(&streams, 'c', 1_000, None).unwrap_err().reason, reason::TOO_MANY);
+    diary.silent.lock().unwrap().insert(7);
+    open(&streams, 'c', 1_000, None).expect("stream 7 is as good as over");
+    assert_eq!(open(&streams, 'c', 1_001, None).unwrap_err().reason, reason::TOO_MANY, "it made room once");
+    assert_eq!(open(&streams, 'c', 8, None).unwrap_err().reason, reason::NOT_YOURS);
 }

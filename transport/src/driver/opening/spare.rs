@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::time::Time;
 
 /// A stream whose sender has said nothing for this long makes room for another: it says something four times a second.
-const SILENT: Duration = Duration::from_secs(1);
+pub(in crate::driver) const SILENT: Duration = Duration::from_secs(1);
 
 /// What a stream is judged by.
 #[derive(Debug, Clone, Copy)]
