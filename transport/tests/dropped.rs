@@ -29,7 +29,7 @@ fn every_frame_that_a_dropped_sender_took_arrives_and_the_receiver_hears_of_the_
     send(&sender, 3);
     drop(sender);
     let stream = receiver.accept_timeout(PATIENCE).unwrap();
-    let shades: Vec<u8> = stream.frames().map(|frame| frame[0]).collect();
+    let shades: Vec<u8> = stream.frames().map(Result::unwrap).map(|frame| frame[0]).collect();
     assert_eq!(shades, [0, 1, 2]);
     assert_eq!(stream.end_reason(), Some(EndReason::Closed));
 }

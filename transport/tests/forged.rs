@@ -221,7 +221,8 @@ fn a_stream_goes_on_beside_forged_datagrams_of_every_kind_over_real_sockets() {
                 let reader = scope.spawn(|| {
                     let stream = receiver.accept_timeout(PATIENCE).unwrap();
                     let arrived = |frame: Frame| (frame.info().number, Time::now().since(frame.info().captured));
-                    let (numbers, mut latencies): (BTreeSet<_>, Vec<_>) = stream.frames().map(arrived).unzip();
+                    let (numbers, mut latencies): (BTreeSet<_>, Vec<_>) =
+                        stream.frames().map(Result::unwrap).map(arrived).unzip();
                     latencies.sort_unstable();
                     let percentiles = [50, 99].map(|percent| latencies[latencies.len() * percent / 100]);
                     println!("{delivery:?}: latency, median and p99: {percentiles:?}");

@@ -97,7 +97,7 @@ fn stream_among(delivery: Delivery, codes: &[u8]) {
     let mut latencies = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let arrived = |frame: framewire_transport::Frame| Time::now().since(frame.info().captured);
-            stream.frames().map(arrived).collect::<Vec<_>>()
+            stream.frames().map(Result::unwrap).map(arrived).collect::<Vec<_>>()
         });
         let mut due = Instant::now();
         for nth in 1..=FRAMES {

@@ -61,7 +61,7 @@ fn a_receiver_knows_when_a_frame_was_taken_on_its_senders_clock() {
             sender.close(PATIENCE).unwrap()
         });
         let stream = receiver.accept_timeout(PATIENCE).unwrap();
-        let seen: Vec<_> = stream.frames().map(|frame| frame.info().captured_there).collect();
+        let seen: Vec<_> = stream.frames().map(Result::unwrap).map(|frame| frame.info().captured_there).collect();
         assert_eq!(seen, times);
     });
 }
@@ -82,6 +82,7 @@ fn every_frame_crosses_every_backend_byte_for_byte_at_every_slice_size() {
                     let stream = receiver.accept_timeout(PATIENCE).unwrap();
                     let numbers: Vec<_> = stream
                         .frames()
+                        .map(Result::unwrap)
                         .map(|frame| {
                             assert!(is_filled(&frame, frame.info().number));
                             frame.info().number
@@ -110,7 +111,10 @@ fn frames_of_25_megabytes_cross_every_backend() {
                 sender.close(PATIENCE).unwrap()
             });
             let stream = receiver.accept_timeout(PATIENCE).unwrap();
-            assert_eq!(stream.frames().filter(|frame| is_filled(frame, frame.info().number)).count(), 4);
+            assert_eq!(
+                stream.frames().map(Result::unwrap).filter(|frame| is_filled(frame, frame.info().number)).count(),
+                4
+            );
             assert_eq!(sending.join().unwrap().delivered, 4);
         });
     }
@@ -159,10 +163,10 @@ fn latest_keeps_the_newest_frame_for_a_consumer_that_looks_rarely() {
     }
     let report = sender.close(PATIENCE).unwrap();
     assert_eq!(report.delivered, 50);
-    let taken: Vec<_> = stream.frames().map(|frame| frame.info().number).collect();
+    let taken: Vec<_> = stream.frames().map(Result::unwrap).map(|frame| frame.info().number).collect();
     assert_eq!(taken, [49]);
     assert_eq!(stream.dropped(), 49);
-    assert_eq!((&every).map(|frame| frame.info().number).collect::<Vec<_>>(), [48, 49]);
+    assert_eq!(every.frames().map(Result::unwrap).map(|frame| frame.info().number).collect::<Vec<_>>(), [48, 49]);
 }
 
 #[test]
@@ -187,7 +191,7 @@ fn the_stream_goes_on_by_itself_when_the_receiver_comes_back() {
             drop(first);
             let again = Receiver::bind(address, ReceiverConfig { backend, ..ReceiverConfig::default() }).unwrap();
             let stream = again.accept_timeout(PATIENCE).unwrap();
-            let numbers: Vec<_> = stream.frames().map(|frame| frame.info().number).collect();
+            let numbers: Vec<_> = stream.frames().map(Result::unwrap).map(|frame| frame.info().number).collect();
             // What the first receiver had taken in but not handed out went with it; nothing is out of order.
             assert!(numbers[0] <= 50 + 2 * 8, "{numbers:?}");
             assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]));
@@ -215,7 +219,8 @@ fn many_streams_share_the_port_and_none_disturbs_another() {
         for _ in 0..6 {
             let stream = receiver.accept_timeout(PATIENCE).unwrap();
             scope.spawn(move || {
-                let whole = stream.frames().filter(|frame| is_filled(frame, frame.info().number)).count();
+                let whole =
+                    stream.frames().map(Result::unwrap).filter(|frame| is_filled(frame, frame.info().number)).count();
                 assert_eq!(whole, 40);
                 // One of another stream may come between the bind and the connect of a stream's socket.
                 let rejected = stream.stats().rejected;
@@ -282,7 +287,7 @@ fn a_million_random_datagrams_harm_no_frame_of_a_running_stream() {
             assert_eq!(report.delivered, sender.stats().frames);
         });
         let stream = receiver.accept_timeout(PATIENCE).unwrap();
-        for (frame, number) in stream.frames().zip(0..) {
+        for (frame, number) in stream.frames().map(Result::unwrap).zip(0..) {
             assert_eq!(frame.info().number, number);
             assert!(is_filled(&frame, number));
         }
@@ -347,7 +352,7 @@ fn the_other_half_from_the_streams_own_address(receiver: &Receiver) {
         let reader = scope.spawn(|| {
             let stream = receiver.accept_timeout(PATIENCE).unwrap();
             let mut next = 0;
-            for frame in stream.frames() {
+            for frame in stream.frames().map(Result::unwrap) {
                 assert_eq!(frame.info().number, next);
                 assert!(is_filled(&frame, next), "frame {next} was harmed");
                 next += 1;

@@ -35,7 +35,7 @@ fn latest_is_at_its_full_rate_again_after_the_route_became_longer() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let stream = receiver.accept().unwrap();
-                stream.frames().for_each(|_| {
+                stream.frames().map(Result::unwrap).for_each(|_| {
                     arrived.fetch_add(1, Ordering::AcqRel);
                 });
             });

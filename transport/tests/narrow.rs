@@ -43,6 +43,7 @@ fn every_frame_arrives_over_a_path_that_is_narrow_or_becomes_so() {
                     let whole = |number: u64, frame: &[u8]| frame.iter().all(|byte| *byte == number as u8);
                     let numbers: Vec<_> = stream
                         .frames()
+                        .map(Result::unwrap)
                         .inspect(|frame| assert!(whole(frame.info().number, frame), "frame {}", frame.info().number))
                         .map(|frame| frame.info().number)
                         .collect();

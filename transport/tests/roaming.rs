@@ -26,7 +26,7 @@ fn send(sender: &Sender, frames: std::ops::Range<u64>) {
 
 fn numbers(receiver: &Receiver) -> Vec<u64> {
     let stream = receiver.accept_timeout(PATIENCE).unwrap();
-    let numbers = stream.frames().map(|frame| {
+    let numbers = stream.frames().map(Result::unwrap).map(|frame| {
         assert!(frame.iter().all(|byte| *byte == frame.info().number as u8), "frame {}", frame.info().number);
         frame.info().number
     });

@@ -29,7 +29,8 @@ impl Window {
         let (consumer, stop) = (ring.subscribe(ConsumerPolicy::Latest), stop.clone());
         let show = move || {
             let opened = spec.open_alone(&Recorded::new(format, None, "", 0));
-            let shown = opened.and_then(|mut window| (&consumer).try_for_each(|frame| window.write(&frame)));
+            let shown =
+                opened.and_then(|mut window| consumer.frames().flatten().try_for_each(|frame| window.write(&frame)));
             match shown {
                 Ok(()) => {}
                 Err(SinkError::Closed { .. }) => stop.stop(),

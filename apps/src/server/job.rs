@@ -37,7 +37,7 @@ impl Job {
     pub(super) fn run(self) -> u64 {
         let mut retry = Retry::new();
         let mut output = self.open(Opening::First, &mut retry);
-        for frame in &*self.consumer {
+        for frame in self.consumer.frames().flatten() {
             output = self.write(output, &frame, &mut retry);
         }
         if let Output::Open(sink) | Output::Full(sink) = output {

@@ -21,7 +21,7 @@
 //! });
 //!
 //! let incoming = receiver.accept()?;
-//! let shades: Vec<u8> = incoming.frames().map(|frame| frame[0]).collect();
+//! let shades: Vec<u8> = incoming.frames().map(|frame| Ok(frame?[0])).collect::<Result<_, framewire_transport::frame::RecvError>>()?;
 //! assert_eq!(shades, [0, 1, 2]);
 //! assert_eq!(stream.join().unwrap().unwrap().delivered, 3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -42,8 +42,7 @@ mod threads;
 pub use opening::Admission;
 pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
 pub use receiver::{
-    AcceptStreamError, AnnounceError, BindError, FrameIter, IncomingStream, ListenerStats, Receiver, ReceiverConfig,
-    StreamInfo,
+    AcceptStreamError, AnnounceError, BindError, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
 };
 pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{ConnectError, NotSent, SendError, Sender, SenderConfig, SliceSize, SliceSizeError};

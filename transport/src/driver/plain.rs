@@ -98,7 +98,7 @@ impl PlainSender {
     pub fn connect(peer: SocketAddr, config: &PlainSenderConfig) -> Result<Self, ConnectError> {
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         prepare(&socket);
-        let pool = FramePool::new(config.slots, config.format.frame_bytes())?;
+        let pool = FramePool::for_format(config.slots, config.format)?;
         let waker = Waker::new().map_err(ConnectError::System)?;
         let shared = Arc::new(PlainSendShared::default());
         let (frames, incoming) = sync_channel::<Frame>(1);
@@ -389,7 +389,7 @@ impl PlainReceiver {
             );
         }
         let frame_bytes = config.format.frame_bytes();
-        let pool = FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes))?;
+        let pool = FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes))?.with_format(config.format);
         let reassembler = PlainReassembler::new(frame_bytes, pool)?;
         let shared = Arc::new(PlainShared {
             waker: Waker::new().map_err(BindError::System)?,

@@ -15,7 +15,9 @@ use super::receive_loop::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
-use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, PoolError, Presentation, RecvError, SLOTS_MAX};
+use crate::frame::{
+    Consumer, ConsumerPolicy, Frame, FrameFormat, FrameIter, PoolError, Presentation, RecvError, SLOTS_MAX,
+};
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::time::Time;
 use crate::wire::Delivery;
@@ -456,7 +458,7 @@ impl IncomingStream {
     /// The next frame; waits for it.
     ///
     /// # Errors
-    /// [`RecvError::Ended`] after the last frame.
+    /// As [`Consumer::recv`].
     pub fn recv(&self) -> Result<Frame, RecvError> {
         self.consumer.recv()
     }
@@ -464,14 +466,27 @@ impl IncomingStream {
     /// As [`IncomingStream::recv`], but waits at most `timeout`.
     ///
     /// # Errors
-    /// [`RecvError::Timeout`] when none came, [`RecvError::Ended`] after the last frame.
+    /// As [`Consumer::recv_timeout`].
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Frame, RecvError> {
         self.consumer.recv_timeout(timeout)
     }
 
+    /// The next frame if one is waiting.
+    ///
+    /// # Errors
+    /// As [`Consumer::try_recv`].
+    pub fn try_recv(&self) -> Result<Frame, RecvError> {
+        self.consumer.try_recv()
+    }
+
     /// The frames until the stream ends.
     pub fn frames(&self) -> FrameIter<'_> {
-        FrameIter { stream: self }
+        self.consumer.frames()
+    }
+
+    /// In how many slots there are frames that were taken here and are not dropped yet: [`Consumer::slots_held`].
+    pub fn slots_held(&self) -> usize {
+        self.consumer.slots_held()
     }
 
     /// Another consumer, with its own policy, from the next frame on.
@@ -508,18 +523,5 @@ impl IncomingStream {
 impl Drop for IncomingStream {
     fn drop(&mut self) {
         self.shared.stop();
-    }
-}
-
-/// The frames of a stream until it ends.
-pub struct FrameIter<'a> {
-    stream: &'a IncomingStream,
-}
-
-impl Iterator for FrameIter<'_> {
-    type Item = Frame;
-
-    fn next(&mut self) -> Option<Frame> {
-        self.stream.recv().ok()
     }
 }

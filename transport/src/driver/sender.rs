@@ -60,6 +60,7 @@ impl Sender {
         let slice_bytes = slice_bytes.min(longest).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX) as u16;
         let frame_bytes = config.format.frame_bytes();
         let pool = FramePool::with_spares(config.slots, slots_ready(frame_bytes), frame_bytes)?;
+        let pool = pool.with_format(config.format);
         let stream = config.stream.unwrap_or_else(random_u32);
         let fec = match config.fec {
             Fec::Auto if peer.ip().is_loopback() => Fec::Off,
@@ -159,7 +160,7 @@ impl Sender {
         if !frame.is_complete() {
             return Err(SendError::Gaps { missing: frame.missing().map(|gap| gap.len()).sum() });
         }
-        self.handover.push(frame, |frame| frame).map_err(|(error, _)| error)
+        self.handover.push(frame, Frame::given_away).map_err(|(error, _)| error)
     }
 
     /// Counts a frame that the source had no slot for: it gets a number, and the receiver learns of it.

@@ -5,38 +5,64 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// How pixels are laid out in memory. Planar formats store all of Y, then all of U, then all of V.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum PixelFormat {
+/// Pixels of a plane as they lie in memory: `pixels` of them side by side in `bytes` bytes. Across and down the picture the
+/// plane has one for each `across` × `down` pixels of the picture.
+#[derive(Debug, Clone, Copy)]
+struct PlaneRule {
+    bytes: u32,
+    pixels: u32,
+    across: u32,
+    down: u32,
+}
+
+/// A format is one row: its name here, its number on the wire, its name for people, its planes.
+macro_rules! pixel_formats {
+    ($($(#[$doc:meta])* $format:ident = $number:literal, $name:literal,
+       [$($bytes:literal bytes / $pixels:literal px, 1 in $across:literal x $down:literal);+];)*) => {
+        /// How pixels are laid out in memory. Planar formats store all of Y, then all of U, then all of V.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum PixelFormat {
+            $($(#[$doc])* $format = $number,)*
+        }
+
+        impl PixelFormat {
+            /// Every format, in the order of their numbers on the wire.
+            pub const ALL: [Self; [$($number),*].len()] = [$(Self::$format),*];
+
+            /// The name used on command lines and in messages.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$format => $name,)*
+                }
+            }
+
+            const fn rules(self) -> &'static [PlaneRule] {
+                match self {
+                    $(Self::$format => const {
+                        &[$(PlaneRule { bytes: $bytes, pixels: $pixels, across: $across, down: $down }),+]
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+pixel_formats! {
     /// One byte a pixel, luma only.
-    Gray8 = 1,
+    Gray8 = 1, "gray8", [1 bytes / 1 px, 1 in 1 x 1];
     /// Three bytes a pixel: blue, green, red. What OpenCV calls `CV_8UC3`.
-    Bgr24 = 2,
+    Bgr24 = 2, "bgr24", [3 bytes / 1 px, 1 in 1 x 1];
     /// Planar 4:2:0: chroma has half the width and half the height, rounded up.
-    Yuv420p = 3,
+    Yuv420p = 3, "yuv420p", [1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 2 x 2; 1 bytes / 1 px, 1 in 2 x 2];
     /// Planar 4:2:2: chroma has half the width, rounded up.
-    Yuv422p = 4,
+    Yuv422p = 4, "yuv422p", [1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 2 x 1; 1 bytes / 1 px, 1 in 2 x 1];
     /// Planar 4:4:4: chroma has the full size.
-    Yuv444p = 5,
+    Yuv444p = 5, "yuv444p", [1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 1 x 1];
 }
 
 impl PixelFormat {
-    /// Every format, in the order of their numbers on the wire.
-    pub const ALL: [Self; 5] = [Self::Gray8, Self::Bgr24, Self::Yuv420p, Self::Yuv422p, Self::Yuv444p];
-
-    /// The name used on command lines and in messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gray8 => "gray8",
-            Self::Bgr24 => "bgr24",
-            Self::Yuv420p => "yuv420p",
-            Self::Yuv422p => "yuv422p",
-            Self::Yuv444p => "yuv444p",
-        }
-    }
-
     /// The format with this number on the wire.
     pub fn from_wire(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|format| *format as u8 == number)
@@ -44,27 +70,25 @@ impl PixelFormat {
 
     /// Bytes from one pixel to the next in the first plane.
     pub const fn bytes_per_pixel(self) -> u32 {
-        match self {
-            Self::Bgr24 => 3,
-            _ => 1,
-        }
+        self.rules()[0].bytes
     }
 
     /// How many planes a frame has: one, or three for the YUV formats.
     pub const fn planes(self) -> usize {
-        match self {
-            Self::Gray8 | Self::Bgr24 => 1,
-            Self::Yuv420p | Self::Yuv422p | Self::Yuv444p => 3,
-        }
+        self.rules().len()
     }
 
     /// By how much chroma is smaller than luma: (horizontally, vertically).
     pub const fn chroma_divisors(self) -> (u32, u32) {
-        match self {
-            Self::Yuv420p => (2, 2),
-            Self::Yuv422p => (2, 1),
-            _ => (1, 1),
-        }
+        let rules = self.rules();
+        let last = rules[rules.len() - 1];
+        (last.across, last.down)
+    }
+
+    /// A plane there is not has the shape of the last one.
+    fn rule(self, plane: usize) -> PlaneRule {
+        let rules = self.rules();
+        rules[plane.min(rules.len() - 1)]
     }
 }
 
@@ -90,7 +114,7 @@ impl FromStr for PixelFormat {
 #[non_exhaustive]
 pub enum FormatError {
     /// The name is none of [`PixelFormat::ALL`].
-    #[error("unknown pixel format '{0}'; use gray8, bgr24, yuv420p, yuv422p or yuv444p")]
+    #[error("unknown pixel format '{0}'; use {names}", names = names())]
     UnknownPixelFormat(String),
     /// A side is zero.
     #[error("a frame of {width}x{height} has no pixels; both sides must be at least 1")]
@@ -118,6 +142,13 @@ pub enum FormatError {
     },
 }
 
+/// The names of all formats, as they are told to people.
+fn names() -> String {
+    let names = PixelFormat::ALL.map(PixelFormat::name);
+    let (last, others) = names.split_last().unwrap_or((&"", &[]));
+    format!("{} or {last}", others.join(", "))
+}
+
 /// Geometry of every frame of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FrameFormat {
@@ -133,7 +164,7 @@ impl FrameFormat {
     /// # Errors
     /// A side of zero, or more than 4 GiB - 1 bytes.
     pub fn new(pixel: PixelFormat, width: u32, height: u32) -> Result<Self, FormatError> {
-        let row = u64::from(width) * u64::from(pixel.bytes_per_pixel());
+        let row = row_bytes(pixel.rule(0), width);
         let stride =
             u32::try_from(row).map_err(|_| FormatError::TooLarge { bytes: row.saturating_mul(height.into()) })?;
         Self::with_stride(pixel, width, height, stride)
@@ -148,7 +179,7 @@ impl FrameFormat {
         if width == 0 || height == 0 {
             return Err(FormatError::Empty { width, height });
         }
-        let row = u64::from(width) * u64::from(pixel.bytes_per_pixel());
+        let row = row_bytes(pixel.rule(0), width);
         if u64::from(stride) < row {
             return Err(FormatError::Stride { pixel, stride, row });
         }
@@ -186,15 +217,22 @@ impl FrameFormat {
         (0..self.pixel.planes()).map(|plane| self.plane_bytes(plane)).sum()
     }
 
-    /// Width and height of a plane in its own samples; plane 0 is the first.
+    /// Width and height of a plane in its own pixels; plane 0 is the first.
     pub fn plane_size(&self, plane: usize) -> (u32, u32) {
-        let (across, down) = if plane == 0 { (1, 1) } else { self.pixel.chroma_divisors() };
-        (self.width.div_ceil(across), self.height.div_ceil(down))
+        let rule = self.pixel.rule(plane);
+        (self.width.div_ceil(rule.across), self.height.div_ceil(rule.down))
     }
 
     /// Bytes from row to row in a plane.
     pub fn plane_stride(&self, plane: usize) -> u32 {
-        if plane == 0 { self.stride } else { self.stride.div_ceil(self.pixel.chroma_divisors().0) }
+        if plane == 0 {
+            return self.stride;
+        }
+        let (first, rule) = (self.pixel.rule(0), self.pixel.rule(plane));
+        // As if the picture were so wide that its first plane fills its stride.
+        let pixels = (u64::from(self.stride) * u64::from(first.pixels)).div_ceil(first.bytes.into());
+        let bytes = row_bytes(rule, pixels.div_ceil(rule.across.into()));
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
     /// Bytes of a plane.
@@ -206,6 +244,11 @@ impl FrameFormat {
     fn plane_bytes_wide(&self, plane: usize) -> u64 {
         u64::from(self.plane_stride(plane)) * u64::from(self.plane_size(plane).1)
     }
+}
+
+/// Bytes of `width` pixels of a plane side by side.
+fn row_bytes(rule: PlaneRule, width: impl Into<u64>) -> u64 {
+    width.into().div_ceil(rule.pixels.into()).saturating_mul(rule.bytes.into())
 }
 
 impl fmt::Display for FrameFormat {
@@ -278,6 +321,7 @@ mod tests {
             assert_eq!(PixelFormat::from_wire(format as u8), Some(format));
         }
         assert_eq!(PixelFormat::from_wire(0), None);
-        assert!("yuv421p".parse::<PixelFormat>().unwrap_err().to_string().contains("'yuv421p'"));
+        let error = "yuv421p".parse::<PixelFormat>().unwrap_err().to_string();
+        assert_eq!(error, "unknown pixel format 'yuv421p'; use gray8, bgr24, yuv420p, yuv422p or yuv444p");
     }
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::format::FrameFormat;
+use super::holding::{Account, Holding};
+use super::planes::{Planes, PlanesMut};
 use super::pool::{FramePool, PoolShared};
 use crate::time::Time;
 
@@ -113,9 +116,26 @@ impl FrameMut {
         pool.owns(&self.slot)
     }
 
+    /// The slot's place in its pool, from 0.
+    pub fn slot(&self) -> usize {
+        self.slot.index as usize
+    }
+
+    /// What its bytes mean; `None` where the pool was not made for a format ([`FramePool::for_format`]).
+    pub fn format(&self) -> Option<&FrameFormat> {
+        self.slot.pool.format()
+    }
+
+    /// Its planes, to write. None where the format is not known, or the frame has been made shorter than a frame of it.
+    pub fn planes_mut(&mut self) -> PlanesMut<'_> {
+        // Copied: the bytes are borrowed for as long as the planes are.
+        let format = self.format().copied();
+        PlanesMut::new(format.as_ref(), self)
+    }
+
     /// Ends writing: from here on the frame can be shared and read, never written.
     pub fn freeze(self) -> Frame {
-        Frame { slot: self.slot, len: self.len, info: self.info, gaps: None }
+        Frame { holding: None, slot: self.slot, len: self.len, info: self.info, gaps: None }
     }
 }
 
@@ -149,6 +169,8 @@ pub struct FrameTooLong {
 /// A finished frame: read-only, shared by cloning without a copy. Derefs to its bytes.
 #[derive(Clone)]
 pub struct Frame {
+    /// Dropped before the slot: whoever is woken by that finds it given back.
+    holding: Option<Holding>,
     slot: SlotLease,
     len: usize,
     info: FrameInfo,
@@ -171,6 +193,36 @@ impl Frame {
     /// Number and times of the frame.
     pub fn info(&self) -> &FrameInfo {
         &self.info
+    }
+
+    /// The slot's place in its pool, from 0 to [`FramePool::slot_count`] less one. No other frame of the pool is in it while this
+    /// one is held.
+    pub fn slot(&self) -> usize {
+        self.slot.index as usize
+    }
+
+    /// What its bytes mean. Known of every frame of a stream; `None` where the pool was not made for a format
+    /// ([`FramePool::for_format`]).
+    pub fn format(&self) -> Option<&FrameFormat> {
+        self.slot.pool.format()
+    }
+
+    /// Its planes: one for gray and BGR; Y, U and V for the YUV formats. None where the format is not known, or the frame is
+    /// shorter than a frame of it.
+    pub fn planes(&self) -> Planes<'_> {
+        Planes::new(self.format(), self)
+    }
+
+    /// The same, noted as taken by a consumer.
+    pub(super) fn taken(mut self, account: &mut Account) -> Self {
+        self.holding = account.take(&self.slot.pool, self.slot());
+        self
+    }
+
+    /// The same, in the hands of somebody who gives it back by himself: no consumer counts it as held.
+    pub(crate) fn given_away(mut self) -> Self {
+        self.holding = None;
+        self
     }
 
     /// Whether every byte of it has come. One that has gaps is only handed on where that was asked for
@@ -381,7 +433,7 @@ impl Arrival {
         if len > self.capacity() || !self.slot.pool.slots.is_exclusive(self.slot.index) {
             return Err(ArrivalPinned(self));
         }
-        Ok(Frame { slot: self.slot, len, info, gaps })
+        Ok(Frame { holding: None, slot: self.slot, len, info, gaps })
     }
 }
 

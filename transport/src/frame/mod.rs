@@ -5,8 +5,10 @@
 //! lease gives the slot back. A [`FrameRing`] hands finished frames to consumers.
 
 mod format;
+mod holding;
 mod lease;
 mod memory;
+mod planes;
 mod pool;
 mod presentation;
 mod rate;
@@ -17,9 +19,10 @@ mod sync;
 pub use format::{FormatError, FrameFormat, PixelFormat};
 pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut, FrameTooLong, NotLanded};
 pub(crate) use lease::{Gaps, LandingLease};
+pub use planes::{Plane, PlaneMut, Planes, PlanesMut};
 pub(crate) use pool::PoolInMaking;
 pub use pool::{FramePool, PoolError};
 pub use presentation::{ChromaPlace, ColourRange, Presentation, PresentationError, SampleAspect, Scan};
 pub use rate::{FrameRate, FrameRateError};
-pub use ring::{Consumer, ConsumerPolicy, FrameRing, RecvError};
+pub use ring::{Consumer, ConsumerPolicy, FrameIter, FrameRing, RecvError};
 pub use slots::SLOTS_MAX;

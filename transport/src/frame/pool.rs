@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::format::FrameFormat;
 use super::lease::{Arrival, FrameMut, SlotLease};
 use super::memory::{Memory, PAGE_BYTES};
 use super::slots::{SLOTS_MAX, SlotTable};
@@ -61,6 +62,8 @@ pub(super) struct PoolShared {
     memory: Memory,
     slot_bytes: usize,
     stride: usize,
+    /// What every frame in it is, where that is known.
+    format: OnceLock<FrameFormat>,
     on_free: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Dropped after the memory.
     held: OnceLock<Box<dyn Any + Send + Sync>>,
@@ -79,6 +82,10 @@ impl PoolShared {
         self.slot_bytes
     }
 
+    pub(super) fn format(&self) -> Option<&FrameFormat> {
+        self.format.get()
+    }
+
     pub(super) fn release(&self, index: u32) {
         if self.slots.release(index)
             && let Some(on_free) = self.on_free.get()
@@ -95,6 +102,20 @@ impl FramePool {
     /// A count outside 1 to [`SLOTS_MAX`], a size that does not fit, or a system that refuses the memory.
     pub fn new(slots: usize, slot_bytes: usize) -> Result<Self, PoolError> {
         PoolInMaking::new(slots, slot_bytes)?.finish()
+    }
+
+    /// A pool for frames of this format, which know it: [`Frame::planes`](super::Frame::planes).
+    ///
+    /// # Errors
+    /// As [`FramePool::new`].
+    pub fn for_format(slots: usize, format: FrameFormat) -> Result<Self, PoolError> {
+        Ok(Self::new(slots, format.frame_bytes())?.with_format(format))
+    }
+
+    /// The same, whose frames have this format.
+    pub(crate) fn with_format(self, format: FrameFormat) -> Self {
+        let _first = self.shared.format.set(format);
+        self
     }
 
     /// Bytes that a pool of such slots takes, or why there can be none.
@@ -229,8 +250,8 @@ impl PoolInMaking {
         let memory = Memory::new(bytes).map_err(|source| PoolError::Memory { slots, slot_bytes, source })?;
         let stride = bytes / slots;
         let slots = SlotTable::new(slots);
-        let shared =
-            Arc::new(PoolShared { slots, memory, slot_bytes, stride, on_free: OnceLock::new(), held: OnceLock::new() });
+        let (format, on_free, held) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let shared = Arc::new(PoolShared { slots, memory, slot_bytes, stride, format, on_free, held });
         Ok(Self { pool: FramePool { shared }, bytes, provided: 0 })
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::holding::Account;
 use super::lease::Frame;
 use super::slots::SLOTS_MAX;
 
@@ -33,6 +34,9 @@ impl ConsumerPolicy {
     }
 }
 
+/// How long a consumer is waited for that holds every slot, before it is told: another of its threads may give one back.
+const HELD_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why no frame came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -43,6 +47,14 @@ pub enum RecvError {
     /// No frame within the time given; the stream goes on.
     #[error("no frame arrived in time; the stream goes on")]
     Timeout,
+    /// None can come: frames that this consumer has taken, and that have not been dropped, are in every slot there is.
+    #[error(
+        "all {slots} slots are held by frames that this consumer has taken, so that no other can come; drop some, copy what is to be          kept, or ask for more slots"
+    )]
+    HoldsAllSlots {
+        /// How many slots the stream has.
+        slots: usize,
+    },
 }
 
 /// Where finished frames are published. Clones share it.
@@ -66,6 +78,7 @@ struct Mailbox {
 
 struct MailboxState {
     waiting: VecDeque<Frame>,
+    account: Account,
     dropped: u64,
     /// Threads that wait for a frame: without one, none need be woken.
     readers: usize,
@@ -75,6 +88,41 @@ struct MailboxState {
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, MailboxState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The next frame, or that there is none any more; `None` where it is still to come.
+    fn take(&self, state: &mut MailboxState) -> Option<Result<Frame, RecvError>> {
+        let Some(frame) = state.waiting.pop_front() else { return state.ended.then_some(Err(RecvError::Ended)) };
+        let frame = frame.taken(&mut state.account);
+        if state.readers > 0 && state.account.all_slots().is_some() {
+            // For them too, no other can come.
+            self.changed.notify_all();
+        }
+        Some(Ok(frame))
+    }
+
+    /// Waits until something has changed, or for so long.
+    fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, MailboxState>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'a, MailboxState> {
+        state.readers += 1;
+        let mut state = match timeout {
+            None => self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+            Some(timeout) => {
+                self.changed.wait_timeout(state, timeout).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+            }
+        };
+        state.readers -= 1;
+        state
+    }
+}
+
+impl MailboxState {
+    /// Why a frame that is still to come is not there.
+    fn why_none(&self) -> RecvError {
+        self.account.all_slots().map_or(RecvError::Timeout, |slots| RecvError::HoldsAllSlots { slots })
     }
 }
 
@@ -95,6 +143,7 @@ impl FrameRing {
             policy,
             state: Mutex::new(MailboxState {
                 waiting: VecDeque::with_capacity(policy.capacity()),
+                account: Account::new(),
                 dropped: 0,
                 readers: 0,
                 ended: ring.ended,
@@ -117,7 +166,8 @@ impl FrameRing {
                 state.dropped += 1;
                 dropped += 1;
             }
-            state.waiting.push_back(frame.clone());
+            // Whoever published it has given it away.
+            state.waiting.push_back(frame.clone().given_away());
             let somebody_waits = state.readers > 0;
             drop(state);
             if somebody_waits {
@@ -153,7 +203,9 @@ impl Consumer {
     /// The next frame by this consumer's policy; waits for it.
     ///
     /// # Errors
-    /// [`RecvError::Ended`] after the last frame.
+    /// [`RecvError::Ended`] after the last frame. [`RecvError::HoldsAllSlots`] where frames that were taken from this consumer have
+    /// been in every slot for a second without one being given back: other threads may drop frames meanwhile, and the next call
+    /// waits again.
     pub fn recv(&self) -> Result<Frame, RecvError> {
         self.recv_until(None)
     }
@@ -161,7 +213,8 @@ impl Consumer {
     /// As [`Consumer::recv`], but waits at most `timeout`.
     ///
     /// # Errors
-    /// [`RecvError::Timeout`] when none came, [`RecvError::Ended`] after the last frame.
+    /// [`RecvError::Timeout`] when none came, [`RecvError::HoldsAllSlots`] when none could come, [`RecvError::Ended`] after the last
+    /// frame.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Frame, RecvError> {
         self.recv_until(Instant::now().checked_add(timeout))
     }
@@ -169,39 +222,33 @@ impl Consumer {
     /// The next frame if one is waiting.
     ///
     /// # Errors
-    /// [`RecvError::Timeout`] when none is, [`RecvError::Ended`] after the last frame.
+    /// [`RecvError::Timeout`] when none is, [`RecvError::HoldsAllSlots`] when none can be before a frame that was taken from this
+    /// consumer is dropped, [`RecvError::Ended`] after the last frame.
     pub fn try_recv(&self) -> Result<Frame, RecvError> {
-        Self::take(&mut self.mailbox.lock())
-    }
-
-    fn take(state: &mut MailboxState) -> Result<Frame, RecvError> {
-        match state.waiting.pop_front() {
-            Some(frame) => Ok(frame),
-            None if state.ended => Err(RecvError::Ended),
-            None => Err(RecvError::Timeout),
-        }
+        let mut state = self.mailbox.lock();
+        self.mailbox.take(&mut state).unwrap_or_else(|| Err(state.why_none()))
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Frame, RecvError> {
         let mut state = self.mailbox.lock();
+        // Since when, and after how many slots that were given back, every slot has been held.
+        let mut held: Option<(Instant, usize)> = None;
         loop {
-            match Self::take(&mut state) {
-                Err(RecvError::Timeout) => {}
-                done => return done,
+            if let Some(taken) = self.mailbox.take(&mut state) {
+                return taken;
             }
-            state.readers += 1;
-            state = match deadline {
-                None => self.mailbox.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        state.readers -= 1;
-                        return Err(RecvError::Timeout);
-                    }
-                    self.mailbox.changed.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0
-                }
-            };
-            state.readers -= 1;
+            let now = Instant::now();
+            let given_back = state.account.holdings().given_back();
+            let patience = state.account.all_slots().map(|_| match held {
+                Some((since, before)) if before == given_back => since,
+                _ => held.insert((now, given_back)).0,
+            });
+            let patience = patience.map(|since| since + HELD_PATIENCE);
+            let until = deadline.into_iter().chain(patience).min();
+            if until.is_some_and(|until| until <= now) {
+                return Err(state.why_none());
+            }
+            state = self.mailbox.wait(state, until.map(|until| until - now));
         }
     }
 
@@ -210,17 +257,38 @@ impl Consumer {
         self.ring.subscribe(policy)
     }
 
+    /// The frames until the stream ends; waits for each.
+    pub fn frames(&self) -> FrameIter<'_> {
+        FrameIter { consumer: self }
+    }
+
     /// Frames this consumer was too slow for.
     pub fn dropped(&self) -> u64 {
         self.mailbox.lock().dropped
     }
+
+    /// In how many slots there are frames that were taken from this consumer and are not dropped yet, clones of them and
+    /// [`Bytes`](bytes::Bytes) made of them included. A frame that is sent on ([`Sender::send_shared`](crate::Sender::send_shared)) or
+    /// published on another ring is not counted: it comes back by itself.
+    pub fn slots_held(&self) -> usize {
+        self.mailbox.lock().account.holdings().slots()
+    }
 }
 
-impl Iterator for &Consumer {
-    type Item = Frame;
+/// The frames of a stream until it ends. In place of one, the reason why there can be none: [`RecvError::HoldsAllSlots`], and
+/// nothing else.
+pub struct FrameIter<'a> {
+    consumer: &'a Consumer,
+}
 
-    fn next(&mut self) -> Option<Frame> {
-        self.recv().ok()
+impl Iterator for FrameIter<'_> {
+    type Item = Result<Frame, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.consumer.recv() {
+            Err(RecvError::Ended) => None,
+            next => Some(next),
+        }
     }
 }
 
@@ -282,7 +350,7 @@ mod tests {
         let ring = FrameRing::new();
         let consumer = ring.subscribe(ConsumerPolicy::Block);
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| (&consumer).count());
+            let reader = scope.spawn(|| consumer.frames().count());
             ring.publish(&frames(&pool, 0..1)[0]);
             ring.end();
             assert_eq!(reader.join().unwrap(), 1);
