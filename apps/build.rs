@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What goes into the programs, seen from the workspace's root.
-const SOURCES: [&str; 12] = [
-    "apps/assets",
+const SOURCES: [&str; 13] = [
     "apps/build.rs",
     "apps/Cargo.toml",
+    "apps/figures",
+    "apps/process",
     "apps/src",
     "capture/Cargo.toml",
     "capture/src",

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::address::Address;
+use framewire_figures::summary::{Summary, cpu_seconds};
+use framewire_process::address::Address;
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
+
 use crate::cli::{ClientArgs, DeliveryChoice, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs};
-use crate::exit::Failure;
-use crate::stop::Stop;
-use crate::summary::{Summary, cpu_seconds};
 use crate::{client, server};
 
 /// How long the demo runs when nothing else ends it.

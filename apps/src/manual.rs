@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use framewire_process::exit::{Failure, say};
 
 use crate::cli::{ClientArgs, FramewireArgs, ServerArgs};
 use crate::config;
-use crate::exit::{Failure, say};
 
 /// A program of Framewire's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use framewire_process::exit::{Failure, say};
 use framewire_signal::Token;
-
-use crate::exit::{Failure, say};
 
 /// Where the token goes.
 #[derive(Debug, Clone, Args)]

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
+
 use super::far::LISTENING;
 use super::patience::{LOOK_AROUND, PATIENCE, Wait};
-use crate::exit::Failure;
-use crate::stop::Stop;
 
 /// More than an address has.
 const LINE_MAX: u64 = 200;

@@ -4,11 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use framewire_process::exit::Failure;
 use framewire_transport::{BackendKind, Time};
 use serde::{Deserialize, Serialize};
 
 use super::stamp::Stamp;
-use crate::exit::Failure;
 
 /// One way to move frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]

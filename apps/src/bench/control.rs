@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use framewire_figures::summary::LatencyMs;
+use framewire_process::stop::Stop;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,8 +17,6 @@ use thiserror::Error;
 use super::contender::Contender;
 use super::patience::LOOK_AROUND;
 use super::stamp::Phase;
-use crate::stop::Stop;
-use crate::summary::LatencyMs;
 
 /// Changes with every change of what the two ends say or do.
 const VERSION: u32 = 1;

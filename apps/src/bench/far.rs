@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use framewire_capture::RawFormat;
+use framewire_process::exit::{Failure, say};
+use framewire_process::stop::Stop;
 use framewire_transport::{BackendKind, clock_id};
 
 use super::check_frame;
@@ -16,8 +18,6 @@ use super::patience::LOOK_AROUND;
 use super::stamp::Phase;
 use super::tally::Tally;
 use super::tcp::TcpReceiver;
-use crate::exit::{Failure, say};
-use crate::stop::Stop;
 
 /// What stands before the address in the first line on standard output.
 pub(super) const LISTENING: &str = "framewire bench: receiving on ";

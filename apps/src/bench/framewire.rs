@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 use framewire_transport::driver::{Admission, BindError, IncomingStream, SendError, SliceSize};
 use framewire_transport::frame::RecvError;
 use framewire_transport::{BackendKind, Delivery, FrameFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
@@ -10,8 +12,6 @@ use framewire_transport::{BackendKind, Delivery, FrameFormat, Receiver, Receiver
 use super::contender::{Arrived, ReceiveLink, SendLink};
 use super::patience::{LOOK_AROUND, PATIENCE, Wait};
 use super::stamp::Stamp;
-use crate::exit::Failure;
-use crate::stop::Stop;
 
 /// How long an end waits for the other to confirm the close; every figure is known by then.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);

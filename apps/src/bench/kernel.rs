@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
 use framewire_transport::driver::SliceSize;
 use framewire_transport::frame::{Arrival, Frame, FramePool};
@@ -21,8 +23,6 @@ use framewire_transport::{BackendKind, Time};
 use super::contender::{Arrived, ReceiveLink, SendLink};
 use super::patience::{LOOK_AROUND, Wait};
 use super::stamp::Stamp;
-use crate::exit::Failure;
-use crate::stop::Stop;
 
 /// Nothing is repaired: what has not come by now never does.
 const PATIENCE: Duration = Duration::from_secs(2);

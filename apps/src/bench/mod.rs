@@ -19,10 +19,10 @@ mod tcp;
 pub use contender::Contender;
 
 use framewire_capture::RawFormat;
+use framewire_process::exit::{Failure, say};
+use framewire_process::stop::Stop;
 
 use crate::cli::BenchArgs;
-use crate::exit::{Failure, say};
-use crate::stop::Stop;
 
 /// So that eight slots of a frame fit the gigabyte that a stream may have: one of 7680x4320 bgr24 does.
 const FRAME_BYTES_MAX: usize = 100_000_000;

@@ -3,6 +3,11 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use framewire_figures::summary::cpu_seconds;
+use framewire_process::exit::{Failure, say};
+use framewire_process::pace::Pacer;
+use framewire_process::progress::Progress;
+use framewire_process::stop::Stop;
 use framewire_transport::{Time, clock_id};
 
 use super::child::ReceivingProcess;
@@ -14,11 +19,6 @@ use super::report::{Measured, Report};
 use super::stamp::{Phase, Stamp};
 use super::tcp::TcpSender;
 use crate::cli::BenchArgs;
-use crate::exit::{Failure, say};
-use crate::pace::Pacer;
-use crate::progress::Progress;
-use crate::stop::Stop;
-use crate::summary::cpu_seconds;
 
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);

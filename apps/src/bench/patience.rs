@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::exit::Failure;
-use crate::stop::Stop;
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 
 /// How long a step may take: the largest frame on a slow link, or a port that a firewall closes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);

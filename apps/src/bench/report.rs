@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io::Write;
 
+use framewire_figures::summary::LatencyMs;
+use framewire_process::exit::Failure;
 use framewire_transport::BackendKind;
 use serde::{Serialize, Serializer};
 
 use super::contender::Contender;
-use crate::exit::Failure;
-use crate::summary::LatencyMs;
 
 /// What a contender did in one round.
 #[derive(Debug, Clone, PartialEq)]

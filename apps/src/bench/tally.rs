@@ -1,13 +1,13 @@
 //! What the receiving end measures: when frames came, what it cost, how long they took.
 
+use framewire_figures::latency::LatencyHistogram;
+use framewire_figures::summary::cpu_seconds;
+use framewire_process::exit::Failure;
 use framewire_transport::Time;
 
 use super::contender::Arrived;
 use super::control::PhaseFigures;
 use super::stamp::Phase;
-use crate::exit::Failure;
-use crate::latency::LatencyHistogram;
-use crate::summary::cpu_seconds;
 
 /// The frames of one phase.
 pub(super) struct Tally {

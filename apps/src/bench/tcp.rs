@@ -4,14 +4,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 use framewire_transport::Time;
 
 use super::contender::{Arrived, ReceiveLink, SendLink};
 use super::control::is_pause;
 use super::patience::{LOOK_AROUND, PATIENCE, Wait};
 use super::stamp::Stamp;
-use crate::exit::Failure;
-use crate::stop::Stop;
 
 /// How long whoever connects may take to name the stream.
 const NAME_WAIT: Duration = Duration::from_secs(1);

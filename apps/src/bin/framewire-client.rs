@@ -4,9 +4,11 @@
 use std::process::ExitCode;
 
 use framewire::cli::ClientArgs;
-use framewire::exit::{Failure, finish, report};
-use framewire::stop::Stop;
-use framewire::{client, config, logs};
+use framewire::{client, config};
+use framewire_figures::summary::finish;
+use framewire_process::exit::{Failure, report};
+use framewire_process::logs;
+use framewire_process::stop::Stop;
 
 fn main() -> ExitCode {
     report("framewire-client", run())

@@ -4,9 +4,11 @@
 use std::process::ExitCode;
 
 use framewire::cli::ServerArgs;
-use framewire::exit::{Failure, finish, report};
-use framewire::stop::Stop;
-use framewire::{config, logs, server};
+use framewire::{config, server};
+use framewire_figures::summary::finish;
+use framewire_process::exit::{Failure, report};
+use framewire_process::logs;
+use framewire_process::stop::Stop;
 
 fn main() -> ExitCode {
     report("framewire-server", run())

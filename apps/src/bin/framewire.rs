@@ -4,10 +4,12 @@
 use std::process::ExitCode;
 
 use framewire::cli::{Command, DemoArgs, FramewireArgs};
-use framewire::exit::{Failure, finish, report, say};
-use framewire::logs::LogFormat;
-use framewire::stop::Stop;
-use framewire::{bench, client, config, demo, doctor, logs, manual, server, token, top};
+use framewire::{bench, client, config, demo, doctor, manual, server, token, top};
+use framewire_figures::summary::finish;
+use framewire_process::exit::{Failure, report, say};
+use framewire_process::logs;
+use framewire_process::logs::LogFormat;
+use framewire_process::stop::Stop;
 
 fn main() -> ExitCode {
     report("framewire", start())

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use framewire_capture::{CaptureError, FrameRate, FrameSource};
+use framewire_process::exit::Failure;
+use framewire_process::pace::Pacer;
+use framewire_process::stop::Stop;
 use framewire_transport::FrameMut;
 use framewire_transport::frame::Presentation;
 
 use super::{Source, source_failure};
 use crate::cli::{Pace, StreamArgs};
-use crate::exit::Failure;
-use crate::pace::Pacer;
-use crate::stop::Stop;
 
 /// The source with its pace and its end.
 pub(super) struct Feed {

@@ -4,6 +4,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use framewire_capture::FrameRate;
+use framewire_figures::latency::LatencyHistogram;
+use framewire_figures::summary::{FramesDropped, Summary, cpu_seconds};
+use framewire_process::address::{Address, announced};
+use framewire_process::exit::{Failure, say};
+use framewire_process::progress::{Progress, REFRESH};
+use framewire_process::stop::Stop;
 use framewire_signal::message::{self, OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{SendError, SliceSize};
@@ -14,14 +20,8 @@ use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig, wire};
 use super::feed::Feed;
 use super::window::Window;
 use super::{Source, nothing_arrived, too_late};
-use crate::address::{Address, announced};
 use crate::cli::ClientArgs;
-use crate::exit::{Failure, say};
-use crate::latency::LatencyHistogram;
-use crate::progress::{Progress, REFRESH};
 use crate::server::token;
-use crate::stop::Stop;
-use crate::summary::{FramesDropped, Summary, cpu_seconds};
 
 /// How long the receiver may take to confirm the end; then the figures of this side stand alone.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);

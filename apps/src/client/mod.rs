@@ -8,11 +8,11 @@ mod window;
 use std::time::Duration;
 
 use framewire_capture::{CaptureError, FrameSource, SourceOptions};
+use framewire_figures::summary::{Summary, cpu_seconds};
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 
 use crate::cli::{ClientArgs, Wire};
-use crate::exit::Failure;
-use crate::stop::Stop;
-use crate::summary::{Summary, cpu_seconds};
 
 /// Runs a client until its source or its limit ends, or somebody asks it to stop. The second value is a failure of the
 /// source after which everything before it was sent in order (a truncated file).

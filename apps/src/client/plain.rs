@@ -3,19 +3,19 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use framewire_figures::summary::{Summary, cpu_seconds};
+use framewire_process::address::Address;
+use framewire_process::exit::{Failure, say};
+use framewire_process::progress::{Progress, REFRESH};
+use framewire_process::stop::Stop;
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{PlainSender, PlainSenderConfig};
 
 use super::feed::Feed;
 use super::window::Window;
 use super::{Source, nothing_arrived, too_late};
-use crate::address::Address;
 use crate::cli::ClientArgs;
-use crate::exit::{Failure, say};
-use crate::progress::{Progress, REFRESH};
 use crate::server::token;
-use crate::stop::Stop;
-use crate::summary::{Summary, cpu_seconds};
 
 /// How long to wait for the server's acknowledgement of the last datagrams.
 const LAST_WAIT: Duration = Duration::from_secs(2);

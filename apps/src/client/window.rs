@@ -2,12 +2,12 @@
 
 use std::thread::JoinHandle;
 
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 use framewire_transport::FrameFormat;
 use framewire_transport::frame::{ConsumerPolicy, FrameMut, FramePool, FrameRing};
 
-use crate::exit::Failure;
 use crate::sink::{Recorded, SinkError, SinkSpec};
-use crate::stop::Stop;
 
 /// Shows copies of frames: the slots of the stream belong to the network.
 pub(super) struct Window {

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, ArgAction, Command};
-
-use crate::address::Address;
+use framewire_process::address::Address;
 
 /// What a value in a file must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use clap::Command;
+use framewire_process::logs;
 use tracing::Level;
 
 use super::file::LIKENESS_MIN;
 use super::for_people;
 use crate::cli::{ClientArgs, FramewireArgs, ServerArgs};
-use crate::logs;
 use crate::server::TOKEN_VARIABLE;
 
 const PREFIX: &str = "FRAMEWIRE_";

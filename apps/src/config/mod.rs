@@ -22,8 +22,9 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, Parser};
 pub use environment::warn_of_unknown_variables;
 pub use error::ConfigError;
 
+use framewire_process::exit::Failure;
+
 use crate::cli::{ClientArgs, FramewireArgs, ServerArgs};
-use crate::exit::Failure;
 use file::Settings;
 
 /// Reads the settings of a program that is started with `arguments`, the first of which is its name. `None` where

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
+use framewire_process::exit::Failure;
 use toml::Value;
 
 use super::Section;
 use super::command::{Kind, configurable, is_list, key, variable};
 use super::file::Settings;
-use crate::exit::Failure;
 
 /// The effective settings as TOML.
 ///

@@ -19,9 +19,9 @@ mod uring;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 
-use crate::exit::Failure;
-use crate::stop::Stop;
 use drops::Counters;
 use finding::Finding;
 use machine::Machine;

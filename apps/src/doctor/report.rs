@@ -2,11 +2,11 @@
 
 use std::io::{IsTerminal, Write};
 
+use framewire_process::exit::Failure;
 use serde::Serialize;
 
 use super::finding::{Finding, State};
 use super::route::Route;
-use crate::exit::Failure;
 
 /// Text is broken before this column, commands are not: they are there to be copied.
 const COLUMNS: usize = 100;

@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
+use framewire_process::address::Address;
+use framewire_process::exit::Failure;
 use framewire_transport::backend::ConnectedSocket;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-
-use crate::address::Address;
-use crate::exit::Failure;
 
 /// Where frames would go.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use framewire_figures::summary::{DatagramsDropped, FramesDropped, FramesRepaired};
 use framewire_transport::receive::{ReceiveStats, SourceCounts};
 use hdrhistogram::Histogram;
-
-use crate::summary::{DatagramsDropped, FramesDropped, FramesRepaired};
 
 /// Upper ends of the latency histogram's buckets, seconds: half a millisecond, which loopback takes, to a second, and two in
 /// each factor of two where cameras' intervals lie.

@@ -7,9 +7,10 @@ mod snapshot;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_process::lock::lock;
 use framewire_transport::frame::Presentation;
 use framewire_transport::{Delivery, FrameFormat};
 
@@ -56,11 +57,11 @@ pub(crate) struct LiveStream {
 impl LiveStream {
     /// Told to people and to Prometheus: the name, made unique among the streams that are there.
     pub(crate) fn label(&self) -> String {
-        self.label.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.label).clone()
     }
 
     fn set_label(&self, label: String) {
-        *self.label.lock().unwrap_or_else(PoisonError::into_inner) = label;
+        *lock(&self.label) = label;
     }
 
     /// Whether it has had no frame of late: its sender has gone, or it is about to.
@@ -71,7 +72,7 @@ impl LiveStream {
 
     /// What it has counted. Held by its own thread for each frame: give it back at once.
     pub(crate) fn figures(&self) -> MutexGuard<'_, Figures> {
-        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.figures)
     }
 }
 
@@ -149,7 +150,7 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,8 +1,9 @@
 //! How recordings get on: of each stream at each sink, and of each sink over all streams.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use framewire_process::lock::lock;
 use serde::Serialize;
 
 /// One sink of the server, over all its streams. What is counted only ever grows.
@@ -208,7 +209,7 @@ impl StreamSink {
     }
 
     fn lock(&self) -> MutexGuard<'_, Condition> {
-        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.condition)
     }
 }
 

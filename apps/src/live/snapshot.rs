@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
+use framewire_figures::summary::{FramesDropped, FramesRepaired};
 use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 use serde::Serialize;
 
 use super::sinks::{Condition, SinkCounts, StreamSink};
 use super::{Board, Health, LiveStream};
-use crate::summary::{FramesDropped, FramesRepaired};
 
 /// `GET /api/streams`, and each event of `/api/events`.
 #[derive(Debug, Clone, Serialize)]

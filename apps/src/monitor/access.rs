@@ -11,11 +11,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use framewire_process::exit::Failure;
 use framewire_signal::Connected;
 
-use crate::exit::Failure;
 use pass::Passes;
+
 pub(crate) use password::ViewPassword;
+
 use password::{Guesses, Verdict};
 
 /// Has browsers ask for a user, of whom any is taken, and the password.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use framewire_figures::summary::cpu_seconds;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -18,7 +19,6 @@ use prometheus_client::registry::Registry;
 use super::Monitor;
 use crate::build::COMMIT;
 use crate::live::{Board, Condition, Counts, LATENCY_BOUNDS, LiveStream, SinkTotals};
-use crate::summary::cpu_seconds;
 
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -17,7 +17,7 @@ mod events;
 mod metrics;
 mod pictures;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -25,6 +25,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware, routing};
 use bytes::Bytes;
+use framewire_process::lock::lock;
 use framewire_signal::{Connected, Full, Place, Places};
 
 pub(crate) use access::{Access, ViewPassword};
@@ -60,7 +61,7 @@ impl Monitor {
 
     /// All streams as JSON, at most [`SNAPSHOT_LIFETIME`] old.
     fn snapshot(&self) -> Bytes {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = lock(&self.newest);
         let now = Instant::now();
         match &*newest {
             Some((made, json)) if now.saturating_duration_since(*made) < SNAPSHOT_LIFETIME => json.clone(),

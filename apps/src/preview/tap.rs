@@ -1,8 +1,9 @@
 //! Where a stream's frames are taken for pictures, and where the pictures are fetched.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
+use framewire_process::lock::lock;
 use tokio::sync::watch;
 
 use super::{Picture, PictureSize, PreviewConfig};
@@ -134,7 +135,7 @@ impl PictureTap {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which streams flow now: as long as one does, its id is its client's.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use framewire_process::lock::lock;
 
 /// Ids of streams that flow, and how many of each: one that is taken over has begun again before it has ended.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ impl Flowing {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
+use framewire_figures::summary::{Summary, cpu_seconds};
+use framewire_process::exit::Failure;
+use framewire_process::progress::{Progress, REFRESH};
+use framewire_process::stop::Stop;
 use framewire_signal::message::{Feedback, Timestamp};
 use framewire_signal::{SignalServer, StreamEnd};
 use framewire_transport::ReceiverConfig;
@@ -19,13 +23,9 @@ use super::service::ServiceManager;
 use super::tally::Tally;
 use super::{Places, QUEUE, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
-use crate::exit::Failure;
 use crate::live::{About, Board, Entry, Figures, Health};
 use crate::preview::PreviewWorker;
-use crate::progress::{Progress, REFRESH};
 use crate::sink::Recorded;
-use crate::stop::Stop;
-use crate::summary::{Summary, cpu_seconds};
 
 pub(super) fn run(
     args: &ServerArgs,

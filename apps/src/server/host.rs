@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use framewire_process::address::AnnouncedAddress;
 use framewire_signal::StreamHost;
 use framewire_signal::message::{self, OpenRequest, Opened, Refused, reason};
 use framewire_transport::driver::{AnnounceError, Receiver};
@@ -10,7 +11,6 @@ use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
 
 use super::flowing::Flowing;
 use super::names::StreamNames;
-use crate::address::AnnouncedAddress;
 
 /// Opens streams of one receiver.
 pub(super) struct ServerHost {

@@ -15,17 +15,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use framewire_figures::summary::Summary;
+use framewire_process::exit::{Failure, say};
+use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost, Token};
 use framewire_transport::frame::ConsumerPolicy;
 
 use crate::cli::{ServerArgs, Wire};
-use crate::exit::{Failure, say};
 use crate::live::Board;
 use crate::monitor::{self, Access, Monitor, ViewPassword};
 use crate::preview::{PreviewConfig, PreviewWorker};
 use crate::sink::{SinkSpec, VideoCodec, absolute};
-use crate::stop::Stop;
-use crate::summary::Summary;
 
 /// Frames that wait while a thread is not scheduled or a sink is busy; more are dropped, and counted.
 const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);

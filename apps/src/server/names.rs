@@ -1,7 +1,9 @@
 //! The names that clients gave their streams, from the opening over Socket.IO to the first frames over UDP.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use framewire_process::lock::lock;
 
 /// As many streams as a receiver may have announced. The names of older ones are forgotten: whoever serves those has read them.
 const NAMES_MAX: usize = 256;
@@ -31,7 +33,7 @@ impl StreamNames {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(u32, String)>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names)
     }
 }
 

@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use framewire_figures::summary::{Summary, cpu_seconds};
+use framewire_process::exit::Failure;
+use framewire_process::progress::{Progress, REFRESH};
+use framewire_process::stop::Stop;
 use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
 use framewire_transport::Delivery;
@@ -15,12 +19,8 @@ use super::service::ServiceManager;
 use super::tally::Tally;
 use super::{Places, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
-use crate::exit::Failure;
 use crate::live::{About, Board, Health};
-use crate::progress::{Progress, REFRESH};
 use crate::sink::Recorded;
-use crate::stop::Stop;
-use crate::summary::{Summary, cpu_seconds};
 
 /// Slots of the receiver: one that pieces land in, the others with sinks.
 const SLOTS: usize = 6;

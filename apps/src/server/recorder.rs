@@ -1,20 +1,21 @@
 //! A stream's sinks, each on a thread of its own: a slow one, or one that fails, costs no other a frame.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, Weak, mpsc};
 use std::time::{Duration, Instant};
 
+use framewire_figures::summary::SinkFigures;
+use framewire_process::exit::{Failure, say};
+use framewire_process::lock::lock;
+use framewire_process::progress::REFRESH;
+use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
 use framewire_transport::frame::{Consumer, ConsumerPolicy, Frame, FrameRing};
 
 use super::QUEUE;
 use super::job::Job;
 use crate::cli::{ServerArgs, SlowSink};
-use crate::exit::{Failure, say};
 use crate::live::{SinkTotals, StreamSink};
-use crate::progress::REFRESH;
 use crate::sink::{Opening, Places, Recorded, Roll, Sink, SinkError, SinkReport, SinkSpec};
-use crate::stop::Stop;
-use crate::summary::SinkFigures;
 
 /// How often it is said at most that a sink is too slow, or fails.
 const SAID_EVERY: Duration = Duration::from_secs(10);
@@ -159,7 +160,7 @@ impl Recording {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// A sink has failed for a stream, and is tried again where `again` says when. Whoever waits for the server's one job is
@@ -274,7 +275,7 @@ impl Recorder {
             let Some(consumer) = consumer.upgrade() else { continue };
             let dropped = consumer.dropped();
             state.set_dropped(dropped);
-            let mut news = news.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut news = lock(news);
             if let Some(dropped) = news.of(dropped, now) {
                 let (sink, stream) = (&self.recording.sinks[*at], &self.stream);
                 tracing::warn!(

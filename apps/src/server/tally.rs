@@ -3,13 +3,13 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_figures::latency::{LatencyHistogram, StageHistograms};
+use framewire_figures::summary::{DatagramsDropped, FramesDropped, FramesRepaired, Summary};
+use framewire_process::lock::lock;
 use framewire_transport::Time;
 use framewire_transport::driver::IncomingStream;
 use framewire_transport::frame::Frame;
 use framewire_transport::receive::SourceCounts;
-
-use crate::latency::{LatencyHistogram, StageHistograms};
-use crate::summary::{DatagramsDropped, FramesDropped, FramesRepaired, Summary};
 
 /// Figures that every stream's thread adds to.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Tally {
                 slice_bytes: None,
                 latest: None,
                 latency: LatencyHistogram::new(),
-                stages: StageHistograms::new(),
+                stages: StageHistograms::default(),
                 first: None,
                 last: None,
             }),
@@ -58,7 +58,7 @@ impl Tally {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 
     /// Counts a frame; returns how many there are now.

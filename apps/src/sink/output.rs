@@ -3,7 +3,9 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use framewire_process::lock::lock;
 
 use super::place::Creation;
 use super::{SinkError, SinkReport};
@@ -28,7 +30,7 @@ impl Turns {
     }
 
     fn lock(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,15 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use framewire_process::lock::lock;
+use framewire_process::stop::Stop;
 use framewire_transport::frame::Frame;
 use jiff::Timestamp;
 
 use super::output::{STDOUT, Turns};
 use super::{Sink, SinkError, SinkReport, SinkSpec, SinkSpecError};
-use crate::stop::Stop;
 
 /// So many files of one name are tried before a stream is given up: more than anybody keeps in one directory.
 const NUMBERS_MAX: u32 = 10_000;
@@ -311,11 +312,11 @@ impl Places {
     }
 
     fn lock_held(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 
     fn lock_numbers(&self) -> MutexGuard<'_, HashMap<PathBuf, u32>> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.numbers)
     }
 }
 

@@ -17,9 +17,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Args;
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 
-use crate::exit::Failure;
-use crate::stop::Stop;
 use model::Model;
 use poll::Source;
 use streams::Snapshot;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use framewire_process::address::Address;
+use framewire_process::exit::Failure;
 use thiserror::Error;
 use ureq::Agent;
 use ureq::config::Config;
@@ -16,8 +18,6 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::shown::Shown;
 use super::streams::Snapshot;
-use crate::address::Address;
-use crate::exit::Failure;
 
 /// A server on the same network answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -4,14 +4,14 @@ use std::io;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::model::Model;
 use super::streams::Snapshot;
 use super::view;
-use crate::exit::Failure;
-use crate::stop::Stop;
 
 /// How long a key is waited for before answers and the request to stop are looked at.
 const LOOK_AROUND: Duration = Duration::from_millis(100);

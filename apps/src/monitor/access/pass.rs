@@ -8,10 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use framewire_process::exit::Failure;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-
-use crate::exit::Failure;
 
 /// A browser gives the password again by itself, and gets another.
 const LIFETIME: Duration = Duration::from_secs(12 * 3600);

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use framewire_process::exit::Failure;
+use framewire_process::lock::lock;
 use framewire_signal::{Neighbour, warn_if_everyone_reads};
 use subtle::ConstantTimeEq;
-
-use crate::exit::Failure;
 
 /// At five guesses a second, what is not in a dictionary takes years.
 const PASSWORD_CHARS_MIN: usize = 8;
@@ -102,7 +102,7 @@ impl Guesses {
     pub(super) fn judge(&self, password: &ViewPassword, headers: &HeaderMap, from: Neighbour, now: Instant) -> Verdict {
         // A browser asks without one first, which is no guess.
         let Some(given) = given(headers) else { return Verdict::Wrong };
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = lock(&self.wrong);
         let is_past = |begun: Instant| now.saturating_duration_since(begun) >= WINDOW;
         let (begun, count) = wrong.get(&from).copied().filter(|(begun, _)| !is_past(*begun)).unwrap_or((now, 0));
         if count >= WRONG_MAX {

@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Failure, INTERRUPTED};
+use crate::lock::lock;
 
 /// A request to stop that every thread sees. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -75,7 +76,7 @@ impl Stop {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.shared.state)
     }
 
     /// A descriptor that is hung up once somebody has asked: for threads that wait for another one with `poll`.

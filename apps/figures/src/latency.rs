@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use framewire_transport::Time;
 use framewire_transport::frame::FrameInfo;
+use hdrhistogram::Histogram;
 
 use crate::summary::{LatencyMs, StagesMs};
 
 /// Microseconds, three significant digits, up to a minute.
 #[derive(Debug, Clone)]
-pub(crate) struct LatencyHistogram {
+pub struct LatencyHistogram {
     micros: Histogram<u64>,
 }
 
 impl LatencyHistogram {
     const MICROS_MAX: u64 = 60_000_000;
 
-    pub(crate) fn new() -> Self {
+    /// Nothing noted yet.
+    pub fn new() -> Self {
         Self {
             micros: Histogram::new_with_bounds(1, Self::MICROS_MAX, 3)
                 .expect("the bounds are in order and the digits few"),
@@ -26,13 +26,13 @@ impl LatencyHistogram {
     }
 
     /// Notes a frame. Longer than a minute counts as a minute.
-    pub(crate) fn record(&mut self, latency: Duration) {
+    pub fn record(&mut self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.micros.saturating_record(micros.max(1));
     }
 
     /// The figures, milliseconds; `None` where no frame was noted.
-    pub(crate) fn figures(&self) -> Option<LatencyMs> {
+    pub fn figures(&self) -> Option<LatencyMs> {
         let at = |quantile| self.micros.value_at_quantile(quantile) as f64 / 1_000.0;
         (!self.micros.is_empty()).then(|| LatencyMs {
             p50: at(0.5),
@@ -43,9 +43,15 @@ impl LatencyHistogram {
     }
 }
 
+impl Default for LatencyHistogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Where the time of each frame went, stage by stage.
-#[derive(Debug, Clone)]
-pub(crate) struct StageHistograms {
+#[derive(Debug, Clone, Default)]
+pub struct StageHistograms {
     capture_to_sent: LatencyHistogram,
     sent_to_first_slice: LatencyHistogram,
     first_slice_to_complete: LatencyHistogram,
@@ -53,18 +59,8 @@ pub(crate) struct StageHistograms {
 }
 
 impl StageHistograms {
-    pub(crate) fn new() -> Self {
-        let empty = LatencyHistogram::new;
-        Self {
-            capture_to_sent: empty(),
-            sent_to_first_slice: empty(),
-            first_slice_to_complete: empty(),
-            complete_to_read: empty(),
-        }
-    }
-
     /// Notes a frame that travelled and is read now; one from before the clocks were known tells nothing.
-    pub(crate) fn record(&mut self, frame: &FrameInfo, read: Time) {
+    pub fn record(&mut self, frame: &FrameInfo, read: Time) {
         let Some(sent) = frame.sent else { return };
         self.capture_to_sent.record(sent.since(frame.captured));
         self.sent_to_first_slice.record(frame.begun.since(sent));
@@ -73,7 +69,7 @@ impl StageHistograms {
     }
 
     /// The figures; `None` where no frame was noted.
-    pub(crate) fn figures(&self) -> Option<StagesMs> {
+    pub fn figures(&self) -> Option<StagesMs> {
         Some(StagesMs {
             capture_to_sent: self.capture_to_sent.figures()?,
             sent_to_first_slice: self.sent_to_first_slice.figures()?,
@@ -89,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_frame_from_before_the_clocks_were_known_is_in_no_figure() {
-        let mut stages = StageHistograms::new();
+        let mut stages = StageHistograms::default();
         let ten_days = Time::from_nanos(864_000_000_000_000);
         let mut frame = FrameInfo::default();
         (frame.begun, frame.completed) = (ten_days, ten_days);

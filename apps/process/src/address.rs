@@ -160,7 +160,7 @@ impl FromStr for AnnouncedAddress {
 ///
 /// # Errors
 /// The name is not known here, or it is none.
-pub(crate) fn announced(host: Option<&str>, port: u16, peer: SocketAddr) -> Result<SocketAddr, Failure> {
+pub fn announced(host: Option<&str>, port: u16, peer: SocketAddr) -> Result<SocketAddr, Failure> {
     let at = |ip: Option<IpAddr>, mut address: SocketAddr| {
         if let Some(ip) = ip {
             address.set_ip(ip);

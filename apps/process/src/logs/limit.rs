@@ -14,6 +14,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::lock::lock;
+
 /// More lines a second than this from one place are read by nobody.
 const LINES_MAX: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
@@ -135,7 +137,7 @@ impl Limiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 }
 

@@ -4,10 +4,9 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
+use framewire_process::exit::{Failure, say};
 use framewire_transport::receive::{ReceiveStats, RejectedCounts};
 use serde::{Deserialize, Serialize};
-
-use crate::exit::{Failure, say};
 
 /// The figures of a run. What a side does not know is absent.
 #[derive(Debug, Clone, Default, Serialize, PartialEq)]
@@ -144,7 +143,7 @@ pub struct DatagramsDropped {
 
 impl DatagramsDropped {
     /// Adds those of another stream.
-    pub(crate) fn add_all(&mut self, other: &Self) {
+    pub fn add_all(&mut self, other: &Self) {
         let Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot } = other;
         self.socket += socket;
         self.malformed += malformed;
@@ -158,7 +157,7 @@ impl DatagramsDropped {
     }
 
     /// Adds what a stream counted.
-    pub(crate) fn add(&mut self, stats: &ReceiveStats) {
+    pub fn add(&mut self, stats: &ReceiveStats) {
         let RejectedCounts { malformed, stream, epoch, size, late, duplicate, ahead, no_slot, .. } = stats.rejected;
         let socket = stats.socket_drops;
         self.add_all(&Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot });
@@ -185,7 +184,7 @@ pub struct FramesDropped {
 
 impl FramesDropped {
     /// Adds those of another stream. What a sender says of itself may be any number.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = other;
         for (sum, more) in [
             (&mut self.skipped_at_source, skipped_at_source),
@@ -334,4 +333,13 @@ impl fmt::Display for LatencyMs {
 pub fn cpu_seconds() -> f64 {
     let spec = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     spec.tv_sec as f64 + spec.tv_nsec as f64 / 1e9
+}
+
+/// Prints what a program has come to, and then ends as it did.
+///
+/// # Errors
+/// The summary cannot be printed, or the failure.
+pub fn finish(json: bool, (summary, failure): (Summary, Option<Failure>)) -> Result<(), Failure> {
+    summary.print(json)?;
+    failure.map_or(Ok(()), Err)
 }

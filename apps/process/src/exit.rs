@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use tracing::Level;
 
 use crate::logs;
-use crate::summary::Summary;
 
 /// The exit code of a program that was told twice to end, and so did at once, without its summary: that of shells for SIGINT.
 pub const INTERRUPTED: i32 = 130;
@@ -47,15 +46,6 @@ impl fmt::Display for Failure {
 /// Tells people something on standard error, if somebody is still there.
 pub fn say(message: fmt::Arguments<'_>) {
     logs::say(Level::INFO, message);
-}
-
-/// Prints what a program has come to, and then ends as it did.
-///
-/// # Errors
-/// The summary cannot be printed, or the failure.
-pub fn finish(json: bool, (summary, failure): (Summary, Option<Failure>)) -> Result<(), Failure> {
-    summary.print(json)?;
-    failure.map_or(Ok(()), Err)
 }
 
 /// Turns a program's end into its exit code; a failure is told on standard error.

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often the line changes: as fast as a figure can be read.
-pub(crate) const REFRESH: Duration = Duration::from_millis(250);
+pub const REFRESH: Duration = Duration::from_millis(250);
 
 /// One line on standard error, if that is a terminal.
-pub(crate) struct Progress {
+pub struct Progress {
     bar: ProgressBar,
     last: Option<(Instant, u64, u64)>,
 }
 
 impl Progress {
     /// A line, unless `quiet`.
-    pub(crate) fn new(quiet: bool) -> Self {
+    pub fn new(quiet: bool) -> Self {
         let bar =
             if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is well formed");
@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// Shows the rates since the last call, and the losses so far.
-    pub(crate) fn show(&mut self, frames: u64, bytes: u64, latency: Option<Duration>, dropped: u64) {
+    pub fn show(&mut self, frames: u64, bytes: u64, latency: Option<Duration>, dropped: u64) {
         let now = Instant::now();
         let (then, frames_then, bytes_then) = self.last.replace((now, frames, bytes)).unwrap_or((now, frames, bytes));
         let seconds = (now - then).as_secs_f64();
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Shows a sentence instead of figures.
-    pub(crate) fn say(&self, message: String) {
+    pub fn say(&self, message: String) {
         self.bar.set_message(message);
         self.bar.tick();
     }

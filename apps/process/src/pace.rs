@@ -8,7 +8,7 @@ const GAP_UNKNOWN: Duration = Duration::from_millis(33);
 /// When each frame is due. A pacer that has fallen behind by more than a frame starts over from now: it never bursts to
 /// catch up.
 #[derive(Debug)]
-pub(crate) struct Pacer {
+pub struct Pacer {
     interval: Option<Duration>,
     due: Option<Instant>,
     /// When the frame last asked for was taken, where frames have times of their own.
@@ -19,12 +19,12 @@ pub(crate) struct Pacer {
 
 impl Pacer {
     /// A frame every `interval`; with none, each at once.
-    pub(crate) fn new(interval: Option<Duration>) -> Self {
+    pub fn new(interval: Option<Duration>) -> Self {
         Self { interval, due: None, time: None, step: Duration::ZERO }
     }
 
     /// When the next frame is due, asked at `now`; `None` where it is due at once.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<Instant> {
+    pub fn next(&mut self, now: Instant) -> Option<Instant> {
         let interval = self.interval?;
         let due = match self.due {
             Some(last) if now.saturating_duration_since(last + interval) <= interval => last + interval,
@@ -36,7 +36,7 @@ impl Pacer {
 
     /// When the frame that was taken at `time`, counted from the first, is due, asked at `now`; `None` where it is due at once.
     /// Frames keep the distances that they were taken at. Asking again for the same frame changes nothing.
-    pub(crate) fn next_at(&mut self, time: Duration, now: Instant) -> Option<Instant> {
+    pub fn next_at(&mut self, time: Duration, now: Instant) -> Option<Instant> {
         if let Some(last) = self.time.filter(|last| *last != time) {
             self.step = time.saturating_sub(last);
         }
@@ -52,14 +52,14 @@ impl Pacer {
 
     /// Nobody knows when the frame after the last of a recording is due, which is the first again: as long after the last as that
     /// was after the one before it.
-    pub(crate) fn next_after_last(&mut self, now: Instant) -> Option<Instant> {
+    pub fn next_after_last(&mut self, now: Instant) -> Option<Instant> {
         let gap = if self.step.is_zero() { self.interval.unwrap_or(GAP_UNKNOWN) } else { self.step };
         let last = self.time?;
         self.next_at(last.saturating_add(gap), now)
     }
 
     /// The frame last asked for is the first of a recording that has started over.
-    pub(crate) fn start_over(&mut self) {
+    pub fn start_over(&mut self) {
         self.time = self.time.map(|_| Duration::ZERO);
     }
 }

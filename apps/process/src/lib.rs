@@ -1,0 +1,14 @@
+//! What each of Framewire's programs does as a process, whatever it is for: how it is stopped ([`stop`]) and ends ([`exit`]),
+//! what it says meanwhile ([`logs`], [`progress`]), how it reads addresses ([`address`]), and when it does what is due
+//! ([`pace`]).
+//!
+//! Nothing here knows of streams. The programs are in the package `framewire`.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod exit;
+pub mod lock;
+pub mod logs;
+pub mod pace;
+pub mod progress;
+pub mod stop;
