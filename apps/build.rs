@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What goes into the programs, seen from the workspace's root.
-const SOURCES: [&str; 13] = [
+const SOURCES: &[&str] = &[
     "apps/build.rs",
     "apps/Cargo.toml",
     "apps/figures",
     "apps/process",
+    "apps/sink",
     "apps/src",
     "capture/Cargo.toml",
     "capture/src",
@@ -28,7 +29,7 @@ fn main() {
     let commit = given.or_else(|| commit(&root)).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=BUILT_COMMIT={commit}");
     // A change in what is built makes a clean tree dirty; no other file is looked at, so that no build is done twice.
-    for source in SOURCES.map(|source| root.join(source)) {
+    for source in SOURCES.iter().map(|source| root.join(source)) {
         rerun_if_changed(&source);
     }
 }

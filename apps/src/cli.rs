@@ -18,6 +18,7 @@ use framewire_process::address::{Address, AnnouncedAddress};
 use framewire_process::exit::CODES;
 use framewire_process::logs::LogFormat;
 use framewire_signal::message::NAME_CHARS_MAX;
+use framewire_sink::{RollLimit, SinkSpec, SlowSink};
 use framewire_transport::driver::{Cpus, SliceSize, ThreadConfig};
 use framewire_transport::send::{Bitrate, Fec};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
@@ -26,7 +27,6 @@ use crate::bench::Contender;
 use crate::build;
 use crate::doctor::DoctorArgs;
 use crate::manual::{CompletionsArgs, ManArgs};
-use crate::sink::{RollLimit, SinkSpec};
 use crate::token::TokenArgs;
 use crate::top::TopArgs;
 
@@ -55,15 +55,6 @@ impl From<DeliveryChoice> for Delivery {
             DeliveryChoice::Latest => Self::Latest,
         }
     }
-}
-
-/// What happens when frames come faster than a sink writes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SlowSink {
-    /// The stream waits for the sink: every frame is written.
-    Wait,
-    /// The sink goes without the frames; they are counted.
-    Drop,
 }
 
 /// How fast frames are sent.

@@ -13,6 +13,5 @@ pub mod manual;
 mod monitor;
 mod preview;
 pub mod server;
-pub mod sink;
 pub mod token;
 pub mod top;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use framewire::sink::{Recorded, SinkSpec};
 use framewire_benches::Picture;
+use framewire_sink::{Recorded, SinkSpec};
 use framewire_transport::frame::{Frame, FramePool};
 
 /// As many as a stream's pool has.

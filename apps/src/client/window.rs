@@ -4,10 +4,9 @@ use std::thread::JoinHandle;
 
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
+use framewire_sink::{Recorded, SinkError, SinkSpec};
 use framewire_transport::FrameFormat;
 use framewire_transport::frame::{ConsumerPolicy, FrameMut, FramePool, FrameRing};
-
-use crate::sink::{Recorded, SinkError, SinkSpec};
 
 /// Shows copies of frames: the slots of the stream belong to the network.
 pub(super) struct Window {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use framewire_sink::Condition;
+
 use super::Board;
-use super::sinks::Condition;
 
 /// How the server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,7 @@ mod tests {
 
     use super::*;
     use crate::live::tests::about;
-    use crate::live::{Missed, SinkTotals, StreamSink};
+    use framewire_sink::{Missed, SinkTotals, StreamSink};
 
     #[test]
     fn a_server_is_degraded_while_a_sink_fails_and_until_it_has_written_again() {

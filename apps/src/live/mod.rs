@@ -2,7 +2,6 @@
 
 mod figures;
 mod health;
-mod sinks;
 mod snapshot;
 
 use std::net::SocketAddr;
@@ -11,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use framewire_process::lock::lock;
+use framewire_sink::{SinkTotals, StreamSink};
 use framewire_transport::frame::Presentation;
 use framewire_transport::{Delivery, FrameFormat};
 
 pub(crate) use figures::{Counts, Figures, LATENCY_BOUNDS};
 pub(crate) use health::Health;
-pub(crate) use sinks::{Condition, Missed, SinkTotals, StreamSink};
 pub(crate) use snapshot::Snapshot;
 
 use crate::preview::PictureTap;

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use framewire_figures::summary::{FramesDropped, FramesRepaired};
+use framewire_sink::{Condition, SinkCounts, StreamSink};
 use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 use serde::Serialize;
 
-use super::sinks::{Condition, SinkCounts, StreamSink};
 use super::{Board, Health, LiveStream};
 
 /// `GET /api/streams`, and each event of `/api/events`.
@@ -200,12 +200,12 @@ mod tests {
 
     #[test]
     fn a_recording_that_fails_is_told_with_the_reason_beside_those_that_go_on() {
-        let totals = ["a.raw", "b.raw"].map(crate::live::SinkTotals::new);
+        let totals = ["a.raw", "b.raw"].map(framewire_sink::SinkTotals::new);
         let board = std::sync::Arc::new(Board::new(totals.to_vec()));
         let sinks: Vec<_> = totals.iter().map(StreamSink::new).collect();
         let _stream = board.add(about(7, "cam"), sinks.clone());
         sinks[0].fail("the disk is full".into());
-        sinks[0].add_missed(crate::live::Missed::Failed, 60);
+        sinks[0].add_missed(framewire_sink::Missed::Failed, 60);
         sinks[1].add_frame(100);
         let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
         let said = &json["streams"][0]["sinks"];

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use framewire_figures::summary::cpu_seconds;
+use framewire_sink::{Condition, SinkTotals};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -18,7 +19,7 @@ use prometheus_client::registry::Registry;
 
 use super::Monitor;
 use crate::build::COMMIT;
-use crate::live::{Board, Condition, Counts, LATENCY_BOUNDS, LiveStream, SinkTotals};
+use crate::live::{Board, Counts, LATENCY_BOUNDS, LiveStream};
 
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -271,7 +272,7 @@ fn counter(
 mod tests {
     use super::*;
     use crate::live::tests::{about, board};
-    use crate::live::{Missed, StreamSink};
+    use framewire_sink::{Missed, StreamSink};
     use std::time::Duration;
 
     fn text(board: &Arc<Board>) -> String {

@@ -10,6 +10,7 @@ use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::message::{Feedback, Timestamp};
 use framewire_signal::{SignalServer, StreamEnd};
+use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::ReceiverConfig;
 use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
 use framewire_transport::frame::{Frame, RecvError};
@@ -18,14 +19,12 @@ use framewire_transport::receive::{EndReason, ReceiveStats};
 use super::flowing::Flowing;
 use super::host::ServerHost;
 use super::names::StreamNames;
-use super::recorder::{Recorder, Recording};
 use super::service::ServiceManager;
 use super::tally::Tally;
-use super::{Places, QUEUE, slots_beside, start_preview, start_signal};
+use super::{Places, QUEUE, recording, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::live::{About, Board, Entry, Figures, Health};
 use crate::preview::PreviewWorker;
-use crate::sink::Recorded;
 
 pub(super) fn run(
     args: &ServerArgs,
@@ -59,7 +58,7 @@ pub(super) fn run(
         delivery: args.delivery.map(Into::into),
         announce_udp: args.announce_udp.clone(),
     };
-    let recording = Recording::new(args, stop);
+    let recording = recording(args, stop);
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = start_signal(args, places, Arc::new(host), &board)?;
     let mut manager = ServiceManager::from_environment();
@@ -133,7 +132,7 @@ impl Service<'_> {
         let name = self.names.of(info.stream, shown_id);
         tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
         let recorded = Recorded::new(info.format, info.presentation, &name, shown_id);
-        let recorder = self.recording.start(&recorded, info.delivery);
+        let recorder = Recorder::start(self.recording, &recorded, info.delivery);
         let about = About {
             id: shown_id,
             name: name.clone(),

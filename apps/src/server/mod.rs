@@ -3,11 +3,8 @@
 mod flowing;
 mod framed;
 mod host;
-mod job;
 mod names;
 mod plain;
-mod recorder;
-mod retry;
 mod service;
 mod tally;
 
@@ -19,15 +16,15 @@ use framewire_figures::summary::Summary;
 use framewire_process::exit::{Failure, say};
 use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost, Token};
+use framewire_sink::{Asked, Recording, Roll, SinkSpec, VideoCodec, try_all};
 use framewire_transport::frame::ConsumerPolicy;
 
 use crate::cli::{ServerArgs, Wire};
 use crate::live::Board;
 use crate::monitor::{self, Access, Monitor, ViewPassword};
 use crate::preview::{PreviewConfig, PreviewWorker};
-use crate::sink::{SinkSpec, VideoCodec, absolute};
 
-/// Frames that wait while a thread is not scheduled or a sink is busy; more are dropped, and counted.
+/// Frames that wait while a thread is not scheduled; more are dropped, and counted.
 const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
 
 /// Runs a server until its limits are reached or somebody asks it to stop. `ready` is called once it listens, with the
@@ -70,17 +67,7 @@ fn check(args: &ServerArgs) -> Result<(), Failure> {
     if stdout > 0 && args.common.json {
         return Err(Failure::usage("--sink - and --json both want standard output; leave one of them out"));
     }
-    for (at, sink) in args.sink.iter().enumerate() {
-        let is_same = |other: &SinkSpec| {
-            other == sink || other.path().is_some_and(|path| sink.path().map(absolute) == Some(absolute(path)))
-        };
-        if *sink != SinkSpec::Null && args.sink[..at].iter().any(is_same) {
-            return Err(Failure::usage(format!("--sink {sink} is given twice; name another file")));
-        }
-    }
-    for sink in &args.sink {
-        sink.try_place().map_err(Failure::runtime)?;
-    }
+    try_all(&args.sink)?;
     let is_mp4 = |sink: &SinkSpec| matches!(sink, SinkSpec::Video(_, VideoCodec::Mp4v));
     if args.roll.is_empty() && !args.single_job && args.sink.iter().any(is_mp4) {
         tracing::warn!(
@@ -174,6 +161,17 @@ fn start_signal(
     let access = Access::new(password, config.token.is_some())?;
     let pages = monitor::pages(Arc::new(Monitor::new(board.clone(), args.preview_fps)), access);
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
+}
+
+/// The sinks of the command line.
+fn recording(args: &ServerArgs, stop: &Stop) -> Arc<Recording> {
+    let asked = Asked {
+        sinks: args.sink.clone(),
+        roll: Roll::new(&args.roll),
+        slow: args.slow_sink,
+        stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),
+    };
+    Recording::new(asked, stop)
 }
 
 /// Slots that a receiver needs beside its own: each sink but the first may be busy with a frame, and so may the page's pictures.

@@ -10,17 +10,16 @@ use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
+use framewire_sink::{Recorded, Recorder};
 use framewire_transport::Delivery;
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 
-use super::recorder::Recording;
 use super::service::ServiceManager;
 use super::tally::Tally;
-use super::{Places, slots_beside, start_preview, start_signal};
+use super::{Places, recording, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 use crate::live::{About, Board, Health};
-use crate::sink::Recorded;
 
 /// Slots of the receiver: one that pieces land in, the others with sinks.
 const SLOTS: usize = 6;
@@ -45,7 +44,7 @@ pub(super) fn run(
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
     let format = args.plain_frame.format;
-    let recording = Recording::new(args, stop);
+    let recording = recording(args, stop);
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = Arc::new(start_signal(args, places, Arc::new(NoHost), &board)?);
     let config = PlainReceiverConfig {
@@ -62,7 +61,7 @@ pub(super) fn run(
     ready(signal.local_addr(), receiver.local_addr());
     let recorded = Recorded::new(format, args.plain_frame.rate, STREAM.0, STREAM.1);
     // Nothing makes this wire's sender wait.
-    let recorder = recording.start(&recorded, Delivery::Latest);
+    let recorder = Recorder::start(&recording, &recorded, Delivery::Latest);
     let tally = Tally::new();
     let about = About {
         id: STREAM.1,

@@ -2,6 +2,7 @@
 
 mod limit;
 mod line;
+mod news;
 
 use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use limit::{Limit, Limiter};
+
+pub use news::News;
 
 /// What a line of the log looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,15 +1,21 @@
 use std::path::Path;
 
-use clap::Parser;
+use framewire_process::stop::Stop;
 use framewire_transport::frame::FramePool;
 use framewire_transport::{FrameFormat, PixelFormat};
 
 use super::*;
+use crate::recording::Asked;
+use crate::roll::Roll;
 
-fn recording(arguments: &[&str]) -> (Arc<Recording>, Stop) {
+fn asked(sinks: &[&str]) -> Asked {
+    let sinks = sinks.iter().map(|sink| sink.parse().unwrap()).collect();
+    Asked { sinks, roll: Roll::default(), slow: None, stops_at_failure: false }
+}
+
+fn recording(asked: Asked) -> (Arc<Recording>, Stop) {
     let stop = Stop::new();
-    let args = ServerArgs::parse_from(["server"].iter().chain(arguments));
-    (Recording::new(&args, &stop), stop)
+    (Recording::new(asked, &stop), stop)
 }
 
 fn recorded(name: &str) -> Recorded {
@@ -32,9 +38,9 @@ fn sink(directory: &Path, name: &str) -> String {
 fn streams_of_one_name_are_recorded_at_once_into_files_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
     let (raw, y4m) = (sink(directory.path(), "cam-{stream}.raw"), sink(directory.path(), "out.y4m"));
-    let (recording, stop) = recording(&["--sink", &raw, "--sink", &y4m, "--sink", "null"]);
+    let (recording, stop) = recording(asked(&[&raw, &y4m, "null"]));
     let pool = FramePool::new(4, 32).unwrap();
-    let streams: Vec<_> = (0..3).map(|_| recording.start(&recorded("../cam"), Delivery::Every)).collect();
+    let streams: Vec<_> = (0..3).map(|_| Recorder::start(&recording, &recorded("../cam"), Delivery::Every)).collect();
     for (stream, frames) in streams.into_iter().zip(1..) {
         write(&stream, &pool, frames);
         assert_eq!(stream.finish(), 0);
@@ -57,10 +63,10 @@ fn a_sink_that_fails_costs_no_other_sink_and_no_other_stream_a_frame() {
     let directory = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/dev/full", directory.path().join("full.raw")).unwrap();
     let (full, good) = (sink(directory.path(), "full.raw"), sink(directory.path(), "{stream}.raw"));
-    let (recording, stop) = recording(&["--sink", &full, "--sink", "/nowhere/out.raw", "--sink", &good]);
+    let (recording, stop) = recording(asked(&[&full, "/nowhere/out.raw", &good]));
     let pool = FramePool::new(4, 32).unwrap();
     for name in ["a", "b"] {
-        let recorder = recording.start(&recorded(name), Delivery::Every);
+        let recorder = Recorder::start(&recording, &recorded(name), Delivery::Every);
         write(&recorder, &pool, 50);
         recorder.finish();
         assert_eq!(std::fs::metadata(directory.path().join(format!("{name}.raw"))).unwrap().len(), 50 * 32);
@@ -76,11 +82,9 @@ fn a_sink_that_fails_costs_no_other_sink_and_no_other_stream_a_frame() {
 
 #[test]
 fn a_server_with_one_job_stops_where_its_sink_fails() {
-    for one_job in [["--frames", "10"], ["--seconds", "10"]] {
-        let (recording, stop) = recording(&[&["--sink", "/nowhere/out.raw"], &one_job[..]].concat());
-        recording.start(&recorded("a"), Delivery::Every).finish();
-        assert!(stop.outcome().unwrap_err().to_string().contains("/nowhere/out.raw"));
-    }
+    let (recording, stop) = recording(Asked { stops_at_failure: true, ..asked(&["/nowhere/out.raw"]) });
+    Recorder::start(&recording, &recorded("a"), Delivery::Every).finish();
+    assert!(stop.outcome().unwrap_err().to_string().contains("/nowhere/out.raw"));
 }
 
 /// A disk that stands still: a pipe that nobody reads for now.
@@ -89,9 +93,9 @@ fn a_slow_sink_drops_what_it_was_told_to_and_counts_it_while_frames_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let pipe = sink(directory.path(), "slow.raw");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let (recording, _) = recording(&["--sink", &pipe, "--slow-sink", "drop"]);
+    let (recording, _) = recording(Asked { slow: Some(SlowSink::Drop), ..asked(&[&pipe]) });
     let pool = FramePool::new(6, 32).unwrap();
-    let recorder = recording.start(&recorded("a"), Delivery::Every);
+    let recorder = Recorder::start(&recording, &recorded("a"), Delivery::Every);
     // More frames than there are slots: one that the sink kept waiting for would never come.
     write(&recorder, &pool, 1_000);
     let dropped = std::thread::scope(|scope| {
@@ -112,8 +116,8 @@ fn a_stop_ends_the_wait_for_a_pipes_reader_and_a_limit_does_not() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let pool = FramePool::new(4, 32).unwrap();
     let begin = || {
-        let (recording, stop) = recording(&["--sink", &pipe]);
-        let recorder = recording.start(&recorded("a"), Delivery::Every);
+        let (recording, stop) = recording(asked(&[&pipe]));
+        let recorder = Recorder::start(&recording, &recorded("a"), Delivery::Every);
         write(&recorder, &pool, 2);
         (recording, stop, recorder)
     };
@@ -140,13 +144,13 @@ fn a_stop_ends_the_wait_for_a_pipes_reader_and_a_limit_does_not() {
 #[cfg(target_os = "linux")]
 #[test]
 fn space_that_is_back_is_used_again_and_the_frames_between_are_counted() {
-    let Some(disk) = crate::sink::tiny_disk::TinyDisk::mount() else { return };
+    let Some(disk) = crate::tiny_disk::TinyDisk::mount() else { return };
     let filler = disk.path().join("filler");
     std::fs::write(&filler, vec![0; 40 * 1024]).unwrap();
     for name in ["out.raw", "out.y4m"] {
-        let (recording, stop) = recording(&["--sink", &sink(disk.path(), name)]);
+        let (recording, stop) = recording(asked(&[&sink(disk.path(), name)]));
         let pool = FramePool::new(4, 32).unwrap();
-        let recorder = recording.start(&recorded("a"), Delivery::Every);
+        let recorder = Recorder::start(&recording, &recorded("a"), Delivery::Every);
         let state = recorder.sinks()[0].clone();
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut sent = 0;
@@ -157,7 +161,7 @@ fn space_that_is_back_is_used_again_and_the_frames_between_are_counted() {
                 sent += 1;
             }
         };
-        write_until(&|| matches!(state.condition(), crate::live::Condition::Failed(_)));
+        write_until(&|| matches!(state.condition(), crate::progress::Condition::Failed(_)));
         let before = state.counts().frames;
         std::fs::remove_file(&filler).unwrap();
         write_until(&|| state.counts().frames > before);
@@ -172,15 +176,4 @@ fn space_that_is_back_is_used_again_and_the_frames_between_are_counted() {
         }
         std::fs::write(&filler, vec![0; 40 * 1024]).unwrap();
     }
-}
-
-#[test]
-fn what_goes_wrong_is_said_at_once_and_then_only_now_and_then() {
-    let start = Instant::now();
-    let mut news = News::default();
-    assert_eq!(news.of(0, start), None);
-    assert_eq!(news.of(3, start), Some(3));
-    assert_eq!(news.of(90, start + Duration::from_secs(9)), None);
-    assert_eq!(news.of(91, start + Duration::from_secs(10)), Some(91));
-    assert_eq!(news.of(91, start + Duration::from_secs(99)), None);
 }

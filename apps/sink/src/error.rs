@@ -210,3 +210,32 @@ impl SinkError {
         }
     }
 }
+
+/// Why the name of a sink was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SinkSpecError {
+    /// No such sink, or no such kind of file.
+    #[error(
+        "'{0}' is no sink; use null, - for Y4M on standard output, FILE.y4m, FILE.raw, and with OpenCV FILE.avi, \
+         FILE.mp4 or window"
+    )]
+    Unknown(String),
+    /// Only OpenCV can do this, and it was not compiled in.
+    #[error(
+        "'{0}' needs OpenCV, which this build leaves out; install libopencv-dev, clang and libclang-dev and build with \
+         --features opencv, or use FILE.y4m, FILE.raw or -"
+    )]
+    NeedsOpenCv(String),
+    /// Braces around what is no placeholder: a slip, most likely.
+    #[error("'{0}' stands for nothing in a sink's name; use {{stream}}, {{part}} and {{time}}")]
+    Placeholder(String),
+    /// Directories are not made.
+    #[error("{{stream}}, {{part}} and {{time}} belong into the name of the file, not into its directory '{0}'")]
+    PlaceholderInDirectory(String),
+    /// No shell has made a directory of it, as in a configuration file or in quotes.
+    #[error(
+        "'{0}' is a directory to shells alone; write the whole path, such as /home/me/x.y4m (or ./{0}/ if it is one)"
+    )]
+    Tilde(String),
+}

@@ -10,14 +10,15 @@ use opencv::videoio::{
     VideoWriterTraitConst,
 };
 
-use super::output::FrameOutput;
-use super::picture::Picture;
-use super::place::Creation;
-use super::spec::VideoCodec;
-use super::{Sink, SinkError, SinkReport};
+use crate::error::SinkError;
+use crate::output::Creation;
+use crate::output::FrameOutput;
+use crate::picture::Picture;
+use crate::sink::{Sink, SinkReport};
+use crate::spec::VideoCodec;
 
 /// Motion JPEG or MPEG-4, both of which lose a little of the picture.
-pub(super) struct VideoSink {
+pub(crate) struct VideoSink {
     writer: VideoWriter,
     path: String,
     picture: Picture,
@@ -27,7 +28,7 @@ pub(super) struct VideoSink {
 }
 
 impl VideoSink {
-    pub(super) fn create(
+    pub(crate) fn create(
         path: &Path,
         creation: Creation,
         codec: VideoCodec,

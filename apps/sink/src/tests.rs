@@ -5,15 +5,16 @@ use std::process::Command;
 
 use framewire_capture::colour::bgr24_to_yuv;
 use framewire_capture::{FrameRate, SourceOptions, SourceSpec, pattern};
+use framewire_transport::frame::Frame;
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 
-use super::output::{Destination, FrameOutput};
-use super::picture::Picture;
-use super::place::Creation;
-use super::raw::RawSink;
-use super::tiny_disk::TinyDisk;
-use super::y4m::Y4mSink;
 use super::*;
+use crate::output::Creation;
+use crate::output::{Destination, FrameOutput};
+use crate::picture::Picture;
+use crate::raw::RawSink;
+use crate::tiny_disk::TinyDisk;
+use crate::y4m::Y4mSink;
 
 fn frames(format: &FrameFormat, count: u64) -> Vec<Frame> {
     let pool = FramePool::new(count as usize, format.frame_bytes()).unwrap();
@@ -280,6 +281,8 @@ fn places_that_cannot_be_and_frames_of_another_size_are_refused() {
 #[cfg(feature = "opencv")]
 mod with_opencv {
     use super::*;
+
+    use framewire_transport::frame::Frame;
 
     #[test]
     fn encoded_video_plays_back_with_the_frame_numbers_readable_from_every_pixel_format() {

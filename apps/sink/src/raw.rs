@@ -3,29 +3,19 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use framewire_capture::{IndexEntry, IndexHeader, index_path};
-use framewire_transport::Time;
 use framewire_transport::frame::Frame;
-use jiff::{SignedDuration, Timestamp};
 
-use super::output::{Destination, FrameOutput};
-use super::place::Creation;
-use super::{Recorded, Sink, SinkError, SinkReport};
+use crate::error::SinkError;
+use crate::output::Creation;
+use crate::output::{Destination, FrameOutput};
+use crate::recorded::{Epoch, Recorded, taken};
+use crate::sink::{Sink, SinkReport};
 
-pub(super) struct RawSink<D> {
+pub(crate) struct RawSink<D> {
     output: FrameOutput<D>,
     index: Option<Index<D>>,
-}
-
-/// What the times of a recording count from, for all its parts.
-#[derive(Debug)]
-pub(super) struct Epoch {
-    /// When its first frame had arrived.
-    started: Timestamp,
-    /// When that was taken, on its sender's clock.
-    first: Time,
 }
 
 /// The lines beside the frames.
@@ -38,7 +28,7 @@ struct Index<D> {
 
 impl RawSink<File> {
     /// Creates the file and its index, which a device or a pipe has not.
-    pub(super) fn create(path: &Path, creation: Creation, recorded: &Recorded) -> Result<Self, SinkError> {
+    pub(crate) fn create(path: &Path, creation: Creation, recorded: &Recorded) -> Result<Self, SinkError> {
         let output = FrameOutput::create(path, creation)?;
         if !output.is_file() {
             return Ok(Self::new(output));
@@ -54,11 +44,11 @@ impl RawSink<File> {
 }
 
 impl<D: Destination> RawSink<D> {
-    pub(super) const fn new(output: FrameOutput<D>) -> Self {
+    pub(crate) const fn new(output: FrameOutput<D>) -> Self {
         Self { output, index: None }
     }
 
-    pub(super) fn with_index(output: FrameOutput<D>, index: FrameOutput<D>, recorded: &Recorded) -> Self {
+    pub(crate) fn with_index(output: FrameOutput<D>, index: FrameOutput<D>, recorded: &Recorded) -> Self {
         let index = Index { output: index, recorded: recorded.clone(), text: Vec::with_capacity(512), begun: false };
         Self { output, index: Some(index) }
     }
@@ -106,24 +96,3 @@ impl<D: Destination> Index<D> {
         self.output.write_frame(&[&self.text])
     }
 }
-
-impl Epoch {
-    fn of(frame: &Frame) -> Self {
-        let arrived = frame.info().completed;
-        let since = if arrived == Time::ZERO { Default::default() } else { Time::now().since(arrived) };
-        let now = Timestamp::now();
-        let since = SignedDuration::try_from(since).unwrap_or(SignedDuration::ZERO);
-        Self { started: now.checked_sub(since).unwrap_or(now), first: taken(frame) }
-    }
-}
-
-/// When the picture was taken, on one clock for all frames of a stream.
-fn taken(frame: &Frame) -> Time {
-    match frame.info().captured_there {
-        Time::ZERO => frame.info().captured,
-        there => there,
-    }
-}
-
-/// Shared by the parts of a recording.
-pub(super) type SharedEpoch = std::sync::Arc<OnceLock<Epoch>>;

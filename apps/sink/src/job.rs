@@ -5,19 +5,22 @@ use std::time::Instant;
 
 use framewire_transport::frame::{Consumer, Frame};
 
-use super::recorder::Recording;
-use super::retry::Retry;
-use crate::live::{Missed, StreamSink};
-use crate::sink::{Opening, Recorded, Sink, SinkError, SinkReport};
+use crate::error::SinkError;
+use crate::places::Opening;
+use crate::progress::{Missed, StreamSink};
+use crate::recorded::Recorded;
+use crate::recording::Recording;
+use crate::retry::Retry;
+use crate::sink::{Sink, SinkReport};
 
 /// One stream into one sink.
-pub(super) struct Job {
-    pub(super) recording: Arc<Recording>,
+pub(crate) struct Job {
+    pub(crate) recording: Arc<Recording>,
     /// Which sink.
-    pub(super) at: usize,
-    pub(super) recorded: Recorded,
-    pub(super) consumer: Arc<Consumer>,
-    pub(super) state: Arc<StreamSink>,
+    pub(crate) at: usize,
+    pub(crate) recorded: Recorded,
+    pub(crate) consumer: Arc<Consumer>,
+    pub(crate) state: Arc<StreamSink>,
 }
 
 /// What frames are written to.
@@ -34,7 +37,7 @@ enum Output {
 
 impl Job {
     /// Writes until the stream ends; returns how many frames came too fast.
-    pub(super) fn run(self) -> u64 {
+    pub(crate) fn run(self) -> u64 {
         let mut retry = Retry::new();
         let mut output = self.open(Opening::First, &mut retry);
         for frame in self.consumer.frames().flatten() {

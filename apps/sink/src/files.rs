@@ -7,12 +7,18 @@ use framewire_transport::Time;
 use framewire_transport::frame::Frame;
 use jiff::Timestamp;
 
-use super::place::{Hold, Opened, Opening, Places, Template, Words};
-use super::roll::Roll;
-use super::{Recorded, Sink, SinkError, SinkReport, SinkSpec, safe_name};
+use crate::error::SinkError;
+use crate::kinds::open_file;
+use crate::places::{Hold, Opened, Opening, Places};
+use crate::recorded::Recorded;
+use crate::roll::Roll;
+use crate::safe_name::safe_name;
+use crate::sink::{Sink, SinkReport};
+use crate::spec::SinkSpec;
+use crate::template::{Template, Words};
 
 /// Writes each part into a file of its own, which is complete by itself.
-pub(super) struct FilesSink {
+pub(crate) struct FilesSink {
     spec: SinkSpec,
     template: Template,
     places: Arc<Places>,
@@ -44,7 +50,7 @@ struct Part {
 
 impl FilesSink {
     /// Opens the first file.
-    pub(super) fn open(
+    pub(crate) fn open(
         spec: &SinkSpec,
         template: Template,
         opening: Opening,
@@ -56,8 +62,8 @@ impl FilesSink {
         // A pipe and a device have no parts.
         let roll = if template.is_special() { Roll::default() } else { roll };
         let words = Words { stream: stream.clone(), part: roll.is_on().then_some(1), time: Timestamp::now() };
-        let opened =
-            places.open(&template, &words, None, opening, |path, creation| spec.open_file(path, creation, recorded))?;
+        let opened = places
+            .open(&template, &words, None, opening, |path, creation| open_file(spec, path, creation, recorded))?;
         let Opened { file, path, number, hold } = opened;
         if let Some(named) = template.named_otherwise(number) {
             tracing::warn!(
@@ -97,7 +103,7 @@ impl FilesSink {
         let words = Words { stream: self.stream.clone(), part: Some(self.parts), time: Timestamp::now() };
         let (spec, recorded) = (&self.spec, &self.recorded);
         let opened = self.places.open(&self.template, &words, Some(self.number), Opening::Again, |path, creation| {
-            spec.open_file(path, creation, recorded)
+            open_file(spec, path, creation, recorded)
         });
         // Where there is no place for another file, the one before stays open, and is ended in order.
         let Opened { file, path, number, hold } = opened.inspect_err(|_| self.parts -= 1)?;

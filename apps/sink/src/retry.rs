@@ -11,7 +11,7 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// The pace of attempts. Time is an argument.
 #[derive(Debug)]
-pub(super) struct Retry {
+pub(crate) struct Retry {
     pause: Duration,
     due: Option<Instant>,
     /// Since when it has gone well again.
@@ -19,12 +19,12 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { pause: PAUSE_MIN, due: None, well: None }
     }
 
     /// Another failure; returns the pause that follows. What went well for longer than the last pause is forgiven.
-    pub(super) fn fail(&mut self, now: Instant) -> Duration {
+    pub(crate) fn fail(&mut self, now: Instant) -> Duration {
         let pause = match (self.well.take(), self.due) {
             (_, None) => PAUSE_MIN,
             (Some(well), _) if now.saturating_duration_since(well) > self.pause => PAUSE_MIN,
@@ -35,16 +35,16 @@ impl Retry {
     }
 
     /// It is somebody else's turn.
-    pub(super) fn wait(&mut self, now: Instant) {
+    pub(crate) fn wait(&mut self, now: Instant) {
         self.due = Some(now + TURN);
     }
 
     /// It goes well.
-    pub(super) fn succeed(&mut self, now: Instant) {
+    pub(crate) fn succeed(&mut self, now: Instant) {
         self.well.get_or_insert(now);
     }
 
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| now >= due)
     }
 }

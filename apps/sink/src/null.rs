@@ -2,11 +2,12 @@
 
 use framewire_transport::frame::Frame;
 
-use super::{Sink, SinkError, SinkReport};
+use crate::error::SinkError;
+use crate::sink::{Sink, SinkReport};
 
 /// Throws frames away, and counts them.
 #[derive(Default)]
-pub(super) struct NullSink {
+pub(crate) struct NullSink {
     frames: u64,
     bytes: u64,
 }

@@ -7,15 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use framewire_process::lock::lock;
 
-use super::place::Creation;
-use super::{SinkError, SinkReport};
+use crate::error::SinkError;
+use crate::sink::SinkReport;
 
 /// What messages call it.
-pub(super) const STDOUT: &str = "standard output";
+pub(crate) const STDOUT: &str = "standard output";
+
+/// How a file is to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// The user named it, and there is nothing in it to lose: a device, a pipe, a file without a byte.
+    Named,
+    /// Nothing that is there is touched.
+    Fresh,
+}
 
 /// One output that streams have in turn, and where only the first can write a header: standard output.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<Written>);
+pub(crate) struct Turns(Mutex<Written>);
 
 #[derive(Debug, Default)]
 struct Written {
@@ -25,7 +34,7 @@ struct Written {
 }
 
 impl Turns {
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.lock().is_closed
     }
 
@@ -35,7 +44,7 @@ impl Turns {
 }
 
 /// Where bytes go.
-pub(super) trait Destination: Write + Send {
+pub(crate) trait Destination: Write + Send {
     /// Takes the last `bytes` bytes back; false where they are gone for good, as in a pipe.
     fn take_back(&mut self, bytes: u64) -> io::Result<bool>;
 }
@@ -53,7 +62,7 @@ impl Destination for File {
 }
 
 /// Writes whole frames, and counts them.
-pub(super) struct FrameOutput<D> {
+pub(crate) struct FrameOutput<D> {
     destination: D,
     name: String,
     frames: u64,
@@ -68,7 +77,7 @@ pub(super) struct FrameOutput<D> {
 impl FrameOutput<File> {
     /// Creates the file, or, where the user named it, opens what is there and has no byte. A new one may be read by its owner's
     /// group (mode 0640, less what the umask takes); one that is there keeps its mode.
-    pub(super) fn create(path: &Path, creation: Creation) -> Result<Self, SinkError> {
+    pub(crate) fn create(path: &Path, creation: Creation) -> Result<Self, SinkError> {
         let name = format!("'{}'", path.display());
         let mut options = OpenOptions::new();
         options.write(true).truncate(false);
@@ -104,7 +113,7 @@ impl FrameOutput<File> {
     }
 
     /// Whether it is a file, which has an end that can be moved, and no device or pipe.
-    pub(super) fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         self.file_bytes().is_some()
     }
 
@@ -113,7 +122,7 @@ impl FrameOutput<File> {
     }
 
     /// Standard output, without the line buffer that Rust puts before it.
-    pub(super) fn stdout(turns: Arc<Turns>) -> Result<Self, SinkError> {
+    pub(crate) fn stdout(turns: Arc<Turns>) -> Result<Self, SinkError> {
         check_stdout()?;
         let name = STDOUT.to_owned();
         match unbuffered_stdout() {
@@ -124,7 +133,7 @@ impl FrameOutput<File> {
 }
 
 /// Refuses to fill a terminal with noise.
-pub(super) fn check_stdout() -> Result<(), SinkError> {
+pub(crate) fn check_stdout() -> Result<(), SinkError> {
     if io::stdout().is_terminal() { Err(SinkError::Terminal) } else { Ok(()) }
 }
 
@@ -154,27 +163,27 @@ fn unbuffered_stdout() -> io::Result<File> {
 }
 
 impl<D: Destination> FrameOutput<D> {
-    pub(super) const fn new(destination: D, name: String) -> Self {
+    pub(crate) const fn new(destination: D, name: String) -> Self {
         Self { destination, name, frames: 0, bytes: 0, turns: None, made: None, has_failed: false }
     }
 
     /// What messages call it.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Bytes written so far, with headers.
-    pub(super) const fn bytes(&self) -> u64 {
+    pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Whether a write has failed.
-    pub(super) const fn has_failed(&self) -> bool {
+    pub(crate) const fn has_failed(&self) -> bool {
         self.has_failed
     }
 
     /// Ends. A file that was made for frames of which none could be written is taken away: the next attempt makes another.
-    pub(super) fn report(self) -> SinkReport {
+    pub(crate) fn report(self) -> SinkReport {
         if self.has_failed && self.discard_if_empty() {
             return SinkReport { name: self.name, files: 0, frames: 0, bytes: 0 };
         }
@@ -182,13 +191,13 @@ impl<D: Destination> FrameOutput<D> {
     }
 
     /// Takes the file away where it was made here and has no frame; whether it did.
-    pub(super) fn discard_if_empty(&self) -> bool {
+    pub(crate) fn discard_if_empty(&self) -> bool {
         let made = self.made.as_ref().filter(|_| self.frames == 0);
         made.is_some_and(|path| std::fs::remove_file(path).is_ok())
     }
 
     /// Takes the last frame back, which has this many bytes.
-    pub(super) fn take_back_frame(&mut self, bytes: u64) {
+    pub(crate) fn take_back_frame(&mut self, bytes: u64) {
         self.has_failed = true;
         if self.destination.take_back(bytes).is_ok_and(|taken_back| taken_back) {
             self.frames -= 1;
@@ -197,7 +206,7 @@ impl<D: Destination> FrameOutput<D> {
     }
 
     /// Writes what stands before the first frame; where an earlier stream has written the same here, frames follow that.
-    pub(super) fn write_header(&mut self, header: &[u8]) -> Result<(), SinkError> {
+    pub(crate) fn write_header(&mut self, header: &[u8]) -> Result<(), SinkError> {
         let before = self.turns.as_ref().and_then(|turns| turns.lock().header.clone());
         if let Some(before) = before {
             let text = |header: &[u8]| String::from_utf8_lossy(header).trim_end().to_owned();
@@ -217,7 +226,7 @@ impl<D: Destination> FrameOutput<D> {
     }
 
     /// Writes one frame, in parts that follow each other; after an error nothing of it is left.
-    pub(super) fn write_frame(&mut self, parts: &[&[u8]]) -> Result<(), SinkError> {
+    pub(crate) fn write_frame(&mut self, parts: &[&[u8]]) -> Result<(), SinkError> {
         match self.write_all_or_nothing(parts) {
             Ok(()) => {
                 self.frames += 1;

@@ -4,14 +4,33 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use framewire_process::exit::Failure;
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::output::check_stdout;
-use super::{SinkError, SinkSpec};
+use crate::error::SinkError;
+use crate::output::check_stdout;
+use crate::places::absolute;
+use crate::spec::SinkSpec;
 
 /// What is written to see whether there is room: a block of most file systems.
 const PROBE_BYTES: usize = 4_096;
+
+/// Tries all sinks of a server, and that no two are the same.
+///
+/// # Errors
+/// Wrong usage where a sink is given twice; a failure where nothing can be recorded at one.
+pub fn try_all(sinks: &[SinkSpec]) -> Result<(), Failure> {
+    for (at, sink) in sinks.iter().enumerate() {
+        let is_same = |other: &SinkSpec| {
+            other == sink || other.path().is_some_and(|path| sink.path().map(absolute) == Some(absolute(path)))
+        };
+        if *sink != SinkSpec::Null && sinks[..at].iter().any(is_same) {
+            return Err(Failure::usage(format!("--sink {sink} is given twice; name another file")));
+        }
+    }
+    sinks.iter().try_for_each(|sink| sink.try_place().map_err(Failure::runtime))
+}
 
 impl SinkSpec {
     /// Tries whether anything can be recorded here. Nothing is left behind, and no pipe is opened.
@@ -91,7 +110,7 @@ fn directory_of(path: &Path) -> PathBuf {
 
 #[cfg(feature = "opencv")]
 fn has_display() -> Result<(), SinkError> {
-    super::window::has_display()
+    crate::window::has_display()
 }
 
 #[cfg(not(feature = "opencv"))]
@@ -136,7 +155,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_place_without_room_is_told() {
-        let Some(disk) = super::super::tiny_disk::TinyDisk::mount() else { return };
+        let Some(disk) = crate::tiny_disk::TinyDisk::mount() else { return };
         assert_eq!(said(&disk.path().join("x.raw")), "fine");
         std::fs::write(disk.path().join("filler"), vec![0; 64 * 1024]).unwrap();
         assert!(said(&disk.path().join("x.raw")).contains("there is no space left in"));

@@ -5,7 +5,7 @@ use framewire_capture::{FrameSource, Recording, RecordingDamage, SourceOptions, 
 use framewire_transport::frame::{FrameFormat, FrameMut, FramePool, PixelFormat};
 
 use super::*;
-use crate::sink::tiny_disk::TinyDisk;
+use crate::tiny_disk::TinyDisk;
 
 const FRAME_BYTES: usize = 48;
 

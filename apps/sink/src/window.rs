@@ -7,8 +7,9 @@ use framewire_transport::frame::{Frame, FrameFormat, PixelFormat};
 use opencv::core::{Mat, Vec3b};
 use opencv::highgui::{self, WINDOW_AUTOSIZE, WND_PROP_VISIBLE};
 
-use super::picture::Picture;
-use super::{Sink, SinkError, SinkReport};
+use crate::error::SinkError;
+use crate::picture::Picture;
+use crate::sink::{Sink, SinkReport};
 
 /// The window's title, which is also how OpenCV tells windows apart.
 const TITLE: &str = "Framewire";
@@ -17,7 +18,7 @@ const ESCAPE: i32 = 27;
 /// Shows each frame. Closing the window, `q` and Escape are [`SinkError::Closed`].
 ///
 /// A window belongs to the thread that opened it.
-pub(super) struct WindowSink {
+pub(crate) struct WindowSink {
     picture: Picture,
     rows: i32,
     columns: i32,
@@ -27,7 +28,7 @@ pub(super) struct WindowSink {
 }
 
 impl WindowSink {
-    pub(super) fn open(format: &FrameFormat) -> Result<Self, SinkError> {
+    pub(crate) fn open(format: &FrameFormat) -> Result<Self, SinkError> {
         has_display()?;
         let side = |pixels| i32::try_from(pixels).map_err(|_| failed("its size is beyond OpenCV's"));
         let (rows, columns) = (side(format.height())?, side(format.width())?);
@@ -85,7 +86,7 @@ fn failed(reason: &str) -> SinkError {
 }
 
 /// Without a display the toolkit under OpenCV ends the whole process.
-pub(super) fn has_display() -> Result<(), SinkError> {
+pub(crate) fn has_display() -> Result<(), SinkError> {
     let named = |variable| env::var_os(variable).is_some_and(|value| !value.is_empty());
     let is_needed = cfg!(all(unix, not(target_os = "macos")));
     if is_needed && !["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"].into_iter().any(named) {

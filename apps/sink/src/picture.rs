@@ -3,10 +3,10 @@
 use framewire_capture::colour::{bgr24_to_yuv, yuv_to_bgr24};
 use framewire_transport::frame::{FrameFormat, PixelFormat};
 
-use super::SinkError;
+use crate::error::SinkError;
 
 /// Hands frames through where they are as needed, and through one buffer of its own where they are not.
-pub(super) struct Picture {
+pub(crate) struct Picture {
     name: String,
     from: FrameFormat,
     to: FrameFormat,
@@ -21,7 +21,7 @@ impl Picture {
     ///
     /// # Panics
     /// For any other pair.
-    pub(super) fn new(name: &str, from: &FrameFormat, pixel: PixelFormat) -> Result<Self, SinkError> {
+    pub(crate) fn new(name: &str, from: &FrameFormat, pixel: PixelFormat) -> Result<Self, SinkError> {
         let possible = pixel == from.pixel()
             || pixel == PixelFormat::Bgr24
             || (from.pixel() == PixelFormat::Bgr24 && pixel == PixelFormat::Yuv444p);
@@ -36,7 +36,7 @@ impl Picture {
     ///
     /// # Errors
     /// A frame that has not the size of the format.
-    pub(super) fn packed<'a>(&'a mut self, frame: &'a [u8]) -> Result<&'a [u8], SinkError> {
+    pub(crate) fn packed<'a>(&'a mut self, frame: &'a [u8]) -> Result<&'a [u8], SinkError> {
         let expected = self.from.frame_bytes();
         if frame.len() != expected {
             return Err(SinkError::FrameSize { name: self.name.clone(), bytes: frame.len(), expected });

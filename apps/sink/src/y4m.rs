@@ -5,18 +5,20 @@
 
 use framewire_transport::frame::{ChromaPlace, ColourRange, Frame, FrameFormat, PixelFormat, Presentation, Scan};
 
-use super::output::{Destination, FrameOutput};
-use super::picture::Picture;
-use super::{RATE_UNKNOWN, Sink, SinkError, SinkReport};
+use crate::error::SinkError;
+use crate::output::{Destination, FrameOutput};
+use crate::picture::Picture;
+use crate::recorded::RATE_UNKNOWN;
+use crate::sink::{Sink, SinkReport};
 
-pub(super) struct Y4mSink<D> {
+pub(crate) struct Y4mSink<D> {
     output: FrameOutput<D>,
     picture: Picture,
 }
 
 impl<D: Destination> Y4mSink<D> {
     /// Writes the header, with what the source says of its pictures.
-    pub(super) fn new(
+    pub(crate) fn new(
         mut output: FrameOutput<D>,
         format: &FrameFormat,
         said: impl Into<Presentation>,

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 /// One sink of the server, over all its streams. What is counted only ever grows.
 #[derive(Debug)]
-pub(crate) struct SinkTotals {
+pub struct SinkTotals {
     /// As the command line named it.
-    pub(crate) sink: String,
+    pub sink: String,
     counters: Counters,
     failures: AtomicU64,
     recoveries: AtomicU64,
@@ -20,7 +20,7 @@ pub(crate) struct SinkTotals {
 
 /// One stream at one sink.
 #[derive(Debug)]
-pub(crate) struct StreamSink {
+pub struct StreamSink {
     total: Arc<SinkTotals>,
     counters: Counters,
     condition: Mutex<Condition>,
@@ -37,7 +37,7 @@ struct Counters {
 
 /// How a sink does with a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Condition {
+pub enum Condition {
     /// It takes frames, or will take the first.
     Recording,
     /// It has failed, and is tried again now and then where that can help.
@@ -50,7 +50,7 @@ pub(crate) enum Condition {
 
 impl Condition {
     /// For programs.
-    pub(crate) const fn name(&self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Recording => "recording",
             Self::Failed(_) => "failed",
@@ -62,7 +62,7 @@ impl Condition {
 
 /// Why a frame is not at a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missed {
+pub enum Missed {
     /// The sink failed.
     Failed,
     /// Another stream had it, nobody read, or whoever looked has gone.
@@ -71,17 +71,17 @@ pub(crate) enum Missed {
 
 /// What has been counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct SinkCounts {
+pub struct SinkCounts {
     /// Frames written.
-    pub(crate) frames: u64,
+    pub frames: u64,
     /// Bytes written, with headers.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Frames that came too fast.
-    pub(crate) frames_dropped: u64,
+    pub frames_dropped: u64,
     /// Frames that it failed for.
-    pub(crate) frames_failed: u64,
+    pub frames_failed: u64,
     /// Frames while another stream had it, or nobody read.
-    pub(crate) frames_away: u64,
+    pub frames_away: u64,
 }
 
 impl Counters {
@@ -98,7 +98,8 @@ impl Counters {
 }
 
 impl SinkTotals {
-    pub(crate) fn new(sink: &str) -> Arc<Self> {
+    /// Nothing recorded yet, at a sink that the command line names so.
+    pub fn new(sink: &str) -> Arc<Self> {
         Arc::new(Self {
             sink: sink.to_owned(),
             counters: Counters::default(),
@@ -108,52 +109,57 @@ impl SinkTotals {
         })
     }
 
-    pub(crate) fn counts(&self) -> SinkCounts {
+    /// Over all streams.
+    pub fn counts(&self) -> SinkCounts {
         self.counters.counts()
     }
 
     /// How often it has failed: for a stream, not for each frame of it.
-    pub(crate) fn failures(&self) -> u64 {
+    pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
     /// How often it went on after that, for the same stream.
-    pub(crate) fn recoveries(&self) -> u64 {
+    pub fn recoveries(&self) -> u64 {
         self.recoveries.load(Ordering::Relaxed)
     }
 
     /// Whether what it did last was to fail. A stream that has ended since changes nothing about that.
-    pub(crate) fn is_failing(&self) -> bool {
+    pub fn is_failing(&self) -> bool {
         self.is_failing.load(Ordering::Relaxed)
     }
 }
 
 impl StreamSink {
-    pub(crate) fn new(total: &Arc<SinkTotals>) -> Arc<Self> {
+    /// A stream that begins at a sink.
+    pub fn new(total: &Arc<SinkTotals>) -> Arc<Self> {
         let condition = Mutex::new(Condition::Recording);
         Arc::new(Self { total: total.clone(), counters: Counters::default(), condition })
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// The sink, as the command line named it.
+    pub fn name(&self) -> &str {
         &self.total.sink
     }
 
-    pub(crate) fn counts(&self) -> SinkCounts {
+    /// Of this stream.
+    pub fn counts(&self) -> SinkCounts {
         self.counters.counts()
     }
 
-    pub(crate) fn condition(&self) -> Condition {
+    /// How it does just now.
+    pub fn condition(&self) -> Condition {
         self.lock().clone()
     }
 
     /// Frames that should be recorded and are not.
-    pub(crate) fn unrecorded(&self) -> u64 {
+    pub fn unrecorded(&self) -> u64 {
         let counts = self.counts();
         counts.frames_dropped + counts.frames_failed
     }
 
     /// Counts a frame that was written, and the bytes that this took. True where the sink had failed before: it goes on.
-    pub(crate) fn add_frame(&self, bytes: u64) -> bool {
+    pub fn add_frame(&self, bytes: u64) -> bool {
         for counters in [&self.counters, &self.total.counters] {
             counters.frames.fetch_add(1, Ordering::Relaxed);
             counters.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -170,7 +176,8 @@ impl StreamSink {
         had_failed
     }
 
-    pub(crate) fn add_missed(&self, why: Missed, frames: u64) {
+    /// Counts frames that are not there.
+    pub fn add_missed(&self, why: Missed, frames: u64) {
         for counters in [&self.counters, &self.total.counters] {
             let counter = match why {
                 Missed::Failed => &counters.failed,
@@ -181,13 +188,13 @@ impl StreamSink {
     }
 
     /// Takes over how many frames have come too fast for this stream so far.
-    pub(crate) fn set_dropped(&self, frames: u64) {
+    pub fn set_dropped(&self, frames: u64) {
         let before = self.counters.slow.fetch_max(frames, Ordering::Relaxed);
         self.total.counters.slow.fetch_add(frames.saturating_sub(before), Ordering::Relaxed);
     }
 
     /// The sink has failed, or has failed again. True where it had not before.
-    pub(crate) fn fail(&self, reason: String) -> bool {
+    pub fn fail(&self, reason: String) -> bool {
         self.total.is_failing.store(true, Ordering::Relaxed);
         let mut condition = self.lock();
         let is_new = !matches!(*condition, Condition::Failed(_));
@@ -199,12 +206,13 @@ impl StreamSink {
     }
 
     /// It is somebody else's turn. True where that is news.
-    pub(crate) fn wait(&self, reason: String) -> bool {
+    pub fn wait(&self, reason: String) -> bool {
         let condition = Condition::Waiting(reason);
         std::mem::replace(&mut *self.lock(), condition.clone()) != condition
     }
 
-    pub(crate) fn close(&self) {
+    /// Whoever looked has gone.
+    pub fn close(&self) {
         *self.lock() = Condition::Closed;
     }
 

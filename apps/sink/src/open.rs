@@ -1,0 +1,67 @@
+//! A sink opened for a stream.
+
+use std::sync::Arc;
+
+use crate::error::SinkError;
+use crate::files::FilesSink;
+use crate::null::NullSink;
+use crate::output::FrameOutput;
+use crate::places::{Held, Opening, Places};
+use crate::recorded::Recorded;
+use crate::roll::Roll;
+use crate::sink::Sink;
+use crate::spec::SinkSpec;
+use crate::template::Template;
+use crate::y4m::Y4mSink;
+
+impl SinkSpec {
+    /// Opens the sink for a stream; its files get names that no other stream or sink of `places` has. A window must be opened on
+    /// the thread that writes to it. A named pipe waits here for its reader.
+    ///
+    /// # Errors
+    /// A place that cannot be written to, standard output that is a terminal, a pipe or a device that another stream has, a
+    /// format that the sink cannot hold, and what needs OpenCV in a build without it.
+    pub fn open(&self, recorded: &Recorded, places: &Arc<Places>, roll: Roll) -> Result<Box<dyn Sink>, SinkError> {
+        self.open_as(Opening::First, recorded, places, roll)
+    }
+
+    /// As [`SinkSpec::open`], where it may be that the stream has begun long ago.
+    pub(crate) fn open_as(
+        &self,
+        opening: Opening,
+        recorded: &Recorded,
+        places: &Arc<Places>,
+        roll: Roll,
+    ) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(match self {
+            Self::Null => Box::new(NullSink::default()),
+            Self::Stdout => {
+                let (turns, hold) = places.stdout()?;
+                let output = FrameOutput::stdout(turns)?;
+                Box::new(Held::new(Y4mSink::new(output, &recorded.format, recorded.presentation)?, hold))
+            }
+            Self::Window => open_window(&recorded.format)?,
+            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => {
+                Box::new(FilesSink::open(self, Template::new(path), opening, recorded, places, roll)?)
+            }
+        })
+    }
+
+    /// As [`SinkSpec::open`], for the only sink of the only stream.
+    ///
+    /// # Errors
+    /// As [`SinkSpec::open`].
+    pub fn open_alone(&self, recorded: &Recorded) -> Result<Box<dyn Sink>, SinkError> {
+        self.open(recorded, &Arc::new(Places::new(std::slice::from_ref(self))), Roll::default())
+    }
+}
+
+#[cfg(feature = "opencv")]
+fn open_window(format: &framewire_transport::FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(crate::window::WindowSink::open(format)?))
+}
+
+#[cfg(not(feature = "opencv"))]
+fn open_window(_: &framewire_transport::FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+    Err(SinkError::NeedsOpenCv { name: "the window".to_owned() })
+}

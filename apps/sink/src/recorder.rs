@@ -1,0 +1,168 @@
+//! A stream's sinks, each on a thread of its own: a slow one, or one that fails, costs no other a frame.
+
+use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::time::{Duration, Instant};
+
+use framewire_process::exit::Failure;
+use framewire_process::lock::lock;
+use framewire_process::logs::News;
+use framewire_process::progress::REFRESH;
+use framewire_transport::Delivery;
+use framewire_transport::frame::{Consumer, ConsumerPolicy, Frame, FrameRing};
+
+use crate::error::SinkError;
+use crate::job::Job;
+use crate::progress::StreamSink;
+use crate::recorded::Recorded;
+use crate::recording::{Recording, SlowSink};
+use crate::spec::SinkSpec;
+
+/// Frames that wait while a sink is busy; more are dropped, and counted.
+const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
+/// How long a server that stops waits for a sink that takes nothing: a disk that wakes up takes less.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(10);
+
+/// Hands one stream's frames to its sinks.
+pub struct Recorder {
+    ring: FrameRing,
+    /// Sinks that have not ended.
+    busy: Vec<usize>,
+    /// Which sink has ended, and how many frames it was too slow for.
+    endings: mpsc::Receiver<(usize, u64)>,
+    queues: Vec<Queue>,
+    stream: String,
+    recording: Arc<Recording>,
+}
+
+/// Frames that wait for a sink, as long as that takes any.
+struct Queue {
+    /// Which sink.
+    at: usize,
+    consumer: Weak<Consumer>,
+    state: Arc<StreamSink>,
+    news: Mutex<News>,
+}
+
+impl Recorder {
+    /// Starts the sinks for a stream.
+    pub fn start(recording: &Arc<Recording>, recorded: &Recorded, delivery: Delivery) -> Self {
+        let policy = match recording.slow(delivery) {
+            SlowSink::Wait => ConsumerPolicy::Block,
+            SlowSink::Drop => QUEUE,
+        };
+        let ring = FrameRing::new();
+        let (mut busy, mut queues) = (Vec::new(), Vec::new());
+        let (ended, endings) = mpsc::channel();
+        for at in recording.written() {
+            let consumer = Arc::new(ring.subscribe(policy));
+            let state = StreamSink::new(recording.total(at));
+            queues.push(Queue {
+                at,
+                consumer: Arc::downgrade(&consumer),
+                state: state.clone(),
+                news: Mutex::default(),
+            });
+            let job =
+                Job { recording: recording.clone(), at, recorded: recorded.clone(), consumer, state: state.clone() };
+            let ended = ended.clone();
+            let thread = std::thread::Builder::new().name("framewire-sink".into()).spawn(move || {
+                // Nobody listens where the server has given up on this sink.
+                let _ = ended.send((job.at, job.run()));
+            });
+            match thread {
+                Ok(_) => busy.push(at),
+                Err(source) => {
+                    let error = SinkError::Thread { name: format!("'{}'", recording.sink(at)), source };
+                    if state.fail(error.to_string()) {
+                        recording.fail(at, &recorded.name, &error, None);
+                    }
+                }
+            }
+        }
+        Self { ring, busy, endings, queues, stream: recorded.name.clone(), recording: recording.clone() }
+    }
+
+    /// How its sinks get on with it.
+    pub fn sinks(&self) -> Vec<Arc<StreamSink>> {
+        self.queues.iter().map(|queue| queue.state.clone()).collect()
+    }
+
+    /// Hands on a frame.
+    pub fn write(&self, frame: &Frame) {
+        if self.ring.publish(frame) > 0 {
+            self.tell_of_slowness(Instant::now());
+        }
+    }
+
+    /// Frames that sinks have been too slow for so far.
+    pub fn dropped(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.state.counts().frames_dropped).sum()
+    }
+
+    /// Frames that sinks did not take although they should have, so far: each sink's for itself.
+    pub fn unrecorded(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.state.unrecorded()).sum()
+    }
+
+    /// The sink at which somebody looks at it: standard output, or a window.
+    pub fn shown(&self) -> Option<Arc<StreamSink>> {
+        let shows = |queue: &&Queue| matches!(self.recording.sink(queue.at), SinkSpec::Stdout | SinkSpec::Window);
+        self.queues.iter().find(shows).map(|queue| queue.state.clone())
+    }
+
+    /// Said here and not where frames are written: a disk that stands still would say nothing.
+    fn tell_of_slowness(&self, now: Instant) {
+        for Queue { at, consumer, state, news } in &self.queues {
+            let Some(consumer) = consumer.upgrade() else { continue };
+            let dropped = consumer.dropped();
+            state.set_dropped(dropped);
+            let mut news = lock(news);
+            if let Some(dropped) = news.of(dropped, now) {
+                let (sink, stream) = (self.recording.sink(*at), &self.stream);
+                tracing::warn!(
+                    stream = ?stream,
+                    "{sink} is too slow: {dropped} frames are not recorded so far; record to a faster disk, less at a time, or with \
+                     --slow-sink wait"
+                );
+            }
+        }
+    }
+
+    /// Waits until every sink has written what it was handed; returns how many frames they were too slow for. A sink that
+    /// stands still when the server is to stop is left behind after a while, with a failure.
+    pub fn finish(mut self) -> u64 {
+        self.ring.end();
+        let stop = self.recording.stop();
+        let (mut dropped, mut stopping) = (0, None);
+        while !self.busy.is_empty() {
+            match self.endings.recv_timeout(REFRESH) {
+                Ok((at, missed)) => {
+                    self.busy.retain(|busy| *busy != at);
+                    dropped += missed;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    stop.fail(Failure::runtime("a sink's thread panicked; what it wrote may be incomplete"));
+                    break;
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) if !stop.is_stopped() => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let since = *stopping.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= LEFT_BEHIND_AFTER {
+                        let sinks: Vec<String> =
+                            self.busy.iter().map(|at| self.recording.sink(*at).to_string()).collect();
+                        stop.fail(Failure::runtime(format!(
+                            "{} took nothing for {LEFT_BEHIND_AFTER:?}; what waited for it is not written: is its disk, or its \
+                             reader, still there?",
+                            sinks.join(" and ")
+                        )));
+                        break;
+                    }
+                }
+            }
+        }
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests;
