@@ -92,6 +92,7 @@ fn any_damage_to_a_file_gives_frames_or_an_error_and_never_a_panic() {
     let pool = FramePool::new(1, 64 * 1024).unwrap();
     let mut frame = pool.try_acquire().unwrap();
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let (mut frames, mut errors) = (0, 0);
     for _ in 0..20_000 {
         let mut damaged = bytes.clone();
         for _ in 0..3 {
@@ -109,7 +110,20 @@ fn any_damage_to_a_file_gives_frames_or_an_error_and_never_a_panic() {
                 break;
             }
         }
-        let Ok(mut source) = Y4mStream::new("memory", &damaged[..]) else { continue };
-        while source.next_frame(&mut frame).unwrap_or(false) {}
+        let Ok(mut source) = Y4mStream::new("memory", &damaged[..]) else {
+            errors += 1;
+            continue;
+        };
+        loop {
+            match source.next_frame(&mut frame) {
+                Ok(true) => frames += 1,
+                Ok(false) => break,
+                Err(_) => {
+                    errors += 1;
+                    break;
+                }
+            }
+        }
     }
+    assert!(frames > 1_000 && errors > 1_000, "{frames} frames, {errors} errors: both were to be seen");
 }

@@ -105,10 +105,12 @@ fn a_frame_skipped_in_every_leaves_no_gap_that_is_waited_for() {
 }
 
 #[test]
-fn an_opening_with_an_absurd_first_frame_is_dropped() {
+fn an_opening_with_an_absurd_first_frame_changes_nothing_and_is_the_listeners_to_judge() {
     let o = open(Delivery::Every, 3000);
     let mut receiver = open_receiver(o);
     give(&mut receiver, &Open { epoch: 2, first_frame: u64::MAX, ..o }.emit(), Time::ZERO);
+    assert_eq!((receiver.epoch(), receiver.settled(), receiver.ended()), (1, 0, None));
+    assert_eq!(receiver.poll_stray().map(|stray| stray.open.first_frame), Some(u64::MAX));
 }
 
 #[test]

@@ -136,6 +136,7 @@ fn weather(random: &mut Random) -> Weather {
         latency: Duration::from_micros([50, 1_000, 10_000][random.below(3) as usize]),
         rate: [None, Some(Rate { bytes_per_second: 5_000_000, queue: Duration::from_millis(50) })]
             [random.below(2) as usize],
+        interrupts: Duration::from_micros([0, 150][random.below(2) as usize]),
         ..Weather::FAIR
     }
 }

@@ -1,20 +1,22 @@
-//! Slicer and reassembler against a model so simple that it is right: a frame arrives exactly if all its slices do.
+//! Slicer and reassembler against a model so simple that it is right: sets of slices, with room for so many frames.
 #![allow(missing_docs)]
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
-use framewire_transport::receive::{Reassembler, ReassemblerConfig};
+use framewire_transport::receive::{Reassembler, ReassemblerConfig, ReceiveStats};
 use framewire_transport::send::{Publication, SendConfig, SendState};
-use framewire_transport::wire::{Accept, Delivery, SLICE_HEADER_LEN, SliceHeader};
+use framewire_transport::wire::{Accept, Delivery, OPEN_FRAMES_MAX, SLICE_HEADER_LEN, SliceHeader};
 use framewire_transport::{Frame, Time};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 const SLICE_BYTES: usize = 600;
 const PAYLOAD: usize = SLICE_BYTES - SLICE_HEADER_LEN;
 const SLOTS: usize = 8;
-const FRAMES: usize = 4;
+/// More than can be open at once.
+const FRAMES: usize = 3 * OPEN_FRAMES_MAX;
 
 /// What happens to one slice on its way.
 #[derive(Debug, Clone, Copy)]
@@ -56,10 +58,10 @@ thread_local! {
 
 type Slice = (SliceHeader, Vec<u8>);
 
-/// The slices of frames as the sender's core cuts them.
-fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice> {
+/// The slices of frames as the sender's core cuts them; in `every`, where it waits for nothing but credit.
+fn sliced(pool: &FramePool, frame_bytes: usize) -> Vec<Slice> {
     let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
-    let (stream, epoch) = (7, 1);
+    let (stream, epoch, delivery) = (7, 1, Delivery::Every);
     let mut publication = Publication::new(format, delivery);
     let config = SendConfig::new(stream, epoch, format, delivery, SLICE_BYTES as u16);
     let mut sender = publication.subscribe(config, Time::ZERO);
@@ -95,7 +97,15 @@ fn sliced(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Vec<Slice
             }
         }
     }
+    assert_eq!(slices.len(), FRAMES * slices[0].0.count() as usize);
     slices
+}
+
+/// Slices in order from frame `first` on, as a sender in `every` sends them that waits until it hears of what it sent before: as many
+/// frames at a time as may be open.
+fn as_granted(slices: &[Slice], first: u64) -> impl Iterator<Item = &[Slice]> {
+    let turn = move |slice: &Slice| (slice.0.frame - first) / OPEN_FRAMES_MAX as u64;
+    slices.chunk_by(move |one, next| turn(one) == turn(next))
 }
 
 /// The order in which slices reach the receiver.
@@ -116,8 +126,14 @@ fn travel(slices: Vec<Slice>, fates: &[Fate]) -> Vec<Slice> {
     arriving.into_iter().map(|(_, slice)| slice).collect()
 }
 
-/// Has slices land as a kernel would: each in the next predicted cell, whatever it is.
-fn receive(reassembler: &mut Reassembler, slices: &[Slice], batches: &[usize], mut finished: impl FnMut(Frame)) {
+/// Has slices land as a kernel would: each in the next predicted cell, whatever it is. After each batch, `ended` is told of its
+/// slices and of the frames that it finished.
+fn receive(
+    reassembler: &mut Reassembler,
+    slices: &[Slice],
+    batches: &[usize],
+    mut ended: impl FnMut(&[&Slice], Vec<Frame>, &Reassembler),
+) {
     let mut slices = slices.iter();
     let mut batches = batches.iter().cycle();
     loop {
@@ -136,20 +152,18 @@ fn receive(reassembler: &mut Reassembler, slices: &[Slice], batches: &[usize], m
                 reassembler.handle_slice(header, spot, Time::ZERO);
             }
             reassembler.end_batch(Time::ZERO, |far_ns| Some(Time::from_nanos(far_ns)));
-            while let Some(frame) = reassembler.poll_frame() {
-                finished(frame);
-            }
+            let finished = std::iter::from_fn(|| reassembler.poll_frame()).collect();
+            ended(&rest[..landed], finished, reassembler);
             rest = &rest[landed..];
         }
     }
 }
 
-fn check(frame: &Frame, frame_bytes: usize) -> Result<(), TestCaseError> {
+fn check(frame: &Frame, frame_bytes: usize) {
     let number = frame.info().number;
-    prop_assert_eq!(frame.len(), frame_bytes);
+    assert_eq!(frame.len(), frame_bytes);
     let wrong = frame.iter().enumerate().find(|(at, byte)| **byte != byte_of(number, *at));
-    prop_assert!(wrong.is_none(), "frame {} differs first at {:?}", number, wrong);
-    Ok(())
+    assert!(wrong.is_none(), "frame {number} differs first at {wrong:?}");
 }
 
 /// Frames of which every slice is among those that arrive.
@@ -170,72 +184,219 @@ fn reassembler(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Reas
         first_frame: 0,
         parity_max: 0,
         partial: false,
-        batch_max: 16,
+        batch_max: 64,
     };
     Reassembler::new(config, pool.clone()).unwrap()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+/// What a reassembler is to do, in sets: which slices are there of which frame, and how many slots nobody has.
+struct Model {
+    delivery: Delivery,
+    count: usize,
+    open: BTreeMap<u64, BTreeSet<u32>>,
+    settled: u64,
+    incomplete: u64,
+    /// Frames that got no slot; none that is older is begun afterwards.
+    no_slot: BTreeSet<u64>,
+    /// How many slices found no slot at all: they landed in the spill.
+    spilled: u64,
+    evicted: u64,
+}
 
-    #[test]
-    fn every_frame_whose_slices_all_arrive_is_delivered_in_order_and_byte_for_byte(
-        frame_bytes in 1..FRAME_BYTES_MAX,
-        fates in proptest::collection::vec(fate(), 1..60),
-        batches in proptest::collection::vec(1_usize..16, 1..8),
-        delivery in prop_oneof![Just(Delivery::Every), Just(Delivery::Latest)],
-        restarts in any::<bool>(),
-    ) {
-        BENCH.with_borrow(|bench| {
-            let mut reassembler = reassembler(&bench.target, frame_bytes, delivery);
-            let slices = sliced(&bench.source, frame_bytes, delivery);
-            let arriving = travel(slices.clone(), &fates);
-            let expected = whole(&arriving);
-            let mut delivered = Vec::new();
-            let mut damaged = Ok(());
-            let mut take = |frame: Frame| {
-                delivered.push(frame.info().number);
-                damaged = std::mem::replace(&mut damaged, Ok(())).and_then(|()| check(&frame, frame_bytes));
-            };
-            receive(&mut reassembler, &arriving, &batches, &mut take);
-            if restarts && delivery == Delivery::Every {
-                // The sender begins anew from what it has not seen settled: everything arrives in the end, once.
-                let settled = reassembler.settled();
-                reassembler.start_epoch(settled, SLICE_BYTES, 0);
-                let again: Vec<_> = slices.into_iter().filter(|(header, _)| header.frame >= settled).collect();
-                receive(&mut reassembler, &again, &batches, &mut take);
-                damaged?;
-                prop_assert_eq!(delivered, (0..FRAMES as u64).collect::<Vec<_>>());
-            } else {
-                damaged?;
-                prop_assert!(delivered.is_sorted_by(|one, next| one < next), "{:?}", delivered);
-                prop_assert!(delivered.iter().all(|number| expected.contains(number)));
-                match delivery {
-                    // In order: nothing beyond the first frame that lacks a slice.
-                    Delivery::Every => {
-                        let in_order = (0..FRAMES as u64).take_while(|number| expected.contains(number));
-                        prop_assert_eq!(delivered, in_order.collect::<Vec<_>>());
+impl Model {
+    fn new(delivery: Delivery, count: usize) -> Self {
+        let (open, no_slot) = (BTreeMap::new(), BTreeSet::new());
+        Self { delivery, count, open, settled: 0, incomplete: 0, no_slot, spilled: 0, evicted: 0 }
+    }
+
+    /// What a batch delivers while consumers hold so many slots.
+    fn take_in(&mut self, batch: &[&Slice], held: usize) -> Vec<u64> {
+        for (slice, _) in batch {
+            if slice.frame >= self.settled && self.has_room(slice.frame, held) {
+                self.open.entry(slice.frame).or_default().insert(slice.index);
+            }
+        }
+        let mut delivered = Vec::new();
+        while let Some(number) =
+            self.open.iter().find(|(_, there)| there.len() == self.count).map(|(number, _)| *number)
+        {
+            match self.delivery {
+                Delivery::Every if number > self.settled => break,
+                Delivery::Every => {}
+                // Older ones are late.
+                Delivery::Latest => {
+                    while let Some(older) = self.open.keys().next().copied().filter(|older| *older < number) {
+                        self.give_up(older);
                     }
-                    // The newest whole frame wins; older ones may have been overtaken by it.
-                    Delivery::Latest => prop_assert_eq!(delivered.last(), expected.last()),
                 }
             }
-            let stats = *reassembler.stats();
-            drop(reassembler);
-            prop_assert_eq!(bench.target.free_count(), SLOTS, "slots leaked: {:?}", stats);
-            Ok(())
-        })?;
+            self.open.remove(&number);
+            self.settled = self.settled.max(number + 1);
+            delivered.push(number);
+        }
+        delivered
     }
+
+    fn has_room(&mut self, number: u64, held: usize) -> bool {
+        if self.open.contains_key(&number) {
+            return true;
+        }
+        let has_slot = held + self.open.len() < SLOTS;
+        self.spilled += u64::from(!has_slot);
+        match self.delivery {
+            Delivery::Every => has_slot && number < self.settled + OPEN_FRAMES_MAX as u64,
+            Delivery::Latest if self.no_slot.last().is_some_and(|newest| number <= *newest) => {
+                self.no_slot.insert(number);
+                false
+            }
+            Delivery::Latest => {
+                let has_room = has_slot && self.open.len() < OPEN_FRAMES_MAX || self.evict(number);
+                if !has_room {
+                    self.no_slot.insert(number);
+                }
+                has_room
+            }
+        }
+    }
+
+    /// The oldest frame that lacks slices makes room for a newer one.
+    fn evict(&mut self, number: u64) -> bool {
+        let oldest = self.open.iter().find(|(_, there)| there.len() < self.count).map(|(number, _)| *number);
+        let evicted = oldest.filter(|oldest| *oldest < number);
+        if let Some(oldest) = evicted {
+            self.evicted += 1;
+            self.give_up(oldest);
+        }
+        evicted.is_some()
+    }
+
+    fn give_up(&mut self, number: u64) {
+        self.open.remove(&number);
+        self.incomplete += 1;
+        self.settled = self.settled.max(number + 1);
+    }
+
+    fn check(&self, settled: u64, stats: &ReceiveStats) {
+        let ours = (self.settled, self.incomplete, self.no_slot.len() as u64);
+        assert_eq!((settled, stats.frames_incomplete, stats.frames_no_slot), ours, "{stats:?}");
+    }
+}
+
+/// One stream.
+#[derive(Debug, Clone)]
+struct Case {
+    frame_bytes: usize,
+    fates: Vec<Fate>,
+    batches: Vec<usize>,
+    delivery: Delivery,
+    /// How many frames consumers hold at a time.
+    holds: usize,
+    restarts: bool,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let fates = proptest::collection::vec(fate(), 1..60);
+    let batches = proptest::collection::vec(1_usize..=64, 1..8);
+    let delivery = prop_oneof![Just(Delivery::Every), Just(Delivery::Latest)];
+    // Most often as many as leave too few for all that could be open.
+    let holds = prop_oneof![Just(0), 0..=SLOTS, SLOTS - OPEN_FRAMES_MAX..=SLOTS];
+    (1..FRAME_BYTES_MAX, fates, batches, delivery, holds, any::<bool>()).prop_map(
+        |(frame_bytes, fates, batches, delivery, holds, restarts)| Case {
+            frame_bytes,
+            fates,
+            batches,
+            delivery,
+            holds,
+            restarts,
+        },
+    )
+}
+
+/// How often something befell frames in all cases.
+#[derive(Debug, Default)]
+struct Seen {
+    evicted: u64,
+    spilled: u64,
+    no_slot: u64,
+    delivered: u64,
+}
+
+impl Case {
+    fn run(&self, bench: &Bench, seen: &mut Seen) {
+        let Self { frame_bytes, delivery, .. } = *self;
+        let mut reassembler = reassembler(&bench.target, frame_bytes, delivery);
+        let slices = sliced(&bench.source, frame_bytes);
+        let arriving = travel(slices.clone(), &self.fates);
+        let whole = whole(&arriving);
+        let mut model = Model::new(delivery, slices[0].0.count() as usize);
+        let mut delivered = Vec::new();
+        let mut held = VecDeque::new();
+        receive(&mut reassembler, &arriving, &self.batches, |batch, finished, reassembler| {
+            let expected = model.take_in(batch, held.len());
+            let numbers: Vec<_> = finished.iter().map(|frame| frame.info().number).collect();
+            assert_eq!(numbers, expected, "{:?}", reassembler.stats());
+            model.check(reassembler.settled(), reassembler.stats());
+            finished.iter().for_each(|frame| check(frame, frame_bytes));
+            delivered.extend(numbers);
+            held.extend(finished);
+            held.drain(..held.len().saturating_sub(self.holds));
+        });
+        assert!(delivered.is_sorted_by(|one, next| one < next), "{delivered:?}");
+        assert!(delivered.iter().all(|number| whole.contains(number)), "{delivered:?} of {whole:?}");
+        seen.evicted += model.evicted;
+        seen.spilled += model.spilled;
+        seen.no_slot += model.no_slot.len() as u64;
+        seen.delivered += delivered.len() as u64;
+        held.clear();
+        if self.restarts && delivery == Delivery::Every {
+            // The sender begins anew from what it has not seen settled: everything arrives in the end, once.
+            let settled = reassembler.settled();
+            reassembler.start_epoch(settled, SLICE_BYTES, 0);
+            let again: Vec<_> = slices.into_iter().filter(|(header, _)| header.frame >= settled).collect();
+            for granted in as_granted(&again, settled) {
+                receive(&mut reassembler, granted, &self.batches, |_, finished, _| {
+                    finished.iter().for_each(|frame| check(frame, frame_bytes));
+                    delivered.extend(finished.iter().map(|frame| frame.info().number));
+                });
+            }
+            assert_eq!(delivered, (0..FRAMES as u64).collect::<Vec<_>>());
+        }
+        let stats = *reassembler.stats();
+        drop(reassembler);
+        assert_eq!(bench.target.free_count(), SLOTS, "slots leaked: {stats:?}");
+    }
+}
+
+#[test]
+fn what_is_delivered_evicted_and_left_without_a_slot_is_what_a_model_of_sets_says_byte_for_byte() {
+    let config = ProptestConfig { cases: 50_000, failure_persistence: None, ..ProptestConfig::default() };
+    let seen = RefCell::new(Seen::default());
+    let run = |case: Case| {
+        BENCH.with_borrow(|bench| case.run(bench, &mut seen.borrow_mut()));
+        Ok(())
+    };
+    if let Err(failure) = TestRunner::new(config).run(&case(), run) {
+        panic!("{failure}");
+    }
+    let seen = seen.into_inner();
+    println!("{seen:?}");
+    let Seen { evicted, spilled, no_slot, delivered } = seen;
+    assert!(
+        [evicted, spilled, no_slot, delivered].iter().all(|count| *count > 10_000),
+        "what was not tested: {seen:?}"
+    );
 }
 
 #[test]
 fn slices_in_order_are_never_moved() {
     BENCH.with_borrow(|bench| {
-        for batch in [1, 3, 16] {
+        for batch in [1, 3, 16, 64] {
             let mut reassembler = reassembler(&bench.target, FRAME_BYTES_MAX - 100, Delivery::Every);
-            let slices = sliced(&bench.source, FRAME_BYTES_MAX - 100, Delivery::Every);
+            let slices = sliced(&bench.source, FRAME_BYTES_MAX - 100);
             let mut frames = 0;
-            receive(&mut reassembler, &slices, &[batch], |_| frames += 1);
+            for granted in as_granted(&slices, 0) {
+                receive(&mut reassembler, granted, &[batch], |_, finished, _| frames += finished.len());
+            }
             assert_eq!((frames, reassembler.stats().slices_moved), (FRAMES, 0));
         }
     });
@@ -246,7 +407,7 @@ fn slices_of_a_wrong_size_or_number_change_nothing() {
     BENCH.with_borrow(|bench| {
         let frame_bytes = 5 * PAYLOAD;
         let mut reassembler = reassembler(&bench.target, frame_bytes, Delivery::Every);
-        let good = sliced(&bench.source, frame_bytes, Delivery::Every);
+        let good = sliced(&bench.source, frame_bytes);
         let (header, payload) = good[0].clone();
         let bad = [
             SliceHeader { frame_bytes: header.frame_bytes + 1, ..header },
@@ -256,13 +417,15 @@ fn slices_of_a_wrong_size_or_number_change_nothing() {
             SliceHeader { frame: u64::MAX / 2, ..header },
         ];
         for header in bad {
-            receive(&mut reassembler, &[(header, payload.clone())], &[1], |_| panic!("{header:?} completed a frame"));
+            receive(&mut reassembler, &[(header, payload.clone())], &[1], |_, finished, _| {
+                assert!(finished.is_empty(), "{header:?} completed a frame");
+            });
         }
         assert_eq!(reassembler.stats().rejected.total(), bad.len() as u64);
         let mut frames = 0;
-        receive(&mut reassembler, &good, &[16], |frame| {
-            check(&frame, frame_bytes).unwrap();
-            frames += 1;
+        receive(&mut reassembler, &good, &[16], |_, finished, _| {
+            finished.iter().for_each(|frame| check(frame, frame_bytes));
+            frames += finished.len();
         });
         assert_eq!(frames, FRAMES);
     });

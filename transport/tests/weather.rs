@@ -7,7 +7,7 @@ mod network;
 use std::time::Duration;
 
 use framewire_transport::wire::{Delivery, SLICE_HEADER_LEN};
-use network::{Pair, Rate, Weather};
+use network::{BATCH_MAX, Pair, Rate, Weather};
 
 /// In a thousand.
 const LOST: [u64; 6] = [0, 1, 10, 50, 100, 200];
@@ -19,6 +19,9 @@ const FRAME_BYTES: usize = 100_000;
 
 /// How long a receiver does other things: what comes meanwhile shares a batch.
 const BUSY: [Duration; 3] = [Duration::ZERO, Duration::from_micros(300), Duration::from_millis(12)];
+
+/// How far apart the network cards interrupt: datagrams that come one after the other share batches.
+const INTERRUPTS: [Duration; 2] = [Duration::ZERO, Duration::from_micros(150)];
 
 /// With so many seeds in every weather, every fate that a frame can have is one that some had.
 const ENOUGH_FOR_EVERY_FATE: u64 = 3;
@@ -48,11 +51,13 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
     const FRAMES: u64 = 6;
     let weathers = weathers();
     let seeds = seeds().div_ceil(weathers.len() as u64);
+    let mut batches = [0; BATCH_MAX + 1];
     for (slice_bytes, weather) in weathers {
         for seed in 0..seeds {
             // Half of the seeds have what else a network does.
             let rough = if seed % 2 == 0 { 0 } else { 20 };
-            let weather = Weather { doubled: rough, cut: rough, delayed: rough, ..weather };
+            let interrupts = INTERRUPTS[(seed / 6 % 2) as usize];
+            let weather = Weather { doubled: rough, cut: rough, delayed: rough, interrupts, ..weather };
             let mut pair = Pair::with_slices(seed, Delivery::Every, FRAME_BYTES, slice_bytes, weather);
             pair.busy = BUSY[(seed / 2 % 3) as usize];
             let give_up = pair.now + Duration::from_secs(600);
@@ -68,8 +73,15 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
                 (0..FRAMES).collect::<Vec<_>>(),
                 "seed {seed}, slices of {slice_bytes}, {weather:?}"
             );
+            batches.iter_mut().zip(pair.batches.read).for_each(|(all, one)| *all += one);
         }
     }
+    println!("batches by their size: {batches:?}");
+    let kinds = [1..=1, 2..=8, 9..=16, 17..=32, 33..=BATCH_MAX - 1, BATCH_MAX..=BATCH_MAX];
+    assert!(
+        kinds.into_iter().all(|sizes| batches[sizes].iter().sum::<u64>() > 0),
+        "no batch of some size was read: {batches:?}"
+    );
 }
 
 /// What befalls a stream in the middle.
@@ -148,7 +160,8 @@ fn the_counters_of_both_ends_add_up_in_every_weather_and_over_restarts_of_either
         for seed in 0..seeds {
             for delivery in [Delivery::Every, Delivery::Latest] {
                 let rough = if seed % 2 == 0 { 0 } else { 20 };
-                let weather = Weather { doubled: rough, cut: rough, delayed: 3 * rough, ..weather };
+                let interrupts = INTERRUPTS[(seed / 2 % 2) as usize];
+                let weather = Weather { doubled: rough, cut: rough, delayed: 3 * rough, interrupts, ..weather };
                 let mut pair = Pair::with_slices(seed, delivery, FRAME_BYTES / 4, slice_bytes, weather);
                 pair.busy = BUSY[pair.random.below(3) as usize];
                 // With so small a buffer a frame takes some round trips, and what befalls it finds it half sent.
