@@ -23,6 +23,9 @@ const BUSY: [Duration; 3] = [Duration::ZERO, Duration::from_micros(300), Duratio
 /// How far apart the network cards interrupt: datagrams that come one after the other share batches.
 const INTERRUPTS: [Duration; 2] = [Duration::ZERO, Duration::from_micros(150)];
 
+/// With so many seeds in every weather, batches of all kinds are read.
+const ENOUGH_FOR_EVERY_BATCH: u64 = 12;
+
 /// With so many seeds in every weather, every fate that a frame can have is one that some had.
 const ENOUGH_FOR_EVERY_FATE: u64 = 3;
 
@@ -79,7 +82,7 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
     println!("batches by their size: {batches:?}");
     let kinds = [1..=1, 2..=8, 9..=16, 17..=32, 33..=BATCH_MAX - 1, BATCH_MAX..=BATCH_MAX];
     assert!(
-        kinds.into_iter().all(|sizes| batches[sizes].iter().sum::<u64>() > 0),
+        seeds < ENOUGH_FOR_EVERY_BATCH || kinds.into_iter().all(|sizes| batches[sizes].iter().sum::<u64>() > 0),
         "no batch of some size was read: {batches:?}"
     );
 }
