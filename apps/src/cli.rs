@@ -118,7 +118,7 @@ pub struct CommonArgs {
 impl CommonArgs {
     /// How the threads that move datagrams run.
     pub(crate) fn threads(&self) -> ThreadConfig {
-        ThreadConfig { busy_poll: self.busy_poll, cpus: self.cpus.clone() }
+        ThreadConfig::new().busy_poll(self.busy_poll).cpus(self.cpus.clone())
     }
 }
 

@@ -65,7 +65,7 @@ fn nothing_that_a_viewer_is_shown_lets_them_stream() {
     let client = SignalClient::start(config).unwrap();
     while !matches!(client.next_event(PATIENCE).expect("the stream opens"), ClientEvent::Opened(_)) {}
     let peer: std::net::SocketAddr = server.udp.parse().unwrap();
-    let sender = |stream| Sender::connect(peer, SenderConfig { stream: Some(stream), ..SenderConfig::new(format) });
+    let sender = |stream| Sender::connect(peer, SenderConfig::new(format).stream(stream));
     let owner = sender(STREAM).unwrap();
     let deadline = Instant::now() + PATIENCE;
     let shown = loop {

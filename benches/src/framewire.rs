@@ -23,11 +23,11 @@ impl FramewireLink {
     /// Where loopback does not work.
     pub fn new(picture: &Picture, backend: BackendKind, slice_bytes: u16, trains: bool) -> Self {
         let address = "127.0.0.1:0".parse().expect("an address");
-        let receiver = Receiver::bind(address, ReceiverConfig { backend, trains, ..ReceiverConfig::default() })
+        let receiver = Receiver::bind(address, ReceiverConfig::new().backend(backend).trains(trains))
             .expect("loopback has a port left");
         let slice = SliceSize::Bytes(slice_bytes);
         let config =
-            SenderConfig { delivery: Delivery::Every, slice, backend, trains, ..SenderConfig::new(picture.format) };
+            SenderConfig::new(picture.format).delivery(Delivery::Every).slice(slice).backend(backend).trains(trains);
         let sender = Sender::connect(receiver.local_addr(), config).expect("loopback can be reached");
         sender.wait_until_open(PATIENCE).expect("the receiver takes any stream");
         let stream = receiver.accept_timeout(PATIENCE).expect("the stream is open");

@@ -24,11 +24,11 @@ const DELIVERIES: [Delivery; 2] = [Delivery::Every, Delivery::Latest];
 fn config(delivery: Delivery) -> SenderConfig {
     let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
     let presentation = Presentation { rate: FrameRate::from_interval(INTERVAL), ..Presentation::UNKNOWN };
-    SenderConfig { delivery, presentation, ..SenderConfig::new(format) }
+    SenderConfig::new(format).delivery(delivery).presentation(presentation)
 }
 
 fn bind(address: &str) -> Receiver {
-    let config = ReceiverConfig { latest_policy: ConsumerPolicy::Block, ..ReceiverConfig::default() };
+    let config = ReceiverConfig::new().latest_policy(ConsumerPolicy::Block);
     Receiver::bind(address.parse().unwrap(), config).unwrap()
 }
 
@@ -67,9 +67,7 @@ fn a_receiver_on_a_wildcard_address_answers_from_the_loopback_address_that_was_a
             continue;
         }
         for backend in BackendKind::ALL.iter().copied() {
-            let receiver =
-                Receiver::bind(listen.parse().unwrap(), ReceiverConfig { backend, ..ReceiverConfig::default() })
-                    .unwrap();
+            let receiver = Receiver::bind(listen.parse().unwrap(), ReceiverConfig::new().backend(backend)).unwrap();
             let sender = Sender::connect(at(asked, &receiver), config(Delivery::Every)).unwrap();
             assert_answers(&receiver, &sender, &format!("{listen} asked at {asked}, {backend}"));
         }
@@ -345,8 +343,8 @@ fn assert_plain(
 #[test]
 fn the_plain_wire_hears_a_sender_at_whichever_address_it_asks_and_outlives_a_firewalls_moment() {
     let format = FrameFormat::new(PixelFormat::Gray8, 500, 300).unwrap();
-    let to = PlainReceiverConfig { format, slots: 4, backend: BackendKind::Auto, policy: ConsumerPolicy::Block };
-    let from = PlainSenderConfig { format, slots: 2, backend: BackendKind::Auto };
+    let to = PlainReceiverConfig::new(format);
+    let from = PlainSenderConfig::new(format);
     let bind = |address: &str| {
         let (acknowledge, acknowledged) = mpsc::channel();
         let on_datagram = move |len| _ = acknowledge.send(len);

@@ -76,11 +76,9 @@ static ALLOCATOR: Counting = Counting;
 
 /// Streams frames, and counts the allocations of the whole process while [`FRAMES`] of them are taken.
 fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u64 {
-    let receiver =
-        Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig { backend, ..ReceiverConfig::default() })
-            .unwrap();
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new().backend(backend)).unwrap();
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
-    let config = SenderConfig { delivery, slice, backend, ..SenderConfig::new(format) };
+    let config = SenderConfig::new(format).delivery(delivery).slice(slice).backend(backend);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {

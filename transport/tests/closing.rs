@@ -80,7 +80,7 @@ fn a_stream_with_the_number_of_one_that_was_closed_opens_in_an_epoch_of_its_own(
 fn a_closed_stream_is_answered_for_by_the_listener_when_its_own_socket_is_gone() {
     const PATIENCE: Duration = Duration::from_secs(60);
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
-    let from = SenderConfig { delivery: Delivery::Every, stream: Some(7), ..SenderConfig::new(format) };
+    let from = SenderConfig::new(format).delivery(Delivery::Every).stream(7);
     with_relay(ReceiverConfig::default(), 9_000, from, |relay, receiver, sender| {
         // One each 50 ms: the stream's socket is there for 2 s.
         relay.closed_lost.store(48, Ordering::Release);

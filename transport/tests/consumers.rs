@@ -129,10 +129,8 @@ fn a_thread_that_gives_frames_back_in_time_keeps_the_one_that_takes_them_waiting
 
 #[test]
 fn a_receiver_that_keeps_every_frame_of_a_stream_is_told_so_and_gets_the_rest_once_it_lets_go() {
-    let receiver =
-        Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig { slots: 4, ..ReceiverConfig::default() })
-            .unwrap();
-    let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(gray(64, 48)) };
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new().slots(4)).unwrap();
+    let config = SenderConfig::new(gray(64, 48)).delivery(Delivery::Every);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -164,7 +162,7 @@ fn a_receiver_that_keeps_every_frame_of_a_stream_is_told_so_and_gets_the_rest_on
 fn frames_that_have_travelled_know_their_format_and_their_planes() {
     let format = FrameFormat::with_stride(PixelFormat::Yuv420p, 5, 3, 8).unwrap();
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
-    let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(format) };
+    let config = SenderConfig::new(format).delivery(Delivery::Every);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     let mut frame = sender.frame().unwrap();
     assert_eq!(frame.format(), Some(&format));

@@ -23,7 +23,7 @@ fn send(sender: &Sender, frames: u8) {
 #[test]
 fn every_frame_that_a_dropped_sender_took_arrives_and_the_receiver_hears_of_the_close() {
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
-    let config = SenderConfig { delivery: Delivery::Every, linger: PATIENCE, ..SenderConfig::new(format()) };
+    let config = SenderConfig::new(format()).delivery(Delivery::Every).linger(PATIENCE);
     // At once, before the stream is open.
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     send(&sender, 3);
@@ -37,7 +37,7 @@ fn every_frame_that_a_dropped_sender_took_arrives_and_the_receiver_hears_of_the_
 #[test]
 fn a_sender_dropped_with_an_open_stream_and_nothing_to_send_closes_it() {
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
-    let config = SenderConfig { linger: PATIENCE, ..SenderConfig::new(format()) };
+    let config = SenderConfig::new(format()).linger(PATIENCE);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     sender.wait_until_open(PATIENCE).unwrap();
     let stream = receiver.accept_timeout(PATIENCE).unwrap();
@@ -49,7 +49,7 @@ fn a_sender_dropped_with_an_open_stream_and_nothing_to_send_closes_it() {
 #[test]
 fn with_no_time_to_linger_a_sender_is_dropped_without_a_word() {
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
-    let config = SenderConfig { linger: Duration::ZERO, ..SenderConfig::new(format()) };
+    let config = SenderConfig::new(format()).linger(Duration::ZERO);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     sender.wait_until_open(PATIENCE).unwrap();
     let stream = receiver.accept_timeout(PATIENCE).unwrap();
@@ -62,7 +62,7 @@ fn with_no_time_to_linger_a_sender_is_dropped_without_a_word() {
 fn a_sender_that_nobody_answers_is_dropped_when_its_time_is_over_and_at_once_where_it_was_told_to_close() {
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let connect = |linger| {
-        let config = SenderConfig { linger, ..SenderConfig::new(format()) };
+        let config = SenderConfig::new(format()).linger(linger);
         Sender::connect(nobody.local_addr().unwrap(), config).unwrap()
     };
     let sender = connect(Duration::from_millis(20));

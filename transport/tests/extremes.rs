@@ -31,7 +31,7 @@ fn receiver() -> Receiver {
 fn a_program_may_write_into_every_slot_of_its_sender_at_once() {
     let receiver = receiver();
     for delivery in [Delivery::Every, Delivery::Latest] {
-        let config = SenderConfig { delivery, ..SenderConfig::new(gray(1_920, 1_080)) };
+        let config = SenderConfig::new(gray(1_920, 1_080)).delivery(delivery);
         let slots = config.slots;
         let sender = Sender::connect(receiver.local_addr(), config).unwrap();
         let frame = || sender.frame_timeout(Duration::ZERO).unwrap();
@@ -84,7 +84,7 @@ fn a_frame_that_cannot_be_sent_comes_back_with_the_reason_and_the_stream_goes_on
     let not_sent = sender.send(held).unwrap_err();
     assert!(matches!(not_sent.error, SendError::Closed) && not_sent.frame.is_some());
 
-    let plain = PlainSenderConfig { format: gray(64, 48), slots: 2, backend: BackendKind::Auto };
+    let plain = PlainSenderConfig::new(gray(64, 48)).slots(2).backend(BackendKind::Auto);
     let plain = PlainSender::connect(receiver.local_addr(), &plain).unwrap();
     let mut frame = plain.frame_timeout(PATIENCE).unwrap();
     frame.set_len(0).unwrap();
@@ -99,22 +99,22 @@ fn senders_and_receivers_are_made_of_any_numbers_or_refuse_them() {
     let address = receiver.local_addr();
     let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
     for slots in SIZES {
-        let _ = Receiver::bind(anywhere, ReceiverConfig { slots, ..ReceiverConfig::default() });
-        let _ = Receiver::bind(anywhere, ReceiverConfig { streams_max: slots, ..ReceiverConfig::default() });
-        let _ = Receiver::bind(anywhere, ReceiverConfig { memory_bytes_max: slots, ..ReceiverConfig::default() });
-        let _ = Receiver::bind(anywhere, ReceiverConfig { stream_bytes_max: slots, ..ReceiverConfig::default() });
+        let _ = Receiver::bind(anywhere, ReceiverConfig::new().slots(slots));
+        let _ = Receiver::bind(anywhere, ReceiverConfig::new().streams_max(slots));
+        let _ = Receiver::bind(anywhere, ReceiverConfig::new().memory_bytes_max(slots));
+        let _ = Receiver::bind(anywhere, ReceiverConfig::new().stream_bytes_max(slots));
         let latest_policy = ConsumerPolicy::Queue(slots);
-        let _ = Receiver::bind(anywhere, ReceiverConfig { latest_policy, ..ReceiverConfig::default() });
+        let _ = Receiver::bind(anywhere, ReceiverConfig::new().latest_policy(latest_policy));
         let _ = FrameRing::new().subscribe(latest_policy);
-        let _ = Sender::connect(address, SenderConfig { slots, ..SenderConfig::new(gray(64, 48)) });
+        let _ = Sender::connect(address, SenderConfig::new(gray(64, 48)).slots(slots));
         let (format, backend) = (gray(64, 48), BackendKind::Auto);
-        let _ = PlainSender::connect(address, &PlainSenderConfig { format, slots, backend });
-        let config = PlainReceiverConfig { format, slots, backend, policy: latest_policy };
+        let _ = PlainSender::connect(address, &PlainSenderConfig::new(format).slots(slots).backend(backend));
+        let config = PlainReceiverConfig::new(format).slots(slots).backend(backend).policy(latest_policy);
         let _ = PlainReceiver::bind(anywhere, &config, |_| {});
         let _ = Cpus::new([slots]);
     }
     for bytes in [0, 1, 51, 52, 547, 548, 65_507, 65_508, u16::MAX] {
-        let config = SenderConfig { slice: SliceSize::Bytes(bytes), ..SenderConfig::new(gray(64, 48)) };
+        let config = SenderConfig::new(gray(64, 48)).slice(SliceSize::Bytes(bytes));
         match Sender::connect(address, config) {
             Ok(sender) => assert!((548..=65_507).contains(&bytes) && sender.slice_bytes() >= 548),
             Err(error) => {
@@ -130,20 +130,20 @@ fn senders_and_receivers_are_made_of_any_numbers_or_refuse_them() {
         assert!((548..=65_507).contains(&core.slice_bytes()));
     }
     for percent in [0, 1, 100, 101, u8::MAX] {
-        let config = SenderConfig { fec: Fec::Percent(percent), ..SenderConfig::new(gray(64, 48)) };
+        let config = SenderConfig::new(gray(64, 48)).fec(Fec::Percent(percent));
         stream_one_frame(config);
     }
     for time in DURATIONS {
-        stream_one_frame(SenderConfig { deadline: time, ..SenderConfig::new(gray(64, 48)) });
-        stream_one_frame(SenderConfig { linger: time, ..SenderConfig::new(gray(64, 48)) });
+        stream_one_frame(SenderConfig::new(gray(64, 48)).deadline(time));
+        stream_one_frame(SenderConfig::new(gray(64, 48)).linger(time));
     }
     for rate in [Bitrate::MIN, Bitrate::MAX] {
         let link = Some(LinkBudget::new(rate));
-        stream_one_frame(SenderConfig { link, ..SenderConfig::new(gray(8, 4)) });
+        stream_one_frame(SenderConfig::new(gray(8, 4)).link(link));
     }
     let busy_poll = Duration::from_micros(1);
-    let threads = ThreadConfig { busy_poll, ..ThreadConfig::default() };
-    stream_one_frame(SenderConfig { threads, ..SenderConfig::new(gray(64, 48)) });
+    let threads = ThreadConfig::new().busy_poll(busy_poll);
+    stream_one_frame(SenderConfig::new(gray(64, 48)).threads(threads));
     for stream in [0, 1, u32::MAX] {
         receiver.announce(stream, gray(1, 1)).unwrap();
         receiver.retract(stream);

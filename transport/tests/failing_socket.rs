@@ -52,12 +52,12 @@ fn a_socket_that_fails_to_receive_for_good_costs_no_core_and_a_line_a_second() {
     tracing::subscriber::set_global_default(Warnings).unwrap();
     let receiver = std::thread::spawn(|| {
         fail_to_receive();
-        let config = ReceiverConfig { backend: BackendKind::Mmsg, ..ReceiverConfig::default() };
+        let config = ReceiverConfig::new().backend(BackendKind::Mmsg);
         Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap()
     });
     let receiver = receiver.join().unwrap();
     let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
-    let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(format) };
+    let config = SenderConfig::new(format).delivery(Delivery::Every);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     sender.send(sender.frame().unwrap()).unwrap();
     let stream = receiver.accept_timeout(PATIENCE).unwrap();

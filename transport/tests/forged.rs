@@ -214,7 +214,7 @@ fn a_stream_goes_on_beside_forged_datagrams_of_every_kind_over_real_sockets() {
     let (count, at_length) = forged().map_or((2_000, false), |count| (count, true));
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
     for delivery in [Delivery::Every, Delivery::Latest] {
-        let from = SenderConfig { delivery, stream: Some(STREAM), ..SenderConfig::new(format) };
+        let from = SenderConfig::new(format).delivery(delivery).stream(STREAM);
         with_relay(ReceiverConfig::default(), 65_507, from, |relay, receiver, sender| {
             let done = AtomicBool::new(false);
             std::thread::scope(|scope| {

@@ -81,12 +81,12 @@ fn stream_among(delivery: Delivery, codes: &[u8]) {
         Ok(raw) => raw,
         Err(error) => return framewire_testing::skip(format_args!("no raw socket ({error}); run as root")),
     };
-    let config = ReceiverConfig { latest_policy: ConsumerPolicy::Block, ..ReceiverConfig::default() };
+    let config = ReceiverConfig::new().latest_policy(ConsumerPolicy::Block);
     let receiver = hosts.far.on(|| Receiver::bind("0.0.0.0:0".parse().unwrap(), config).unwrap());
     let far = SocketAddrV4::new(FAR, receiver.local_addr().port());
     let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
     let presentation = Presentation { rate: FrameRate::from_interval(INTERVAL), ..Presentation::UNKNOWN };
-    let config = SenderConfig { delivery, presentation, ..SenderConfig::new(format) };
+    let config = SenderConfig::new(format).delivery(delivery).presentation(presentation);
     let sender = hosts.near.on(|| Sender::connect(far.into(), config).unwrap());
     sender.wait_until_open(PATIENCE).unwrap();
     let slice_bytes = sender.slice_bytes();

@@ -24,7 +24,7 @@ fn gray(width: u32, height: u32) -> FrameFormat {
 }
 
 fn receiver(backend: BackendKind) -> Receiver {
-    Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig { backend, ..ReceiverConfig::default() }).unwrap()
+    Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new().backend(backend)).unwrap()
 }
 
 fn fill(bytes: &mut [u8], number: u64) {
@@ -48,7 +48,7 @@ fn send_frames(sender: &Sender, count: u64) {
 #[test]
 fn a_receiver_knows_when_a_frame_was_taken_on_its_senders_clock() {
     let receiver = receiver(BackendKind::Auto);
-    let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(gray(64, 48)) };
+    let config = SenderConfig::new(gray(64, 48)).delivery(Delivery::Every);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     let times = [3, 5_000_000_000, 5_000_000_001].map(Time::from_nanos);
     std::thread::scope(|scope| {
@@ -72,7 +72,7 @@ fn every_frame_crosses_every_backend_byte_for_byte_at_every_slice_size() {
         for (format, count) in [(gray(37, 3), 200), (gray(640, 480), 60), (gray(2000, 1500), 12)] {
             for slice in [SliceSize::Auto, SliceSize::Bytes(1_472), SliceSize::Bytes(548)] {
                 let receiver = receiver(backend);
-                let config = SenderConfig { delivery: Delivery::Every, slice, backend, ..SenderConfig::new(format) };
+                let config = SenderConfig::new(format).delivery(Delivery::Every).slice(slice).backend(backend);
                 let sender = Sender::connect(receiver.local_addr(), config).unwrap();
                 std::thread::scope(|scope| {
                     let sending = scope.spawn(|| {
@@ -103,7 +103,7 @@ fn frames_of_25_megabytes_cross_every_backend() {
     for backend in backends() {
         let receiver = receiver(backend);
         let format = FrameFormat::new(PixelFormat::Yuv444p, 3840, 2160).unwrap();
-        let config = SenderConfig { delivery: Delivery::Every, backend, ..SenderConfig::new(format) };
+        let config = SenderConfig::new(format).delivery(Delivery::Every).backend(backend);
         let sender = Sender::connect(receiver.local_addr(), config).unwrap();
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
@@ -123,7 +123,7 @@ fn frames_of_25_megabytes_cross_every_backend() {
 #[test]
 fn a_slow_consumer_makes_the_sender_of_every_frame_wait_and_loses_nothing() {
     let receiver = receiver(BackendKind::Auto);
-    let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(gray(320, 240)) };
+    let config = SenderConfig::new(gray(320, 240)).delivery(Delivery::Every);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| {
@@ -174,7 +174,7 @@ fn the_stream_goes_on_by_itself_when_the_receiver_comes_back() {
     for backend in backends() {
         let first = receiver(backend);
         let address = first.local_addr();
-        let config = SenderConfig { delivery: Delivery::Every, backend, ..SenderConfig::new(gray(320, 240)) };
+        let config = SenderConfig::new(gray(320, 240)).delivery(Delivery::Every).backend(backend);
         let sender = Sender::connect(address, config).unwrap();
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
@@ -189,7 +189,7 @@ fn the_stream_goes_on_by_itself_when_the_receiver_comes_back() {
             }
             drop(stream);
             drop(first);
-            let again = Receiver::bind(address, ReceiverConfig { backend, ..ReceiverConfig::default() }).unwrap();
+            let again = Receiver::bind(address, ReceiverConfig::new().backend(backend)).unwrap();
             let stream = again.accept_timeout(PATIENCE).unwrap();
             let numbers: Vec<_> = stream.frames().map(Result::unwrap).map(|frame| frame.info().number).collect();
             // What the first receiver had taken in but not handed out went with it; nothing is out of order.
@@ -210,7 +210,7 @@ fn many_streams_share_the_port_and_none_disturbs_another() {
             let address = receiver.local_addr();
             scope.spawn(move || {
                 let format = gray(100 * size, 100);
-                let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(format) };
+                let config = SenderConfig::new(format).delivery(Delivery::Every);
                 let sender = Sender::connect(address, config).unwrap();
                 send_frames(&sender, 40);
                 assert_eq!(sender.close(PATIENCE).unwrap().delivered, 40);
@@ -264,7 +264,7 @@ fn noise(random: &mut u64, template: &[u8]) -> Vec<u8> {
 fn a_million_random_datagrams_harm_no_frame_of_a_running_stream() {
     let receiver = receiver(BackendKind::Auto);
     let address = receiver.local_addr();
-    let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(gray(640, 480)) };
+    let config = SenderConfig::new(gray(640, 480)).delivery(Delivery::Every);
     let sender = Sender::connect(address, config).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -397,16 +397,11 @@ fn a_port_in_use_is_refused_with_its_number() {
 
 #[test]
 fn streams_that_are_not_allowed_are_refused_with_the_reason() {
-    let config = ReceiverConfig {
-        admission: Admission::Announced,
-        stream_bytes_max: 1 << 20,
-        streams_max: 1,
-        ..ReceiverConfig::default()
-    };
+    let config = ReceiverConfig::new().admission(Admission::Announced).stream_bytes_max(1 << 20).streams_max(1);
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
     let small = gray(64, 64);
     let connect = |stream, format| {
-        let config = SenderConfig { stream: Some(stream), slice: SliceSize::Bytes(1_472), ..SenderConfig::new(format) };
+        let config = SenderConfig::new(format).stream(stream).slice(SliceSize::Bytes(1_472));
         Sender::connect(receiver.local_addr(), config).unwrap()
     };
     let reason = |sender: &Sender| match sender.wait_until_open(PATIENCE) {
@@ -453,10 +448,10 @@ fn a_receiver_that_stops_ends_its_streams() {
 
 #[test]
 fn a_sender_that_was_killed_makes_room_for_one_that_speaks() {
-    let config = ReceiverConfig { streams_max: 2, ..ReceiverConfig::default() };
+    let config = ReceiverConfig::new().streams_max(2);
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
     let connect = || {
-        let config = SenderConfig { linger: Duration::ZERO, ..SenderConfig::new(gray(320, 240)) };
+        let config = SenderConfig::new(gray(320, 240)).linger(Duration::ZERO);
         Sender::connect(receiver.local_addr(), config).unwrap()
     };
     let killed = connect();

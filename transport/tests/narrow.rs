@@ -20,8 +20,8 @@ fn format() -> FrameFormat {
 }
 
 fn over_relay(backend: BackendKind, limit: usize, slice: SliceSize, test: impl FnOnce(&Relay, &Receiver, Sender)) {
-    let receiver = ReceiverConfig { backend, ..ReceiverConfig::default() };
-    let sender = SenderConfig { delivery: Delivery::Every, backend, slice, ..SenderConfig::new(format()) };
+    let receiver = ReceiverConfig::new().backend(backend);
+    let sender = SenderConfig::new(format()).delivery(Delivery::Every).backend(backend).slice(slice);
     with_relay(receiver, limit, sender, test);
 }
 

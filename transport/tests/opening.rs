@@ -28,7 +28,7 @@ fn connect(receiver: &Receiver, format: FrameFormat) -> Sender {
 
 /// What a stream of 8 slots of these frames reserves.
 fn stream_bytes(format: FrameFormat) -> usize {
-    let receiver = receiver(ReceiverConfig { memory_bytes_max: 1 << 30, ..ReceiverConfig::default() });
+    let receiver = receiver(ReceiverConfig::new().memory_bytes_max(1 << 30));
     connect(&receiver, format).wait_until_open(PATIENCE).unwrap();
     receiver.memory_bytes()
 }
@@ -57,8 +57,7 @@ fn all_streams_together_take_no_more_than_the_budget_and_the_refusal_names_flag_
     let format = gray(640, 480);
     let one = stream_bytes(format);
     let limit = 2 * one + one / 2;
-    let receiver =
-        receiver(ReceiverConfig { memory_bytes_max: limit, stream_bytes_max: limit, ..ReceiverConfig::default() });
+    let receiver = receiver(ReceiverConfig::new().memory_bytes_max(limit).stream_bytes_max(limit));
     let open = || {
         let sender = connect(&receiver, format);
         sender.wait_until_open(PATIENCE).unwrap();
@@ -88,14 +87,14 @@ fn all_streams_together_take_no_more_than_the_budget_and_the_refusal_names_flag_
 fn a_stream_that_needs_more_than_one_may_have_is_refused_when_it_is_announced_and_when_it_is_opened() {
     let format = gray(1_000, 1_000);
     let limit = 1 << 20;
-    let receiver = receiver(ReceiverConfig { stream_bytes_max: limit, ..ReceiverConfig::default() });
+    let receiver = receiver(ReceiverConfig::new().stream_bytes_max(limit));
     let error = receiver.announce(1, format).unwrap_err();
     assert!(matches!(error, AnnounceError::StreamMemory { limit: said, bytes } if said == limit && bytes > 8_000_000));
     let error = refusal(&connect(&receiver, format));
     assert!(matches!(error, SendError::Refused { reason: Some(RefuseReason::FrameTooLarge), .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("--stream-memory") && text.contains("1048576"), "{text}");
-    let tight = ReceiverConfig { memory_bytes_max: limit, stream_bytes_max: 1 << 30, ..ReceiverConfig::default() };
+    let tight = ReceiverConfig::new().memory_bytes_max(limit).stream_bytes_max(1 << 30);
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), tight).unwrap();
     let error = receiver.announce(1, format).unwrap_err().to_string();
     assert!(error.contains("--memory") && error.contains("1048576"), "{error}");
@@ -107,10 +106,9 @@ fn a_stream_that_needs_more_than_one_may_have_is_refused_when_it_is_announced_an
 fn a_frame_of_132_megapixels_passes_where_memory_is_allowed() {
     let format = gray(15_360, 8_640);
     // Two slots: the machine that tests may be small.
-    let config =
-        ReceiverConfig { slots: 2, memory_bytes_max: 1 << 30, stream_bytes_max: 1 << 30, ..ReceiverConfig::default() };
+    let config = ReceiverConfig::new().slots(2).memory_bytes_max(1 << 30).stream_bytes_max(1 << 30);
     let receiver = receiver(config);
-    let config = SenderConfig { delivery: Delivery::Every, slots: 1, ..SenderConfig::new(format) };
+    let config = SenderConfig::new(format).delivery(Delivery::Every).slots(1);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     let mut frame = sender.frame().unwrap();
     let last = frame.len() - 1;
@@ -126,13 +124,13 @@ fn numbers_that_cannot_be_are_refused_where_they_are_given_with_the_value_and_th
     let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config = ReceiverConfig::default;
     let refused = [
-        (ReceiverConfig { slots: 0, ..config() }, "0 slots", "1 to 64"),
-        (ReceiverConfig { slots: 65, ..config() }, "65 slots", "1 to 64"),
-        (ReceiverConfig { slots: usize::MAX, ..config() }, "18446744073709551615 slots", "1 to 64"),
-        (ReceiverConfig { streams_max: 0, ..config() }, "0 streams", "1 to 4096"),
-        (ReceiverConfig { streams_max: usize::MAX, ..config() }, "18446744073709551615 streams", "1 to 4096"),
-        (ReceiverConfig { memory_bytes_max: 0, ..config() }, "0 bytes of memory for all", "use 1 to"),
-        (ReceiverConfig { stream_bytes_max: 0, ..config() }, "0 bytes of memory for a stream", "use 1 to"),
+        (config().slots(0), "0 slots", "1 to 64"),
+        (config().slots(65), "65 slots", "1 to 64"),
+        (config().slots(usize::MAX), "18446744073709551615 slots", "1 to 64"),
+        (config().streams_max(0), "0 streams", "1 to 4096"),
+        (config().streams_max(usize::MAX), "18446744073709551615 streams", "1 to 4096"),
+        (config().memory_bytes_max(0), "0 bytes of memory for all", "use 1 to"),
+        (config().stream_bytes_max(0), "0 bytes of memory for a stream", "use 1 to"),
     ];
     for (config, value, range) in refused {
         let error = Receiver::bind(address, config).err().unwrap();
@@ -141,11 +139,11 @@ fn numbers_that_cannot_be_are_refused_where_they_are_given_with_the_value_and_th
         assert!(error.contains(value) && error.contains(range), "{error}");
     }
     for slots in [0, 65, usize::MAX] {
-        let config = SenderConfig { slots, ..SenderConfig::new(gray(64, 48)) };
+        let config = SenderConfig::new(gray(64, 48)).slots(slots);
         let error = Sender::connect(address, config).err().unwrap().to_string();
         assert!(error.contains(&format!("{slots} slots")) && error.contains("1 to 64"), "{error}");
         let (format, policy, backend) = (gray(64, 48), ConsumerPolicy::Latest, BackendKind::Auto);
-        let config = PlainReceiverConfig { format, slots, backend, policy };
+        let config = PlainReceiverConfig::new(format).slots(slots).backend(backend).policy(policy);
         let error = PlainReceiver::bind(address, &config, |_| {}).err().unwrap().to_string();
         assert!(error.contains(&format!("{slots} slots")) && error.contains("1 to 64"), "{error}");
     }
@@ -197,8 +195,7 @@ impl Opener {
 fn a_small_stream_is_open_before_the_large_ones_that_came_first() {
     // Of a size that takes the system longer than an opening does: 8 slots of 8 megapixels each.
     let (large, small) = (gray(4_000, 2_000), gray(64, 48));
-    let receiver =
-        receiver(ReceiverConfig { memory_bytes_max: 1 << 30, stream_bytes_max: 1 << 30, ..ReceiverConfig::default() });
+    let receiver = receiver(ReceiverConfig::new().memory_bytes_max(1 << 30).stream_bytes_max(1 << 30));
     let address = receiver.local_addr();
     let mut openers: Vec<_> = (0..6).map(|stream| Opener::new(Ipv4Addr::LOCALHOST, address, stream, large)).collect();
     let mut late = Opener::new(Ipv4Addr::LOCALHOST, address, 100, small);
@@ -218,8 +215,7 @@ fn a_small_stream_is_open_before_the_large_ones_that_came_first() {
 #[test]
 fn an_opening_that_waits_and_is_withdrawn_or_followed_by_a_later_one_gives_its_memory_back() {
     let large = gray(4_000, 2_000);
-    let receiver =
-        receiver(ReceiverConfig { memory_bytes_max: 1 << 30, stream_bytes_max: 1 << 30, ..ReceiverConfig::default() });
+    let receiver = receiver(ReceiverConfig::new().memory_bytes_max(1 << 30).stream_bytes_max(1 << 30));
     let mut past = Opener::new(Ipv4Addr::LOCALHOST, receiver.local_addr(), 1, large);
     let began = Instant::now();
     while receiver.memory_bytes() == 0 {
@@ -244,8 +240,7 @@ fn of_the_streams_that_may_end_for_others_one_ends_whose_sender_is_silent_and_no
     let receiver = receiver(ReceiverConfig::default());
     let mut gone = Opener::new(Ipv4Addr::LOCALHOST, receiver.local_addr(), 1, gray(64, 48));
     gone.open();
-    let sender =
-        Sender::connect(receiver.local_addr(), SenderConfig { stream: Some(2), ..SenderConfig::new(gray(64, 48)) });
+    let sender = Sender::connect(receiver.local_addr(), SenderConfig::new(gray(64, 48)).stream(2));
     let sender = sender.unwrap();
     sender.wait_until_open(PATIENCE).unwrap();
     assert_eq!((receiver.withdraw_silent(&[]), receiver.withdraw_silent(&[2, 3])), (None, None));

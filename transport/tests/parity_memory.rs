@@ -46,10 +46,10 @@ static ALLOCATOR: Counting = Counting;
 
 /// Bytes that are reserved for a stream.
 fn reserved(format: FrameFormat, slice_bytes: u16, fec: Fec) -> usize {
-    let config = ReceiverConfig { memory_bytes_max: 1 << 30, stream_bytes_max: 1 << 30, ..ReceiverConfig::default() };
+    let config = ReceiverConfig::new().memory_bytes_max(1 << 30).stream_bytes_max(1 << 30);
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
     let slice = SliceSize::Bytes(slice_bytes);
-    let config = SenderConfig { delivery: Delivery::Latest, slice, fec, ..SenderConfig::new(format) };
+    let config = SenderConfig::new(format).delivery(Delivery::Latest).slice(slice).fec(fec);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     sender.wait_until_open(PATIENCE).unwrap();
     receiver.memory_bytes()

@@ -37,8 +37,8 @@ fn numbers(receiver: &Receiver) -> Vec<u64> {
 fn in_every_all_frames_arrive_on_the_same_stream_whichever_port_they_come_from() {
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
     for backend in BackendKind::ALL.iter().copied() {
-        let to = ReceiverConfig { backend, ..ReceiverConfig::default() };
-        let from = SenderConfig { delivery: Delivery::Every, backend, ..SenderConfig::new(format) };
+        let to = ReceiverConfig::new().backend(backend);
+        let from = SenderConfig::new(format).delivery(Delivery::Every).backend(backend);
         with_relay(to, 9_000, from, |relay, receiver, sender| {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| numbers(receiver));
@@ -67,8 +67,8 @@ fn in_every_all_frames_arrive_on_the_same_stream_whichever_port_they_come_from()
 fn a_close_whose_answers_are_lost_is_answered_again_though_the_consumer_is_gone() {
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
     for delivery in [Delivery::Every, Delivery::Latest] {
-        let to = ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() };
-        let from = SenderConfig { delivery, stream: Some(7), ..SenderConfig::new(format) };
+        let to = ReceiverConfig::new().admission(Admission::Announced);
+        let from = SenderConfig::new(format).delivery(delivery).stream(7);
         with_relay(to, 9_000, from, |relay, receiver, sender| {
             receiver.announce(7, format).unwrap();
             relay.closed_lost.store(4, Ordering::Release);

@@ -14,7 +14,7 @@ fn format() -> FrameFormat {
 }
 
 fn every() -> SenderConfig {
-    SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(format()) }
+    SenderConfig::new(format()).delivery(Delivery::Every)
 }
 
 #[test]
@@ -79,9 +79,8 @@ fn more_frames_than_a_pool_has_slots_are_skipped_in_latest_and_the_stream_goes_o
 fn a_frame_of_another_length_is_not_sent_on() {
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
     let small = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
-    let other =
-        Sender::connect(receiver.local_addr(), SenderConfig { linger: Duration::ZERO, ..SenderConfig::new(small) });
-    let sender = Sender::connect(receiver.local_addr(), SenderConfig { linger: Duration::ZERO, ..every() }).unwrap();
+    let other = Sender::connect(receiver.local_addr(), SenderConfig::new(small).linger(Duration::ZERO));
+    let sender = Sender::connect(receiver.local_addr(), every().linger(Duration::ZERO)).unwrap();
     let frame = other.unwrap().frame().unwrap().freeze();
     let error = sender.send_shared(frame).unwrap_err();
     assert!(matches!(error, SendError::Length { bytes: 3_072, .. }), "{error}");

@@ -111,7 +111,7 @@ fn another_sender_on_the_port_opens_its_stream_while_a_closed_one_still_answers(
 
 #[test]
 fn an_opening_that_has_not_proved_its_address_or_is_refused_leaves_the_stream_that_is_there() {
-    let mut addresses = Addresses::new(ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() });
+    let mut addresses = Addresses::new(ReceiverConfig::new().admission(Admission::Announced));
     addresses.receiver.announce(1, format()).unwrap();
     let (mut living, mut stranger) = (sender(1, 1_472), sender(2, 1_472));
     let stream = addresses.open(&mut living, 0);
@@ -179,7 +179,7 @@ fn a_stream_that_goes_on_from_the_port_of_one_that_is_gone_takes_its_place() {
 
 #[test]
 fn streams_that_replace_each_other_faster_than_they_are_accepted_do_not_pile_up() {
-    let mut addresses = Addresses::new(ReceiverConfig { streams_max: 2, ..ReceiverConfig::default() });
+    let mut addresses = Addresses::new(ReceiverConfig::new().streams_max(2));
     let mut senders = [1, 2, 3].map(|stream| sender(stream, 1_472));
     for sender in &mut senders[..2] {
         addresses.run_until(&mut [(sender, 0)], |state| state == SendState::Open);

@@ -67,12 +67,11 @@ fn a_refusal_says_who_refuses_and_what_to_do() {
 fn streams_that_ask_for_uring_run_over_mmsg_where_it_is_refused_and_one_line_says_why() {
     tracing::subscriber::set_global_default(Warnings).unwrap();
     where_denied(libc::SYS_io_uring_setup, libc::EPERM, || {
-        let config = ReceiverConfig { backend: BackendKind::Uring, ..ReceiverConfig::default() };
+        let config = ReceiverConfig::new().backend(BackendKind::Uring);
         let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
         for _ in 0..2 {
             let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
-            let config =
-                SenderConfig { delivery: Delivery::Every, backend: BackendKind::Uring, ..SenderConfig::new(format) };
+            let config = SenderConfig::new(format).delivery(Delivery::Every).backend(BackendKind::Uring);
             let sender = Sender::connect(receiver.local_addr(), config).unwrap();
             assert_eq!(sender.backend(), BackendKind::Mmsg);
             sender.send(sender.frame().unwrap()).unwrap();

@@ -139,7 +139,7 @@ fn a_sender_that_opens_takes_another_version_for_a_refusal_and_goes_on_asking() 
 fn a_sender_tells_both_numbers_of_a_receiver_of_another_version() {
     let far = UdpSocket::bind("127.0.0.1:0").unwrap();
     far.set_read_timeout(Some(PATIENCE)).unwrap();
-    let config = SenderConfig { slice: SliceSize::Bytes(548), ..SenderConfig::new(format()) };
+    let config = SenderConfig::new(format()).slice(SliceSize::Bytes(548));
     let sender = Sender::connect(far.local_addr().unwrap(), config).unwrap();
     let mut bytes = [0; 2048];
     let (len, peer) = far.recv_from(&mut bytes).unwrap();
@@ -172,7 +172,7 @@ fn what_a_source_says_of_its_pictures_reaches_the_receiver_as_it_was_said() {
     let said = rates.map(|fraction| Presentation { rate: Some(rate(fraction)), ..Presentation::UNKNOWN });
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
     for presentation in said.into_iter().chain([full, Presentation::UNKNOWN]) {
-        let config = SenderConfig { presentation, ..SenderConfig::new(format()) };
+        let config = SenderConfig::new(format()).presentation(presentation);
         let sender = Sender::connect(receiver.local_addr(), config).unwrap();
         let stream = receiver.accept_timeout(PATIENCE).unwrap();
         assert_eq!(stream.info().presentation, presentation);

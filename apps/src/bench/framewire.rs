@@ -32,7 +32,7 @@ impl FramewireSender {
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let stream = Some(stream);
-        let config = SenderConfig { delivery: Delivery::Every, slice, backend, stream, ..SenderConfig::new(format) };
+        let config = SenderConfig::new(format).delivery(Delivery::Every).slice(slice).backend(backend).stream(stream);
         let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
         let wait = Wait::begin(stop, PATIENCE);
         loop {
@@ -91,8 +91,7 @@ impl FramewireReceiver {
         backend: BackendKind,
         stop: &Stop,
     ) -> Result<Self, Failure> {
-        let config =
-            ReceiverConfig { backend, admission: Admission::Announced, streams_max: 1, ..ReceiverConfig::default() };
+        let config = ReceiverConfig::new().backend(backend).admission(Admission::Announced).streams_max(1);
         let bound = match Receiver::bind(address, config.clone()) {
             Err(BindError::InUse(_)) if elsewhere => Receiver::bind(SocketAddr::new(address.ip(), 0), config),
             bound => bound,

@@ -61,20 +61,18 @@ pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         stop.outcome()?;
         return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
     };
-    let config = SenderConfig {
-        delivery,
-        slice: args.stream.slice,
-        presentation: feed.presentation(),
-        paced: feed.interval().is_some(),
-        deadline: args.stream.deadline.unwrap_or_default(),
-        fec: args.stream.fec,
-        link: args.stream.max_rate.map(LinkBudget::new),
-        backend: args.common.backend,
-        sqpoll: args.common.sqpoll,
-        threads: args.common.threads(),
-        stream: Some(stream),
-        ..SenderConfig::new(format)
-    };
+    let config = SenderConfig::new(format)
+        .delivery(delivery)
+        .slice(args.stream.slice)
+        .presentation(feed.presentation())
+        .paced(feed.interval().is_some())
+        .deadline(args.stream.deadline.unwrap_or_default())
+        .fec(args.stream.fec)
+        .link(args.stream.max_rate.map(LinkBudget::new))
+        .backend(args.common.backend)
+        .sqpoll(args.common.sqpoll)
+        .threads(args.common.threads())
+        .stream(stream);
     let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
     let started = Instant::now();
     let sent = std::thread::scope(|scope| {

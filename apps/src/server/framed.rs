@@ -32,22 +32,19 @@ pub(super) fn run(
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
-    let config = ReceiverConfig {
-        backend: args.common.backend,
-        sqpoll: args.common.sqpoll,
-        threads: args.common.threads(),
-        admission: Admission::Announced,
-        latest_policy: QUEUE,
-        partial: args.partial,
-        ..ReceiverConfig::default()
-    };
+    let config = ReceiverConfig::new()
+        .backend(args.common.backend)
+        .sqpoll(args.common.sqpoll)
+        .threads(args.common.threads())
+        .admission(Admission::Announced)
+        .latest_policy(QUEUE)
+        .partial(args.partial);
     let memory_bytes_max = args.memory.unwrap_or(config.memory_bytes_max);
-    let config = ReceiverConfig {
-        slots: config.slots + slots_beside(args),
-        memory_bytes_max,
-        stream_bytes_max: args.stream_memory.unwrap_or(memory_bytes_max.div_ceil(2)),
-        ..config
-    };
+    let slots = config.slots + slots_beside(args);
+    let config = config
+        .slots(slots)
+        .memory_bytes_max(memory_bytes_max)
+        .stream_bytes_max(args.stream_memory.unwrap_or(memory_bytes_max.div_ceil(2)));
     let receiver = Arc::new(Receiver::bind(places.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
     let flowing = Arc::new(Flowing::default());

@@ -95,7 +95,7 @@ mod tests {
     use framewire_transport::driver::Admission;
 
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
-        let config = ReceiverConfig { admission: Admission::Announced, ..ReceiverConfig::default() };
+        let config = ReceiverConfig::new().admission(Admission::Announced);
         let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
         ServerHost { receiver, names: Arc::default(), flowing: Arc::default(), delivery, announce_udp: None }
     }

@@ -47,12 +47,10 @@ pub(super) fn run(
     let recording = recording(args, stop);
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = Arc::new(start_signal(args, places, Arc::new(NoHost), &board)?);
-    let config = PlainReceiverConfig {
-        format,
-        slots: SLOTS + slots_beside(args),
-        backend: args.common.backend,
-        policy: ConsumerPolicy::Queue(SLOTS - 2),
-    };
+    let config = PlainReceiverConfig::new(format)
+        .slots(SLOTS + slots_beside(args))
+        .backend(args.common.backend)
+        .policy(ConsumerPolicy::Queue(SLOTS - 2));
     let acknowledge = signal.clone();
     let receiver = PlainReceiver::bind(places.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
         .map_err(Failure::runtime)?;

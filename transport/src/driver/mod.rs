@@ -9,7 +9,7 @@
 //! let receiver = Receiver::bind("127.0.0.1:0".parse()?, ReceiverConfig::default())?;
 //!
 //! let format = FrameFormat::new(PixelFormat::Gray8, 640, 480)?;
-//! let config = SenderConfig { delivery: Delivery::Every, ..SenderConfig::new(format) };
+//! let config = SenderConfig::new(format).delivery(Delivery::Every);
 //! let sender = Sender::connect(receiver.local_addr(), config)?;
 //! let stream = std::thread::spawn(move || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
 //!     for shade in 0..3 {
@@ -37,6 +37,7 @@ mod receive_loop;
 mod receiver;
 mod send_loop;
 mod sender;
+mod setters;
 mod threads;
 
 pub use opening::Admission;

@@ -16,6 +16,7 @@ use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::rebind::{Look, Rebind};
 use super::receiver::BindError;
 use super::sender::{ConnectError, NotSent, SendError, check_frame};
+use super::setters::setters;
 use crate::backend::{
     Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, Waker, socket, wait,
 };
@@ -40,13 +41,27 @@ const BUFFER_BYTES: usize = 8 << 20;
 
 /// What a plain sender is told when it is made.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PlainSenderConfig {
     /// The format of every frame; the far end must know it.
     pub format: FrameFormat,
-    /// Slots of the pool, 2 by default.
+    /// Slots of the pool, 1 to 64, 2 by default: one being written, one on its way.
     pub slots: usize,
-    /// What moves the datagrams.
+    /// What moves the datagrams; [`BackendKind::Auto`] by default.
     pub backend: BackendKind,
+}
+
+impl PlainSenderConfig {
+    /// The defaults for frames of a format.
+    pub fn new(format: FrameFormat) -> Self {
+        Self { format, slots: 2, backend: BackendKind::Auto }
+    }
+
+    setters! {
+        format: FrameFormat,
+        slots: usize,
+        backend: BackendKind,
+    }
 }
 
 /// Sends frames as the original client does.
@@ -341,15 +356,30 @@ impl PlainSendLoop {
 
 /// What a plain receiver is told when it is made.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PlainReceiverConfig {
     /// The format of every frame; the wire does not say it.
     pub format: FrameFormat,
-    /// Slots of the pool, 4 by default.
+    /// Slots of the pool, 1 to 64, 4 by default: one being assembled, the others with consumers.
     pub slots: usize,
-    /// What moves the datagrams.
+    /// What moves the datagrams; [`BackendKind::Auto`] by default.
     pub backend: BackendKind,
-    /// How the receiver's own consumer treats frames that wait.
+    /// How the receiver's own consumer treats frames that wait; [`ConsumerPolicy::Block`] by default.
     pub policy: ConsumerPolicy,
+}
+
+impl PlainReceiverConfig {
+    /// The defaults for frames of a format.
+    pub fn new(format: FrameFormat) -> Self {
+        Self { format, slots: 4, backend: BackendKind::Auto, policy: ConsumerPolicy::Block }
+    }
+
+    setters! {
+        format: FrameFormat,
+        slots: usize,
+        backend: BackendKind,
+        policy: ConsumerPolicy,
+    }
 }
 
 /// Receives frames as the original server does, from one sender at a time: another one is heard once the first has been

@@ -12,11 +12,12 @@ use thiserror::Error;
 use super::listener::Listener;
 use super::opening::{Admission, Budget, Opening, Refusal, SILENT, Waiting, default_memory_bytes, stream_bytes};
 use super::receive_loop::StreamShared;
+use super::setters::setters;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
 use crate::frame::{
-    Consumer, ConsumerPolicy, Frame, FrameFormat, FrameIter, PoolError, Presentation, RecvError, SLOTS_MAX,
+    Consumer, ConsumerPolicy, Frame, FrameFormat, FrameIter, PoolError, Presentation, Readiness, RecvError, SLOTS_MAX,
 };
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::time::Time;
@@ -25,8 +26,15 @@ use crate::wire::Delivery;
 /// The most streams that one receiver opens.
 const STREAMS_MAX: usize = 4_096;
 
-/// What a receiver is told when it is made.
+/// What a receiver is told when it is made: [`ReceiverConfig::new`], and what is to be different from that.
+///
+/// ```
+/// use framewire_transport::ReceiverConfig;
+///
+/// let config = ReceiverConfig::new().slots(4).streams_max(2);
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReceiverConfig {
     /// Slots of each stream's pool, 1 to 64, 8 by default: four frames being assembled, the others with consumers. Few slots
     /// that stay in cache are faster than many.
@@ -193,6 +201,25 @@ impl ReceiverShared {
 }
 
 impl ReceiverConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        slots: usize,
+        backend: BackendKind,
+        trains: bool,
+        sqpoll: bool,
+        threads: ThreadConfig,
+        admission: Admission,
+        streams_max: usize,
+        memory_bytes_max: usize,
+        stream_bytes_max: usize,
+        latest_policy: ConsumerPolicy,
+        partial: bool,
+    }
+
     fn check(&self) -> Result<(), BindError> {
         let numbers = [
             ("slots of a stream", self.slots, SLOTS_MAX),
@@ -482,6 +509,14 @@ impl IncomingStream {
     /// The frames until the stream ends.
     pub fn frames(&self) -> FrameIter<'_> {
         self.consumer.frames()
+    }
+
+    /// A descriptor that is readable while [`IncomingStream::try_recv`] has a frame or the end to give: [`Consumer::readiness`].
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn readiness(&self) -> io::Result<Readiness> {
+        self.consumer.readiness()
     }
 
     /// In how many slots there are frames that were taken here and are not dropped yet: [`Consumer::slots_held`].

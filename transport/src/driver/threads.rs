@@ -6,14 +6,29 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::setters::setters;
+
 /// How a stream's thread runs. The default: on any CPU, and asleep whenever there is nothing to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ThreadConfig {
     /// Look for datagrams and frames for this long before going to sleep; zero by default. Saves the time of a wake-up, some
     /// 50 µs, for a core that is busy that long.
     pub busy_poll: Duration,
     /// CPUs to run on; any by default.
     pub cpus: Option<Cpus>,
+}
+
+impl ThreadConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        busy_poll: Duration,
+        cpus: impl Into<Option<Cpus>>,
+    }
 }
 
 /// CPUs that this process may use: `2`, `0,2` or `4-7`.

@@ -1,6 +1,7 @@
 //! Finished frames to consumers, each by its own rule, none able to slow another.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use thiserror::Error;
 
 use super::holding::Account;
 use super::lease::Frame;
+use super::readiness::{Raised, Readiness};
 use super::slots::SLOTS_MAX;
 
 /// What happens to frames that a consumer has not taken yet when a new one is finished.
@@ -79,6 +81,7 @@ struct Mailbox {
 struct MailboxState {
     waiting: VecDeque<Frame>,
     account: Account,
+    raised: Raised,
     dropped: u64,
     /// Threads that wait for a frame: without one, none need be woken.
     readers: usize,
@@ -101,6 +104,24 @@ impl Mailbox {
         Some(Ok(frame))
     }
 
+    /// Gives the lock back, and has the descriptor say whether there is something to take. One that nobody has asked for costs
+    /// nothing.
+    fn tell_readiness(&self, mut state: MutexGuard<'_, MailboxState>) {
+        if state.has_something() {
+            return;
+        }
+        let Some(readiness) = state.raised.lower() else { return };
+        drop(state);
+        readiness.lower();
+        // What was published since then may have raised it before it was lowered.
+        let mut state = self.lock();
+        let again = if state.has_something() { state.raised.raise_again() } else { None };
+        drop(state);
+        if let Some(readiness) = again {
+            readiness.raise();
+        }
+    }
+
     /// Waits until something has changed, or for so long.
     fn wait<'a>(
         &self,
@@ -120,6 +141,11 @@ impl Mailbox {
 }
 
 impl MailboxState {
+    /// A frame or the end.
+    fn has_something(&self) -> bool {
+        !self.waiting.is_empty() || self.ended
+    }
+
     /// Why a frame that is still to come is not there.
     fn why_none(&self) -> RecvError {
         self.account.all_slots().map_or(RecvError::Timeout, |slots| RecvError::HoldsAllSlots { slots })
@@ -144,6 +170,7 @@ impl FrameRing {
             state: Mutex::new(MailboxState {
                 waiting: VecDeque::with_capacity(policy.capacity()),
                 account: Account::new(),
+                raised: Raised::default(),
                 dropped: 0,
                 readers: 0,
                 ended: ring.ended,
@@ -168,10 +195,13 @@ impl FrameRing {
             }
             // Whoever published it has given it away.
             state.waiting.push_back(frame.clone().given_away());
-            let somebody_waits = state.readers > 0;
+            let (somebody_waits, readiness) = (state.readers > 0, state.raised.raise());
             drop(state);
             if somebody_waits {
                 mailbox.changed.notify_one();
+            }
+            if let Some(readiness) = readiness {
+                readiness.raise();
             }
         }
         dropped
@@ -182,8 +212,14 @@ impl FrameRing {
         let mut ring = self.lock();
         ring.ended = true;
         for mailbox in &ring.consumers {
-            mailbox.lock().ended = true;
+            let mut state = mailbox.lock();
+            state.ended = true;
+            let readiness = state.raised.raise();
+            drop(state);
             mailbox.changed.notify_all();
+            if let Some(readiness) = readiness {
+                readiness.raise();
+            }
         }
     }
 
@@ -226,7 +262,9 @@ impl Consumer {
     /// consumer is dropped, [`RecvError::Ended`] after the last frame.
     pub fn try_recv(&self) -> Result<Frame, RecvError> {
         let mut state = self.mailbox.lock();
-        self.mailbox.take(&mut state).unwrap_or_else(|| Err(state.why_none()))
+        let taken = self.mailbox.take(&mut state).unwrap_or_else(|| Err(state.why_none()));
+        self.mailbox.tell_readiness(state);
+        taken
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Frame, RecvError> {
@@ -235,6 +273,7 @@ impl Consumer {
         let mut held: Option<(Instant, usize)> = None;
         loop {
             if let Some(taken) = self.mailbox.take(&mut state) {
+                self.mailbox.tell_readiness(state);
                 return taken;
             }
             let now = Instant::now();
@@ -246,10 +285,29 @@ impl Consumer {
             let patience = patience.map(|since| since + HELD_PATIENCE);
             let until = deadline.into_iter().chain(patience).min();
             if until.is_some_and(|until| until <= now) {
-                return Err(state.why_none());
+                let error = state.why_none();
+                self.mailbox.tell_readiness(state);
+                return Err(error);
             }
             state = self.mailbox.wait(state, until.map(|until| until - now));
         }
+    }
+
+    /// A descriptor that is readable while there is a frame to take or the end of the stream to learn of, for programs that wait for
+    /// several things at once. It is taken from the system when it is first asked for; until then it costs nothing, after that a
+    /// system call or two a frame.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn readiness(&self) -> io::Result<Readiness> {
+        let mut state = self.mailbox.lock();
+        let readiness = state.raised.readiness()?;
+        let raise = if state.has_something() { state.raised.raise() } else { None };
+        drop(state);
+        if let Some(readiness) = raise {
+            readiness.raise();
+        }
+        Ok(readiness)
     }
 
     /// Another consumer of the same stream, with its own policy, from the next frame on.

@@ -8,6 +8,7 @@ use crate::wire::{Open, RefuseReason, SLICE_BYTES_MIN};
 
 /// Which streams a receiver opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Admission {
     /// Any, up to the limits.
     #[default]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::backend::BackendKind;
+use crate::driver::setters::setters;
 use crate::driver::threads::ThreadConfig;
 use crate::frame::{FrameFormat, Presentation};
 use crate::send::{Fec, LinkBudget};
@@ -25,6 +26,7 @@ pub enum SliceSize {
 
 /// What slices have no such size.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 #[error("a slice has {SLICE_BYTES_MIN} to {DATAGRAM_MAX} bytes, or 'auto'; not '{0}'")]
 pub struct SliceSizeError(String);
 
@@ -43,8 +45,17 @@ impl FromStr for SliceSize {
     }
 }
 
-/// What a sender is told when it is made.
+/// What a sender is told when it is made: [`SenderConfig::new`], and what is to be different from that.
+///
+/// ```
+/// use framewire_transport::{Delivery, FrameFormat, PixelFormat, SenderConfig};
+///
+/// let format = FrameFormat::new(PixelFormat::Gray8, 640, 480)?;
+/// let config = SenderConfig::new(format).delivery(Delivery::Every).slots(4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SenderConfig {
     /// The format of every frame.
     pub format: FrameFormat,
@@ -108,5 +119,23 @@ impl SenderConfig {
             threads: ThreadConfig::default(),
             stream: None,
         }
+    }
+
+    setters! {
+        format: FrameFormat,
+        delivery: Delivery,
+        slice: SliceSize,
+        presentation: impl Into<Presentation>,
+        paced: bool,
+        fec: Fec,
+        link: impl Into<Option<LinkBudget>>,
+        deadline: Duration,
+        slots: usize,
+        linger: Duration,
+        backend: BackendKind,
+        trains: bool,
+        sqpoll: bool,
+        threads: ThreadConfig,
+        stream: impl Into<Option<u32>>,
     }
 }

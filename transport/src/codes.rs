@@ -1,0 +1,111 @@
+#![doc = include_str!("../ERRORS.md")]
+
+use crate::backend::UnknownBackend;
+use crate::driver::{
+    AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, SendError, SliceSizeError,
+};
+use crate::frame::{FormatError, FrameRateError, FrameTooLong, PoolError, PresentationError, RecvError};
+use crate::send::{BitrateError, FecError};
+use crate::wire::RefuseReason;
+
+/// Codes for errors, and for those that only hand on another's.
+macro_rules! codes {
+    ($($error:ident { $($what:pat => $code:literal),+ $(,)? } $(=> { $($on:pat => $inner:expr),+ $(,)? })?)+) => {
+        /// Every code there is.
+        pub const ALL: &[&str] = &[$($($code),+),+];
+
+        $(impl $error {
+            /// The error's code: in kebab-case, the same in every version, for programs that tell errors apart without
+            /// matching on them. All are in [`codes`](crate::codes).
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $($what => $code,)+
+                    $($($on => $inner.code(),)+)?
+                }
+            }
+        })+
+    };
+}
+
+codes! {
+    RecvError {
+        Self::Ended => "stream-ended",
+        Self::Timeout => "no-frame-yet",
+        Self::HoldsAllSlots { .. } => "holds-all-slots",
+    }
+    AcceptStreamError {
+        Self::Stopped => "receiver-stopped",
+        Self::Timeout => "no-stream-yet",
+    }
+    BindError {
+        Self::InUse(_) => "port-in-use",
+        Self::Address { .. } => "address-unusable",
+        Self::OutOfRange { .. } => "config-out-of-range",
+        Self::System(_) => "receiver-resources",
+    } => {
+        Self::Pool(error) => error,
+    }
+    AnnounceError {
+        Self::TooMany { .. } => "too-many-announced",
+        Self::StreamMemory { .. } => "stream-memory",
+        Self::Memory { .. } => "memory",
+    }
+    ConnectError {
+        Self::SliceBytes(_) => "slice-size-out-of-range",
+        Self::Socket { .. } => "no-socket",
+        Self::System(_) => "sender-resources",
+    } => {
+        Self::Pool(error) => error,
+    }
+    SendError {
+        Self::Failed { .. } => "sending-failed",
+        Self::Refused { reason: None, .. } => "refused",
+        Self::Unanswered { .. } => "unanswered",
+        Self::Closed => "stream-closed",
+        Self::Length { .. } => "frame-length",
+        Self::Gaps { .. } => "frame-has-gaps",
+        Self::Foreign => "foreign-frame",
+    } => {
+        Self::Refused { reason: Some(reason), .. } => reason,
+    }
+    RefuseReason {
+        Self::Unknown => "refused-not-announced",
+        Self::TooManyStreams => "refused-too-many-streams",
+        Self::FrameTooLarge => "refused-frame-too-large",
+        Self::Format => "refused-format",
+        Self::Resources => "refused-resources",
+        Self::Version => "refused-version",
+        Self::Memory => "refused-memory",
+    }
+    PoolError {
+        Self::SlotCount(_) => "slot-count",
+        Self::Size { .. } => "pool-size",
+        Self::SlotsTooSmall { .. } => "slots-too-small",
+        Self::Memory { .. } => "no-memory",
+    }
+    FrameTooLong { Self { .. } => "frame-too-long" }
+    FormatError {
+        Self::UnknownPixelFormat(_) => "unknown-pixel-format",
+        Self::Empty { .. } => "empty-frame",
+        Self::Stride { .. } => "stride-too-short",
+        Self::TooLarge { .. } => "frame-too-large",
+    }
+    FrameRateError { Self { .. } => "invalid-frame-rate" }
+    PresentationError { Self { .. } => "invalid-presentation" }
+    SliceSizeError { Self { .. } => "invalid-slice-size" }
+    FecError { Self { .. } => "invalid-fec" }
+    BitrateError { Self { .. } => "invalid-rate" }
+    CpuError {
+        Self::Syntax(_) => "invalid-cpus",
+        Self::NotAllowed { .. } => "cpu-not-allowed",
+        Self::Unsupported => "cpus-unsupported",
+    }
+    UnknownBackend { Self { .. } => "unknown-backend" }
+}
+
+impl NotSent {
+    /// The code of [`NotSent::error`].
+    pub fn code(&self) -> &'static str {
+        self.error.code()
+    }
+}
