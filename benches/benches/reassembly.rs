@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use framewire_benches::{Arrivals, Picture, SLICE_BYTES, headers};
 use framewire_transport::frame::FramePool;
 use framewire_transport::receive::{Reassembler, ReassemblerConfig};
-use framewire_transport::wire::SliceHeader;
+use framewire_transport::wire::{Cut, SliceHeader};
 use framewire_transport::{Delivery, Time};
 
 /// What one system call takes.
@@ -24,14 +24,11 @@ struct Arriving {
 impl Arriving {
     fn new(picture: &Picture, slice_bytes: u16, arrivals: Arrivals) -> Self {
         let headers = headers(picture, slice_bytes);
-        let slice_bytes = usize::from(slice_bytes);
-        let frame_bytes = picture.wire_bytes();
-        let pool =
-            FramePool::new(4, Reassembler::slot_bytes(frame_bytes, slice_bytes)).expect("memory for four frames");
+        let cut = Cut::new(picture.wire_bytes(), slice_bytes.into());
+        let pool = FramePool::new(4, Reassembler::slot_bytes(&cut)).expect("memory for four frames");
         let batch_max = headers.len().clamp(16, BATCH_MAX);
         let config = ReassemblerConfig {
-            frame_bytes,
-            slice_bytes,
+            cut,
             delivery: Delivery::Every,
             first_frame: 0,
             parity_max: 0,

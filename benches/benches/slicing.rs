@@ -52,12 +52,9 @@ impl Slicer {
         self.stream.handle_frame(&published, NOW).expect("the last frame is settled");
         drop(published);
         while let Some(run) = self.stream.poll_slices(&mut self.publication, self.batch.room() as u32, NOW) {
-            let pushed = self.batch.push_slices(
-                run.frame,
-                run.payload(),
-                run.payload_bytes(),
-                |nth, head: &mut [u8; SLICE_HEADER_LEN]| run.emit_header(nth, head),
-            );
+            let pushed = self
+                .batch
+                .push_slices(run.frame, run.payload(), run.payload_bytes(), |nth, head| run.emit_header(nth, head));
             pushed.expect("no more slices were asked for than there is room for");
             self.slices += u64::from(run.count);
         }

@@ -1,19 +1,18 @@
 //! Slices as a reassembler sees them, without a network.
 
-use framewire_transport::wire::{SLICE_HEADER_LEN, SliceHeader, slice_count};
+use framewire_transport::wire::{Cut, SliceHeader};
 
 use crate::Picture;
 
 /// The headers of a picture's slices, in order.
 pub fn headers(picture: &Picture, slice_bytes: u16) -> Vec<SliceHeader> {
-    let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
     let frame_bytes = picture.wire_bytes();
-    let count = slice_count(frame_bytes, payload_bytes);
+    let cut = Cut::new(frame_bytes, slice_bytes.into());
     let header = |index| SliceHeader {
         stream: 1,
         epoch: 1,
         flags: 0,
-        payload_bytes,
+        payload_bytes: cut.payload_bytes(),
         sequence: 0,
         frame: 0,
         captured_ns: 0,
@@ -21,7 +20,7 @@ pub fn headers(picture: &Picture, slice_bytes: u16) -> Vec<SliceHeader> {
         index,
         sent_after_us: 0,
     };
-    (0..count).map(header).collect()
+    (0..cut.slices()).map(header).collect()
 }
 
 /// In which order the slices of a frame arrive.

@@ -121,7 +121,7 @@ fn heads_and_payloads_land_where_they_were_posted_in_order() {
         let mut at = 0;
         let mut landings = Vec::new();
         for (index, len) in lens.into_iter().enumerate() {
-            out.push(&source, at..at + len, |head: &mut [u8; HEAD]| head.fill(index as u8)).unwrap();
+            out.push(&source, at..at + len, |head| head.fill(index as u8)).unwrap();
             landings.push((if index % 2 == 0 { &first } else { &second }, at..at + len));
             at += len;
         }
@@ -157,7 +157,7 @@ fn a_batch_larger_than_one_call_takes_is_sent_whole() {
         let source = frame(&pool, &[9; 200]);
         let mut out = SendBatch::new(200, 0);
         for index in 0..200 {
-            out.push(&source, 0..index, |_: &mut [u8; 0]| {}).unwrap();
+            out.push(&source, 0..index, |_| {}).unwrap();
         }
         assert_eq!(sender.send(&mut out).unwrap(), 200);
         let lens: Vec<_> = receive_heads(receiver.as_mut(), 256, 200).iter().map(Vec::len).collect();
@@ -171,7 +171,7 @@ fn a_datagram_longer_than_its_landing_is_cut_and_spills_nowhere() {
         let pool = FramePool::new(2, 1000).unwrap();
         let source = frame(&pool, &[7; 1000]);
         let mut out = SendBatch::new(1, HEAD);
-        out.push(&source, 0..900, |head: &mut [u8; HEAD]| head.fill(1)).unwrap();
+        out.push(&source, 0..900, |head| head.fill(1)).unwrap();
         sender.send(&mut out).unwrap();
         let arrival = pool.try_arrival().unwrap();
         let mut batch = ReceiveBatch::new(1, HEAD);
@@ -203,7 +203,7 @@ fn send_frame(sender: &mut dyn Backend, receiver: &mut dyn Backend, slices: usiz
     let mut out = SendBatch::new(slices, HEAD);
     for index in 0..slices {
         let range = index * payload..len.min((index + 1) * payload);
-        out.push(&source, range, |head: &mut [u8; HEAD]| head.fill(index as u8)).unwrap();
+        out.push(&source, range, |head| head.fill(index as u8)).unwrap();
     }
     assert_eq!(sender.send(&mut out).unwrap(), slices);
     let cell = landing - HEAD;
@@ -258,7 +258,7 @@ fn nothing_overtakes_a_train_that_comes_when_none_is_reckoned_with() {
         let source = frame(&pool, &[3; 4 * SLICE]);
         let mut out = SendBatch::new(4, HEAD);
         let cell = SLICE - HEAD;
-        out.push_slices(&source, 0..4 * cell, cell, |nth, head: &mut [u8; HEAD]| head.fill(nth as u8)).unwrap();
+        out.push_slices(&source, 0..4 * cell, cell, |nth, head| head.fill(nth as u8)).unwrap();
         sender.send(&mut out).unwrap();
         sender.send_one(b"").unwrap();
         sender.send_one(&[4; HEAD]).unwrap();
@@ -310,7 +310,7 @@ fn a_far_end_that_is_gone_is_reported_and_the_socket_goes_on() {
         let source = frame(&pool, &[1; 10]);
         let refused = (0..100).any(|_| {
             let mut out = SendBatch::new(1, 0);
-            out.push(&source, 0..10, |_: &mut [u8; 0]| {}).unwrap();
+            out.push(&source, 0..10, |_| {}).unwrap();
             sender.send(&mut out).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
         });
         assert!(refused, "{} was never told", sender.kind());
@@ -323,7 +323,7 @@ fn a_datagram_larger_than_udp_carries_is_an_error_and_not_a_loss() {
         let pool = FramePool::new(1, 70_000).unwrap();
         let source = frame(&pool, &[1; 70_000]);
         let mut out = SendBatch::new(2, 0);
-        out.push(&source, 0..70_000, |_: &mut [u8; 0]| {}).unwrap();
+        out.push(&source, 0..70_000, |_| {}).unwrap();
         let error = sender.send(&mut out).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE), "{}", sender.kind());
         assert!(!out.is_sent());
@@ -338,7 +338,7 @@ fn what_goes_out_around_a_datagram_that_cannot_is_noted_exactly() {
         let mut out = SendBatch::new(4, 1);
         for round in 0..2 {
             for (nth, len) in [200, 300, 70_000, 100].into_iter().enumerate() {
-                out.push(&source, 0..len, |head: &mut [u8; 1]| head[0] = 10 * round + nth as u8).unwrap();
+                out.push(&source, 0..len, |head| head[0] = 10 * round + nth as u8).unwrap();
             }
             let mut sent = 0;
             let error = loop {
@@ -367,8 +367,8 @@ fn a_batch_holds_its_frames_and_slots_until_it_is_cleared() {
     let pool = FramePool::new(3, 100).unwrap();
     let mut out = SendBatch::new(4, 0);
     let source = frame(&pool, &[1; 100]);
-    out.push(&source, 0..50, |_: &mut [u8; 0]| {}).unwrap();
-    out.push(&source, 50..100, |_: &mut [u8; 0]| {}).unwrap();
+    out.push(&source, 0..50, |_| {}).unwrap();
+    out.push(&source, 50..100, |_| {}).unwrap();
     drop(source);
     let mut batch = ReceiveBatch::new(4, HEAD);
     let arrival = pool.try_arrival().unwrap();

@@ -10,7 +10,7 @@ use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReassemblerConfig, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Publication, SendConfig, Subscriber};
 use framewire_transport::wire::{
-    Accept, Delivery, Feedback, Nack, Open, Ping, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN,
+    Accept, Cut, Delivery, Feedback, Nack, Open, Ping, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN,
 };
 use network::{Pair, Weather};
 
@@ -46,7 +46,7 @@ fn open(delivery: Delivery, frame_bytes: u32) -> Open {
 }
 
 fn open_receiver(open: Open) -> ReceiveStream {
-    let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, usize::from(open.slice_bytes));
+    let slot_bytes = Reassembler::slot_bytes(&open.cut());
     let config = ReceiveConfig {
         open,
         open_bytes: Open::LEN,
@@ -277,7 +277,7 @@ fn a_request_that_takes_two_datagrams_is_answered_whole() {
 #[test]
 fn frames_four_apart_are_both_asked_for() {
     let o = open(Delivery::Latest, 3000);
-    let pool = FramePool::new(8, Reassembler::slot_bytes(3000, 1472)).unwrap();
+    let pool = FramePool::new(8, Reassembler::slot_bytes(&Cut::new(3000, 1472))).unwrap();
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
             open: Open { rate_num: 1, rate_den: 10, paced: 1, ..o },
@@ -339,7 +339,7 @@ fn frames_four_apart_are_both_asked_for() {
 fn frames_that_found_no_slot_are_settled_in_the_end() {
     // consumers hold every slot while four frames arrive
     let o = open(Delivery::Latest, 1000);
-    let pool = FramePool::new(1, Reassembler::slot_bytes(1000, 1472)).unwrap();
+    let pool = FramePool::new(1, Reassembler::slot_bytes(&Cut::new(1000, 1472))).unwrap();
     let held = pool.try_arrival();
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
@@ -427,11 +427,10 @@ fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
     let slice_bytes = 600;
     let payload = 548;
     let frame_bytes = 6 * payload;
-    let pool = FramePool::new(8, Reassembler::slot_bytes(frame_bytes, slice_bytes)).unwrap();
+    let pool = FramePool::new(8, Reassembler::slot_bytes(&Cut::new(frame_bytes, slice_bytes))).unwrap();
     let mut receiver = Reassembler::new(
         ReassemblerConfig {
-            frame_bytes,
-            slice_bytes,
+            cut: Cut::new(frame_bytes, slice_bytes),
             delivery: Delivery::Latest,
             first_frame: 5,
             parity_max: 0,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use framewire_transport::frame::FramePool;
 use framewire_transport::receive::{Reassembler, ReassemblerConfig, ReceiveStats};
-use framewire_transport::wire::{Delivery, OPEN_FRAMES_MAX, SLICE_HEADER_LEN, SliceHeader};
+use framewire_transport::wire::{Cut, Delivery, OPEN_FRAMES_MAX, SLICE_HEADER_LEN, SliceHeader};
 use framewire_transport::{Frame, Time};
 use proptest::prelude::*;
 
@@ -50,8 +50,7 @@ struct Receiver {
 impl Receiver {
     fn new(pool: &FramePool) -> Self {
         let config = ReassemblerConfig {
-            frame_bytes: FRAME_BYTES,
-            slice_bytes: SLICE_BYTES,
+            cut: Cut::new(FRAME_BYTES, SLICE_BYTES),
             delivery: Delivery::Latest,
             first_frame: 0,
             parity_max: 0,
@@ -123,7 +122,7 @@ impl Receiver {
 }
 
 fn pool() -> FramePool {
-    FramePool::new(SLOTS, Reassembler::slot_bytes(FRAME_BYTES, SLICE_BYTES)).unwrap()
+    FramePool::new(SLOTS, Reassembler::slot_bytes(&Cut::new(FRAME_BYTES, SLICE_BYTES))).unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use framewire_transport::driver::SliceSize;
 use framewire_transport::frame::FramePool;
 use framewire_transport::receive::{Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Fec, Publication, SendConfig};
-use framewire_transport::wire::Open;
+use framewire_transport::wire::{Cut, Open};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,7 +73,7 @@ fn the_parity_of_a_stream_takes_what_is_reserved_for_it_and_no_more_in_any_epoch
             let (fec, what) = (Fec::Percent(percent), format!("{percent} % of slices of {slice_bytes}"));
             let room = reserved(format, slice_bytes, fec) - reserved(format, slice_bytes, Fec::Off);
             let first = open(format, slice_bytes, fec);
-            let slot_bytes = Reassembler::slot_bytes(first.frame_bytes, usize::from(slice_bytes));
+            let slot_bytes = Reassembler::slot_bytes(&Cut::new(first.frame_bytes, usize::from(slice_bytes)));
             let config = ReceiveConfig {
                 open: first,
                 open_bytes: Open::LEN,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{Reassembler, ReassemblerConfig, ReceiveStats};
 use framewire_transport::send::{Publication, SendConfig, SendState};
-use framewire_transport::wire::{Accept, Delivery, OPEN_FRAMES_MAX, SLICE_HEADER_LEN, SliceHeader};
+use framewire_transport::wire::{Accept, Cut, Delivery, OPEN_FRAMES_MAX, SLICE_HEADER_LEN, SliceHeader};
 use framewire_transport::{Frame, Time};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -52,7 +52,7 @@ const FRAME_BYTES_MAX: usize = 12 * PAYLOAD;
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::new(Bench {
         source: FramePool::new(FRAMES, FRAME_BYTES_MAX).unwrap(),
-        target: FramePool::new(SLOTS, Reassembler::slot_bytes(FRAME_BYTES_MAX as u32, SLICE_BYTES)).unwrap(),
+        target: FramePool::new(SLOTS, Reassembler::slot_bytes(&Cut::new(FRAME_BYTES_MAX as u32, SLICE_BYTES))).unwrap(),
     });
 }
 
@@ -178,8 +178,7 @@ fn whole(arriving: &[Slice]) -> BTreeSet<u64> {
 
 fn reassembler(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Reassembler {
     let config = ReassemblerConfig {
-        frame_bytes: frame_bytes as u32,
-        slice_bytes: SLICE_BYTES,
+        cut: Cut::new(frame_bytes as u32, SLICE_BYTES),
         delivery,
         first_frame: 0,
         parity_max: 0,

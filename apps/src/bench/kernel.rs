@@ -251,7 +251,7 @@ impl SendLink for KernelSender {
                 count -= count % self.cut.train();
             }
             let bytes = self.cut.range(next).start..self.cut.range(next + count - 1).end;
-            let pushed = self.batch.push_slices(&frame, bytes, self.cut.datagram_bytes, |_, _: &mut [u8; 0]| {});
+            let pushed = self.batch.push_slices(&frame, bytes, self.cut.datagram_bytes, |_, _| {});
             pushed.map_err(Failure::runtime)?;
             // Counted first: the credit for them may be there before the call returns.
             self.sent += count as u64;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use framewire_transport::backend::ConnectedSocket;
 use framewire_transport::driver::SEND_BUFFER_MAX;
 use framewire_transport::receive::{RECEIVE_BUFFER_MAX, buffer_bytes_wanted};
-use framewire_transport::wire::{DATAGRAM_MAX, SLICE_HEADER_LEN, slice_count};
+use framewire_transport::wire::{Cut, DATAGRAM_MAX};
 
 use super::finding::{Finding, size};
 use super::machine::Machine;
@@ -105,8 +105,7 @@ const FRAME_BYTES: u32 = 1920 * 1080;
 
 /// The buffer that serves such a stream on this machine best, which is one for two frames.
 fn two_frames() -> u64 {
-    let payload_bytes = (DATAGRAM_MAX - SLICE_HEADER_LEN) as u16;
-    buffer_bytes_wanted(DATAGRAM_MAX, slice_count(FRAME_BYTES, payload_bytes)) as u64
+    buffer_bytes_wanted(&Cut::new(FRAME_BYTES, DATAGRAM_MAX)) as u64
 }
 
 #[cfg(test)]

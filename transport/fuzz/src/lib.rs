@@ -3,7 +3,7 @@
 use framewire_transport::frame::{FramePool, FrameRate, Presentation};
 use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Fec, Publication, SendConfig, Subscriber};
-use framewire_transport::wire::{Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
+use framewire_transport::wire::{Cut, Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
 use framewire_transport::{Frame, FrameFormat, PixelFormat, Time};
 
 /// Bytes of a frame: seven slices, the last one shorter.
@@ -54,7 +54,7 @@ pub struct Pools {
 
 impl Default for Pools {
     fn default() -> Self {
-        let slot = Reassembler::slot_bytes(FRAME_BYTES as u32, usize::from(SLICE_BYTES));
+        let slot = Reassembler::slot_bytes(&Cut::new(FRAME_BYTES as u32, usize::from(SLICE_BYTES)));
         Self { source: FramePool::new(4, FRAME_BYTES).unwrap(), target: FramePool::new(6, slot).unwrap() }
     }
 }

@@ -32,14 +32,6 @@ pub enum BatchError {
         /// How many there are.
         bytes: usize,
     },
-    /// The heads have another length.
-    #[error("a head of {bytes} bytes is none of this batch, whose heads have {expected}")]
-    Head {
-        /// Bytes of the head.
-        bytes: usize,
-        /// Bytes of the batch's heads.
-        expected: usize,
-    },
     /// Slices of no bytes.
     #[error("slices of no bytes never end; use at least 1 byte a slice")]
     EmptySlices,
@@ -155,29 +147,21 @@ impl SendBatch {
     /// Adds a datagram: the head, which `write_head` fills, and bytes `payload` of `frame`.
     ///
     /// # Errors
-    /// The batch is full, its heads have another length, or the range is not inside the frame.
-    pub fn push<const HEAD: usize>(
+    /// The batch is full, or the range is not inside the frame.
+    pub fn push(
         &mut self,
         frame: &Frame,
         payload: Range<usize>,
-        write_head: impl FnOnce(&mut [u8; HEAD]),
+        write_head: impl FnOnce(&mut [u8]),
     ) -> Result<(), BatchError> {
-        let bytes = self.check::<HEAD>(frame, payload, 1)?;
+        let bytes = self.check(frame, payload, 1)?;
         self.hold(frame);
         self.push_payload(bytes, write_head);
         Ok(())
     }
 
-    /// The bytes of a frame, if so many datagrams with such heads can be added.
-    fn check<'a, const HEAD: usize>(
-        &self,
-        frame: &'a Frame,
-        payload: Range<usize>,
-        datagrams: usize,
-    ) -> Result<&'a [u8], BatchError> {
-        if HEAD != self.head_bytes {
-            return Err(BatchError::Head { bytes: HEAD, expected: self.head_bytes });
-        }
+    /// The bytes of a frame, if so many datagrams can be added.
+    fn check<'a>(&self, frame: &'a Frame, payload: Range<usize>, datagrams: usize) -> Result<&'a [u8], BatchError> {
         if datagrams > self.room() {
             return Err(BatchError::Full { datagrams, room: self.room() });
         }
@@ -185,22 +169,22 @@ impl SendBatch {
     }
 
     /// Adds datagrams that follow each other: bytes `payload` of `frame`, `cell` bytes in each but the last, which has the
-    /// rest. `write_head` gets the number of each, from 0.
+    /// rest. `write_head` gets the number of each, from 0, and its head to be written.
     ///
     /// # Errors
-    /// The batch has not enough room, its heads have another length, the range is not inside the frame, or `cell` is 0.
-    pub fn push_slices<const HEAD: usize>(
+    /// The batch has not enough room, the range is not inside the frame, or `cell` is 0.
+    pub fn push_slices(
         &mut self,
         frame: &Frame,
         payload: Range<usize>,
         cell: usize,
-        mut write_head: impl FnMut(u32, &mut [u8; HEAD]),
+        mut write_head: impl FnMut(u32, &mut [u8]),
     ) -> Result<(), BatchError> {
         if cell == 0 {
             return Err(BatchError::EmptySlices);
         }
         let datagrams = payload.len().div_ceil(cell);
-        let bytes = self.check::<HEAD>(frame, payload, datagrams)?;
+        let bytes = self.check(frame, payload, datagrams)?;
         self.hold(frame);
         for (nth, bytes) in (0..).zip(bytes.chunks(cell)) {
             self.push_payload(bytes, |head| write_head(nth, head));
@@ -215,10 +199,8 @@ impl SendBatch {
     }
 
     /// The payload must be of a frame that is held, and there must be room for it.
-    fn push_payload<const HEAD: usize>(&mut self, payload: &[u8], write_head: impl FnOnce(&mut [u8; HEAD])) {
-        if let Ok(head) = self.pieces.head_mut(self.len, HEAD).try_into() {
-            write_head(head);
-        }
+    fn push_payload(&mut self, payload: &[u8], write_head: impl FnOnce(&mut [u8])) {
+        write_head(self.pieces.head_mut(self.len, self.head_bytes));
         // The kernel only reads what is sent.
         self.pieces.set_payload(self.len, payload.as_ptr().cast_mut(), payload.len());
         self.len += 1;
@@ -499,20 +481,19 @@ mod tests {
         let frame = pool.try_acquire().unwrap().freeze();
         let mut batch = SendBatch::new(0, usize::MAX);
         assert_eq!(batch.room(), 1);
-        let refused = batch.push(&frame, 0..1, |_: &mut [u8; 1]| {});
-        assert_eq!(refused, Err(BatchError::Head { bytes: 1, expected: HEAD_MAX }));
+        batch.push(&frame, 0..1, |head| assert_eq!(head.len(), HEAD_MAX)).unwrap();
         let mut batch = SendBatch::new(2, 0);
         for range in [0..65, usize::MAX - 1..usize::MAX, 65..66] {
-            let refused = batch.push(&frame, range.clone(), |_: &mut [u8; 0]| {});
+            let refused = batch.push(&frame, range.clone(), |_| {});
             assert_eq!(refused, Err(BatchError::Outside { range, bytes: 64 }));
         }
-        let mut slices = |cell| batch.push_slices(&frame, 0..64, cell, |_, _: &mut [u8; 0]| {});
+        let mut slices = |cell| batch.push_slices(&frame, 0..64, cell, |_, _| {});
         assert_eq!(slices(0), Err(BatchError::EmptySlices));
         assert_eq!(slices(1), Err(BatchError::Full { datagrams: 64, room: 2 }));
         assert_eq!(slices(usize::MAX), Ok(()));
         assert_eq!(batch.room(), 1);
         let backwards = Range { start: 9, end: 8 };
-        let refused = batch.push_slices(&frame, backwards.clone(), 4, |_, _: &mut [u8; 0]| {});
+        let refused = batch.push_slices(&frame, backwards.clone(), 4, |_, _| {});
         assert_eq!(refused, Err(BatchError::Outside { range: backwards, bytes: 64 }));
         assert_eq!((batch.room(), batch.unsent()), (1, 0..1));
     }
@@ -527,7 +508,7 @@ mod tests {
         let mut batch = SendBatch::new(6, 1);
         for _ in 0..2 {
             for nth in 0..6 {
-                batch.push(&frame, nth..nth + 1, |head: &mut [u8; 1]| head[0] = nth as u8).unwrap();
+                batch.push(&frame, nth..nth + 1, |head| head[0] = nth as u8).unwrap();
             }
             batch.note_sent(0..1);
             batch.note_sent(2..3);

@@ -392,7 +392,7 @@ fn standings(streams: &[Arc<StreamShared>], slots: usize) -> impl Iterator<Item 
 /// Bytes that were reserved for a stream.
 fn bytes_of(stream: &StreamShared, slots: usize) -> usize {
     let open = &stream.open;
-    stream_bytes(open.frame_bytes, open.slice_bytes, open.parity_max, slots).unwrap_or(0)
+    stream_bytes(&open.cut(), open.parity_max, slots).unwrap_or(0)
 }
 
 fn join(thread: JoinHandle<()>) {

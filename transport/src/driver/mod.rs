@@ -49,15 +49,14 @@ pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{ConnectError, NotSent, SendError, Sender, SenderConfig, SliceSize, SliceSizeError};
 pub use threads::{CpuError, Cpus, ThreadConfig};
 
-use crate::wire::{SLICE_HEADER_LEN, slice_count, train_slices};
+use crate::wire::Cut;
 
 /// Datagrams that are moved in one batch: a frame, as far as one system call takes it.
-fn batch_datagrams(frame_bytes: u32, payload_bytes: u16) -> usize {
+fn batch_datagrams(cut: &Cut) -> usize {
     /// What `sendmmsg` and `recvmmsg` take at once (UIO_MAXIOV).
     const MAX: usize = 1024;
     /// Small frames are moved several at a time. More than that and the receiver would have memory in use for frames that
     /// are far off, which then is not in cache.
     const MIN: usize = 16;
-    let train = train_slices(SLICE_HEADER_LEN + usize::from(payload_bytes));
-    (slice_count(frame_bytes, payload_bytes) as usize).clamp(MIN.max(train), MAX)
+    (cut.slices() as usize).clamp(MIN.max(cut.train()), MAX)
 }

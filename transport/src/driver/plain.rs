@@ -252,7 +252,7 @@ impl PlainSendLoop {
             self.batch.clear();
             let end = pieces.min(next + allowed);
             for index in next..end {
-                let pushed = self.batch.push(frame, piece(frame.len(), index), |_: &mut [u8; 0]| {});
+                let pushed = self.batch.push(frame, piece(frame.len(), index), |_| {});
                 pushed.map_err(|error| self.failed(&io::Error::other(error)))?;
             }
             // Before they leave: an acknowledgement may come back sooner than the call.

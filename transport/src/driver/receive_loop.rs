@@ -20,13 +20,11 @@ use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Wake
 use crate::clock::clock_id;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, SLOTS_MAX};
 use crate::receive::{
-    AcceptError, CONTROL_MAX, EndReason, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts,
-    StrayOpening, buffer_bytes_wanted,
+    AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts, StrayOpening,
+    buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{
-    Closed, Delivery, EPOCHS_AHEAD_MAX, Open, SLICE_HEADER_LEN, TRAIN_SLICES_MAX, slice_count, train_slices,
-};
+use crate::wire::{Closed, Delivery, EPOCHS_AHEAD_MAX, Open, TRAIN_SLICES_MAX};
 
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_secs(2);
@@ -91,8 +89,7 @@ impl StreamShared {
         let goes_on = (1..=EPOCHS_AHEAD_MAX).contains(&ahead)
             && open.first_frame.saturating_add(SLOTS_MAX as u64) >= state.settled;
         // An opening that contradicts itself moves no stream.
-        let largest = Reassembler::largest_slice(self.open.frame_bytes, usize::from(self.open.slice_bytes));
-        let can_be = open.format().is_ok() && usize::from(open.slice_bytes) <= largest;
+        let can_be = open.format().is_ok() && usize::from(open.slice_bytes) <= self.open.cut().largest_slice();
         what(open) == what(&self.open) && can_be && goes_on && !self.is_over()
     }
 
@@ -156,13 +153,11 @@ pub(super) fn start(
     receiver: &Arc<ReceiverShared>,
 ) -> Result<StartedStream, StartError> {
     let Opening { open, open_bytes, peer, local } = *opening;
-    let slice_bytes = usize::from(open.slice_bytes);
-    let payload_bytes = open.slice_bytes - SLICE_HEADER_LEN as u16;
-    let frame_slices = slice_count(open.frame_bytes, payload_bytes);
+    let cut = open.cut();
     let socket = ConnectedSocket::share_port(local, peer)?;
-    let wanted = buffer_bytes_wanted(slice_bytes, frame_slices);
+    let wanted = buffer_bytes_wanted(&cut);
     let buffer_bytes = socket.set_receive_buffer(wanted)?;
-    let batch_max = batch_datagrams(open.frame_bytes, payload_bytes);
+    let batch_max = batch_datagrams(&cut);
     // Slices may become smaller, and then come in trains.
     let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
     let config = ReceiveConfig {
@@ -202,9 +197,9 @@ pub(super) fn start(
     let backend_config = BackendConfig {
         receive_trains: receiver.config.trains,
         sqpoll: receiver.config.sqpoll,
-        ..BackendConfig::new(batch_max, slice_bytes)
+        ..BackendConfig::new(batch_max, cut.slice_bytes())
     };
-    let (format, presentation, frame_bytes) = (*core.format(), *core.presentation(), open.frame_bytes);
+    let (format, presentation) = (*core.format(), *core.presentation());
     let shared = Arc::new(StreamShared {
         open,
         state: Mutex::new(StreamState {
@@ -234,7 +229,7 @@ pub(super) fn start(
             backend_config,
             cpus,
             move |backend| {
-                let batch = ReceiveBatch::new(batch_max, SLICE_HEADER_LEN);
+                let batch = ReceiveBatch::new(batch_max, cut.head_bytes());
                 ReceiveLoop {
                     core,
                     backend,
@@ -243,7 +238,6 @@ pub(super) fn start(
                     backend_config,
                     batch,
                     batch_limit,
-                    frame_bytes,
                     busy_poll,
                     ring,
                     shared,
@@ -260,7 +254,7 @@ pub(super) fn start(
     };
     let info = StreamInfo { stream: open.stream, peer, format, delivery, presentation, buffer_bytes, backend };
     tracing::info!(
-        %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes, buffer_bytes,
+        %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes = open.slice_bytes, buffer_bytes,
         backend = %info.backend, "stream opened"
     );
     Ok(StartedStream { incoming: IncomingStream { info, consumer, shared }, thread })
@@ -276,7 +270,6 @@ struct ReceiveLoop {
     batch: ReceiveBatch,
     /// The most datagrams that a batch may have.
     batch_limit: usize,
-    frame_bytes: u32,
     busy_poll: Duration,
     ring: FrameRing,
     shared: Arc<StreamShared>,
@@ -305,7 +298,7 @@ impl ReceiveLoop {
             }
             self.count_drops(now);
             self.hand_on(now);
-            if usize::from(self.core.slice_bytes()) != self.backend_config.slice_bytes {
+            if self.core.cut().slice_bytes() != self.backend_config.slice_bytes {
                 self.fit_slices();
             }
             // A stream that was closed goes on answering its sender, who may not have heard it, whatever its consumers do.
@@ -364,29 +357,25 @@ impl ReceiveLoop {
     }
 
     fn buffer_wanted(&self) -> usize {
-        let slice_bytes = self.core.slice_bytes();
-        let frame_slices = slice_count(self.frame_bytes, slice_bytes - SLICE_HEADER_LEN as u16);
-        buffer_bytes_wanted(usize::from(slice_bytes), frame_slices)
+        buffer_bytes_wanted(self.core.cut())
     }
 
     /// Slices are of another size: has them land in batches of it, and in trains where they are so small.
     fn fit_slices(&mut self) {
-        let slice_bytes = self.core.slice_bytes();
-        let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
-        let train = train_slices(usize::from(slice_bytes));
-        let datagrams = batch_datagrams(self.frame_bytes, payload_bytes).min(self.batch_limit);
+        let cut = *self.core.cut();
+        let datagrams = batch_datagrams(&cut).min(self.batch_limit);
         // Whole trains, where one fits: what is left of a batch would be posted in vain.
-        let datagrams = datagrams - datagrams % train.min(datagrams);
+        let datagrams = datagrams - datagrams % cut.train().min(datagrams);
         if let Ok(granted) = self.backend.socket().set_receive_buffer(self.buffer_wanted()) {
             self.core.set_buffer_bytes(granted);
         }
         tracing::info!(
-            peer = %self.peer, stream = self.shared.open.stream, slice_bytes, before = self.backend_config.slice_bytes,
+            peer = %self.peer, stream = self.shared.open.stream, slice_bytes = cut.slice_bytes(), before = self.backend_config.slice_bytes,
             "the sender has found that the path carries slices of another size"
         );
         self.backend_config.datagrams_max = datagrams;
-        self.backend_config.slice_bytes = usize::from(slice_bytes);
-        self.batch = ReceiveBatch::new(datagrams, SLICE_HEADER_LEN);
+        self.backend_config.slice_bytes = cut.slice_bytes();
+        self.batch = ReceiveBatch::new(datagrams, cut.head_bytes());
         reopen(&mut self.backend, &self.backend_config);
     }
 

@@ -21,7 +21,7 @@ use crate::frame::{
 };
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::time::Time;
-use crate::wire::Delivery;
+use crate::wire::{Cut, Delivery, SLICE_BYTES_MIN};
 
 /// The most streams that one receiver opens.
 const STREAMS_MAX: usize = 4_096;
@@ -361,7 +361,7 @@ impl Receiver {
         let config = &self.shared.config;
         // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
         let frame_bytes = u32::try_from(format.frame_bytes()).unwrap_or(u32::MAX);
-        let bytes = stream_bytes(frame_bytes, 0, 0, config.slots).unwrap_or(usize::MAX);
+        let bytes = stream_bytes(&Cut::new(frame_bytes, SLICE_BYTES_MIN), 0, config.slots).unwrap_or(usize::MAX);
         if bytes > config.stream_bytes_max {
             return Err(AnnounceError::StreamMemory { bytes, limit: config.stream_bytes_max });
         }

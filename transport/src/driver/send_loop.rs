@@ -20,7 +20,7 @@ use crate::backend::{
 use crate::frame::SLOTS_MAX;
 use crate::send::{CONTROL_MAX, Publication, Subscriber};
 use crate::time::Time;
-use crate::wire::{SLICE_HEADER_LEN, train_slices};
+use crate::wire::Cut;
 
 /// Datagrams from the receiver that are read at once: credit comes a few times a frame.
 const INBOX: usize = 16;
@@ -40,17 +40,14 @@ pub(super) fn start(
     (publication, subscriber): (Publication, Subscriber),
     handover: Arc<Handover>,
 ) -> io::Result<(BackendKind, JoinHandle<()>)> {
-    let slice_bytes = subscriber.slice_bytes();
-    let payload_bytes = slice_bytes - SLICE_HEADER_LEN as u16;
-    // The format was checked: a frame fits 32 bits.
-    let frame_bytes = config.format.frame_bytes() as u32;
-    let datagrams = batch_datagrams(frame_bytes, payload_bytes);
-    set_send_buffer(&socket, frame_bytes);
+    let cut = subscriber.cut();
+    let datagrams = batch_datagrams(&cut);
+    set_send_buffer(&socket, cut.frame_bytes());
     let peer = socket.peer();
     let backend_config = BackendConfig {
         send_trains: config.trains,
         sqpoll: config.sqpoll,
-        ..BackendConfig::new(datagrams, usize::from(slice_bytes))
+        ..BackendConfig::new(datagrams, cut.slice_bytes())
     };
     let ThreadConfig { busy_poll, cpus } = config.threads.clone();
     backend_thread::start("framewire-send", config.backend, socket, backend_config, cpus, move |backend| {
@@ -61,9 +58,9 @@ pub(super) fn start(
             handed_over: VecDeque::with_capacity(2 * SLOTS_MAX),
             backend,
             backend_config,
-            frame_bytes,
+            cut,
             busy_poll,
-            batch: SendBatch::new(datagrams, SLICE_HEADER_LEN),
+            batch: SendBatch::new(datagrams, cut.head_bytes()),
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
             control: Box::new([0; CONTROL_MAX]),
             rebind: Rebind::new(peer),
@@ -90,7 +87,8 @@ struct SendLoop {
     handed_over: VecDeque<HandedOver>,
     backend: Box<dyn Backend>,
     backend_config: BackendConfig,
-    frame_bytes: u32,
+    /// How frames are cut that leave in `batch`.
+    cut: Cut,
     busy_poll: Duration,
     batch: SendBatch,
     inbox: ReceiveBatch,
@@ -135,7 +133,7 @@ impl SendLoop {
                 Next::Look => self.look(),
                 Next::Sleep(until) => {
                     self.sleep(false, until.since(Time::now()));
-                    self.handover.rise();
+                    self.handover.note_awake();
                 }
             }
         }
@@ -208,10 +206,10 @@ impl SendLoop {
         self.send_fields(now);
         self.update_failure(now);
         self.batch.clear();
-        let slice_bytes = self.subscriber.slice_bytes();
-        if usize::from(slice_bytes) != self.backend_config.slice_bytes {
+        let cut = self.subscriber.cut();
+        if cut != self.cut {
             self.publish(false);
-            self.fit_slices(slice_bytes);
+            self.fit_slices(cut);
             return Next::Send;
         }
         self.fill_batch(now);
@@ -273,17 +271,14 @@ impl SendLoop {
     /// Has the batch filled with slices that may leave.
     fn fill_batch(&mut self, now: Time) {
         // Whole trains: none is cut in two by the end of the batch.
-        let train = train_slices(self.backend_config.slice_bytes);
+        let train = self.cut.train();
         while self.batch.room() >= train {
             let room = self.batch.room() - self.batch.room() % train;
             let room = u32::try_from(room).unwrap_or(u32::MAX);
             let Some(run) = self.subscriber.poll_slices(&mut self.publication, room, now) else { break };
-            let pushed = self.batch.push_slices(
-                run.frame,
-                run.payload(),
-                run.payload_bytes(),
-                |nth, head: &mut [u8; SLICE_HEADER_LEN]| run.emit_header(nth, head),
-            );
+            let pushed = self
+                .batch
+                .push_slices(run.frame, run.payload(), run.payload_bytes(), |nth, head| run.emit_header(nth, head));
             if let Err(error) = pushed {
                 // Asked for again by the receiver, like what the network loses.
                 tracing::error!(%error, "slices were not sent");
@@ -383,7 +378,7 @@ impl SendLoop {
                     from = local(self.backend.socket()), to = local(&socket), peer = %socket.peer(),
                     "this end speaks from another address"
                 );
-                set_send_buffer(&socket, self.frame_bytes);
+                set_send_buffer(&socket, self.cut.frame_bytes());
                 // At most 48.
                 let headers_bytes = headers_bytes(socket.peer()) as u16;
                 replace(&mut self.backend, socket, &self.backend_config);
@@ -404,17 +399,18 @@ impl SendLoop {
     }
 
     /// Slices are of another size from now on: has them leave in batches of their size, and in trains where they are so small.
-    fn fit_slices(&mut self, slice_bytes: u16) {
-        let before = self.backend_config.slice_bytes;
-        let carries = if usize::from(slice_bytes) < before { "does not carry" } else { "carries more than" };
+    fn fit_slices(&mut self, cut: Cut) {
+        let (slice_bytes, before) = (cut.slice_bytes(), self.cut.slice_bytes());
+        let carries = if slice_bytes < before { "does not carry" } else { "carries more than" };
         tracing::info!(
             "the path to {} {carries} slices of {before} bytes; they have {slice_bytes} from now on",
             self.backend.socket().peer()
         );
-        let datagrams = batch_datagrams(self.frame_bytes, slice_bytes - SLICE_HEADER_LEN as u16);
+        let datagrams = batch_datagrams(&cut);
+        self.cut = cut;
         self.backend_config.datagrams_max = datagrams;
-        self.backend_config.slice_bytes = usize::from(slice_bytes);
-        self.batch = SendBatch::new(datagrams, SLICE_HEADER_LEN);
+        self.backend_config.slice_bytes = slice_bytes;
+        self.batch = SendBatch::new(datagrams, cut.head_bytes());
         reopen(&mut self.backend, &self.backend_config);
     }
 
@@ -425,7 +421,7 @@ impl SendLoop {
 
     fn too_narrow(&self) -> SendError {
         let peer = self.handover.lock().peer;
-        let slices = self.backend_config.slice_bytes;
+        let slices = self.cut.slice_bytes();
         let path = self.backend.socket().path_datagram_bytes();
         let message = if path < slices {
             format!(

@@ -20,7 +20,7 @@ use crate::frame::{Frame, FrameFormat, FrameMut, FramePool};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, SendStats, slots_ready};
 use crate::time::Time;
-use crate::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN, SLICE_HEADER_LEN};
+use crate::wire::{Cut, DATAGRAM_MAX, SLICE_BYTES_MIN};
 
 /// Sends the frames of one stream to one receiver. Opens the stream by itself, and again after the receiver was gone.
 pub struct Sender {
@@ -55,10 +55,10 @@ impl Sender {
             SliceSize::Auto => socket.path_datagram_bytes().max(usize::from(REPORTED_BYTES_MIN)),
             SliceSize::Bytes(bytes) => usize::from(bytes),
         };
-        // No slice is longer than a whole frame. At most DATAGRAM_MAX, which fits.
-        let longest = SLICE_HEADER_LEN + config.format.frame_bytes();
-        let slice_bytes = slice_bytes.min(longest).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX) as u16;
         let frame_bytes = config.format.frame_bytes();
+        // No slice is longer than a whole frame. The format was checked: a frame fits 32 bits, and no slice is longer than a datagram.
+        let longest = Cut::new(frame_bytes as u32, SLICE_BYTES_MIN).largest_slice();
+        let slice_bytes = slice_bytes.clamp(SLICE_BYTES_MIN, longest) as u16;
         let pool = FramePool::with_spares(config.slots, slots_ready(frame_bytes), frame_bytes)?;
         let pool = pool.with_format(config.format);
         let stream = config.stream.unwrap_or_else(random_u32);

@@ -5,13 +5,11 @@ use reed_solomon_simd::ReedSolomonDecoder;
 use super::bitmap::Bitmap;
 use super::stats::Rejected;
 use crate::frame::Arrival;
-use crate::wire::{BLOCK_SLICES_MAX, DATAGRAM_MAX, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_HEADER_LEN};
+use crate::wire::{BLOCK_SLICES_MAX, Cut, DATAGRAM_MAX, OPEN_FRAMES_MAX, ParityHeader, ParityLayout};
 
 /// The parity of the frames that are being assembled. All memory is taken when it is made.
 pub(super) struct ParityStore {
-    /// Bytes of every slice but the last, and of every parity slice.
-    payload_bytes: u16,
-    frame_bytes: u32,
+    cut: Cut,
     parity_max: u32,
     decoder: ReedSolomonDecoder,
     /// One slice, with zeroes behind it where it is shorter than the others.
@@ -52,17 +50,16 @@ pub(super) struct Restored {
     pub(super) end: u32,
 }
 
-/// Bytes that a store takes at most, its decoder's included, for frames of `frame_bytes` with at most `parity_max` parity slices
-/// of `slice_bytes`, header included.
-pub(super) fn parity_store_bytes(frame_bytes: u32, slice_bytes: usize, parity_max: u16) -> usize {
+/// Bytes that a store takes at most, its decoder's included, for frames that are cut so, with at most `parity_max` parity slices.
+pub(super) fn parity_store_bytes(cut: &Cut, parity_max: u16) -> usize {
     if parity_max == 0 {
         return 0;
     }
-    let payload = slice_bytes.saturating_sub(SLICE_HEADER_LEN).max(1);
+    let payload = usize::from(cut.payload_bytes());
     let (shard, parities) = (payload.next_multiple_of(2), usize::from(parity_max));
     let of_a_frame = parities * shard + parities.div_ceil(64) * size_of::<u64>();
     let block_max = BLOCK_SLICES_MAX as usize - 1;
-    let (data, parities) = ((frame_bytes as usize).div_ceil(payload).min(block_max), parities.min(block_max));
+    let (data, parities) = ((cut.slices() as usize).min(block_max), parities.min(block_max));
     // It arranges a code word in one of two ways, in so many shards of whole 64 bytes.
     let one = (parities.next_power_of_two() + data).next_power_of_two();
     let other = (data.next_power_of_two() + parities).next_power_of_two();
@@ -71,24 +68,23 @@ pub(super) fn parity_store_bytes(frame_bytes: u32, slice_bytes: usize, parity_ma
 
 /// Bytes that are reserved for the parity of a stream that is opened so: what its store takes, and in later epochs, with as much
 /// parity in slices of another size, may take.
-pub(crate) fn parity_room_bytes(frame_bytes: u32, slice_bytes: usize, parity_max: u16) -> usize {
+pub(crate) fn parity_room_bytes(cut: &Cut, parity_max: u16) -> usize {
     if parity_max == 0 {
         return 0;
     }
     // Shares round up, to a slice of each block.
-    let parity = 2 * usize::from(parity_max) * slice_bytes;
+    let parity = 2 * usize::from(parity_max) * cut.slice_bytes();
     // A decoder has at most twice as many shards as a block has data and twice its parity.
     let largest_decoder = 2 * BLOCK_SLICES_MAX as usize * DATAGRAM_MAX;
-    let decoder = (2 * (frame_bytes as usize + 2 * parity)).min(largest_decoder);
-    parity_store_bytes(frame_bytes, slice_bytes, parity_max).max(OPEN_FRAMES_MAX * parity + decoder)
+    let decoder = (2 * (cut.frame_bytes() as usize + 2 * parity)).min(largest_decoder);
+    parity_store_bytes(cut, parity_max).max(OPEN_FRAMES_MAX * parity + decoder)
 }
 
 impl ParityStore {
-    /// For frames of `frame_bytes` in slices of `payload_bytes`, with at most `parity_max` parity slices. `None` where there are
-    /// none.
-    pub(super) fn new(frame_bytes: u32, payload_bytes: u16, parity_max: u16) -> Option<Self> {
-        let slices = frame_bytes.div_ceil(u32::from(payload_bytes));
-        let shard = usize::from(payload_bytes).next_multiple_of(2);
+    /// For frames that are cut so, with at most `parity_max` parity slices. `None` where there are none.
+    pub(super) fn new(cut: &Cut, parity_max: u16) -> Option<Self> {
+        let slices = cut.slices();
+        let shard = usize::from(cut.payload_bytes()).next_multiple_of(2);
         let parity_max = u32::from(parity_max);
         if parity_max == 0 {
             return None;
@@ -102,7 +98,7 @@ impl ParityStore {
             arrived: Bitmap::new(parity_max as usize),
             bytes: vec![0; parity_max as usize * shard].into_boxed_slice(),
         });
-        Some(Self { payload_bytes, frame_bytes, parity_max, decoder, shard: vec![0; shard].into_boxed_slice(), frames })
+        Some(Self { cut: *cut, parity_max, decoder, shard: vec![0; shard].into_boxed_slice(), frames })
     }
 
     /// A new epoch begins: what has come is of no use.
@@ -113,7 +109,7 @@ impl ParityStore {
     /// Keeps a parity slice of a frame that is being assembled; `read` copies its payload.
     pub(super) fn keep(&mut self, header: &ParityHeader, read: impl FnOnce(&mut [u8])) -> Result<(), Rejected> {
         let layout = header.layout();
-        if header.payload_bytes != self.payload_bytes || layout.count() > self.parity_max {
+        if header.payload_bytes != self.cut.payload_bytes() || layout.count() > self.parity_max {
             return Err(Rejected::Size);
         }
         let place = match self.place_of(header.frame) {
@@ -134,7 +130,7 @@ impl ParityStore {
         if !stored.arrived.insert(header.index as usize) {
             return Err(Rejected::Duplicate);
         }
-        let payload = usize::from(self.payload_bytes);
+        let payload = usize::from(self.cut.payload_bytes());
         let (bytes, odd) =
             stored.bytes[header.index as usize * self.shard.len()..][..self.shard.len()].split_at_mut(payload);
         read(bytes);
@@ -182,15 +178,14 @@ impl ParityStore {
         arrived: &mut Bitmap,
     ) -> Option<Restored> {
         let stored = &self.frames[place];
-        let (layout, payload) = (stored.layout, usize::from(self.payload_bytes));
-        let len_of = |slice: u32| payload.min(self.frame_bytes as usize - slice as usize * payload);
+        let (layout, cut) = (stored.layout, self.cut);
         self.decoder.reset(layout.data() as usize, usize::from(layout.parities), self.shard.len()).ok()?;
         let mut place_in_block = 0;
         for slice in layout.slices_of(block) {
             if arrived.contains(slice as usize) {
-                let len = len_of(slice);
-                slot.read(slice as usize * payload, &mut self.shard[..len]);
-                self.shard[len..].fill(0);
+                let bytes = cut.bytes_of(slice, 1);
+                slot.read(bytes.start, &mut self.shard[..bytes.len()]);
+                self.shard[bytes.len()..].fill(0);
                 self.decoder.add_original_shard(place_in_block, &self.shard).ok()?;
             }
             place_in_block += 1;
@@ -208,7 +203,8 @@ impl ParityStore {
         let mut restored = Restored::default();
         for (place_in_block, bytes) in decoded.restored_original_iter() {
             let slice = block + place_in_block as u32 * u32::from(layout.blocks);
-            slot.write(slice as usize * payload, &bytes[..len_of(slice)]);
+            let of_frame = cut.bytes_of(slice, 1);
+            slot.write(of_frame.start, &bytes[..of_frame.len()]);
             restored.slices += u32::from(arrived.insert(slice as usize));
             restored.end = restored.end.max(slice + 1);
         }

@@ -17,10 +17,7 @@ use super::stats::{ReceiveStats, Rejected};
 use crate::frame::{Arrival, Frame, FramePool, Gaps, PoolError};
 use crate::rising::Rising;
 use crate::time::Time;
-use crate::wire::{
-    DATAGRAM_MAX, Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SLICE_BYTES_MIN, SLICE_HEADER_LEN,
-    SliceHeader, slice_count,
-};
+use crate::wire::{Cut, Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SliceHeader};
 
 /// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
 const PLACES: usize = 2 * OPEN_FRAMES_MAX;
@@ -34,10 +31,8 @@ const SPILL: u8 = PLACES as u8;
 /// What a reassembler is told when the stream is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct ReassemblerConfig {
-    /// Bytes of every frame.
-    pub frame_bytes: u32,
-    /// The largest slice, header included.
-    pub slice_bytes: usize,
+    /// How frames are cut in the first epoch.
+    pub cut: Cut,
     /// What happens to frames that are not complete in time.
     pub delivery: Delivery,
     /// The frame from which the stream is accounted for; no lower one will come.
@@ -71,8 +66,6 @@ pub struct Reassembler {
     forgotten: Vec<u64>,
     /// One more than the highest frame number that parity has come for.
     protected: Rising,
-    /// Payload bytes of every slice of this epoch but the last of a frame.
-    payload_bytes: u16,
     spill_bytes: usize,
     stats: ReceiveStats,
 }
@@ -83,19 +76,14 @@ impl Reassembler {
     /// # Errors
     /// The pool's slots are too small, or no memory for the spill.
     pub fn new(config: ReassemblerConfig, pool: FramePool) -> Result<Self, PoolError> {
-        let config = ReassemblerConfig {
-            slice_bytes: config.slice_bytes.clamp(SLICE_BYTES_MIN, DATAGRAM_MAX),
-            batch_max: config.batch_max.clamp(1, BATCH_SLICES_MAX),
-            ..config
-        };
-        let needed = Self::slot_bytes(config.frame_bytes, config.slice_bytes);
+        let config = ReassemblerConfig { batch_max: config.batch_max.clamp(1, BATCH_SLICES_MAX), ..config };
+        let cut = config.cut;
+        let needed = Self::slot_bytes(&cut);
         if pool.slot_bytes() < needed {
             return Err(PoolError::SlotsTooSmall { slot_bytes: pool.slot_bytes(), needed });
         }
-        let payload_bytes = Self::payload_bytes(&config);
-        let slices_max = Self::slices_max(config.frame_bytes);
-        let cell = usize::from(payload_bytes);
-        let cell_max = Self::largest_slice(config.frame_bytes, config.slice_bytes) - SLICE_HEADER_LEN;
+        let cell = usize::from(cut.payload_bytes());
+        let cell_max = cut.largest_slice() - cut.head_bytes();
         let spill_bytes = (cell * config.batch_max).min(SPILL_BYTES_MAX).max(cell_max);
         let spill = FramePool::new(1, spill_bytes)?.try_arrival();
         let mut slots = [const { None }; PLACES + 1];
@@ -104,8 +92,8 @@ impl Reassembler {
             pool,
             slots,
             assemblies: [None; PLACES],
-            bitmaps: std::array::from_fn(|_| Bitmap::new(slices_max)),
-            parity: ParityStore::new(config.frame_bytes, payload_bytes, config.parity_max),
+            bitmaps: std::array::from_fn(|_| Bitmap::new(cut.slices_max())),
+            parity: ParityStore::new(&cut, config.parity_max),
             placement: Placement::new(config.batch_max, PLACES + 1, cell_max),
             finished: VecDeque::with_capacity(PLACES),
             settled: Rising::new(config.first_frame),
@@ -113,38 +101,26 @@ impl Reassembler {
             passed_over: PassedOver::default(),
             forgotten: Vec::with_capacity(PLACES),
             protected: Rising::default(),
-            payload_bytes,
             spill_bytes,
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
             config,
         })
     }
 
-    fn payload_bytes(config: &ReassemblerConfig) -> u16 {
-        u16::try_from(config.slice_bytes - SLICE_HEADER_LEN).expect("a slice fits a datagram")
-    }
-
-    /// The largest slice, header included, that a stream which was opened with `slice_bytes` may go over to, where the path has
-    /// become wider: there is memory for it. That of a whole frame, or of a datagram.
-    pub const fn largest_slice(frame_bytes: u32, slice_bytes: usize) -> usize {
-        let whole = SLICE_HEADER_LEN + frame_bytes as usize;
-        let largest = if whole < DATAGRAM_MAX { whole } else { DATAGRAM_MAX };
-        if largest < slice_bytes { slice_bytes } else { largest }
-    }
-
     /// Bytes a slot needs so that every slice of a frame, the last and shorter one too, has a whole cell to land in, and a bit
-    /// behind them to say that it has; also where slices become larger than `slice_bytes`.
-    pub const fn slot_bytes(frame_bytes: u32, slice_bytes: usize) -> usize {
-        Self::bits_offset(frame_bytes, slice_bytes) + Self::slices_max(frame_bytes).div_ceil(8)
+    /// behind them to say that it has; also in later epochs, where slices may become as large as [`Cut::largest_slice`].
+    pub const fn slot_bytes(cut: &Cut) -> usize {
+        cut.frame_bytes() as usize + cut.largest_slice() + Self::bits_bytes(cut)
     }
 
-    const fn bits_offset(frame_bytes: u32, slice_bytes: usize) -> usize {
-        frame_bytes as usize + Self::largest_slice(frame_bytes, slice_bytes)
+    /// Bytes of a bit for each slice.
+    const fn bits_bytes(cut: &Cut) -> usize {
+        cut.slices_max().div_ceil(8)
     }
 
-    /// Slices of a frame at most, as small as they may be.
-    const fn slices_max(frame_bytes: u32) -> usize {
-        frame_bytes as usize / (SLICE_BYTES_MIN - SLICE_HEADER_LEN) + 1
+    /// How the frames of this epoch are cut.
+    pub(super) const fn cut(&self) -> &Cut {
+        &self.config.cut
     }
 
     /// Predicts where the next datagrams belong, at most `max` of them (and at most the configured batch): the slices
@@ -152,17 +128,16 @@ impl Reassembler {
     pub fn predict(&mut self, max: usize) {
         self.placement.clear();
         let max = max.min(self.config.batch_max);
+        let cell = usize::from(self.cut().payload_bytes());
         let newest = self
             .places()
             .filter(|(_, assembly)| assembly.cursor < assembly.count)
             .max_by_key(|(_, assembly)| assembly.number);
         if let Some((place, assembly)) = newest {
             let cells = max.min((assembly.count - assembly.cursor) as usize);
-            let cell = usize::from(self.payload_bytes);
             self.placement.predict(place as u8, assembly.cursor as usize * cell, cell, cells);
         }
-        let cell = usize::from(self.payload_bytes);
-        let count = slice_count(self.config.frame_bytes, self.payload_bytes) as usize;
+        let count = self.cut().slices() as usize;
         for place in 0..PLACES {
             let left = max - self.placement.spots();
             if left == 0 {
@@ -239,8 +214,7 @@ impl Reassembler {
         let len = slice.payload_len();
         let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
         // How an epoch's frames are cut is agreed when it is opened: no slice changes it for those behind it.
-        if slice.frame_bytes != self.config.frame_bytes || len > landed.len || slice.payload_bytes != self.payload_bytes
-        {
+        if !self.is_cut_so(slice.frame_bytes, slice.payload_bytes) || len > landed.len {
             return Err(Rejected::Size);
         }
         if slice.frame < self.settled.value() {
@@ -270,6 +244,10 @@ impl Reassembler {
         Ok(())
     }
 
+    fn is_cut_so(&self, frame_bytes: u32, payload_bytes: u16) -> bool {
+        (frame_bytes, payload_bytes) == (self.cut().frame_bytes(), self.cut().payload_bytes())
+    }
+
     /// Takes in a parity slice whose payload landed at `spot` of the prediction.
     pub fn handle_parity(&mut self, parity: &ParityHeader, spot: usize, now: Time) {
         match self.accept_parity(parity, spot, now) {
@@ -280,14 +258,11 @@ impl Reassembler {
 
     fn accept_parity(&mut self, parity: &ParityHeader, spot: usize, now: Time) -> Result<(), Rejected> {
         let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
-        let store = self.parity.as_mut().ok_or(Rejected::Size)?;
-        let (frame_bytes, payload_bytes) = (self.config.frame_bytes, self.payload_bytes);
-        if parity.frame_bytes != frame_bytes
-            || parity.payload_bytes != payload_bytes
-            || usize::from(payload_bytes) > landed.len
-        {
+        let fits = usize::from(parity.payload_bytes) <= landed.len;
+        if !self.is_cut_so(parity.frame_bytes, parity.payload_bytes) || !fits {
             return Err(Rejected::Size);
         }
+        let store = self.parity.as_mut().ok_or(Rejected::Size)?;
         if parity.frame < self.seen.value() {
             self.protected.raise(parity.frame + 1);
         }
@@ -414,7 +389,7 @@ impl Reassembler {
             let Some(assembly) = self.assemblies[place].take() else { break };
             let Some(arrival) = self.slots[place].take() else { break };
             let info = assembly.info(now, &near);
-            match arrival.complete(self.config.frame_bytes as usize, info) {
+            match arrival.complete(self.config.cut.frame_bytes() as usize, info) {
                 Ok(frame) => self.finished.push_back(frame),
                 Err(pinned) => {
                     // Only a caller that breaks the contract gets here; the frame waits for the next batch.
@@ -473,16 +448,17 @@ impl Reassembler {
         }
         let Some(assembly) = self.assemblies[place] else { return };
         let Some(mut arrival) = self.slots[place].take() else { return };
-        let (slices, slice_bytes) = (assembly.count as usize, usize::from(self.payload_bytes));
-        let frame_bytes = self.config.frame_bytes as usize;
+        let cut = self.cut();
+        let (slices, slice_bytes) = (assembly.count as usize, usize::from(cut.payload_bytes()));
+        let frame_bytes = cut.frame_bytes() as usize;
         let mut from = 0;
         while let Some(missing) = self.bitmaps[place].first_unset(from, slices) {
-            let start = missing * slice_bytes;
-            arrival.clear(start..frame_bytes.min(start + slice_bytes));
+            // A slice index fits 32 bits.
+            arrival.clear(cut.bytes_of(missing as u32, 1));
             from = missing + 1;
         }
         // What the slots were made for; slices may have become smaller since.
-        let offset = self.pool.slot_bytes() - Self::slices_max(self.config.frame_bytes).div_ceil(8);
+        let offset = self.pool.slot_bytes() - Self::bits_bytes(cut);
         for (at, byte) in self.bitmaps[place].bytes(slices).enumerate() {
             arrival.write(offset + at, &[byte]);
         }
@@ -514,15 +490,15 @@ impl Reassembler {
         self.settle(oldest.map_or(end, |oldest| oldest.min(end)));
     }
 
-    /// Starts a new epoch: unfinished frames are forgotten, for the sender sends those from `first_frame` on again; settled ones,
-    /// and those that got no slot, stay so. Slices of it are at most as large as [`Reassembler::largest_slice`].
+    /// Starts a new epoch, whose slices have another size perhaps, at most [`Cut::largest_slice`] of the first: unfinished frames are
+    /// forgotten, for the sender sends those from `first_frame` on again; settled ones, and those that got no slot, stay so.
     pub fn start_epoch(&mut self, first_frame: u64, slice_bytes: usize, parity_max: u16) {
-        let before = (self.config.slice_bytes, self.config.parity_max);
-        (self.config.slice_bytes, self.config.parity_max) = (slice_bytes, parity_max);
-        if (slice_bytes, parity_max) != before {
+        let before = (self.config.cut, self.config.parity_max);
+        (self.config.cut, self.config.parity_max) = (self.config.cut.resized(slice_bytes), parity_max);
+        if (self.config.cut, parity_max) != before {
             // Never both: there is room for one.
             self.parity = None;
-            self.parity = ParityStore::new(self.config.frame_bytes, Self::payload_bytes(&self.config), parity_max);
+            self.parity = ParityStore::new(&self.config.cut, parity_max);
         } else if let Some(store) = &mut self.parity {
             store.start_epoch();
         }
@@ -535,7 +511,6 @@ impl Reassembler {
                 self.forgotten.push(assembly.number);
             }
         }
-        self.payload_bytes = Self::payload_bytes(&self.config);
         self.settle(first_frame);
         self.seen = self.settled;
         self.protected = Rising::default();

@@ -23,8 +23,8 @@ use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
-    PIPELINED_SHARE, ParityHeader, Ping, Prelude, SLICE_HEADER_LEN, SliceHeader, WireError, slice_count,
+    Accept, Close, Closed, Cut, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
+    PIPELINED_SHARE, ParityHeader, Ping, Prelude, SliceHeader, WireError,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -73,8 +73,8 @@ pub enum EndReason {
 #[derive(Debug)]
 pub struct ReceiveStream {
     config: ReceiveConfig,
-    /// Bytes of the largest slice in the first epoch.
-    opened_with: u16,
+    /// Bytes of the largest slice that there is memory for.
+    largest_slice: usize,
     delivery: Delivery,
     format: FrameFormat,
     presentation: Presentation,
@@ -136,11 +136,10 @@ impl ReceiveStream {
         let format = open.format()?;
         let presentation = open.presentation()?;
         let delivery = open.delivery()?;
-        let slice_bytes = usize::from(open.slice_bytes);
+        let cut = open.cut();
         let reassembler = Reassembler::new(
             ReassemblerConfig {
-                frame_bytes: open.frame_bytes,
-                slice_bytes,
+                cut,
                 delivery,
                 first_frame: open.first_frame,
                 parity_max: open.parity_max,
@@ -168,7 +167,7 @@ impl ReceiveStream {
             sequence_seen: Rising::default(),
             sequence_limit: Rising::default(),
             arrived: 0,
-            parity_room_bytes: parity_room_bytes(open.frame_bytes, slice_bytes, open.parity_max),
+            parity_room_bytes: parity_room_bytes(&cut, open.parity_max),
             path_bytes: path_bytes(config.open_bytes),
             reports: 0,
             told: Told::default(),
@@ -179,7 +178,7 @@ impl ReceiveStream {
             source: SourceAccount::new(open.skipped, open.no_credit),
             heard: now,
             ended: None,
-            opened_with: open.slice_bytes,
+            largest_slice: cut.largest_slice(),
             config,
         })
     }
@@ -199,9 +198,9 @@ impl ReceiveStream {
         self.config.open.slice_bytes
     }
 
-    /// The largest that there is memory for.
-    fn largest_slice(&self) -> usize {
-        Reassembler::largest_slice(self.config.open.frame_bytes, usize::from(self.opened_with))
+    /// How the frames of this epoch are cut.
+    pub fn cut(&self) -> &Cut {
+        self.reassembler.cut()
     }
 
     /// The sender's run.
@@ -240,7 +239,7 @@ impl ReceiveStream {
         self.reassembler.predict(max);
     }
 
-    /// Where the datagrams' payloads are to land, in order: what follows the first [`SLICE_HEADER_LEN`] bytes of each.
+    /// Where the datagrams' payloads are to land, in order: what follows the first [`Cut::head_bytes`] bytes of each.
     pub fn landings(&self) -> impl Iterator<Item = (&Arrival, LandingRun)> {
         self.reassembler.landings()
     }
@@ -256,7 +255,7 @@ impl ReceiveStream {
         self.reassembler.land(spot, payload);
     }
 
-    /// Takes in a datagram of `len` bytes: `head` are its first bytes (up to [`SLICE_HEADER_LEN`]), the others landed at
+    /// Takes in a datagram of `len` bytes: `head` are its first bytes (up to [`Cut::head_bytes`]), the others landed at
     /// `spot` of the prediction.
     pub fn handle_datagram(&mut self, spot: usize, head: &[u8], len: usize, now: Time) {
         if let Err(rejected) = self.try_handle(spot, head, len, now) {
@@ -270,8 +269,10 @@ impl ReceiveStream {
         if prelude.stream != self.config.open.stream && prelude.kind != Kind::Open {
             return Err(Rejected::Stream);
         }
+        // The fields know of no tag.
+        let fields_and_payload = len.saturating_sub(self.cut().tag_bytes());
         if prelude.kind == Kind::Slice {
-            let slice = SliceHeader::parse_checked(head, len).map_err(malformed)?;
+            let slice = SliceHeader::parse_checked(head, fields_and_payload).map_err(malformed)?;
             self.check_epoch(slice.epoch)?;
             self.heard = now;
             let was_overtaken = self.see(slice.sequence)?;
@@ -282,7 +283,7 @@ impl ReceiveStream {
             return Ok(());
         }
         if prelude.kind == Kind::Parity {
-            let parity = ParityHeader::parse_checked(head, len).map_err(malformed)?;
+            let parity = ParityHeader::parse_checked(head, fields_and_payload).map_err(malformed)?;
             self.check_epoch(parity.epoch)?;
             self.heard = now;
             self.see(parity.sequence)?;
@@ -291,7 +292,7 @@ impl ReceiveStream {
         }
         // Other datagrams are short; their tail landed where a payload was expected.
         let mut bytes = [0; Open::LEN];
-        let head_len = head.len().min(SLICE_HEADER_LEN);
+        let head_len = head.len().min(self.cut().head_bytes());
         bytes[..head_len].copy_from_slice(&head[..head_len]);
         if len > head_len {
             let tail = len.min(bytes.len());
@@ -299,7 +300,7 @@ impl ReceiveStream {
         }
         let bytes = &bytes[..len.min(Open::LEN)];
         // Of one that is longer than what lands here the rest was cut off: it is as long as it says.
-        let was_cut = len > SLICE_HEADER_LEN + self.reassembler.landing_bytes(spot);
+        let was_cut = len > self.cut().head_bytes() + self.reassembler.landing_bytes(spot);
         let whole = |says: u16| if was_cut { len.max(usize::from(says)) } else { len };
         match prelude.kind {
             Kind::Open => {
@@ -309,7 +310,7 @@ impl ReceiveStream {
             Kind::Ping => {
                 let ping = Ping::parse(bytes).map_err(malformed)?;
                 // No more than there is memory for: the sender takes it for the size of its slices.
-                let len = whole(ping.length).min(self.largest_slice());
+                let len = whole(ping.length).min(self.largest_slice);
                 self.handle_ping(&ping, path_bytes(len), now)
             }
             Kind::Close => self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now),
@@ -420,7 +421,7 @@ impl ReceiveStream {
             Delivery::Every => self.window / FEEDBACK_PER_WINDOW,
             // A sender begins a frame when the one before it has nearly arrived: it should know in time.
             Delivery::Latest => {
-                (self.window / FEEDBACK_PER_WINDOW).min(u64::from(frame_slices(&self.config.open) / FEEDBACK_PER_FRAME))
+                (self.window / FEEDBACK_PER_WINDOW).min(u64::from(self.cut().slices() / FEEDBACK_PER_FRAME))
             }
         }
         .max(1);
@@ -568,17 +569,13 @@ impl ReceiveStream {
     }
 }
 
-fn frame_slices(open: &Open) -> u32 {
-    slice_count(open.frame_bytes, open.slice_bytes - SLICE_HEADER_LEN as u16)
-}
-
 /// Slices that may be in flight in an epoch: those of two frames, and of as many more as leave within a round trip.
 fn window(open: &Open, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
     // A source without an interval sends as fast as it can: a millisecond is what a frame takes.
     let interval = open.interval().max(Duration::from_millis(1));
     let on_the_way = round_trip.unwrap_or_default().as_nanos() / interval.as_nanos();
     let on_the_way = usize::try_from(on_the_way).unwrap_or(usize::MAX);
-    window_slices(buffer_bytes, usize::from(open.slice_bytes), frame_slices(open), on_the_way.saturating_add(2))
+    window_slices(buffer_bytes, &open.cut(), on_the_way.saturating_add(2))
 }
 
 fn path_bytes(datagram_bytes: usize) -> u16 {

@@ -1,23 +1,23 @@
 //! How much a sender may have on its way: what fits the socket buffer that the system really gave.
 
 use crate::charge::charged_bytes;
+use crate::wire::Cut;
 
-/// Slices that may be in flight at once, for a stream of `slice_bytes` datagrams, `frame_slices` to a frame.
+/// Slices that may be in flight at once, where frames are cut so.
 ///
 /// Two bounds. The socket buffer, as read back after setting it: the kernel charges more for a datagram than its bytes,
 /// and drops what does not fit without a word. And `frames` frames, two where the way is short: data that waits longer
 /// than that has left the cache by the time it is copied out, so a larger window is slower, not faster.
-pub(super) fn window_slices(buffer_bytes: usize, slice_bytes: usize, frame_slices: u32, frames: usize) -> u64 {
-    let by_buffer = buffer_bytes / 8 * 7 / charged_bytes(slice_bytes);
-    let by_cache = frames.saturating_mul(frame_slices as usize).max(SLICES_MIN);
+pub(super) fn window_slices(buffer_bytes: usize, cut: &Cut, frames: usize) -> u64 {
+    let by_buffer = buffer_bytes / 8 * 7 / charged_bytes(cut.slice_bytes());
+    let by_cache = frames.saturating_mul(cut.slices() as usize).max(SLICES_MIN);
     by_buffer.min(by_cache).max(1) as u64
 }
 
-/// The receive buffer that serves a stream best, bytes as the system accounts them: it holds two frames, of `frame_slices` datagrams of
-/// `slice_bytes` each.
-pub fn buffer_bytes_wanted(slice_bytes: usize, frame_slices: u32) -> usize {
-    let by_cache = (2 * frame_slices as usize).max(SLICES_MIN);
-    (by_cache * charged_bytes(slice_bytes) / 7 * 8).clamp(BUFFER_MIN, RECEIVE_BUFFER_MAX)
+/// The receive buffer that serves a stream best, bytes as the system accounts them: it holds two frames that are cut so.
+pub fn buffer_bytes_wanted(cut: &Cut) -> usize {
+    let by_cache = (2 * cut.slices() as usize).max(SLICES_MIN);
+    (by_cache * charged_bytes(cut.slice_bytes()) / 7 * 8).clamp(BUFFER_MIN, RECEIVE_BUFFER_MAX)
 }
 
 /// Less is not worth asking for.
@@ -35,17 +35,18 @@ mod tests {
     #[test]
     fn the_window_is_what_the_buffer_holds_and_never_nothing() {
         // 1080p gray in 65,507-byte slices is 32 slices; the system's default buffer holds two of them.
-        assert_eq!(window_slices(212_992, 65_507, 32, 2), 2);
-        assert_eq!(window_slices(1, 65_507, 32, 2), 1);
-        assert_eq!(window_slices(8 << 20, 65_507, 32, 2), 64);
-        assert_eq!(window_slices(usize::MAX, 1_472, 1, 2), 32);
+        let cut = Cut::new(1_920 * 1_080, 65_507);
+        assert_eq!(window_slices(212_992, &cut, 2), 2);
+        assert_eq!(window_slices(1, &cut, 2), 1);
+        assert_eq!(window_slices(8 << 20, &cut, 2), 64);
+        assert_eq!(window_slices(usize::MAX, &Cut::new(1, 1_472), 2), 32);
     }
 
     #[test]
     fn what_the_window_lets_through_never_exceeds_the_buffer() {
         for slice_bytes in [548, 1_472, 8_972, 16_001, 65_507] {
             for buffer in [100_000, 212_992, 8 << 20] {
-                let window = window_slices(buffer, slice_bytes, 10_000, 2) as usize;
+                let window = window_slices(buffer, &Cut::new(600_000_000, slice_bytes), 2) as usize;
                 assert!(window == 1 || window * charged_bytes(slice_bytes) <= buffer);
             }
         }

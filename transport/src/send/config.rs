@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fec::Fec;
 use crate::frame::{FrameFormat, FrameRate, Presentation};
-use crate::wire::{DATAGRAM_MAX, Delivery, RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, slice_count};
+use crate::wire::{Cut, Delivery, RefuseReason};
 
 /// A frame leaves over at most this share of its interval: 80 %.
 const SHARE_OF_INTERVAL: (u32, u32) = (4, 5);
@@ -103,14 +103,14 @@ impl SendConfig {
 
     /// The same with slices as they can be: those that are shorter or longer have the nearest size that can.
     pub(super) fn with_slices_that_can_be(self) -> Self {
-        let slice_bytes = usize::from(self.slice_bytes).clamp(SLICE_BYTES_MIN, DATAGRAM_MAX);
         // No longer than a datagram, which fits.
-        Self { slice_bytes: slice_bytes as u16, ..self }
+        Self { slice_bytes: self.cut().slice_bytes() as u16, ..self }
     }
 
-    /// Payload bytes of a slice.
-    pub(super) fn payload_bytes(&self) -> u16 {
-        self.slice_bytes - SLICE_HEADER_LEN as u16
+    /// How frames are cut.
+    pub(super) fn cut(&self) -> Cut {
+        // The format was checked: a frame fits 32 bits.
+        Cut::new(self.format.frame_bytes() as u32, self.slice_bytes.into())
     }
 
     /// The time between frames, zero where frames come as they come.
@@ -132,11 +132,5 @@ impl SendConfig {
         } else {
             Duration::ZERO
         }
-    }
-
-    /// Slices of a frame.
-    pub(super) fn frame_slices(&self) -> u32 {
-        // The format was checked: a frame fits 32 bits.
-        slice_count(self.format.frame_bytes() as u32, self.payload_bytes())
     }
 }

@@ -102,7 +102,7 @@ impl FecControl {
 
     /// The most parity slices that a frame will have; 0 where that cannot be announced, and so none are made.
     pub(super) fn parity_max(&self, config: &SendConfig) -> u16 {
-        let layout = ParityLayout::new(config.frame_slices(), self.percent_max(config));
+        let layout = ParityLayout::new(config.cut().slices(), self.percent_max(config));
         layout.and_then(|layout| u16::try_from(layout.count()).ok()).unwrap_or(0)
     }
 
@@ -133,7 +133,7 @@ impl FecControl {
         let is_far = !repair_time.is_zero() && round_trip * ROUND_TRIP_SHARE > repair_time;
         let begins_at = if is_far { LOST_SOME } else { LOST_MANY };
         let lost = self.meter.lost_ppm(now);
-        let blocks = ParityLayout::new(config.frame_slices(), PERCENT_MAX).map_or(0, |layout| layout.blocks);
+        let blocks = ParityLayout::new(config.cut().slices(), PERCENT_MAX).map_or(0, |layout| layout.blocks);
         let asking_is_faster = !is_far && round_trip * QUESTIONS < BLOCK_TIME * u32::from(blocks);
         // What a full link drops, more to carry does not mend.
         self.is_on = !asking_is_faster && !is_slow && lost > if self.is_on { begins_at / FALLEN } else { begins_at };

@@ -7,7 +7,7 @@ use super::parity::{OutgoingParity, odd_byte};
 use super::publication::Published;
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::time::Time;
-use crate::wire::{Flags, ParityHeader, SLICE_HEADER_LEN, SliceHeader, slice_count};
+use crate::wire::{Cut, Flags, ParityHeader, SLICE_HEADER_LEN, SliceHeader};
 
 /// Consecutive slices of one frame, or of its parity, to be sent now: descriptors, not copies.
 #[derive(Debug)]
@@ -60,8 +60,9 @@ impl SliceRun<'_> {
         [&head[..], &self.frame[self.bytes_of(nth)]].concat()
     }
 
-    /// Writes the header of the `nth` slice of the run, which has [`SliceRun::count`] of them.
-    pub fn emit_header(&self, nth: u32, out: &mut [u8; SLICE_HEADER_LEN]) {
+    /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head.
+    pub fn emit_header(&self, nth: u32, head: &mut [u8]) {
+        let Some(out) = head.first_chunk_mut() else { return debug_assert!(false, "a head has room for its fields") };
         match self.head {
             RunHead::Slice(header) => {
                 let (index, sequence) = (header.index.wrapping_add(nth), header.sequence.wrapping_add(nth.into()));
@@ -82,8 +83,7 @@ impl SliceRun<'_> {
 pub(super) struct Outgoing {
     pub(super) published: Published,
     pub(super) next: u32,
-    pub(super) count: u32,
-    payload_bytes: u16,
+    cut: Cut,
     /// When it was captured; when it was begun, where that is not known.
     captured: Time,
     /// From capture to the sending of the first slice in this epoch.
@@ -114,6 +114,11 @@ impl Outgoing {
         self.published.number()
     }
 
+    /// Slices of it.
+    pub(super) fn count(&self) -> u32 {
+        self.cut.slices()
+    }
+
     /// Notes that its first slice leaves now.
     pub(super) fn note_begun(&mut self, now: Time) {
         if self.captured == Time::ZERO {
@@ -129,7 +134,7 @@ impl Outgoing {
     }
 
     pub(super) fn is_sent(&self) -> bool {
-        self.next == self.count
+        self.next == self.count()
             && match &self.parity {
                 Parity::None => true,
                 Parity::Wanted(_) | Parity::Due(_) => false,
@@ -143,12 +148,11 @@ impl Outgoing {
             stream,
             epoch,
             flags: if repair { Flags::REPAIR } else { 0 },
-            payload_bytes: self.payload_bytes,
+            payload_bytes: self.cut.payload_bytes(),
             sequence,
             frame: self.number(),
             captured_ns: self.captured.as_nanos(),
-            // The sender's format was checked: a frame fits 32 bits.
-            frame_bytes: self.frame().len() as u32,
+            frame_bytes: self.cut.frame_bytes(),
             index,
             sent_after_us: self.sent_after_us,
         }
@@ -156,8 +160,7 @@ impl Outgoing {
 
     /// Payload bytes of slices `first` to `first + count`.
     pub(super) fn payload_len(&self, first: u32, count: u32) -> u64 {
-        let end = (u64::from(first + count) * u64::from(self.payload_bytes)).min(self.frame().len() as u64);
-        end - u64::from(first) * u64::from(self.payload_bytes)
+        self.cut.bytes_of(first, count).len() as u64
     }
 }
 
@@ -183,17 +186,17 @@ impl Dropped {
 #[derive(Debug)]
 pub(super) struct Outbox {
     frames: VecDeque<Outgoing>,
-    payload_bytes: u16,
+    cut: Cut,
 }
 
 impl Outbox {
-    pub(super) fn new(slice_bytes: u16) -> Self {
-        Self { frames: VecDeque::with_capacity(SLOTS_MAX), payload_bytes: slice_bytes - SLICE_HEADER_LEN as u16 }
+    pub(super) fn new(cut: Cut) -> Self {
+        Self { frames: VecDeque::with_capacity(SLOTS_MAX), cut }
     }
 
     /// Cuts every frame anew, the waiting ones and those to come, and sends each from its start again.
-    pub(super) fn cut_anew(&mut self, slice_bytes: u16) {
-        let frames = std::mem::replace(self, Self::new(slice_bytes)).frames;
+    pub(super) fn cut_anew(&mut self, cut: Cut) {
+        let frames = std::mem::replace(self, Self::new(cut)).frames;
         for outgoing in frames {
             self.push(outgoing.published);
             if let Some(anew) = self.frames.back_mut() {
@@ -217,14 +220,11 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, published: Published) {
-        let count = slice_count(published.frame().len() as u32, self.payload_bytes);
-        let payload_bytes = self.payload_bytes;
         self.frames.push_back(Outgoing {
             captured: published.frame().info().captured,
             published,
             next: 0,
-            count,
-            payload_bytes,
+            cut: self.cut,
             sent_after_us: 0,
             begun: false,
             parity: Parity::None,

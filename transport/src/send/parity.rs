@@ -1,13 +1,11 @@
 //! What is in the parity slices of a frame.
 
-use std::ops::Range;
-
 use reed_solomon_simd::ReedSolomonEncoder;
 
 use super::publication::Published;
 use crate::frame::{Frame, FramePool, SLOTS_MAX};
 use crate::time::Time;
-use crate::wire::{ParityHeader, ParityLayout, slice_count};
+use crate::wire::{Cut, ParityHeader, ParityLayout};
 
 /// Parity that is there at the same time, to begin with: that of a frame which leaves, and that of one for which it is made. More
 /// where subscribers hold that of different frames, one each.
@@ -97,7 +95,7 @@ pub(super) struct ParityShelf {
 
 #[derive(Debug)]
 struct Shelved {
-    payload_bytes: u16,
+    cut: Cut,
     percent_max: u32,
     /// `None` where there was no memory for it, or there is nothing to make.
     maker: Option<ParityMaker>,
@@ -106,19 +104,15 @@ struct Shelved {
 }
 
 impl ParityShelf {
-    /// The parity of a frame that is cut into slices of `payload_bytes`. `None` where there is no memory for it.
-    pub(super) fn of(&mut self, of: &Published, payload_bytes: u16, percents: Percents) -> Option<MadeParity> {
-        let slices = slice_count(of.frame().len() as u32, payload_bytes);
-        let at = self
-            .makers
-            .iter()
-            .position(|shelved| (shelved.payload_bytes, shelved.percent_max) == (payload_bytes, percents.most));
+    /// The parity of a frame that is cut so. `None` where there is no memory for it.
+    pub(super) fn of(&mut self, of: &Published, cut: Cut, percents: Percents) -> Option<MadeParity> {
+        let at = self.makers.iter().position(|shelved| (shelved.cut, shelved.percent_max) == (cut, percents.most));
         match at {
             Some(at) => self.makers[..=at].rotate_right(1),
             None => {
                 self.makers.truncate(MAKERS - 1);
-                let maker = ParityMaker::new(slices, payload_bytes, percents.most);
-                self.makers.insert(0, Shelved { payload_bytes, percent_max: percents.most, maker, made: None });
+                let maker = ParityMaker::new(cut, percents.most);
+                self.makers.insert(0, Shelved { cut, percent_max: percents.most, maker, made: None });
             }
         }
         let Shelved { maker, made, .. } = self.makers.first_mut()?;
@@ -129,7 +123,7 @@ impl ParityShelf {
         }
         // Its memory may be needed.
         *made = None;
-        let parity = maker.as_mut()?.make(of.frame(), slices, percents.wanted)?;
+        let parity = maker.as_mut()?.make(of.frame(), percents.wanted)?;
         *made = Some((of.number(), percents.wanted, parity.clone()));
         Some(parity)
     }
@@ -142,7 +136,7 @@ pub(super) fn odd_byte(payload_bytes: u16, layout: &ParityLayout, index: u32) ->
 
 /// Makes parity. The memory for what is needed at least is taken when it is made.
 struct ParityMaker {
-    payload_bytes: u16,
+    cut: Cut,
     encoder: ReedSolomonEncoder,
     pool: FramePool,
     /// A slice that is shorter than the others, with zeroes behind it.
@@ -150,23 +144,25 @@ struct ParityMaker {
 }
 
 impl ParityMaker {
-    /// For frames of `slices` slices and at most `percent_max` of parity. `None` where there is no memory for it, or nothing to
+    /// For frames that are cut so, and at most `percent_max` of parity. `None` where there is no memory for it, or nothing to
     /// make.
-    fn new(slices: u32, payload_bytes: u16, percent_max: u32) -> Option<Self> {
-        let layout = ParityLayout::new(slices, percent_max)?;
-        let bytes = layout.count() as usize * (usize::from(payload_bytes) + 1);
-        let shard = usize::from(payload_bytes).next_multiple_of(2);
+    fn new(cut: Cut, percent_max: u32) -> Option<Self> {
+        let layout = ParityLayout::new(cut.slices(), percent_max)?;
+        let payload = usize::from(cut.payload_bytes());
+        let bytes = layout.count() as usize * (payload + 1);
+        let shard = payload.next_multiple_of(2);
         let encoder = ReedSolomonEncoder::new(layout.data() as usize, usize::from(layout.parities), shard).ok()?;
         let pool = FramePool::with_spares(SLOTS_MAX, SLOTS, bytes)
             .inspect_err(|error| tracing::warn!(%error, "frames go without parity"))
             .ok()?;
-        Some(Self { payload_bytes, encoder, pool, padded: vec![0; shard].into_boxed_slice() })
+        Some(Self { cut, encoder, pool, padded: vec![0; shard].into_boxed_slice() })
     }
 
     /// The parity of a frame; `None` where too much that was made before is still on its way.
-    fn make(&mut self, frame: &Frame, slices: u32, percent: u32) -> Option<MadeParity> {
-        let layout = ParityLayout::new(slices, percent)?;
-        let payload = usize::from(self.payload_bytes);
+    fn make(&mut self, frame: &Frame, percent: u32) -> Option<MadeParity> {
+        let layout = ParityLayout::new(self.cut.slices(), percent)?;
+        let payload_bytes = self.cut.payload_bytes();
+        let payload = usize::from(payload_bytes);
         let mut out = self.pool.try_acquire().or_else(|| {
             self.pool.set_usable(self.pool.held_count() + 1);
             self.pool.try_acquire()
@@ -176,7 +172,7 @@ impl ParityMaker {
             self.encoder.reset(layout.data() as usize, usize::from(layout.parities), self.padded.len()).ok()?;
             let mut absent = layout.data();
             for slice in layout.slices_of(block) {
-                let bytes = &frame[slice_range(slice, payload, frame.len())];
+                let bytes = &frame[self.cut.bytes_of(slice, 1)];
                 self.encoder.add_original_shard(padded(&mut self.padded, bytes)).ok()?;
                 absent -= 1;
             }
@@ -188,16 +184,11 @@ impl ParityMaker {
                 let at = index as usize * payload;
                 let (bytes, odd) = parity.split_at(payload);
                 out[at..at + payload].copy_from_slice(bytes);
-                out[odd_byte(self.payload_bytes, &layout, index)] = odd.first().copied().unwrap_or(0);
+                out[odd_byte(payload_bytes, &layout, index)] = odd.first().copied().unwrap_or(0);
             }
         }
-        Some(MadeParity { bytes: out.freeze(), layout, payload_bytes: self.payload_bytes })
+        Some(MadeParity { bytes: out.freeze(), layout, payload_bytes })
     }
-}
-
-fn slice_range(slice: u32, payload: usize, frame_bytes: usize) -> Range<usize> {
-    let start = slice as usize * payload;
-    start..frame_bytes.min(start + payload)
 }
 
 /// The bytes themselves, or a copy with zeroes behind them where they are too few.
@@ -212,6 +203,6 @@ fn padded<'a>(padded: &'a mut [u8], bytes: &'a [u8]) -> &'a [u8] {
 
 impl std::fmt::Debug for ParityMaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ParityMaker").field("payload_bytes", &self.payload_bytes).finish_non_exhaustive()
+        f.debug_struct("ParityMaker").field("cut", &self.cut).finish_non_exhaustive()
     }
 }

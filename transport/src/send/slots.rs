@@ -46,7 +46,7 @@ impl SlotNeed {
     }
 
     /// So many more frames are the stream's.
-    pub(crate) fn add_taken(&mut self, frames: usize) {
+    pub(crate) fn count_taken(&mut self, frames: usize) {
         self.in_stream += frames;
     }
 }

@@ -29,7 +29,7 @@ use crate::frame::SLOTS_MAX;
 use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
-use crate::wire::{DATAGRAM_MAX, Delivery, train_slices};
+use crate::wire::{DATAGRAM_MAX, Delivery};
 
 /// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
 pub const CONTROL_MAX: usize = DATAGRAM_MAX;
@@ -143,9 +143,9 @@ impl Subscriber {
         let config = config.with_slices_that_can_be();
         Self {
             state: SendState::Opening { attempts: 0 },
-            outbox: Outbox::new(config.slice_bytes),
+            outbox: Outbox::new(config.cut()),
             repairs: RepairQueue::new(),
-            budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(config.frame_slices())),
+            budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(config.cut().slices())),
             gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval())),
             pacer: Pacer::new(config.slice_bytes, config.headers_bytes, train(&config)),
             fec: FecControl::new(config.fec, now),
@@ -346,5 +346,5 @@ impl Subscriber {
 /// Slices that leave together.
 fn train(config: &SendConfig) -> u32 {
     // At most TRAIN_SLICES_MAX.
-    train_slices(usize::from(config.slice_bytes)) as u32
+    config.cut().train() as u32
 }

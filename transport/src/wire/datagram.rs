@@ -51,7 +51,7 @@ impl Kind {
 pub struct Flags;
 
 impl Flags {
-    /// An authentication tag of [`super::TAG_LEN`] bytes follows the datagram's last field or payload.
+    /// An authentication tag of [`super::TAG_LEN`] bytes follows the datagram's fields, in front of a payload.
     pub const TAGGED: u16 = 1;
     /// This slice has been sent before.
     pub const REPAIR: u16 = 2;

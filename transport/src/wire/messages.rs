@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::datagram::{WireError, datagram};
-use super::{DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, ParityLayout, SLICE_BYTES_MIN, slice_count};
+use super::{Cut, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, ParityLayout, SLICE_BYTES_MIN, slice_count};
 use crate::frame::{ChromaPlace, ColourRange, FrameFormat, FrameRate, PixelFormat, Presentation, SampleAspect, Scan};
 
 /// In a time field: nothing has been heard yet that could be echoed.
@@ -324,6 +324,11 @@ impl Open {
     pub fn interval(&self) -> Duration {
         let rate = (self.paced == 1).then(|| FrameRate::new(self.rate_num, self.rate_den).ok()).flatten();
         rate.map_or(Duration::ZERO, FrameRate::interval)
+    }
+
+    /// How the frames of its epoch are cut.
+    pub const fn cut(&self) -> Cut {
+        Cut::new(self.frame_bytes, self.slice_bytes as usize)
     }
 
     /// The delivery mode.

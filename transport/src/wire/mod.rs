@@ -3,11 +3,13 @@
 //! Every datagram starts with the same 12 bytes, the [`Prelude`]. All numbers are big-endian. Parsing never allocates and
 //! never panics, whatever the bytes.
 
+mod cut;
 mod datagram;
 mod messages;
 mod parity;
 pub mod plain;
 
+pub use cut::Cut;
 pub use datagram::{AnyPrelude, Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
 pub use messages::{
     Accept, Challenge, Close, Closed, Feedback, NACK_BITMAP_MAX, Nack, Open, ParityHeader, Ping, Refuse, RefuseReason,
@@ -19,9 +21,9 @@ pub use parity::{BLOCK_SLICES_MAX, ParityLayout};
 pub const DATAGRAM_MAX: usize = 65_507;
 /// The smallest slice, header included: what every IPv4 host must be able to receive (576 bytes) less its headers.
 pub const SLICE_BYTES_MIN: usize = 548;
-/// Bytes of a slice that are header.
+/// Bytes of a slice's fields: all of its head where it has no tag.
 pub const SLICE_HEADER_LEN: usize = SliceHeader::LEN;
-/// Bytes that an authentication tag takes at the end of a datagram whose [`Flags::TAGGED`] is set.
+/// Bytes that an authentication tag takes behind the fields of a datagram whose [`Flags::TAGGED`] is set, in front of a payload.
 pub const TAG_LEN: usize = 16;
 /// Frames a receiver assembles at the same time. In `every`, a sender never starts frame `n + 4` before frame `n` is
 /// settled.

@@ -153,7 +153,7 @@ impl Peer {
             self.fly(Towards::Sender, last_word.emit().to_vec());
             return;
         }
-        let slot_bytes = Reassembler::slot_bytes(open.frame_bytes, usize::from(open.slice_bytes));
+        let slot_bytes = Reassembler::slot_bytes(&open.cut());
         let pool = FramePool::new(self.slots, slot_bytes).unwrap();
         let config = ReceiveConfig {
             open: *open,

@@ -7,7 +7,7 @@ use framewire_transport::frame::{
 };
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{self, Publication, SendConfig, Subscriber};
-use framewire_transport::wire::{Delivery, Feedback, Open, SLICE_HEADER_LEN};
+use framewire_transport::wire::{Cut, Delivery, Feedback, Open, SLICE_HEADER_LEN};
 use framewire_transport::{Frame, Time};
 
 use crate::document;
@@ -92,7 +92,7 @@ fn the_worked_example_is_what_both_ends_say() {
     let open = sender.says(at(10_002));
     assert_eq!(open, example("Open"));
 
-    let pool = FramePool::new(8, Reassembler::slot_bytes(500, 548)).unwrap();
+    let pool = FramePool::new(8, Reassembler::slot_bytes(&Cut::new(500, 548))).unwrap();
     let open = Open::parse(&open).unwrap();
     let config = ReceiveConfig {
         open,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::frame::{FrameFormat, FramePool};
 use crate::receive::{Reassembler, SPILL_BYTES_MAX, parity_room_bytes};
-use crate::wire::{Open, RefuseReason, SLICE_BYTES_MIN};
+use crate::wire::{Cut, Open, RefuseReason};
 
 /// Which streams a receiver opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,22 +47,16 @@ pub(in crate::driver) fn admit(
     if streams_open >= limits.streams {
         return Err((RefuseReason::TooManyStreams, limits.streams as u64));
     }
-    let bytes = stream_bytes(open.frame_bytes, open.slice_bytes, open.parity_max, limits.slots);
+    let bytes = stream_bytes(&open.cut(), open.parity_max, limits.slots);
     let bytes = bytes.filter(|bytes| *bytes <= limits.stream_bytes);
     bytes.map(|bytes| (format, bytes)).ok_or((RefuseReason::FrameTooLarge, limits.stream_bytes as u64))
 }
 
 /// Bytes that a stream of such frames makes a receiver take: its slots, room for what no slot is free for, and parity.
 /// `None` where they fit no address space.
-pub(in crate::driver) fn stream_bytes(
-    frame_bytes: u32,
-    slice_bytes: u16,
-    parity_max: u16,
-    slots: usize,
-) -> Option<usize> {
-    let slice_bytes = usize::from(slice_bytes).max(SLICE_BYTES_MIN);
-    let pool = FramePool::bytes(slots, Reassembler::slot_bytes(frame_bytes, slice_bytes)).ok()?;
-    pool.checked_add(parity_room_bytes(frame_bytes, slice_bytes, parity_max))?.checked_add(SPILL_BYTES_MAX.min(pool))
+pub(in crate::driver) fn stream_bytes(cut: &Cut, parity_max: u16, slots: usize) -> Option<usize> {
+    let pool = FramePool::bytes(slots, Reassembler::slot_bytes(cut)).ok()?;
+    pool.checked_add(parity_room_bytes(cut, parity_max))?.checked_add(SPILL_BYTES_MAX.min(pool))
 }
 
 #[cfg(test)]
@@ -71,11 +65,13 @@ mod tests {
 
     #[test]
     fn a_stream_takes_its_slots_its_spill_and_its_parity_and_the_largest_one_does_not_wrap_around() {
-        let pool = FramePool::bytes(8, Reassembler::slot_bytes(2_073_600, 65_507)).unwrap();
-        assert_eq!(stream_bytes(2_073_600, 65_507, 0, 8), Some(pool + SPILL_BYTES_MAX));
-        let parity = parity_room_bytes(2_073_600, 65_507, 4);
-        assert_eq!(stream_bytes(2_073_600, 65_507, 4, 8), Some(pool + SPILL_BYTES_MAX + parity));
-        assert!(stream_bytes(u32::MAX, u16::MAX, u16::MAX, 64).is_some_and(|bytes| bytes > 64 * u32::MAX as usize));
-        assert_eq!(stream_bytes(1, 0, 0, 65), None);
+        let cut = Cut::new(2_073_600, 65_507);
+        let pool = FramePool::bytes(8, Reassembler::slot_bytes(&cut)).unwrap();
+        assert_eq!(stream_bytes(&cut, 0, 8), Some(pool + SPILL_BYTES_MAX));
+        let parity = parity_room_bytes(&cut, 4);
+        assert_eq!(stream_bytes(&cut, 4, 8), Some(pool + SPILL_BYTES_MAX + parity));
+        let largest = stream_bytes(&Cut::new(u32::MAX, usize::MAX), u16::MAX, 64);
+        assert!(largest.is_some_and(|bytes| bytes > 64 * u32::MAX as usize));
+        assert_eq!(stream_bytes(&Cut::new(1, 0), 0, 65), None);
     }
 }

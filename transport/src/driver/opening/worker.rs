@@ -73,7 +73,7 @@ impl Worker {
         let mut pool = match pool {
             Some(pool) => pool,
             None => {
-                let slot_bytes = Reassembler::slot_bytes(opening.open.frame_bytes, opening.open.slice_bytes.into());
+                let slot_bytes = Reassembler::slot_bytes(&opening.open.cut());
                 PoolInMaking::new(self.shared.config.slots, slot_bytes)?.holding(reservation.clone())
             }
         };

@@ -138,18 +138,19 @@ impl State {
         if self.delivery == Delivery::Every || self.frames == 0 {
             return None;
         }
-        let at = self.queue.iter().position(|handed_over| matches!(handed_over, HandedOver::Frame(_)))?;
-        let HandedOver::Frame(frame) = std::mem::replace(&mut self.queue[at], HandedOver::Skipped(1)) else {
-            return None;
-        };
-        self.frames -= 1;
-        let skipped = self.queue.drain(..).map(|handed_over| match handed_over {
-            HandedOver::Skipped(count) => count,
-            HandedOver::Frame(_) => 0,
-        });
-        let skipped = skipped.sum();
+        let (mut skipped, mut replaced) = (0, None);
+        for handed_over in self.queue.drain(..) {
+            match handed_over {
+                HandedOver::Skipped(count) => skipped += count,
+                HandedOver::Frame(frame) => {
+                    skipped += 1;
+                    replaced = Some(frame);
+                }
+            }
+        }
+        self.frames = 0;
         self.push_skipped(skipped);
-        Some(frame)
+        replaced
     }
 }
 
@@ -303,7 +304,7 @@ impl Handover {
         state.figures = state.figures();
         into.append(&mut state.queue);
         let taken = std::mem::take(&mut state.frames);
-        state.figures.slots.add_taken(taken);
+        state.figures.slots.count_taken(taken);
         state.is_untaken = false;
         // What ends a stream stays wished.
         let Wishes { stop, close, .. } = state.wishes;
@@ -342,7 +343,7 @@ impl Handover {
     }
 
     /// For the sending thread: it does not sleep any more.
-    pub(in crate::driver) fn rise(&self) {
+    pub(in crate::driver) fn note_awake(&self) {
         self.asleep.store(false, Ordering::Release);
     }
 }

@@ -1,7 +1,7 @@
 use super::super::reassembler::ReassemblerConfig;
 use super::*;
 use crate::frame::FramePool;
-use crate::wire::{ParityHeader, SLICE_HEADER_LEN, SliceHeader};
+use crate::wire::{Cut, ParityHeader, SLICE_HEADER_LEN, SliceHeader};
 
 const PAYLOAD: u16 = 496;
 const ROUND_TRIP: Duration = Duration::from_micros(100);
@@ -20,16 +20,9 @@ impl Stage {
     fn new(delivery: Delivery, slices: u32) -> Self {
         let frame_bytes = slices * u32::from(PAYLOAD);
         let slice_bytes = usize::from(PAYLOAD) + SLICE_HEADER_LEN;
-        let config = ReassemblerConfig {
-            frame_bytes,
-            slice_bytes,
-            delivery,
-            first_frame: 0,
-            parity_max: 16,
-            partial: false,
-            batch_max: 4,
-        };
-        let pool = FramePool::new(8, Reassembler::slot_bytes(frame_bytes, slice_bytes)).unwrap();
+        let cut = Cut::new(frame_bytes, slice_bytes);
+        let config = ReassemblerConfig { cut, delivery, first_frame: 0, parity_max: 16, partial: false, batch_max: 4 };
+        let pool = FramePool::new(8, Reassembler::slot_bytes(&cut)).unwrap();
         let reassembler = Reassembler::new(config, pool).unwrap();
         Self { reassembler, loss: LossDetector::new(delivery, 16), slices }
     }

@@ -63,7 +63,7 @@ impl ReceiveStream {
         let slices_fit = match ahead {
             0 => open.slice_bytes == self.config.open.slice_bytes,
             // Slices may become smaller, and larger again.
-            _ => usize::from(open.slice_bytes) <= self.largest_slice(),
+            _ => usize::from(open.slice_bytes) <= self.largest_slice,
         };
         if geometry(open) != geometry(&self.config.open) || !slices_fit {
             return Err(Rejected::Size);
@@ -74,7 +74,7 @@ impl ReceiveStream {
             self.config.open.slice_bytes = open.slice_bytes;
             self.window = window(open, self.config.buffer_bytes, self.way.measured());
             // No more memory than was reserved for what the stream was opened with.
-            let wanted = parity_store_bytes(open.frame_bytes, usize::from(open.slice_bytes), open.parity_max);
+            let wanted = parity_store_bytes(&open.cut(), open.parity_max);
             let has_room = wanted <= self.parity_room_bytes;
             let parity_max = if has_room { open.parity_max } else { 0 };
             self.config.open.parity_max = parity_max;

@@ -115,7 +115,7 @@ impl Subscriber {
         self.take_credit(accept.frame_limit, accept.sequence_limit);
         // Half of the socket's buffer: the rest is for what the receiving thread has not come to yet.
         let burst = accept.buffer_bytes / 2 / charged_bytes(usize::from(self.config.slice_bytes)) as u32;
-        let slices = self.config.frame_slices() + u32::from(self.fec.parity_max(&self.config));
+        let slices = self.config.cut().slices() + u32::from(self.fec.parity_max(&self.config));
         self.pacer.set_frames(self.config.spread(), slices, burst);
         // A ping right away, whatever else is heard by then, gives the receiver its first sample of our clock, and of the way.
         self.ping_first = true;
@@ -139,7 +139,7 @@ impl Subscriber {
         self.sequence_seen.raise(feedback.sequence_seen);
         if let Some(gate) = &mut self.gate {
             let round_trip = self.way.measured().unwrap_or_default();
-            gate.handle_feedback(self.sequence_seen.value(), self.config.frame_slices(), round_trip, now);
+            gate.handle_feedback(self.sequence_seen.value(), self.config.cut().slices(), round_trip, now);
         }
         let way = Way {
             round_trip: self.way.measured().unwrap_or_default(),

@@ -5,7 +5,7 @@ use crate::send::config::SendState;
 use crate::send::path::{Verdict, next_lower};
 use crate::send::repair::RepairBudget;
 use crate::time::Time;
-use crate::wire::Delivery;
+use crate::wire::{Cut, Delivery};
 
 impl Subscriber {
     /// Takes in how long the datagram was that is being answered. True where the path is too narrow: a new epoch began.
@@ -64,11 +64,16 @@ impl Subscriber {
         let cookie = self.cookie;
         self.restart(now);
         self.cookie = cookie;
-        self.outbox.cut_anew(slice_bytes);
+        self.outbox.cut_anew(self.config.cut());
         self.pacer = self.pacer.for_slices(slice_bytes, self.config.headers_bytes, train(&self.config));
         if self.budget.is_some() {
-            self.budget = Some(RepairBudget::new(self.config.frame_slices()));
+            self.budget = Some(RepairBudget::new(self.config.cut().slices()));
         }
+    }
+
+    /// How the frames of this epoch are cut.
+    pub fn cut(&self) -> Cut {
+        self.config.cut()
     }
 
     /// Bytes of a slice, header included, in this epoch.

@@ -74,7 +74,7 @@ impl Subscriber {
             let dropped = self.outbox.drop_unsent(self.sent_below.value());
             self.note_dropped(dropped);
             // Less than a train waits for more.
-            let least = train(&self.config).min(self.config.frame_slices());
+            let least = train(&self.config).min(self.config.cut().slices());
             if self.state == SendState::Open && self.credit() < u64::from(least) {
                 self.stats.frames_no_credit += dropped.unbegun;
             }
@@ -139,7 +139,7 @@ impl Subscriber {
     /// Frames below `settled` are done with.
     pub(super) fn settle(&mut self, settled: u64, now: Time) {
         if let Some(outgoing) = self.outbox.current()
-            && outgoing.next == outgoing.count
+            && outgoing.next == outgoing.count()
             && outgoing.number() < settled
         {
             // It was complete before its parity had left.

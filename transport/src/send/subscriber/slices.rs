@@ -77,7 +77,7 @@ impl Subscriber {
     /// Slices of the oldest frame that is not sent whole, or of its parity.
     fn poll_new(&mut self, publication: &mut Publication, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
         let outgoing = self.outbox.current()?;
-        let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count - outgoing.next);
+        let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count() - outgoing.next);
         if number >= self.frame_limit.value() || (first == 0 && (self.is_held(now) || !self.may_begin(now))) {
             return None;
         }
@@ -131,7 +131,7 @@ impl Subscriber {
                 self.outbox.release_parity();
                 let outgoing = self.outbox.current()?;
                 let percents = Percents { wanted: percent, most: self.fec.percent_max(&self.config) };
-                let made = publication.parity().of(&outgoing.published, self.config.payload_bytes(), percents);
+                let made = publication.parity().of(&outgoing.published, self.config.cut(), percents);
                 outgoing.parity = made.map_or(Parity::None, |made| Parity::Leaving(OutgoingParity::new(made)));
             }
             Parity::None | Parity::Leaving(_) => {}
@@ -196,7 +196,7 @@ impl Subscriber {
         let oldest = self.outbox.first_number();
         let (Some(gate), Some(outgoing)) = (&mut self.gate, self.outbox.current()) else { return true };
         let all_settled = oldest == Some(outgoing.number());
-        gate.queued(self.sequence_seen.value(), round_trip, now) <= FrameGate::nearly_none(outgoing.count)
+        gate.queued(self.sequence_seen.value(), round_trip, now) <= FrameGate::nearly_none(outgoing.count())
             && gate.lets(outgoing.number(), outgoing.frame().info().captured, all_settled, now)
     }
 
