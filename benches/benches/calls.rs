@@ -61,7 +61,7 @@ impl Stream {
     fn open(picture: Picture, delivery: Delivery, fec: Fec) -> Self {
         let receiver = Receiver::bind("127.0.0.1:0".parse().expect("an address"), ReceiverConfig::default())
             .expect("loopback has a port left");
-        let config = SenderConfig { delivery, fec, ..SenderConfig::new(picture.format) };
+        let config = SenderConfig::new(picture.format).delivery(delivery).fec(fec);
         let sender = Sender::connect(receiver.local_addr(), config).expect("loopback can be reached");
         sender.wait_until_open(PATIENCE).expect("the receiver takes any stream");
         Self { sender, receiver, picture }
