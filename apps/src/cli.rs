@@ -17,18 +17,19 @@ use framewire_capture::{FrameRate, RawFormat, SourceSpec};
 use framewire_process::address::{Address, AnnouncedAddress};
 use framewire_process::exit::CODES;
 use framewire_process::logs::LogFormat;
+use framewire_process::times::{duration, seconds};
 use framewire_signal::message::NAME_CHARS_MAX;
 use framewire_sink::{RollLimit, SinkSpec, SlowSink};
+use framewire_tools::bench::BenchArgs;
+use framewire_tools::doctor::DoctorArgs;
+use framewire_tools::top::TopArgs;
 use framewire_transport::driver::{Cpus, SliceSize, ThreadConfig};
 use framewire_transport::send::{Bitrate, Fec};
 use framewire_transport::{BackendKind, Delivery, PixelFormat};
 
-use crate::bench::Contender;
 use crate::build;
-use crate::doctor::DoctorArgs;
 use crate::manual::{CompletionsArgs, ManArgs};
 use crate::token::TokenArgs;
-use crate::top::TopArgs;
 
 /// Which wire the two ends speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -309,44 +310,6 @@ pub enum Command {
     Token(TokenArgs),
 }
 
-/// A comparison between two processes: one that sends, and one on this machine or another that receives.
-#[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
-    /// What a frame is
-    #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8")]
-    pub frame: RawFormat,
-    /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
-    #[arg(long, value_name = "auto|BYTES", default_value = "auto", env = "FRAMEWIRE_SLICE")]
-    pub slice: SliceSize,
-    /// What moves the datagrams: auto, std, mmsg
-    #[arg(long, default_value = "auto", env = "FRAMEWIRE_BACKEND")]
-    pub backend: BackendKind,
-    /// How many times each contender is measured, all in turn; figures are medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub rounds: u32,
-    /// Seconds at full rate for each contender and round; a second at 60 frames/s comes on top
-    #[arg(long, default_value = "1", value_parser = seconds)]
-    pub seconds: f64,
-    /// Measure these alone: framewire, kernel (what UDP can at best do on this machine), tcp
-    #[arg(long, value_enum, value_name = "NAME,NAME", value_delimiter = ',', hide_possible_values = true)]
-    pub only: Vec<Contender>,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    pub json: bool,
-    /// Send to a bench that receives on another host; by default to one that is started on this machine
-    #[arg(long, value_name = "HOST:PORT")]
-    pub to: Option<Address>,
-    /// Receive what bench --to sends, over TCP and UDP; anyone who reaches the port can have frames thrown away here
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "rounds", "seconds", "only", "json"])]
-    pub receive: Option<Address>,
-    /// End after one bench
-    #[arg(long, requires = "receive")]
-    pub once: bool,
-    /// End when standard input does: how bench ends the process that it starts
-    #[arg(long, requires = "receive", hide = true)]
-    pub tied: bool,
-}
-
 /// Both ends on loopback.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
@@ -383,16 +346,6 @@ fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Thirty years: what a clock can be asked to add.
-const SECONDS_MAX: f64 = 1e9;
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= SECONDS_MAX => Ok(seconds),
-        _ => Err(format!("'{text}' is no time; write seconds, such as 10 or 0.5, at most {SECONDS_MAX}")),
-    }
-}
-
 /// Motion is seen to be motion.
 pub(crate) const PREVIEW_FPS: f64 = 10.0;
 /// As wide as the page's tiles are on most screens.
@@ -424,27 +377,6 @@ fn deadline(text: &str) -> Result<Duration, String> {
         .filter(|time| time.as_micros() > 0)
         .ok_or_else(|| format!("'{text}' is no deadline; write milliseconds, 0.001 to {}", DEADLINE_MAX.as_millis()))
 }
-
-/// A time with its unit; seconds without one.
-fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || {
-        format!("'{}' is no time; write a number and ms, s, min or h, such as 10s, at most a year", text.escape_debug())
-    };
-    let (number, unit) = text.split_at(text.find(|char: char| char.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let factor = match unit {
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(refused()),
-    };
-    let seconds = number.trim().parse::<f64>().ok().map(|number| number * factor);
-    let seconds = seconds.filter(|seconds| (0.001..=DURATION_SECONDS_MAX).contains(seconds)).ok_or_else(refused)?;
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-/// A year: nobody waits longer.
-const DURATION_SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
 /// Longer than this is no polling any more but a core given away.
 const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
@@ -513,43 +445,5 @@ mod tests {
         assert!(refused(&["client", "--max-rate", "fast"]).contains("480M"));
         assert!(refused(&["client", "--deadline", "0"]).contains("0.001 to 60000"));
         assert!(refused(&["client", "--backend", "dpdk"]).contains("unknown backend 'dpdk'"));
-    }
-
-    #[test]
-    fn a_time_is_read_with_its_unit() {
-        for (text, millis) in [("500ms", 500), ("10", 10_000), ("1.5s", 1_500), ("2min", 120_000), ("1h", 3_600_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "0", "-1s", "soon", "5parsecs", "NaN", "inf", "1e300h", "9999h9"] {
-            assert!(duration(text).unwrap_err().contains("such as 10s"), "{text}");
-        }
-    }
-
-    fn bench(arguments: &[&str]) -> Result<BenchArgs, clap::Error> {
-        let arguments = ["framewire", "bench"].iter().chain(arguments);
-        match FramewireArgs::try_parse_from(arguments)?.command {
-            Some(Command::Bench(args)) => Ok(args),
-            other => panic!("no bench: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_bench_measures_everything_unless_told_otherwise() {
-        let args = bench(&[]).unwrap();
-        assert_eq!((args.frame.to_string().as_str(), args.rounds, args.seconds), ("1920x1080:gray8", 3, 1.0));
-        assert!(args.only.is_empty() && args.to.is_none() && args.receive.is_none());
-        assert_eq!(bench(&["--only", "tcp,framewire"]).unwrap().only, [Contender::Tcp, Contender::Framewire]);
-        assert!(bench(&["--receive", "0.0.0.0:9000", "--once"]).unwrap().once);
-    }
-
-    #[test]
-    fn a_bench_refuses_what_it_cannot_do() {
-        let refused = |arguments: &[&str]| bench(arguments).unwrap_err().to_string();
-        assert!(refused(&["--only", "udp"]).contains("framewire, kernel, tcp"));
-        assert!(refused(&["--rounds", "0"]).contains("--rounds"));
-        assert!(refused(&["--seconds", "no"]).contains("'no' is no time"));
-        assert!(refused(&["--frame", "1920x1080"]).contains("1920x1080:gray8"));
-        assert!(refused(&["--receive", "127.0.0.1:0", "--to", "there:1"]).contains("--to"));
-        assert!(refused(&["--once"]).contains("--receive"));
     }
 }

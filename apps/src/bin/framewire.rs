@@ -4,12 +4,13 @@
 use std::process::ExitCode;
 
 use framewire::cli::{Command, DemoArgs, FramewireArgs};
-use framewire::{bench, client, config, demo, doctor, manual, server, token, top};
+use framewire::{client, config, demo, manual, server, token};
 use framewire_figures::summary::finish;
 use framewire_process::exit::{Failure, report, say};
 use framewire_process::logs;
 use framewire_process::logs::LogFormat;
 use framewire_process::stop::Stop;
+use framewire_tools::{bench, doctor, top};
 
 fn main() -> ExitCode {
     report("framewire", start())

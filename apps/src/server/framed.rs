@@ -5,6 +5,8 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use framewire_figures::summary::{Summary, cpu_seconds};
+use framewire_monitor::PreviewWorker;
+use framewire_monitor::{About, Board, Entry, Figures, Health};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
@@ -23,8 +25,6 @@ use super::service::ServiceManager;
 use super::tally::Tally;
 use super::{Places, QUEUE, recording, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
-use crate::live::{About, Board, Entry, Figures, Health};
-use crate::preview::PreviewWorker;
 
 pub(super) fn run(
     args: &ServerArgs,

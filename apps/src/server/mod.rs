@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use framewire_figures::summary::Summary;
+use framewire_monitor::Board;
+use framewire_monitor::{Access, Monitor, ViewPassword, pages};
+use framewire_monitor::{PreviewConfig, PreviewWorker};
 use framewire_process::exit::{Failure, say};
 use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost, Token};
 use framewire_sink::{Asked, Recording, Roll, SinkSpec, VideoCodec, try_all};
 use framewire_transport::frame::ConsumerPolicy;
 
+use crate::build::COMMIT;
 use crate::cli::{ServerArgs, Wire};
-use crate::live::Board;
-use crate::monitor::{self, Access, Monitor, ViewPassword};
-use crate::preview::{PreviewConfig, PreviewWorker};
 
 /// Frames that wait while a thread is not scheduled; more are dropped, and counted.
 const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
@@ -159,7 +160,7 @@ fn start_signal(
     let config = signal_config(args, places)?;
     let password = args.view_password_file.as_deref().map(ViewPassword::from_file).transpose()?;
     let access = Access::new(password, config.token.is_some())?;
-    let pages = monitor::pages(Arc::new(Monitor::new(board.clone(), args.preview_fps)), access);
+    let pages = pages(Arc::new(Monitor::new(board.clone(), args.preview_fps, COMMIT)), access);
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use framewire_figures::summary::{Summary, cpu_seconds};
+use framewire_monitor::{About, Board, Health};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
@@ -19,7 +20,6 @@ use super::service::ServiceManager;
 use super::tally::Tally;
 use super::{Places, recording, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
-use crate::live::{About, Board, Health};
 
 /// Slots of the receiver: one that pieces land in, the others with sinks.
 const SLOTS: usize = 6;

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use framewire_monitor::Health;
 use sd_notify::NotifyState;
-
-use crate::live::Health;
 
 /// How often the status changes: seldom enough to cost the manager nothing.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use framewire_signal::Connected;
 
 use pass::Passes;
 
-pub(crate) use password::ViewPassword;
+pub use password::ViewPassword;
 
 use password::{Guesses, Verdict};
 
@@ -29,7 +29,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// Who may look.
-pub(crate) struct Access {
+pub struct Access {
     /// Asked for, where there is one.
     password: Option<ViewPassword>,
     guesses: Guesses,
@@ -47,9 +47,11 @@ enum Entry {
 }
 
 impl Access {
+    /// For whoever knows the password; without one for everyone, or, where streaming takes a token (`is_locked`), for nobody.
+    ///
     /// # Errors
     /// The system gives no random numbers.
-    pub(crate) fn new(password: Option<ViewPassword>, is_locked: bool) -> Result<Self, Failure> {
+    pub fn new(password: Option<ViewPassword>, is_locked: bool) -> Result<Self, Failure> {
         Ok(Self { password, guesses: Guesses::default(), passes: Passes::new()?, is_locked })
     }
 
@@ -106,7 +108,7 @@ impl IntoResponse for Refusal {
 }
 
 /// Axum middleware: 401, 403 or 429 to who may not look.
-pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub(crate) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let connected = request.extensions().get::<Connected>().expect("every request of the server's connections has it");
     match access.admit(request.headers(), connected) {
         Err(refusal) => refusal.into_response(),
@@ -120,7 +122,7 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, n
 }
 
 /// Axum middleware: has browsers treat what is sent as what it is, and as nobody else's.
-pub(super) async fn harden(request: Request, next: Next) -> Response {
+pub(crate) async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);

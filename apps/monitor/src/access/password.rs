@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 const ADDRESSES_MAX: usize = 4_096;
 
 /// A password for looking, and for nothing else: streaming takes the token.
-pub(crate) struct ViewPassword {
+pub struct ViewPassword {
     /// Padded, so that comparing takes as long whatever is compared.
     padded: [u8; PASSWORD_BYTES_MAX],
     len: usize,
@@ -34,7 +34,7 @@ impl ViewPassword {
     ///
     /// # Errors
     /// A file that cannot be read, or whose password is too short or too long.
-    pub(crate) fn from_file(path: &Path) -> Result<Self, Failure> {
+    pub fn from_file(path: &Path) -> Result<Self, Failure> {
         let name = path.display();
         let bytes = std::fs::read(path).map_err(|error| {
             Failure::usage(format!(

@@ -12,13 +12,13 @@ use framewire_signal::{Connected, Place};
 use futures_core::Stream;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::Monitor;
+use crate::monitor::Monitor;
 
 /// As fast as a figure can be read.
 const EVERY: Duration = Duration::from_millis(250);
 
 /// A client that takes nothing is cut off by the server's connections; nothing waits for it here.
-pub(super) async fn events(
+pub(crate) async fn events(
     State(monitor): State<Arc<Monitor>>,
     Extension(connected): Extension<Connected>,
 ) -> Response {

@@ -13,30 +13,39 @@ pub(crate) const LATENCY_BOUNDS: [f64; 14] =
 
 /// What one stream has counted. The counts only ever grow.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
-    pub(crate) dropped: FramesDropped,
-    pub(crate) repaired: FramesRepaired,
-    pub(crate) datagrams_dropped: DatagramsDropped,
+pub struct Counts {
+    /// Frames complete.
+    pub frames: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Frames that were not delivered.
+    pub dropped: FramesDropped,
+    /// Frames delivered although slices were lost.
+    pub repaired: FramesRepaired,
+    /// Datagrams that came to nothing.
+    pub datagrams_dropped: DatagramsDropped,
     /// Frames by latency: one count for each of [`LATENCY_BOUNDS`], and one for what is beyond.
     pub(crate) latency_counts: [u64; LATENCY_BOUNDS.len() + 1],
-    pub(crate) latency_seconds: f64,
-    pub(crate) newest: Option<Instant>,
+    /// Sum of the latencies that are known.
+    pub latency_seconds: f64,
+    /// When the newest frame came.
+    pub newest: Option<Instant>,
 }
 
 /// What a stream has counted, and how it goes just now.
 #[derive(Debug)]
-pub(crate) struct Figures {
-    pub(crate) counts: Counts,
-    pub(crate) slice_bytes: Option<u16>,
+pub struct Figures {
+    /// What only grows.
+    pub counts: Counts,
+    /// Bytes of a slice, header included; the plain wire has none.
+    pub slice_bytes: Option<u16>,
     rate: RateWindow,
     recent: RecentLatency,
 }
 
 impl Counts {
     /// What two streams have counted together.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         self.frames += other.frames;
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.dropped.add(&other.dropped);
@@ -52,7 +61,8 @@ impl Counts {
 }
 
 impl Figures {
-    pub(crate) fn new(now: Instant) -> Self {
+    /// Of a stream that begins.
+    pub fn new(now: Instant) -> Self {
         Self {
             counts: Counts::default(),
             slice_bytes: None,
@@ -62,7 +72,7 @@ impl Figures {
     }
 
     /// Counts a frame; the plain wire says nothing of its latency.
-    pub(crate) fn add_frame(&mut self, bytes: usize, latency: Option<Duration>, now: Instant) {
+    pub fn add_frame(&mut self, bytes: usize, latency: Option<Duration>, now: Instant) {
         let counts = &mut self.counts;
         counts.frames += 1;
         counts.bytes += bytes as u64;
@@ -77,7 +87,7 @@ impl Figures {
     }
 
     /// Takes over what the transport counts, and how many frames this program's own threads and sinks were too slow for.
-    pub(crate) fn set_stats(&mut self, stats: &ReceiveStats, source: SourceCounts, slow_consumer: u64) {
+    pub fn set_stats(&mut self, stats: &ReceiveStats, source: SourceCounts, slow_consumer: u64) {
         self.counts.dropped = FramesDropped {
             skipped_at_source: source.skipped.saturating_sub(source.no_credit),
             no_credit: source.no_credit,
@@ -93,12 +103,12 @@ impl Figures {
     }
 
     /// Frames and bytes a second, over the last second.
-    pub(crate) fn rates(&mut self, now: Instant) -> (f64, f64) {
+    pub fn rates(&mut self, now: Instant) -> (f64, f64) {
         self.rate.rates(now)
     }
 
     /// Half and 99 % of the frames of the last seconds took no longer than this.
-    pub(crate) fn recent_latency(&mut self, now: Instant) -> Option<(Duration, Duration)> {
+    pub fn recent_latency(&mut self, now: Instant) -> Option<(Duration, Duration)> {
         self.recent.quantiles(now)
     }
 }

@@ -7,17 +7,18 @@ use std::time::Instant;
 
 use framewire_transport::frame::Frame;
 
+use super::jpeg;
+use super::picture::{FULL_WIDTH_MAX, PreviewConfig};
 use super::scale::Scaled;
 use super::tap::Wants;
-use super::{FULL_WIDTH_MAX, PreviewConfig, jpeg};
-use crate::live::LiveStream;
+use crate::board::LiveStream;
 
 /// Frames that wait for the thread, at most one of a stream.
 const WAITING_MAX: usize = 64;
 
 /// Makes the pictures of all streams. Ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct PreviewWorker {
+pub struct PreviewWorker {
     config: PreviewConfig,
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -35,7 +36,7 @@ impl PreviewWorker {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(crate) fn start(config: PreviewConfig) -> std::io::Result<Self> {
+    pub fn start(config: PreviewConfig) -> std::io::Result<Self> {
         if config.rate <= 0.0 {
             return Ok(Self { config, jobs: None, thread: None });
         }
@@ -47,7 +48,7 @@ impl PreviewWorker {
     }
 
     /// Takes a frame of a stream for a picture, if one is due. Never waits.
-    pub(crate) fn offer(&self, stream: &Arc<LiveStream>, frame: &Frame, now: Instant) {
+    pub fn offer(&self, stream: &Arc<LiveStream>, frame: &Frame, now: Instant) {
         let Some(jobs) = &self.jobs else { return };
         let Some(wants) = stream.pictures.take(&self.config, now) else { return };
         let job = Job { stream: stream.clone(), frame: frame.clone(), taken: now, wants };
@@ -117,7 +118,7 @@ fn yield_to_all_else() {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::tests::{about, board};
+    use crate::board::tests::{about, board};
     use crate::preview::PictureSize;
     use framewire_transport::frame::FramePool;
 

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Clock, interval_at, sleep_until};
 
-use super::Monitor;
+use crate::monitor::Monitor;
 use crate::preview::{Picture, PictureSize};
 
 /// A request has some fifty bytes.
@@ -58,7 +58,7 @@ impl From<Size> for PictureSize {
     }
 }
 
-pub(super) async fn pictures(
+pub(crate) async fn pictures(
     State(monitor): State<Arc<Monitor>>,
     Extension(connected): Extension<Connected>,
     upgrade: WebSocketUpgrade,

@@ -7,7 +7,8 @@ use framewire_sink::{Condition, SinkCounts, StreamSink};
 use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 use serde::Serialize;
 
-use super::{Board, Health, LiveStream};
+use crate::board::{Board, LiveStream};
+use crate::health::Health;
 
 /// `GET /api/streams`, and each event of `/api/events`.
 #[derive(Debug, Clone, Serialize)]
@@ -178,7 +179,7 @@ impl StreamSnapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::tests::{about, board};
+    use crate::board::tests::{about, board};
     use std::time::Duration;
 
     #[test]
@@ -226,7 +227,7 @@ mod tests {
             chroma: ChromaPlace::Left,
             range: ColourRange::Limited,
         };
-        let _all = board.add(crate::live::About { presentation, ..about(7, "cam") }, Vec::new());
+        let _all = board.add(crate::board::About { presentation, ..about(7, "cam") }, Vec::new());
         let _nothing = board.add(about(8, "other"), Vec::new());
         let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
         let told = ["rate", "scan", "aspect", "chroma", "range"].map(|key| json["streams"][0][key].as_str().unwrap());

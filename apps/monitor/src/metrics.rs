@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderValue;
 use framewire_figures::summary::cpu_seconds;
 use framewire_sink::{Condition, SinkTotals};
 use prometheus_client::collector::Collector;
@@ -17,39 +15,37 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::Monitor;
-use crate::build::COMMIT;
-use crate::live::{Board, Counts, LATENCY_BOUNDS, LiveStream};
+use crate::board::{Board, LiveStream};
+use crate::figures::{Counts, LATENCY_BOUNDS};
 
-const CONTENT_TYPE: HeaderValue =
+/// What a scrape is told that it reads.
+pub(crate) const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// What a scrape reads.
-pub(super) struct Metrics(Registry);
+pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    pub(super) fn new(board: Arc<Board>) -> Self {
+    pub(crate) fn new(board: Arc<Board>, commit: &'static str) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(BoardMetrics(board)));
+        registry.register_collector(Box::new(BoardMetrics { board, commit }));
         Self(registry)
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
+    /// All that there is.
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.0)?;
         Ok(text)
     }
 }
 
-pub(super) async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {
-    match monitor.metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n").into_response(),
-    }
-}
-
 #[derive(Debug)]
-struct BoardMetrics(Arc<Board>);
+struct BoardMetrics {
+    board: Arc<Board>,
+    /// What the program was built from.
+    commit: &'static str,
+}
 
 type Encoded = Result<(), std::fmt::Error>;
 
@@ -57,12 +53,12 @@ impl Collector for BoardMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Encoded {
         let out = &mut encoder;
         // Read at once, and written while nobody waits for them.
-        let (live, all) = self.0.counts();
+        let (live, all) = self.board.counts();
         let series: Vec<Series> = live.into_iter().map(Series::of).collect();
-        let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)];
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", self.commit)];
         out.encode_descriptor("framewire_build", "The program", None, MetricType::Info)?.encode_info(&build)?;
         counter(out, "process_cpu_seconds", "Processor time of all threads", cpu_seconds())?;
-        counter(out, "framewire_streams_opened", "Streams that have begun", self.0.opened())?;
+        counter(out, "framewire_streams_opened", "Streams that have begun", self.board.opened())?;
         out.encode_descriptor("framewire_streams", "Streams that come in now", None, MetricType::Gauge)?
             .encode_gauge(&(series.len() as u64))?;
 
@@ -85,7 +81,7 @@ impl Collector for BoardMetrics {
         of.by(out, "framewire_frames_repaired", "Frames delivered although slices were lost", "by", frames_repaired)?;
         of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", datagrams_dropped)?;
         server(out, &all)?;
-        sinks(out, self.0.sinks.as_slice(), &series)?;
+        sinks(out, self.board.sinks.as_slice(), &series)?;
 
         let now = Instant::now();
         let help = "Since the newest frame of a stream arrived";
@@ -271,12 +267,12 @@ fn counter(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::tests::{about, board};
+    use crate::board::tests::{about, board};
     use framewire_sink::{Missed, StreamSink};
     use std::time::Duration;
 
     fn text(board: &Arc<Board>) -> String {
-        Metrics::new(board.clone()).text().unwrap()
+        Metrics::new(board.clone(), "unknown").text().unwrap()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use framewire_process::progress::Progress;
 use framewire_process::stop::Stop;
 use framewire_transport::{Time, clock_id};
 
+use super::args::BenchArgs;
 use super::child::ReceivingProcess;
 use super::contender::{Contender, SendLink};
 use super::control::{Control, PhaseFigures, Ready, Reply, Run};
@@ -18,7 +19,6 @@ use super::kernel::{KernelSender, KernelSocket};
 use super::report::{Measured, Report};
 use super::stamp::{Phase, Stamp};
 use super::tcp::TcpSender;
-use crate::cli::BenchArgs;
 
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);

@@ -1,9 +1,5 @@
 //! What is known of the streams that come in now: for the page, for metrics, for whoever else looks.
 
-mod figures;
-mod health;
-mod snapshot;
-
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,10 +10,7 @@ use framewire_sink::{SinkTotals, StreamSink};
 use framewire_transport::frame::Presentation;
 use framewire_transport::{Delivery, FrameFormat};
 
-pub(crate) use figures::{Counts, Figures, LATENCY_BOUNDS};
-pub(crate) use health::Health;
-pub(crate) use snapshot::Snapshot;
-
+use crate::figures::{Counts, Figures};
 use crate::preview::PictureTap;
 
 /// A stream that had no frame for so long gives its name up to one that begins.
@@ -25,37 +18,40 @@ const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 /// What a stream is, for as long as it lasts.
 #[derive(Debug, Clone)]
-pub(crate) struct About {
+pub struct About {
     /// The number that it is shown by: not the id, which its client alone knows.
-    pub(crate) id: u32,
+    pub id: u32,
     /// What people call it: any text without control characters.
-    pub(crate) name: String,
+    pub name: String,
     /// Where it came from when it was opened; the plain wire does not say.
-    pub(crate) source: Option<SocketAddr>,
-    pub(crate) format: FrameFormat,
+    pub source: Option<SocketAddr>,
+    /// Of every frame.
+    pub format: FrameFormat,
     /// What its source says of the pictures.
-    pub(crate) presentation: Presentation,
+    pub presentation: Presentation,
     /// Whether each frame counts; the plain wire does not say.
-    pub(crate) delivery: Option<Delivery>,
+    pub delivery: Option<Delivery>,
     /// What moves the datagrams.
-    pub(crate) backend: String,
+    pub backend: String,
 }
 
 /// A stream that comes in.
 #[derive(Debug)]
-pub(crate) struct LiveStream {
-    pub(crate) about: About,
+pub struct LiveStream {
+    /// What it is.
+    pub about: About,
     label: Mutex<String>,
-    begun: Instant,
+    pub(crate) begun: Instant,
     figures: Mutex<Figures>,
     /// How its recordings get on.
-    pub(crate) sinks: Vec<Arc<StreamSink>>,
-    pub(crate) pictures: PictureTap,
+    pub sinks: Vec<Arc<StreamSink>>,
+    /// Where its pictures are.
+    pub pictures: PictureTap,
 }
 
 impl LiveStream {
     /// Told to people and to Prometheus: the name, made unique among the streams that are there.
-    pub(crate) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         lock(&self.label).clone()
     }
 
@@ -70,19 +66,19 @@ impl LiveStream {
     }
 
     /// What it has counted. Held by its own thread for each frame: give it back at once.
-    pub(crate) fn figures(&self) -> MutexGuard<'_, Figures> {
+    pub fn figures(&self) -> MutexGuard<'_, Figures> {
         lock(&self.figures)
     }
 }
 
 /// All streams that come in, in the order in which they came.
 #[derive(Debug)]
-pub(crate) struct Board {
-    begun: Instant,
+pub struct Board {
+    pub(crate) begun: Instant,
     state: Mutex<State>,
     opened: AtomicU64,
     /// Of all that record.
-    pub(crate) sinks: Vec<Arc<SinkTotals>>,
+    pub sinks: Vec<Arc<SinkTotals>>,
 }
 
 #[derive(Debug, Default)]
@@ -94,12 +90,12 @@ struct State {
 
 impl Board {
     /// Of a server whose frames are recorded there.
-    pub(crate) fn new(sinks: Vec<Arc<SinkTotals>>) -> Self {
+    pub fn new(sinks: Vec<Arc<SinkTotals>>) -> Self {
         Self { begun: Instant::now(), state: Mutex::default(), opened: AtomicU64::new(0), sinks }
     }
 
     /// Adds a stream with its recordings; it is there until the answer is dropped.
-    pub(crate) fn add(self: &Arc<Self>, about: About, sinks: Vec<Arc<StreamSink>>) -> Entry {
+    pub fn add(self: &Arc<Self>, about: About, sinks: Vec<Arc<StreamSink>>) -> Entry {
         self.opened.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
         let streams = &mut state.streams;
@@ -124,12 +120,12 @@ impl Board {
     }
 
     /// The streams there are.
-    pub(crate) fn streams(&self) -> Vec<Arc<LiveStream>> {
+    pub fn streams(&self) -> Vec<Arc<LiveStream>> {
         self.lock().streams.clone()
     }
 
     /// The streams there are, each with what it has counted; and what all have, with those that have gone. It only grows.
-    pub(crate) fn counts(&self) -> (Vec<(Arc<LiveStream>, Counts)>, Counts) {
+    pub fn counts(&self) -> (Vec<(Arc<LiveStream>, Counts)>, Counts) {
         // Under one lock, so that a stream which ends is in the sum once.
         let state = self.lock();
         let mut all = state.ended;
@@ -139,12 +135,12 @@ impl Board {
     }
 
     /// The stream of this id; the newest, where one that fell silent is still there.
-    pub(crate) fn find(&self, id: u32) -> Option<Arc<LiveStream>> {
+    pub fn find(&self, id: u32) -> Option<Arc<LiveStream>> {
         self.lock().streams.iter().rev().find(|stream| stream.about.id == id).cloned()
     }
 
     /// How many streams there have been.
-    pub(crate) fn opened(&self) -> u64 {
+    pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
@@ -155,7 +151,7 @@ impl Board {
 
 /// Takes its stream off the board when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     board: Arc<Board>,
     stream: Arc<LiveStream>,
 }

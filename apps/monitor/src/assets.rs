@@ -3,23 +3,23 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-pub(super) async fn page(headers: HeaderMap) -> Response {
+pub(crate) async fn page(headers: HeaderMap) -> Response {
     asset(&headers, "text/html; charset=utf-8", include_str!("page/index.html"))
 }
 
-pub(super) async fn style(headers: HeaderMap) -> Response {
+pub(crate) async fn style(headers: HeaderMap) -> Response {
     asset(&headers, "text/css; charset=utf-8", include_str!("page/page.css"))
 }
 
-pub(super) async fn script(headers: HeaderMap) -> Response {
+pub(crate) async fn script(headers: HeaderMap) -> Response {
     asset(&headers, "text/javascript; charset=utf-8", include_str!("page/page.js"))
 }
 
-pub(super) async fn figures(headers: HeaderMap) -> Response {
+pub(crate) async fn figures(headers: HeaderMap) -> Response {
     asset(&headers, "text/javascript; charset=utf-8", include_str!("page/figures.js"))
 }
 
-pub(super) async fn icon(headers: HeaderMap) -> Response {
+pub(crate) async fn icon(headers: HeaderMap) -> Response {
     asset(&headers, "image/svg+xml", include_str!("page/icon.svg"))
 }
 

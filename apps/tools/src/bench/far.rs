@@ -9,9 +9,9 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::stop::Stop;
 use framewire_transport::{BackendKind, clock_id};
 
-use super::check_frame;
 use super::contender::{Contender, ReceiveLink};
 use super::control::{Control, ControlError, Ready, Reply, Run, is_pause};
+use super::frame::check_frame;
 use super::framewire::FramewireReceiver;
 use super::kernel::KernelReceiver;
 use super::patience::LOOK_AROUND;

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use framewire_process::lock::lock;
 use tokio::sync::watch;
 
-use super::{Picture, PictureSize, PreviewConfig};
+use super::picture::{Picture, PictureSize, PreviewConfig};
 
 /// A stream that nobody looks at is pictured so often, so that who comes sees something at once.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The tap of one stream. Its thread asks it for each frame; viewers wait at it.
 #[derive(Debug)]
-pub(crate) struct PictureTap {
+pub struct PictureTap {
     state: Mutex<State>,
     tile: watch::Sender<Option<Picture>>,
     full: watch::Sender<Option<Picture>>,

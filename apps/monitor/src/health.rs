@@ -4,11 +4,11 @@ use std::fmt;
 
 use framewire_sink::Condition;
 
-use super::Board;
+use crate::board::Board;
 
 /// How the server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Health {
+pub enum Health {
     /// It does all that it should.
     Fine,
     /// It serves, and some of what it should record it does not.
@@ -23,7 +23,8 @@ pub(crate) enum Health {
 }
 
 impl Health {
-    pub(crate) fn of(board: &Board) -> Self {
+    /// Of the server whose streams are on `board`.
+    pub fn of(board: &Board) -> Self {
         let streams = board.streams();
         let fails_a_stream = |name: &str| {
             let mut sinks = streams.iter().flat_map(|stream| &stream.sinks).filter(|sink| sink.name() == name);
@@ -56,7 +57,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::live::tests::about;
+    use crate::board::tests::about;
     use framewire_sink::{Missed, SinkTotals, StreamSink};
 
     #[test]

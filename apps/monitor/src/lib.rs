@@ -1,0 +1,38 @@
+//! What a server shows of the streams that come in: the page for people with its pictures, metrics for Prometheus, JSON for
+//! programs.
+//!
+//! Whoever serves a stream adds it to the [`Board`] and tells its [`Figures`] of each frame; whoever looks reads the board. The
+//! [`pages`] do that over HTTP ([`Monitor`], [`Access`]), and a [`PreviewWorker`] makes pictures of the frames it is offered.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/` | the live page, with its style and script |
+//! | `/api/streams` | all streams, JSON |
+//! | `/api/events` | the same as server-sent events, four a second |
+//! | `/api/pictures` | WebSocket: pictures of streams, on request |
+//! | `/metrics` | Prometheus text |
+//! | `/healthz` | `ok`, or `degraded: …` in words; 200 for both, as a server that cannot record still serves |
+//!
+//! Handlers run on the signal server's one thread and block for nothing.
+#![forbid(unsafe_code)]
+
+mod access;
+mod assets;
+mod board;
+mod events;
+mod figures;
+mod health;
+mod metrics;
+mod monitor;
+mod pages;
+mod pictures;
+mod preview;
+mod snapshot;
+
+pub use access::{Access, ViewPassword};
+pub use board::{About, Board, Entry, LiveStream};
+pub use figures::{Counts, Figures};
+pub use health::Health;
+pub use monitor::Monitor;
+pub use pages::pages;
+pub use preview::{PictureTap, PreviewConfig, PreviewWorker};

@@ -1,0 +1,51 @@
+//! Which page is where, and for whom.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, middleware, routing};
+
+use crate::access::{self, Access};
+use crate::health::Health;
+use crate::metrics::CONTENT_TYPE;
+use crate::monitor::Monitor;
+use crate::{assets, events, pictures};
+
+/// The pages, for whom `access` lets in.
+pub fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
+    let guarded = Router::new()
+        .route("/", routing::get(assets::page))
+        .route("/page.css", routing::get(assets::style))
+        .route("/page.js", routing::get(assets::script))
+        .route("/figures.js", routing::get(assets::figures))
+        .route("/icon.svg", routing::get(assets::icon))
+        .route("/api/streams", routing::get(streams))
+        .route("/api/events", routing::get(events::events))
+        .route("/api/pictures", routing::get(pictures::pictures))
+        .route("/metrics", routing::get(metrics))
+        .layer(middleware::from_fn_with_state(Arc::new(access), access::admit));
+    Router::new()
+        .route("/healthz", routing::get(health))
+        .merge(guarded)
+        .layer(middleware::from_fn(access::harden))
+        .with_state(monitor)
+}
+
+/// For whoever asks whether to start the server again, which mends no disk: hence no error.
+async fn health(State(monitor): State<Arc<Monitor>>) -> String {
+    format!("{}\n", Health::of(&monitor.board))
+}
+
+async fn streams(State(monitor): State<Arc<Monitor>>) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], monitor.snapshot()).into_response()
+}
+
+async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {
+    match monitor.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n").into_response(),
+    }
+}

@@ -1,0 +1,81 @@
+//! What is measured, and between whom.
+
+use clap::Args;
+use framewire_capture::RawFormat;
+use framewire_process::address::Address;
+use framewire_process::times::seconds;
+use framewire_transport::BackendKind;
+use framewire_transport::driver::SliceSize;
+
+use super::contender::Contender;
+
+/// A comparison between two processes: one that sends, and one on this machine or another that receives.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// What a frame is
+    #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8")]
+    pub frame: RawFormat,
+    /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
+    #[arg(long, value_name = "auto|BYTES", default_value = "auto", env = "FRAMEWIRE_SLICE")]
+    pub slice: SliceSize,
+    /// What moves the datagrams: auto, std, mmsg
+    #[arg(long, default_value = "auto", env = "FRAMEWIRE_BACKEND")]
+    pub backend: BackendKind,
+    /// How many times each contender is measured, all in turn; figures are medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Seconds at full rate for each contender and round; a second at 60 frames/s comes on top
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub seconds: f64,
+    /// Measure these alone: framewire, kernel (what UDP can at best do on this machine), tcp
+    #[arg(long, value_enum, value_name = "NAME,NAME", value_delimiter = ',', hide_possible_values = true)]
+    pub only: Vec<Contender>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Send to a bench that receives on another host; by default to one that is started on this machine
+    #[arg(long, value_name = "HOST:PORT")]
+    pub to: Option<Address>,
+    /// Receive what bench --to sends, over TCP and UDP; anyone who reaches the port can have frames thrown away here
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "rounds", "seconds", "only", "json"])]
+    pub receive: Option<Address>,
+    /// End after one bench
+    #[arg(long, requires = "receive")]
+    pub once: bool,
+    /// End when standard input does: how bench ends the process that it starts
+    #[arg(long, requires = "receive", hide = true)]
+    pub tied: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    fn bench(arguments: &[&str]) -> Result<BenchArgs, clap::Error> {
+        let command = BenchArgs::augment_args(clap::Command::new("bench"));
+        let matches = command.try_get_matches_from(["bench"].iter().chain(arguments))?;
+        BenchArgs::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn a_bench_measures_everything_unless_told_otherwise() {
+        let args = bench(&[]).unwrap();
+        assert_eq!((args.frame.to_string().as_str(), args.rounds, args.seconds), ("1920x1080:gray8", 3, 1.0));
+        assert!(args.only.is_empty() && args.to.is_none() && args.receive.is_none());
+        assert_eq!(bench(&["--only", "tcp,framewire"]).unwrap().only, [Contender::Tcp, Contender::Framewire]);
+        assert!(bench(&["--receive", "0.0.0.0:9000", "--once"]).unwrap().once);
+    }
+
+    #[test]
+    fn a_bench_refuses_what_it_cannot_do() {
+        let refused = |arguments: &[&str]| bench(arguments).unwrap_err().to_string();
+        assert!(refused(&["--only", "udp"]).contains("framewire, kernel, tcp"));
+        assert!(refused(&["--rounds", "0"]).contains("--rounds"));
+        assert!(refused(&["--seconds", "no"]).contains("'no' is no time"));
+        assert!(refused(&["--frame", "1920x1080"]).contains("1920x1080:gray8"));
+        assert!(refused(&["--receive", "127.0.0.1:0", "--to", "there:1"]).contains("--to"));
+        assert!(refused(&["--once"]).contains("--receive"));
+    }
+}
