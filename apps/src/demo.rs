@@ -8,9 +8,10 @@ use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_process::address::Address;
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
+use framewire_transport::Delivery;
 
-use crate::cli::{ClientArgs, DeliveryChoice, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs};
-use crate::{client, server};
+use crate::cli::{ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs};
+use crate::ends;
 
 /// How long the demo runs when nothing else ends it.
 const SECONDS: f64 = 3.0;
@@ -25,7 +26,7 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), F
     let server_args = server_args(args);
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| {
-            server::run(&server_args, &server_stop, |signal, udp| {
+            ends::serve(&server_args, &server_stop, |signal, udp| {
                 let _ = send_address.send((signal, udp));
             })
             // However it ended, there is nobody left to send to.
@@ -36,7 +37,7 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), F
         let sent = match wait_for_address(&address, stop) {
             Some((signal, udp)) => {
                 limit_time(args, stop);
-                Some(client::run(&client_args(args, signal, udp), stop))
+                Some(ends::send(&client_args(args, signal, udp), stop))
             }
             None => None,
         };
@@ -130,7 +131,7 @@ fn plain_frame(args: &DemoArgs) -> framewire_capture::RawFormat {
 fn client_args(args: &DemoArgs, signal: SocketAddr, udp: SocketAddr) -> ClientArgs {
     let mut stream = args.stream.clone();
     stream.fps.get_or_insert(Pace::Max);
-    stream.delivery.get_or_insert(DeliveryChoice::Every);
+    stream.delivery.get_or_insert(Delivery::Every);
     ClientArgs {
         insecure: false,
         common: args.common.clone(),

@@ -1,11 +1,15 @@
-//! What Framewire's programs are made of: the command line, and the wiring of capture, transport and signal.
+//! What Framewire's programs are made of: the command line ([`cli`], [`config`]), and the wiring of capture, transport, signal,
+//! sinks and pages into the two [`ends`].
 #![forbid(unsafe_code)]
 
 pub mod build;
 pub mod cli;
-pub mod client;
+mod client;
 pub mod config;
+mod credentials;
 pub mod demo;
+pub mod ends;
 pub mod manual;
+mod plain;
 pub mod server;
 pub mod token;

@@ -8,6 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
+pub use framewire_transport::Delivery;
+
 pub use crate::report::{Feedback, PlainFeedback, Statistics, StreamStatistics, Timestamp};
 
 /// Names of the Socket.IO events, all in the default namespace `/`.
@@ -37,13 +39,11 @@ pub const PIXEL_CHARS_MAX: usize = 32;
 /// Widest and highest frame, in pixels: 2^16, twice what any camera of today gives.
 pub const SIDE_PIXELS_MAX: u32 = 65_536;
 
-/// Whether each frame counts, or only the newest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Delivery {
-    /// Nothing is dropped; the sender waits for credit.
+/// How a [`Delivery`] is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Delivery", rename_all = "lowercase")]
+enum DeliveryName {
     Every,
-    /// The newest complete frame wins; late ones are dropped whole and counted.
     Latest,
 }
 
@@ -70,6 +70,7 @@ pub struct OpenRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames_per_second: Option<f64>,
     /// Whether each frame counts.
+    #[serde(with = "DeliveryName")]
     pub delivery: Delivery,
     /// Bytes in a datagram, header included, that the client wants; absent for the server's or the path's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]

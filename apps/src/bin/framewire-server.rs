@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use framewire::cli::ServerArgs;
-use framewire::{config, server};
+use framewire::{config, ends, server};
 use framewire_figures::summary::finish;
 use framewire_process::exit::{Failure, report};
 use framewire_process::logs;
@@ -20,5 +20,5 @@ fn run() -> Result<(), Failure> {
     config::warn_of_unknown_variables();
     let stop = Stop::new();
     stop.on_interrupt()?;
-    finish(args.common.json, server::run(&args, &stop, server::announce)?)
+    finish(args.common.json, ends::serve(&args, &stop, server::announce)?)
 }

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use framewire::cli::{Command, DemoArgs, FramewireArgs};
-use framewire::{client, config, demo, manual, server, token};
+use framewire::{config, demo, ends, manual, server, token};
 use framewire_figures::summary::finish;
 use framewire_process::exit::{Failure, report, say};
 use framewire_process::logs;
@@ -48,8 +48,8 @@ fn run(command: &Command) -> Result<(), Failure> {
             announce(args);
             finish(args.common.json, demo::run(args, &stop)?)
         }
-        Command::Client(args) => finish(args.common.json, client::run(args, &stop)?),
-        Command::Server(args) => finish(args.common.json, server::run(args, &stop, server::announce)?),
+        Command::Client(args) => finish(args.common.json, ends::send(args, &stop)?),
+        Command::Server(args) => finish(args.common.json, ends::serve(args, &stop, server::announce)?),
         Command::Bench(args) => bench::run(args, &stop),
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),

@@ -9,11 +9,11 @@ use framewire_process::stop::Stop;
 use framewire_transport::FrameMut;
 use framewire_transport::frame::Presentation;
 
-use super::{Source, source_failure};
+use super::source::{Source, source_failure};
 use crate::cli::{Pace, StreamArgs};
 
 /// The source with its pace and its end.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     source: Source,
     pacer: Pacer,
     interval: Option<Duration>,
@@ -26,11 +26,11 @@ pub(super) struct Feed {
     repeat: bool,
     frames: u64,
     /// What the source failed with, after its last whole frame.
-    pub(super) failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
 }
 
 impl Feed {
-    pub(super) fn new(source: Source, args: &StreamArgs) -> Self {
+    pub(crate) fn new(source: Source, args: &StreamArgs) -> Self {
         let pace = args.fps.unwrap_or(Pace::Source);
         let said = source.presentation();
         // How fast a film is sent says nothing of how fast it is to be shown.
@@ -53,22 +53,22 @@ impl Feed {
         }
     }
 
-    pub(super) fn source(&self) -> &dyn FrameSource {
+    pub(crate) fn source(&self) -> &dyn FrameSource {
         self.source.as_ref()
     }
 
     /// What the source says of its pictures, with the rate that was asked for.
-    pub(super) fn presentation(&self) -> Presentation {
+    pub(crate) fn presentation(&self) -> Presentation {
         self.presentation
     }
 
     /// The time between frames, where there is a pace.
-    pub(super) fn interval(&self) -> Option<Duration> {
+    pub(crate) fn interval(&self) -> Option<Duration> {
         self.interval
     }
 
     /// Waits until the next frame is due. False where there is none: the limit is reached, or somebody asked to stop.
-    pub(super) fn wait(&mut self, stop: &Stop) -> bool {
+    pub(crate) fn wait(&mut self, stop: &Stop) -> bool {
         if self.frames_max.is_some_and(|max| self.frames >= max) || stop.is_stopped() {
             return false;
         }
@@ -94,7 +94,7 @@ impl Feed {
     }
 
     /// Writes the next frame. False where the source has ended, or failed: see [`Feed::failure`].
-    pub(super) fn write(&mut self, frame: &mut FrameMut) -> bool {
+    pub(crate) fn write(&mut self, frame: &mut FrameMut) -> bool {
         match self.read(frame) {
             Ok(written) => {
                 self.frames += u64::from(written);
@@ -122,7 +122,7 @@ impl Feed {
     }
 
     /// Counts a frame that there was no slot for.
-    pub(super) fn skip(&mut self) {
+    pub(crate) fn skip(&mut self) {
         self.frames += 1;
     }
 }

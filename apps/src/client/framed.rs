@@ -10,7 +10,7 @@ use framewire_process::address::{Address, announced};
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
-use framewire_signal::message::{self, OpenRequest, Opened};
+use framewire_signal::message::{OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{SendError, SliceSize};
 use framewire_transport::send::LinkBudget;
@@ -18,10 +18,11 @@ use framewire_transport::wire::RefuseReason;
 use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig, wire};
 
 use super::feed::Feed;
+use super::source::Source;
+use super::trouble::{nothing_arrived, too_late};
 use super::window::Window;
-use super::{Source, nothing_arrived, too_late};
 use crate::cli::ClientArgs;
-use crate::server::token;
+use crate::credentials::token;
 
 /// How long the receiver may take to confirm the end; then the figures of this side stand alone.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -35,10 +36,10 @@ const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
 /// A server that is there says something each quarter of a second.
 const HEARD_LATELY: Duration = Duration::from_secs(1);
 
-pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
+pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     let mut feed = Feed::new(source, &args.stream);
     let format = feed.source().format();
-    let chosen = args.stream.delivery.map(Delivery::from);
+    let chosen = args.stream.delivery;
     let delivery = chosen.unwrap_or(if feed.source().is_live() { Delivery::Latest } else { Delivery::Every });
     let window = Window::open(args.stream.window, format, stop)?;
     let stream = random_stream_id()?;
@@ -148,10 +149,7 @@ fn start_signal(
         height: format.height(),
         stride: format.stride(),
         frames_per_second: rate.map(FrameRate::as_f64),
-        delivery: match delivery {
-            Delivery::Every => message::Delivery::Every,
-            Delivery::Latest => message::Delivery::Latest,
-        },
+        delivery,
         slice_bytes,
     };
     let config =

@@ -9,7 +9,7 @@ use framewire_transport::FrameFormat;
 use framewire_transport::frame::{ConsumerPolicy, FrameMut, FramePool, FrameRing};
 
 /// Shows copies of frames: the slots of the stream belong to the network.
-pub(super) struct Window {
+pub(crate) struct Window {
     pool: FramePool,
     ring: FrameRing,
     thread: Option<JoinHandle<()>>,
@@ -17,7 +17,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Opens the window if it was asked for.
-    pub(super) fn open(wanted: bool, format: FrameFormat, stop: &Stop) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(wanted: bool, format: FrameFormat, stop: &Stop) -> Result<Option<Self>, Failure> {
         if !wanted {
             return Ok(None);
         }
@@ -42,7 +42,7 @@ impl Window {
     }
 
     /// Shows a frame, if the window is not still busy with others.
-    pub(super) fn show(&self, frame: &FrameMut) {
+    pub(crate) fn show(&self, frame: &FrameMut) {
         if let Some(mut copy) = self.pool.try_acquire() {
             copy.set_len(frame.len()).expect("the pool's slots are made for frames of this size");
             copy.copy_from_slice(frame);

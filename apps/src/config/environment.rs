@@ -8,9 +8,9 @@ use framewire_process::logs;
 use tracing::Level;
 
 use super::file::LIKENESS_MIN;
-use super::for_people;
+use super::section::for_people;
 use crate::cli::{ClientArgs, FramewireArgs, ServerArgs};
-use crate::server::TOKEN_VARIABLE;
+use crate::credentials::TOKEN_VARIABLE;
 
 const PREFIX: &str = "FRAMEWIRE_";
 

@@ -13,8 +13,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::command::{Kind, configurable, is_about_settings, is_list, key};
-use super::{ConfigError, Section};
-use crate::server::TOKEN_VARIABLE;
+use super::error::ConfigError;
+use super::section::Section;
+use crate::credentials::TOKEN_VARIABLE;
 
 /// Far more than settings could need, and little enough to read at once.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod file;
 mod print;
+mod section;
 #[cfg(test)]
 mod tests;
 
@@ -17,15 +18,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgMatches, Command, CommandFactory, Parser};
+use clap::{Arg, ArgMatches, Command, Parser};
 
 pub use environment::warn_of_unknown_variables;
 pub use error::ConfigError;
+pub use section::for_people;
 
 use framewire_process::exit::Failure;
 
-use crate::cli::{ClientArgs, FramewireArgs, ServerArgs};
 use file::Settings;
+use section::Section;
 
 /// Reads the settings of a program that is started with `arguments`, the first of which is its name. `None` where
 /// `--print-config` was asked for: they have been printed. Ends the process where clap does: at `--help`, `--version`
@@ -62,17 +64,6 @@ pub fn load<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<
     Ok(Some(A::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command).exit())))
 }
 
-/// A program's command line as people meet it: with the environment's variables.
-pub fn for_people<A: CommandFactory>() -> Command {
-    let command = A::command();
-    if Section::of(command.get_name()).is_some() {
-        return command::with_environment(command::with_switches(command));
-    }
-    Section::ALL.into_iter().fold(command, |all, section| {
-        all.mut_subcommand(section.name(), |one| command::with_environment(command::with_switches(one)))
-    })
-}
-
 /// A value that clap refuses may stand in the environment, where nobody would look for it who reads of a flag.
 fn with_origin(mut error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
     let alone = command.clone().mut_subcommands(command::without_environment);
@@ -92,55 +83,6 @@ fn with_origin(mut error: clap::Error, command: &Command, arguments: &[OsString]
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error
-}
-
-/// Which part of a file is for a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Section {
-    Server,
-    Client,
-    Demo,
-}
-
-impl Section {
-    const ALL: [Self; 3] = [Self::Server, Self::Client, Self::Demo];
-
-    /// Its table in a file, and its subcommand of `framewire`.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-            Self::Demo => "demo",
-        }
-    }
-
-    /// What the user calls the program.
-    fn program(self) -> &'static str {
-        match self {
-            Self::Server => "framewire-server",
-            Self::Client => "framewire-client",
-            Self::Demo => "framewire demo",
-        }
-    }
-
-    /// Whose a program or subcommand of this name is.
-    fn of(command: &str) -> Option<Self> {
-        let name = command.strip_prefix("framewire-").unwrap_or(command);
-        Self::ALL.into_iter().find(|section| section.name() == name)
-    }
-
-    /// Its command line, without the environment.
-    fn command(self) -> Command {
-        let command = match self {
-            Self::Server => ServerArgs::command(),
-            Self::Client => ClientArgs::command(),
-            Self::Demo => {
-                let framewire = FramewireArgs::command();
-                framewire.find_subcommand("demo").expect("the demo is a subcommand").clone()
-            }
-        };
-        command::without_environment(command::with_switches(command))
-    }
 }
 
 /// The program that a command line is for, and its part of what was matched; `None` for what takes no file.

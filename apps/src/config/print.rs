@@ -7,9 +7,9 @@ use clap::{Arg, ArgMatches, Command};
 use framewire_process::exit::Failure;
 use toml::Value;
 
-use super::Section;
 use super::command::{Kind, configurable, is_list, key, variable};
 use super::file::Settings;
+use super::section::Section;
 
 /// The effective settings as TOML.
 ///

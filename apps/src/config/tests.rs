@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::FromArgMatches;
+use framewire_transport::Delivery;
 
 use super::*;
-use crate::cli::{DeliveryChoice, Pace};
+use crate::cli::{ClientArgs, FramewireArgs, Pace, ServerArgs};
 
 fn parse(section: Section, text: &str) -> Result<Settings, ConfigError> {
     Settings::parse(Path::new("f.toml"), text, section)
@@ -31,7 +32,7 @@ fn every_type_of_value_reaches_its_flag() {
         "listen = '127.0.0.1:1'\nsink = ['null', 'a.raw']\ndelivery = 'latest'\npartial = true\nframes = 0x10\n\
          seconds = 1.5\nverbose = 2\nbusy_poll = 100\ncpus = 0\ntoken-file = 'a b'\n",
     );
-    assert_eq!((args.listen.port(), args.sink.len(), args.delivery), (1, 2, Some(DeliveryChoice::Latest)));
+    assert_eq!((args.listen.port(), args.sink.len(), args.delivery), (1, 2, Some(Delivery::Latest)));
     assert_eq!((args.partial, args.frames, args.seconds, args.verbose), (true, Some(16), Some(1.5), 2));
     assert_eq!(args.common.busy_poll.as_micros(), 100);
     assert_eq!(args.common.token_file, Some(PathBuf::from("a b")));
@@ -187,4 +188,11 @@ fn the_example_says_only_what_the_programs_know() {
         }
     }
     assert!(all.lines().filter(|line| line.contains(" = ")).count() > 15, "{all}");
+}
+
+#[test]
+fn the_command_lines_are_consistent() {
+    for_people::<ServerArgs>().debug_assert();
+    for_people::<ClientArgs>().debug_assert();
+    for_people::<FramewireArgs>().debug_assert();
 }

@@ -15,18 +15,21 @@ use framewire_signal::{SignalServer, StreamEnd};
 use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::ReceiverConfig;
 use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
-use framewire_transport::frame::{Frame, RecvError};
+use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 use framewire_transport::receive::{EndReason, ReceiveStats};
 
 use super::flowing::Flowing;
 use super::host::ServerHost;
 use super::names::StreamNames;
 use super::service::ServiceManager;
+use super::setup::{Places, recording, slots_beside, start_preview, start_signal};
 use super::tally::Tally;
-use super::{Places, QUEUE, recording, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
 
-pub(super) fn run(
+/// Frames that wait while a thread is not scheduled; more are dropped, and counted.
+const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
+
+pub(crate) fn run(
     args: &ServerArgs,
     places: &Places,
     stop: &Stop,
@@ -52,7 +55,7 @@ pub(super) fn run(
         receiver: receiver.clone(),
         names: names.clone(),
         flowing: flowing.clone(),
-        delivery: args.delivery.map(Into::into),
+        delivery: args.delivery,
         announce_udp: args.announce_udp.clone(),
     };
     let recording = recording(args, stop);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use framewire_process::address::AnnouncedAddress;
 use framewire_signal::StreamHost;
-use framewire_signal::message::{self, OpenRequest, Opened, Refused, reason};
+use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
 use framewire_transport::driver::{AnnounceError, Receiver};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
 
@@ -36,10 +36,7 @@ impl StreamHost for ServerHost {
         let pixel: PixelFormat = request.pixel.parse().map_err(|error| bad(format!("{error}")))?;
         let format = FrameFormat::with_stride(pixel, request.width, request.height, request.stride)
             .map_err(|error| bad(error.to_string()))?;
-        let asked = match request.delivery {
-            message::Delivery::Every => Delivery::Every,
-            message::Delivery::Latest => Delivery::Latest,
-        };
+        let asked = request.delivery;
         if let Some(allowed) = self.delivery.filter(|allowed| *allowed != asked) {
             let (asked, allowed) = (asked.name(), allowed.name());
             let message = format!("this server takes no '{asked}' streams; use --delivery {allowed}");
@@ -110,7 +107,7 @@ mod tests {
             height: 48,
             stride: 64,
             frames_per_second: None,
-            delivery: message::Delivery::Every,
+            delivery: Delivery::Every,
             slice_bytes: None,
         }
     }

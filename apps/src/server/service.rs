@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The service manager named by `NOTIFY_SOCKET`; without one, nobody is told anything.
-pub(super) struct ServiceManager {
+pub(crate) struct ServiceManager {
     /// How often it wants to hear that the server works.
     sign_of_life: Option<Duration>,
     heard: Instant,
@@ -19,7 +19,7 @@ pub(super) struct ServiceManager {
 }
 
 impl ServiceManager {
-    pub(super) fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         // Twice as often as asked for, as systemd advises.
         Self::new(sd_notify::watchdog_enabled().map(|time| time / 2), Instant::now())
     }
@@ -29,12 +29,12 @@ impl ServiceManager {
     }
 
     /// Both ports listen.
-    pub(super) fn ready(&mut self, signal: SocketAddr, udp: SocketAddr) {
+    pub(crate) fn ready(&mut self, signal: SocketAddr, udp: SocketAddr) {
         tell(&[NotifyState::Ready, NotifyState::Status(&format!("listening on http://{signal} and UDP {udp}"))]);
     }
 
     /// The server's main loop has come round, with these figures since the start. How it does is asked when it is told.
-    pub(super) fn working(&mut self, frames: u64, bytes: u64, dropped: u64, health: impl FnOnce() -> Health) {
+    pub(crate) fn working(&mut self, frames: u64, bytes: u64, dropped: u64, health: impl FnOnce() -> Health) {
         let now = Instant::now();
         if self.is_sign_of_life_due(now) {
             tell(&[NotifyState::Watchdog]);
@@ -75,7 +75,7 @@ impl ServiceManager {
     }
 
     /// No more is taken in; what was promised is finished.
-    pub(super) fn stopping(&mut self) {
+    pub(crate) fn stopping(&mut self) {
         tell(&[NotifyState::Stopping]);
     }
 }

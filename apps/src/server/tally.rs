@@ -13,22 +13,22 @@ use framewire_transport::receive::SourceCounts;
 
 /// Figures that every stream's thread adds to.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) frames: u64,
-    pub(super) bytes: u64,
-    pub(super) dropped: FramesDropped,
+pub(crate) struct State {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+    pub(crate) dropped: FramesDropped,
     partial: u64,
     repaired: FramesRepaired,
     datagrams_dropped: DatagramsDropped,
-    pub(super) slices_moved: u64,
-    pub(super) backend: Option<String>,
-    pub(super) slice_bytes: Option<u64>,
-    pub(super) latest: Option<Duration>,
+    pub(crate) slices_moved: u64,
+    pub(crate) backend: Option<String>,
+    pub(crate) slice_bytes: Option<u64>,
+    pub(crate) latest: Option<Duration>,
     latency: LatencyHistogram,
     stages: StageHistograms,
     first: Option<Instant>,
@@ -36,7 +36,7 @@ pub(super) struct State {
 }
 
 impl Tally {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: Mutex::new(State {
                 frames: 0,
@@ -57,12 +57,12 @@ impl Tally {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
     /// Counts a frame; returns how many there are now.
-    pub(super) fn add_frame(&self, frame: &Frame) -> u64 {
+    pub(crate) fn add_frame(&self, frame: &Frame) -> u64 {
         let (now, read) = (Instant::now(), Time::now());
         let mut state = self.lock();
         state.frames += 1;
@@ -78,7 +78,7 @@ impl Tally {
     }
 
     /// Adds what a stream counted, at its end, and what its sinks were too slow for.
-    pub(super) fn add_stream(&self, stream: &IncomingStream, slow_sinks: u64) {
+    pub(crate) fn add_stream(&self, stream: &IncomingStream, slow_sinks: u64) {
         let (stats, SourceCounts { skipped, no_credit, .. }) = (stream.stats(), stream.source());
         let mut state = self.lock();
         // Complete, though this program's own threads were too slow for them: delivered, as for a slow sink.
@@ -100,7 +100,7 @@ impl Tally {
         state.slice_bytes = Some(u64::from(stream.slice_bytes()));
     }
 
-    pub(super) fn summary(&self, cpu_seconds: f64) -> Summary {
+    pub(crate) fn summary(&self, cpu_seconds: f64) -> Summary {
         let state = self.lock();
         let mut summary = Summary {
             frames_delivered: state.frames,

@@ -11,11 +11,12 @@ use framewire_process::stop::Stop;
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::driver::{PlainSender, PlainSenderConfig};
 
-use super::feed::Feed;
-use super::window::Window;
-use super::{Source, nothing_arrived, too_late};
 use crate::cli::ClientArgs;
-use crate::server::token;
+use crate::client::feed::Feed;
+use crate::client::source::Source;
+use crate::client::trouble::{nothing_arrived, too_late};
+use crate::client::window::Window;
+use crate::credentials::token;
 
 /// How long to wait for the server's acknowledgement of the last datagrams.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ const SLOTS: usize = 2;
 /// That of the original system.
 const DEFAULT_UDP_PORT: u16 = 12_345;
 
-pub(super) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
+pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     let mut feed = Feed::new(source, &args.stream);
     let format = feed.source().format();
     let here = || Address::from(SocketAddr::from(([127, 0, 0, 1], DEFAULT_UDP_PORT)));

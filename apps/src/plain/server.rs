@@ -16,10 +16,10 @@ use framewire_transport::Delivery;
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 
-use super::service::ServiceManager;
-use super::tally::Tally;
-use super::{Places, recording, slots_beside, start_preview, start_signal};
 use crate::cli::ServerArgs;
+use crate::server::service::ServiceManager;
+use crate::server::setup::{Places, recording, slots_beside, start_preview, start_signal};
+use crate::server::tally::Tally;
 
 /// Slots of the receiver: one that pieces land in, the others with sinks.
 const SLOTS: usize = 6;
@@ -37,7 +37,7 @@ impl StreamHost for NoHost {
     fn close(&self, _: u32) {}
 }
 
-pub(super) fn run(
+pub(crate) fn run(
     args: &ServerArgs,
     places: &Places,
     stop: &Stop,

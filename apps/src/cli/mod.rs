@@ -1,0 +1,18 @@
+//! The command line. Every flag of the server, the client and the demo can also be in the environment and in a file:
+//! see [`crate::config`].
+
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "the help of flags has brackets and addresses that are no links"
+)]
+
+mod client;
+mod common;
+mod framewire;
+mod server;
+
+pub use client::{ClientArgs, Pace, StreamArgs};
+pub use common::{CommonArgs, Wire};
+pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, Program};
+pub use server::{PREVIEW_FPS, PREVIEW_WIDTH, ServerArgs};
