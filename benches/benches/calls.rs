@@ -15,6 +15,8 @@ use framewire_transport::{Delivery, Receiver, ReceiverConfig, Sender, SenderConf
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the figures are asked for.
 const ASKED_EVERY: Duration = Duration::from_millis(1);
+/// Between the frames of the 4K stream.
+const CAMERA_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
 struct Options {
     rounds: usize,
@@ -67,8 +69,8 @@ impl Stream {
         Self { sender, receiver, picture }
     }
 
-    /// Sends for so long; meanwhile a thread asks for the figures, if it is to.
-    fn run(&self, time: Duration, is_asked: bool) -> Round {
+    /// Sends for so long, a frame each `interval`, or as soon as there is a slot; meanwhile a thread asks for the figures, if it is to.
+    fn run(&self, time: Duration, interval: Duration, is_asked: bool) -> Round {
         let over = AtomicBool::new(false);
         let (sender, over) = (&self.sender, &over);
         std::thread::scope(|scope| {
@@ -86,6 +88,8 @@ impl Stream {
                 let (took, sent) = timed(|| sender.send(frame));
                 sent.expect("the stream goes on");
                 sends.push(took);
+                // A camera's pace, not synchronisation.
+                std::thread::sleep((begun + interval * sends.len() as u32).saturating_duration_since(Instant::now()));
             }
             let frames_per_second = sends.len() as f64 / begun.elapsed().as_secs_f64();
             over.store(true, Ordering::Release);
@@ -136,8 +140,8 @@ fn show(name: &str, times: &mut [Duration]) {
 fn waits(options: &Options) {
     let stream = Stream::open(Picture::ultra_hd_bgr(), Delivery::Latest, Fec::Percent(20));
     beside_a_consumer(&stream, || {
-        stream.run(options.time / 4, false);
-        let mut round = stream.run(options.time * options.rounds as u32, true);
+        stream.run(options.time / 4, CAMERA_INTERVAL, false);
+        let mut round = stream.run(options.time * options.rounds as u32, CAMERA_INTERVAL, true);
         println!("{} with 20 % of parity, {:.1} frames/s:", stream.picture.name, round.frames_per_second);
         show("send", &mut round.sends);
         show("stats", &mut round.asks);
@@ -150,13 +154,13 @@ fn waits(options: &Options) {
 fn costs(options: &Options) {
     let stream = Stream::open(Picture::full_hd_gray(), Delivery::Every, Fec::Off);
     beside_a_consumer(&stream, || {
-        stream.run(options.time / 4, false);
+        stream.run(options.time / 4, Duration::ZERO, false);
         let mut ratios = Vec::new();
         for round in 0..options.rounds {
             // Who is first is not always the same.
             let asked_first = round % 2 == 1;
-            let first = stream.run(options.time, asked_first).frames_per_second;
-            let second = stream.run(options.time, !asked_first).frames_per_second;
+            let first = stream.run(options.time, Duration::ZERO, asked_first).frames_per_second;
+            let second = stream.run(options.time, Duration::ZERO, !asked_first).frames_per_second;
             let (asked, alone) = if asked_first { (first, second) } else { (second, first) };
             println!("  round {}: {asked:.0} frames/s asked, {alone:.0} alone", round + 1);
             ratios.push(asked / alone);
