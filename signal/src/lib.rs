@@ -3,13 +3,17 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+#[cfg(feature = "client")]
 mod client;
 pub mod message;
 mod report;
+#[cfg(feature = "server")]
 mod server;
 
 pub use auth::{CLOCK_SKEW_SECONDS_MAX, Proof, Token, TokenError, warn_if_everyone_reads};
+#[cfg(feature = "client")]
 pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError};
+#[cfg(feature = "server")]
 pub use server::{
     Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Neighbour, Place, Places, ServerConfig,
     SignalCounters, SignalServer, StartError, StreamEnd, StreamHost,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use jiff::tz::TimeZone;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -30,7 +29,8 @@ impl Timestamp {
 
     /// As C's `asctime` and Python's `time.ctime()` write it in the zone given: `Sun Nov 22 07:00:22 2026`, the day of the
     /// month padded with a space.
-    pub(crate) fn ctime(self, zone: &TimeZone) -> String {
+    #[cfg(feature = "server")]
+    pub(crate) fn ctime(self, zone: &jiff::tz::TimeZone) -> String {
         self.0.to_zoned(zone.clone()).strftime("%a %b %e %H:%M:%S %Y").to_string()
     }
 }
@@ -193,8 +193,10 @@ mod tests {
         assert!(error.to_string().contains("\"yesterday\" is not an ISO 8601 time"), "{error}");
     }
 
+    #[cfg(feature = "server")]
     #[test]
     fn the_plain_time_is_that_of_ctime() {
+        use jiff::tz::TimeZone;
         let moment = Timestamp::from_unix_millis(1_795_330_822_007);
         assert_eq!(moment.ctime(&TimeZone::UTC), "Sun Nov 22 07:00:22 2026");
         let first_of_november = Timestamp::from_unix_millis(1_793_491_200_000);

@@ -1,4 +1,5 @@
 //! Names with several addresses, and which of them answers.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

@@ -1,4 +1,5 @@
 //! Who gets in: tokens, origins, numbers, sizes.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

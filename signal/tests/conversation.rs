@@ -1,4 +1,5 @@
 //! Opening and closing streams, between the server and its own client, and clients that say anything at all.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

@@ -1,4 +1,5 @@
 //! Feedback to everyone who listens, and what a slow listener does to the others: nothing.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

@@ -2,6 +2,7 @@
 //!
 //! Skipped, aloud, where there is no interpreter with the packages: `pip install "python-socketio[client]" aiohttp`.
 //! `FRAMEWIRE_PYTHON` names the interpreter; default `python3`.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

@@ -1,4 +1,5 @@
 //! What one address may take, and what that leaves to the others.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

@@ -1,4 +1,5 @@
 //! Servers that go and come back, or are not there yet.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

@@ -1,4 +1,5 @@
 //! A stream's id and what its client shows to go on with it: told to that client and to nobody else.
+#![cfg(all(feature = "client", feature = "server"))]
 
 mod stage;
 

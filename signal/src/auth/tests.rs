@@ -1,5 +1,8 @@
+use serde_json::{Value, json};
+
+use super::verifier::NONCES_MAX;
 use super::*;
-use serde_json::json;
+use crate::message::{Refused, reason};
 
 const NOW: i64 = 1_795_330_822;
 
