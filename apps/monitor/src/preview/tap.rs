@@ -1,6 +1,6 @@
 //! Where a stream's frames are taken for pictures, and where the pictures are fetched.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use framewire_process::lock::lock;
@@ -49,14 +49,9 @@ impl Default for PictureTap {
 
 impl PictureTap {
     /// Whether the frame that came at `now` is to be pictured, and how. Where it is, [`PictureTap::publish`] or
-    /// [`PictureTap::give_up`] follows. Waits for nobody: the thread that makes pictures may have been stopped where it holds the
-    /// lock, for as long as others want the processor.
+    /// [`PictureTap::give_up`] follows.
     pub(super) fn take(&self, config: &PreviewConfig, now: Instant) -> Option<Wants> {
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        let mut state = self.lock();
         let interval = Duration::from_secs_f64(1.0 / config.rate);
         let interval = if state.wants.tile || state.wants.full { interval } else { interval.max(IDLE_INTERVAL) };
         let is_due = state.taken.is_none_or(|taken| now.saturating_duration_since(taken) >= interval);

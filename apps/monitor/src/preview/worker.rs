@@ -1,59 +1,84 @@
-//! The thread that makes pictures.
+//! Takes frames for pictures, and shows the pictures that come of them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::{Builder, JoinHandle, Thread};
+use std::time::{Duration, Instant};
 
 use framewire_transport::frame::Frame;
 
-use super::jpeg;
-use super::picture::{FULL_WIDTH_MAX, PreviewConfig};
-use super::scale::Scaled;
+use super::desk::{Desk, Made, Task};
+use super::maker::make_pictures;
+use super::picture::PreviewConfig;
 use super::tap::Wants;
 use crate::board::LiveStream;
 
-/// Frames that wait for the thread, at most one of a stream.
+/// Frames that wait to be pictured, at most one of a stream.
 const WAITING_MAX: usize = 64;
+/// A frame keeps its slot for so long at most before its picture is begun.
+const WAITED_MAX: Duration = Duration::from_secs(1);
 
-/// Makes the pictures of all streams. Ends when it is dropped.
+/// Has the pictures of all streams made. Ends when it is dropped.
+///
+/// Two threads: the maker has processor time only where nothing else wants it, and touches nothing but the [`Desk`]; the keeper, which
+/// others may wait for, gives frames back and shows pictures, and never waits for the maker.
 #[derive(Debug)]
 pub struct PreviewWorker {
     config: PreviewConfig,
     jobs: Option<SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
 struct Job {
     stream: Arc<LiveStream>,
-    frame: Frame,
+    /// `None` once it is on the desk.
+    frame: Option<Frame>,
+    number: u64,
     taken: Instant,
     wants: Wants,
 }
 
 impl PreviewWorker {
-    /// Starts the thread, unless no pictures are wanted.
+    /// Starts the threads, unless no pictures are wanted.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(config: PreviewConfig) -> std::io::Result<Self> {
+        Self::start_with(config, move |desk| make_pictures(&desk, config.width))
+    }
+
+    fn start_with(config: PreviewConfig, make: impl FnOnce(Arc<Desk>) + Send + 'static) -> std::io::Result<Self> {
         if config.rate <= 0.0 {
-            return Ok(Self { config, jobs: None, thread: None });
+            return Ok(Self { config, jobs: None, keeper: None });
         }
-        let (jobs, waiting) = sync_channel(WAITING_MAX);
-        let thread = std::thread::Builder::new()
-            .name("framewire-preview".into())
-            .spawn(move || make_pictures(&waiting, config.width))?;
-        Ok(Self { config, jobs: Some(jobs), thread: Some(thread) })
+        let (jobs, offered) = sync_channel(WAITING_MAX);
+        let desk = Arc::new(Desk::default());
+        let its = desk.clone();
+        let maker = Builder::new().name("framewire-picture".into()).spawn(move || make(its))?.thread().clone();
+        let keeper =
+            Keeper { desk: desk.clone(), maker: maker.clone(), offered, waiting: VecDeque::new(), made_for: None };
+        let keeper = Builder::new().name("framewire-preview".into()).spawn(move || keeper.run()).inspect_err(|_| {
+            desk.close();
+            maker.unpark();
+        })?;
+        Ok(Self { config, jobs: Some(jobs), keeper: Some(keeper) })
     }
 
     /// Takes a frame of a stream for a picture, if one is due. Never waits.
     pub fn offer(&self, stream: &Arc<LiveStream>, frame: &Frame, now: Instant) {
-        let Some(jobs) = &self.jobs else { return };
+        let (Some(jobs), Some(keeper)) = (&self.jobs, &self.keeper) else { return };
+        // What is not of the stream's format is none of its pictures.
+        if frame.len() != stream.about.format.frame_bytes() {
+            return;
+        }
         let Some(wants) = stream.pictures.take(&self.config, now) else { return };
-        let job = Job { stream: stream.clone(), frame: frame.clone(), taken: now, wants };
-        if jobs.try_send(job).is_err() {
-            stream.pictures.give_up(wants);
+        let number = frame.info().number;
+        let job = Job { stream: stream.clone(), frame: Some(frame.clone()), number, taken: now, wants };
+        match jobs.try_send(job) {
+            Ok(()) => keeper.thread().unpark(),
+            Err(_) => stream.pictures.give_up(wants),
         }
     }
 }
@@ -61,59 +86,98 @@ impl PreviewWorker {
 impl Drop for PreviewWorker {
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            // It holds nothing that others need; a panic in it has been told already.
-            let _ = thread.join();
+        if let Some(keeper) = self.keeper.take() {
+            keeper.thread().unpark();
+            // A panic in it has been told already.
+            let _ = keeper.join();
         }
     }
 }
 
-fn make_pictures(jobs: &Receiver<Job>, tile_width: u32) {
-    yield_to_all_else();
-    let (mut tile, mut full) = (Scaled::new(), Scaled::new());
-    for Job { stream, frame, taken, wants } in jobs {
-        let (number, format) = (frame.info().number, stream.about.format);
-        if frame.len() != format.frame_bytes() {
-            stream.pictures.give_up(wants);
-            continue;
+/// Stands between those who serve and the maker.
+struct Keeper {
+    desk: Arc<Desk>,
+    maker: Thread,
+    offered: Receiver<Job>,
+    waiting: VecDeque<Job>,
+    /// Whose frame is with the maker.
+    made_for: Option<Job>,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        self.desk.tell(std::thread::current());
+        while self.take_in() {
+            self.look_at_desk();
+            let now = Instant::now();
+            self.give_up_old(now);
+            let due = self.waiting.front().map(|oldest| oldest.taken + WAITED_MAX);
+            match due {
+                Some(due) => std::thread::park_timeout(due.saturating_duration_since(now)),
+                None => std::thread::park(),
+            }
         }
-        for (is_wanted, picture, width) in
-            [(wants.tile, &mut tile, tile_width), (wants.full, &mut full, FULL_WIDTH_MAX)]
+        // The maker sees it when it has its turn, which nobody waits for.
+        self.desk.close();
+        self.maker.unpark();
+    }
+
+    /// Takes what was offered; false at the end. Nobody is ever waited for at the channel, so no one who offers has to wake anybody there.
+    fn take_in(&mut self) -> bool {
+        loop {
+            match self.offered.try_recv() {
+                Ok(job) => self.waiting.push_back(job),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// Takes what the maker has left, and has it make the next picture.
+    fn look_at_desk(&mut self) {
+        let Some((seen, made)) = self.desk.try_take() else { return };
+        drop(seen);
+        if let Some((job, made)) = made.and_then(|made| Some((self.made_for.take()?, made))) {
+            show(&job, made);
+        }
+        if self.made_for.is_some() {
+            return;
+        }
+        let Some(mut job) = self.waiting.pop_front() else { return };
+        let Some(frame) = job.frame.take() else { return };
+        let mut task = Some(Task { frame, format: job.stream.about.format, wants: job.wants });
+        self.desk.try_put_task(&mut task);
+        match task {
+            None => {
+                self.made_for = Some(job);
+                self.maker.unpark();
+            }
+            Some(task) => {
+                job.frame = Some(task.frame);
+                self.waiting.push_front(job);
+            }
+        }
+    }
+
+    /// Lets go of frames that the maker has not come to.
+    fn give_up_old(&mut self, now: Instant) {
+        while let Some(job) =
+            self.waiting.pop_front_if(|oldest| now.saturating_duration_since(oldest.taken) >= WAITED_MAX)
         {
-            if is_wanted {
-                picture.take(&frame, &format, width);
-            }
-        }
-        // The slot is free again before the long part begins.
-        drop(frame);
-        let made = |is_wanted: bool, picture: &Scaled| is_wanted.then(|| jpeg::encode(picture)).transpose();
-        match (made(wants.tile, &tile), made(wants.full, &full)) {
-            (Ok(tile), Ok(full)) => stream.pictures.publish(number, taken, tile, full),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::debug!("no picture of {}: {error}", stream.label());
-                stream.pictures.give_up(wants);
-            }
+            job.stream.pictures.give_up(job.wants);
         }
     }
 }
 
-/// Takes processor time that nothing else wants. A thread that is merely nice still finishes its turn, some milliseconds, before
-/// one that a datagram wakes.
-#[cfg(target_os = "linux")]
-fn yield_to_all_else() {
-    use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
-    };
-
-    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
-        tracing::debug!("pictures are made with the priority of all else: {error}");
+fn show(Job { stream, number, taken, wants, .. }: &Job, made: Made) {
+    match made {
+        Ok((tile, full)) => stream.pictures.publish(*number, *taken, tile, full),
+        Err(error) => {
+            tracing::debug!("no picture of {}: {error}", stream.label());
+            stream.pictures.give_up(*wants);
+        }
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn yield_to_all_else() {}
 
 #[cfg(test)]
 mod tests {
@@ -142,16 +206,35 @@ mod tests {
         assert_eq!(picture.serial, 1);
     }
 
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn pictures_are_made_when_nothing_else_wants_the_processor() {
-        use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy};
-
-        let policy = std::thread::spawn(|| {
-            yield_to_all_else();
-            thread_schedule_policy().unwrap()
-        });
-        assert_eq!(policy.join().unwrap(), ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
+    #[tokio::test]
+    async fn nothing_that_the_maker_holds_when_it_stands_still_is_waited_for_by_anyone_who_serves() {
+        let board = board();
+        let streams: Vec<_> = (0..3).map(|id| board.add(about(id, "cam"), Vec::new())).collect();
+        let pool = FramePool::new(4, 64 * 48).unwrap();
+        let (at_desk, is_at_desk) = std::sync::mpsc::channel();
+        // It gets as far as it can with a frame in its hands, and stands still in the middle of the desk.
+        let stands_still = move |desk: Arc<Desk>| {
+            let _task = desk.next_task().unwrap();
+            let _held = desk.hold();
+            at_desk.send(()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        };
+        let worker = PreviewWorker::start_with(PreviewConfig { rate: 10.0, width: 32 }, stands_still).unwrap();
+        let begun = Instant::now();
+        streams[0].pictures.take(&worker.config, begun).unwrap();
+        streams[0].pictures.publish(1, begun, Some(vec![1]), None);
+        for (stream, value) in streams.iter().zip(0..) {
+            worker.offer(stream, &frame(&pool, value), begun + Duration::from_secs(2));
+        }
+        is_at_desk.recv().unwrap();
+        // Who offers, who looks, and who ends.
+        streams.iter().for_each(|stream| worker.offer(stream, &frame(&pool, 9), begun + Duration::from_secs(9)));
+        assert_eq!(streams[0].pictures.next(PictureSize::Tile, 0).await.unwrap().frame, 1);
+        drop(worker);
+        // All slots are free but that of the frame in its hands.
+        assert_eq!(pool.held_count(), 1);
     }
 
     #[test]
