@@ -5,8 +5,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use framewire_process::exit::{Failure, say};
-use framewire_transport::receive::{ReceiveStats, RejectedCounts};
 use serde::{Deserialize, Serialize};
+
+use crate::counts::{DatagramsDropped, FramesDropped, FramesRepaired, StreamCounts};
 
 /// The figures of a run. What a side does not know is absent.
 #[derive(Debug, Clone, Default, Serialize, PartialEq)]
@@ -109,104 +110,6 @@ impl fmt::Display for SinkFigures {
     }
 }
 
-/// Frames that were delivered although slices were lost; one may be in both.
-#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
-pub struct FramesRepaired {
-    /// Slices were asked for and sent again.
-    pub by_nack: u64,
-    /// Slices were restored from parity.
-    pub by_fec: u64,
-}
-
-/// Datagrams that came to nothing.
-#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
-pub struct DatagramsDropped {
-    /// The socket's buffer was full: lost in this machine, not on the wire.
-    pub socket: u64,
-    /// Not a datagram of this protocol, or fields that contradict each other.
-    pub malformed: u64,
-    /// Of another stream.
-    pub stream: u64,
-    /// Of an earlier run of the sender.
-    pub epoch: u64,
-    /// A frame or slice of another size than agreed.
-    pub size: u64,
-    /// Of a frame that was settled already.
-    pub late: u64,
-    /// A slice that had arrived already.
-    pub duplicate: u64,
-    /// Of a frame beyond the credit.
-    pub ahead: u64,
-    /// Of a frame for which no slot was free.
-    pub no_slot: u64,
-}
-
-impl DatagramsDropped {
-    /// Adds those of another stream.
-    pub fn add_all(&mut self, other: &Self) {
-        let Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot } = other;
-        self.socket += socket;
-        self.malformed += malformed;
-        self.stream += stream;
-        self.epoch += epoch;
-        self.size += size;
-        self.late += late;
-        self.duplicate += duplicate;
-        self.ahead += ahead;
-        self.no_slot += no_slot;
-    }
-
-    /// Adds what a stream counted.
-    pub fn add(&mut self, stats: &ReceiveStats) {
-        let RejectedCounts { malformed, stream, epoch, size, late, duplicate, ahead, no_slot, .. } = stats.rejected;
-        let socket = stats.socket_drops;
-        self.add_all(&Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot });
-    }
-}
-
-/// Frames that were not delivered, by cause.
-#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
-pub struct FramesDropped {
-    /// Replaced by a newer one before it was sent (`latest`): the link carried an earlier one, no stream was open, or no slot was
-    /// free.
-    pub skipped_at_source: u64,
-    /// The same, because the receiver granted no credit: it was too slow.
-    pub no_credit: u64,
-    /// Nothing of it arrived.
-    pub lost: u64,
-    /// Some of it arrived, not all in time.
-    pub incomplete: u64,
-    /// The receiver had no slot for it.
-    pub no_slot: u64,
-    /// Complete, but a consumer was too slow for it. Such a frame counts as delivered too.
-    pub slow_consumer: u64,
-}
-
-impl FramesDropped {
-    /// Adds those of another stream. What a sender says of itself may be any number.
-    pub fn add(&mut self, other: &Self) {
-        let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = other;
-        for (sum, more) in [
-            (&mut self.skipped_at_source, skipped_at_source),
-            (&mut self.no_credit, no_credit),
-            (&mut self.lost, lost),
-            (&mut self.incomplete, incomplete),
-            (&mut self.no_slot, no_slot),
-            (&mut self.slow_consumer, slow_consumer),
-        ] {
-            *sum = sum.saturating_add(*more);
-        }
-    }
-
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = self;
-        [no_credit, lost, incomplete, no_slot, slow_consumer]
-            .into_iter()
-            .fold(*skipped_at_source, |sum, count| sum.saturating_add(*count))
-    }
-}
-
 /// The time of a frame, stage by stage. Between two machines the first two rest on the estimated offset of their clocks.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq)]
 pub struct StagesMs {
@@ -242,6 +145,20 @@ pub struct LatencyMs {
 }
 
 impl Summary {
+    /// Of what a receiver has counted; of its own wire what other wires have not.
+    pub fn counted(counts: &StreamCounts, is_framed: bool) -> Self {
+        Self {
+            frames_delivered: counts.frames_delivered,
+            frames_dropped: counts.frames_dropped,
+            bytes: counts.bytes,
+            slices_moved: is_framed.then_some(counts.slices_moved),
+            frames_partial: (counts.frames_partial > 0).then_some(counts.frames_partial),
+            frames_repaired: is_framed.then_some(counts.frames_repaired),
+            datagrams_dropped: is_framed.then_some(counts.datagrams_dropped),
+            ..Self::default()
+        }
+    }
+
     /// Sets time and rates.
     pub fn set_rates(&mut self, time: Duration) {
         self.seconds = time.as_secs_f64();

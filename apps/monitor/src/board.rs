@@ -227,16 +227,16 @@ pub(crate) mod tests {
             for _ in 0..round {
                 stream.figures().add_frame(10, Some(Duration::from_millis(1)), Instant::now());
             }
-            stream.figures().counts.dropped.lost = 2;
+            stream.figures().counts.stream.frames_dropped.lost = 2;
             stream.figures().counts.latency_counts[0] += 1;
             let (live, all) = board.counts();
-            assert_eq!((live.len(), all.frames - before), (1, u64::from(round)));
+            assert_eq!((live.len(), all.stream.frames_delivered - before), (1, u64::from(round)));
             drop(stream);
-            before = board.counts().1.frames;
+            before = board.counts().1.stream.frames_delivered;
         }
         let (live, all) = board.counts();
         assert!(live.is_empty());
-        assert_eq!((all.frames, all.bytes, all.dropped.lost), (10, 100, 10));
+        assert_eq!((all.stream.frames_delivered, all.stream.bytes, all.stream.frames_dropped.lost), (10, 100, 10));
         assert_eq!(all.latency_counts.iter().sum::<u64>(), 15);
     }
 

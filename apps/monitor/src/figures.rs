@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use framewire_figures::summary::{DatagramsDropped, FramesDropped, FramesRepaired};
-use framewire_transport::receive::{ReceiveStats, SourceCounts};
+use framewire_figures::counts::StreamCounts;
 use hdrhistogram::Histogram;
 
 /// Upper ends of the latency histogram's buckets, seconds: half a millisecond, which loopback takes, to a second, and two in
@@ -14,16 +13,8 @@ pub(crate) const LATENCY_BOUNDS: [f64; 14] =
 /// What one stream has counted. The counts only ever grow.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Frames complete.
-    pub frames: u64,
-    /// Bytes of these.
-    pub bytes: u64,
-    /// Frames that were not delivered.
-    pub dropped: FramesDropped,
-    /// Frames delivered although slices were lost.
-    pub repaired: FramesRepaired,
-    /// Datagrams that came to nothing.
-    pub datagrams_dropped: DatagramsDropped,
+    /// What is counted of streams everywhere.
+    pub stream: StreamCounts,
     /// Frames by latency: one count for each of [`LATENCY_BOUNDS`], and one for what is beyond.
     pub(crate) latency_counts: [u64; LATENCY_BOUNDS.len() + 1],
     /// Sum of the latencies that are known.
@@ -46,12 +37,7 @@ pub struct Figures {
 impl Counts {
     /// What two streams have counted together.
     pub fn add(&mut self, other: &Self) {
-        self.frames += other.frames;
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.dropped.add(&other.dropped);
-        self.repaired.by_nack += other.repaired.by_nack;
-        self.repaired.by_fec += other.repaired.by_fec;
-        self.datagrams_dropped.add_all(&other.datagrams_dropped);
+        self.stream.add(&other.stream);
         for (count, more) in self.latency_counts.iter_mut().zip(other.latency_counts) {
             *count += more;
         }
@@ -74,8 +60,7 @@ impl Figures {
     /// Counts a frame; the plain wire says nothing of its latency.
     pub fn add_frame(&mut self, bytes: usize, latency: Option<Duration>, now: Instant) {
         let counts = &mut self.counts;
-        counts.frames += 1;
-        counts.bytes += bytes as u64;
+        counts.stream.add_frame(bytes);
         counts.newest = Some(now);
         self.rate.add(bytes as u64, now);
         if let Some(latency) = latency {
@@ -84,22 +69,6 @@ impl Figures {
             counts.latency_seconds += seconds;
             self.recent.add(latency, now);
         }
-    }
-
-    /// Takes over what the transport counts, and how many frames this program's own threads and sinks were too slow for.
-    pub fn set_stats(&mut self, stats: &ReceiveStats, source: SourceCounts, slow_consumer: u64) {
-        self.counts.dropped = FramesDropped {
-            skipped_at_source: source.skipped.saturating_sub(source.no_credit),
-            no_credit: source.no_credit,
-            lost: source.lost,
-            incomplete: stats.frames_incomplete,
-            no_slot: stats.frames_no_slot,
-            slow_consumer,
-        };
-        self.counts.repaired = FramesRepaired { by_nack: stats.frames_repaired, by_fec: stats.frames_restored };
-        let mut dropped = DatagramsDropped::default();
-        dropped.add(stats);
-        self.counts.datagrams_dropped = dropped;
     }
 
     /// Frames and bytes a second, over the last second.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::HeaderValue;
+use framewire_figures::counts::StreamCounts;
 use framewire_figures::summary::cpu_seconds;
 use framewire_sink::{Condition, SinkTotals};
 use prometheus_client::collector::Collector;
@@ -75,12 +76,14 @@ impl Collector for BoardMetrics {
         }
 
         let of = Families { series: &series };
-        of.counter(out, "framewire_frames_delivered", "Frames that arrived complete", |counts| counts.frames)?;
+        of.counter(out, "framewire_frames_delivered", "Frames that arrived complete", |counts| {
+            counts.frames_delivered
+        })?;
         of.counter(out, "framewire_received_bytes", "Bytes of these frames", |counts| counts.bytes)?;
         of.by(out, "framewire_frames_dropped", "Frames that were not delivered", "cause", frames_dropped)?;
         of.by(out, "framewire_frames_repaired", "Frames delivered although slices were lost", "by", frames_repaired)?;
         of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", datagrams_dropped)?;
-        server(out, &all)?;
+        server(out, &all.stream)?;
         sinks(out, self.board.sinks.as_slice(), &series)?;
 
         let now = Instant::now();
@@ -125,40 +128,26 @@ impl Series {
 
 type Counted = Vec<(&'static str, u64)>;
 
-fn frames_dropped(counts: &Counts) -> Counted {
-    let dropped = &counts.dropped;
-    vec![
-        ("skipped_at_source", dropped.skipped_at_source),
-        ("no_credit", dropped.no_credit),
-        ("lost", dropped.lost),
-        ("incomplete", dropped.incomplete),
-        ("no_slot", dropped.no_slot),
-        ("slow_consumer", dropped.slow_consumer),
-    ]
+fn frames_dropped(counts: &StreamCounts) -> Counted {
+    counts.frames_dropped.causes().to_vec()
 }
 
-fn frames_repaired(counts: &Counts) -> Counted {
-    vec![("nack", counts.repaired.by_nack), ("fec", counts.repaired.by_fec)]
+fn frames_repaired(counts: &StreamCounts) -> Counted {
+    vec![("nack", counts.frames_repaired.by_nack), ("fec", counts.frames_repaired.by_fec)]
 }
 
-fn datagrams_dropped(counts: &Counts) -> Counted {
-    let dropped = &counts.datagrams_dropped;
-    vec![
-        ("socket", dropped.socket),
-        ("malformed", dropped.malformed),
-        ("stream", dropped.stream),
-        ("epoch", dropped.epoch),
-        ("size", dropped.size),
-        ("late", dropped.late),
-        ("duplicate", dropped.duplicate),
-        ("ahead", dropped.ahead),
-        ("no_slot", dropped.no_slot),
-    ]
+fn datagrams_dropped(counts: &StreamCounts) -> Counted {
+    counts.datagrams_dropped.causes().to_vec()
 }
 
 /// What all streams have counted since the server began, those that have gone included.
-fn server(out: &mut DescriptorEncoder, all: &Counts) -> Encoded {
-    counter(out, "framewire_server_frames_delivered", "Frames that arrived complete, of all streams", all.frames)?;
+fn server(out: &mut DescriptorEncoder, all: &StreamCounts) -> Encoded {
+    counter(
+        out,
+        "framewire_server_frames_delivered",
+        "Frames that arrived complete, of all streams",
+        all.frames_delivered,
+    )?;
     counter(out, "framewire_server_received_bytes", "Bytes of these frames", all.bytes)?;
     let families = [
         (
@@ -216,10 +205,10 @@ struct Families<'a> {
 }
 
 impl Families<'_> {
-    fn counter(&self, out: &mut DescriptorEncoder, name: &str, help: &str, of: fn(&Counts) -> u64) -> Encoded {
+    fn counter(&self, out: &mut DescriptorEncoder, name: &str, help: &str, of: fn(&StreamCounts) -> u64) -> Encoded {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         for one in self.series {
-            count(&mut metric.encode_family(&one.labels())?, of(&one.counts))?;
+            count(&mut metric.encode_family(&one.labels())?, of(&one.counts.stream))?;
         }
         Ok(())
     }
@@ -230,11 +219,11 @@ impl Families<'_> {
         name: &str,
         help: &str,
         by: &'static str,
-        of: fn(&Counts) -> Counted,
+        of: fn(&StreamCounts) -> Counted,
     ) -> Encoded {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         for one in self.series {
-            for (value, counted) in of(&one.counts) {
+            for (value, counted) in of(&one.counts.stream) {
                 let labels = [("stream", one.label.as_str()), (by, value)];
                 count(&mut metric.encode_family(&labels)?, counted)?;
             }
@@ -280,7 +269,7 @@ mod tests {
         let board = board();
         let stream = board.add(about(1, "cam"), Vec::new());
         stream.figures().add_frame(3_072, Some(Duration::from_millis(3)), Instant::now());
-        stream.figures().counts.dropped.lost = 2;
+        stream.figures().counts.stream.frames_dropped.lost = 2;
         let said = text(&board);
         for line in [
             "framewire_streams 1",

@@ -11,7 +11,7 @@ use framewire_signal::{Connected, Full, Place, Places};
 
 use crate::board::Board;
 use crate::metrics::Metrics;
-use crate::snapshot::Snapshot;
+use crate::snapshot::snapshot;
 
 /// Connections that stay, for figures and for pictures: two for each of so many pages. Those of clients that stream must find
 /// room beside them.
@@ -48,7 +48,7 @@ impl Monitor {
         match &*newest {
             Some((made, json)) if now.saturating_duration_since(*made) < SNAPSHOT_LIFETIME => json.clone(),
             _ => {
-                let json = serde_json::to_vec(&Snapshot::of(&self.board, self.preview_fps, now))
+                let json = serde_json::to_vec(&snapshot(&self.board, self.preview_fps, now))
                     .expect("a snapshot is always JSON");
                 let json = Bytes::from(json);
                 *newest = Some((now, json.clone()));

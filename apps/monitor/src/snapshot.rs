@@ -1,179 +1,78 @@
-//! All streams at one moment, as JSON says them.
+//! The board at one moment.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use framewire_figures::summary::{FramesDropped, FramesRepaired};
-use framewire_sink::{Condition, SinkCounts, StreamSink};
+use framewire_figures::snapshot::{
+    PicturesSnapshot, RecentLatencyMs, ServerSnapshot, SinkSnapshot, Snapshot, StreamSnapshot,
+};
+use framewire_sink::{Condition, StreamSink};
 use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
-use serde::Serialize;
 
 use crate::board::{Board, LiveStream};
 use crate::health::Health;
 
-/// `GET /api/streams`, and each event of `/api/events`.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Snapshot {
-    pub(crate) server: ServerSnapshot,
-    /// In the order in which they came.
-    pub(crate) streams: Vec<StreamSnapshot>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct ServerSnapshot {
-    pub(crate) version: &'static str,
-    pub(crate) uptime_seconds: f64,
-    /// Pictures a second of each stream, at most; 0 where there are none.
-    pub(crate) preview_fps: f64,
-    /// What `/healthz` says.
-    pub(crate) health: String,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct StreamSnapshot {
-    pub(crate) id: u32,
-    /// Unique among the streams; given by a client, so any text.
-    pub(crate) name: String,
-    /// The sender's address without its port, which would help who forges its datagrams.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) source: Option<String>,
-    pub(crate) pixel: &'static str,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) frame_bytes: u64,
-    #[serde(flatten)]
-    pub(crate) pictures: PicturesSnapshot,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) delivery: Option<&'static str>,
-    pub(crate) backend: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) slice_bytes: Option<u16>,
-    pub(crate) uptime_seconds: f64,
-    /// Since the newest frame came; `null` before the first.
-    pub(crate) age_seconds: Option<f64>,
-    /// Over the last second.
-    pub(crate) frames_per_second: f64,
-    pub(crate) gigabytes_per_second: f64,
-    /// From capture to the last slice, over the last seconds; `null` where it is not known.
-    pub(crate) latency_ms: Option<RecentLatencyMs>,
-    pub(crate) frames_delivered: u64,
-    pub(crate) bytes: u64,
-    pub(crate) frames_dropped: FramesDropped,
-    pub(crate) frames_repaired: FramesRepaired,
-    /// Datagrams for which the socket's buffer had no room.
-    pub(crate) socket_drops: u64,
-    /// How it is recorded, in the order of `--sink`; empty where it is not to be.
-    pub(crate) sinks: Vec<SinkSnapshot>,
-}
-
-/// What the source says of its pictures, in the words of recordings' indexes; each is absent where it does not say.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct PicturesSnapshot {
-    /// Frames a second that the source means, as a fraction such as `30000/1001`; what comes is `frames_per_second`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rate: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) scan: Option<&'static str>,
-    /// Width of a pixel to its height.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) aspect: Option<String>,
-    /// Where the chroma samples of 4:2:0 lie.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) chroma: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) range: Option<&'static str>,
-}
-
-impl From<Presentation> for PicturesSnapshot {
-    fn from(Presentation { rate, scan, aspect, chroma, range }: Presentation) -> Self {
-        Self {
-            rate: rate.map(|rate| rate.to_string()),
-            scan: (scan != Scan::Unknown).then(|| scan.name()),
-            aspect: aspect.map(|aspect| aspect.to_string()),
-            chroma: (chroma != ChromaPlace::Unknown).then(|| chroma.name()),
-            range: (range != ColourRange::Unknown).then(|| range.name()),
-        }
+/// All streams as they are now.
+pub(crate) fn snapshot(board: &Board, preview_fps: f64, now: Instant) -> Snapshot {
+    Snapshot {
+        server: ServerSnapshot {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: now.saturating_duration_since(board.begun).as_secs_f64(),
+            preview_fps,
+            health: Health::of(board).to_string(),
+        },
+        streams: board.streams().iter().map(|live| stream(live, now)).collect(),
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct SinkSnapshot {
-    /// As the command line named it.
-    pub(crate) sink: String,
-    /// `recording`, `failed`, `waiting` or `closed`.
-    pub(crate) state: &'static str,
-    /// Why it has failed, or what it waits for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    #[serde(flatten)]
-    pub(crate) counts: SinkCounts,
-}
-
-impl SinkSnapshot {
-    fn of(sink: &StreamSink) -> Self {
-        let condition = sink.condition();
-        let state = condition.name();
-        let reason = match condition {
-            Condition::Failed(reason) | Condition::Waiting(reason) => Some(reason),
-            Condition::Recording | Condition::Closed => None,
-        };
-        Self { sink: sink.name().to_owned(), state, reason, counts: sink.counts() }
+fn stream(live: &LiveStream, now: Instant) -> StreamSnapshot {
+    let about = &live.about;
+    let mut figures = live.figures();
+    let (frames_per_second, bytes_per_second) = figures.rates(now);
+    let counts = figures.counts.stream;
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    StreamSnapshot {
+        id: u64::from(about.id),
+        name: live.label(),
+        source: about.source.map(|source| source.ip().to_string()),
+        pixel: about.format.pixel().name().to_owned(),
+        width: about.format.width(),
+        height: about.format.height(),
+        frame_bytes: about.format.frame_bytes() as u64,
+        pictures: pictures(about.presentation),
+        delivery: about.delivery.map(|delivery| delivery.name().to_owned()),
+        backend: about.backend.clone(),
+        slice_bytes: figures.slice_bytes.map(u32::from),
+        uptime_seconds: now.saturating_duration_since(live.begun).as_secs_f64(),
+        age_seconds: figures.counts.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
+        frames_per_second,
+        gigabytes_per_second: bytes_per_second / 1e9,
+        latency_ms: figures
+            .recent_latency(now)
+            .map(|(p50, p99)| RecentLatencyMs { p50: millis(p50), p99: millis(p99) }),
+        counts,
+        socket_drops: counts.datagrams_dropped.socket,
+        sinks: live.sinks.iter().map(|recording| sink(recording)).collect(),
     }
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct RecentLatencyMs {
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-}
-
-impl Snapshot {
-    pub(crate) fn of(board: &Board, preview_fps: f64, now: Instant) -> Self {
-        Self {
-            server: ServerSnapshot {
-                version: env!("CARGO_PKG_VERSION"),
-                uptime_seconds: now.saturating_duration_since(board.begun).as_secs_f64(),
-                preview_fps,
-                health: Health::of(board).to_string(),
-            },
-            streams: board.streams().iter().map(|stream| StreamSnapshot::of(stream, now)).collect(),
-        }
+fn pictures(Presentation { rate, scan, aspect, chroma, range }: Presentation) -> PicturesSnapshot {
+    PicturesSnapshot {
+        rate: rate.map(|rate| rate.to_string()),
+        scan: (scan != Scan::Unknown).then(|| scan.name().to_owned()),
+        aspect: aspect.map(|aspect| aspect.to_string()),
+        chroma: (chroma != ChromaPlace::Unknown).then(|| chroma.name().to_owned()),
+        range: (range != ColourRange::Unknown).then(|| range.name().to_owned()),
     }
 }
 
-impl StreamSnapshot {
-    fn of(stream: &LiveStream, now: Instant) -> Self {
-        let about = &stream.about;
-        let mut figures = stream.figures();
-        let (frames_per_second, bytes_per_second) = figures.rates(now);
-        let counts = figures.counts;
-        let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-        Self {
-            id: about.id,
-            name: stream.label(),
-            source: about.source.map(|source| source.ip().to_string()),
-            pixel: about.format.pixel().name(),
-            width: about.format.width(),
-            height: about.format.height(),
-            frame_bytes: about.format.frame_bytes() as u64,
-            pictures: about.presentation.into(),
-            delivery: about.delivery.map(|delivery| delivery.name()),
-            backend: about.backend.clone(),
-            slice_bytes: figures.slice_bytes,
-            uptime_seconds: now.saturating_duration_since(stream.begun).as_secs_f64(),
-            age_seconds: counts.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
-            frames_per_second,
-            gigabytes_per_second: bytes_per_second / 1e9,
-            latency_ms: figures
-                .recent_latency(now)
-                .map(|(p50, p99)| RecentLatencyMs { p50: millis(p50), p99: millis(p99) }),
-            frames_delivered: counts.frames,
-            bytes: counts.bytes,
-            frames_dropped: counts.dropped,
-            frames_repaired: counts.repaired,
-            socket_drops: counts.datagrams_dropped.socket,
-            sinks: stream.sinks.iter().map(|sink| SinkSnapshot::of(sink)).collect(),
-        }
-    }
+fn sink(recording: &StreamSink) -> SinkSnapshot {
+    let condition = recording.condition();
+    let state = condition.name().to_owned();
+    let reason = match condition {
+        Condition::Failed(reason) | Condition::Waiting(reason) => Some(reason),
+        Condition::Recording | Condition::Closed => None,
+    };
+    SinkSnapshot { sink: recording.name().to_owned(), state, reason, counts: recording.counts() }
 }
 
 #[cfg(test)]
@@ -188,7 +87,7 @@ mod tests {
         let stream = board.add(about(7, "<b>\"cam\"</b>"), Vec::new());
         let now = Instant::now();
         stream.figures().add_frame(3_072, Some(Duration::from_millis(2)), now);
-        let json = serde_json::to_value(Snapshot::of(&board, 10.0, now + Duration::from_millis(500))).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, now + Duration::from_millis(500))).unwrap();
         let stream = &json["streams"][0];
         assert_eq!(stream["name"], "<b>\"cam\"</b>");
         assert_eq!((&stream["source"], &stream["pixel"]), (&"10.0.0.3".into(), &"gray8".into()));
@@ -208,7 +107,7 @@ mod tests {
         sinks[0].fail("the disk is full".into());
         sinks[0].add_missed(framewire_sink::Missed::Failed, 60);
         sinks[1].add_frame(100);
-        let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
         let said = &json["streams"][0]["sinks"];
         assert_eq!((&said[0]["state"], &said[0]["reason"]), (&"failed".into(), &"the disk is full".into()));
         assert_eq!((&said[0]["frames_failed"], &said[1]["frames"]), (&60.into(), &1.into()));
@@ -229,7 +128,7 @@ mod tests {
         };
         let _all = board.add(crate::board::About { presentation, ..about(7, "cam") }, Vec::new());
         let _nothing = board.add(about(8, "other"), Vec::new());
-        let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
         let told = ["rate", "scan", "aspect", "chroma", "range"].map(|key| json["streams"][0][key].as_str().unwrap());
         assert_eq!(
             told,
@@ -244,7 +143,7 @@ mod tests {
     fn before_the_first_frame_age_and_latency_are_null() {
         let board = board();
         let _stream = board.add(about(7, ""), Vec::new());
-        let json = serde_json::to_value(Snapshot::of(&board, 10.0, Instant::now())).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
         assert!(json["streams"][0]["age_seconds"].is_null() && json["streams"][0]["latency_ms"].is_null());
     }
 }

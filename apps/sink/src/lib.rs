@@ -38,7 +38,7 @@ mod y4m;
 
 pub use error::{SinkError, SinkSpecError};
 pub use places::Places;
-pub use progress::{Condition, Missed, SinkCounts, SinkTotals, StreamSink};
+pub use progress::{Condition, Missed, SinkTotals, StreamSink};
 pub use recorded::Recorded;
 pub use recorder::Recorder;
 pub use recording::{Asked, Recording, SlowSink};

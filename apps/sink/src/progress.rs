@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use framewire_figures::snapshot::SinkCounts;
 use framewire_process::lock::lock;
-use serde::Serialize;
 
 /// One sink of the server, over all its streams. What is counted only ever grows.
 #[derive(Debug)]
@@ -67,21 +67,6 @@ pub enum Missed {
     Failed,
     /// Another stream had it, nobody read, or whoever looked has gone.
     Away,
-}
-
-/// What has been counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct SinkCounts {
-    /// Frames written.
-    pub frames: u64,
-    /// Bytes written, with headers.
-    pub bytes: u64,
-    /// Frames that came too fast.
-    pub frames_dropped: u64,
-    /// Frames that it failed for.
-    pub frames_failed: u64,
-    /// Frames while another stream had it, or nobody read.
-    pub frames_away: u64,
 }
 
 impl Counters {

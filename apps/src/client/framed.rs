@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use framewire_capture::FrameRate;
+use framewire_figures::counts::FramesDropped;
 use framewire_figures::latency::LatencyHistogram;
-use framewire_figures::summary::{FramesDropped, Summary, cpu_seconds};
+use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_process::address::{Address, announced};
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};

@@ -91,7 +91,7 @@ pub(crate) fn run(
         }
         let stats = receiver.stats();
         let mut figures = entry.figures();
-        let dropped = &mut figures.counts.dropped;
+        let dropped = &mut figures.counts.stream.frames_dropped;
         (dropped.incomplete, dropped.no_slot) = (stats.frames_wrong_length, stats.frames_no_slot);
         dropped.slow_consumer = receiver.consumer().dropped() + recorder.dropped();
         drop(figures);
@@ -121,9 +121,9 @@ pub(crate) fn run(
     drop(signal);
     stop.outcome()?;
     let mut state = tally.lock();
-    state.dropped.incomplete = stats.frames_wrong_length;
-    state.dropped.no_slot = stats.frames_no_slot;
-    state.dropped.slow_consumer = slow_consumer;
+    state.counts.frames_dropped.incomplete = stats.frames_wrong_length;
+    state.counts.frames_dropped.no_slot = stats.frames_no_slot;
+    state.counts.frames_dropped.slow_consumer = slow_consumer;
     drop(state);
     let mut summary = tally.summary(cpu_seconds());
     // This wire says nothing of when a picture was taken.

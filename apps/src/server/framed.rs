@@ -89,7 +89,8 @@ pub(crate) fn run(
                 Err(_) => break,
             }
             let state = tally.lock();
-            let figures = (state.frames, state.bytes, state.latest, state.dropped.total());
+            let counts = state.counts;
+            let figures = (counts.frames_delivered, counts.bytes, state.latest, counts.frames_dropped.total());
             drop(state);
             progress.show(figures.0, figures.1, figures.2, figures.3);
             manager.working(figures.0, figures.1, figures.3, || Health::of(&board));
@@ -157,7 +158,12 @@ impl Service<'_> {
                 self.take(stream, &entry, &recorder, &frame);
             }
         }
-        drop(show_stats(stream, &entry, &recorder, &stream.stats()));
+        entry.figures().counts.stream.take_over_last(
+            &stream.stats(),
+            stream.source(),
+            stream.dropped() + recorder.dropped(),
+        );
+        let mut counts = entry.figures().counts.stream;
         // What sinks still have to write is nothing to look at, and nothing to wait for.
         drop(entry);
         if stream.end_reason() == Some(EndReason::Closed) {
@@ -178,7 +184,8 @@ impl Service<'_> {
             self.signal.end_stream(info.stream, end, why);
         }
         let shown = recorder.shown();
-        self.tally.add_stream(stream, recorder.finish());
+        counts.frames_dropped.slow_consumer = stream.dropped() + recorder.finish();
+        self.tally.add_stream(stream, &counts, stream.dropped());
         let is_over = stream.end_reason() == Some(EndReason::Closed) && self.board.streams().is_empty();
         let was_shown = shown.is_some_and(|sink| sink.counts().frames > 0);
         if is_over && was_shown && self.recording.only_shows() {
@@ -196,7 +203,7 @@ impl Service<'_> {
         if frame.is_complete() {
             figures.add_frame(frame.len(), frame.info().latency, now);
         }
-        let dropped = figures.counts.dropped;
+        let dropped = figures.counts.stream.frames_dropped;
         drop(figures);
         self.signal.feedback(Feedback {
             timestamp: Timestamp::now(),
@@ -231,7 +238,7 @@ fn show_stats<'a>(
     stats: &ReceiveStats,
 ) -> MutexGuard<'a, Figures> {
     let mut figures = entry.figures();
-    figures.set_stats(stats, stream.source(), stream.dropped() + recorder.dropped());
+    figures.counts.stream.take_over(stats, stream.source(), stream.dropped() + recorder.dropped());
     figures.slice_bytes = Some(stream.slice_bytes());
     figures
 }

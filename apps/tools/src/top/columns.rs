@@ -1,6 +1,9 @@
 //! The columns of the table, on the screen and as plain text.
 
-use super::streams::{Activity, Drops, Stream};
+use framewire_figures::counts::FramesDropped;
+use framewire_figures::snapshot::RecentLatencyMs;
+
+use super::streams::{Activity, Stream, activity, said};
 
 /// What stands where there is nothing to say.
 const NOTHING: &str = "-";
@@ -20,14 +23,14 @@ pub(super) struct Column {
 /// The first is the name.
 pub(super) const COLUMNS: [Column; 16] = [
     Column { title: "stream", width: 12, is_number: false, rank: 0, text: |stream| stream.name.to_string() },
-    Column { title: "source", width: 21, is_number: false, rank: 3, text: |stream| stream.source.to_string() },
+    Column { title: "source", width: 21, is_number: false, rank: 3, text: |stream| said(&stream.source).to_owned() },
     Column { title: "format", width: 17, is_number: false, rank: 2, text: format_of },
     Column {
         title: "state",
         width: 7,
         is_number: false,
         rank: 1,
-        text: |stream| activity_name(stream.activity()).into(),
+        text: |stream| activity_name(activity(stream)).into(),
     },
     Column {
         title: "frames/s",
@@ -62,7 +65,7 @@ pub(super) const COLUMNS: [Column; 16] = [
         width: 8,
         is_number: true,
         rank: 0,
-        text: |stream| count(stream.frames_dropped.total()),
+        text: |stream| count(stream.counts.frames_dropped.total()),
     },
     Column {
         title: "skipped",
@@ -129,12 +132,12 @@ fn activity_name(activity: Activity) -> &'static str {
     }
 }
 
-fn latency(stream: &Stream, part: fn(&super::streams::Latency) -> f64) -> String {
+fn latency(stream: &Stream, part: fn(&RecentLatencyMs) -> f64) -> String {
     stream.latency_ms.as_ref().map_or_else(|| NOTHING.into(), |latency| decimal(part(latency), 2))
 }
 
-fn dropped(stream: &Stream, cause: fn(&Drops) -> u64) -> String {
-    count(cause(&stream.frames_dropped))
+fn dropped(stream: &Stream, cause: fn(&FramesDropped) -> u64) -> String {
+    count(cause(&stream.counts.frames_dropped))
 }
 
 /// A number that stays within its column, whatever it is.
@@ -198,7 +201,7 @@ mod tests {
     fn figures_stay_within_their_columns_whatever_they_are() {
         let mut wild = stream(u64::MAX, "wild");
         let drops = u64::MAX;
-        wild.frames_dropped = Drops {
+        wild.counts.frames_dropped = FramesDropped {
             skipped_at_source: drops,
             no_credit: drops,
             lost: drops,
@@ -209,7 +212,7 @@ mod tests {
         for number in [0.0, 59.94, 9_999.96, 123_456.7, 999_999.9, 1e9, 1e300] {
             wild.frames_per_second = number;
             wild.gigabytes_per_second = number / 1e3;
-            wild.latency_ms = Some(super::super::streams::Latency { p50: number, p99: number });
+            wild.latency_ms = Some(RecentLatencyMs { p50: number, p99: number });
             wild.age_seconds = Some(number);
             for column in COLUMNS.iter().filter(|column| column.is_number) {
                 let text = (column.text)(&wild);

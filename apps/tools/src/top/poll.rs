@@ -17,7 +17,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::shown::Shown;
-use super::streams::Snapshot;
+use super::streams::{Snapshot, parse};
 
 /// A server on the same network answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -105,7 +105,7 @@ impl Source {
                 ureq::Error::BodyExceedsLimit(_) => strange(format!("more than {ANSWER_BYTES_MAX} bytes")),
                 error => unreachable(error),
             })?;
-        Snapshot::parse(&body).map_err(|error| strange(error.to_string()))
+        parse(&body).map_err(|error| strange(error.to_string()))
     }
 }
 

@@ -16,7 +16,7 @@ use ratatui::widgets::{
 use super::columns::{self, Column, count, decimal, duration, fitting, format_of};
 use super::model::{Link, Model, SPAN, Sample};
 use super::shown::fitted;
-use super::streams::{Activity, Stream};
+use super::streams::{Activity, Stream, activity, said, trouble, unrecorded};
 
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -36,7 +36,7 @@ pub(super) fn draw(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer
     let trouble = match (&model.link, area.width) {
         (Link::Lost { .. }, 0..120) => 3,
         (Link::Lost { .. }, 120..) => 2,
-        (Link::Live, _) if model.snapshot.server.trouble().is_some() => 2,
+        (Link::Live, _) if trouble(&model.snapshot.server).is_some() => 2,
         _ => 0,
     };
     let detail = match (model.selected(), area.height) {
@@ -89,7 +89,7 @@ fn draw_trouble(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
         Link::Lost { why, since } => {
             format!("No answer for {}, asking again: {why}", duration(now.saturating_sub(*since).as_secs_f64()))
         }
-        Link::Live => model.snapshot.server.trouble().unwrap_or_default().to_owned(),
+        Link::Live => trouble(&model.snapshot.server).unwrap_or_default().to_owned(),
         Link::Asking => return,
     };
     Paragraph::new(trouble).style(BAD).wrap(Wrap { trim: true }).render(area, buffer);
@@ -135,11 +135,11 @@ fn cell<'a>(column: &Column, stream: &Stream, width: usize, is_old: bool) -> Cel
         _ => (column.text)(stream),
     };
     let cell = aligned(column, fitted(&text, width));
-    match (column.title, stream.activity()) {
+    match (column.title, activity(stream)) {
         _ if is_old => cell,
         ("state", Activity::Live) => cell.style(Color::Green),
         ("state", Activity::Silent | Activity::Opening) => cell.style(Color::Yellow),
-        ("dropped", _) if stream.frames_dropped.total() > 0 => cell.style(Color::Red),
+        ("dropped", _) if stream.counts.frames_dropped.total() > 0 => cell.style(Color::Red),
         _ => cell,
     }
 }
@@ -167,27 +167,30 @@ fn draw_details(model: &Model, stream: &Stream, area: Rect, buffer: &mut Buffer)
 fn details(stream: &Stream) -> Vec<Line<'static>> {
     let path = format!(
         "{}  {}  {}  {}, slices of {}  up {}",
-        stream.source,
+        said(&stream.source),
         format_of(stream),
-        stream.delivery,
+        said(&stream.delivery),
         stream.backend,
-        stream.slice_bytes,
+        stream.slice_bytes.unwrap_or(0),
         duration(stream.uptime_seconds)
     );
-    let dropped = stream.frames_dropped.causes().into_iter().filter(|(_, frames)| *frames > 0);
-    let dropped = dropped.map(|(cause, frames)| format!("{} {cause}", count(frames))).collect::<Vec<_>>().join(", ");
+    let dropped = stream.counts.frames_dropped.causes().into_iter().filter(|(_, frames)| *frames > 0);
+    let dropped = dropped
+        .map(|(cause, frames)| format!("{} {}", count(frames), cause.replace('_', " ")))
+        .collect::<Vec<_>>()
+        .join(", ");
     let (dropped, style) =
         if dropped.is_empty() { ("none".into(), Style::new()) } else { (dropped, Style::new().fg(Color::Red)) };
     let delivered = format!(
         "{} frames, repaired {} by request, {} by parity; socket drops {}",
-        count(stream.frames_delivered),
-        count(stream.frames_repaired.by_nack),
-        count(stream.frames_repaired.by_fec),
+        count(stream.counts.frames_delivered),
+        count(stream.counts.frames_repaired.by_nack),
+        count(stream.counts.frames_repaired.by_fec),
         count(stream.socket_drops)
     );
     let dropped = Line::from(vec![Span::raw("dropped  "), Span::styled(dropped, style)]);
     let mut said = vec![Line::raw(path), dropped, Line::raw(delivered)];
-    said.extend(stream.unrecorded().map(|sinks| Line::styled(format!("recording fails  {sinks}"), BAD)));
+    said.extend(unrecorded(stream).map(|sinks| Line::styled(format!("recording fails  {sinks}"), BAD)));
     said
 }
 
@@ -284,8 +287,8 @@ pub(super) fn text(model: &Model) -> String {
 
 /// What does not work, a line each, under the table.
 fn troubles(model: &Model) -> String {
-    let server = model.snapshot.server.trouble().map(str::to_owned);
-    let told = |stream: &Stream| stream.unrecorded().map(|sinks| format!("{}: recording fails  {sinks}", stream.name));
+    let server = trouble(&model.snapshot.server).map(str::to_owned);
+    let told = |stream: &Stream| unrecorded(stream).map(|sinks| format!("{}: recording fails  {sinks}", stream.name));
     let lines = server.into_iter().chain(model.snapshot.streams.iter().filter_map(told));
     lines.map(|line| line + "\n").collect()
 }

@@ -52,8 +52,8 @@ fn a_small_screen_has_every_stream_and_the_chosen_one_in_detail() {
 #[test]
 fn a_large_screen_has_the_losses_by_cause_beside_each_stream() {
     let mut answer = eight();
-    answer.streams[1].frames_dropped.lost = 7;
-    answer.streams[1].frames_dropped.slow_consumer = 12;
+    answer.streams[1].counts.frames_dropped.lost = 7;
+    answer.streams[1].counts.frames_dropped.slow_consumer = 12;
     let mut model = showing(answer);
     model.select(1);
     let screen = screen(&model, (200, 50));
@@ -154,7 +154,7 @@ fn every_size_is_drawn() {
 fn figures_that_cannot_be_are_drawn_all_the_same() {
     let mut wild = stream(1, "wild");
     (wild.frames_per_second, wild.age_seconds, wild.uptime_seconds) = (-1e300, Some(-5.0), 1e300);
-    wild.latency_ms = Some(crate::top::streams::Latency { p50: 1e300, p99: f64::MAX });
+    wild.latency_ms = Some(framewire_figures::snapshot::RecentLatencyMs { p50: 1e300, p99: f64::MAX });
     let screen = screen(&showing(snapshot(vec![wild])), (80, 24));
     assert!(screen[2].starts_with("wild"), "{screen:#?}");
 }
@@ -194,7 +194,7 @@ fn a_recording_that_fails_is_said_for_the_server_and_at_its_stream_and_no_longer
         "age_seconds":0.01,"frames_per_second":60,"gigabytes_per_second":0,"latency_ms":null,"frames_delivered":9,
         "frames_dropped":{},"sinks":[{"sink":"a.raw","state":"failed","reason":"the disk is full","frames":2,"frames_failed":7},
         {"sink":"b.raw","state":"recording","frames":9,"frames_failed":0}]}]}"#;
-    let mut model = showing(Snapshot::parse(degraded.as_bytes()).unwrap());
+    let mut model = showing(crate::top::streams::parse(degraded.as_bytes()).unwrap());
     for size in [(80, 24), (200, 50)] {
         let screen = screen(&model, size);
         assert_eq!(screen[1], "degraded: recording fails at 1 of 2 sinks");

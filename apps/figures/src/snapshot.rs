@@ -1,0 +1,149 @@
+//! The streams of a server at one moment, as `GET /api/streams` says them: written by its page, read by `framewire top`.
+//!
+//! `T` is what texts are: as they are for whoever writes them, made harmless for whoever shows what strangers wrote. Fields that a
+//! reader does not know are left alone, and those that older servers do not write may be absent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::counts::StreamCounts;
+
+/// `GET /api/streams`, and each event of `/api/events`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct Snapshot<T = String> {
+    /// The server itself.
+    pub server: ServerSnapshot<T>,
+    /// In the order in which they came.
+    pub streams: Vec<StreamSnapshot<T>>,
+}
+
+/// The server itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct ServerSnapshot<T = String> {
+    /// Of the program.
+    pub version: T,
+    /// Since it began.
+    pub uptime_seconds: f64,
+    /// Pictures a second of each stream, at most; 0 where there are none.
+    #[serde(default)]
+    pub preview_fps: f64,
+    /// What `/healthz` says; nothing where a server does not say.
+    #[serde(default)]
+    pub health: T,
+}
+
+/// One stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct StreamSnapshot<T = String> {
+    /// The number that it is shown by; not that of a later stream of the same name.
+    pub id: u64,
+    /// Unique among the streams; given by a client, so any text.
+    pub name: T,
+    /// The sender's address without its port, which would help who forges its datagrams.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<T>,
+    /// Pixel format.
+    pub pixel: T,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Bytes of a frame.
+    #[serde(default)]
+    pub frame_bytes: u64,
+    /// What the source says of its pictures.
+    #[serde(flatten)]
+    pub pictures: PicturesSnapshot,
+    /// `every` or `latest`; the plain wire does not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery: Option<T>,
+    /// What moves the datagrams.
+    pub backend: T,
+    /// Bytes of a slice, header included; the plain wire has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub slice_bytes: Option<u32>,
+    /// Since it began.
+    pub uptime_seconds: f64,
+    /// Since the newest frame came; `null` before the first.
+    pub age_seconds: Option<f64>,
+    /// Over the last second.
+    pub frames_per_second: f64,
+    /// Over the last second, 10^9 bytes each.
+    pub gigabytes_per_second: f64,
+    /// From capture to the last slice, over the last seconds; `null` where it is not known.
+    pub latency_ms: Option<RecentLatencyMs>,
+    /// Since it began.
+    #[serde(flatten)]
+    pub counts: StreamCounts,
+    /// Datagrams for which the socket's buffer had no room.
+    #[serde(default)]
+    pub socket_drops: u64,
+    /// How it is recorded, in the order of `--sink`; empty where it is not to be.
+    #[serde(default)]
+    pub sinks: Vec<SinkSnapshot<T>>,
+}
+
+/// What the source says of its pictures, in the words of recordings' indexes; each is absent where it does not say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PicturesSnapshot {
+    /// Frames a second that the source means, as a fraction such as `30000/1001`; what comes is `frames_per_second`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// How lines follow each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<String>,
+    /// Width of a pixel to its height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aspect: Option<String>,
+    /// Where the chroma samples of 4:2:0 lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chroma: Option<String>,
+    /// Which values stand for black and white.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<String>,
+}
+
+/// A recording of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct SinkSnapshot<T = String> {
+    /// As the server's command line names it.
+    #[serde(default)]
+    pub sink: T,
+    /// `recording`, `failed`, `waiting` or `closed`.
+    #[serde(default)]
+    pub state: T,
+    /// Why it has failed, or what it waits for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<T>,
+    /// What came of it.
+    #[serde(flatten)]
+    pub counts: SinkCounts,
+}
+
+/// What a sink has counted of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SinkCounts {
+    /// Frames written.
+    pub frames: u64,
+    /// Bytes written, with headers.
+    pub bytes: u64,
+    /// Frames that came too fast.
+    pub frames_dropped: u64,
+    /// Frames that it failed for.
+    pub frames_failed: u64,
+    /// Frames while another stream had it, or nobody read.
+    pub frames_away: u64,
+}
+
+/// Milliseconds within which this share of the newest frames was through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct RecentLatencyMs {
+    pub p50: f64,
+    pub p99: f64,
+}
