@@ -41,7 +41,9 @@ impl Job {
         let mut retry = Retry::new();
         let mut output = self.open(Opening::First, &mut retry);
         for frame in self.consumer.frames().flatten() {
-            output = self.write(output, &frame, &mut retry);
+            if self.recording.gives(self.at, &frame) {
+                output = self.write(output, &frame, &mut retry);
+            }
         }
         if let Output::Open(sink) | Output::Full(sink) = output {
             self.finish(sink);

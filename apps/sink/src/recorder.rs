@@ -8,7 +8,7 @@ use framewire_process::lock::lock;
 use framewire_process::logs::News;
 use framewire_process::progress::REFRESH;
 use framewire_transport::Delivery;
-use framewire_transport::frame::{Consumer, ConsumerPolicy, Frame, FrameRing};
+use framewire_transport::frame::{Consumer, ConsumerPolicy};
 
 use crate::error::SinkError;
 use crate::job::Job;
@@ -22,9 +22,8 @@ const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
 /// How long a server that stops waits for a sink that takes nothing: a disk that wakes up takes less.
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(10);
 
-/// Hands one stream's frames to its sinks.
+/// The sinks of one stream.
 pub struct Recorder {
-    ring: FrameRing,
     /// Sinks that have not ended.
     busy: Vec<usize>,
     /// Which sink has ended, and how many frames it was too slow for.
@@ -44,17 +43,21 @@ struct Queue {
 }
 
 impl Recorder {
-    /// Starts the sinks for a stream.
-    pub fn start(recording: &Arc<Recording>, recorded: &Recorded, delivery: Delivery) -> Self {
+    /// Starts the sinks for a stream. Each is one of the stream's consumers, which `subscribe` makes by the policy that it is given.
+    pub fn start(
+        recording: &Arc<Recording>,
+        recorded: &Recorded,
+        delivery: Delivery,
+        subscribe: impl Fn(ConsumerPolicy) -> Consumer,
+    ) -> Self {
         let policy = match recording.slow(delivery) {
             SlowSink::Wait => ConsumerPolicy::Block,
             SlowSink::Drop => QUEUE,
         };
-        let ring = FrameRing::new();
         let (mut busy, mut queues) = (Vec::new(), Vec::new());
         let (ended, endings) = mpsc::channel();
         for at in recording.written() {
-            let consumer = Arc::new(ring.subscribe(policy));
+            let consumer = Arc::new(subscribe(policy));
             let state = StreamSink::new(recording.total(at));
             queues.push(Queue {
                 at,
@@ -79,19 +82,12 @@ impl Recorder {
                 }
             }
         }
-        Self { ring, busy, endings, queues, stream: recorded.name.clone(), recording: recording.clone() }
+        Self { busy, endings, queues, stream: recorded.name.clone(), recording: recording.clone() }
     }
 
     /// How its sinks get on with it.
     pub fn sinks(&self) -> Vec<Arc<StreamSink>> {
         self.queues.iter().map(|queue| queue.state.clone()).collect()
-    }
-
-    /// Hands on a frame.
-    pub fn write(&self, frame: &Frame) {
-        if self.ring.publish(frame) > 0 {
-            self.tell_of_slowness(Instant::now());
-        }
     }
 
     /// Frames that sinks have been too slow for so far.
@@ -110,8 +106,9 @@ impl Recorder {
         self.queues.iter().find(shows).map(|queue| queue.state.clone())
     }
 
-    /// Said here and not where frames are written: a disk that stands still would say nothing.
-    fn tell_of_slowness(&self, now: Instant) {
+    /// Looks how the sinks keep up, and says so where one does not: done here and not where frames are written, as a disk that stands
+    /// still would say nothing.
+    pub fn look(&self, now: Instant) {
         for Queue { at, consumer, state, news } in &self.queues {
             let Some(consumer) = consumer.upgrade() else { continue };
             let dropped = consumer.dropped();
@@ -128,10 +125,9 @@ impl Recorder {
         }
     }
 
-    /// Waits until every sink has written what it was handed; returns how many frames they were too slow for. A sink that
+    /// Waits until every sink has written what the stream had, once that has ended; returns how many frames they were too slow for. A sink that
     /// stands still when the server is to stop is left behind after a while, with a failure.
     pub fn finish(mut self) -> u64 {
-        self.ring.end();
         let stop = self.recording.stop();
         let (mut dropped, mut stopping) = (0, None);
         while !self.busy.is_empty() {

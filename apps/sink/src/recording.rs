@@ -1,5 +1,6 @@
 //! What a server records: its sinks, and what they have come to over all its streams.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use framewire_process::lock::lock;
 use framewire_process::logs::News;
 use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
+use framewire_transport::frame::Frame;
 
 use crate::error::SinkError;
 use crate::places::{Opening, Places};
@@ -39,6 +41,8 @@ pub struct Asked {
     pub slow: Option<SlowSink>,
     /// The server does one job, and has failed at it where a file cannot be written.
     pub stops_at_failure: bool,
+    /// No sink is given more whole frames than this, over all streams.
+    pub frames_max: Option<u64>,
 }
 
 /// The sinks of a server, and what they have come to over all its streams.
@@ -49,6 +53,9 @@ pub struct Recording {
     slow: Option<SlowSink>,
     /// The server does one job, and has failed at it where a file cannot be written.
     stops_at_failure: bool,
+    frames_max: Option<u64>,
+    /// Whole frames that each sink was given.
+    given: Vec<AtomicU64>,
     stop: Stop,
     totals: Vec<Arc<SinkTotals>>,
     state: Mutex<State>,
@@ -72,12 +79,14 @@ struct SinkNews {
 impl Recording {
     /// Nothing is opened before the first stream comes. `stop` ends the waits, and is told of a failure where that ends the server.
     pub fn new(asked: Asked, stop: &Stop) -> Arc<Self> {
-        let Asked { sinks, roll, slow, stops_at_failure } = asked;
+        let Asked { sinks, roll, slow, stops_at_failure, frames_max } = asked;
         Arc::new(Self {
             places: Arc::new(Places::new(&sinks).with_stop(stop)),
             roll,
             slow,
             stops_at_failure,
+            frames_max,
+            given: sinks.iter().map(|_| AtomicU64::new(0)).collect(),
             stop: stop.clone(),
             totals: sinks.iter().map(|sink| SinkTotals::new(&sink.to_string())).collect(),
             state: Mutex::new(State {
@@ -102,6 +111,15 @@ impl Recording {
     /// What a sink has come to over all streams.
     pub(crate) fn total(&self, at: usize) -> &Arc<SinkTotals> {
         &self.totals[at]
+    }
+
+    /// Whether a frame is still for a sink, which then has been given it.
+    pub(crate) fn gives(&self, at: usize, frame: &Frame) -> bool {
+        let Some(frames_max) = self.frames_max else { return true };
+        let given = &self.given[at];
+        let before =
+            if frame.is_complete() { given.fetch_add(1, Ordering::Relaxed) } else { given.load(Ordering::Relaxed) };
+        before < frames_max
     }
 
     /// What ends the waits for it.

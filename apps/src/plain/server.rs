@@ -59,7 +59,8 @@ pub(crate) fn run(
     ready(signal.local_addr(), receiver.local_addr());
     let recorded = Recorded::new(format, args.plain_frame.rate, STREAM.0, STREAM.1);
     // Nothing makes this wire's sender wait.
-    let recorder = Recorder::start(&recording, &recorded, Delivery::Latest);
+    let recorder =
+        Recorder::start(&recording, &recorded, Delivery::Latest, |policy| receiver.consumer().subscribe_here(policy));
     let tally = Tally::new();
     let about = About {
         id: STREAM.1,
@@ -73,8 +74,11 @@ pub(crate) fn run(
     let entry = board.add(about, recorder.sinks());
     let mut progress = Progress::new(args.verbose > 0);
     let take = |frame: &Frame| {
-        recorder.write(frame);
+        if args.frames.is_some_and(|most| tally.lock().counts.frames_delivered >= most) {
+            return;
+        }
         let now = Instant::now();
+        recorder.look(now);
         preview.offer(&entry, frame, now);
         entry.figures().add_frame(frame.len(), None, now);
         if tally.add_frame(frame) == args.frames.unwrap_or(0) {
@@ -102,11 +106,9 @@ pub(crate) fn run(
     manager.stopping();
     drop(progress);
     receiver.stop();
-    if args.frames.is_none() {
-        // Their datagrams have been acknowledged.
-        while let Ok(frame) = receiver.consumer().recv() {
-            take(&frame);
-        }
+    // Their datagrams have been acknowledged.
+    while let Ok(frame) = receiver.consumer().recv() {
+        take(&frame);
     }
     let stats = receiver.stats();
     let slow_consumer = receiver.consumer().dropped() + recorder.finish();

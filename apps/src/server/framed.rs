@@ -133,7 +133,8 @@ impl Service<'_> {
         let name = self.names.of(info.stream, shown_id);
         tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
         let recorded = Recorded::new(info.format, info.presentation, &name, shown_id);
-        let recorder = Recorder::start(self.recording, &recorded, info.delivery);
+        let recorder =
+            Recorder::start(self.recording, &recorded, info.delivery, |policy| stream.subscribe_here(policy));
         let about = About {
             id: shown_id,
             name: name.clone(),
@@ -152,11 +153,9 @@ impl Service<'_> {
             }
         }
         stream.stop();
-        if self.args.frames.is_none() {
-            // The sender has been told that these arrived.
-            while let Ok(frame) = stream.recv() {
-                self.take(stream, &entry, &recorder, &frame);
-            }
+        // The sender has been told that these arrived.
+        while let Ok(frame) = stream.recv() {
+            self.take(stream, &entry, &recorder, &frame);
         }
         entry.figures().counts.stream.take_over_last(
             &stream.stats(),
@@ -194,10 +193,13 @@ impl Service<'_> {
         }
     }
 
-    /// Hands a frame to the sinks, tells of it, and counts it.
+    /// Tells of a frame, and counts it. The sinks have it from the stream, as this has.
     fn take(&self, stream: &IncomingStream, entry: &Entry, recorder: &Recorder, frame: &Frame) {
-        recorder.write(frame);
+        if self.args.frames.is_some_and(|most| self.tally.lock().counts.frames_delivered >= most) {
+            return;
+        }
         let (stats, now) = (stream.stats(), Instant::now());
+        recorder.look(now);
         self.preview.offer(entry, frame, now);
         let mut figures = show_stats(stream, entry, recorder, &stats);
         if frame.is_complete() {

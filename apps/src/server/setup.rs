@@ -89,6 +89,7 @@ pub(crate) fn recording(args: &ServerArgs, stop: &Stop) -> Arc<Recording> {
         roll: Roll::new(&args.roll),
         slow: args.slow_sink,
         stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),
+        frames_max: args.frames,
     };
     Recording::new(asked, stop)
 }

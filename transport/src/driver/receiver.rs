@@ -529,6 +529,12 @@ impl IncomingStream {
         self.consumer.subscribe(policy)
     }
 
+    /// Another consumer, with its own policy, that gets what waits here, too: [`Consumer::subscribe_here`]. Made before the first frame is
+    /// taken, it misses none.
+    pub fn subscribe_here(&self, policy: ConsumerPolicy) -> Consumer {
+        self.consumer.subscribe_here(policy)
+    }
+
     /// Frames that this consumer was too slow for.
     pub fn dropped(&self) -> u64 {
         self.consumer.dropped()

@@ -164,20 +164,30 @@ impl FrameRing {
 
     /// A new consumer, which gets every frame published from now on, by its policy.
     pub fn subscribe(&self, policy: ConsumerPolicy) -> Consumer {
-        let mut ring = self.lock();
+        self.add(policy, self.lock(), VecDeque::with_capacity(policy.capacity()), 0)
+    }
+
+    fn add(
+        &self,
+        policy: ConsumerPolicy,
+        mut ring: MutexGuard<'_, RingState>,
+        waiting: VecDeque<Frame>,
+        dropped: u64,
+    ) -> Consumer {
         let mailbox = Arc::new(Mailbox {
             policy,
             state: Mutex::new(MailboxState {
-                waiting: VecDeque::with_capacity(policy.capacity()),
+                waiting,
                 account: Account::new(),
                 raised: Raised::default(),
-                dropped: 0,
+                dropped,
                 readers: 0,
                 ended: ring.ended,
             }),
             changed: Condvar::new(),
         });
         ring.consumers.push(mailbox.clone());
+        drop(ring);
         Consumer { mailbox, ring: self.clone() }
     }
 
@@ -315,6 +325,19 @@ impl Consumer {
         self.ring.subscribe(policy)
     }
 
+    /// Another consumer, with its own policy, that begins where this one is: what waits here, it gets too. What it may not keep of
+    /// that, by its policy, counts as dropped there.
+    pub fn subscribe_here(&self, policy: ConsumerPolicy) -> Self {
+        // With the ring's lock nothing is published meanwhile: no frame is missed, and none comes twice.
+        let ring = self.ring.lock();
+        let here = self.mailbox.lock();
+        let dropped = here.waiting.len().saturating_sub(policy.capacity());
+        let mut waiting = VecDeque::with_capacity(policy.capacity());
+        waiting.extend(here.waiting.iter().skip(dropped).map(|frame| frame.clone().given_away()));
+        drop(here);
+        self.ring.add(policy, ring, waiting, dropped as u64)
+    }
+
     /// The frames until the stream ends; waits for each.
     pub fn frames(&self) -> FrameIter<'_> {
         FrameIter { consumer: self }
@@ -387,6 +410,24 @@ mod tests {
         assert_eq!(taken(&queue), [2, 3, 4]);
         assert_eq!(taken(&block), [0, 1, 2, 3, 4]);
         assert_eq!((latest.dropped(), queue.dropped(), block.dropped(), dropped), (4, 2, 0, 6));
+        assert_eq!(pool.free_count(), 8);
+    }
+
+    #[test]
+    fn a_consumer_that_begins_where_another_is_gets_what_waits_there_and_all_that_follows() {
+        let pool = FramePool::new(8, 16).unwrap();
+        let ring = FrameRing::new();
+        let first = ring.subscribe(ConsumerPolicy::Block);
+        for frame in frames(&pool, 0..5) {
+            ring.publish(&frame);
+        }
+        assert_eq!(first.recv().unwrap().info().number, 0);
+        let (all, few) = (first.subscribe_here(ConsumerPolicy::Block), first.subscribe_here(ConsumerPolicy::Queue(3)));
+        ring.publish(&frames(&pool, 5..6)[0]);
+        ring.end();
+        assert_eq!((taken(&first), taken(&all)), (vec![1, 2, 3, 4, 5], vec![1, 2, 3, 4, 5]));
+        assert_eq!((taken(&few), few.dropped()), (vec![3, 4, 5], 2));
+        assert_eq!(first.subscribe_here(ConsumerPolicy::Latest).recv().unwrap_err(), RecvError::Ended);
         assert_eq!(pool.free_count(), 8);
     }
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use framewire_process::stop::Stop;
-use framewire_transport::frame::FramePool;
+use framewire_transport::frame::{FramePool, FrameRing};
 use framewire_transport::{FrameFormat, PixelFormat};
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::roll::Roll;
 
 fn asked(sinks: &[&str]) -> Asked {
     let sinks = sinks.iter().map(|sink| sink.parse().unwrap()).collect();
-    Asked { sinks, roll: Roll::default(), slow: None, stops_at_failure: false }
+    Asked { sinks, roll: Roll::default(), slow: None, stops_at_failure: false, frames_max: None }
 }
 
 fn recording(asked: Asked) -> (Arc<Recording>, Stop) {
@@ -22,11 +22,31 @@ fn recorded(name: &str) -> Recorded {
     Recorded::new(FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap(), None, name, 7)
 }
 
-fn write(recorder: &Recorder, pool: &FramePool, frames: u64) {
-    for number in 0..frames {
-        let mut frame = pool.acquire_timeout(Duration::from_secs(60)).unwrap();
-        frame.info.number = number;
-        recorder.write(&frame.freeze());
+/// A stream and its sinks.
+struct Stream {
+    ring: FrameRing,
+    recorder: Recorder,
+}
+
+impl Stream {
+    fn begin(recording: &Arc<Recording>, name: &str) -> Self {
+        let ring = FrameRing::new();
+        let recorder = Recorder::start(recording, &recorded(name), Delivery::Every, |policy| ring.subscribe(policy));
+        Self { ring, recorder }
+    }
+
+    fn write(&self, pool: &FramePool, frames: u64) {
+        for number in 0..frames {
+            let mut frame = pool.acquire_timeout(Duration::from_secs(60)).unwrap();
+            frame.info.number = number;
+            self.ring.publish(&frame.freeze());
+            self.recorder.look(Instant::now());
+        }
+    }
+
+    fn finish(self) -> u64 {
+        self.ring.end();
+        self.recorder.finish()
     }
 }
 
@@ -40,9 +60,9 @@ fn streams_of_one_name_are_recorded_at_once_into_files_of_their_own() {
     let (raw, y4m) = (sink(directory.path(), "cam-{stream}.raw"), sink(directory.path(), "out.y4m"));
     let (recording, stop) = recording(asked(&[&raw, &y4m, "null"]));
     let pool = FramePool::new(4, 32).unwrap();
-    let streams: Vec<_> = (0..3).map(|_| Recorder::start(&recording, &recorded("../cam"), Delivery::Every)).collect();
+    let streams: Vec<_> = (0..3).map(|_| Stream::begin(&recording, "../cam")).collect();
     for (stream, frames) in streams.into_iter().zip(1..) {
-        write(&stream, &pool, frames);
+        stream.write(&pool, frames);
         assert_eq!(stream.finish(), 0);
     }
     let mut sizes: Vec<u64> = ["cam-cam.raw", "cam-cam-2.raw", "cam-cam-3.raw"]
@@ -66,9 +86,9 @@ fn a_sink_that_fails_costs_no_other_sink_and_no_other_stream_a_frame() {
     let (recording, stop) = recording(asked(&[&full, "/nowhere/out.raw", &good]));
     let pool = FramePool::new(4, 32).unwrap();
     for name in ["a", "b"] {
-        let recorder = Recorder::start(&recording, &recorded(name), Delivery::Every);
-        write(&recorder, &pool, 50);
-        recorder.finish();
+        let stream = Stream::begin(&recording, name);
+        stream.write(&pool, 50);
+        stream.finish();
         assert_eq!(std::fs::metadata(directory.path().join(format!("{name}.raw"))).unwrap().len(), 50 * 32);
     }
     assert!(!stop.is_stopped());
@@ -83,7 +103,7 @@ fn a_sink_that_fails_costs_no_other_sink_and_no_other_stream_a_frame() {
 #[test]
 fn a_server_with_one_job_stops_where_its_sink_fails() {
     let (recording, stop) = recording(Asked { stops_at_failure: true, ..asked(&["/nowhere/out.raw"]) });
-    Recorder::start(&recording, &recorded("a"), Delivery::Every).finish();
+    Stream::begin(&recording, "a").finish();
     assert!(stop.outcome().unwrap_err().to_string().contains("/nowhere/out.raw"));
 }
 
@@ -95,12 +115,12 @@ fn a_slow_sink_drops_what_it_was_told_to_and_counts_it_while_frames_go_on() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let (recording, _) = recording(Asked { slow: Some(SlowSink::Drop), ..asked(&[&pipe]) });
     let pool = FramePool::new(6, 32).unwrap();
-    let recorder = Recorder::start(&recording, &recorded("a"), Delivery::Every);
+    let stream = Stream::begin(&recording, "a");
     // More frames than there are slots: one that the sink kept waiting for would never come.
-    write(&recorder, &pool, 1_000);
+    stream.write(&pool, 1_000);
     let dropped = std::thread::scope(|scope| {
         let reader = scope.spawn(|| std::fs::read(&pipe).unwrap().len() as u64 / 32);
-        let dropped = recorder.finish();
+        let dropped = stream.finish();
         assert_eq!(reader.join().unwrap() + dropped, 1_000);
         dropped
     });
@@ -117,23 +137,23 @@ fn a_stop_ends_the_wait_for_a_pipes_reader_and_a_limit_does_not() {
     let pool = FramePool::new(4, 32).unwrap();
     let begin = || {
         let (recording, stop) = recording(asked(&[&pipe]));
-        let recorder = Recorder::start(&recording, &recorded("a"), Delivery::Every);
-        write(&recorder, &pool, 2);
-        (recording, stop, recorder)
+        let stream = Stream::begin(&recording, "a");
+        stream.write(&pool, 2);
+        (recording, stop, stream)
     };
-    let (recording, stop, recorder) = begin();
-    let state = recorder.sinks()[0].clone();
+    let (recording, stop, stream) = begin();
+    let state = stream.recorder.sinks()[0].clone();
     stop.interrupt();
-    recorder.finish();
+    stream.finish();
     // A sink that takes nothing for too long would be a failure.
     stop.outcome().unwrap();
     assert_eq!((recording.figures()[0].frames, state.counts().frames_away), (0, 2));
 
-    let (recording, stop, recorder) = begin();
+    let (recording, stop, stream) = begin();
     stop.stop();
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| std::fs::read(&pipe).unwrap().len());
-        recorder.finish();
+        stream.finish();
         assert_eq!(reader.join().unwrap(), 2 * 32);
     });
     stop.outcome().unwrap();
@@ -150,14 +170,14 @@ fn space_that_is_back_is_used_again_and_the_frames_between_are_counted() {
     for name in ["out.raw", "out.y4m"] {
         let (recording, stop) = recording(asked(&[&sink(disk.path(), name)]));
         let pool = FramePool::new(4, 32).unwrap();
-        let recorder = Recorder::start(&recording, &recorded("a"), Delivery::Every);
-        let state = recorder.sinks()[0].clone();
+        let stream = Stream::begin(&recording, "a");
+        let state = stream.recorder.sinks()[0].clone();
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut sent = 0;
         let mut write_until = |is_so: &dyn Fn() -> bool| {
             while !is_so() {
                 assert!(Instant::now() < deadline, "{name}: {:?} {:?}", state.condition(), state.counts());
-                write(&recorder, &pool, 1);
+                stream.write(&pool, 1);
                 sent += 1;
             }
         };
@@ -165,7 +185,7 @@ fn space_that_is_back_is_used_again_and_the_frames_between_are_counted() {
         let before = state.counts().frames;
         std::fs::remove_file(&filler).unwrap();
         write_until(&|| state.counts().frames > before);
-        recorder.finish();
+        stream.finish();
         let (counts, figures) = (state.counts(), &recording.figures()[0]);
         assert_eq!(counts.frames + counts.frames_failed, sent);
         assert!(counts.frames_failed > 0 && (figures.failures, figures.recoveries) == (1, 1), "{figures:?}");
@@ -176,4 +196,18 @@ fn space_that_is_back_is_used_again_and_the_frames_between_are_counted() {
         }
         std::fs::write(&filler, vec![0; 40 * 1024]).unwrap();
     }
+}
+
+#[test]
+fn no_sink_is_given_more_frames_than_the_server_is_to_take() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = sink(directory.path(), "{stream}.raw");
+    let (recording, _) = recording(Asked { frames_max: Some(7), ..asked(&[&out]) });
+    let pool = FramePool::new(4, 32).unwrap();
+    for name in ["a", "b"] {
+        let stream = Stream::begin(&recording, name);
+        stream.write(&pool, 5);
+        stream.finish();
+    }
+    assert_eq!(recording.figures()[0].frames, 7);
 }
