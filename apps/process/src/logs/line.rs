@@ -2,13 +2,25 @@
 
 use std::fmt;
 use std::io::Write;
+use std::sync::OnceLock;
 
+use clap::ValueEnum;
 use serde_json::json;
 use tracing::Level;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use super::{FORMAT, LogFormat};
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs: all that goes to standard error from then on.
+    Json,
+}
+
+/// That which was chosen, once it is.
+pub(super) static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// Writes a line, if somebody still reads.
 pub(super) fn write(level: Level, target: &str, message: impl fmt::Display) {

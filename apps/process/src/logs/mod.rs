@@ -5,29 +5,19 @@ mod line;
 mod news;
 
 use std::io::IsTerminal;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use clap::ValueEnum;
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use limit::{Limit, Limiter};
+use line::FORMAT;
 
+pub use line::LogFormat;
 pub use news::News;
-
-/// What a line of the log looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line, for programs: all that goes to standard error from then on.
-    Json,
-}
-
-static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// Sends logs to standard error: warnings, with `-v` what happens, with `-vv` everything; `RUST_LOG` wins. Of what one
 /// place in the program says, ten lines a second are written, the others counted and the count written; but what
