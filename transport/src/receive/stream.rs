@@ -16,7 +16,7 @@ use super::placement::LandingRun;
 use super::reassembler::{Reassembler, ReassemblerConfig};
 use super::source::SourceAccount;
 use super::stats::{ReceiveStats, Rejected, SourceCounts};
-use super::window::window_slices;
+use super::window::window;
 use crate::clock::Heard;
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError, Presentation};
 use crate::path_model::PathModel;
@@ -567,15 +567,6 @@ impl ReceiveStream {
     pub fn stats(&self) -> &ReceiveStats {
         self.reassembler.stats()
     }
-}
-
-/// Slices that may be in flight in an epoch: those of two frames, and of as many more as leave within a round trip.
-fn window(open: &Open, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
-    // A source without an interval sends as fast as it can: a millisecond is what a frame takes.
-    let interval = open.interval().max(Duration::from_millis(1));
-    let on_the_way = round_trip.unwrap_or_default().as_nanos() / interval.as_nanos();
-    let on_the_way = usize::try_from(on_the_way).unwrap_or(usize::MAX);
-    window_slices(buffer_bytes, &open.cut(), on_the_way.saturating_add(2))
 }
 
 fn path_bytes(datagram_bytes: usize) -> u16 {

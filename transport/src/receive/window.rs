@@ -1,14 +1,25 @@
 //! How much a sender may have on its way: what fits the socket buffer that the system really gave.
 
+use std::time::Duration;
+
 use crate::charge::charged_bytes;
-use crate::wire::Cut;
+use crate::wire::{Cut, Open};
+
+/// Slices that may be in flight in an epoch: those of two frames, and of as many more as leave within a round trip.
+pub(super) fn window(open: &Open, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
+    // A source without an interval sends as fast as it can: a millisecond is what a frame takes.
+    let interval = open.interval().max(Duration::from_millis(1));
+    let on_the_way = round_trip.unwrap_or_default().as_nanos() / interval.as_nanos();
+    let on_the_way = usize::try_from(on_the_way).unwrap_or(usize::MAX);
+    window_slices(buffer_bytes, &open.cut(), on_the_way.saturating_add(2))
+}
 
 /// Slices that may be in flight at once, where frames are cut so.
 ///
 /// Two bounds. The socket buffer, as read back after setting it: the kernel charges more for a datagram than its bytes,
 /// and drops what does not fit without a word. And `frames` frames, two where the way is short: data that waits longer
 /// than that has left the cache by the time it is copied out, so a larger window is slower, not faster.
-pub(super) fn window_slices(buffer_bytes: usize, cut: &Cut, frames: usize) -> u64 {
+fn window_slices(buffer_bytes: usize, cut: &Cut, frames: usize) -> u64 {
     let by_buffer = buffer_bytes / 8 * 7 / charged_bytes(cut.slice_bytes());
     let by_cache = frames.saturating_mul(cut.slices() as usize).max(SLICES_MIN);
     by_buffer.min(by_cache).max(1) as u64
