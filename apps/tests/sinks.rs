@@ -106,9 +106,9 @@ fn the_end_of_the_stream_on_standard_output_ends_no_other_and_the_next_follows_t
     let sink = in_dir(&directory, "{stream}.raw");
     let mut server = Server::start(&["--sink", "-", "--sink", path_text(&sink)]);
     let reader = read_all(&mut server);
-    let mut first = camera(&server, &["--name", "one"]);
+    let first = camera(&server, &["--name", "one"]);
     wait_until(&server, "/api/streams", is_the_one_shown);
-    let mut second = camera(&server, &["--name", "two", "--delivery", "every"]);
+    let second = camera(&server, &["--name", "two", "--delivery", "every"]);
     wait_until(&server, "/api/streams", |streams| streams.contains("\"state\":\"waiting\""));
     first.interrupt();
     assert_eq!(first.wait().0, Some(0));

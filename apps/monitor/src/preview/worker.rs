@@ -21,7 +21,7 @@ const WAITED_MAX: Duration = Duration::from_secs(1);
 
 /// Has the pictures of all streams made. Ends when it is dropped.
 ///
-/// Two threads: the maker has processor time only where nothing else wants it, and touches nothing but the [`Desk`]; the keeper, which
+/// Two threads: the maker has processor time only where nothing else wants it, and touches nothing but the desk; the keeper, which
 /// others may wait for, gives frames back and shows pictures, and never waits for the maker.
 #[derive(Debug)]
 pub struct PreviewWorker {
