@@ -5,8 +5,7 @@ use std::process::Command;
 
 use framewire_capture::colour::bgr24_to_yuv;
 use framewire_capture::{FrameRate, SourceOptions, SourceSpec, pattern};
-use framewire_transport::frame::Frame;
-use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
+use framewire_transport::frame::{Frame, FrameFormat, FramePool, PixelFormat};
 
 use super::*;
 use crate::output::Creation;
@@ -281,8 +280,6 @@ fn places_that_cannot_be_and_frames_of_another_size_are_refused() {
 #[cfg(feature = "opencv")]
 mod with_opencv {
     use super::*;
-
-    use framewire_transport::frame::Frame;
 
     #[test]
     fn encoded_video_plays_back_with_the_frame_numbers_readable_from_every_pixel_format() {
