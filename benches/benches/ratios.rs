@@ -9,50 +9,9 @@ use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use framewire_benches::KernelLink;
-use framewire_benches::{FramewireLink, Link, Picture, SLICE_BYTES, TcpLink};
+use framewire_benches::{FramewireLink, Link, Options, Picture, SLICE_BYTES, TcpLink};
 use framewire_transport::BackendKind;
 use framewire_transport::wire::train_slices;
-
-struct Options {
-    rounds: usize,
-    time: Duration,
-    only: Vec<String>,
-    filters: Vec<String>,
-}
-
-impl Options {
-    fn parse() -> Self {
-        let mut options = Self { rounds: 9, time: Duration::from_millis(300), only: Vec::new(), filters: Vec::new() };
-        // What `cargo bench` passes and `cargo test` does not, which only tries whether it runs.
-        let mut measuring = false;
-        let mut arguments = std::env::args().skip(1);
-        while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().and_then(|text| text.parse::<f64>().ok());
-            match argument.as_str() {
-                "--rounds" => options.rounds = value().expect("--rounds takes a number") as usize,
-                "--seconds" => options.time = Duration::from_secs_f64(value().expect("--seconds takes a number")),
-                "--only" => {
-                    options.only =
-                        arguments.next().expect("--only takes names").split(',').map(str::to_owned).collect();
-                }
-                "--bench" => measuring = true,
-                filter => options.filters.push(filter.to_owned()),
-            }
-        }
-        if !measuring {
-            (options.rounds, options.time) = (1, Duration::ZERO);
-        }
-        options
-    }
-
-    fn takes(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
-    }
-
-    fn wants(&self, group: &str) -> bool {
-        self.filters.is_empty() || self.filters.iter().any(|filter| group.contains(filter.as_str()))
-    }
-}
 
 struct Contender {
     name: String,
@@ -105,7 +64,7 @@ fn contenders(picture: &Picture, slice_bytes: u16, options: &Options) -> Vec<Con
 }
 
 fn main() {
-    let options = Options::parse();
+    let options = Options::parse(9, Duration::from_millis(300));
     for picture in [Picture::full_hd_gray(), Picture::ultra_hd_bgr(), Picture::vga_gray()] {
         for slice_bytes in SLICE_BYTES {
             let group = format!("{}/{slice_bytes}", picture.name);

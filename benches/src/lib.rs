@@ -7,6 +7,7 @@ mod formats;
 mod framewire;
 #[cfg(target_os = "linux")]
 mod kernel;
+mod options;
 mod slices;
 mod tcp;
 mod worker;
@@ -17,6 +18,7 @@ pub use formats::{Picture, SLICE_BYTES};
 pub use framewire::FramewireLink;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelLink;
+pub use options::Options;
 pub use slices::{Arrivals, headers};
 pub use tcp::TcpLink;
 
