@@ -1,5 +1,6 @@
 //! Logs on standard error: how much, in which form, and never more than somebody can read, whatever a peer does.
 
+mod filter;
 mod limit;
 mod line;
 mod news;
@@ -9,10 +10,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tracing::Level;
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
+use filter::Filter;
 use limit::{Limit, Limiter};
 use line::FORMAT;
 
@@ -27,12 +29,7 @@ pub use news::News;
 #[must_use = "dropped, it writes how many lines were left out"]
 pub fn start(verbose: u8, format: LogFormat) -> Logs {
     let _ = FORMAT.set(format);
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "framewire=debug,framewire_transport=debug,framewire_signal=debug,framewire_capture=debug,info",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let Filter { targets, unread } = Filter::of(verbose, std::env::var_os("RUST_LOG").as_deref());
     let limiter = Arc::new(Limiter::new());
     // Colours are for eyes, not for a journal.
     let lines =
@@ -41,9 +38,12 @@ pub fn start(verbose: u8, format: LogFormat) -> Logs {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
-    let logs = tracing_subscriber::registry().with(lines).with(Limit::new(limiter.clone())).with(filter);
+    let logs = tracing_subscriber::registry().with(lines).with(Limit::new(limiter.clone())).with(targets);
     // A program that has logs already (a test) keeps them.
     let _ = logs.try_init();
+    if let Some(unread) = unread {
+        tracing::warn!("{unread}");
+    }
     let counting = limiter.clone();
     let counter = std::thread::Builder::new().name("framewire-logs".into());
     let counter =
