@@ -2,7 +2,7 @@
 //! aloud and passes; `.ci/test` counts those lines.
 //!
 //! Nothing else is needed of a machine than what builds Framewire: signals are sent by a system call, for a Debian that
-//! has a C compiler, make and perl has no program `kill`.
+//! has a C compiler has no program `kill`.
 #![forbid(unsafe_code)]
 
 mod hosts;

@@ -7,6 +7,7 @@ mod events;
 mod session;
 mod socket;
 mod supervisor;
+mod tls;
 mod wishes;
 
 use std::net::SocketAddr;

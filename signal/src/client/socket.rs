@@ -13,14 +13,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use super::address::ServerUrl;
 use super::dial::{Line, dial};
+use super::tls;
 use crate::message::{Refused, reason};
 
 /// Far more than any event has: a server's largest is of a few hundred bytes.
@@ -70,7 +72,12 @@ pub(super) async fn connect(
     let request = target.into_client_request().map_err(|error| explain(&error))?;
     let config =
         WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX)).max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let connected = client_async_tls_with_config(request, stream, Some(config), None).await;
+    let connector = match request.uri().scheme_str() {
+        // Files are read.
+        Some("wss") => Connector::Rustls(spawn_blocking(tls::config).await.map_err(|error| error.to_string())??.into()),
+        _ => Connector::Plain,
+    };
+    let connected = client_async_tls_with_config(request, stream, Some(config), Some(connector)).await;
     let (stream, _) = connected.map_err(|error| explain(&error))?;
     let (outgoing, mut incoming) = stream.split();
     let client = Client { outgoing: Arc::new(Mutex::new(outgoing)) };
@@ -215,7 +222,10 @@ fn refusal(said: &str) -> Refused {
 /// An error for people: what a page says that answers instead of Socket.IO, else the innermost cause.
 fn explain(error: &Error) -> String {
     match error {
-        Error::Io(error) => error.to_string(),
+        Error::Io(error) => {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+            tls.and_then(tls::explain).unwrap_or_else(|| error.to_string())
+        }
         Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
             let said = String::from_utf8_lossy(body);
