@@ -1,4 +1,84 @@
 //! Moves raw video frames over UDP at the speed of memory, and accounts for every frame that did not arrive.
+//!
+//! A [`Sender`] sends the frames of one stream to one UDP address; a [`Receiver`] there takes the streams of many senders. Nothing else is
+//! needed: no broker, no name service.
+//!
+//! ```
+//! use std::time::Duration;
+//! use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
+//!
+//! let receiver = Receiver::bind("127.0.0.1:0".parse()?, ReceiverConfig::new())?;
+//!
+//! let format = FrameFormat::new(PixelFormat::Gray8, 640, 480)?;
+//! let sender = Sender::connect(receiver.local_addr(), SenderConfig::new(format).delivery(Delivery::Every))?;
+//! let sending = std::thread::spawn(move || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+//!     for shade in 0..3 {
+//!         let mut frame = sender.frame()?;
+//!         frame.fill(shade);
+//!         sender.send(frame)?;
+//!     }
+//!     Ok(sender.finish(Duration::from_secs(5))?)
+//! });
+//!
+//! let incoming = receiver.accept()?;
+//! for (frame, shade) in incoming.frames().zip(0..) {
+//!     let frame = frame?;
+//!     let gray = frame.planes().next().unwrap();
+//!     assert_eq!((gray.width, gray.height, gray.bytes[0]), (640, 480, shade));
+//! }
+//! assert_eq!(sending.join().unwrap().unwrap().delivered, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What to know before you use it
+//!
+//! * **Two modes.** [`Delivery::Every`]: nothing is lost, the sender waits for the receiver; for files. [`Delivery::Latest`], the
+//!   default: the newest frame wins, what is late is dropped whole and counted; for cameras.
+//! * **Slots.** A stream's frames live in a fixed number of slots ([`ReceiverConfig::slots`], 8 by default). A [`Frame`] holds its slot
+//!   until it and all its clones are dropped: copy what you want to keep. Who holds them all is told so
+//!   ([`RecvError::HoldsAllSlots`]).
+//! * **Consumers.** A stream can have several ([`IncomingStream::subscribe`]), each with its own [`ConsumerPolicy`]. None slows
+//!   another down but by the slots that it holds.
+//! * **Waiting for several things.** [`Consumer::readiness`] is a descriptor for `poll`, `epoll` and async runtimes.
+//! * **Losses.** Every frame that did not come has one cause in [`ReceiveStats`] and [`SourceCounts`], and they add up.
+//! * **Errors.** Each has a stable [code](codes).
+//! * **Times.** [`Time`] is nanoseconds of the monotonic clock; durations are [`std::time::Duration`]. Sizes are bytes unless a name says
+//!   otherwise, and those of datagrams count the UDP payload.
+//!
+//! The folder `examples` has a program of a page for each of these.
+//!
+//! # The way of a frame, by function
+//!
+//! | step | thread | function |
+//! |---|---|---|
+//! | a free slot | the program's | [`Sender::frame`] → `FramePool::try_acquire` → `SlotTable::try_acquire`: a [`FrameMut`] |
+//! | pixels | the program's | into the [`FrameMut`], [plane by plane](FrameMut::planes_mut) |
+//! | handed over | the program's | [`Sender::send`] → [`FrameMut::freeze`] → `Handover::push`, which wakes the sending thread |
+//! | numbered, kept for repairs | sending | `SendLoop::run` → `Handover::take` → `Publication::publish` |
+//! | cut into slices | sending | `Subscriber::poll_slices`: a `SliceRun` of head fields and a range of the frame's bytes |
+//! | sent | sending | `SendBatch::push_slices` → `Backend::send`: one system call for many `[head][payload]` pairs, no copy |
+//! | expected | receiving | `ReceiveStream::predict` → `FramePool::try_arrival`: an `Arrival`; `ReceiveBatch::post_cells` says where the next payloads are to land |
+//! | landed | receiving | `Backend::receive`: the kernel's copy into the slot is the only one |
+//! | put together | receiving | `ReceiveStream::handle_datagram` → `Reassembler::handle_slice`; `end_batch` moves what landed elsewhere |
+//! | complete | receiving | `ReceiveStream::poll_frame` → `Arrival::complete`: a [`Frame`] |
+//! | to consumers | receiving | `FrameRing::publish` |
+//! | taken | the program's | [`Consumer::recv`] |
+//! | given back | the program's | the last [`Frame`] is dropped: `SlotTable::release`; the receiving thread grants the sender credit for it by `ReceiveStream::poll_transmit` |
+//!
+//! Answers go the same way back: `poll_transmit` → `Backend::send_one` ═ UDP ═ `Subscriber::handle_datagram`.
+//!
+//! # What is a promise
+//!
+//! What this documentation shows: frames, senders, receivers, their configurations, figures and errors. Configurations, figures and errors
+//! grow without breaking a caller. What it does not show is public for the tests, benchmarks and tools of this project alone and changes
+//! without notice: the protocol's cores (`send`, `receive`), the bytes on the wire (`wire`; `PROTOCOL.md` is what other implementations
+//! go by), the system calls (`backend`), and slots into which datagrams land.
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `uring` | [`BackendKind::Uring`], on Linux | off: it is never chosen by itself |
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code, reason = "system calls; each block names its invariant")]
@@ -7,6 +87,7 @@ pub mod backend;
 mod charge;
 mod clock;
 pub mod codes;
+#[doc(hidden)]
 pub mod driver;
 #[allow(unsafe_code, reason = "raw slot memory; each block names its invariant")]
 pub mod frame;

@@ -1,31 +1,4 @@
 //! Where the pure protocol meets the system: threads, wake-ups, timers.
-//!
-//! [`Sender`] and [`Receiver`] need nothing but a UDP address; Socket.IO is not involved.
-//!
-//! ```
-//! use std::time::Duration;
-//! use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
-//!
-//! let receiver = Receiver::bind("127.0.0.1:0".parse()?, ReceiverConfig::default())?;
-//!
-//! let format = FrameFormat::new(PixelFormat::Gray8, 640, 480)?;
-//! let config = SenderConfig::new(format).delivery(Delivery::Every);
-//! let sender = Sender::connect(receiver.local_addr(), config)?;
-//! let stream = std::thread::spawn(move || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
-//!     for shade in 0..3 {
-//!         let mut frame = sender.frame()?;
-//!         frame.fill(shade);
-//!         sender.send(frame)?;
-//!     }
-//!     Ok(sender.finish(Duration::from_secs(5))?)
-//! });
-//!
-//! let incoming = receiver.accept()?;
-//! let shades: Vec<u8> = incoming.frames().map(|frame| Ok(frame?[0])).collect::<Result<_, framewire_transport::frame::RecvError>>()?;
-//! assert_eq!(shades, [0, 1, 2]);
-//! assert_eq!(stream.join().unwrap().unwrap().delivered, 3);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
 
 mod backend_thread;
 mod errors;

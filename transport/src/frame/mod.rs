@@ -1,8 +1,8 @@
 //! Memory for frames: what a frame looks like, the slots it lives in, and who may touch them.
 //!
 //! A [`FramePool`] owns slots of one size. A slot is held through leases: [`FrameMut`] while pixels are written,
-//! [`Frame`] once they are final (cheap to clone, read-only), [`Arrival`] while datagrams land in it. Dropping the last
-//! lease gives the slot back. A [`FrameRing`] hands finished frames to consumers.
+//! [`Frame`] once they are final (cheap to clone, read-only), and an `Arrival`, which is no promise, while datagrams land in it.
+//! Dropping the last lease gives the slot back. A [`FrameRing`] hands finished frames to consumers.
 
 mod format;
 mod holding;
@@ -18,7 +18,9 @@ mod slots;
 mod sync;
 
 pub use format::{FormatError, FrameFormat, PixelFormat};
-pub use lease::{Arrival, ArrivalPinned, Frame, FrameInfo, FrameMut, FrameTooLong, NotLanded};
+#[doc(hidden)]
+pub use lease::{Arrival, ArrivalPinned, NotLanded};
+pub use lease::{Frame, FrameInfo, FrameMut, FrameTooLong};
 pub(crate) use lease::{Gaps, LandingLease};
 pub use planes::{Plane, PlaneMut, Planes, PlanesMut};
 pub(crate) use pool::PoolInMaking;

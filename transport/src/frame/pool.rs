@@ -173,6 +173,7 @@ impl FramePool {
     }
 
     /// A free slot for datagrams to land in, or `None` where every slot is held.
+    #[doc(hidden)]
     pub fn try_arrival(&self) -> Option<Arrival> {
         self.try_lease().map(Arrival::new)
     }
