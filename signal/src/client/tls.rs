@@ -149,12 +149,12 @@ mod tests {
     #[test]
     fn a_certificate_of_ones_own_is_believed_where_the_store_has_it_under_its_name_and_in_its_time() {
         for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-            let own = of_ones_own(&params(is_ca.clone()));
-            let another = of_ones_own(&params(is_ca.clone()));
+            let own = of_ones_own(&params(is_ca));
+            let another = of_ones_own(&params(is_ca));
             assert!(is_believed(&[&another, &own], &own, "cams.example"), "{is_ca:?}");
             assert!(!is_believed(&[&another, &own], &own, "others.example"), "{is_ca:?}");
             assert!(!is_believed(&[&another], &own, "cams.example"), "{is_ca:?}");
-            let mut old = params(is_ca.clone());
+            let mut old = params(is_ca);
             old.not_after = date_time_ymd(2001, 1, 1);
             let old = of_ones_own(&old);
             assert!(!is_believed(&[&old], &old, "cams.example"), "{is_ca:?}");

@@ -49,8 +49,13 @@ impl<C: Copy + Eq> Streams<C> {
         let _turn = self.turn();
         let stream = opening.request.stream;
         let resume = self.secret_for(client, opening)?;
-        self.check_quota(client, from, stream)?;
+        let needs_room = self.check_quota(client, from, stream)?;
         let opened = self.host.open(&opening.request)?;
+        // After what the host may refuse: no stream ends for nothing.
+        if needs_room && !self.make_room(from, stream) {
+            self.host.close(stream);
+            return Err(too_many("this client's address has", STREAMS_AN_ADDRESS_MAX));
+        }
         let is_connected = is_connected();
         let owner = Owner { client: is_connected.then_some(client), from, resume: resume.clone() };
         self.owners().insert(stream, owner);
@@ -88,24 +93,19 @@ impl<C: Copy + Eq> Streams<C> {
         }
     }
 
-    fn check_quota(&self, client: C, from: Neighbour, stream: u32) -> Result<(), Refused> {
-        let too_many = |whose: &str, max: usize| {
-            let message = format!("{whose} {max} streams open, the most it may; close one first");
-            Err(Refused::new(reason::TOO_MANY, message))
-        };
+    /// Whether another stream of its address has to end for this one.
+    fn check_quota(&self, client: C, from: Neighbour, stream: u32) -> Result<bool, Refused> {
         if self.others(stream, |owner| owner.client == Some(client)).len() >= STREAMS_A_CLIENT_MAX {
-            return too_many("this client has", STREAMS_A_CLIENT_MAX);
+            return Err(too_many("this client has", STREAMS_A_CLIENT_MAX));
         }
-        if self.others(stream, |owner| owner.from == from).len() < STREAMS_AN_ADDRESS_MAX {
-            return Ok(());
-        }
-        // Clients that were killed leave streams behind which count until their silence has lasted.
+        Ok(self.others(stream, |owner| owner.from == from).len() >= STREAMS_AN_ADDRESS_MAX)
+    }
+
+    /// Clients that were killed leave streams behind, which count until their silence has lasted: has one of them end.
+    fn make_room(&self, from: Neighbour, stream: u32) -> bool {
         let left = self.others(stream, |owner| owner.from == from && owner.client.is_none());
-        match self.host.make_room(&left) {
-            Some(ended) => _ = self.owners().remove(&ended),
-            None => return too_many("this client's address has", STREAMS_AN_ADDRESS_MAX),
-        }
-        Ok(())
+        let ended = self.host.make_room(&left);
+        ended.is_some_and(|ended| self.owners().remove(&ended).is_some())
     }
 
     /// The streams that are meant, but for `stream`.
@@ -176,6 +176,10 @@ impl<C: Copy + Eq> Streams<C> {
     fn owners(&self) -> MutexGuard<'_, HashMap<u32, Owner<C>>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_many(whose: &str, max: usize) -> Refused {
+    Refused::new(reason::TOO_MANY, format!("{whose} {max} streams open, the most it may; close one first"))
 }
 
 #[cfg(test)]

@@ -252,7 +252,11 @@ impl Trains {
             return None;
         }
         let overflows = MmapMut::map_anon(SINGLES_MAX * 2 * MESSAGE_BYTES_MAX)
-            .inspect_err(|error| tracing::warn!(%error, "no memory to receive trains in: slices come one by one"))
+            .inspect_err(|error| {
+                // The socket may have been another backend's.
+                socket.coalesce_no_more();
+                tracing::warn!(%error, "no memory to receive trains in: slices come one by one");
+            })
             .ok()?;
         if !socket.coalesce() {
             return None;

@@ -218,6 +218,13 @@ impl ConnectedSocket {
         self.set_udp_option(libc::UDP_GRO, 1)
     }
 
+    /// Trains are received no more.
+    #[cfg(target_os = "linux")]
+    pub(super) fn coalesce_no_more(&self) {
+        // A system that has no such option gives no trains.
+        let _ = self.set_udp_option(libc::UDP_GRO, 0);
+    }
+
     #[cfg(target_os = "linux")]
     fn set_udp_option(&self, option: c_int, value: c_int) -> io::Result<()> {
         // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).

@@ -381,7 +381,7 @@ fn note_closed(closed: &mut ClosedStreams, stream: &StreamShared) {
 }
 
 /// What streams are judged by where room is needed.
-fn standings(streams: &[Arc<StreamShared>], slots: usize) -> impl Iterator<Item = Standing> + Clone {
+pub(super) fn standings(streams: &[Arc<StreamShared>], slots: usize) -> impl Iterator<Item = Standing> + Clone {
     let standing = move |stream: &Arc<StreamShared>| {
         let heard = stream.lock().heard;
         Standing { is_over: stream.is_over(), heard, bytes: bytes_of(stream, slots) }

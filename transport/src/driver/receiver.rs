@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::listener::Listener;
-use super::opening::{Admission, Budget, Opening, Refusal, SILENT, Waiting, default_memory_bytes, stream_bytes};
+use super::listener::{Listener, standings};
+use super::opening::{
+    Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
+};
 use super::receive_loop::StreamShared;
 use super::setters::setters;
 use super::threads::ThreadConfig;
@@ -162,6 +164,17 @@ pub(super) struct ReceiverState {
     pub(super) handed_over: Vec<Opening>,
     pub(super) stats: ListenerStats,
     pub(super) stop: bool,
+}
+
+impl ReceiverState {
+    /// Takes an announcement back, and has the stream end if it is open.
+    fn withdraw(&mut self, stream: u32) {
+        self.announced.remove(&stream);
+        for open in self.streams.iter().filter(|open| open.open.stream == stream) {
+            open.stop();
+        }
+        self.waiting.discard(|waiting| waiting.stream == stream);
+    }
 }
 
 /// What the listening socket has seen.
@@ -384,27 +397,23 @@ impl Receiver {
 
     /// Takes an announcement back, and ends the stream if it is open.
     pub fn withdraw(&self, stream: u32) {
-        let mut state = self.shared.lock();
-        state.announced.remove(&stream);
-        for open in state.streams.iter().filter(|open| open.open.stream == stream) {
-            open.stop();
-        }
-        state.waiting.discard(|waiting| waiting.stream == stream);
-        drop(state);
+        self.shared.lock().withdraw(stream);
         self.shared.opening.notify_one();
     }
 
-    /// Of these streams, ends the one whose sender has said nothing for the longest time, if that is a second or more, and returns
-    /// it. A sender says something four times a second.
+    /// Of these streams, withdraws the one whose sender has said nothing for the longest time, if that is a second or more, and returns
+    /// it: a sender says something four times a second. `None` too where no sender is heard at all: then it is this process that
+    /// was stopped.
     pub fn withdraw_silent(&self, streams: &[u32]) -> Option<u32> {
-        let stream = {
-            let state = self.shared.lock();
-            let heard = |stream: &Arc<StreamShared>| (stream.lock().heard, stream.open.stream);
-            let left = state.streams.iter().filter(|stream| streams.contains(&stream.open.stream));
-            let (heard, stream) = left.map(heard).min()?;
-            (Time::now().since(heard) >= SILENT).then_some(stream)?
-        };
-        self.withdraw(stream);
+        let mut state = self.shared.lock();
+        let is_meant = |place: usize| streams.contains(&state.streams[place].open.stream);
+        let place = least_needed_of(standings(&state.streams, self.shared.config.slots), is_meant, Time::now())?;
+        let silent = &state.streams[place];
+        silent.lock().ended.get_or_insert(EndReason::Silent);
+        let stream = silent.open.stream;
+        state.withdraw(stream);
+        drop(state);
+        self.shared.opening.notify_one();
         Some(stream)
     }
 

@@ -60,9 +60,10 @@ impl SliceRun<'_> {
         [&head[..], &self.frame[self.bytes_of(nth)]].concat()
     }
 
-    /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head.
+    /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head, as far as that reaches.
     pub fn emit_header(&self, nth: u32, head: &mut [u8]) {
-        let Some(out) = head.first_chunk_mut() else { return debug_assert!(false, "a head has room for its fields") };
+        let mut bytes = [0; SLICE_HEADER_LEN];
+        let out = &mut bytes;
         match self.head {
             RunHead::Slice(header) => {
                 let (index, sequence) = (header.index.wrapping_add(nth), header.sequence.wrapping_add(nth.into()));
@@ -75,6 +76,8 @@ impl SliceRun<'_> {
                 ParityHeader { index, sequence, odd, ..header }.emit_into(out);
             }
         }
+        let len = bytes.len().min(head.len());
+        head[..len].copy_from_slice(&bytes[..len]);
     }
 }
 

@@ -1,7 +1,8 @@
 //! What lies between the thread that makes pictures and the one that speaks for it.
 //!
-//! The first runs when nothing else wants the processor, so it may stand still for long wherever it is, with a lock in its hands or in the
-//! middle of the allocator. It touches nothing but the desk and what lies on it; who serves others never waits for the desk.
+//! The first runs when nothing else wants the processor, so it may stand still for long wherever it is, with a lock in its hands. It
+//! touches nothing but the desk and what lies on it; who serves others never waits for the desk. What it allocates comes from an
+//! arena of its own, as long as the allocator has one for each thread: glibc has eight a core.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, TryLockError};
@@ -95,9 +96,15 @@ impl Desk {
         }
     }
 
-    /// For the keeper: no task follows.
-    pub(super) fn close(&self) {
+    /// For the keeper: has a task back that the maker has not taken. `None` too while the maker is at the desk.
+    pub(super) fn try_take_back(&self) -> Option<Task> {
+        self.try_with_papers(|papers| papers.task.take()).flatten()
+    }
+
+    /// For the keeper: no task follows. Returns what lies there and is of no use any more.
+    pub(super) fn close(&self) -> (Option<Task>, Option<Frame>) {
         self.closed.store(true, Ordering::Release);
+        self.try_with_papers(|papers| (papers.task.take(), papers.seen.take())).unwrap_or_default()
     }
 
     #[cfg(test)]

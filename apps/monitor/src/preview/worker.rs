@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread::{Builder, JoinHandle, Thread};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use framewire_transport::frame::Frame;
@@ -14,8 +14,8 @@ use super::picture::PreviewConfig;
 use super::tap::Wants;
 use crate::board::LiveStream;
 
-/// Frames that wait to be pictured, at most one of a stream.
-const WAITING_MAX: usize = 64;
+/// Frames that the keeper has not taken in yet. It has at most one of each stream.
+const OFFERED_MAX: usize = 64;
 /// A frame keeps its slot for so long at most before its picture is begun.
 const WAITED_MAX: Duration = Duration::from_secs(1);
 
@@ -38,6 +38,8 @@ struct Job {
     number: u64,
     taken: Instant,
     wants: Wants,
+    /// The maker has been found to have taken it from the desk.
+    is_begun: bool,
 }
 
 impl PreviewWorker {
@@ -53,15 +55,15 @@ impl PreviewWorker {
         if config.rate <= 0.0 {
             return Ok(Self { config, jobs: None, keeper: None });
         }
-        let (jobs, offered) = sync_channel(WAITING_MAX);
+        let (jobs, offered) = sync_channel(OFFERED_MAX);
         let desk = Arc::new(Desk::default());
         let its = desk.clone();
-        let maker = Builder::new().name("framewire-picture".into()).spawn(move || make(its))?.thread().clone();
-        let keeper =
-            Keeper { desk: desk.clone(), maker: maker.clone(), offered, waiting: VecDeque::new(), made_for: None };
+        let maker = Builder::new().name("framewire-picture".into()).spawn(move || make(its))?;
+        let thread = maker.thread().clone();
+        let keeper = Keeper { desk: desk.clone(), maker, offered, waiting: VecDeque::new(), made_for: None };
         let keeper = Builder::new().name("framewire-preview".into()).spawn(move || keeper.run()).inspect_err(|_| {
-            desk.close();
-            maker.unpark();
+            drop(desk.close());
+            thread.unpark();
         })?;
         Ok(Self { config, jobs: Some(jobs), keeper: Some(keeper) })
     }
@@ -75,7 +77,8 @@ impl PreviewWorker {
         }
         let Some(wants) = stream.pictures.take(&self.config, now) else { return };
         let number = frame.info().number;
-        let job = Job { stream: stream.clone(), frame: Some(frame.clone()), number, taken: now, wants };
+        let job =
+            Job { stream: stream.clone(), frame: Some(frame.clone()), number, taken: now, wants, is_begun: false };
         match jobs.try_send(job) {
             Ok(()) => keeper.thread().unpark(),
             Err(_) => stream.pictures.give_up(wants),
@@ -97,7 +100,8 @@ impl Drop for PreviewWorker {
 /// Stands between those who serve and the maker.
 struct Keeper {
     desk: Arc<Desk>,
-    maker: Thread,
+    /// Never joined.
+    maker: JoinHandle<()>,
     offered: Receiver<Job>,
     waiting: VecDeque<Job>,
     /// Whose frame is with the maker.
@@ -108,18 +112,31 @@ impl Keeper {
     fn run(mut self) {
         self.desk.tell(std::thread::current());
         while self.take_in() {
+            if self.maker.is_finished() {
+                tracing::error!("no picture is made any more: the thread that made them has panicked");
+                break;
+            }
             self.look_at_desk();
             let now = Instant::now();
             self.give_up_old(now);
-            let due = self.waiting.front().map(|oldest| oldest.taken + WAITED_MAX);
+            let due = self.oldest().map(|taken| taken + WAITED_MAX);
             match due {
                 Some(due) => std::thread::park_timeout(due.saturating_duration_since(now)),
                 None => std::thread::park(),
             }
         }
         // The maker sees it when it has its turn, which nobody waits for.
-        self.desk.close();
-        self.maker.unpark();
+        drop(self.desk.close());
+        for job in self.made_for.into_iter().chain(self.waiting) {
+            job.stream.pictures.give_up(job.wants);
+        }
+        self.maker.thread().unpark();
+    }
+
+    /// When the oldest frame was taken that waits, on the desk or before it.
+    fn oldest(&self) -> Option<Instant> {
+        let on_desk = self.made_for.as_ref().filter(|job| !job.is_begun).map(|job| job.taken);
+        on_desk.into_iter().chain(self.waiting.front().map(|job| job.taken)).min()
     }
 
     /// Takes what was offered; false at the end. Nobody is ever waited for at the channel, so no one who offers has to wake anybody there.
@@ -150,7 +167,7 @@ impl Keeper {
         match task {
             None => {
                 self.made_for = Some(job);
-                self.maker.unpark();
+                self.maker.thread().unpark();
             }
             Some(task) => {
                 job.frame = Some(task.frame);
@@ -161,9 +178,16 @@ impl Keeper {
 
     /// Lets go of frames that the maker has not come to.
     fn give_up_old(&mut self, now: Instant) {
-        while let Some(job) =
-            self.waiting.pop_front_if(|oldest| now.saturating_duration_since(oldest.taken) >= WAITED_MAX)
-        {
+        let is_old = |job: &Job| now.saturating_duration_since(job.taken) >= WAITED_MAX;
+        if let Some(job) = self.made_for.as_mut().filter(|job| !job.is_begun && is_old(job)) {
+            // Where the maker is at the desk, it takes it just now.
+            job.is_begun = true;
+            if let Some(task) = self.desk.try_take_back() {
+                job.stream.pictures.give_up(task.wants);
+                self.made_for = None;
+            }
+        }
+        while let Some(job) = self.waiting.pop_front_if(|oldest| is_old(oldest)) {
             job.stream.pictures.give_up(job.wants);
         }
     }
@@ -235,6 +259,50 @@ mod tests {
         drop(worker);
         // All slots are free but that of the frame in its hands.
         assert_eq!(pool.held_count(), 1);
+    }
+
+    #[test]
+    fn a_frame_that_the_maker_does_not_come_to_gets_its_slot_back_and_is_wanted_still() {
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
+        let pool = FramePool::new(2, 64 * 48).unwrap();
+        let never_comes = |_| loop {
+            std::thread::park();
+        };
+        let worker = PreviewWorker::start_with(PreviewConfig { rate: 10.0, width: 32 }, never_comes).unwrap();
+        // Taken long ago, as far as it knows.
+        let past = Instant::now().checked_sub(WAITED_MAX).unwrap();
+        worker.offer(&stream, &frame(&pool, 1), past);
+        while pool.held_count() > 0 {
+            std::thread::yield_now();
+        }
+        worker.offer(&stream, &frame(&pool, 2), Instant::now() + Duration::from_secs(2));
+        drop(worker);
+        assert_eq!(pool.held_count(), 0, "nor does it keep one when it ends");
+    }
+
+    #[test]
+    fn after_a_panic_of_the_maker_no_frame_is_kept() {
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
+        let pool = FramePool::new(1, 64 * 48).unwrap();
+        let panics = |desk: Arc<Desk>| {
+            let _task = desk.next_task();
+            panic!("as asked for by this test");
+        };
+        let worker = PreviewWorker::start_with(PreviewConfig { rate: 1_000.0, width: 32 }, panics).unwrap();
+        let begun = Instant::now();
+        for nth in 1.. {
+            if pool.held_count() == 0 {
+                worker.offer(&stream, &frame(&pool, 1), begun + Duration::from_secs(nth));
+            }
+            if worker.keeper.as_ref().unwrap().is_finished() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        drop(worker);
+        assert_eq!(pool.held_count(), 0);
     }
 
     #[test]

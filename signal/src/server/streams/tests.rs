@@ -24,6 +24,9 @@ impl Diary {
 
 impl StreamHost for Diary {
     fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+        if request.protocol != 1 {
+            return Err(Refused::new("protocol", ""));
+        }
         self.write(format!("open {}", request.stream));
         Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1 })
     }
@@ -41,8 +44,10 @@ impl StreamHost for Diary {
     }
 
     fn make_room(&self, left: &[u32]) -> Option<u32> {
-        let silent = self.silent.lock().unwrap();
-        left.iter().find(|stream| silent.contains(stream)).copied()
+        let mut silent = self.silent.lock().unwrap();
+        let ended = left.iter().find(|stream| silent.contains(stream)).copied()?;
+        silent.remove(&ended);
+        Some(ended)
     }
 }
 
@@ -206,6 +211,10 @@ fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_lef
     diary.silent.lock().unwrap().insert(last);
     assert_eq!(open(&streams, 'c', 1_000, None).unwrap_err().reason, reason::TOO_MANY);
     diary.silent.lock().unwrap().insert(7);
+    let mut of_another_version = opening(1_000, None);
+    of_another_version.request.protocol = 2;
+    assert_eq!(streams.open('c', from(1), &of_another_version, || true).unwrap_err().reason, "protocol");
+    assert!(streams.owners().contains_key(&7), "no stream ends for one that is refused");
     open(&streams, 'c', 1_000, None).expect("stream 7 is as good as over");
     assert_eq!(open(&streams, 'c', 1_001, None).unwrap_err().reason, reason::TOO_MANY, "it made room once");
     assert_eq!(open(&streams, 'c', 8, None).unwrap_err().reason, reason::NOT_YOURS);

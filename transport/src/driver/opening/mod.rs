@@ -15,7 +15,7 @@ pub(super) use budget::{Budget, Reservation};
 pub(super) use cookie::Cookies;
 pub(super) use ended::Ended;
 pub(super) use machine::default_memory_bytes;
-pub(super) use spare::{SILENT, Standing, least_needed, least_needed_with};
+pub(super) use spare::{Standing, least_needed, least_needed_of, least_needed_with};
 pub(super) use waiting::Waiting;
 pub(super) use worker::Worker;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::time::Time;
 
 /// A stream whose sender has said nothing for this long makes room for another: it says something four times a second.
-pub(in crate::driver) const SILENT: Duration = Duration::from_secs(1);
+const SILENT: Duration = Duration::from_secs(1);
 
 /// What a stream is judged by.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,17 @@ pub(in crate::driver) struct Standing {
 /// The stream that makes room for another, by its place: one that is over, or whose sender has said nothing for the longest time, if
 /// that is long.
 pub(in crate::driver) fn least_needed(streams: impl Iterator<Item = Standing> + Clone, now: Time) -> Option<usize> {
-    spare(streams, now).min_by_key(|(_, stream)| needed(stream)).map(|(place, _)| place)
+    least_needed_of(streams, |_| true, now)
+}
+
+/// The same, of those whose place `is_meant`.
+pub(in crate::driver) fn least_needed_of(
+    streams: impl Iterator<Item = Standing> + Clone,
+    is_meant: impl Fn(usize) -> bool,
+    now: Time,
+) -> Option<usize> {
+    let meant = spare(streams, now).filter(|(place, _)| is_meant(*place));
+    meant.min_by_key(|(_, stream)| needed(stream)).map(|(place, _)| place)
 }
 
 /// The stream whose end gives `bytes` bytes back, or that and the end of others which are not needed: `None` where all of them
@@ -75,6 +85,12 @@ mod tests {
         assert_eq!(first(&[stream(9, 1), stream(999, 1)]), None);
         // This process was stopped.
         assert_eq!(first(&[stream(1_500, 1), stream(2_000, 1)]), None);
+        let of = |meant: &[usize], streams: &[Standing]| {
+            least_needed_of(streams.iter().copied(), |place| meant.contains(&place), NOW)
+        };
+        let streams = [stream(9, 1), stream(3_000, 1), stream(2_000, 1)];
+        assert_eq!((of(&[0, 2], &streams), of(&[0], &streams), of(&[], &streams)), (Some(2), None, None));
+        assert_eq!(of(&[0], &streams[1..]), None, "nobody is heard");
     }
 
     #[test]
