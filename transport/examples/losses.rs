@@ -49,11 +49,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{taken:4} taken by this consumer");
     println!("{:4} it was too slow for", stream.dropped());
     println!("{:4} skipped at the source", source.skipped);
+    println!("{:4} of which no slice came", source.lost);
     println!("{:4} not complete in time, {} of them handed on in part", stats.frames_incomplete, stats.frames_partial);
     println!("{:4} found no free slot", stats.frames_no_slot);
     // They add up: no frame is missing without a cause.
     assert_eq!(report.delivered, stats.frames_delivered);
-    let accounted = stats.frames_delivered + stats.frames_incomplete + stats.frames_no_slot + source.skipped;
+    let accounted =
+        stats.frames_delivered + stats.frames_incomplete + stats.frames_no_slot + source.skipped + source.lost;
     assert_eq!(accounted, PICTURES);
     assert_eq!(taken + stream.dropped(), stats.frames_delivered + stats.frames_partial);
     Ok(())

@@ -1,4 +1,4 @@
-//! Sends the frames of a raw file, every one of them, and says what became of them.
+//! Sends the frames of a raw file, every whole one of them, and says what became of them.
 //!
 //! `send_file FILE PIXEL-FORMAT WIDTH HEIGHT RECEIVER`, such as `send_file film.yuv yuv420p 1920 1080 192.168.1.5:9000`. Without
 //! arguments it makes a file and a receiver of its own.

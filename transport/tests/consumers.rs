@@ -34,7 +34,11 @@ fn a_consumer_whose_frames_are_in_every_slot_is_told_by_each_way_of_asking_and_g
     assert_eq!(consumer.recv_timeout(PATIENCE).unwrap_err(), holds_all);
     assert_eq!(consumer.recv().unwrap_err(), holds_all);
     assert_eq!(consumer.frames().next().unwrap().unwrap_err(), holds_all);
-    assert!(holds_all.to_string().contains("all 3 slots"));
+    assert_eq!(
+        holds_all.to_string(),
+        "all 3 slots are held by frames that this consumer has taken, so that no other can come; drop some, copy what is to be kept, \
+         or ask for more slots"
+    );
     held.pop();
     assert_eq!((consumer.slots_held(), consumer.try_recv().unwrap_err()), (2, RecvError::Timeout));
     ring.publish(&frame(&pool));

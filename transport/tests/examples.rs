@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Each takes less than a second; one that takes so long does not end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Those that there are to be, at least.
+/// Those that there are.
 const NAMES: [&str; 7] =
     ["async_tokio", "losses", "own_source", "receive_latest", "relay", "send_file", "two_consumers"];
 

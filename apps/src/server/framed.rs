@@ -157,6 +157,8 @@ impl Service<'_> {
         while let Ok(frame) = stream.recv() {
             self.take(stream, &entry, &recorder, &frame);
         }
+        // The stream is over, so what its sinks were too slow for is final.
+        recorder.look(Instant::now());
         entry.figures().counts.stream.take_over_last(
             &stream.stats(),
             stream.source(),

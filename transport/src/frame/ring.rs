@@ -51,7 +51,7 @@ pub enum RecvError {
     Timeout,
     /// None can come: frames that this consumer has taken, and that have not been dropped, are in every slot there is.
     #[error(
-        "all {slots} slots are held by frames that this consumer has taken, so that no other can come; drop some, copy what is to be          kept, or ask for more slots"
+        "all {slots} slots are held by frames that this consumer has taken, so that no other can come; drop some, copy what is to be kept, or ask for more slots"
     )]
     HoldsAllSlots {
         /// How many slots the stream has.

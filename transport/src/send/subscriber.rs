@@ -7,10 +7,11 @@
 
 mod answers;
 mod control;
-mod cut;
+
 mod doubt;
 mod feed;
 mod reports;
+mod slice_size;
 mod slices;
 
 use std::time::Duration;
