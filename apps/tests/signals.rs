@@ -92,7 +92,11 @@ fn a_second_wish_ends_a_program_at_once_with_a_code_of_its_own() {
     // Without it, the client waits a moment for the last frames to be confirmed.
     server.running.signal(Signal::STOP);
     client.signal(Signal::TERM);
-    client.signal(Signal::HUP);
+    // Where Ctrl-C is ignored, a second SIGTERM stands for it; one that comes before the first is taken is none of its own.
+    while !client.has_ended() {
+        client.interrupt();
+        std::thread::yield_now();
+    }
     let (code, said, summary) = client.wait();
     assert!(code == Some(130) && summary.is_empty(), "{code:?}: {said}");
     server.running.kill();

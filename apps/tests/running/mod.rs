@@ -122,6 +122,11 @@ impl Running {
         self.signal(if framewire_testing::is_ignored(Signal::INT) { Signal::TERM } else { Signal::INT });
     }
 
+    /// Whether it runs no more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// As `kill -9` does.
     pub(crate) fn kill(mut self) {
         let _ = self.child.kill();

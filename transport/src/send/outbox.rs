@@ -62,8 +62,12 @@ impl SliceRun<'_> {
 
     /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head, as far as that reaches.
     pub fn emit_header(&self, nth: u32, head: &mut [u8]) {
-        let mut bytes = [0; SLICE_HEADER_LEN];
-        let out = &mut bytes;
+        let Some(out) = head.first_chunk_mut() else {
+            // Only a batch that was not made for such slices has heads so short.
+            let mut whole = [0; SLICE_HEADER_LEN];
+            self.emit_header(nth, &mut whole);
+            return head.copy_from_slice(&whole[..head.len()]);
+        };
         match self.head {
             RunHead::Slice(header) => {
                 let (index, sequence) = (header.index.wrapping_add(nth), header.sequence.wrapping_add(nth.into()));
@@ -76,8 +80,6 @@ impl SliceRun<'_> {
                 ParityHeader { index, sequence, odd, ..header }.emit_into(out);
             }
         }
-        let len = bytes.len().min(head.len());
-        head[..len].copy_from_slice(&bytes[..len]);
     }
 }
 
