@@ -160,3 +160,12 @@ fn a_variable_that_no_program_knows_is_warned_of_and_no_more() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("FRAMEWIRE_MAX_RATE"), "{said}");
 }
+
+#[test]
+fn no_two_errors_of_the_libraries_have_the_same_code() {
+    let libraries = [framewire_transport::codes::ALL, framewire_capture::codes::ALL, framewire_signal::codes::ALL];
+    let mut seen = std::collections::BTreeSet::new();
+    for code in libraries.into_iter().flatten() {
+        assert!(seen.insert(code), "{code} is there twice");
+    }
+}

@@ -208,6 +208,14 @@ pub enum CaptureError {
         /// What came, as OpenCV describes it.
         to: String,
     },
+    /// A source of another crate failed, in its own words.
+    #[error("{name}: {source}")]
+    Other {
+        /// The source.
+        name: String,
+        /// What happened, and what to do.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A camera stopped giving frames, or OpenCV failed on one.
     #[error("{name} gave {frame} frames and then none: {reason}; {remedy}")]
     Lost {

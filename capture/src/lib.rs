@@ -20,6 +20,7 @@
 //! [`FrameMut`]: framewire_transport::frame::FrameMut
 #![deny(unsafe_code)]
 
+pub mod codes;
 pub mod colour;
 mod error;
 mod fifo;

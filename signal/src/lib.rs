@@ -5,6 +5,7 @@
 mod auth;
 #[cfg(feature = "client")]
 mod client;
+pub mod codes;
 pub mod message;
 mod report;
 #[cfg(feature = "server")]

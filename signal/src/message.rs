@@ -231,6 +231,7 @@ pub struct Granted {
 
 /// Something asked for was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 #[error("{message} ({reason})")]
 pub struct Refused {
     /// For programs: a short code that stays the same; those of this crate are in [`reason`].

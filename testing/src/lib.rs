@@ -5,6 +5,7 @@
 //! has a C compiler has no program `kill`.
 #![forbid(unsafe_code)]
 
+mod codes;
 mod hosts;
 
 use std::fmt::Display;
@@ -13,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, kill_process, kill_process_group};
 
+pub use codes::{assert_documented, errors_in};
 pub use hosts::{CABLE, Hosts, set_up, try_run};
 pub use rustix::process::Signal;
 

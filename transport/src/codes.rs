@@ -8,13 +8,17 @@ use crate::frame::{FormatError, FrameRateError, FrameTooLong, PoolError, Present
 use crate::send::{BitrateError, FecError};
 use crate::wire::RefuseReason;
 
-/// Codes for errors, and for those that only hand on another's.
-macro_rules! codes {
-    ($($error:ident { $($what:pat => $code:literal),+ $(,)? } $(=> { $($on:pat => $inner:expr),+ $(,)? })?)+) => {
-        /// Every code there is.
+/// Codes for errors, and for those that only hand on another's: here, and in the libraries that use this one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! error_codes {
+    ($($(#[$attribute:meta])* $error:ident {
+        $($what:pat => $code:literal),+ $(,)?
+    } $(=> { $($on:pat => $inner:expr),+ $(,)? })?)+) => {
+        /// Every code there is, whatever features are on.
         pub const ALL: &[&str] = &[$($($code),+),+];
 
-        $(impl $error {
+        $($(#[$attribute])* impl $error {
             /// The error's code: in kebab-case, the same in every version, for programs that tell errors apart without
             /// matching on them. All are in [`codes`](crate::codes).
             pub fn code(&self) -> &'static str {
@@ -27,7 +31,7 @@ macro_rules! codes {
     };
 }
 
-codes! {
+error_codes! {
     RecvError {
         Self::Ended => "stream-ended",
         Self::Timeout => "no-frame-yet",

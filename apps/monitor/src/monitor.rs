@@ -71,6 +71,7 @@ impl IntoResponse for NoPlace {
             Full::All(places) => {
                 format!("{} pages are open, the most this server shows itself on; close one\n", pages(places))
             }
+            other => format!("{other}\n"),
         };
         (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
     }

@@ -18,6 +18,7 @@ pub(super) struct ServerUrl {
 #[error(
     "{given:?} is not the address of a server: {problem}; write http://HOST:PORT, such as http://127.0.0.1:8080, with the path of a proxy if there is one"
 )]
+#[non_exhaustive]
 pub struct UrlError {
     /// What was given.
     pub given: String,

@@ -28,6 +28,7 @@ impl From<IpAddr> for Neighbour {
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Full {
     /// One address has its share.
     #[error("your address holds {0} places, the most that one may have here; give some back")]

@@ -161,7 +161,7 @@ impl fmt::Display for BackendKind {
 /// The name is none of [`BackendKind::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown backend '{0}'; this platform has {names}", names = names())]
-pub struct UnknownBackend(pub String);
+pub struct UnknownBackend(String);
 
 fn names() -> String {
     let names: Vec<_> = BackendKind::ALL.iter().map(|kind| kind.name()).collect();

@@ -159,6 +159,7 @@ impl DerefMut for FrameMut {
 /// A frame is longer than its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {len} bytes does not fit a slot of {capacity}; make the pool for frames of that length")]
+#[non_exhaustive]
 pub struct FrameTooLong {
     /// Bytes that the frame should have.
     pub len: usize,

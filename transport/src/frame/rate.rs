@@ -18,6 +18,7 @@ pub struct FrameRate {
 /// Why a frame rate was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("'{text}' is no frame rate; use frames a second such as 30, 29.97 or 30000/1001, above 0 and below 4294967296")]
+#[non_exhaustive]
 pub struct FrameRateError {
     /// What was given.
     pub text: String,

@@ -69,6 +69,7 @@ pub enum SendState {
 
 /// What the receiver said became of the frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClosedReport {
     /// Frames complete and handed on.
     pub delivered: u64,

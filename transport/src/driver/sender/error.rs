@@ -90,6 +90,7 @@ pub enum SendError {
 /// A frame was not sent: why, and the frame itself, which can be sent again or written anew.
 #[derive(Debug, Error)]
 #[error("{error}")]
+#[non_exhaustive]
 pub struct NotSent {
     /// Why.
     pub error: SendError,

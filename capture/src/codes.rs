@@ -1,0 +1,64 @@
+#![doc = include_str!("../ERRORS.md")]
+
+use crate::error::CaptureError;
+use crate::picture::PictureError;
+use crate::raw_format::RawFormatError;
+use crate::spec::SourceSpecError;
+use crate::y4m::Y4mError;
+
+framewire_transport::error_codes! {
+    SourceSpecError {
+        Self::Empty => "source-not-named",
+        Self::Pattern { .. } => "invalid-pattern",
+        Self::Camera(_) => "invalid-camera",
+    }
+    RawFormatError {
+        Self::Form(_) => "invalid-raw-format",
+        Self::Size(_) => "invalid-frame-size",
+    } => {
+        Self::Format(error) => error,
+        Self::Rate(error) => error,
+    }
+    CaptureError {
+        Self::NotFound { .. } => "source-not-found",
+        Self::Directory { .. } => "source-is-directory",
+        Self::Device { .. } => "source-is-device",
+        Self::Empty { .. } => "source-empty",
+        Self::Stopped { .. } => "source-stopped",
+        Self::Io { .. } => "source-unreadable",
+        Self::RawFormatMissing { .. } => "raw-format-missing",
+        Self::RawFormatContradicts { .. } => "raw-format-contradicts",
+        Self::Index { .. } => "index-unusable",
+        Self::NeedsOpenCv { .. } => "needs-opencv",
+        Self::PixelFixed { .. } => "pixel-format-fixed",
+        Self::Truncated { .. } => "source-truncated",
+        Self::Shrunk { .. } => "source-shrunk",
+        Self::NoRewind { .. } => "no-rewind",
+        Self::SlotTooSmall { .. } => "slot-too-small",
+        Self::Undecodable { .. } => "source-undecodable",
+        Self::FormatChanged { .. } => "source-format-changed",
+        Self::Lost { .. } => "source-lost",
+        Self::Other { .. } => "source-failed",
+    } => {
+        Self::Format { source, .. } => source,
+        Self::Y4m { source, .. } => source,
+        Self::Picture(error) => error,
+    }
+    Y4mError {
+        Self::Magic(_) => "y4m-not-one",
+        Self::HeaderEndless => "y4m-header-endless",
+        Self::HeaderTruncated(_) => "y4m-header-truncated",
+        Self::Missing(_) => "y4m-size-missing",
+        Self::Parameter { .. } => "y4m-parameter",
+        Self::ColourSpace { .. } => "y4m-colour-space",
+        Self::FrameLine { .. } => "y4m-frame-line",
+    } => {
+        Self::Format(error) => error,
+    }
+    PictureError {
+        Self::Bytes { .. } => "picture-length",
+        Self::NotBgr24 { .. } => "picture-not-bgr24",
+        Self::NotYuv { .. } => "picture-not-yuv",
+        Self::SizesDiffer { .. } => "picture-sizes-differ",
+    }
+}
