@@ -7,14 +7,14 @@
 
 use crate::frame::Arrival;
 
-/// Where one datagram's payload lands: a place and a byte range in its slot.
+/// Where one datagram's payload lands or belongs: a place and a byte range in its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
     /// Which of the reassembler's places.
     pub(super) place: u8,
     /// First byte in the slot.
     pub(super) offset: usize,
-    /// Bytes there is room for.
+    /// Bytes there is room for, or of payload.
     pub(super) len: usize,
 }
 
@@ -23,16 +23,9 @@ enum Move {
     #[default]
     None,
     /// The payload waits for its move to a predicted cell or a free one.
-    Waiting(Target),
+    Waiting(Spot),
     /// It is on the chain being followed.
-    OnChain(Target),
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Target {
-    place: u8,
-    offset: usize,
-    len: usize,
+    OnChain(Spot),
 }
 
 /// Where consecutive datagrams' payloads land in one slot: `cells` cells of `cell` bytes, from `offset` on.
@@ -68,7 +61,7 @@ pub(super) struct Placement {
     chain: Vec<usize>,
     scratch: Box<[u8]>,
     /// Payloads whose size is not their cell's, so that their target may straddle two cells: taken out first.
-    straddlers: Vec<(Target, usize)>,
+    straddlers: Vec<(Spot, usize)>,
     /// Bytes of `straddler_bytes` in use.
     straddled: usize,
     straddler_bytes: Box<[u8]>,
@@ -126,33 +119,35 @@ impl Placement {
         self.spots += cells;
     }
 
-    /// The payload of `spot` belongs to `offset` in `place`. True where it has to be moved (or set aside) for that;
+    /// The payload that `landed` at a spot belongs to `target`. True where it has to be moved (or set aside) for that;
     /// `None` where it is of a size that cannot be placed in this batch any more.
+    #[inline]
     pub(super) fn belongs(
         &mut self,
-        spot: usize,
-        place: u8,
-        offset: usize,
-        len: usize,
+        (spot, landed): (usize, Spot),
+        target: Spot,
         arrivals: &Arrivals<'_>,
     ) -> Option<bool> {
-        let landed = self.spot(spot)?;
-        if (landed.place, landed.offset) == (place, offset) {
+        if (landed.place, landed.offset) == (target.place, target.offset) {
             return Some(false);
         }
-        let target = Target { place, offset, len };
+        self.plan_move((spot, landed), target, arrivals).then_some(true)
+    }
+
+    /// False where there is no room to set the payload aside.
+    fn plan_move(&mut self, (spot, landed): (usize, Spot), target: Spot, arrivals: &Arrivals<'_>) -> bool {
         if self.fits_a_cell(&target) {
             self.moves.resize(self.spots, Move::None);
             self.moves[spot] = Move::Waiting(target);
             self.waiting += 1;
-            return Some(true);
+            return true;
         }
         let used = self.straddled;
-        let aside = self.straddler_bytes.get_mut(used..used + len)?;
+        let Some(aside) = self.straddler_bytes.get_mut(used..used + target.len) else { return false };
         arrivals.at(landed.place).read(landed.offset, aside);
         self.straddlers.push((target, used));
-        self.straddled += len;
-        Some(true)
+        self.straddled += target.len;
+        true
     }
 
     /// Forgets the moves into a place: the frame they belong to is given up. What landed there may still have to leave.
@@ -170,7 +165,7 @@ impl Placement {
     }
 
     /// Whether a target touches no predicted cell, or lies at the start of exactly one.
-    fn fits_a_cell(&self, target: &Target) -> bool {
+    fn fits_a_cell(&self, target: &Spot) -> bool {
         self.runs.iter().filter(|run| run.place == target.place).all(|run| {
             let end = run.first_offset + run.cells * run.cell;
             let apart = target.offset >= end || target.offset + target.len <= run.first_offset;
@@ -182,7 +177,7 @@ impl Placement {
     }
 
     /// The spot that is the predicted cell at the target, if there is one.
-    fn spot_at(&self, target: &Target) -> Option<usize> {
+    fn spot_at(&self, target: &Spot) -> Option<usize> {
         self.runs.iter().find_map(|run| {
             let from_start = target.offset.checked_sub(run.first_offset)?;
             let cell = from_start / run.cell;
@@ -261,7 +256,7 @@ impl<'a> Arrivals<'a> {
             .expect("a predicted or claimed place keeps its slot until the batch ends")
     }
 
-    fn transfer(&mut self, from: Spot, to: &Target) {
+    fn transfer(&mut self, from: Spot, to: &Spot) {
         if from.place == to.place {
             self.at_mut(to.place).move_within(from.offset, to.offset, to.len);
             return;
@@ -295,8 +290,8 @@ mod tests {
             let landed = placement.spot(spot).unwrap();
             slots[usize::from(landed.place)].as_mut().unwrap().write(landed.offset, &[spot as u8 + 1; CELL]);
             if let Some(target) = target {
-                let (place, offset) = ((target / cells) as u8, target % cells * CELL);
-                let moved = placement.belongs(spot, place, offset, CELL, &Arrivals::new(&mut slots)).unwrap();
+                let belongs = Spot { place: (target / cells) as u8, offset: target % cells * CELL, len: CELL };
+                let moved = placement.belongs((spot, landed), belongs, &Arrivals::new(&mut slots)).unwrap();
                 assert_eq!(moved, *target != spot);
             }
         }
@@ -335,7 +330,9 @@ mod tests {
         slots[0].as_mut().unwrap().write(0, b"aaa.....bbb.....ccc.....ddd.....");
         // Slices of 3 bytes landed in cells of 8.
         for spot in 0..4 {
-            placement.belongs(spot, 0, spot * 3, 3, &Arrivals::new(&mut slots)).unwrap();
+            let landed = placement.spot(spot).unwrap();
+            let belongs = Spot { place: 0, offset: spot * 3, len: 3 };
+            placement.belongs((spot, landed), belongs, &Arrivals::new(&mut slots)).unwrap();
         }
         placement.settle(&mut Arrivals::new(&mut slots));
         let frame = slots[0].take().unwrap().complete(12, FrameInfo::default()).unwrap();

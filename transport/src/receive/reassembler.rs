@@ -12,7 +12,7 @@ use super::assembly::Assembly;
 use super::bitmap::Bitmap;
 use super::parity::{Damaged, ParityStore};
 use super::passed_over::PassedOver;
-use super::placement::{Arrivals, LandingRun, Placement};
+use super::placement::{Arrivals, LandingRun, Placement, Spot};
 use super::stats::{ReceiveStats, Rejected};
 use crate::frame::{Arrival, Frame, FramePool, Gaps, PoolError};
 use crate::rising::Rising;
@@ -220,8 +220,10 @@ impl Reassembler {
         if slice.frame < self.settled.value() {
             return Err(Rejected::Late);
         }
-        let known = self.places().find(|(_, assembly)| assembly.number == slice.frame).map(|(place, _)| place);
-        let place = match known {
+        // Most slices land in the place of their frame.
+        let is_its = |place: &usize| self.assemblies[*place].as_ref().is_some_and(|known| known.number == slice.frame);
+        let known = Some(usize::from(landed.place)).filter(|place| *place < PLACES && is_its(place));
+        let place = match known.or_else(|| (0..PLACES).find(is_its)) {
             Some(place) => place,
             None => self.begin(slice, landed.place, now)?,
         };
@@ -230,8 +232,9 @@ impl Reassembler {
         if self.bitmaps[place].contains(index) {
             return Err(Rejected::Duplicate);
         }
+        let target = Spot { place: place as u8, offset: slice.offset(), len };
         let arrivals = Arrivals::new(&mut self.slots);
-        let moved = self.placement.belongs(spot, place as u8, slice.offset(), len, &arrivals).ok_or(Rejected::Size)?;
+        let moved = self.placement.belongs((spot, landed), target, &arrivals).ok_or(Rejected::Size)?;
         self.bitmaps[place].insert(index);
         assembly.arrived += 1;
         assembly.cursor = assembly.cursor.max(slice.index + 1);

@@ -116,6 +116,7 @@ impl Prelude {
     ///
     /// # Errors
     /// Too short, or not of this protocol or version.
+    #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         let AnyPrelude { version, kind, stream, epoch } = Self::parse_any_version(bytes)?;
         if version != VERSION {
@@ -129,6 +130,7 @@ impl Prelude {
     ///
     /// # Errors
     /// Too short, or not of this protocol.
+    #[inline]
     pub fn parse_any_version(bytes: &[u8]) -> Result<AnyPrelude, WireError> {
         let Some(head) = bytes.first_chunk::<PRELUDE_LEN>() else {
             return Err(WireError::Short { len: bytes.len(), need: PRELUDE_LEN });
@@ -184,6 +186,7 @@ macro_rules! datagram {
             ///
             /// # Errors
             /// Too short, another kind of datagram, another protocol or version, unknown flags.
+            #[inline]
             pub fn parse(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
                 let prelude = $crate::wire::Prelude::parse(bytes)?;
                 if prelude.kind != $crate::wire::Kind::$kind {
@@ -215,6 +218,7 @@ macro_rules! datagram {
             }
 
             /// Writes the fields, prelude included.
+            #[inline]
             pub fn emit_into(&self, out: &mut [u8; Self::LEN]) {
                 let prelude =
                     $crate::wire::Prelude { kind: $crate::wire::Kind::$kind, stream: self.stream, epoch: self.epoch };

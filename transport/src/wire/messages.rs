@@ -36,6 +36,7 @@ impl SliceHeader {
     ///
     /// # Errors
     /// As [`SliceHeader::parse`], or a field that contradicts another.
+    #[inline]
     pub fn parse_checked(header: &[u8], datagram_len: usize) -> Result<Self, WireError> {
         let slice = Self::parse(header)?;
         if slice.payload_bytes == 0 || slice.frame_bytes == 0 {
@@ -44,7 +45,8 @@ impl SliceHeader {
         if slice.frame >= FRAME_NUMBER_END {
             return Err(WireError::Value("frame"));
         }
-        if slice.index >= slice.count() {
+        // An index that is not below the count, found without a division.
+        if u64::from(slice.index) * u64::from(slice.payload_bytes) >= u64::from(slice.frame_bytes) {
             return Err(WireError::Value("index"));
         }
         if datagram_len != Self::LEN + slice.payload_len() {
