@@ -9,9 +9,7 @@ use framewire_transport::Time;
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReassemblerConfig, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Publication, SendConfig, Subscriber};
-use framewire_transport::wire::{
-    Accept, Cut, Delivery, Feedback, Nack, Open, Ping, SLICE_HEADER_LEN, SliceHeader, TIME_UNKNOWN,
-};
+use framewire_transport::wire::{Accept, Cut, Delivery, Feedback, Nack, Open, Ping, SliceHeader, TIME_UNKNOWN};
 use network::{Pair, Weather};
 
 fn open(delivery: Delivery, frame_bytes: u32) -> Open {
@@ -49,6 +47,7 @@ fn open_receiver(open: Open) -> ReceiveStream {
     let slot_bytes = Reassembler::slot_bytes(&open.cut());
     let config = ReceiveConfig {
         open,
+        has_tags: false,
         open_bytes: Open::LEN,
         buffer_bytes: 400_000,
         batch_max: 16,
@@ -60,7 +59,7 @@ fn open_receiver(open: Open) -> ReceiveStream {
 
 fn give(receiver: &mut ReceiveStream, bytes: &[u8], now: Time) {
     receiver.predict(1);
-    let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+    let head = &bytes[..bytes.len().min(receiver.cut().head_bytes())];
     receiver.land(0, &bytes[head.len()..]);
     receiver.handle_datagram(0, head, bytes.len(), now);
     receiver.end_batch(now);
@@ -281,6 +280,7 @@ fn frames_four_apart_are_both_asked_for() {
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
             open: Open { rate_num: 1, rate_den: 10, paced: 1, ..o },
+            has_tags: false,
             open_bytes: Open::LEN,
             buffer_bytes: 400_000,
             batch_max: 16,
@@ -344,6 +344,7 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
             open: o,
+            has_tags: false,
             open_bytes: Open::LEN,
             buffer_bytes: 400_000,
             batch_max: 16,

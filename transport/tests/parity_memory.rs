@@ -76,6 +76,7 @@ fn the_parity_of_a_stream_takes_what_is_reserved_for_it_and_no_more_in_any_epoch
             let slot_bytes = Reassembler::slot_bytes(&Cut::new(first.frame_bytes, usize::from(slice_bytes)));
             let config = ReceiveConfig {
                 open: first,
+                has_tags: false,
                 open_bytes: Open::LEN,
                 buffer_bytes: 400_000,
                 batch_max: 16,

@@ -80,6 +80,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize) -> Vec<Slice> {
     };
     sender.handle_datagram(&accept.emit(), Time::ZERO);
     assert_eq!(sender.state(), SendState::Open);
+    let head_bytes = sender.cut().head_bytes();
     let mut slices = Vec::new();
     for number in 0..FRAMES as u64 {
         let mut frame = pool.try_acquire().unwrap();
@@ -92,7 +93,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize) -> Vec<Slice> {
         while let Some(run) = sender.poll_slices(&mut publication, 5, Time::ZERO) {
             for nth in 0..run.count {
                 let datagram = run.to_datagram(nth);
-                let (header, payload) = datagram.split_at(SliceHeader::LEN);
+                let (header, payload) = datagram.split_at(head_bytes);
                 slices.push((SliceHeader::parse(header).unwrap(), payload.to_vec()));
             }
         }

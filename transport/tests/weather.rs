@@ -6,7 +6,7 @@ mod network;
 
 use std::time::Duration;
 
-use framewire_transport::wire::{Delivery, SLICE_HEADER_LEN};
+use framewire_transport::wire::Delivery;
 use network::{BATCH_MAX, Pair, Rate, Weather};
 
 /// In a thousand.
@@ -62,6 +62,9 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
             let interrupts = INTERRUPTS[(seed / 6 % 2) as usize];
             let weather = Weather { doubled: rough, cut: rough, delayed: rough, interrupts, ..weather };
             let mut pair = Pair::with_slices(seed, Delivery::Every, FRAME_BYTES, slice_bytes, weather);
+            if seed % 4 == 2 {
+                pair.set_tags();
+            }
             pair.busy = BUSY[(seed / 2 % 3) as usize];
             let give_up = pair.now + Duration::from_secs(600);
             while !pair.is_closed() {
@@ -166,6 +169,9 @@ fn the_counters_of_both_ends_add_up_in_every_weather_and_over_restarts_of_either
                 let interrupts = INTERRUPTS[(seed / 2 % 2) as usize];
                 let weather = Weather { doubled: rough, cut: rough, delayed: 3 * rough, interrupts, ..weather };
                 let mut pair = Pair::with_slices(seed, delivery, FRAME_BYTES / 4, slice_bytes, weather);
+                if seed % 4 == 2 {
+                    pair.set_tags();
+                }
                 pair.busy = BUSY[pair.random.below(3) as usize];
                 // With so small a buffer a frame takes some round trips, and what befalls it finds it half sent.
                 pair.buffer_bytes = [400_000, 12_000][pair.random.below(2) as usize];
@@ -259,7 +265,7 @@ fn on_a_link_slower_than_the_camera_latest_lowers_the_frame_rate_and_not_the_fre
         // What is on its way arrives.
         pair.run_for(Duration::from_millis(200));
         let (sent, seen) = (*pair.sender.stats(), *pair.receiver.as_ref().unwrap().stats());
-        let carried = sent.bytes + sent.slices * SLICE_HEADER_LEN as u64;
+        let carried = sent.bytes + sent.slices * pair.sender.cut().head_bytes() as u64;
         assert!(carried >= 20 * rate.bytes_per_second * 9 / 10, "slices of {slice_bytes}: {seen:?} {sent:?}");
         assert_eq!(pair.delivered.len() as u64, sent.frames_sent, "slices of {slice_bytes}: {seen:?} {sent:?}");
         assert_eq!((seen.frames_incomplete, sent.slices_resent), (0, 0), "slices of {slice_bytes}: {seen:?} {sent:?}");

@@ -6,7 +6,7 @@ mod network;
 use std::time::Duration;
 
 use framewire_transport::Time;
-use framewire_transport::wire::{Delivery, SLICE_HEADER_LEN};
+use framewire_transport::wire::Delivery;
 use network::{Pair, Weather};
 
 const CAMERA: Duration = Duration::from_millis(20);
@@ -132,7 +132,7 @@ fn a_stream_that_is_as_large_as_it_began_tries_nothing() {
     at_work(&mut pair, Duration::from_secs(1), |_| false);
     let of_frames = |pair: &Pair| {
         let stats = pair.sender.stats();
-        stats.bytes + stats.slices * SLICE_HEADER_LEN as u64
+        stats.bytes + stats.slices * pair.sender.cut().head_bytes() as u64
     };
     let (all, before) = (pair.bytes_sent() as u64, of_frames(&pair));
     at_work(&mut pair, Duration::from_secs(120), |_| false);

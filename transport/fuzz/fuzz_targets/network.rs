@@ -49,8 +49,9 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
     let mut now = Time::from_nanos(1_000_000_000);
     let delivery = if choices.byte() & 1 == 0 { Delivery::Every } else { Delivery::Latest };
     let fec = [Fec::Off, Fec::Auto, Fec::Percent(40)][usize::from(choices.byte() % 3)];
-    let partial = choices.byte() & 1 == 1;
-    let (mut publication, mut stream) = sender(delivery, fec);
+    let choice = choices.byte();
+    let (partial, has_tags) = (choice & 1 == 1, choice & 2 == 2);
+    let (mut publication, mut stream) = sender(delivery, fec, has_tags);
     let mut receiver: Option<ReceiveStream> = None;
     let (mut there, mut back) = (Way::default(), Way::default());
     let mut newest = None;
@@ -75,7 +76,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
             newest = None;
         }
         match &mut receiver {
-            None => receiver = arriving.iter().find_map(|datagram| pools.receiver(datagram, partial, now)),
+            None => receiver = arriving.iter().find_map(|datagram| pools.receiver(datagram, (partial, has_tags), now)),
             Some(receiver) => arriving.chunks(4).for_each(|batch| take_in(receiver, batch, now)),
         }
         if let Some(receiver) = &mut receiver {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framewire_transport::Time;
 use framewire_transport::receive::ReceiveStream;
-use framewire_transport::wire::{Close, Open, ParityHeader, Ping, SliceHeader};
+use framewire_transport::wire::{Close, Cut, Open, ParityHeader, Ping, SliceHeader};
 use fuzzed::{Choices, FRAME_BYTES, Pools, SLICE_BYTES, answers, take_in};
 use libfuzzer_sys::fuzz_target;
 
@@ -46,7 +46,8 @@ fn open(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
     open.emit().to_vec()
 }
 
-fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
+fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut) -> Vec<u8> {
+    let (payload, tag) = (cut.payload_bytes(), vec![0x77; cut.tag_bytes()]);
     let (stream, flags) = (7, u16::from(choices.byte() & 2));
     match choices.byte() % 7 {
         0 => {
@@ -78,7 +79,7 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
                 stream,
                 epoch,
                 flags,
-                payload_bytes: 496,
+                payload_bytes: payload,
                 sequence: choices.number(),
                 frame: choices.number(),
                 captured_ns: choices.number(),
@@ -88,11 +89,11 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
                 parities: choices.byte() % 5,
                 odd: 0,
             };
-            [&parity.emit()[..], &[0x55; 496]].concat()
+            [&parity.emit()[..], &tag, &vec![0x55; payload.into()]].concat()
         }
         4 => choices.bytes(80),
         _ => {
-            let payload_bytes = if choices.byte() < 200 { 496 } else { choices.number() as u16 };
+            let payload_bytes = if choices.byte() < 200 { payload } else { choices.number() as u16 };
             let slice = SliceHeader {
                 stream,
                 epoch,
@@ -106,7 +107,7 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
                 sent_after_us: choices.number() as u32,
             };
             let len = if payload_bytes == 0 { 0 } else { slice_len(&slice) };
-            [&slice.emit()[..], &vec![0xaa; len]].concat()
+            [&slice.emit()[..], &tag, &vec![0xaa; len]].concat()
         }
     }
 }
@@ -119,14 +120,15 @@ fn slice_len(slice: &SliceHeader) -> usize {
 fuzz_target!(|bytes: &[u8]| POOLS.with(|pools| {
     let mut choices = Choices(bytes);
     let mut now = Time::from_nanos(1_000_000_000);
-    let partial = choices.byte() & 1 == 1;
+    let choice = choices.byte();
+    let (partial, has_tags) = (choice & 1 == 1, choice & 2 == 2);
     let first = open(&mut choices, 5);
-    let Some(mut receiver) = pools.receiver(&first, partial, now) else { return };
+    let Some(mut receiver) = pools.receiver(&first, (partial, has_tags), now) else { return };
     let mut held = Vec::new();
     while !choices.is_empty() {
-        let epoch = receiver.epoch();
+        let (epoch, cut) = (receiver.epoch(), *receiver.cut());
         let count = usize::from(choices.byte() % 4);
-        let datagrams: Vec<_> = (0..count).map(|_| datagram(&mut choices, epoch)).collect();
+        let datagrams: Vec<_> = (0..count).map(|_| datagram(&mut choices, epoch, &cut)).collect();
         take_in(&mut receiver, &datagrams, now);
         now = now + Duration::from_micros(choices.number().min(10_000_000));
         receiver.handle_timeout(now);

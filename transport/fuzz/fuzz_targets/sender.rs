@@ -81,9 +81,10 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
     let mut control = control.borrow_mut();
     let mut choices = Choices(bytes);
     let mut now = Time::from_nanos(1_000_000_000);
-    let delivery = if choices.byte() & 1 == 0 { Delivery::Every } else { Delivery::Latest };
+    let choice = choices.byte();
+    let (delivery, has_tags) = (if choice & 1 == 0 { Delivery::Every } else { Delivery::Latest }, choice & 2 == 2);
     let fec = [Fec::Off, Fec::Auto, Fec::Percent(30)][usize::from(choices.byte() % 3)];
-    let (mut publication, mut stream) = sender(delivery, fec);
+    let (mut publication, mut stream) = sender(delivery, fec, has_tags);
     let mut epoch = u32::MAX;
     while !choices.is_empty() {
         let mut said = 0;

@@ -3,7 +3,7 @@
 use framewire_transport::frame::{FramePool, FrameRate, Presentation};
 use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{Fec, Publication, SendConfig, Subscriber};
-use framewire_transport::wire::{Cut, Delivery, Kind, Open, Prelude, SLICE_HEADER_LEN};
+use framewire_transport::wire::{Cut, Delivery, Kind, Open, Prelude};
 use framewire_transport::{Frame, FrameFormat, PixelFormat, Time};
 
 /// Bytes of a frame: seven slices, the last one shorter.
@@ -54,9 +54,16 @@ pub struct Pools {
 
 impl Default for Pools {
     fn default() -> Self {
-        let slot = Reassembler::slot_bytes(&Cut::new(FRAME_BYTES as u32, usize::from(SLICE_BYTES)));
+        let cuts = [false, true].map(cut);
+        let slot = cuts.iter().map(Reassembler::slot_bytes).max().unwrap_or_default();
         Self { source: FramePool::new(4, FRAME_BYTES).unwrap(), target: FramePool::new(6, slot).unwrap() }
     }
+}
+
+/// How frames are cut, with room for a tag in each head or without.
+pub fn cut(has_tags: bool) -> Cut {
+    let (frame_bytes, slice_bytes) = (FRAME_BYTES as u32, usize::from(SLICE_BYTES));
+    if has_tags { Cut::with_tags(frame_bytes, slice_bytes) } else { Cut::new(frame_bytes, slice_bytes) }
 }
 
 /// What a frame's bytes are.
@@ -65,9 +72,10 @@ pub fn byte_of(number: u64, at: usize) -> u8 {
 }
 
 /// A sender that has not been answered yet.
-pub fn sender(delivery: Delivery, fec: Fec) -> (Publication, Subscriber) {
+pub fn sender(delivery: Delivery, fec: Fec, has_tags: bool) -> (Publication, Subscriber) {
     let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
     let config = SendConfig {
+        has_tags,
         fec,
         presentation: Presentation { rate: FrameRate::per_second(100).ok(), ..Presentation::UNKNOWN },
         ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES)
@@ -87,7 +95,7 @@ impl Pools {
     }
 
     /// A receiver for what a datagram opens, if it does.
-    pub fn receiver(&self, datagram: &[u8], partial: bool, now: Time) -> Option<ReceiveStream> {
+    pub fn receiver(&self, datagram: &[u8], (partial, has_tags): (bool, bool), now: Time) -> Option<ReceiveStream> {
         if !matches!(Prelude::parse(datagram), Ok(Prelude { kind: Kind::Open, .. })) {
             return None;
         }
@@ -95,6 +103,7 @@ impl Pools {
         let fits = open.frame_bytes as usize == FRAME_BYTES && open.slice_bytes == SLICE_BYTES && open.parity_max <= 64;
         let config = ReceiveConfig {
             open,
+            has_tags,
             open_bytes: datagram.len(),
             buffer_bytes: 100_000,
             batch_max: 4,
@@ -108,8 +117,9 @@ impl Pools {
 /// Has a datagram land and be taken in.
 pub fn take_in(receiver: &mut ReceiveStream, datagrams: &[Vec<u8>], now: Time) {
     receiver.predict(datagrams.len());
+    let head_bytes = receiver.cut().head_bytes();
     for (spot, bytes) in datagrams.iter().enumerate().take(receiver.predicted()) {
-        let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+        let head = &bytes[..bytes.len().min(head_bytes)];
         receiver.land(spot, &bytes[head.len()..]);
         receiver.handle_datagram(spot, head, bytes.len(), now);
     }

@@ -162,6 +162,7 @@ pub(super) fn start(
     let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
     let config = ReceiveConfig {
         open,
+        has_tags: false,
         open_bytes,
         buffer_bytes,
         batch_max: batch_limit,

@@ -74,6 +74,7 @@ impl Sender {
                 format: config.format,
                 delivery: config.delivery,
                 slice_bytes,
+                has_tags: false,
                 // At most 48.
                 headers_bytes: headers_bytes(peer) as u16,
                 slice_is_fixed: config.slice != SliceSize::Auto,

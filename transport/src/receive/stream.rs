@@ -45,6 +45,9 @@ const FEEDBACK_PER_FRAME: u32 = 2 * PIPELINED_SHARE;
 pub struct ReceiveConfig {
     /// The opening that was accepted.
     pub open: Open,
+    /// Whether each slice's head has room for a tag. No datagram says so: the sender must have been told, too
+    /// ([`SendConfig::has_tags`](crate::send::SendConfig::has_tags)).
+    pub has_tags: bool,
     /// Bytes of the datagram it came in.
     pub open_bytes: usize,
     /// The socket's receive buffer, as read back, bytes.
@@ -55,6 +58,14 @@ pub struct ReceiveConfig {
     pub partial: bool,
     /// Tells whether the sender reads the same clock; 0 where unknown.
     pub clock_id: u64,
+}
+
+impl ReceiveConfig {
+    /// How the frames of the stream's first epoch are cut.
+    pub const fn cut(&self) -> Cut {
+        let cut = self.open.cut();
+        if self.has_tags { Cut::with_tags(cut.frame_bytes(), cut.slice_bytes()) } else { cut }
+    }
 }
 
 /// Why a stream is over.
@@ -136,7 +147,7 @@ impl ReceiveStream {
         let format = open.format()?;
         let presentation = open.presentation()?;
         let delivery = open.delivery()?;
-        let cut = open.cut();
+        let cut = config.cut();
         let reassembler = Reassembler::new(
             ReassemblerConfig {
                 cut,
@@ -157,7 +168,7 @@ impl ReceiveStream {
             loss: LossDetector::new(delivery, open.parity_max),
             way: PathModel::new(open.clock_id != 0 && open.clock_id == config.clock_id),
             sender_time: Heard::default(),
-            window: window(open, config.buffer_bytes, None),
+            window: window(open, &cut, config.buffer_bytes, None),
             deadline: match (open.deadline_us, interval.is_zero()) {
                 (0, true) => DEADLINE_WITHOUT_INTERVAL,
                 (0, false) => interval.max(DEADLINE_MIN),
@@ -226,7 +237,7 @@ impl ReceiveStream {
     /// The system grants another receive buffer, bytes.
     pub fn set_buffer_bytes(&mut self, buffer_bytes: usize) {
         self.config.buffer_bytes = buffer_bytes;
-        self.window = window(&self.config.open, buffer_bytes, self.way.measured());
+        self.window = window(&self.config.open, self.cut(), buffer_bytes, self.way.measured());
     }
 
     /// Slices that the sender may have on their way.
@@ -342,7 +353,7 @@ impl ReceiveStream {
         self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);
         self.way.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
-        self.window = window(&self.config.open, self.config.buffer_bytes, self.way.measured());
+        self.window = window(&self.config.open, self.cut(), self.config.buffer_bytes, self.way.measured());
         // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.
         if ping.sequence <= self.sequence_limit() {
             self.sequence_seen.raise(ping.sequence);

@@ -6,12 +6,12 @@ use crate::charge::charged_bytes;
 use crate::wire::{Cut, Open};
 
 /// Slices that may be in flight in an epoch: those of two frames, and of as many more as leave within a round trip.
-pub(super) fn window(open: &Open, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
+pub(super) fn window(open: &Open, cut: &Cut, buffer_bytes: usize, round_trip: Option<Duration>) -> u64 {
     // A source without an interval sends as fast as it can: a millisecond is what a frame takes.
     let interval = open.interval().max(Duration::from_millis(1));
     let on_the_way = round_trip.unwrap_or_default().as_nanos() / interval.as_nanos();
     let on_the_way = usize::try_from(on_the_way).unwrap_or(usize::MAX);
-    window_slices(buffer_bytes, &open.cut(), on_the_way.saturating_add(2))
+    window_slices(buffer_bytes, cut, on_the_way.saturating_add(2))
 }
 
 /// Slices that may be in flight at once, where frames are cut so.

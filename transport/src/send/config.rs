@@ -24,6 +24,9 @@ pub struct SendConfig {
     pub delivery: Delivery,
     /// Bytes of a slice, header included. Lowered where the path turns out not to carry so much.
     pub slice_bytes: u16,
+    /// Whether each slice's head has room for a tag, by default not. No datagram says so: the receiver must have been told, too
+    /// ([`ReceiveConfig::has_tags`](crate::receive::ReceiveConfig::has_tags)).
+    pub has_tags: bool,
     /// Bytes of IP and UDP headers in front of each datagram, which a link's rate counts: 28 over IPv4 (the default of
     /// [`SendConfig::new`]), 48 over IPv6.
     pub headers_bytes: u16,
@@ -91,6 +94,7 @@ impl SendConfig {
             format,
             delivery,
             slice_bytes,
+            has_tags: false,
             headers_bytes: 28,
             slice_is_fixed: false,
             fec: Fec::Off,
@@ -111,7 +115,8 @@ impl SendConfig {
     /// How frames are cut.
     pub(super) fn cut(&self) -> Cut {
         // The format was checked: a frame fits 32 bits.
-        Cut::new(self.format.frame_bytes() as u32, self.slice_bytes.into())
+        let (frame_bytes, slice_bytes) = (self.format.frame_bytes() as u32, self.slice_bytes.into());
+        if self.has_tags { Cut::with_tags(frame_bytes, slice_bytes) } else { Cut::new(frame_bytes, slice_bytes) }
     }
 
     /// The time between frames, zero where frames come as they come.

@@ -16,6 +16,7 @@ pub struct SliceRun<'a> {
     pub frame: &'a Frame,
     /// How many slices.
     pub count: u32,
+    pub(super) cut: Cut,
     pub(super) head: RunHead,
 }
 
@@ -27,37 +28,30 @@ pub(super) enum RunHead {
 }
 
 impl SliceRun<'_> {
-    fn first(&self) -> usize {
+    fn first(&self) -> u32 {
         match self.head {
-            RunHead::Slice(header) => header.index as usize,
-            RunHead::Parity(header) => header.index as usize,
+            RunHead::Slice(header) => header.index,
+            RunHead::Parity(header) => header.index,
         }
     }
 
     /// Payload bytes of each slice, but the frame's last, which has the rest.
     pub fn payload_bytes(&self) -> usize {
-        usize::from(match self.head {
-            RunHead::Slice(header) => header.payload_bytes,
-            RunHead::Parity(header) => header.payload_bytes,
-        })
+        self.cut.payload_bytes().into()
     }
 
     /// The bytes of [`SliceRun::frame`] that the slices carry.
     pub fn payload(&self) -> Range<usize> {
-        self.bytes_of(0).start..self.bytes_of(self.count.saturating_sub(1)).end
+        self.cut.bytes_within(self.frame.len(), self.first(), self.count)
     }
 
-    /// The bytes of [`SliceRun::frame`] that the `nth` slice of the run carries; none behind its end.
-    pub fn bytes_of(&self, nth: u32) -> Range<usize> {
-        let start = (self.first() + nth as usize).saturating_mul(self.payload_bytes()).min(self.frame.len());
-        start..self.frame.len().min(start + self.payload_bytes())
-    }
-
-    /// The datagram of the `nth` slice of the run, as a copy: for networks that are not sockets.
+    /// The datagram of the `nth` slice of the run, as a copy: for networks that are not sockets. Room for a tag is zeroes.
     pub fn to_datagram(&self, nth: u32) -> Vec<u8> {
-        let mut head = [0; SLICE_HEADER_LEN];
-        self.emit_header(nth, &mut head);
-        [&head[..], &self.frame[self.bytes_of(nth)]].concat()
+        let mut datagram = vec![0; self.cut.head_bytes()];
+        self.emit_header(nth, &mut datagram);
+        let payload = self.cut.bytes_within(self.frame.len(), self.first().saturating_add(nth), 1);
+        datagram.extend_from_slice(&self.frame[payload]);
+        datagram
     }
 
     /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head, as far as that reaches.
@@ -117,6 +111,11 @@ impl Outgoing {
 
     pub(super) fn number(&self) -> u64 {
         self.published.number()
+    }
+
+    /// How it is cut.
+    pub(super) fn cut(&self) -> Cut {
+        self.cut
     }
 
     /// Slices of it.

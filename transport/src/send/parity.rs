@@ -19,7 +19,6 @@ pub(super) struct MadeParity {
     /// One payload after the other, and behind them a byte for each where payloads are of odd length.
     bytes: Frame,
     layout: ParityLayout,
-    payload_bytes: u16,
 }
 
 /// The same, on their way out to one subscriber.
@@ -57,19 +56,19 @@ impl OutgoingParity {
     pub(super) fn header(
         &self,
         (stream, epoch): (u32, u32),
-        (of, captured): (&Published, Time),
+        (frame, captured): (u64, Time),
+        cut: Cut,
         sequence: u64,
     ) -> ParityHeader {
         ParityHeader {
             stream,
             epoch,
             flags: 0,
-            payload_bytes: self.made.payload_bytes,
+            payload_bytes: cut.payload_bytes(),
             sequence,
-            frame: of.number(),
+            frame,
             captured_ns: captured.as_nanos(),
-            // The format was checked: a frame fits 32 bits.
-            frame_bytes: of.frame().len() as u32,
+            frame_bytes: cut.frame_bytes(),
             index: self.next,
             blocks: self.made.layout.blocks,
             parities: self.made.layout.parities,
@@ -187,7 +186,7 @@ impl ParityMaker {
                 out[odd_byte(payload_bytes, &layout, index)] = odd.first().copied().unwrap_or(0);
             }
         }
-        Some(MadeParity { bytes: out.freeze(), layout, payload_bytes })
+        Some(MadeParity { bytes: out.freeze(), layout })
     }
 }
 

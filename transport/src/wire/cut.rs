@@ -91,7 +91,12 @@ impl Cut {
 
     /// The bytes of the frame that `count` slices from `first` on carry; none behind its end.
     pub fn bytes_of(&self, first: u32, count: u32) -> Range<usize> {
-        let at = |slice: u32| (slice as usize).saturating_mul(self.payload_bytes.into()).min(self.frame_bytes as usize);
+        self.bytes_within(self.frame_bytes as usize, first, count)
+    }
+
+    /// The same of `len` bytes other than a frame's that are cut as it is: its parity.
+    pub fn bytes_within(&self, len: usize, first: u32, count: u32) -> Range<usize> {
+        let at = |slice: u32| (slice as usize).saturating_mul(self.payload_bytes.into()).min(len);
         at(first)..at(first.saturating_add(count))
     }
 }

@@ -5,6 +5,7 @@ mod batches;
 mod pair;
 mod peer;
 mod receiving;
+pub(crate) mod tags;
 mod truth;
 mod way;
 mod weather;

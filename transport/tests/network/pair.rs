@@ -132,6 +132,17 @@ impl Pair {
         self.subscribe_anew();
     }
 
+    /// Each slice's head has room for a tag. To be called before anything happens.
+    pub(crate) fn set_tags(&mut self) {
+        self.config.has_tags = true;
+        self.subscribe_anew();
+    }
+
+    /// The receiver is told the contrary of what the sender does about tags. To be called before anything happens.
+    pub(crate) fn disagree_on_tags(&mut self) {
+        self.config.has_tags = !self.config.has_tags;
+    }
+
     /// The sender must keep its slices as they are.
     pub(crate) fn fix_slices(&mut self) {
         self.config.slice_is_fixed = true;

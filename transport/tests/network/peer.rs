@@ -9,6 +9,7 @@ use framewire_transport::send::{LinkBudget, Publication, SendConfig, SendState, 
 use framewire_transport::{Time, send};
 
 use super::batches::Batches;
+use super::tags;
 use super::truth::Truth;
 use super::way::{Towards, Way};
 use super::{Random, Weather};
@@ -143,7 +144,9 @@ impl Peer {
             if batch.is_empty() && self.said.is_empty() {
                 break;
             }
-            for datagram in batch {
+            let tag_bytes = self.sender.cut().tag_bytes();
+            for mut datagram in batch {
+                tags::put(&mut datagram, tag_bytes);
                 self.fly(Towards::Receiver, datagram);
             }
         }

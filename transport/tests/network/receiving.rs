@@ -5,12 +5,11 @@ use std::time::Duration;
 use framewire_transport::Time;
 use framewire_transport::frame::{Frame, FramePool};
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::wire::{
-    Challenge, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SLICE_HEADER_LEN, SliceHeader,
-};
+use framewire_transport::wire::{Challenge, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SliceHeader};
 
 use super::Peer;
 use super::batches::BATCH_MAX;
+use super::tags;
 use super::truth::Truth;
 use super::way::Towards;
 
@@ -75,11 +74,15 @@ impl Peer {
         assert!(count > 0 || self.waiting.is_empty(), "nothing can land: {:?}", receiver.stats());
         self.batches.read[count] += 1;
         let batch: Vec<_> = self.waiting.drain(..count).collect();
+        let head_bytes = receiver.cut().head_bytes();
+        // Where only one end knows of tags, there is none to look at.
+        let tag_bytes = receiver.cut().tag_bytes().min(self.sender.cut().tag_bytes());
         for (spot, bytes) in batch.iter().enumerate() {
-            receiver.land(spot, &bytes[bytes.len().min(SLICE_HEADER_LEN)..]);
+            receiver.land(spot, &bytes[bytes.len().min(head_bytes)..]);
         }
         for (spot, bytes) in batch.iter().enumerate() {
-            let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+            let head = &bytes[..bytes.len().min(head_bytes)];
+            tags::check(head, tag_bytes);
             let before = *receiver.stats();
             receiver.handle_datagram(spot, head, bytes.len(), self.now);
             let after = receiver.stats();
@@ -153,16 +156,16 @@ impl Peer {
             self.fly(Towards::Sender, last_word.emit().to_vec());
             return;
         }
-        let slot_bytes = Reassembler::slot_bytes(&open.cut());
-        let pool = FramePool::new(self.slots, slot_bytes).unwrap();
         let config = ReceiveConfig {
             open: *open,
+            has_tags: self.config.has_tags,
             open_bytes,
             buffer_bytes: self.buffer_bytes,
             batch_max: BATCH_MAX,
             partial: self.partial,
             clock_id: 0,
         };
+        let pool = FramePool::new(self.slots, Reassembler::slot_bytes(&config.cut())).unwrap();
         self.held.clear();
         self.truth = Truth::default();
         self.opened += 1;

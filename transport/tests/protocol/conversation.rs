@@ -7,7 +7,7 @@ use framewire_transport::frame::{
 };
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{self, Publication, SendConfig, Subscriber};
-use framewire_transport::wire::{Cut, Delivery, Feedback, Open, SLICE_HEADER_LEN};
+use framewire_transport::wire::{Cut, Delivery, Feedback, Open};
 use framewire_transport::{Frame, Time};
 
 use crate::document;
@@ -52,7 +52,7 @@ impl Receiver {
     fn hears(&mut self, bytes: &[u8], sent: Time) -> Vec<Vec<u8>> {
         let now = sent + LATENCY + AHEAD;
         self.0.predict(1);
-        let head = &bytes[..bytes.len().min(SLICE_HEADER_LEN)];
+        let head = &bytes[..bytes.len().min(self.0.cut().head_bytes())];
         self.0.land(0, &bytes[head.len()..]);
         self.0.handle_datagram(0, head, bytes.len(), now);
         self.0.end_batch(now);
@@ -96,6 +96,7 @@ fn the_worked_example_is_what_both_ends_say() {
     let open = Open::parse(&open).unwrap();
     let config = ReceiveConfig {
         open,
+        has_tags: false,
         open_bytes: Open::LEN,
         buffer_bytes: 212_992,
         batch_max: 16,

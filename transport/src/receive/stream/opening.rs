@@ -72,9 +72,10 @@ impl ReceiveStream {
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
-            self.window = window(open, self.config.buffer_bytes, self.way.measured());
+            let cut = self.cut().resized(open.slice_bytes.into());
+            self.window = window(open, &cut, self.config.buffer_bytes, self.way.measured());
             // No more memory than was reserved for what the stream was opened with.
-            let wanted = parity_store_bytes(&open.cut(), open.parity_max);
+            let wanted = parity_store_bytes(&cut, open.parity_max);
             let has_room = wanted <= self.parity_room_bytes;
             let parity_max = if has_room { open.parity_max } else { 0 };
             self.config.open.parity_max = parity_max;

@@ -41,7 +41,7 @@ impl Subscriber {
             (RunHead::Parity(_), Parity::Leaving(parity)) => parity.bytes(),
             _ => outgoing.frame(),
         };
-        Some(SliceRun { frame, head, count })
+        Some(SliceRun { frame, count, cut: outgoing.cut(), head })
     }
 
     /// Slices that were asked for again.
@@ -131,7 +131,7 @@ impl Subscriber {
                 self.outbox.release_parity();
                 let outgoing = self.outbox.current()?;
                 let percents = Percents { wanted: percent, most: self.fec.percent_max(&self.config) };
-                let made = publication.parity().of(&outgoing.published, self.config.cut(), percents);
+                let made = publication.parity().of(&outgoing.published, outgoing.cut(), percents);
                 outgoing.parity = made.map_or(Parity::None, |made| Parity::Leaving(OutgoingParity::new(made)));
             }
             Parity::None | Parity::Leaving(_) => {}
@@ -149,9 +149,9 @@ impl Subscriber {
         }
         let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
         let outgoing = self.outbox.current()?;
-        let captured = outgoing.captured();
+        let (cut, captured) = (outgoing.cut(), outgoing.captured());
         let Parity::Leaving(parity) = &mut outgoing.parity else { return None };
-        let head = RunHead::Parity(parity.header(id, (&outgoing.published, captured), sequence));
+        let head = RunHead::Parity(parity.header(id, (number, captured), cut, sequence));
         parity.handle_sent(count);
         self.stats.slices_parity += u64::from(count);
         Some((number, head, count))

@@ -1,0 +1,318 @@
+//! The same over real sockets: the system cuts trains of such slices and joins them, and payloads land where they belong.
+
+use std::io::{self, ErrorKind};
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
+use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
+use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream};
+use framewire_transport::send::{self, Fec, Publication, SendConfig, SendState, SliceRun, Subscriber};
+use framewire_transport::wire::{Cut, Delivery, Open, SliceHeader};
+use framewire_transport::{BackendKind, Time};
+
+use super::network::{picture, tags};
+
+/// Slices of a frame, the last one shorter.
+const SLICES: usize = 50;
+const FRAMES: u64 = 12;
+/// Datagrams of a batch: whole trains, of whatever size slices are.
+const BATCH: usize = 240;
+
+/// Two sockets that are connected to each other.
+fn sockets() -> (ConnectedSocket, ConnectedSocket) {
+    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut left = ConnectedSocket::connect(probe.local_addr().unwrap()).unwrap();
+    let right = ConnectedSocket::connect(left.local().unwrap()).unwrap();
+    left.redirect(right.local().unwrap()).unwrap();
+    (left, right)
+}
+
+/// Every backend that is allowed here.
+fn kinds() -> impl Iterator<Item = BackendKind> {
+    BackendKind::ALL.iter().copied().filter(|kind| {
+        let is_allowed = kind.open(sockets().0, &BackendConfig::new(BATCH, 1_472)).kind() == *kind;
+        if !is_allowed && *kind != BackendKind::Auto {
+            framewire_testing::skip(format_args!("{kind} is refused here"));
+        }
+        is_allowed
+    })
+}
+
+fn open_backend(kind: BackendKind, socket: ConnectedSocket, slice_bytes: u16) -> Box<dyn Backend> {
+    let config =
+        BackendConfig { send_trains: true, receive_trains: true, ..BackendConfig::new(BATCH, slice_bytes.into()) };
+    kind.open(socket, &config)
+}
+
+/// Both ends' cores, each with a socket: what their threads do, by turns and in virtual time.
+struct Ends {
+    now: Time,
+    publication: Publication,
+    source: FramePool,
+    sender: Subscriber,
+    sending: Box<dyn Backend>,
+    batch: SendBatch,
+    /// Every so many slices one is not sent; 0 for none.
+    lost: u64,
+    /// Every so many slices one leaves behind those of its run.
+    late: u64,
+    slices: u64,
+    receiver: Option<ReceiveStream>,
+    receiving: Box<dyn Backend>,
+    landings: ReceiveBatch,
+    buffer_bytes: usize,
+    /// Datagrams on their way to the receiver, and back: time goes on when they are there.
+    there: usize,
+    back: usize,
+    delivered: Vec<u64>,
+}
+
+impl Ends {
+    fn new(kind: BackendKind, slice_bytes: u16, has_tags: bool, fec: Fec) -> Self {
+        let head_bytes = if has_tags { 68 } else { 52 };
+        let frame_bytes = SLICES * (usize::from(slice_bytes) - head_bytes) - 100;
+        let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
+        let (left, right) = sockets();
+        let buffer_bytes = right.set_receive_buffer(4 << 20).unwrap();
+        let now = Time::from_nanos(1_000_000_000);
+        let config =
+            SendConfig { has_tags, fec, spreads: false, ..SendConfig::new(7, 1, format, Delivery::Every, slice_bytes) };
+        let publication = Publication::new(format, Delivery::Every);
+        let sender = publication.subscribe(config, now);
+        assert_eq!((sender.cut().head_bytes(), sender.cut().slices()), (head_bytes, SLICES as u32));
+        Self {
+            now,
+            publication,
+            source: FramePool::new(4, frame_bytes).unwrap(),
+            sender,
+            sending: open_backend(kind, left, slice_bytes),
+            batch: SendBatch::new(BATCH, head_bytes),
+            lost: 0,
+            late: 0,
+            slices: 0,
+            receiver: None,
+            receiving: open_backend(kind, right, slice_bytes),
+            landings: ReceiveBatch::new(BATCH, head_bytes),
+            buffer_bytes,
+            there: 0,
+            back: 0,
+            delivered: Vec::new(),
+        }
+    }
+
+    fn stream(&mut self) -> ReceiveStats {
+        while !matches!(self.sender.state(), SendState::Closed(_)) {
+            assert!(self.now < Time::from_nanos(600_000_000_000), "stalled: {:?}", self.sender);
+            while self.publication.next_number() < FRAMES
+                && let Some(frame) = picture(&self.source, self.publication.next_number(), self.now)
+            {
+                let published = self.publication.publish(frame).unwrap();
+                self.sender.handle_frame(&published, self.now).unwrap();
+            }
+            if self.publication.next_number() == FRAMES {
+                self.sender.close(self.now);
+            }
+            self.run_sender();
+            self.run_receiver();
+            self.hear_answers();
+            self.now = self.now + Duration::from_micros(100);
+        }
+        assert_eq!(self.delivered, (0..FRAMES).collect::<Vec<_>>());
+        *self.receiver.as_ref().unwrap().stats()
+    }
+
+    fn run_sender(&mut self) {
+        let now = self.now;
+        self.sender.handle_timeout(now);
+        let mut bytes = Box::new([0; send::CONTROL_MAX]);
+        while let Some(len) = self.sender.poll_transmit(now, &mut bytes) {
+            match (&self.receiver, Open::parse(&bytes[..len])) {
+                // The listener's affair.
+                (None, Ok(open)) => self.accept(open, len),
+                _ => {
+                    self.sending.send_one(&bytes[..len]).unwrap();
+                    self.there += 1;
+                }
+            }
+        }
+        self.batch.clear();
+        let train = self.sender.cut().train();
+        while self.batch.room() >= train {
+            let room = (self.batch.room() - self.batch.room() % train) as u32;
+            let Some(run) = self.sender.poll_slices(&mut self.publication, room, now) else { break };
+            if (self.lost, self.late) == (0, 0) {
+                let push = |nth, head: &mut [u8]| write_head(&run, nth, head);
+                self.batch.push_slices(run.frame, run.payload(), run.payload_bytes(), push).unwrap();
+                continue;
+            }
+            let is_nth = |every: u64, nth: u32| every > 0 && (self.slices + u64::from(nth)).is_multiple_of(every);
+            let (late, soon): (Vec<_>, Vec<_>) = (0..run.count).partition(|nth| is_nth(self.late, *nth));
+            for nth in soon.into_iter().chain(late).filter(|nth| !is_nth(self.lost, *nth)) {
+                let start = run.payload().start + nth as usize * run.payload_bytes();
+                let payload = start..run.payload().end.min(start + run.payload_bytes());
+                self.batch.push(run.frame, payload, |head| write_head(&run, nth, head)).unwrap();
+            }
+            self.slices += u64::from(run.count);
+        }
+        while !self.batch.is_sent() {
+            match self.sending.send(&mut self.batch) {
+                Ok(sent) => self.there += sent,
+                Err(error) => wait_for(self.sending.as_ref(), true, &error),
+            }
+        }
+    }
+
+    fn accept(&mut self, open: Open, open_bytes: usize) {
+        let config = ReceiveConfig {
+            open,
+            has_tags: self.sender.cut().tag_bytes() > 0,
+            open_bytes,
+            buffer_bytes: self.buffer_bytes,
+            batch_max: BATCH,
+            partial: false,
+            clock_id: 0,
+        };
+        let pool = FramePool::new(6, Reassembler::slot_bytes(&config.cut())).unwrap();
+        self.receiver = Some(ReceiveStream::new(config, pool, self.now).unwrap());
+    }
+
+    fn run_receiver(&mut self) {
+        let Some(receiver) = &mut self.receiver else { return };
+        let (now, tag_bytes) = (self.now, receiver.cut().tag_bytes());
+        loop {
+            receiver.predict(BATCH.min(self.receiving.landings()));
+            self.landings.clear();
+            for (arrival, run) in receiver.landings() {
+                self.landings.post_cells(arrival, run.offset, run.cell, run.cells).unwrap();
+            }
+            let received = if self.there == 0 { Ok(0) } else { self.receiving.receive(&mut self.landings) };
+            self.landings.release();
+            for datagram in self.landings.datagrams() {
+                tags::check(datagram.head, tag_bytes);
+                receiver.handle_datagram(datagram.index, datagram.head, datagram.len, now);
+            }
+            receiver.end_batch(now);
+            receiver.handle_timeout(now);
+            while let Some(frame) = receiver.poll_frame() {
+                let number = frame.info().number;
+                let is_whole = frame.iter().enumerate().all(|(at, byte)| *byte == super::Pair::byte_of(number, at));
+                assert!(is_whole && frame.len() == receiver.cut().frame_bytes() as usize, "frame {number}");
+                self.delivered.push(number);
+            }
+            let mut bytes = [0; receive::CONTROL_MAX];
+            while let Some(len) = receiver.poll_transmit(now, &mut bytes) {
+                self.receiving.send_one(&bytes[..len]).unwrap();
+                self.back += 1;
+            }
+            match received {
+                Ok(received) => self.there -= received,
+                Err(error) => wait_for(self.receiving.as_ref(), false, &error),
+            }
+            if self.there == 0 {
+                break;
+            }
+        }
+    }
+
+    fn hear_answers(&mut self) {
+        let mut heads = ReceiveBatch::new(16, 256);
+        while self.back > 0 {
+            heads.clear();
+            heads.post_heads();
+            match self.sending.receive(&mut heads) {
+                Ok(received) => self.back -= received,
+                Err(error) => wait_for(self.sending.as_ref(), false, &error),
+            }
+            heads.datagrams().for_each(|datagram| self.sender.handle_datagram(datagram.head, self.now));
+        }
+    }
+}
+
+fn write_head(run: &SliceRun<'_>, nth: u32, head: &mut [u8]) {
+    run.emit_header(nth, head);
+    tags::put(head, head.len() - SliceHeader::LEN);
+}
+
+/// Waits until the socket has room, or something to read.
+fn wait_for(backend: &dyn Backend, to_write: bool, error: &io::Error) {
+    assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+    let waker = Waker::new().unwrap();
+    wait(backend.socket().as_fd(), to_write, &waker, Duration::from_secs(10), Duration::ZERO).unwrap();
+}
+
+#[test]
+fn frames_arrive_byte_for_byte_over_every_backend_and_their_payloads_land_where_they_belong() {
+    for kind in kinds() {
+        for slice_bytes in [1_472, 1_471, 548, 9_000, 65_507] {
+            let [bare, tagged] = [false, true].map(|has_tags| {
+                let mut ends = Ends::new(kind, slice_bytes, has_tags, Fec::Off);
+                let seen = ends.stream();
+                assert_eq!((seen.slices, ends.sender.stats().slices_resent), (FRAMES * SLICES as u64, 0), "{seen:?}");
+                seen.slices_moved
+            });
+            // A system that is busy may hand a batch over in parts: a frame's slices more or less.
+            assert!(
+                tagged <= bare + SLICES as u64,
+                "{kind}, slices of {slice_bytes}: {tagged} moved, without tags {bare}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_lost_and_what_comes_late_is_repaired_or_restored_over_every_backend() {
+    for kind in kinds() {
+        for (slice_bytes, fec) in
+            [(1_472, Fec::Off), (1_471, Fec::Percent(20)), (548, Fec::Percent(10)), (9_000, Fec::Off)]
+        {
+            let mut ends = Ends::new(kind, slice_bytes, true, fec);
+            (ends.lost, ends.late) = (23, 7);
+            let seen = ends.stream();
+            let sent = *ends.sender.stats();
+            let is_made_good =
+                if fec == Fec::Off { sent.slices_resent } else { seen.frames_restored + sent.slices_resent };
+            assert!(is_made_good > 0, "{kind}, {slice_bytes}: {sent:?} {seen:?}");
+        }
+    }
+}
+
+/// A socket whose system hands a train on as it came.
+#[cfg(target_os = "linux")]
+fn take_trains_whole(socket: &UdpSocket) {
+    let on: libc::c_int = 1;
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    let socket = socket.as_raw_fd();
+    // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
+    let set = unsafe { libc::setsockopt(socket, libc::SOL_UDP, libc::UDP_GRO, (&raw const on).cast(), size) };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_train_of_slices_with_tags_leaves_as_one_message_of_as_many_slices_as_one_without() {
+    let frame_bytes = 100_000;
+    for slice_bytes in [548, 1_472, 9_000] {
+        let cut = Cut::with_tags(frame_bytes, slice_bytes);
+        assert_eq!(cut.train(), Cut::new(frame_bytes, slice_bytes).train());
+        let right = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let left = ConnectedSocket::connect(right.local_addr().unwrap()).unwrap();
+        take_trains_whole(&right);
+        let mut sending = open_backend(BackendKind::Mmsg, left, slice_bytes as u16);
+        let pool = FramePool::new(1, frame_bytes as usize).unwrap();
+        let frame = picture(&pool, 0, Time::ZERO).unwrap();
+        let mut batch = SendBatch::new(cut.train(), cut.head_bytes());
+        let payload = cut.bytes_of(0, cut.train() as u32);
+        let write_head = |nth: u32, head: &mut [u8]| head.fill(nth as u8);
+        batch.push_slices(&frame, payload, cut.payload_bytes().into(), write_head).unwrap();
+        assert_eq!(sending.send(&mut batch).unwrap(), cut.train());
+        let mut message = vec![0; 65_536];
+        let len = right.recv(&mut message).unwrap();
+        assert_eq!(len, cut.train() * slice_bytes);
+        for (nth, slice) in (0..).zip(message[..len].chunks(slice_bytes)) {
+            let (head, payload) = slice.split_at(68);
+            assert_eq!((head, payload), (&[nth as u8; 68][..], &frame[cut.bytes_of(nth, 1)]));
+        }
+    }
+}
