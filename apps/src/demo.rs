@@ -115,12 +115,12 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
 
 fn plain_frame(args: &DemoArgs) -> framewire_capture::RawFormat {
     use framewire_capture::SourceOptions;
-    let options = SourceOptions { pixel: args.stream.pixel, raw_format: None };
+    let options = SourceOptions::new().pixel(args.stream.pixel);
     let pattern = matches!(args.stream.source, framewire_capture::SourceSpec::Pattern { .. });
     // Opening a pattern costs nothing and says its format; other sources are opened once, by the client.
     let opened = if pattern { args.stream.source.open(&options).ok() } else { None };
     match opened {
-        Some(source) => framewire_capture::RawFormat { format: source.format(), rate: source.frame_rate() },
+        Some(source) => framewire_capture::RawFormat::new(source.format(), source.frame_rate()),
         None => {
             args.stream.raw_format.unwrap_or_else(|| "1920x1080:gray8".parse().expect("a format as the help writes it"))
         }

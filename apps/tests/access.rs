@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use framewire_signal::message::{Delivery, OpenRequest};
 use framewire_signal::{ClientConfig, ClientEvent, SignalClient, Token};
-use framewire_transport::{FrameFormat, PixelFormat, Sender, SenderConfig, wire};
+use framewire_transport::{FrameFormat, PixelFormat, Sender, SenderConfig};
 use http::{connect, connect_from, get, get_over, web_socket};
 use running::{PATIENCE, Running, Server, in_dir, path_text, program, run};
 
@@ -48,20 +48,8 @@ fn nothing_that_a_viewer_is_shown_lets_them_stream() {
     const STREAM: u32 = 3_141_592_653;
     let (server, _directory) = locked();
     let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
-    let open = OpenRequest {
-        protocol: u16::from(wire::VERSION),
-        stream: STREAM,
-        name: String::new(),
-        pixel: "gray8".into(),
-        width: 64,
-        height: 48,
-        stride: 64,
-        frames_per_second: None,
-        delivery: Delivery::Latest,
-        slice_bytes: None,
-    };
-    let token = Some(Token::new(TOKEN).unwrap());
-    let config = ClientConfig { server_url: server.url(), token, open: Some(open), plain: false };
+    let open = OpenRequest::new(STREAM, &format, Delivery::Latest);
+    let config = ClientConfig::new(server.url()).token(Token::new(TOKEN).unwrap()).open(open);
     let client = SignalClient::start(config).unwrap();
     while !matches!(client.next_event(PATIENCE).expect("the stream opens"), ClientEvent::Opened(_)) {}
     let peer: std::net::SocketAddr = server.udp.parse().unwrap();

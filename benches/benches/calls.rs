@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use framewire_benches::{Options, Picture};
-use framewire_transport::send::Fec;
+use framewire_transport::Fec;
 use framewire_transport::{Delivery, Receiver, ReceiverConfig, Sender, SenderConfig};
 
 /// Longer than any step takes.

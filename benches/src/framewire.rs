@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use framewire_transport::driver::{IncomingStream, SliceSize};
 use framewire_transport::{BackendKind, Delivery, Receiver, ReceiverConfig, Sender, SenderConfig};
+use framewire_transport::{IncomingStream, SliceSize};
 
 use crate::worker::Worker;
 use crate::{Link, PATIENCE, Picture};

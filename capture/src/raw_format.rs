@@ -10,11 +10,19 @@ use framewire_transport::frame::{FrameRate, FrameRateError};
 
 /// What the bytes of headerless frames mean, written `WIDTHxHEIGHT:PIXEL[@FPS]`, as in `1920x1080:gray8@30`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RawFormat {
     /// Geometry of every frame.
     pub format: FrameFormat,
     /// Frames a second, where given.
     pub rate: Option<FrameRate>,
+}
+
+impl RawFormat {
+    /// Frames of this format, at a rate where one is known.
+    pub fn new(format: FrameFormat, rate: impl Into<Option<FrameRate>>) -> Self {
+        Self { format, rate: rate.into() }
+    }
 }
 
 /// Why the text of a raw format was refused.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use framewire_transport::frame::{FrameFormat, FrameRate, PixelFormat};
+use framewire_transport::setters;
 use thiserror::Error;
 
 use crate::error::CaptureError;
@@ -46,12 +47,25 @@ pub enum SourceSpec {
 
 /// What a source is asked for besides its name. The default asks for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct SourceOptions {
     /// The pixel format wanted. Pattern, cameras and encoded video give any; Y4M and raw files have their own.
     pub pixel: Option<PixelFormat>,
     /// What the bytes of a file of any name, of standard input or of a named pipe are, where they are not Y4M; a recording with an
     /// index says it itself.
     pub raw_format: Option<RawFormat>,
+}
+
+impl SourceOptions {
+    /// Asks for nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        pixel: impl Into<Option<PixelFormat>>,
+        raw_format: impl Into<Option<RawFormat>>,
+    }
 }
 
 /// Why the name of a source was refused.

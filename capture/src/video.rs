@@ -226,7 +226,7 @@ impl FrameSource for VideoSource {
         } else {
             ColourRange::Unknown
         };
-        Presentation { rate: self.rate, range, ..Presentation::UNKNOWN }
+        Presentation::UNKNOWN.rate(self.rate).range(range)
     }
 
     /// What the container says, which need not be true.

@@ -50,23 +50,18 @@ fn pattern_y4m_raw_and_recordings_allocate_nothing_for_a_frame() {
     (0..20).for_each(|_| bytes.extend([&b"FRAME Xnote\n"[..], &[7; 64 * 48]].concat()));
     fs::write(&y4m, &bytes).unwrap();
     fs::write(&raw, vec![7; 20 * 64 * 48]).unwrap();
-    let options = SourceOptions { raw_format: Some("64x48:gray8".parse().unwrap()), ..SourceOptions::default() };
+    let raw_format: RawFormat = "64x48:gray8".parse().unwrap();
+    let options = SourceOptions::new().raw_format(raw_format);
     let pattern = "pattern:640x480:yuv420p".parse().unwrap();
     for spec in [pattern, SourceSpec::File(y4m), SourceSpec::File(raw)] {
         assert_eq!(allocations_of(&mut *spec.open(&options).unwrap()), 0, "{spec}");
     }
     // The same raw file, with an index: its options hold still.
-    let header = IndexHeader {
-        format: "64x48:gray8".parse::<RawFormat>().unwrap().format,
-        presentation: Default::default(),
-        stream: "a".into(),
-        started: "b".into(),
-    };
+    let header = IndexHeader::new(raw_format.format, "b").stream("a");
     let mut index = Vec::new();
     header.write(&mut index);
     for number in 0..20 {
-        IndexEntry { number, captured_us: number * 33_333, offset: number * 64 * 48, missing_bytes: 0 }
-            .write(&mut index);
+        IndexEntry::new(number, number * 33_333, number * 64 * 48).write(&mut index);
     }
     fs::write(index_path(&directory.path().join("video.raw")), index).unwrap();
     let recording = SourceSpec::File(directory.path().join("video.raw"));

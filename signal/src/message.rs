@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use framewire_transport::{FrameFormat, setters};
 use serde::{Deserialize, Serialize};
 
 pub use framewire_transport::Delivery;
@@ -31,6 +32,8 @@ pub mod event {
     pub const HEARTBEAT: &str = "heartbeat";
 }
 
+/// The version of the protocol on the data path that this release speaks, as [`OpenRequest::protocol`] and [`Opened::protocol`] say it.
+pub const PROTOCOL: u16 = framewire_transport::wire::VERSION as u16;
 /// Longest stream name, in characters.
 pub const NAME_CHARS_MAX: usize = 64;
 /// Longest name of a pixel format, in characters.
@@ -48,6 +51,7 @@ enum DeliveryName {
 
 /// A client asks to stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OpenRequest {
     /// Version of the protocol on the data path that the client speaks.
     pub protocol: u16,
@@ -77,6 +81,40 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
+    /// A stream of frames of this format, without a name, whose rate is not known and whose slices are what the path carries. `stream` is a
+    /// random id, which the [`Sender`](framewire_transport::Sender) of its datagrams has, too
+    /// ([`SenderConfig::stream`](framewire_transport::SenderConfig::stream)).
+    pub fn new(stream: u32, format: &FrameFormat, delivery: Delivery) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            stream,
+            name: String::new(),
+            pixel: format.pixel().name().to_owned(),
+            width: format.width(),
+            height: format.height(),
+            stride: format.stride(),
+            frames_per_second: None,
+            delivery,
+            slice_bytes: None,
+        }
+    }
+
+    setters! {
+        name: impl Into<String>,
+        frames_per_second: impl Into<Option<f64>>,
+        slice_bytes: impl Into<Option<u32>>,
+    }
+
+    /// The format of the stream's frames.
+    ///
+    /// # Errors
+    /// [`Refused`] with reason `bad-request` where there is no such format.
+    pub fn format(&self) -> Result<FrameFormat, Refused> {
+        let format =
+            self.pixel.parse().and_then(|pixel| FrameFormat::with_stride(pixel, self.width, self.height, self.stride));
+        format.map_err(|error| Refused::new(reason::BAD_REQUEST, error.to_string()))
+    }
+
     /// Checks what can be checked without knowing formats or wires; the host checks the rest.
     ///
     /// # Errors
@@ -170,6 +208,7 @@ impl fmt::Debug for Resume {
 
 /// What a client sends as [`event::OPEN`]: the request, and what shows that the stream is its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Opening {
     /// What is asked for.
     #[serde(flatten)]
@@ -197,6 +236,7 @@ impl Opening {
 /// acknowledgement where the client asked for one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OpenReply {
     /// The data path is ready.
     Opened(Granted),
@@ -206,6 +246,7 @@ pub enum OpenReply {
 
 /// A stream is open: where its datagrams go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Opened {
     /// The stream's id, as asked for.
     pub stream: u32,
@@ -218,8 +259,20 @@ pub struct Opened {
     pub protocol: u16,
 }
 
+impl Opened {
+    /// The stream's datagrams go to this port of the host that the client reached the server at.
+    pub fn new(stream: u32, udp_port: u16) -> Self {
+        Self { stream, udp_host: None, udp_port, protocol: PROTOCOL }
+    }
+
+    setters! {
+        udp_host: impl Into<Option<String>>,
+    }
+}
+
 /// A stream is open for this client alone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Granted {
     /// Where its datagrams go.
     #[serde(flatten)]
@@ -277,6 +330,7 @@ pub mod reason {
 
 /// A client ends a stream of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CloseRequest {
     /// The stream's id.
     pub stream: u32,
@@ -284,6 +338,7 @@ pub struct CloseRequest {
 
 /// A stream ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Closed {
     /// The stream's id.
     pub stream: u32,

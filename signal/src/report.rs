@@ -56,6 +56,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// A frame arrived, or several did and this stands for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Feedback {
     /// When the newest frame was complete, in UTC.
     pub timestamp: Timestamp,
@@ -94,6 +95,27 @@ pub struct Feedback {
     pub coalesced: u64,
 }
 
+impl Feedback {
+    /// That this frame is complete now, with nothing else to tell; a program that knows more sets the fields.
+    pub fn new(stream: u32, frame: u64, frame_size: u64) -> Self {
+        Self {
+            timestamp: Timestamp::now(),
+            frame_size,
+            stream,
+            frame,
+            latency_ms: None,
+            frames_delivered: 0,
+            frames_lost: 0,
+            frames_repaired: 0,
+            frames_restored: 0,
+            missing_bytes: 0,
+            socket_drops: 0,
+            frames_unrecorded: 0,
+            coalesced: 1,
+        }
+    }
+}
+
 fn one() -> u64 {
     1
 }
@@ -109,6 +131,7 @@ pub struct PlainFeedback {
 
 /// How the server does, for a page or program that watches it. Each replaces the one before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Statistics {
     /// When this was counted, in UTC.
     pub timestamp: Timestamp,
@@ -116,8 +139,16 @@ pub struct Statistics {
     pub streams: Vec<StreamStatistics>,
 }
 
+impl Statistics {
+    /// How these streams do, as of now.
+    pub fn new(streams: Vec<StreamStatistics>) -> Self {
+        Self { timestamp: Timestamp::now(), streams }
+    }
+}
+
 /// How a stream does. Totals count from its opening; rates are of the last interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StreamStatistics {
     /// The number that the stream is shown by; its id is a secret of its client.
     pub stream: u32,
@@ -139,6 +170,23 @@ pub struct StreamStatistics {
     /// The same at the 99th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms_p99: Option<f64>,
+}
+
+impl StreamStatistics {
+    /// A stream of which nothing has come; a program that knows more sets the fields.
+    pub fn new(stream: u32, name: impl Into<String>) -> Self {
+        Self {
+            stream,
+            name: name.into(),
+            frames_delivered: 0,
+            frames_lost: 0,
+            bytes: 0,
+            frames_per_second: 0.0,
+            gigabytes_per_second: 0.0,
+            latency_ms_p50: None,
+            latency_ms_p99: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod stage;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use framewire_signal::message::reason;
-use framewire_signal::{ClientConfig, ClientEvent, Proof, ServerConfig, Token};
+use framewire_signal::{ClientEvent, Proof, ServerConfig, Token};
 
 use stage::raw::{Raw, http, upgrade};
 use stage::{await_connected, await_event, await_opened, await_refused, connect, listener, loopback, request, serve};
@@ -16,7 +16,7 @@ fn token() -> Token {
 }
 
 fn guarded() -> ServerConfig {
-    ServerConfig { token: Some(token()), ..loopback() }
+    loopback().token(Some(token()))
 }
 
 fn now() -> i64 {
@@ -30,7 +30,7 @@ fn auth(nonce: u8, time: i64) -> String {
 #[test]
 fn a_client_with_the_token_gets_in_and_opens() {
     let (server, _asked) = serve(guarded());
-    let config = ClientConfig { token: Some(token()), open: Some(request(7)), ..listener(server.local_addr()) };
+    let config = listener(server.local_addr()).token(Some(token())).open(Some(request(7)));
     assert_eq!(await_opened(&connect(config)).stream, 7);
 }
 
@@ -39,7 +39,7 @@ fn a_client_with_another_token_or_none_is_told_what_to_do() {
     let (server, _asked) = serve(guarded());
     let other = Token::new("ffeeddccbbaa99887766554433221100").unwrap();
     for (token, code) in [(Some(other), reason::PROOF_WRONG), (None, reason::TOKEN_REQUIRED)] {
-        let client = connect(ClientConfig { token, ..listener(server.local_addr()) });
+        let client = connect(listener(server.local_addr()).token(token));
         let refused = await_refused(&client);
         assert_eq!(refused.reason, code);
         assert!(refused.message.contains("token file"), "{refused}");
@@ -58,7 +58,7 @@ fn a_client_with_another_token_or_none_is_told_what_to_do() {
 #[test]
 fn a_token_given_to_a_server_that_asks_for_none_does_no_harm() {
     let (server, _asked) = serve(loopback());
-    await_connected(&connect(ClientConfig { token: Some(token()), ..listener(server.local_addr()) }));
+    await_connected(&connect(listener(server.local_addr()).token(Some(token()))));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn one_who_is_not_let_in_can_open_nothing() {
 #[test]
 fn a_strangers_web_page_is_refused_before_the_upgrade() {
     let origins = vec!["https://monitor.example".to_owned()];
-    let (server, _asked) = serve(ServerConfig { allowed_origins: origins, ..loopback() });
+    let (server, _asked) = serve(loopback().allowed_origins(origins));
     let address = server.local_addr();
     let refused = upgrade(address, "Origin: https://evil.example\r\n").err().expect("no WebSocket for a stranger");
     assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("allowed origins"), "{refused}");
@@ -165,6 +165,6 @@ fn a_name_that_was_pointed_here_is_refused_on_every_path_with_the_flag_that_allo
 #[test]
 fn a_proxys_name_is_one_of_the_servers_where_its_origin_is_allowed() {
     let origins = vec!["https://monitor.example".to_owned()];
-    let (server, _asked) = serve(ServerConfig { allowed_origins: origins, ..loopback() });
+    let (server, _asked) = serve(loopback().allowed_origins(origins));
     assert!(http(server.local_addr(), "/", "Host: monitor.example\r\n").starts_with("HTTP/1.1 200"));
 }

@@ -3,8 +3,8 @@
 
 mod stage;
 
-use framewire_signal::message::{Opened, Statistics, StreamStatistics, Timestamp, reason};
-use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StartError, StreamEnd};
+use framewire_signal::message::{Opened, PROTOCOL, Statistics, StreamStatistics, Timestamp, reason};
+use framewire_signal::{ClientConfig, ClientEvent, SignalClient, SignalServer, StartError, StreamEnd};
 use serde_json::{Value, json};
 
 use stage::raw::{Raw, http};
@@ -15,8 +15,8 @@ use stage::{
 #[test]
 fn a_client_that_asks_is_told_where_to_send() {
     let (server, asked) = serve(loopback());
-    let client = connect(ClientConfig { open: Some(request(7)), ..listener(server.local_addr()) });
-    assert_eq!(await_opened(&client), Opened { stream: 7, udp_host: None, udp_port: 12_345, protocol: 1 });
+    let client = connect(listener(server.local_addr()).open(Some(request(7))));
+    assert_eq!(await_opened(&client), Opened::new(7, 12_345));
     assert_eq!(asked.recv_timeout(PATIENCE), Ok(Asked::Open(request(7))));
     assert_eq!(server.counters().clients, 1);
     client.shutdown();
@@ -28,7 +28,7 @@ fn a_refusal_of_the_host_reaches_the_client_as_it_is() {
     let (server, _asked) = serve(loopback());
     let mut open = request(7);
     open.name = "refuse me".into();
-    let client = connect(ClientConfig { open: Some(open), ..listener(server.local_addr()) });
+    let client = connect(listener(server.local_addr()).open(Some(open)));
     let refused = await_refused(&client);
     assert_eq!(refused.reason, "unknown-pixel");
     assert_eq!(refused.message, "gray9 is not a pixel format; use gray8");
@@ -37,7 +37,7 @@ fn a_refusal_of_the_host_reaches_the_client_as_it_is() {
 #[test]
 fn a_stream_is_closed_at_its_clients_wish() {
     let (server, asked) = serve(loopback());
-    let client = connect(ClientConfig { open: Some(request(7)), ..listener(server.local_addr()) });
+    let client = connect(listener(server.local_addr()).open(Some(request(7))));
     await_opened(&client);
     client.close_stream();
     let closed = await_event(&client, |event| match event {
@@ -51,7 +51,7 @@ fn a_stream_is_closed_at_its_clients_wish() {
 #[test]
 fn a_wish_to_close_goes_out_before_the_client_ends() {
     let (server, asked) = serve(loopback());
-    let client = connect(ClientConfig { open: Some(request(7)), ..listener(server.local_addr()) });
+    let client = connect(listener(server.local_addr()).open(Some(request(7))));
     await_opened(&client);
     client.close_stream();
     client.shutdown();
@@ -61,7 +61,7 @@ fn a_wish_to_close_goes_out_before_the_client_ends() {
 #[test]
 fn a_client_learns_that_its_stream_ended_on_the_data_path() {
     let (server, _asked) = serve(loopback());
-    let client = connect(ClientConfig { open: Some(request(7)), ..listener(server.local_addr()) });
+    let client = connect(listener(server.local_addr()).open(Some(request(7))));
     await_opened(&client);
     server.end_stream(7, StreamEnd::MayGoOn, "its sender was silent for 10 s");
     let closed = await_event(&client, |event| match event {
@@ -76,20 +76,12 @@ fn statistics_reach_every_client() {
     let (server, _asked) = serve(loopback());
     let client = connect(listener(server.local_addr()));
     stage::await_listening(&server, &client);
-    let mut statistics = Statistics {
-        timestamp: Timestamp::from_unix_millis(0),
-        streams: vec![StreamStatistics {
-            stream: 7,
-            name: "test".into(),
-            frames_delivered: 3,
-            frames_lost: 0,
-            bytes: 300,
-            frames_per_second: 59.9,
-            gigabytes_per_second: 0.1,
-            latency_ms_p50: Some(0.5),
-            latency_ms_p99: None,
-        }],
-    };
+    let mut stream = StreamStatistics::new(7, "test");
+    (stream.frames_delivered, stream.bytes, stream.frames_per_second) = (3, 300, 59.9);
+    stream.latency_ms_p50 = Some(0.5);
+    let mut statistics = Statistics::new(vec![stream]);
+    // As it is written: to the millisecond.
+    statistics.timestamp = Timestamp::from_unix_millis(0);
     server.statistics(statistics.clone());
     let came = await_event(&client, |event| match event {
         ClientEvent::Statistics(statistics) if !statistics.streams.is_empty() => Some(statistics.clone()),
@@ -113,8 +105,7 @@ fn an_acknowledgement_says_the_same_as_the_event() {
     raw.send(&format!("425{}", json!(["open", open_message(3)])));
     let event = raw.receive_event("opened").unwrap();
     let resume = &event["resume"];
-    let opened =
-        json!({"request": 3, "reply": "opened", "stream": 9, "udp_port": 12_345, "protocol": 1, "resume": resume});
+    let opened = json!({"request": 3, "reply": "opened", "stream": 9, "udp_port": 12_345, "protocol": PROTOCOL, "resume": resume});
     assert_eq!(event, opened);
     let ack = raw.receive_that("43").unwrap();
     let ack: Value = serde_json::from_str(ack.strip_prefix("435").expect("the id of the request")).unwrap();
@@ -199,7 +190,7 @@ fn a_host_that_panics_refuses_that_request_and_goes_on() {
 
 #[test]
 fn on_the_plain_wire_nothing_is_opened() {
-    let (server, _asked) = serve(ServerConfig { plain: true, ..loopback() });
+    let (server, _asked) = serve(loopback().plain(true));
     let (mut raw, _) = Raw::connect(server.local_addr(), "");
     raw.emit("open", &open_message(1));
     assert_eq!(raw.receive_event("refused").unwrap()["reason"], reason::PLAIN_WIRE);
@@ -215,28 +206,28 @@ fn a_browser_that_looks_in_is_told_what_this_is() {
 #[test]
 fn a_port_in_use_is_named_with_the_remedy() {
     let (server, _asked) = serve(loopback());
-    let taken = ServerConfig { listen: server.local_addr(), ..loopback() };
+    let taken = loopback().listen(server.local_addr());
     let error = SignalServer::start(taken, Host::new().0).unwrap_err();
     assert!(matches!(error, StartError::InUse(address) if address == server.local_addr()));
     assert!(error.to_string().contains("another port"), "{error}");
-    let elsewhere = ServerConfig { listen: "192.0.2.1:0".parse().unwrap(), ..loopback() };
+    let elsewhere = loopback().listen("192.0.2.1:0".parse().unwrap());
     assert!(matches!(SignalServer::start(elsewhere, Host::new().0).unwrap_err(), StartError::NotHere(_)));
 }
 
 #[test]
 fn settings_out_of_range_are_refused_with_the_value() {
     for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e6] {
-        let config = ServerConfig { feedback_rate: rate, ..loopback() };
+        let config = loopback().feedback_rate(rate);
         let error = SignalServer::start(config, Host::new().0).unwrap_err();
         assert!(matches!(error, StartError::FeedbackRate(_)) && error.to_string().contains(&format!("rate of {rate}")));
     }
-    let config = ServerConfig { clients_max: 0, ..loopback() };
+    let config = loopback().clients_max(0);
     assert!(matches!(SignalServer::start(config, Host::new().0).unwrap_err(), StartError::NoClients));
 }
 
 #[test]
 fn a_client_with_a_bad_address_does_not_start() {
-    let config = ClientConfig { server_url: "127.0.0.1:8080".into(), token: None, open: None, plain: false };
+    let config = ClientConfig::new("127.0.0.1:8080");
     let error = SignalClient::start(config).unwrap_err().to_string();
     assert!(error.contains("\"127.0.0.1:8080\"") && error.contains("http://HOST:PORT"), "{error}");
 }

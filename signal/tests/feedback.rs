@@ -4,7 +4,7 @@
 mod stage;
 
 use framewire_signal::message::PlainFeedback;
-use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, StreamEnd};
+use framewire_signal::{ClientEvent, StreamEnd};
 use serde_json::json;
 
 use stage::raw::Raw;
@@ -31,7 +31,7 @@ fn every_client_hears_of_each_frame() {
 #[test]
 fn a_client_that_streams_hears_of_its_own_frames_only() {
     let (server, _asked) = serve(loopback());
-    let client = connect(ClientConfig { open: Some(request(7)), ..listener(server.local_addr()) });
+    let client = connect(listener(server.local_addr()).open(Some(request(7))));
     await_opened(&client);
     server.feedback(feedback(8, 0));
     server.feedback(feedback(7, 1));
@@ -40,7 +40,7 @@ fn a_client_that_streams_hears_of_its_own_frames_only() {
 
 #[test]
 fn a_flood_of_frames_is_merged_and_the_last_one_is_always_reported() {
-    let (server, _asked) = serve(ServerConfig { feedback_rate: 10.0, ..loopback() });
+    let (server, _asked) = serve(loopback().feedback_rate(10.0));
     let client = connect(listener(server.local_addr()));
     await_listening(&server, &client);
     for frame in 0..100_000 {
@@ -64,7 +64,7 @@ fn a_flood_of_frames_is_merged_and_the_last_one_is_always_reported() {
 #[test]
 fn the_last_feedback_goes_out_when_the_server_ends() {
     // At this rate, the second would come after ten minutes.
-    let (server, _asked) = serve(ServerConfig { feedback_rate: 1.0 / 600.0, ..loopback() });
+    let (server, _asked) = serve(loopback().feedback_rate(1.0 / 600.0));
     let client = connect(listener(server.local_addr()));
     await_listening(&server, &client);
     for frame in 0..3 {
@@ -78,7 +78,7 @@ fn the_last_feedback_goes_out_when_the_server_ends() {
 
 #[test]
 fn the_last_feedback_goes_out_when_its_stream_ends() {
-    let (server, _asked) = serve(ServerConfig { feedback_rate: 1.0 / 600.0, ..loopback() });
+    let (server, _asked) = serve(loopback().feedback_rate(1.0 / 600.0));
     let client = connect(listener(server.local_addr()));
     await_listening(&server, &client);
     for frame in 0..3 {
@@ -91,8 +91,8 @@ fn the_last_feedback_goes_out_when_its_stream_ends() {
 
 #[test]
 fn on_the_plain_wire_each_datagram_is_an_event_of_two_fields() {
-    let (server, _asked) = serve(ServerConfig { plain: true, ..loopback() });
-    let client = connect(ClientConfig { plain: true, ..listener(server.local_addr()) });
+    let (server, _asked) = serve(loopback().plain(true));
+    let client = connect(listener(server.local_addr()).plain(true));
     await_listening(&server, &client);
     let (mut raw, _) = Raw::connect(server.local_addr(), "");
     for size in 0..3000 {
@@ -113,7 +113,7 @@ fn on_the_plain_wire_each_datagram_is_an_event_of_two_fields() {
 
 #[test]
 fn a_client_that_does_not_read_loses_events_then_its_place_and_slows_nobody() {
-    let (server, _asked) = serve(ServerConfig { feedback_rate: 100_000.0, ..loopback() });
+    let (server, _asked) = serve(loopback().feedback_rate(100_000.0));
     let (stalled, _) = Raw::connect(server.local_addr(), "");
     let client = connect(listener(server.local_addr()));
     await_listening(&server, &client);

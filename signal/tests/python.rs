@@ -10,7 +10,8 @@ use std::env;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, Token};
+use framewire_signal::message::PROTOCOL;
+use framewire_signal::{ClientConfig, ClientEvent, Token};
 use serde_json::{Value, json};
 
 use stage::{Asked, PATIENCE, await_event, connect, feedback, loopback, request, serve};
@@ -104,14 +105,14 @@ client.disconnect()
 
 fn opens_and_listens(transport: &str, token: Option<&str>) {
     let secret = token.map(|secret| Token::new(secret).unwrap());
-    let (server, asked) = serve(ServerConfig { token: secret, ..loopback() });
+    let (server, asked) = serve(loopback().token(secret));
     let message = serde_json::to_string(&request(7)).unwrap();
     let arguments = [format!("http://{}", server.local_addr()), transport.into(), token.unwrap_or("").into(), message];
     let Some(mut python) = Python::run("socketio, requests, websocket", LISTENER, &arguments) else { return };
     let mut answer = python.hear();
     let resume = answer.as_object_mut().unwrap().remove("resume");
     assert_eq!(resume.unwrap().as_str().unwrap().len(), 32);
-    assert_eq!(answer, json!({"reply": "opened", "stream": 7, "udp_port": 12_345, "protocol": 1}));
+    assert_eq!(answer, json!({"reply": "opened", "stream": 7, "udp_port": 12_345, "protocol": PROTOCOL}));
     assert_eq!(asked.recv_timeout(PATIENCE), Ok(Asked::Open(request(7))));
     let expected = if transport == "polling" { "polling" } else { "websocket" };
     assert_eq!(python.hear(), expected);
@@ -140,7 +141,7 @@ fn a_python_client_that_only_polls_does_so_too() {
 
 #[test]
 fn a_python_client_of_the_plain_wire_gets_what_it_always_got() {
-    let (server, _asked) = serve(ServerConfig { plain: true, ..loopback() });
+    let (server, _asked) = serve(loopback().plain(true));
     let arguments = [format!("http://{}", server.local_addr()), "default".into(), String::new(), "null".into()];
     let Some(mut python) = Python::run("socketio, requests, websocket", LISTENER, &arguments) else { return };
     assert_eq!(python.hear(), "websocket");
@@ -188,7 +189,7 @@ asyncio.run(main())
 fn our_client_hears_a_python_server_of_the_plain_wire_and_finds_it_again() {
     let Some(mut python) = Python::run("socketio, aiohttp", SERVER, &["0".into()]) else { return };
     let port = python.hear().as_u64().unwrap();
-    let config = ClientConfig { server_url: format!("http://127.0.0.1:{port}"), token: None, open: None, plain: true };
+    let config = ClientConfig::new(format!("http://127.0.0.1:{port}")).plain(true);
     let client = connect(config);
     let hears = |python: &mut Python| {
         assert_eq!(python.hear(), "connected");

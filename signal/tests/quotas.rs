@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use framewire_signal::message::reason;
-use framewire_signal::{Proof, ServerConfig, Token};
+use framewire_signal::{Proof, Token};
 
 use stage::raw::{Raw, connect_from, http, http_over, upgrade_over};
 use stage::{PATIENCE, await_connected, await_refused, connect, listener, loopback, serve};
@@ -32,7 +32,7 @@ fn idle(address: SocketAddr) -> Vec<TcpStream> {
 
 #[test]
 fn an_address_that_holds_idle_connections_keeps_out_neither_another_nor_itself() {
-    let (server, _asked) = serve(ServerConfig { token: Some(token()), ..loopback() });
+    let (server, _asked) = serve(loopback().token(Some(token())));
     let address = server.local_addr();
     let held = idle(address);
     let (other, answer) = Raw::connect_over(connect_from([127, 0, 0, 2], address), &proof());
@@ -49,7 +49,7 @@ fn an_address_that_holds_idle_connections_keeps_out_neither_another_nor_itself()
 
 #[test]
 fn the_connection_that_was_idle_for_longest_ends_where_an_address_has_its_share() {
-    let (server, _asked) = serve(ServerConfig { clients_max: 1, ..loopback() });
+    let (server, _asked) = serve(loopback().clients_max(1));
     // 88 places, 66 of them for the unproven, three quarters of which one address may have.
     let mut held: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(server.local_addr()).unwrap()).collect();
     assert!(http(server.local_addr(), "/", "").starts_with("HTTP/1.1 200"));
@@ -65,7 +65,7 @@ fn the_connection_that_was_idle_for_longest_ends_where_an_address_has_its_share(
 
 #[test]
 fn handshakes_of_one_address_leave_room_for_another_and_for_web_sockets() {
-    let (server, _asked) = serve(ServerConfig { clients_max: 1, ..loopback() });
+    let (server, _asked) = serve(loopback().clients_max(1));
     let address = server.local_addr();
     let answers: Vec<String> = (0..60).map(|_| http(address, POLL, "")).collect();
     let admitted = answers.iter().take_while(|answer| answer.starts_with("HTTP/1.1 200")).count();
@@ -89,7 +89,7 @@ fn what_a_strangers_page_makes_a_browser_ask_for_counts_for_nobody() {
 
 #[test]
 fn clients_beyond_the_number_are_refused_until_one_leaves() {
-    let (server, _asked) = serve(ServerConfig { clients_max: 2, ..loopback() });
+    let (server, _asked) = serve(loopback().clients_max(2));
     let first = connect(listener(server.local_addr()));
     await_connected(&first);
     let second = connect(listener(server.local_addr()));
@@ -105,7 +105,7 @@ fn clients_beyond_the_number_are_refused_until_one_leaves() {
 
 #[test]
 fn the_clients_of_one_address_leave_places_to_another_and_to_those_with_the_token() {
-    let (server, _asked) = serve(ServerConfig { clients_max: 8, ..loopback() });
+    let (server, _asked) = serve(loopback().clients_max(8));
     let address = server.local_addr();
     let answers: Vec<(Raw, String)> = (0..6).map(|_| Raw::connect(address, "")).collect();
     assert_eq!(answers.iter().filter(|(_, answer)| answer.starts_with("40{")).count(), 5);

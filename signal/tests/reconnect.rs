@@ -6,7 +6,7 @@ mod stage;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use framewire_signal::{ClientConfig, ClientEvent, ServerConfig};
+use framewire_signal::ClientEvent;
 
 use stage::{Asked, PATIENCE, await_event, await_opened, connect, listener, loopback, request, serve};
 
@@ -14,7 +14,7 @@ use stage::{Asked, PATIENCE, await_event, await_opened, connect, listener, loopb
 fn a_client_finds_a_server_that_comes_back_and_opens_its_stream_again() {
     let (server, asked) = serve(loopback());
     let address = server.local_addr();
-    let client = connect(ClientConfig { open: Some(request(7)), ..listener(address) });
+    let client = connect(listener(address).open(Some(request(7))));
     await_opened(&client);
     assert_eq!(asked.recv_timeout(PATIENCE), Ok(Asked::Open(request(7))));
     server.shutdown();
@@ -24,7 +24,7 @@ fn a_client_finds_a_server_that_comes_back_and_opens_its_stream_again() {
     });
     assert!(reason.contains(&address.to_string()), "{reason}");
 
-    let (_server, asked) = serve(ServerConfig { listen: address, ..loopback() });
+    let (_server, asked) = serve(loopback().listen(address));
     let back = Instant::now();
     await_opened(&client);
     println!("the stream was open again {:?} after the server's return", back.elapsed());
@@ -35,7 +35,7 @@ fn a_client_finds_a_server_that_comes_back_and_opens_its_stream_again() {
 fn a_server_that_is_not_there_is_tried_again_and_the_reason_is_said() {
     // Bound and dropped: a port that nothing listens on.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let client = connect(ClientConfig { open: Some(request(7)), ..listener(address) });
+    let client = connect(listener(address).open(Some(request(7))));
     for wanted in 1..=3 {
         let (in_, reason) = await_event(&client, |event| match event {
             ClientEvent::Retrying { in_, attempt, reason } if *attempt == wanted => Some((*in_, reason.clone())),
@@ -44,7 +44,7 @@ fn a_server_that_is_not_there_is_tried_again_and_the_reason_is_said() {
         assert!(in_ <= Duration::from_millis(800), "{in_:?}");
         assert!(reason.contains(&address.to_string()) && reason.contains("refused"), "{reason}");
     }
-    let (_server, _asked) = serve(ServerConfig { listen: address, ..loopback() });
+    let (_server, _asked) = serve(loopback().listen(address));
     await_opened(&client);
 }
 

@@ -5,8 +5,8 @@ mod stage;
 
 use std::net::SocketAddr;
 
-use framewire_signal::message::{Statistics, StreamStatistics, Timestamp, reason};
-use framewire_signal::{ClientConfig, ClientEvent};
+use framewire_signal::ClientEvent;
+use framewire_signal::message::{Statistics, StreamStatistics, reason};
 use serde_json::{Value, json};
 
 use stage::raw::Raw;
@@ -42,20 +42,7 @@ fn feedback_names_a_stream_by_its_id_to_its_own_client_and_by_another_number_to_
     for (raw, stream) in [(&mut owner, STREAM), (&mut viewer, shown)] {
         assert_eq!(raw.receive_event("feedback").unwrap(), serde_json::to_value(feedback(stream, 3)).unwrap());
     }
-    server.statistics(Statistics {
-        timestamp: Timestamp::from_unix_millis(0),
-        streams: vec![StreamStatistics {
-            stream: STREAM,
-            name: String::new(),
-            frames_delivered: 0,
-            frames_lost: 0,
-            bytes: 0,
-            frames_per_second: 0.0,
-            gigabytes_per_second: 0.0,
-            latency_ms_p50: None,
-            latency_ms_p99: None,
-        }],
-    });
+    server.statistics(Statistics::new(vec![StreamStatistics::new(STREAM, "")]));
     let statistics = viewer.receive_event("statistics").unwrap();
     assert_eq!(statistics["streams"][0]["stream"], shown);
     // Once its client has gone, nobody is told the id.
@@ -119,7 +106,7 @@ fn a_secret_that_is_none_is_refused() {
 #[test]
 fn our_client_hears_of_its_own_stream_and_logs_no_secret() {
     let (server, _asked) = serve(loopback());
-    let client = connect(ClientConfig { open: Some(request(STREAM)), ..listener(server.local_addr()) });
+    let client = connect(listener(server.local_addr()).open(Some(request(STREAM))));
     let opened = ClientEvent::Opened(await_opened(&client));
     assert!(!format!("{opened:?}").contains("resume"), "{opened:?}");
     server.feedback(feedback(STREAM, 1));

@@ -98,6 +98,7 @@ pub mod receive;
 mod rising;
 #[doc(hidden)]
 pub mod send;
+mod setters;
 mod time;
 mod windowed_minimum;
 #[doc(hidden)]
@@ -110,7 +111,10 @@ pub use driver::{
     ListenerStats, NotSent, PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig, Receiver,
     ReceiverConfig, SendError, Sender, SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
 };
-pub use frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, FrameMut, PixelFormat, RecvError};
+pub use frame::{
+    ChromaPlace, ColourRange, Consumer, ConsumerPolicy, Frame, FrameFormat, FrameInfo, FrameMut, FrameRate,
+    PixelFormat, Presentation, RecvError, SampleAspect, Scan,
+};
 pub use receive::{EndReason, PlainStats, ReceiveStats, RejectedCounts, SourceCounts};
 pub use send::{Bitrate, BitrateError, ClosedReport, Fec, FecError, LinkBudget, SendState, SendStats};
 pub use time::Time;

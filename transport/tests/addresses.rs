@@ -23,7 +23,7 @@ const DELIVERIES: [Delivery; 2] = [Delivery::Every, Delivery::Latest];
 
 fn config(delivery: Delivery) -> SenderConfig {
     let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
-    let presentation = Presentation { rate: FrameRate::from_interval(INTERVAL), ..Presentation::UNKNOWN };
+    let presentation = Presentation::UNKNOWN.rate(FrameRate::from_interval(INTERVAL));
     SenderConfig::new(format).delivery(delivery).presentation(presentation)
 }
 

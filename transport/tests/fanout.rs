@@ -47,7 +47,7 @@ impl Fanout {
     /// One more receiver. The others are told that they are not alone.
     fn subscribe(&mut self, seed: u64, slice_bytes: u16, weather: Weather) {
         let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
-        let presentation = Presentation { rate: FrameRate::from_interval(INTERVAL), ..Presentation::UNKNOWN };
+        let presentation = Presentation::UNKNOWN.rate(FrameRate::from_interval(INTERVAL));
         let config = SendConfig { presentation, ..SendConfig::new(77, 1, format, self.delivery, slice_bytes) };
         self.peers.push(Peer::new(seed, &self.publication, config, self.now, weather));
         if self.peers.len() > 1 {

@@ -85,7 +85,7 @@ fn stream_among(delivery: Delivery, codes: &[u8]) {
     let receiver = hosts.far.on(|| Receiver::bind("0.0.0.0:0".parse().unwrap(), config).unwrap());
     let far = SocketAddrV4::new(FAR, receiver.local_addr().port());
     let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
-    let presentation = Presentation { rate: FrameRate::from_interval(INTERVAL), ..Presentation::UNKNOWN };
+    let presentation = Presentation::UNKNOWN.rate(FrameRate::from_interval(INTERVAL));
     let config = SenderConfig::new(format).delivery(delivery).presentation(presentation);
     let sender = hosts.near.on(|| Sender::connect(far.into(), config).unwrap());
     sender.wait_until_open(PATIENCE).unwrap();

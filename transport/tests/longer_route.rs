@@ -27,7 +27,7 @@ fn capture(sender: &Sender, due: &mut Instant) {
 #[test]
 fn latest_is_at_its_full_rate_again_after_the_route_became_longer() {
     let format = FrameFormat::new(PixelFormat::Gray8, 160, 120).unwrap();
-    let presentation = Presentation { rate: FrameRate::per_second(60).ok(), ..Presentation::UNKNOWN };
+    let presentation = Presentation::UNKNOWN.rate(FrameRate::per_second(60).ok());
     let config = SenderConfig::new(format).delivery(Delivery::Latest).presentation(presentation);
     with_relay(ReceiverConfig::default(), 65_507, config, |relay, receiver, sender| {
         relay.delay_us.store(100, Ordering::Release);

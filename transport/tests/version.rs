@@ -162,14 +162,13 @@ fn a_sender_tells_both_numbers_of_a_receiver_of_another_version() {
 fn what_a_source_says_of_its_pictures_reaches_the_receiver_as_it_was_said() {
     let rates = [(120_000, 1001), (240_000, 1001), (50, 3), (1000, 3), (90_000, 1), (1_200_000, 1), (1, 86_401)];
     let rate = |(num, den)| FrameRate::new(num, den).unwrap();
-    let full = Presentation {
-        rate: Some(rate((25, 1))),
-        scan: Scan::TopFirst,
-        aspect: SampleAspect::new(64, 45),
-        chroma: ChromaPlace::Left,
-        range: ColourRange::Full,
-    };
-    let said = rates.map(|fraction| Presentation { rate: Some(rate(fraction)), ..Presentation::UNKNOWN });
+    let full = Presentation::UNKNOWN
+        .rate(rate((25, 1)))
+        .scan(Scan::TopFirst)
+        .aspect(SampleAspect::new(64, 45))
+        .chroma(ChromaPlace::Left)
+        .range(ColourRange::Full);
+    let said = rates.map(|fraction| Presentation::UNKNOWN.rate(rate(fraction)));
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::default()).unwrap();
     for presentation in said.into_iter().chain([full, Presentation::UNKNOWN]) {
         let config = SenderConfig::new(format()).presentation(presentation);
@@ -182,7 +181,7 @@ fn what_a_source_says_of_its_pictures_reaches_the_receiver_as_it_was_said() {
 
 #[test]
 fn a_rate_is_a_pace_only_where_frames_come_at_it() {
-    let presentation = Presentation { rate: FrameRate::per_second(25).ok(), ..Presentation::UNKNOWN };
+    let presentation = Presentation::UNKNOWN.rate(FrameRate::per_second(25).ok());
     let interval = |paced| Open::parse(&open(SendConfig { presentation, paced, ..config() })).unwrap().interval();
     assert_eq!((interval(true), interval(false)), (Duration::from_millis(40), Duration::ZERO));
 }

@@ -1,6 +1,6 @@
 //! What a stream has counted: one type from the transport to summaries, the page, metrics and `framewire top`.
 
-use framewire_transport::receive::{ReceiveStats, RejectedCounts, SourceCounts};
+use framewire_transport::{ReceiveStats, RejectedCounts, SourceCounts};
 use serde::{Deserialize, Serialize};
 
 /// What a stream, or several together, has counted since it began. It only grows.

@@ -55,7 +55,7 @@ fn stream(live: &LiveStream, now: Instant) -> StreamSnapshot {
     }
 }
 
-fn pictures(Presentation { rate, scan, aspect, chroma, range }: Presentation) -> PicturesSnapshot {
+fn pictures(Presentation { rate, scan, aspect, chroma, range, .. }: Presentation) -> PicturesSnapshot {
     PicturesSnapshot {
         rate: rate.map(|rate| rate.to_string()),
         scan: (scan != Scan::Unknown).then(|| scan.name().to_owned()),
@@ -119,13 +119,12 @@ mod tests {
     fn what_a_source_says_of_its_pictures_is_told_and_what_it_does_not_say_is_absent() {
         use framewire_transport::frame::{FrameRate, SampleAspect};
         let board = board();
-        let presentation = Presentation {
-            rate: FrameRate::new(30_000, 1001).ok(),
-            scan: Scan::TopFirst,
-            aspect: SampleAspect::new(64, 45),
-            chroma: ChromaPlace::Left,
-            range: ColourRange::Limited,
-        };
+        let presentation = Presentation::UNKNOWN
+            .rate(FrameRate::new(30_000, 1001).ok())
+            .scan(Scan::TopFirst)
+            .aspect(SampleAspect::new(64, 45))
+            .chroma(ChromaPlace::Left)
+            .range(ColourRange::Limited);
         let _all = board.add(crate::board::About { presentation, ..about(7, "cam") }, Vec::new());
         let _nothing = board.add(about(8, "other"), Vec::new());
         let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();

@@ -84,15 +84,15 @@ impl<D: Destination> Index<D> {
         if !self.begun {
             let Recorded { format, presentation, name, .. } = &self.recorded;
             let started = format!("{:.3}", epoch.started);
-            let header = IndexHeader { format: *format, presentation: *presentation, stream: name.clone(), started };
+            let header = IndexHeader::new(*format, started).presentation(*presentation).stream(name.as_str());
             header.write(&mut self.text);
             self.output.write_header(&self.text)?;
             self.begun = true;
             self.text.clear();
         }
         let captured_us = u64::try_from(taken(frame).since(epoch.first).as_micros()).unwrap_or(u64::MAX);
-        let missing_bytes = frame.missing().map(|range| range.len() as u64).sum();
-        IndexEntry { number: frame.info().number, captured_us, offset, missing_bytes }.write(&mut self.text);
+        let missing_bytes = frame.missing().map(|range| range.len() as u64).sum::<u64>();
+        IndexEntry::new(frame.info().number, captured_us, offset).missing_bytes(missing_bytes).write(&mut self.text);
         self.output.write_frame(&[&self.text])
     }
 }

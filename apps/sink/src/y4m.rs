@@ -23,15 +23,15 @@ impl<D: Destination> Y4mSink<D> {
         format: &FrameFormat,
         said: impl Into<Presentation>,
     ) -> Result<Self, SinkError> {
-        let Presentation { rate, scan, aspect, chroma, range } = said.into();
+        let Presentation { rate, scan, aspect, chroma, range, .. } = said.into();
         let (pixel, colour_space, range) = match format.pixel() {
             PixelFormat::Gray8 => (PixelFormat::Gray8, "mono", range),
             PixelFormat::Yuv420p => {
                 let colour_space = match chroma {
-                    ChromaPlace::Unknown => "420",
                     ChromaPlace::Center => "420jpeg",
                     ChromaPlace::Left => "420mpeg2",
                     ChromaPlace::TopLeft => "420paldv",
+                    _ => "420",
                 };
                 (PixelFormat::Yuv420p, colour_space, range)
             }
@@ -47,13 +47,13 @@ impl<D: Destination> Y4mSink<D> {
             Scan::TopFirst => 't',
             Scan::BottomFirst => 'b',
             // A mixed file has to say for each frame which it is, and that is not known here.
-            Scan::Unknown | Scan::Mixed => '?',
+            _ => '?',
         };
         let aspect = aspect.map_or_else(|| "0:0".to_owned(), |aspect| aspect.to_string());
         let range = match range {
-            ColourRange::Unknown => "",
             ColourRange::Full => " XCOLORRANGE=FULL",
             ColourRange::Limited => " XCOLORRANGE=LIMITED",
+            _ => "",
         };
         let (width, height) = (format.width(), format.height());
         let header = format!("YUV4MPEG2 W{width} H{height} F{num}:{den} I{scan} A{aspect} C{colour_space}{range}\n");

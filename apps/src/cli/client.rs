@@ -10,8 +10,8 @@ use framewire_process::address::Address;
 use framewire_process::exit::CODES;
 use framewire_process::times::duration;
 use framewire_signal::message::NAME_CHARS_MAX;
-use framewire_transport::driver::SliceSize;
-use framewire_transport::send::{Bitrate, Fec};
+use framewire_transport::SliceSize;
+use framewire_transport::{Bitrate, Fec};
 use framewire_transport::{Delivery, PixelFormat};
 
 use super::common::{CommonArgs, delivery};

@@ -7,8 +7,8 @@ use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, Ty
 use clap::{Args, ValueEnum};
 use framewire_process::logs::LogFormat;
 use framewire_sink::SinkSpec;
-use framewire_transport::driver::{Cpus, ThreadConfig};
 use framewire_transport::{BackendKind, Delivery};
+use framewire_transport::{Cpus, ThreadConfig};
 
 /// Which wire the two ends speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

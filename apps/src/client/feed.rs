@@ -37,7 +37,7 @@ impl Feed {
         let (presentation, interval) = match pace {
             Pace::Source => (said, said.rate.map(FrameRate::interval)),
             Pace::Max => (said, None),
-            Pace::Rate(rate) => (Presentation { rate: Some(rate), ..said }, Some(rate.interval())),
+            Pace::Rate(rate) => (said.rate(rate), Some(rate.interval())),
         };
         Self {
             source,

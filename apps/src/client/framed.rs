@@ -13,10 +13,10 @@ use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::message::{OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
-use framewire_transport::driver::{SendError, SliceSize};
-use framewire_transport::send::LinkBudget;
-use framewire_transport::wire::RefuseReason;
-use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig, wire};
+use framewire_transport::LinkBudget;
+use framewire_transport::RefuseReason;
+use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig};
+use framewire_transport::{SendError, SliceSize};
 
 use super::feed::Feed;
 use super::source::Source;
@@ -138,23 +138,14 @@ fn start_signal(
     rate: Option<FrameRate>,
 ) -> Result<SignalClient, Failure> {
     let slice_bytes = match args.stream.slice {
-        SliceSize::Auto => None,
         SliceSize::Bytes(bytes) => Some(u32::from(bytes)),
+        _ => None,
     };
-    let open = OpenRequest {
-        protocol: u16::from(wire::VERSION),
-        stream,
-        name: args.stream.name.clone(),
-        pixel: format.pixel().name().to_owned(),
-        width: format.width(),
-        height: format.height(),
-        stride: format.stride(),
-        frames_per_second: rate.map(FrameRate::as_f64),
-        delivery,
-        slice_bytes,
-    };
-    let config =
-        ClientConfig { server_url: args.server.clone(), token: token(&args.common)?, open: Some(open), plain: false };
+    let open = OpenRequest::new(stream, format, delivery)
+        .name(args.stream.name.as_str())
+        .frames_per_second(rate.map(FrameRate::as_f64))
+        .slice_bytes(slice_bytes);
+    let config = ClientConfig::new(args.server.as_str()).token(token(&args.common)?).open(open);
     SignalClient::start(config).map_err(|error| match error {
         ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
         _ => Failure::usage(error),
@@ -196,7 +187,7 @@ fn close(
     sender: &Sender,
     delivery: Delivery,
     stop: &Stop,
-) -> Result<Option<framewire_transport::send::ClosedReport>, Failure> {
+) -> Result<Option<framewire_transport::ClosedReport>, Failure> {
     // A file's last frames wait as long as the server is away, unless somebody loses patience.
     while delivery == Delivery::Every && !stop.is_stopped() {
         match sender.wait_until_settled(REFRESH) {
@@ -467,7 +458,7 @@ mod tests {
     fn a_name_that_is_not_found_for_a_moment_after_a_reconnect_is_looked_up_again_and_told_of_once() {
         let start = Instant::now();
         let at = |millis: u64| start + Duration::from_millis(millis);
-        let opened = Opened { stream: 7, udp_host: Some("cams.example".into()), udp_port: 9, protocol: 2 };
+        let opened = Opened::new(7, 9).udp_host("cams.example".to_owned());
         let unknown = || Failure::usage("the host is not known here");
         let mut moved = Moved::new(opened);
         let failed = |is_first| LookUp::Failed { failure: unknown(), is_first };

@@ -13,7 +13,7 @@ pub(crate) type Source = Box<dyn FrameSource>;
 /// # Errors
 /// A source that cannot be.
 pub(crate) fn open(args: &StreamArgs, stop: &Stop) -> Result<Option<Source>, Failure> {
-    let options = SourceOptions { pixel: args.pixel, raw_format: args.raw_format };
+    let options = SourceOptions::new().pixel(args.pixel).raw_format(args.raw_format);
     let waited = stop.descriptor().map_err(|error| {
         Failure::runtime(format!("the system refused a pipe for stopping: {error}; check the process's limits"))
     })?;

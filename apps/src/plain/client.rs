@@ -9,7 +9,7 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
-use framewire_transport::driver::{PlainSender, PlainSenderConfig};
+use framewire_transport::{PlainSender, PlainSenderConfig};
 
 use crate::cli::ClientArgs;
 use crate::client::feed::Feed;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         )));
     }
     let window = Window::open(args.stream.window, format, stop)?;
-    let config = ClientConfig { server_url: args.server.clone(), token: token(&args.common)?, open: None, plain: true };
+    let config = ClientConfig::new(args.server.as_str()).token(token(&args.common)?).plain(true);
     let signal = SignalClient::start(config).map_err(|error| match error {
         ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
         _ => Failure::usage(error),
@@ -89,15 +89,14 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         );
     }
     // Whole frames' worth of acknowledgements: this wire has no better account of what arrived.
-    let pieces = framewire_transport::wire::plain::piece_count(format.frame_bytes()) as u64;
-    let delivered = acknowledged / pieces;
+    let delivered = acknowledged / sender.datagrams_per_frame();
     let mut summary = Summary {
         frames_sent: Some(frames),
         frames_delivered: delivered,
         bytes: delivered * format.frame_bytes() as u64,
         cpu_seconds: cpu_seconds(),
         backend: Some(sender.backend().to_string()),
-        slice_bytes: Some(framewire_transport::wire::plain::PIECE_BYTES as u64),
+        slice_bytes: Some(PlainSender::DATAGRAM_BYTES.into()),
         ..Summary::default()
     };
     summary.frames_dropped.lost = frames.saturating_sub(delivered);

@@ -13,8 +13,8 @@ use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
 use framewire_sink::{Recorded, Recorder};
 use framewire_transport::Delivery;
-use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
+use framewire_transport::{PlainReceiver, PlainReceiverConfig};
 
 use crate::cli::ServerArgs;
 use crate::server::service::ServiceManager;

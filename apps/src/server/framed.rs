@@ -10,13 +10,13 @@ use framewire_monitor::{About, Board, Entry, Figures, Health};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
-use framewire_signal::message::{Feedback, Timestamp};
+use framewire_signal::message::Feedback;
 use framewire_signal::{SignalServer, StreamEnd};
 use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::ReceiverConfig;
-use framewire_transport::driver::{AcceptStreamError, Admission, IncomingStream, Receiver};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
-use framewire_transport::receive::{EndReason, ReceiveStats};
+use framewire_transport::{AcceptStreamError, Admission, IncomingStream, Receiver};
+use framewire_transport::{EndReason, ReceiveStats};
 
 use super::flowing::Flowing;
 use super::host::ServerHost;
@@ -209,21 +209,16 @@ impl Service<'_> {
         }
         let dropped = figures.counts.stream.frames_dropped;
         drop(figures);
-        self.signal.feedback(Feedback {
-            timestamp: Timestamp::now(),
-            frame_size: frame.len() as u64,
-            stream: stream.info().stream,
-            frame: frame.info().number,
-            latency_ms: frame.info().latency.map(|latency| latency.as_secs_f64() * 1e3),
-            frames_delivered: stats.frames_delivered,
-            frames_lost: dropped.lost + dropped.incomplete + dropped.no_slot,
-            frames_repaired: stats.frames_repaired,
-            frames_restored: stats.frames_restored,
-            missing_bytes: frame.missing().map(|range| range.len() as u64).sum(),
-            socket_drops: stats.socket_drops,
-            frames_unrecorded: recorder.unrecorded(),
-            coalesced: 1,
-        });
+        let mut feedback = Feedback::new(stream.info().stream, frame.info().number, frame.len() as u64);
+        feedback.latency_ms = frame.info().latency.map(|latency| latency.as_secs_f64() * 1e3);
+        feedback.frames_delivered = stats.frames_delivered;
+        feedback.frames_lost = dropped.lost + dropped.incomplete + dropped.no_slot;
+        feedback.frames_repaired = stats.frames_repaired;
+        feedback.frames_restored = stats.frames_restored;
+        feedback.missing_bytes = frame.missing().map(|range| range.len() as u64).sum();
+        feedback.socket_drops = stats.socket_drops;
+        feedback.frames_unrecorded = recorder.unrecorded();
+        self.signal.feedback(feedback);
         if !frame.is_complete() {
             tracing::debug!(frame = frame.info().number, "handed on with gaps");
             return;

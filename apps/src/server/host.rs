@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use framewire_process::address::AnnouncedAddress;
 use framewire_signal::StreamHost;
-use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
-use framewire_transport::driver::{AnnounceError, Receiver};
-use framewire_transport::{Delivery, FrameFormat, PixelFormat, wire};
+use framewire_signal::message::{OpenRequest, Opened, PROTOCOL, Refused, reason};
+use framewire_transport::{AnnounceError, Delivery, Receiver};
 
 use super::flowing::Flowing;
 use super::names::StreamNames;
@@ -27,15 +26,11 @@ pub(super) struct ServerHost {
 
 impl StreamHost for ServerHost {
     fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
-        let protocol = u16::from(wire::VERSION);
-        if request.protocol != protocol {
-            let message = format!("protocol {} is not {protocol}; use the same release at both ends", request.protocol);
+        if request.protocol != PROTOCOL {
+            let message = format!("protocol {} is not {PROTOCOL}; use the same release at both ends", request.protocol);
             return Err(Refused::new("protocol", message));
         }
-        let bad = |message: String| Refused::new(reason::BAD_REQUEST, message);
-        let pixel: PixelFormat = request.pixel.parse().map_err(|error| bad(format!("{error}")))?;
-        let format = FrameFormat::with_stride(pixel, request.width, request.height, request.stride)
-            .map_err(|error| bad(error.to_string()))?;
+        let format = request.format()?;
         let asked = request.delivery;
         if let Some(allowed) = self.delivery.filter(|allowed| *allowed != asked) {
             let (asked, allowed) = (asked.name(), allowed.name());
@@ -54,7 +49,7 @@ impl StreamHost for ServerHost {
         // Frames come once the client has its answer.
         self.names.note(request.stream, &request.name);
         if let Some(AnnouncedAddress { host, port }) = &self.announce_udp {
-            return Ok(Opened { stream: request.stream, udp_host: host.clone(), udp_port: *port, protocol });
+            return Ok(Opened::new(request.stream, *port).udp_host(host.clone()));
         }
         let udp = self.receiver.local_addr();
         // An address that stands for all of them is no place to send to: the client uses the one it reached us at.
@@ -62,7 +57,7 @@ impl StreamHost for ServerHost {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         });
-        Ok(Opened { stream: request.stream, udp_host, udp_port: udp.port(), protocol })
+        Ok(Opened::new(request.stream, udp.port()).udp_host(udp_host))
     }
 
     fn close(&self, stream: u32) {
@@ -88,8 +83,7 @@ impl StreamHost for ServerHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use framewire_transport::ReceiverConfig;
-    use framewire_transport::driver::Admission;
+    use framewire_transport::{Admission, FrameFormat, PixelFormat, ReceiverConfig};
 
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
         let config = ReceiverConfig::new().admission(Admission::Announced);
@@ -98,18 +92,7 @@ mod tests {
     }
 
     fn request(stream: u32) -> OpenRequest {
-        OpenRequest {
-            protocol: u16::from(wire::VERSION),
-            stream,
-            name: String::new(),
-            pixel: "gray8".into(),
-            width: 64,
-            height: 48,
-            stride: 64,
-            frames_per_second: None,
-            delivery: Delivery::Every,
-            slice_bytes: None,
-        }
+        OpenRequest::new(stream, &FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap(), Delivery::Every)
     }
 
     #[test]
@@ -140,17 +123,21 @@ mod tests {
     #[test]
     fn a_streams_name_is_known_once_it_may_be_opened() {
         let host = host("127.0.0.1:0", None);
-        host.open(&OpenRequest { name: "front".into(), ..request(5) }).unwrap();
+        host.open(&request(5).name("front")).unwrap();
         assert_eq!(host.names.of(5, 1), "front");
     }
 
     #[test]
     fn what_cannot_be_opened_is_refused_with_the_remedy() {
         let host = host("127.0.0.1:0", Some(Delivery::Latest));
-        let says = |request: OpenRequest| host.open(&request).unwrap_err().message;
-        assert!(says(request(1)).contains("--delivery latest"));
-        assert!(says(OpenRequest { protocol: 9, ..request(1) }).contains("protocol 9"));
-        assert!(says(OpenRequest { pixel: "rgb".into(), ..request(1) }).contains("'rgb'"));
-        assert!(says(OpenRequest { stride: 3, ..request(1) }).contains("stride of 3"));
+        let says = |change: fn(&mut OpenRequest)| {
+            let mut request = request(1);
+            change(&mut request);
+            host.open(&request).unwrap_err().message
+        };
+        assert!(says(|_| {}).contains("--delivery latest"));
+        assert!(says(|request| request.protocol = 9).contains("protocol 9"));
+        assert!(says(|request| request.pixel = "rgb".into()).contains("'rgb'"));
+        assert!(says(|request| request.stride = 3).contains("stride of 3"));
     }
 }

@@ -58,14 +58,12 @@ fn signal_config(args: &ServerArgs, places: &Places) -> Result<ServerConfig, Fai
             )));
         }
     }
-    Ok(ServerConfig {
-        listen: places.signal,
-        listen_also: places.signal_also.clone(),
-        token,
-        allowed_origins: args.allow_origin.clone(),
-        plain: args.common.wire == Wire::Plain,
-        ..ServerConfig::default()
-    })
+    Ok(ServerConfig::new()
+        .listen(places.signal)
+        .listen_also(places.signal_also.as_slice())
+        .token(token)
+        .allowed_origins(args.allow_origin.as_slice())
+        .plain(args.common.wire == Wire::Plain))
 }
 
 /// Starts the signal server, with the pages that show what is on the board.

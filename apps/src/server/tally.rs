@@ -7,8 +7,8 @@ use framewire_figures::counts::StreamCounts;
 use framewire_figures::latency::{LatencyHistogram, StageHistograms};
 use framewire_figures::summary::Summary;
 use framewire_process::lock::lock;
+use framewire_transport::IncomingStream;
 use framewire_transport::Time;
-use framewire_transport::driver::IncomingStream;
 use framewire_transport::frame::Frame;
 
 /// Figures that every stream's thread adds to.

@@ -51,16 +51,14 @@ impl FrameSource for PatternSource {
 
     /// 60 frames a second, each one moment, in square pixels.
     fn presentation(&self) -> Presentation {
-        Presentation {
-            rate: FrameRate::per_second(FRAMES_PER_SECOND).ok(),
-            scan: Scan::Progressive,
-            aspect: Some(SampleAspect::SQUARE),
-            chroma: match self.format.pixel() {
+        Presentation::UNKNOWN
+            .rate(FrameRate::per_second(FRAMES_PER_SECOND).ok())
+            .scan(Scan::Progressive)
+            .aspect(SampleAspect::SQUARE)
+            .chroma(match self.format.pixel() {
                 PixelFormat::Yuv420p => ChromaPlace::Center,
                 _ => ChromaPlace::Unknown,
-            },
-            ..Presentation::UNKNOWN
-        }
+            })
     }
 
     /// It has no end.

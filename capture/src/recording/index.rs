@@ -8,7 +8,8 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use framewire_transport::frame::{FrameFormat, Presentation};
+use framewire_transport::frame::{FrameFormat, FrameRate, Presentation, SampleAspect};
+use framewire_transport::setters;
 use serde::{Deserialize, Serialize};
 
 /// The version that this code writes, and the only one it reads.
@@ -23,6 +24,7 @@ pub fn index_path(recording: &Path) -> PathBuf {
 
 /// The first line: what all frames of a recording are.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IndexHeader {
     /// Geometry of every frame, with the bytes from row to row that they have in the recording.
     pub format: FrameFormat,
@@ -36,6 +38,7 @@ pub struct IndexHeader {
 
 /// A further line: one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct IndexEntry {
     /// The frame's number at its sender, from 0. A gap is frames that were not recorded.
     #[serde(rename = "frame")]
@@ -80,10 +83,21 @@ struct HeaderLine {
 }
 
 impl IndexHeader {
+    /// A recording of frames of this format, whose source says nothing of its pictures and has no name, and whose times begin at
+    /// `started`, in UTC as RFC 3339 writes it.
+    pub fn new(format: FrameFormat, started: impl Into<String>) -> Self {
+        Self { format, presentation: Presentation::UNKNOWN, stream: String::new(), started: started.into() }
+    }
+
+    setters! {
+        presentation: impl Into<Presentation>,
+        stream: impl Into<String>,
+    }
+
     /// Appends its line.
     pub fn write(&self, text: &mut Vec<u8>) {
         let Self { format, presentation, stream, started } = self;
-        let Presentation { rate, scan, aspect, chroma, range } = presentation;
+        let Presentation { rate, scan, aspect, chroma, range, .. } = presentation;
         let said = |name: &str| (name != "unknown").then(|| name.to_owned());
         let line = HeaderLine {
             framewire_index: VERSION,
@@ -128,18 +142,26 @@ impl IndexHeader {
         fn read<T: FromStr<Err: Display>>(text: Option<String>) -> Result<Option<T>, String> {
             text.map(|text| text.parse().map_err(|error: T::Err| error.to_string())).transpose()
         }
-        let presentation = Presentation {
-            rate: read(line.rate)?,
-            scan: read(line.scan)?.unwrap_or_default(),
-            aspect: read(line.aspect)?,
-            chroma: read(line.chroma)?.unwrap_or_default(),
-            range: read(line.range)?.unwrap_or_default(),
-        };
+        let presentation = Presentation::UNKNOWN
+            .rate(read::<FrameRate>(line.rate)?)
+            .scan(read(line.scan)?.unwrap_or_default())
+            .aspect(read::<SampleAspect>(line.aspect)?)
+            .chroma(read(line.chroma)?.unwrap_or_default())
+            .range(read(line.range)?.unwrap_or_default());
         Ok(Self { format, presentation, stream: line.stream, started: line.started })
     }
 }
 
 impl IndexEntry {
+    /// A whole frame, by its number, its time and its first byte.
+    pub fn new(number: u64, captured_us: u64, offset: u64) -> Self {
+        Self { number, captured_us, offset, missing_bytes: 0 }
+    }
+
+    setters! {
+        missing_bytes: u64,
+    }
+
     /// Appends its line.
     pub fn write(&self, text: &mut Vec<u8>) {
         append(self, text);
@@ -201,13 +223,12 @@ mod tests {
 
     #[test]
     fn what_the_source_says_of_its_pictures_is_written_where_it_says_it() {
-        let presentation = Presentation {
-            rate: FrameRate::per_second(25).ok(),
-            scan: Scan::TopFirst,
-            aspect: SampleAspect::new(64, 45),
-            chroma: ChromaPlace::Left,
-            range: ColourRange::Full,
-        };
+        let presentation = Presentation::UNKNOWN
+            .rate(FrameRate::per_second(25).ok())
+            .scan(Scan::TopFirst)
+            .aspect(SampleAspect::new(64, 45))
+            .chroma(ChromaPlace::Left)
+            .range(ColourRange::Full);
         let header = IndexHeader { presentation, ..header() };
         let line = line_of(&header);
         let said = r#""rate":"25","scan":"top-first","aspect":"64:45","chroma":"left","range":"full","#;

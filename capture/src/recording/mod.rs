@@ -46,6 +46,7 @@ enum Ahead {
 
 /// What of a recording could not be given, up to where it has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct RecordingDamage {
     /// Lines of the index that are no frame's: the last one, where the recorder was killed while it wrote it.
     pub lines_torn: u64,

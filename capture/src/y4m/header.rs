@@ -225,7 +225,7 @@ mod tests {
     fn a_header_says_format_rate_and_interlacing() {
         let header = parse("YUV4MPEG2 W1920 H1080 F30000:1001 Ip A1:1 C422 XYSCSS=422 XCOLORRANGE=LIMITED").unwrap();
         assert_eq!(header.format, FrameFormat::new(PixelFormat::Yuv422p, 1920, 1080).unwrap());
-        let Presentation { rate, scan, aspect, chroma, range } = header.presentation;
+        let Presentation { rate, scan, aspect, chroma, range, .. } = header.presentation;
         assert_eq!((rate, scan), (FrameRate::new(30_000, 1001).ok(), Scan::Progressive));
         assert_eq!(
             (aspect.unwrap().to_string(), chroma, range),

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
+use framewire_transport::setters;
 use thiserror::Error;
 
 use self::address::ServerUrl;
@@ -28,8 +29,9 @@ use self::wishes::Wishes;
 use crate::auth::Token;
 use crate::message::{OpenRequest, Refused, Resume};
 
-/// How a signal client is set up.
+/// How a signal client is set up: [`ClientConfig::new`], and what is to be different from that.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClientConfig {
     /// The server, as `http://HOST:PORT` (or `https://`, where a proxy in front of it speaks TLS). Of a name, all addresses are
     /// tried; a link-local IPv6 address has its interface behind it, as in `http://[fe80::1%eth0]:8080`.
@@ -40,6 +42,19 @@ pub struct ClientConfig {
     pub open: Option<OpenRequest>,
     /// Whether feedback is that of the plain wire: two fields, one event a datagram.
     pub plain: bool,
+}
+
+impl ClientConfig {
+    /// A client that listens at this server, has no token and opens nothing.
+    pub fn new(server_url: impl Into<String>) -> Self {
+        Self { server_url: server_url.into(), token: None, open: None, plain: false }
+    }
+
+    setters! {
+        token: impl Into<Option<Token>>,
+        open: impl Into<Option<OpenRequest>>,
+        plain: bool,
+    }
 }
 
 /// Why a signal client did not start.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use axum::{Router, middleware, routing};
+use framewire_transport::setters;
 use socket2::{Domain, Protocol, Socket, Type};
 use socketioxide::SocketIo;
 use thiserror::Error;
@@ -53,6 +54,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How a stream ended on the data path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StreamEnd {
     /// For good: its id is free.
     Over,
@@ -94,8 +96,9 @@ pub trait StreamHost: Send + Sync {
     }
 }
 
-/// How a signal server is set up.
+/// How a signal server is set up: [`ServerConfig::new`], and what is to be different from that.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// Address to listen on. Default 127.0.0.1:8080: off loopback, set a token too. Port 0 picks a free one.
     /// `[::]` takes IPv4, too.
@@ -117,6 +120,23 @@ pub struct ServerConfig {
     pub plain: bool,
     /// Clients connected at once. Default [`DEFAULT_CLIENTS_MAX`]; at least 1.
     pub clients_max: usize,
+}
+
+impl ServerConfig {
+    /// A server on 127.0.0.1:8080 that anyone on this machine may connect to.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        listen: SocketAddr,
+        listen_also: impl Into<Vec<SocketAddr>>,
+        token: impl Into<Option<Token>>,
+        allowed_origins: impl Into<Vec<String>>,
+        feedback_rate: f64,
+        plain: bool,
+        clients_max: usize,
+    }
 }
 
 impl Default for ServerConfig {
@@ -183,16 +203,16 @@ pub enum StartError {
 ///
 /// impl StreamHost for OnePort {
 ///     fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
-///         Ok(Opened { stream: request.stream, udp_host: None, udp_port: 12345, protocol: request.protocol })
+///         Ok(Opened::new(request.stream, 12345))
 ///     }
 ///     fn close(&self, _stream: u32) {}
 /// }
 ///
-/// let config = ServerConfig { listen: "127.0.0.1:0".parse()?, ..ServerConfig::default() };
+/// let config = ServerConfig::new().listen("127.0.0.1:0".parse()?);
 /// let server = SignalServer::start(config, Arc::new(OnePort))?;
 ///
 /// let server_url = format!("http://{}", server.local_addr());
-/// let client = SignalClient::start(ClientConfig { server_url, token: None, open: None, plain: false })?;
+/// let client = SignalClient::start(ClientConfig::new(server_url))?;
 /// assert_eq!(client.next_event(Duration::from_secs(10)), Some(ClientEvent::Connected));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -24,6 +24,7 @@ const EVENTS_A_TURN: usize = 32;
 
 /// Counts since the server started. None of them ever goes down, but `clients`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SignalCounters {
     /// Clients connected now.
     pub clients: usize,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use framewire_signal::message::{Delivery, Feedback, OpenRequest, Opened, Refused, Statistics, Timestamp};
 use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StreamHost};
+use framewire_transport::{FrameFormat, PixelFormat};
 
 /// Far more than anything here takes; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,7 +45,7 @@ impl StreamHost for Host {
         match request.name.as_str() {
             "refuse me" => Err(Refused::new("unknown-pixel", "gray9 is not a pixel format; use gray8")),
             "panic" => panic!("the host panics as the test wants it"),
-            _ => Ok(Opened { stream: request.stream, udp_host: None, udp_port: 12_345, protocol: 1 }),
+            _ => Ok(Opened::new(request.stream, 12_345)),
         }
     }
 
@@ -58,7 +59,7 @@ impl StreamHost for Host {
 }
 
 pub fn loopback() -> ServerConfig {
-    ServerConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..ServerConfig::default() }
+    ServerConfig::new().listen(SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 
 pub fn serve(config: ServerConfig) -> (SignalServer, Receiver<Asked>) {
@@ -67,22 +68,12 @@ pub fn serve(config: ServerConfig) -> (SignalServer, Receiver<Asked>) {
 }
 
 pub fn request(stream: u32) -> OpenRequest {
-    OpenRequest {
-        protocol: 1,
-        stream,
-        name: "test".into(),
-        pixel: "gray8".into(),
-        width: 640,
-        height: 480,
-        stride: 640,
-        frames_per_second: Some(60.0),
-        delivery: Delivery::Every,
-        slice_bytes: None,
-    }
+    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    OpenRequest::new(stream, &format, Delivery::Every).name("test").frames_per_second(60.0)
 }
 
 pub fn listener(address: SocketAddr) -> ClientConfig {
-    ClientConfig { server_url: format!("http://{address}"), token: None, open: None, plain: false }
+    ClientConfig::new(format!("http://{address}"))
 }
 
 pub fn connect(config: ClientConfig) -> SignalClient {
@@ -111,7 +102,7 @@ pub fn await_listening(server: &SignalServer, client: &SignalClient) {
     await_connected(client);
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        server.statistics(Statistics { timestamp: Timestamp::from_unix_millis(0), streams: Vec::new() });
+        server.statistics(Statistics::new(Vec::new()));
         if let Some(ClientEvent::Statistics(_)) = client.next_event(Duration::from_millis(50)) {
             return;
         }
@@ -141,19 +132,9 @@ pub fn await_feedback(client: &SignalClient) -> Feedback {
 }
 
 pub fn feedback(stream: u32, frame: u64) -> Feedback {
-    Feedback {
-        timestamp: Timestamp::from_unix_millis(1_795_330_822_007),
-        frame_size: 307_200,
-        stream,
-        frame,
-        latency_ms: Some(0.75),
-        frames_delivered: frame + 1,
-        frames_lost: 0,
-        frames_repaired: 0,
-        frames_restored: 0,
-        missing_bytes: 0,
-        socket_drops: 0,
-        frames_unrecorded: 0,
-        coalesced: 1,
-    }
+    let mut feedback = Feedback::new(stream, frame, 307_200);
+    feedback.timestamp = Timestamp::from_unix_millis(1_795_330_822_007);
+    feedback.latency_ms = Some(0.75);
+    feedback.frames_delivered = frame + 1;
+    feedback
 }

@@ -77,7 +77,7 @@ pub fn sender(delivery: Delivery, fec: Fec, has_tags: bool) -> (Publication, Sub
     let config = SendConfig {
         has_tags,
         fec,
-        presentation: Presentation { rate: FrameRate::per_second(100).ok(), ..Presentation::UNKNOWN },
+        presentation: Presentation::UNKNOWN.rate(FrameRate::per_second(100).ok()),
         ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES)
     };
     let publication = Publication::new(format, delivery);

@@ -10,7 +10,6 @@ mod receive_loop;
 mod receiver;
 mod send_loop;
 mod sender;
-mod setters;
 mod threads;
 
 pub use opening::Admission;

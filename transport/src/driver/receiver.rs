@@ -14,7 +14,6 @@ use super::opening::{
     Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
 };
 use super::receive_loop::StreamShared;
-use super::setters::setters;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
@@ -22,6 +21,7 @@ use crate::frame::{
     Consumer, ConsumerPolicy, Frame, FrameFormat, FrameIter, PoolError, Presentation, Readiness, RecvError, SLOTS_MAX,
 };
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
+use crate::setters;
 use crate::time::Time;
 use crate::wire::{Cut, Delivery, SLICE_BYTES_MIN};
 

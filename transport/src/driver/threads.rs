@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::setters::setters;
+use crate::setters;
 
 /// How a stream's thread runs. The default: on any CPU, and asleep whenever there is nothing to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

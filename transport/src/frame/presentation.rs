@@ -6,10 +6,20 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::rate::FrameRate;
+use crate::setters;
 
-/// What a source says of itself that changes no byte: it travels with the stream, and comes out as it went in. The default says
-/// nothing.
+/// What a source says of itself that changes no byte: it travels with the stream, and comes out as it went in. It is made of
+/// [`UNKNOWN`](Self::UNKNOWN), which is the default and says nothing, and what the source does say; a [`FrameRate`] alone is one, too.
+///
+/// ```
+/// use framewire_transport::{ColourRange, FrameRate, Presentation, Scan};
+///
+/// let said = Presentation::UNKNOWN.rate(FrameRate::new(30_000, 1_001)?).scan(Scan::Progressive).range(ColourRange::Limited);
+/// assert_eq!(said.aspect, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub struct Presentation {
     /// The rate at which the pictures were taken and are to be shown; `None` where the source does not say, or has none.
     pub rate: Option<FrameRate>,
@@ -32,6 +42,14 @@ impl Presentation {
         chroma: ChromaPlace::Unknown,
         range: ColourRange::Unknown,
     };
+
+    setters! {
+        rate: impl Into<Option<FrameRate>>,
+        scan: Scan,
+        aspect: impl Into<Option<SampleAspect>>,
+        chroma: ChromaPlace,
+        range: ColourRange,
+    }
 }
 
 impl From<Option<FrameRate>> for Presentation {
@@ -52,6 +70,7 @@ macro_rules! said {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
         #[repr(u8)]
+        #[non_exhaustive]
         pub enum $type {
             /// The source does not say.
             #[default]

@@ -26,6 +26,7 @@ const FALLEN: u64 = 2;
 
 /// Whether frames are sent with parity slices, from which lost ones are restored without being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Fec {
     /// Never: lost slices are asked for and sent again.
     Off,

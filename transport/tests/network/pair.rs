@@ -58,7 +58,7 @@ impl Pair {
     ) -> Self {
         let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
         let now = Time::from_nanos(1_000_000_000);
-        let presentation = Presentation { rate: FrameRate::from_interval(interval), ..Presentation::UNKNOWN };
+        let presentation = Presentation::UNKNOWN.rate(FrameRate::from_interval(interval));
         let config = SendConfig { presentation, ..SendConfig::new(77, u32::MAX, format, delivery, slice_bytes) };
         let publication = Publication::new(format, delivery);
         let peer = Peer::new(seed, &publication, config, now, weather);

@@ -76,13 +76,11 @@ fn frame(pool: &FramePool) -> Frame {
 fn the_worked_example_is_what_both_ends_say() {
     let format = FrameFormat::new(PixelFormat::Gray8, 20, 25).unwrap();
     let config = SendConfig {
-        presentation: Presentation {
-            rate: FrameRate::per_second(30).ok(),
-            scan: Scan::Progressive,
-            aspect: Some(SampleAspect::SQUARE),
-            range: ColourRange::Full,
-            ..Presentation::UNKNOWN
-        },
+        presentation: Presentation::UNKNOWN
+            .rate(FrameRate::per_second(30).ok())
+            .scan(Scan::Progressive)
+            .aspect(SampleAspect::SQUARE)
+            .range(ColourRange::Full),
         ..SendConfig::new(0x0bad_cafe, 7, format, Delivery::Every, 548)
     };
     let publication = Publication::new(format, Delivery::Every);

@@ -5,7 +5,7 @@ use framewire_capture::RawFormat;
 use framewire_process::address::Address;
 use framewire_process::times::seconds;
 use framewire_transport::BackendKind;
-use framewire_transport::driver::SliceSize;
+use framewire_transport::SliceSize;
 
 use super::contender::Contender;
 

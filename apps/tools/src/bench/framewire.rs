@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
-use framewire_transport::driver::{Admission, BindError, IncomingStream, SendError, SliceSize};
 use framewire_transport::frame::RecvError;
+use framewire_transport::{Admission, BindError, IncomingStream, SendError, SliceSize};
 use framewire_transport::{BackendKind, Delivery, FrameFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
 
 use super::contender::{Arrived, ReceiveLink, SendLink};

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
+use framewire_transport::SliceSize;
 use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
-use framewire_transport::driver::SliceSize;
 use framewire_transport::frame::{Arrival, Frame, FramePool};
-use framewire_transport::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN, train_slices};
+use framewire_transport::wire::train_slices;
 use framewire_transport::{BackendKind, Time};
 
 use super::contender::{Arrived, ReceiveLink, SendLink};
@@ -103,9 +103,9 @@ impl KernelSocket {
     pub(super) fn towards(peer: SocketAddr, slice: SliceSize) -> Result<Self, Failure> {
         let socket = ConnectedSocket::connect(peer).map_err(|error| no_socket(peer, &error))?;
         let datagram_bytes = match slice {
-            // At most DATAGRAM_MAX, which fits.
-            SliceSize::Auto => socket.path_datagram_bytes() as u16,
             SliceSize::Bytes(bytes) => bytes,
+            // At most SliceSize::BYTES_MAX, which fits.
+            _ => socket.path_datagram_bytes() as u16,
         };
         Ok(Self { socket, datagram_bytes })
     }
@@ -306,9 +306,10 @@ impl KernelReceiver {
         (backend, frame_bytes): (BackendKind, usize),
         stop: &Stop,
     ) -> Result<Self, Failure> {
-        if !(SLICE_BYTES_MIN..=DATAGRAM_MAX).contains(&usize::from(datagram_bytes)) {
+        let (min, max) = (SliceSize::BYTES_MIN, SliceSize::BYTES_MAX);
+        if !(min..=max).contains(&datagram_bytes) {
             return Err(Failure::runtime(format!(
-                "datagrams of {datagram_bytes} bytes cannot be; use --slice {SLICE_BYTES_MIN} to {DATAGRAM_MAX}"
+                "datagrams of {datagram_bytes} bytes cannot be; use --slice {min} to {max}"
             )));
         }
         here.set_port(0);

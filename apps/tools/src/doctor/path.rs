@@ -1,6 +1,6 @@
 //! How large datagrams may be on the way, and how large slices therefore are.
 
-use framewire_transport::wire::{DATAGRAM_MAX, SLICE_BYTES_MIN};
+use framewire_transport::SliceSize;
 
 use super::finding::Finding;
 use super::machine::Machine;
@@ -54,7 +54,7 @@ fn judge_interface(interface: &str, mtu: Result<usize, String>) -> Finding {
 
 /// As a sender chooses it.
 fn slice_bytes(datagram_bytes: usize) -> usize {
-    datagram_bytes.clamp(SLICE_BYTES_MIN, DATAGRAM_MAX)
+    datagram_bytes.clamp(SliceSize::BYTES_MIN.into(), SliceSize::BYTES_MAX.into())
 }
 
 fn judge(seen: String, mtu: usize) -> Finding {

@@ -14,11 +14,11 @@ use crate::driver::backend_thread::{self, replace};
 use crate::driver::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use crate::driver::rebind::{Look, Rebind};
 use crate::driver::sender::{ConnectError, NotSent, SendError, check_frame};
-use crate::driver::setters::setters;
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool};
+use crate::setters;
 use crate::time::Time;
 use crate::wire::DATAGRAM_MAX;
-use crate::wire::plain::{piece, piece_count};
+use crate::wire::plain::{PIECE_BYTES, piece, piece_count};
 
 /// Datagrams on their way without an acknowledgement: what the system's default receive buffer holds.
 const UNACKNOWLEDGED_MAX: u64 = 2;
@@ -96,6 +96,9 @@ impl PlainSendShared {
 }
 
 impl PlainSender {
+    /// Bytes of every datagram of a frame but its last: 65,507, the largest UDP payload over IPv4, as the original system has it.
+    pub const DATAGRAM_BYTES: u16 = PIECE_BYTES as u16;
+
     /// Makes a sender. Nothing is said to the far end before the first frame.
     ///
     /// # Errors
@@ -189,6 +192,11 @@ impl PlainSender {
             flow = self.shared.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         }
         true
+    }
+
+    /// Datagrams that each frame takes, the one that ends it included: at least 1.
+    pub fn datagrams_per_frame(&self) -> u64 {
+        piece_count(self.format.frame_bytes()) as u64
     }
 
     /// Datagrams sent and acknowledged so far.

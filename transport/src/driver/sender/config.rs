@@ -6,21 +6,22 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::backend::BackendKind;
-use crate::driver::setters::setters;
 use crate::driver::threads::ThreadConfig;
 use crate::frame::{FrameFormat, Presentation};
 use crate::send::{Fec, LinkBudget};
+use crate::setters;
 use crate::wire::{DATAGRAM_MAX, Delivery, SLICE_BYTES_MIN};
 
 /// How large a slice is, header included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum SliceSize {
     /// The largest that the path carries unfragmented: 65,507 bytes on loopback, 1,472 on Ethernet. Begins with the MTU of
     /// the route; a datagram of that size must have arrived before slices are sent. They become smaller where the path
     /// turns out to be, or becomes, narrower, and within a minute larger again, up to what they began with, where it is wide again.
     #[default]
     Auto,
-    /// This many bytes, 548 to 65,507.
+    /// This many bytes, [548](Self::BYTES_MIN) to [65,507](Self::BYTES_MAX).
     Bytes(u16),
 }
 
@@ -29,6 +30,13 @@ pub enum SliceSize {
 #[non_exhaustive]
 #[error("a slice has {SLICE_BYTES_MIN} to {DATAGRAM_MAX} bytes, or 'auto'; not '{0}'")]
 pub struct SliceSizeError(String);
+
+impl SliceSize {
+    /// The smallest slice, in bytes: what every IPv4 host must be able to receive (576), less its headers.
+    pub const BYTES_MIN: u16 = SLICE_BYTES_MIN as u16;
+    /// The largest, in bytes: the largest UDP payload over IPv4.
+    pub const BYTES_MAX: u16 = DATAGRAM_MAX as u16;
+}
 
 impl FromStr for SliceSize {
     type Err = SliceSizeError;
