@@ -17,6 +17,67 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # A source of your own
+//!
+//! It is a type that implements [`FrameSource`]; whatever takes sources takes it. What goes wrong in it is a
+//! [`CaptureError::Other`], in its own words.
+//!
+//! ```
+//! use framewire_capture::{CaptureError, FrameSource};
+//! use framewire_transport::frame::FramePool;
+//! use framewire_transport::{FrameFormat, FrameMut, PixelFormat, Presentation, Time};
+//!
+//! /// Stands for a device that gives gray pictures.
+//! struct Device {
+//!     format: FrameFormat,
+//! }
+//!
+//! impl FrameSource for Device {
+//!     fn format(&self) -> FrameFormat {
+//!         self.format
+//!     }
+//!     fn presentation(&self) -> Presentation {
+//!         Presentation::UNKNOWN
+//!     }
+//!     fn frame_count(&self) -> Option<u64> {
+//!         None
+//!     }
+//!     fn is_live(&self) -> bool {
+//!         true
+//!     }
+//!     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
+//!         frame
+//!             .set_len(self.format.frame_bytes())
+//!             .map_err(|error| CaptureError::Other { name: "the device".into(), source: error.into() })?;
+//!         frame.info.captured = Time::now();
+//!         frame.fill(128);
+//!         Ok(true)
+//!     }
+//!     fn rewind(&mut self) -> Result<(), CaptureError> {
+//!         Err(CaptureError::NoRewind { name: "the device".into(), reason: "it is live" })
+//!     }
+//! }
+//!
+//! let mut device = Device { format: FrameFormat::new(PixelFormat::Gray8, 640, 480)? };
+//! let pool = FramePool::for_format(1, device.format())?;
+//! let mut frame = pool.try_acquire().expect("the slot is free");
+//! assert!(device.next_frame(&mut frame)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! To send what a source gives, hand `next_frame` what [`Sender::frame`] gives, and [`send`] it; a source need not be a [`FrameSource`]
+//! for that, as the example `own_source` of `framewire-transport` shows.
+//!
+//! Every error has a stable [code](codes).
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `opencv` | cameras and encoded video: `VideoSource`, [`SourceSpec::Camera`] | off: it needs OpenCV's libraries |
+//!
+//! [`Sender::frame`]: framewire_transport::Sender::frame
+//! [`send`]: framewire_transport::Sender::send
 //! [`FrameMut`]: framewire_transport::frame::FrameMut
 #![deny(unsafe_code)]
 

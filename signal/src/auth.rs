@@ -28,7 +28,8 @@ const TOKEN_BYTES_MIN: usize = 16;
 /// A token file above this is some other file.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 
-/// A secret that server and clients share. Never printed.
+/// A secret that server and clients share, at least 16 bytes (128 bits). Never printed, never sent: a client proves that it has it, as
+/// [`Proof`] says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<[u8]>);
 
@@ -165,14 +166,15 @@ fn is_readable_by_everyone(_: &fs::Metadata) -> bool {
     false
 }
 
-/// What a client sends in the handshake's `auth` payload.
+/// What a client sends in the handshake's `auth` payload: `proof` is HMAC-SHA256, keyed with the token as it is written, over
+/// `framewire-signal-1|NONCE|TIME`. [`SignalClient`](crate::SignalClient) makes it by itself; clients in other languages do so by this rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// Hexadecimal, never used before by anyone who has the token.
+    /// 16 to 64 digits of hexadecimal, never used before by anyone who has the token.
     pub nonce: String,
-    /// The client's clock, in seconds since 1970-01-01 00:00 UTC.
+    /// The client's clock, in seconds since 1970-01-01 00:00 UTC; at most [`CLOCK_SKEW_SECONDS_MAX`] from the server's.
     pub time: i64,
-    /// The keyed hash, in hexadecimal.
+    /// The keyed hash, 64 digits of hexadecimal.
     pub proof: String,
 }
 

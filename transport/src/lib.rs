@@ -45,7 +45,39 @@
 //! * **Times.** [`Time`] is nanoseconds of the monotonic clock; durations are [`std::time::Duration`]. Sizes are bytes unless a name says
 //!   otherwise, and those of datagrams count the UDP payload.
 //!
-//! The folder `examples` has a program of a page for each of these.
+//!
+//! # What do you want to do?
+//!
+//! The folder `examples` has a program of a page for each; each runs by
+//! itself: `cargo run --example NAME`.
+//!
+//! | you want to | begin at | example |
+//! |---|---|---|
+//! | send pictures of your own camera | [`Sender::frame_timeout`], [`FrameInfo::captured`], [`SenderConfig::presentation`] | `own_source` |
+//! | send a file, every frame of it | [`Delivery::Every`], [`Sender::finish`] | `send_file` |
+//! | work on the newest frame | [`IncomingStream::recv`], [`ConsumerPolicy::Latest`] | `receive_latest` |
+//! | record and show the same stream | [`IncomingStream::subscribe`], [`ConsumerPolicy::Block`] | `two_consumers` |
+//! | know what was lost, and why | [`IncomingStream::stats`], [`IncomingStream::source`], [`Consumer::dropped`] | `losses` |
+//! | wait for frames in tokio | [`Consumer::readiness`] | `async_tokio` |
+//! | send on what you receive, without a copy | [`Sender::send_shared`] | `relay` |
+//!
+//! Sources that are there already, files, cameras and a test pattern, are in the crate `framewire-capture`; Socket.IO, by which programs in
+//! any language hear of frames and open streams, is in `framewire-signal`.
+//!
+//! # Words
+//!
+//! | word | what it is |
+//! |---|---|
+//! | frame | one picture: its bytes, and what is known of them |
+//! | slice | the part of a frame that one datagram carries, a head in front of it; all of a frame are equal but the last |
+//! | parity slice | one that lost slices are restored from, without asking for them ([`Fec`]) |
+//! | train | several slices that pass the network stack as one (UDP GSO and GRO) |
+//! | slot | memory for one frame; a [pool](frame::FramePool) has 1 to 64 |
+//! | credit | how far a receiver lets a sender go: as far as it has free slots and room in its socket's buffer |
+//! | settled | of a frame: its fate is known, delivered or not, and nothing more is sent of it |
+//! | epoch | one run of a sender towards its receiver; a sender that begins anew, since either end was gone, begins the next one |
+//! | opening | what a sender asks with until the receiver takes its stream; answered with a challenge first, so that nobody opens one in another's name |
+//! | plain wire | the datagrams of the system that Framewire began as: pieces without a head ([`PlainSender`], [`PlainReceiver`]) |
 //!
 //! # The way of a frame, by function
 //!

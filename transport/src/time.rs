@@ -26,7 +26,8 @@ impl Time {
         self.0
     }
 
-    /// What the system's monotonic clock shows. Only drivers and programs call this; the protocol is handed a `Time`.
+    /// What the system's monotonic clock (`CLOCK_MONOTONIC`) shows: what [`FrameInfo::captured`](crate::FrameInfo::captured) of a picture that
+    /// was taken just now is.
     #[cfg(unix)]
     pub fn now() -> Self {
         let spec = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

@@ -36,11 +36,12 @@ pub struct ClientConfig {
     /// The server, as `http://HOST:PORT` (or `https://`, where a proxy in front of it speaks TLS). Of a name, all addresses are
     /// tried; a link-local IPv6 address has its interface behind it, as in `http://[fe80::1%eth0]:8080`.
     pub server_url: String,
-    /// The server's token, if it asks for one. Only a proof of it is sent.
+    /// The server's token, if it asks for one; none by default. Only a proof of it is sent.
     pub token: Option<Token>,
-    /// The stream to open at each connect; none for a client that only listens.
+    /// The stream to open at each connect; none, the default, for a client that only listens.
     pub open: Option<OpenRequest>,
-    /// Whether feedback is that of the plain wire: two fields, one event a datagram.
+    /// Whether feedback is that of the plain wire, two fields, one event a datagram: [`ClientEvent::PlainFeedback`] comes instead of
+    /// [`ClientEvent::Feedback`]. False by default.
     pub plain: bool,
 }
 
@@ -91,7 +92,8 @@ impl SignalClient {
     /// Starts to connect, and returns at once.
     ///
     /// # Errors
-    /// When the address or the request to open is not of the form or range it must be.
+    /// The address or the request to open is not of the form or range it must be; the system gives no thread or no random number. That the
+    /// server is away is none: [`ClientEvent::Retrying`] tells.
     pub fn start(config: ClientConfig) -> Result<Self, ClientError> {
         let url = ServerUrl::parse(&config.server_url)?;
         if let Some(open) = &config.open {

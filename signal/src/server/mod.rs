@@ -115,7 +115,7 @@ pub struct ServerConfig {
     /// Feedback events a second and stream, in the mean; frames above it are merged into the next event. Default
     /// [`DEFAULT_FEEDBACK_RATE`]; from one in ten minutes to 100,000.
     pub feedback_rate: f64,
-    /// Whether the data path speaks the plain wire: `open` is refused, and clients get larger buffers, for an event a
+    /// Whether the data path speaks the plain wire, the headerless datagrams of the original system: `open` is refused, and clients get larger buffers, for an event a
     /// datagram. Default false.
     pub plain: bool,
     /// Clients connected at once. Default [`DEFAULT_CLIENTS_MAX`]; at least 1.

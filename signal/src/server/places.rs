@@ -30,15 +30,16 @@ impl From<IpAddr> for Neighbour {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Full {
-    /// One address has its share.
+    /// One address has its share; how many that is.
     #[error("your address holds {0} places, the most that one may have here; give some back")]
     Address(usize),
-    /// All are taken.
+    /// All are taken; how many there are.
     #[error("all {0} places are taken; try again later")]
     All(usize),
 }
 
-/// So many places.
+/// So many places, for connections or for those who hold one, shared out so that no address takes all: of all places a quarter is kept for
+/// those who have proved who they are, of the others one [`Neighbour`] may hold three quarters.
 #[derive(Debug)]
 pub struct Places {
     max: usize,

@@ -20,7 +20,8 @@ pub(super) struct Seats {
     events: AtomicU64,
 }
 
-/// One connection, as those who answer its requests know it: an extension of each.
+/// One connection, as those who answer its requests know it: `pages` of [`SignalServer::start_with_pages`](crate::SignalServer::start_with_pages)
+/// find it among the extensions of each request.
 #[derive(Debug, Clone)]
 pub struct Connected(Arc<Seat>);
 

@@ -41,7 +41,7 @@ pub struct ReceiverConfig {
     /// Slots of each stream's pool, 1 to 64, 8 by default: four frames being assembled, the others with consumers. Few slots
     /// that stay in cache are faster than many.
     pub slots: usize,
-    /// What moves the datagrams.
+    /// What moves the datagrams; [`BackendKind::Auto`] by default.
     pub backend: BackendKind,
     /// Let slices arrive in trains where the socket can (the default): a fraction of the work for small slices.
     pub trains: bool,
@@ -131,7 +131,8 @@ impl BindError {
     }
 }
 
-/// Receives the streams that senders open towards one UDP address.
+/// Receives the streams that senders open towards one UDP address: [`bind`](Self::bind), then [`accept`](Self::accept) for each stream. It has a
+/// thread of its own that listens and one more for each stream; [`stop`](Self::stop) or dropping it ends them and all streams.
 pub struct Receiver {
     shared: Arc<ReceiverShared>,
     thread: Option<JoinHandle<()>>,
@@ -177,7 +178,7 @@ impl ReceiverState {
     }
 }
 
-/// What the listening socket has seen.
+/// What the listening socket has seen since the receiver was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenerStats {
@@ -185,7 +186,7 @@ pub struct ListenerStats {
     pub opened: u64,
     /// Openings refused.
     pub refused: u64,
-    /// Openings answered with a challenge.
+    /// Openings answered with a challenge: the sender has to repeat a number that was sent to its address, before it is believed.
     pub challenged: u64,
     /// Datagrams that open no stream: strays, garbage, slices of streams that are gone.
     pub strays: u64,
@@ -544,12 +545,13 @@ impl IncomingStream {
         self.consumer.subscribe_here(policy)
     }
 
-    /// Frames that this consumer was too slow for.
+    /// Frames that this consumer was too slow for: [`Consumer::dropped`].
     pub fn dropped(&self) -> u64 {
         self.consumer.dropped()
     }
 
-    /// What has happened so far.
+    /// What has happened so far, as the receiving thread last published it. With [`IncomingStream::source`] and
+    /// [`IncomingStream::dropped`] it accounts for every frame; the example `losses` adds them up.
     pub fn stats(&self) -> ReceiveStats {
         self.shared.lock().stats
     }

@@ -22,7 +22,12 @@ use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig
 use crate::time::Time;
 use crate::wire::{Cut, DATAGRAM_MAX, SLICE_BYTES_MIN};
 
-/// Sends the frames of one stream to one receiver. Opens the stream by itself, and again after the receiver was gone.
+/// Sends the frames of one stream to one receiver, on a thread of its own. Opens the stream by itself, and again after the receiver was
+/// gone: only [`Sender::close`], [`Sender::finish`] and dropping it end that.
+///
+/// Every frame is three calls: [`frame`](Self::frame) gives memory, the program writes into it, [`send`](Self::send) takes it and returns at once.
+/// All of them take `&self`, so that several threads may share a sender. The example `own_source` sends as a camera does, `send_file` as a
+/// file.
 pub struct Sender {
     handover: Arc<Handover>,
     pool: FramePool,
@@ -42,7 +47,8 @@ impl Sender {
     /// Makes a sender and begins to open the stream; returns before it is open.
     ///
     /// # Errors
-    /// A number of the configuration is out of range; no memory, socket or thread.
+    /// A number of the configuration is out of range; no memory, socket or thread. That nobody is at `peer` is no error here:
+    /// [`Sender::wait_until_open`] tells.
     pub fn connect(peer: SocketAddr, config: SenderConfig) -> Result<Self, ConnectError> {
         if let SliceSize::Bytes(bytes) = config.slice
             && !(SLICE_BYTES_MIN..=DATAGRAM_MAX).contains(&usize::from(bytes))
@@ -164,7 +170,8 @@ impl Sender {
         self.handover.push(frame, Frame::given_away).map_err(|(error, _)| error)
     }
 
-    /// Counts a frame that the source had no slot for: it gets a number, and the receiver learns of it.
+    /// Counts a frame that the source had no slot for: it gets a number, which the receiver learns was skipped ([`SendStats::frames_skipped`],
+    /// there [`SourceCounts::skipped`](crate::SourceCounts::skipped)), so that a gap in the numbers has a cause.
     pub fn skip(&self) {
         self.handover.skip();
     }
@@ -189,8 +196,8 @@ impl Sender {
         self.handover.wait_for(timeout, |state| state.is_settled().then_some(Ok(())))
     }
 
-    /// Closes the stream once every frame is settled, and says what became of them. The sender's own counters are in
-    /// the statistics returned with it.
+    /// Closes the stream once every frame is settled, and says what became of them. For the sender's own counters, ask
+    /// [`Sender::stats`] after [`Sender::close`] instead.
     ///
     /// # Errors
     /// The receiver has not confirmed within `timeout`, or the stream cannot go on.
@@ -240,12 +247,12 @@ impl Sender {
         self.figures().state
     }
 
-    /// What has happened so far.
+    /// What has happened so far, as the sending thread last published it; does not wait for it.
     pub fn stats(&self) -> SendStats {
         self.figures().stats
     }
 
-    /// The shortest round trip of late.
+    /// The shortest round trip of the last ten seconds, as answers on the data path measured it; zero before the first.
     pub fn round_trip(&self) -> Duration {
         self.figures().round_trip
     }

@@ -60,7 +60,8 @@ pub struct FrameInfo {
     /// The frame's number in its stream, from 0. A sender counts every frame it is given, so a gap at the receiver is a
     /// frame that did not arrive.
     pub number: u64,
-    /// When the picture was taken, on the clock of the machine that took it; at a receiver, on its own, and [`Time::ZERO`] while
+    /// When the picture was taken ([`Time::now`] at that moment), on the clock of the machine that took it; where a source leaves it at
+    /// [`Time::ZERO`], [`Sender::send`](crate::Sender::send) puts in when it was called. At a receiver, on its own, and [`Time::ZERO`] while
     /// the offset between the two clocks is not known.
     pub captured: Time,
     /// At a receiver: the same on the sender's own clock, whose zero means nothing here. Between two frames it is exact, while
@@ -68,7 +69,7 @@ pub struct FrameInfo {
     pub captured_there: Time,
     /// At a receiver: when its first slice was sent, on this machine's clock. `None` while the offset between the clocks is not known.
     pub sent: Option<Time>,
-    /// When its first slice arrived.
+    /// When its first slice arrived, on this machine's clock; [`Time::ZERO`] for a frame that has not travelled.
     pub begun: Time,
     /// When its last byte arrived, on this machine's clock; [`Time::ZERO`] for a frame that has not travelled.
     pub completed: Time,
@@ -167,7 +168,8 @@ pub struct FrameTooLong {
     pub capacity: usize,
 }
 
-/// A finished frame: read-only, shared by cloning without a copy. Derefs to its bytes.
+/// A finished frame: read-only, shared by cloning without a copy, sent between threads freely. Derefs to its bytes, all planes one behind
+/// the other; [`Frame::planes`] tells them apart. It and its clones hold a slot of the stream until the last of them is dropped.
 #[derive(Clone)]
 pub struct Frame {
     /// Dropped before the slot: whoever is woken by that finds it given back.
@@ -232,7 +234,8 @@ impl Frame {
         self.gaps.is_none()
     }
 
-    /// The bytes that have not come, and are zeroes.
+    /// The bytes that have not come, and are zeroes: ranges of the frame's bytes, one for each slice that is missing, in their order. None
+    /// where [`Frame::is_complete`].
     pub fn missing(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let gaps = self.gaps.unwrap_or(Gaps { offset: 0, slices: 0, slice_bytes: 0 });
         // SAFETY: at most the slot's size, as `Arrival::complete_with_gaps` has checked, or zero.

@@ -18,7 +18,8 @@ use super::slots::SLOTS_MAX;
 pub enum ConsumerPolicy {
     /// Only the newest frame waits; older ones are dropped and counted.
     Latest,
-    /// Up to this many frames wait (clamped to 1 to [`SLOTS_MAX`]); then the oldest is dropped and counted.
+    /// Up to this many frames wait (clamped to 1 to [`SLOTS_MAX`]); then the oldest is dropped and counted. They hold slots: as many as a
+    /// stream has, and every slot waits here.
     Queue(usize),
     /// Every frame waits. The queue is bounded by the pool: frames that wait hold slots, and without a free slot the
     /// receiver grants no credit, so the sender waits.
@@ -50,6 +51,12 @@ pub enum RecvError {
     #[error("no frame arrived in time; the stream goes on")]
     Timeout,
     /// None can come: frames that this consumer has taken, and that have not been dropped, are in every slot there is.
+    ///
+    /// It counts this consumer alone. Two that hold every slot between them, or one beside frames that wait for another, are not told:
+    /// they wait ([`Consumer::recv`]) or time out until one gives a slot back. [`ReceiveStats::frames_no_slot`] counts what a `latest`
+    /// stream loses meanwhile; in `every` the sender waits.
+    ///
+    /// [`ReceiveStats::frames_no_slot`]: crate::ReceiveStats::frames_no_slot
     #[error(
         "all {slots} slots are held by frames that this consumer has taken, so that no other can come; drop some, copy what is to be kept, or ask for more slots"
     )]
@@ -59,7 +66,8 @@ pub enum RecvError {
     },
 }
 
-/// Where finished frames are published. Clones share it.
+/// Where finished frames are published. Clones share it. A receiver has one for each stream; a program needs one only to hand frames of
+/// its own to several consumers.
 #[derive(Clone, Default)]
 pub struct FrameRing {
     shared: Arc<Mutex<RingState>>,
@@ -239,7 +247,8 @@ impl FrameRing {
     }
 }
 
-/// One reader of a ring.
+/// One reader of a stream, with its own [`ConsumerPolicy`]: from [`IncomingStream::subscribe`](crate::IncomingStream::subscribe), or from a
+/// [`FrameRing`] of one's own. It can be used by several threads; each frame goes to one of them. Dropping it unsubscribes.
 pub struct Consumer {
     mailbox: Arc<Mailbox>,
     ring: FrameRing,
@@ -343,7 +352,8 @@ impl Consumer {
         FrameIter { consumer: self }
     }
 
-    /// Frames this consumer was too slow for.
+    /// Frames this consumer was too slow for, since it was made: they came, and newer ones took their place by its policy. Always 0 with
+    /// [`ConsumerPolicy::Block`].
     pub fn dropped(&self) -> u64 {
         self.mailbox.lock().dropped
     }

@@ -1,7 +1,8 @@
 //! What a receiver counts.
 
-/// Counters of one stream, from its start. Every frame number below `settled` is in exactly one of `frames_delivered`,
-/// `frames_incomplete`, `frames_no_slot` and [`ReceiveStats::frames_unseen`].
+/// Counters of one stream, from its start. None goes down. Each of the [`frames_passed`](Self::frames_passed) is in exactly one of
+/// `frames_delivered`, `frames_incomplete`, `frames_no_slot` and [`ReceiveStats::frames_unseen`]; of the unseen ones
+/// [`SourceCounts`] says how many were never sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiveStats {
@@ -20,7 +21,7 @@ pub struct ReceiveStats {
     pub frames_repaired: u64,
     /// Of the frames delivered, those of which slices were restored from parity.
     pub frames_restored: u64,
-    /// Frame numbers that have passed, from `first_frame` on.
+    /// Frame numbers whose fate is settled, from `first_frame` on.
     pub frames_passed: u64,
     /// Slices taken in.
     pub slices: u64,
@@ -36,9 +37,9 @@ pub struct ReceiveStats {
     pub slices_parity: u64,
     /// Datagrams that the system dropped because the stream's socket buffer was full: lost here, not on the wire.
     pub socket_drops: u64,
-    /// Requests to send slices again.
+    /// Requests to send slices again; each asks for one or more.
     pub nacks_sent: u64,
-    /// Epochs after the first: how often the sender began anew.
+    /// How often the sender began anew (epochs after the first): it was restarted, or its address or slice size changed.
     pub restarts: u64,
     /// Datagrams that were dropped, by cause.
     pub rejected: RejectedCounts,

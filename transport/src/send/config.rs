@@ -70,7 +70,8 @@ pub enum SendState {
     Closed(ClosedReport),
 }
 
-/// What the receiver said became of the frames.
+/// What the receiver said became of the frames when it confirmed the close. The frames that were given a number and are in none of
+/// these counts were skipped by the sender ([`SendStats::frames_skipped`](crate::SendStats::frames_skipped)), or lost whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClosedReport {

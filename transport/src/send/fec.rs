@@ -35,7 +35,7 @@ pub enum Fec {
     /// the camera. 10 to 30 % of a frame's slices, by the loss that is measured.
     #[default]
     Auto,
-    /// Always this much, 1 to 100 percent of a frame's slices, rounded up.
+    /// Always this much, 1 to 100 percent of a frame's slices, rounded up; what is outside of that becomes the nearest of them.
     Percent(u8),
 }
 

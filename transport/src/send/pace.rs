@@ -10,7 +10,13 @@ use crate::time::Time;
 /// What a link may be sent at once: threads are not woken more precisely than that.
 const LINK_BURST: Duration = Duration::from_millis(1);
 
-/// Bits per second, IP and UDP headers included.
+/// Bits per second, IP and UDP headers included: 10 kbit/s to 1 Tbit/s.
+///
+/// ```
+/// use framewire_transport::Bitrate;
+///
+/// assert_eq!("480M".parse(), Ok(Bitrate::from_bits_per_second(480_000_000).unwrap()));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bitrate(u64);
 
@@ -43,7 +49,7 @@ pub struct BitrateError(String);
 impl FromStr for Bitrate {
     type Err = BitrateError;
 
-    /// A number of bits per second, with k, M or G behind it: `480M`.
+    /// A number of bits per second, with k, M or G (10^3, 10^6, 10^9) behind it: `480M`.
     fn from_str(text: &str) -> Result<Self, BitrateError> {
         let (number, unit) = match text.char_indices().next_back() {
             Some((at, 'k' | 'K')) => (&text[..at], 1e3),

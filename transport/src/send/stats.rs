@@ -1,6 +1,7 @@
 //! What a sender counts.
 
-/// Counters of one stream, from its start.
+/// Counters of one stream, from its start. None goes down. The receiver's account of the same frames is
+/// [`ClosedReport`](crate::ClosedReport), at the end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendStats {

@@ -54,7 +54,7 @@ pub const fn train_slices(slice_bytes: usize) -> usize {
     }
 }
 
-/// How a stream treats frames when not all of them can arrive in time.
+/// How a stream treats frames when not all of them can arrive in time. There are these two, and a third one would be another protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Delivery {

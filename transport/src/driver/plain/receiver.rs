@@ -52,7 +52,7 @@ impl PlainReceiverConfig {
     }
 }
 
-/// Receives frames as the original server does, from one sender at a time: another one is heard once the first has been
+/// Receives frames as the server of the system that Framewire began as does ([`PlainSender`](crate::PlainSender) is the other end), from one sender at a time: another one is heard once the first has been
 /// silent for 8 seconds.
 pub struct PlainReceiver {
     shared: Arc<PlainShared>,

@@ -54,7 +54,8 @@ impl PlainSenderConfig {
     }
 }
 
-/// Sends frames as the original client does.
+/// Sends frames as the client of the system that Framewire began as does: in pieces of 65,507 bytes without a head. Nothing is repaired, and
+/// the far end must know the format; between two ends of this release use [`Sender`](crate::Sender).
 pub struct PlainSender {
     /// `None` only while the sender is dropped, which ends the thread.
     jobs: Option<Mutex<Jobs>>,

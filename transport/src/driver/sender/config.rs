@@ -69,14 +69,14 @@ pub struct SenderConfig {
     pub format: FrameFormat,
     /// Whether frames wait for credit (`every`) or are replaced by newer ones (`latest`, the default).
     pub delivery: Delivery,
-    /// Slice size; by default what the path carries.
+    /// Slice size; [`SliceSize::Auto`], what the path carries, by default.
     pub slice: SliceSize,
     /// What the source says of its pictures: their rate, shape, range. By default nothing.
     pub presentation: Presentation,
     /// Whether frames come at the presentation's rate, where it has one (the default). In `latest` the receiver then gives a frame up
     /// after the time from one to the next. Otherwise frames come as they come, as when a film is sent faster than it is shown.
     pub paced: bool,
-    /// Whether frames have parity slices; by default where it pays, and never on loopback, which loses nothing.
+    /// Whether frames have parity slices; by default where it pays ([`Fec::Auto`]), and never on loopback, which loses nothing.
     pub fec: Fec,
     /// The rate of the link, shared by all senders that have a clone of this; by default none. Without it, frames that the
     /// receiver's socket buffer takes leave as fast as the system sends.
@@ -94,7 +94,7 @@ pub struct SenderConfig {
     /// sender that was told to close ([`Sender::close`](super::Sender::close)) has had its time and is dropped at once, as is one that has
     /// failed, or was refused.
     pub linger: Duration,
-    /// What moves the datagrams.
+    /// What moves the datagrams; [`BackendKind::Auto`] by default.
     pub backend: BackendKind,
     /// Let slices leave in trains where the socket can (the default): a fraction of the work for small slices.
     pub trains: bool,
