@@ -21,6 +21,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         attributes
             .is_some_and(|all| all.iter().any(|one| one["other"].as_str().is_some_and(|text| text.contains("hidden"))))
     });
+    // Of those, what is exported nowhere else keeps its own path: `impl From<Shown> for hidden::Type`.
+    let modules = index.values().filter(|item| !item["inner"]["module"].is_null() && hidden.contains(&id(item)));
+    let modules: Vec<String> =
+        modules.map(|module| format!("::{}::", module["name"].as_str().unwrap_or_default())).collect();
     let functions = ids(index, |item| !item["inner"]["function"].is_null());
     for item in index.values_mut() {
         take_out(&mut item["inner"], &hidden);
@@ -33,14 +37,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let shown = path.with_extension("shown.json");
     std::fs::write(&shown, serde_json::to_vec(&library)?)?;
     let api = Builder::from_rustdoc_json(&shown).omit_blanket_impls(true).omit_auto_trait_impls(true).build()?;
-    for item in api.items() {
-        println!("{item}");
+    for item in api.items().map(ToString::to_string) {
+        let of = item.strip_prefix("impl").and_then(|block| block.rsplit_once(" for "));
+        if !of.is_some_and(|(_, kind)| modules.iter().any(|module| kind.contains(module))) {
+            println!("{item}");
+        }
     }
     Ok(())
 }
 
 fn ids(index: &Map<String, Value>, which: impl Fn(&Value) -> bool) -> HashSet<u64> {
-    index.values().filter(|item| which(item)).filter_map(|item| item["id"].as_u64()).collect()
+    index.values().filter(|item| which(item)).map(id).collect()
+}
+
+fn id(item: &Value) -> u64 {
+    item["id"].as_u64().expect("rustdoc numbers every item")
 }
 
 /// Takes items out of every list of what another consists of: a module's, a type's, a block's.

@@ -147,6 +147,7 @@ impl BackendKind {
 
     /// Makes a backend for a socket, of this kind or, where the system refuses that, of the next best; the log says why. To
     /// be called on the thread that will use it.
+    #[doc(hidden)]
     pub fn open(self, socket: ConnectedSocket, config: &BackendConfig) -> Box<dyn Backend> {
         choice::open(self, socket, config)
     }
