@@ -252,7 +252,7 @@ impl Sender {
         self.figures().stats
     }
 
-    /// The shortest round trip of the last ten seconds, as answers on the data path measured it; zero before the first.
+    /// The shortest round trip of the last ten seconds, as answers on the data path measured it; before the first, 1 ms.
     pub fn round_trip(&self) -> Duration {
         self.figures().round_trip
     }
