@@ -7,7 +7,7 @@ use super::parity::{OutgoingParity, odd_byte};
 use super::publication::Published;
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::time::Time;
-use crate::wire::{Cut, Flags, ParityHeader, SLICE_HEADER_LEN, SliceHeader};
+use crate::wire::{Cut, Flags, ParityHeader, SliceHeader};
 
 /// Consecutive slices of one frame, or of its parity, to be sent now: descriptors, not copies.
 #[derive(Debug)]
@@ -54,14 +54,12 @@ impl SliceRun<'_> {
         datagram
     }
 
-    /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head, as far as that reaches.
+    /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head.
+    ///
+    /// # Panics
+    /// The head has not the [`Cut::head_bytes`] of the subscriber's cut, but less than [`SLICE_HEADER_LEN`](crate::wire::SLICE_HEADER_LEN).
     pub fn emit_header(&self, nth: u32, head: &mut [u8]) {
-        let Some(out) = head.first_chunk_mut() else {
-            // Only a batch that was not made for such slices has heads so short.
-            let mut whole = [0; SLICE_HEADER_LEN];
-            self.emit_header(nth, &mut whole);
-            return head.copy_from_slice(&whole[..head.len()]);
-        };
+        let out = head.first_chunk_mut().expect("a cut's heads have room for the fields");
         match self.head {
             RunHead::Slice(header) => {
                 let (index, sequence) = (header.index.wrapping_add(nth), header.sequence.wrapping_add(nth.into()));
