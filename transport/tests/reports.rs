@@ -124,3 +124,39 @@ fn another_way_to_the_receiver_begins_a_new_epoch_whatever_the_stream_was_doing(
     pair.peer.sender.handle_redirect(28, pair.peer.now);
     assert_eq!(pair.sender.stats().restarts, 3);
 }
+
+#[test]
+fn a_size_that_was_reported_is_forgotten_once_larger_slices_have_come_through() {
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let mut pair = streaming(delivery, 8_952, Weather::FAIR);
+        pair.peer.sender.handle_narrow_report(Some(1_300), pair.peer.now);
+        pair.run_for(SECOND);
+        assert_eq!(pair.sender.slice_bytes(), 8_952);
+        // Later the path does become narrow, and nobody reports it.
+        assert_eq!(narrowed(&mut pair, 1_460), 1_452, "{delivery:?}: not what was said of the path before");
+    }
+}
+
+#[test]
+fn a_size_that_was_reported_of_one_way_is_nothing_to_another() {
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let mut pair = streaming(delivery, 8_952, Weather::FAIR);
+        pair.peer.sender.handle_narrow_report(Some(1_300), pair.peer.now);
+        pair.peer.sender.handle_redirect(28, pair.peer.now);
+        assert_eq!(narrowed(&mut pair, 1_460), 1_452, "{delivery:?}: not what was said of the way before");
+    }
+}
+
+/// From now on the path carries so much; the size of the slices as soon as they are smaller.
+fn narrowed(pair: &mut Pair, datagram_max: usize) -> u16 {
+    pair.weather.datagram_max = datagram_max;
+    let (before, give_up) = (pair.sender.slice_bytes(), pair.now + 20 * SECOND);
+    while pair.sender.slice_bytes() == before {
+        assert!(pair.now < give_up, "{:?}", pair.sender);
+        if pair.sender.has_room() {
+            pair.offer_frame();
+        }
+        pair.run_for(Duration::from_millis(5));
+    }
+    pair.sender.slice_bytes()
+}

@@ -11,8 +11,8 @@ use super::opening::{
     Admission, Cookies, Ended, Limits, Opening, OpeningId, Refusal, Standing, Worker, admit, least_needed,
     least_needed_with, stream_bytes,
 };
-use super::receive_loop::StreamShared;
 use super::receiver::{ReceiverShared, ReceiverState};
+use super::stream_shared::StreamShared;
 use crate::backend::listening::{Arrived, ListeningSocket};
 use crate::backend::wait;
 use crate::receive::{ClosedStreams, EndReason};

@@ -10,6 +10,7 @@ mod receive_loop;
 mod receiver;
 mod send_loop;
 mod sender;
+mod stream_shared;
 mod threads;
 
 pub use opening::Admission;

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,121 +13,21 @@ use thiserror::Error;
 use super::backend_thread::{self, reopen, replace};
 use super::batch_datagrams;
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
-use super::opening::{Opening, OpeningId, Reservation};
+use super::opening::{Opening, Reservation};
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
+use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
-use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, SLOTS_MAX};
+use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
 use crate::receive::{
-    AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStats, ReceiveStream, SourceCounts, StrayOpening,
-    buffer_bytes_wanted,
+    AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, StrayOpening, buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{Closed, Delivery, EPOCHS_AHEAD_MAX, Open, TRAIN_SLICES_MAX};
+use crate::wire::{Delivery, TRAIN_SLICES_MAX};
 
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// What a stream's thread and the program share.
-pub(super) struct StreamShared {
-    /// What opened it first.
-    pub(super) open: Open,
-    state: Mutex<StreamState>,
-    /// Its consumers want no more frames.
-    stop: AtomicBool,
-    /// The receiver ends, or has another stream in its place: there is not even time to answer a close.
-    abandon: AtomicBool,
-    over: AtomicBool,
-    waker: Arc<Waker>,
-}
-
-pub(super) struct StreamState {
-    /// What opened it last: the address may be another one by then.
-    pub(super) opening: OpeningId,
-    /// The sender's run at present.
-    pub(super) epoch: u32,
-    /// Frames below this number are settled.
-    settled: u64,
-    /// When the sender was last heard.
-    pub(super) heard: Time,
-    /// Set by the listener, taken by the stream's thread: an opening that goes on with this stream, from an address that has been
-    /// proved, which may be another one than before.
-    proven: Option<Opening>,
-    pub(super) stats: ReceiveStats,
-    pub(super) ended: Option<EndReason>,
-    /// What its sender was told, once it is closed.
-    pub(super) last_word: Option<Closed>,
-    pub(super) source: SourceCounts,
-    /// Of the largest slice at present.
-    pub(super) slice_bytes: u16,
-}
-
-impl StreamState {
-    /// The run that the stream is in, or that it has been told to go on with and has not come to yet.
-    fn newest_epoch(&self) -> u32 {
-        match self.opening.epoch.wrapping_sub(self.epoch) {
-            1..=EPOCHS_AHEAD_MAX => self.opening.epoch,
-            _ => self.epoch,
-        }
-    }
-}
-
-impl StreamShared {
-    pub(super) fn opening(&self) -> OpeningId {
-        self.lock().opening
-    }
-
-    /// Whether an opening goes on with this stream: a later run of the same sender, which sends the same.
-    pub(super) fn is_continued_by(&self, open: &Open) -> bool {
-        let what = |open: &Open| {
-            (open.stream, open.pixel, open.width, open.height, open.stride, open.frame_bytes, open.delivery)
-        };
-        let state = self.lock();
-        let ahead = open.epoch.wrapping_sub(state.newest_epoch());
-        // A program that was started anew counts its frames from 0, in an epoch of its own.
-        let goes_on = (1..=EPOCHS_AHEAD_MAX).contains(&ahead)
-            && open.first_frame.saturating_add(SLOTS_MAX as u64) >= state.settled;
-        // An opening that contradicts itself moves no stream.
-        let can_be = open.format().is_ok() && usize::from(open.slice_bytes) <= self.open.cut().largest_slice();
-        what(open) == what(&self.open) && can_be && goes_on && !self.is_over()
-    }
-
-    /// Whether an opening is one of the run at present, or of one shortly before it: a repetition, or a copy that waited.
-    pub(super) fn has_had(&self, opening: OpeningId) -> bool {
-        let state = self.lock();
-        let behind = state.newest_epoch().wrapping_sub(opening.epoch);
-        state.opening.stream == opening.stream && state.opening.has_way_of(&opening) && behind <= EPOCHS_AHEAD_MAX
-    }
-
-    /// The sender has proved its address, and goes on from there.
-    pub(super) fn continue_from(&self, opening: &Opening) {
-        let mut state = self.lock();
-        state.opening = opening.id();
-        state.proven = Some(*opening);
-        drop(state);
-        self.waker.wake();
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, StreamState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    pub(super) fn abandon(&self) {
-        self.abandon.store(true, Ordering::Release);
-        self.stop();
-    }
-
-    pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    /// Whether the stream delivers no more frames.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-}
 
 /// Why a stream's thread could not be started.
 #[derive(Debug, Error)]
@@ -201,25 +101,7 @@ pub(super) fn start(
         ..BackendConfig::new(batch_max, cut.slice_bytes())
     };
     let (format, presentation) = (*core.format(), *core.presentation());
-    let shared = Arc::new(StreamShared {
-        open,
-        state: Mutex::new(StreamState {
-            opening: opening.id(),
-            epoch: open.epoch,
-            settled: 0,
-            heard: Time::now(),
-            proven: None,
-            stats: ReceiveStats::default(),
-            ended: None,
-            last_word: None,
-            source: SourceCounts::default(),
-            slice_bytes: open.slice_bytes,
-        }),
-        stop: AtomicBool::new(false),
-        abandon: AtomicBool::new(false),
-        over: AtomicBool::new(false),
-        waker,
-    });
+    let shared = Arc::new(StreamShared::new(opening, waker));
     let (backend, thread) = {
         let (shared, receiver_shared) = (shared.clone(), receiver.clone());
         let ThreadConfig { busy_poll, cpus } = receiver.config.threads.clone();
@@ -328,17 +210,12 @@ impl ReceiveLoop {
     /// Goes on with a sender that has proved its address. That may have changed, or the sender may speak to another one of this
     /// machine's: then with a new socket, for the old one hears and speaks from the old address, which may be gone.
     fn follow(&mut self) {
-        let Some(Opening { peer, local, open, open_bytes }) = self.shared.lock().proven.take() else { return };
+        let Some(Opening { peer, local, open, open_bytes }) = self.shared.take_proven() else { return };
         let has_moved = (peer, local) != (self.peer, self.local);
         if has_moved {
             if let Err(error) = self.connect(local, peer) {
                 tracing::warn!(%peer, here = %local, %error, "a sender's new address cannot be reached");
-                let mut state = self.shared.lock();
-                // The listener may have heard it at yet another address meanwhile, which is followed next.
-                if state.proven.is_none() {
-                    (state.opening.peer, state.opening.local) = (self.peer, self.local);
-                    state.opening.epoch = self.core.epoch();
-                }
+                self.shared.stay_at(self.peer, self.local, self.core.epoch());
                 return;
             }
             tracing::info!(

@@ -13,7 +13,7 @@ use super::listener::{Listener, standings};
 use super::opening::{
     Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
 };
-use super::receive_loop::StreamShared;
+use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};

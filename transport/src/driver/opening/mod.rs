@@ -5,6 +5,8 @@ mod budget;
 mod cookie;
 mod ended;
 mod machine;
+#[cfg(test)]
+pub(super) mod made_up;
 mod spare;
 mod waiting;
 mod worker;

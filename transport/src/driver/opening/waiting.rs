@@ -158,24 +158,9 @@ fn has_same_frames(one: &Open, other: &Open) -> bool {
 mod tests {
     use super::super::Budget;
     use super::*;
-    use crate::frame::{FrameFormat, PixelFormat};
-    use crate::send::{Publication, SendConfig};
-    use crate::time::Time;
-    use crate::wire::Delivery;
+    use crate::driver::opening::made_up::opening;
 
     const PAGE: usize = 4_096;
-
-    fn opening(stream: u32, epoch: u32, peer: &str) -> Opening {
-        let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
-        let config = SendConfig::new(stream, epoch, format, Delivery::Latest, 1_472);
-        let mut bytes = [0; crate::send::CONTROL_MAX];
-        let len = Publication::new(config.format, config.delivery)
-            .subscribe(config, Time::ZERO)
-            .poll_transmit(Time::ZERO, &mut bytes)
-            .unwrap();
-        let (open, peer) = (Open::parse(&bytes[..len]).unwrap(), peer.parse().unwrap());
-        Opening { open, open_bytes: len, peer, local: "10.0.0.9:1".parse().unwrap() }
-    }
 
     fn waiting(streams: &[(u32, &str, usize)]) -> (Arc<Budget>, Waiting) {
         let (budget, mut waiting) = (Budget::new(1 << 30), Waiting::default());

@@ -138,16 +138,35 @@ fn names_of_strangers_move_nothing_and_command_nothing() {
 }
 
 #[test]
-fn every_size_is_drawn() {
-    let mut model = showing(eight());
-    model.help = true;
+fn at_every_size_title_keys_and_help_are_there_as_far_as_they_fit() {
+    let keys = "↑ ↓ choose   ? help   q quit";
+    let [mut live, mut lost] = [Ok(eight()), Err("gone".into())].map(|answer| {
+        let mut model = showing(eight());
+        model.handle_answer(answer, SECOND);
+        model
+    });
     for width in [0, 1, 2, 10, 17, 60] {
         for height in [0, 1, 2, 3, 17, 18, 19, 41] {
-            screen(&model, (width, height));
+            for (model, word) in [(&mut live, "live"), (&mut lost, "LOST")] {
+                model.help = false;
+                let lines = screen(model, (width, height));
+                assert_eq!(lines.len(), if width == 0 { 0 } else { height.into() });
+                assert!(lines.iter().all(|line| line.chars().count() <= width.into()), "{lines:#?}");
+                // The title and the keys take what there is, and the table what they leave.
+                if width >= 10 && height >= 5 {
+                    assert!(lines[0].starts_with("fram") && lines[0].ends_with(word), "{lines:#?}");
+                    let fitting: String = keys.chars().take(width.into()).collect();
+                    assert_eq!(lines.last().map(String::as_str), Some(fitting.trim_end()), "{lines:#?}");
+                    let has_details = lines.iter().any(|line| line.starts_with('┌'));
+                    assert_eq!(has_details, height >= DETAILED, "{lines:#?}");
+                }
+                model.help = true;
+                let with_help = screen(model, (width, height));
+                assert_eq!(with_help.len(), lines.len());
+                assert!(lines.is_empty() || with_help.iter().any(|line| line.contains('┌')), "{with_help:#?}");
+            }
         }
     }
-    model.handle_answer(Err("gone".into()), SECOND);
-    screen(&model, (1, 1));
 }
 
 #[test]
