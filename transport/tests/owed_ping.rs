@@ -30,7 +30,7 @@ fn measuring() -> (Publication, Subscriber, Time) {
     let opened = Time::from_nanos(10_000_000_000);
     let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES, 1).unwrap();
     let mut publication = Publication::new(format, delivery);
-    let presentation = Presentation { rate: FrameRate::per_second(10).ok(), ..Presentation::UNKNOWN };
+    let presentation = Presentation::UNKNOWN.rate(FrameRate::per_second(10).ok());
     let slice_bytes = SLICE_BYTES_MIN as u16;
     let config = SendConfig { presentation, ..SendConfig::new(stream, epoch, format, delivery, slice_bytes) };
     let mut sender = publication.subscribe(config, opened);
