@@ -4,7 +4,7 @@
 ///
 /// Up to a page the driver may spend a page on it. Up to 16 KiB it is one power-of-two allocation. Beyond that it is
 /// made of page fragments.
-pub(crate) const fn charged_bytes(datagram_bytes: usize) -> usize {
+pub const fn charged_bytes(datagram_bytes: usize) -> usize {
     const SKB_BYTES: usize = 512;
     const SMALL_MAX: usize = 3_500;
     const LINEAR_MAX: usize = 16_000;

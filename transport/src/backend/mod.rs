@@ -30,6 +30,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+pub use crate::charge::charged_bytes;
 pub use batch::{BATCH_MAX, BatchError, Datagram, HEAD_MAX, ReceiveBatch, SendBatch};
 #[cfg(target_os = "linux")]
 pub use mmsg::MmsgBackend;

@@ -1,6 +1,7 @@
 //! Frames made small: each pixel is the mean of those it stands for.
 
-use framewire_transport::frame::{FrameFormat, PixelFormat};
+use framewire_transport::PixelFormat;
+use framewire_transport::frame::{Frame, FrameFormat, Plane};
 
 /// How the pixels of a [`Scaled`] picture are laid out, rows packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,36 +29,30 @@ impl Scaled {
         Self { width: 0, height: 0, layout: Layout::Gray, pixels: Vec::new(), sums: Vec::new(), plane: Vec::new() }
     }
 
-    /// Takes the picture in `frame`, no side of it longer than `side_max` pixels and none longer than it was.
+    /// Takes the picture in `frame`, which is of `format`, no side of it longer than `side_max` pixels and none longer than it was.
     ///
     /// # Panics
-    /// Where `frame` has not the bytes of `format`, or `side_max` is 0 or more than a JPEG may have.
-    pub(super) fn take(&mut self, frame: &[u8], format: &FrameFormat, side_max: u32) {
+    /// Where `side_max` is 0 or more than a JPEG may have.
+    pub(super) fn take(&mut self, frame: &Frame, format: &FrameFormat, side_max: u32) {
         assert!(side_max > 0 && side_max <= u32::from(u16::MAX), "a side of {side_max} pixels");
         let (width, height) = fit(format.width(), format.height(), side_max);
         (self.width, self.height) = (width as u16, height as u16);
         let size = (width as usize, height as usize);
-        let (columns, rows) = (format.width() as usize, format.height() as usize);
         let sums = &mut self.sums;
-        match format.pixel() {
-            PixelFormat::Gray8 | PixelFormat::Bgr24 => {
-                let is_gray = format.pixel() == PixelFormat::Gray8;
-                self.layout = if is_gray { Layout::Gray } else { Layout::Bgr };
-                let channels = if is_gray { 1 } else { 3 };
-                let plane = Plane { bytes: frame, stride: format.stride() as usize, columns, rows, channels };
-                plane.scale(size, sums, &mut self.pixels);
-            }
-            _ => {
-                self.layout = Layout::Ycbcr;
-                self.pixels.resize(size.0 * size.1 * 3, 0);
-                let mut rest = frame;
-                for nth in 0..3 {
-                    let (bytes, behind) = rest.split_at(format.plane_bytes(nth));
-                    rest = behind;
-                    let (columns, rows) = format.plane_size(nth);
-                    let stride = format.plane_stride(nth) as usize;
-                    let plane = Plane { bytes, stride, columns: columns as usize, rows: rows as usize, channels: 1 };
-                    plane.scale(size, sums, &mut self.plane);
+        self.layout = match format.pixel() {
+            PixelFormat::Gray8 => Layout::Gray,
+            PixelFormat::Bgr24 => Layout::Bgr,
+            _ => Layout::Ycbcr,
+        };
+        let channels = if self.layout == Layout::Gray { 1 } else { 3 };
+        // Whatever the planes are, the picture has its size.
+        self.pixels.resize(size.0 * size.1 * channels, 0);
+        for (plane, nth) in frame.planes().zip(0..) {
+            match self.layout {
+                Layout::Gray => scale::<1>(&plane, size, sums, &mut self.pixels),
+                Layout::Bgr => scale::<3>(&plane, size, sums, &mut self.pixels),
+                Layout::Ycbcr => {
+                    scale::<1>(&plane, size, sums, &mut self.plane);
                     let full_range = if nth == 0 { luma_table() } else { chroma_table() };
                     for (pixel, value) in self.pixels.chunks_exact_mut(3).zip(&self.plane) {
                         pixel[nth] = full_range[usize::from(*value)];
@@ -91,62 +86,45 @@ fn chroma_table() -> [u8; 256] {
     })
 }
 
-/// One plane of a frame.
-struct Plane<'a> {
-    bytes: &'a [u8],
-    stride: usize,
-    columns: usize,
-    rows: usize,
-    channels: usize,
-}
-
-impl Plane<'_> {
-    /// Fills `target` with `size` pixels. Where the plane has fewer than that, each serves several.
-    fn scale(&self, size: (usize, usize), sums: &mut Vec<u32>, target: &mut Vec<u8>) {
-        match self.channels {
-            1 => self.scale_channels::<1>(size, sums, target),
-            _ => self.scale_channels::<3>(size, sums, target),
+/// Fills `target` with `size` pixels of so many bytes each. Where the plane has fewer than that, each serves several.
+fn scale<const CHANNELS: usize>(
+    plane: &Plane<'_>,
+    (width, height): (usize, usize),
+    sums: &mut Vec<u32>,
+    target: &mut Vec<u8>,
+) {
+    let (columns, stride) = (plane.width as usize, plane.stride as usize);
+    let row_bytes = columns * CHANNELS;
+    target.resize(width * CHANNELS * height, 0);
+    sums.resize(row_bytes, 0);
+    let mut mean = Mean::of(1);
+    for (nth, target) in target.chunks_exact_mut(width * CHANNELS).enumerate() {
+        let (first, end) = span(nth, height, plane.height as usize);
+        if end - first == 1 && width == columns {
+            target.copy_from_slice(&plane.bytes[first * stride..][..row_bytes]);
+            continue;
         }
-    }
-
-    fn scale_channels<const CHANNELS: usize>(
-        &self,
-        (width, height): (usize, usize),
-        sums: &mut Vec<u32>,
-        target: &mut Vec<u8>,
-    ) {
-        let row_bytes = self.columns * CHANNELS;
-        target.resize(width * CHANNELS * height, 0);
-        sums.resize(row_bytes, 0);
-        let mut mean = Mean::of(1);
-        for (nth, target) in target.chunks_exact_mut(width * CHANNELS).enumerate() {
-            let (first, end) = span(nth, height, self.rows);
-            if end - first == 1 && width == self.columns {
-                target.copy_from_slice(&self.bytes[first * self.stride..][..row_bytes]);
-                continue;
+        sums.fill(0);
+        for row in first..end {
+            let row = &plane.bytes[row * stride..][..row_bytes];
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += u32::from(*value);
             }
-            sums.fill(0);
-            for row in first..end {
-                let row = &self.bytes[row * self.stride..][..row_bytes];
-                for (sum, value) in sums.iter_mut().zip(row) {
-                    *sum += u32::from(*value);
+        }
+        for (column, pixel) in target.chunks_exact_mut(CHANNELS).enumerate() {
+            let (left, right) = span(column, width, columns);
+            let mut totals = [0; CHANNELS];
+            for sums in sums[left * CHANNELS..right * CHANNELS].chunks_exact(CHANNELS) {
+                for (total, sum) in totals.iter_mut().zip(sums) {
+                    *total += sum;
                 }
             }
-            for (column, pixel) in target.chunks_exact_mut(CHANNELS).enumerate() {
-                let (left, right) = span(column, width, self.columns);
-                let mut totals = [0; CHANNELS];
-                for sums in sums[left * CHANNELS..right * CHANNELS].chunks_exact(CHANNELS) {
-                    for (total, sum) in totals.iter_mut().zip(sums) {
-                        *total += sum;
-                    }
-                }
-                let count = ((end - first) * (right - left)) as u32;
-                if mean.count != count {
-                    mean = Mean::of(count);
-                }
-                for (value, total) in pixel.iter_mut().zip(totals) {
-                    *value = mean.value(total);
-                }
+            let count = ((end - first) * (right - left)) as u32;
+            if mean.count != count {
+                mean = Mean::of(count);
+            }
+            for (value, total) in pixel.iter_mut().zip(totals) {
+                *value = mean.value(total);
             }
         }
     }
@@ -180,10 +158,20 @@ fn span(nth: usize, to: usize, from: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framewire_transport::frame::FramePool;
+
+    fn framed(bytes: &[u8], format: FrameFormat) -> Frame {
+        let pool = FramePool::for_format(1, format).unwrap();
+        let mut frame = pool.try_acquire().unwrap();
+        frame.set_len(format.frame_bytes()).unwrap();
+        frame.copy_from_slice(bytes);
+        frame.freeze()
+    }
 
     fn scaled(pixel: PixelFormat, width: u32, height: u32, frame: &[u8], side_max: u32) -> Scaled {
+        let format = FrameFormat::new(pixel, width, height).unwrap();
         let mut scaled = Scaled::new();
-        scaled.take(frame, &FrameFormat::new(pixel, width, height).unwrap(), side_max);
+        scaled.take(&framed(frame, format), &format, side_max);
         scaled
     }
 
@@ -245,7 +233,7 @@ mod tests {
     fn bytes_between_rows_are_not_part_of_the_picture() {
         let format = FrameFormat::with_stride(PixelFormat::Gray8, 2, 2, 4).unwrap();
         let mut small = Scaled::new();
-        small.take(&[50, 50, 255, 255, 50, 50, 255, 255], &format, 1);
+        small.take(&framed(&[50, 50, 255, 255, 50, 50, 255, 255], format), &format, 1);
         assert_eq!(small.pixels, [50]);
     }
 
@@ -265,7 +253,7 @@ mod tests {
         for pixel in PixelFormat::ALL {
             for (width, height) in [(2, 2), (4, 2), (34, 6), (2, 90), (640, 2)] {
                 let format = FrameFormat::new(pixel, width, height).unwrap();
-                let frame = vec![77; format.frame_bytes()];
+                let frame = framed(&vec![77; format.frame_bytes()], format);
                 for side_max in [1, 3, 7, 480] {
                     small.take(&frame, &format, side_max);
                     let channels = if small.layout == Layout::Gray { 1 } else { 3 };

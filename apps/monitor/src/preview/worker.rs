@@ -208,7 +208,11 @@ mod tests {
     use super::*;
     use crate::board::tests::{about, board};
     use crate::preview::PictureSize;
-    use framewire_transport::frame::FramePool;
+    use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
+
+    fn pool(slots: usize) -> FramePool {
+        FramePool::for_format(slots, FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()).unwrap()
+    }
 
     fn frame(pool: &FramePool, value: u8) -> Frame {
         let mut frame = pool.try_acquire().unwrap();
@@ -221,7 +225,7 @@ mod tests {
     async fn a_frame_becomes_a_jpeg_and_its_slot_is_given_back() {
         let board = board();
         let stream = board.add(about(1, "cam"), Vec::new());
-        let pool = FramePool::new(1, 64 * 48).unwrap();
+        let pool = pool(1);
         let worker = PreviewWorker::start(PreviewConfig { rate: 10.0, width: 32 }).unwrap();
         worker.offer(&stream, &frame(&pool, 200), Instant::now());
         let picture = stream.pictures.next(PictureSize::Tile, 0).await.unwrap();
@@ -234,7 +238,7 @@ mod tests {
     async fn nothing_that_the_maker_holds_when_it_stands_still_is_waited_for_by_anyone_who_serves() {
         let board = board();
         let streams: Vec<_> = (0..3).map(|id| board.add(about(id, "cam"), Vec::new())).collect();
-        let pool = FramePool::new(4, 64 * 48).unwrap();
+        let pool = pool(4);
         let (at_desk, is_at_desk) = std::sync::mpsc::channel();
         // It gets as far as it can with a frame in its hands, and stands still in the middle of the desk.
         let stands_still = move |desk: Arc<Desk>| {
@@ -265,7 +269,7 @@ mod tests {
     fn a_frame_that_the_maker_does_not_come_to_gets_its_slot_back_and_is_wanted_still() {
         let board = board();
         let stream = board.add(about(1, "cam"), Vec::new());
-        let pool = FramePool::new(2, 64 * 48).unwrap();
+        let pool = pool(2);
         let never_comes = |_| loop {
             std::thread::park();
         };
@@ -285,7 +289,7 @@ mod tests {
     fn after_a_panic_of_the_maker_no_frame_is_kept() {
         let board = board();
         let stream = board.add(about(1, "cam"), Vec::new());
-        let pool = FramePool::new(1, 64 * 48).unwrap();
+        let pool = pool(1);
         let panics = |desk: Arc<Desk>| {
             let _task = desk.next_task();
             panic!("as asked for by this test");
@@ -309,7 +313,7 @@ mod tests {
     fn no_pictures_at_all_holds_no_frame() {
         let board = board();
         let stream = board.add(about(1, "cam"), Vec::new());
-        let pool = FramePool::new(1, 64 * 48).unwrap();
+        let pool = pool(1);
         let worker = PreviewWorker::start(PreviewConfig { rate: 0.0, width: 32 }).unwrap();
         worker.offer(&stream, &frame(&pool, 1), Instant::now());
         assert!(pool.try_acquire().is_some());

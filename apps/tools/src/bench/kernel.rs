@@ -15,7 +15,9 @@ use std::time::Duration;
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_transport::SliceSize;
-use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
+use framewire_transport::backend::{
+    Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, charged_bytes, wait,
+};
 use framewire_transport::frame::{Arrival, Frame, FramePool};
 use framewire_transport::wire::train_slices;
 use framewire_transport::{BackendKind, Time};
@@ -70,20 +72,11 @@ impl Cut {
 
     /// Datagrams that may be on their way: two frames, as Framewire has them, and what fits the socket buffer.
     fn window(&self, buffer_bytes: usize) -> u64 {
-        (2 * self.count).max(32).min(buffer_bytes / 8 * 7 / self.charged_bytes()).max(1) as u64
+        (2 * self.count).max(32).min(buffer_bytes / 8 * 7 / charged_bytes(self.datagram_bytes)).max(1) as u64
     }
 
     fn buffer_bytes_wanted(&self) -> usize {
-        ((2 * self.count).max(32) * self.charged_bytes() / 7 * 8).clamp(256 << 10, 16 << 20)
-    }
-
-    /// What the socket buffer is charged for a datagram, at most.
-    fn charged_bytes(&self) -> usize {
-        match self.datagram_bytes {
-            0..=3_500 => 4_096 + 512,
-            3_501..=16_000 => (self.datagram_bytes + 512).next_power_of_two() + 512,
-            _ => self.datagram_bytes + 4_096,
-        }
+        ((2 * self.count).max(32) * charged_bytes(self.datagram_bytes) / 7 * 8).clamp(256 << 10, 16 << 20)
     }
 }
 
