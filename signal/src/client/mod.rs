@@ -111,7 +111,7 @@ impl SignalClient {
         Ok(Self { events, wishes, line, thread: Some(thread), url })
     }
 
-    /// What happened next; `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
+    /// What happened next; waits for it. `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
     /// feedback is dropped and counted.
     pub fn next_event(&self, timeout: Duration) -> Option<ClientEvent> {
         self.events.next(timeout)

@@ -1,8 +1,10 @@
 //! Memory for frames: what a frame looks like, the slots it lives in, and who may touch them.
 //!
 //! A [`FramePool`] owns slots of one size. A slot is held through leases: [`FrameMut`] while pixels are written,
-//! [`Frame`] once they are final (cheap to clone, read-only), and an `Arrival`, which is no promise, while datagrams land in it.
-//! Dropping the last lease gives the slot back. A [`FrameRing`] hands finished frames to consumers.
+//! [`Frame`] once they are final (cheap to clone, read-only). Dropping the last lease gives the slot back. A [`FrameRing`] hands
+//! finished frames to consumers.
+//!
+//! Senders and receivers have pools and rings of their own: a program that only sends or receives makes neither.
 
 mod format;
 mod holding;

@@ -49,7 +49,10 @@ pub enum PoolError {
     },
 }
 
-/// A fixed number of equal slots in one prefaulted mapping. Clones share it.
+/// A fixed number of equal slots, each for one frame, in one mapping whose pages are there from the start. Clones share it.
+///
+/// Who sends gets slots from [`Sender::frame`](crate::Sender::frame); a pool of one's own is for frames that do not come from there, such as
+/// those that a source is tried with.
 ///
 /// Nothing is allocated after [`FramePool::new`]: taking and giving back a slot are a few atomic operations.
 #[derive(Clone)]

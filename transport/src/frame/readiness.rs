@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// readable, call [`Consumer::try_recv`](super::Consumer::try_recv) until that returns
 /// [`RecvError::Timeout`](super::RecvError::Timeout); an edge-triggered wait is then right too. It may be readable without a frame,
 /// once, where another thread has taken it; `try_recv` then says so. After the end it stays readable. That a consumer holds every slot
-/// is not told by it, but by `try_recv`.
+/// is not told by it, but by `try_recv`. The example `async_tokio` waits for frames with it.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     event: Arc<Event>,
