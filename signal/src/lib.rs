@@ -88,6 +88,8 @@ pub mod message;
 mod report;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(any(feature = "client", feature = "server"))]
+mod unpoisoned;
 
 pub use auth::{CLOCK_SKEW_SECONDS_MAX, Proof, Token, TokenError, warn_if_everyone_reads};
 #[cfg(feature = "client")]

@@ -132,6 +132,7 @@ mod rising;
 pub mod send;
 mod setters;
 mod time;
+mod unpoisoned;
 mod windowed_minimum;
 #[doc(hidden)]
 pub mod wire;

@@ -7,6 +7,8 @@ mod sync {
 }
 #[path = "../src/frame/slots.rs"]
 mod slots;
+#[path = "../src/unpoisoned.rs"]
+mod unpoisoned;
 
 use loom::sync::Arc;
 use loom::thread;

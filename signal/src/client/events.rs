@@ -1,10 +1,11 @@
 //! What happened, queued for the program: bounded, and never in the way of the connection.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::message::{Closed, Feedback, Opened, PlainFeedback, Refused, Statistics};
+use crate::unpoisoned::unpoisoned;
 
 /// Events that wait for the program: half a second of the plain wire at its fastest that anyone prints.
 const EVENTS_MAX: usize = 4096;
@@ -81,8 +82,7 @@ impl EventQueue {
     /// The oldest event; `None` when none came within `timeout`, or none will come any more.
     pub(super) fn next(&self, timeout: Duration) -> Option<ClientEvent> {
         let waiting = |state: &mut State| state.events.is_empty() && !state.is_ended;
-        let (mut state, _) =
-            self.changed.wait_timeout_while(self.lock(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = unpoisoned(self.changed.wait_timeout_while(self.lock(), timeout, waiting));
         state.events.pop_front()
     }
 
@@ -96,7 +96,7 @@ impl EventQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.state.lock())
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the program wants of the connection's thread.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use crate::unpoisoned::unpoisoned;
 
 /// Set by the program, seen by the thread whether it waits inside its runtime or outside.
 #[derive(Default)]
@@ -41,7 +43,7 @@ impl Wishes {
     /// Returns after `timeout`, or at once when the program wants to stop.
     pub(super) fn wait_for_stop(&self, timeout: Duration) {
         let waited = self.outside.wait_timeout_while(self.lock(), timeout, |wanted| !wanted.stop);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        drop(unpoisoned(waited));
     }
 
     fn wish(&self, change: impl FnOnce(&mut Wanted)) {
@@ -51,6 +53,6 @@ impl Wishes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.wanted.lock())
     }
 }

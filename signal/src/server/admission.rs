@@ -5,7 +5,7 @@
 //! request like another: browsers say of those that they are `Sec-Fetch-Site: cross-site`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use super::hosts::{Hosts, host};
 use super::places::Neighbour;
 use super::seats::Connected;
+use crate::unpoisoned::unpoisoned;
 
 /// How long a posted message may take: the largest has 64 KiB.
 const POST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -129,7 +130,7 @@ pub(super) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     };
     if leaves_session(request.uri(), request.headers()) {
         let from = request.extensions().get::<Connected>().map(Connected::neighbour);
-        let mut handshakes = gate.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handshakes = unpoisoned(gate.handshakes.lock());
         if !handshakes.admit(from, Instant::now()) {
             let message = format!(
                 "more than {} clients, or {} of one address, began to connect within {} s; try again later\n",

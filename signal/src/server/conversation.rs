@@ -1,7 +1,7 @@
 //! What the server says and hears on Socket.IO: who may connect, opening, closing, heartbeats.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -25,6 +25,7 @@ use crate::message::{
     CloseRequest, Closed, Feedback, Heartbeat, Numbered, OpenReply, Opening, PlainFeedback, Refused, Statistics, event,
     reason,
 };
+use crate::unpoisoned::unpoisoned;
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -94,7 +95,7 @@ impl Conversation {
     fn admit(&self, socket: &SocketRef, auth: Option<&Value>) -> Result<(), ConnectRefused> {
         if let Some(verifier) = &self.verifier {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-            verifier.lock().unwrap_or_else(PoisonError::into_inner).verify(auth, now).map_err(ConnectRefused)?;
+            unpoisoned(verifier.lock()).verify(auth, now).map_err(ConnectRefused)?;
         }
         let connected = connected(socket);
         let place = if self.verifier.is_some() {

@@ -1,7 +1,7 @@
 //! What waits to be said to every client: bounded, filled by the data path without blocking, emptied by the runtime.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
@@ -11,6 +11,7 @@ use super::StreamEnd;
 use super::coalescer::{Coalescer, Verdict};
 use super::conversation::Speaker;
 use crate::message::{Closed, Feedback, PlainFeedback, Statistics, Timestamp};
+use crate::unpoisoned::unpoisoned;
 
 /// Feedback that waits for the runtime. It is a fraction of a second at the default rate with every stream at its bound.
 const FEEDBACK_WAITING_MAX: usize = 1024;
@@ -188,7 +189,7 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing under the lock leaves it half changed, so a panic elsewhere does not spoil it.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.waiting.lock())
     }
 }
 

@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use thiserror::Error;
+
+use crate::unpoisoned::unpoisoned;
 
 /// Whom a quota counts as one: an IPv4 address, or the /64 of an IPv6 address, which is what one host has at the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,7 +120,7 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
         // Nothing under the lock leaves it half changed.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.taken.lock())
     }
 }
 

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use super::places::{Full, Neighbour, Place, Places};
+use crate::unpoisoned::unpoisoned;
 
 /// All connections.
 pub(super) struct Seats {
@@ -84,13 +85,13 @@ impl Seats {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
-        self.seated.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.seated.lock())
     }
 }
 
 impl Seat {
     fn idle_since(&self) -> Option<u64> {
-        let use_ = self.use_.lock().unwrap_or_else(PoisonError::into_inner);
+        let use_ = unpoisoned(self.use_.lock());
         (use_.requests == 0).then_some(use_.idle_since)
     }
 }
@@ -139,7 +140,7 @@ impl Taken {
 
     /// A request has come, and is under way until what this returns is dropped.
     pub(super) fn begin_request(&self) -> UnderWay {
-        self.connected.0.use_.lock().unwrap_or_else(PoisonError::into_inner).requests += 1;
+        unpoisoned(self.connected.0.use_.lock()).requests += 1;
         UnderWay { seats: self.seats.clone(), connected: self.connected(), stays: false }
     }
 
@@ -176,7 +177,7 @@ impl Drop for UnderWay {
         if self.stays {
             return;
         }
-        let mut use_ = self.connected.0.use_.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut use_ = unpoisoned(self.connected.0.use_.lock());
         use_.requests -= 1;
         use_.idle_since = self.seats.next_event();
     }

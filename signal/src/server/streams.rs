@@ -1,11 +1,12 @@
 //! Who opened which stream: what a client may open again, what it may close, and what ends when it goes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::places::Neighbour;
 use super::{StreamEnd, StreamHost};
 use crate::message::{Granted, Opening, Refused, Resume, reason};
+use crate::unpoisoned::unpoisoned;
 
 /// Streams a client may have open: more than the cameras of one machine.
 pub(super) const STREAMS_A_CLIENT_MAX: usize = 16;
@@ -170,11 +171,11 @@ impl<C: Copy + Eq> Streams<C> {
 
     fn turn(&self) -> MutexGuard<'_, ()> {
         // A host that panics leaves the owners as they were: they change only after the host returned.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.turn.lock())
     }
 
     fn owners(&self) -> MutexGuard<'_, HashMap<u32, Owner<C>>> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.owners.lock())
     }
 }
 

@@ -23,6 +23,7 @@ use crate::frame::{
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::setters;
 use crate::time::Time;
+use crate::unpoisoned::unpoisoned;
 use crate::wire::{Cut, Delivery, SLICE_BYTES_MIN};
 
 /// The most streams that one receiver opens.
@@ -200,7 +201,7 @@ pub struct ListenerStats {
 
 impl ReceiverShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        unpoisoned(self.state.lock())
     }
 
     /// Gives the listener an opening that came to the socket of another stream.
@@ -354,13 +355,13 @@ impl Receiver {
                 return Err(AcceptStreamError::Stopped);
             }
             state = match deadline {
-                None => self.shared.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                None => unpoisoned(self.shared.changed.wait(state)),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return Err(AcceptStreamError::Timeout);
                     }
-                    self.shared.changed.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                    unpoisoned(self.shared.changed.wait_timeout(state, left)).0
                 }
             };
         }

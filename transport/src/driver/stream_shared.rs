@@ -9,6 +9,7 @@ use crate::backend::Waker;
 use crate::frame::SLOTS_MAX;
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::time::Time;
+use crate::unpoisoned::unpoisoned;
 use crate::wire::{Closed, EPOCHS_AHEAD_MAX, Open};
 
 /// What a stream's thread and the program share.
@@ -131,7 +132,7 @@ impl StreamShared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, StreamState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        unpoisoned(self.state.lock())
     }
 
     pub(super) fn abandon(&self) {

@@ -11,6 +11,7 @@ use super::format::FrameFormat;
 use super::lease::{Arrival, FrameMut, SlotLease};
 use super::memory::{Memory, PAGE_BYTES};
 use super::slots::{SLOTS_MAX, SlotTable};
+use crate::unpoisoned::unpoisoned;
 
 /// Why a pool could not be made.
 #[derive(Debug, Error)]
@@ -162,13 +163,13 @@ impl FramePool {
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<FrameMut> {
         let deadline = Instant::now().checked_add(timeout);
         let index = self.shared.slots.acquire_while(
-            |lock| lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
+            |lock| unpoisoned(lock.lock()),
             |freed, guard| {
                 let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
                 if left.is_zero() {
                     return None;
                 }
-                let (guard, _) = freed.wait_timeout(guard, left).unwrap_or_else(|poisoned| poisoned.into_inner());
+                let (guard, _) = unpoisoned(freed.wait_timeout(guard, left));
                 Some(guard)
             },
         )?;

@@ -11,6 +11,7 @@ use super::holding::Account;
 use super::lease::Frame;
 use super::readiness::{Raised, Readiness};
 use super::slots::SLOTS_MAX;
+use crate::unpoisoned::unpoisoned;
 
 /// What happens to frames that a consumer has not taken yet when a new one is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,7 @@ struct MailboxState {
 
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, MailboxState> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        unpoisoned(self.state.lock())
     }
 
     /// The next frame, or that there is none any more; `None` where it is still to come.
@@ -138,10 +139,8 @@ impl Mailbox {
     ) -> MutexGuard<'a, MailboxState> {
         state.readers += 1;
         let mut state = match timeout {
-            None => self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
-            Some(timeout) => {
-                self.changed.wait_timeout(state, timeout).unwrap_or_else(|poisoned| poisoned.into_inner()).0
-            }
+            None => unpoisoned(self.changed.wait(state)),
+            Some(timeout) => unpoisoned(self.changed.wait_timeout(state, timeout)).0,
         };
         state.readers -= 1;
         state
@@ -167,7 +166,7 @@ impl FrameRing {
     }
 
     fn lock(&self) -> MutexGuard<'_, RingState> {
-        self.shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        unpoisoned(self.shared.lock())
     }
 
     /// A new consumer, which gets every frame published from now on, by its policy.

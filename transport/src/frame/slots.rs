@@ -2,6 +2,7 @@
 //! (`tests/slots_loom.rs` compiles this very file against loom's primitives).
 
 use super::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering, fence};
+use crate::unpoisoned::unpoisoned;
 
 /// The most slots one pool may have: one bit each in a word.
 pub const SLOTS_MAX: usize = 64;
@@ -123,7 +124,7 @@ impl SlotTable {
     /// There may be a slot for whoever waits for one.
     fn wake_waiters(&self) {
         if self.waiters.fetch_add(0, Ordering::AcqRel) > 0 {
-            drop(self.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+            drop(unpoisoned(self.lock.lock()));
             self.freed.notify_all();
         }
     }

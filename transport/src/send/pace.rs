@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::time::Time;
+use crate::unpoisoned::unpoisoned;
 
 /// What a link may be sent at once: threads are not woken more precisely than that.
 const LINK_BURST: Duration = Duration::from_millis(1);
@@ -90,7 +91,7 @@ impl LinkBudget {
 
     /// Has `act` look at what the link has left and take of it, in one: what one stream was shown no other one is.
     fn with_meter<T>(&self, datagram: Datagram, train: u32, act: impl FnOnce(&mut Meter) -> T) -> T {
-        let mut free_at = self.free_at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut free_at = unpoisoned(self.free_at.lock());
         let cost = self.rate.time_for(datagram.on_the_link());
         let mut meter = Meter { cost, burst: LINK_BURST.max(cost * train), free_at: *free_at };
         let result = act(&mut meter);

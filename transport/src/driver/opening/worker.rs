@@ -13,6 +13,7 @@ use crate::driver::receive_loop::{self, StartError};
 use crate::driver::receiver::ReceiverShared;
 use crate::frame::{PoolError, PoolInMaking};
 use crate::receive::Reassembler;
+use crate::unpoisoned::unpoisoned;
 use crate::wire::RefuseReason;
 
 /// Pages that are asked for at once, bytes: what the system provides in a fraction of a millisecond.
@@ -63,7 +64,7 @@ impl Worker {
             if let Some(turn) = state.waiting.next() {
                 return Some(turn);
             }
-            state = self.shared.opening.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = unpoisoned(self.shared.opening.wait(state));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FramePool, FrameRing};
 use crate::receive::{PlainReassembler, PlainStats};
 use crate::setters;
 use crate::time::Time;
+use crate::unpoisoned::unpoisoned;
 use crate::wire::DATAGRAM_MAX;
 use crate::wire::plain::piece_count;
 
@@ -128,7 +129,7 @@ impl PlainReceiver {
 
     /// What has happened so far.
     pub fn stats(&self) -> PlainStats {
-        *self.shared.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        *unpoisoned(self.shared.stats.lock())
     }
 
     /// Stops receiving; the consumer takes what is waiting, and then learns of the end.
@@ -245,7 +246,7 @@ impl<F: FnMut(usize)> PlainLoop<F> {
         for datagram in self.batch.datagrams() {
             (self.on_datagram)(datagram.len);
             let frame = self.reassembler.handle_piece(self.offsets[datagram.index], datagram.len, now);
-            *self.shared.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = *self.reassembler.stats();
+            *unpoisoned(self.shared.stats.lock()) = *self.reassembler.stats();
             if let Some(frame) = frame {
                 self.ring.publish(&frame);
             }

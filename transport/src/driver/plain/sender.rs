@@ -17,6 +17,7 @@ use crate::driver::sender::{ConnectError, NotSent, SendError, check_frame};
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool};
 use crate::setters;
 use crate::time::Time;
+use crate::unpoisoned::unpoisoned;
 use crate::wire::DATAGRAM_MAX;
 use crate::wire::plain::{PIECE_BYTES, piece, piece_count};
 
@@ -92,7 +93,7 @@ struct Flow {
 
 impl PlainSendShared {
     fn lock(&self) -> MutexGuard<'_, Flow> {
-        self.flow.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        unpoisoned(self.flow.lock())
     }
 }
 
@@ -161,7 +162,7 @@ impl PlainSender {
 
     fn send_pieces(&self, frame: Frame) -> Result<u64, SendError> {
         let jobs = self.jobs.as_ref().ok_or(SendError::Closed)?;
-        let jobs = jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let jobs = unpoisoned(jobs.lock());
         let panicked = || {
             let message = "the sending thread has panicked; make a new sender".into();
             SendError::Failed { peer: self.peer, message }
@@ -190,7 +191,7 @@ impl PlainSender {
             if left.is_zero() {
                 return false;
             }
-            flow = self.shared.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            flow = unpoisoned(self.shared.acknowledged.wait_timeout(flow, left)).0;
         }
         true
     }
@@ -283,7 +284,7 @@ impl PlainSendLoop {
                 flow.deaf = true;
                 break;
             }
-            flow = self.shared.acknowledged.wait_timeout(flow, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            flow = unpoisoned(self.shared.acknowledged.wait_timeout(flow, left)).0;
         }
         if flow.deaf {
             drop(flow);

@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::SendError;
 use crate::backend::Waker;
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::send::{SendState, SendStats, SlotNeed, Subscriber};
+use crate::unpoisoned::unpoisoned;
 use crate::wire::Delivery;
 
 /// What the program hands over, in order.
@@ -172,7 +173,7 @@ impl Handover {
     }
 
     pub(in crate::driver) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(self.state.lock())
     }
 
     /// The sending thread sleeps on this.
@@ -284,8 +285,8 @@ impl Handover {
     fn wait<'a>(&self, mut state: MutexGuard<'a, State>, timeout: Option<Duration>) -> MutexGuard<'a, State> {
         state.waiting += 1;
         let mut state = match timeout {
-            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            Some(timeout) => self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0,
+            None => unpoisoned(self.changed.wait(state)),
+            Some(timeout) => unpoisoned(self.changed.wait_timeout(state, timeout)).0,
         };
         state.waiting -= 1;
         state
