@@ -72,9 +72,9 @@ impl Token {
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub fn random_text() -> Result<String, getrandom::Error> {
+    pub fn random_text() -> io::Result<String> {
         let mut bytes = [0; TOKEN_BYTES_MIN];
-        getrandom::fill(&mut bytes)?;
+        fill_random(&mut bytes)?;
         Ok(to_hex(&bytes))
     }
 
@@ -185,6 +185,11 @@ impl Proof {
         let proof = to_hex(&token.keyed(&nonce, time).finalize().into_bytes());
         Self { nonce, time, proof }
     }
+}
+
+/// Random bytes of the system's.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(io::Error::other)
 }
 
 pub(crate) fn to_hex(bytes: &[u8]) -> String {

@@ -167,9 +167,9 @@ impl Resume {
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub fn random() -> Result<Self, getrandom::Error> {
+    pub fn random() -> std::io::Result<Self> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
+        crate::auth::fill_random(&mut bytes)?;
         Ok(Self(crate::auth::to_hex(&bytes)))
     }
 

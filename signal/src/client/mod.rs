@@ -70,7 +70,7 @@ pub enum ClientError {
     Open(Refused),
     /// The system gave no random bytes.
     #[error("the system gives no random bytes ({0}); wait until it has started up")]
-    Random(getrandom::Error),
+    Random(io::Error),
     /// The system gave no thread.
     #[error("the signal client's thread did not start ({0}); raise the limit of processes")]
     Thread(io::Error),

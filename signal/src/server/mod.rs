@@ -182,7 +182,7 @@ pub enum StartError {
     NoClients,
     /// The system gave no random bytes.
     #[error("the system gives no random bytes ({0}); wait until it has started up")]
-    Random(getrandom::Error),
+    Random(io::Error),
     /// The system gave no thread.
     #[error("the signal server's thread did not start ({0}); raise the limit of processes")]
     Thread(io::Error),

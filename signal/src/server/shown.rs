@@ -18,9 +18,9 @@ pub(super) struct ShownIds {
 impl ShownIds {
     /// # Errors
     /// The system gives no random bytes.
-    pub(super) fn new() -> Result<Self, getrandom::Error> {
+    pub(super) fn new() -> std::io::Result<Self> {
         let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
+        crate::auth::fill_random(&mut key)?;
         Ok(Self { keyed: Hmac::new_from_slice(&key).expect("HMAC takes a key of any length") })
     }
 
