@@ -1,5 +1,8 @@
 //! Parity slices that have come, and the slices that are restored from them.
 
+use std::io;
+
+use memmap2::MmapMut;
 use reed_solomon_simd::ReedSolomonDecoder;
 
 use super::bitmap::Bitmap;
@@ -14,7 +17,8 @@ pub(super) struct ParityStore {
     decoder: ReedSolomonDecoder,
     /// One slice, with zeroes behind it where it is shorter than the others.
     shard: Box<[u8]>,
-    frames: [StoredParity; OPEN_FRAMES_MAX],
+    /// One for each frame that can be open.
+    frames: Box<[StoredParity]>,
 }
 
 struct StoredParity {
@@ -22,8 +26,8 @@ struct StoredParity {
     number: Option<u64>,
     layout: ParityLayout,
     arrived: Bitmap,
-    /// Parity slice `i` at `i` shards.
-    bytes: Box<[u8]>,
+    /// Parity slice `i` at `i` shards. A mapping of its own: an allocator may keep blocks of this size when the stream is long closed.
+    bytes: MmapMut,
 }
 
 impl StoredParity {
@@ -81,7 +85,8 @@ pub(crate) fn parity_room_bytes(cut: &Cut, parity_max: u16) -> usize {
 }
 
 impl ParityStore {
-    /// For frames that are cut so, with at most `parity_max` parity slices. `None` where there are none.
+    /// For frames that are cut so, with at most `parity_max` parity slices. `None` where there are none, or no memory for them: then
+    /// parity that comes is of no use.
     pub(super) fn new(cut: &Cut, parity_max: u16) -> Option<Self> {
         let slices = cut.slices();
         let shard = usize::from(cut.payload_bytes()).next_multiple_of(2);
@@ -92,12 +97,17 @@ impl ParityStore {
         let (data, parities) = (slices.min(BLOCK_SLICES_MAX - 1), parity_max.min(BLOCK_SLICES_MAX - 1));
         // As large as it will ever be: a smaller code word takes its memory from a larger one's.
         let decoder = ReedSolomonDecoder::new(data as usize, parities as usize, shard).ok()?;
-        let frames = std::array::from_fn(|_| StoredParity {
-            number: None,
-            layout: ParityLayout { slices, blocks: 1, parities: 1 },
-            arrived: Bitmap::new(parity_max as usize),
-            bytes: vec![0; parity_max as usize * shard].into_boxed_slice(),
-        });
+        let stored = |_| {
+            let bytes = MmapMut::map_anon(parity_max as usize * shard)?;
+            let layout = ParityLayout { slices, blocks: 1, parities: 1 };
+            Ok(StoredParity { number: None, layout, arrived: Bitmap::new(parity_max as usize), bytes })
+        };
+        let frames: io::Result<_> = (0..OPEN_FRAMES_MAX).map(stored).collect();
+        let frames = frames
+            .inspect_err(
+                |error| tracing::warn!(%error, "no memory to keep parity in: what is lost is only asked for again"),
+            )
+            .ok()?;
         Some(Self { cut: *cut, parity_max, decoder, shard: vec![0; shard].into_boxed_slice(), frames })
     }
 

@@ -25,9 +25,12 @@ impl SourceAccount {
 
     /// A report: every frame below `sent` has been sent, or has been skipped, as `skipped` have; of these `no_credit` for want of
     /// credit. Frames of which nothing came are lost where the sender did not skip them; it may have skipped others
-    /// since, so this counts too few rather than too many, and never takes a loss back.
+    /// since, so this counts too few rather than too many, and never takes a loss back. More than there were frames of this receiver's
+    /// is not believed: what is skipped beyond `sent` is said again by a later report.
     pub(super) fn handle_report(&mut self, stats: &ReceiveStats, sent: u64, skipped: u64, no_credit: u64) {
-        let (skipped, no_credit) = (skipped.saturating_sub(self.before.0), no_credit.saturating_sub(self.before.1));
+        let frames = sent.saturating_sub(stats.first_frame);
+        let skipped = skipped.saturating_sub(self.before.0).min(frames);
+        let no_credit = no_credit.saturating_sub(self.before.1);
         let counts = &mut self.counts;
         counts.skipped = counts.skipped.max(skipped);
         counts.no_credit = counts.no_credit.max(no_credit.min(skipped));
@@ -81,6 +84,17 @@ mod tests {
         assert_eq!(counts(&account), (2, 0, 0));
         account.handle_report(&stats(2_000, 30, 25), 2_030, 1_803, 1_700);
         assert_eq!(counts(&account), (3, 0, 2));
+    }
+
+    #[test]
+    fn no_more_was_skipped_than_there_were_frames() {
+        let mut account = SourceAccount::default();
+        account.handle_report(&stats(3, 5, 5), 8, u64::MAX, u64::MAX);
+        assert_eq!(counts(&account), (5, 5, 0));
+        // Before any frame of this receiver's.
+        account = SourceAccount::default();
+        account.handle_report(&stats(3, 0, 0), 3, u64::MAX, u64::MAX);
+        assert_eq!(counts(&account), (0, 0, 0));
     }
 
     #[test]

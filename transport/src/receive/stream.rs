@@ -23,8 +23,8 @@ use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Cut, Delivery, FRAME_NUMBER_END, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open,
-    PIPELINED_SHARE, ParityHeader, Ping, Prelude, SliceHeader, WireError,
+    Accept, Close, Closed, Cut, Delivery, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE,
+    ParityHeader, Ping, Prelude, SliceHeader, WireError,
 };
 
 /// Room for any datagram that a receiver sends.
@@ -319,7 +319,7 @@ impl ReceiveStream {
                 self.handle_open(&open, whole(open.slice_bytes), now)
             }
             Kind::Ping => {
-                let ping = Ping::parse(bytes).map_err(malformed)?;
+                let ping = Ping::parse_checked(bytes).map_err(malformed)?;
                 // No more than there is memory for: the sender takes it for the size of its slices.
                 let len = whole(ping.length).min(self.largest_slice);
                 self.handle_ping(&ping, path_bytes(len), now)
@@ -346,9 +346,6 @@ impl ReceiveStream {
 
     fn handle_ping(&mut self, ping: &Ping, path_bytes: u16, now: Time) -> Result<(), Rejected> {
         self.check_epoch(ping.epoch)?;
-        if ping.frame >= FRAME_NUMBER_END {
-            return Err(Rejected::Malformed);
-        }
         self.heard = now;
         self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);

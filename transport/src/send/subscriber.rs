@@ -113,6 +113,8 @@ pub struct Subscriber {
     /// Feedback below this number was overtaken.
     report_next: Rising,
     cookie: u64,
+    /// When a challenge with another cookie was last answered at once.
+    challenged: Option<Time>,
     /// When the next attempt to open, ping or close is due.
     due: Time,
     /// When the last attempt to open was made.
@@ -173,6 +175,7 @@ impl Subscriber {
             sequence_seen: Rising::default(),
             report_next: Rising::default(),
             cookie: 0,
+            challenged: None,
             due: now,
             asked: now,
             heard: now,

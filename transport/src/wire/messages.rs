@@ -224,6 +224,26 @@ datagram! {
     }
 }
 
+impl Ping {
+    /// Reads the fields and checks them.
+    ///
+    /// # Errors
+    /// As [`Ping::parse`], or a number of frames that cannot be.
+    pub fn parse_checked(bytes: &[u8]) -> Result<Self, WireError> {
+        let ping = Self::parse(bytes)?;
+        if ping.frame >= FRAME_NUMBER_END {
+            return Err(WireError::Value("frame"));
+        }
+        check_skipped(FRAME_NUMBER_END, ping.skipped, ping.no_credit)?;
+        Ok(ping)
+    }
+}
+
+/// Of so many frames at most, `skipped` were dropped by their sender, and `no_credit` of these for want of credit.
+fn check_skipped(frames: u64, skipped: u64, no_credit: u64) -> Result<(), WireError> {
+    if skipped > frames || no_credit > skipped { Err(WireError::Value("skipped")) } else { Ok(()) }
+}
+
 datagram! {
     /// Sender to receiver: opens a stream, or a new epoch of it. Longer than any answer, so that a forged one amplifies
     /// nothing. May be as long as a slice, to see whether the path carries that; what is behind the fields is ignored.
@@ -454,9 +474,7 @@ impl Close {
         if close.frames >= FRAME_NUMBER_END {
             return Err(WireError::Value("frames"));
         }
-        if close.skipped > close.frames || close.no_credit > close.skipped {
-            return Err(WireError::Value("skipped"));
-        }
+        check_skipped(close.frames, close.skipped, close.no_credit)?;
         Ok(close)
     }
 }

@@ -68,7 +68,11 @@ impl Subscriber {
         }
         if self.cookie != challenge.cookie {
             self.cookie = challenge.cookie;
-            self.due = now;
+            // A receiver that has another one for every opening would have them asked for as fast as the path goes.
+            if self.challenged.is_none_or(|last| now.since(last) >= RETRY_MIN) {
+                self.challenged = Some(now);
+                self.due = now;
+            }
         }
         if !self.hear_of_path(challenge.path_bytes, now) {
             self.ask_again(now);
@@ -201,8 +205,10 @@ impl Subscriber {
             return;
         }
         self.heard = now;
-        let Closed { delivered, incomplete, no_slot, .. } = *closed;
-        let delivered = self.delivered_before.saturating_add(delivered).min(self.stats.frames);
+        // Nothing became of frames that there were not.
+        let frames = self.stats.frames;
+        let delivered = self.delivered_before.saturating_add(closed.delivered).min(frames);
+        let (incomplete, no_slot) = (closed.incomplete.min(frames), closed.no_slot.min(frames));
         self.stats.frames_delivered = self.stats.frames_delivered.max(delivered);
         self.settle(u64::MAX, now);
         self.state = SendState::Closed(ClosedReport { delivered, incomplete, no_slot, is_forgotten: false });
