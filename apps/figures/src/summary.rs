@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use framewire_process::exit::{Failure, say};
+use framewire_process::logs;
 use serde::{Deserialize, Serialize};
 
 use crate::counts::{DatagramsDropped, FramesDropped, FramesRepaired, StreamCounts};
@@ -177,6 +178,7 @@ impl Summary {
             return Ok(());
         }
         let text = serde_json::to_string(self).expect("numbers and names are always JSON");
+        logs::flush();
         writeln!(std::io::stdout(), "{text}")
             .map_err(|error| Failure::runtime(format!("the summary cannot be written to standard output: {error}")))
     }

@@ -48,15 +48,22 @@ pub fn say(message: fmt::Arguments<'_>) {
     logs::say(Level::INFO, message);
 }
 
-/// Turns a program's end into its exit code; a failure is told on standard error.
+/// Turns a program's end into its exit code; a failure is told on standard error. Whoever does not read that is not waited for
+/// long.
 pub fn report(program: &str, end: Result<(), Failure>) -> ExitCode {
-    let Err(failure) = end else { return ExitCode::SUCCESS };
-    logs::say(Level::ERROR, format_args!("{program}: {failure}"));
-    match failure {
-        Failure::Usage(_) => {
-            say(format_args!("{program} --help says what there is."));
-            ExitCode::from(2)
+    let code = match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            logs::say(Level::ERROR, format_args!("{program}: {failure}"));
+            match failure {
+                Failure::Usage(_) => {
+                    say(format_args!("{program} --help says what there is."));
+                    ExitCode::from(2)
+                }
+                Failure::Runtime(_) => ExitCode::from(1),
+            }
         }
-        Failure::Runtime(_) => ExitCode::from(1),
-    }
+    };
+    logs::flush();
+    code
 }

@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals;
 
 use crate::exit::{Failure, INTERRUPTED};
 use crate::lock::lock;
+use crate::logs;
 
 /// A request to stop that every thread sees. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,7 @@ impl Stop {
         let listen = move || {
             for signal in signals.forever() {
                 if impatience.is_at_its_end(signal) {
+                    logs::flush();
                     std::process::exit(INTERRUPTED);
                 }
                 stop.interrupt();

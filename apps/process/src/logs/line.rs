@@ -1,7 +1,6 @@
 //! A line of the log that no event of `tracing` stands behind, in the form of those that have one.
 
 use std::fmt;
-use std::io::Write;
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
@@ -9,6 +8,8 @@ use serde_json::json;
 use tracing::Level;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use super::queue::{Of, Queue};
 
 /// What a line of the log looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,13 +24,23 @@ pub enum LogFormat {
 pub(super) static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// Writes a line, if somebody still reads.
-pub(super) fn write(level: Level, target: &str, message: impl fmt::Display) {
-    write_plain(format(FORMAT.get().copied().unwrap_or(LogFormat::Text), level, target, &message.to_string()));
+pub(super) fn write(of: Of, level: Level, target: &str, message: impl fmt::Display) {
+    write_plain(of, format(chosen(), level, target, &message.to_string()));
 }
 
 /// Writes a line without a time.
-pub(super) fn write_plain(message: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{message}");
+pub(super) fn write_plain(of: Of, message: impl fmt::Display) {
+    Queue::of_stderr().push(of, format!("{message}\n").into_bytes());
+}
+
+/// So many lines that nobody read in time, as a line.
+pub(super) fn left_out(count: u64) -> String {
+    let said = format!("{count} lines of the log were left out here: whoever reads standard error did not keep up");
+    format!("{}\n", format(chosen(), Level::WARN, "framewire", &said))
+}
+
+fn chosen() -> LogFormat {
+    FORMAT.get().copied().unwrap_or(LogFormat::Text)
 }
 
 fn format(format: LogFormat, level: Level, target: &str, message: &str) -> String {

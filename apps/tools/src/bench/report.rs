@@ -5,6 +5,7 @@ use std::io::Write;
 
 use framewire_figures::summary::LatencyMs;
 use framewire_process::exit::Failure;
+use framewire_process::logs;
 use framewire_transport::BackendKind;
 use serde::{Serialize, Serializer};
 
@@ -91,6 +92,7 @@ impl Report {
         } else {
             self.to_string()
         };
+        logs::flush();
         writeln!(std::io::stdout(), "{text}")
             .map_err(|error| Failure::runtime(format!("the figures cannot be written to standard output: {error}")))
     }

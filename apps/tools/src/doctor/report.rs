@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use framewire_process::exit::Failure;
+use framewire_process::logs;
 use serde::Serialize;
 
 use super::finding::{Finding, State};
@@ -46,6 +47,7 @@ impl Report {
                 && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
             self.text(if stdout.is_terminal() && is_colour_wanted { Paint::Colours } else { Paint::Nothing })
         };
+        logs::flush();
         writeln!(stdout, "{text}")
             .map_err(|error| Failure::runtime(format!("the findings cannot be written to standard output: {error}")))?;
         self.verdict()
