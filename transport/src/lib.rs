@@ -45,11 +45,10 @@
 //! * **Times.** [`Time`] is nanoseconds of the monotonic clock; durations are [`std::time::Duration`]. Sizes are bytes unless a name says
 //!   otherwise, and those of datagrams count the UDP payload.
 //!
-//!
 //! # What do you want to do?
 //!
 //! The folder `examples` has a program of a page for each; each runs by
-//! itself: `cargo run --example NAME`.
+//! itself: `cargo run -p framewire-transport --example NAME`.
 //!
 //! | you want to | begin at | example |
 //! |---|---|---|
@@ -102,8 +101,8 @@
 //! # What is a promise
 //!
 //! What this documentation shows: frames, senders, receivers, their configurations, figures and errors. Configurations, figures and errors
-//! grow without breaking a caller. What it does not show is public for the tests, benchmarks and tools of this project alone and changes
-//! without notice: the protocol's cores (`send`, `receive`), the bytes on the wire (`wire`; `PROTOCOL.md` is what other implementations
+//! grow without breaking a caller. What it does not show is public for the tests, benchmarks, tools and other libraries of this project alone, which
+//! ask for this very version, and changes without notice: the protocol's cores (`send`, `receive`), the bytes on the wire (`wire`; `PROTOCOL.md` is what other implementations
 //! go by), the system calls (`backend`), and slots into which datagrams land.
 //!
 //! # Features

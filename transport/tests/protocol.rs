@@ -329,7 +329,11 @@ proptest! {
             prop_assert!(SliceHeader::parse_checked(&slice.emit(), len + 1).is_err());
         }
         prop_assert!(end == frame_bytes as usize || count > 64);
-        prop_assert!(SliceHeader::parse_checked(&header(count).emit(), SLICE_HEADER_LEN + 1).is_err());
+        // No slice is behind the frame, whatever its length says; the length of such a one is that of its header.
+        for index in [count, count.saturating_add(1), u32::MAX] {
+            let behind = SliceHeader::parse_checked(&header(index).emit(), SLICE_HEADER_LEN);
+            prop_assert_eq!(behind, Err(WireError::Value("index")));
+        }
         let far = SliceHeader { frame: FRAME_NUMBER_END, ..header(0) };
         prop_assert_eq!(
             SliceHeader::parse_checked(&far.emit(), SLICE_HEADER_LEN + far.payload_len()),

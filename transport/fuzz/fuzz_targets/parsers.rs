@@ -29,6 +29,7 @@ fn parse(bytes: &[u8]) {
     let _ = Prelude::parse(bytes);
     again!(bytes, Accept, Challenge, Close, Closed, Feedback, Nack, Open, ParityHeader, Ping, Refuse, SliceHeader);
     if let Ok(slice) = SliceHeader::parse_checked(bytes, bytes.len()) {
+        assert!(slice.index < slice.count() && slice.payload_len() > 0);
         assert!(slice.offset() + slice.payload_len() <= slice.frame_bytes as usize);
     }
     if let Ok(parity) = ParityHeader::parse_checked(bytes, bytes.len()) {

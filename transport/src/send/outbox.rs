@@ -57,7 +57,7 @@ impl SliceRun<'_> {
     /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head.
     ///
     /// # Panics
-    /// The head has not the [`Cut::head_bytes`] of the subscriber's cut, but less than [`SLICE_HEADER_LEN`](crate::wire::SLICE_HEADER_LEN).
+    /// The head is shorter than [`SLICE_HEADER_LEN`](crate::wire::SLICE_HEADER_LEN).
     pub fn emit_header(&self, nth: u32, head: &mut [u8]) {
         let out = head.first_chunk_mut().expect("a cut's heads have room for the fields");
         match self.head {

@@ -238,8 +238,9 @@ fn write_head(run: &SliceRun<'_>, nth: u32, head: &mut [u8]) {
 /// Waits until the socket has room, or something to read.
 fn wait_for(backend: &dyn Backend, to_write: bool, error: &io::Error) {
     assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-    let waker = Waker::new().unwrap();
-    wait(backend.socket().as_fd(), to_write, &waker, Duration::from_secs(10), Duration::ZERO).unwrap();
+    let (waker, began, patience) = (Waker::new().unwrap(), std::time::Instant::now(), Duration::from_secs(10));
+    wait(backend.socket().as_fd(), to_write, &waker, patience, Duration::ZERO).unwrap();
+    assert!(began.elapsed() < patience, "the system has lost a datagram, or takes no more");
 }
 
 #[test]
@@ -271,9 +272,8 @@ fn what_is_lost_and_what_comes_late_is_repaired_or_restored_over_every_backend()
             (ends.lost, ends.late) = (23, 7);
             let seen = ends.stream();
             let sent = *ends.sender.stats();
-            let is_made_good =
-                if fec == Fec::Off { sent.slices_resent } else { seen.frames_restored + sent.slices_resent };
-            assert!(is_made_good > 0, "{kind}, {slice_bytes}: {sent:?} {seen:?}");
+            let made_good = if fec == Fec::Off { sent.slices_resent } else { seen.frames_restored };
+            assert!(made_good > 0, "{kind}, {slice_bytes}: {sent:?} {seen:?}");
         }
     }
 }
@@ -299,6 +299,7 @@ fn a_train_of_slices_with_tags_leaves_as_one_message_of_as_many_slices_as_one_wi
         let right = UdpSocket::bind("127.0.0.1:0").unwrap();
         let left = ConnectedSocket::connect(right.local_addr().unwrap()).unwrap();
         take_trains_whole(&right);
+        right.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let mut sending = open_backend(BackendKind::Mmsg, left, slice_bytes as u16);
         let pool = FramePool::new(1, frame_bytes as usize).unwrap();
         let frame = picture(&pool, 0, Time::ZERO).unwrap();

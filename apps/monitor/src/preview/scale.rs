@@ -45,7 +45,8 @@ impl Scaled {
             _ => Layout::Ycbcr,
         };
         let channels = if self.layout == Layout::Gray { 1 } else { 3 };
-        // Whatever the planes are, the picture has its size.
+        // Whatever the planes are, the picture has its size, and nothing of the one before.
+        self.pixels.clear();
         self.pixels.resize(size.0 * size.1 * channels, 0);
         for (plane, nth) in frame.planes().zip(0..) {
             match self.layout {
