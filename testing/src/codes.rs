@@ -24,12 +24,24 @@ pub fn assert_documented(codes: &[&str], document: &str) {
     }
 }
 
-/// Names of the public types of a crate that derive `Error`, from the sources in these of its folders and the folders in them, and
-/// whether each can grow: `#[non_exhaustive]`, or of fields that nobody sees.
+/// Holds the public errors in `folders` of a crate against the source that gives them codes; `hidden` ones are no promise. Each must have
+/// a code, and be able to grow without breaking a caller.
 ///
 /// # Panics
-/// A folder cannot be read, or has no Rust source.
-pub fn errors_in(crate_directory: &str, folders: &[&str]) -> Vec<(String, bool)> {
+/// One has no code or cannot grow; there are fewer than `least`, so that they are not found any more; a folder cannot be read.
+pub fn assert_coded(crate_directory: &str, folders: &[&str], coded: &str, hidden: &[&str], least: usize) {
+    let mut errors = errors_in(crate_directory, folders);
+    errors.retain(|(error, _)| !hidden.contains(&error.as_str()));
+    for (error, can_grow) in &errors {
+        let has_code = coded.contains(&format!("\n    {error} {{")) || coded.contains(&format!("impl {error} {{"));
+        assert!(has_code, "{error} has no code");
+        assert!(can_grow, "{error} cannot get another variant or field without breaking a caller");
+    }
+    assert!(errors.len() >= least, "{} errors", errors.len());
+}
+
+/// The public errors in the sources of `folders`, and whether each can grow.
+fn errors_in(crate_directory: &str, folders: &[&str]) -> Vec<(String, bool)> {
     let mut found = Vec::new();
     let mut folders: Vec<_> = folders.iter().map(|folder| Path::new(crate_directory).join(folder)).collect();
     while let Some(folder) = folders.pop() {

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, kill_process, kill_process_group};
 
-pub use codes::{assert_documented, errors_in};
+pub use codes::{assert_coded, assert_documented};
 pub use hosts::{CABLE, Hosts, set_up, try_run};
 pub use rustix::process::Signal;
 
