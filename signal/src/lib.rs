@@ -84,6 +84,8 @@ mod auth;
 #[cfg(feature = "client")]
 mod client;
 pub mod codes;
+#[cfg(any(feature = "client", feature = "server"))]
+mod limit;
 pub mod message;
 mod report;
 #[cfg(feature = "server")]

@@ -86,6 +86,7 @@ error_codes! {
         Self::Size { .. } => "pool-size",
         Self::SlotsTooSmall { .. } => "slots-too-small",
         Self::Memory { .. } => "no-memory",
+        Self::MemoryFiles(_) => "no-memory-files",
     }
     FrameTooLong { Self { .. } => "frame-too-long" }
     FormatError {

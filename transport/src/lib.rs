@@ -122,6 +122,7 @@ pub mod codes;
 pub mod driver;
 #[allow(unsafe_code, reason = "raw slot memory; each block names its invariant")]
 pub mod frame;
+mod limit;
 mod path_model;
 mod random;
 #[doc(hidden)]

@@ -27,6 +27,7 @@ use self::events::EventQueue;
 use self::supervisor::Supervisor;
 use self::wishes::Wishes;
 use crate::auth::Token;
+use crate::limit;
 use crate::message::{OpenRequest, Refused, Resume};
 
 /// How a signal client is set up: [`ClientConfig::new`], and what is to be different from that.
@@ -72,7 +73,7 @@ pub enum ClientError {
     #[error("the system gives no random bytes ({0}); wait until it has started up")]
     Random(io::Error),
     /// The system gave no thread.
-    #[error("the signal client's thread did not start ({0}); raise the limit of processes")]
+    #[error("the signal client's thread did not start ({source}); {remedy}", source = .0, remedy = limit::remedy_for_thread(.0))]
     Thread(io::Error),
 }
 

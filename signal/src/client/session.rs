@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
@@ -70,6 +70,8 @@ pub(super) struct Session<'a> {
 }
 
 const CLOSED_BY_SERVER: &str = "the server closed it";
+/// As much as is said of what is wrong with an answer, which may quote it.
+const WHY_CHARS_MAX: usize = 200;
 const OPEN_ID: u64 = 1;
 const CLOSE_ID: u64 = 2;
 
@@ -190,10 +192,7 @@ impl<'a> Session<'a> {
 
     fn handle(&mut self, signal: Option<Signal>) -> Result<(), End> {
         match signal {
-            Some(Signal::Said { name, data }) => {
-                self.hear(&name, data);
-                Ok(())
-            }
+            Some(Signal::Said { name, data }) => self.hear(&name, data),
             Some(Signal::Connected) => Ok(()),
             Some(Signal::Failed(reason)) => Err(End::Lost { reason }),
             Some(Signal::Refused(refused)) => Err(End::Refused(refused)),
@@ -201,7 +200,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn hear(&mut self, name: &str, data: Value) {
+    fn hear(&mut self, name: &str, data: Value) -> Result<(), End> {
+        if let (event::OPENED | event::REFUSED, Some(end)) = (name, self.unreadable(&data)) {
+            return Err(end);
+        }
         match name {
             event::FEEDBACK if self.config.plain => self.pass(data, ClientEvent::PlainFeedback),
             event::FEEDBACK => {
@@ -229,6 +231,18 @@ impl<'a> Session<'a> {
             }
             _ => tracing::debug!("the server's event {name:?} is not known here and was ignored"),
         }
+        Ok(())
+    }
+
+    /// Why there will be no stream, where this is the answer that the session waits for and it says nothing that is known here.
+    fn unreadable(&self, answer: &Value) -> Option<End> {
+        let is_awaited = self.open_deadline.is_some() && answer.get("request").and_then(Value::as_u64) == Some(OPEN_ID);
+        let error = Numbered::<OpenReply>::deserialize(answer).err().filter(|_| is_awaited)?;
+        let why: String = error.to_string().chars().take(WHY_CHARS_MAX).collect();
+        let reason = format!(
+            "the server's answer to \"open\" cannot be understood ({why}); is that Framewire's server, of the same release?"
+        );
+        Some(End::Lost { reason })
     }
 
     /// Passes on what can be read.
@@ -307,5 +321,28 @@ mod tests {
             other => panic!("{other:?}"),
         });
         assert_eq!(sizes.collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn an_answer_to_open_that_cannot_be_understood_ends_the_session_with_what_is_wrong_with_it() {
+        let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
+        let config = ClientConfig { server_url: url.to_string(), token: None, open: None, plain: false };
+        let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
+        let resume = Resume::random().unwrap();
+        let mut session = Session::new(&url, &config, &resume, &events, &wishes, &line);
+        let answer = |request: u64, port: Value| serde_json::json!({"request": request, "reply": "opened", "stream": 1, "udp_port": port, "protocol": 2});
+        session.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
+        // Of another request it says nothing about this one.
+        assert!(session.hear(event::OPENED, answer(9, 99_999.into())).is_ok());
+        for (port, says) in [(Value::from(99_999), "99999"), ("x".into(), "\"x\""), (Value::Null, "null")] {
+            match session.hear(event::OPENED, answer(OPEN_ID, port)) {
+                Err(End::Lost { reason }) => {
+                    assert!(reason.contains("cannot be understood") && reason.contains(says), "{reason}");
+                }
+                _ => panic!("{says} was taken"),
+            }
+        }
+        assert!(session.hear(event::OPENED, answer(OPEN_ID, 12_345.into())).is_ok());
+        assert!(matches!(events.next(Duration::ZERO), Some(ClientEvent::Opened(opened)) if opened.udp_port == 12_345));
     }
 }

@@ -23,6 +23,7 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async
 use super::address::ServerUrl;
 use super::dial::{Line, dial};
 use super::tls;
+use crate::limit;
 use crate::message::{Refused, reason};
 
 /// Far more than any event has: a server's largest is of a few hundred bytes.
@@ -66,7 +67,10 @@ pub(super) async fn connect(
     auth: Option<&Value>,
     line: &Arc<Line>,
 ) -> Result<(Client, mpsc::Receiver<Signal>), String> {
-    let (stream, peer) = dial(url).await.map_err(|error| error.to_string())?;
+    let (stream, peer) = dial(url).await.map_err(|error| match limit::remedy(&error) {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
+    })?;
     line.reached(peer);
     let target = format!("{}?EIO=4&transport=websocket", url.socket_io().replacen("http", "ws", 1));
     let request = target.into_client_request().map_err(|error| explain(&error))?;
@@ -224,7 +228,7 @@ fn explain(error: &Error) -> String {
     match error {
         Error::Io(error) => {
             let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
-            tls.and_then(tls::explain).unwrap_or_else(|| error.to_string())
+            tls.map_or_else(|| error.to_string(), tls::explain)
         }
         Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();

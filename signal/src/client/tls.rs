@@ -12,7 +12,10 @@ use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
 use rustls_native_certs::load_native_certs;
 
 /// Reads whom this machine trusts: a few hundred files at most.
@@ -39,10 +42,58 @@ fn trusting(certificates: Vec<CertificateDer<'static>>) -> Result<ClientConfig, 
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(trust)).with_no_client_auth())
 }
 
-/// What is wrong with a certificate, and what to do.
-pub(super) fn explain(error: &Error) -> Option<String> {
-    let Error::InvalidCertificate(why) = error else { return None };
-    Some(format!("its certificate is not trusted ({why}); where it is your own, name its file in SSL_CERT_FILE"))
+/// What is wrong with a server's TLS or its certificate, and what to do.
+pub(super) fn explain(error: &Error) -> String {
+    let remedy = match error {
+        Error::InvalidCertificate(why) => return format!("its certificate is not trusted ({why}); {}", remedy(why)),
+        // Whatever comes first is read as a record of TLS.
+        Error::InvalidMessage(_) => {
+            return format!(
+                "what answers there does not speak TLS ({error}); write http:// in place of https://, or the port of the proxy that \
+                 speaks TLS"
+            );
+        }
+        Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
+            "it speaks no TLS that is safe: have it speak TLS 1.2 or 1.3 with ciphers of today"
+        }
+        Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
+            "the two have no cipher in common: have it speak TLS 1.2 or 1.3 with ciphers of today"
+        }
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "it wants a certificate of its clients, which this one has not: have the proxy ask for none"
+        }
+        Error::AlertReceived(AlertDescription::UnrecognisedName) => {
+            "it serves another name: write the name that its certificate is for"
+        }
+        _ => "check the proxy's TLS",
+    };
+    format!("no TLS with it ({error}); {remedy}")
+}
+
+fn remedy(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "write the server's address as a name that the certificate is for, or have it made out for this one"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not for servers: have it made out for one (extended key usage serverAuth)"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "have it renewed, or set this machine's clock"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "set this machine's clock, or the one of who made it"
+        }
+        CertificateError::Revoked => "have another one made",
+        // Bad is also the signature of an authority that has the same name and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "where it is your own, name its file in SSL_CERT_FILE"
+        }
+        CertificateError::Other(other) if is_ca_as_server(other) => {
+            "where it is your own, name its file in SSL_CERT_FILE"
+        }
+        _ => "have it made anew, as certificates of servers are",
+    }
 }
 
 #[derive(Debug)]
@@ -63,8 +114,11 @@ impl Trust {
 
 /// Whether a certificate is refused for nothing but being an authority's. That is found after its time, and before its name.
 fn is_an_authoritys(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
-    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+    matches!(error, Error::InvalidCertificate(CertificateError::Other(other)) if is_ca_as_server(other))
+}
+
+fn is_ca_as_server(error: &OtherError) -> bool {
+    matches!(error.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 impl ServerCertVerifier for Trust {
@@ -111,7 +165,7 @@ impl ServerCertVerifier for Trust {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
 
     use super::*;
 
@@ -127,10 +181,18 @@ mod tests {
 
     /// Whether who trusts `trusted` believes that `shown` is the server's of that name.
     fn is_believed(trusted: &[&CertificateDer<'static>], shown: &CertificateDer<'static>, name: &str) -> bool {
+        verified(trusted, shown, name).is_ok()
+    }
+
+    fn verified(
+        trusted: &[&CertificateDer<'static>],
+        shown: &CertificateDer<'static>,
+        name: &str,
+    ) -> Result<ServerCertVerified, Error> {
         let provider = Arc::new(ring::default_provider());
         let trust = Trust::new(trusted.iter().map(|certificate| (*certificate).clone()).collect(), &provider).unwrap();
         let name = ServerName::try_from(name).unwrap();
-        trust.verify_server_cert(shown, &[], &name, &[], UnixTime::now()).is_ok()
+        trust.verify_server_cert(shown, &[], &name, &[], UnixTime::now())
     }
 
     #[test]
@@ -158,6 +220,31 @@ mod tests {
             old.not_after = date_time_ymd(2001, 1, 1);
             let old = of_ones_own(&old);
             assert!(!is_believed(&[&old], &old, "cams.example"), "{is_ca:?}");
+        }
+    }
+
+    #[test]
+    fn the_remedy_for_a_certificate_is_one_that_helps_against_what_is_wrong_with_it() {
+        let is_ca = IsCa::NoCa;
+        let own = of_ones_own(&params(is_ca.clone()));
+        let another = of_ones_own(&params(is_ca.clone()));
+        let mut clients = params(is_ca.clone());
+        clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let clients = of_ones_own(&clients);
+        let mut old = params(is_ca);
+        old.not_after = date_time_ymd(2001, 1, 1);
+        let old = of_ones_own(&old);
+        let authority = of_ones_own(&params(IsCa::Ca(BasicConstraints::Unconstrained)));
+        for (trusted, shown, name, says) in [
+            (&another, &own, "cams.example", "SSL_CERT_FILE"),
+            (&another, &authority, "cams.example", "SSL_CERT_FILE"),
+            (&own, &own, "others.example", "made out for this one"),
+            (&clients, &clients, "cams.example", "serverAuth"),
+            (&old, &old, "cams.example", "renewed"),
+        ] {
+            let said = explain(&verified(&[trusted], shown, name).unwrap_err());
+            assert!(said.contains(says), "{said}");
+            assert_eq!(said.contains("SSL_CERT_FILE"), says == "SSL_CERT_FILE", "{said}");
         }
     }
 }

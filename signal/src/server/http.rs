@@ -19,9 +19,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::seats::{Seats, Taken, UnderWay};
+use super::trouble::Trouble;
+use crate::limit;
 
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,13 +38,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// and all connections end with it, except those that became WebSockets.
 pub(super) async fn serve(listeners: Vec<TcpListener>, app: Router, seats: Arc<Seats>) {
     let app = TowerToHyperService::new(app);
-    let mut connections = JoinSet::new();
+    let (mut connections, mut trouble) = (JoinSet::new(), Trouble::default());
     loop {
         let (stream, peer) = tokio::select! {
             accepted = accept(&listeners) => match accepted {
-                Ok(accepted) => accepted,
+                Ok(accepted) => {
+                    if trouble.passed() {
+                        tracing::warn!("connections are accepted again");
+                    }
+                    accepted
+                }
                 Err(error) => {
-                    tracing::warn!("a connection could not be accepted ({error}); raise the limit of open files (ulimit -n, LimitNOFILE=), if it is that");
+                    if let Some(times) = trouble.failed(Instant::now()) {
+                        let remedy = limit::remedy(&error).unwrap_or("they wait until it passes");
+                        tracing::warn!(times, "connections cannot be accepted ({error}); {remedy}");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

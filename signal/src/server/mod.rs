@@ -11,6 +11,7 @@ mod places;
 mod seats;
 mod shown;
 mod streams;
+mod trouble;
 mod versions;
 
 use std::net::{SocketAddr, TcpListener};
@@ -35,6 +36,7 @@ use self::seats::Seats;
 use self::shown::ShownIds;
 use self::streams::Streams;
 use crate::auth::{Token, Verifier};
+use crate::limit;
 use crate::message::{Closed, Feedback, OpenRequest, Opened, Refused, Statistics};
 
 /// Port that server and client use unless told otherwise.
@@ -167,7 +169,7 @@ pub enum StartError {
     #[error("{0} is not an address of this machine; listen on one that is, on 127.0.0.1, or on 0.0.0.0 for all")]
     NotHere(SocketAddr),
     /// The system refused for another reason.
-    #[error("listening on {address} failed ({source}); try another address")]
+    #[error("listening on {address} failed ({source}); {}", limit::remedy(.source).unwrap_or("try another address"))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -184,8 +186,20 @@ pub enum StartError {
     #[error("the system gives no random bytes ({0}); wait until it has started up")]
     Random(io::Error),
     /// The system gave no thread.
-    #[error("the signal server's thread did not start ({0}); raise the limit of processes")]
+    #[error("the signal server's thread did not start ({source}); {remedy}", source = .0, remedy = limit::remedy_for_thread(.0))]
     Thread(io::Error),
+}
+
+impl StartError {
+    /// Whether it says that this machine lacks the address, or all of its family.
+    fn is_absence(&self) -> bool {
+        use rustix::io::Errno;
+        match self {
+            Self::NotHere(_) => true,
+            Self::Listen { source, .. } => Errno::from_io_error(source) == Some(Errno::AFNOSUPPORT),
+            _ => false,
+        }
+    }
 }
 
 /// A Socket.IO server on a small runtime of its own. Any Socket.IO client (protocol 5, WebSocket or polling) may listen to
@@ -373,23 +387,34 @@ impl fmt::Debug for SignalServer {
 
 const GREETING: &str = "Framewire's signal server. Connect with a Socket.IO client and listen to \"feedback\".\n";
 
-/// Listens on the first address and, where this machine has them, on the others; what the first is, with its port.
+/// Listens on all of these that this machine has, which is at least one, with one port for those that have none; and what the
+/// first of them is.
 fn listen_on_all(first: SocketAddr, others: &[SocketAddr]) -> Result<(Vec<TcpListener>, SocketAddr), StartError> {
-    let listener = listen(first)?;
-    let local_addr = listener.local_addr().map_err(|source| StartError::Listen { address: first, source })?;
-    let mut listeners = vec![listener];
-    for other in others {
-        let port = if other.port() == 0 { local_addr.port() } else { other.port() };
-        let mut address = *other;
-        address.set_port(port);
+    let (mut listeners, mut local_addr, mut absent) = (Vec::new(), None::<SocketAddr>, None);
+    for mut address in [first].into_iter().chain(others.iter().copied()) {
+        if let (0, Some(local_addr)) = (address.port(), local_addr) {
+            address.set_port(local_addr.port());
+        }
         match listen(address) {
-            Ok(listener) => listeners.push(listener),
-            Err(error @ (StartError::InUse(_) | StartError::NotPermitted(_))) => return Err(error),
-            // A name may have an address of a family that is switched off here.
-            Err(error) => tracing::debug!(%error, "left out"),
+            Ok(listener) => {
+                if local_addr.is_none() {
+                    let known = listener.local_addr();
+                    local_addr = Some(known.map_err(|source| StartError::Listen { address, source })?);
+                }
+                listeners.push(listener);
+            }
+            // A name may have an address of a family that is switched off here, or one that another machine has.
+            Err(error) if error.is_absence() => {
+                tracing::warn!(%address, "left out of what is listened on: this machine does not have it");
+                absent.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok((listeners, local_addr))
+    match (local_addr, absent) {
+        (Some(local_addr), _) => Ok((listeners, local_addr)),
+        (None, error) => Err(error.unwrap_or(StartError::NotHere(first))),
+    }
 }
 
 /// Connections that wait to be accepted.
@@ -415,4 +440,35 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
         io::ErrorKind::AddrNotAvailable => StartError::NotHere(address),
         _ => StartError::Listen { address, source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the addresses that are kept for documents (RFC 5737), which no machine has.
+    const ABSENT: &str = "203.0.113.1:0";
+
+    #[test]
+    fn of_several_addresses_any_one_that_this_machine_has_is_enough_and_one_port_serves_all() {
+        let [absent, here, too] = [ABSENT, "127.0.0.1:0", "127.0.0.2:0"].map(|text| text.parse().unwrap());
+        for (first, others, expected) in [
+            (absent, &[here, too][..], [here, too]),
+            (here, &[absent, too], [here, too]),
+            (too, &[here, absent], [too, here]),
+        ] {
+            let (listeners, local_addr) = listen_on_all(first, others).unwrap();
+            let listened: Vec<SocketAddr> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+            assert_eq!(listened.iter().map(SocketAddr::ip).collect::<Vec<_>>(), expected.map(|address| address.ip()));
+            assert_eq!(listened[0], local_addr);
+            assert!(listened.iter().all(|address| address.port() == local_addr.port()), "{listened:?}");
+        }
+    }
+
+    #[test]
+    fn where_this_machine_has_none_of_them_the_first_is_named() {
+        let absent: SocketAddr = ABSENT.parse().unwrap();
+        let error = listen_on_all(absent, &["203.0.113.2:0".parse().unwrap()]).unwrap_err();
+        assert!(matches!(error, StartError::NotHere(address) if address == absent), "{error}");
+    }
 }

@@ -16,9 +16,37 @@ pub(super) struct Memory {
     is_sealed: bool,
 }
 
+/// Why there are no pages.
+#[derive(Debug)]
+pub(super) enum NoMemory {
+    /// The system, or the filter of a sandbox, lets this process make no memory file.
+    #[cfg(target_os = "linux")]
+    FilesRefused(io::Error),
+    /// It has no memory, or the process no descriptor.
+    Short(io::Error),
+}
+
+impl From<io::Error> for NoMemory {
+    fn from(error: io::Error) -> Self {
+        Self::Short(error)
+    }
+}
+
+impl NoMemory {
+    /// What a system call that makes a memory file failed with: not for want of anything, where none is named.
+    #[cfg(target_os = "linux")]
+    fn of_file(error: rustix::io::Errno) -> Self {
+        use rustix::io::Errno;
+        match error {
+            Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::INVAL => Self::FilesRefused(error.into()),
+            _ => Self::Short(error.into()),
+        }
+    }
+}
+
 impl Memory {
     /// Maps so many bytes, all zeroes. No page is taken before it is touched or provided.
-    pub(super) fn new(bytes: usize) -> io::Result<Self> {
+    pub(super) fn new(bytes: usize) -> Result<Self, NoMemory> {
         let memory = Self::map(bytes)?;
         // Huge pages save TLB misses; a kernel that has none for this mapping serves ordinary ones.
         #[cfg(target_os = "linux")]
@@ -29,13 +57,14 @@ impl Memory {
     }
 
     #[cfg(target_os = "linux")]
-    fn map(bytes: usize) -> io::Result<Self> {
+    fn map(bytes: usize) -> Result<Self, NoMemory> {
         use rustix::fs::{MemfdFlags, SealFlags};
 
-        let fd = rustix::fs::memfd_create("framewire-pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        rustix::fs::ftruncate(&fd, bytes as u64)?;
+        let fd = rustix::fs::memfd_create("framewire-pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .map_err(NoMemory::of_file)?;
+        rustix::fs::ftruncate(&fd, bytes as u64).map_err(io::Error::from)?;
         // The size is final: no process that is handed the descriptor can shrink it under us (SIGBUS).
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW).map_err(NoMemory::of_file)?;
         let file = std::fs::File::from(fd);
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
         // After the mapping, which goes on writing: whoever is handed the descriptor can read and no more.
@@ -47,7 +76,7 @@ impl Memory {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn map(bytes: usize) -> io::Result<Self> {
+    fn map(bytes: usize) -> Result<Self, NoMemory> {
         Ok(Self { map: MmapOptions::new().len(bytes).map_anon()?.into() })
     }
 
@@ -91,3 +120,21 @@ impl Memory {
 
 /// The smallest page any supported machine has; slots start on its multiples.
 pub(super) const PAGE_BYTES: usize = 4096;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_system_that_refuses_memory_files_is_told_from_one_that_has_no_memory() {
+        // What filters of system calls answer with.
+        for refused in [Errno::PERM, Errno::ACCESS, Errno::NOSYS, Errno::INVAL] {
+            assert!(matches!(NoMemory::of_file(refused), NoMemory::FilesRefused(_)), "{refused}");
+        }
+        for short in [Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
+            assert!(matches!(NoMemory::of_file(short), NoMemory::Short(_)), "{short}");
+        }
+    }
+}

@@ -9,8 +9,9 @@ use thiserror::Error;
 
 use super::format::FrameFormat;
 use super::lease::{Arrival, FrameMut, SlotLease};
-use super::memory::{Memory, PAGE_BYTES};
+use super::memory::{Memory, NoMemory, PAGE_BYTES};
 use super::slots::{SLOTS_MAX, SlotTable};
+use crate::limit::remedy;
 use crate::unpoisoned::unpoisoned;
 
 /// Why a pool could not be made.
@@ -38,7 +39,7 @@ pub enum PoolError {
     },
     /// The system did not give the memory.
     #[error(
-        "the system gave no memory for {slots} slots of {slot_bytes} bytes ({source}); use fewer slots or free memory"
+        "the system gave no memory for {slots} slots of {slot_bytes} bytes ({source}); {}", remedy(.source).unwrap_or("use fewer slots or free memory")
     )]
     Memory {
         /// Slots asked for.
@@ -48,6 +49,12 @@ pub enum PoolError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system lets this process make no memory file, in which the slots are.
+    #[error(
+        "the system refuses memory files, in which frames are kept ({0}); allow the system calls memfd_create and fcntl \
+         (F_ADD_SEALS) in the filter of the sandbox or container"
+    )]
+    MemoryFiles(io::Error),
 }
 
 /// A fixed number of equal slots, each for one frame, in one mapping whose pages are there from the start. Clones share it.
@@ -252,7 +259,11 @@ impl PoolInMaking {
     /// As [`FramePool::new`].
     pub(crate) fn new(slots: usize, slot_bytes: usize) -> Result<Self, PoolError> {
         let bytes = FramePool::bytes(slots, slot_bytes)?;
-        let memory = Memory::new(bytes).map_err(|source| PoolError::Memory { slots, slot_bytes, source })?;
+        let memory = Memory::new(bytes).map_err(|error| match error {
+            #[cfg(target_os = "linux")]
+            NoMemory::FilesRefused(source) => PoolError::MemoryFiles(source),
+            NoMemory::Short(source) => PoolError::Memory { slots, slot_bytes, source },
+        })?;
         let stride = bytes / slots;
         let slots = SlotTable::new(slots);
         let (format, on_free, held) = (OnceLock::new(), OnceLock::new(), OnceLock::new());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
+use crate::limit::remedy;
 use crate::wire::{DATAGRAM_MAX, RefuseReason, SLICE_BYTES_MIN, VERSION};
 
 /// Why a sender could not be made.
@@ -20,7 +21,7 @@ pub enum ConnectError {
     #[error("slices of {0} bytes cannot be; use {SLICE_BYTES_MIN} to {DATAGRAM_MAX}")]
     SliceBytes(u16),
     /// No socket towards the address.
-    #[error("no UDP socket towards {peer}: {source}; check the address and the network")]
+    #[error("no UDP socket towards {peer}: {source}; {}", remedy(.source).unwrap_or("check the address and the network"))]
     Socket {
         /// Where to.
         peer: SocketAddr,
