@@ -298,6 +298,12 @@ impl Refused {
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: reason.into(), message: message.into() }
     }
+
+    /// Whether the same may be granted later, without anything being changed at this end: others have the places for now. A
+    /// [`SignalClient`](crate::SignalClient) asks again then.
+    pub fn is_for_now(&self) -> bool {
+        reason::FOR_NOW.contains(&self.reason.as_str())
+    }
 }
 
 /// Codes in [`Refused::reason`] that this crate uses; a host adds its own.
@@ -326,6 +332,9 @@ pub mod reason {
     pub const SERVER_FULL: &str = "server-full";
     /// The server refused the connect without a code that this crate knows how to read.
     pub const CONNECT_REFUSED: &str = "connect-refused";
+
+    /// Those that say "later": places that others have, and leave.
+    pub(super) const FOR_NOW: [&str; 2] = [TOO_MANY, SERVER_FULL];
 }
 
 /// A client ends a stream of its own.

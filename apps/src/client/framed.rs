@@ -14,11 +14,11 @@ use framewire_process::stop::Stop;
 use framewire_signal::message::{OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::LinkBudget;
-use framewire_transport::RefuseReason;
 use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig};
 use framewire_transport::{SendError, SliceSize};
 
 use super::feed::Feed;
+use super::refusals::Refusals;
 use super::source::Source;
 use super::trouble::{nothing_arrived, too_late};
 use super::window::Window;
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         verbose: args.verbose > 0,
         latency: LatencyHistogram::new(),
         refused: None,
+        refusals: Refusals::default(),
         away: None,
         udp_watch: UdpWatch::default(),
         unrecorded: None,
@@ -91,15 +92,19 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let elapsed = started.elapsed();
     talk.signal.close_stream();
     drop(window);
-    let report = sent?;
     talk.drain();
-    let Talk { signal, latency, refused, unrecorded, peer: last, .. } = talk;
+    let Talk { signal, latency, refused, refusals, unrecorded, peer: last, .. } = talk;
     let peer = last.unwrap_or(peer);
     signal.shutdown();
+    // Where the server says why it does not know the stream, that tells more than that it does not.
     if let Some(refused) = refused {
         return Err(refused);
     }
+    let report = sent?;
     stop.outcome()?;
+    if let Some(told) = refusals.since() {
+        say(format_args!("framewire-client: the server has not taken the stream again; {told}"));
+    }
     let stats = sender.stats();
     let delivered = report.map_or(stats.frames_delivered, |report| report.delivered);
     let mut dropped = FramesDropped {
@@ -199,6 +204,12 @@ fn close(
     let wait = if stop.is_stopped() { Duration::from_secs(1) } else { CLOSE_WAIT };
     match sender.close(wait) {
         Ok(report) => Ok(Some(report)),
+        // One that was open, and has no place for now: nobody answers for it.
+        Err(SendError::Refused { reason: Some(reason), .. })
+            if reason.is_for_now() && sender.stats().frames_delivered > 0 =>
+        {
+            Ok(None)
+        }
         Err(SendError::Unanswered { .. }) if stop.is_stopped() => Ok(None),
         Err(error @ SendError::Unanswered { .. }) => {
             tracing::warn!("{error}");
@@ -218,6 +229,7 @@ struct Talk {
     /// Where they go.
     peer: Option<SocketAddr>,
     refused: Option<Failure>,
+    refusals: Refusals,
     /// Frames that the server should have recorded and did not, once it has said anything of frames.
     unrecorded: Option<u64>,
     /// Why there is no connection, while there is none; it has been told.
@@ -304,6 +316,7 @@ impl Talk {
             match self.signal.next_event(REFRESH) {
                 Some(ClientEvent::Opened(opened)) => {
                     self.peer = Some(self.resolve(&opened)?);
+                    self.refusals.is_taken();
                     return Ok(self.peer);
                 }
                 Some(event) => self.handle(&event, progress),
@@ -321,7 +334,10 @@ impl Talk {
         while !done.is_stopped() {
             match self.signal.next_event(REFRESH / 2) {
                 // The server is back, maybe elsewhere.
-                Some(ClientEvent::Opened(opened)) => self.moved = Some(Moved::new(opened)),
+                Some(ClientEvent::Opened(opened)) => {
+                    self.refusals.is_taken();
+                    self.moved = Some(Moved::new(opened));
+                }
                 Some(event) => self.handle(&event, progress),
                 None => {}
             }
@@ -359,9 +375,11 @@ impl Talk {
     fn look_at(&mut self, sender: &Sender) {
         match sender.wait_until_open(Duration::ZERO) {
             Ok(()) => self.udp_watch.is_open(),
-            // The server is back and has not been told of the stream yet.
-            Err(SendError::Refused { reason: Some(RefuseReason::Unknown), .. }) => {}
-            Err(error @ SendError::Refused { .. }) => self.refused = Some(Failure::runtime(error)),
+            Err(error @ SendError::Refused { reason, .. }) => {
+                if self.refusals.is_final_there(reason, &error.to_string()) {
+                    self.refused = Some(Failure::runtime(error));
+                }
+            }
             Err(_) => {
                 if self.udp_watch.is_unopened(self.signal.last_heard(), Instant::now()) {
                     let at = self.peer.map(|peer| format!(" at {peer}")).unwrap_or_default();
@@ -421,7 +439,9 @@ impl Talk {
                 }
             }
             ClientEvent::Refused(refused) => {
-                self.refused = Some(Failure::runtime(format!("the server refuses: {refused}")))
+                if self.refusals.is_final(refused) {
+                    self.refused = Some(Failure::runtime(format!("the server refuses: {refused}")));
+                }
             }
             ClientEvent::Disconnected { reason } => {
                 say(format_args!("framewire-client: the server is gone: {reason}; it is asked again until it is back"));

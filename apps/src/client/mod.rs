@@ -2,6 +2,7 @@
 
 pub(crate) mod feed;
 pub(crate) mod framed;
+mod refusals;
 pub(crate) mod source;
 pub(crate) mod trouble;
 pub(crate) mod window;

@@ -17,11 +17,17 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// The wait before the next attempt. `random` is uniform in 0 to 1.
-    pub(super) fn next(&mut self, is_refused: bool, random: f64) -> Duration {
+    fn next(&mut self, is_refused: bool, random: f64) -> Duration {
         let longest = if is_refused { REFUSED_MAX } else { AWAY_MAX };
         let doubled = FIRST.saturating_mul(2_u32.saturating_pow(self.attempts));
         self.attempts = self.attempts.saturating_add(1);
         doubled.min(longest).mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
+    }
+
+    /// As [`next`](Self::next). Without randomness there is no jitter, which does no harm to one client.
+    pub(super) fn next_at_random(&mut self, is_refused: bool) -> Duration {
+        let random = getrandom::u32().map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX));
+        self.next(is_refused, random)
     }
 
     /// Attempts since the last success.

@@ -19,7 +19,8 @@ pub enum ClientEvent {
     /// The stream is open: send datagrams there. Comes again after each reconnect, maybe with another port.
     Opened(Opened),
     /// The server refused the connection (it is asked again, as a [`Retrying`](Self::Retrying) says) or the stream (it is
-    /// asked again after a reconnect only).
+    /// asked again after a reconnect, and before, with growing waits of up to two seconds, where the refusal
+    /// [is for now](Refused::is_for_now)).
     Refused(Refused),
     /// The stream ended: at this client's wish, or the server's.
     Closed(Closed),

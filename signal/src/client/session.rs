@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at};
 
 use super::ClientConfig;
 use super::address::ServerUrl;
+use super::backoff::Backoff;
 use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
 use super::socket::{self, Client, Signal};
@@ -63,6 +64,9 @@ pub(super) struct Session<'a> {
     line: &'a Arc<Line>,
     /// Requests are numbered from 1: the one to open, and the one to close.
     open_deadline: Option<Instant>,
+    /// When to ask again for a stream that was refused for now.
+    open_again: Option<Instant>,
+    refusals: Backoff,
     close_deadline: Option<Instant>,
     is_closed: bool,
     beats: u64,
@@ -84,9 +88,21 @@ impl<'a> Session<'a> {
         wishes: &'a Wishes,
         line: &'a Arc<Line>,
     ) -> Self {
-        let (open_deadline, close_deadline, last_answer) = (None, None, None);
-        let (is_closed, beats) = (false, 0);
-        Self { url, config, resume, events, wishes, line, open_deadline, close_deadline, is_closed, beats, last_answer }
+        Self {
+            url,
+            config,
+            resume,
+            events,
+            wishes,
+            line,
+            open_deadline: None,
+            open_again: None,
+            refusals: Backoff::default(),
+            close_deadline: None,
+            is_closed: false,
+            beats: 0,
+            last_answer: None,
+        }
     }
 
     pub(super) async fn run(mut self) -> End {
@@ -150,15 +166,8 @@ impl<'a> Session<'a> {
 
     /// Until the connection ends.
     async fn converse(&mut self, client: &Client, signals: &mut mpsc::Receiver<Signal>) -> End {
-        if let Some(open) = self.config.open.as_ref().filter(|_| !self.wishes.wanted().close_stream) {
-            let opening = Opening { request: open.clone(), resume: Some(self.resume.clone()) };
-            let request = Numbered { request: Some(OPEN_ID), body: opening };
-            if let Err(end) = say(client, event::OPEN, &request).await {
-                return end;
-            }
-            self.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
-        } else {
-            self.is_closed = true;
+        if let Err(end) = self.open(client).await {
+            return end;
         }
         let mut heartbeat = interval(if self.config.plain { HEARTBEAT_PLAIN } else { HEARTBEAT });
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -166,6 +175,7 @@ impl<'a> Session<'a> {
             let step = tokio::select! {
                 signal = signals.recv() => self.handle(signal),
                 _ = heartbeat.tick() => self.beat(client).await,
+                () = until(self.open_again) => self.open(client).await,
                 () = self.wishes.changed() => Ok(()),
             };
             if let Err(end) = step {
@@ -178,6 +188,19 @@ impl<'a> Session<'a> {
                 Err(end) => return end,
             }
         }
+    }
+
+    /// Asks for the stream, if there is to be one.
+    async fn open(&mut self, client: &Client) -> Result<(), End> {
+        self.open_again = None;
+        let Some(open) = self.config.open.as_ref().filter(|_| !self.wishes.wanted().close_stream) else {
+            self.is_closed = true;
+            return Ok(());
+        };
+        let opening = Opening { request: open.clone(), resume: Some(self.resume.clone()) };
+        say(client, event::OPEN, &Numbered { request: Some(OPEN_ID), body: opening }).await?;
+        self.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
+        Ok(())
     }
 
     /// A write fails as soon as the server has closed, which may be before all it said was read.
@@ -219,7 +242,12 @@ impl<'a> Session<'a> {
                 Some(Numbered { request: Some(OPEN_ID), body }) if self.open_deadline.take().is_some() => {
                     self.events.push(match body {
                         OpenReply::Opened(granted) => ClientEvent::Opened(granted.opened),
-                        OpenReply::Refused(refused) => ClientEvent::Refused(refused),
+                        OpenReply::Refused(refused) => {
+                            if refused.is_for_now() {
+                                self.open_again = Some(Instant::now() + self.refusals.next_at_random(true));
+                            }
+                            ClientEvent::Refused(refused)
+                        }
                     });
                 }
                 Some(Numbered { request: Some(CLOSE_ID), .. }) => self.is_closed = true,
@@ -276,6 +304,14 @@ impl<'a> Session<'a> {
         }
         let is_closing = !self.is_closed && self.close_deadline.is_some_and(|deadline| Instant::now() < deadline);
         Ok(wanted.stop && !is_closing)
+    }
+}
+
+/// Returns then; without a time, never.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -63,7 +63,7 @@ impl Supervisor {
                 }
                 Err(error) => (format!("no connection could be set up: {error}"), false),
             };
-            let in_ = backoff.next(is_refused, random_fraction());
+            let in_ = backoff.next_at_random(is_refused);
             self.events.push(ClientEvent::Retrying { in_, attempt: backoff.attempts(), reason });
             self.wishes.wait_for_stop(in_);
         }
@@ -80,9 +80,4 @@ impl Supervisor {
         runtime.shutdown_background();
         Ok(end)
     }
-}
-
-/// Uniform in 0 to 1. Without randomness there is no jitter, which does no harm to one client.
-fn random_fraction() -> f64 {
-    getrandom::u32().map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX))
 }

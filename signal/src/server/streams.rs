@@ -50,13 +50,21 @@ impl<C: Copy + Eq> Streams<C> {
         let _turn = self.turn();
         let stream = opening.request.stream;
         let resume = self.secret_for(client, opening)?;
-        let needs_room = self.check_quota(client, from, stream)?;
+        let has_room = self.check_quota(client, from, stream)?;
+        let held_at = self.held_at(stream, &resume);
         let opened = self.host.open(&opening.request)?;
-        // After what the host may refuse: no stream ends for nothing.
-        if needs_room && !self.make_room(from, stream) {
-            self.host.close(stream);
-            return Err(too_many("this client's address has", STREAMS_AN_ADDRESS_MAX));
-        }
+        let from = match held_at {
+            _ if has_room => from,
+            // It has its place already. Where its client comes from an address by now that has no place left, it goes on
+            // counting where it did: it may be flowing, and is no new one.
+            Some(held_at) => held_at,
+            // After what the host may refuse: no stream ends for nothing.
+            None if self.make_room(from, stream) => from,
+            None => {
+                self.host.close(stream);
+                return Err(too_many("this client's address has", STREAMS_AN_ADDRESS_MAX));
+            }
+        };
         let is_connected = is_connected();
         let owner = Owner { client: is_connected.then_some(client), from, resume: resume.clone() };
         self.owners().insert(stream, owner);
@@ -94,12 +102,17 @@ impl<C: Copy + Eq> Streams<C> {
         }
     }
 
-    /// Whether another stream of its address has to end for this one.
+    /// The address whose place a stream has that is being opened again.
+    fn held_at(&self, stream: u32, resume: &Resume) -> Option<Neighbour> {
+        self.owners().get(&stream).filter(|owner| owner.resume.is(resume)).map(|owner| owner.from)
+    }
+
+    /// Whether its address has room for this stream as it is; otherwise another stream has to end for a new one.
     fn check_quota(&self, client: C, from: Neighbour, stream: u32) -> Result<bool, Refused> {
         if self.others(stream, |owner| owner.client == Some(client)).len() >= STREAMS_A_CLIENT_MAX {
             return Err(too_many("this client has", STREAMS_A_CLIENT_MAX));
         }
-        Ok(self.others(stream, |owner| owner.from == from).len() >= STREAMS_AN_ADDRESS_MAX)
+        Ok(self.others(stream, |owner| owner.from == from).len() < STREAMS_AN_ADDRESS_MAX)
     }
 
     /// Clients that were killed leave streams behind, which count until their silence has lasted: has one of them end.

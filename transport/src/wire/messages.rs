@@ -446,6 +446,12 @@ impl RefuseReason {
             _ => None,
         }
     }
+
+    /// Whether the same stream may be opened later, without anything being changed at this end: others have the room for now, or
+    /// the stream has not been announced yet. A sender goes on asking.
+    pub const fn is_for_now(self) -> bool {
+        matches!(self, Self::Unknown | Self::TooManyStreams | Self::Resources | Self::Memory)
+    }
 }
 
 datagram! {

@@ -219,3 +219,32 @@ fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_lef
     assert_eq!(open(&streams, 'c', 1_001, None).unwrap_err().reason, reason::TOO_MANY, "it made room once");
     assert_eq!(open(&streams, 'c', 8, None).unwrap_err().reason, reason::NOT_YOURS);
 }
+
+#[test]
+fn a_stream_whose_client_comes_from_a_full_address_by_now_keeps_its_place_and_takes_none_there() {
+    let (diary, streams) = streams();
+    let secret = open(&streams, 'a', 9_999, None).unwrap();
+    let reopen = |client, shown| streams.open(client, from(2), &opening(9_999, shown), || true).map(drop);
+    let fill = |first: u32| {
+        let clients = ('b'..='z').flat_map(|client| std::iter::repeat_n(client, STREAMS_A_CLIENT_MAX));
+        let opened = |(client, stream)| streams.open(client, from(2), &opening(stream, None), || true).is_ok();
+        clients.zip(first..).take_while(|both| opened(*both)).count()
+    };
+    assert_eq!(fill(0), STREAMS_AN_ADDRESS_MAX);
+    // Its own client is still there, or has gone while frames flow.
+    diary.flowing.lock().unwrap().insert(9_999);
+    for client in ['A', 'B'] {
+        reopen(client, Some(&secret)).unwrap();
+        assert_eq!(streams.owner(9_999), Some(client));
+        streams.client_gone(client);
+    }
+    assert!(!diary.read().contains(&"close 9999".to_owned()), "{:?}", diary.read());
+    // One that is refused changes nothing.
+    let before = diary.read().len();
+    assert_eq!(reopen('C', None).unwrap_err().reason, reason::NOT_YOURS);
+    assert_eq!((diary.read().len(), streams.owners()[&9_999].resume.is(&secret)), (before, true));
+    // Once there is room, it counts there.
+    streams.close('b', 0).unwrap();
+    reopen('D', Some(&secret)).unwrap();
+    assert_eq!(streams.owners()[&9_999].from, from(2));
+}
