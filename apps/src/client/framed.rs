@@ -20,7 +20,7 @@ use framewire_transport::{SendError, SliceSize};
 use super::feed::Feed;
 use super::refusals::Refusals;
 use super::source::Source;
-use super::trouble::{nothing_arrived, too_late};
+use super::trouble::{not_all_arrived, nothing_arrived, too_late};
 use super::window::Window;
 use crate::cli::ClientArgs;
 use crate::credentials::token;
@@ -117,6 +117,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         dropped.no_slot = report.no_slot;
     }
     dropped.lost = stats.frames.saturating_sub(delivered + dropped.total());
+    let missing = dropped.lost + dropped.incomplete + dropped.no_slot;
     let mut summary = Summary {
         frames_sent: Some(stats.frames),
         frames_delivered: delivered,
@@ -132,7 +133,9 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         ..Summary::default()
     };
     summary.set_rates(elapsed);
-    Ok((summary, feed.failure.or_else(|| nothing_arrived(stats.frames, delivered, peer))))
+    let failure = nothing_arrived(stats.frames, delivered, peer)
+        .or_else(|| not_all_arrived(delivery, stats.frames, missing, report.is_some()));
+    Ok((summary, feed.failure.or(failure)))
 }
 
 fn start_signal(
@@ -374,7 +377,10 @@ impl Talk {
     /// Tells of a stream that the receiver refuses, or that does not open.
     fn look_at(&mut self, sender: &Sender) {
         match sender.wait_until_open(Duration::ZERO) {
-            Ok(()) => self.udp_watch.is_open(),
+            Ok(()) => {
+                self.udp_watch.is_open();
+                self.refusals.is_open();
+            }
             Err(error @ SendError::Refused { reason, .. }) => {
                 if self.refusals.is_final_there(reason, &error.to_string()) {
                     self.refused = Some(Failure::runtime(error));

@@ -9,6 +9,7 @@ use framewire_transport::RefuseReason;
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     was_taken: bool,
+    was_open: bool,
     /// Since the stream was taken last.
     count: u64,
     last: String,
@@ -23,6 +24,11 @@ impl Refusals {
             say(format_args!("framewire-client: the server takes the stream again; {told}"));
         }
         (self.count, self.is_told) = (0, false);
+    }
+
+    /// Frames flow, or did a moment ago.
+    pub(super) fn is_open(&mut self) {
+        self.was_open = true;
     }
 
     /// The server refuses over Socket.IO; true where that is final.
@@ -43,7 +49,7 @@ impl Refusals {
         match reason {
             // The server is back and has not been told of the stream yet; why not, it says over Socket.IO.
             Some(RefuseReason::Unknown) => false,
-            Some(reason) if self.was_taken && reason.is_for_now() => {
+            Some(reason) if self.was_open && reason.is_for_now() => {
                 self.tell(said);
                 false
             }
@@ -81,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_receiver_has_no_room_for_now_ends_no_client_whose_stream_was_taken_before() {
+    fn what_a_receiver_has_no_room_for_now_ends_no_client_whose_stream_was_open_before() {
         use RefuseReason::{Format, FrameTooLarge, Memory, Resources, TooManyStreams, Version};
         for (reason, is_final) in [
             (TooManyStreams, false),
@@ -92,9 +98,10 @@ mod tests {
             (Version, true),
         ] {
             let mut refusals = Refusals::default();
-            refusals.was_taken = true;
+            refusals.is_taken();
+            assert!(refusals.is_final_there(Some(reason), ""), "{reason:?} before the stream was ever open");
+            refusals.is_open();
             assert_eq!(refusals.is_final_there(Some(reason), ""), is_final, "{reason:?}");
-            assert!(Refusals::default().is_final_there(Some(reason), ""), "{reason:?} before the stream was taken");
             assert!(refusals.is_final_there(None, ""), "one that this version does not know");
         }
     }

@@ -72,11 +72,14 @@ pub(crate) fn web_socket(address: &str, path: &str, lines: &[&str]) -> Option<Tc
     head.starts_with(b"HTTP/1.1 101").then_some(stream)
 }
 
-/// Sends a short text, masked with zeroes as a client must.
+/// Sends a text, masked with zeroes as a client must.
 pub(crate) fn send_text(stream: &mut TcpStream, text: &str) {
-    let len = u8::try_from(text.len()).unwrap();
-    assert!(len < 126);
-    let frame = [&[0x81, 0x80 | len, 0, 0, 0, 0], text.as_bytes()].concat();
+    let len = u16::try_from(text.len()).unwrap();
+    let head = match u8::try_from(len).ok().filter(|len| *len < 126) {
+        Some(short) => vec![0x81, 0x80 | short],
+        None => [&[0x81, 0x80 | 126], &len.to_be_bytes()[..]].concat(),
+    };
+    let frame = [head.as_slice(), &[0; 4], text.as_bytes()].concat();
     stream.write_all(&frame).unwrap();
 }
 
