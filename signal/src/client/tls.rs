@@ -226,9 +226,9 @@ mod tests {
     #[test]
     fn the_remedy_for_a_certificate_is_one_that_helps_against_what_is_wrong_with_it() {
         let is_ca = IsCa::NoCa;
-        let own = of_ones_own(&params(is_ca.clone()));
-        let another = of_ones_own(&params(is_ca.clone()));
-        let mut clients = params(is_ca.clone());
+        let own = of_ones_own(&params(is_ca));
+        let another = of_ones_own(&params(is_ca));
+        let mut clients = params(is_ca);
         clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let clients = of_ones_own(&clients);
         let mut old = params(is_ca);

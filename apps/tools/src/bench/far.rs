@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framewire_capture::RawFormat;
 use framewire_process::exit::{Failure, say};
+use framewire_process::logs::News;
 use framewire_process::stop::Stop;
 use framewire_transport::{BackendKind, clock_id};
 
@@ -44,6 +45,7 @@ pub(super) fn run(address: SocketAddr, once: bool, tied: bool, stop: &Stop) -> R
         .map_err(|error| Failure::runtime(format!("the address cannot be written to standard output: {error}")))?;
     // Whoever asks for any port takes any other, too.
     let far = Far { listener, local, elsewhere: address.port() == 0, stop };
+    let (mut not_taken, mut told) = (0, News::default());
     while !stop.is_stopped() {
         let (stream, peer) = match far.listener.accept() {
             Ok(accepted) => accepted,
@@ -52,7 +54,10 @@ pub(super) fn run(address: SocketAddr, once: bool, tied: bool, stop: &Stop) -> R
                 continue;
             }
             Err(error) => {
-                say(format_args!("framewire bench: a connection was not taken: {error}"));
+                not_taken += 1;
+                if let Some(times) = told.of(not_taken, Instant::now()) {
+                    say(format_args!("framewire bench: {times} times a connection was not taken: {error}"));
+                }
                 stop.sleep(LOOK_AROUND);
                 continue;
             }
