@@ -13,6 +13,7 @@ use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
 use super::session::{End, Session};
 use super::wishes::Wishes;
+use crate::limit;
 use crate::message::Resume;
 
 /// A connection that held for so long was no accident; one that did not makes the next wait longer.
@@ -61,7 +62,9 @@ impl Supervisor {
                     self.events.push(ClientEvent::Disconnected { reason: reason.clone() });
                     (reason, false)
                 }
-                Err(error) => (format!("no connection could be set up: {error}"), false),
+                Err(error) => {
+                    (format!("no connection could be set up: {error}; {}", limit::remedy_for_thread(&error)), false)
+                }
             };
             let in_ = backoff.next_at_random(is_refused);
             self.events.push(ClientEvent::Retrying { in_, attempt: backoff.attempts(), reason });
