@@ -3,6 +3,7 @@
 mod assembly;
 mod bitmap;
 mod closed;
+mod config;
 mod loss;
 mod parity;
 mod passed_over;
@@ -16,11 +17,12 @@ mod stream;
 mod window;
 
 pub use closed::ClosedStreams;
+pub use config::{AcceptError, EndReason, ReceiveConfig};
 pub(crate) use parity::parity_room_bytes;
 pub use placement::LandingRun;
 pub use plain::{PlainReassembler, PlainStats};
 pub(crate) use reassembler::SPILL_BYTES_MAX;
 pub use reassembler::{Reassembler, ReassemblerConfig};
 pub use stats::{ReceiveStats, RejectedCounts, SourceCounts};
-pub use stream::{AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, SILENCE_MAX, StrayOpening};
+pub use stream::{CONTROL_MAX, ReceiveStream, SILENCE_MAX, StrayOpening};
 pub use window::{RECEIVE_BUFFER_MAX, buffer_bytes_wanted};

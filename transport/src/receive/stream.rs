@@ -10,6 +10,7 @@ mod opening;
 use std::time::Duration;
 
 pub use self::opening::StrayOpening;
+use super::config::{AcceptError, EndReason, ReceiveConfig};
 use super::loss::LossDetector;
 use super::parity::parity_room_bytes;
 use super::placement::LandingRun;
@@ -18,7 +19,7 @@ use super::source::SourceAccount;
 use super::stats::{ReceiveStats, Rejected, SourceCounts};
 use super::window::window;
 use crate::clock::Heard;
-use crate::frame::{Arrival, Frame, FrameFormat, FramePool, PoolError, Presentation};
+use crate::frame::{Arrival, Frame, FrameFormat, FramePool, Presentation};
 use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
@@ -39,46 +40,6 @@ const DEADLINE_MIN: Duration = Duration::from_millis(20);
 const FEEDBACK_PER_WINDOW: u64 = 4;
 /// In `latest`, at least so many feedbacks a frame.
 const FEEDBACK_PER_FRAME: u32 = 2 * PIPELINED_SHARE;
-
-/// What the driver knows when a stream is opened.
-#[derive(Debug, Clone, Copy)]
-pub struct ReceiveConfig {
-    /// The opening that was accepted.
-    pub open: Open,
-    /// Whether each slice's head has room for a tag. No datagram says so: the sender must have been told, too
-    /// ([`SendConfig::has_tags`](crate::send::SendConfig::has_tags)).
-    pub has_tags: bool,
-    /// Bytes of the datagram it came in.
-    pub open_bytes: usize,
-    /// The socket's receive buffer, as read back, bytes.
-    pub buffer_bytes: usize,
-    /// The most datagrams a batch has.
-    pub batch_max: usize,
-    /// Hand on frames that are given up, with what they have (`latest` only).
-    pub partial: bool,
-    /// Tells whether the sender reads the same clock; 0 where unknown.
-    pub clock_id: u64,
-}
-
-impl ReceiveConfig {
-    /// How the frames of the stream's first epoch are cut.
-    pub const fn cut(&self) -> Cut {
-        let cut = self.open.cut();
-        if self.has_tags { Cut::with_tags(cut.frame_bytes(), cut.slice_bytes()) } else { cut }
-    }
-}
-
-/// Why a stream is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndReason {
-    /// The sender closed it.
-    Closed,
-    /// Nothing has come from the sender for [`SILENCE_MAX`], or for 1 s while another one found no room.
-    Silent,
-    /// Another stream has been opened from its sender's address, or the same stream anew from elsewhere.
-    Replaced,
-}
 
 /// The receiving end of one stream.
 #[derive(Debug)]
@@ -584,18 +545,6 @@ fn path_bytes(datagram_bytes: usize) -> u16 {
 fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {
     out[..bytes.len()].copy_from_slice(bytes);
     bytes.len()
-}
-
-/// Why an opening cannot be accepted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// The opening contradicts itself.
-    #[error("the opening is impossible: {0}")]
-    Wire(#[from] WireError),
-    /// No memory.
-    #[error(transparent)]
-    Memory(#[from] PoolError),
 }
 
 // An answer is never longer than the opening it answers: a forged one amplifies nothing.
