@@ -87,7 +87,7 @@ pub struct Feedback {
     #[serde(default)]
     pub socket_drops: u64,
     /// Frames of this stream so far that the server should have recorded and did not, as its disk is full, or gone, or too slow;
-    /// each of its sinks counts for itself.
+    /// each of its sinks counts for itself. What this very frame comes to is not in it: an acknowledgement waits for no disk.
     #[serde(default)]
     pub frames_unrecorded: u64,
     /// Frames this event stands for, at least 1; more than 1 above the set rate.
