@@ -25,8 +25,8 @@ pub trait FrameSource: Send {
     /// cannot know (live, or a pipe).
     fn frame_count(&self) -> Option<u64>;
 
-    /// Whether frames come at their own pace and an old one is worth nothing (camera, pattern), so that the newest
-    /// frame matters and not every one. False for files.
+    /// Whether an old frame is worth nothing (camera, pattern), so that the newest matters and not every one. False for files and
+    /// pipes.
     fn is_live(&self) -> bool;
 
     /// When the frame that [`FrameSource::next_frame`] gives next was taken, counted from the source's first frame. `None` where
@@ -37,7 +37,7 @@ pub trait FrameSource: Send {
     }
 
     /// Writes the next frame; sets its length and `info.captured`, and nothing else of `info`. Waits where the source
-    /// does (camera, pipe). True where a frame was written; false where the source has ended, and again on every later
+    /// does (camera, pipe), and not for [`FrameSource::frame_rate`] or [`FrameSource::next_time`]: who asks keeps the pace. True where a frame was written; false where the source has ended, and again on every later
     /// call. After false and after an error the slot's contents mean nothing.
     ///
     /// # Errors
@@ -45,10 +45,11 @@ pub trait FrameSource: Send {
     /// again or, where it has passed, the next frame.
     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError>;
 
-    /// Starts over from the first frame.
+    /// Starts over from the first frame. A named pipe waits for its next writer, whose frames must be of the same format.
     ///
     /// # Errors
-    /// [`CaptureError::NoRewind`] where there is no way back.
+    /// [`CaptureError::NoRewind`] where there is no way back; [`CaptureError::FormatChanged`] where other frames follow; as on opening,
+    /// where the source is opened again.
     fn rewind(&mut self) -> Result<(), CaptureError>;
 }
 

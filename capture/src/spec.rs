@@ -22,10 +22,11 @@ use crate::recording::{Recording, index_path};
 use crate::source::FrameSource;
 use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
 
-/// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for Y4M on standard input, or a file.
+/// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for standard input, or a file or named pipe.
 ///
-/// A file is recognised by its content where that says what it is (Y4M), then by [`SourceOptions::raw_format`], then by `.raw`;
-/// everything else is for OpenCV.
+/// A file that begins as Y4M is Y4M. Else it is raw where [`SourceOptions::raw_format`] is given, Y4M where its name ends in `.y4m` (and
+/// then refused), raw where it ends in `.raw`; everything else is for OpenCV. Raw files are read by their index
+/// ([`index_path`](crate::index_path)) where there is one; without one they need `raw_format`.
 /// A file whose name looks like another source is written with its directory: `./-`, `./camera:0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,7 +50,8 @@ pub enum SourceSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SourceOptions {
-    /// The pixel format wanted. Pattern, cameras and encoded video give any; Y4M and raw files have their own.
+    /// The pixel format wanted. Cameras, encoded video and a pattern whose name has none give any; everything else has its own, and
+    /// [`SourceSpec::open`] refuses another ([`CaptureError::PixelFixed`]).
     pub pixel: Option<PixelFormat>,
     /// What the bytes of a file of any name, of standard input or of a named pipe are, where they are not Y4M; a recording with an
     /// index says it itself.

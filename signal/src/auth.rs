@@ -29,7 +29,8 @@ const TOKEN_BYTES_MIN: usize = 16;
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 
 /// A secret that server and clients share, at least 16 bytes (128 bits). Never printed, never sent: a client proves that it has it, as
-/// [`Proof`] says.
+/// [`Proof`] says. It guards the connect alone and encrypts nothing: over a network that others can read or change, put a proxy that speaks
+/// TLS in front of the server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<[u8]>);
 

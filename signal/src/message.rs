@@ -61,7 +61,7 @@ pub struct OpenRequest {
     /// For people. At most [`NAME_CHARS_MAX`] characters, no control characters; may be empty.
     #[serde(default)]
     pub name: String,
-    /// Pixel format as the transport names it, such as `gray8` or `bgr24`.
+    /// Pixel format as the transport names it, such as `gray8` or `bgr24`: 1 to [`PIXEL_CHARS_MAX`] ASCII letters, digits, `-` and `_`.
     pub pixel: String,
     /// Pixels in a row, 1 to [`SIDE_PIXELS_MAX`].
     pub width: u32,
@@ -69,13 +69,14 @@ pub struct OpenRequest {
     pub height: u32,
     /// Bytes from one row to the next in the first plane, at least 1.
     pub stride: u32,
-    /// Rate the client means to keep, in frames a second; absent when it is not known or as fast as possible.
+    /// Rate the client means to keep, in frames a second, finite and above 0; absent when it is not known or as fast as
+    /// possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames_per_second: Option<f64>,
     /// Whether each frame counts.
     #[serde(with = "DeliveryName")]
     pub delivery: Delivery,
-    /// Bytes in a datagram, header included, that the client wants; absent for the server's or the path's choice.
+    /// Bytes in a datagram, header included, that the client wants, at least 1; absent for the server's or the path's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice_bytes: Option<u32>,
 }
@@ -115,7 +116,7 @@ impl OpenRequest {
         format.map_err(|error| Refused::new(reason::BAD_REQUEST, error.to_string()))
     }
 
-    /// Checks what can be checked without knowing formats or wires; the host checks the rest.
+    /// Checks the bounds of the fields; whether format, protocol and size of datagrams can be served is for the host to check.
     ///
     /// # Errors
     /// [`Refused`] with reason `bad-request` and the value that is out of range.
@@ -153,8 +154,8 @@ impl OpenRequest {
     }
 }
 
-/// What a client shows to go on with a stream that it opened before: a secret of its own choice, or the server's, that is
-/// nobody else's. Neither printed nor logged.
+/// What a client shows to go on with a stream that it opened before: a secret that is nobody else's, 22 to 96 ASCII
+/// letters, digits, `-` and `_`, chosen by the client or the server. Neither printed nor logged.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Resume(String);
@@ -213,8 +214,8 @@ pub struct Opening {
     /// What is asked for.
     #[serde(flatten)]
     pub request: OpenRequest,
-    /// What [`Granted::resume`] was, where this client opened the stream before; a client may also choose it with its first
-    /// open. While a stream is there, nobody opens it without.
+    /// What [`Granted::resume`] was, where this client opened the stream over an earlier connection; a client may also choose
+    /// it with its first open. Over the connection that opened the stream none is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
@@ -277,7 +278,7 @@ pub struct Granted {
     /// Where its datagrams go.
     #[serde(flatten)]
     pub opened: Opened,
-    /// What another `open` of the stream must show, over this connection or the next. A server of another make may have none.
+    /// What another `open` of the stream must show over another connection. A server of another make may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
@@ -310,9 +311,10 @@ impl Refused {
 pub mod reason {
     /// The message is not of the form or in the range that it must be.
     pub const BAD_REQUEST: &str = "bad-request";
-    /// The client has as many streams, or requests under way, as it may have.
+    /// The client has 16 streams open, or its address 64, or 4 requests of the client are under way: the most that each may have.
     pub const TOO_MANY: &str = "too-many";
-    /// The stream is not one that this client opened: it may neither close it nor open it again.
+    /// The stream is another client's: it may be closed only over the connection that opened it, and opened again there or by who
+    /// shows its [`Resume`](super::Resume).
     pub const NOT_YOURS: &str = "not-yours";
     /// The server speaks the plain wire, on which nothing is opened.
     pub const PLAIN_WIRE: &str = "plain-wire";

@@ -120,7 +120,7 @@ fn one() -> u64 {
     1
 }
 
-/// A datagram arrived on the plain wire. In JSON exactly these two keys.
+/// A datagram arrived on the plain wire, the headerless datagrams of the original system. In JSON exactly these two keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlainFeedback {
     /// Local time of the server in the form of C's `ctime`: `Sun Nov 22 07:00:22 2026`.
@@ -173,7 +173,7 @@ pub struct StreamStatistics {
 }
 
 impl StreamStatistics {
-    /// A stream of which nothing has come; a program that knows more sets the fields.
+    /// A stream, by its id, of which nothing has come; a program that knows more sets the fields.
     pub fn new(stream: u32, name: impl Into<String>) -> Self {
         Self {
             stream,

@@ -60,7 +60,8 @@
 //! | wait for frames in tokio | [`Consumer::readiness`] | `async_tokio` |
 //! | send on what you receive, without a copy | [`Sender::send_shared`] | `relay` |
 //!
-//! Sources that are there already, files, cameras and a test pattern, are in the crate `framewire-capture`; Socket.IO, by which programs in
+//! Sources that are there already, files, cameras and a test pattern, are in the crate `framewire-capture`, and so is `FrameSource`, the
+//! trait to write one of your own by; the example `own_source` does without it. Socket.IO, by which programs in
 //! any language hear of frames and open streams, is in `framewire-signal`.
 //!
 //! # Words

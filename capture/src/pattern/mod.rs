@@ -38,7 +38,7 @@ pub struct PatternSource {
 }
 
 impl PatternSource {
-    /// A pattern of any format, from frame 0 on.
+    /// A pattern of any format, from frame 0 on. It draws at once and never waits.
     pub const fn new(format: FrameFormat) -> Self {
         Self { format, next: 0 }
     }

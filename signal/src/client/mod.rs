@@ -35,13 +35,13 @@ use crate::message::{OpenRequest, Refused, Resume};
 #[non_exhaustive]
 pub struct ClientConfig {
     /// The server, as `http://HOST:PORT` (or `https://`, where a proxy in front of it speaks TLS). Of a name, all addresses are
-    /// tried; a link-local IPv6 address has its interface behind it, as in `http://[fe80::1%eth0]:8080`.
+    /// tried; without a port it is 80, or 443. A link-local IPv6 address has its interface behind it, as in `http://[fe80::1%eth0]:8080`.
     pub server_url: String,
     /// The server's token, if it asks for one; none by default. Only a proof of it is sent.
     pub token: Option<Token>,
     /// The stream to open at each connect; none, the default, for a client that only listens.
     pub open: Option<OpenRequest>,
-    /// Whether feedback is that of the plain wire, two fields, one event a datagram: [`ClientEvent::PlainFeedback`] comes instead of
+    /// Whether the server speaks the plain wire, the headerless datagrams of the original system: feedback has two fields then, one event a datagram; [`ClientEvent::PlainFeedback`] comes instead of
     /// [`ClientEvent::Feedback`]. False by default.
     pub plain: bool,
 }
@@ -78,7 +78,8 @@ pub enum ClientError {
 }
 
 /// A Socket.IO client on a thread of its own. It connects, opens its stream, and does both again with growing waits for as
-/// long as it lives; a server that is away is no error but an event.
+/// long as it lives; a server that is away is no error but an event. The waits double from 0.1 s to 0.4 s, or to 2 s
+/// where the server refuses, less up to a half at random.
 ///
 /// Dropping it is [`shutdown`](Self::shutdown).
 pub struct SignalClient {
@@ -113,7 +114,7 @@ impl SignalClient {
     }
 
     /// What happened next; waits for it. `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
-    /// feedback is dropped and counted.
+    /// feedback or statistics is dropped, or the oldest of any where there is none, and counted in [`events_dropped`](Self::events_dropped).
     pub fn next_event(&self, timeout: Duration) -> Option<ClientEvent> {
         self.events.next(timeout)
     }
@@ -136,7 +137,8 @@ impl SignalClient {
         self.line.last_heard()
     }
 
-    /// Asks the server to end the stream, and does not open it again. Returns at once; [`ClientEvent::Closed`] follows.
+    /// Asks the server to end the stream, and does not open it again. Returns at once. [`ClientEvent::Closed`] follows where the
+    /// server closes it; without a connection or a stream, or where the server refuses, nothing does.
     pub fn close_stream(&self) {
         self.wishes.close_stream();
     }

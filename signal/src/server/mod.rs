@@ -39,12 +39,12 @@ use crate::auth::{Token, Verifier};
 use crate::limit;
 use crate::message::{Closed, Feedback, OpenRequest, Opened, Refused, Statistics};
 
-/// Port that server and client use unless told otherwise.
+/// TCP port of [`ServerConfig::new`]. A client's URL names it: without a port it means 80, or 443 with `https`.
 pub const DEFAULT_PORT: u16 = 8080;
 /// Events a second and stream: twice 60 frames a second, the fastest that people watch. An event costs the server some
 /// 10 µs a listener: 16 streams at this rate and a dozen listeners took a fifth of a core.
 pub const DEFAULT_FEEDBACK_RATE: f64 = 120.0;
-/// Clients connected at once: far more than one machine streams, and at most some 30 MB of buffers if all of them stall.
+/// Places for clients, see [`ServerConfig::clients_max`]: far more than one machine streams, and at most some 30 MB of buffers if all of them stall.
 pub const DEFAULT_CLIENTS_MAX: usize = 256;
 
 /// Feedback rates that make sense, in events a second: one in ten minutes to one each 10 µs.
@@ -74,11 +74,12 @@ pub trait StreamHost: Send + Sync {
     /// [`Refused`], which goes to the client as it is.
     fn open(&self, request: &OpenRequest) -> Result<Opened, Refused>;
 
-    /// Ends a stream at its client's wish.
+    /// Ends a stream: its client wished it, or it was just opened and its address has no place for it. Not called for streams of a
+    /// client that disconnected: see [`client_gone`](Self::client_gone).
     fn close(&self, stream: u32);
 
-    /// A client disconnected, and left these streams behind. It may come back within a second: data that still flows needs
-    /// no Socket.IO.
+    /// A client disconnected, and left these streams behind; [`close`](Self::close) is not called for them. It may come back within a
+    /// second: data that still flows needs no Socket.IO. By default nothing is done.
     fn client_gone(&self, streams: &[u32]) {
         let _ = streams;
     }
@@ -103,7 +104,8 @@ pub trait StreamHost: Send + Sync {
 #[non_exhaustive]
 pub struct ServerConfig {
     /// Address to listen on. Default 127.0.0.1:8080: off loopback, set a token too. Port 0 picks a free one.
-    /// `[::]` takes IPv4, too.
+    /// `[::]` takes IPv4, too. Where this machine does not have it, it is left out as those of `listen_also` are; where none is left, that
+    /// is an error.
     pub listen: SocketAddr,
     /// Further addresses to listen on, such as those of the other family that a name has. One that this machine does not have is
     /// left out; port 0 stands for the port of the first. Default none.
@@ -120,7 +122,9 @@ pub struct ServerConfig {
     /// Whether the data path speaks the plain wire, the headerless datagrams of the original system: `open` is refused, and clients get larger buffers, for an event a
     /// datagram. Default false.
     pub plain: bool,
-    /// Clients connected at once. Default [`DEFAULT_CLIENTS_MAX`]; at least 1.
+    /// Places for clients. Default [`DEFAULT_CLIENTS_MAX`]; at least 1. A quarter is kept for clients that have proved that they have the
+    /// token, and one address may hold three quarters of the rest: of 256, without a token, 192 in all and 144 from one address, such as a
+    /// proxy's. Who has proved it may have any of them.
     pub clients_max: usize,
 }
 
@@ -242,14 +246,14 @@ impl SignalServer {
     /// Listens, and returns when clients can connect.
     ///
     /// # Errors
-    /// When the address cannot be listened on or a value of `config` is out of range.
+    /// No address can be listened on, a value of `config` is out of range, or the system gives no thread or no random bytes.
     pub fn start(config: ServerConfig, host: Arc<dyn StreamHost>) -> Result<Self, StartError> {
         Self::start_with_pages(config, host, Router::new().route("/", routing::get(async || GREETING)))
     }
 
     /// As [`SignalServer::start`], and answers all requests that are not Socket.IO's with `pages`. They come to it from whom
-    /// [`ServerConfig::allowed_origins`] lets pass, over a bounded number of connections, each of which is closed where its
-    /// client sends no whole request, or takes nothing of an answer, for some seconds. `pages` runs on the server's
+    /// [`ServerConfig::allowed_origins`] lets pass, over a bounded number of connections, each of which is closed after 10 s
+    /// without a whole request head, or 5 s in which its client takes nothing. Each request has [`Connected`] among its extensions. `pages` runs on the server's
     /// one thread: it must not block.
     ///
     /// # Errors
@@ -303,7 +307,7 @@ impl SignalServer {
         Ok(Self { runtime: Some(runtime), conversation, io, accepting: Some(accepting), local_addr })
     }
 
-    /// The address it listens on, with the port that was picked.
+    /// The first of the addresses that it listens on, with the port that was picked.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

@@ -35,7 +35,7 @@ pub enum Full {
     /// One address has its share; how many that is.
     #[error("your address holds {0} places, the most that one may have here; give some back")]
     Address(usize),
-    /// All are taken; how many there are.
+    /// All that this asker may have are taken; how many those are: all of them for the proven, three quarters for others.
     #[error("all {0} places are taken; try again later")]
     All(usize),
 }

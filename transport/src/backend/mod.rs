@@ -114,14 +114,16 @@ impl BackendConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// The fastest that works on this machine.
+    /// [`Mmsg`](Self::Mmsg) on Linux, [`Std`](Self::Std) elsewhere; never [`Uring`](Self::Uring), which is nowhere faster.
     #[default]
     Auto,
     /// One system call a datagram, on every Unix.
     Std,
-    /// `sendmmsg` and `recvmmsg`: one system call a batch. Linux.
+    /// `sendmmsg` and `recvmmsg`: one system call a batch. Linux; where the process may not call them, and elsewhere, `std` takes
+    /// its place.
     Mmsg,
-    /// io_uring: one submission a batch. Linux, with the feature `uring`; where the system refuses it, `mmsg` takes its place.
+    /// io_uring: one submission a batch. Linux, with the feature `uring`; without it, or where the system refuses, `mmsg` takes
+    /// its place.
     Uring,
 }
 

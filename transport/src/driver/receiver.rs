@@ -60,7 +60,8 @@ pub struct ReceiverConfig {
     /// control group lets this process have, and at most 4 GiB. Reserved before memory is taken, and given back when the last
     /// frame of a stream has been dropped.
     pub memory_bytes_max: usize,
-    /// Bytes that one stream may take, at least 1; by default half of what all may.
+    /// Bytes that one stream may take, at least 1; by default half of the default of [`memory_bytes_max`](Self::memory_bytes_max),
+    /// whatever that is set to.
     pub stream_bytes_max: usize,
     /// How the first consumer of a `latest` stream, the [`IncomingStream`] itself, treats frames that wait; by default
     /// [`ConsumerPolicy::Latest`]. That of an `every` stream always has them wait ([`ConsumerPolicy::Block`]).
@@ -458,7 +459,7 @@ impl Drop for Receiver {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct StreamInfo {
-    /// The sender's random id.
+    /// The stream's id: random, or what [`SenderConfig::stream`](crate::SenderConfig::stream) says.
     pub stream: u32,
     /// Where it came from when it was opened; a sender whose address changes is followed.
     pub peer: SocketAddr,
@@ -475,7 +476,7 @@ pub struct StreamInfo {
 }
 
 /// A stream that a sender has opened. It is the stream's first consumer itself; [`IncomingStream::subscribe`] makes more.
-/// Dropping it ends the stream.
+/// Dropping it ends the stream, for the consumers made of it too, as [`IncomingStream::stop`] does.
 pub struct IncomingStream {
     pub(super) info: StreamInfo,
     pub(super) consumer: Consumer,
@@ -567,7 +568,9 @@ impl IncomingStream {
         self.shared.lock().source
     }
 
-    /// Ends the stream from this side.
+    /// Ends the stream from this side: all its consumers take what is waiting, and then learn of the end. The sender is not told;
+    /// where it goes on, it opens the stream again after about a second, and [`Receiver::accept`] gives it anew. To keep it out, use
+    /// [`Admission::Announced`] and [`Receiver::withdraw`].
     pub fn stop(&self) {
         self.shared.stop();
     }

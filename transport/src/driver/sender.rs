@@ -106,10 +106,11 @@ impl Sender {
     }
 
     /// A slot to write the next frame into, of the format's length; waits for one. In `latest`, frames that have not
-    /// begun to leave are dropped for it, and counted as skipped.
+    /// begun to leave are dropped for it, and counted as skipped. In `every` it waits without end while the receiver is away or
+    /// refuses the stream: [`Sender::state`] tells, [`Sender::frame_timeout`] returns.
     ///
     /// # Errors
-    /// The stream cannot go on.
+    /// The stream cannot go on. That it was refused is no error here.
     pub fn frame(&self) -> Result<FrameMut, SendError> {
         loop {
             if let Some(frame) = self.frame_timeout(Duration::from_secs(1))? {
@@ -172,6 +173,7 @@ impl Sender {
 
     /// Counts a frame that the source had no slot for: it gets a number, which the receiver learns was skipped ([`SendStats::frames_skipped`],
     /// there [`SourceCounts::skipped`](crate::SourceCounts::skipped)), so that a gap in the numbers has a cause.
+    /// In `every`, where the source waits instead, it does nothing.
     pub fn skip(&self) {
         self.handover.skip();
     }
@@ -205,7 +207,8 @@ impl Sender {
         self.close(timeout)
     }
 
-    /// As [`Sender::finish`], and the sender can still be asked for its counters afterwards.
+    /// As [`Sender::finish`], and the sender can still be asked for its counters afterwards. From then on no frame is taken
+    /// ([`SendError::Closed`]), also where this fails; call it again to wait longer.
     ///
     /// # Errors
     /// As [`Sender::finish`].

@@ -59,7 +59,7 @@ impl Cpus {
     /// These CPUs, numbered from 0.
     ///
     /// # Errors
-    /// None, or one that this process may not use.
+    /// None, one that this process may not use, or a platform that gives no choice (all but Linux).
     pub fn new(cpus: impl IntoIterator<Item = usize>) -> Result<Self, CpuError> {
         let cpus: Vec<usize> = cpus.into_iter().collect();
         let allowed = allowed()?;

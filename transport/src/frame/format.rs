@@ -217,13 +217,15 @@ impl FrameFormat {
         (0..self.pixel.planes()).map(|plane| self.plane_bytes(plane)).sum()
     }
 
-    /// Width and height of a plane in its own pixels; plane 0 is the first.
+    /// Width and height of a plane in its own pixels; plane 0 is the first. Of a plane that is not there, from
+    /// [`PixelFormat::planes`] on, the answer means nothing.
     pub fn plane_size(&self, plane: usize) -> (u32, u32) {
         let rule = self.pixel.rule(plane);
         (self.width.div_ceil(rule.across), self.height.div_ceil(rule.down))
     }
 
-    /// Bytes from row to row in a plane.
+    /// Bytes from row to row in a plane. Of a plane that is not there, from
+    /// [`PixelFormat::planes`] on, the answer means nothing.
     pub fn plane_stride(&self, plane: usize) -> u32 {
         if plane == 0 {
             return self.stride;
@@ -235,7 +237,8 @@ impl FrameFormat {
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
-    /// Bytes of a plane.
+    /// Bytes of a plane. Of a plane that is not there, from
+    /// [`PixelFormat::planes`] on, the answer means nothing.
     pub fn plane_bytes(&self, plane: usize) -> usize {
         // Fits: the constructor has checked that the sum of all planes fits 32 bits.
         self.plane_bytes_wide(plane) as usize

@@ -84,7 +84,8 @@ pub struct FrameInfo {
 pub struct FrameMut {
     slot: SlotLease,
     len: usize,
-    /// Number and times, copied into the frozen frame.
+    /// Number and times, copied into the frozen frame. A source sets [`captured`](FrameInfo::captured) alone:
+    /// [`Sender::send`](crate::Sender::send) gives the number.
     pub info: FrameInfo,
 }
 
@@ -127,7 +128,7 @@ impl FrameMut {
         self.slot.pool.format()
     }
 
-    /// Its planes, to write. None where the format is not known, or the frame has been made shorter than a frame of it.
+    /// Its planes, to write; empty where the format is not known, or the frame has been made shorter than a frame of it.
     pub fn planes_mut(&mut self) -> PlanesMut<'_> {
         // Copied: the bytes are borrowed for as long as the planes are.
         let format = self.format().copied();
@@ -210,7 +211,7 @@ impl Frame {
         self.slot.pool.format()
     }
 
-    /// Its planes: one for gray and BGR; Y, U and V for the YUV formats. None where the format is not known, or the frame is
+    /// Its planes: one for gray and BGR; Y, U and V for the YUV formats; empty where the format is not known, or the frame is
     /// shorter than a frame of it.
     pub fn planes(&self) -> Planes<'_> {
         Planes::new(self.format(), self)
@@ -234,8 +235,8 @@ impl Frame {
         self.gaps.is_none()
     }
 
-    /// The bytes that have not come, and are zeroes: ranges of the frame's bytes, one for each slice that is missing, in their order. None
-    /// where [`Frame::is_complete`].
+    /// The bytes that have not come, and are zeroes: ranges of the frame's bytes, one for each slice that is missing, in their order;
+    /// empty where [`Frame::is_complete`].
     pub fn missing(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let gaps = self.gaps.unwrap_or(Gaps { offset: 0, slices: 0, slice_bytes: 0 });
         // SAFETY: at most the slot's size, as `Arrival::complete_with_gaps` has checked, or zero.

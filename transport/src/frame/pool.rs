@@ -166,7 +166,7 @@ impl FramePool {
         self.try_lease().map(FrameMut::new)
     }
 
-    /// A free slot to write a frame into; waits up to `timeout` for one.
+    /// A free slot to write a frame into; waits up to `timeout` for one. `None` where none came free.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<FrameMut> {
         let deadline = Instant::now().checked_add(timeout);
         let index = self.shared.slots.acquire_while(

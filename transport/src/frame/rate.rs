@@ -48,7 +48,8 @@ impl FrameRate {
     /// The fraction that a decimal number of frames a second stands for.
     ///
     /// A number within 0.005 of a whole multiple of 1000/1001 of 24 or 30 is that fraction (23.98, 23.976, 29.97, 59.94
-    /// and so on); one within 0.0005 of a whole number is that number; any other is taken to the thousandth.
+    /// and so on); one within 0.0005 of a whole number is that number; any other is taken to the
+    /// thousandth, from 1,000,000 on to the whole number, and below 0.01 as one frame in a whole number of seconds.
     ///
     /// # Errors
     /// What is no number, and rates outside [`FrameRate::new`]'s range.
@@ -92,8 +93,8 @@ impl FrameRate {
         Duration::from_nanos((u64::from(self.den) * 1_000_000_000 / u64::from(self.num)).max(1))
     }
 
-    /// The rate of frames that are `interval` apart, exactly where that fits 32 bits, else to the microsecond; `None` for zero and
-    /// for more than 136 years.
+    /// The rate of frames that are `interval` apart, exactly where that fits 32 bits, else rounded up to the microsecond or, where
+    /// that does not fit either, to the second; `None` for zero and for more than 136 years.
     pub fn from_interval(interval: Duration) -> Option<Self> {
         let fraction = |parts: u128, den: u32| {
             let (parts, den) = lowest_terms_wide(parts, u128::from(den));

@@ -23,7 +23,8 @@ pub enum ConsumerPolicy {
     /// stream has, and every slot waits here.
     Queue(usize),
     /// Every frame waits. The queue is bounded by the pool: frames that wait hold slots, and without a free slot the
-    /// receiver grants no credit, so the sender waits.
+    /// receiver grants no credit. A sender in `every` then waits; one in `latest` skips frames
+    /// ([`SourceCounts::no_credit`](crate::SourceCounts::no_credit)).
     Block,
 }
 

@@ -37,7 +37,7 @@ impl ReceiveConfig {
 pub enum EndReason {
     /// The sender closed it.
     Closed,
-    /// Nothing has come from the sender for [`SILENCE_MAX`](super::SILENCE_MAX), or for 1 s while another one found no room.
+    /// Nothing has come from the sender for 5 s, or for 1 s while another one found no room.
     Silent,
     /// Another stream has been opened from its sender's address, or the same stream anew from elsewhere.
     Replaced,

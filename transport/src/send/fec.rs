@@ -30,8 +30,8 @@ const FALLEN: u64 = 2;
 pub enum Fec {
     /// Never: lost slices are asked for and sent again.
     Off,
-    /// In `latest`, where it pays: where more than 2 % of the slices are lost, or some are and asking for them takes more
-    /// than a third of a frame's interval, unless to ask is faster than to restore, or the way is slower than
+    /// In `latest`, where it pays: where more than 2 % of the slices are lost, or more than 0.1 % and asking for them takes
+    /// more than a third of the deadline (the interval, where none is set), unless to ask is faster than to restore, or the way is slower than
     /// the camera. 10 to 30 % of a frame's slices, by the loss that is measured.
     #[default]
     Auto,
@@ -50,7 +50,7 @@ impl Fec {
     }
 }
 
-/// What is no share of parity.
+/// Why a text is no share of parity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no share of parity; write off, auto, or 1 to 100 (percent of a frame)")]
 pub struct FecError(String);

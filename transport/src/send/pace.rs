@@ -42,7 +42,7 @@ impl Bitrate {
     }
 }
 
-/// What is no rate.
+/// Why a text is no rate of bits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no rate; write bits per second from 10k to 1000G, such as 480M or 2.5G")]
 pub struct BitrateError(String);

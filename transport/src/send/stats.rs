@@ -5,11 +5,11 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendStats {
-    /// Frames handed to the sender; each got a number.
+    /// Frames handed to the sender, and those it was told of by [`Sender::skip`](crate::Sender::skip); each got a number.
     pub frames: u64,
     /// Frames whose every slice was sent at least once.
     pub frames_sent: u64,
-    /// Frames dropped before a slice of them was sent, because a newer one came (`latest` only).
+    /// Frames dropped before a slice of them was sent, because a newer one came or the source had no slot (`latest` only).
     pub frames_skipped: u64,
     /// Of these, how many while the receiver granted no credit; the others while the link carried an earlier frame, the stream
     /// was not open, or the source had no slot.

@@ -143,13 +143,14 @@ impl PlainSender {
         Ok(Self { jobs, thread: Some(thread), shared, pool, format: config.format, peer, kind })
     }
 
-    /// A slot to write the next frame into, of the format's length; waits up to `timeout` for one.
+    /// A slot to write the next frame into, of the format's length; waits up to `timeout` for one. `None` where none came free.
     pub fn frame_timeout(&self, timeout: Duration) -> Option<FrameMut> {
         // The slots have the format's length.
         self.pool.acquire_timeout(timeout)
     }
 
-    /// Sends a frame, piece by piece as the far end acknowledges them; returns its number.
+    /// Sends a frame, piece by piece as the far end acknowledges them ([`PlainSender::acknowledge`]), and waits until it has left; returns
+    /// its number. A far end that acknowledges nothing for 1 s is not waited for until it does.
     ///
     /// # Errors
     /// The frame itself where it has not the format's length or is another sender's; else as the system says.

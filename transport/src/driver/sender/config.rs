@@ -25,7 +25,7 @@ pub enum SliceSize {
     Bytes(u16),
 }
 
-/// What slices have no such size.
+/// Why a text is no size of slices.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 #[error("a slice has {SLICE_BYTES_MIN} to {DATAGRAM_MAX} bytes, or 'auto'; not '{0}'")]
@@ -82,7 +82,7 @@ pub struct SenderConfig {
     /// receiver's socket buffer takes leave as fast as the system sends.
     pub link: Option<LinkBudget>,
     /// In `latest`, how long the receiver repairs a frame after its newest slice; zero (the default) for the interval, at least
-    /// 20 ms.
+    /// 20 ms, and 100 ms where there is none, as no rate is said or [`paced`](Self::paced) is off.
     pub deadline: Duration,
     /// The most slots that the sender's pool uses: frames being written, waiting, or on their way, 8 by default, 1 to 64. As few of
     /// them as the round trip allows are used, because each one more is memory that is not in cache when it is sent: 2 while it

@@ -14,7 +14,7 @@ use crate::wire::{DATAGRAM_MAX, RefuseReason, SLICE_BYTES_MIN, VERSION};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// No memory for the slots.
+    /// The slots cannot be: their number is not 1 to 64, or there is no memory for them.
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// Slices of a size that cannot be.
@@ -95,7 +95,7 @@ pub enum SendError {
 pub struct NotSent {
     /// Why.
     pub error: SendError,
-    /// The frame; `None` where a part of it has left.
+    /// The frame; `None` only from [`PlainSender::send`](crate::PlainSender::send), once a part of it may have left.
     pub frame: Option<Box<FrameMut>>,
 }
 
