@@ -4,7 +4,10 @@ use crate::backend::UnknownBackend;
 use crate::driver::{
     AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, SendError, SliceSizeError,
 };
-use crate::frame::{FormatError, FrameRateError, FrameTooLong, PoolError, PresentationError, RecvError};
+use crate::frame::{
+    FormatError, FrameRateError, FrameTooLong, MetadataTooLong, PoolError, PresentationError, RecvError,
+    UnknownMetadataKind,
+};
 use crate::send::{BitrateError, FecError};
 use crate::wire::RefuseReason;
 
@@ -67,6 +70,7 @@ error_codes! {
         Self::Unanswered { .. } => "unanswered",
         Self::Closed => "stream-closed",
         Self::Length { .. } => "frame-length",
+        Self::Metadata { .. } => "metadata-too-long",
         Self::Gaps { .. } => "frame-has-gaps",
         Self::Foreign => "foreign-frame",
     } => {
@@ -89,10 +93,15 @@ error_codes! {
         Self::MemoryFiles(_) => "no-memory-files",
     }
     FrameTooLong { Self { .. } => "frame-too-long" }
+    MetadataTooLong { Self { .. } => "metadata-too-long" }
+    UnknownMetadataKind { Self { .. } => "unknown-metadata-kind" }
     FormatError {
-        Self::UnknownPixelFormat(_) => "unknown-pixel-format",
+        Self::UnknownPixelFormat { .. } => "unknown-pixel-format",
         Self::Empty { .. } => "empty-frame",
         Self::Stride { .. } => "stride-too-short",
+        Self::Width { .. } => "width-not-whole",
+        Self::StrideStep { .. } => "stride-not-whole",
+        Self::Rows { .. } => "bytes-have-no-rows",
         Self::TooLarge { .. } => "frame-too-large",
     }
     FrameRateError { Self { .. } => "invalid-frame-rate" }

@@ -134,6 +134,8 @@ pub mod send;
 mod setters;
 mod time;
 mod unpoisoned;
+#[doc(hidden)]
+pub mod utc;
 mod windowed_minimum;
 #[doc(hidden)]
 pub mod wire;
@@ -146,8 +148,8 @@ pub use driver::{
     ReceiverConfig, SendError, Sender, SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
 };
 pub use frame::{
-    ChromaPlace, ColourRange, Consumer, ConsumerPolicy, Frame, FrameFormat, FrameInfo, FrameMut, FrameRate,
-    PixelFormat, Presentation, RecvError, SampleAspect, Scan,
+    ChromaPlace, ColourRange, Consumer, ConsumerPolicy, Frame, FrameFormat, FrameInfo, FrameMut, FrameRate, Metadata,
+    MetadataKind, PixelFormat, Presentation, RecvError, SampleAspect, Scan,
 };
 pub use receive::{EndReason, PlainStats, ReceiveStats, RejectedCounts, SourceCounts};
 pub use send::{Bitrate, BitrateError, ClosedReport, Fec, FecError, LinkBudget, SendState, SendStats};

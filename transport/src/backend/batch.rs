@@ -165,10 +165,11 @@ impl SendBatch {
         if datagrams > self.room() {
             return Err(BatchError::Full { datagrams, room: self.room() });
         }
-        frame.get(payload.clone()).ok_or(BatchError::Outside { range: payload, bytes: frame.len() })
+        let whole = frame.whole();
+        whole.get(payload.clone()).ok_or(BatchError::Outside { range: payload, bytes: whole.len() })
     }
 
-    /// Adds datagrams that follow each other: bytes `payload` of `frame`, `cell` bytes in each but the last, which has the
+    /// Adds datagrams that follow each other: bytes `payload` of `frame` and what follows its pixels, `cell` bytes in each but the last, which has the
     /// rest. `write_head` gets the number of each, from 0, and its head to be written.
     ///
     /// # Errors

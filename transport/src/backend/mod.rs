@@ -25,6 +25,7 @@ pub(crate) mod socket;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
 mod wait;
+pub(crate) mod wall_clock;
 
 use std::fmt;
 use std::io;

@@ -70,7 +70,7 @@ pub(super) fn start(
         clock_id: clock_id(open.stream),
     };
     let core = ReceiveStream::new(config, pool.clone(), Time::now())?;
-    let pool = pool.with_format(*core.format());
+    let pool = pool.with_format(*core.format(), 0);
     if buffer_bytes < wanted {
         tracing::warn!(
             "the system grants a receive buffer of {buffer_bytes} bytes where {wanted} would serve best; nothing is lost, but the \

@@ -19,6 +19,7 @@ use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
 use crate::frame::{
     Consumer, ConsumerPolicy, Frame, FrameFormat, FrameIter, PoolError, Presentation, Readiness, RecvError, SLOTS_MAX,
+    TAIL_MAX,
 };
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::setters;
@@ -376,7 +377,7 @@ impl Receiver {
     pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<(), AnnounceError> {
         let config = &self.shared.config;
         // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
-        let frame_bytes = u32::try_from(format.frame_bytes()).unwrap_or(u32::MAX);
+        let frame_bytes = u32::try_from(format.frame_bytes() + TAIL_MAX).unwrap_or(u32::MAX);
         let bytes = stream_bytes(&Cut::new(frame_bytes, SLICE_BYTES_MIN), 0, config.slots).unwrap_or(usize::MAX);
         if bytes > config.stream_bytes_max {
             return Err(AnnounceError::StreamMemory { bytes, limit: config.stream_bytes_max });

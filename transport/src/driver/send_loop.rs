@@ -15,7 +15,7 @@ use super::sender::handover::{Figures, HandedOver, Handover};
 use super::sender::{SendError, SenderConfig};
 use super::threads::ThreadConfig;
 use crate::backend::{
-    Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes, wait,
+    Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes, wait, wall_clock,
 };
 use crate::frame::SLOTS_MAX;
 use crate::send::{CONTROL_MAX, Publication, Subscriber};
@@ -67,6 +67,7 @@ pub(super) fn start(
             reports: Reports::default(),
             trouble: Trouble::default(),
             failed: None,
+            clocks_compared: Time::now(),
         };
         send_loop.run();
     })
@@ -99,7 +100,12 @@ struct SendLoop {
     trouble: Trouble,
     /// When the program was told that the stream cannot go on, if it was.
     failed: Option<Time>,
+    /// When this machine's clocks were last compared.
+    clocks_compared: Time,
 }
+
+/// So often the wall clock is looked at, whether it has been set.
+const COMPARE_CLOCKS_EVERY: Duration = Duration::from_secs(1);
 
 /// What errors have said that the protocol has not been told yet.
 #[derive(Default)]
@@ -197,6 +203,7 @@ impl SendLoop {
         if wishes.close {
             self.subscriber.close(now);
         }
+        self.look_at_the_wall_clock(now);
         self.subscriber.handle_timeout(now);
         // After what the far end has said: it may have been heard just now.
         if now >= self.rebind.poll_timeout(self.subscriber.heard()) {
@@ -220,6 +227,14 @@ impl SendLoop {
             Next::Again
         } else {
             Next::Send
+        }
+    }
+
+    /// It may have been set, which nothing tells.
+    fn look_at_the_wall_clock(&mut self, now: Time) {
+        if now.since(self.clocks_compared) >= COMPARE_CLOCKS_EVERY {
+            self.clocks_compared = now;
+            self.subscriber.set_utc(wall_clock::compare());
         }
     }
 

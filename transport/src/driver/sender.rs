@@ -10,13 +10,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use self::config::{SenderConfig, SliceSize, SliceSizeError};
-pub(super) use self::error::check_frame;
 pub use self::error::{ConnectError, NotSent, SendError};
+pub(super) use self::error::{check_frame, check_length};
 use self::handover::{Figures, Handover};
 use super::send_loop;
-use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes};
+use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes, wall_clock};
 use crate::clock::clock_id;
-use crate::frame::{Frame, FrameFormat, FrameMut, FramePool};
+use crate::frame::{Frame, FrameFormat, FrameMut, FramePool, METADATA_MAX, TIME_BYTES};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, SendStats, slots_ready};
 use crate::time::Time;
@@ -32,6 +32,8 @@ pub struct Sender {
     handover: Arc<Handover>,
     pool: FramePool,
     format: FrameFormat,
+    /// Bytes of metadata that a frame may have.
+    metadata_max: usize,
     info: SenderInfo,
     linger: Duration,
     thread: Option<JoinHandle<()>>,
@@ -61,18 +63,21 @@ impl Sender {
             SliceSize::Auto => socket.path_datagram_bytes().max(usize::from(REPORTED_BYTES_MIN)),
             SliceSize::Bytes(bytes) => usize::from(bytes),
         };
-        let frame_bytes = config.format.frame_bytes();
+        // No more than `TAIL_MAX`, which fits 16 bits.
+        let metadata_max = config.metadata_max.min(METADATA_MAX);
+        let tail_max = metadata_max + TIME_BYTES;
+        let frame_bytes = config.format.frame_bytes() + tail_max;
         // No slice is longer than a whole frame. The format was checked: a frame fits 32 bits, and no slice is longer than a datagram.
-        let longest = Cut::new(frame_bytes as u32, SLICE_BYTES_MIN).largest_slice();
+        let longest = Cut::new(u32::try_from(frame_bytes).unwrap_or(u32::MAX), SLICE_BYTES_MIN).largest_slice();
         let slice_bytes = slice_bytes.clamp(SLICE_BYTES_MIN, longest) as u16;
         let pool = FramePool::with_spares(config.slots, slots_ready(frame_bytes), frame_bytes)?;
-        let pool = pool.with_format(config.format);
+        let pool = pool.with_format(config.format, tail_max);
         let stream = config.stream.unwrap_or_else(random_u32);
         let fec = match config.fec {
             Fec::Auto if peer.ip().is_loopback() => Fec::Off,
             fec => fec,
         };
-        let publication = Publication::new(config.format, config.delivery);
+        let publication = Publication::new(config.format, config.delivery).with_tails(tail_max as u16);
         let mut subscriber = publication.subscribe(
             SendConfig {
                 stream,
@@ -89,10 +94,12 @@ impl Sender {
                 paced: config.paced,
                 deadline: config.deadline,
                 spreads: !peer.ip().is_loopback(),
+                tail_max: tail_max as u16,
                 clock_id: clock_id(stream),
             },
             Time::now(),
         );
+        subscriber.set_utc(wall_clock::compare());
         if let Some(link) = &config.link {
             subscriber.set_link(link.clone());
         }
@@ -102,7 +109,15 @@ impl Sender {
             .map_err(ConnectError::System)?;
         tracing::debug!(%peer, stream, slice_bytes, %backend, "sender started");
         let info = SenderInfo { stream, backend };
-        Ok(Self { handover, pool, format: config.format, info, linger: config.linger, thread: Some(thread) })
+        Ok(Self {
+            handover,
+            pool,
+            format: config.format,
+            metadata_max,
+            info,
+            linger: config.linger,
+            thread: Some(thread),
+        })
     }
 
     /// A slot to write the next frame into, of the format's length; waits for one. In `latest`, frames that have not
@@ -162,8 +177,10 @@ impl Sender {
     /// # Errors
     /// The stream cannot go on, or the frame has not the format's length or has gaps.
     pub fn send_shared(&self, frame: Frame) -> Result<u64, SendError> {
-        if frame.len() != self.format.frame_bytes() {
-            return Err(SendError::Length { bytes: frame.len(), format: self.format });
+        check_length(frame.len(), &self.format)?;
+        let (bytes, capacity) = (frame.tail().metadata_bytes(), self.metadata_max);
+        if bytes > capacity {
+            return Err(SendError::Metadata { bytes, capacity });
         }
         if !frame.is_complete() {
             return Err(SendError::Gaps { missing: frame.missing().map(|gap| gap.len()).sum() });

@@ -88,9 +88,8 @@ impl StreamShared {
 
     /// Whether an opening goes on with this stream: a later run of the same sender, which sends the same.
     pub(super) fn is_continued_by(&self, open: &Open) -> bool {
-        let what = |open: &Open| {
-            (open.stream, open.pixel, open.width, open.height, open.stride, open.frame_bytes, open.delivery)
-        };
+        let what =
+            |open: &Open| (open.stream, open.pixel, open.width, open.height, open.stride, open.tail_max, open.delivery);
         let state = self.lock();
         let ahead = open.epoch.wrapping_sub(state.newest_epoch());
         // A program that was started anew counts its frames from 0, in an epoch of its own.

@@ -1,121 +1,23 @@
 //! What the bytes of a frame mean.
 
 use std::fmt;
-use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Pixels of a plane as they lie in memory: `pixels` of them side by side in `bytes` bytes. Across and down the picture the
-/// plane has one for each `across` × `down` pixels of the picture.
-#[derive(Debug, Clone, Copy)]
-struct PlaneRule {
-    bytes: u32,
-    pixels: u32,
-    across: u32,
-    down: u32,
-}
-
-/// A format is one row: its name here, its number on the wire, its name for people, its planes.
-macro_rules! pixel_formats {
-    ($($(#[$doc:meta])* $format:ident = $number:literal, $name:literal,
-       [$($bytes:literal bytes / $pixels:literal px, 1 in $across:literal x $down:literal);+];)*) => {
-        /// How pixels are laid out in memory. Planar formats store all of Y, then all of U, then all of V.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
-        #[non_exhaustive]
-        pub enum PixelFormat {
-            $($(#[$doc])* $format = $number,)*
-        }
-
-        impl PixelFormat {
-            /// Every format, in the order of their numbers on the wire.
-            pub const ALL: [Self; [$($number),*].len()] = [$(Self::$format),*];
-
-            /// The name used on command lines and in messages.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$format => $name,)*
-                }
-            }
-
-            const fn rules(self) -> &'static [PlaneRule] {
-                match self {
-                    $(Self::$format => const {
-                        &[$(PlaneRule { bytes: $bytes, pixels: $pixels, across: $across, down: $down }),+]
-                    },)*
-                }
-            }
-        }
-    };
-}
-
-pixel_formats! {
-    /// One byte a pixel, luma only.
-    Gray8 = 1, "gray8", [1 bytes / 1 px, 1 in 1 x 1];
-    /// Three bytes a pixel: blue, green, red. What OpenCV calls `CV_8UC3`.
-    Bgr24 = 2, "bgr24", [3 bytes / 1 px, 1 in 1 x 1];
-    /// Planar 4:2:0: chroma has half the width and half the height, rounded up.
-    Yuv420p = 3, "yuv420p", [1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 2 x 2; 1 bytes / 1 px, 1 in 2 x 2];
-    /// Planar 4:2:2: chroma has half the width, rounded up.
-    Yuv422p = 4, "yuv422p", [1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 2 x 1; 1 bytes / 1 px, 1 in 2 x 1];
-    /// Planar 4:4:4: chroma has the full size.
-    Yuv444p = 5, "yuv444p", [1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 1 x 1; 1 bytes / 1 px, 1 in 1 x 1];
-}
-
-impl PixelFormat {
-    /// The format with this number on the wire.
-    pub fn from_wire(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| *format as u8 == number)
-    }
-
-    /// Bytes from one pixel to the next in the first plane.
-    pub const fn bytes_per_pixel(self) -> u32 {
-        self.rules()[0].bytes
-    }
-
-    /// How many planes a frame has: one, or three for the YUV formats.
-    pub const fn planes(self) -> usize {
-        self.rules().len()
-    }
-
-    /// By how much chroma is smaller than luma: (horizontally, vertically).
-    pub const fn chroma_divisors(self) -> (u32, u32) {
-        let rules = self.rules();
-        let last = rules[rules.len() - 1];
-        (last.across, last.down)
-    }
-
-    /// A plane there is not has the shape of the last one.
-    fn rule(self, plane: usize) -> PlaneRule {
-        let rules = self.rules();
-        rules[plane.min(rules.len() - 1)]
-    }
-}
-
-impl fmt::Display for PixelFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for PixelFormat {
-    type Err = FormatError;
-
-    fn from_str(text: &str) -> Result<Self, FormatError> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == text)
-            .ok_or_else(|| FormatError::UnknownPixelFormat(text.chars().take(40).collect()))
-    }
-}
+use super::pixel_format::{PixelFormat, PlaneRule};
 
 /// Why a frame format was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// The name is none of [`PixelFormat::ALL`].
-    #[error("unknown pixel format '{0}'; use {names}", names = names())]
-    UnknownPixelFormat(String),
+    /// The name is that of none of [`PixelFormat::ALL`].
+    #[error("unknown pixel format '{text}'; did you mean {nearest}? 'framewire formats' lists all")]
+    UnknownPixelFormat {
+        /// What was written, its first 40 characters.
+        text: String,
+        /// The known name most like it.
+        nearest: &'static str,
+    },
     /// A side is zero.
     #[error("a frame of {width}x{height} has no pixels; both sides must be at least 1")]
     Empty {
@@ -134,19 +36,40 @@ pub enum FormatError {
         /// Bytes of one packed row.
         row: u64,
     },
+    /// Pixels of the format come in groups, and a row has whole ones.
+    #[error("{pixel} has its pixels in groups of {group}, and a width of {width} is no multiple of that; use {}", width.next_multiple_of(*group))]
+    Width {
+        /// The pixel format.
+        pixel: PixelFormat,
+        /// Pixels of a group.
+        group: u32,
+        /// Width in pixels.
+        width: u32,
+    },
+    /// Rows of the format begin at multiples of some bytes.
+    #[error("rows of {pixel} are a multiple of {step} bytes apart, and {stride} is none; use {}", stride.next_multiple_of(*step))]
+    StrideStep {
+        /// The pixel format.
+        pixel: PixelFormat,
+        /// What a stride is a multiple of, bytes.
+        step: u32,
+        /// Bytes from row to row.
+        stride: u32,
+    },
+    /// Bytes that are no picture have no rows.
+    #[error("a frame of {width}x{height} bytes has no rows; its length is its width: use {}x1", u64::from(*width) * u64::from(*height))]
+    Rows {
+        /// Bytes of a row that were asked for.
+        width: u32,
+        /// Rows that were asked for.
+        height: u32,
+    },
     /// The frame is larger than 4 GiB - 1, which the wire cannot say.
     #[error("a frame of {bytes} bytes is larger than the 4,294,967,295 that fit a frame; use a smaller size")]
     TooLarge {
         /// What the frame would take.
         bytes: u64,
     },
-}
-
-/// The names of all formats, as they are told to people.
-fn names() -> String {
-    let names = PixelFormat::ALL.map(PixelFormat::name);
-    let (last, others) = names.split_last().unwrap_or((&"", &[]));
-    format!("{} or {last}", others.join(", "))
 }
 
 /// Geometry of every frame of a stream.
@@ -159,12 +82,13 @@ pub struct FrameFormat {
 }
 
 impl FrameFormat {
-    /// A packed format: rows follow each other without a gap.
+    /// A format whose rows follow each other without a gap, or, where the format has its rows begin at multiples of some bytes
+    /// (v210: 128), with no larger one than that. One of [`PixelFormat::Bytes`] is as wide as its longest frame has bytes, and 1 high.
     ///
     /// # Errors
-    /// A side of zero, or more than 4 GiB - 1 bytes.
+    /// A side of zero, a width that is no multiple of what the format groups (yuyv, uyvy, v210: 2), or more than 4 GiB - 1 bytes.
     pub fn new(pixel: PixelFormat, width: u32, height: u32) -> Result<Self, FormatError> {
-        let row = row_bytes(pixel.rule(0), width);
+        let row = row_bytes(pixel.rule(0), width).next_multiple_of(pixel.whole().1.into());
         let stride =
             u32::try_from(row).map_err(|_| FormatError::TooLarge { bytes: row.saturating_mul(height.into()) })?;
         Self::with_stride(pixel, width, height, stride)
@@ -174,7 +98,7 @@ impl FrameFormat {
     /// rounded up like it).
     ///
     /// # Errors
-    /// As [`FrameFormat::new`], and a stride shorter than a row.
+    /// As [`FrameFormat::new`], and a stride shorter than a row or at odds with the format.
     pub fn with_stride(pixel: PixelFormat, width: u32, height: u32, stride: u32) -> Result<Self, FormatError> {
         if width == 0 || height == 0 {
             return Err(FormatError::Empty { width, height });
@@ -182,6 +106,16 @@ impl FrameFormat {
         let row = row_bytes(pixel.rule(0), width);
         if u64::from(stride) < row {
             return Err(FormatError::Stride { pixel, stride, row });
+        }
+        let (group, step) = pixel.whole();
+        if !width.is_multiple_of(group) {
+            return Err(FormatError::Width { pixel, group, width });
+        }
+        if !stride.is_multiple_of(step) {
+            return Err(FormatError::StrideStep { pixel, step, stride });
+        }
+        if pixel == PixelFormat::Bytes && (height, stride) != (1, width) {
+            return Err(FormatError::Rows { width, height });
         }
         let format = Self { pixel, width, height, stride };
         // One plane fits 64 bits; three may not, with the sizes that a peer can write into an opening.
@@ -212,9 +146,27 @@ impl FrameFormat {
         self.stride
     }
 
-    /// Bytes of a whole frame, all planes.
+    /// Bytes of a whole frame, all planes; where frames differ ([`FrameFormat::is_variable`]), of the longest one.
     pub fn frame_bytes(&self) -> usize {
         (0..self.pixel.planes()).map(|plane| self.plane_bytes(plane)).sum()
+    }
+
+    /// Whether frames differ in length: those of [`PixelFormat::Bytes`], of 1 byte up to [`FrameFormat::frame_bytes`].
+    pub const fn is_variable(&self) -> bool {
+        matches!(self.pixel, PixelFormat::Bytes)
+    }
+
+    /// The format of one frame of so many bytes, where frames differ; else the same.
+    pub(super) fn of_length(&self, bytes: usize) -> Self {
+        match u32::try_from(bytes) {
+            Ok(bytes) if self.is_variable() => Self { width: bytes, stride: bytes, ..*self },
+            _ => *self,
+        }
+    }
+
+    /// Whether a frame may have so many bytes.
+    pub fn holds(&self, bytes: usize) -> bool {
+        if self.is_variable() { (1..=self.frame_bytes()).contains(&bytes) } else { bytes == self.frame_bytes() }
     }
 
     /// Width and height of a plane in its own pixels; plane 0 is the first. Of a plane that is not there, from
@@ -232,7 +184,7 @@ impl FrameFormat {
         }
         let (first, rule) = (self.pixel.rule(0), self.pixel.rule(plane));
         // As if the picture were so wide that its first plane fills its stride.
-        let pixels = (u64::from(self.stride) * u64::from(first.pixels)).div_ceil(first.bytes.into());
+        let pixels = (8 * u64::from(self.stride) * u64::from(first.pixels)).div_ceil(first.bits.into());
         let bytes = row_bytes(rule, pixels.div_ceil(rule.across.into()));
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
@@ -251,7 +203,7 @@ impl FrameFormat {
 
 /// Bytes of `width` pixels of a plane side by side.
 fn row_bytes(rule: PlaneRule, width: impl Into<u64>) -> u64 {
-    width.into().div_ceil(rule.pixels.into()).saturating_mul(rule.bytes.into())
+    width.into().div_ceil(rule.pixels.into()).saturating_mul(rule.bits.into()).div_ceil(8)
 }
 
 impl fmt::Display for FrameFormat {
@@ -318,13 +270,43 @@ mod tests {
     }
 
     #[test]
-    fn names_and_wire_numbers_read_back() {
-        for format in PixelFormat::ALL {
-            assert_eq!(format.name().parse(), Ok(format));
-            assert_eq!(PixelFormat::from_wire(format as u8), Some(format));
+    fn rows_have_the_bytes_that_their_samples_take() {
+        let format = |pixel, width, height| FrameFormat::new(pixel, width, height).unwrap();
+        let row = |pixel, width| format(pixel, width, 1).stride();
+        assert_eq!(row(PixelFormat::Gray12, 5), 10);
+        assert_eq!(row(PixelFormat::Rgba32, 5), 20);
+        assert_eq!(row(PixelFormat::Depth32f, 5), 20);
+        assert_eq!((row(PixelFormat::Mono10p, 4), row(PixelFormat::Mono10p, 5)), (5, 7));
+        assert_eq!((row(PixelFormat::BayerGrbg12p, 2), row(PixelFormat::BayerGrbg12p, 3)), (3, 5));
+        assert_eq!(
+            (row(PixelFormat::V210, 2), row(PixelFormat::V210, 48), row(PixelFormat::V210, 50)),
+            (128, 128, 256)
+        );
+        assert_eq!(format(PixelFormat::Uyvy, 6, 3).frame_bytes(), 36);
+        assert_eq!(format(PixelFormat::Nv12, 5, 3).frame_bytes(), 5 * 3 + 6 * 2);
+        assert_eq!(format(PixelFormat::P010, 5, 3).frame_bytes(), 2 * (5 * 3 + 6 * 2));
+        assert_eq!(format(PixelFormat::Yuv422p10, 5, 3).frame_bytes(), 2 * (5 * 3 + 2 * 3 * 3));
+        let wide = FrameFormat::with_stride(PixelFormat::Nv12, 6, 4, 16).unwrap();
+        assert_eq!((wide.plane_stride(1), wide.plane_size(1), wide.frame_bytes()), (16, (3, 2), 96));
+    }
+
+    #[test]
+    fn rows_that_are_not_whole_are_refused_with_the_next_that_is() {
+        let refused = |format: Result<FrameFormat, FormatError>| format.unwrap_err().to_string();
+        for pixel in [PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::V210] {
+            assert!(refused(FrameFormat::new(pixel, 5, 2)).ends_with("a width of 5 is no multiple of that; use 6"));
         }
-        assert_eq!(PixelFormat::from_wire(0), None);
-        let error = "yuv421p".parse::<PixelFormat>().unwrap_err().to_string();
-        assert_eq!(error, "unknown pixel format 'yuv421p'; use gray8, bgr24, yuv420p, yuv422p or yuv444p");
+        assert!(refused(FrameFormat::with_stride(PixelFormat::V210, 48, 2, 200)).ends_with("use 256"));
+        assert!(refused(FrameFormat::with_stride(PixelFormat::Gray16, 4, 2, 9)).ends_with("use 10"));
+        assert!(refused(FrameFormat::new(PixelFormat::Bytes, 100, 3)).ends_with("use 300x1"));
+    }
+
+    #[test]
+    fn frames_of_bytes_have_up_to_the_agreed_length() {
+        let bytes = FrameFormat::new(PixelFormat::Bytes, 100, 1).unwrap();
+        let holds = |format: FrameFormat, bytes| format.holds(bytes);
+        assert_eq!([0, 1, 100, 101].map(|length| holds(bytes, length)), [false, true, true, false]);
+        let gray = FrameFormat::new(PixelFormat::Gray8, 10, 10).unwrap();
+        assert_eq!([99, 100, 101].map(|length| holds(gray, length)), [false, true, false]);
     }
 }

@@ -2,13 +2,16 @@
 
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
 use super::format::FrameFormat;
 use super::holding::{Account, Holding};
+use super::metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong};
 use super::planes::{Planes, PlanesMut};
 use super::pool::{FramePool, PoolShared};
+use super::tail::{TIME_BYTES, Tail, utc_from_nanos, utc_nanos};
 use crate::time::Time;
 
 /// One counted hold on a slot; the last one dropped gives the slot back.
@@ -75,7 +78,15 @@ pub struct FrameInfo {
     pub completed: Time,
     /// From `captured` to `completed` with the offset between the two clocks taken out. `None` while that is not known (until the
     /// first ping of a stream has come through), and for a frame that has not travelled.
-    pub latency: Option<std::time::Duration>,
+    pub latency: Option<Duration>,
+    /// When the picture was taken, as UTC. A source sets it where the picture has a time of its own, that of its place in a file, which
+    /// then travels with it; a live one leaves it `None`. At a receiver it is what the source said, or else `captured` by the clock
+    /// of the sender's machine, which may be wrong, and be set while a stream runs: frames are in the order of their numbers, and
+    /// `captured_there` tells the time from one to the next. `None` where the sender did not say.
+    pub captured_utc: Option<SystemTime>,
+    /// At a receiver: by how much the clock behind `captured_utc` may be wrong, as its machine estimates it. `None` where it knows of no
+    /// estimate, and for a time that the source said.
+    pub utc_error: Option<Duration>,
 }
 
 /// A slot being written: exclusive, and invisible to everybody else until [`FrameMut::freeze`].
@@ -84,23 +95,58 @@ pub struct FrameInfo {
 pub struct FrameMut {
     slot: SlotLease,
     len: usize,
-    /// Number and times, copied into the frozen frame. A source sets [`captured`](FrameInfo::captured) alone:
-    /// [`Sender::send`](crate::Sender::send) gives the number.
+    tail: Tail,
+    /// Number and times, copied into the frozen frame. A source sets [`captured`](FrameInfo::captured) alone, and
+    /// [`captured_utc`](FrameInfo::captured_utc) where the picture has a time of its own: [`Sender::send`](crate::Sender::send) gives
+    /// the number.
     pub info: FrameInfo,
 }
 
 impl FrameMut {
     pub(super) fn new(slot: SlotLease) -> Self {
-        let len = slot.bytes();
-        Self { slot, len, info: FrameInfo::default() }
+        let len = slot.bytes() - slot.pool.tail_bytes();
+        Self { slot, len, tail: Tail::NONE, info: FrameInfo::default() }
     }
 
-    /// Bytes the frame may have at most.
+    /// Bytes the frame may have at most, without metadata.
     pub fn capacity(&self) -> usize {
-        self.slot.bytes()
+        self.slot.bytes() - self.slot.pool.tail_bytes()
     }
 
-    /// Sets how many bytes the frame has, from the start of the slot.
+    /// Bytes of metadata that the frame may have at most: none where the pool was not made for a format.
+    pub fn metadata_capacity(&self) -> usize {
+        self.slot.pool.tail_bytes().saturating_sub(TIME_BYTES).min(METADATA_MAX)
+    }
+
+    /// Sets the frame's metadata, in place of what it had; with no bytes it has none.
+    ///
+    /// # Errors
+    /// More than [`FrameMut::metadata_capacity`]; what was set before stays.
+    pub fn set_metadata(&mut self, kind: MetadataKind, bytes: &[u8]) -> Result<(), MetadataTooLong> {
+        let (len, capacity) = (bytes.len(), self.metadata_capacity());
+        if len > capacity {
+            return Err(MetadataTooLong { len, capacity });
+        }
+        let at = self.len;
+        self.slot_mut()[at..at + len].copy_from_slice(bytes);
+        self.tail = Tail::of_metadata(kind, len);
+        Ok(())
+    }
+
+    /// What [`FrameMut::set_metadata`] set.
+    pub fn metadata(&self) -> Option<Metadata<'_>> {
+        // SAFETY: as in `deref`: at most the slot's bytes, initialised, and this lease is their only holder.
+        let slot = unsafe { std::slice::from_raw_parts(self.slot.ptr(), self.slot.bytes()) };
+        metadata_in(slot, self.len, self.tail)
+    }
+
+    /// The slot, all of it.
+    fn slot_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref_mut`: the slot's bytes, initialised, of which this lease is the only holder.
+        unsafe { std::slice::from_raw_parts_mut(self.slot.ptr(), self.slot.bytes()) }
+    }
+
+    /// Sets how many bytes the frame has, from the start of the slot, without metadata, which stays.
     ///
     /// # Errors
     /// Where `len` is more than [`FrameMut::capacity`]; the length stays as it was.
@@ -108,6 +154,10 @@ impl FrameMut {
         let capacity = self.capacity();
         if len > capacity {
             return Err(FrameTooLong { len, capacity });
+        }
+        let (from, bytes) = (self.len, self.tail.metadata_bytes());
+        if bytes > 0 {
+            self.slot_mut().copy_within(from..from + bytes, len);
         }
         self.len = len;
         Ok(())
@@ -136,8 +186,14 @@ impl FrameMut {
     }
 
     /// Ends writing: from here on the frame can be shared and read, never written.
-    pub fn freeze(self) -> Frame {
-        Frame { holding: None, slot: self.slot, len: self.len, info: self.info, gaps: None }
+    pub fn freeze(mut self) -> Frame {
+        let has_room = self.slot.pool.tail_bytes() >= TIME_BYTES + self.tail.metadata_bytes();
+        if let Some(nanos) = self.info.captured_utc.filter(|_| has_room).and_then(utc_nanos) {
+            let at = self.len + self.tail.metadata_bytes();
+            self.slot_mut()[at..at + TIME_BYTES].copy_from_slice(&nanos.to_be_bytes());
+            self.tail = self.tail.with_time();
+        }
+        Frame { holding: None, slot: self.slot, len: self.len, tail: self.tail, info: self.info, gaps: None }
     }
 }
 
@@ -158,6 +214,12 @@ impl DerefMut for FrameMut {
     }
 }
 
+/// The metadata in a slot whose first `len` bytes are pixels.
+fn metadata_in(slot: &[u8], len: usize, tail: Tail) -> Option<Metadata<'_>> {
+    let bytes = slot.get(len..len + tail.metadata_bytes()).filter(|bytes| !bytes.is_empty())?;
+    Some(Metadata { kind: tail.kind(), bytes })
+}
+
 /// A frame is longer than its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {len} bytes does not fit a slot of {capacity}; make the pool for frames of that length")]
@@ -176,7 +238,10 @@ pub struct Frame {
     /// Dropped before the slot: whoever is woken by that finds it given back.
     holding: Option<Holding>,
     slot: SlotLease,
+    /// Bytes of pixels.
     len: usize,
+    /// What follows them.
+    tail: Tail,
     info: FrameInfo,
     gaps: Option<Gaps>,
 }
@@ -197,6 +262,35 @@ impl Frame {
     /// Number and times of the frame.
     pub fn info(&self) -> &FrameInfo {
         &self.info
+    }
+
+    /// What the source set beside the pixels; `None` where it set nothing.
+    pub fn metadata(&self) -> Option<Metadata<'_>> {
+        metadata_in(self.whole(), self.len, self.tail)
+    }
+
+    /// When the picture was taken, as UTC: [`FrameInfo::captured_utc`].
+    pub fn captured_utc(&self) -> Option<SystemTime> {
+        self.info.captured_utc
+    }
+
+    /// Whether [`Frame::captured_utc`] is what the source said, the time of the picture's place in a file, rather than what the clock of its
+    /// machine showed.
+    pub fn has_own_time(&self) -> bool {
+        self.tail.has_time()
+    }
+
+    /// The pixels and what follows them: what is sent.
+    #[doc(hidden)]
+    pub fn whole(&self) -> &[u8] {
+        // SAFETY: as in `deref`; `Arrival::end` and `FrameMut::set_metadata` have checked that what follows the pixels is in the slot.
+        unsafe { std::slice::from_raw_parts(self.slot.ptr(), self.len + self.tail.bytes()) }
+    }
+
+    /// What follows the pixels.
+    #[doc(hidden)]
+    pub fn tail(&self) -> Tail {
+        self.tail
     }
 
     /// The slot's place in its pool, from 0 to [`FramePool::slot_count`] less one. No other frame of the pool is in it while this
@@ -245,10 +339,11 @@ impl Frame {
         // exists, as in `deref`.
         let bits = unsafe { std::slice::from_raw_parts(bits, gaps.slices.div_ceil(8)) };
         let is_missing = |slice: &usize| bits[slice / 8] & (1 << (slice % 8)) == 0;
-        (0..gaps.slices).filter(is_missing).map(move |slice| {
+        let missing = (0..gaps.slices).filter(is_missing).map(move |slice| {
             let start = slice * gaps.slice_bytes;
             start..self.len.min(start + gaps.slice_bytes)
-        })
+        });
+        missing.filter(|range| !range.is_empty())
     }
 
     /// The same memory as [`Bytes`]; the slot is given back when the last of them is dropped.
@@ -414,15 +509,16 @@ impl Arrival {
         unsafe { std::ptr::write_bytes(target, 0, range.len()) };
     }
 
-    /// Ends the arrival: the first `len` bytes are the frame.
+    /// Ends the arrival: the first `len` bytes are the frame, and what follows them is said by `tail`.
     ///
     /// # Errors
-    /// [`ArrivalPinned`] while a landing lease is outstanding, or where `len` is more than the slot holds.
-    pub fn complete(self, len: usize, info: FrameInfo) -> Result<Frame, ArrivalPinned> {
-        self.end(len, info, None)
+    /// [`ArrivalPinned`] while a landing lease is outstanding, or where that is more than the slot holds.
+    pub fn complete(self, len: usize, tail: Tail, info: FrameInfo) -> Result<Frame, ArrivalPinned> {
+        self.end(len, tail, info, None)
     }
 
-    /// As [`Arrival::complete`], for a frame of which slices are missing: which, has been written to the slot.
+    /// As [`Arrival::complete`], for a frame of which slices are missing: which, has been written to the slot. Of what follows the
+    /// pixels it has nothing.
     ///
     /// # Errors
     /// As [`Arrival::complete`].
@@ -431,14 +527,19 @@ impl Arrival {
     /// Where the bits are not inside the slot.
     pub(crate) fn complete_with_gaps(self, len: usize, info: FrameInfo, gaps: Gaps) -> Result<Frame, ArrivalPinned> {
         assert!(gaps.offset + gaps.slices.div_ceil(8) <= self.capacity(), "{gaps:?} lie outside the slot");
-        self.end(len, info, Some(gaps))
+        self.end(len, Tail::NONE, info, Some(gaps))
     }
 
-    fn end(self, len: usize, info: FrameInfo, gaps: Option<Gaps>) -> Result<Frame, ArrivalPinned> {
-        if len > self.capacity() || !self.slot.pool.slots.is_exclusive(self.slot.index) {
-            return Err(ArrivalPinned(self));
+    fn end(self, len: usize, tail: Tail, mut info: FrameInfo, gaps: Option<Gaps>) -> Result<Frame, ArrivalPinned> {
+        let end = len.checked_add(tail.bytes()).filter(|end| *end <= self.capacity());
+        let is_exclusive = self.slot.pool.slots.is_exclusive(self.slot.index);
+        let Some(end) = end.filter(|_| is_exclusive) else { return Err(ArrivalPinned(self)) };
+        if tail.has_time() {
+            let mut nanos = [0; TIME_BYTES];
+            self.read(end - TIME_BYTES, &mut nanos);
+            (info.captured_utc, info.utc_error) = (utc_from_nanos(u64::from_be_bytes(nanos)), None);
         }
-        Ok(Frame { holding: None, slot: self.slot, len, info, gaps })
+        Ok(Frame { holding: None, slot: self.slot, len, tail, info, gaps })
     }
 }
 
@@ -474,6 +575,7 @@ impl std::fmt::Debug for ArrivalPinned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::PixelFormat;
 
     #[test]
     fn bytes_written_before_the_freeze_are_read_after_it_by_every_clone() {
@@ -489,6 +591,58 @@ mod tests {
         assert_eq!(pool.free_count(), 1);
         drop((frame, twin));
         assert_eq!(pool.free_count(), 2);
+    }
+
+    #[test]
+    fn metadata_and_a_time_lie_behind_the_pixels_whatever_their_length_becomes() {
+        let format = FrameFormat::new(PixelFormat::Bytes, 100, 1).unwrap();
+        let pool = FramePool::for_format(1, format).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::new(1_795_000_000, 123_456_789);
+        let mut writer = pool.try_acquire().unwrap();
+        assert_eq!((writer.len(), writer.metadata_capacity(), writer.metadata()), (100, METADATA_MAX, None));
+        writer.set_metadata(MetadataKind::Json, b"{\"exposure_us\":8000}").unwrap();
+        writer.set_len(5).unwrap();
+        writer.copy_from_slice(b"frame");
+        writer.set_len(7).unwrap();
+        writer[5..].copy_from_slice(b"!!");
+        let long = MetadataTooLong { len: METADATA_MAX + 1, capacity: METADATA_MAX };
+        assert_eq!(writer.set_metadata(MetadataKind::Bytes, &[0; METADATA_MAX + 1]), Err(long));
+        writer.info.captured_utc = Some(time);
+        let frame = writer.freeze();
+        let metadata = frame.metadata().unwrap();
+        assert_eq!((metadata.kind, metadata.bytes), (MetadataKind::Json, &b"{\"exposure_us\":8000}"[..]));
+        assert_eq!((&frame[..], frame.captured_utc(), frame.has_own_time()), (&b"frame!!"[..], Some(time), true));
+        assert_eq!(frame.planes().map(|plane| plane.bytes).collect::<Vec<_>>(), [b"frame!!"]);
+        assert_eq!(frame.whole().len(), 7 + 20 + TIME_BYTES);
+        let (whole, tail) = (frame.whole().to_vec(), frame.tail());
+        drop(frame);
+        let mut arrival = pool.try_arrival().unwrap();
+        arrival.write(0, &whole);
+        let there = arrival.complete(7, tail, FrameInfo::default()).unwrap();
+        assert_eq!(
+            (&there[..], there.metadata().unwrap().bytes.len(), there.captured_utc()),
+            (&whole[..7], 20, Some(time))
+        );
+    }
+
+    #[test]
+    fn a_frame_may_have_as_much_metadata_as_there_is_room_for_and_none() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 10, 10).unwrap();
+        let pool = FramePool::for_format(1, format).unwrap();
+        for bytes in [0, 1, METADATA_MAX] {
+            let mut writer = pool.try_acquire().unwrap();
+            writer.info.captured_utc = Some(SystemTime::UNIX_EPOCH);
+            writer.set_metadata(MetadataKind::Cbor, &vec![7; bytes]).unwrap();
+            let frame = writer.freeze();
+            let found = frame.metadata().map(|metadata| (metadata.kind, metadata.bytes.to_vec()));
+            assert_eq!(found, (bytes > 0).then(|| (MetadataKind::Cbor, vec![7; bytes])));
+            assert_eq!(frame.len(), 100);
+        }
+        let bare = FramePool::new(1, 100).unwrap();
+        let mut writer = bare.try_acquire().unwrap();
+        let refused = writer.set_metadata(MetadataKind::Json, b"{}").unwrap_err();
+        assert!(refused.to_string().starts_with("metadata of 2 bytes does not fit the 0 that"), "{refused}");
+        writer.set_metadata(MetadataKind::Json, b"").unwrap();
     }
 
     #[test]
@@ -514,9 +668,9 @@ mod tests {
         arrival.move_within(8, 0, 2);
         let lease = arrival.landing_lease().unwrap();
         assert!(arrival.landing_lease().is_none(), "two batches land in one slot");
-        let ArrivalPinned(arrival) = arrival.complete(4, FrameInfo::default()).unwrap_err();
+        let ArrivalPinned(arrival) = arrival.complete(4, Tail::NONE, FrameInfo::default()).unwrap_err();
         drop(lease);
-        assert_eq!(&arrival.complete(4, FrameInfo::default()).unwrap()[..], b"abcd");
+        assert_eq!(&arrival.complete(4, Tail::NONE, FrameInfo::default()).unwrap()[..], b"abcd");
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod format;
 mod holding;
 mod lease;
 mod memory;
+mod metadata;
+mod pixel_format;
 mod planes;
 mod pool;
 mod presentation;
@@ -18,12 +20,15 @@ mod readiness;
 mod ring;
 mod slots;
 mod sync;
+mod tail;
 
-pub use format::{FormatError, FrameFormat, PixelFormat};
+pub use format::{FormatError, FrameFormat};
 #[doc(hidden)]
 pub use lease::{Arrival, ArrivalPinned, NotLanded};
 pub use lease::{Frame, FrameInfo, FrameMut, FrameTooLong};
 pub(crate) use lease::{Gaps, LandingLease};
+pub use metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong, UnknownMetadataKind};
+pub use pixel_format::{BayerOrder, PixelFormat, PixelLayout};
 pub use planes::{Plane, PlaneMut, Planes, PlanesMut};
 pub(crate) use pool::PoolInMaking;
 pub use pool::{FramePool, PoolError};
@@ -32,3 +37,6 @@ pub use rate::{FrameRate, FrameRateError};
 pub use readiness::Readiness;
 pub use ring::{Consumer, ConsumerPolicy, FrameIter, FrameRing, RecvError};
 pub use slots::SLOTS_MAX;
+#[doc(hidden)]
+pub use tail::{TAIL_MAX, Tail};
+pub(crate) use tail::{TIME_BYTES, utc_from_nanos, utc_nanos};

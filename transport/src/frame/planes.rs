@@ -69,7 +69,8 @@ struct Shape {
 
 impl Layout {
     fn new(format: Option<&FrameFormat>, len: usize) -> Self {
-        Self { format: format.filter(|format| format.frame_bytes() <= len).copied(), next: 0 }
+        let format = format.map(|format| format.of_length(len));
+        Self { format: format.filter(|format| format.frame_bytes() <= len), next: 0 }
     }
 
     fn left(&self) -> usize {

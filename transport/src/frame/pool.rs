@@ -11,6 +11,7 @@ use super::format::FrameFormat;
 use super::lease::{Arrival, FrameMut, SlotLease};
 use super::memory::{Memory, NoMemory, PAGE_BYTES};
 use super::slots::{SLOTS_MAX, SlotTable};
+use super::tail::TAIL_MAX;
 use crate::limit::remedy;
 use crate::unpoisoned::unpoisoned;
 
@@ -73,8 +74,8 @@ pub(super) struct PoolShared {
     memory: Memory,
     slot_bytes: usize,
     stride: usize,
-    /// What every frame in it is, where that is known.
-    format: OnceLock<FrameFormat>,
+    /// What every frame in it is, and how many bytes of a slot are left for what follows the pixels, where that is known.
+    format: OnceLock<(FrameFormat, usize)>,
     on_free: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Dropped after the memory.
     held: OnceLock<Box<dyn Any + Send + Sync>>,
@@ -94,7 +95,12 @@ impl PoolShared {
     }
 
     pub(super) fn format(&self) -> Option<&FrameFormat> {
-        self.format.get()
+        self.format.get().map(|(format, _)| format)
+    }
+
+    /// Bytes of a slot that are left for what follows the pixels.
+    pub(super) fn tail_bytes(&self) -> usize {
+        self.format.get().map_or(0, |(_, tail)| *tail)
     }
 
     pub(super) fn release(&self, index: u32) {
@@ -115,17 +121,18 @@ impl FramePool {
         PoolInMaking::new(slots, slot_bytes)?.finish()
     }
 
-    /// A pool for frames of this format, which know it: [`Frame::planes`](super::Frame::planes).
+    /// A pool for frames of this format, which know it: [`Frame::planes`](super::Frame::planes). Each slot has room for
+    /// [`METADATA_MAX`](super::METADATA_MAX) bytes of metadata behind its frame.
     ///
     /// # Errors
     /// As [`FramePool::new`].
     pub fn for_format(slots: usize, format: FrameFormat) -> Result<Self, PoolError> {
-        Ok(Self::new(slots, format.frame_bytes())?.with_format(format))
+        Ok(Self::new(slots, format.frame_bytes() + TAIL_MAX)?.with_format(format, TAIL_MAX))
     }
 
-    /// The same, whose frames have this format.
-    pub(crate) fn with_format(self, format: FrameFormat) -> Self {
-        let _first = self.shared.format.set(format);
+    /// The same, whose frames have this format, and the last `tail_bytes` of whose slots are for what follows the pixels.
+    pub(crate) fn with_format(self, format: FrameFormat, tail_bytes: usize) -> Self {
+        let _first = self.shared.format.set((format, tail_bytes.min(self.slot_bytes())));
         self
     }
 

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use crate::frame::FrameInfo;
+use crate::frame::{FrameInfo, Tail};
 use crate::time::Time;
+use crate::utc::UtcOffset;
 
 /// A frame being put together in the place of the same index.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Assembly {
     pub(super) number: u64,
+    /// Its bytes, what follows the pixels included.
+    pub(super) bytes: u32,
+    /// What follows the pixels.
+    pub(super) tail: Tail,
+    /// Its slices.
     pub(super) count: u32,
     pub(super) arrived: u32,
     /// One more than the highest slice that has arrived, or was restored.
@@ -30,6 +36,11 @@ impl Assembly {
         self.progressed + deadline.max(self.progressed.since(self.begun) / 4)
     }
 
+    /// Bytes of its pixels: at least one.
+    pub(super) fn pixel_bytes(&self) -> usize {
+        self.bytes as usize - self.tail.bytes()
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.arrived == self.count
     }
@@ -40,7 +51,7 @@ impl Assembly {
     }
 
     /// What is known of the frame, `now` that it is handed on.
-    pub(super) fn info(&self, now: Time, near: &impl Fn(u64) -> Option<Time>) -> FrameInfo {
+    pub(super) fn info(&self, now: Time, near: &impl Fn(u64) -> Option<Time>, utc: Option<UtcOffset>) -> FrameInfo {
         let captured = near(self.captured_ns);
         FrameInfo {
             number: self.number,
@@ -50,6 +61,8 @@ impl Assembly {
             begun: self.begun,
             completed: now,
             latency: captured.map(|captured| now.since(captured)),
+            captured_utc: utc.and_then(|utc| utc.at(self.captured_ns)),
+            utc_error: utc.and_then(|utc| utc.error),
         }
     }
 }

@@ -40,6 +40,8 @@ impl StoredParity {
 /// The frame that slices are restored in.
 pub(super) struct Damaged<'a> {
     pub(super) number: u64,
+    /// Bytes of it.
+    pub(super) bytes: u32,
     pub(super) slot: &'a mut Arrival,
     /// Which of its slices are there.
     pub(super) arrived: &'a mut Bitmap,
@@ -118,8 +120,8 @@ impl ParityStore {
 
     /// Keeps a parity slice of a frame that is being assembled; `read` copies its payload.
     pub(super) fn keep(&mut self, header: &ParityHeader, read: impl FnOnce(&mut [u8])) -> Result<(), Rejected> {
-        let layout = header.layout();
-        if header.payload_bytes != self.cut.payload_bytes() || layout.count() > self.parity_max {
+        let layout = header.layout(&self.cut);
+        if layout.count() > self.parity_max {
             return Err(Rejected::Size);
         }
         let place = match self.place_of(header.frame) {
@@ -166,11 +168,15 @@ impl ParityStore {
         let mut restored = Restored::default();
         let Some(place) = self.place_of(damaged.number) else { return restored };
         let layout = self.frames[place].layout;
+        let cut = self.cut.of(damaged.bytes);
         let Damaged { slot, arrived, .. } = damaged;
+        if layout.slices != cut.slices() {
+            return restored;
+        }
         for block in 0..u32::from(layout.blocks) {
             let missing = layout.slices_of(block).filter(|slice| !arrived.contains(*slice as usize)).count();
             if missing > 0 && self.frames[place].arrived_of(block).nth(missing - 1).is_some() {
-                let block = self.restore_block(place, block, missing, slot, arrived).unwrap_or_default();
+                let block = self.restore_block((place, cut), (block, missing), slot, arrived).unwrap_or_default();
                 restored.slices += block.slices;
                 restored.end = restored.end.max(block.end);
             }
@@ -181,14 +187,13 @@ impl ParityStore {
     /// `None` where the code word cannot be, which its header would have to have allowed.
     fn restore_block(
         &mut self,
-        place: usize,
-        block: u32,
-        missing: usize,
+        (place, cut): (usize, Cut),
+        (block, missing): (u32, usize),
         slot: &mut Arrival,
         arrived: &mut Bitmap,
     ) -> Option<Restored> {
         let stored = &self.frames[place];
-        let (layout, cut) = (stored.layout, self.cut);
+        let layout = stored.layout;
         self.decoder.reset(layout.data() as usize, usize::from(layout.parities), self.shard.len()).ok()?;
         let mut place_in_block = 0;
         for slice in layout.slices_of(block) {

@@ -273,7 +273,7 @@ impl<'a> Arrivals<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{FrameInfo, FramePool};
+    use crate::frame::{FrameInfo, FramePool, Tail};
     use proptest::prelude::*;
 
     const CELL: usize = 4;
@@ -299,7 +299,7 @@ mod tests {
         slots
             .into_iter()
             .flatten()
-            .flat_map(|slot| slot.complete(cells * CELL, FrameInfo::default()).unwrap().to_vec())
+            .flat_map(|slot| slot.complete(cells * CELL, Tail::NONE, FrameInfo::default()).unwrap().to_vec())
             .collect()
     }
 
@@ -335,7 +335,7 @@ mod tests {
             placement.belongs((spot, landed), belongs, &Arrivals::new(&mut slots)).unwrap();
         }
         placement.settle(&mut Arrivals::new(&mut slots));
-        let frame = slots[0].take().unwrap().complete(12, FrameInfo::default()).unwrap();
+        let frame = slots[0].take().unwrap().complete(12, Tail::NONE, FrameInfo::default()).unwrap();
         assert_eq!(&frame[..], b"aaabbbcccddd");
     }
 }

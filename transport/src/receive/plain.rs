@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::frame::{Arrival, Frame, FrameInfo, FramePool, PoolError};
+use crate::frame::{Arrival, Frame, FrameInfo, FramePool, PoolError, Tail};
 use crate::time::Time;
 use crate::wire::plain::{PIECE_BYTES, ends_frame};
 
@@ -107,7 +107,7 @@ impl PlainReassembler {
             ..FrameInfo::default()
         };
         self.number += 1;
-        match arrival.complete(self.frame_bytes, info) {
+        match arrival.complete(self.frame_bytes, Tail::NONE, info) {
             Ok(frame) => {
                 self.stats.frames_delivered += 1;
                 Some(frame)

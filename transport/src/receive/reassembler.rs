@@ -14,9 +14,10 @@ use super::parity::{Damaged, ParityStore};
 use super::passed_over::PassedOver;
 use super::placement::{Arrivals, LandingRun, Placement, Spot};
 use super::stats::{ReceiveStats, Rejected};
-use crate::frame::{Arrival, Frame, FramePool, Gaps, PoolError};
+use crate::frame::{Arrival, Frame, FrameFormat, FramePool, Gaps, PoolError, Tail};
 use crate::rising::Rising;
 use crate::time::Time;
+use crate::utc::UtcOffset;
 use crate::wire::{Cut, Delivery, Flags, OPEN_FRAMES_MAX, ParityHeader, ParityLayout, SliceHeader};
 
 /// Slots that a reassembler works on at once: frames being assembled, and fresh ones that the next frames will land in.
@@ -31,7 +32,9 @@ const SPILL: u8 = PLACES as u8;
 /// What a reassembler is told when the stream is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct ReassemblerConfig {
-    /// How frames are cut in the first epoch.
+    /// What every frame is.
+    pub format: FrameFormat,
+    /// How frames are cut in the first epoch, the longest of them.
     pub cut: Cut,
     /// What happens to frames that are not complete in time.
     pub delivery: Delivery,
@@ -66,6 +69,10 @@ pub struct Reassembler {
     forgotten: Vec<u64>,
     /// One more than the highest frame number that parity has come for.
     protected: Rising,
+    /// Bytes of the frame that was begun last: those to come are likely to have as many.
+    expected_bytes: u32,
+    /// The sender's wall clock, where it has told of that.
+    utc: Option<UtcOffset>,
     spill_bytes: usize,
     stats: ReceiveStats,
 }
@@ -101,6 +108,8 @@ impl Reassembler {
             passed_over: PassedOver::default(),
             forgotten: Vec::with_capacity(PLACES),
             protected: Rising::default(),
+            expected_bytes: cut.frame_bytes(),
+            utc: None,
             spill_bytes,
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
             config,
@@ -137,7 +146,7 @@ impl Reassembler {
             let cells = max.min((assembly.count - assembly.cursor) as usize);
             self.placement.predict(place as u8, assembly.cursor as usize * cell, cell, cells);
         }
-        let count = self.cut().slices() as usize;
+        let count = self.cut().of(self.expected_bytes).slices() as usize;
         for place in 0..PLACES {
             let left = max - self.placement.spots();
             if left == 0 {
@@ -200,7 +209,7 @@ impl Reassembler {
         match self.accept(slice, spot, now) {
             Ok(()) => {
                 self.stats.slices += 1;
-                self.stats.bytes += slice.payload_len() as u64;
+                self.stats.bytes += slice.payload(self.cut()).len() as u64;
                 true
             }
             Err(rejected) => {
@@ -211,10 +220,9 @@ impl Reassembler {
     }
 
     fn accept(&mut self, slice: &SliceHeader, spot: usize, now: Time) -> Result<(), Rejected> {
-        let len = slice.payload_len();
+        let payload = slice.payload(self.cut());
         let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
-        // How an epoch's frames are cut is agreed when it is opened: no slice changes it for those behind it.
-        if !self.is_cut_so(slice.frame_bytes, slice.payload_bytes) || len > landed.len {
+        if payload.len() > landed.len {
             return Err(Rejected::Size);
         }
         if slice.frame < self.settled.value() {
@@ -228,11 +236,15 @@ impl Reassembler {
             None => self.begin(slice, landed.place, now)?,
         };
         let Some(assembly) = &mut self.assemblies[place] else { return Err(Rejected::Late) };
+        // The first slice of a frame says how long it is: none changes that for those behind it.
+        if (slice.frame_bytes, slice.tail) != (assembly.bytes, assembly.tail.to_wire()) {
+            return Err(Rejected::Size);
+        }
         let index = slice.index as usize;
         if self.bitmaps[place].contains(index) {
             return Err(Rejected::Duplicate);
         }
-        let target = Spot { place: place as u8, offset: slice.offset(), len };
+        let target = Spot { place: place as u8, offset: payload.start, len: payload.len() };
         let arrivals = Arrivals::new(&mut self.slots);
         let moved = self.placement.belongs((spot, landed), target, &arrivals).ok_or(Rejected::Size)?;
         self.bitmaps[place].insert(index);
@@ -247,8 +259,13 @@ impl Reassembler {
         Ok(())
     }
 
-    fn is_cut_so(&self, frame_bytes: u32, payload_bytes: u16) -> bool {
-        (frame_bytes, payload_bytes) == (self.cut().frame_bytes(), self.cut().payload_bytes())
+    /// What follows the pixels of a frame that a slice tells of; refused where the pixels are not the format's, or the whole is longer
+    /// than was agreed.
+    fn tail_of(&self, frame_bytes: u32, tail: u16) -> Result<Tail, Rejected> {
+        let tail = Tail::from_wire(tail).ok_or(Rejected::Size)?;
+        let pixels = (frame_bytes as usize).checked_sub(tail.bytes()).ok_or(Rejected::Size)?;
+        let fits = frame_bytes <= self.cut().frame_bytes() && self.config.format.holds(pixels);
+        if fits { Ok(tail) } else { Err(Rejected::Size) }
     }
 
     /// Takes in a parity slice whose payload landed at `spot` of the prediction.
@@ -261,8 +278,7 @@ impl Reassembler {
 
     fn accept_parity(&mut self, parity: &ParityHeader, spot: usize, now: Time) -> Result<(), Rejected> {
         let landed = self.placement.spot(spot).ok_or(Rejected::Size)?;
-        let fits = usize::from(parity.payload_bytes) <= landed.len;
-        if !self.is_cut_so(parity.frame_bytes, parity.payload_bytes) || !fits {
+        if usize::from(self.cut().payload_bytes()) > landed.len {
             return Err(Rejected::Size);
         }
         let store = self.parity.as_mut().ok_or(Rejected::Size)?;
@@ -274,6 +290,9 @@ impl Reassembler {
         }
         let mut assemblies = self.assemblies.iter_mut().flatten();
         match assemblies.find(|assembly| assembly.number == parity.frame) {
+            Some(assembly) if (parity.frame_bytes, parity.tail) != (assembly.bytes, assembly.tail.to_wire()) => {
+                Err(Rejected::Size)
+            }
             Some(assembly) if !assembly.is_complete() => {
                 let slot = self.slots[usize::from(landed.place)].as_ref().ok_or(Rejected::Size)?;
                 store.keep(parity, |bytes| slot.read(landed.offset, bytes))?;
@@ -294,6 +313,8 @@ impl Reassembler {
             Delivery::Latest if self.passed_over.is_before(slice.frame) => return Err(self.pass_over(slice.frame)),
             _ => {}
         }
+        let tail = self.tail_of(slice.frame_bytes, slice.tail)?;
+        let count = self.cut().of(slice.frame_bytes).slices();
         let is_fresh = |place: &usize| self.assemblies[*place].is_none() && self.slots[*place].is_some();
         let landed = Some(usize::from(landed)).filter(|place| *place < PLACES);
         let open = self.places().count();
@@ -308,10 +329,13 @@ impl Reassembler {
             return Err(self.pass_over(slice.frame));
         };
         self.forgotten.retain(|number| *number != slice.frame);
-        self.bitmaps[place].clear(slice.count() as usize);
+        self.bitmaps[place].clear(count as usize);
+        self.expected_bytes = slice.frame_bytes;
         self.assemblies[place] = Some(Assembly {
             number: slice.frame,
-            count: slice.count(),
+            bytes: slice.frame_bytes,
+            tail,
+            count,
             arrived: 0,
             cursor: 0,
             captured_ns: slice.captured_ns,
@@ -391,8 +415,8 @@ impl Reassembler {
             }
             let Some(assembly) = self.assemblies[place].take() else { break };
             let Some(arrival) = self.slots[place].take() else { break };
-            let info = assembly.info(now, &near);
-            match arrival.complete(self.config.cut.frame_bytes() as usize, info) {
+            let info = assembly.info(now, &near, self.utc);
+            match arrival.complete(assembly.pixel_bytes(), assembly.tail, info) {
                 Ok(frame) => self.finished.push_back(frame),
                 Err(pinned) => {
                     // Only a caller that breaks the contract gets here; the frame waits for the next batch.
@@ -415,8 +439,9 @@ impl Reassembler {
             if let Some(assembly) = assembly.as_mut().filter(|assembly| !assembly.is_complete())
                 && let Some(slot) = &mut self.slots[place]
             {
-                let restored =
-                    store.restore(Damaged { number: assembly.number, slot, arrived: &mut self.bitmaps[place] });
+                let arrived = &mut self.bitmaps[place];
+                let damaged = Damaged { number: assembly.number, bytes: assembly.bytes, slot, arrived };
+                let restored = store.restore(damaged);
                 if restored.slices > 0 {
                     assembly.arrived += restored.slices;
                     // What is predicted to land begins behind all that is there.
@@ -451,9 +476,8 @@ impl Reassembler {
         }
         let Some(assembly) = self.assemblies[place] else { return };
         let Some(mut arrival) = self.slots[place].take() else { return };
-        let cut = self.cut();
+        let cut = self.cut().of(assembly.bytes);
         let (slices, slice_bytes) = (assembly.count as usize, usize::from(cut.payload_bytes()));
-        let frame_bytes = cut.frame_bytes() as usize;
         let mut from = 0;
         while let Some(missing) = self.bitmaps[place].first_unset(from, slices) {
             // A slice index fits 32 bits.
@@ -461,12 +485,12 @@ impl Reassembler {
             from = missing + 1;
         }
         // What the slots were made for; slices may have become smaller since.
-        let offset = self.pool.slot_bytes() - Self::bits_bytes(cut);
+        let offset = self.pool.slot_bytes() - Self::bits_bytes(self.cut());
         for (at, byte) in self.bitmaps[place].bytes(slices).enumerate() {
             arrival.write(offset + at, &[byte]);
         }
         let gaps = Gaps { offset, slices, slice_bytes };
-        match arrival.complete_with_gaps(frame_bytes, assembly.info(now, near), gaps) {
+        match arrival.complete_with_gaps(assembly.pixel_bytes(), assembly.info(now, near, self.utc), gaps) {
             Ok(frame) => {
                 self.finished.push_back(frame);
                 self.stats.frames_partial += 1;
@@ -514,9 +538,15 @@ impl Reassembler {
                 self.forgotten.push(assembly.number);
             }
         }
+        self.expected_bytes = self.cut().frame_bytes();
         self.settle(first_frame);
         self.seen = self.settled;
         self.protected = Rising::default();
+    }
+
+    /// What the sender's wall clock shows, from now on.
+    pub(super) fn set_utc(&mut self, utc: UtcOffset) {
+        self.utc = Some(utc);
     }
 
     /// The next finished frame, in order.

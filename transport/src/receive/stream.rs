@@ -109,8 +109,9 @@ impl ReceiveStream {
         let presentation = open.presentation()?;
         let delivery = open.delivery()?;
         let cut = config.cut();
-        let reassembler = Reassembler::new(
+        let mut reassembler = Reassembler::new(
             ReassemblerConfig {
+                format,
                 cut,
                 delivery,
                 first_frame: open.first_frame,
@@ -120,6 +121,9 @@ impl ReceiveStream {
             },
             pool,
         )?;
+        if let Some(utc) = open.utc() {
+            reassembler.set_utc(utc);
+        }
         let interval = open.interval();
         Ok(Self {
             delivery,
@@ -241,10 +245,8 @@ impl ReceiveStream {
         if prelude.stream != self.config.open.stream && prelude.kind != Kind::Open {
             return Err(Rejected::Stream);
         }
-        // The fields know of no tag.
-        let fields_and_payload = len.saturating_sub(self.cut().tag_bytes());
         if prelude.kind == Kind::Slice {
-            let slice = SliceHeader::parse_checked(head, fields_and_payload).map_err(malformed)?;
+            let slice = SliceHeader::parse_checked(head, len, self.cut()).map_err(malformed)?;
             self.check_epoch(slice.epoch)?;
             self.heard = now;
             let was_overtaken = self.see(slice.sequence)?;
@@ -255,7 +257,7 @@ impl ReceiveStream {
             return Ok(());
         }
         if prelude.kind == Kind::Parity {
-            let parity = ParityHeader::parse_checked(head, fields_and_payload).map_err(malformed)?;
+            let parity = ParityHeader::parse_checked(head, len, self.cut()).map_err(malformed)?;
             self.check_epoch(parity.epoch)?;
             self.heard = now;
             self.see(parity.sequence)?;
@@ -310,6 +312,9 @@ impl ReceiveStream {
         self.heard = now;
         self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);
+        if let Some(utc) = ping.utc() {
+            self.reassembler.set_utc(utc);
+        }
         self.way.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
         self.window = window(&self.config.open, self.cut(), self.config.buffer_bytes, self.way.measured());
         // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.

@@ -44,6 +44,8 @@ pub struct SendConfig {
     pub spreads: bool,
     /// In `latest`, how long a frame is repaired after its newest slice; zero where that is the interval.
     pub deadline: Duration,
+    /// Bytes that may follow the pixels of a frame, metadata and time, at most; by default none.
+    pub tail_max: u16,
     /// Tells whether the receiver reads the same clock; 0 where unknown.
     pub clock_id: u64,
 }
@@ -103,6 +105,7 @@ impl SendConfig {
             paced: true,
             spreads: true,
             deadline: Duration::ZERO,
+            tail_max: 0,
             clock_id: 0,
         }
     }
@@ -113,10 +116,11 @@ impl SendConfig {
         Self { slice_bytes: self.cut().slice_bytes() as u16, ..self }
     }
 
-    /// How frames are cut.
+    /// How frames are cut, the longest that there may be.
     pub(super) fn cut(&self) -> Cut {
         // The format was checked: a frame fits 32 bits.
-        let (frame_bytes, slice_bytes) = (self.format.frame_bytes() as u32, self.slice_bytes.into());
+        let frame_bytes = (self.format.frame_bytes() as u32).saturating_add(self.tail_max.into());
+        let slice_bytes = self.slice_bytes.into();
         if self.has_tags { Cut::with_tags(frame_bytes, slice_bytes) } else { Cut::new(frame_bytes, slice_bytes) }
     }
 

@@ -12,7 +12,7 @@ use crate::wire::{Cut, Flags, ParityHeader, SliceHeader};
 /// Consecutive slices of one frame, or of its parity, to be sent now: descriptors, not copies.
 #[derive(Debug)]
 pub struct SliceRun<'a> {
-    /// The memory whose bytes are the payloads: the frame, or its parity.
+    /// The memory whose bytes are the payloads: the frame with what follows its pixels, or its parity.
     pub frame: &'a Frame,
     /// How many slices.
     pub count: u32,
@@ -42,15 +42,15 @@ impl SliceRun<'_> {
 
     /// The bytes of [`SliceRun::frame`] that the slices carry.
     pub fn payload(&self) -> Range<usize> {
-        self.cut.bytes_within(self.frame.len(), self.first(), self.count)
+        self.cut.bytes_within(self.frame.whole().len(), self.first(), self.count)
     }
 
     /// The datagram of the `nth` slice of the run, as a copy: for networks that are not sockets. Room for a tag is zeroes.
     pub fn to_datagram(&self, nth: u32) -> Vec<u8> {
         let mut datagram = vec![0; self.cut.head_bytes()];
         self.emit_header(nth, &mut datagram);
-        let payload = self.cut.bytes_within(self.frame.len(), self.first().saturating_add(nth), 1);
-        datagram.extend_from_slice(&self.frame[payload]);
+        let payload = self.cut.bytes_within(self.frame.whole().len(), self.first().saturating_add(nth), 1);
+        datagram.extend_from_slice(&self.frame.whole()[payload]);
         datagram
     }
 
@@ -67,7 +67,7 @@ impl SliceRun<'_> {
             }
             RunHead::Parity(header) => {
                 let (index, sequence) = (header.index.wrapping_add(nth), header.sequence.wrapping_add(nth.into()));
-                let at = odd_byte(header.payload_bytes, &header.layout(), index);
+                let at = odd_byte(self.cut.payload_bytes(), &header.layout(&self.cut), index);
                 let odd = self.frame.get(at).copied().unwrap_or(0);
                 ParityHeader { index, sequence, odd, ..header }.emit_into(out);
             }
@@ -150,7 +150,7 @@ impl Outgoing {
             stream,
             epoch,
             flags: if repair { Flags::REPAIR } else { 0 },
-            payload_bytes: self.cut.payload_bytes(),
+            tail: self.frame().tail().to_wire(),
             sequence,
             frame: self.number(),
             captured_ns: self.captured.as_nanos(),
@@ -222,11 +222,13 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, published: Published) {
+        // No longer than the longest, which fits 32 bits.
+        let bytes = published.frame().whole().len() as u32;
         self.frames.push_back(Outgoing {
             captured: published.frame().info().captured,
             published,
             next: 0,
-            cut: self.cut,
+            cut: self.cut.of(bytes),
             sent_after_us: 0,
             begun: false,
             parity: Parity::None,

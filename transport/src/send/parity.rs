@@ -56,19 +56,19 @@ impl OutgoingParity {
     pub(super) fn header(
         &self,
         (stream, epoch): (u32, u32),
-        (frame, captured): (u64, Time),
-        cut: Cut,
+        (frame, captured): (&Published, Time),
         sequence: u64,
     ) -> ParityHeader {
         ParityHeader {
             stream,
             epoch,
             flags: 0,
-            payload_bytes: cut.payload_bytes(),
+            tail: frame.frame().tail().to_wire(),
             sequence,
-            frame,
+            frame: frame.number(),
             captured_ns: captured.as_nanos(),
-            frame_bytes: cut.frame_bytes(),
+            // No longer than the longest, which fits 32 bits.
+            frame_bytes: frame.frame().whole().len() as u32,
             index: self.next,
             blocks: self.made.layout.blocks,
             parities: self.made.layout.parities,
@@ -103,7 +103,7 @@ struct Shelved {
 }
 
 impl ParityShelf {
-    /// The parity of a frame that is cut so. `None` where there is no memory for it.
+    /// The parity of a frame of an epoch that is cut so. `None` where there is no memory for it.
     pub(super) fn of(&mut self, of: &Published, cut: Cut, percents: Percents) -> Option<MadeParity> {
         let at = self.makers.iter().position(|shelved| (shelved.cut, shelved.percent_max) == (cut, percents.most));
         match at {
@@ -143,7 +143,7 @@ struct ParityMaker {
 }
 
 impl ParityMaker {
-    /// For frames that are cut so, and at most `percent_max` of parity. `None` where there is no memory for it, or nothing to
+    /// For frames that are cut so or shorter, and at most `percent_max` of parity. `None` where there is no memory for it, or nothing to
     /// make.
     fn new(cut: Cut, percent_max: u32) -> Option<Self> {
         let layout = ParityLayout::new(cut.slices(), percent_max)?;
@@ -159,7 +159,9 @@ impl ParityMaker {
 
     /// The parity of a frame; `None` where too much that was made before is still on its way.
     fn make(&mut self, frame: &Frame, percent: u32) -> Option<MadeParity> {
-        let layout = ParityLayout::new(self.cut.slices(), percent)?;
+        // No longer than the longest, which fits 32 bits.
+        let cut = self.cut.of(frame.whole().len() as u32);
+        let layout = ParityLayout::new(cut.slices(), percent)?;
         let payload_bytes = self.cut.payload_bytes();
         let payload = usize::from(payload_bytes);
         let mut out = self.pool.try_acquire().or_else(|| {
@@ -171,7 +173,7 @@ impl ParityMaker {
             self.encoder.reset(layout.data() as usize, usize::from(layout.parities), self.padded.len()).ok()?;
             let mut absent = layout.data();
             for slice in layout.slices_of(block) {
-                let bytes = &frame[self.cut.bytes_of(slice, 1)];
+                let bytes = &frame.whole()[cut.bytes_of(slice, 1)];
                 self.encoder.add_original_shard(padded(&mut self.padded, bytes)).ok()?;
                 absent -= 1;
             }

@@ -12,6 +12,8 @@ use crate::wire::Delivery;
 #[derive(Debug)]
 pub struct Publication {
     format: FrameFormat,
+    /// Bytes that follow a frame's pixels at most.
+    tail_max: u16,
     delivery: Delivery,
     next_number: u64,
     parity: ParityShelf,
@@ -41,7 +43,12 @@ impl Publication {
     /// One of frames that have this format. In `every`, all subscribers that are there get all of them; in `latest` the newest, and a source that
     /// cannot keep up may skip some ([`Publication::skip`]).
     pub fn new(format: FrameFormat, delivery: Delivery) -> Self {
-        Self { format, delivery, next_number: 0, parity: ParityShelf::default() }
+        Self { format, tail_max: 0, delivery, next_number: 0, parity: ParityShelf::default() }
+    }
+
+    /// The same with room for so many bytes, metadata and time, behind each frame's pixels; by default there is none.
+    pub fn with_tails(self, tail_max: u16) -> Self {
+        Self { tail_max, ..self }
     }
 
     /// The number that the next frame gets.
@@ -52,13 +59,13 @@ impl Publication {
     /// Gives a frame its number. It is to be handed to every subscriber ([`Subscriber::handle_frame`]).
     ///
     /// # Errors
-    /// The frame itself where its length is not the format's.
+    /// The frame itself where its length is not the format's, or it has more behind its pixels than there may be.
     #[expect(
         clippy::result_large_err,
         reason = "the frame goes back to whom it came from; a box would be an allocation"
     )]
     pub fn publish(&mut self, frame: Frame) -> Result<Published, Frame> {
-        if frame.len() != self.format.frame_bytes() {
+        if !self.format.holds(frame.len()) || frame.tail().bytes() > self.tail_max.into() {
             return Err(frame);
         }
         let number = self.next_number;
@@ -83,7 +90,7 @@ impl Publication {
     /// whatever its configuration says; a subscriber to `every` may be either.
     pub fn subscribe(&self, config: SendConfig, now: Time) -> Subscriber {
         let delivery = if self.delivery == Delivery::Latest { Delivery::Latest } else { config.delivery };
-        let config = SendConfig { delivery, format: self.format, ..config };
+        let config = SendConfig { delivery, format: self.format, tail_max: self.tail_max, ..config };
         Subscriber::new(config, self.next_number, now)
     }
 

@@ -30,6 +30,7 @@ use crate::frame::SLOTS_MAX;
 use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
+use crate::utc::UtcOffset;
 use crate::wire::{DATAGRAM_MAX, Delivery};
 
 /// Room for any datagram of fields that a sender sends: they may be as long as a slice, to try the path.
@@ -135,6 +136,8 @@ pub struct Subscriber {
     begins_later: bool,
     /// Something says that the receiver does not know us any more: it is asked, and believed when it does not answer.
     doubted: Option<Doubt>,
+    /// This machine's wall clock.
+    utc: Option<UtcOffset>,
     closing: bool,
     /// A close has been sent: every frame has been, too.
     close_sent: bool,
@@ -188,10 +191,19 @@ impl Subscriber {
             jitter: u64::from(config.stream) << 1 | 1,
             begins_later: false,
             doubted: None,
+            utc: None,
             closing: false,
             close_sent: false,
             config,
         }
+    }
+
+    /// What this machine's wall clock shows; `None` where that cannot be said. The receiver is told with the next opening or ping.
+    pub fn set_utc(&mut self, utc: Option<UtcOffset>) {
+        self.utc = match (self.utc, utc) {
+            (Some(known), Some(utc)) => Some(known.compared_again(utc)),
+            (_, utc) => utc,
+        };
     }
 
     /// Slices leave no faster than a link, which other streams may share, carries them.

@@ -7,7 +7,8 @@ use super::{DATAGRAM_MAX, SLICE_BYTES_MIN, SLICE_HEADER_LEN, TAG_LEN, slice_coun
 /// How the frames of one epoch are cut: what of a slice is head, what is payload, and which bytes of the frame these are.
 ///
 /// A slice is a head, the fields of a [`super::SliceHeader`] and room for a tag where the epoch has tags, and behind it the
-/// payload. All payloads of a frame are equally long but the last, which has the rest.
+/// payload. All payloads of a frame are equally long but the last, which has the rest. Frames of an epoch may differ in length: its
+/// cut is that of the longest that there may be, and [`Cut::of`] that of one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cut {
     frame_bytes: u32,
@@ -37,12 +38,18 @@ impl Cut {
         Self { frame_bytes, head_bytes: head_bytes as u16, payload_bytes: (slice_bytes - head_bytes) as u16 }
     }
 
+    /// The same for a frame of so many bytes.
+    #[inline]
+    pub const fn of(self, frame_bytes: u32) -> Self {
+        Self { frame_bytes, ..self }
+    }
+
     /// The same frames in slices of another size.
     pub const fn resized(self, slice_bytes: usize) -> Self {
         Self::with_head(self.frame_bytes, slice_bytes, self.head_bytes())
     }
 
-    /// Bytes of a frame.
+    /// Bytes of a frame, what follows its pixels included; of an epoch's frames at most.
     pub const fn frame_bytes(&self) -> u32 {
         self.frame_bytes
     }

@@ -5,7 +5,7 @@ use thiserror::Error;
 /// The first two bytes of every datagram: "FW".
 pub const MAGIC: u16 = 0x4657;
 /// The protocol version that this crate speaks.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Bytes of the [`Prelude`]: magic, version, kind, stream, epoch.
 pub const PRELUDE_LEN: usize = 12;
 

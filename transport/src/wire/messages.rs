@@ -1,10 +1,14 @@
 //! Every datagram of the protocol, in the order of `PROTOCOL.md`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::datagram::{WireError, datagram};
-use super::{Cut, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, ParityLayout, SLICE_BYTES_MIN, slice_count};
-use crate::frame::{ChromaPlace, ColourRange, FrameFormat, FrameRate, PixelFormat, Presentation, SampleAspect, Scan};
+use super::{Cut, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, ParityLayout, SLICE_BYTES_MIN};
+use crate::frame::{
+    ChromaPlace, ColourRange, FrameFormat, FrameRate, PixelFormat, Presentation, SampleAspect, Scan, TAIL_MAX, Tail,
+};
+use crate::utc::UtcOffset;
 
 /// In a time field: nothing has been heard yet that could be echoed.
 pub const TIME_UNKNOWN: u64 = u64::MAX;
@@ -14,15 +18,15 @@ datagram! {
     SliceHeader = Slice {
         /// [`super::Flags`].
         flags: u16,
-        /// Payload bytes of every slice of this frame but the last, which has the rest.
-        payload_bytes: u16,
+        /// What of the frame follows its pixels: [`Tail`].
+        tail: u16,
         /// Counts every slice sent in this epoch, repairs included, from 0.
         sequence: u64,
         /// The frame's number in the stream; it goes on over epochs.
         frame: u64,
         /// When the picture was taken, nanoseconds on the sender's monotonic clock.
         captured_ns: u64,
-        /// Bytes of the whole frame.
+        /// Bytes of the whole frame, what follows its pixels included.
         frame_bytes: u32,
         /// Which slice of the frame this is, from 0.
         index: u32,
@@ -31,45 +35,44 @@ datagram! {
     }
 }
 impl SliceHeader {
-    /// Reads the header and checks that its fields agree with each other and with the datagram's length, so that offset
-    /// and length of the payload follow from them without a further check.
+    /// Reads the header and checks that its fields agree with each other, with how the epoch's frames are cut, and with the
+    /// datagram's length, so that offset and length of the payload follow from them without a further check.
     ///
     /// # Errors
     /// As [`SliceHeader::parse`], or a field that contradicts another.
     #[inline]
-    pub fn parse_checked(header: &[u8], datagram_len: usize) -> Result<Self, WireError> {
+    pub fn parse_checked(header: &[u8], datagram_len: usize, cut: &Cut) -> Result<Self, WireError> {
         let slice = Self::parse(header)?;
-        if slice.payload_bytes == 0 || slice.frame_bytes == 0 {
-            return Err(WireError::Value("payload_bytes"));
-        }
-        if slice.frame >= FRAME_NUMBER_END {
-            return Err(WireError::Value("frame"));
-        }
+        check_frame(slice.frame, slice.frame_bytes, slice.tail, cut)?;
         // An index that is not below the count, found without a division.
-        if u64::from(slice.index) * u64::from(slice.payload_bytes) >= u64::from(slice.frame_bytes) {
+        if u64::from(slice.index) * u64::from(cut.payload_bytes()) >= u64::from(slice.frame_bytes) {
             return Err(WireError::Value("index"));
         }
-        if datagram_len != Self::LEN + slice.payload_len() {
+        if datagram_len != cut.head_bytes() + slice.payload(cut).len() {
             return Err(WireError::Value("length"));
         }
         Ok(slice)
     }
 
-    /// How many slices the frame has.
-    pub const fn count(&self) -> u32 {
-        slice_count(self.frame_bytes, self.payload_bytes)
+    /// The bytes of the frame that are its payload; none where it lies behind the frame, which [`SliceHeader::parse_checked`] refuses.
+    #[inline]
+    pub fn payload(&self, cut: &Cut) -> Range<usize> {
+        cut.of(self.frame_bytes).bytes_of(self.index, 1)
     }
+}
 
-    /// Where the payload belongs in the frame.
-    pub const fn offset(&self) -> usize {
-        self.index as usize * self.payload_bytes as usize
+/// What the head of a slice says of its frame.
+#[inline]
+fn check_frame(frame: u64, frame_bytes: u32, tail: u16, cut: &Cut) -> Result<(), WireError> {
+    if frame >= FRAME_NUMBER_END {
+        return Err(WireError::Value("frame"));
     }
-
-    /// Bytes of this slice's payload; none where it lies behind the frame, which [`SliceHeader::parse_checked`] refuses.
-    pub const fn payload_len(&self) -> usize {
-        let (rest, whole) = ((self.frame_bytes as usize).saturating_sub(self.offset()), self.payload_bytes as usize);
-        if rest < whole { rest } else { whole }
+    if frame_bytes > cut.frame_bytes() {
+        return Err(WireError::Value("frame_bytes"));
     }
+    let tail = Tail::from_wire(tail).ok_or(WireError::Value("tail"))?;
+    // At least one byte is before it.
+    if tail.bytes() >= frame_bytes as usize { Err(WireError::Value("tail")) } else { Ok(()) }
 }
 
 datagram! {
@@ -77,15 +80,15 @@ datagram! {
     ParityHeader = Parity {
         /// [`super::Flags`].
         flags: u16,
-        /// Payload bytes of this, and of every slice of the frame but its last.
-        payload_bytes: u16,
+        /// What of the frame follows its pixels: [`Tail`].
+        tail: u16,
         /// Counts it among the slices of this epoch.
         sequence: u64,
         /// The frame's number in the stream.
         frame: u64,
         /// When the picture was taken, nanoseconds on the sender's monotonic clock.
         captured_ns: u64,
-        /// Bytes of the whole frame.
+        /// Bytes of the whole frame, what follows its pixels included.
         frame_bytes: u32,
         /// Which parity slice of the frame this is, from 0; it belongs to block `index` modulo `blocks`.
         index: u32,
@@ -93,44 +96,40 @@ datagram! {
         blocks: u16,
         /// Parity slices of each block.
         parities: u8,
-        /// The byte of parity behind the payload where `payload_bytes` is odd; else zero.
+        /// The byte of parity behind the payload where that is of odd length; else zero.
         odd: u8,
     }
 }
 
 impl ParityHeader {
-    /// Reads the header and checks that its fields agree with each other and with the datagram's length.
+    /// Reads the header and checks that its fields agree with each other, with how the epoch's frames are cut, and with the
+    /// datagram's length. A payload is as long as that of every slice of a frame but its last.
     ///
     /// # Errors
     /// As [`ParityHeader::parse`], or a field that contradicts another.
-    pub fn parse_checked(header: &[u8], datagram_len: usize) -> Result<Self, WireError> {
+    pub fn parse_checked(header: &[u8], datagram_len: usize, cut: &Cut) -> Result<Self, WireError> {
         let parity = Self::parse(header)?;
-        if parity.payload_bytes == 0 || parity.frame_bytes == 0 {
-            return Err(WireError::Value("payload_bytes"));
-        }
-        if parity.frame >= FRAME_NUMBER_END {
-            return Err(WireError::Value("frame"));
-        }
-        let slices = slice_count(parity.frame_bytes, parity.payload_bytes);
-        if parity.blocks == 0 || u32::from(parity.blocks) > slices || parity.parities == 0 {
+        check_frame(parity.frame, parity.frame_bytes, parity.tail, cut)?;
+        if parity.blocks == 0 || u32::from(parity.blocks) > cut.of(parity.frame_bytes).slices() || parity.parities == 0
+        {
             return Err(WireError::Value("blocks"));
         }
-        if !parity.layout().fits_a_block() {
+        let layout = parity.layout(cut);
+        if !layout.fits_a_block() {
             return Err(WireError::Value("parities"));
         }
-        if parity.index >= parity.layout().count() {
+        if parity.index >= layout.count() {
             return Err(WireError::Value("index"));
         }
-        if datagram_len != Self::LEN + usize::from(parity.payload_bytes) {
+        if datagram_len != cut.slice_bytes() {
             return Err(WireError::Value("length"));
         }
         Ok(parity)
     }
 
     /// How the frame's slices are dealt out to blocks.
-    pub const fn layout(&self) -> ParityLayout {
-        let slices = slice_count(self.frame_bytes, self.payload_bytes);
-        ParityLayout { slices, blocks: self.blocks, parities: self.parities }
+    pub const fn layout(&self, cut: &Cut) -> ParityLayout {
+        ParityLayout { slices: cut.of(self.frame_bytes).slices(), blocks: self.blocks, parities: self.parities }
     }
 }
 
@@ -221,10 +220,19 @@ datagram! {
         skipped: u64,
         /// Of the skipped ones, how many because the receiver granted no credit.
         no_credit: u64,
+        /// What the sender's wall clock showed at `sender_ns`, nanoseconds since the beginning of 1970, or [`TIME_UNKNOWN`].
+        utc_ns: u64,
+        /// By how much that may be wrong, microseconds; 2^32 - 1 where nothing is known of it.
+        utc_error_us: u32,
     }
 }
 
 impl Ping {
+    /// What the sender's wall clock shows.
+    pub fn utc(&self) -> Option<UtcOffset> {
+        utc(self.sender_ns, self.utc_ns, self.utc_error_us)
+    }
+
     /// Reads the fields and checks them.
     ///
     /// # Errors
@@ -262,7 +270,7 @@ datagram! {
         height: u32,
         /// Bytes from row to row in the first plane.
         stride: u32,
-        /// Bytes of every frame.
+        /// Bytes of every frame's pixels; where frames differ, of the longest's.
         frame_bytes: u32,
         /// The rate at which the pictures are to be shown, as a fraction: its numerator; 0 where there is none.
         rate_num: u32,
@@ -283,11 +291,15 @@ datagram! {
         /// In `latest`, microseconds after its newest slice for which a frame is repaired; 0 where that is the interval.
         deadline_us: u32,
         /// [`PixelFormat`].
-        pixel: u8,
-        /// [`Delivery`].
-        delivery: u8,
+        pixel: u16,
+        /// Bytes that follow the pixels of a frame at most.
+        tail_max: u16,
         /// The most parity slices that a frame will have; 0 where none will be sent.
         parity_max: u16,
+        /// [`Delivery`].
+        delivery: u8,
+        /// Zero.
+        reserved: u8,
         /// Equal at both ends where they read the same clock.
         clock_id: u64,
         /// When this was sent, nanoseconds on the sender's clock.
@@ -296,7 +308,26 @@ datagram! {
         skipped: u64,
         /// Of these, how many because a receiver granted no credit.
         no_credit: u64,
+        /// What the sender's wall clock showed at `sender_ns`, nanoseconds since the beginning of 1970, or [`TIME_UNKNOWN`].
+        utc_ns: u64,
+        /// By how much that may be wrong, microseconds; 2^32 - 1 where nothing is known of it.
+        utc_error_us: u32,
     }
+}
+
+/// The microseconds of an error of which nothing is known.
+const ERROR_UNKNOWN: u32 = u32::MAX;
+
+/// What a sender said of its wall clock.
+fn utc(sender_ns: u64, utc_ns: u64, utc_error_us: u32) -> Option<UtcOffset> {
+    let error = (utc_error_us != ERROR_UNKNOWN).then(|| Duration::from_micros(utc_error_us.into()));
+    (utc_ns != TIME_UNKNOWN).then(|| UtcOffset::from_nanos(sender_ns, utc_ns, error))
+}
+
+/// The same as fields of a datagram: the time, and its error.
+pub(crate) fn utc_fields(utc: Option<UtcOffset>, sender_ns: u64) -> (u64, u32) {
+    let error = utc.and_then(|utc| utc.error).map(|error| u32::try_from(error.as_micros()).unwrap_or(ERROR_UNKNOWN));
+    (utc.map_or(TIME_UNKNOWN, |utc| utc.nanos_at(sender_ns)), error.unwrap_or(ERROR_UNKNOWN))
 }
 
 impl Open {
@@ -313,6 +344,9 @@ impl Open {
         }
         if !(SLICE_BYTES_MIN..=DATAGRAM_MAX).contains(&usize::from(self.slice_bytes)) {
             return Err(WireError::Value("slice_bytes"));
+        }
+        if usize::from(self.tail_max) > TAIL_MAX || self.frame_bytes.checked_add(self.tail_max.into()).is_none() {
+            return Err(WireError::Value("tail_max"));
         }
         if self.first_frame >= FRAME_NUMBER_END {
             return Err(WireError::Value("first_frame"));
@@ -350,7 +384,13 @@ impl Open {
 
     /// How the frames of its epoch are cut.
     pub const fn cut(&self) -> Cut {
-        Cut::new(self.frame_bytes, self.slice_bytes as usize)
+        // `Open::format` has refused what does not fit.
+        Cut::new(self.frame_bytes.saturating_add(self.tail_max as u32), self.slice_bytes as usize)
+    }
+
+    /// What the sender's wall clock shows.
+    pub fn utc(&self) -> Option<UtcOffset> {
+        utc(self.sender_ns, self.utc_ns, self.utc_error_us)
     }
 
     /// The delivery mode.

@@ -11,6 +11,7 @@ pub mod plain;
 
 pub use cut::Cut;
 pub use datagram::{AnyPrelude, Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
+pub(crate) use messages::utc_fields;
 pub use messages::{
     Accept, Challenge, Close, Closed, Feedback, NACK_BITMAP_MAX, Nack, Open, ParityHeader, Ping, Refuse, RefuseReason,
     SliceHeader, TIME_UNKNOWN,

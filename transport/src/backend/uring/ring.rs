@@ -371,7 +371,7 @@ mod tests {
             let results = unsafe { ring.run(operations, chained) }.unwrap();
             assert_eq!(results, expected);
         }
-        let landed = arrival.complete(40, FrameInfo::default()).unwrap();
+        let landed = arrival.complete(40, Tail::NONE, FrameInfo::default()).unwrap();
         assert!(landed.iter().enumerate().all(|(at, byte)| *byte == (at / 8) as u8));
     }
 

@@ -148,7 +148,7 @@ impl Waiting {
 /// Whether what was made for one opening serves another.
 fn has_same_frames(one: &Open, other: &Open) -> bool {
     let what = |open: &Open| {
-        let frames = (open.pixel, open.width, open.height, open.stride, open.frame_bytes);
+        let frames = (open.pixel, open.width, open.height, open.stride, open.frame_bytes, open.tail_max);
         (frames, open.delivery, open.slice_bytes, open.parity_max)
     };
     what(one) == what(other)

@@ -90,7 +90,8 @@ impl PlainReceiver {
             );
         }
         let frame_bytes = config.format.frame_bytes();
-        let pool = FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes))?.with_format(config.format);
+        let pool =
+            FramePool::new(config.slots, PlainReassembler::slot_bytes(frame_bytes))?.with_format(config.format, 0);
         let reassembler = PlainReassembler::new(frame_bytes, pool)?;
         let shared = Arc::new(PlainShared {
             waker: Waker::new().map_err(BindError::System)?,

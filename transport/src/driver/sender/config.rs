@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::backend::BackendKind;
 use crate::driver::threads::ThreadConfig;
-use crate::frame::{FrameFormat, Presentation};
+use crate::frame::{FrameFormat, METADATA_MAX, Presentation};
 use crate::send::{Fec, LinkBudget};
 use crate::setters;
 use crate::wire::{DATAGRAM_MAX, Delivery, SLICE_BYTES_MIN};
@@ -103,6 +103,9 @@ pub struct SenderConfig {
     pub sqpoll: bool,
     /// How the sending thread runs.
     pub threads: ThreadConfig,
+    /// Bytes of metadata that a frame may have at most; [`METADATA_MAX`](crate::frame::METADATA_MAX), 4,096, by default, and no more than that. Each slot has
+    /// so many bytes more, at both ends.
+    pub metadata_max: usize,
     /// The stream's id; by default a random one. A receiver that only takes announced streams must know it.
     pub stream: Option<u32>,
 }
@@ -125,6 +128,7 @@ impl SenderConfig {
             trains: true,
             sqpoll: false,
             threads: ThreadConfig::default(),
+            metadata_max: METADATA_MAX,
             stream: None,
         }
     }
@@ -144,6 +148,7 @@ impl SenderConfig {
         trains: bool,
         sqpoll: bool,
         threads: ThreadConfig,
+        metadata_max: usize,
         stream: impl Into<Option<u32>>,
     }
 }

@@ -70,7 +70,7 @@ pub enum SendError {
     #[error("the stream has been closed")]
     Closed,
     /// The frame has not the length of the stream's format.
-    #[error("a frame of {bytes} bytes is none of {format}, which has {}; fill the whole frame", format.frame_bytes())]
+    #[error("a frame of {bytes} bytes is none of {format}, which has {}; fill the whole frame", length_of(format))]
     Length {
         /// Bytes of the frame.
         bytes: usize,
@@ -82,6 +82,16 @@ pub enum SendError {
     Gaps {
         /// Bytes that did not come.
         missing: usize,
+    },
+    /// The frame has more metadata than the stream has room for.
+    #[error(
+        "the frame has {bytes} bytes of metadata, and the stream room for {capacity}; make the sender with more (metadata_max)"
+    )]
+    Metadata {
+        /// Bytes of the frame's metadata.
+        bytes: usize,
+        /// Bytes that there may be.
+        capacity: usize,
     },
     /// The frame's memory is not this sender's.
     #[error("the frame is of another sender; write it into one that this sender's `frame` gave")]
@@ -120,10 +130,20 @@ pub(in crate::driver) fn check_frame(
     if !frame.is_of(pool) {
         return Err(SendError::Foreign);
     }
-    if frame.len() != format.frame_bytes() {
-        return Err(SendError::Length { bytes: frame.len(), format: *format });
+    check_length(frame.len(), format)
+}
+
+/// How long frames of a format are, as it is told to people.
+fn length_of(format: &FrameFormat) -> String {
+    match format.is_variable() {
+        true => format!("1 to {}", format.frame_bytes()),
+        false => format.frame_bytes().to_string(),
     }
-    Ok(())
+}
+
+/// Whether a frame of this format may have so many bytes.
+pub(in crate::driver) fn check_length(bytes: usize, format: &FrameFormat) -> Result<(), SendError> {
+    if format.holds(bytes) { Ok(()) } else { Err(SendError::Length { bytes, format: *format }) }
 }
 
 fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {

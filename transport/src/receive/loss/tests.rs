@@ -1,6 +1,6 @@
 use super::super::reassembler::ReassemblerConfig;
 use super::*;
-use crate::frame::FramePool;
+use crate::frame::{FrameFormat, FramePool, PixelFormat};
 use crate::wire::{Cut, ParityHeader, SLICE_HEADER_LEN, SliceHeader};
 
 const PAYLOAD: u16 = 496;
@@ -21,7 +21,9 @@ impl Stage {
         let frame_bytes = slices * u32::from(PAYLOAD);
         let slice_bytes = usize::from(PAYLOAD) + SLICE_HEADER_LEN;
         let cut = Cut::new(frame_bytes, slice_bytes);
-        let config = ReassemblerConfig { cut, delivery, first_frame: 0, parity_max: 16, partial: false, batch_max: 4 };
+        let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes, 1).unwrap();
+        let config =
+            ReassemblerConfig { format, cut, delivery, first_frame: 0, parity_max: 16, partial: false, batch_max: 4 };
         let pool = FramePool::new(8, Reassembler::slot_bytes(&cut)).unwrap();
         let reassembler = Reassembler::new(config, pool).unwrap();
         Self { reassembler, loss: LossDetector::new(delivery, 16), slices }
@@ -34,7 +36,7 @@ impl Stage {
                 stream: 1,
                 epoch: 1,
                 flags: 0,
-                payload_bytes: PAYLOAD,
+                tail: 0,
                 sequence: 0,
                 frame,
                 captured_ns: 0,
@@ -53,7 +55,7 @@ impl Stage {
             stream: 1,
             epoch: 1,
             flags: 0,
-            payload_bytes: PAYLOAD,
+            tail: 0,
             sequence: 0,
             frame,
             captured_ns: 0,

@@ -59,7 +59,7 @@ impl ReceiveStream {
         if ahead > EPOCHS_AHEAD_MAX {
             return Err(Rejected::Epoch);
         }
-        let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.delivery);
+        let geometry = |open: &Open| (open.pixel, open.width, open.height, open.stride, open.tail_max, open.delivery);
         let slices_fit = match ahead {
             0 => open.slice_bytes == self.config.open.slice_bytes,
             // Slices may become smaller, and larger again.
@@ -72,6 +72,9 @@ impl ReceiveStream {
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
+            if let Some(utc) = open.utc() {
+                self.reassembler.set_utc(utc);
+            }
             let cut = self.cut().resized(open.slice_bytes.into());
             self.window = window(open, &cut, self.config.buffer_bytes, self.way.measured());
             // No more memory than was reserved for what the stream was opened with.

@@ -8,7 +8,7 @@ use super::{
 use crate::frame::{FrameRate, Presentation, SampleAspect};
 use crate::send::config::{SendConfig, SendState};
 use crate::time::Time;
-use crate::wire::{Close, Delivery, Open, Ping};
+use crate::wire::{Close, Delivery, Open, Ping, utc_fields};
 
 impl Subscriber {
     /// Writes the next datagram of fields that is due; returns its length.
@@ -49,7 +49,7 @@ impl Subscriber {
     }
 
     fn open(&self, now: Time) -> Open {
-        let SendConfig { stream, epoch, format, delivery, slice_bytes, deadline, clock_id, .. } = self.config;
+        let SendConfig { stream, epoch, format, delivery, slice_bytes, deadline, tail_max, clock_id, .. } = self.config;
         let Presentation { rate, scan, aspect, chroma, range } = self.config.presentation;
         // The first receiver has all to account for that the subscriber was handed, also what was skipped while it was not there yet.
         let (first_frame, skipped, no_credit) = match self.outbox.first_number() {
@@ -58,6 +58,7 @@ impl Subscriber {
             Some(oldest) => (oldest, self.stats.frames_skipped - self.skipped_behind, self.stats.frames_no_credit),
             None => (self.handed, self.stats.frames_skipped, self.stats.frames_no_credit),
         };
+        let (utc_ns, utc_error_us) = utc_fields(self.utc, now.as_nanos());
         Open {
             stream,
             epoch,
@@ -79,13 +80,17 @@ impl Subscriber {
             range: range as u8,
             paced: u8::from(self.config.paced && rate.is_some()),
             deadline_us: micros(deadline),
-            pixel: format.pixel() as u8,
-            delivery: delivery as u8,
+            pixel: format.pixel().code(),
+            tail_max,
             parity_max: self.fec.parity_max(&self.config),
+            delivery: delivery as u8,
+            reserved: 0,
             clock_id,
             sender_ns: now.as_nanos(),
             skipped,
             no_credit,
+            utc_ns,
+            utc_error_us,
         }
     }
 
@@ -122,6 +127,7 @@ impl Subscriber {
         }
         let len = self.path.pad_ping(Ping::LEN, now);
         let (echo_ns, echo_held_ns) = self.receiver_time.echo(now);
+        let (utc_ns, utc_error_us) = utc_fields(self.utc, now.as_nanos());
         let ping = Ping {
             stream,
             epoch,
@@ -135,6 +141,8 @@ impl Subscriber {
             echo_held_ns,
             skipped,
             no_credit,
+            utc_ns,
+            utc_error_us,
         };
         put(out, &ping.emit(), len)
     }

@@ -130,8 +130,9 @@ impl Subscriber {
             Parity::Due(percent) => {
                 self.outbox.release_parity();
                 let outgoing = self.outbox.current()?;
+                let cut = self.config.cut();
                 let percents = Percents { wanted: percent, most: self.fec.percent_max(&self.config) };
-                let made = publication.parity().of(&outgoing.published, outgoing.cut(), percents);
+                let made = publication.parity().of(&outgoing.published, cut, percents);
                 outgoing.parity = made.map_or(Parity::None, |made| Parity::Leaving(OutgoingParity::new(made)));
             }
             Parity::None | Parity::Leaving(_) => {}
@@ -149,9 +150,9 @@ impl Subscriber {
         }
         let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
         let outgoing = self.outbox.current()?;
-        let (cut, captured) = (outgoing.cut(), outgoing.captured());
+        let captured = outgoing.captured();
         let Parity::Leaving(parity) = &mut outgoing.parity else { return None };
-        let head = RunHead::Parity(parity.header(id, (number, captured), cut, sequence));
+        let head = RunHead::Parity(parity.header(id, (&outgoing.published, captured), sequence));
         parity.handle_sent(count);
         self.stats.slices_parity += u64::from(count);
         Some((number, head, count))
