@@ -27,6 +27,8 @@ mod safe_name;
 mod sink;
 mod spec;
 mod template;
+#[cfg_attr(not(test), expect(dead_code, reason = "the sinks whose files have true times come with it"))]
+mod timeline;
 #[cfg(all(test, target_os = "linux"))]
 mod tiny_disk;
 mod trial;
