@@ -1,7 +1,7 @@
 //! A file or a pipe that frames are written to, and that is never left with half of one.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,6 +12,9 @@ use crate::sink::SinkReport;
 
 /// What messages call it.
 pub(crate) const STDOUT: &str = "standard output";
+
+/// Parts of a frame that one call of the system takes: its head, its pixels, what belongs to it. More take more calls.
+const PARTS_MAX: usize = 8;
 
 /// How a file is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,7 +228,7 @@ impl<D: Destination> FrameOutput<D> {
         }
     }
 
-    /// Writes one frame, in parts that follow each other; after an error nothing of it is left.
+    /// Writes one frame, in parts that follow each other, from where they are (`writev`); after an error nothing of it is left.
     pub(crate) fn write_frame(&mut self, parts: &[&[u8]]) -> Result<(), SinkError> {
         match self.write_all_or_nothing(parts) {
             Ok(()) => {
@@ -255,13 +258,19 @@ impl<D: Destination> FrameOutput<D> {
 
     fn write_all_or_nothing(&mut self, parts: &[&[u8]]) -> Result<(), Failed> {
         let mut written = 0;
-        for part in parts {
-            let mut rest = *part;
+        for parts in parts.chunks(PARTS_MAX) {
+            let mut slices = [IoSlice::new(&[]); PARTS_MAX];
+            for (slice, part) in slices.iter_mut().zip(parts) {
+                *slice = IoSlice::new(part);
+            }
+            let mut rest = &mut slices[..parts.len()];
+            // Passes over the parts that are empty.
+            IoSlice::advance_slices(&mut rest, 0);
             while !rest.is_empty() {
-                let source = match self.destination.write(rest) {
+                let source = match self.destination.write_vectored(rest) {
                     Ok(0) => io::ErrorKind::WriteZero.into(),
                     Ok(bytes) => {
-                        rest = &rest[bytes..];
+                        IoSlice::advance_slices(&mut rest, bytes);
                         written += bytes as u64;
                         continue;
                     }
