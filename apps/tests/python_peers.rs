@@ -8,17 +8,9 @@ use std::process::{Command, Stdio};
 
 use running::{Running, Server, figure, in_dir, path_text, program};
 
-/// The interpreter, where it has the packages; else says aloud that the test is skipped.
+/// The interpreter, where it has the packages.
 fn python(imports: &str) -> Option<String> {
-    let interpreter = std::env::var("FRAMEWIRE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let probe = Command::new(&interpreter).args(["-c", imports]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if probe.is_ok_and(|status| status.success()) {
-        return Some(interpreter);
-    }
-    framewire_testing::skip(format_args!(
-        "{interpreter} cannot run '{imports}'; pip install 'python-socketio[client]' websocket-client aiohttp"
-    ));
-    None
+    framewire_testing::python(imports, "pip install 'python-socketio[client]' websocket-client aiohttp")
 }
 
 /// Sends two frames of 200,000 bytes as the original client does and prints each acknowledgement.

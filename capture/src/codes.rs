@@ -1,6 +1,7 @@
 #![doc = include_str!("../ERRORS.md")]
 
 use crate::error::CaptureError;
+use crate::npy::NpyError;
 use crate::picture::PictureError;
 use crate::raw_format::RawFormatError;
 use crate::spec::SourceSpecError;
@@ -41,6 +42,7 @@ framewire_transport::error_codes! {
         Self::Other { .. } => "source-failed",
     } => {
         Self::Format { source, .. } => source,
+        Self::Npy { source, .. } => source,
         Self::Y4m { source, .. } => source,
         Self::Picture(error) => error,
     }
@@ -52,6 +54,24 @@ framewire_transport::error_codes! {
         Self::Parameter { .. } => "y4m-parameter",
         Self::ColourSpace { .. } => "y4m-colour-space",
         Self::FrameLine { .. } => "y4m-frame-line",
+    } => {
+        Self::Format(error) => error,
+    }
+    NpyError {
+        Self::Magic(_) => "npy-not-one",
+        Self::Version(..) => "npy-version",
+        Self::HeaderLong { .. } => "npy-header-long",
+        Self::HeaderTruncated(_) => "npy-header-truncated",
+        Self::Header { .. } => "npy-header",
+        Self::Missing(_) => "npy-header-incomplete",
+        Self::Fortran => "npy-fortran-order",
+        Self::BigEndian(_) => "npy-big-endian",
+        Self::Pickled(_) => "npy-pickled",
+        Self::Fields => "npy-fields",
+        Self::Type { .. } => "npy-type",
+        Self::Shape { .. } => "npy-shape",
+        Self::Channels { .. } => "npy-channels",
+        Self::Pixel { .. } => "npy-pixel",
     } => {
         Self::Format(error) => error,
     }

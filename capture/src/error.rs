@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
 use thiserror::Error;
 
+use crate::npy::NpyError;
 use crate::picture::PictureError;
 use crate::pipe::Stopped;
 use crate::y4m::Y4mError;
@@ -128,6 +129,14 @@ pub enum CaptureError {
         name: String,
         /// What is wrong with it.
         source: Y4mError,
+    },
+    /// The file is no array of pictures that can be sent.
+    #[error("{name}: {source}")]
+    Npy {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        source: NpyError,
     },
     /// The source stops inside a frame. Every whole frame before it was given.
     #[error(

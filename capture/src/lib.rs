@@ -1,4 +1,4 @@
-//! Where frames come from: a moving test pattern, Y4M and raw frames out of files and pipes and, with the feature
+//! Where frames come from: a moving test pattern, Y4M and raw frames out of files and pipes, NumPy's arrays and, with the feature
 //! `opencv`, cameras and encoded video.
 //!
 //! Every source is a [`FrameSource`] that writes pixels straight into the [`FrameMut`] it is given.
@@ -87,6 +87,7 @@ mod error;
 mod fifo;
 #[allow(unsafe_code, reason = "copies out of a file mapping; each block names its invariant")]
 mod mapped_file;
+mod npy;
 pub mod pattern;
 mod picture;
 mod pipe;
@@ -94,6 +95,7 @@ mod raw;
 mod raw_format;
 mod raw_stream;
 mod recording;
+mod samples;
 mod source;
 mod spec;
 #[cfg(feature = "opencv")]
@@ -102,6 +104,7 @@ mod y4m;
 
 pub use error::CaptureError;
 pub use framewire_transport::frame::{FrameRate, FrameRateError};
+pub use npy::{NpyError, NpyFile};
 pub use pattern::PatternSource;
 pub use picture::PictureError;
 pub use pipe::StopDescriptor;

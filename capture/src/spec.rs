@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::error::CaptureError;
 use crate::fifo::Fifo;
+use crate::npy::{self, NpyFile};
 use crate::pattern::PatternSource;
 use crate::pipe::{Pipe, StopDescriptor};
 use crate::raw::RawSource;
@@ -24,7 +25,7 @@ use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
 
 /// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for standard input, or a file or named pipe.
 ///
-/// A file that begins as Y4M is Y4M. Else it is raw where [`SourceOptions::raw_format`] is given, Y4M where its name ends in `.y4m` (and
+/// A file that begins as Y4M is Y4M, and one that begins as NumPy's arrays do is one of those. Else it is raw where [`SourceOptions::raw_format`] is given, Y4M where its name ends in `.y4m` (and
 /// then refused), raw where it ends in `.raw`; everything else is for OpenCV. Raw files are read by their index
 /// ([`index_path`](crate::index_path)) where there is one; without one they need `raw_format`.
 /// A file whose name looks like another source is written with its directory: `./-`, `./camera:0`.
@@ -259,10 +260,17 @@ fn open_file(
             }
             keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options)
         }
+        _ if start.starts_with(npy::MAGIC) => {
+            if options.raw_format.is_some() {
+                tracing::warn!("--raw-format does nothing here: {name} is an array, and says itself what is in it");
+            }
+            Ok(Box::new(NpyFile::new(path, file, options.pixel)?))
+        }
         // What was given says what the bytes are, whatever the name ends with.
         _ if options.raw_format.is_some() => keep_pixel(&name, open_raw(path, file, options)?, options),
         // Whatever else is in it, the name says Y4M: the parser's message is the useful one.
         Some("y4m") => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
+        Some("npy") => Ok(Box::new(NpyFile::new(path, file, options.pixel)?)),
         Some("raw") => keep_pixel(&name, open_raw(path, file, options)?, options),
         _ => open_video(path, &name, options),
     }

@@ -44,6 +44,18 @@ pub fn has_programs(programs: &[&str], install: &str) -> bool {
     missing.is_none()
 }
 
+/// The Python that tests use (`FRAMEWIRE_PYTHON`, else `python3`), where it can run `imports`; else it is said that the test is skipped,
+/// and `install` what brings them.
+pub fn python(imports: &str, install: &str) -> Option<String> {
+    let interpreter = std::env::var("FRAMEWIRE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let probe = Command::new(&interpreter).args(["-c", imports]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if probe.is_ok_and(|status| status.success()) {
+        return Some(interpreter);
+    }
+    skip(format_args!("{interpreter} cannot run '{imports}'; {install}"));
+    None
+}
+
 /// Sends a signal to a process, by a system call.
 ///
 /// # Panics
