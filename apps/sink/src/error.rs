@@ -3,7 +3,7 @@
 use std::io;
 
 use framewire_capture::PictureError;
-use framewire_transport::frame::FormatError;
+use framewire_transport::frame::{FormatError, FrameFormat};
 use thiserror::Error;
 
 /// Why a sink could not be opened, or did not take a frame.
@@ -76,9 +76,9 @@ pub enum SinkError {
     OtherFormat {
         /// "standard output".
         name: String,
-        /// The header that was written.
+        /// What the header says that was written.
         before: String,
-        /// The header that this stream has.
+        /// What that of this stream says.
         now: String,
     },
     /// What could be seen at the start: nothing can be recorded there.
@@ -114,6 +114,16 @@ pub enum SinkError {
         name: String,
         /// Why not.
         source: FormatError,
+    },
+    /// What the sink writes has no such pictures: they would come out as others.
+    #[error("{name} cannot hold {format} without loss; use {remedy}")]
+    CannotHold {
+        /// The sink.
+        name: String,
+        /// The stream's format.
+        format: FrameFormat,
+        /// Sinks that can.
+        remedy: &'static str,
     },
     /// A frame could not be turned into what the sink holds.
     #[error("{name} cannot hold this frame: {source}")]
@@ -201,6 +211,7 @@ impl SinkError {
             | Self::OtherFormat { .. }
             | Self::FrameSize { .. }
             | Self::Format { .. }
+            | Self::CannotHold { .. }
             | Self::Picture { .. }
             | Self::NeedsOpenCv { .. }
             | Self::OddSize { .. }
@@ -217,8 +228,8 @@ impl SinkError {
 pub enum SinkSpecError {
     /// No such sink, or no such kind of file.
     #[error(
-        "'{0}' is no sink; use null, - for Y4M on standard output, FILE.y4m, FILE.raw, and with OpenCV FILE.avi, \
-         FILE.mp4 or window"
+        "'{0}' is no sink; use null, - for standard output (or -:y4m, -:nut, -:raw), FILE.nut, FILE.y4m, FILE.raw, and with \
+         OpenCV FILE.avi, FILE.mp4 or window"
     )]
     Unknown(String),
     /// Only OpenCV can do this, and it was not compiled in.

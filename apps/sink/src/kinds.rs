@@ -1,4 +1,4 @@
-//! One file of a recording, by its kind: Y4M, raw, encoded video.
+//! One file of a recording, by its kind: Y4M, NUT, raw, encoded video.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use std::path::Path;
 use framewire_transport::frame::{ColourRange, Presentation, SampleAspect, Scan};
 
 use crate::error::SinkError;
+use crate::nut::NutSink;
 use crate::output::{Creation, FrameOutput};
 use crate::raw::RawSink;
 use crate::recorded::Recorded;
@@ -24,19 +25,27 @@ pub(crate) fn open_file(
     recorded: &Recorded,
 ) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match spec {
+        // A file without a header is none, and the next attempt would make another.
         SinkSpec::Y4m(_) => {
             let sink = Y4mSink::new(FrameOutput::create(path, creation)?, &recorded.format, recorded.presentation);
-            Box::new(sink.inspect_err(|_| {
-                // A file without a header is none, and the next attempt would make another.
-                if creation == Creation::Fresh {
-                    let _ = std::fs::remove_file(path);
-                }
-            })?)
+            Box::new(sink.inspect_err(|_| take_away(path, creation))?)
+        }
+        SinkSpec::Nut(_) => {
+            let output = FrameOutput::create(path, creation)?;
+            let is_file = output.is_file();
+            let sink = NutSink::new(output, recorded).inspect_err(|_| take_away(path, creation))?;
+            Box::new(if is_file { sink.with_index() } else { sink })
         }
         SinkSpec::Raw(_) => Box::new(RawSink::create(path, creation, recorded)?),
         SinkSpec::Video(_, codec) => open_video(path, creation, *codec, recorded)?,
-        SinkSpec::Null | SinkSpec::Stdout | SinkSpec::Window => unreachable!("{spec} has no files"),
+        SinkSpec::Null | SinkSpec::Stdout(_) | SinkSpec::Window => unreachable!("{spec} has no files"),
     })
+}
+
+fn take_away(path: &Path, creation: Creation) {
+    if creation == Creation::Fresh {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 #[cfg(feature = "opencv")]

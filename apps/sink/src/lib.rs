@@ -9,11 +9,14 @@
 
 mod error;
 mod files;
+mod holds;
 mod job;
 mod kinds;
 mod null;
+mod nut;
 mod open;
 mod output;
+#[cfg(feature = "opencv")]
 mod picture;
 mod places;
 mod progress;
@@ -23,11 +26,11 @@ mod recorder;
 mod recording;
 mod retry;
 mod roll;
+mod rows;
 mod safe_name;
 mod sink;
 mod spec;
 mod template;
-#[cfg_attr(not(test), expect(dead_code, reason = "the sinks whose files have true times come with it"))]
 mod timeline;
 #[cfg(all(test, target_os = "linux"))]
 mod tiny_disk;
@@ -47,7 +50,7 @@ pub use recording::{Asked, Recording, SlowSink};
 pub use roll::{Roll, RollLimit};
 pub use safe_name::safe_name;
 pub use sink::{Sink, SinkReport};
-pub use spec::{SinkSpec, VideoCodec};
+pub use spec::{Piped, SinkSpec, VideoCodec};
 pub use trial::try_all;
 
 #[cfg(test)]

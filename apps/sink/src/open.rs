@@ -5,12 +5,14 @@ use std::sync::Arc;
 use crate::error::SinkError;
 use crate::files::FilesSink;
 use crate::null::NullSink;
+use crate::nut::NutSink;
 use crate::output::FrameOutput;
 use crate::places::{Held, Opening, Places};
+use crate::raw::RawSink;
 use crate::recorded::Recorded;
 use crate::roll::Roll;
 use crate::sink::Sink;
-use crate::spec::SinkSpec;
+use crate::spec::{Piped, SinkSpec};
 use crate::template::Template;
 use crate::y4m::Y4mSink;
 
@@ -33,15 +35,22 @@ impl SinkSpec {
         places: &Arc<Places>,
         roll: Roll,
     ) -> Result<Box<dyn Sink>, SinkError> {
+        self.holds(&recorded.format)?;
         Ok(match self {
             Self::Null => Box::new(NullSink::default()),
-            Self::Stdout => {
+            Self::Stdout(piped) => {
                 let (turns, hold) = places.stdout()?;
                 let output = FrameOutput::stdout(turns)?;
-                Box::new(Held::new(Y4mSink::new(output, &recorded.format, recorded.presentation)?, hold))
+                match piped.of(&recorded.format) {
+                    Piped::Raw => Box::new(Held::new(RawSink::piped(output, &recorded.format)?, hold)),
+                    Piped::Nut => Box::new(Held::new(NutSink::new(output, recorded)?, hold)),
+                    Piped::Fitting | Piped::Y4m => {
+                        Box::new(Held::new(Y4mSink::new(output, &recorded.format, recorded.presentation)?, hold))
+                    }
+                }
             }
             Self::Window => open_window(&recorded.format)?,
-            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => {
+            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Video(path, _) => {
                 Box::new(FilesSink::open(self, Template::new(path), opening, recorded, places, roll)?)
             }
         })

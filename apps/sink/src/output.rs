@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use framewire_process::lock::lock;
 
 use crate::error::SinkError;
+use crate::nut::Clock;
 use crate::sink::SinkReport;
 
 /// What messages call it.
 pub(crate) const STDOUT: &str = "standard output";
 
 /// Parts of a frame that one call of the system takes: its head, its pixels, what belongs to it. More take more calls.
-const PARTS_MAX: usize = 8;
+const PARTS_MAX: usize = 128;
 
 /// How a file is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,10 @@ pub(crate) struct Turns(Mutex<Written>);
 
 #[derive(Debug, Default)]
 struct Written {
-    header: Option<Vec<u8>>,
+    /// Its bytes, and what they say.
+    header: Option<(Vec<u8>, String)>,
+    /// Where the times of NUT have come to.
+    clock: Option<Clock>,
     /// Its reader has gone, or was left with a part of a frame: nothing can follow.
     is_closed: bool,
 }
@@ -208,18 +212,19 @@ impl<D: Destination> FrameOutput<D> {
         }
     }
 
-    /// Writes what stands before the first frame; where an earlier stream has written the same here, frames follow that.
-    pub(crate) fn write_header(&mut self, header: &[u8]) -> Result<(), SinkError> {
+    /// Writes what stands before the first frame, and says `says`; where an earlier stream has written the same here, frames follow
+    /// that.
+    pub(crate) fn write_header(&mut self, header: &[u8], says: &str) -> Result<(), SinkError> {
         let before = self.turns.as_ref().and_then(|turns| turns.lock().header.clone());
-        if let Some(before) = before {
-            let text = |header: &[u8]| String::from_utf8_lossy(header).trim_end().to_owned();
-            let other = || SinkError::OtherFormat { name: self.name.clone(), before: text(&before), now: text(header) };
-            return if before == header { Ok(()) } else { Err(other()) };
+        if let Some((before, said)) = before {
+            let other =
+                || SinkError::OtherFormat { name: self.name.clone(), before: said.clone(), now: says.to_owned() };
+            return if before == header && said == says { Ok(()) } else { Err(other()) };
         }
-        match self.write_all_or_nothing(&[header]) {
+        match self.write_all_or_nothing(std::iter::once(header)) {
             Ok(()) => {
                 if let Some(turns) = &self.turns {
-                    turns.lock().header = Some(header.to_owned());
+                    turns.lock().header = Some((header.to_owned(), says.to_owned()));
                 }
                 Ok(())
             }
@@ -228,9 +233,26 @@ impl<D: Destination> FrameOutput<D> {
         }
     }
 
+    /// Where the times of NUT have come to in an output that an earlier stream has had.
+    pub(crate) fn clock(&self) -> Option<Clock> {
+        self.turns.as_ref().and_then(|turns| turns.lock().clock)
+    }
+
+    /// Keeps where the times of NUT have come to, for a stream that follows.
+    pub(crate) fn keep_clock(&self, clock: Clock) {
+        if let Some(turns) = &self.turns {
+            turns.lock().clock = Some(clock);
+        }
+    }
+
     /// Writes one frame, in parts that follow each other, from where they are (`writev`); after an error nothing of it is left.
     pub(crate) fn write_frame(&mut self, parts: &[&[u8]]) -> Result<(), SinkError> {
-        match self.write_all_or_nothing(parts) {
+        self.write_rows(parts.iter().copied())
+    }
+
+    /// As [`FrameOutput::write_frame`], of parts that are found while they are written, such as a picture's rows.
+    pub(crate) fn write_rows<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]> + Clone) -> Result<(), SinkError> {
+        match self.write_all_or_nothing(parts.clone()) {
             Ok(()) => {
                 self.frames += 1;
                 Ok(())
@@ -240,7 +262,7 @@ impl<D: Destination> FrameOutput<D> {
                 name: self.name.clone(),
                 frame: self.frames,
                 written: failed.written,
-                bytes: parts.iter().map(|part| part.len() as u64).sum(),
+                bytes: parts.map(|part| part.len() as u64).sum(),
                 kept: match failed.taken_back {
                     Ok(true) => format!("it was cut back to its {} whole frames", self.frames),
                     Ok(false) if failed.written == 0 => format!("it has {} whole frames", self.frames),
@@ -252,20 +274,31 @@ impl<D: Destination> FrameOutput<D> {
         }
     }
 
+    /// Writes what stands behind the last frame and can be done without.
+    pub(crate) fn write_end(&mut self, end: &[u8]) {
+        if let Err(failed) = self.write_all_or_nothing(std::iter::once(end)) {
+            tracing::warn!("{} has no index at its end: {}; readers look through it instead", self.name, failed.source);
+        }
+    }
+
     fn closed(&self) -> SinkError {
         SinkError::Closed { name: self.name.clone(), frames: self.frames }
     }
 
-    fn write_all_or_nothing(&mut self, parts: &[&[u8]]) -> Result<(), Failed> {
+    fn write_all_or_nothing<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> Result<(), Failed> {
+        // Nothing written is how the system says that no more can be.
+        let mut parts = parts.filter(|part| !part.is_empty());
         let mut written = 0;
-        for parts in parts.chunks(PARTS_MAX) {
-            let mut slices = [IoSlice::new(&[]); PARTS_MAX];
-            for (slice, part) in slices.iter_mut().zip(parts) {
+        loop {
+            let (mut slices, mut count) = ([IoSlice::new(&[]); PARTS_MAX], 0);
+            for (slice, part) in slices.iter_mut().zip(&mut parts) {
                 *slice = IoSlice::new(part);
+                count += 1;
             }
-            let mut rest = &mut slices[..parts.len()];
-            // Passes over the parts that are empty.
-            IoSlice::advance_slices(&mut rest, 0);
+            if count == 0 {
+                break;
+            }
+            let mut rest = &mut slices[..count];
             while !rest.is_empty() {
                 let source = match self.destination.write_vectored(rest) {
                     Ok(0) => io::ErrorKind::WriteZero.into(),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use framewire_capture::{IndexEntry, IndexHeader, index_path};
-use framewire_transport::frame::Frame;
+use framewire_transport::frame::{Frame, FrameFormat};
 
 use crate::error::SinkError;
 use crate::output::Creation;
@@ -44,6 +44,12 @@ impl RawSink<File> {
 }
 
 impl<D: Destination> RawSink<D> {
+    /// The bytes and nothing else, on an output that streams have in turn: those of one format.
+    pub(crate) fn piped(mut output: FrameOutput<D>, format: &FrameFormat) -> Result<Self, SinkError> {
+        output.write_header(&[], &format.to_string())?;
+        Ok(Self::new(output))
+    }
+
     pub(crate) const fn new(output: FrameOutput<D>) -> Self {
         Self { output, index: None }
     }
@@ -86,7 +92,7 @@ impl<D: Destination> Index<D> {
             let started = format!("{:.3}", epoch.started);
             let header = IndexHeader::new(*format, started).presentation(*presentation).stream(name.as_str());
             header.write(&mut self.text);
-            self.output.write_header(&self.text)?;
+            self.output.write_header(&self.text, "")?;
             self.begun = true;
             self.text.clear();
         }

@@ -8,6 +8,8 @@ use framewire_transport::Time;
 use framewire_transport::frame::{Frame, FrameFormat, Presentation};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::timeline::{Moment, SharedAnchor, Timeline};
+
 /// A rate for containers that need one, when the stream has none.
 pub(crate) const RATE_UNKNOWN: u32 = 30;
 
@@ -24,12 +26,25 @@ pub struct Recorded {
     /// The stream's id.
     pub stream: u32,
     pub(crate) epoch: SharedEpoch,
+    pub(crate) anchor: SharedAnchor,
 }
 
 impl Recorded {
     /// A stream of frames of `format`.
     pub fn new(format: FrameFormat, said: impl Into<Presentation>, name: &str, stream: u32) -> Self {
-        Self { format, presentation: said.into(), name: name.to_owned(), stream, epoch: Default::default() }
+        Self {
+            format,
+            presentation: said.into(),
+            name: name.to_owned(),
+            stream,
+            epoch: Default::default(),
+            anchor: Default::default(),
+        }
+    }
+
+    /// Gives the frames of another file of the recording their times.
+    pub(crate) fn timeline(&self) -> Timeline {
+        Timeline::new(&self.anchor)
     }
 
     /// For encoders: the stream's rate, or, where it has none, one that players are content with.
@@ -38,6 +53,13 @@ impl Recorded {
         let unknown = || FrameRate::per_second(RATE_UNKNOWN).expect("a whole number of frames a second is a rate");
         self.presentation.rate.unwrap_or_else(unknown)
     }
+}
+
+/// What is known of when a frame was taken.
+pub(crate) fn moment(frame: &Frame) -> Moment {
+    let arrived = frame.info().completed;
+    let utc_ns = Timestamp::now().as_nanosecond() - Time::now().since(arrived).as_nanos() as i128;
+    Moment { own_ns: None, utc_ns: u64::try_from(utc_ns).unwrap_or(0), there: taken(frame), arrived }
 }
 
 /// What the times of a recording count from, for all its parts.

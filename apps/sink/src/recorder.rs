@@ -102,7 +102,7 @@ impl Recorder {
 
     /// The sink at which somebody looks at it: standard output, or a window.
     pub fn shown(&self) -> Option<Arc<StreamSink>> {
-        let shows = |queue: &&Queue| matches!(self.recording.sink(queue.at), SinkSpec::Stdout | SinkSpec::Window);
+        let shows = |queue: &&Queue| matches!(self.recording.sink(queue.at), SinkSpec::Stdout(_) | SinkSpec::Window);
         self.queues.iter().find(shows).map(|queue| queue.state.clone())
     }
 

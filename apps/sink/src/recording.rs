@@ -177,7 +177,7 @@ impl Recording {
     /// Whether the server does nothing with frames but to show them: on standard output, or in a window.
     pub fn only_shows(&self) -> bool {
         let mut sinks = self.sinks.iter().filter(|sink| **sink != SinkSpec::Null);
-        matches!((sinks.next(), sinks.next()), (Some(SinkSpec::Stdout | SinkSpec::Window), None))
+        matches!((sinks.next(), sinks.next()), (Some(SinkSpec::Stdout(_) | SinkSpec::Window), None))
     }
 
     /// The first sink that failed, where the server went on without it.
@@ -232,7 +232,7 @@ impl Recording {
             self.stop.stop();
             return true;
         }
-        let is_for_good = matches!(self.sinks[at], SinkSpec::Stdout | SinkSpec::Window);
+        let is_for_good = matches!(self.sinks[at], SinkSpec::Stdout(_) | SinkSpec::Window);
         let mut state = self.lock();
         let news = &mut state.news[at];
         news.closed += 1;

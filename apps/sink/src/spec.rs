@@ -8,23 +8,39 @@ use std::str::FromStr;
 use crate::error::SinkSpecError;
 use crate::template::Template;
 
-/// A sink by name: `null`, `-` for Y4M on standard output, `FILE.y4m`, `FILE.raw` and, with the feature `opencv`,
-/// `FILE.avi`, `FILE.mp4` and `window`. In a file's name `{stream}`, `{part}` and `{time}` stand for what they say.
+/// A sink by name: `null`, `-` for standard output (as `-:y4m`, `-:nut` or `-:raw` says, or as holds the stream), `FILE.nut`,
+/// `FILE.y4m`, `FILE.raw` and, with the feature `opencv`, `FILE.avi`, `FILE.mp4` and `window`. In a file's name `{stream}`, `{part}` and `{time}` stand for what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SinkSpec {
     /// Frames are counted and thrown away.
     Null,
-    /// Y4M on standard output.
-    Stdout,
-    /// A Y4M file. One that is there is left, and a number follows the name.
+    /// Standard output.
+    Stdout(Piped),
+    /// A Y4M file, of what Y4M holds without loss. One that is there is left, and a number follows the name.
     Y4m(PathBuf),
+    /// A NUT file: nearly every format byte for byte, with exact times. A file that is there is left, as with Y4M.
+    Nut(PathBuf),
     /// Frames back to back, as received, with an index beside them. A file that is there is left, as with Y4M.
     Raw(PathBuf),
     /// Encoded video. A file that is there is left, as with Y4M. Needs the feature `opencv`.
     Video(PathBuf, VideoCodec),
     /// A window on the display. Needs the feature `opencv`.
     Window,
+}
+
+/// What goes out on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Piped {
+    /// `-`: Y4M where that holds the stream without loss, else NUT. Players tell the two apart by themselves.
+    Fitting,
+    /// `-:y4m`.
+    Y4m,
+    /// `-:nut`.
+    Nut,
+    /// `-:raw`: the frames' bytes as received, and nothing else.
+    Raw,
 }
 
 /// How a video file is encoded.
@@ -57,9 +73,13 @@ impl SinkSpec {
         let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
         let spec = match (name.to_str().unwrap_or_default(), extension.as_deref()) {
             ("null", _) => Self::Null,
-            ("-", _) => Self::Stdout,
+            ("-", _) => Self::Stdout(Piped::Fitting),
+            ("-:y4m", _) => Self::Stdout(Piped::Y4m),
+            ("-:nut", _) => Self::Stdout(Piped::Nut),
+            ("-:raw", _) => Self::Stdout(Piped::Raw),
             ("window", _) => Self::Window,
             (_, Some("y4m")) => Self::Y4m(path.clone()),
+            (_, Some("nut")) => Self::Nut(path.clone()),
             (_, Some("raw")) => Self::Raw(path.clone()),
             (_, Some("avi")) => Self::Video(path.clone(), VideoCodec::Mjpg),
             (_, Some("mp4")) => Self::Video(path.clone(), VideoCodec::Mp4v),
@@ -80,9 +100,12 @@ impl fmt::Display for SinkSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("null"),
-            Self::Stdout => f.write_str("-"),
+            Self::Stdout(Piped::Fitting) => f.write_str("-"),
+            Self::Stdout(Piped::Y4m) => f.write_str("-:y4m"),
+            Self::Stdout(Piped::Nut) => f.write_str("-:nut"),
+            Self::Stdout(Piped::Raw) => f.write_str("-:raw"),
             Self::Window => f.write_str("window"),
-            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => path.display().fmt(f),
+            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Video(path, _) => path.display().fmt(f),
         }
     }
 }
@@ -91,8 +114,8 @@ impl SinkSpec {
     /// Where its files are, as the user named them.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => Some(path),
-            Self::Null | Self::Stdout | Self::Window => None,
+            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Video(path, _) => Some(path),
+            Self::Null | Self::Stdout(_) | Self::Window => None,
         }
     }
 }
@@ -105,19 +128,21 @@ mod tests {
     fn a_sink_reads_as_the_command_line_writes_it() {
         let parse = |text: &str| text.parse::<SinkSpec>().unwrap();
         assert_eq!(parse("null"), SinkSpec::Null);
-        assert_eq!(parse("-"), SinkSpec::Stdout);
+        assert_eq!(parse("-"), SinkSpec::Stdout(Piped::Fitting));
+        assert_eq!(parse("-:nut"), SinkSpec::Stdout(Piped::Nut));
+        assert_eq!(parse("out.nut"), SinkSpec::Nut("out.nut".into()));
         assert_eq!(parse("a/b.Y4M"), SinkSpec::Y4m("a/b.Y4M".into()));
         assert_eq!(parse("out.raw"), SinkSpec::Raw("out.raw".into()));
-        for text in ["null", "-", "out.y4m", "./null.raw"] {
+        for text in ["null", "-", "-:y4m", "-:nut", "-:raw", "out.y4m", "out.nut", "./null.raw"] {
             assert_eq!(parse(text).to_string(), text);
         }
     }
 
     #[test]
     fn unknown_sinks_are_refused_with_the_value_and_the_choice() {
-        for text in ["", "out", "out.mkv", "y4m", ".y4m", "nul", "--"] {
+        for text in ["", "out", "out.mkv", "y4m", ".y4m", "nul", "--", "-:", "-:mcap", "-:NUT"] {
             let message = text.parse::<SinkSpec>().unwrap_err().to_string();
-            assert!(message.starts_with(&format!("'{text}' is no sink; use null, - for Y4M")), "{message}");
+            assert!(message.starts_with(&format!("'{text}' is no sink; use null, - for standard output")), "{message}");
         }
     }
 

@@ -23,7 +23,10 @@ const PROBE_BYTES: usize = 4_096;
 pub fn try_all(sinks: &[SinkSpec]) -> Result<(), Failure> {
     for (at, sink) in sinks.iter().enumerate() {
         let is_same = |other: &SinkSpec| {
-            other == sink || other.path().is_some_and(|path| sink.path().map(absolute) == Some(absolute(path)))
+            let is_stdout = |sink: &SinkSpec| matches!(sink, SinkSpec::Stdout(_));
+            other == sink
+                || is_stdout(other) && is_stdout(sink)
+                || other.path().is_some_and(|path| sink.path().map(absolute) == Some(absolute(path)))
         };
         if *sink != SinkSpec::Null && sinks[..at].iter().any(is_same) {
             return Err(Failure::usage(format!("--sink {sink} is given twice; name another file")));
@@ -40,9 +43,9 @@ impl SinkSpec {
     pub fn try_place(&self) -> Result<(), SinkError> {
         match self {
             Self::Null => Ok(()),
-            Self::Stdout => check_stdout(),
+            Self::Stdout(_) => check_stdout(),
             Self::Window => has_display(),
-            Self::Y4m(path) | Self::Raw(path) | Self::Video(path, _) => {
+            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Video(path, _) => {
                 try_file(path).map_err(|problem| SinkError::Place { name: format!("'{}'", path.display()), problem })
             }
         }

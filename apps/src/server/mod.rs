@@ -46,9 +46,11 @@ pub fn announce(signal: SocketAddr, udp: SocketAddr) {
 }
 
 fn check(args: &ServerArgs) -> Result<(), Failure> {
-    let stdout = args.sink.iter().filter(|sink| **sink == SinkSpec::Stdout).count();
-    if stdout > 0 && args.common.json {
-        return Err(Failure::usage("--sink - and --json both want standard output; leave one of them out"));
+    let stdout = args.sink.iter().find(|sink| matches!(sink, SinkSpec::Stdout(_)));
+    if let Some(sink) = stdout.filter(|_| args.common.json) {
+        return Err(Failure::usage(format!(
+            "--sink {sink} and --json both want standard output; leave one of them out"
+        )));
     }
     try_all(&args.sink)?;
     let is_mp4 = |sink: &SinkSpec| matches!(sink, SinkSpec::Video(_, VideoCodec::Mp4v));

@@ -1,0 +1,87 @@
+//! Times as NUT counts them: from the first frame on, in ticks that hold a rate exactly and any nanosecond, too.
+
+use framewire_transport::frame::FrameRate;
+
+const NS: u64 = 1_000_000_000;
+/// Readers take no finer time base.
+const TICKS_MAX: u32 = i32::MAX as u32;
+/// How far apart frames of two streams are put where the second has begun again before the first ended, and has no rate.
+const GAP_NS: u64 = NS / 30;
+
+/// How many ticks a second has, and a frame at the stream's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeBase {
+    per_second: u32,
+    rate: Option<FrameRate>,
+}
+
+impl TimeBase {
+    /// The finest that holds the rate; without one, nanoseconds. A tick is never longer than a nanosecond.
+    pub(super) fn of(rate: Option<FrameRate>) -> Self {
+        let per_second = rate.map_or(NS as u32, |rate| match TICKS_MAX / rate.num() {
+            0 => NS as u32,
+            times => times * rate.num(),
+        });
+        Self { per_second, rate: rate.filter(|rate| per_second.is_multiple_of(rate.num())) }
+    }
+
+    pub(super) const fn per_second(self) -> u32 {
+        self.per_second
+    }
+
+    /// The tick of a time. One that is a whole number of frames, as far as nanoseconds say that, is so exactly.
+    fn ticks(self, ns: u64) -> u64 {
+        let (ns, second) = (u128::from(ns), u128::from(NS));
+        let exact = self.rate.and_then(|rate| {
+            let (num, den) = (u128::from(rate.num()), u128::from(rate.den()));
+            let frames = round(ns * num, den * second);
+            let is_whole = round(frames * den * second, num).abs_diff(ns) <= 1;
+            is_whole.then(|| frames * den * (u128::from(self.per_second) / num))
+        });
+        let ticks = exact.unwrap_or_else(|| round(ns * u128::from(self.per_second), second));
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+}
+
+fn round(dividend: u128, divisor: u128) -> u128 {
+    (dividend + divisor / 2) / divisor
+}
+
+/// Gives frames their ticks, which only rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clock {
+    base: TimeBase,
+    /// What is added to a frame's UTC to have its time in the file.
+    offset_ns: i128,
+    /// The last frame's time and tick.
+    last: Option<(u64, u64)>,
+}
+
+impl Clock {
+    /// That begins with a frame of this time, in UTC.
+    pub(super) const fn new(base: TimeBase, origin_ns: u64) -> Self {
+        Self { base, offset_ns: -(origin_ns as i128), last: None }
+    }
+
+    /// As it goes on with another stream, whose first frame is of this time: where that is earlier than what is there already, right behind.
+    pub(super) fn resumed(mut self, first_ns: u64) -> Self {
+        if let Some((last_ns, _)) = self.last.filter(|(last_ns, _)| *last_ns >= first_ns) {
+            let gap_ns = self.base.rate.map_or(GAP_NS, |rate| NS * u64::from(rate.den()) / u64::from(rate.num()));
+            self.offset_ns = self.in_file(last_ns).saturating_add(gap_ns) as i128 - i128::from(first_ns);
+            self.last = self.last.map(|(_, tick)| (first_ns, tick));
+        }
+        self
+    }
+
+    /// The tick of a frame of this time, later than that of the frame before.
+    pub(super) fn place(&mut self, utc_ns: u64) -> u64 {
+        let tick = self.base.ticks(self.in_file(utc_ns));
+        let tick = self.last.map_or(tick, |(_, last)| tick.max(last.saturating_add(1)));
+        self.last = Some((utc_ns, tick));
+        tick
+    }
+
+    fn in_file(&self, utc_ns: u64) -> u64 {
+        u64::try_from((i128::from(utc_ns) + self.offset_ns).max(0)).unwrap_or(u64::MAX)
+    }
+}
