@@ -30,8 +30,8 @@ pub struct ServerArgs {
     /// What the frames of the plain wire are; the wire does not say it
     #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8", env = "FRAMEWIRE_PLAIN_FRAME")]
     pub plain_frame: RawFormat,
-    /// Where frames go: null, - (Y4M on standard output; as the only sink, its reader's end or the stream's ends the server),
-    /// FILE.y4m, FILE.raw, with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part} and {time} stand for the
+    /// Where frames go: null, - (standard output, as -:y4m or -:nut, whichever holds the stream, or -:raw; as the only sink, its
+    /// reader's end or the stream's ends the server), FILE.nut, FILE.y4m, FILE.raw, with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part} and {time} stand for the
     /// stream's name, the part's number and when it was begun; a file that is there is left, and a number follows the name; may be
     /// given several times
     #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null")]
