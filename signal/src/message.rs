@@ -5,12 +5,12 @@
 
 use std::fmt;
 
-use framewire_transport::{FrameFormat, setters};
+use framewire_transport::{FrameFormat, PixelFormat, setters};
 use serde::{Deserialize, Serialize};
 
 pub use framewire_transport::Delivery;
 
-pub use crate::report::{Feedback, PlainFeedback, Statistics, StreamStatistics, Timestamp};
+pub use crate::report::{CaptureTime, Feedback, PlainFeedback, Statistics, StreamStatistics, Timestamp};
 
 /// Names of the Socket.IO events, all in the default namespace `/`.
 pub mod event {
@@ -40,6 +40,8 @@ pub const NAME_CHARS_MAX: usize = 64;
 pub const PIXEL_CHARS_MAX: usize = 32;
 /// Widest and highest frame, in pixels: 2^16, twice what any camera of today gives.
 pub const SIDE_PIXELS_MAX: u32 = 65_536;
+/// Most metadata of a frame, in bytes.
+pub const METADATA_BYTES_MAX: u32 = framewire_transport::frame::METADATA_MAX as u32;
 
 /// How a [`Delivery`] is written.
 #[derive(Serialize, Deserialize)]
@@ -61,11 +63,12 @@ pub struct OpenRequest {
     /// For people. At most [`NAME_CHARS_MAX`] characters, no control characters; may be empty.
     #[serde(default)]
     pub name: String,
-    /// Pixel format as the transport names it, such as `gray8` or `bgr24`: 1 to [`PIXEL_CHARS_MAX`] ASCII letters, digits, `-` and `_`.
+    /// Pixel format as the transport names it, such as `gray8` or `bgr24`, or by any other of its names: 1 to [`PIXEL_CHARS_MAX`]
+    /// printable ASCII characters.
     pub pixel: String,
-    /// Pixels in a row, 1 to [`SIDE_PIXELS_MAX`].
+    /// Pixels in a row, 1 to [`SIDE_PIXELS_MAX`]. Of a `bytes` stream the most bytes that a frame may have, 1 to 4,294,967,295.
     pub width: u32,
-    /// Rows, 1 to [`SIDE_PIXELS_MAX`].
+    /// Rows, 1 to [`SIDE_PIXELS_MAX`]; 1 for a `bytes` stream.
     pub height: u32,
     /// Bytes from one row to the next in the first plane, at least 1.
     pub stride: u32,
@@ -79,6 +82,9 @@ pub struct OpenRequest {
     /// Bytes in a datagram, header included, that the client wants, at least 1; absent for the server's or the path's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice_bytes: Option<u32>,
+    /// Most bytes of metadata that a frame may have, 0 to 4,096; absent where the client does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_bytes_max: Option<u32>,
 }
 
 impl OpenRequest {
@@ -97,6 +103,7 @@ impl OpenRequest {
             frames_per_second: None,
             delivery,
             slice_bytes: None,
+            metadata_bytes_max: None,
         }
     }
 
@@ -104,6 +111,7 @@ impl OpenRequest {
         name: impl Into<String>,
         frames_per_second: impl Into<Option<f64>>,
         slice_bytes: impl Into<Option<u32>>,
+        metadata_bytes_max: impl Into<Option<u32>>,
     }
 
     /// The format of the stream's frames.
@@ -130,12 +138,23 @@ impl OpenRequest {
             return bad(format!("the name {:?} has control characters; leave them out", self.name));
         }
         let pixel_fits = (1..=PIXEL_CHARS_MAX).contains(&self.pixel.len());
-        if !pixel_fits || !self.pixel.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        if !pixel_fits || !self.pixel.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             let shown: String = self.pixel.chars().take(PIXEL_CHARS_MAX).collect();
             return bad(format!("{shown:?} is not the name of a pixel format; use one such as gray8 or bgr24"));
         }
+        let is_bytes = self.pixel.parse::<PixelFormat>().is_ok_and(|pixel| pixel == PixelFormat::Bytes);
+        if is_bytes && (self.width == 0 || self.height != 1 || self.stride != self.width) {
+            return bad(format!(
+                "a bytes stream of width {}, height {} and stride {} cannot be; width and stride are the most bytes that a frame \
+                 may have, and the height is 1",
+                self.width, self.height, self.stride
+            ));
+        }
+        if let Some(bytes) = self.metadata_bytes_max.filter(|bytes| *bytes > METADATA_BYTES_MAX) {
+            return bad(format!("{bytes} bytes of metadata a frame cannot be; use at most {METADATA_BYTES_MAX}"));
+        }
         for (what, pixels) in [("width", self.width), ("height", self.height)] {
-            if !(1..=SIDE_PIXELS_MAX).contains(&pixels) {
+            if !is_bytes && !(1..=SIDE_PIXELS_MAX).contains(&pixels) {
                 return bad(format!("a {what} of {pixels} pixels cannot be; use 1 to {SIDE_PIXELS_MAX}"));
             }
         }
@@ -393,6 +412,7 @@ mod tests {
             frames_per_second: None,
             delivery: Delivery::Every,
             slice_bytes: None,
+            metadata_bytes_max: None,
         }
     }
 
@@ -450,12 +470,33 @@ mod tests {
     }
 
     #[test]
+    fn a_pixel_format_goes_by_any_of_its_names_and_one_that_is_not_known_is_answered_with_the_nearest() {
+        for name in ["gray8", "Mono8", "GREY", "mono8", "0x01080001"] {
+            let request = OpenRequest { pixel: name.into(), ..request() };
+            request.check().unwrap();
+            assert_eq!(request.format().unwrap().pixel().name(), "gray8", "{name}");
+        }
+        let refused = OpenRequest { pixel: "grey9".into(), ..request() }.format().unwrap_err();
+        assert_eq!(refused.reason, reason::BAD_REQUEST);
+        assert!(refused.message.contains("'grey9'") && refused.message.contains("did you mean"), "{refused}");
+        let long = OpenRequest { pixel: "x".repeat(1_000_000), ..request() };
+        for refused in [long.check().unwrap_err(), long.format().unwrap_err()] {
+            assert!(refused.message.len() < 1_000, "{} bytes of answer", refused.message.len());
+        }
+    }
+
+    #[test]
     fn what_is_out_of_range_is_named_in_the_refusal() {
-        let cases: [(&str, OpenRequest); 9] = [
+        let bytes = OpenRequest { pixel: "bytes".into(), height: 1, ..request() };
+        let cases: [(&str, OpenRequest); 13] = [
+            ("4097 bytes of metadata", OpenRequest { metadata_bytes_max: Some(4_097), ..request() }),
+            ("height 480", OpenRequest { height: 480, ..bytes.clone() }),
+            ("stride 640", OpenRequest { width: 641, ..bytes.clone() }),
+            ("width 0", OpenRequest { width: 0, stride: 0, ..bytes.clone() }),
             ("65 characters", OpenRequest { name: "x".repeat(65), ..request() }),
             ("control characters", OpenRequest { name: "a\u{7}b".into(), ..request() }),
             ("pixel format", OpenRequest { pixel: String::new(), ..request() }),
-            ("pixel format", OpenRequest { pixel: "../etc".into(), ..request() }),
+            ("pixel format", OpenRequest { pixel: "a\u{7}b".into(), ..request() }),
             ("a width of 0 pixels", OpenRequest { width: 0, ..request() }),
             ("a height of 65537 pixels", OpenRequest { height: 65_537, ..request() }),
             ("a stride of 0 bytes", OpenRequest { stride: 0, ..request() }),
@@ -468,6 +509,8 @@ mod tests {
             assert!(refused.message.contains(said), "{:?} does not say {said:?}", refused.message);
         }
         request().check().unwrap();
+        let large = 5_000_000;
+        OpenRequest { width: large, stride: large, metadata_bytes_max: Some(4_096), ..bytes }.check().unwrap();
         OpenRequest { name: "ü".repeat(64), frames_per_second: Some(59.94), ..request() }.check().unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! What is reported while frames flow: feedback of each frame, and statistics.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -54,14 +55,62 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// When a frame was captured, in UTC to the nanosecond. In JSON a string: `2026-11-22T07:00:22.123456789Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CaptureTime(jiff::Timestamp);
+
+impl CaptureTime {
+    /// This moment. `None` for one that cannot be written with four digits of a year.
+    pub fn new(moment: SystemTime) -> Option<Self> {
+        let moment = jiff::Timestamp::try_from(moment).ok()?;
+        let begin = jiff::Timestamp::from_second(YEAR_0).ok()?;
+        (moment >= begin).then_some(Self(moment))
+    }
+
+    /// This moment.
+    pub fn time(self) -> SystemTime {
+        self.0.into()
+    }
+}
+
+/// Seconds from the beginning of 1970 to that of the year 0: RFC 3339 has no earlier ones.
+const YEAR_0: i64 = -62_167_219_200;
+
+impl fmt::Display for CaptureTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.9}", self.0)
+    }
+}
+
+impl Serialize for CaptureTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CaptureTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Timestamp::deserialize(deserializer).map(|Timestamp(moment)| Self(moment))
+    }
+}
+
 /// A frame arrived, or several did and this stands for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Feedback {
     /// When the newest frame was complete, in UTC.
     pub timestamp: Timestamp,
-    /// Bytes of the newest frame.
+    /// Bytes of the newest frame's pixels, as received; of a `bytes` stream, of its payload.
     pub frame_size: u64,
+    /// Bytes of the newest frame's metadata, 0 where it has none; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_bytes: Option<u32>,
+    /// When the newest frame was captured, in UTC by its sender's clock, or as its file says; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured_utc: Option<CaptureTime>,
+    /// By how much [`captured_utc`](Self::captured_utc) may be wrong, estimated, in milliseconds; absent where nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured_utc_error_ms: Option<f64>,
     /// The stream it belongs to: its id for the client that opened it, and for everyone else the number that it is shown by.
     pub stream: u32,
     /// Number of the newest frame, counted by its sender.
@@ -101,6 +150,9 @@ impl Feedback {
         Self {
             timestamp: Timestamp::now(),
             frame_size,
+            metadata_bytes: None,
+            captured_utc: None,
+            captured_utc_error_ms: None,
             stream,
             frame,
             latency_ms: None,
@@ -193,12 +245,16 @@ impl StreamStatistics {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn feedback_writes_its_time_in_utc_with_milliseconds_and_reads_it_back() {
         let feedback = Feedback {
             timestamp: Timestamp::from_unix_millis(1_795_330_822_007),
             frame_size: 2_073_600,
+            metadata_bytes: Some(200),
+            captured_utc: CaptureTime::new(UNIX_EPOCH + Duration::from_nanos(1_795_330_822_006_123_400)),
+            captured_utc_error_ms: Some(0.25),
             stream: 7,
             frame: 41,
             latency_ms: Some(0.75),
@@ -214,7 +270,8 @@ mod tests {
         let value = serde_json::to_value(feedback).unwrap();
         assert_eq!(
             value,
-            json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 2_073_600, "stream": 7, "frame": 41,
+            json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 2_073_600, "metadata_bytes": 200,
+                "captured_utc": "2026-11-22T07:00:22.006123400Z", "captured_utc_error_ms": 0.25, "stream": 7, "frame": 41,
                 "latency_ms": 0.75, "frames_delivered": 40, "frames_lost": 2, "frames_repaired": 3,
                 "frames_restored": 1, "missing_bytes": 0, "socket_drops": 4, "frames_unrecorded": 5, "coalesced": 1})
         );
@@ -222,12 +279,24 @@ mod tests {
     }
 
     #[test]
-    fn a_latency_that_is_not_known_is_absent_and_not_zero() {
+    fn a_capture_time_keeps_every_nanosecond_and_one_that_cannot_be_written_is_none() {
+        let moment = UNIX_EPOCH + Duration::new(1_795_330_822, 1);
+        let time = CaptureTime::new(moment).unwrap();
+        assert_eq!((time.to_string().as_str(), time.time()), ("2026-11-22T07:00:22.000000001Z", moment));
+        assert_eq!(CaptureTime::new(UNIX_EPOCH).unwrap().to_string(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(CaptureTime::new(UNIX_EPOCH - Duration::from_secs(63_000_000_000)), None);
+        assert_eq!(CaptureTime::new(UNIX_EPOCH + Duration::from_secs(1 << 50)), None);
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_frame_is_absent_and_not_zero() {
         let value = json!({"timestamp": "2026-11-22T07:00:22.007Z", "frame_size": 1, "stream": 7, "frame": 0,
             "frames_delivered": 1, "frames_lost": 0});
         let feedback = serde_json::from_value::<Feedback>(value).unwrap();
         assert_eq!(feedback.latency_ms, None);
-        assert!(serde_json::to_value(feedback).unwrap().get("latency_ms").is_none());
+        for key in ["latency_ms", "metadata_bytes", "captured_utc", "captured_utc_error_ms"] {
+            assert!(serde_json::to_value(feedback).unwrap().get(key).is_none(), "{key}");
+        }
     }
 
     #[test]

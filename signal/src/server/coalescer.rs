@@ -126,6 +126,9 @@ mod tests {
         Feedback {
             timestamp: Timestamp::from_unix_millis(0),
             frame_size: 100,
+            metadata_bytes: None,
+            captured_utc: None,
+            captured_utc_error_ms: None,
             stream,
             frame,
             latency_ms: Some(1.0),

@@ -242,6 +242,9 @@ mod tests {
         Feedback {
             timestamp: Timestamp::from_unix_millis(0),
             frame_size: 1,
+            metadata_bytes: None,
+            captured_utc: None,
+            captured_utc_error_ms: None,
             stream: 1,
             frame,
             latency_ms: None,

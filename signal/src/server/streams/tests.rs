@@ -63,6 +63,7 @@ fn opening(stream: u32, resume: Option<&Resume>) -> Opening {
         frames_per_second: None,
         delivery: Delivery::Every,
         slice_bytes: None,
+        metadata_bytes_max: None,
     };
     Opening { request, resume: resume.cloned() }
 }

@@ -1,0 +1,216 @@
+//! Samples that lie side by side in rows, and how so many of them become fewer.
+
+/// Rows that are looked at for one row of a picture, at most: of more, so many are taken evenly.
+const ROWS_MAX: usize = 16;
+/// Columns that are summed for one pixel, at most: the sum of 16 bits of so many, in twice so many rows, fits 32.
+const COLUMNS_MAX: usize = 1024;
+
+/// How a row's bytes become samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Samples {
+    /// One byte each.
+    Bytes,
+    /// Two bytes each, little-endian.
+    Words,
+    /// Three of ten bits in four bytes.
+    V210,
+}
+
+/// What a sample's value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// Black at 0, white where all bits are ones; or what the limits say.
+    Light,
+    /// Brightness of a YUV picture.
+    Luma,
+    /// A colour difference of a YUV picture.
+    Chroma,
+}
+
+/// One value of a picture's pixels: where its samples are within a pixel of the raster.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Channel {
+    /// Which of the picture's values.
+    pub(crate) target: usize,
+    pub(crate) sample: usize,
+    /// Another sample of the same, as Bayer has two greens.
+    pub(crate) second: Option<usize>,
+}
+
+impl Channel {
+    pub(crate) const fn new(target: usize, sample: usize) -> Self {
+        Self { target, sample, second: None }
+    }
+}
+
+/// Pixels in rows, each of some samples; of a plane, or of a part of what is in one.
+#[derive(Debug, Clone)]
+pub(crate) struct Raster {
+    /// Where its first row begins in the frame, in bytes.
+    pub(crate) begin: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// Bytes from row to row.
+    pub(crate) stride: usize,
+    /// Bytes of a row that are read.
+    pub(crate) row_bytes: usize,
+    pub(crate) samples: Samples,
+    pub(crate) meaning: Meaning,
+    /// Bits that a sample's full scale has.
+    pub(crate) bits: u32,
+    /// Samples from a pixel to the next.
+    pub(crate) step: usize,
+    pub(crate) channels: Vec<Channel>,
+}
+
+/// What a sample becomes: `scale` times it, and `offset`, as far as eight bits go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Level {
+    pub(crate) scale: f32,
+    pub(crate) offset: f32,
+}
+
+impl Level {
+    /// The nearest of 0 to 255; 0 for what is no number.
+    pub(crate) fn of(self, value: f32) -> u8 {
+        // A cast stops at the ends of the range.
+        (value * self.scale + self.offset + 0.5) as u8
+    }
+}
+
+/// Which of `from` pixels the `nth` of `to` stands for: at least one.
+pub(crate) fn span(nth: usize, to: usize, from: usize) -> (usize, usize) {
+    let first = nth * from / to;
+    (first, ((nth + 1) * from / to).max(first + 1))
+}
+
+/// The rows to look at of those from `first` to `end`.
+pub(crate) fn rows(first: usize, end: usize) -> impl ExactSizeIterator<Item = usize> {
+    let (all, looked_at) = (end - first, (end - first).min(ROWS_MAX));
+    (0..looked_at).map(move |nth| first + nth * all / looked_at)
+}
+
+/// The spans of a row's pixels.
+pub(crate) fn columns(to: usize, from: usize, spans: &mut Vec<(usize, usize)>) {
+    spans.clear();
+    spans.extend((0..to).map(|nth| {
+        let (left, right) = span(nth, to, from);
+        (left, right.min(left + COLUMNS_MAX))
+    }));
+}
+
+/// Adds a row's samples to `sums`, of which there are as many.
+pub(crate) fn add_row(row: &[u8], samples: Samples, sums: &mut [u32]) {
+    match samples {
+        Samples::Bytes => {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += u32::from(*value);
+            }
+        }
+        Samples::Words => {
+            for (sum, value) in sums.iter_mut().zip(row.chunks_exact(2)) {
+                *sum += u32::from(u16::from_le_bytes([value[0], value[1]]));
+            }
+        }
+        Samples::V210 => {
+            for (sums, word) in sums.chunks_exact_mut(3).zip(row.chunks_exact(4)) {
+                let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                for (sum, shift) in sums.iter_mut().zip([0, 10, 20]) {
+                    *sum += (word >> shift) & 0x3ff;
+                }
+            }
+        }
+    }
+}
+
+impl Raster {
+    /// Samples of a row that is read.
+    fn row_samples(&self) -> usize {
+        match self.samples {
+            Samples::Bytes => self.row_bytes,
+            Samples::Words => self.row_bytes / 2,
+            Samples::V210 => self.row_bytes / 4 * 3,
+        }
+    }
+
+    /// Fills its values of `target`, a picture of `size` pixels of `values` bytes each. `sums` and `spans` are memory to use again.
+    pub(crate) fn shrink(
+        &self,
+        frame: &[u8],
+        level: Level,
+        size: (usize, usize),
+        values: usize,
+        target: &mut [u8],
+        memory: &mut Memory,
+    ) {
+        let Memory { sums, spans, .. } = memory;
+        columns(size.0, self.width, spans);
+        sums.resize(self.row_samples(), 0);
+        for (nth, target) in target.chunks_exact_mut(size.0 * values).enumerate() {
+            let (first, end) = span(nth, size.1, self.height);
+            sums.fill(0);
+            let rows = rows(first, end);
+            let count = rows.len();
+            for row in rows {
+                add_row(&frame[self.begin + row * self.stride..][..self.row_bytes], self.samples, sums);
+            }
+            self.put_row(sums, spans, count, level, values, target);
+        }
+    }
+
+    /// Puts a row of means where they belong.
+    pub(crate) fn put_row(
+        &self,
+        sums: &[u32],
+        spans: &[(usize, usize)],
+        rows: usize,
+        level: Level,
+        values: usize,
+        target: &mut [u8],
+    ) {
+        match self.channels[..] {
+            [one] => self.put(sums, spans, rows, level, [one], values, target),
+            [one, two] => self.put(sums, spans, rows, level, [one, two], values, target),
+            [one, two, three] => self.put(sums, spans, rows, level, [one, two, three], values, target),
+            _ => unreachable!("a raster has one to three channels"),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the inner loop, once for each number of channels")]
+    fn put<const CHANNELS: usize>(
+        &self,
+        sums: &[u32],
+        spans: &[(usize, usize)],
+        rows: usize,
+        level: Level,
+        channels: [Channel; CHANNELS],
+        values: usize,
+        target: &mut [u8],
+    ) {
+        for (&(left, right), pixel) in spans.iter().zip(target.chunks_exact_mut(values)) {
+            let scale = level.scale / (rows * (right - left)) as f32;
+            for channel in channels {
+                let total = |sample: usize| {
+                    let sums = &sums[left * self.step + sample..=(right - 1) * self.step + sample];
+                    sums.iter().step_by(self.step).sum::<u32>()
+                };
+                let mean = match channel.second {
+                    None => total(channel.sample) as f32,
+                    Some(second) => (total(channel.sample) + total(second)) as f32 * 0.5,
+                };
+                pixel[channel.target] = Level { scale, offset: level.offset }.of(mean);
+            }
+        }
+    }
+}
+
+/// Memory that is used again for the next picture.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) sums: Vec<u32>,
+    pub(crate) spans: Vec<(usize, usize)>,
+    /// Rows of Bayer, and the one that is made of them.
+    pub(crate) words: [Vec<u16>; 4],
+    /// Sums of depths, and how many there are.
+    pub(crate) depths: Vec<(f64, u32)>,
+}
