@@ -1,7 +1,9 @@
 //! Painting on the planes of a frame, whatever its pixel format.
 
-use framewire_transport::frame::{FrameFormat, PixelFormat};
+use framewire_transport::frame::FrameFormat;
 
+use super::rows::{Kind, RUN, rule, storage};
+use super::samples::Storage;
 use crate::picture::{PictureError, whole};
 
 /// Darkest value painted: black in limited-range video, so that colour conversion leaves it dark.
@@ -10,37 +12,13 @@ pub(super) const BLACK: u8 = 16;
 pub(super) const WHITE: u8 = 235;
 /// Chroma of anything without colour.
 const NEUTRAL: u8 = 128;
+const OPAQUE: u8 = 255;
 
-/// Pixels after which the gradient repeats.
-const PERIOD: usize = 256;
-/// Pixels of gradient that are copied at once.
-const RUN: usize = 8 * PERIOD;
-/// One period more than a run, so that a run can begin at any phase.
-const SPAN: usize = RUN + PERIOD;
-
-/// Brightness along the gradient, and U and V along theirs.
-static LUMA: [u8; SPAN] = ramps::<SPAN, 1>(BLACK, WHITE);
-static CHROMA: [u8; SPAN] = ramps::<SPAN, 1>(64, 192);
-/// Blue, green and red, a third of a period apart.
-static COLOUR: [u8; 3 * SPAN] = ramps::<{ 3 * SPAN }, 3>(BLACK, WHITE);
-
-/// Values that go up from `low` to `high` and down again once a period; `CHANNELS` of them interleaved.
-const fn ramps<const BYTES: usize, const CHANNELS: usize>(low: u8, high: u8) -> [u8; BYTES] {
-    let mut bytes = [0; BYTES];
-    let mut i = 0;
-    while i < BYTES {
-        let at = (i / CHANNELS + (i % CHANNELS) * PERIOD / 3) % PERIOD;
-        let height = if at < PERIOD / 2 { at } else { PERIOD - at };
-        bytes[i] = low + (height * (high - low) as usize / (PERIOD / 2)) as u8;
-        i += 1;
-    }
-    bytes
-}
-
-/// A frame being painted.
+/// A frame being painted, of any format whose frames are all of one size.
 pub(super) struct Canvas<'a> {
     bytes: &'a mut [u8],
     format: &'a FrameFormat,
+    storage: Storage,
 }
 
 impl<'a> Canvas<'a> {
@@ -48,7 +26,7 @@ impl<'a> Canvas<'a> {
     /// `bytes` has not exactly [`FrameFormat::frame_bytes`].
     pub(super) fn new(bytes: &'a mut [u8], format: &'a FrameFormat) -> Result<Self, PictureError> {
         whole(bytes.len(), format)?;
-        Ok(Self { bytes, format })
+        Ok(Self { bytes, format, storage: storage(format.pixel()) })
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
@@ -57,64 +35,84 @@ impl<'a> Canvas<'a> {
 
     /// Covers every byte with frame `number`'s gradient: each row is a copy of the precomputed one at its own phase.
     pub(super) fn gradient(&mut self, number: u64) {
-        let number = number as u8;
-        let mut rest = &mut *self.bytes;
-        for plane in 0..self.format.planes() {
-            let (pixels, tail) = rest.split_at_mut(self.format.plane_bytes(plane));
-            rest = tail;
-            let (table, motion): (&[u8], u8) = match (self.format.pixel(), plane) {
-                (PixelFormat::Bgr24, _) => (&COLOUR, number.wrapping_mul(3)),
-                (_, 0) => (&LUMA, number.wrapping_mul(3)),
-                (_, 1) => (&CHROMA, number.wrapping_mul(2)),
-                (_, _) => (&CHROMA, 128_u8.wrapping_sub(number)),
+        let (number, storage, format) = (number as u8, self.storage, self.format);
+        for (plane, y, row) in rows(self.bytes, format) {
+            let motion = match plane {
+                0 => number.wrapping_mul(3),
+                1 => number.wrapping_mul(2),
+                _ => 128_u8.wrapping_sub(number),
             };
-            let pixel_bytes = self.format.bytes_per_pixel(plane);
-            let row_bytes = self.format.plane_size(plane).0 as usize * pixel_bytes;
-            let rows = pixels.chunks_exact_mut(self.format.plane_stride(plane) as usize);
-            for (y, row) in rows.enumerate() {
-                let (picture, gap) = row.split_at_mut(row_bytes);
-                let phase = usize::from((y as u8).wrapping_add(motion)) * pixel_bytes;
-                for run in picture.chunks_mut(RUN * pixel_bytes) {
-                    run.copy_from_slice(&table[phase..phase + run.len()]);
-                }
-                gap.fill(0);
+            let rule = rule(format.pixel(), plane, y);
+            let table = rule.gradient((y as u8).wrapping_add(motion));
+            let (mut left, mut at) = (rule.samples(format.plane_size(plane).0 as usize), 0);
+            let run = rule.samples(RUN);
+            while left > 0 {
+                let now = left.min(run);
+                let bytes = storage.bytes(now);
+                storage.store_all(&mut row[at..at + bytes], &table[..now]);
+                (left, at) = (left - now, at + bytes);
             }
+            row[at..].fill(0);
         }
     }
 
     /// Fills a rectangle with a brightness, without colour. What lies outside the frame is left out.
     pub(super) fn fill(&mut self, x: u32, y: u32, width: u32, height: u32, brightness: u8) {
-        let mut rest = &mut *self.bytes;
-        for plane in 0..self.format.planes() {
-            let (pixels, tail) = rest.split_at_mut(self.format.plane_bytes(plane));
-            rest = tail;
-            let (across, down) = if plane == 0 { (1, 1) } else { self.format.pixel().chroma_divisors() };
-            let (columns, rows) = self.format.plane_size(plane);
-            let pixel_bytes = self.format.bytes_per_pixel(plane);
-            let value = if plane == 0 { brightness } else { NEUTRAL };
-            let edge = |at: u32, by: u32, end: u32| at.div_ceil(by).min(end) as usize;
+        let (storage, format) = (self.storage, self.format);
+        let edge = |at: u32, by: u32, end: u32| at.div_ceil(by).min(end) as usize;
+        let light = storage.level(brightness);
+        for (plane, at, row) in rows(self.bytes, format) {
+            let (across, down) = if plane == 0 { (1, 1) } else { format.pixel().chroma_divisors() };
+            let (columns, lines) = format.plane_size(plane);
             let (left, right) = ((x / across).min(columns) as usize, edge(x.saturating_add(width), across, columns));
-            let (top, bottom) = ((y / down).min(rows) as usize, edge(y.saturating_add(height), down, rows));
-            let stride = self.format.plane_stride(plane) as usize;
-            for row in pixels.chunks_exact_mut(stride).take(bottom).skip(top) {
-                row[left * pixel_bytes..right * pixel_bytes].fill(value);
+            let (top, bottom) = ((y / down).min(lines) as usize, edge(y.saturating_add(height), down, lines));
+            if !(top..bottom).contains(&at) {
+                continue;
+            }
+            let rule = rule(format.pixel(), plane, at);
+            let (from, to) = rule.range(left, right, columns as usize);
+            if storage == Storage::Byte && rule.pixels == 1 && rule.is_of_one_kind() {
+                row[from..to].fill(if plane == 0 { brightness } else { NEUTRAL });
+                continue;
+            }
+            for sample in from..to {
+                match rule.kind(sample) {
+                    Kind::Light(pixel) if (left..right).contains(&pixel) => storage.store(row, sample, light),
+                    Kind::Light(_) => {}
+                    Kind::Chroma => storage.store(row, sample, storage.level(NEUTRAL)),
+                    Kind::Alpha => storage.store(row, sample, storage.level(OPAQUE)),
+                }
             }
         }
     }
 }
 
-/// Bytes from pixel to pixel, plane by plane.
-trait PlaneLayout {
-    fn planes(&self) -> usize;
-    fn bytes_per_pixel(&self, plane: usize) -> usize;
+/// The rows of all planes, each with the number of its plane and its own in it.
+fn rows<'a>(bytes: &'a mut [u8], format: &FrameFormat) -> impl Iterator<Item = (usize, usize, &'a mut [u8])> {
+    let mut rest = bytes;
+    (0..format.pixel().planes()).flat_map(move |plane| {
+        let (pixels, tail) = std::mem::take(&mut rest).split_at_mut(format.plane_bytes(plane));
+        rest = tail;
+        let rows = pixels.chunks_exact_mut(format.plane_stride(plane) as usize);
+        rows.enumerate().map(move |(y, row)| (plane, y, row))
+    })
 }
 
-impl PlaneLayout for FrameFormat {
-    fn planes(&self) -> usize {
-        self.pixel().planes()
+/// The mean brightness of a square of the first plane that lies in the frame, and what counts as bright: of a frame of `bytes` that is
+/// whole.
+pub(super) fn is_bright(bytes: &[u8], format: &FrameFormat, (x, y): (u32, u32), side: u32) -> bool {
+    let storage = storage(format.pixel());
+    let (left, right) = (x as usize, (x + side) as usize);
+    let (mut sum, mut count) = (0_u64, 0);
+    for (at, row) in bytes.chunks_exact(format.stride() as usize).enumerate().skip(y as usize).take(side as usize) {
+        let rule = rule(format.pixel(), 0, at);
+        let (from, to) = rule.range(left, right, format.width() as usize);
+        for sample in from..to {
+            if matches!(rule.kind(sample), Kind::Light(pixel) if (left..right).contains(&pixel)) {
+                sum += u64::from(storage.load(row, sample));
+                count += 1;
+            }
+        }
     }
-
-    fn bytes_per_pixel(&self, plane: usize) -> usize {
-        if plane == 0 { self.pixel().bytes_per_pixel() as usize } else { 1 }
-    }
+    sum >= count * u64::from(storage.level(128))
 }

@@ -2,6 +2,7 @@
 
 use framewire_transport::frame::FrameFormat;
 
+use super::paint::is_bright;
 use super::{BLACK, Canvas, WHITE};
 
 const BITS: u32 = 96;
@@ -30,9 +31,16 @@ impl Strip {
     }
 }
 
-fn with_check(number: u64) -> u128 {
+/// The number and its check: 96 bits.
+pub(super) fn with_check(number: u64) -> u128 {
     let check = (number ^ CHECK_SEED).wrapping_mul(CHECK_FACTOR) >> 32;
     u128::from(number) << 32 | u128::from(check)
+}
+
+/// The number that these bits are, where the check is right.
+pub(super) fn checked(bits: u128) -> Option<u64> {
+    let number = (bits >> 32) as u64;
+    (with_check(number) == bits).then_some(number)
 }
 
 /// Draws the strip, where it fits, and returns how many rows of pixels it takes.
@@ -48,25 +56,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, number: u64) -> u32 {
     BITS / strip.columns * strip.side
 }
 
-/// The number drawn into a frame by [`draw`](super::draw); `None` where there is none to be read: another picture, a
-/// damaged strip, fewer bytes than the format says, or a frame too small for a strip (see the [module](super)).
-///
-/// Each block counts by its mean brightness, so lossy compression and colour conversion at the same size do no harm.
-pub fn read_frame_number(bytes: &[u8], format: &FrameFormat) -> Option<u64> {
+/// The number in the strip of a frame that is whole.
+pub(super) fn read(bytes: &[u8], format: &FrameFormat) -> Option<u64> {
     let strip = Strip::new(format.width(), format.height())?;
-    if bytes.len() < format.frame_bytes() {
-        return None;
-    }
-    let pixel_bytes = format.pixel().bytes_per_pixel() as usize;
-    let (stride, side) = (format.stride() as usize, strip.side as usize);
-    let mut bits = 0_u128;
-    for block in 0..BITS {
-        let (x, y) = strip.corner(block);
-        let (from, run) = (x as usize * pixel_bytes, side * pixel_bytes);
-        let rows = bytes.chunks(stride).skip(y as usize).take(side);
-        let sum: usize = rows.flat_map(|row| &row[from..from + run]).map(|value| usize::from(*value)).sum();
-        bits = bits << 1 | u128::from(sum / (side * run) >= 128);
-    }
-    let number = (bits >> 32) as u64;
-    (with_check(number) == bits).then_some(number)
+    let bits = (0..BITS).fold(0_u128, |bits, block| {
+        bits << 1 | u128::from(is_bright(bytes, format, strip.corner(block), strip.side))
+    });
+    checked(bits)
 }

@@ -45,8 +45,8 @@ pub enum Y4mError {
     },
     /// The samples are laid out in a way that has no pixel format here.
     #[error(
-        "the Y4M colour space C{value} is not supported; use 8-bit mono, 420, 422 or 444, for example: \
-         ffmpeg -i IN -pix_fmt {remedy} -f yuv4mpegpipe OUT.y4m"
+        "the Y4M colour space C{value} is not supported; use mono, 420, 422 or 444 of 8, 10, 12 or 16 bits, for example: \
+         ffmpeg -i IN -pix_fmt {remedy} -strict -1 -f yuv4mpegpipe OUT.y4m"
     )]
     ColourSpace {
         /// Its name, without the C.
@@ -190,27 +190,55 @@ fn scan(value: &[u8]) -> Scan {
     }
 }
 
+/// What ffmpeg writes (in more than 8 bits with `-strict -1`, in little-endian words of 16) and mjpegtools.
 fn colour_space(value: &[u8]) -> Result<(PixelFormat, ChromaPlace), Y4mError> {
     let name = value.to_ascii_lowercase();
-    Ok(match &name[..] {
-        b"mono" | b"mono8" => (PixelFormat::Gray8, ChromaPlace::Unknown),
+    let pixel = match &name[..] {
+        b"mono" | b"mono8" => PixelFormat::Gray8,
+        b"mono10" => PixelFormat::Gray10,
+        b"mono12" => PixelFormat::Gray12,
+        b"mono16" => PixelFormat::Gray16,
         // They differ in where chroma was sampled, not in how it is stored.
-        b"420" | b"420p8" => (PixelFormat::Yuv420p, ChromaPlace::Unknown),
-        b"420jpeg" => (PixelFormat::Yuv420p, ChromaPlace::Center),
-        b"420mpeg2" => (PixelFormat::Yuv420p, ChromaPlace::Left),
-        b"420paldv" => (PixelFormat::Yuv420p, ChromaPlace::TopLeft),
-        b"422" | b"422p8" => (PixelFormat::Yuv422p, ChromaPlace::Unknown),
-        b"444" | b"444p8" => (PixelFormat::Yuv444p, ChromaPlace::Unknown),
-        _ => {
-            let remedy = match &name[..] {
-                [b'4', b'4', b'4', ..] => "yuv444p",
-                [b'4', b'2', b'2', ..] => "yuv422p",
-                [b'm', ..] => "gray",
-                _ => "yuv420p",
-            };
-            return Err(Y4mError::ColourSpace { value: printable(value), remedy });
-        }
-    })
+        b"420" | b"420p8" | b"420jpeg" | b"420mpeg2" | b"420paldv" => PixelFormat::Yuv420p,
+        b"420p10" => PixelFormat::Yuv420p10,
+        b"420p12" => PixelFormat::Yuv420p12,
+        b"420p16" => PixelFormat::Yuv420p16,
+        b"422" | b"422p8" => PixelFormat::Yuv422p,
+        b"422p10" => PixelFormat::Yuv422p10,
+        b"422p12" => PixelFormat::Yuv422p12,
+        b"422p16" => PixelFormat::Yuv422p16,
+        b"444" | b"444p8" => PixelFormat::Yuv444p,
+        b"444p10" => PixelFormat::Yuv444p10,
+        b"444p12" => PixelFormat::Yuv444p12,
+        b"444p16" => PixelFormat::Yuv444p16,
+        _ => return Err(Y4mError::ColourSpace { value: printable(value), remedy: nearest(&name) }),
+    };
+    let chroma = match &name[..] {
+        b"420jpeg" => ChromaPlace::Center,
+        b"420mpeg2" => ChromaPlace::Left,
+        b"420paldv" => ChromaPlace::TopLeft,
+        _ => ChromaPlace::Unknown,
+    };
+    Ok((pixel, chroma))
+}
+
+/// What ffmpeg calls the pixel format that holds most of what such a colour space has: no fewer bits, no less chroma. An alpha channel
+/// is left out.
+fn nearest(name: &[u8]) -> &'static str {
+    let has = |bits: &[u8]| name.ends_with(bits);
+    let (p9, p14) = (has(b"p9") || has(b"o9"), has(b"p14") || has(b"o14"));
+    let of_depth = |[eight, ten, sixteen]: [&'static str; 3]| match (p9, p14) {
+        (true, _) => ten,
+        (_, true) => sixteen,
+        _ => eight,
+    };
+    match name {
+        [b'4', b'4', ..] => of_depth(["yuv444p", "yuv444p10le", "yuv444p16le"]),
+        [b'4', b'2', b'2', ..] => of_depth(["yuv422p", "yuv422p10le", "yuv422p16le"]),
+        [b'4', b'1', b'1', ..] => "yuv422p",
+        [b'm', ..] => of_depth(["gray", "gray10le", "gray16le"]),
+        _ => of_depth(["yuv420p", "yuv420p10le", "yuv420p16le"]),
+    }
 }
 
 #[cfg(test)]
@@ -270,16 +298,34 @@ mod tests {
         assert_eq!(pixel(" C422"), Ok(PixelFormat::Yuv422p));
         assert_eq!(pixel(" C444"), Ok(PixelFormat::Yuv444p));
         assert_eq!(pixel(" Cmono"), Ok(PixelFormat::Gray8));
+        let deep = [
+            ("mono", ["gray10", "gray12", "gray16"]),
+            ("420p", ["yuv420p10", "yuv420p12", "yuv420p16"]),
+            ("422p", ["yuv422p10", "yuv422p12", "yuv422p16"]),
+            ("444p", ["yuv444p10", "yuv444p12", "yuv444p16"]),
+        ];
+        for (space, names) in deep {
+            for (bits, name) in [10, 12, 16].into_iter().zip(names) {
+                assert_eq!(pixel(&format!(" C{space}{bits}")).map(PixelFormat::name), Ok(name));
+            }
+        }
     }
 
     #[test]
     fn other_colour_spaces_are_refused_with_the_command_that_converts() {
         let cases = [
-            ("420p10", "yuv420p"),
-            ("422p12", "yuv422p"),
+            ("420p9", "yuv420p10le"),
+            ("420p14", "yuv420p16le"),
+            ("422p9", "yuv422p10le"),
+            ("422p14", "yuv422p16le"),
+            ("444p9", "yuv444p10le"),
+            ("444p14", "yuv444p16le"),
+            ("mono9", "gray10le"),
+            ("mono14", "gray16le"),
             ("444alpha", "yuv444p"),
-            ("mono16", "gray"),
-            ("411", "yuv420p"),
+            ("440", "yuv444p"),
+            ("411", "yuv422p"),
+            ("410", "yuv420p"),
             ("", "yuv420p"),
         ];
         for (name, remedy) in cases {
