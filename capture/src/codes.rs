@@ -16,6 +16,7 @@ framewire_transport::error_codes! {
     RawFormatError {
         Self::Form(_) => "invalid-raw-format",
         Self::Size(_) => "invalid-frame-size",
+        Self::Stride(_) => "invalid-stride",
     } => {
         Self::Format(error) => error,
         Self::Rate(error) => error,

@@ -12,7 +12,7 @@
 //! Divisions round down and results are clamped to a byte. Subsampled chroma is that of the mean colour of the pixels
 //! it covers; on the way back each sample serves all of them.
 
-use framewire_transport::frame::{FrameFormat, PixelFormat};
+use framewire_transport::frame::{FrameFormat, PixelFormat, PixelLayout};
 
 use crate::picture::{PictureError, whole};
 
@@ -96,7 +96,7 @@ fn check((bgr_bytes, bgr): (usize, &FrameFormat), (yuv_bytes, yuv): (usize, &Fra
     if bgr.pixel() != PixelFormat::Bgr24 {
         return Err(PictureError::NotBgr24 { format: *bgr });
     }
-    if yuv.pixel().planes() != 3 {
+    if (yuv.pixel().layout(), yuv.pixel().bits()) != (PixelLayout::YuvPlanar, 8) {
         return Err(PictureError::NotYuv { format: *yuv });
     }
     if (bgr.width(), bgr.height()) != (yuv.width(), yuv.height()) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
+use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat, PixelLayout};
 use thiserror::Error;
 
 use crate::npy::NpyError;
@@ -110,9 +110,8 @@ pub enum CaptureError {
     },
     /// A pixel format was asked for that the source does not have, and this source is not converted.
     #[error(
-        "{name} is {has}, and --pixel asks for {wanted}; leave --pixel out, or convert it: \
-         ffmpeg -i IN -pix_fmt {} OUT.y4m",
-        ffmpeg_name(*wanted)
+        "{name} is {has}, and --pixel asks for {wanted}; leave --pixel out{}",
+        conversion(*wanted)
     )]
     PixelFixed {
         /// The source.
@@ -249,10 +248,17 @@ impl CaptureError {
     }
 }
 
-/// What ffmpeg calls a pixel format.
-pub(crate) const fn ffmpeg_name(pixel: PixelFormat) -> &'static str {
-    match pixel {
-        PixelFormat::Gray8 => "gray",
-        other => other.name(),
+/// How ffmpeg makes a file of this pixel format that is read here, as the end of a remedy; nothing where it does not.
+fn conversion(wanted: PixelFormat) -> String {
+    let convert = |options: &str| format!(", or convert it: ffmpeg -i IN {options}");
+    let raw = "OUT.raw, and say what that is with --raw-format";
+    match (wanted.ffmpeg(), wanted.layout(), wanted.bits()) {
+        (Some(name), PixelLayout::Gray | PixelLayout::YuvPlanar, 8) => convert(&format!("-pix_fmt {name} OUT.y4m")),
+        (Some(name), PixelLayout::Gray | PixelLayout::YuvPlanar, _) => {
+            convert(&format!("-pix_fmt {name} -strict -1 OUT.y4m"))
+        }
+        (None, PixelLayout::V210, _) => convert(&format!("-c:v v210 -f rawvideo {raw}")),
+        (Some(name), _, _) => convert(&format!("-pix_fmt {name} -f rawvideo {raw}")),
+        (None, _, _) => String::new(),
     }
 }

@@ -91,6 +91,7 @@ mod npy;
 pub mod pattern;
 mod picture;
 mod pipe;
+mod place_time;
 mod raw;
 mod raw_format;
 mod raw_stream;

@@ -24,7 +24,7 @@ pub enum PictureError {
         format: FrameFormat,
     },
     /// The other side of a conversion has to be YUV.
-    #[error("{format} is not YUV; give yuv420p, yuv422p or yuv444p on this side of the conversion")]
+    #[error("{format} is not planar YUV of 8 bits; give yuv420p, yuv422p or yuv444p on this side of the conversion")]
     NotYuv {
         /// What was given instead.
         format: FrameFormat,

@@ -8,18 +8,21 @@ use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
+use crate::place_time::PlaceTime;
 use crate::raw_format::RawFormat;
-use crate::source::{FrameSource, fit};
+use crate::source::{FrameSource, fit_length};
 
-/// Headerless frames out of a mapped file, one copy each.
+/// Headerless frames out of a mapped file, one copy each. Of a format whose frames differ in length a file is pieces of the longest, and
+/// the last may be shorter.
 ///
-/// A file that ends inside a frame gives its whole frames and then [`CaptureError::Truncated`]. A file that is cut
+/// A file of any other that ends inside a frame gives its whole frames and then [`CaptureError::Truncated`]. A file that is cut
 /// shorter while it is read is [`CaptureError::Shrunk`]; only a cut in the very instant of a copy is a SIGBUS, which
 /// ends the process.
 pub struct RawSource {
     file: MappedFile,
     raw: RawFormat,
     next: u64,
+    time: PlaceTime,
 }
 
 impl RawSource {
@@ -28,7 +31,7 @@ impl RawSource {
     /// # Errors
     /// A file that cannot be mapped.
     pub fn new(path: &Path, file: File, raw: RawFormat) -> Result<Self, CaptureError> {
-        Ok(Self { file: MappedFile::new(path, file)?, raw, next: 0 })
+        Ok(Self { file: MappedFile::new(path, file)?, raw, next: 0, time: PlaceTime::now(raw.rate) })
     }
 }
 
@@ -41,9 +44,10 @@ impl FrameSource for RawSource {
         self.raw.rate.into()
     }
 
-    /// The whole frames; a remainder does not count.
+    /// The whole frames; a remainder counts where frames may be shorter.
     fn frame_count(&self) -> Option<u64> {
-        Some(self.file.len() / self.raw.format.frame_bytes() as u64)
+        let (bytes, each) = (self.file.len(), self.raw.format.frame_bytes() as u64);
+        Some(if self.raw.format.is_variable() { bytes.div_ceil(each) } else { bytes / each })
     }
 
     fn is_live(&self) -> bool {
@@ -53,17 +57,18 @@ impl FrameSource for RawSource {
     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
         let expected = self.raw.format.frame_bytes() as u64;
         let start = self.next * expected;
-        let left = self.file.len() - start;
+        let left = self.file.len().saturating_sub(start);
         if left == 0 {
             return Ok(false);
         }
-        if left < expected {
+        if left < expected && !self.raw.format.is_variable() {
             let name = self.file.name().to_owned();
             return Err(CaptureError::Truncated { name, frame: self.next, bytes: left, expected });
         }
-        fit(frame, &self.raw.format)?;
-        frame.info.captured = Time::now();
+        fit_length(frame, &self.raw.format, expected.min(left) as usize)?;
+        (frame.info.captured, frame.info.captured_utc) = (Time::now(), self.time.next());
         self.file.copy(start, frame, self.next)?;
+        self.time.is_given();
         self.next += 1;
         Ok(true)
     }
@@ -82,29 +87,59 @@ mod tests {
 
     use super::*;
 
-    fn source(bytes: &[u8], pixel: PixelFormat) -> RawSource {
+    fn source(bytes: &[u8], format: FrameFormat) -> RawSource {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        let raw = RawFormat { format: FrameFormat::new(pixel, 6, 4).unwrap(), rate: None };
+        let raw = RawFormat { format, rate: None };
         RawSource::new(file.path(), file.reopen().unwrap(), raw).unwrap()
+    }
+
+    fn gray() -> FrameFormat {
+        FrameFormat::new(PixelFormat::Gray8, 6, 4).unwrap()
     }
 
     #[test]
     fn frames_come_out_as_the_bytes_that_went_in_for_every_pixel_format_and_again_after_a_rewind() {
         for pixel in PixelFormat::ALL {
-            let bytes: Vec<u8> = (0..3 * 6 * 4 * 3).map(|i| i as u8).collect();
-            let frame_bytes = FrameFormat::new(pixel, 6, 4).unwrap().frame_bytes();
-            let mut source = source(&bytes[..3 * frame_bytes], pixel);
-            let pool = FramePool::new(1, frame_bytes).unwrap();
-            assert_eq!(source.frame_count(), Some(3));
+            let packed = FrameFormat::new(pixel, 6, if pixel == PixelFormat::Bytes { 1 } else { 4 }).unwrap();
+            let strided = FrameFormat::with_stride(pixel, 6, 4, packed.stride() + 128);
+            for format in [Ok(packed), strided].into_iter().flatten() {
+                let frame_bytes = format.frame_bytes();
+                let bytes: Vec<u8> = (0..3 * frame_bytes).map(|i| i as u8).collect();
+                let mut source = source(&bytes, format);
+                let pool = FramePool::new(1, frame_bytes).unwrap();
+                assert_eq!(source.frame_count(), Some(3));
+                for _ in 0..2 {
+                    for expected in bytes.chunks(frame_bytes) {
+                        let mut frame = pool.try_acquire().unwrap();
+                        assert!(source.next_frame(&mut frame).unwrap());
+                        assert_eq!(&frame[..], expected);
+                        assert_ne!(frame.info.captured, Time::ZERO);
+                    }
+                    assert!(!source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+                    source.rewind().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_bytes_is_pieces_of_the_given_size_and_the_last_may_be_shorter() {
+        let format = FrameFormat::new(PixelFormat::Bytes, 10, 1).unwrap();
+        for length in 1..41_usize {
+            let bytes: Vec<u8> = (0..length as u8).collect();
+            let mut source = source(&bytes, format);
+            assert_eq!(source.frame_count(), Some(length.div_ceil(10) as u64));
+            let pool = FramePool::for_format(1, format).unwrap();
             for _ in 0..2 {
-                for expected in bytes[..3 * frame_bytes].chunks(frame_bytes) {
+                for expected in bytes.chunks(10) {
                     let mut frame = pool.try_acquire().unwrap();
                     assert!(source.next_frame(&mut frame).unwrap());
                     assert_eq!(&frame[..], expected);
-                    assert_ne!(frame.info.captured, Time::ZERO);
                 }
-                assert!(!source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+                for _ in 0..2 {
+                    assert!(!source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+                }
                 source.rewind().unwrap();
             }
         }
@@ -114,7 +149,7 @@ mod tests {
     fn a_remainder_is_named_after_the_whole_frames_whatever_its_size() {
         let pool = FramePool::new(1, 24).unwrap();
         for cut in 1..72_usize {
-            let mut source = source(&vec![9; cut], PixelFormat::Gray8);
+            let mut source = source(&vec![9; cut], gray());
             let mut frame = pool.try_acquire().unwrap();
             for _ in 0..cut / 24 {
                 assert!(source.next_frame(&mut frame).unwrap());
@@ -134,7 +169,7 @@ mod tests {
     #[test]
     fn a_slot_that_is_too_small_is_an_error_with_both_sizes() {
         let pool = FramePool::new(1, 23).unwrap();
-        let error = source(&[0; 24], PixelFormat::Gray8).next_frame(&mut pool.try_acquire().unwrap()).unwrap_err();
+        let error = source(&[0; 24], gray()).next_frame(&mut pool.try_acquire().unwrap()).unwrap_err();
         assert!(error.to_string().starts_with("a slot of 23 bytes does not hold a frame of 24 (6x4 gray8)"), "{error}");
     }
 }

@@ -7,11 +7,12 @@ use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
 use crate::error::CaptureError;
 use crate::raw_format::RawFormat;
-use crate::source::{FrameSource, fit};
+use crate::source::{FrameSource, fit, fit_length};
 
 /// Headerless frames out of a pipe. `next_frame` waits for the writer at the other end; bytes go straight into the slot.
 ///
-/// A stream that ends inside a frame gives its whole frames and then [`CaptureError::Truncated`].
+/// Of a format whose frames differ in length a stream is pieces of the longest, and the last may be shorter. A stream of any other that
+/// ends inside a frame gives its whole frames and then [`CaptureError::Truncated`].
 pub struct RawStream<R> {
     reader: R,
     name: String,
@@ -60,6 +61,7 @@ impl<R: Read + Send> FrameSource for RawStream<R> {
         while filled < frame.len() {
             match self.reader.read(&mut frame[filled..]) {
                 Ok(0) if filled == 0 => return Ok(false),
+                Ok(0) if self.raw.format.is_variable() => fit_length(frame, &self.raw.format, filled)?,
                 Ok(0) => return Err(self.truncated(filled as u64)),
                 Ok(bytes) => {
                     if filled == 0 {
@@ -115,6 +117,24 @@ mod tests {
                     Err(other) => panic!("cut at {cut}: {other}"),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_stream_of_bytes_is_pieces_of_the_given_size_and_the_last_may_be_shorter() {
+        let bytes: Vec<u8> = (0..25).collect();
+        let reader = bytes.chunks(3).fold(Box::new(io::empty()) as Box<dyn Read + Send>, |before, chunk| {
+            Box::new(before.chain(io::Cursor::new(chunk.to_vec())))
+        });
+        let mut source = RawStream::new("the pipe", reader, "10x1:bytes".parse().unwrap());
+        let pool = FramePool::for_format(1, source.format()).unwrap();
+        let mut frame = pool.try_acquire().unwrap();
+        for expected in bytes.chunks(10) {
+            assert!(source.next_frame(&mut frame).unwrap());
+            assert_eq!(&frame[..], expected);
+        }
+        for _ in 0..2 {
+            assert!(!source.next_frame(&mut frame).unwrap());
         }
     }
 }

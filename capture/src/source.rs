@@ -36,9 +36,12 @@ pub trait FrameSource: Send {
         None
     }
 
-    /// Writes the next frame; sets its length and `info.captured`, and nothing else of `info`. Waits where the source
-    /// does (camera, pipe), and not for [`FrameSource::frame_rate`] or [`FrameSource::next_time`]: who asks keeps the pace. True where a frame was written; false where the source has ended, and again on every later
-    /// call. After false and after an error the slot's contents mean nothing.
+    /// Writes the next frame; sets its length, `info.captured` and, where the source is a file that says when its pictures were or how
+    /// fast they follow each other, `info.captured_utc`: the time of the frame's place in the file, from when the file was opened on,
+    /// whatever speed it is read at and on from one time over to the next. Sets nothing else of `info`. Waits where the source
+    /// does (camera, pipe), and not for [`FrameSource::frame_rate`] or [`FrameSource::next_time`]: who asks keeps the pace. True where
+    /// a frame was written; false where the source has ended, and again on every later call. After false and after an error the
+    /// slot's contents mean nothing.
     ///
     /// # Errors
     /// What went wrong, where, and what to do. The frames before an error were whole. Asking again gives the error
@@ -55,6 +58,11 @@ pub trait FrameSource: Send {
 
 /// Gives `frame` the length of one frame of `format`.
 pub(crate) fn fit(frame: &mut FrameMut, format: &FrameFormat) -> Result<(), CaptureError> {
-    let (slot_bytes, frame_bytes) = (frame.capacity(), format.frame_bytes());
+    fit_length(frame, format, format.frame_bytes())
+}
+
+/// Gives `frame` this length, which is that of a frame of `format`.
+pub(crate) fn fit_length(frame: &mut FrameMut, format: &FrameFormat, frame_bytes: usize) -> Result<(), CaptureError> {
+    let slot_bytes = frame.capacity();
     frame.set_len(frame_bytes).map_err(|_| CaptureError::SlotTooSmall { slot_bytes, frame_bytes, format: *format })
 }

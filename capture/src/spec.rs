@@ -25,8 +25,8 @@ use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
 
 /// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for standard input, or a file or named pipe.
 ///
-/// A file that begins as Y4M is Y4M, and one that begins as NumPy's arrays do is one of those. Else it is raw where [`SourceOptions::raw_format`] is given, Y4M where its name ends in `.y4m` (and
-/// then refused), raw where it ends in `.raw`; everything else is for OpenCV. Raw files are read by their index
+/// A file that begins as Y4M is Y4M, and one that begins as NumPy's arrays do is one of those. Else it is raw where
+/// [`SourceOptions::raw_format`] is given, Y4M where its name ends in `.y4m` (and then refused), raw where it ends in `.raw` or `.yuv`; everything else is for OpenCV. Raw files are read by their index
 /// ([`index_path`](crate::index_path)) where there is one; without one they need `raw_format`.
 /// A file whose name looks like another source is written with its directory: `./-`, `./camera:0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -271,7 +271,7 @@ fn open_file(
         // Whatever else is in it, the name says Y4M: the parser's message is the useful one.
         Some("y4m") => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
         Some("npy") => Ok(Box::new(NpyFile::new(path, file, options.pixel)?)),
-        Some("raw") => keep_pixel(&name, open_raw(path, file, options)?, options),
+        Some("raw" | "yuv") => keep_pixel(&name, open_raw(path, file, options)?, options),
         _ => open_video(path, &name, options),
     }
 }

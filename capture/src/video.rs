@@ -11,6 +11,7 @@ use opencv::{boxed_ref::BoxedRefMut, imgproc};
 
 use crate::colour::bgr24_to_yuv;
 use crate::error::CaptureError;
+use crate::place_time::PlaceTime;
 use crate::source::{FrameSource, fit};
 
 /// Frames of a camera or of a video file that OpenCV opens.
@@ -31,6 +32,8 @@ pub struct VideoSource {
     /// Where frames are decoded that are not given as they are; its memory is used again and again.
     decoded: Mat,
     given: u64,
+    /// Of a file.
+    time: PlaceTime,
     copied: u64,
 }
 
@@ -110,8 +113,9 @@ impl VideoSource {
         };
         // A back end that does not know says 0, -1 or an absurdly large number.
         let count = count.filter(|count| (1.0..1e12).contains(count)).map(|count| count as u64);
+        let time = PlaceTime::now(rate.filter(|_| matches!(origin, Origin::File(_))));
         let decoded = Mat::default();
-        Ok(Self { capture, origin, native, format, rate, count, first, decoded, given: 0, copied: 0 })
+        Ok(Self { capture, origin, native, format, rate, count, first, decoded, given: 0, time, copied: 0 })
     }
 
     /// How many frames OpenCV decoded elsewhere, so that they had to be copied into the slot. The first frame of a file
@@ -250,6 +254,8 @@ impl FrameSource for VideoSource {
             frame.info.captured = Time::now();
             if self.format == self.native { self.retrieve_in_place(frame)? } else { self.retrieve_and_convert(frame)? }
         }
+        frame.info.captured_utc = self.time.next();
+        self.time.is_given();
         self.given += 1;
         Ok(true)
     }
@@ -264,7 +270,7 @@ impl FrameSource for VideoSource {
             let (name, from, to) = (self.origin.name(), self.format, again.format.to_string());
             return Err(CaptureError::FormatChanged { name, frame: 0, from, to });
         }
-        *self = again;
+        *self = Self { time: self.time.clone(), ..again };
         Ok(())
     }
 }

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::fs;
 
 use framewire_capture::{
-    FrameSource, IndexEntry, IndexHeader, RawFormat, SourceOptions, SourceSpec, Y4mStream, index_path,
+    FrameSource, IndexEntry, IndexHeader, PatternSource, RawFormat, SourceOptions, SourceSpec, Y4mStream, index_path,
 };
-use framewire_transport::frame::FramePool;
+use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -43,7 +43,7 @@ fn allocations_of(source: &mut dyn FrameSource) -> u64 {
 }
 
 #[test]
-fn pattern_y4m_raw_and_recordings_allocate_nothing_for_a_frame() {
+fn patterns_of_every_format_y4m_raw_and_recordings_allocate_nothing_for_a_frame() {
     let directory = tempfile::tempdir().unwrap();
     let (y4m, raw) = (directory.path().join("video.y4m"), directory.path().join("video.raw"));
     let mut bytes = b"YUV4MPEG2 W64 H48 Cmono\n".to_vec();
@@ -55,6 +55,10 @@ fn pattern_y4m_raw_and_recordings_allocate_nothing_for_a_frame() {
     let pattern = "pattern:640x480:yuv420p".parse().unwrap();
     for spec in [pattern, SourceSpec::File(y4m), SourceSpec::File(raw)] {
         assert_eq!(allocations_of(&mut *spec.open(&options).unwrap()), 0, "{spec}");
+    }
+    for pixel in PixelFormat::ALL {
+        let format = FrameFormat::new(pixel, 640, if pixel == PixelFormat::Bytes { 1 } else { 48 }).unwrap();
+        assert_eq!(allocations_of(&mut PatternSource::new(format)), 0, "{pixel}");
     }
     // The same raw file, with an index: its options hold still.
     let header = IndexHeader::new(raw_format.format, "b").stream("a");

@@ -31,9 +31,7 @@ mod samples;
 mod strip;
 
 use framewire_transport::Time;
-use framewire_transport::frame::{
-    ChromaPlace, FrameFormat, FrameMut, FrameRate, PixelFormat, Presentation, SampleAspect, Scan,
-};
+use framewire_transport::frame::{ChromaPlace, FrameFormat, FrameMut, FrameRate, Presentation, SampleAspect, Scan};
 
 use crate::error::CaptureError;
 use crate::picture::{PictureError, whole};
@@ -67,8 +65,8 @@ impl FrameSource for PatternSource {
             .rate(FrameRate::per_second(FRAMES_PER_SECOND).ok())
             .scan(Scan::Progressive)
             .aspect(SampleAspect::SQUARE)
-            .chroma(match self.format.pixel() {
-                PixelFormat::Yuv420p => ChromaPlace::Center,
+            .chroma(match self.format.pixel().chroma_divisors() {
+                (2, 2) => ChromaPlace::Center,
                 _ => ChromaPlace::Unknown,
             })
     }

@@ -36,23 +36,26 @@ impl<'a> Canvas<'a> {
     /// Covers every byte with frame `number`'s gradient: each row is a copy of the precomputed one at its own phase.
     pub(super) fn gradient(&mut self, number: u64) {
         let (number, storage, format) = (number as u8, self.storage, self.format);
-        for (plane, y, row) in rows(self.bytes, format) {
+        for (plane, pixels) in planes(self.bytes, format) {
             let motion = match plane {
                 0 => number.wrapping_mul(3),
                 1 => number.wrapping_mul(2),
                 _ => 128_u8.wrapping_sub(number),
             };
-            let rule = rule(format.pixel(), plane, y);
-            let table = rule.gradient((y as u8).wrapping_add(motion));
-            let (mut left, mut at) = (rule.samples(format.plane_size(plane).0 as usize), 0);
-            let run = rule.samples(RUN);
-            while left > 0 {
-                let now = left.min(run);
-                let bytes = storage.bytes(now);
-                storage.store_all(&mut row[at..at + bytes], &table[..now]);
-                (left, at) = (left - now, at + bytes);
+            let rows = pixels.chunks_exact_mut(format.plane_stride(plane) as usize);
+            for (y, row) in rows.enumerate() {
+                let rule = rule(format.pixel(), plane, y);
+                let table = rule.gradient((y as u8).wrapping_add(motion));
+                let (mut left, mut at) = (rule.samples(format.plane_size(plane).0 as usize), 0);
+                let run = rule.samples(RUN);
+                while left > 0 {
+                    let now = left.min(run);
+                    let bytes = storage.bytes(now);
+                    storage.store_all(&mut row[at..at + bytes], &table[..now]);
+                    (left, at) = (left - now, at + bytes);
+                }
+                row[at..].fill(0);
             }
-            row[at..].fill(0);
         }
     }
 
@@ -61,58 +64,55 @@ impl<'a> Canvas<'a> {
         let (storage, format) = (self.storage, self.format);
         let edge = |at: u32, by: u32, end: u32| at.div_ceil(by).min(end) as usize;
         let light = storage.level(brightness);
-        for (plane, at, row) in rows(self.bytes, format) {
+        for (plane, pixels) in planes(self.bytes, format) {
             let (across, down) = if plane == 0 { (1, 1) } else { format.pixel().chroma_divisors() };
             let (columns, lines) = format.plane_size(plane);
             let (left, right) = ((x / across).min(columns) as usize, edge(x.saturating_add(width), across, columns));
             let (top, bottom) = ((y / down).min(lines) as usize, edge(y.saturating_add(height), down, lines));
-            if !(top..bottom).contains(&at) {
-                continue;
-            }
-            let rule = rule(format.pixel(), plane, at);
-            let (from, to) = rule.range(left, right, columns as usize);
-            if storage == Storage::Byte && rule.pixels == 1 && rule.is_of_one_kind() {
-                row[from..to].fill(if plane == 0 { brightness } else { NEUTRAL });
-                continue;
-            }
-            for sample in from..to {
-                match rule.kind(sample) {
-                    Kind::Light(pixel) if (left..right).contains(&pixel) => storage.store(row, sample, light),
-                    Kind::Light(_) => {}
-                    Kind::Chroma => storage.store(row, sample, storage.level(NEUTRAL)),
-                    Kind::Alpha => storage.store(row, sample, storage.level(OPAQUE)),
+            let rows = pixels.chunks_exact_mut(format.plane_stride(plane) as usize);
+            for (y, row) in rows.enumerate().take(bottom).skip(top) {
+                let rule = rule(format.pixel(), plane, y);
+                if storage == Storage::Byte && rule.is_plain() {
+                    let value = if plane == 0 { brightness } else { NEUTRAL };
+                    row[rule.samples(left)..rule.samples(right)].fill(value);
+                    continue;
                 }
+                rule.samples_of(left, right, columns as usize, |sample, kind| {
+                    let level = match kind {
+                        Kind::Light(_) => light,
+                        Kind::Chroma => storage.level(NEUTRAL),
+                        Kind::Alpha => storage.level(OPAQUE),
+                    };
+                    storage.store(row, sample, level);
+                });
             }
         }
     }
 }
 
-/// The rows of all planes, each with the number of its plane and its own in it.
-fn rows<'a>(bytes: &'a mut [u8], format: &FrameFormat) -> impl Iterator<Item = (usize, usize, &'a mut [u8])> {
+/// All planes, each with its number.
+fn planes<'a>(bytes: &'a mut [u8], format: &FrameFormat) -> impl Iterator<Item = (usize, &'a mut [u8])> {
     let mut rest = bytes;
-    (0..format.pixel().planes()).flat_map(move |plane| {
+    (0..format.pixel().planes()).map(move |plane| {
         let (pixels, tail) = std::mem::take(&mut rest).split_at_mut(format.plane_bytes(plane));
         rest = tail;
-        let rows = pixels.chunks_exact_mut(format.plane_stride(plane) as usize);
-        rows.enumerate().map(move |(y, row)| (plane, y, row))
+        (plane, pixels)
     })
 }
 
-/// The mean brightness of a square of the first plane that lies in the frame, and what counts as bright: of a frame of `bytes` that is
-/// whole.
+/// Whether a square of the first plane of a whole frame is bright, by its mean. It must lie in the frame.
 pub(super) fn is_bright(bytes: &[u8], format: &FrameFormat, (x, y): (u32, u32), side: u32) -> bool {
     let storage = storage(format.pixel());
     let (left, right) = (x as usize, (x + side) as usize);
     let (mut sum, mut count) = (0_u64, 0);
     for (at, row) in bytes.chunks_exact(format.stride() as usize).enumerate().skip(y as usize).take(side as usize) {
         let rule = rule(format.pixel(), 0, at);
-        let (from, to) = rule.range(left, right, format.width() as usize);
-        for sample in from..to {
-            if matches!(rule.kind(sample), Kind::Light(pixel) if (left..right).contains(&pixel)) {
+        rule.samples_of(left, right, format.width() as usize, |sample, kind| {
+            if let Kind::Light(_) = kind {
                 sum += u64::from(storage.load(row, sample));
                 count += 1;
             }
-        }
+        });
     }
     sum >= count * u64::from(storage.level(128))
 }

@@ -39,29 +39,28 @@ impl RowRule {
         columns * self.kinds.len() / self.pixels
     }
 
-    /// Whether all samples are light, or all chroma.
-    pub(super) fn is_of_one_kind(&self) -> bool {
-        self.kinds.iter().all(|kind| *kind == self.kinds[0])
-    }
-
     /// The gradient's samples from this pixel of its period on, which must be the first of a group.
     pub(super) fn gradient(&self, phase: u8) -> &'static [u8] {
         &self.gradient[self.samples(phase as usize / self.pixels * self.pixels)..]
     }
 
-    /// The samples of the groups that have a pixel from `left` to before `right`, of a row that has `columns`: the first, and the one
-    /// behind the last.
-    pub(super) fn range(&self, left: usize, right: usize, columns: usize) -> (usize, usize) {
-        let groups = (left / self.pixels, right.div_ceil(self.pixels));
-        (groups.0 * self.kinds.len(), (groups.1 * self.kinds.len()).min(self.samples(columns)))
+    /// Whether a byte's value follows from the plane alone: each pixel has its own samples, all light or all chroma.
+    pub(super) fn is_plain(&self) -> bool {
+        self.pixels == 1 && self.kinds.iter().all(|kind| *kind == self.kinds[0])
     }
 
-    /// What a sample is; of light, with the pixel in the row that it belongs to.
-    pub(super) fn kind(&self, sample: usize) -> Kind {
-        let (group, nth) = (sample / self.kinds.len(), sample % self.kinds.len());
-        match self.kinds[nth] {
-            Kind::Light(pixel) => Kind::Light(group * self.pixels + pixel),
-            other => other,
+    /// Calls `each` with the samples of the groups that have a pixel from `left` to before `right`, of a row of `columns`; light of other
+    /// pixels in these groups is left out.
+    pub(super) fn samples_of(&self, left: usize, right: usize, columns: usize, mut each: impl FnMut(usize, Kind)) {
+        let end = self.samples(columns);
+        for group in left / self.pixels..right.div_ceil(self.pixels) {
+            let (first, pixel) = (group * self.kinds.len(), group * self.pixels);
+            for (nth, kind) in self.kinds.iter().enumerate() {
+                let is_outside = matches!(kind, Kind::Light(at) if !(left..right).contains(&(pixel + at)));
+                if !is_outside && first + nth < end {
+                    each(first + nth, *kind);
+                }
+            }
         }
     }
 }

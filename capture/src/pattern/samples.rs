@@ -124,7 +124,8 @@ impl Storage {
     fn store_groups<const SAMPLES: usize, const BYTES: usize>(self, row: &mut [u8], values: &[u8]) {
         let bits = self.bits();
         let together = |group: &[u8]| {
-            let shifted = group.iter().enumerate().map(|(nth, value)| u64::from(self.fine(*value)) << (nth as u32 * bits));
+            let shifted =
+                group.iter().enumerate().map(|(nth, value)| u64::from(self.fine(*value)) << (nth as u32 * bits));
             shifted.fold(0, |all, sample| all | sample).to_le_bytes()
         };
         let (groups, rest) = values.as_chunks::<SAMPLES>();

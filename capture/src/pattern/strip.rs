@@ -59,8 +59,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, number: u64) -> u32 {
 /// The number in the strip of a frame that is whole.
 pub(super) fn read(bytes: &[u8], format: &FrameFormat) -> Option<u64> {
     let strip = Strip::new(format.width(), format.height())?;
-    let bits = (0..BITS).fold(0_u128, |bits, block| {
-        bits << 1 | u128::from(is_bright(bytes, format, strip.corner(block), strip.side))
-    });
+    let bits = (0..BITS)
+        .fold(0_u128, |bits, block| bits << 1 | u128::from(is_bright(bytes, format, strip.corner(block), strip.side)));
     checked(bits)
 }

@@ -244,7 +244,7 @@ mod tests {
         let refused = |from: &str, to: &str| IndexHeader::parse(line_of(&header()).replace(from, to).as_bytes());
         assert!(refused(":1,", ":2,").unwrap_err().contains("version 2, and this release reads version 1"));
         assert!(refused(":32,", ":33,").unwrap_err().contains("frames of 33 bytes, and 6x4 gray8 has 32"));
-        assert!(refused("gray8", "rgb").unwrap_err().contains("unknown pixel format 'rgb'"));
+        assert!(refused("gray8", "grey9").unwrap_err().contains("unknown pixel format 'grey9'"));
         assert!(refused("30000/1001", "fast").unwrap_err().contains("'fast' is no frame rate"));
         assert!(refused("{", "").unwrap_err().contains("not that of an index"));
         assert!(IndexHeader::parse(b"").unwrap_err().contains("not that of an index"));

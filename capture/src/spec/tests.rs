@@ -34,7 +34,7 @@ fn names_that_cannot_be_are_refused_with_the_value_and_the_form() {
     assert!(message("").contains("use pattern, camera:N, - for Y4M"));
     assert!(message("pattern:").contains("'pattern:' is no pattern: '' is no frame size"));
     assert!(message("pattern:640").contains("'640' is no frame size"));
-    assert!(message("pattern:640x480:rgb").contains("unknown pixel format 'rgb'"));
+    assert!(message("pattern:640x480:rgb25").contains("unknown pixel format 'rgb25'; did you mean rgb24?"));
     assert!("pattern:641x479:yuv420p".parse::<SourceSpec>().is_ok());
     assert!(message("pattern:0x480").contains("no pixels"));
     for camera in ["camera", "camera:", "camera:first", "camera:-1", "camera:+1", "camera:2147483648"] {

@@ -9,6 +9,7 @@ use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 use super::header::{FRAME_LINE, FRAME_LINE_BYTES_MAX, FrameLine, HEADER_BYTES_MAX, Header, Y4mError, printable};
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
+use crate::place_time::PlaceTime;
 use crate::source::{FrameSource, fit};
 
 /// Frames out of a Y4M file.
@@ -24,6 +25,7 @@ pub struct Y4mFile {
     /// Where the next frame's line is.
     position: u64,
     next: u64,
+    time: PlaceTime,
 }
 
 impl Y4mFile {
@@ -44,7 +46,8 @@ impl Y4mFile {
         let header = Header::parse(line).map_err(refused)?;
         header.tell_what_is_not_kept(file.name());
         let first = line.len() as u64 + 1;
-        Ok(Self { file, header, first, position: first, next: 0 })
+        let time = PlaceTime::now(header.presentation.rate);
+        Ok(Self { file, header, first, position: first, next: 0, time })
     }
 }
 
@@ -99,8 +102,9 @@ impl FrameSource for Y4mFile {
             return truncated(left);
         }
         fit(frame, &self.header.format)?;
-        frame.info.captured = Time::now();
+        (frame.info.captured, frame.info.captured_utc) = (Time::now(), self.time.next());
         self.file.copy(start, frame, self.next)?;
+        self.time.is_given();
         self.position = start + expected;
         self.next += 1;
         Ok(true)
