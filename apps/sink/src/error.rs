@@ -116,10 +116,10 @@ pub enum SinkError {
         source: FormatError,
     },
     /// What the sink writes has no such pictures: they would come out as others.
-    #[error("{name} cannot hold {format} without loss; use {remedy}")]
+    #[error("{kind} cannot hold {format} unchanged; use {remedy}")]
     CannotHold {
-        /// The sink.
-        name: String,
+        /// What the sink writes, such as "Y4M".
+        kind: &'static str,
         /// The stream's format.
         format: FrameFormat,
         /// Sinks that can.

@@ -3,7 +3,6 @@
 use framewire_transport::frame::FrameFormat;
 
 use crate::error::SinkError;
-use crate::output::STDOUT;
 use crate::spec::{Piped, SinkSpec};
 use crate::{nut, y4m};
 
@@ -23,19 +22,20 @@ impl SinkSpec {
         if is_held {
             return Ok(());
         }
-        let name = match self.path() {
-            Some(path) => format!("'{}'", path.display()),
-            None if *self == Self::Window => "the window".to_owned(),
-            None => STDOUT.to_owned(),
+        let kind = match self {
+            Self::Y4m(_) | Self::Stdout(Piped::Y4m) => "Y4M",
+            Self::Stdout(Piped::Fitting) => "neither Y4M nor NUT",
+            _ => "NUT",
         };
-        let remedy = match (self, nut::holds(format)) {
-            (Self::Stdout(_), true) => "-:nut or FILE.nut",
-            (Self::Stdout(_), false) => "-:raw, FILE.raw or FILE.mcap",
-            (_, true) => "FILE.nut, FILE.raw or FILE.mcap",
-            (_, false) => "FILE.raw or FILE.mcap",
-        };
-        Err(SinkError::CannotHold { name, format: *format, remedy })
+        Err(cannot_hold(kind, format))
     }
+}
+
+/// That `kind` cannot hold a format, and what can.
+pub(crate) fn cannot_hold(kind: &'static str, format: &FrameFormat) -> SinkError {
+    let remedy =
+        if nut::holds(format) { "FILE.nut, -:nut, FILE.raw or FILE.mcap" } else { "FILE.raw, -:raw or FILE.mcap" };
+    SinkError::CannotHold { kind, format: *format, remedy }
 }
 
 impl Piped {
@@ -46,5 +46,51 @@ impl Piped {
             Self::Fitting => Self::Nut,
             chosen => chosen,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framewire_transport::frame::PixelFormat;
+
+    use super::*;
+
+    fn format(pixel: PixelFormat) -> FrameFormat {
+        let (width, height) = if pixel == PixelFormat::Bytes { (9_000, 1) } else { (64, 48) };
+        FrameFormat::new(pixel, width, height).unwrap()
+    }
+
+    #[test]
+    fn every_format_is_held_by_some_sink_and_refused_by_each_that_would_change_it() {
+        const SINKS: [&str; 8] = ["null", "x.raw", "-:raw", "x.y4m", "-:y4m", "x.nut", "-:nut", "-"];
+        println!("{:<16}{}", "format", SINKS.map(|sink| format!("{sink:<8}")).concat());
+        for pixel in PixelFormat::ALL {
+            let format = format(pixel);
+            let holds = SINKS.map(|sink| sink.parse::<SinkSpec>().unwrap().holds(&format).is_ok());
+            println!(
+                "{:<16}{}",
+                pixel.name(),
+                holds.map(|holds| format!("{:<8}", if holds { "yes" } else { "-" })).concat()
+            );
+            let name = pixel.name();
+            // Gray and planar YUV; their names say so.
+            let in_y4m = name.starts_with("gray") || name.starts_with("yuv4");
+            let out_of_nut =
+                ["p010", "depth32f", "bytes"].contains(&name) || name.ends_with("10p") || name.ends_with("12p");
+            let (y4m, nut) = (in_y4m, !out_of_nut);
+            assert_eq!(holds, [true, true, true, y4m, y4m, nut, nut, y4m || nut], "{name}");
+            let piped = Piped::Fitting.of(&format);
+            assert_eq!(piped, if y4m { Piped::Y4m } else { Piped::Nut }, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_for_readers_of_nut_is_refused_by_its_size() {
+        let large = |height| FrameFormat::new(PixelFormat::Gray8, 65_536, height).unwrap();
+        let nut: SinkSpec = "x.nut".parse().unwrap();
+        assert!(nut.holds(&large(32_767)).is_ok());
+        let error = nut.holds(&large(32_768)).unwrap_err();
+        let expected = "NUT cannot hold 65536x32768 gray8 unchanged; use FILE.raw, -:raw or FILE.mcap";
+        assert!(error.to_string() == expected && error.is_lasting(), "{error}");
     }
 }

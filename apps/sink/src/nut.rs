@@ -17,6 +17,7 @@ use clock::TimeBase;
 use index::Index;
 
 use crate::error::SinkError;
+use crate::holds::cannot_hold;
 use crate::output::{Destination, FrameOutput};
 use crate::recorded::{Recorded, moment};
 use crate::rows::Rows;
@@ -103,11 +104,7 @@ impl<D: Destination> NutSink<D> {
     pub(crate) fn new(mut output: FrameOutput<D>, recorded: &Recorded) -> Result<Self, SinkError> {
         let Recorded { format, presentation, name, .. } = recorded;
         let Some(tag) = tag(format.pixel()).filter(|_| holds(format)) else {
-            return Err(SinkError::CannotHold {
-                name: output.name().to_owned(),
-                format: *format,
-                remedy: "FILE.raw or FILE.mcap",
-            });
+            return Err(cannot_hold("NUT", format));
         };
         let rows = Rows::new(output.name(), format)?;
         let base = TimeBase::of(presentation.rate);

@@ -11,7 +11,7 @@ use framewire_process::lock::lock;
 use framewire_process::logs::News;
 use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
-use framewire_transport::frame::Frame;
+use framewire_transport::frame::{Frame, FrameFormat};
 
 use crate::error::SinkError;
 use crate::places::{Opening, Places};
@@ -139,6 +139,19 @@ impl Recording {
     pub fn totals(&self) -> Vec<Arc<SinkTotals>> {
         let written = self.totals.iter().zip(&self.sinks).filter(|(_, sink)| **sink != SinkSpec::Null);
         written.map(|(totals, _)| totals.clone()).collect()
+    }
+
+    /// Why no sink can take a stream of this format, with what to do; `None` where one can. What is refused here is told to who
+    /// sends it, without the names of files.
+    pub fn refusal(&self, format: &FrameFormat) -> Option<String> {
+        let mut reasons = Vec::new();
+        for sink in &self.sinks {
+            let reason = sink.holds(format).err()?.to_string();
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        Some(format!("no --sink of this server can take the stream: {}", reasons.join("; ")))
     }
 
     /// Opens a sink for a stream.

@@ -3,6 +3,7 @@
 use framewire_transport::frame::{ChromaPlace, ColourRange, Frame, FrameFormat, PixelFormat, Presentation, Scan};
 
 use crate::error::SinkError;
+use crate::holds::cannot_hold;
 use crate::output::{Destination, FrameOutput};
 use crate::recorded::RATE_UNKNOWN;
 use crate::rows::Rows;
@@ -57,7 +58,7 @@ impl<D: Destination> Y4mSink<D> {
         let Presentation { rate, scan, aspect, chroma, range, .. } = said.into();
         let rows = Rows::new(output.name(), format)?;
         let Some(colour_space) = colour_space(format.pixel(), chroma) else {
-            return Err(SinkError::CannotHold { name: output.name().to_owned(), format: *format, remedy: "NUT" });
+            return Err(cannot_hold("Y4M", format));
         };
         let (num, den) = rate.map_or((RATE_UNKNOWN, 1), |rate| (rate.num(), rate.den()));
         let scan = match scan {

@@ -45,6 +45,9 @@ pub(crate) fn run(
 ) -> Result<(Summary, Option<Failure>), Failure> {
     let format = args.plain_frame.format;
     let recording = recording(args, stop);
+    if let Some(reason) = recording.refusal(&format) {
+        return Err(Failure::usage(reason));
+    }
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = Arc::new(start_signal(args, places, Arc::new(NoHost), &board)?);
     let config = PlainReceiverConfig::new(format)

@@ -51,14 +51,15 @@ pub(crate) fn run(
     let receiver = Arc::new(Receiver::bind(places.udp, config).map_err(Failure::runtime)?);
     let names = Arc::new(StreamNames::default());
     let flowing = Arc::new(Flowing::default());
+    let recording = recording(args, stop);
     let host = ServerHost {
+        recording: recording.clone(),
         receiver: receiver.clone(),
         names: names.clone(),
         flowing: flowing.clone(),
         delivery: args.delivery,
         announce_udp: args.announce_udp.clone(),
     };
-    let recording = recording(args, stop);
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = start_signal(args, places, Arc::new(host), &board)?;
     let mut manager = ServiceManager::from_environment();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use framewire_process::address::AnnouncedAddress;
 use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, PROTOCOL, Refused, reason};
+use framewire_sink::Recording;
 use framewire_transport::{AnnounceError, Delivery, Receiver};
 
 use super::flowing::Flowing;
@@ -18,6 +19,8 @@ pub(super) struct ServerHost {
     pub(super) names: Arc<StreamNames>,
     /// Which of them flow.
     pub(super) flowing: Arc<Flowing>,
+    /// Where they go.
+    pub(super) recording: Arc<Recording>,
     /// The only mode allowed, if the operator chose one.
     pub(super) delivery: Option<Delivery>,
     /// Where clients are told to send, if not where the receiver is.
@@ -36,6 +39,9 @@ impl StreamHost for ServerHost {
             let (asked, allowed) = (asked.name(), allowed.name());
             let message = format!("this server takes no '{asked}' streams; use --delivery {allowed}");
             return Err(Refused::new("delivery", message));
+        }
+        if let Some(reason) = self.recording.refusal(&format) {
+            return Err(Refused::new("sink", reason));
         }
         self.receiver.announce(request.stream, format).map_err(|error| match error {
             AnnounceError::StreamMemory { .. } | AnnounceError::Memory { .. } => {
@@ -83,12 +89,26 @@ impl StreamHost for ServerHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framewire_process::stop::Stop;
+    use framewire_sink::{Asked, Roll};
     use framewire_transport::{Admission, FrameFormat, PixelFormat, ReceiverConfig};
 
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
+        host_with(udp, delivery, &["null"])
+    }
+
+    fn host_with(udp: &str, delivery: Option<Delivery>, sinks: &[&str]) -> ServerHost {
         let config = ReceiverConfig::new().admission(Admission::Announced);
         let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
-        ServerHost { receiver, names: Arc::default(), flowing: Arc::default(), delivery, announce_udp: None }
+        let asked = Asked {
+            sinks: sinks.iter().map(|sink| sink.parse().unwrap()).collect(),
+            roll: Roll::default(),
+            slow: None,
+            stops_at_failure: false,
+            frames_max: None,
+        };
+        let recording = Recording::new(asked, &Stop::new());
+        ServerHost { receiver, names: Arc::default(), flowing: Arc::default(), recording, delivery, announce_udp: None }
     }
 
     fn request(stream: u32) -> OpenRequest {
@@ -109,6 +129,27 @@ mod tests {
         let host = host("127.0.0.1:0", None);
         let refused = (0..1000).find_map(|stream| host.open(&request(stream)).err());
         assert_eq!(refused.unwrap().reason, reason::TOO_MANY);
+    }
+
+    #[test]
+    fn a_stream_that_no_sink_can_hold_is_refused_with_the_remedy_and_one_that_some_sink_holds_is_taken() {
+        let bgr = OpenRequest::new(1, &FrameFormat::new(PixelFormat::Bgr24, 64, 48).unwrap(), Delivery::Every);
+        let depth = OpenRequest::new(1, &FrameFormat::new(PixelFormat::Depth32f, 64, 48).unwrap(), Delivery::Every);
+        let answer = |sinks: &[&str], request: &OpenRequest| host_with("127.0.0.1:0", None, sinks).open(request);
+        let refused = answer(&["a.y4m", "b.y4m"], &bgr).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "no --sink of this server can take the stream: Y4M cannot hold 64x48 bgr24 unchanged; use FILE.nut, -:nut, FILE.raw or \
+             FILE.mcap (sink)"
+        );
+        let refused = answer(&["a.y4m", "b.nut"], &depth).unwrap_err().message;
+        assert!(
+            refused.contains("Y4M cannot") && refused.contains("NUT cannot") && refused.contains("FILE.raw"),
+            "{refused}"
+        );
+        for sinks in [&["null"][..], &["-"], &["-:raw"], &["a.y4m", "b.nut"], &["a.y4m", "null"]] {
+            answer(sinks, &bgr).unwrap();
+        }
     }
 
     #[test]
