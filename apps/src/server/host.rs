@@ -178,7 +178,7 @@ mod tests {
         };
         assert!(says(|_| {}).contains("--delivery latest"));
         assert!(says(|request| request.protocol = 9).contains("protocol 9"));
-        assert!(says(|request| request.pixel = "rgb".into()).contains("'rgb'"));
+        assert!(says(|request| request.pixel = "rbg".into()).contains("'rbg'"));
         assert!(says(|request| request.stride = 3).contains("stride of 3"));
     }
 }
