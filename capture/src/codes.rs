@@ -3,6 +3,7 @@
 use crate::error::CaptureError;
 use crate::npy::NpyError;
 use crate::picture::PictureError;
+use crate::pictures::PictureFileError;
 use crate::raw_format::RawFormatError;
 use crate::spec::SourceSpecError;
 use crate::y4m::Y4mError;
@@ -44,6 +45,7 @@ framewire_transport::error_codes! {
     } => {
         Self::Format { source, .. } => source,
         Self::Npy { source, .. } => source,
+        Self::PictureFile { source, .. } => source,
         Self::Y4m { source, .. } => source,
         Self::Picture(error) => error,
     }
@@ -73,6 +75,16 @@ framewire_transport::error_codes! {
         Self::Shape { .. } => "npy-shape",
         Self::Channels { .. } => "npy-channels",
         Self::Pixel { .. } => "npy-pixel",
+    } => {
+        Self::Format(error) => error,
+    }
+    PictureFileError {
+        Self::NotOne(_) => "picture-file-not-one",
+        Self::Truncated => "picture-file-truncated",
+        Self::Damaged(_) => "picture-file-damaged",
+        Self::Samples(_) => "picture-file-samples",
+        Self::TooLarge => "picture-file-too-large",
+        Self::Differs { .. } => "picture-file-differs",
     } => {
         Self::Format(error) => error,
     }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::npy::NpyError;
 use crate::picture::PictureError;
+use crate::pictures::{EXTENSIONS, PictureFileError};
 use crate::pipe::Stopped;
 use crate::y4m::Y4mError;
 
@@ -21,8 +22,12 @@ pub enum CaptureError {
         /// The path given.
         path: PathBuf,
     },
-    /// The path names a directory.
-    #[error("'{}' is a directory; name a file in it", path.display())]
+    /// The path names a directory without pictures.
+    #[error(
+        "'{}' is a directory with no pictures in it ({}); name a file in it, or a directory of pictures",
+        path.display(),
+        EXTENSIONS.join(", ")
+    )]
     Directory {
         /// The path given.
         path: PathBuf,
@@ -137,6 +142,16 @@ pub enum CaptureError {
         /// What is wrong with it.
         source: NpyError,
     },
+    /// A file is no picture that can be sent, or not one that goes with those before it.
+    #[error("{name}: {source}{}", given_before(*frame))]
+    PictureFile {
+        /// The file.
+        name: String,
+        /// How many pictures were given before it.
+        frame: u64,
+        /// What is wrong with it.
+        source: PictureFileError,
+    },
     /// The source stops inside a frame. Every whole frame before it was given.
     #[error(
         "{name} stops inside frame {frame} (the first is 0): {bytes} of its {expected} bytes are there; the {frame} \
@@ -245,6 +260,14 @@ impl CaptureError {
             return Self::Stopped { name };
         }
         Self::Io { action, name, source }
+    }
+}
+
+fn given_before(frames: u64) -> String {
+    match frames {
+        0 => String::new(),
+        1 => "; the picture before it was given".to_owned(),
+        frames => format!("; the {frames} pictures before it were given"),
     }
 }
 

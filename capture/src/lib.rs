@@ -1,4 +1,4 @@
-//! Where frames come from: a moving test pattern, Y4M and raw frames out of files and pipes, NumPy's arrays and, with the feature
+//! Where frames come from: a moving test pattern, Y4M and raw frames out of files and pipes, NumPy's arrays, pictures and, with the feature
 //! `opencv`, cameras and encoded video.
 //!
 //! Every source is a [`FrameSource`] that writes pixels straight into the [`FrameMut`] it is given.
@@ -90,6 +90,7 @@ mod mapped_file;
 mod npy;
 pub mod pattern;
 mod picture;
+mod pictures;
 mod pipe;
 mod place_time;
 mod raw;
@@ -108,6 +109,7 @@ pub use framewire_transport::frame::{FrameRate, FrameRateError};
 pub use npy::{NpyError, NpyFile};
 pub use pattern::PatternSource;
 pub use picture::PictureError;
+pub use pictures::{PictureFileError, PictureFiles};
 pub use pipe::StopDescriptor;
 pub use raw::RawSource;
 pub use raw_format::{RawFormat, RawFormatError};

@@ -15,6 +15,7 @@ use crate::error::CaptureError;
 use crate::fifo::Fifo;
 use crate::npy::{self, NpyFile};
 use crate::pattern::PatternSource;
+use crate::pictures::{EXTENSIONS, PictureFiles, is_pattern, is_picture};
 use crate::pipe::{Pipe, StopDescriptor};
 use crate::raw::RawSource;
 use crate::raw_format::{RawFormat, RawFormatError, parse_size};
@@ -23,11 +24,13 @@ use crate::recording::{Recording, index_path};
 use crate::source::FrameSource;
 use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
 
-/// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for standard input, or a file or named pipe.
+/// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for standard input, a file or named pipe, or pictures: a
+/// directory of them, or a pattern of names such as `shots/*.png`.
 ///
-/// A file that begins as Y4M is Y4M, and one that begins as NumPy's arrays do is one of those. Else it is raw where
-/// [`SourceOptions::raw_format`] is given, Y4M where its name ends in `.y4m` (and then refused), raw where it ends in `.raw` or `.yuv`; everything else is for OpenCV. Raw files are read by their index
-/// ([`index_path`](crate::index_path)) where there is one; without one they need `raw_format`.
+/// A file that begins as Y4M is Y4M. Else one whose name ends in `.raw` or `.yuv` is raw, one that begins as `numpy.save` writes is an array, one
+/// for which [`SourceOptions::raw_format`] is given is raw, and one that begins as PNG, JPEG and TIFF do is a picture. A name that ends in
+/// `.y4m`, `.npy` or as pictures do promises what is not there: such a file is refused. Everything else is for OpenCV. Raw files are read
+/// by their index ([`index_path`](crate::index_path)) where there is one; without one they need `raw_format`.
 /// A file whose name looks like another source is written with its directory: `./-`, `./camera:0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,7 +46,7 @@ pub enum SourceSpec {
     Camera(u32),
     /// Standard input: Y4M, or what [`SourceOptions::raw_format`] says.
     Stdin,
-    /// A file or a named pipe.
+    /// A file, a named pipe, a directory of pictures or a pattern of names, where no file has that very name.
     File(PathBuf),
 }
 
@@ -228,9 +231,14 @@ fn open_file(
         _ => CaptureError::io("open", &name, source),
     };
     // Asked before opening, which would wait on a pipe and could disturb a device.
-    let metadata = std::fs::metadata(path).map_err(refused)?;
+    let metadata = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_pattern(path) => {
+            return Ok(Box::new(PictureFiles::matching(path, options.pixel)?));
+        }
+        metadata => metadata.map_err(refused)?,
+    };
     if metadata.is_dir() {
-        return Err(CaptureError::Directory { path: path.into() });
+        return Ok(Box::new(PictureFiles::in_directory(path, options.pixel)?));
     }
     if is_pipe(&metadata) {
         let (again, named, wanted) = (path.to_owned(), name.clone(), *options);
@@ -260,6 +268,8 @@ fn open_file(
             }
             keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options)
         }
+        // A recording of whatever kind of bytes, which may begin as a picture does.
+        Some("raw" | "yuv") => keep_pixel(&name, open_raw(path, file, options)?, options),
         _ if start.starts_with(npy::MAGIC) => {
             if options.raw_format.is_some() {
                 tracing::warn!("--raw-format does nothing here: {name} is an array, and says itself what is in it");
@@ -268,11 +278,22 @@ fn open_file(
         }
         // What was given says what the bytes are, whatever the name ends with.
         _ if options.raw_format.is_some() => keep_pixel(&name, open_raw(path, file, options)?, options),
+        _ if is_picture(&start) => open_picture(path, &name, options),
         // Whatever else is in it, the name says Y4M: the parser's message is the useful one.
         Some("y4m") => keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options),
+        Some(extension) if EXTENSIONS.contains(&extension) && !cfg!(feature = "opencv") => {
+            open_picture(path, &name, options)
+        }
         Some("npy") => Ok(Box::new(NpyFile::new(path, file, options.pixel)?)),
-        Some("raw" | "yuv") => keep_pixel(&name, open_raw(path, file, options)?, options),
         _ => open_video(path, &name, options),
+    }
+}
+
+/// One picture. A format that it does not have is for OpenCV, which converts.
+fn open_picture(path: &Path, name: &str, options: &SourceOptions) -> Result<Box<dyn FrameSource>, CaptureError> {
+    match PictureFiles::new(vec![path.to_owned()], options.pixel) {
+        Err(CaptureError::PixelFixed { .. }) if cfg!(feature = "opencv") => open_video(path, name, options),
+        source => Ok(Box::new(source?)),
     }
 }
 

@@ -187,7 +187,7 @@ fn a_file_that_is_cut_anywhere_gives_its_whole_pictures_and_says_what_is_missing
 #[test]
 fn bytes_behind_the_array_are_not_sent_and_the_content_decides_before_the_name() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("array.raw");
+    let path = directory.path().join("array.data");
     fs::write(&path, file(THREE, &[7; 30])).unwrap();
     let mut source = open(&path, None).unwrap();
     assert_eq!((source.format().to_string(), source.frame_count()), ("2x4 gray8".to_owned(), Some(3)));

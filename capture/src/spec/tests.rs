@@ -86,7 +86,7 @@ fn files_that_cannot_be_read_are_refused_with_the_path_and_the_remedy() {
     let options = SourceOptions::default();
     let missing = refused(&path("missing.mp4"), options);
     assert!(missing.contains("missing.mp4'; check the path, or use pattern"), "{missing}");
-    assert!(refused(directory.path().to_str().unwrap(), options).contains("is a directory; name a file in it"));
+    assert!(refused(directory.path().to_str().unwrap(), options).contains("is a directory with no pictures in it"));
     fs::write(path("empty.mp4"), b"").unwrap();
     assert!(refused(&path("empty.mp4"), options).contains("is empty"));
     fs::write(path("wrong.y4m"), b"nothing of the kind\n").unwrap();
