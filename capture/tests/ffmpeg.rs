@@ -59,7 +59,10 @@ fn every_y4m_that_ffmpeg_writes_of_these_formats_has_the_bytes_that_ffmpeg_reads
     let formats = y4m_formats();
     assert_eq!(formats.len(), 16, "gray and the planar ones, each in 8, 10, 12 and 16 bits");
     for pixel in formats {
-        for size in SIZES {
+        for (width, height) in SIZES {
+            // Of more than 8 bits ffmpeg 5.1 cuts a byte off each row of chroma that is half a pixel wider than its luma, and does not
+            // read that itself.
+            let size = (if pixel.bits() > 8 { width.next_multiple_of(2) } else { width }, height);
             for (range, said) in [("pc", ColourRange::Full), ("tv", ColourRange::Limited)] {
                 let name = pixel.ffmpeg().unwrap();
                 clip(size, name, &["-color_range", range, "-strict", "-1", "-f", "yuv4mpegpipe"], &y4m).unwrap();
