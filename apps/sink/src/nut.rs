@@ -8,6 +8,8 @@ mod bytes;
 mod clock;
 mod headers;
 mod index;
+#[cfg(test)]
+mod tests;
 
 use framewire_transport::frame::{Frame, FrameFormat, PixelFormat, Presentation};
 use jiff::Timestamp;

@@ -103,7 +103,7 @@ impl FrameOutput<File> {
             }
         }
         let is_new = path.symlink_metadata().is_err();
-        let file = options.open(path).and_then(waits_for_its_reader);
+        let file = options.open(path).and_then(waits_for_its_reader).inspect(widen_pipe);
         let output = match file {
             Ok(file) => Self { made: is_new.then(|| path.to_owned()), ..Self::new(file, name) },
             #[cfg(unix)]
@@ -133,7 +133,10 @@ impl FrameOutput<File> {
         check_stdout()?;
         let name = STDOUT.to_owned();
         match unbuffered_stdout() {
-            Ok(file) => Ok(Self { turns: Some(turns), ..Self::new(file, name) }),
+            Ok(file) => {
+                widen_pipe(&file);
+                Ok(Self::new(file, name).in_turn(turns))
+            }
             Err(source) => Err(SinkError::Create { name, source }),
         }
     }
@@ -151,6 +154,21 @@ fn waits_for_its_reader(file: File) -> io::Result<File> {
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
+
+/// So many bytes of a pipe wait for its reader, where the system lets them: a frame takes a sixteenth of the calls.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: usize = 1 << 20;
+
+/// Where the system refuses, as it does when a user's pipes have taken what they may, the pipe stays as it is.
+#[cfg(target_os = "linux")]
+fn widen_pipe(file: &File) {
+    if file.metadata().is_ok_and(|there| std::os::unix::fs::FileTypeExt::is_fifo(&there.file_type())) {
+        let _ = rustix::pipe::fcntl_setpipe_size(file, PIPE_BYTES);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen_pipe(_: &File) {}
 
 #[cfg(not(unix))]
 fn waits_for_its_reader(file: File) -> io::Result<File> {
@@ -172,6 +190,11 @@ fn unbuffered_stdout() -> io::Result<File> {
 impl<D: Destination> FrameOutput<D> {
     pub(crate) const fn new(destination: D, name: String) -> Self {
         Self { destination, name, frames: 0, bytes: 0, turns: None, made: None, has_failed: false }
+    }
+
+    /// One that streams have in turn.
+    pub(crate) fn in_turn(self, turns: Arc<Turns>) -> Self {
+        Self { turns: Some(turns), ..self }
     }
 
     /// What messages call it.

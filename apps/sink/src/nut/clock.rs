@@ -85,3 +85,64 @@ impl Clock {
         u64::try_from((i128::from(utc_ns) + self.offset_ns).max(0)).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(num: u32, den: u32) -> FrameRate {
+        FrameRate::new(num, den).unwrap()
+    }
+
+    #[test]
+    fn frames_at_a_rate_are_whole_frames_apart_though_nanoseconds_cannot_say_that() {
+        for (num, den) in [(30_000, 1001), (24_000, 1001), (25, 1), (60, 1), (1, 3), (1_200_000, 1)] {
+            let base = TimeBase::of(Some(rate(num, den)));
+            let frame = u64::from(base.per_second) * u64::from(den) / u64::from(num);
+            assert_eq!(
+                frame * u64::from(num),
+                u64::from(base.per_second) * u64::from(den),
+                "{num}/{den} is not held exactly"
+            );
+            for number in [0, 1, 2, 3, 1_000, 1_000_001] {
+                let exact = u128::from(number) * u128::from(den) * u128::from(NS);
+                for ns in [exact / u128::from(num), exact.div_ceil(u128::from(num))] {
+                    assert_eq!(base.ticks(ns as u64), number * frame, "frame {number} at {num}/{den}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_of_one_moment_follow_each_other_and_a_time_that_goes_back_does_not() {
+        let mut clock = Clock::new(TimeBase::of(None), 50);
+        assert_eq!([50, 50, 20, 60, 61].map(|ns| clock.place(ns)), [0, 1, 2, 10, 11]);
+    }
+
+    #[test]
+    fn another_stream_goes_on_where_it_is_and_right_behind_where_it_has_begun_again() {
+        let mut clock = Clock::new(TimeBase::of(Some(rate(25, 1))), 1_000);
+        let second = u64::from(clock.base.per_second);
+        assert_eq!((clock.place(1_000), clock.place(1_000 + NS)), (0, second));
+        let mut later = clock.resumed(1_000 + 3 * NS);
+        assert_eq!(later.place(1_000 + 3 * NS), 3 * second, "two seconds passed between them");
+        let mut again = clock.resumed(0);
+        assert_eq!((again.place(0), again.place(NS)), (second + second / 25, 2 * second + second / 25));
+    }
+
+    proptest! {
+        #[test]
+        fn every_nanosecond_has_a_tick_that_is_nearest_to_it(
+            num in 1..u32::MAX, den in 1..10_000_u32, ns in 0..100 * 365 * 86_400 * NS
+        ) {
+            let base = TimeBase::of(FrameRate::new(num, den).ok());
+            let per_second = u128::from(base.per_second);
+            prop_assert!((u128::from(NS)..=u128::from(TICKS_MAX)).contains(&per_second));
+            // Back in nanoseconds, rounded: one off at most, where the frame's own place is meant.
+            let back = round(u128::from(base.ticks(ns)) * u128::from(NS), per_second);
+            prop_assert!(back.abs_diff(ns.into()) <= 1, "{} for {}", back, ns);
+        }
+    }
+}

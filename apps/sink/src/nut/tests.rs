@@ -1,0 +1,150 @@
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use framewire_transport::Time;
+use framewire_transport::frame::{FramePool, FrameRate};
+
+use super::*;
+
+/// Takes this many bytes at most, and can be cut back.
+#[derive(Clone)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    capacity: usize,
+}
+
+impl Disk {
+    fn new(capacity: usize) -> Self {
+        Self { bytes: Arc::default(), capacity }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
+    }
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut held = self.bytes.lock().unwrap();
+        let taken = bytes.len().min(self.capacity - held.len());
+        if taken == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        held.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Destination for Disk {
+    fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
+        let mut held = self.bytes.lock().unwrap();
+        let left = held.len() - bytes as usize;
+        held.truncate(left);
+        Ok(true)
+    }
+}
+
+fn format() -> FrameFormat {
+    FrameFormat::new(PixelFormat::Rgb24, 16, 6).unwrap()
+}
+
+fn recorded() -> Recorded {
+    Recorded::new(format(), FrameRate::new(25, 1).unwrap(), "cam", 7)
+}
+
+/// A frame every 40 ms of its sender's clock, which begins at `begin_ms`.
+fn frames(count: u8, begin_ms: u64) -> Vec<Frame> {
+    let pool = FramePool::for_format(count.into(), format()).unwrap();
+    let made = (0..count).map(|number| {
+        let mut frame = pool.try_acquire().unwrap();
+        frame.fill(number);
+        frame.info.captured = Time::from_nanos((begin_ms + 40 * u64::from(number)) * 1_000_000);
+        frame.freeze()
+    });
+    made.collect()
+}
+
+fn sink(disk: &Disk) -> Result<NutSink<Disk>, SinkError> {
+    NutSink::new(FrameOutput::new(disk.clone(), "'disk'".to_owned()), &recorded())
+}
+
+#[test]
+fn a_disk_that_fills_at_any_byte_keeps_the_whole_frames_and_nothing_else() {
+    let frames = frames(3, 1_000);
+    let whole = Disk::new(usize::MAX);
+    let mut ends = vec![];
+    let mut all = sink(&whole).unwrap();
+    for frame in &frames {
+        ends.push(whole.bytes().len());
+        all.write(frame).unwrap();
+    }
+    ends.push(whole.bytes().len());
+    for capacity in 0..ends[3] {
+        let disk = Disk::new(capacity);
+        let Ok(mut sink) = sink(&disk).map(NutSink::with_index) else {
+            assert!(capacity < ends[0] && disk.bytes().is_empty());
+            continue;
+        };
+        let written = frames.iter().take_while(|frame| sink.write(frame).is_ok()).count();
+        assert!((ends[written]..ends[written + 1]).contains(&capacity), "{written} frames in {capacity} bytes");
+        assert_eq!(disk.bytes().len(), ends[written]);
+        assert!(sink.write(&frames[written]).unwrap_err().is_full(), "again and again");
+        let report = Box::new(sink).finish().unwrap();
+        assert_eq!(report.frames, written as u64);
+        // Where there is room for an index behind them, it is there.
+        let bytes = disk.bytes();
+        assert!(bytes.len() == ends[written] || bytes[ends[written]..].starts_with(b"NX\xDD"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_closes_the_sink() {
+    let (reader, writer) = io::pipe().unwrap();
+    let file = File::from(std::os::fd::OwnedFd::from(writer));
+    let mut sink = NutSink::new(FrameOutput::new(file, "standard output".to_owned()), &recorded()).unwrap();
+    let frames = frames(2, 1_000);
+    sink.write(&frames[0]).unwrap();
+    drop(reader);
+    let error = sink.write(&frames[1]).unwrap_err();
+    assert!(matches!(&error, SinkError::Closed { frames: 1, .. }), "{error}");
+}
+
+#[test]
+fn streams_that_have_an_output_in_turn_are_one_file_whose_times_go_on() {
+    let (disk, turns) = (Disk::new(usize::MAX), Arc::default());
+    let in_turn = |recorded: &Recorded| {
+        NutSink::new(FrameOutput::new(disk.clone(), "standard output".to_owned()).in_turn(Arc::clone(&turns)), recorded)
+    };
+    for _ in 0..2 {
+        let mut sink = in_turn(&recorded()).unwrap();
+        frames(3, 1_000).iter().for_each(|frame| sink.write(frame).unwrap());
+    }
+    let larger = FrameFormat::new(PixelFormat::Rgb24, 16, 7).unwrap();
+    let said = in_turn(&Recorded::new(larger, None, "", 7)).err().unwrap().to_string();
+    assert!(said.contains("(16x6 rgb24, 25 frames/s)") && said.contains("(16x7 rgb24)"), "{said}");
+    let bytes = disk.bytes();
+    assert_eq!(bytes.windows(8).filter(|word| *word == b"NMzV\x1F_\x04\xAD").count(), 1, "one header");
+    assert_eq!(bytes.windows(4).filter(|word| *word == b"NK\xE4\xAD").count(), 6);
+    if !framewire_testing::has_programs(&["ffprobe"], "apt-get install ffmpeg") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.nut");
+    std::fs::write(&path, bytes).unwrap();
+    let asked = ["-v", "fatal", "-of", "csv=p=0", "-show_entries", "packet=pts_time,size"];
+    let told = std::process::Command::new("ffprobe").args(asked).arg(&path).output().unwrap().stdout;
+    let told = String::from_utf8(told).unwrap();
+    let packets: Vec<(f64, u64)> = told
+        .lines()
+        .map(|line| line.split_once(',').unwrap())
+        .map(|(time, size)| (time.parse().unwrap(), size.trim_end_matches(',').parse().unwrap()))
+        .collect();
+    assert_eq!(packets.len(), 6);
+    assert!(packets.is_sorted_by(|a, b| a.0 < b.0) && packets.iter().all(|packet| packet.1 == 288), "{told}");
+}
