@@ -4,7 +4,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use framewire_benches::{Arrivals, Picture, SLICE_BYTES, headers};
-use framewire_transport::frame::FramePool;
+use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{Reassembler, ReassemblerConfig};
 use framewire_transport::wire::{Cut, SliceHeader};
 use framewire_transport::{Delivery, Time};
@@ -28,6 +28,7 @@ impl Arriving {
         let pool = FramePool::new(4, Reassembler::slot_bytes(&cut)).expect("memory for four frames");
         let batch_max = headers.len().clamp(16, BATCH_MAX);
         let config = ReassemblerConfig {
+            format: FrameFormat::new(PixelFormat::Gray8, picture.wire_bytes(), 1).expect("a picture has bytes"),
             cut,
             delivery: Delivery::Every,
             first_frame: 0,

@@ -12,7 +12,7 @@ pub fn headers(picture: &Picture, slice_bytes: u16) -> Vec<SliceHeader> {
         stream: 1,
         epoch: 1,
         flags: 0,
-        payload_bytes: cut.payload_bytes(),
+        tail: 0,
         sequence: 0,
         frame: 0,
         captured_ns: 0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use framewire_transport::BackendKind;
 use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
-use framewire_transport::frame::{Arrival, Frame, FrameInfo, FramePool};
+use framewire_transport::frame::{Arrival, Frame, FrameInfo, FramePool, Tail};
 use framewire_transport::wire::DATAGRAM_MAX;
 
 const HEAD: usize = 52;
@@ -105,7 +105,7 @@ fn receive_heads(backend: &mut dyn Backend, head_bytes: usize, count: usize) -> 
 }
 
 fn bytes_of(arrival: Arrival, len: usize) -> Vec<u8> {
-    arrival.complete(len, FrameInfo::default()).expect("no landing is outstanding").to_vec()
+    arrival.complete(len, Tail::NONE, FrameInfo::default()).expect("no landing is outstanding").to_vec()
 }
 
 #[test]

@@ -33,13 +33,17 @@ fn open(delivery: Delivery, frame_bytes: u32) -> Open {
         range: 0,
         paced: 0,
         deadline_us: 0,
-        pixel: 1,
-        delivery: delivery as u8,
+        pixel: PixelFormat::Gray8.code(),
+        tail_max: 0,
         parity_max: 0,
+        delivery: delivery as u8,
+        reserved: 0,
         clock_id: 0,
         sender_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     }
 }
 
@@ -127,12 +131,14 @@ fn a_frame_that_is_lost_whole_is_given_up_a_deadline_after_its_own_ping() {
         echo_held_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     };
     let slice = SliceHeader {
         stream: 7,
         epoch: 1,
         flags: 0,
-        payload_bytes: 1_420,
+        tail: 0,
         sequence: 0,
         frame: 0,
         captured_ns: 0,
@@ -296,7 +302,7 @@ fn frames_four_apart_are_both_asked_for() {
             stream: 7,
             epoch: 1,
             flags: 0,
-            payload_bytes: 1420,
+            tail: 0,
             sequence,
             frame,
             captured_ns: 0,
@@ -323,6 +329,8 @@ fn frames_four_apart_are_both_asked_for() {
         echo_held_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     };
     give(&mut receiver, &ping.emit(), now);
     for _ in 0..2000 {
@@ -361,7 +369,7 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
             stream: 7,
             epoch: 1,
             flags: 0,
-            payload_bytes: 1420,
+            tail: 0,
             sequence: f,
             frame: f,
             captured_ns: 0,
@@ -386,6 +394,8 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
         echo_held_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     };
     let mut settled = 0;
     let mut t = now;
@@ -431,6 +441,7 @@ fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
     let pool = FramePool::new(8, Reassembler::slot_bytes(&Cut::new(frame_bytes, slice_bytes))).unwrap();
     let mut receiver = Reassembler::new(
         ReassemblerConfig {
+            format: FrameFormat::new(PixelFormat::Gray8, frame_bytes, 1).unwrap(),
             cut: Cut::new(frame_bytes, slice_bytes),
             delivery: Delivery::Latest,
             first_frame: 5,
@@ -450,7 +461,7 @@ fn a_frame_given_up_in_the_middle_of_a_batch_leaves_nothing_in_its_slot() {
                 stream: 1,
                 epoch: 1,
                 flags: 0,
-                payload_bytes: payload as u16,
+                tail: 0,
                 sequence: 0,
                 frame: *frame,
                 captured_ns: 0,
@@ -537,7 +548,7 @@ fn a_frame_that_comes_before_the_clocks_are_known_has_no_latency_and_the_next_on
             stream: 7,
             epoch: 1,
             flags: 0,
-            payload_bytes: 1_420,
+            tail: 0,
             sequence: number,
             frame: number,
             captured_ns: (now + ahead).as_nanos() - 2_000_000,
@@ -563,6 +574,8 @@ fn a_frame_that_comes_before_the_clocks_are_known_has_no_latency_and_the_next_on
         echo_held_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     };
     give(&mut receiver, &ping.emit(), now);
     let known = frame(&mut receiver, 1, now);

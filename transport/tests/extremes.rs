@@ -7,7 +7,7 @@ use framewire_transport::driver::{
     Cpus, PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig, SendError, SliceSize, SliceSizeError,
     ThreadConfig,
 };
-use framewire_transport::frame::{ConsumerPolicy, FrameInfo, FramePool, FrameRing, RecvError};
+use framewire_transport::frame::{ConsumerPolicy, FrameInfo, FramePool, FrameRing, RecvError, Tail};
 use framewire_transport::send::{Bitrate, Fec, LinkBudget, Publication, SendConfig};
 use framewire_transport::wire::{slice_count, train_slices};
 use framewire_transport::{
@@ -197,7 +197,7 @@ fn frames_and_formats_of_any_size_are_made_or_refused() {
             frame.set_len(len).map_err(|error| (error.len, error.capacity)).err(),
             (len > 100).then_some((len, 100))
         );
-        let completed = pool.try_arrival().unwrap().complete(len, FrameInfo::default());
+        let completed = pool.try_arrival().unwrap().complete(len, Tail::NONE, FrameInfo::default());
         assert_eq!(completed.is_ok(), len <= 100);
     }
     for bytes in SIZES {

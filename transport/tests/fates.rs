@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use framewire_transport::frame::FramePool;
+use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{Reassembler, ReassemblerConfig, ReceiveStats};
 use framewire_transport::wire::{Cut, Delivery, OPEN_FRAMES_MAX, SLICE_HEADER_LEN, SliceHeader};
 use framewire_transport::{Frame, Time};
@@ -25,7 +25,7 @@ fn slice(frame: u64, index: u32) -> SliceHeader {
         stream: 7,
         epoch: 1,
         flags: 0,
-        payload_bytes: PAYLOAD,
+        tail: 0,
         sequence: 0,
         frame,
         captured_ns: 0,
@@ -50,6 +50,7 @@ struct Receiver {
 impl Receiver {
     fn new(pool: &FramePool) -> Self {
         let config = ReassemblerConfig {
+            format: FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES, 1).unwrap(),
             cut: Cut::new(FRAME_BYTES, SLICE_BYTES),
             delivery: Delivery::Latest,
             first_frame: 0,
@@ -74,8 +75,9 @@ impl Receiver {
             let landed = self.reassembler.predicted().min(rest.len());
             for (spot, header) in rest[..landed].iter().enumerate() {
                 let start = header.index as usize * usize::from(PAYLOAD);
-                let payload: Vec<_> =
-                    (start..start + header.payload_len()).map(|at| byte_of(header.frame, at)).collect();
+                let payload: Vec<_> = (start..start + header.payload(&Cut::new(FRAME_BYTES, SLICE_BYTES)).len())
+                    .map(|at| byte_of(header.frame, at))
+                    .collect();
                 self.reassembler.land(spot, &payload);
             }
             for (spot, header) in rest[..landed].iter().enumerate() {
@@ -174,21 +176,21 @@ fn a_frame_that_a_new_epoch_leaves_out_was_incomplete_and_one_that_it_repeats_is
 }
 
 #[test]
-fn one_slice_that_is_cut_otherwise_changes_nothing_for_those_behind_it() {
-    for payload_bytes in [1, PAYLOAD / 2, PAYLOAD - 1, PAYLOAD + 1, u16::MAX] {
+fn one_slice_of_a_frame_of_another_length_changes_nothing_for_those_behind_it() {
+    for frame_bytes in [1, FRAME_BYTES / 2, FRAME_BYTES - 1, FRAME_BYTES + 1, u32::MAX] {
         for at in [0, 5] {
             let pool = pool();
             let mut receiver = Receiver::new(&pool);
             receiver.reassembler.predict(1);
             receiver.reassembler.land(0, &[0xff]);
-            let odd = SliceHeader { payload_bytes, index: 0, ..slice(at, 0) };
+            let odd = SliceHeader { frame_bytes, index: 0, ..slice(at, 0) };
             assert!(!receiver.reassembler.handle_slice(&odd, 0, Time::ZERO));
             receiver.reassembler.end_batch(Time::ZERO, |_| None);
             for frame in 0..100 {
                 receiver.take_in(&(0..SLICES).map(|index| slice(frame, index)).collect::<Vec<_>>());
                 receiver.held.clear();
             }
-            assert_eq!(receiver.delivered, (0..100).collect::<Vec<_>>(), "{payload_bytes} in frame {at}");
+            assert_eq!(receiver.delivered, (0..100).collect::<Vec<_>>(), "{frame_bytes} in frame {at}");
             assert_eq!(receiver.stats().rejected.total(), 1);
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use framewire_transport::wire::{
     Accept, Challenge, Close, Closed, Delivery, EPOCHS_AHEAD_MAX, Feedback, Nack, Open, Ping, Refuse, SliceHeader,
+    TIME_UNKNOWN,
 };
 use framewire_transport::{Frame, FrameFormat, PixelFormat, ReceiverConfig, Sender, SenderConfig, Time};
 use network::{Pair, Random, Weather};
@@ -37,13 +38,17 @@ fn open(format: &FrameFormat, delivery: Delivery, stream: u32, epoch: u32, cooki
         range: 0,
         paced: 0,
         deadline_us: 0,
-        pixel: format.pixel() as u8,
-        delivery: delivery as u8,
+        pixel: format.pixel().code(),
+        tail_max: 0,
         parity_max: 0,
+        delivery: delivery as u8,
+        reserved: 0,
         clock_id: 0,
         sender_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     }
 }
 
@@ -62,12 +67,14 @@ fn of_a_sender(stream: u32, epoch: u32) -> Vec<Vec<u8>> {
         echo_held_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     };
     let slice = SliceHeader {
         stream,
         epoch,
         flags: 0,
-        payload_bytes: 496,
+        tail: 0,
         sequence: 0,
         frame,
         captured_ns: 0,

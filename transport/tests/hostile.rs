@@ -180,7 +180,7 @@ fn datagrams_of_another_stream_or_epoch_are_counted_and_change_nothing() {
                 stream,
                 epoch,
                 flags: 0,
-                payload_bytes: 1_420,
+                tail: 0,
                 sequence: 0,
                 frame: number,
                 captured_ns: 0,
@@ -216,6 +216,8 @@ fn pings_and_closes_with_numbers_at_the_ends_of_their_types_change_nothing() {
                 echo_held_ns: number,
                 skipped: number,
                 no_credit: number,
+                utc_ns: TIME_UNKNOWN,
+                utc_error_us: 0,
             };
             pair.take_in(&ping.emit());
             let frames = number.max(FRAME_NUMBER_END);

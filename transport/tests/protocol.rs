@@ -7,13 +7,12 @@ mod conversation;
 mod document;
 
 use document::Section;
-use framewire_transport::frame::{ChromaPlace, ColourRange, PixelFormat, Scan};
+use framewire_transport::frame::{ChromaPlace, ColourRange, FrameFormat, METADATA_MAX, PixelFormat, Scan, TAIL_MAX};
 use framewire_transport::receive;
 use framewire_transport::wire::{
-    Accept, Challenge, Close, Closed, DATAGRAM_MAX, Delivery, EPOCHS_AHEAD_MAX, FRAME_NUMBER_END, Feedback, Flags,
+    Accept, Challenge, Close, Closed, Cut, DATAGRAM_MAX, Delivery, EPOCHS_AHEAD_MAX, FRAME_NUMBER_END, Feedback, Flags,
     Kind, MAGIC, NACK_BITMAP_MAX, Nack, OPEN_FRAMES_MAX, Open, PRELUDE_LEN, ParityHeader, Ping, Prelude, Refuse,
     RefuseReason, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, TAG_LEN, TIME_UNKNOWN, VERSION, WireError,
-    slice_count,
 };
 use proptest::prelude::*;
 
@@ -54,16 +53,16 @@ macro_rules! datagrams {
 }
 
 const DATAGRAMS: [Datagram; 11] = datagrams! {
-    SliceHeader as Slice { flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, sent_after_us }
+    SliceHeader as Slice { flags, tail, sequence, frame, captured_ns, frame_bytes, index, sent_after_us }
     Feedback as Feedback {
         flags, path_bytes, report, settled, frame_limit, sequence_seen, sequence_limit, delivered, arrived, receiver_ns, echo_ns, echo_held_ns
     }
     Nack as Nack { flags, bitmap_bytes, frame, first }
-    Ping as Ping { flags, length, sender_ns, sequence, frame, echo_ns, echo_held_ns, skipped, no_credit }
+    Ping as Ping { flags, length, sender_ns, sequence, frame, echo_ns, echo_held_ns, skipped, no_credit, utc_ns, utc_error_us }
     Open as Open {
         flags, slice_bytes, cookie, first_frame, width, height, stride, frame_bytes, rate_num, rate_den, aspect_num, aspect_den, scan,
-        chroma, range, paced, deadline_us, pixel, delivery, parity_max, clock_id, sender_ns, skipped,
-        no_credit
+        chroma, range, paced, deadline_us, pixel, tail_max, parity_max, delivery, reserved, clock_id, sender_ns, skipped,
+        no_credit, utc_ns, utc_error_us
     }
     Challenge as Challenge { flags, path_bytes, cookie }
     Accept as Accept {
@@ -73,15 +72,18 @@ const DATAGRAMS: [Datagram; 11] = datagrams! {
     Close as Close { flags, reserved, frames, skipped, no_credit }
     Closed as Closed { flags, reserved, delivered, incomplete, no_slot }
     ParityHeader as Parity {
-        flags, payload_bytes, sequence, frame, captured_ns, frame_bytes, index, blocks, parities, odd
+        flags, tail, sequence, frame, captured_ns, frame_bytes, index, blocks, parities, odd
     }
 };
+
+/// How the frames of the examples are cut.
+const CUT: Cut = Cut::new(500, 548);
 
 /// Everything that a peer checks before it believes a datagram.
 fn check(kind: Kind, bytes: &[u8]) -> Result<(), WireError> {
     match kind {
-        Kind::Slice => SliceHeader::parse_checked(bytes, bytes.len()).map(drop),
-        Kind::Parity => ParityHeader::parse_checked(bytes, bytes.len()).map(drop),
+        Kind::Slice => SliceHeader::parse_checked(bytes, bytes.len(), &CUT).map(drop),
+        Kind::Parity => ParityHeader::parse_checked(bytes, bytes.len(), &CUT).map(drop),
         Kind::Nack => Nack::parse(bytes)?.bitmap(bytes).map(drop),
         Kind::Open => {
             let open = Open::parse(bytes)?;
@@ -121,8 +123,8 @@ fn the_examples_are_the_bytes_of_the_values_beside_them_and_read_back() {
         assert_eq!((datagram.again)(&section.golden).unwrap(), fields, "{}", section.name);
         assert_eq!(check(datagram.kind, &section.golden), Ok(()), "{}", section.name);
         let payload = match datagram.kind {
-            Kind::Slice => SliceHeader::parse(fields).unwrap().payload_len(),
-            Kind::Parity => usize::from(ParityHeader::parse(fields).unwrap().payload_bytes),
+            Kind::Slice => SliceHeader::parse(fields).unwrap().payload(&CUT).len(),
+            Kind::Parity => CUT.payload_bytes().into(),
             Kind::Nack => usize::from(Nack::parse(fields).unwrap().bitmap_bytes),
             _ => 0,
         };
@@ -174,7 +176,7 @@ fn another_magic_version_kind_or_flag_is_refused() {
 
 #[test]
 fn the_limits_are_those_of_the_code() {
-    let code: [(&str, u64); 11] = [
+    let code: [(&str, u64); 13] = [
         ("VERSION", VERSION.into()),
         ("PRELUDE_LEN", PRELUDE_LEN as u64),
         ("SLICE_HEADER_LEN", SLICE_HEADER_LEN as u64),
@@ -184,6 +186,8 @@ fn the_limits_are_those_of_the_code() {
         ("OPEN_FRAMES_MAX", OPEN_FRAMES_MAX as u64),
         ("EPOCHS_AHEAD_MAX", EPOCHS_AHEAD_MAX.into()),
         ("FRAME_NUMBER_END", FRAME_NUMBER_END),
+        ("METADATA_MAX", METADATA_MAX as u64),
+        ("TAIL_MAX", TAIL_MAX as u64),
         ("TIME_UNKNOWN", TIME_UNKNOWN),
         ("TAG_LEN", TAG_LEN as u64),
     ];
@@ -196,10 +200,6 @@ fn the_limits_are_those_of_the_code() {
         assert_eq!(format!("{:?}", RefuseReason::from_wire(number).unwrap()), name);
     }
     assert_eq!(RefuseReason::from_wire(document::refuse_reasons().len() as u16 + 1), None);
-    for (number, name) in document::choices("pixel") {
-        assert_eq!(PixelFormat::from_wire(number).unwrap().name(), name);
-    }
-    assert_eq!(document::choices("pixel").len(), PixelFormat::ALL.len());
     let said = |field, from_wire: fn(u8) -> Option<&'static str>| {
         for (number, name) in document::choices(field) {
             assert_eq!(from_wire(number), Some(name), "{field}");
@@ -211,6 +211,33 @@ fn the_limits_are_those_of_the_code() {
     said("range", |number| ColourRange::from_wire(number).map(ColourRange::name));
     for (number, name) in document::choices("delivery") {
         assert_eq!(Delivery::from_wire(number).unwrap().name(), name);
+    }
+}
+
+#[test]
+fn the_formats_are_those_of_the_code_and_their_bytes_lie_as_the_table_says() {
+    let formats = document::formats();
+    let names: Vec<_> = formats.iter().map(|(code, name, ..)| (*code, *name)).collect();
+    assert_eq!(names, PixelFormat::ALL.map(|format| (format.code(), format.name())));
+    for (code, name, planes, group, step) in formats {
+        let pixel = PixelFormat::from_wire(code).unwrap();
+        assert_eq!(pixel.planes(), planes.len(), "{name}");
+        for (width, height) in [(1, 1), (2, 2), (5, 3), (48, 2), (50, 7), (641, 481)] {
+            let height = if pixel == PixelFormat::Bytes { 1 } else { height };
+            let format = FrameFormat::new(pixel, width, height);
+            assert_eq!(format.is_ok(), width % group == 0, "{name} {width}x{height}");
+            let Ok(format) = format else { continue };
+            let [bits, pixels, ..] = planes[0];
+            let row = (width.div_ceil(pixels) * bits).div_ceil(8).next_multiple_of(step);
+            assert_eq!(format.stride(), row, "{name} {width}x{height}");
+            let stretched = (row * 8 * pixels).div_ceil(bits);
+            for (plane, [bits, pixels, across, down]) in planes.iter().enumerate() {
+                let row = (stretched.div_ceil(*across).div_ceil(*pixels) * bits).div_ceil(8);
+                let stride = if plane == 0 { format.stride() } else { row };
+                let bytes = stride * height.div_ceil(*down);
+                assert_eq!(format.plane_bytes(plane), bytes as usize, "{name} {width}x{height}, plane {plane}");
+            }
+        }
     }
 }
 
@@ -288,8 +315,8 @@ proptest! {
         let kept = kept.min(bytes.len()).min(section.golden.len());
         bytes[..kept].copy_from_slice(&section.golden[..kept]);
         let _ = Prelude::parse(&bytes);
-        let _ = SliceHeader::parse_checked(&bytes, datagram_len);
-        let _ = ParityHeader::parse_checked(&bytes, datagram_len);
+        let _ = SliceHeader::parse_checked(&bytes, datagram_len, &CUT);
+        let _ = ParityHeader::parse_checked(&bytes, datagram_len, &CUT);
         for datagram in DATAGRAMS {
             let _ = check(datagram.kind, &bytes);
         }
@@ -310,34 +337,47 @@ proptest! {
 
     #[test]
     fn slices_that_pass_the_check_cut_their_frame_without_gap_or_overlap(
-        frame_bytes in 1_u32..200_000,
-        payload_bytes in 1_u16..,
+        longest in 1_u32..200_000,
+        shorter in 0_u32..5_000,
+        slice_bytes in 0_usize..70_000,
+        tail in 0_u16..4_000,
         frame in 0..FRAME_NUMBER_END,
     ) {
-        let count = slice_count(frame_bytes, payload_bytes);
+        let cut = Cut::new(longest, slice_bytes);
+        let frame_bytes = longest.saturating_sub(shorter).max(1);
+        let tail = tail.min(u16::try_from(frame_bytes - 1).unwrap_or(u16::MAX));
+        let count = cut.of(frame_bytes).slices();
         let header = |index| SliceHeader {
-            stream: 1, epoch: 2, flags: 0, payload_bytes, sequence: 3, frame, captured_ns: 4, frame_bytes, index, sent_after_us: 5,
+            stream: 1, epoch: 2, flags: 0, tail, sequence: 3, frame, captured_ns: 4, frame_bytes, index, sent_after_us: 5,
         };
+        let read = |header: SliceHeader, len| SliceHeader::parse_checked(&header.emit(), len, &cut);
         let mut end = 0;
         for index in 0..count.min(64) {
             let slice = header(index);
-            prop_assert_eq!(slice.offset(), end);
-            end += slice.payload_len();
-            let len = SLICE_HEADER_LEN + slice.payload_len();
-            prop_assert_eq!(SliceHeader::parse_checked(&slice.emit(), len), Ok(slice));
-            prop_assert!(SliceHeader::parse_checked(&slice.emit(), len - 1).is_err());
-            prop_assert!(SliceHeader::parse_checked(&slice.emit(), len + 1).is_err());
+            let payload = slice.payload(&cut);
+            prop_assert_eq!(payload.start, end);
+            end = payload.end;
+            let len = SLICE_HEADER_LEN + payload.len();
+            prop_assert_eq!(read(slice, len), Ok(slice));
+            prop_assert!(read(slice, len - 1).is_err());
+            prop_assert!(read(slice, len + 1).is_err());
         }
         prop_assert!(end == frame_bytes as usize || count > 64);
         // No slice is behind the frame, whatever its length says; the length of such a one is that of its header.
         for index in [count, count.saturating_add(1), u32::MAX] {
-            let behind = SliceHeader::parse_checked(&header(index).emit(), SLICE_HEADER_LEN);
-            prop_assert_eq!(behind, Err(WireError::Value("index")));
+            prop_assert_eq!(read(header(index), SLICE_HEADER_LEN), Err(WireError::Value("index")));
         }
-        let far = SliceHeader { frame: FRAME_NUMBER_END, ..header(0) };
-        prop_assert_eq!(
-            SliceHeader::parse_checked(&far.emit(), SLICE_HEADER_LEN + far.payload_len()),
-            Err(WireError::Value("frame"))
-        );
+        let first = SLICE_HEADER_LEN + header(0).payload(&cut).len();
+        let odd = [
+            (SliceHeader { frame: FRAME_NUMBER_END, ..header(0) }, "frame"),
+            (SliceHeader { frame_bytes: longest + 1, ..header(0) }, "frame_bytes"),
+            (SliceHeader { frame_bytes: 0, tail: 0, ..header(0) }, "tail"),
+            (SliceHeader { tail: 4_097, ..header(0) }, "tail"),
+            (SliceHeader { tail: 0x6001, ..header(0) }, "tail"),
+            (SliceHeader { frame_bytes: 1.max(frame_bytes.min(4_096)), tail: 4_096, ..header(0) }, "tail"),
+        ];
+        for (header, field) in odd {
+            prop_assert_eq!(read(header, first), Err(WireError::Value(field)), "{:?}", header);
+        }
     }
 }

@@ -98,7 +98,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize) -> Vec<Slice> {
             }
         }
     }
-    assert_eq!(slices.len(), FRAMES * slices[0].0.count() as usize);
+    assert_eq!(slices.len(), FRAMES * sender.cut().slices() as usize);
     slices
 }
 
@@ -173,12 +173,13 @@ fn whole(arriving: &[Slice]) -> BTreeSet<u64> {
     for (header, _) in arriving {
         seen.entry(header.frame).or_default().insert(header.index);
     }
-    let count = arriving.first().map_or(0, |(header, _)| header.count() as usize);
+    let count = arriving.first().map_or(0, |(header, _)| Cut::new(header.frame_bytes, SLICE_BYTES).slices() as usize);
     seen.into_iter().filter(|(_, indices)| indices.len() == count).map(|(number, _)| number).collect()
 }
 
 fn reassembler(pool: &FramePool, frame_bytes: usize, delivery: Delivery) -> Reassembler {
     let config = ReassemblerConfig {
+        format: FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap(),
         cut: Cut::new(frame_bytes as u32, SLICE_BYTES),
         delivery,
         first_frame: 0,
@@ -328,7 +329,7 @@ impl Case {
         let slices = sliced(&bench.source, frame_bytes);
         let arriving = travel(slices.clone(), &self.fates);
         let whole = whole(&arriving);
-        let mut model = Model::new(delivery, slices[0].0.count() as usize);
+        let mut model = Model::new(delivery, Cut::new(frame_bytes as u32, SLICE_BYTES).slices() as usize);
         let mut delivered = Vec::new();
         let mut held = VecDeque::new();
         receive(&mut reassembler, &arriving, &self.batches, |batch, finished, reassembler| {
@@ -411,8 +412,8 @@ fn slices_of_a_wrong_size_or_number_change_nothing() {
         let (header, payload) = good[0].clone();
         let bad = [
             SliceHeader { frame_bytes: header.frame_bytes + 1, ..header },
-            SliceHeader { payload_bytes: header.payload_bytes + 1, ..header },
-            SliceHeader { payload_bytes: 1, ..header },
+            SliceHeader { frame_bytes: header.frame_bytes - 1, ..header },
+            SliceHeader { tail: 1, ..header },
             SliceHeader { frame: 4, ..header },
             SliceHeader { frame: u64::MAX / 2, ..header },
         ];

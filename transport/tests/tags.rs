@@ -8,7 +8,7 @@ mod sockets;
 use std::time::Duration;
 
 use framewire_transport::send::{Fec, SendStats};
-use framewire_transport::wire::{Delivery, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, TAG_LEN};
+use framewire_transport::wire::{Cut, Delivery, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, TAG_LEN};
 use network::{Pair, Weather};
 
 const FRAME_BYTES: usize = 100_000;
@@ -61,10 +61,11 @@ fn a_head_with_a_tag_has_68_bytes_and_the_slice_is_no_longer_for_it() {
     let (now, peer) = (pair.peer.now, &mut pair.peer);
     let run = peer.sender.poll_slices(&mut pair.publication, 5, now).expect("the stream is open");
     assert_eq!((run.count, run.payload_bytes(), run.payload()), (5, 1_472 - 68, 0..5 * 1_404));
+    let cut = Cut::with_tags(FRAME_BYTES as u32, 1_472);
     for nth in 0..run.count {
         let datagram = run.to_datagram(nth);
         let header = SliceHeader::parse(&datagram).unwrap();
-        assert_eq!((datagram.len(), header.index, header.payload_len()), (1_472, nth, 1_404));
+        assert_eq!((datagram.len(), header.index, header.payload(&cut).len()), (1_472, nth, 1_404));
         assert_eq!(datagram[SLICE_HEADER_LEN..68], [0; TAG_LEN]);
         let first = nth as usize * 1_404;
         assert!((0..1_404).all(|at| datagram[68 + at] == Pair::byte_of(0, first + at)));

@@ -147,6 +147,8 @@ fn a_ping_with_more_skipped_than_frames_changes_no_count() {
         echo_held_ns: 0,
         skipped,
         no_credit,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     };
     for (frame, skipped, no_credit) in [(2, u64::MAX, u64::MAX), (2, FRAME_NUMBER_END + 1, 0), (2, 1, 2)] {
         hear(&mut receiver, &ping(frame, skipped, no_credit));

@@ -3,7 +3,7 @@
 #![no_main]
 
 use framewire_transport::wire::{
-    Accept, Challenge, Close, Closed, Feedback, MAGIC, Nack, Open, ParityHeader, Ping, Prelude, Refuse, SliceHeader,
+    Accept, Challenge, Close, Closed, Cut, Feedback, MAGIC, Nack, Open, ParityHeader, Ping, Prelude, Refuse, SliceHeader,
     VERSION,
 };
 use libfuzzer_sys::fuzz_target;
@@ -28,12 +28,13 @@ fuzz_target!(|bytes: &[u8]| {
 fn parse(bytes: &[u8]) {
     let _ = Prelude::parse(bytes);
     again!(bytes, Accept, Challenge, Close, Closed, Feedback, Nack, Open, ParityHeader, Ping, Refuse, SliceHeader);
-    if let Ok(slice) = SliceHeader::parse_checked(bytes, bytes.len()) {
-        assert!(slice.index < slice.count() && slice.payload_len() > 0);
-        assert!(slice.offset() + slice.payload_len() <= slice.frame_bytes as usize);
+    let cut = Cut::new(100_000, bytes.len());
+    if let Ok(slice) = SliceHeader::parse_checked(bytes, bytes.len(), &cut) {
+        let payload = slice.payload(&cut);
+        assert!(!payload.is_empty() && payload.end <= slice.frame_bytes as usize);
     }
-    if let Ok(parity) = ParityHeader::parse_checked(bytes, bytes.len()) {
-        let layout = parity.layout();
+    if let Ok(parity) = ParityHeader::parse_checked(bytes, bytes.len(), &cut) {
+        let layout = parity.layout(&cut);
         assert!(layout.fits_a_block() && parity.index < layout.count());
     }
     if let Ok(nack) = Nack::parse(bytes)

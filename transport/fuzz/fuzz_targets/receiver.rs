@@ -4,17 +4,24 @@
 
 use std::time::Duration;
 
-use framewire_transport::Time;
+use framewire_transport::{PixelFormat, Time};
 use framewire_transport::receive::ReceiveStream;
 use framewire_transport::wire::{Close, Cut, Open, ParityHeader, Ping, SliceHeader};
-use fuzzed::{Choices, FRAME_BYTES, Pools, SLICE_BYTES, answers, take_in};
+use fuzzed::{Choices, FRAME_BYTES, Pools, SLICE_BYTES, TAIL_MAX, answers, take_in};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
     static POOLS: Pools = Pools::default();
 }
 
-fn open(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
+/// What the frames of a stream are, beside their length.
+#[derive(Clone, Copy)]
+struct Kind {
+    pixel: PixelFormat,
+    tail_max: u16,
+}
+
+fn open(choices: &mut Choices<'_>, epoch: u32, kind: Kind) -> Vec<u8> {
     let open = Open {
         stream: 7,
         epoch,
@@ -35,18 +42,22 @@ fn open(choices: &mut Choices<'_>, epoch: u32) -> Vec<u8> {
         range: choices.byte() % 3,
         paced: choices.byte() & 1,
         deadline_us: choices.number() as u32,
-        pixel: 1,
-        delivery: 1 + (choices.byte() & 1),
+        pixel: kind.pixel.code(),
+        tail_max: kind.tail_max,
         parity_max: u16::from(choices.byte() & 31),
+        delivery: 1 + (choices.byte() & 1),
+        reserved: 0,
         clock_id: 0,
         sender_ns: choices.number(),
         skipped: choices.number(),
         no_credit: choices.number(),
+        utc_ns: choices.number(),
+        utc_error_us: choices.number() as u32,
     };
     open.emit().to_vec()
 }
 
-fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut) -> Vec<u8> {
+fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut, kind: Kind) -> Vec<u8> {
     let (payload, tag) = (cut.payload_bytes(), vec![0x77; cut.tag_bytes()]);
     let (stream, flags) = (7, u16::from(choices.byte() & 2));
     match choices.byte() % 7 {
@@ -63,6 +74,8 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut) -> Vec<u8> {
                 echo_held_ns: choices.number(),
                 skipped: choices.number(),
                 no_credit: choices.number(),
+                utc_ns: choices.number(),
+                utc_error_us: choices.number() as u32,
             };
             ping.emit().to_vec()
         }
@@ -72,18 +85,19 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut) -> Vec<u8> {
         }
         2 => {
             let later = u32::from(choices.byte() & 3);
-            open(choices, epoch.wrapping_add(later))
+            open(choices, epoch.wrapping_add(later), kind)
         }
         3 => {
+            let (frame_bytes, tail) = length(choices);
             let parity = ParityHeader {
                 stream,
                 epoch,
                 flags,
-                payload_bytes: payload,
+                tail,
                 sequence: choices.number(),
                 frame: choices.number(),
                 captured_ns: choices.number(),
-                frame_bytes: FRAME_BYTES as u32,
+                frame_bytes,
                 index: u32::from(choices.byte()) % 12,
                 blocks: u16::from(choices.byte()) % 5,
                 parities: choices.byte() % 5,
@@ -93,28 +107,40 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut) -> Vec<u8> {
         }
         4 => choices.bytes(80),
         _ => {
-            let payload_bytes = if choices.byte() < 200 { payload } else { choices.number() as u16 };
+            let (frame_bytes, tail) = length(choices);
             let slice = SliceHeader {
                 stream,
                 epoch,
                 flags,
-                payload_bytes,
+                tail,
                 sequence: choices.number(),
                 frame: choices.number(),
                 captured_ns: choices.number(),
-                frame_bytes: if choices.byte() < 250 { FRAME_BYTES as u32 } else { choices.number() as u32 },
+                frame_bytes,
                 index: choices.number() as u32,
                 sent_after_us: choices.number() as u32,
             };
-            let len = if payload_bytes == 0 { 0 } else { slice_len(&slice) };
-            [&slice.emit()[..], &tag, &vec![0xaa; len]].concat()
+            let payload = slice.payload(cut).len();
+            [&slice.emit()[..], &tag, &vec![0xaa; payload]].concat()
         }
     }
 }
 
-fn slice_len(slice: &SliceHeader) -> usize {
-    let offset = u64::from(slice.index) * u64::from(slice.payload_bytes);
-    u64::from(slice.frame_bytes).saturating_sub(offset).min(u64::from(slice.payload_bytes)) as usize
+/// Bytes of a frame, and what of it follows its pixels; mostly such as can be.
+fn length(choices: &mut Choices<'_>) -> (u32, u16) {
+    let (which, some) = (choices.byte(), choices.number() as u16);
+    let tail = match which % 4 {
+        0 | 1 => 0,
+        2 => 200,
+        _ => some,
+    };
+    let whole = FRAME_BYTES as u32 + u32::from(tail & 0x1fff) + if tail & 0x8000 == 0 { 0 } else { 8 };
+    let frame_bytes = match which / 4 % 8 {
+        0 => u32::from(some),
+        1 => whole.saturating_sub(1_000),
+        _ => whole,
+    };
+    (frame_bytes, tail)
 }
 
 fuzz_target!(|bytes: &[u8]| POOLS.with(|pools| {
@@ -122,19 +148,23 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|pools| {
     let mut now = Time::from_nanos(1_000_000_000);
     let choice = choices.byte();
     let (partial, has_tags) = (choice & 1 == 1, choice & 2 == 2);
-    let first = open(&mut choices, 5);
+    let pixel = if choice & 4 == 4 { PixelFormat::Bytes } else { PixelFormat::Gray8 };
+    let kind = Kind { pixel, tail_max: if choice & 8 == 8 { TAIL_MAX } else { 0 } };
+    let first = open(&mut choices, 5, kind);
     let Some(mut receiver) = pools.receiver(&first, (partial, has_tags), now) else { return };
     let mut held = Vec::new();
     while !choices.is_empty() {
         let (epoch, cut) = (receiver.epoch(), *receiver.cut());
         let count = usize::from(choices.byte() % 4);
-        let datagrams: Vec<_> = (0..count).map(|_| datagram(&mut choices, epoch, &cut)).collect();
+        let datagrams: Vec<_> = (0..count).map(|_| datagram(&mut choices, epoch, &cut, kind)).collect();
         take_in(&mut receiver, &datagrams, now);
         now = now + Duration::from_micros(choices.number().min(10_000_000));
         receiver.handle_timeout(now);
         answers(&mut receiver, now);
         while let Some(frame) = receiver.poll_frame() {
-            assert_eq!((frame.len(), frame.is_complete() || partial), (FRAME_BYTES, true));
+            let format = frame.format().copied().unwrap_or(*receiver.format());
+            assert!(format.holds(frame.len()) && (frame.is_complete() || partial));
+            assert!(frame.metadata().is_none_or(|metadata| metadata.bytes.len() <= usize::from(kind.tail_max)));
             // A consumer that keeps some of them.
             if choices.byte() & 1 == 1 {
                 held.push(frame);

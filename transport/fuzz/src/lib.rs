@@ -8,6 +8,8 @@ use framewire_transport::{Frame, FrameFormat, PixelFormat, Time};
 
 /// Bytes of a frame: seven slices, the last one shorter.
 pub const FRAME_BYTES: usize = 3_100;
+/// Bytes that may follow the pixels of a frame.
+pub const TAIL_MAX: u16 = 700;
 /// Bytes of a slice.
 pub const SLICE_BYTES: u16 = 548;
 
@@ -60,9 +62,9 @@ impl Default for Pools {
     }
 }
 
-/// How frames are cut, with room for a tag in each head or without.
+/// How the longest frames are cut, with room for a tag in each head or without.
 pub fn cut(has_tags: bool) -> Cut {
-    let (frame_bytes, slice_bytes) = (FRAME_BYTES as u32, usize::from(SLICE_BYTES));
+    let (frame_bytes, slice_bytes) = (FRAME_BYTES as u32 + u32::from(TAIL_MAX), usize::from(SLICE_BYTES));
     if has_tags { Cut::with_tags(frame_bytes, slice_bytes) } else { Cut::new(frame_bytes, slice_bytes) }
 }
 
@@ -99,7 +101,7 @@ impl Pools {
         if !matches!(Prelude::parse(datagram), Ok(Prelude { kind: Kind::Open, .. })) {
             return None;
         }
-        let open = Open::parse(datagram).ok()?;
+        let open = Open::parse(datagram).ok().filter(|open| open.tail_max <= TAIL_MAX)?;
         let fits = open.frame_bytes as usize == FRAME_BYTES && open.slice_bytes == SLICE_BYTES && open.parity_max <= 64;
         let config = ReceiveConfig {
             open,

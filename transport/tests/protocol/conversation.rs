@@ -1,12 +1,13 @@
 //! The worked example, played by both ends' cores: what they say is what the document shows.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use framewire_transport::frame::{
     ColourRange, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation, SampleAspect, Scan,
 };
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
 use framewire_transport::send::{self, Publication, SendConfig, Subscriber};
+use framewire_transport::utc::UtcOffset;
 use framewire_transport::wire::{Cut, Delivery, Feedback, Open};
 use framewire_transport::{Frame, Time};
 
@@ -85,6 +86,8 @@ fn the_worked_example_is_what_both_ends_say() {
     };
     let publication = Publication::new(format, Delivery::Every);
     let mut sender = Sender(publication.subscribe(config, at(10_000)), publication);
+    let begin = SystemTime::UNIX_EPOCH + Duration::from_secs(1_794_999_999);
+    sender.0.set_utc(UtcOffset::new(Time::ZERO, begin, Some(Duration::from_micros(500))));
     assert_eq!(Open::parse(&sender.says(at(10_000))).unwrap().cookie, 0);
     sender.0.handle_datagram(&example("Challenge"), at(10_002));
     let open = sender.says(at(10_002));
@@ -136,6 +139,9 @@ fn the_worked_example_is_what_both_ends_say() {
 
     let delivered = receiver.0.poll_frame().unwrap();
     assert_eq!(delivered.info().latency, Some(at(10_405).since(at(10_340))));
+    let captured = begin + at(10_340).since(Time::ZERO);
+    assert_eq!((delivered.captured_utc(), delivered.has_own_time()), (Some(captured), false));
+    assert_eq!(delivered.info().utc_error, Some(Duration::from_micros(500)));
     sender.0.handle_datagram(&example("Feedback"), at(10_406));
     assert!(sender.0.is_settled());
 }

@@ -50,7 +50,12 @@ fn section(text: &'static str) -> Section {
         }
     }
     let golden = body.split_once(&format!("```golden {name}\n")).unwrap().1.split_once("\n```").unwrap().0;
-    let golden = golden.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    let bytes = |text: &str| {
+        // "00*490": so many of them.
+        let (byte, times) = text.split_once('*').unwrap_or((text, "1"));
+        std::iter::repeat_n(u8::from_str_radix(byte, 16).unwrap(), times.parse().unwrap())
+    };
+    let golden = golden.split_whitespace().flat_map(bytes).collect();
     Section { name, kind: kind.parse().unwrap(), len: len.parse().unwrap(), fields, values, golden }
 }
 
@@ -82,7 +87,28 @@ pub(crate) fn flags() -> Vec<(u16, &'static str)> {
     rows(TEXT, "| bit |").map(flag).collect()
 }
 
-/// "1 gray8, 2 bgr24" in the meaning of a field of Open: numbers and names.
+/// A pixel format: its code, its name, its planes (bits, pixels, across, down), what width and stride are multiples of.
+pub(crate) type Format = (u16, &'static str, Vec<[u32; 4]>, u32, u32);
+
+/// The table of formats.
+pub(crate) fn formats() -> Vec<Format> {
+    let pair = |text: &str, by: char| {
+        let (one, other) = text.split_once(by).unwrap();
+        [one, other].map(|number| number.parse::<u32>().unwrap())
+    };
+    let plane = |text: &str| {
+        let (group, of) = text.split_once(" of ").unwrap_or((text, "1x1"));
+        let ([bits, pixels], [across, down]) = (pair(group, '/'), pair(of, 'x'));
+        [bits, pixels, across, down]
+    };
+    let format = |row: Vec<&'static str>| {
+        let planes = row[2].split(", ").map(plane).collect();
+        (number(row[0]) as u16, row[1], planes, row[3].parse().unwrap(), row[4].parse().unwrap())
+    };
+    rows(chapter("## Formats"), "| code |").map(format).collect()
+}
+
+/// "1 every, 2 latest" in the meaning of a field of Open: numbers and names.
 pub(crate) fn choices(field: &str) -> Vec<(u8, &'static str)> {
     let open = TEXT.split_once("\n### Open ").unwrap().1;
     let row = rows(open, "| offset |").find(|row| row[2] == field).unwrap();

@@ -230,7 +230,7 @@ mod tests {
     use libc::{c_int, iovec, msghdr};
 
     use super::*;
-    use crate::frame::{Arrival, FrameInfo, FramePool};
+    use crate::frame::{Arrival, FrameInfo, FramePool, Tail};
 
     const LEN: usize = 4_096;
 
