@@ -70,7 +70,7 @@ error_codes! {
         Self::Unanswered { .. } => "unanswered",
         Self::Closed => "stream-closed",
         Self::Length { .. } => "frame-length",
-        Self::Metadata { .. } => "metadata-too-long",
+        Self::Metadata { .. } => "frame-metadata",
         Self::Gaps { .. } => "frame-has-gaps",
         Self::Foreign => "foreign-frame",
     } => {

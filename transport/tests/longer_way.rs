@@ -112,9 +112,9 @@ fn on_a_link_that_is_never_idle_the_round_trip_is_still_that_of_an_empty_one() {
             for times in 1..=3 {
                 film(&mut pair, Duration::from_secs(20));
                 let round_trip = pair.sender.round_trip();
-                // A ping takes 90 us on this link.
+                // A ping takes 105 us on this link, an answer behind another one as much.
                 assert!(
-                    round_trip <= 2 * latency + Duration::from_millis(1),
+                    round_trip <= 2 * latency + Duration::from_millis(2),
                     "{delivery:?}, slices of {slice_bytes}, after {times} times 20 s: {round_trip:?}"
                 );
             }

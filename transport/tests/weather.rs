@@ -65,6 +65,9 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
             if seed / 4 % 2 == 1 {
                 pair.set_tags();
             }
+            if seed / 8 % 2 == 1 {
+                pair.set_varied();
+            }
             pair.busy = BUSY[(seed / 2 % 3) as usize];
             let give_up = pair.now + Duration::from_secs(600);
             while !pair.is_closed() {
@@ -171,6 +174,9 @@ fn the_counters_of_both_ends_add_up_in_every_weather_and_over_restarts_of_either
                 let mut pair = Pair::with_slices(seed, delivery, FRAME_BYTES / 4, slice_bytes, weather);
                 if seed / 4 % 2 == 1 {
                     pair.set_tags();
+                }
+                if seed / 8 % 2 == 1 {
+                    pair.set_varied();
                 }
                 pair.busy = BUSY[pair.random.below(3) as usize];
                 // With so small a buffer a frame takes some round trips, and what befalls it finds it half sent.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framewire_transport::{PixelFormat, Time};
 use framewire_transport::receive::ReceiveStream;
-use framewire_transport::wire::{Close, Cut, Open, ParityHeader, Ping, SliceHeader};
+use framewire_transport::wire::{Close, Cut, Flags, Open, ParityHeader, Ping, SliceHeader};
 use fuzzed::{Choices, FRAME_BYTES, Pools, SLICE_BYTES, TAIL_MAX, answers, take_in};
 use libfuzzer_sys::fuzz_target;
 
@@ -60,6 +60,7 @@ fn open(choices: &mut Choices<'_>, epoch: u32, kind: Kind) -> Vec<u8> {
 fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut, kind: Kind) -> Vec<u8> {
     let (payload, tag) = (cut.payload_bytes(), vec![0x77; cut.tag_bytes()]);
     let (stream, flags) = (7, u16::from(choices.byte() & 2));
+    let head_flags = flags | if cut.tag_bytes() > 0 { Flags::TAGGED } else { 0 };
     match choices.byte() % 7 {
         0 => {
             let ping = Ping {
@@ -92,7 +93,7 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut, kind: Kind) -> Vec
             let parity = ParityHeader {
                 stream,
                 epoch,
-                flags,
+                flags: head_flags,
                 tail,
                 sequence: choices.number(),
                 frame: choices.number(),
@@ -111,7 +112,7 @@ fn datagram(choices: &mut Choices<'_>, epoch: u32, cut: &Cut, kind: Kind) -> Vec
             let slice = SliceHeader {
                 stream,
                 epoch,
-                flags,
+                flags: head_flags,
                 tail,
                 sequence: choices.number(),
                 frame: choices.number(),

@@ -456,12 +456,13 @@ impl FromStr for PixelFormat {
     /// Reads a name of the table, whatever its case: ours, or that of PFNC (as a name, or as a code: `0x01080001`), V4L2, GStreamer,
     /// ffmpeg or ROS.
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        let text = text.trim();
-        let code = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        // A V4L2 code of three characters has a space behind them.
+        let name = text.trim();
+        let code = name.strip_prefix("0x").or_else(|| name.strip_prefix("0X"));
         let by_code = code.and_then(|code| u32::from_str_radix(code, 16).ok()).filter(|code| *code != 0);
         let found = match by_code {
             Some(code) => Self::ALL.into_iter().find(|format| format.pfnc() == Some(code)),
-            None => Self::called(text),
+            None => Self::called(name),
         };
         found.ok_or_else(|| {
             let text: String = text.chars().take(40).collect();

@@ -149,7 +149,7 @@ impl Outgoing {
         SliceHeader {
             stream,
             epoch,
-            flags: if repair { Flags::REPAIR } else { 0 },
+            flags: self.cut.flags() | if repair { Flags::REPAIR } else { 0 },
             tail: self.frame().tail().to_wire(),
             sequence,
             frame: self.number(),

@@ -57,12 +57,13 @@ impl OutgoingParity {
         &self,
         (stream, epoch): (u32, u32),
         (frame, captured): (&Published, Time),
+        cut: &Cut,
         sequence: u64,
     ) -> ParityHeader {
         ParityHeader {
             stream,
             epoch,
-            flags: 0,
+            flags: cut.flags(),
             tail: frame.frame().tail().to_wire(),
             sequence,
             frame: frame.number(),

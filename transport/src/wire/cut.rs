@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{DATAGRAM_MAX, SLICE_BYTES_MIN, SLICE_HEADER_LEN, TAG_LEN, slice_count, train_slices};
+use super::{DATAGRAM_MAX, Flags, SLICE_BYTES_MIN, SLICE_HEADER_LEN, TAG_LEN, slice_count, train_slices};
 
 /// How the frames of one epoch are cut: what of a slice is head, what is payload, and which bytes of the frame these are.
 ///
@@ -62,6 +62,11 @@ impl Cut {
     /// Bytes of a head that are a tag's.
     pub const fn tag_bytes(&self) -> usize {
         self.head_bytes() - SLICE_HEADER_LEN
+    }
+
+    /// The flags of every slice and parity slice.
+    pub(crate) const fn flags(&self) -> u16 {
+        if self.tag_bytes() > 0 { Flags::TAGGED } else { 0 }
     }
 
     /// Payload bytes of every slice of a frame but the last.

@@ -57,6 +57,14 @@ impl Flags {
     pub const REPAIR: u16 = 2;
     /// The flags that this version understands; a datagram with any other is refused.
     pub const KNOWN: u16 = Self::REPAIR;
+
+    /// The same of one kind: slices and parity have tags in an epoch of which both ends know that it has.
+    pub(crate) const fn known(kind: Kind) -> u16 {
+        match kind {
+            Kind::Slice | Kind::Parity => Self::KNOWN | Self::TAGGED,
+            _ => Self::KNOWN,
+        }
+    }
 }
 
 /// Why bytes are not the datagram that was expected.
@@ -204,7 +212,7 @@ macro_rules! datagram {
                 )*
                 debug_assert!(rest.is_empty());
                 let parsed = Self { stream: prelude.stream, epoch: prelude.epoch, $($field,)* };
-                if parsed.flags & !$crate::wire::Flags::KNOWN != 0 {
+                if parsed.flags & !$crate::wire::Flags::known(prelude.kind) != 0 {
                     return Err($crate::wire::WireError::Flags(parsed.flags));
                 }
                 Ok(parsed)

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::datagram::{WireError, datagram};
-use super::{Cut, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, ParityLayout, SLICE_BYTES_MIN};
+use super::{Cut, DATAGRAM_MAX, Delivery, FRAME_NUMBER_END, Flags, ParityLayout, SLICE_BYTES_MIN};
 use crate::frame::{
     ChromaPlace, ColourRange, FrameFormat, FrameRate, PixelFormat, Presentation, SampleAspect, Scan, TAIL_MAX, Tail,
 };
@@ -43,6 +43,7 @@ impl SliceHeader {
     #[inline]
     pub fn parse_checked(header: &[u8], datagram_len: usize, cut: &Cut) -> Result<Self, WireError> {
         let slice = Self::parse(header)?;
+        check_tag(slice.flags, cut)?;
         check_frame(slice.frame, slice.frame_bytes, slice.tail, cut)?;
         // An index that is not below the count, found without a division.
         if u64::from(slice.index) * u64::from(cut.payload_bytes()) >= u64::from(slice.frame_bytes) {
@@ -59,6 +60,12 @@ impl SliceHeader {
     pub fn payload(&self, cut: &Cut) -> Range<usize> {
         cut.of(self.frame_bytes).bytes_of(self.index, 1)
     }
+}
+
+/// A head has room for a tag where those of its epoch have.
+#[inline]
+fn check_tag(flags: u16, cut: &Cut) -> Result<(), WireError> {
+    if flags & Flags::TAGGED == cut.flags() { Ok(()) } else { Err(WireError::Flags(flags)) }
 }
 
 /// What the head of a slice says of its frame.
@@ -109,6 +116,7 @@ impl ParityHeader {
     /// As [`ParityHeader::parse`], or a field that contradicts another.
     pub fn parse_checked(header: &[u8], datagram_len: usize, cut: &Cut) -> Result<Self, WireError> {
         let parity = Self::parse(header)?;
+        check_tag(parity.flags, cut)?;
         check_frame(parity.frame, parity.frame_bytes, parity.tail, cut)?;
         if parity.blocks == 0 || u32::from(parity.blocks) > cut.of(parity.frame_bytes).slices() || parity.parities == 0
         {

@@ -7,6 +7,7 @@ mod peer;
 mod receiving;
 pub(crate) mod tags;
 mod truth;
+pub(crate) mod varied;
 mod way;
 mod weather;
 

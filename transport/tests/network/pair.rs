@@ -3,12 +3,12 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation};
+use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation, TAIL_MAX};
 use framewire_transport::send::{Fec, Publication, SendConfig};
 use framewire_transport::wire::Delivery;
 use framewire_transport::{Time, send};
 
-use super::{Peer, Weather};
+use super::{Peer, Weather, varied};
 
 /// A publication with one subscriber and its receiver, with the network between them.
 pub(crate) struct Pair {
@@ -132,6 +132,14 @@ impl Pair {
         self.subscribe_anew();
     }
 
+    /// Frames differ in length, and have metadata and times of their own. To be called before anything happens.
+    pub(crate) fn set_varied(&mut self) {
+        self.format = FrameFormat::new(PixelFormat::Bytes, self.format.width(), 1).unwrap();
+        self.config = SendConfig { format: self.format, tail_max: TAIL_MAX as u16, ..self.config };
+        self.source = FramePool::for_format(4, self.format).unwrap();
+        self.subscribe_anew();
+    }
+
     /// Each slice's head has room for a tag. To be called before anything happens.
     pub(crate) fn set_tags(&mut self) {
         self.config.has_tags = true;
@@ -156,7 +164,7 @@ impl Pair {
     }
 
     fn subscribe_anew(&mut self) {
-        self.publication = Publication::new(self.format, self.config.delivery);
+        self.publication = Publication::new(self.format, self.config.delivery).with_tails(self.config.tail_max);
         let sender = self.publication.subscribe(self.config, self.now);
         self.sender = sender;
     }
@@ -165,6 +173,9 @@ impl Pair {
 /// The frame with this number, in a slot of `source`, if one is free.
 pub(crate) fn picture(source: &FramePool, number: u64, now: Time) -> Option<Frame> {
     let mut frame = source.try_acquire()?;
+    if frame.format().is_some() {
+        varied::vary(&mut frame, number);
+    }
     frame.iter_mut().enumerate().for_each(|(at, byte)| *byte = Peer::byte_of(number, at));
     frame.info.captured = now;
     Some(frame.freeze())

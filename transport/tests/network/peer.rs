@@ -97,6 +97,11 @@ impl Peer {
         }
     }
 
+    /// The newest frame that consumers hold.
+    pub(crate) fn newest(&self) -> Option<&Frame> {
+        self.held.back()
+    }
+
     pub(crate) fn byte_of(number: u64, at: usize) -> u8 {
         (number as usize * 31 + at * 7 + at / 251) as u8
     }

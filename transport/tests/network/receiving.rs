@@ -11,6 +11,7 @@ use super::Peer;
 use super::batches::BATCH_MAX;
 use super::tags;
 use super::truth::Truth;
+use super::varied;
 use super::way::Towards;
 
 /// As the driver's: how long a closed stream's socket answers.
@@ -192,7 +193,9 @@ impl Peer {
         }
         for frame in frames {
             let number = frame.info().number;
-            assert_eq!(frame.len(), self.format.frame_bytes());
+            let is_varied = self.format.is_variable();
+            let most = self.format.frame_bytes();
+            assert_eq!(frame.len(), if is_varied { varied::length_of(number, most) } else { most });
             let mut missing = vec![false; frame.len()];
             frame.missing().for_each(|range| missing[range].fill(true));
             for (at, byte) in frame.iter().enumerate() {
@@ -200,8 +203,12 @@ impl Peer {
                 assert_eq!(*byte, expected, "frame {number}, byte {at}");
             }
             if !frame.is_complete() {
+                assert_eq!((frame.metadata(), frame.has_own_time()), (None, false), "frame {number}");
                 self.torn.push((number, missing.into_iter().filter(|missing| *missing).count()));
                 continue;
+            }
+            if is_varied {
+                varied::check(&frame);
             }
             self.delivered.push(number);
             assert!(self.truth.delivered.insert(number), "frame {number} came twice");

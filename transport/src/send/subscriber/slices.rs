@@ -150,9 +150,9 @@ impl Subscriber {
         }
         let (id, sequence) = ((self.config.stream, self.config.epoch), self.next_sequence);
         let outgoing = self.outbox.current()?;
-        let captured = outgoing.captured();
+        let (captured, cut) = (outgoing.captured(), outgoing.cut());
         let Parity::Leaving(parity) = &mut outgoing.parity else { return None };
-        let head = RunHead::Parity(parity.header(id, (&outgoing.published, captured), sequence));
+        let head = RunHead::Parity(parity.header(id, (&outgoing.published, captured), &cut, sequence));
         parity.handle_sent(count);
         self.stats.slices_parity += u64::from(count);
         Some((number, head, count))
