@@ -8,8 +8,8 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use framewire_transport::Delivery;
-use framewire_transport::wire::{Challenge, Open, Refuse};
+use framewire_transport::wire::{Challenge, Open, Refuse, TIME_UNKNOWN};
+use framewire_transport::{Delivery, PixelFormat};
 use running::{PATIENCE, Running, Server, in_dir, path_text, program, run};
 use serde_json::Value;
 
@@ -137,13 +137,17 @@ fn opening(cookie: u64) -> Open {
         range: 0,
         paced: 0,
         deadline_us: 0,
-        pixel: 1,
-        delivery: Delivery::Every as u8,
+        pixel: PixelFormat::Gray8.code(),
+        tail_max: 0,
         parity_max: 0,
+        delivery: Delivery::Every as u8,
+        reserved: 0,
         clock_id: 0,
         sender_ns: 0,
         skipped: 0,
         no_credit: 0,
+        utc_ns: TIME_UNKNOWN,
+        utc_error_us: 0,
     }
 }
 
