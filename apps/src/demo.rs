@@ -95,6 +95,7 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         plain_frame: plain_frame(args),
         sink: args.sink.clone(),
         roll: Vec::new(),
+        mcap_chunk: None,
         slow_sink: None,
         single_job: true,
         delivery: None,

@@ -228,7 +228,7 @@ impl SinkError {
 pub enum SinkSpecError {
     /// No such sink, or no such kind of file.
     #[error(
-        "'{0}' is no sink; use null, - for standard output (or -:y4m, -:nut, -:raw), FILE.nut, FILE.y4m, FILE.raw, and with \
+        "'{0}' is no sink; use null, - for standard output (or -:y4m, -:nut, -:raw), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, and with \
          OpenCV FILE.avi, FILE.mp4 or window"
     )]
     Unknown(String),

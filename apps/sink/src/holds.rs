@@ -13,7 +13,7 @@ impl SinkSpec {
     /// [`SinkError::CannotHold`] with what to use instead.
     pub fn holds(&self, format: &FrameFormat) -> Result<(), SinkError> {
         let is_held = match self {
-            Self::Null | Self::Raw(_) | Self::Stdout(Piped::Raw) => true,
+            Self::Null | Self::Raw(_) | Self::Mcap(..) | Self::Stdout(Piped::Raw) => true,
             Self::Y4m(_) | Self::Stdout(Piped::Y4m) => y4m::holds(format),
             Self::Nut(_) | Self::Stdout(Piped::Nut) => nut::holds(format),
             Self::Stdout(Piped::Fitting) => y4m::holds(format) || nut::holds(format),

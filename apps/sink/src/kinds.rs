@@ -1,11 +1,13 @@
-//! One file of a recording, by its kind: Y4M, NUT, raw, encoded video.
+//! One file of a recording, by its kind: Y4M, NUT, raw, MCAP, encoded video.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
 #[cfg(feature = "opencv")]
 use framewire_transport::frame::{ColourRange, Presentation, SampleAspect, Scan};
 
 use crate::error::SinkError;
+use crate::mcap::McapSink;
 use crate::nut::NutSink;
 use crate::output::{Creation, FrameOutput};
 use crate::raw::RawSink;
@@ -35,6 +37,11 @@ pub(crate) fn open_file(
             let is_file = output.is_file();
             let sink = NutSink::new(output, recorded).inspect_err(|_| take_away(path, creation))?;
             Box::new(if is_file { sink.with_index() } else { sink })
+        }
+        SinkSpec::Mcap(_, chunk) => {
+            let output = FrameOutput::create(path, creation)?;
+            let sink = McapSink::new(output, recorded, chunk.map(NonZeroU64::get));
+            Box::new(sink.inspect_err(|_| take_away(path, creation))?)
         }
         SinkSpec::Raw(_) => Box::new(RawSink::create(path, creation, recorded)?),
         SinkSpec::Video(_, codec) => open_video(path, creation, *codec, recorded)?,

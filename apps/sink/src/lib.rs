@@ -12,6 +12,7 @@ mod files;
 mod holds;
 mod job;
 mod kinds;
+mod mcap;
 mod null;
 mod nut;
 mod open;

@@ -21,10 +21,10 @@ use index::Index;
 use crate::error::SinkError;
 use crate::holds::cannot_hold;
 use crate::output::{Destination, FrameOutput};
-use crate::recorded::{Recorded, moment};
+use crate::recorded::Recorded;
 use crate::rows::Rows;
 use crate::sink::{Sink, SinkReport};
-use crate::timeline::Timeline;
+use crate::timeline::{Moment, Timeline};
 
 /// The headers stand once more where a file has grown to this, and then to eight times that, and so on: who has lost the beginning finds them.
 const FIRST_COPY: u64 = 1 << 20;
@@ -138,7 +138,7 @@ impl<D: Destination> NutSink<D> {
 impl<D: Destination> Sink for NutSink<D> {
     fn write(&mut self, frame: &Frame) -> Result<(), SinkError> {
         let rows = self.rows.of(frame)?;
-        let utc_ns = self.timeline.place(moment(frame));
+        let utc_ns = self.timeline.place(Moment::of(frame));
         self.head.clear();
         let mut clock = match (self.clock, self.output.clock()) {
             (Some(clock), _) => clock,

@@ -50,7 +50,7 @@ impl SinkSpec {
                 }
             }
             Self::Window => open_window(&recorded.format)?,
-            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Video(path, _) => {
+            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
                 Box::new(FilesSink::open(self, Template::new(path), opening, recorded, places, roll)?)
             }
         })

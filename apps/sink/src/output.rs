@@ -54,9 +54,33 @@ impl Turns {
 pub(crate) trait Destination: Write + Send {
     /// Takes the last `bytes` bytes back; false where they are gone for good, as in a pipe.
     fn take_back(&mut self, bytes: u64) -> io::Result<bool>;
+
+    /// Whether what was written can be written over, which it cannot in a pipe.
+    fn is_rewritable(&self) -> bool;
+
+    /// Writes over what stands at `offset`, which has that many bytes.
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
 impl Destination for File {
+    fn is_rewritable(&self) -> bool {
+        self.metadata().is_ok_and(|metadata| metadata.is_file())
+    }
+
+    #[cfg(unix)]
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+    }
+
+    #[cfg(not(unix))]
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = self.stream_position()?;
+        self.seek(SeekFrom::Start(offset))?;
+        let written = self.write_all(bytes);
+        self.seek(SeekFrom::Start(end))?;
+        written
+    }
+
     fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
         if !self.metadata()?.is_file() {
             return Ok(false);
@@ -202,6 +226,11 @@ impl<D: Destination> FrameOutput<D> {
         &self.name
     }
 
+    /// Whether what was written can be written over.
+    pub(crate) fn is_rewritable(&self) -> bool {
+        self.destination.is_rewritable()
+    }
+
     /// Bytes written so far, with headers.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
@@ -295,6 +324,26 @@ impl<D: Destination> FrameOutput<D> {
                 source: failed.source,
             }),
         }
+    }
+
+    /// Writes over what stands before the last frame, which has `frame_bytes` bytes; after an error that frame is taken back.
+    pub(crate) fn overwrite_before_frame(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        frame_bytes: u64,
+    ) -> Result<(), SinkError> {
+        let Err(source) = self.destination.overwrite(offset, bytes) else { return Ok(()) };
+        self.take_back_frame(frame_bytes);
+        let kept = format!("it has {} whole frames", self.frames);
+        Err(SinkError::Write {
+            name: self.name.clone(),
+            frame: self.frames,
+            written: frame_bytes,
+            bytes: frame_bytes,
+            kept,
+            source,
+        })
     }
 
     /// Writes what stands behind the last frame and can be done without.

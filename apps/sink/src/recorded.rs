@@ -8,7 +8,7 @@ use framewire_transport::Time;
 use framewire_transport::frame::{Frame, FrameFormat, Presentation};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::timeline::{Moment, SharedAnchor, Timeline};
+use crate::timeline::{SharedAnchor, Timeline};
 
 /// A rate for containers that need one, when the stream has none.
 pub(crate) const RATE_UNKNOWN: u32 = 30;
@@ -53,13 +53,6 @@ impl Recorded {
         let unknown = || FrameRate::per_second(RATE_UNKNOWN).expect("a whole number of frames a second is a rate");
         self.presentation.rate.unwrap_or_else(unknown)
     }
-}
-
-/// What is known of when a frame was taken.
-pub(crate) fn moment(frame: &Frame) -> Moment {
-    let arrived = frame.info().completed;
-    let utc_ns = Timestamp::now().as_nanosecond() - Time::now().since(arrived).as_nanos() as i128;
-    Moment { own_ns: None, utc_ns: u64::try_from(utc_ns).unwrap_or(0), there: taken(frame), arrived }
 }
 
 /// What the times of a recording count from, for all its parts.

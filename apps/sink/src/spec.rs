@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -9,7 +10,8 @@ use crate::error::SinkSpecError;
 use crate::template::Template;
 
 /// A sink by name: `null`, `-` for standard output (as `-:y4m`, `-:nut` or `-:raw` says, or as holds the stream), `FILE.nut`,
-/// `FILE.y4m`, `FILE.raw` and, with the feature `opencv`, `FILE.avi`, `FILE.mp4` and `window`. In a file's name `{stream}`, `{part}` and `{time}` stand for what they say.
+/// `FILE.y4m`, `FILE.raw`, `FILE.mcap` and, with the feature `opencv`, `FILE.avi`, `FILE.mp4` and `window`. In a file's name `{stream}`, `{part}`
+/// and `{time}` stand for what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SinkSpec {
@@ -23,6 +25,9 @@ pub enum SinkSpec {
     Nut(PathBuf),
     /// Frames back to back, as received, with an index beside them. A file that is there is left, as with Y4M.
     Raw(PathBuf),
+    /// An MCAP file of ROS 2 images, in chunks of about so many bytes or, by default, in none. A file that is there is left, as with
+    /// Y4M.
+    Mcap(PathBuf, Option<NonZeroU64>),
     /// Encoded video. A file that is there is left, as with Y4M. Needs the feature `opencv`.
     Video(PathBuf, VideoCodec),
     /// A window on the display. Needs the feature `opencv`.
@@ -81,6 +86,7 @@ impl SinkSpec {
             (_, Some("y4m")) => Self::Y4m(path.clone()),
             (_, Some("nut")) => Self::Nut(path.clone()),
             (_, Some("raw")) => Self::Raw(path.clone()),
+            (_, Some("mcap")) => Self::Mcap(path.clone(), None),
             (_, Some("avi")) => Self::Video(path.clone(), VideoCodec::Mjpg),
             (_, Some("mp4")) => Self::Video(path.clone(), VideoCodec::Mp4v),
             _ => return Err(SinkSpecError::Unknown(shown())),
@@ -105,16 +111,28 @@ impl fmt::Display for SinkSpec {
             Self::Stdout(Piped::Nut) => f.write_str("-:nut"),
             Self::Stdout(Piped::Raw) => f.write_str("-:raw"),
             Self::Window => f.write_str("window"),
-            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Video(path, _) => path.display().fmt(f),
+            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
+                path.display().fmt(f)
+            }
         }
     }
 }
 
 impl SinkSpec {
+    /// The same, with chunks of about so many bytes where it is MCAP. At least one frame is in each.
+    pub fn with_mcap_chunks(self, bytes: NonZeroU64) -> Self {
+        match self {
+            Self::Mcap(path, _) => Self::Mcap(path, Some(bytes)),
+            other => other,
+        }
+    }
+
     /// Where its files are, as the user named them.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Video(path, _) => Some(path),
+            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
+                Some(path)
+            }
             Self::Null | Self::Stdout(_) | Self::Window => None,
         }
     }
@@ -133,7 +151,10 @@ mod tests {
         assert_eq!(parse("out.nut"), SinkSpec::Nut("out.nut".into()));
         assert_eq!(parse("a/b.Y4M"), SinkSpec::Y4m("a/b.Y4M".into()));
         assert_eq!(parse("out.raw"), SinkSpec::Raw("out.raw".into()));
-        for text in ["null", "-", "-:y4m", "-:nut", "-:raw", "out.y4m", "out.nut", "./null.raw"] {
+        assert_eq!(parse("out.mcap"), SinkSpec::Mcap("out.mcap".into(), None));
+        let chunked = parse("out.mcap").with_mcap_chunks(NonZeroU64::new(4).unwrap());
+        assert_eq!(chunked, SinkSpec::Mcap("out.mcap".into(), NonZeroU64::new(4)));
+        for text in ["null", "-", "-:y4m", "-:nut", "-:raw", "out.y4m", "out.nut", "./null.raw", "out.mcap"] {
             assert_eq!(parse(text).to_string(), text);
         }
     }

@@ -71,6 +71,15 @@ impl Destination for &mut Disk {
         }
         Ok(self.cuttable)
     }
+
+    fn is_rewritable(&self) -> bool {
+        self.cuttable
+    }
+
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.bytes[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
 }
 
 #[test]

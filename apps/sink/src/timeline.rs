@@ -4,10 +4,13 @@
 //! on the sender's monotonic clock: whoever sets the wall clock while a stream runs moves no frame.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use framewire_process::lock::lock;
 use framewire_transport::Time;
+use framewire_transport::frame::Frame;
+
+use crate::recorded::taken;
 
 /// A picture that was taken a little before the one that came before it keeps its run: frames overtake each other.
 const DISORDER_MAX: Duration = Duration::from_secs(1);
@@ -26,6 +29,28 @@ pub(crate) struct Moment {
     pub(crate) there: Time,
     /// When it had arrived, on this machine's monotonic clock.
     pub(crate) arrived: Time,
+}
+
+impl Moment {
+    /// Of a frame that has just arrived. Where its sender does not say what its wall clock showed, this machine's stands for it.
+    pub(crate) fn of(frame: &Frame) -> Self {
+        let info = frame.info();
+        let utc_ns = nanos(frame.captured_utc().unwrap_or_else(|| arrival(info.completed)));
+        let own_ns = frame.has_own_time().then_some(utc_ns);
+        Self { own_ns, utc_ns, there: taken(frame), arrived: info.completed }
+    }
+}
+
+/// When that was by this machine's wall clock; now, of a frame that has not travelled.
+fn arrival(completed: Time) -> SystemTime {
+    let since = if completed == Time::ZERO { Duration::ZERO } else { Time::now().since(completed) };
+    SystemTime::now().checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Since 1970; a time before that is 1970.
+fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Where one run of a sender's monotonic clock lies in UTC.

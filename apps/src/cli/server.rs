@@ -1,5 +1,6 @@
 //! Flags of the server.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
@@ -31,7 +32,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8", env = "FRAMEWIRE_PLAIN_FRAME")]
     pub plain_frame: RawFormat,
     /// Where frames go: null, - (standard output, as -:y4m or -:nut, whichever holds the stream, or -:raw; as the only sink, its
-    /// reader's end or the stream's ends the server), FILE.nut, FILE.y4m, FILE.raw, with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part} and {time} stand for the
+    /// reader's end or the stream's ends the server), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part} and {time} stand for the
     /// stream's name, the part's number and when it was begun; a file that is there is left, and a number follows the name; may be
     /// given several times
     #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null")]
@@ -39,6 +40,10 @@ pub struct ServerArgs {
     /// Go on in another file after so many bytes or so long, such as 10GB or 10min; may be given for both
     #[arg(long, value_name = "SIZE|TIME", env = "FRAMEWIRE_ROLL", value_delimiter = ',')]
     pub roll: Vec<RollLimit>,
+    /// Write .mcap files in chunks of about so many bytes, such as 4MB, which readers find by an index; by default there are none, and
+    /// readers go through the file
+    #[arg(long, value_name = "SIZE", value_parser = chunk, env = "FRAMEWIRE_MCAP_CHUNK")]
+    pub mcap_chunk: Option<NonZeroU64>,
     /// When frames come faster than a sink writes: wait (the stream does), or drop (the sink goes without them, counted); by
     /// default wait for every, drop for latest
     #[arg(long, value_enum, value_name = "wait|drop", env = "FRAMEWIRE_SLOW_SINK", hide_possible_values = true)]
@@ -112,6 +117,17 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+fn chunk(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = match text.parse() {
+        Ok(RollLimit::Bytes(bytes)) => NonZeroU64::new(bytes),
+        _ => None,
+    };
+    bytes.ok_or_else(|| {
+        let text: String = text.chars().take(40).collect();
+        format!("'{text}' is no size of a chunk; write a number and B, kB, MB, GB, KiB, MiB or GiB, such as 4MB")
+    })
+}
+
 fn memory(text: &str) -> Result<usize, String> {
     let bytes = match text.parse() {
         Ok(RollLimit::Bytes(bytes)) => usize::try_from(bytes).ok(),
@@ -126,6 +142,16 @@ fn memory(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_is_a_number_with_a_unit_of_bytes() {
+        let read = |text: &str| ServerArgs::try_parse_from(["server", &format!("--mcap-chunk={text}")]);
+        assert_eq!(read("4MB").unwrap().mcap_chunk, NonZeroU64::new(4_000_000));
+        for nonsense in ["", "0", "0B", "10", "10s", "-1MB"] {
+            let error = read(nonsense).unwrap_err().to_string();
+            assert!(error.contains("is no size of a chunk"), "{error}");
+        }
+    }
 
     #[test]
     fn memory_is_a_number_with_a_unit() {

@@ -53,6 +53,9 @@ fn check(args: &ServerArgs) -> Result<(), Failure> {
         )));
     }
     try_all(&args.sink)?;
+    if args.mcap_chunk.is_some() && !args.sink.iter().any(|sink| matches!(sink, SinkSpec::Mcap(..))) {
+        tracing::warn!("--mcap-chunk does nothing here: no --sink is a FILE.mcap");
+    }
     let is_mp4 = |sink: &SinkSpec| matches!(sink, SinkSpec::Video(_, VideoCodec::Mp4v));
     if args.roll.is_empty() && !args.single_job && args.sink.iter().any(is_mp4) {
         tracing::warn!(

@@ -7,7 +7,7 @@ use framewire_monitor::{Access, Board, Monitor, PreviewConfig, PreviewWorker, Vi
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost};
-use framewire_sink::{Asked, Recording, Roll};
+use framewire_sink::{Asked, Recording, Roll, SinkSpec};
 
 use crate::build::COMMIT;
 use crate::cli::{ServerArgs, Wire};
@@ -82,8 +82,12 @@ pub(crate) fn start_signal(
 
 /// The sinks of the command line.
 pub(crate) fn recording(args: &ServerArgs, stop: &Stop) -> Arc<Recording> {
+    let chunked = |sink: &SinkSpec| match args.mcap_chunk {
+        Some(bytes) => sink.clone().with_mcap_chunks(bytes),
+        None => sink.clone(),
+    };
     let asked = Asked {
-        sinks: args.sink.clone(),
+        sinks: args.sink.iter().map(chunked).collect(),
         roll: Roll::new(&args.roll),
         slow: args.slow_sink,
         stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),

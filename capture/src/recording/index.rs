@@ -89,6 +89,9 @@ impl IndexHeader {
         Self { format, presentation: Presentation::UNKNOWN, stream: String::new(), started: started.into() }
     }
 
+    /// The first key of its line. In channels of an MCAP recording, the whole line has this name.
+    pub const KEY: &str = "framewire_index";
+
     setters! {
         presentation: impl Into<Presentation>,
         stream: impl Into<String>,
