@@ -8,11 +8,11 @@ use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use framewire_transport::driver::SliceSize;
 use framewire_transport::{
-    BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
+    BackendKind, Delivery, FrameFormat, MetadataKind, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,7 +74,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Streams frames, and counts the allocations of the whole process while [`FRAMES`] of them are taken.
+/// Bytes of metadata that each frame has.
+const METADATA: [u8; 200] = [b' '; 200];
+
+/// Streams frames, with metadata and a time of their own in turn, and counts the allocations of the whole process while [`FRAMES`] of them are taken.
 fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u64 {
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new().backend(backend)).unwrap();
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
@@ -83,8 +86,12 @@ fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u6
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let mut own_time = false;
             while !enough.load(Ordering::Relaxed) {
-                let frame = sender.frame().unwrap();
+                let mut frame = sender.frame().unwrap();
+                frame.set_metadata(MetadataKind::Json, &METADATA).unwrap();
+                own_time = !own_time;
+                frame.info.captured_utc = own_time.then_some(SystemTime::UNIX_EPOCH);
                 sender.send(frame).unwrap();
             }
             sender.close(PATIENCE).unwrap();
@@ -92,7 +99,9 @@ fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u6
         let stream = receiver.accept_timeout(PATIENCE).unwrap();
         let take = |frames| {
             for _ in 0..frames {
-                stream.recv_timeout(PATIENCE).unwrap();
+                let frame = stream.recv_timeout(PATIENCE).unwrap();
+                assert_eq!(frame.metadata().map(|metadata| metadata.bytes), Some(&METADATA[..]));
+                assert!(frame.captured_utc().is_some());
             }
         };
         take(WARM_UP_FRAMES);

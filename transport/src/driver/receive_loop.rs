@@ -19,7 +19,7 @@ use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
-use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError};
+use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, TIME_BYTES};
 use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, StrayOpening, buffer_bytes_wanted,
 };
@@ -135,7 +135,9 @@ pub(super) fn start(
             },
         )?
     };
-    let info = StreamInfo { stream: open.stream, peer, format, delivery, presentation, buffer_bytes, backend };
+    let metadata_max = usize::from(open.tail_max).saturating_sub(TIME_BYTES);
+    let info =
+        StreamInfo { stream: open.stream, peer, format, delivery, metadata_max, presentation, buffer_bytes, backend };
     tracing::info!(
         %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes = open.slice_bytes, buffer_bytes,
         backend = %info.backend, "stream opened"

@@ -468,6 +468,8 @@ pub struct StreamInfo {
     pub format: FrameFormat,
     /// Whether every frame is delivered, or the latest.
     pub delivery: Delivery,
+    /// Bytes of metadata that a frame may have at most.
+    pub metadata_max: usize,
     /// What the source says of its pictures: their rate, shape, range.
     pub presentation: Presentation,
     /// The socket's receive buffer when the stream was opened, as the system grants it.

@@ -108,7 +108,8 @@ impl PlainSender {
     pub fn connect(peer: SocketAddr, config: &PlainSenderConfig) -> Result<Self, ConnectError> {
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         prepare(&socket);
-        let pool = FramePool::for_format(config.slots, config.format)?;
+        // Without room for metadata, which this wire does not carry.
+        let pool = FramePool::new(config.slots, config.format.frame_bytes())?.with_format(config.format, 0);
         let waker = Waker::new().map_err(ConnectError::System)?;
         let shared = Arc::new(PlainSendShared::default());
         let (frames, incoming) = sync_channel::<Frame>(1);
