@@ -137,6 +137,8 @@ pub(super) fn odd_byte(payload_bytes: u16, layout: &ParityLayout, index: u32) ->
 /// Makes parity. The memory for what is needed at least is taken when it is made.
 struct ParityMaker {
     cut: Cut,
+    /// Parity slices that there is room for: those of the longest frame.
+    parity_max: u32,
     encoder: ReedSolomonEncoder,
     pool: FramePool,
     /// A slice that is shorter than the others, with zeroes behind it.
@@ -155,14 +157,16 @@ impl ParityMaker {
         let pool = FramePool::with_spares(SLOTS_MAX, SLOTS, bytes)
             .inspect_err(|error| tracing::warn!(%error, "frames go without parity"))
             .ok()?;
-        Some(Self { cut, encoder, pool, padded: vec![0; shard].into_boxed_slice() })
+        Some(Self { cut, parity_max: layout.count(), encoder, pool, padded: vec![0; shard].into_boxed_slice() })
     }
 
     /// The parity of a frame; `None` where too much that was made before is still on its way.
     fn make(&mut self, frame: &Frame, percent: u32) -> Option<MadeParity> {
         // No longer than the longest, which fits 32 bits.
         let cut = self.cut.of(frame.whole().len() as u32);
-        let layout = ParityLayout::new(cut.slices(), percent)?;
+        // Shares of blocks round up: a shorter frame may come to a slice or two more than the longest.
+        let mut layouts = (1..=percent).rev().filter_map(|percent| ParityLayout::new(cut.slices(), percent));
+        let layout = layouts.find(|layout| layout.count() <= self.parity_max)?;
         let payload_bytes = self.cut.payload_bytes();
         let payload = usize::from(payload_bytes);
         let mut out = self.pool.try_acquire().or_else(|| {
@@ -206,5 +210,34 @@ fn padded<'a>(padded: &'a mut [u8], bytes: &'a [u8]) -> &'a [u8] {
 impl std::fmt::Debug for ParityMaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ParityMaker").field("cut", &self.cut).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameFormat, PixelFormat};
+    use crate::send::Publication;
+    use crate::wire::{Delivery, SLICE_BYTES_MIN};
+
+    #[test]
+    fn a_shorter_frame_has_no_more_parity_than_was_said_of_the_longest() {
+        // Of some frames that are shorter, this share would come to more slices.
+        const PERCENT: u32 = 20;
+        let payload = Cut::new(1, SLICE_BYTES_MIN).payload_bytes();
+        let (longest, shorter) = (640 * u32::from(payload), 631 * u32::from(payload));
+        let count = |bytes| ParityLayout::new(Cut::new(bytes, SLICE_BYTES_MIN).slices(), PERCENT).unwrap().count();
+        assert!(count(shorter) > count(longest));
+        let format = FrameFormat::new(PixelFormat::Bytes, longest, 1).unwrap();
+        let pool = FramePool::for_format(1, format).unwrap();
+        let mut publication = Publication::new(format, Delivery::Every);
+        let percents = Percents { wanted: PERCENT, most: PERCENT };
+        for bytes in [longest, shorter, 1] {
+            let mut frame = pool.try_acquire().unwrap();
+            frame.set_len(bytes as usize).unwrap();
+            let published = publication.publish(frame.freeze()).unwrap();
+            let made = ParityShelf::default().of(&published, Cut::new(longest, SLICE_BYTES_MIN), percents).unwrap();
+            assert!((1..=count(longest)).contains(&made.layout.count()), "{bytes}");
+        }
     }
 }
