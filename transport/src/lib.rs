@@ -59,6 +59,7 @@
 //! | know what was lost, and why | [`IncomingStream::stats`], [`IncomingStream::source`], [`Consumer::dropped`] | `losses` |
 //! | wait for frames in tokio | [`Consumer::readiness`] | `async_tokio` |
 //! | send on what you receive, without a copy | [`Sender::send_shared`] | `relay` |
+//! | send what is no picture, or what belongs to one beside it | [`PixelFormat::Bytes`], [`FrameMut::set_metadata`], [`Frame::captured_utc`] | `metadata` |
 //!
 //! Sources that are there already, files, cameras and a test pattern, are in the crate `framewire-capture`, and so is `FrameSource`, the
 //! trait to write one of your own by; the example `own_source` does without it. Socket.IO, by which programs in
@@ -68,7 +69,7 @@
 //!
 //! | word | what it is |
 //! |---|---|
-//! | frame | one picture: its bytes, and what is known of them |
+//! | frame | one picture: its bytes, and what is known of them, [metadata](Metadata) among it |
 //! | slice | the part of a frame that one datagram carries, a head in front of it; all of a frame are equal but the last |
 //! | parity slice | one that lost slices are restored from, without asking for them ([`Fec`]) |
 //! | train | several slices that pass the network stack as one (UDP GSO and GRO) |

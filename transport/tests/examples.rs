@@ -10,8 +10,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Those that there are.
-const NAMES: [&str; 7] =
-    ["async_tokio", "losses", "own_source", "receive_latest", "relay", "send_file", "two_consumers"];
+const NAMES: [&str; 8] =
+    ["async_tokio", "losses", "metadata", "own_source", "receive_latest", "relay", "send_file", "two_consumers"];
 
 /// Where cargo puts the examples that it builds with the tests.
 fn folder() -> PathBuf {
