@@ -1,6 +1,7 @@
 //! Both ends in one process, over loopback: the main job in one command.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -96,6 +97,7 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         sink: args.sink.clone(),
         roll: Vec::new(),
         mcap_chunk: None,
+        picture_every: NonZeroU64::MIN,
         slow_sink: None,
         single_job: true,
         delivery: None,

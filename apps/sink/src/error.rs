@@ -125,6 +125,16 @@ pub enum SinkError {
         /// Sinks that can.
         remedy: &'static str,
     },
+    /// A picture file cannot be made of a frame.
+    #[error("no {kind} file can be made of a frame of {format}: {reason}; use .png, or FILE.raw or FILE.mcap")]
+    PictureFile {
+        /// The kind of file.
+        kind: &'static str,
+        /// The stream's format.
+        format: FrameFormat,
+        /// Why not.
+        reason: String,
+    },
     /// A frame could not be turned into what the sink holds.
     #[error("{name} cannot hold this frame: {source}")]
     Picture {
@@ -212,6 +222,7 @@ impl SinkError {
             | Self::FrameSize { .. }
             | Self::Format { .. }
             | Self::CannotHold { .. }
+            | Self::PictureFile { .. }
             | Self::Picture { .. }
             | Self::NeedsOpenCv { .. }
             | Self::OddSize { .. }
@@ -228,8 +239,8 @@ impl SinkError {
 pub enum SinkSpecError {
     /// No such sink, or no such kind of file.
     #[error(
-        "'{0}' is no sink; use null, - for standard output (or -:y4m, -:nut, -:raw), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, and with \
-         OpenCV FILE.avi, FILE.mp4 or window"
+        "'{0}' is no sink; use null, - for standard output (or -:y4m, -:nut, -:raw), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, \
+         NAME-{{frame}}.png, .jpg or .tif, and with OpenCV FILE.avi, FILE.mp4 or window"
     )]
     Unknown(String),
     /// Only OpenCV can do this, and it was not compiled in.
@@ -239,11 +250,23 @@ pub enum SinkSpecError {
     )]
     NeedsOpenCv(String),
     /// Braces around what is no placeholder: a slip, most likely.
-    #[error("'{0}' stands for nothing in a sink's name; use {{stream}}, {{part}} and {{time}}")]
+    #[error(
+        "'{0}' stands for nothing in a sink's name; use {{stream}}, {{part}}, {{time}} and, for pictures, {{frame}}"
+    )]
     Placeholder(String),
     /// Directories are not made.
-    #[error("{{stream}}, {{part}} and {{time}} belong into the name of the file, not into its directory '{0}'")]
+    #[error(
+        "{{stream}}, {{part}}, {{time}} and {{frame}} belong into the name of the file, not into its directory '{0}'"
+    )]
     PlaceholderInDirectory(String),
+    /// Each frame has a file of its own.
+    #[error("'{0}' is one name for many pictures; say where the frame's number goes, such as cam-{{frame}}.png")]
+    WantsFrame(String),
+    /// A file has many frames.
+    #[error(
+        "'{0}' has {{frame}}, which is for pictures alone (.png, .jpg, .tif); use {{stream}}, {{part}} and {{time}}"
+    )]
+    NoFrame(String),
     /// No shell has made a directory of it, as in a configuration file or in quotes.
     #[error(
         "'{0}' is a directory to shells alone; write the whole path, such as /home/me/x.y4m (or ./{0}/ if it is one)"

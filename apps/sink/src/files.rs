@@ -61,7 +61,8 @@ impl FilesSink {
         let stream = safe_name(&recorded.name, recorded.stream);
         // A pipe and a device have no parts.
         let roll = if template.is_special() { Roll::default() } else { roll };
-        let words = Words { stream: stream.clone(), part: roll.is_on().then_some(1), time: Timestamp::now() };
+        let words =
+            Words { stream: stream.clone(), part: roll.is_on().then_some(1), time: Timestamp::now(), frame: None };
         let opened = places
             .open(&template, &words, None, opening, |path, creation| open_file(spec, path, creation, recorded))?;
         let Opened { file, path, number, hold } = opened;
@@ -100,7 +101,7 @@ impl FilesSink {
 
     fn next_part(&mut self) -> Result<(), SinkError> {
         self.parts += 1;
-        let words = Words { stream: self.stream.clone(), part: Some(self.parts), time: Timestamp::now() };
+        let words = Words { stream: self.stream.clone(), part: Some(self.parts), time: Timestamp::now(), frame: None };
         let (spec, recorded) = (&self.spec, &self.recorded);
         let opened = self.places.open(&self.template, &words, Some(self.number), Opening::Again, |path, creation| {
             open_file(spec, path, creation, recorded)

@@ -4,7 +4,7 @@ use framewire_transport::frame::FrameFormat;
 
 use crate::error::SinkError;
 use crate::spec::{Piped, SinkSpec};
-use crate::{nut, y4m};
+use crate::{nut, pictures, y4m};
 
 impl SinkSpec {
     /// Whether frames of `format` come out of this sink as they went in; for sinks that show or encode, whether they can at all.
@@ -17,6 +17,7 @@ impl SinkSpec {
             Self::Y4m(_) | Self::Stdout(Piped::Y4m) => y4m::holds(format),
             Self::Nut(_) | Self::Stdout(Piped::Nut) => nut::holds(format),
             Self::Stdout(Piped::Fitting) => y4m::holds(format) || nut::holds(format),
+            Self::Pictures(_, kind, _) => pictures::holds(*kind, format),
             Self::Video(..) | Self::Window => true,
         };
         if is_held {
@@ -25,6 +26,7 @@ impl SinkSpec {
         let kind = match self {
             Self::Y4m(_) | Self::Stdout(Piped::Y4m) => "Y4M",
             Self::Stdout(Piped::Fitting) => "neither Y4M nor NUT",
+            Self::Pictures(_, kind, _) => kind.name(),
             _ => "NUT",
         };
         Err(cannot_hold(kind, format))

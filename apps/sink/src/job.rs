@@ -40,8 +40,11 @@ impl Job {
     pub(crate) fn run(self) -> u64 {
         let mut retry = Retry::new();
         let mut output = self.open(Opening::First, &mut retry);
+        let (every, mut due) = (self.recording.sink(self.at).every().get(), 0);
         for frame in self.consumer.frames().flatten() {
-            if self.recording.gives(self.at, &frame) {
+            let number = frame.info().number;
+            if number >= due && self.recording.gives(self.at, &frame) {
+                due = (number - number % every).saturating_add(every);
                 output = self.write(output, &frame, &mut retry);
             }
         }

@@ -45,7 +45,9 @@ pub(crate) fn open_file(
         }
         SinkSpec::Raw(_) => Box::new(RawSink::create(path, creation, recorded)?),
         SinkSpec::Video(_, codec) => open_video(path, creation, *codec, recorded)?,
-        SinkSpec::Null | SinkSpec::Stdout(_) | SinkSpec::Window => unreachable!("{spec} has no files"),
+        SinkSpec::Null | SinkSpec::Stdout(_) | SinkSpec::Pictures(..) | SinkSpec::Window => {
+            unreachable!("{spec} has no file of many frames")
+        }
     })
 }
 

@@ -19,6 +19,7 @@ mod open;
 mod output;
 #[cfg(feature = "opencv")]
 mod picture;
+mod pictures;
 mod places;
 mod progress;
 mod raw;
@@ -51,7 +52,7 @@ pub use recording::{Asked, Recording, SlowSink};
 pub use roll::{Roll, RollLimit};
 pub use safe_name::safe_name;
 pub use sink::{Sink, SinkReport};
-pub use spec::{Piped, SinkSpec, VideoCodec};
+pub use spec::{PictureKind, Piped, SinkSpec, VideoCodec};
 pub use trial::try_all;
 
 #[cfg(test)]

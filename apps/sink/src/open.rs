@@ -7,6 +7,7 @@ use crate::files::FilesSink;
 use crate::null::NullSink;
 use crate::nut::NutSink;
 use crate::output::FrameOutput;
+use crate::pictures::PicturesSink;
 use crate::places::{Held, Opening, Places};
 use crate::raw::RawSink;
 use crate::recorded::Recorded;
@@ -50,6 +51,7 @@ impl SinkSpec {
                 }
             }
             Self::Window => open_window(&recorded.format)?,
+            Self::Pictures(path, kind, _) => Box::new(PicturesSink::new(*kind, Template::new(path), recorded, places)?),
             Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
                 Box::new(FilesSink::open(self, Template::new(path), opening, recorded, places, roll)?)
             }

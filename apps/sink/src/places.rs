@@ -150,10 +150,12 @@ impl Places {
             // All parts of a stream are its own, though somebody may have moved the first of them away.
             let hold = match number == Some(candidate) {
                 true => None,
-                false => match self.hold(&template.path(&Words { part: None, ..words.clone() }, candidate)) {
-                    Some(hold) => Some(hold),
-                    None => continue,
-                },
+                false => {
+                    match self.hold(&template.path(&Words { part: None, frame: None, ..words.clone() }, candidate)) {
+                        Some(hold) => Some(hold),
+                        None => continue,
+                    }
+                }
             };
             let creation = if is_named && has_nothing(&path) { Creation::Named } else { Creation::Fresh };
             match open(&path, creation) {
@@ -220,7 +222,7 @@ mod tests {
     use super::*;
 
     fn words(stream: &str, part: Option<u32>) -> Words {
-        Words { stream: stream.to_owned(), part, time: "2026-11-23T02:01:55.9Z".parse().unwrap() }
+        Words { stream: stream.to_owned(), part, time: "2026-11-23T02:01:55.9Z".parse().unwrap(), frame: None }
     }
 
     /// Makes the file as sinks do, and says which it was.

@@ -10,8 +10,8 @@ use crate::error::SinkSpecError;
 use crate::template::Template;
 
 /// A sink by name: `null`, `-` for standard output (as `-:y4m`, `-:nut` or `-:raw` says, or as holds the stream), `FILE.nut`,
-/// `FILE.y4m`, `FILE.raw`, `FILE.mcap` and, with the feature `opencv`, `FILE.avi`, `FILE.mp4` and `window`. In a file's name `{stream}`, `{part}`
-/// and `{time}` stand for what they say.
+/// `FILE.y4m`, `FILE.raw`, `FILE.mcap`, `NAME-{frame}.png` (`.jpg`, `.tif`) and, with the feature `opencv`, `FILE.avi`, `FILE.mp4` and `window`. In a
+/// file's name `{stream}`, `{part}`, `{time}` and `{frame}` stand for what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SinkSpec {
@@ -28,6 +28,8 @@ pub enum SinkSpec {
     /// An MCAP file of ROS 2 images, in chunks of about so many bytes or, by default, in none. A file that is there is left, as with
     /// Y4M.
     Mcap(PathBuf, Option<NonZeroU64>),
+    /// Pictures, a file each, of every so manieth frame. A file that is there is left, as with Y4M.
+    Pictures(PathBuf, PictureKind, NonZeroU64),
     /// Encoded video. A file that is there is left, as with Y4M. Needs the feature `opencv`.
     Video(PathBuf, VideoCodec),
     /// A window on the display. Needs the feature `opencv`.
@@ -46,6 +48,29 @@ pub enum Piped {
     Nut,
     /// `-:raw`: the frames' bytes as received, and nothing else.
     Raw,
+}
+
+/// What a picture is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PictureKind {
+    /// `.png`: gray and RGB of 8 bits and gray of 16 without loss, with alpha; all else as a picture for people.
+    Png,
+    /// `.jpg`, `.jpeg`: a picture for people, which loses a little.
+    Jpeg,
+    /// `.tif`, `.tiff`: as PNG, and not compressed.
+    Tiff,
+}
+
+impl PictureKind {
+    /// What messages call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::Tiff => "TIFF",
+        }
+    }
 }
 
 /// How a video file is encoded.
@@ -87,6 +112,9 @@ impl SinkSpec {
             (_, Some("nut")) => Self::Nut(path.clone()),
             (_, Some("raw")) => Self::Raw(path.clone()),
             (_, Some("mcap")) => Self::Mcap(path.clone(), None),
+            (_, Some("png")) => Self::Pictures(path.clone(), PictureKind::Png, NonZeroU64::MIN),
+            (_, Some("jpg" | "jpeg")) => Self::Pictures(path.clone(), PictureKind::Jpeg, NonZeroU64::MIN),
+            (_, Some("tif" | "tiff")) => Self::Pictures(path.clone(), PictureKind::Tiff, NonZeroU64::MIN),
             (_, Some("avi")) => Self::Video(path.clone(), VideoCodec::Mjpg),
             (_, Some("mp4")) => Self::Video(path.clone(), VideoCodec::Mp4v),
             _ => return Err(SinkSpecError::Unknown(shown())),
@@ -96,7 +124,7 @@ impl SinkSpec {
             return Err(SinkSpecError::NeedsOpenCv(shown()));
         }
         if let Some(path) = spec.path() {
-            Template::new(path).check()?;
+            Template::new(path).check_for(matches!(spec, Self::Pictures(..)))?;
         }
         Ok(spec)
     }
@@ -111,9 +139,12 @@ impl fmt::Display for SinkSpec {
             Self::Stdout(Piped::Nut) => f.write_str("-:nut"),
             Self::Stdout(Piped::Raw) => f.write_str("-:raw"),
             Self::Window => f.write_str("window"),
-            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
-                path.display().fmt(f)
-            }
+            Self::Y4m(path)
+            | Self::Nut(path)
+            | Self::Raw(path)
+            | Self::Mcap(path, _)
+            | Self::Pictures(path, ..)
+            | Self::Video(path, _) => path.display().fmt(f),
         }
     }
 }
@@ -127,12 +158,31 @@ impl SinkSpec {
         }
     }
 
+    /// The same, of every so manieth frame alone where it is pictures.
+    pub fn with_picture_every(self, frames: NonZeroU64) -> Self {
+        match self {
+            Self::Pictures(path, kind, _) => Self::Pictures(path, kind, frames),
+            other => other,
+        }
+    }
+
+    /// Which frames it is given: those whose number this divides, or the next one that comes.
+    pub(crate) const fn every(&self) -> NonZeroU64 {
+        match self {
+            Self::Pictures(_, _, every) => *every,
+            _ => NonZeroU64::MIN,
+        }
+    }
+
     /// Where its files are, as the user named them.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
-                Some(path)
-            }
+            Self::Y4m(path)
+            | Self::Nut(path)
+            | Self::Raw(path)
+            | Self::Mcap(path, _)
+            | Self::Pictures(path, ..)
+            | Self::Video(path, _) => Some(path),
             Self::Null | Self::Stdout(_) | Self::Window => None,
         }
     }
@@ -154,6 +204,11 @@ mod tests {
         assert_eq!(parse("out.mcap"), SinkSpec::Mcap("out.mcap".into(), None));
         let chunked = parse("out.mcap").with_mcap_chunks(NonZeroU64::new(4).unwrap());
         assert_eq!(chunked, SinkSpec::Mcap("out.mcap".into(), NonZeroU64::new(4)));
+        let pictures = |path: &str, kind, every| SinkSpec::Pictures(path.into(), kind, NonZeroU64::new(every).unwrap());
+        assert_eq!(parse("a/{frame}.PNG"), pictures("a/{frame}.PNG", PictureKind::Png, 1));
+        assert_eq!(parse("{frame}.jpeg"), pictures("{frame}.jpeg", PictureKind::Jpeg, 1));
+        let tenth = parse("{stream}-{frame}.tif").with_picture_every(NonZeroU64::new(10).unwrap());
+        assert_eq!(tenth, pictures("{stream}-{frame}.tif", PictureKind::Tiff, 10));
         for text in ["null", "-", "-:y4m", "-:nut", "-:raw", "out.y4m", "out.nut", "./null.raw", "out.mcap"] {
             assert_eq!(parse(text).to_string(), text);
         }

@@ -7,9 +7,12 @@ use jiff::Timestamp;
 
 use crate::error::SinkSpecError;
 
-const PLACEHOLDERS: [&str; 3] = ["{stream}", "{part}", "{time}"];
+/// The number of a frame, which has a file of its own.
+const FRAME: &str = "{frame}";
+const PLACEHOLDERS: [&str; 4] = ["{stream}", "{part}", "{time}", FRAME];
 
-/// A file's path as the command line has it, with `{stream}`, `{part}` and `{time}` in the file's name.
+/// A file's path as the command line has it, with `{stream}`, `{part}`, `{time}` and, for pictures, `{frame}` in the
+/// file's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     path: PathBuf,
@@ -24,6 +27,8 @@ pub(crate) struct Words {
     pub(crate) part: Option<u32>,
     /// When the file was begun.
     pub(crate) time: Timestamp,
+    /// Of a picture: which frame it is.
+    pub(crate) frame: Option<u64>,
 }
 
 impl Template {
@@ -56,6 +61,17 @@ impl Template {
             }
         }
         Ok(())
+    }
+
+    /// As [`Template::check`], for files of one frame each, or of many.
+    pub(crate) fn check_for(&self, pictures: bool) -> Result<(), SinkSpecError> {
+        self.check()?;
+        let shown = || self.path.to_string_lossy().chars().take(60).collect::<String>();
+        match (pictures, self.has(FRAME)) {
+            (true, false) => Err(SinkSpecError::WantsFrame(shown())),
+            (false, true) => Err(SinkSpecError::NoFrame(shown())),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the name is made up anew for each file, so that one that is there already is somebody else's.
@@ -115,6 +131,10 @@ fn fill_bytes(stem: &[u8], words: &Words) -> Vec<u8> {
         let word = PLACEHOLDERS.into_iter().find(|word| rest.starts_with(word.as_bytes()));
         match word {
             Some("{stream}") => filled.extend_from_slice(words.stream.as_bytes()),
+            // Of as many digits as most recordings need, so that names are in the frames' order.
+            Some(FRAME) => {
+                filled.extend(words.frame.map(|frame| format!("{frame:06}")).unwrap_or_default().into_bytes())
+            }
             Some("{part}") => filled.extend_from_slice(format!("{:04}", words.part.unwrap_or(1)).as_bytes()),
             Some(_) => filled.extend_from_slice(words.time.strftime("%Y%m%dT%H%M%SZ").to_string().as_bytes()),
             None => filled.push(b'{'),
@@ -130,7 +150,7 @@ mod tests {
     use super::*;
 
     fn words(stream: &str, part: Option<u32>) -> Words {
-        Words { stream: stream.to_owned(), part, time: "2026-11-23T02:01:55.9Z".parse().unwrap() }
+        Words { stream: stream.to_owned(), part, time: "2026-11-23T02:01:55.9Z".parse().unwrap(), frame: Some(42) }
     }
 
     fn path(template: &str, part: Option<u32>, number: u32) -> String {
@@ -146,6 +166,8 @@ mod tests {
         assert_eq!(path("{part}-{stream}.y4m", Some(7), 1), "0007-cam.y4m");
         assert_eq!(path("{part}.y4m", None, 1), "0001.y4m");
         assert_eq!(path("cam-{stream}-{time}.raw", None, 1), "cam-cam-20261123T020155Z.raw");
+        assert_eq!(path("{stream}-{frame}.png", None, 1), "cam-000042.png");
+        assert_eq!(path("{frame}.png", None, 2), "000042-2.png");
         assert_eq!(path("{{stream}}{1}{.raw", None, 1), "{cam}{1}{.raw");
     }
 
@@ -153,8 +175,14 @@ mod tests {
     fn what_is_no_placeholder_is_refused_with_those_there_are() {
         let check = |text: &str| Template::new(Path::new(text)).check().map_err(|error| error.to_string());
         assert!(check("cam-{steam}.raw").unwrap_err().contains("'{steam}'"));
-        assert!(check("cam-{steam}.raw").unwrap_err().contains("{stream}, {part} and {time}"));
+        assert!(check("cam-{steam}.raw").unwrap_err().contains("{stream}, {part}, {time} and"));
         assert!(check("{stream}/out.raw").unwrap_err().contains("'{stream}'"));
+        let for_pictures = |text: &str, pictures| {
+            Template::new(Path::new(text)).check_for(pictures).map_err(|error| error.to_string())
+        };
+        assert!(for_pictures("cam.png", true).unwrap_err().contains("cam-{frame}.png"));
+        assert!(for_pictures("{frame}.raw", false).unwrap_err().contains("{frame}"));
+        assert_eq!((for_pictures("{frame}.png", true), for_pictures("cam.raw", false)), (Ok(()), Ok(())));
         for fine in ["{stream}-{part}-{time}.raw", "{1}.raw", "{.raw", "{}.raw", "a{b/c}.raw"] {
             check(fine).unwrap();
         }

@@ -45,7 +45,12 @@ impl SinkSpec {
             Self::Null => Ok(()),
             Self::Stdout(_) => check_stdout(),
             Self::Window => has_display(),
-            Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
+            Self::Y4m(path)
+            | Self::Nut(path)
+            | Self::Raw(path)
+            | Self::Mcap(path, _)
+            | Self::Pictures(path, ..)
+            | Self::Video(path, _) => {
                 try_file(path).map_err(|problem| SinkError::Place { name: format!("'{}'", path.display()), problem })
             }
         }

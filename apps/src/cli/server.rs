@@ -32,8 +32,9 @@ pub struct ServerArgs {
     #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8", env = "FRAMEWIRE_PLAIN_FRAME")]
     pub plain_frame: RawFormat,
     /// Where frames go: null, - (standard output, as -:y4m or -:nut, whichever holds the stream, or -:raw; as the only sink, its
-    /// reader's end or the stream's ends the server), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part} and {time} stand for the
-    /// stream's name, the part's number and when it was begun; a file that is there is left, and a number follows the name; may be
+    /// reader's end or the stream's ends the server), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, NAME-{frame}.png, .jpg or .tif
+    /// (pictures), with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part}, {time} and {frame} stand for the
+    /// stream's name, the part's number, when it was begun and the picture's number; a file that is there is left, and a number follows the name; may be
     /// given several times
     #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null")]
     pub sink: Vec<SinkSpec>,
@@ -44,6 +45,10 @@ pub struct ServerArgs {
     /// readers go through the file
     #[arg(long, value_name = "SIZE", value_parser = chunk, env = "FRAMEWIRE_MCAP_CHUNK")]
     pub mcap_chunk: Option<NonZeroU64>,
+    /// Of every so manieth frame alone a picture is made (sinks .png, .jpg and .tif, whose names say where the frame's number goes:
+    /// shots/{stream}-{frame}.png)
+    #[arg(long, value_name = "N", env = "FRAMEWIRE_PICTURE_EVERY", default_value = "1")]
+    pub picture_every: NonZeroU64,
     /// When frames come faster than a sink writes: wait (the stream does), or drop (the sink goes without them, counted); by
     /// default wait for every, drop for latest
     #[arg(long, value_enum, value_name = "wait|drop", env = "FRAMEWIRE_SLOW_SINK", hide_possible_values = true)]

@@ -9,6 +9,7 @@ pub(crate) mod setup;
 pub(crate) mod tally;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use framewire_process::exit::{Failure, say};
@@ -55,6 +56,11 @@ fn check(args: &ServerArgs) -> Result<(), Failure> {
     try_all(&args.sink)?;
     if args.mcap_chunk.is_some() && !args.sink.iter().any(|sink| matches!(sink, SinkSpec::Mcap(..))) {
         tracing::warn!("--mcap-chunk does nothing here: no --sink is a FILE.mcap");
+    }
+    if args.picture_every > NonZeroU64::MIN && !args.sink.iter().any(|sink| matches!(sink, SinkSpec::Pictures(..))) {
+        tracing::warn!(
+            "--picture-every does nothing here: no --sink is pictures, such as shots/{{stream}}-{{frame}}.png"
+        );
     }
     let is_mp4 = |sink: &SinkSpec| matches!(sink, SinkSpec::Video(_, VideoCodec::Mp4v));
     if args.roll.is_empty() && !args.single_job && args.sink.iter().any(is_mp4) {

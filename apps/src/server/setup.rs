@@ -82,12 +82,15 @@ pub(crate) fn start_signal(
 
 /// The sinks of the command line.
 pub(crate) fn recording(args: &ServerArgs, stop: &Stop) -> Arc<Recording> {
-    let chunked = |sink: &SinkSpec| match args.mcap_chunk {
-        Some(bytes) => sink.clone().with_mcap_chunks(bytes),
-        None => sink.clone(),
+    let asked_for = |sink: &SinkSpec| {
+        let sink = sink.clone().with_picture_every(args.picture_every);
+        match args.mcap_chunk {
+            Some(bytes) => sink.with_mcap_chunks(bytes),
+            None => sink,
+        }
     };
     let asked = Asked {
-        sinks: args.sink.iter().map(chunked).collect(),
+        sinks: args.sink.iter().map(asked_for).collect(),
         roll: Roll::new(&args.roll),
         slow: args.slow_sink,
         stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),
