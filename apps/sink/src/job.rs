@@ -40,11 +40,12 @@ impl Job {
     pub(crate) fn run(self) -> u64 {
         let mut retry = Retry::new();
         let mut output = self.open(Opening::First, &mut retry);
-        let (every, mut due) = (self.recording.sink(self.at).every().get(), 0);
+        let (every, mut last) = (self.recording.sink(self.at).every().get(), None);
         for frame in self.consumer.frames().flatten() {
-            let number = frame.info().number;
-            if number >= due && self.recording.gives(self.at, &frame) {
-                due = (number - number % every).saturating_add(every);
+            // One of each so many: the first of them that comes.
+            let of = Some(frame.info().number / every);
+            if (every == 1 || of != last) && self.recording.gives(self.at, &frame) {
+                last = of;
                 output = self.write(output, &frame, &mut retry);
             }
         }

@@ -47,6 +47,14 @@ impl Destination for Disk {
         held.truncate(left);
         Ok(true)
     }
+
+    fn is_rewritable(&self) -> bool {
+        false
+    }
+
+    fn overwrite(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        unreachable!("NUT is written from front to back")
+    }
 }
 
 fn format() -> FrameFormat {

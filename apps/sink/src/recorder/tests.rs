@@ -211,3 +211,25 @@ fn no_sink_is_given_more_frames_than_the_server_is_to_take() {
     }
     assert_eq!(recording.figures()[0].frames, 7);
 }
+
+#[test]
+fn pictures_are_of_every_so_manieth_frame_or_the_next_that_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut asked = asked(&[&sink(directory.path(), "{frame}.png"), &sink(directory.path(), "out.raw")]);
+    let every = std::num::NonZeroU64::new(10).unwrap();
+    asked.sinks = asked.sinks.into_iter().map(|sink| sink.with_picture_every(every)).collect();
+    let (recording, _) = recording(asked);
+    let stream = Stream::begin(&recording, "cam");
+    let pool = FramePool::new(2, 32).unwrap();
+    for number in [0, 1, 9, 12, 13, 20, 41, 49, 50] {
+        let mut frame = pool.acquire_timeout(Duration::from_secs(60)).unwrap();
+        frame.info.number = number;
+        stream.ring.publish(&frame.freeze());
+    }
+    stream.finish();
+    let figures = recording.figures();
+    assert_eq!([(figures[0].files, figures[0].frames), (figures[1].files, figures[1].frames)], [(5, 5), (1, 9)]);
+    for name in ["000000.png", "000012.png", "000020.png", "000041.png", "000050.png"] {
+        assert!(directory.path().join(name).exists(), "{name}");
+    }
+}
