@@ -19,7 +19,7 @@ fn noise(format: &FrameFormat, number: u64) -> (Frame, Vec<u8>) {
         let bytes = format.plane_bytes(plane);
         for (y, row) in frame[begin..begin + bytes].chunks_mut(format.plane_stride(plane) as usize).enumerate() {
             for (x, byte) in row.iter_mut().enumerate() {
-                *byte = ((plane + 3 * y + 7) * (x + 11) * 37 >> 2) as u8;
+                *byte = (((plane + 3 * y + 7) * (x + 11) * 37) >> 2) as u8;
             }
             rows.extend_from_slice(&row[..packed.plane_stride(plane) as usize]);
         }
