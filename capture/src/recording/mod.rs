@@ -2,6 +2,7 @@
 
 mod index;
 mod reader;
+mod utc;
 
 use std::fs::File;
 use std::path::Path;
@@ -15,8 +16,9 @@ use crate::mapped_file::MappedFile;
 use crate::source::{FrameSource, fit};
 pub use index::{IndexEntry, IndexHeader, index_path};
 use reader::IndexReader;
+use utc::RecordedUtc;
 
-/// Frames of a raw file, with the times that its index gives them ([`FrameSource::next_time`]).
+/// Frames of a raw file, with the times that its index gives them ([`FrameSource::next_time`], and in UTC each frame's own).
 ///
 /// What a crash left behind is no error: a line that was torn, one whose frame is not whole and a frame without its line are
 /// passed over, counted in [`RecordingDamage`] and told of once, at the end.
@@ -30,6 +32,7 @@ pub struct Recording {
     first_us: Option<u64>,
     /// The time of the last frame that was looked at; times never go back.
     time: Duration,
+    utc: RecordedUtc,
     given: u64,
     /// Where the last frame that has a line ends in the file.
     end: u64,
@@ -67,6 +70,7 @@ impl Recording {
         let (index, header) = IndexReader::new(index)
             .map_err(|source| CaptureError::io("read", &name, source))?
             .map_err(|reason| CaptureError::Index { name, reason })?;
+        let utc = RecordedUtc::new(&header.started, header.presentation.rate);
         Ok(Self {
             file: MappedFile::new(path, file)?,
             index,
@@ -74,6 +78,7 @@ impl Recording {
             ahead: Ahead::Unknown,
             first_us: None,
             time: Duration::ZERO,
+            utc,
             given: 0,
             end: 0,
             damage: RecordingDamage::default(),
@@ -130,6 +135,13 @@ impl Recording {
         );
     }
 
+    /// When the next frame was taken, since the first.
+    fn time_of(&mut self, entry: &IndexEntry) -> Duration {
+        let since = entry.captured_us.saturating_sub(*self.first_us.get_or_insert(entry.captured_us));
+        self.time = self.time.max(Duration::from_micros(since));
+        self.time
+    }
+
     fn next_entry(&mut self) -> Result<Option<IndexEntry>, CaptureError> {
         if matches!(self.ahead, Ahead::Unknown) {
             self.ahead = match self.look_ahead() {
@@ -176,17 +188,17 @@ impl FrameSource for Recording {
                 return None;
             }
         };
-        let since = entry.captured_us.saturating_sub(*self.first_us.get_or_insert(entry.captured_us));
-        self.time = self.time.max(Duration::from_micros(since));
-        Some(self.time)
+        Some(self.time_of(&entry))
     }
 
     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
         let Some(entry) = self.next_entry()? else { return Ok(false) };
         fit(frame, &self.header.format)?;
-        self.first_us.get_or_insert(entry.captured_us);
+        let time = self.time_of(&entry);
         frame.info.captured = Time::now();
+        frame.info.captured_utc = self.utc.at(self.first_us.unwrap_or(0), time);
         self.file.copy(entry.offset, frame, self.given)?;
+        self.utc.is_given(time);
         self.ahead = Ahead::Unknown;
         self.given += 1;
         Ok(true)
@@ -195,6 +207,7 @@ impl FrameSource for Recording {
     fn rewind(&mut self) -> Result<(), CaptureError> {
         self.index.rewind().map_err(|source| CaptureError::io("rewind", "the index", source))?;
         (self.ahead, self.given, self.end, self.time) = (Ahead::Unknown, 0, 0, Duration::ZERO);
+        self.utc.start_over();
         self.damage = RecordingDamage::default();
         Ok(())
     }

@@ -155,3 +155,47 @@ fn a_raw_format_that_contradicts_the_index_is_refused_with_both() {
     let options = SourceOptions { raw_format: None, pixel: Some(PixelFormat::Bgr24) };
     assert!(place.open_by_name(&options).err().unwrap().to_string().contains("--pixel asks for bgr24"));
 }
+
+/// UTC of the frames that are given, in microseconds since the index' times begin.
+fn utc_us(source: &mut dyn FrameSource) -> Vec<u64> {
+    let started: jiff::Timestamp = header().started.parse().unwrap();
+    let pool = FramePool::for_format(1, source.format()).unwrap();
+    std::iter::from_fn(|| {
+        let mut frame = pool.try_acquire().unwrap();
+        source.next_frame(&mut frame).unwrap().then(|| {
+            let since = frame.info.captured_utc.unwrap().duration_since(started.into()).unwrap();
+            u64::try_from(since.as_micros()).unwrap()
+        })
+    })
+    .collect()
+}
+
+#[test]
+fn frames_are_taken_at_the_utc_that_the_index_says_and_go_on_where_the_recording_starts_over() {
+    let (frames, index) = recorded(&[700_000, 733_333, 733_333, 733_000, 9_000_000]);
+    let mut source = Place::of(&frames, &index).open().unwrap();
+    // Whether or not the times were asked for before.
+    let first = utc_us(&mut source);
+    assert_eq!(first, [700_000, 733_333, 733_333, 733_333, 9_000_000]);
+    source.rewind().unwrap();
+    let round = 9_000_000 - 700_000 + (9_000_000 - 733_333);
+    assert_eq!(given(&mut source).last(), Some(&('e', 8_300_000)));
+    source.rewind().unwrap();
+    source.rewind().unwrap();
+    assert_eq!(utc_us(&mut source), first.iter().map(|us| us + 2 * round).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_index_that_does_not_say_when_it_begins_still_says_how_far_frames_are_apart() {
+    let (frames, index) = recorded(&[5, 33_338, 66_671]);
+    let index = String::from_utf8(index).unwrap().replace(&header().started, "yesterday");
+    let mut source = Place::of(&frames, index.as_bytes()).open().unwrap();
+    let pool = FramePool::for_format(1, source.format()).unwrap();
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let mut frame = pool.try_acquire().unwrap();
+        assert!(source.next_frame(&mut frame).unwrap());
+        times.push(frame.info.captured_utc.unwrap());
+    }
+    assert!(times.windows(2).all(|two| two[1] == two[0] + Duration::from_micros(33_333)));
+}
