@@ -80,9 +80,67 @@ pub struct StreamSnapshot<T = String> {
     /// Datagrams for which the socket's buffer had no room.
     #[serde(default)]
     pub socket_drops: u64,
+    /// What the newest frame said beside its pixels; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub newest: Option<NewestSnapshot<T>>,
+    /// Whether there are pictures of it: not of packed bits and of bytes.
+    #[serde(default = "yes")]
+    pub pictured: bool,
+    /// Whether its pictures are shown by a range of values, which can be chosen.
+    #[serde(default)]
+    pub ranged: bool,
+    /// What was black and white in its last picture of no chosen range; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value_range: Option<ValueRangeSnapshot>,
     /// How it is recorded, in the order of `--sink`; empty where it is not to be.
     #[serde(default)]
     pub sinks: Vec<SinkSnapshot<T>>,
+}
+
+/// As servers did before they knew of frames that have none.
+fn yes() -> bool {
+    true
+}
+
+/// What the newest frame of a stream said beside its pixels.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct NewestSnapshot<T = String> {
+    /// Bytes of its pixels, or of its payload.
+    pub bytes: u64,
+    /// When it was captured, in UTC: RFC 3339 with nanoseconds; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub captured_utc: Option<T>,
+    /// By how much that may be wrong, estimated, in milliseconds; absent where nobody can say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub captured_utc_error_ms: Option<f64>,
+    /// Absent where it has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub metadata: Option<MetadataSnapshot<T>>,
+}
+
+/// The metadata of a frame.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct MetadataSnapshot<T = String> {
+    /// `json`, `cbor` or `bytes`.
+    pub kind: T,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// Of JSON, the beginning, as its source wrote it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text: Option<T>,
+    /// Bytes at its end that `text` has not.
+    #[serde(default)]
+    pub bytes_cut: u64,
+}
+
+/// What is black and what is white.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ValueRangeSnapshot {
+    pub low: f64,
+    pub high: f64,
 }
 
 /// What the source says of its pictures, in the words of recordings' indexes; each is absent where it does not say.

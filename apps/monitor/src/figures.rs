@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use framewire_figures::counts::StreamCounts;
+use framewire_transport::frame::Frame;
 use hdrhistogram::Histogram;
+
+use crate::newest::Newest;
 
 /// Upper ends of the latency histogram's buckets, seconds: half a millisecond, which loopback takes, to a second, and two in
 /// each factor of two where cameras' intervals lie.
@@ -30,6 +33,7 @@ pub struct Figures {
     pub counts: Counts,
     /// Bytes of a slice, header included; the plain wire has none.
     pub slice_bytes: Option<u16>,
+    pub(crate) newest: Newest,
     rate: RateWindow,
     recent: RecentLatency,
 }
@@ -52,6 +56,7 @@ impl Figures {
         Self {
             counts: Counts::default(),
             slice_bytes: None,
+            newest: Newest::default(),
             rate: RateWindow::new(now),
             recent: RecentLatency::new(now),
         }
@@ -69,6 +74,11 @@ impl Figures {
             counts.latency_seconds += seconds;
             self.recent.add(latency, now);
         }
+    }
+
+    /// Notes what a frame that came says beside its pixels.
+    pub fn note(&mut self, frame: &Frame) {
+        self.newest.take(frame);
     }
 
     /// Frames and bytes a second, over the last second.

@@ -10,6 +10,7 @@
 //! | `/api/streams` | all streams, JSON |
 //! | `/api/events` | the same as server-sent events, four a second |
 //! | `/api/pictures` | WebSocket: pictures of streams, on request |
+//! | `/api/pictures/ID` | the next picture of a stream as a JPEG file; `?size=tile`, `?range=LOW-HIGH` |
 //! | `/metrics` | Prometheus text |
 //! | `/healthz` | `ok`, or `degraded: …` in words; 200 for both, as a server that cannot record still serves |
 //!
@@ -24,7 +25,9 @@ mod figures;
 mod health;
 mod metrics;
 mod monitor;
+mod newest;
 mod pages;
+mod picture_file;
 mod pictures;
 mod preview;
 mod snapshot;

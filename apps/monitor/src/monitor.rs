@@ -41,6 +41,11 @@ impl Monitor {
         connected.take(&self.places).map_err(NoPlace)
     }
 
+    /// Whether pictures are made at all.
+    pub(crate) fn has_pictures(&self) -> bool {
+        self.preview_fps > 0.0
+    }
+
     /// All streams as JSON, at most [`SNAPSHOT_LIFETIME`] old.
     pub(crate) fn snapshot(&self) -> Bytes {
         let mut newest = lock(&self.newest);

@@ -11,7 +11,7 @@ use crate::access::{self, Access};
 use crate::health::Health;
 use crate::metrics::CONTENT_TYPE;
 use crate::monitor::Monitor;
-use crate::{assets, events, pictures};
+use crate::{assets, events, picture_file, pictures};
 
 /// The pages, for whom `access` lets in.
 pub fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
@@ -24,6 +24,7 @@ pub fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
         .route("/api/streams", routing::get(streams))
         .route("/api/events", routing::get(events::events))
         .route("/api/pictures", routing::get(pictures::pictures))
+        .route("/api/pictures/{stream}", routing::get(picture_file::picture))
         .route("/metrics", routing::get(metrics))
         .layer(middleware::from_fn_with_state(Arc::new(access), access::admit));
     Router::new()

@@ -1,10 +1,12 @@
 //! Pictures over a WebSocket, each on request: a page asks for the next one when it has shown the last, so a page that is
 //! stopped, or slow, gets none and has none waiting.
 //!
-//! Request, text: `{"stream": 7, "size": "tile", "seen": 3}`: a picture of stream 7 other than number 3 (0: any).
+//! Request, text: `{"stream": 7, "size": "tile", "seen": 3}`: a picture of stream 7 other than number 3 (0: any). With
+//! `"range": "0-4095"` what is black and white in it, for formats that are shown by a range; without it that is found by what is in
+//! the frame.
 //! Answer, binary: stream (4 bytes), size (1 byte: 0 tile, 1 full), 3 bytes zero, picture number (8), frame number (8), age
-//! in microseconds (8), all big-endian, then the JPEG. A stream that is not there, or ends, is answered with a header alone,
-//! picture number 0.
+//! in microseconds (8), all big-endian, then the JPEG. A stream that is not there, or ends, or has no pictures, is answered with a
+//! header alone, picture number 0.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,13 +17,15 @@ use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
+use framewire_pictures::{ValueRange, is_pictured};
 use framewire_signal::Connected;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Clock, interval_at, sleep_until};
 
 use crate::monitor::Monitor;
-use crate::preview::{Picture, PictureSize};
+use crate::preview::{Picture, PictureKind, PictureSize};
 
 /// A request has some fifty bytes.
 const MESSAGE_BYTES_MAX: usize = 1024;
@@ -40,11 +44,17 @@ struct Request {
     size: Size,
     #[serde(default)]
     seen: u64,
+    #[serde(default, deserialize_with = "range")]
+    range: ValueRange,
+}
+
+fn range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ValueRange, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Size {
+pub(crate) enum Size {
     Tile,
     Full,
 }
@@ -127,8 +137,11 @@ async fn serve(monitor: Arc<Monitor>, mut socket: WebSocket) {
 async fn next_picture(monitor: Arc<Monitor>, request: Request) -> (Request, Option<Picture>) {
     let stream = monitor.board.find(request.stream);
     let picture = match &stream {
-        Some(stream) => stream.pictures.next(request.size.into(), request.seen).await,
-        None => None,
+        Some(stream) if is_pictured(stream.about.format.pixel()) => {
+            let kind = PictureKind::of(stream.about.format.pixel(), request.size.into(), request.range);
+            stream.pictures.next(kind, request.seen).await
+        }
+        _ => None,
     };
     (request, picture)
 }
@@ -159,7 +172,8 @@ mod tests {
     fn an_answer_has_its_fields_where_the_page_reads_them() {
         let request: Request = serde_json::from_str(r#"{"stream": 258, "size": "full", "seen": 3}"#).unwrap();
         let taken = Instant::now();
-        let picture = Picture { serial: 4, taken, frame: 1_000, jpeg: vec![0xff, 0xd8].into() };
+        let picture =
+            Picture { serial: 4, taken, frame: 1_000, kind: PictureKind::TILE, jpeg: vec![0xff, 0xd8].into() };
         let bytes = answer(request, Some(&picture), taken + Duration::from_micros(7));
         assert_eq!(&bytes[..8], [0, 0, 1, 2, 1, 0, 0, 0]);
         let number = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
@@ -173,7 +187,14 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_refused() {
-        for text in ["", "{}", r#"{"stream": -1, "size": "tile"}"#, r#"{"stream": 1, "size": "huge"}"#, "[]"] {
+        for text in [
+            "",
+            "{}",
+            r#"{"stream": -1, "size": "tile"}"#,
+            r#"{"stream": 1, "size": "huge"}"#,
+            r#"{"stream": 1, "size": "full", "range": "9-1"}"#,
+            "[]",
+        ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }
     }

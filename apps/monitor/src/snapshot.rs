@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use framewire_figures::snapshot::{
-    PicturesSnapshot, RecentLatencyMs, ServerSnapshot, SinkSnapshot, Snapshot, StreamSnapshot,
+    PicturesSnapshot, RecentLatencyMs, ServerSnapshot, SinkSnapshot, Snapshot, StreamSnapshot, ValueRangeSnapshot,
 };
+use framewire_pictures::{is_pictured, is_ranged};
 use framewire_sink::{Condition, StreamSink};
 use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 
@@ -51,6 +52,13 @@ fn stream(live: &LiveStream, now: Instant) -> StreamSnapshot {
             .map(|(p50, p99)| RecentLatencyMs { p50: millis(p50), p99: millis(p99) }),
         counts,
         socket_drops: counts.datagrams_dropped.socket,
+        newest: figures.newest.snapshot(),
+        pictured: is_pictured(about.format.pixel()),
+        ranged: is_ranged(about.format.pixel()),
+        value_range: live
+            .pictures
+            .automatic()
+            .map(|limits| ValueRangeSnapshot { low: limits.low(), high: limits.high() }),
         sinks: live.sinks.iter().map(|recording| sink(recording)).collect(),
     }
 }

@@ -11,7 +11,7 @@ use framewire_process::address::{Address, announced};
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
-use framewire_signal::message::{OpenRequest, Opened};
+use framewire_signal::message::{METADATA_BYTES_MAX, OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
 use framewire_transport::LinkBudget;
 use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig};
@@ -152,7 +152,8 @@ fn start_signal(
     let open = OpenRequest::new(stream, format, delivery)
         .name(args.stream.name.as_str())
         .frames_per_second(rate.map(FrameRate::as_f64))
-        .slice_bytes(slice_bytes);
+        .slice_bytes(slice_bytes)
+        .metadata_bytes_max(METADATA_BYTES_MAX);
     let config = ClientConfig::new(args.server.as_str()).token(token(&args.common)?).open(open);
     SignalClient::start(config).map_err(|error| match error {
         ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),

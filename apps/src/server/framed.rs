@@ -10,7 +10,7 @@ use framewire_monitor::{About, Board, Entry, Figures, Health};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
-use framewire_signal::message::Feedback;
+use framewire_signal::message::{CaptureTime, Feedback};
 use framewire_signal::{SignalServer, StreamEnd};
 use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::ReceiverConfig;
@@ -207,10 +207,14 @@ impl Service<'_> {
         let mut figures = show_stats(stream, entry, recorder, &stats);
         if frame.is_complete() {
             figures.add_frame(frame.len(), frame.info().latency, now);
+            figures.note(frame);
         }
         let dropped = figures.counts.stream.frames_dropped;
         drop(figures);
         let mut feedback = Feedback::new(stream.info().stream, frame.info().number, frame.len() as u64);
+        feedback.metadata_bytes = Some(frame.metadata().map_or(0, |metadata| metadata.bytes.len() as u32));
+        feedback.captured_utc = frame.captured_utc().and_then(CaptureTime::new);
+        feedback.captured_utc_error_ms = frame.info().utc_error.map(|error| error.as_secs_f64() * 1e3);
         feedback.latency_ms = frame.info().latency.map(|latency| latency.as_secs_f64() * 1e3);
         feedback.frames_delivered = stats.frames_delivered;
         feedback.frames_lost = dropped.lost + dropped.incomplete + dropped.no_slot;

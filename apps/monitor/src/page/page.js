@@ -33,6 +33,52 @@ const age = (seconds) => {
 };
 const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
+const whole = (value) => value.toLocaleString('en');
+// Bytes that are no picture have a length, and no rows.
+const size = (stream) => stream.pixel === 'bytes' ? `up to ${whole(stream.width)}` : `${stream.width}×${stream.height}`;
+
+// ---- which values are black and white
+
+class ValueRange {
+  constructor(form, changed) {
+    this.form = form;
+    // What is sent with a request; null where the server finds it by what is in the frame.
+    this.chosen = null;
+    this.changed = changed;
+    [this.low, this.high, this.automatic] = ['low', 'high', 'automatic'].map((name) => form.querySelector('.' + name));
+    form.addEventListener('submit', (event) => event.preventDefault());
+    for (const input of [this.low, this.high]) input.addEventListener('change', () => this.choose());
+    this.automatic.addEventListener('click', () => {
+      [this.low.value, this.high.value] = ['', ''];
+      this.choose();
+    });
+  }
+
+  // What one field has not is what the last picture had.
+  choose() {
+    const value = (input) => Number(input.value === '' ? input.placeholder : input.value);
+    const [low, high] = [value(this.low), value(this.high)];
+    const isAutomatic = this.low.value === '' && this.high.value === '';
+    const isRange = isAutomatic || low < high;
+    this.high.setCustomValidity(isRange ? '' : 'White is above black');
+    this.high.reportValidity();
+    if (!isRange) return;
+    this.chosen = isAutomatic ? null : `${low}-${high}`;
+    this.automatic.setAttribute('aria-pressed', isAutomatic);
+    this.changed();
+  }
+
+  show(stream) {
+    this.form.hidden = !stream.ranged;
+    if (!stream.value_range) return;
+    // Of floats three digits are enough to see what there is.
+    const short = (value) => String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
+    for (const [input, value] of [[this.low, stream.value_range.low], [this.high, stream.value_range.high]]) {
+      if (input.placeholder !== short(value)) input.placeholder = short(value);
+    }
+  }
+}
+
 // ---- tiles
 
 class Tile {
@@ -51,9 +97,10 @@ class Tile {
     this.shot = find('shot');
     this.placeholder = find('placeholder');
     this.curve = find('curve');
-    for (const name of ['name', 'format', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'key-rate', 'key-latency']) {
-      this[name.replace('key-', 'key')] = find(name);
+    for (const name of ['name', 'format', 'captured', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'key-rate', 'key-latency', 'metadata', 'metadata-kind', 'metadata-text']) {
+      this[name.replace('-', '')] = find(name);
     }
+    this.range = new ValueRange(find('range'), () => this.look());
     root.dataset.stream = stream.id;
     this.picture.addEventListener('click', () => full.open(this));
     watcher.observe(root);
@@ -65,7 +112,7 @@ class Tile {
     put(this.name, stream.name);
     this.name.title = stream.name;
     const from = stream.source ? ' from ' + stream.source : '';
-    put(this.format, `${stream.width}×${stream.height} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}`);
+    put(this.format, `${size(stream)} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}`);
     this.showAge();
     put(this.rate, plain(stream.frames_per_second, 1));
     put(this.bytes, plain(stream.gigabytes_per_second, 3));
@@ -81,10 +128,36 @@ class Tile {
     }
     put(this.losses, losses.length ? losses.join(', ') : 'No frame missing');
     this.losses.classList.toggle('some', losses.length > 0);
-    if (!snapshot.preview_fps) put(this.placeholder, 'Pictures are switched off at the server');
+    if (stream.pictured === false) put(this.placeholder, `${stream.pixel}: no picture${stream.newest ? `, ${whole(stream.newest.bytes)} bytes` : ''}`);
+    else if (!snapshot.preview_fps) put(this.placeholder, 'Pictures are switched off at the server');
+    this.picture.disabled = stream.pictured === false;
+    this.showNewest(stream.newest);
+    this.range.show(stream);
     this.history.push([stream.frames_per_second, stream.latency_ms ? stream.latency_ms.p99 : null]);
     if (this.history.length > SECONDS_SHOWN * EVENTS_A_SECOND) this.history.shift();
     if (this.visible) this.draw();
+  }
+
+  // What the newest frame says beside its pixels. Strangers wrote it: it is text, whatever it looks like.
+  showNewest(newest) {
+    const error = newest?.captured_utc_error_ms;
+    this.captured.hidden = !newest?.captured_utc;
+    put(this.captured, newest?.captured_utc ? `Captured ${newest.captured_utc}${error === undefined ? '' : ` ± ${millis(error)}`}` : '');
+    const metadata = newest?.metadata;
+    this.metadata.hidden = !metadata;
+    if (!metadata) return;
+    const cut = metadata.bytes_cut > 0 ? `, the last ${whole(metadata.bytes_cut)} not shown` : '';
+    const kind = { json: 'JSON', cbor: 'CBOR', bytes: 'bytes' }[metadata.kind] ?? metadata.kind;
+    put(this.metadatakind, `Metadata: ${kind}, ${whole(metadata.bytes)} ${metadata.bytes === 1 ? 'byte' : 'bytes'}${cut}`);
+    put(this.metadatatext, metadata.text ?? '');
+    this.metadatatext.hidden = metadata.text === undefined;
+  }
+
+  // Another range: what is shown is of the one before.
+  look() {
+    this.seen = 0;
+    if (full.tile === this) full.seen = 0;
+    pictures.ask();
   }
 
   // Of the picture that is shown, or of the newest frame where there is none.
@@ -302,16 +375,17 @@ const pictures = {
   ask() {
     if (this.socket?.readyState !== WebSocket.OPEN || document.hidden) return;
     if (full.tile) {
-      full.asked ||= this.send(full.tile.id, 'full', full.seen);
+      full.asked ||= this.send(full.tile, 'full', full.seen);
       return;
     }
     for (const tile of tiles.values()) {
-      if (tile.visible) tile.asked ||= this.send(tile.id, 'tile', tile.seen);
+      if (tile.visible && tile.stream.pictured !== false) tile.asked ||= this.send(tile, 'tile', tile.seen);
     }
   },
 
-  send(stream, size, seen) {
-    this.socket.send(JSON.stringify({ stream, size, seen }));
+  send(tile, size, seen) {
+    const range = tile.range.chosen ?? undefined;
+    this.socket.send(JSON.stringify({ stream: tile.id, size, seen, range }));
     return true;
   },
 
@@ -327,13 +401,15 @@ const pictures = {
       return;
     }
     const taken = performance.now() - Number(view.getBigUint64(24)) / 1000;
+    const range = (isFull ? target.tile : target).range.chosen;
     createImageBitmap(new Blob([new Uint8Array(bytes, 32)], { type: 'image/jpeg' })).then((picture) => {
       draw(target.shot, picture, view.getBigUint64(16));
       if (target.placeholder) target.placeholder.hidden = true;
       target.taken = taken;
       performance.mark('picture');
     }).catch((error) => console.warn('a picture could not be shown:', error)).finally(() => {
-      target.seen = serial;
+      // Where the range was changed meanwhile, any picture of the new one will do.
+      target.seen = (isFull ? target.tile : target)?.range.chosen === range ? serial : 0;
       target.asked = false;
       this.ask();
     });
@@ -374,6 +450,7 @@ const full = {
       });
     }
     put(byId('full-name'), tile.stream.name);
+    byId('full-range').append(tile.range.form);
     this.show();
     this.dialog.showModal();
     pictures.ask();
@@ -383,7 +460,7 @@ const full = {
     const stream = this.tile?.stream;
     if (!stream) return;
     const latency = stream.latency_ms ? `, p50 ${millis(stream.latency_ms.p50)}, p99 ${millis(stream.latency_ms.p99)}` : '';
-    put(byId('full-figures'), `${stream.width}×${stream.height}, ${plain(stream.frames_per_second, 1)} frames/s${latency}`);
+    put(byId('full-figures'), `${size(stream)} ${stream.pixel}, ${plain(stream.frames_per_second, 1)} frames/s${latency}`);
   },
 
   lose(tile) {
@@ -393,6 +470,7 @@ const full = {
 
 byId('full-close').addEventListener('click', () => full.dialog.close());
 full.dialog.addEventListener('close', () => {
+  full.tile?.root.querySelector('.about').after(full.tile.range.form);
   full.tile = null;
   full.asked = false;
   delete full.shot.dataset.frame;

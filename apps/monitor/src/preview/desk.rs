@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, TryLockError};
 use std::thread::Thread;
 
+use framewire_pictures::Limits;
 use framewire_process::lock::lock;
 use framewire_transport::FrameFormat;
 use framewire_transport::frame::Frame;
 
+use super::picture::PictureKind;
 use super::tap::Wants;
 
 /// A frame that is to be pictured.
@@ -19,11 +21,24 @@ use super::tap::Wants;
 pub(super) struct Task {
     pub(super) frame: Frame,
     pub(super) format: FrameFormat,
+    /// Whether luma and chroma go from end to end.
+    pub(super) is_full_range: bool,
+    /// What was black and white in the picture before.
+    pub(super) automatic: Option<Limits>,
     pub(super) wants: Wants,
 }
 
-/// The JPEG pictures of a frame, those that were wanted; or why there are none.
-pub(super) type Made = Result<(Option<Vec<u8>>, Option<Vec<u8>>), String>;
+/// What was made of a frame.
+#[derive(Debug, Default)]
+pub(super) struct MadePictures {
+    /// JPEG, those that were wanted.
+    pub(super) pictures: Vec<(PictureKind, Vec<u8>)>,
+    /// What is black and white where that was found by what is in the frame.
+    pub(super) automatic: Option<Limits>,
+}
+
+/// What was made of a frame; or why there is nothing.
+pub(super) type Made = Result<MadePictures, String>;
 
 #[derive(Debug, Default)]
 struct Papers {

@@ -8,11 +8,10 @@ mod desk;
 mod jpeg;
 mod maker;
 mod picture;
-mod scale;
 mod tap;
 mod worker;
 
 pub use picture::PreviewConfig;
-pub(crate) use picture::{Picture, PictureSize};
+pub(crate) use picture::{Picture, PictureKind, PictureSize};
 pub use tap::PictureTap;
 pub use worker::PreviewWorker;

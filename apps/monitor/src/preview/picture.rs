@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use framewire_pictures::{ValueRange, is_ranged};
+use framewire_transport::PixelFormat;
+
 /// How pictures are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PreviewConfig {
@@ -21,6 +24,24 @@ pub(crate) enum PictureSize {
     Full,
 }
 
+/// Which picture, and how its values are shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct PictureKind {
+    pub(crate) size: PictureSize,
+    /// Automatic for formats that have no range to choose.
+    pub(crate) range: ValueRange,
+}
+
+impl PictureKind {
+    /// What a page shows first.
+    pub(crate) const TILE: Self = Self { size: PictureSize::Tile, range: ValueRange::Automatic };
+
+    /// Of frames of this format, for which a range may mean nothing.
+    pub(crate) fn of(pixel: PixelFormat, size: PictureSize, range: ValueRange) -> Self {
+        Self { size, range: if is_ranged(pixel) { range } else { ValueRange::Automatic } }
+    }
+}
+
 /// What fills a screen. Beyond, encoding a picture takes longer than looking at it is worth.
 pub(crate) const FULL_WIDTH_MAX: u32 = 1920;
 
@@ -32,5 +53,6 @@ pub(crate) struct Picture {
     pub(crate) taken: Instant,
     /// The number of the frame.
     pub(crate) frame: u64,
+    pub(crate) kind: PictureKind,
     pub(crate) jpeg: Arc<[u8]>,
 }

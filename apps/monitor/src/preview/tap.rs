@@ -3,20 +3,24 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_pictures::{Limits, ValueRange};
 use framewire_process::lock::lock;
 use tokio::sync::watch;
 
-use super::picture::{Picture, PictureSize, PreviewConfig};
+use super::desk::MadePictures;
+use super::picture::{Picture, PictureKind, PreviewConfig};
 
 /// A stream that nobody looks at is pictured so often, so that who comes sees something at once.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// A picture of a range that somebody gave is kept for so long.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
 
 /// The tap of one stream. Its thread asks it for each frame; viewers wait at it.
 #[derive(Debug)]
 pub struct PictureTap {
     state: Mutex<State>,
-    tile: watch::Sender<Option<Picture>>,
-    full: watch::Sender<Option<Picture>>,
+    /// The newest picture of each kind that was wanted of late.
+    shown: watch::Sender<Vec<Picture>>,
     ended: watch::Sender<bool>,
 }
 
@@ -27,23 +31,39 @@ struct State {
     /// A frame is with the worker.
     is_busy: bool,
     serial: u64,
+    /// What was black and white in the last picture that was shown by what is in it.
+    automatic: Option<Limits>,
 }
 
 /// Which pictures to make of a frame.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Wants {
-    pub(super) tile: bool,
-    pub(super) full: bool,
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Wants([Option<PictureKind>; Self::MAX]);
+
+impl Wants {
+    /// Pictures of one frame, at most: each shown by a range of its own is made for itself.
+    const MAX: usize = 8;
+
+    /// Whether there was room.
+    fn add(&mut self, kind: PictureKind) -> bool {
+        if self.kinds().any(|wanted| wanted == kind) {
+            return true;
+        }
+        let free = self.0.iter_mut().find(|place| place.is_none());
+        free.map(|place| *place = Some(kind)).is_some()
+    }
+
+    pub(super) fn kinds(&self) -> impl Iterator<Item = PictureKind> {
+        self.0.iter().flatten().copied()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0[0].is_none()
+    }
 }
 
 impl Default for PictureTap {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            tile: watch::Sender::new(None),
-            full: watch::Sender::new(None),
-            ended: watch::Sender::new(false),
-        }
+        Self { state: Mutex::default(), shown: watch::Sender::new(Vec::new()), ended: watch::Sender::new(false) }
     }
 }
 
@@ -53,49 +73,67 @@ impl PictureTap {
     pub(super) fn take(&self, config: &PreviewConfig, now: Instant) -> Option<Wants> {
         let mut state = self.lock();
         let interval = Duration::from_secs_f64(1.0 / config.rate);
-        let interval = if state.wants.tile || state.wants.full { interval } else { interval.max(IDLE_INTERVAL) };
+        let interval = if state.wants.is_empty() { interval.max(IDLE_INTERVAL) } else { interval };
         let is_due = state.taken.is_none_or(|taken| now.saturating_duration_since(taken) >= interval);
         if state.is_busy || !is_due {
             return None;
         }
         let mut wants = std::mem::take(&mut state.wants);
-        wants.tile |= !wants.full;
+        if wants.is_empty() {
+            wants.add(PictureKind::TILE);
+        }
         (state.taken, state.is_busy) = (Some(now), true);
         Some(wants)
     }
 
     /// Shows what was made of a frame.
-    pub(super) fn publish(&self, frame: u64, taken: Instant, tile: Option<Vec<u8>>, full: Option<Vec<u8>>) {
+    pub(super) fn publish(&self, frame: u64, taken: Instant, made: MadePictures) {
         let mut state = self.lock();
         state.is_busy = false;
         state.serial += 1;
+        state.automatic = made.automatic.or(state.automatic);
         let serial = state.serial;
         drop(state);
-        for (made, shown) in [(tile, &self.tile), (full, &self.full)] {
-            if let Some(jpeg) = made {
-                shown.send_replace(Some(Picture { serial, taken, frame, jpeg: jpeg.into() }));
+        self.shown.send_modify(|shown| {
+            for (kind, jpeg) in made.pictures {
+                shown.retain(|picture| picture.kind != kind);
+                shown.push(Picture { serial, taken, frame, kind, jpeg: jpeg.into() });
             }
-        }
+            // What was shown by a range that nobody wants any more.
+            shown.retain(|picture| {
+                picture.kind.range == ValueRange::Automatic
+                    || taken.saturating_duration_since(picture.taken) < FORGET_AFTER
+            });
+        });
     }
 
     /// No picture came of a frame; what was wanted is wanted still.
     pub(super) fn give_up(&self, wants: Wants) {
         let mut state = self.lock();
         state.is_busy = false;
-        state.wants.tile |= wants.tile;
-        state.wants.full |= wants.full;
+        for kind in wants.kinds() {
+            // What finds no room is wanted by viewers who ask again.
+            state.wants.add(kind);
+        }
+    }
+
+    /// What was black and white in the last picture whose range was found by what is in it.
+    pub(crate) fn automatic(&self) -> Option<Limits> {
+        self.lock().automatic
     }
 
     /// A picture other than number `seen`, the last one made where that is not long ago, or else the next one; `None` where
     /// the stream has ended.
-    pub(crate) async fn next(&self, size: PictureSize, seen: u64) -> Option<Picture> {
-        let (mut pictures, mut ended) = (self.shown(size).subscribe(), self.ended.subscribe());
+    pub(crate) async fn next(&self, kind: PictureKind, seen: u64) -> Option<Picture> {
+        let (mut pictures, mut ended) = (self.shown.subscribe(), self.ended.subscribe());
         loop {
-            let last = pictures.borrow_and_update().clone().filter(|picture| picture.serial != seen);
+            let of_kind = |picture: &&Picture| picture.kind == kind && picture.serial != seen;
+            let last = pictures.borrow_and_update().iter().find(of_kind).cloned();
             if last.as_ref().is_some_and(|picture| self.is_of_now(picture)) {
                 return last;
             }
-            self.want(size);
+            // Where others want so many that there is no room, it is wanted with the next picture.
+            self.lock().wants.add(kind);
             tokio::select! {
                 // The senders live as long as this does.
                 _ = pictures.changed() => {}
@@ -114,21 +152,6 @@ impl PictureTap {
         picture.serial == self.lock().serial || picture.taken.elapsed() < IDLE_INTERVAL
     }
 
-    fn want(&self, size: PictureSize) {
-        let mut state = self.lock();
-        match size {
-            PictureSize::Tile => state.wants.tile = true,
-            PictureSize::Full => state.wants.full = true,
-        }
-    }
-
-    fn shown(&self, size: PictureSize) -> &watch::Sender<Option<Picture>> {
-        match size {
-            PictureSize::Tile => &self.tile,
-            PictureSize::Full => &self.full,
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -137,9 +160,28 @@ impl PictureTap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preview::picture::PictureSize;
 
     const CONFIG: PreviewConfig = PreviewConfig { rate: 10.0, width: 480 };
-    const TILE: Wants = Wants { tile: true, full: false };
+    const FULL: PictureKind = PictureKind { size: PictureSize::Full, range: ValueRange::Automatic };
+
+    fn wants(kinds: &[PictureKind]) -> Wants {
+        let mut wants = Wants::default();
+        kinds.iter().for_each(|kind| assert!(wants.add(*kind)));
+        wants
+    }
+
+    fn tile() -> Wants {
+        wants(&[PictureKind::TILE])
+    }
+
+    fn made(kind: PictureKind, jpeg: Vec<u8>) -> MadePictures {
+        MadePictures { pictures: vec![(kind, jpeg)], automatic: None }
+    }
+
+    fn given(high: f64) -> PictureKind {
+        PictureKind { range: ValueRange::Given(Limits::new(0.0, high).unwrap()), ..PictureKind::TILE }
+    }
 
     fn at(begun: Instant, millis: u64) -> Instant {
         begun + Duration::from_millis(millis)
@@ -151,9 +193,9 @@ mod tests {
         let taken = (0..5_000).filter(|millis| {
             let wants = tap.take(&CONFIG, at(begun, *millis));
             if wants.is_some() {
-                tap.publish(0, begun, Some(Vec::new()), None);
+                tap.publish(0, begun, made(PictureKind::TILE, Vec::new()));
             }
-            wants.is_some_and(|wants| wants == TILE)
+            wants.is_some_and(|wants| wants == tile())
         });
         assert_eq!(taken.count(), 5);
     }
@@ -161,28 +203,28 @@ mod tests {
     #[test]
     fn a_viewer_gets_pictures_at_the_rate_and_one_frame_is_under_way_at_a_time() {
         let (tap, begun) = (PictureTap::default(), Instant::now());
-        assert_eq!(tap.take(&CONFIG, at(begun, 0)), Some(TILE));
-        tap.want(PictureSize::Full);
+        assert_eq!(tap.take(&CONFIG, at(begun, 0)), Some(tile()));
+        assert!(tap.lock().wants.add(FULL));
         assert_eq!(tap.take(&CONFIG, at(begun, 500)), None, "the worker is busy with the last");
-        tap.publish(1, begun, Some(vec![1]), None);
-        assert_eq!(tap.take(&CONFIG, at(begun, 500)), Some(Wants { tile: false, full: true }));
-        tap.give_up(Wants { tile: false, full: true });
+        tap.publish(1, begun, made(PictureKind::TILE, vec![1]));
+        assert_eq!(tap.take(&CONFIG, at(begun, 500)), Some(wants(&[FULL])));
+        tap.give_up(wants(&[FULL]));
         assert_eq!(tap.take(&CONFIG, at(begun, 599)), None, "ten a second");
-        assert_eq!(tap.take(&CONFIG, at(begun, 600)), Some(Wants { tile: false, full: true }), "still wanted");
+        assert_eq!(tap.take(&CONFIG, at(begun, 600)), Some(wants(&[FULL])), "still wanted");
     }
 
     #[tokio::test]
     async fn who_comes_gets_the_newest_picture_at_once_and_then_only_newer_ones() {
         let (tap, begun) = (PictureTap::default(), Instant::now());
         tap.take(&CONFIG, begun).unwrap();
-        tap.publish(41, begun, Some(vec![1]), None);
-        let first = tap.next(PictureSize::Tile, 0).await.unwrap();
+        tap.publish(41, begun, made(PictureKind::TILE, vec![1]));
+        let first = tap.next(PictureKind::TILE, 0).await.unwrap();
         assert_eq!((first.serial, first.frame, &first.jpeg[..]), (1, 41, &[1][..]));
-        let next = tap.next(PictureSize::Tile, first.serial);
+        let next = tap.next(PictureKind::TILE, first.serial);
         let make = async {
             tokio::task::yield_now().await;
-            assert_eq!(tap.take(&CONFIG, at(begun, 100)), Some(TILE), "the viewer that waits wants one");
-            tap.publish(42, begun, Some(vec![2]), None);
+            assert_eq!(tap.take(&CONFIG, at(begun, 100)), Some(tile()), "the viewer that waits wants one");
+            tap.publish(42, begun, made(PictureKind::TILE, vec![2]));
         };
         let (next, ()) = tokio::join!(next, make);
         assert_eq!(next.unwrap().frame, 42);
@@ -191,7 +233,31 @@ mod tests {
     #[tokio::test]
     async fn who_waits_at_a_stream_that_ends_is_told() {
         let tap = PictureTap::default();
-        let (next, ()) = tokio::join!(tap.next(PictureSize::Full, 0), async { tap.end() });
+        let (next, ()) = tokio::join!(tap.next(FULL, 0), async { tap.end() });
         assert!(next.is_none());
+    }
+
+    #[tokio::test]
+    async fn each_viewer_sees_the_range_that_it_asked_for_and_ranges_that_nobody_wants_are_forgotten() {
+        let (tap, begun) = (PictureTap::default(), Instant::now());
+        let wanted = tap.next(given(4095.0), 0);
+        let make = async {
+            tokio::task::yield_now().await;
+            assert_eq!(tap.take(&CONFIG, begun), Some(wants(&[given(4095.0)])));
+            tap.publish(1, begun, made(given(4095.0), vec![7]));
+        };
+        let (wanted, ()) = tokio::join!(wanted, make);
+        let wanted = wanted.unwrap();
+        assert_eq!((&wanted.jpeg[..], wanted.kind), (&[7][..], given(4095.0)));
+        tap.publish(2, begun + FORGET_AFTER, made(PictureKind::TILE, vec![8]));
+        assert_eq!(tap.shown.borrow().len(), 1);
+    }
+
+    #[test]
+    fn of_one_frame_no_more_pictures_are_made_than_are_allowed() {
+        let mut wants = Wants::default();
+        let added = (1..1_000).filter(|high| wants.add(given(f64::from(*high)))).count();
+        assert_eq!((added, wants.kinds().count()), (Wants::MAX, Wants::MAX));
+        assert!(wants.add(given(1.0)), "what is wanted already has its place");
     }
 }

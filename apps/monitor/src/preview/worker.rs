@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use framewire_transport::frame::Frame;
+use framewire_pictures::is_pictured;
+use framewire_transport::frame::{ColourRange, Frame};
 
 use super::desk::{Desk, Made, Task};
 use super::maker::make_pictures;
@@ -72,7 +73,8 @@ impl PreviewWorker {
     pub fn offer(&self, stream: &Arc<LiveStream>, frame: &Frame, now: Instant) {
         let (Some(jobs), Some(keeper)) = (&self.jobs, &self.keeper) else { return };
         // What is not of the stream's format is none of its pictures.
-        if frame.len() != stream.about.format.frame_bytes() {
+        let format = &stream.about.format;
+        if !is_pictured(format.pixel()) || frame.len() != format.frame_bytes() {
             return;
         }
         let Some(wants) = stream.pictures.take(&self.config, now) else { return };
@@ -162,7 +164,14 @@ impl Keeper {
         }
         let Some(mut job) = self.waiting.pop_front() else { return };
         let Some(frame) = job.frame.take() else { return };
-        let mut task = Some(Task { frame, format: job.stream.about.format, wants: job.wants });
+        let about = &job.stream.about;
+        let mut task = Some(Task {
+            frame,
+            format: about.format,
+            is_full_range: about.presentation.range == ColourRange::Full,
+            automatic: job.stream.pictures.automatic(),
+            wants: job.wants,
+        });
         self.desk.try_put_task(&mut task);
         match task {
             None => {
@@ -195,7 +204,7 @@ impl Keeper {
 
 fn show(Job { stream, number, taken, wants, .. }: &Job, made: Made) {
     match made {
-        Ok((tile, full)) => stream.pictures.publish(*number, *taken, tile, full),
+        Ok(made) => stream.pictures.publish(*number, *taken, made),
         Err(error) => {
             tracing::debug!("no picture of {}: {error}", stream.label());
             stream.pictures.give_up(*wants);
@@ -207,7 +216,8 @@ fn show(Job { stream, number, taken, wants, .. }: &Job, made: Made) {
 mod tests {
     use super::*;
     use crate::board::tests::{about, board};
-    use crate::preview::PictureSize;
+    use crate::preview::PictureKind;
+    use crate::preview::desk::MadePictures;
     use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 
     fn pool(slots: usize) -> FramePool {
@@ -228,7 +238,7 @@ mod tests {
         let pool = pool(1);
         let worker = PreviewWorker::start(PreviewConfig { rate: 10.0, width: 32 }).unwrap();
         worker.offer(&stream, &frame(&pool, 200), Instant::now());
-        let picture = stream.pictures.next(PictureSize::Tile, 0).await.unwrap();
+        let picture = stream.pictures.next(PictureKind::TILE, 0).await.unwrap();
         assert!(picture.jpeg.starts_with(&[0xff, 0xd8]) && picture.jpeg.ends_with(&[0xff, 0xd9]));
         assert!(pool.try_acquire().is_some(), "the slot is free");
         assert_eq!(picture.serial, 1);
@@ -252,14 +262,15 @@ mod tests {
         let worker = PreviewWorker::start_with(PreviewConfig { rate: 10.0, width: 32 }, stands_still).unwrap();
         let begun = Instant::now();
         streams[0].pictures.take(&worker.config, begun).unwrap();
-        streams[0].pictures.publish(1, begun, Some(vec![1]), None);
+        let made = MadePictures { pictures: vec![(PictureKind::TILE, vec![1])], automatic: None };
+        streams[0].pictures.publish(1, begun, made);
         for (stream, value) in streams.iter().zip(0..) {
             worker.offer(stream, &frame(&pool, value), begun + Duration::from_secs(2));
         }
         is_at_desk.recv().unwrap();
         // Who offers, who looks, and who ends.
         streams.iter().for_each(|stream| worker.offer(stream, &frame(&pool, 9), begun + Duration::from_secs(9)));
-        assert_eq!(streams[0].pictures.next(PictureSize::Tile, 0).await.unwrap().frame, 1);
+        assert_eq!(streams[0].pictures.next(PictureKind::TILE, 0).await.unwrap().frame, 1);
         drop(worker);
         // All slots are free but that of the frame in its hands.
         assert_eq!(pool.held_count(), 1);
