@@ -5,22 +5,27 @@ use std::sync::Once;
 
 use framewire_transport::Time;
 use framewire_transport::frame::{ColourRange, FrameFormat, FrameMut, FrameRate, PixelFormat, Presentation};
-use opencv::core::{CV_8UC1, CV_8UC3, LogLevel, Mat, MatTraitConst, MatTraitConstManual, Vec3b};
+use opencv::core::{
+    CV_8UC1, CV_8UC3, CV_8UC4, CV_16UC1, LogLevel, Mat, MatTraitConst, MatTraitConstManual, Vec3b, Vec4b,
+};
 use opencv::videoio::{self, VideoCapture, VideoCaptureTrait, VideoCaptureTraitConst};
 use opencv::{boxed_ref::BoxedRefMut, imgproc};
 
 use crate::colour::bgr24_to_yuv;
 use crate::error::CaptureError;
 use crate::place_time::PlaceTime;
+use crate::samples::Sample;
 use crate::source::{FrameSource, fit};
 
 /// Frames of a camera or of a video file that OpenCV opens.
 ///
-/// Frames have the pixel format that OpenCV decodes to (bgr24, of a few sources gray8) unless another is asked for. In
-/// the native format OpenCV decodes into the slot itself; any other is decoded beside it and converted into it.
+/// Frames have the pixel format that OpenCV decodes to (bgr24, of a few sources and back ends gray8, gray16 or bgra32) unless another is asked for. In
+/// the native format OpenCV decodes into the slot itself, and so it does where gray is asked for as what it means: depth16, gray12, a Bayer
+/// format. Any other is decoded beside the slot and converted into it: colour of 8 bits, gray8, yuv420p, yuv422p and yuv444p into one another.
 pub struct VideoSource {
     capture: VideoCapture,
     origin: Origin,
+    back_end: i32,
     /// What OpenCV decodes to.
     native: FrameFormat,
     /// What the frames are given as.
@@ -70,30 +75,37 @@ impl Origin {
 impl VideoSource {
     /// The camera with this number, from 0. Its first frame is taken, to learn the size, and thrown away.
     ///
+    /// Where `pixel` has 16 bits, the camera is asked for what it has instead of BGR.
+    ///
     /// # Errors
-    /// A camera that is not there, gives no frame, or has a size that does not go with `pixel`.
+    /// A camera that is not there, gives no frame, or has a size or pixels that do not go with `pixel`.
     pub fn open_camera(number: u32, pixel: Option<PixelFormat>) -> Result<Self, CaptureError> {
-        Self::open(Origin::Camera(number), pixel)
+        Self::open(Origin::Camera(number), pixel, videoio::CAP_ANY)
     }
 
     /// A video file, in any container and codec that OpenCV's back ends read.
     ///
     /// # Errors
-    /// A file that OpenCV cannot open or decode, or whose size does not go with `pixel`.
+    /// A file that OpenCV cannot open or decode, or whose size or pixels do not go with `pixel`.
     pub fn open_file(path: &Path, pixel: Option<PixelFormat>) -> Result<Self, CaptureError> {
-        Self::open(Origin::File(path.into()), pixel)
+        Self::open(Origin::File(path.into()), pixel, videoio::CAP_ANY)
     }
 
-    fn open(origin: Origin, pixel: Option<PixelFormat>) -> Result<Self, CaptureError> {
+    /// Opens it by one of OpenCV's back ends, or the first that takes it.
+    fn open(origin: Origin, pixel: Option<PixelFormat>, back_end: i32) -> Result<Self, CaptureError> {
         quieten_opencv();
         let failed = |error: opencv::Error| origin.undecodable(error.message);
         let mut capture = match &origin {
-            Origin::Camera(number) => VideoCapture::new(number.cast_signed(), videoio::CAP_ANY),
-            Origin::File(path) => VideoCapture::from_file(path, videoio::CAP_ANY),
+            Origin::Camera(number) => VideoCapture::new(number.cast_signed(), back_end),
+            Origin::File(path) => VideoCapture::from_file(path, back_end),
         }
         .map_err(failed)?;
         if !capture.is_opened().map_err(failed)? {
             return Err(origin.undecodable("none of its back ends takes it"));
+        }
+        if matches!(origin, Origin::Camera(_)) && pixel.and_then(PixelFormat::sample_bytes) == Some(2) {
+            // A back end that cannot says so or not; what it gives is looked at.
+            let _ = capture.set(videoio::CAP_PROP_CONVERT_RGB, 0.0);
         }
         // What a container says of its size can be wrong (rotated video); what was decoded cannot.
         let mut first = Mat::default();
@@ -101,10 +113,17 @@ impl VideoSource {
             return Err(origin.undecodable("it gives no frame"));
         }
         let native = decoded_format(&first).ok_or_else(|| {
-            origin.undecodable(format!("it decodes to {}, not to 8-bit gray or BGR", describe(&first)))
+            origin.undecodable(format!(
+                "it decodes to {}, not to gray of 8 or 16 bits or 8-bit BGR or BGRA",
+                describe(&first)
+            ))
         })?;
         let (width, height) = (native.width(), native.height());
-        let format = FrameFormat::new(pixel.unwrap_or(native.pixel()), width, height)
+        let (has, wanted) = (native.pixel(), pixel.unwrap_or(native.pixel()));
+        if !is_as_decoded(has, wanted) && !is_converted(has, wanted) {
+            return Err(CaptureError::PixelFixed { name: origin.name(), has, wanted });
+        }
+        let format = FrameFormat::new(wanted, width, height)
             .map_err(|source| CaptureError::Format { name: origin.name(), source })?;
         let rate = capture.get(videoio::CAP_PROP_FPS).ok().and_then(|fps| FrameRate::from_decimal(fps).ok());
         let (first, count) = match &origin {
@@ -115,7 +134,7 @@ impl VideoSource {
         let count = count.filter(|count| (1.0..1e12).contains(count)).map(|count| count as u64);
         let time = PlaceTime::now(rate.filter(|_| matches!(origin, Origin::File(_))));
         let decoded = Mat::default();
-        Ok(Self { capture, origin, native, format, rate, count, first, decoded, given: 0, time, copied: 0 })
+        Ok(Self { capture, origin, back_end, native, format, rate, count, first, decoded, given: 0, time, copied: 0 })
     }
 
     /// How many frames OpenCV decoded elsewhere, so that they had to be copied into the slot. The first frame of a file
@@ -196,25 +215,58 @@ impl VideoSource {
     }
 
     fn convert(&self, decoded: &Mat, frame: &mut FrameMut) -> Result<(), CaptureError> {
-        let converted = match (self.native.pixel(), self.format.pixel()) {
-            (PixelFormat::Bgr24, PixelFormat::Gray8) => {
-                cvt_color(decoded, frame, &self.format, imgproc::COLOR_BGR2GRAY)
-            }
-            (PixelFormat::Bgr24, PixelFormat::Yuv420p) if self.format.width() % 2 + self.format.height() % 2 == 0 => {
-                cvt_color(decoded, frame, &self.format, imgproc::COLOR_BGR2YUV_I420)
-            }
-            (PixelFormat::Gray8, PixelFormat::Bgr24) => {
-                cvt_color(decoded, frame, &self.format, imgproc::COLOR_GRAY2BGR)
-            }
+        let (from, to) = (self.native.pixel(), self.format.pixel());
+        let is_even = self.format.width() % 2 + self.format.height() % 2 == 0;
+        let converted = match colour_code(from, to).filter(|_| to != PixelFormat::Yuv420p || is_even) {
+            Some(code) => cvt_color(decoded, frame, &self.format, code),
+            None if from == PixelFormat::Gray8 => decoded.data_bytes().map(|gray| gray_to_yuv(gray, frame)),
             // Planar 4:2:2, 4:4:4 and odd sides are not among OpenCV's conversions.
-            (PixelFormat::Bgr24, _) => {
+            None => {
                 let bgr = decoded.data_bytes().map_err(|error| self.broke(error.message))?;
                 return Ok(bgr24_to_yuv(bgr, &self.native, frame, &self.format)?);
             }
-            (_, _) => decoded.data_bytes().map(|gray| gray_to_yuv(gray, frame)),
         };
         converted.map_err(|error| self.broke(error.message))
     }
+
+    /// Whether OpenCV decodes to the very bytes of a frame.
+    fn decodes_in_place(&self) -> bool {
+        is_as_decoded(self.native.pixel(), self.format.pixel())
+    }
+}
+
+/// Whether pixels as OpenCV decodes them are of a format: their own, or another of which nothing but the meaning differs.
+fn is_as_decoded(has: PixelFormat, wanted: PixelFormat) -> bool {
+    has == wanted
+        || match has {
+            PixelFormat::Gray8 => Sample::Uint8.may_be(1, wanted),
+            PixelFormat::Gray16 => Sample::Uint16.may_be(1, wanted),
+            _ => false,
+        }
+}
+
+fn is_converted(has: PixelFormat, wanted: PixelFormat) -> bool {
+    let is_planar = matches!(wanted, PixelFormat::Yuv420p | PixelFormat::Yuv422p | PixelFormat::Yuv444p);
+    colour_code(has, wanted).is_some() || is_planar && matches!(has, PixelFormat::Bgr24 | PixelFormat::Gray8)
+}
+
+/// OpenCV's conversion from one to the other, where it has one.
+const fn colour_code(from: PixelFormat, to: PixelFormat) -> Option<i32> {
+    use PixelFormat::{Bgr24, Bgra32, Gray8, Rgb24, Rgba32, Yuv420p};
+    Some(match (from, to) {
+        (Bgr24, Gray8) => imgproc::COLOR_BGR2GRAY,
+        (Bgr24, Rgb24) => imgproc::COLOR_BGR2RGB,
+        (Bgr24, Rgba32) => imgproc::COLOR_BGR2RGBA,
+        (Bgr24, Bgra32) => imgproc::COLOR_BGR2BGRA,
+        (Bgr24, Yuv420p) => imgproc::COLOR_BGR2YUV_I420,
+        (Gray8, Bgr24 | Rgb24) => imgproc::COLOR_GRAY2BGR,
+        (Gray8, Bgra32 | Rgba32) => imgproc::COLOR_GRAY2BGRA,
+        (Bgra32, Gray8) => imgproc::COLOR_BGRA2GRAY,
+        (Bgra32, Bgr24) => imgproc::COLOR_BGRA2BGR,
+        (Bgra32, Rgb24) => imgproc::COLOR_BGRA2RGB,
+        (Bgra32, Rgba32) => imgproc::COLOR_BGRA2RGBA,
+        _ => return None,
+    })
 }
 
 impl FrameSource for VideoSource {
@@ -246,13 +298,13 @@ impl FrameSource for VideoSource {
         fit(frame, &self.format)?;
         if let Some(first) = self.first.take() {
             frame.info.captured = Time::now();
-            if self.format == self.native { self.copy(&first, frame)? } else { self.convert(&first, frame)? }
+            if self.decodes_in_place() { self.copy(&first, frame)? } else { self.convert(&first, frame)? }
         } else {
             if !self.grab()? {
                 return Ok(false);
             }
             frame.info.captured = Time::now();
-            if self.format == self.native { self.retrieve_in_place(frame)? } else { self.retrieve_and_convert(frame)? }
+            if self.decodes_in_place() { self.retrieve_in_place(frame)? } else { self.retrieve_and_convert(frame)? }
         }
         frame.info.captured_utc = self.time.next();
         self.time.is_given();
@@ -265,7 +317,7 @@ impl FrameSource for VideoSource {
         let Origin::File(path) = &self.origin else {
             return Err(CaptureError::NoRewind { name: self.origin.name(), reason: "a camera has no beginning" });
         };
-        let again = Self::open_file(path, Some(self.format.pixel()))?;
+        let again = Self::open(Origin::File(path.clone()), Some(self.format.pixel()), self.back_end)?;
         if again.format != self.format {
             let (name, from, to) = (self.origin.name(), self.format, again.format.to_string());
             return Err(CaptureError::FormatChanged { name, frame: 0, from, to });
@@ -293,7 +345,9 @@ fn matrix_over<'a>(frame: &'a mut FrameMut, format: &FrameFormat) -> opencv::Res
     let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
     let (columns, rows) = (side(format.width()), side(format.height()));
     match format.pixel() {
-        PixelFormat::Bgr24 => Mat::new_rows_cols_with_bytes_mut::<Vec3b>(rows, columns, frame),
+        PixelFormat::Bgr24 | PixelFormat::Rgb24 => Mat::new_rows_cols_with_bytes_mut::<Vec3b>(rows, columns, frame),
+        PixelFormat::Bgra32 | PixelFormat::Rgba32 => Mat::new_rows_cols_with_bytes_mut::<Vec4b>(rows, columns, frame),
+        PixelFormat::Gray16 => Mat::new_rows_cols_with_bytes_mut::<u16>(rows, columns, frame),
         // As OpenCV lays I420 out: chroma as rows of half as many again below.
         PixelFormat::Yuv420p => Mat::new_rows_cols_with_bytes_mut::<u8>(rows + rows / 2, columns, frame),
         _ => Mat::new_rows_cols_with_bytes_mut::<u8>(rows, columns, frame),
@@ -323,6 +377,8 @@ fn gray_to_yuv(gray: &[u8], frame: &mut FrameMut) {
 fn decoded_format(decoded: &Mat) -> Option<FrameFormat> {
     let pixel = match decoded.typ() {
         CV_8UC3 => PixelFormat::Bgr24,
+        CV_8UC4 => PixelFormat::Bgra32,
+        CV_16UC1 => PixelFormat::Gray16,
         CV_8UC1 => PixelFormat::Gray8,
         _ => return None,
     };

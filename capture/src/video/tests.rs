@@ -59,7 +59,18 @@ fn a_video_is_decoded_into_the_slot_as_opencv_decodes_it_and_again_after_a_rewin
 fn every_pixel_format_comes_out_with_the_frame_number_readable() {
     let directory = tempfile::tempdir().unwrap();
     let path = encoded(&directory, 640, 360);
-    for pixel in PixelFormat::ALL {
+    let (given, refused): (Vec<_>, Vec<_>) =
+        PixelFormat::ALL.into_iter().partition(|pixel| VideoSource::open_file(&path, Some(*pixel)).is_ok());
+    use PixelFormat::{Bgr24, Bgra32, Gray8, Rgb24, Rgba32, Yuv420p, Yuv422p, Yuv444p};
+    for pixel in [Gray8, Rgb24, Bgr24, Rgba32, Bgra32, Yuv420p, Yuv422p, Yuv444p] {
+        assert!(given.contains(&pixel), "{pixel}");
+    }
+    assert_eq!(given.len(), 8);
+    for pixel in refused {
+        let error = VideoSource::open_file(&path, Some(pixel)).err().unwrap();
+        assert!(matches!(error, CaptureError::PixelFixed { has: Bgr24, wanted, .. } if wanted == pixel), "{error}");
+    }
+    for pixel in given {
         let mut source = VideoSource::open_file(&path, Some(pixel)).unwrap();
         let format = source.format();
         assert_eq!(format, FrameFormat::new(pixel, 640, 360).unwrap());
@@ -94,6 +105,66 @@ fn chroma_of_an_odd_side_is_rounded_up() {
     assert_eq!(all_frames(&mut VideoSource::open_file(&path, None).unwrap()), [bytes]);
     let frames = all_frames(&mut VideoSource::open_file(&path, Some(PixelFormat::Yuv420p)).unwrap());
     assert_eq!(frames.iter().map(Vec::len).collect::<Vec<_>>(), [63 * 48 + 2 * 32 * 24]);
+}
+
+/// By the back end that keeps what is in a file, as those of depth cameras do; FFmpeg's turns all into BGR.
+fn by_pictures(path: &Path, pixel: Option<PixelFormat>) -> Result<VideoSource, CaptureError> {
+    VideoSource::open(Origin::File(path.into()), pixel, videoio::CAP_IMAGES)
+}
+
+/// Pictures that OpenCV's own reader of sequences takes, a file each.
+fn pictures<T: opencv::core::DataType>(directory: &tempfile::TempDir, samples: &[T]) -> (PathBuf, Vec<Vec<u8>>) {
+    let save = |number: usize| {
+        let rolled: Vec<T> = (0..samples.len()).map(|at| samples[(at + number) % samples.len()]).collect();
+        let matrix = Mat::new_rows_cols_with_data(48, 64, &rolled).unwrap();
+        let path = directory.path().join(format!("picture_{number}.png"));
+        assert!(imgcodecs::imwrite_def(path.to_str().unwrap(), &matrix).unwrap());
+        matrix.data_bytes().unwrap().to_vec()
+    };
+    let frames = (0..3).map(save).collect();
+    (directory.path().join("picture_0.png"), frames)
+}
+
+#[test]
+fn sixteen_bits_come_out_as_they_are_and_as_depth_or_bayer_where_that_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let samples: Vec<u16> = (0..64 * 48_u32).map(|at| (at * 40_503 >> 3) as u16).collect();
+    let (path, frames) = pictures(&directory, &samples);
+    for pixel in [None, Some(PixelFormat::Depth16), Some(PixelFormat::Gray12), Some(PixelFormat::BayerRggb16)] {
+        let mut source = by_pictures(&path, pixel).unwrap();
+        let expected = FrameFormat::new(pixel.unwrap_or(PixelFormat::Gray16), 64, 48).unwrap();
+        assert_eq!(source.format(), expected);
+        for _ in 0..2 {
+            assert!(all_frames(&mut source) == frames, "{expected}");
+            source.rewind().unwrap();
+        }
+    }
+    for pixel in [PixelFormat::Gray8, PixelFormat::Bgr24, PixelFormat::Depth32f] {
+        let error = by_pictures(&path, Some(pixel)).err().unwrap().to_string();
+        assert!(error.contains(&format!("is gray16, and --pixel asks for {pixel}")), "{error}");
+    }
+}
+
+#[test]
+fn gray_and_colour_with_alpha_come_out_as_they_are_and_in_another_order_where_that_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let samples: Vec<u8> = (0..64 * 48_u32).map(|at| (at * 40_503 >> 5) as u8).collect();
+    let (path, frames) = pictures(&directory, &samples);
+    for pixel in [None, Some(PixelFormat::BayerBggr8)] {
+        let mut source = by_pictures(&path, pixel).unwrap();
+        assert_eq!(source.format().pixel(), pixel.unwrap_or(PixelFormat::Gray8));
+        assert!(all_frames(&mut source) == frames);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let samples: Vec<Vec4b> = (0..64 * 48_u32).map(|at| (at * 40_503).to_le_bytes().into()).collect();
+    let (path, frames) = pictures(&directory, &samples);
+    let mut source = by_pictures(&path, None).unwrap();
+    assert_eq!(source.format().pixel(), PixelFormat::Bgra32);
+    assert!(all_frames(&mut source) == frames);
+    let red_first =
+        |frame: &Vec<u8>| frame.chunks(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0], pixel[3]]).collect();
+    let red_first: Vec<Vec<u8>> = frames.iter().map(red_first).collect();
+    assert!(all_frames(&mut by_pictures(&path, Some(PixelFormat::Rgba32)).unwrap()) == red_first);
 }
 
 #[test]
