@@ -9,6 +9,7 @@ pub mod config;
 mod credentials;
 pub mod demo;
 pub mod ends;
+pub mod formats;
 pub mod manual;
 mod plain;
 pub mod server;

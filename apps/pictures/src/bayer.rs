@@ -2,7 +2,7 @@
 
 use framewire_transport::frame::BayerOrder;
 
-use crate::raster::{Level, Memory, Raster, Samples, columns, rows, span};
+use crate::raster::{Level, Memory, Raster, columns, read_row, rows, span};
 
 /// Fills `target` with an RGB picture of `size` pixels. `plane` has a width and a height of at least two.
 pub(crate) fn demosaic(
@@ -21,12 +21,7 @@ pub(crate) fn demosaic(
     sums.resize(plane.width * 3, 0);
     made.resize(plane.width * 3, 0);
     let row_of = |row: usize, words: &mut Vec<u16>| {
-        let bytes = &frame[plane.begin + row * plane.stride..][..plane.row_bytes];
-        words.clear();
-        match plane.samples {
-            Samples::Words => words.extend(bytes.chunks_exact(2).map(|word| u16::from_le_bytes([word[0], word[1]]))),
-            Samples::Bytes | Samples::V210 => words.extend(bytes.iter().map(|byte| u16::from(*byte))),
-        }
+        read_row(&frame[plane.begin + row * plane.stride..][..plane.row_bytes], plane.samples, words);
     };
     for (nth, target) in target.chunks_exact_mut(size.0 * 3).enumerate() {
         let (first, end) = span(nth, size.1, plane.height);

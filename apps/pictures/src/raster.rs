@@ -108,18 +108,31 @@ pub(crate) fn add_row(row: &[u8], samples: Samples, sums: &mut [u32]) {
             }
         }
         Samples::Words => {
-            for (sum, value) in sums.iter_mut().zip(row.chunks_exact(2)) {
-                *sum += u32::from(u16::from_le_bytes([value[0], value[1]]));
+            for (sum, value) in sums.iter_mut().zip(row.as_chunks::<2>().0) {
+                *sum += u32::from(u16::from_le_bytes(*value));
             }
         }
         Samples::V210 => {
-            for (sums, word) in sums.chunks_exact_mut(3).zip(row.chunks_exact(4)) {
-                let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-                for (sum, shift) in sums.iter_mut().zip([0, 10, 20]) {
-                    *sum += (word >> shift) & 0x3ff;
-                }
+            for (sums, word) in sums.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<4>().0) {
+                let word = u32::from_le_bytes(*word);
+                sums[0] += word & 0x3ff;
+                sums[1] += (word >> 10) & 0x3ff;
+                sums[2] += (word >> 20) & 0x3ff;
             }
         }
+    }
+}
+
+/// The samples of a row.
+pub(crate) fn read_row(row: &[u8], samples: Samples, words: &mut Vec<u16>) {
+    words.clear();
+    match samples {
+        Samples::Bytes => words.extend(row.iter().map(|byte| u16::from(*byte))),
+        Samples::Words => words.extend(row.as_chunks::<2>().0.iter().map(|word| u16::from_le_bytes(*word))),
+        Samples::V210 => words.extend(row.as_chunks::<4>().0.iter().flat_map(|word| {
+            let word = u32::from_le_bytes(*word);
+            [word, word >> 10, word >> 20].map(|sample| (sample & 0x3ff) as u16)
+        })),
     }
 }
 
@@ -143,6 +156,10 @@ impl Raster {
         target: &mut [u8],
         memory: &mut Memory,
     ) {
+        if self.width <= size.0 && self.height <= size.1 {
+            self.show_each(frame, level, size, values, target, memory);
+            return;
+        }
         let Memory { sums, spans, .. } = memory;
         columns(size.0, self.width, spans);
         sums.resize(self.row_samples(), 0);
@@ -155,6 +172,50 @@ impl Raster {
                 add_row(&frame[self.begin + row * self.stride..][..self.row_bytes], self.samples, sums);
             }
             self.put_row(sums, spans, count, level, values, target);
+        }
+    }
+
+    /// As [`Raster::shrink`], where each pixel of the picture stands for one of the raster: what a sample becomes is looked up.
+    fn show_each(
+        &self,
+        frame: &[u8],
+        level: Level,
+        size: (usize, usize),
+        values: usize,
+        target: &mut [u8],
+        memory: &mut Memory,
+    ) {
+        let Memory { spans, words: [words, ..], shades, .. } = memory;
+        columns(size.0, self.width, spans);
+        shades.clear();
+        shades.extend((0..1_u32 << self.bits).map(|value| level.of(value as f32)));
+        let last = shades.len() - 1;
+        let shade = |sample: usize| shades[sample.min(last)];
+        for (nth, target) in target.chunks_exact_mut(size.0 * values).enumerate() {
+            let (row, _) = span(nth, size.1, self.height);
+            read_row(&frame[self.begin + row * self.stride..][..self.row_bytes], self.samples, words);
+            for channel in &self.channels {
+                let target = target[channel.target..].iter_mut().step_by(values);
+                let first = &words[channel.sample..];
+                match channel.second.map(|second| &words[second..]) {
+                    None if self.width == size.0 => {
+                        for (value, sample) in target.zip(first.iter().step_by(self.step)) {
+                            *value = shade(usize::from(*sample));
+                        }
+                    }
+                    None => {
+                        for (value, (left, _)) in target.zip(&*spans) {
+                            *value = shade(usize::from(first[left * self.step]));
+                        }
+                    }
+                    Some(second) => {
+                        for (value, (left, _)) in target.zip(&*spans) {
+                            let sum = u32::from(first[left * self.step]) + u32::from(second[left * self.step]);
+                            *value = shade(sum.div_ceil(2) as usize);
+                        }
+                    }
+                }
+            }
         }
     }
 
@@ -211,6 +272,8 @@ pub(crate) struct Memory {
     pub(crate) spans: Vec<(usize, usize)>,
     /// Rows of Bayer, and the one that is made of them.
     pub(crate) words: [Vec<u16>; 4],
+    /// What each value of a sample becomes.
+    pub(crate) shades: Vec<u8>,
     /// Sums of depths, and how many there are.
     pub(crate) depths: Vec<(f64, u32)>,
 }

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use framewire::cli::{Command, DemoArgs, FramewireArgs};
-use framewire::{config, demo, ends, manual, server, token};
+use framewire::{config, demo, ends, formats, manual, server, token};
 use framewire_figures::summary::finish;
 use framewire_process::exit::{Failure, report, say};
 use framewire_process::logs;
@@ -34,6 +34,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Bench(_)
         | Command::Doctor(_)
         | Command::Top(_)
+        | Command::Formats(_)
         | Command::Token(_)
         | Command::Completions(_)
         | Command::Man(_) => (0, LogFormat::Text),
@@ -55,6 +56,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Man(args) => manual::man(args),
         Command::Doctor(args) => doctor::run(args, &stop),
         Command::Top(args) => top::run(args, &stop),
+        Command::Formats(args) => formats::run(args),
         Command::Token(args) => token::run(args),
     }
 }

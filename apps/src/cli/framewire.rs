@@ -15,6 +15,7 @@ use super::client::{ClientArgs, StreamArgs};
 use super::common::{CommonArgs, sinks};
 use super::server::ServerArgs;
 use crate::build;
+use crate::formats::FormatsArgs;
 use crate::token::TokenArgs;
 
 /// Moves raw video frames between processes at the speed of memory.
@@ -45,6 +46,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// The streams of a server and their figures, in the terminal
     Top(TopArgs),
+    /// Every pixel format, by what name others know it, and which sinks hold it
+    Formats(FormatsArgs),
     /// Make a token for both ends, and print it or write it to a file
     Token(TokenArgs),
 }

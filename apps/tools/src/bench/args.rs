@@ -6,6 +6,7 @@ use framewire_process::address::Address;
 use framewire_process::times::seconds;
 use framewire_transport::BackendKind;
 use framewire_transport::SliceSize;
+use framewire_transport::frame::METADATA_MAX;
 
 use super::contender::Contender;
 
@@ -15,6 +16,9 @@ pub struct BenchArgs {
     /// What a frame is
     #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8")]
     pub frame: RawFormat,
+    /// Bytes of metadata that each of Framewire's frames has beside the pixels, 0 to 4096; the other contenders have none
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=METADATA_MAX as i64))]
+    pub metadata_bytes: u16,
     /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
     #[arg(long, value_name = "auto|BYTES", default_value = "auto", env = "FRAMEWIRE_SLICE")]
     pub slice: SliceSize,
@@ -37,7 +41,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub to: Option<Address>,
     /// Receive what bench --to sends, over TCP and UDP; anyone who reaches the port can have frames thrown away here
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "rounds", "seconds", "only", "json"])]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "metadata_bytes", "rounds", "seconds", "only", "json"])]
     pub receive: Option<Address>,
     /// End after one bench
     #[arg(long, requires = "receive")]
@@ -65,6 +69,8 @@ mod tests {
         assert_eq!((args.frame.to_string().as_str(), args.rounds, args.seconds), ("1920x1080:gray8", 3, 1.0));
         assert!(args.only.is_empty() && args.to.is_none() && args.receive.is_none());
         assert_eq!(bench(&["--only", "tcp,framewire"]).unwrap().only, [Contender::Tcp, Contender::Framewire]);
+        assert_eq!(bench(&["--frame", "640x480:BayerRG12"]).unwrap().frame.to_string(), "640x480:bayer_rggb12");
+        assert_eq!((args.metadata_bytes, bench(&["--metadata-bytes", "200"]).unwrap().metadata_bytes), (0, 200));
         assert!(bench(&["--receive", "0.0.0.0:9000", "--once"]).unwrap().once);
     }
 
@@ -72,6 +78,7 @@ mod tests {
     fn a_bench_refuses_what_it_cannot_do() {
         let refused = |arguments: &[&str]| bench(arguments).unwrap_err().to_string();
         assert!(refused(&["--only", "udp"]).contains("framewire, kernel, tcp"));
+        assert!(refused(&["--metadata-bytes", "4097"]).contains("0..=4096"));
         assert!(refused(&["--rounds", "0"]).contains("--rounds"));
         assert!(refused(&["--seconds", "no"]).contains("'no' is no time"));
         assert!(refused(&["--frame", "1920x1080"]).contains("1920x1080:gray8"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
-use framewire_transport::frame::RecvError;
+use framewire_transport::frame::{MetadataKind, RecvError};
 use framewire_transport::{Admission, BindError, IncomingStream, SendError, SliceSize};
 use framewire_transport::{BackendKind, Delivery, FrameFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
 
@@ -19,16 +19,19 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// The sending half: every frame in a slot of the sender's pool, stamped, not redrawn.
 pub(super) struct FramewireSender {
     sender: Sender,
+    /// What each frame has beside its pixels.
+    metadata: Vec<u8>,
     stop: Stop,
 }
 
 impl FramewireSender {
-    /// Opens the stream that the far end has announced.
+    /// Opens the stream that the far end has announced. Each frame is to have so many bytes of metadata.
     pub(super) fn connect(
         peer: SocketAddr,
         stream: u32,
         format: FrameFormat,
         (slice, backend): (SliceSize, BackendKind),
+        metadata_bytes: u16,
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let stream = Some(stream);
@@ -37,7 +40,7 @@ impl FramewireSender {
         let wait = Wait::begin(stop, PATIENCE);
         loop {
             match sender.wait_until_open(LOOK_AROUND) {
-                Ok(()) => return Ok(Self { sender, stop: stop.clone() }),
+                Ok(()) => return Ok(Self { sender, metadata: vec![0x5a; metadata_bytes.into()], stop: stop.clone() }),
                 Err(SendError::Unanswered { .. }) => wait.check(
                     &format!("the receiver at UDP {peer} did not answer"),
                     "does a firewall on the way drop UDP?",
@@ -58,6 +61,7 @@ impl SendLink for FramewireSender {
             let wait = wait.get_or_insert_with(|| Wait::begin(&self.stop, PATIENCE));
             wait.check("no frame went out", "is the far end still there?")?;
         };
+        frame.set_metadata(MetadataKind::Bytes, &self.metadata).map_err(Failure::runtime)?;
         stamp.write_now(&mut frame);
         self.sender.send(frame).map(|_| ()).map_err(Failure::runtime)
     }

@@ -61,7 +61,7 @@ pub(super) fn run(args: &BenchArgs, stop: &Stop) -> Result<Report, Failure> {
     if rounds.is_empty() {
         return Err(nothing());
     }
-    Ok(Report::new(args.frame.to_string(), &contenders, &rounds))
+    Ok(Report::new(args.frame.to_string(), args.metadata_bytes, &contenders, &rounds))
 }
 
 struct Near<'a> {
@@ -175,14 +175,15 @@ impl<'a> Near<'a> {
     }
 
     fn open(&mut self, contender: Contender) -> Result<Box<dyn SendLink>, Failure> {
-        let BenchArgs { frame, slice, backend, .. } = *self.args;
+        let BenchArgs { frame, slice, backend, metadata_bytes, .. } = *self.args;
         let (format, stop) = (frame.format, self.stop.clone());
         let peer = self.control.peer();
         Ok(match contender {
             Contender::Framewire => {
                 let ready = self.ask(contender, 0, 0)?;
                 let peer = SocketAddr::new(peer.ip(), ready.port);
-                Box::new(FramewireSender::connect(peer, ready.stream, format, (slice, backend), &stop)?)
+                let how = (slice, backend);
+                Box::new(FramewireSender::connect(peer, ready.stream, format, how, metadata_bytes, &stop)?)
             }
             Contender::Kernel => {
                 let socket = KernelSocket::towards(peer, slice)?;

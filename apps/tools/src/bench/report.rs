@@ -29,6 +29,9 @@ pub(super) struct Measured {
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub(super) struct Report {
     frame: String,
+    /// Of Framewire's frames, beside the pixels; absent where they have none.
+    #[serde(skip_serializing_if = "is_none")]
+    metadata_bytes: u16,
     rounds: usize,
     contenders: Vec<Line>,
 }
@@ -52,9 +55,13 @@ struct Line {
     ratio_to_kernel: Option<f64>,
 }
 
+fn is_none(bytes: &u16) -> bool {
+    *bytes == 0
+}
+
 impl Report {
     /// Of at least one round, each with a figure for each of the contenders.
-    pub(super) fn new(frame: String, contenders: &[Contender], rounds: &[Vec<Measured>]) -> Self {
+    pub(super) fn new(frame: String, metadata_bytes: u16, contenders: &[Contender], rounds: &[Vec<Measured>]) -> Self {
         let kernel = contenders.iter().position(|contender| *contender == Contender::Kernel);
         let rate = |at: usize| median(rounds.iter().map(|round| round[at].gigabytes_per_second)).unwrap_or_default();
         let line = |(at, name): (usize, &Contender)| {
@@ -79,7 +86,12 @@ impl Report {
                 ratio_to_kernel: kernel.filter(|kernel| *kernel != at).map(|kernel| rate(at) / rate(kernel)),
             }
         };
-        Self { frame, rounds: rounds.len(), contenders: contenders.iter().enumerate().map(line).collect() }
+        Self {
+            frame,
+            metadata_bytes,
+            rounds: rounds.len(),
+            contenders: contenders.iter().enumerate().map(line).collect(),
+        }
     }
 
     /// Says it on standard output.
@@ -101,7 +113,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rounds = if self.rounds == 1 { "1 round".into() } else { format!("medians of {} rounds", self.rounds) };
-        writeln!(f, "{} frames from one process to another, {rounds}", self.frame)?;
+        write!(f, "{} frames from one process to another, {rounds}", self.frame)?;
+        if self.metadata_bytes > 0 {
+            write!(f, "; Framewire's with {} bytes of metadata each", self.metadata_bytes)?;
+        }
+        writeln!(f)?;
         writeln!(f, "{:37}latency at 60 frames/s, ms", "")?;
         write!(f, "{:11}{:>6}{:>10}{:>10}", "", "GB/s", "/kernel", "CPU s/GB")?;
         write!(f, "{:>8}{:>8}{:>8}{:>8}", "p50", "p99", "p99.9", "max")?;
@@ -163,7 +179,7 @@ mod tests {
     fn report() -> Report {
         let rounds = [(4.0, 5.0), (2.0, 2.0), (3.0, 6.0)]
             .map(|(framewire, kernel)| vec![measured(framewire, Some(framewire)), measured(kernel, None)]);
-        Report::new("4x4:gray8".into(), &[Contender::Framewire, Contender::Kernel], &rounds)
+        Report::new("4x4:gray8".into(), 0, &[Contender::Framewire, Contender::Kernel], &rounds)
     }
 
     #[test]
