@@ -104,11 +104,11 @@ pub struct StreamArgs {
     /// In latest, milliseconds for which a frame is repaired; by default one interval, at least 20
     #[arg(long, value_name = "MILLISECONDS", value_parser = deadline, env = "FRAMEWIRE_DEADLINE")]
     pub deadline: Option<Duration>,
-    /// Pixel format to ask the source for, such as gray8, bgr24 or BayerRG12, by any of the names that framewire formats lists
+    /// Pixel format to ask the source for, such as gray8 or BayerRG12, by any of the names that framewire formats lists
     #[arg(long)]
     pub pixel: Option<PixelFormat>,
     /// What the bytes are that come without a header, from a file of any name, a pipe or -, such as 1920x1080:gray8@30
-    #[arg(long, value_name = "WxH:PIXEL[@FPS]")]
+    #[arg(long, value_name = "WxH:PIXEL[:STRIDE][@FPS]")]
     pub raw_format: Option<RawFormat>,
     /// every (nothing is lost) or latest (nothing is stale); by default every for files, latest for cameras and patterns
     #[arg(long, value_parser = delivery())]
@@ -156,7 +156,7 @@ mod tests {
         let refused = |arguments: &[&str]| ClientArgs::try_parse_from(arguments).unwrap_err().to_string();
         assert!(refused(&["client", "--slice", "70000"]).contains("548 to 65507"));
         assert!(refused(&["client", "pattern:0x144:yuv420p"]).contains("no pixels"));
-        assert!(refused(&["client", "--pixel", "rgb"]).contains("unknown pixel format 'rgb'"));
+        assert!(refused(&["client", "--pixel", "rgb25"]).contains("unknown pixel format 'rgb25'; did you mean rgb24?"));
         assert!(refused(&["client", "--frames", "0"]).contains("--frames"));
         assert!(refused(&["client", "--name", &"x".repeat(65)]).contains("65 characters is too long; use at most 64"));
         assert!(refused(&["client", "--name", "a\u{7}b"]).contains("control characters"));

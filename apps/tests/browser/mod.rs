@@ -1,4 +1,5 @@
 //! A real browser, headless, driven over WebDriver. Where there is none, tests say so aloud and are skipped.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
