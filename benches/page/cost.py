@@ -4,10 +4,12 @@
 The stream is 1080p gray over loopback between the real programs: as fast as it goes with nothing lost, the page opened and
 closed in turns (rate), and at 60 frames/s, a run with a page and one without in turns (latency). The page is a reader that
 asks for pictures and figures as the page does and shows nothing, so that only the server's side is measured, or with --chromium a real browser, which takes a good part of a small machine for
-itself. With `stuck`, the browser is stopped, and the server's memory and the frames dropped
+itself. With `pictures`, what a picture costs: the processor time of the thread that
+makes them, encoding included, of a 12-bit 4K Bayer stream or of any other --format. With `stuck`, the browser is stopped, and the server's memory and the frames dropped
 meanwhile are watched.
 
     python3 benches/page/cost.py [--rounds 7] [--seconds 8] [--chromium]
+    python3 benches/page/cost.py pictures [--format 3840x2160:bayer_rggb12] [--size tile|full] [--rounds 7]
     python3 benches/page/cost.py first [--rounds 7]
     python3 benches/page/cost.py stuck [--seconds 600]
 
@@ -33,9 +35,9 @@ CLIENT = "target/release/framewire-client"
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, *arguments):
         self.process = subprocess.Popen(
-            [SERVER, "--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--json"],
+            [SERVER, "--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--json", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         said = self.process.stderr.readline()
         self.address = said.split("http://")[1].split(" ")[0]
@@ -55,6 +57,15 @@ class Server:
         streams = [stream["frames_dropped"] for stream in self.streams()]
         return {cause: sum(stream[cause] for stream in streams) for cause in streams[0]}
 
+    def picture_seconds(self):
+        """Processor time of the thread that makes pictures, by the kernel's count in nanoseconds."""
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{thread}/comm") as file:
+                if file.read().strip() == "framewire-pictu":
+                    with open(f"/proc/{self.process.pid}/task/{thread}/schedstat") as times:
+                        return int(times.read().split()[0]) / 1e9
+        sys.exit("the server has no thread that makes pictures")
+
     def resident_bytes(self):
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -69,9 +80,10 @@ class Server:
 class Reader:
     """Asks as the page does, and shows nothing."""
 
-    def __init__(self, server):
+    def __init__(self, server, size="tile"):
         self.pictures = 0
         self.ended = False
+        self.size = size
         self.sockets = []
         host, port = server.address.rsplit(":", 1)
         self.server, self.host, self.port = server, host, int(port)
@@ -124,9 +136,8 @@ class Reader:
                     break
                 self.pictures += 1
 
-    @staticmethod
-    def ask(web_socket, stream, seen):
-        text = json.dumps({"stream": stream, "size": "tile", "seen": seen}).encode()
+    def ask(self, web_socket, stream, seen):
+        text = json.dumps({"stream": stream, "size": self.size, "seen": seen}).encode()
         web_socket.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
         web_socket.flush()
 
@@ -313,6 +324,29 @@ def stuck(arguments):
         sys.exit("memory grew by more than 16 MB, or frames were dropped")
 
 
+def pictures(arguments):
+    """What a picture costs, in processor time."""
+    server = Server("--preview-fps", "30")
+    client = server.client("pattern:" + arguments.format, "--fps", "15", "--delivery", "latest")
+    while not server.streams():
+        time.sleep(0.05)
+    reader = Reader(server, arguments.size)
+    costs = []
+    for _ in range(arguments.rounds):
+        before, made = server.picture_seconds(), reader.pictures
+        time.sleep(arguments.seconds / 4)
+        made = reader.pictures - made
+        if made == 0:
+            sys.exit("the page got no picture, so none was measured")
+        costs.append((server.picture_seconds() - before) / made * 1e3)
+    reader.close()
+    client.send_signal(signal.SIGINT)
+    client.wait()
+    server.stop()
+    print(f"a picture ({arguments.size}) of {arguments.format}: {statistics.median(costs):.1f} ms of processor time, the median of "
+          f"{len(costs)} rounds ({min(costs):.1f} to {max(costs):.1f}), encoding included")
+
+
 def first(arguments):
     """From opening the page to the first picture on it, in a browser that runs already."""
     times = []
@@ -335,14 +369,16 @@ def first(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("what", nargs="?", choices=["cost", "stuck", "first"], default="cost")
+    parser.add_argument("what", nargs="?", choices=["cost", "pictures", "stuck", "first"], default="cost")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float)
+    parser.add_argument("--format", default="3840x2160:bayer_rggb12", help="of the frames, for pictures")
+    parser.add_argument("--size", choices=["tile", "full"], default="tile", help="of the pictures, for pictures")
     parser.add_argument("--chromium", action="store_true")
     arguments = parser.parse_args()
     if arguments.seconds is None:
         arguments.seconds = 600.0 if arguments.what == "stuck" else 8.0
-    {"cost": cost, "stuck": stuck, "first": first}[arguments.what](arguments)
+    {"cost": cost, "pictures": pictures, "stuck": stuck, "first": first}[arguments.what](arguments)
 
 
 if __name__ == "__main__":
