@@ -1,6 +1,7 @@
 #![doc = include_str!("../ERRORS.md")]
 
 use crate::error::CaptureError;
+use crate::mcap::McapError;
 use crate::npy::NpyError;
 use crate::picture::PictureError;
 use crate::pictures::PictureFileError;
@@ -41,9 +42,11 @@ framewire_transport::error_codes! {
         Self::Undecodable { .. } => "source-undecodable",
         Self::FormatChanged { .. } => "source-format-changed",
         Self::Lost { .. } => "source-lost",
+        Self::Metadata { .. } => "source-metadata-too-long",
         Self::Other { .. } => "source-failed",
     } => {
         Self::Format { source, .. } => source,
+        Self::Mcap { source, .. } => source,
         Self::Npy { source, .. } => source,
         Self::PictureFile { source, .. } => source,
         Self::Y4m { source, .. } => source,
@@ -57,6 +60,17 @@ framewire_transport::error_codes! {
         Self::Parameter { .. } => "y4m-parameter",
         Self::ColourSpace { .. } => "y4m-colour-space",
         Self::FrameLine { .. } => "y4m-frame-line",
+    } => {
+        Self::Format(error) => error,
+    }
+    McapError {
+        Self::Magic => "mcap-not-one",
+        Self::NoImages(_) => "mcap-no-images",
+        Self::Topic { .. } => "mcap-topic",
+        Self::Empty(_) => "mcap-no-image",
+        Self::Compressed(_) => "mcap-compressed",
+        Self::Image { .. } => "mcap-image",
+        Self::Encoding(_) => "mcap-encoding",
     } => {
         Self::Format(error) => error,
     }

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat, PixelLayout};
+use framewire_transport::frame::{FormatError, FrameFormat, MetadataTooLong, PixelFormat, PixelLayout};
 use thiserror::Error;
 
+use crate::mcap::McapError;
 use crate::npy::NpyError;
 use crate::picture::PictureError;
 use crate::pictures::{EXTENSIONS, PictureFileError};
@@ -141,6 +142,24 @@ pub enum CaptureError {
         name: String,
         /// What is wrong with it.
         source: NpyError,
+    },
+    /// The file is no MCAP file whose images can be sent.
+    #[error("{name}: {source}")]
+    Mcap {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        source: McapError,
+    },
+    /// A frame's metadata does not fit behind it.
+    #[error("{name}: frame {frame} (the first is 0): {source}")]
+    Metadata {
+        /// The source.
+        name: String,
+        /// Number of the frame, from 0, which is also how many were given.
+        frame: u64,
+        /// How long it is, and how long it may be.
+        source: MetadataTooLong,
     },
     /// A file is no picture that can be sent, or not one that goes with those before it.
     #[error("{name}: {source}{}", given_before(*frame))]

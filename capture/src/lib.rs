@@ -87,6 +87,7 @@ mod error;
 mod fifo;
 #[allow(unsafe_code, reason = "copies out of a file mapping; each block names its invariant")]
 mod mapped_file;
+mod mcap;
 mod npy;
 pub mod pattern;
 mod picture;
@@ -106,6 +107,7 @@ mod y4m;
 
 pub use error::CaptureError;
 pub use framewire_transport::frame::{FrameRate, FrameRateError};
+pub use mcap::{McapError, McapFile};
 pub use npy::{NpyError, NpyFile};
 pub use pattern::PatternSource;
 pub use picture::PictureError;

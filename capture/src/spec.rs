@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::error::CaptureError;
 use crate::fifo::Fifo;
+use crate::mcap::{self, McapFile};
 use crate::npy::{self, NpyFile};
 use crate::pattern::PatternSource;
 use crate::pictures::{EXTENSIONS, PictureFiles, is_pattern, is_picture};
@@ -230,6 +231,11 @@ fn open_file(
         io::ErrorKind::NotFound => CaptureError::NotFound { path: path.into() },
         _ => CaptureError::io("open", &name, source),
     };
+    if let Some((file, topic)) = with_topic(path) {
+        let opened =
+            File::open(&file).map_err(|source| CaptureError::io("open", &format!("'{}'", file.display()), source))?;
+        return keep_pixel(&name, Box::new(McapFile::new(&file, opened, Some(&topic))?), options);
+    }
     // Asked before opening, which would wait on a pipe and could disturb a device.
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_pattern(path) => {
@@ -268,6 +274,7 @@ fn open_file(
             }
             keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options)
         }
+        _ if start.starts_with(mcap::MAGIC) => keep_pixel(&name, Box::new(McapFile::new(path, file, None)?), options),
         // A recording of whatever kind of bytes, which may begin as a picture does.
         Some("raw" | "yuv") => keep_pixel(&name, open_raw(path, file, options)?, options),
         _ if start.starts_with(npy::MAGIC) => {
@@ -284,6 +291,7 @@ fn open_file(
         Some(extension) if EXTENSIONS.contains(&extension) && !cfg!(feature = "opencv") => {
             open_picture(path, &name, options)
         }
+        Some("mcap") => Ok(Box::new(McapFile::new(path, file, None)?)),
         Some("npy") => Ok(Box::new(NpyFile::new(path, file, options.pixel)?)),
         _ => open_video(path, &name, options),
     }
@@ -295,6 +303,13 @@ fn open_picture(path: &Path, name: &str, options: &SourceOptions) -> Result<Box<
         Err(CaptureError::PixelFixed { .. }) if cfg!(feature = "opencv") => open_video(path, name, options),
         source => Ok(Box::new(source?)),
     }
+}
+
+/// What `FILE.mcap#/topic` names, where no file is called so as a whole.
+fn with_topic(path: &Path) -> Option<(PathBuf, String)> {
+    let (file, topic) = path.to_str()?.split_once(".mcap#")?;
+    let file = PathBuf::from(format!("{file}.mcap"));
+    (!path.exists() && file.is_file()).then(|| (file, topic.to_owned()))
 }
 
 /// A recording with its index, or else frames of which nothing but `--raw-format` is known.

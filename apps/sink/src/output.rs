@@ -56,10 +56,14 @@ pub(crate) trait Destination: Write + Send {
     fn take_back(&mut self, bytes: u64) -> io::Result<bool>;
 
     /// Whether what was written can be written over, which it cannot in a pipe.
-    fn is_rewritable(&self) -> bool;
+    fn is_rewritable(&self) -> bool {
+        false
+    }
 
     /// Writes over what stands at `offset`, which has that many bytes.
-    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    fn overwrite(&mut self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl Destination for File {

@@ -121,7 +121,7 @@ impl IndexHeader {
     }
 
     /// Reads its line; the error says what is wrong with it.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, String> {
         /// Of any version: what is needed to tell which.
         #[derive(Deserialize)]
         struct Versioned {

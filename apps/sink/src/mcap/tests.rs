@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use framewire_capture::{FrameRate, SourceOptions, SourceSpec};
 use framewire_transport::Time;
 use framewire_transport::frame::FramePool;
 
@@ -78,7 +79,7 @@ fn shot(seed: usize, bytes: usize, utc_ns: u64) -> Shot {
 /// Records them, each with a time of its own.
 fn record(spec: &SinkSpec, format: FrameFormat, shots: &[Shot]) -> SinkReport {
     let pool = FramePool::for_format(1, format).unwrap();
-    let mut sink = spec.open_alone(&Recorded::new(format, None, "cam", 7)).unwrap();
+    let mut sink = spec.open_alone(&Recorded::new(format, FrameRate::per_second(25).ok(), "cam", 7)).unwrap();
     for (number, Shot { bytes, metadata, utc_ns }) in (0..).zip(shots) {
         let mut frame = pool.try_acquire().unwrap();
         frame.set_len(bytes.len()).unwrap();
@@ -244,6 +245,76 @@ fn a_wall_clock_that_is_set_by_an_hour_moves_no_time_of_a_live_stream() {
     let first = UTC + 5_000_000_000;
     let times: Vec<u64> = judged.images().map(|image| image["log_time"].as_u64().unwrap() - first).collect();
     assert_eq!(times, [0, 33_000_000, 66_000_000, 99_000_000]);
+}
+
+#[test]
+fn a_recording_is_sent_again_as_it_was_taken_in_every_format_with_metadata_and_times_of_every_kind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.mcap");
+    for pixel in PixelFormat::ALL {
+        let packed = format_of(pixel);
+        let strided = FrameFormat::with_stride(pixel, packed.width(), packed.height(), packed.stride() + 128);
+        for (format, chunk_bytes) in [(packed, None), (strided.unwrap_or(packed), NonZeroU64::new(3_000))] {
+            let len = |at: usize| if format.is_variable() { 1 + at * 601 } else { format.frame_bytes() };
+            let mut shots: Vec<Shot> = (0..5).map(|at| shot(at, len(at), UTC + at as u64 * 40_000_001)).collect();
+            shots[1].metadata = Some((MetadataKind::Json, b"{\"gain\": 2}".to_vec()));
+            shots[2].metadata = Some((MetadataKind::Cbor, vec![0xa0]));
+            shots[4].metadata = Some((MetadataKind::Bytes, (0..4_096).map(|at| at as u8).collect()));
+            record(&SinkSpec::Mcap(path.clone(), chunk_bytes), format, &shots);
+            let mut source = SourceSpec::File(path.clone()).open(&SourceOptions::default()).unwrap();
+            assert_eq!((source.format(), source.frame_count()), (format, Some(5)));
+            assert_eq!(source.presentation().rate, FrameRate::per_second(25).ok());
+            let pool = FramePool::for_format(1, format).unwrap();
+            for (at, shot) in shots.iter().enumerate() {
+                let mut frame = pool.try_acquire().unwrap();
+                assert_eq!(source.next_time(), Some(Duration::from_nanos(at as u64 * 40_000_001)));
+                assert!(source.next_frame(&mut frame).unwrap());
+                let frame = frame.freeze();
+                assert!(frame[..] == shot.bytes, "{format}");
+                assert_eq!(frame.metadata().map(|it| (it.kind, it.bytes.to_vec())), shot.metadata, "{format}");
+                let utc = SystemTime::UNIX_EPOCH + Duration::from_nanos(shot.utc_ns);
+                assert_eq!((frame.captured_utc(), frame.has_own_time()), (Some(utc), true));
+            }
+            assert!(!source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_anywhere_gives_every_frame_before_the_cut_with_its_metadata() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.mcap");
+    let format = FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap();
+    let mut shots: Vec<Shot> = (0..4).map(|at| shot(at, format.frame_bytes(), UTC + at as u64)).collect();
+    for (at, shot) in shots.iter_mut().enumerate() {
+        shot.metadata = Some((MetadataKind::Json, format!("{{\"n\":{at}}}").into_bytes()));
+    }
+    for chunk_bytes in [None, NonZeroU64::new(1), NonZeroU64::new(400)] {
+        record(&SinkSpec::Mcap(path.clone(), chunk_bytes), format, &shots);
+        let whole = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        // The pixels of each frame end here.
+        let ends: Vec<usize> =
+            shots.iter().map(|shot| whole.windows(32).position(|window| window == shot.bytes).unwrap() + 32).collect();
+        for cut in 1..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let frames = ends.iter().filter(|end| **end <= cut).count();
+            let Ok(mut source) = SourceSpec::File(path.clone()).open(&SourceOptions::default()) else {
+                assert_eq!(frames, 0, "cut at {cut}");
+                continue;
+            };
+            let pool = FramePool::for_format(1, format).unwrap();
+            for shot in &shots[..frames] {
+                let mut frame = pool.try_acquire().unwrap();
+                assert!(source.next_frame(&mut frame).unwrap(), "cut at {cut}");
+                assert!(frame[..] == shot.bytes);
+                assert_eq!(frame.metadata().map(|it| (it.kind, it.bytes.to_vec())), shot.metadata);
+            }
+            assert!(!source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+        }
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]

@@ -1,0 +1,283 @@
+//! MCAP files: the images of one channel, as they were taken.
+
+mod error;
+mod image;
+mod records;
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use framewire_transport::Time;
+use framewire_transport::frame::{FrameFormat, FrameMut, METADATA_MAX, MetadataKind, PixelFormat, Presentation};
+
+use crate::error::CaptureError;
+use crate::mapped_file::MappedFile;
+use crate::recording::IndexHeader;
+use crate::source::{FrameSource, fit_length};
+pub use error::McapError;
+use image::ImageHead;
+use records::{Channel, Contents, Cursor, Message, Next, Span, refused};
+
+/// What the file begins with.
+pub(crate) const MAGIC: &[u8] = mcap::MAGIC;
+
+/// More than stands before the pixels of any image whose names are names.
+const HEAD_BYTES_MAX: u64 = 4_096;
+
+/// The images of one channel of an MCAP file, straight from where they are in it: `sensor_msgs/msg/Image` as CDR, of ROS 2 bags and of this
+/// system's own recordings.
+///
+/// Each has the log time of its message as its UTC, and, of a recording of this system, its metadata. A file whose recorder was killed
+/// gives its whole images. Chunks may be there and must not be compressed.
+pub struct McapFile {
+    file: MappedFile,
+    contents: Contents,
+    channel_id: u16,
+    format: FrameFormat,
+    presentation: Presentation,
+    /// Whether this system has recorded it.
+    is_own: bool,
+    cursor: Cursor,
+    /// The next image, once it has been looked for, or why there is none.
+    ahead: Option<Result<Image, CaptureError>>,
+    /// Metadata that was read before its image.
+    beside: Option<(Message, MetadataKind)>,
+    first: Option<u64>,
+    time: Duration,
+    given: u64,
+    told: bool,
+}
+
+/// An image that is whole in the file.
+#[derive(Debug, Clone)]
+struct Image {
+    message: Message,
+    head: ImageHead,
+    metadata: Option<(Span, MetadataKind)>,
+}
+
+impl McapFile {
+    /// The images of `file`, a regular file that is not empty, under `topic`, or else of the first channel that has any; `path` is for
+    /// messages.
+    ///
+    /// # Errors
+    /// A file that is no MCAP file, has no such images, or is compressed, and one that cannot be mapped.
+    pub fn new(path: &Path, file: File, topic: Option<&str>) -> Result<Self, CaptureError> {
+        let file = MappedFile::new(path, file)?;
+        let contents = Contents::read(&file)?;
+        let channel_id = choose(&contents, topic).map_err(|source| refused(&file, source))?;
+        let channel = &contents.channels[&channel_id];
+        let own = channel.metadata.get(IndexHeader::KEY).and_then(|line| IndexHeader::parse(line.as_bytes()).ok());
+        // Until the first image says otherwise.
+        let format = FrameFormat::new(PixelFormat::Gray8, 1, 1).expect("one pixel is a format");
+        let mut source = Self {
+            file,
+            channel_id,
+            format: own.as_ref().map_or(format, |own| own.format),
+            presentation: own.as_ref().map_or(Presentation::UNKNOWN, |own| own.presentation),
+            is_own: own.is_some(),
+            cursor: Cursor::first(),
+            ahead: None,
+            beside: None,
+            first: None,
+            time: Duration::ZERO,
+            given: 0,
+            told: false,
+            contents,
+        };
+        let Some(first) = source.look_ahead()? else {
+            let topic = source.contents.channels[&channel_id].topic.clone();
+            return Err(refused(&source.file, McapError::Empty(topic)));
+        };
+        if own.is_none() {
+            let format = first.head.format();
+            source.format = format.map_err(|error| refused(&source.file, error))?;
+        }
+        Ok(source)
+    }
+
+    /// The next image that is whole. What went wrong is said once, to whoever takes the image.
+    fn look_ahead(&mut self) -> Result<Option<&Image>, CaptureError> {
+        if self.ahead.is_none() {
+            self.ahead = self.find_image().transpose();
+        }
+        if let Some(Err(error)) = self.ahead.take_if(|ahead| ahead.is_err()) {
+            return Err(error);
+        }
+        Ok(self.ahead.as_ref().and_then(|ahead| ahead.as_ref().ok()))
+    }
+
+    fn find_image(&mut self) -> Result<Option<Image>, CaptureError> {
+        loop {
+            match self.cursor.next(&self.file)? {
+                Next::Message(message) if message.channel_id == self.channel_id => {
+                    return self.read_image(message).map(Some);
+                }
+                Next::Message(message) => {
+                    if let Some(kind) = self.metadata_kind(message.channel_id) {
+                        self.beside = Some((message, kind));
+                    }
+                }
+                Next::Other(_) => {}
+                Next::Torn => self.tell(),
+                Next::End => return Ok(None),
+            }
+        }
+    }
+
+    fn read_image(&mut self, message: Message) -> Result<Image, CaptureError> {
+        let Span { at, bytes } = message.data;
+        let unreadable = |reason| refused(&self.file, McapError::Image { at, reason });
+        let mut head = vec![0; bytes.min(HEAD_BYTES_MAX) as usize];
+        self.file.copy(at, &mut head, self.given)?;
+        let head = ImageHead::parse(&head).map_err(unreadable)?;
+        if head.offset as u64 + u64::from(head.bytes) > bytes {
+            let reason =
+                format!("it says that it has {} bytes of pixels, and has {}", head.bytes, bytes - head.offset as u64);
+            return Err(unreadable(reason));
+        }
+        let belongs = |(beside, _): &(Message, MetadataKind)| {
+            let is_of_this = (beside.sequence, beside.log_time) == (message.sequence, message.log_time);
+            is_of_this && beside.data.bytes <= METADATA_MAX as u64
+        };
+        let metadata = self.beside.take().filter(belongs).map(|(beside, kind)| (beside.data, kind));
+        Ok(Image { message, head, metadata })
+    }
+
+    /// What the messages of another channel are, where they are metadata of these images.
+    fn metadata_kind(&self, channel_id: u16) -> Option<MetadataKind> {
+        if !self.is_own {
+            return None;
+        }
+        let topic = self.contents.channels[&self.channel_id].topic.strip_suffix("image_raw")?;
+        let Channel { topic: beside, encoding, .. } = self.contents.channels.get(&channel_id)?;
+        match (beside.strip_prefix(topic)?, encoding.as_str()) {
+            ("metadata", "json") => Some(MetadataKind::Json),
+            ("metadata_cbor", "cbor") => Some(MetadataKind::Cbor),
+            ("metadata_bytes", _) => Some(MetadataKind::Bytes),
+            _ => None,
+        }
+    }
+
+    fn tell(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!("{} was not ended in order: what is not whole in it is left out", self.file.name());
+        }
+    }
+
+    /// Refuses an image of another format than the first.
+    fn check(&self, head: &ImageHead) -> Result<(), CaptureError> {
+        let is_same = match self.format.is_variable() {
+            true => self.format.holds(head.bytes as usize),
+            false => {
+                let Self { format, .. } = self;
+                (head.width, head.height, head.step) == (format.width(), format.height(), format.stride())
+                    && format.holds(head.bytes as usize)
+            }
+        };
+        if is_same {
+            return Ok(());
+        }
+        let ImageHead { width, height, step, encoding, bytes, .. } = head;
+        Err(CaptureError::FormatChanged {
+            name: self.file.name().to_owned(),
+            frame: self.given,
+            from: self.format,
+            to: format!("{width}x{height} {encoding} in rows of {step} bytes, {bytes} bytes in all"),
+        })
+    }
+}
+
+/// The channel of images that was asked for.
+fn choose(contents: &Contents, topic: Option<&str>) -> Result<u16, McapError> {
+    let is_image = |channel: &&Channel| channel.schema == "sensor_msgs/msg/Image" && channel.encoding == "cdr";
+    let with_images = || contents.channels.iter().filter(|(_, channel)| is_image(channel));
+    let listed = |channels: &mut dyn Iterator<Item = String>| channels.take(20).collect::<Vec<_>>().join(", ");
+    if with_images().next().is_none() {
+        let said = |channel: &Channel| format!("{} ({} {})", channel.topic, channel.schema, channel.encoding);
+        let has = listed(&mut contents.channels.values().map(said));
+        return Err(McapError::NoImages(if has.is_empty() { "no channels".to_owned() } else { has }));
+    }
+    let has_any = |(id, _): &(&u16, &Channel)| contents.counts.contains_key(id);
+    let found = match topic {
+        Some(topic) => with_images().find(|(_, channel)| channel.topic == topic),
+        None => with_images().find(has_any).or_else(|| with_images().next()),
+    };
+    found.map(|(id, _)| *id).ok_or_else(|| McapError::Topic {
+        asked: topic.unwrap_or_default().to_owned(),
+        has: listed(&mut with_images().map(|(_, channel)| channel.topic.clone())),
+    })
+}
+
+impl FrameSource for McapFile {
+    fn format(&self) -> FrameFormat {
+        self.format
+    }
+
+    fn presentation(&self) -> Presentation {
+        self.presentation
+    }
+
+    fn frame_count(&self) -> Option<u64> {
+        Some(self.contents.counts.get(&self.channel_id).copied().unwrap_or_default())
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn next_time(&mut self) -> Option<Duration> {
+        let log_time = match self.look_ahead() {
+            Ok(image) => image?.message.log_time,
+            Err(error) => {
+                self.ahead = Some(Err(error));
+                return None;
+            }
+        };
+        let first = *self.first.get_or_insert(log_time);
+        self.time = self.time.max(Duration::from_nanos(log_time.saturating_sub(first)));
+        Some(self.time)
+    }
+
+    fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
+        let Some(Image { message, head, metadata }) = self.look_ahead()?.cloned() else { return Ok(false) };
+        self.check(&head)?;
+        fit_length(frame, &self.format, head.bytes as usize)?;
+        self.file.copy(message.data.at + head.offset as u64, frame, self.given)?;
+        if head.is_bigendian {
+            swap(frame, self.format.pixel());
+        }
+        if let Some((Span { at, bytes }, kind)) = metadata {
+            let mut text = vec![0; bytes as usize];
+            self.file.copy(at, &mut text, self.given)?;
+            frame.set_metadata(kind, &text).map_err(|source| CaptureError::Metadata {
+                name: self.file.name().to_owned(),
+                frame: self.given,
+                source,
+            })?;
+        }
+        frame.info.captured = Time::now();
+        frame.info.captured_utc = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(message.log_time));
+        self.first.get_or_insert(message.log_time);
+        self.ahead = None;
+        self.given += 1;
+        Ok(true)
+    }
+
+    fn rewind(&mut self) -> Result<(), CaptureError> {
+        (self.cursor, self.ahead, self.beside) = (Cursor::first(), None, None);
+        (self.given, self.time) = (0, Duration::ZERO);
+        Ok(())
+    }
+}
+
+/// Turns big-endian samples round.
+fn swap(frame: &mut [u8], pixel: PixelFormat) {
+    if let Some(bytes) = pixel.sample_bytes().filter(|bytes| *bytes > 1) {
+        frame.chunks_exact_mut(bytes as usize).for_each(<[u8]>::reverse);
+    }
+}
+
+#[cfg(test)]
+mod tests;
