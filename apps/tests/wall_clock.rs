@@ -1,0 +1,150 @@
+//! A wall clock that is set by an hour while a stream is recorded, and while the recording is sent again: neither end notices.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+mod running;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use framewire_capture::{SourceOptions, SourceSpec, pattern};
+use framewire_transport::frame::FramePool;
+use running::{PATIENCE, Running, Server, figure, in_dir, path_text};
+use serde_json::Value;
+
+/// Stands in front of the system's clock, and adds to it the seconds that a file has.
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+int clock_gettime(clockid_t which, struct timespec *time) {
+    static int (*really)(clockid_t, struct timespec *);
+    if (!really) really = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int answer = really(which, time);
+    const char *path = getenv("SET_CLOCK_BY");
+    FILE *file = which == CLOCK_REALTIME && path ? fopen(path, "r") : NULL;
+    if (file) {
+        long seconds = 0;
+        if (fscanf(file, "%ld", &seconds) == 1) time->tv_sec += seconds;
+        fclose(file);
+    }
+    return answer;
+}
+"#;
+
+/// A machine whose wall clock can be set.
+struct Clock {
+    shim: PathBuf,
+    set_by: PathBuf,
+}
+
+impl Clock {
+    /// `None`, said aloud, where there is no compiler.
+    fn new(directory: &tempfile::TempDir) -> Option<Self> {
+        let (source, shim) = (in_dir(directory, "clock.c"), in_dir(directory, "clock.so"));
+        std::fs::write(&source, SHIM).unwrap();
+        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&shim, &source]).arg("-ldl").output();
+        if !built.is_ok_and(|built| built.status.success()) {
+            framewire_testing::skip("no C compiler `cc`: apt-get install gcc libc6-dev");
+            return None;
+        }
+        let clock = Self { shim, set_by: in_dir(directory, "set-by") };
+        clock.set(0);
+        Some(clock)
+    }
+
+    /// Sets it, so many seconds from what is right.
+    fn set(&self, seconds: i64) {
+        let new = self.set_by.with_extension("new");
+        std::fs::write(&new, seconds.to_string()).unwrap();
+        std::fs::rename(new, &self.set_by).unwrap();
+    }
+
+    fn on<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("LD_PRELOAD", &self.shim).env("SET_CLOCK_BY", &self.set_by)
+    }
+}
+
+/// The lines of an index behind its head.
+fn entries(recording: &Path) -> Vec<Value> {
+    let index = recording.with_extension("raw.index");
+    let text = std::fs::read_to_string(index).unwrap_or_default();
+    text.lines().skip(1).filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn times(recording: &Path) -> Vec<u64> {
+    entries(recording).iter().map(|entry| entry["captured_us"].as_u64().unwrap()).collect()
+}
+
+fn numbers(recording: &Path) -> Vec<u64> {
+    let mut source = SourceSpec::File(recording.to_owned()).open(&SourceOptions::default()).unwrap();
+    let format = source.format();
+    let pool = FramePool::for_format(1, format).unwrap();
+    let mut numbers = Vec::new();
+    loop {
+        let mut frame = pool.try_acquire().unwrap();
+        if !source.next_frame(&mut frame).unwrap() {
+            return numbers;
+        }
+        numbers.push(pattern::read_frame_number(&frame, &format).unwrap());
+    }
+}
+
+/// Sends `source` into a recording on a machine whose clock is set by so much once `half` of the frames are there.
+fn record(clock: &Clock, source: &[&str], recording: &Path, half: usize, set_by: i64) -> Vec<u8> {
+    clock.set(0);
+    let server = Server::start_by(
+        clock.on(running::program("framewire-server").args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"])).args([
+            "--sink",
+            path_text(recording),
+        ]),
+    );
+    let mut client = server.client(source);
+    let client = Running::start(clock.on(client.args(["--delivery", "every", "--json"])));
+    let begun = Instant::now();
+    while entries(recording).len() < half {
+        assert!(begun.elapsed() < PATIENCE, "{} frames were recorded", entries(recording).len());
+        std::thread::yield_now();
+    }
+    clock.set(set_by);
+    let (code, said, summary) = client.wait();
+    assert_eq!(code, Some(0), "{said}");
+    server.stop();
+    summary
+}
+
+#[test]
+fn an_hour_more_or_less_moves_neither_the_order_nor_the_times_nor_the_latency_nor_the_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clock) = Clock::new(&directory) else { return };
+    for set_by in [3_600, -3_600] {
+        let (first, again) = (in_dir(&directory, "first.raw"), in_dir(&directory, "again.raw"));
+        let camera = ["pattern:64x48", "--fps", "60", "--frames", "150"];
+        let summary = record(&clock, &camera, &first, 30, set_by);
+        assert_eq!(figure(&summary, &["frames_delivered"]), 150.0);
+        let latency = figure(&summary, &["latency_ms", "max"]);
+        assert!(latency < 3_000_000.0, "{latency}");
+        let replay = record(&clock, &[path_text(&first), "--fps", "source"], &again, 30, -set_by);
+        assert_eq!(figure(&replay, &["frames_delivered"]), 150.0);
+        for recording in [&first, &again] {
+            assert_eq!(numbers(recording), (0..150).collect::<Vec<_>>());
+            let times = times(recording);
+            assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+            assert!(times.last().unwrap() - times[0] < 3_000_000_000, "{times:?}");
+        }
+        // What is sent again has the times of its places in the recording.
+        let (first_times, again_times) = (times(&first), times(&again));
+        for (one, other) in first_times.iter().zip(&again_times) {
+            let apart = (one - first_times[0]).abs_diff(other - again_times[0]);
+            assert!(apart <= 1, "{apart} us");
+        }
+        for recording in [first, again] {
+            std::fs::remove_file(recording.with_extension("raw.index")).unwrap();
+            std::fs::remove_file(recording).unwrap();
+        }
+    }
+}
