@@ -3,11 +3,14 @@
 
 mod http;
 mod running;
+mod sending;
 
-use std::time::Instant;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use framewire_transport::PixelFormat;
+use framewire_transport::frame::MetadataKind;
+use framewire_transport::{FrameFormat, PixelFormat};
 use running::{PATIENCE, Running, Server, in_dir, path_text, program, run};
+use sending::Stream;
 use serde_json::Value;
 
 fn formats() -> Vec<Value> {
@@ -157,5 +160,25 @@ fn figures_say_the_format_and_the_newest_frames_time_and_a_picture_can_be_had_as
     }
     client.interrupt();
     client.wait();
+    server.stop();
+}
+
+#[test]
+fn feedback_says_each_frames_length_that_of_its_metadata_and_when_it_was_captured() {
+    let server = Server::start(&[]);
+    let format = FrameFormat::new(PixelFormat::Bytes, 100_000, 1).unwrap();
+    let stream = Stream::open(&server, format, "BYTES", "cloud");
+    let place_in_file = UNIX_EPOCH + Duration::new(1_795_330_822, 123_456_789);
+    stream.send(&[7; 3], (MetadataKind::Cbor, &[0xa0; 4_096]), Some(place_in_file));
+    let first = stream.feedback(0);
+    assert_eq!((first.frame_size, first.metadata_bytes, first.missing_bytes), (3, Some(4_096), 0));
+    assert_eq!(first.captured_utc.unwrap().to_string(), "2026-11-22T07:00:22.123456789Z");
+    assert_eq!(first.captured_utc_error_ms, None, "what a file says has no clock behind it");
+    stream.send(&[9; 100_000], (MetadataKind::Bytes, &[]), None);
+    let second = stream.feedback(1);
+    assert_eq!((second.frame_size, second.metadata_bytes), (100_000, Some(0)));
+    assert!(second.captured_utc.unwrap() > first.captured_utc.unwrap(), "the sender's clock says when");
+    let newest = &self::stream(&server)["newest"];
+    assert_eq!((&newest["bytes"], newest.get("metadata")), (&100_000.into(), None));
     server.stop();
 }

@@ -3,9 +3,13 @@
 
 mod browser;
 mod running;
+mod sending;
 
 use browser::Browser;
+use framewire_transport::frame::MetadataKind;
+use framewire_transport::{FrameFormat, PixelFormat};
 use running::{Running, Server};
+use sending::Stream;
 
 fn shown(nth: usize) -> String {
     format!("Number(document.querySelectorAll('.tile .shot')[{nth}]?.dataset.frame) > 0")
@@ -74,6 +78,42 @@ async fn a_range_is_chosen_and_given_up_and_a_picture_of_it_is_shown_in_both_siz
     browser.wait_for(&format!("{full} < 200")).await;
     browser.run("document.querySelector('#full').close()").await;
     browser.wait_for(&format!("document.querySelector('.tile .range') !== null && {tile} < 200")).await;
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_newest_json_of_a_stream_is_shown_as_the_text_it_is_and_all_else_by_kind_and_length() {
+    let Some(browser) = Browser::start((500, 900)).await else { return };
+    let server = Server::start(&[]);
+    let format = FrameFormat::new(PixelFormat::Bytes, 5_000_000, 1).unwrap();
+    let stream = Stream::open(&server, format, "bytes", "lidar");
+    let hostile = r#"{"exposure_us": 8000, "note": "<img src=x onerror=alert(1)>"}"#;
+    stream.send(&[7; 1_234], (MetadataKind::Json, hostile.as_bytes()), None);
+    browser.open(&server.url()).await;
+    browser.wait_for("document.querySelector('.metadata-text')?.textContent.includes('onerror')").await;
+    assert_eq!(browser.value("document.querySelector('.metadata-text').textContent").await, hostile);
+    assert_eq!(browser.value("document.querySelector('.metadata-text').childElementCount").await, 0);
+    let kind = "document.querySelector('.metadata-kind').textContent";
+    assert_eq!(browser.value(kind).await, format!("Metadata: JSON, {} bytes", hostile.len()));
+    assert_eq!(
+        browser.value("document.querySelector('.format').textContent").await,
+        "up to 5,000,000 bytes from 127.0.0.1, every"
+    );
+    assert_eq!(
+        browser.value("document.querySelector('.placeholder').textContent").await,
+        "bytes: no picture, 1,234 bytes"
+    );
+    browser.picture("metadata").await;
+
+    let long = format!("[{}]", "1234567,".repeat(500));
+    stream.send(&[7; 1], (MetadataKind::Json, long.as_bytes()), None);
+    browser.wait_for(&format!("{kind} === 'Metadata: JSON, 4,002 bytes, the last 2,978 not shown'")).await;
+    stream.send(&[7; 1], (MetadataKind::Cbor, &[0xa0; 300]), None);
+    browser.wait_for(&format!("{kind} === 'Metadata: CBOR, 300 bytes'")).await;
+    browser.wait_for("document.querySelector('.metadata-text').hidden").await;
+    stream.send(&[7; 1], (MetadataKind::Bytes, &[]), None);
+    browser.wait_for("document.querySelector('.metadata').hidden").await;
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.close().await;
 }

@@ -98,10 +98,9 @@ fn numbers(recording: &Path) -> Vec<u64> {
 fn record(clock: &Clock, source: &[&str], recording: &Path, half: usize, set_by: i64) -> Vec<u8> {
     clock.set(0);
     let server = Server::start_by(
-        clock.on(running::program("framewire-server").args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"])).args([
-            "--sink",
-            path_text(recording),
-        ]),
+        clock
+            .on(running::program("framewire-server").args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"]))
+            .args(["--sink", path_text(recording)]),
     );
     let mut client = server.client(source);
     let client = Running::start(clock.on(client.args(["--delivery", "every", "--json"])));

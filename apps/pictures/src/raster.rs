@@ -252,8 +252,12 @@ impl Raster {
             let scale = level.scale / (rows * (right - left)) as f32;
             for channel in channels {
                 let total = |sample: usize| {
-                    let sums = &sums[left * self.step + sample..=(right - 1) * self.step + sample];
-                    sums.iter().step_by(self.step).sum::<u32>()
+                    let (mut at, mut total) = (left * self.step + sample, 0);
+                    for _ in left..right {
+                        total += sums[at];
+                        at += self.step;
+                    }
+                    total
                 };
                 let mean = match channel.second {
                     None => total(channel.sample) as f32,
