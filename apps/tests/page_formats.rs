@@ -71,6 +71,7 @@ async fn a_range_is_chosen_and_given_up_and_a_picture_of_it_is_shown_in_both_siz
     let full = light.replace("SHOT", "#full-picture");
     browser.wait_for(&format!("document.querySelector('#full-picture').dataset.frame && {full} > 240")).await;
     browser.wait_for("document.querySelector('#full .range') !== null").await;
+    assert_eq!(browser.value("getComputedStyle(document.querySelector('.stage')).filter").await, "none");
     browser.picture("range-full").await;
     browser.run(&choose("low", "9")).await;
     browser.wait_for("document.querySelector('.range .high').validationMessage !== ''").await;
