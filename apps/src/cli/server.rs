@@ -36,7 +36,7 @@ pub struct ServerArgs {
     /// (pictures), with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part}, {time} and {frame} stand for the
     /// stream's name, the part's number, when it was begun and the picture's number; a file that is there is left, and a number follows the name; may be
     /// given several times
-    #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null")]
+    #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null", allow_hyphen_values = true)]
     pub sink: Vec<SinkSpec>,
     /// Go on in another file after so many bytes or so long, such as 10GB or 10min; may be given for both
     #[arg(long, value_name = "SIZE|TIME", env = "FRAMEWIRE_ROLL", value_delimiter = ',')]
