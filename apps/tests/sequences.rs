@@ -110,3 +110,35 @@ fn raw_nv12_comes_back_into_ffmpeg_as_the_pictures_that_ffmpeg_wrote() {
     sent(&[&raw], &[&again], expected.len());
     assert!(hashes(&["-i", &again]) == expected);
 }
+
+#[test]
+fn sixteen_bit_pngs_come_back_into_ffmpeg_as_the_pictures_that_ffmpeg_wrote() {
+    let Some((place, input)) = clip() else { return };
+    let at = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let input: Vec<&str> = input.iter().map(String::as_str).collect();
+    // Without zeroes before the number: the tenth is behind the ninth all the same.
+    let numbered = at("shot-%d.png");
+    ffmpeg(&[&input[..], &["-pix_fmt", "gray16be", &numbered]].concat());
+    let (size, _) = shape(&at("shot-1.png"));
+    let words = ["-pix_fmt", "gray16le"];
+    let expected = hashes(&[&["-framerate", "25", "-i", &numbered][..], &words].concat());
+    assert!(expected.len() >= 50, "{} pictures", expected.len());
+    for source in [place.path().to_str().unwrap().to_owned(), at("shot-*.png")] {
+        let (raw, piped) = (at("out.raw"), at("piped.raw"));
+        let mut server = Server::start(&["--sink", &raw, "--sink", "-:raw"]);
+        let (mut out, mut file) = (server.running.take_stdout(), std::fs::File::create(&piped).unwrap());
+        let copied = std::thread::spawn(move || std::io::copy(&mut out, &mut file).unwrap());
+        let output = server.client(&[&source, "--fps", "max", "--json"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(figure(&output.stdout, &["frames_delivered"]), expected.len() as f64);
+        server.stop();
+        copied.join().unwrap();
+        let as_raw =
+            |file| [&["-f", "rawvideo"][..], &words, &["-video_size", &size, "-framerate", "25", "-i", file]].concat();
+        assert!(hashes(&as_raw(&raw)) == expected, "{source}: the recording has other pictures");
+        assert!(hashes(&as_raw(&piped)) == expected, "{source}: what was piped has other pictures");
+        for file in [raw.clone(), format!("{raw}.index"), piped] {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+}

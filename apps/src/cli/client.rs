@@ -1,5 +1,6 @@
 //! Flags of the client: what is sent, and how.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -110,6 +111,9 @@ pub struct StreamArgs {
     /// What the bytes are that come without a header, from a file of any name, a pipe or -, such as 1920x1080:gray8@30
     #[arg(long, value_name = "WxH:PIXEL[:STRIDE][@FPS]")]
     pub raw_format: Option<RawFormat>,
+    /// What belongs to each frame: a file with a line of JSON a frame, at most 4096 bytes each, instead of what a recording has
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub metadata: Option<PathBuf>,
     /// every (nothing is lost) or latest (nothing is stale); by default every for files, latest for cameras and patterns
     #[arg(long, value_parser = delivery())]
     pub delivery: Option<Delivery>,

@@ -65,7 +65,7 @@ pub struct DemoArgs {
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<f64>,
     /// Where frames go at the server's end; see framewire-server --help
-    #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null")]
+    #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null", allow_hyphen_values = true)]
     pub sink: Vec<SinkSpec>,
     /// Print each acknowledgement; twice, everything
     #[arg(short, long, action = ArgAction::Count)]

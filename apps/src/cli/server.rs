@@ -171,4 +171,14 @@ mod tests {
             assert!(error.contains("is no size of memory"), "{error}");
         }
     }
+
+    #[test]
+    fn a_sink_that_begins_with_a_hyphen_is_a_word_of_its_own_and_a_flag_is_none() {
+        for sink in ["-", "-:nut", "-:raw", "-:y4m"] {
+            let args = ServerArgs::try_parse_from(["server", "--sink", sink, "--json"]).unwrap();
+            assert_eq!(args.sink[0].to_string(), sink);
+        }
+        let error = ServerArgs::try_parse_from(["server", "--sink", "--json"]).unwrap_err().to_string();
+        assert!(error.contains("--json"), "{error}");
+    }
 }

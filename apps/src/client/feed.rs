@@ -9,6 +9,7 @@ use framewire_process::stop::Stop;
 use framewire_transport::FrameMut;
 use framewire_transport::frame::Presentation;
 
+use super::sidecar::Sidecar;
 use super::source::{Source, source_failure};
 use crate::cli::{Pace, StreamArgs};
 
@@ -25,12 +26,15 @@ pub(crate) struct Feed {
     frames_max: Option<u64>,
     repeat: bool,
     frames: u64,
+    sidecar: Option<Sidecar>,
     /// What the source failed with, after its last whole frame.
     pub(crate) failure: Option<Failure>,
 }
 
 impl Feed {
-    pub(crate) fn new(source: Source, args: &StreamArgs) -> Self {
+    /// # Errors
+    /// Metadata that cannot be.
+    pub(crate) fn new(source: Source, args: &StreamArgs) -> Result<Self, Failure> {
         let pace = args.fps.unwrap_or(Pace::Source);
         let said = source.presentation();
         // How fast a film is sent says nothing of how fast it is to be shown.
@@ -39,7 +43,8 @@ impl Feed {
             Pace::Max => (said, None),
             Pace::Rate(rate) => (said.rate(rate), Some(rate.interval())),
         };
-        Self {
+        let sidecar = args.metadata.as_ref().map(|path| Sidecar::open(path, source.frame_count())).transpose()?;
+        Ok(Self {
             source,
             pacer: Pacer::new(interval),
             interval,
@@ -49,8 +54,9 @@ impl Feed {
             frames_max: args.frames,
             repeat: args.repeat,
             frames: 0,
+            sidecar,
             failure: None,
-        }
+        })
     }
 
     pub(crate) fn source(&self) -> &dyn FrameSource {
@@ -100,25 +106,40 @@ impl Feed {
                 self.frames += u64::from(written);
                 written
             }
-            // Somebody asked to stop, which is no failure.
-            Err(CaptureError::Stopped { .. }) => false,
-            Err(error) => {
-                self.failure = Some(source_failure(&error));
+            Err(failure) => {
+                self.failure = failure;
                 false
             }
         }
     }
 
-    fn read(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
-        if self.source.next_frame(frame)? {
+    /// Reads the next frame and what belongs to it. No failure in an error is that somebody asked to stop.
+    fn read(&mut self, frame: &mut FrameMut) -> Result<bool, Option<Failure>> {
+        let is_there = self.read_picture(frame)?;
+        if let Some(sidecar) = &mut self.sidecar {
+            if is_there { sidecar.set(frame)? } else { sidecar.is_at_end() }
+        }
+        Ok(is_there)
+    }
+
+    fn read_picture(&mut self, frame: &mut FrameMut) -> Result<bool, Option<Failure>> {
+        let failed = |error| match error {
+            CaptureError::Stopped { .. } => None,
+            error => Some(source_failure(&error)),
+        };
+        if self.source.next_frame(frame).map_err(failed)? {
             return Ok(true);
         }
         if !self.repeat || self.frames == 0 {
             return Ok(false);
         }
-        self.source.rewind()?;
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.is_at_end();
+            sidecar.start_over()?;
+        }
+        self.source.rewind().map_err(failed)?;
         self.pacer.start_over();
-        self.source.next_frame(frame)
+        self.source.next_frame(frame).map_err(failed)
     }
 
     /// Counts a frame that there was no slot for.
@@ -171,7 +192,7 @@ mod tests {
         use clap::Parser;
         let arguments = ["client"].iter().chain(arguments);
         let args = crate::cli::ClientArgs::parse_from(arguments);
-        let mut feed = Feed::new(Box::new(Taken { at: &[0, 33, 34, 5_034], next: 0 }), &args.stream);
+        let mut feed = Feed::new(Box::new(Taken { at: &[0, 33, 34, 5_034], next: 0 }), &args.stream).unwrap();
         let pool = FramePool::new(1, 4).unwrap();
         let start = Instant::now();
         let mut now = start;
@@ -197,5 +218,26 @@ mod tests {
     #[test]
     fn a_recording_in_a_loop_keeps_its_times_in_every_round() {
         assert_eq!(due(&["--loop"], 9), [0, 33, 34, 5_034, 10_034, 10_067, 10_068, 15_068, 20_068]);
+    }
+
+    #[test]
+    fn each_line_of_metadata_goes_with_its_frame_and_a_loop_begins_it_anew() {
+        use clap::Parser;
+        let lines = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(lines.path(), "1\n\n3\n").unwrap();
+        let arguments = ["client", "--loop", "--fps", "max", "--metadata", lines.path().to_str().unwrap()];
+        let args = crate::cli::ClientArgs::parse_from(arguments);
+        let source = Taken { at: &[0, 33, 34, 5_034], next: 0 };
+        let pool = FramePool::for_format(1, source.format()).unwrap();
+        let mut feed = Feed::new(Box::new(source), &args.stream).unwrap();
+        let mut next = || {
+            let mut frame = pool.try_acquire().unwrap();
+            assert!(feed.write(&mut frame));
+            frame.metadata().map(|metadata| String::from_utf8(metadata.bytes.to_vec()).unwrap())
+        };
+        let round = [Some("1".to_owned()), None, Some("3".to_owned()), None];
+        for _ in 0..3 {
+            assert_eq!(std::array::from_fn(|_| next()), round);
+        }
     }
 }

@@ -38,7 +38,7 @@ const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
 const HEARD_LATELY: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
-    let mut feed = Feed::new(source, &args.stream);
+    let mut feed = Feed::new(source, &args.stream)?;
     let format = feed.source().format();
     let chosen = args.stream.delivery;
     let delivery = chosen.unwrap_or(if feed.source().is_live() { Delivery::Latest } else { Delivery::Every });

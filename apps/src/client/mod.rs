@@ -3,6 +3,7 @@
 pub(crate) mod feed;
 pub(crate) mod framed;
 mod refusals;
+mod sidecar;
 pub(crate) mod source;
 pub(crate) mod trouble;
 pub(crate) mod window;

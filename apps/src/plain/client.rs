@@ -27,7 +27,10 @@ const SLOTS: usize = 2;
 const DEFAULT_UDP_PORT: u16 = 12_345;
 
 pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
-    let mut feed = Feed::new(source, &args.stream);
+    if args.stream.metadata.is_some() {
+        return Err(Failure::usage("the plain wire carries no metadata; leave --metadata out, or use --wire framed"));
+    }
+    let mut feed = Feed::new(source, &args.stream)?;
     let format = feed.source().format();
     let here = || Address::from(SocketAddr::from(([127, 0, 0, 1], DEFAULT_UDP_PORT)));
     let peer = args.udp.clone().unwrap_or_else(here).resolve_one(None)?;

@@ -128,7 +128,7 @@ fn pictures<T: opencv::core::DataType>(directory: &tempfile::TempDir, samples: &
 #[test]
 fn sixteen_bits_come_out_as_they_are_and_as_depth_or_bayer_where_that_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
-    let samples: Vec<u16> = (0..64 * 48_u32).map(|at| (at * 40_503 >> 3) as u16).collect();
+    let samples: Vec<u16> = (0..64 * 48_u32).map(|at| ((at * 40_503) >> 3) as u16).collect();
     let (path, frames) = pictures(&directory, &samples);
     for pixel in [None, Some(PixelFormat::Depth16), Some(PixelFormat::Gray12), Some(PixelFormat::BayerRggb16)] {
         let mut source = by_pictures(&path, pixel).unwrap();
@@ -148,7 +148,7 @@ fn sixteen_bits_come_out_as_they_are_and_as_depth_or_bayer_where_that_is_asked_f
 #[test]
 fn gray_and_colour_with_alpha_come_out_as_they_are_and_in_another_order_where_that_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
-    let samples: Vec<u8> = (0..64 * 48_u32).map(|at| (at * 40_503 >> 5) as u8).collect();
+    let samples: Vec<u8> = (0..64 * 48_u32).map(|at| ((at * 40_503) >> 5) as u8).collect();
     let (path, frames) = pictures(&directory, &samples);
     for pixel in [None, Some(PixelFormat::BayerBggr8)] {
         let mut source = by_pictures(&path, pixel).unwrap();
