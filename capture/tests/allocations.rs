@@ -43,17 +43,21 @@ fn allocations_of(source: &mut dyn FrameSource) -> u64 {
 }
 
 #[test]
-fn patterns_of_every_format_y4m_raw_and_recordings_allocate_nothing_for_a_frame() {
+fn patterns_of_every_format_y4m_raw_arrays_and_recordings_allocate_nothing_for_a_frame() {
     let directory = tempfile::tempdir().unwrap();
     let (y4m, raw) = (directory.path().join("video.y4m"), directory.path().join("video.raw"));
     let mut bytes = b"YUV4MPEG2 W64 H48 Cmono\n".to_vec();
     (0..20).for_each(|_| bytes.extend([&b"FRAME Xnote\n"[..], &[7; 64 * 48]].concat()));
     fs::write(&y4m, &bytes).unwrap();
     fs::write(&raw, vec![7; 20 * 64 * 48]).unwrap();
+    let npy = directory.path().join("array.npy");
+    let literal = "{'descr': '|u1', 'fortran_order': False, 'shape': (20, 48, 64), }\n";
+    let head = [b"\x93NUMPY\x01\0", &(literal.len() as u16).to_le_bytes()[..], literal.as_bytes()].concat();
+    fs::write(&npy, [head, vec![7; 20 * 64 * 48]].concat()).unwrap();
     let raw_format: RawFormat = "64x48:gray8".parse().unwrap();
     let options = SourceOptions::new().raw_format(raw_format);
     let pattern = "pattern:640x480:yuv420p".parse().unwrap();
-    for spec in [pattern, SourceSpec::File(y4m), SourceSpec::File(raw)] {
+    for spec in [pattern, SourceSpec::File(y4m), SourceSpec::File(raw), SourceSpec::File(npy)] {
         assert_eq!(allocations_of(&mut *spec.open(&options).unwrap()), 0, "{spec}");
     }
     for pixel in PixelFormat::ALL {

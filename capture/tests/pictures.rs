@@ -9,6 +9,7 @@ use std::process::Command;
 use framewire_capture::{CaptureError, FrameSource, PictureFileError, SourceOptions, SourceSpec};
 use framewire_transport::frame::{FramePool, PixelFormat};
 use image::{ExtendedColorType, ImageFormat};
+use proptest::prelude::*;
 
 const SIZE: (u32, u32) = (16, 12);
 
@@ -206,6 +207,38 @@ fn a_file_that_is_cut_anywhere_is_refused_or_whole_and_never_half_a_picture() {
         }
         assert!(given <= 20, "{kind:?}: {given}");
         assert!(kind != ImageFormat::Jpeg || given == 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_file_with_bytes_changed_is_refused_or_a_picture_of_the_size_that_it_says(
+        kind in prop::sample::select(vec![ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Jpeg]),
+        is_colour in any::<bool>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let (colour, channels) = if is_colour { (ExtendedColorType::Rgb8, 3) } else { (ExtendedColorType::L8, 1) };
+        let mut file = encoded(&pixels(channels, 5), colour, kind);
+        for (at, byte) in changes {
+            // Headers are where sizes are.
+            let at = at.index(file.len().min(700));
+            file[at] = byte;
+        }
+        file.truncate(cut.map_or(file.len(), |cut| cut.index(file.len()) + 1));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("picture.png");
+        fs::write(&path, file).unwrap();
+        if let Ok(mut source) = open(&path, None)
+            && source.format().frame_bytes() < 100 << 20
+        {
+            let format = source.format();
+            for frame in frames_of(&mut *source).0 {
+                prop_assert_eq!(frame.len(), format.frame_bytes());
+            }
+        }
     }
 }
 

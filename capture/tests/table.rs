@@ -29,7 +29,11 @@ fn y4m(at: &Path, format: &FrameFormat, frames: &[Vec<u8>]) -> Option<(PathBuf, 
     let tag = match (pixel.layout(), pixel.chroma_divisors()) {
         (PixelLayout::Gray, _) => format!("mono{depth}"),
         (PixelLayout::YuvPlanar, divisors) => {
-            let chroma = if divisors == (1, 1) { 444 } else { if divisors == (2, 1) { 422 } else { 420 } };
+            let chroma = match divisors {
+                (1, 1) => 444,
+                (2, 1) => 422,
+                _ => 420,
+            };
             format!("{chroma}{}{depth}", if depth.is_empty() { "" } else { "p" })
         }
         _ => return None,

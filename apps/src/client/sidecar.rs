@@ -193,14 +193,16 @@ mod tests {
 
     use super::*;
 
+    type Taken = Option<(MetadataKind, Vec<u8>)>;
+
     /// What each of so many frames gets, and the sidecar behind them.
-    fn metadata_of(text: &[u8], frames: usize) -> (Vec<Option<(MetadataKind, Vec<u8>)>>, Sidecar) {
+    fn metadata_of(text: &[u8], frames: usize) -> (Vec<Taken>, Sidecar) {
         let file = saved(text);
         let mut sidecar = Sidecar::open(file.path(), None).unwrap();
         (taken(&mut sidecar, frames), sidecar)
     }
 
-    fn taken(sidecar: &mut Sidecar, frames: usize) -> Vec<Option<(MetadataKind, Vec<u8>)>> {
+    fn taken(sidecar: &mut Sidecar, frames: usize) -> Vec<Taken> {
         let pool = FramePool::for_format(1, FrameFormat::new(PixelFormat::Gray8, 4, 2).unwrap()).unwrap();
         let one = |_| {
             let mut frame = pool.try_acquire().unwrap();
@@ -219,7 +221,7 @@ mod tests {
         file
     }
 
-    fn json(text: &str) -> Option<(MetadataKind, Vec<u8>)> {
+    fn json(text: &str) -> Taken {
         Some((MetadataKind::Json, text.into()))
     }
 
