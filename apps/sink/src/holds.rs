@@ -18,7 +18,12 @@ impl SinkSpec {
             Self::Nut(_) | Self::Stdout(Piped::Nut) => nut::holds(format),
             Self::Stdout(Piped::Fitting) => y4m::holds(format) || nut::holds(format),
             Self::Pictures(_, kind, _) => pictures::holds(*kind, format),
-            Self::Video(..) | Self::Window => true,
+            // Encoders halve the chroma.
+            Self::Video(path, _) if !format.width().is_multiple_of(2) || !format.height().is_multiple_of(2) => {
+                let (name, width, height) = (format!("'{}'", path.display()), format.width(), format.height());
+                return Err(SinkError::OddSize { name, width, height });
+            }
+            Self::Video(..) | Self::Window => framewire_pictures::is_pictured(format.pixel()),
         };
         if is_held {
             return Ok(());
@@ -27,6 +32,8 @@ impl SinkSpec {
             Self::Y4m(_) | Self::Stdout(Piped::Y4m) => "Y4M",
             Self::Stdout(Piped::Fitting) => "neither Y4M nor NUT",
             Self::Pictures(_, kind, _) => kind.name(),
+            Self::Video(..) => "encoded video",
+            Self::Window => "a window",
             _ => "NUT",
         };
         Err(cannot_hold(kind, format))

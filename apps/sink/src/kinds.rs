@@ -74,7 +74,7 @@ fn open_video(
              {range}; record .y4m or .raw to keep it"
         );
     }
-    Ok(Box::new(crate::video::VideoSink::create(path, creation, codec, &recorded.format, rate)?))
+    Ok(Box::new(crate::video::VideoSink::create(path, creation, codec, &recorded.format, rate, range)?))
 }
 
 #[cfg(not(feature = "opencv"))]

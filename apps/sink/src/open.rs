@@ -50,7 +50,7 @@ impl SinkSpec {
                     }
                 }
             }
-            Self::Window => open_window(&recorded.format)?,
+            Self::Window => open_window(recorded)?,
             Self::Pictures(path, kind, _) => Box::new(PicturesSink::new(*kind, Template::new(path), recorded, places)?),
             Self::Y4m(path) | Self::Nut(path) | Self::Raw(path) | Self::Mcap(path, _) | Self::Video(path, _) => {
                 Box::new(FilesSink::open(self, Template::new(path), opening, recorded, places, roll)?)
@@ -68,11 +68,11 @@ impl SinkSpec {
 }
 
 #[cfg(feature = "opencv")]
-fn open_window(format: &framewire_transport::FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(crate::window::WindowSink::open(format)?))
+fn open_window(recorded: &Recorded) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(crate::window::WindowSink::open(&recorded.format, recorded.presentation.range)?))
 }
 
 #[cfg(not(feature = "opencv"))]
-fn open_window(_: &framewire_transport::FrameFormat) -> Result<Box<dyn Sink>, SinkError> {
+fn open_window(_: &Recorded) -> Result<Box<dyn Sink>, SinkError> {
     Err(SinkError::NeedsOpenCv { name: "the window".to_owned() })
 }

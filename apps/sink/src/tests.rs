@@ -296,7 +296,7 @@ mod with_opencv {
     #[test]
     fn a_frame_too_large_for_the_sinks_pixel_format_is_refused_before_anything_is_allocated() {
         let format = FrameFormat::new(PixelFormat::Gray8, 60_000, 60_000).unwrap();
-        let error = Picture::new("the window", &format, PixelFormat::Bgr24).err().unwrap().to_string();
+        let error = Picture::new("the window", "a window", &format, Default::default()).err().unwrap().to_string();
         assert!(error.starts_with("the window cannot hold such frames: a frame of 10800000000 bytes"), "{error}");
     }
 
@@ -305,9 +305,9 @@ mod with_opencv {
         let directory = tempfile::tempdir().unwrap();
         for name in ["out.avi", "out.mp4"] {
             let path = directory.path().join(name);
-            for pixel in PixelFormat::ALL {
+            for pixel in PixelFormat::ALL.into_iter().filter(|pixel| framewire_pictures::is_pictured(*pixel)) {
                 let packed = FrameFormat::new(pixel, 640, 360).unwrap();
-                let strided = FrameFormat::with_stride(pixel, 640, 360, packed.stride() + 64).unwrap();
+                let strided = FrameFormat::with_stride(pixel, 640, 360, packed.stride() + 128).unwrap();
                 for format in [packed, strided] {
                     let report = sink_all(path.to_str().unwrap(), &format, &frames(&format, 5));
                     assert_eq!((report.frames, report.bytes), (5, 5 * format.frame_bytes() as u64));

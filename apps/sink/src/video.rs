@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use framewire_capture::FrameRate;
-use framewire_transport::frame::{Frame, FrameFormat, PixelFormat};
+use framewire_transport::frame::{ColourRange, Frame, FrameFormat};
 use opencv::core::{Mat, Size, Vec3b};
 use opencv::videoio::{
     CAP_ANY, CAP_PROP_FRAME_COUNT, VideoCapture, VideoCaptureTraitConst, VideoWriter, VideoWriterTrait,
@@ -34,13 +34,10 @@ impl VideoSink {
         codec: VideoCodec,
         format: &FrameFormat,
         rate: FrameRate,
+        range: ColourRange,
     ) -> Result<Self, SinkError> {
         let name = quoted(&path.display().to_string());
         let (width, height) = (format.width(), format.height());
-        // OpenCV's encoders would cut the last row or column off without a word.
-        if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
-            return Err(SinkError::OddSize { name, width, height });
-        }
         let refused = |reason: &str| SinkError::OpenCv { name: name.clone(), reason: reason.to_owned() };
         let path = path.to_str().ok_or_else(|| refused("its path is not UTF-8"))?.to_owned();
         let failed = |error: opencv::Error| refused(&error.message);
@@ -61,7 +58,7 @@ impl VideoSink {
             if !writer.is_opened().map_err(failed)? {
                 return Err(refused("no encoder of it takes this file, size and rate"));
             }
-            let picture = Picture::new(&name, format, PixelFormat::Bgr24)?;
+            let picture = Picture::new(&name, "encoded video", format, range)?;
             Ok((writer, picture, size))
         };
         let (writer, picture, size) = start().inspect_err(|_| {

@@ -3,7 +3,7 @@
 use std::env;
 use std::thread::{self, ThreadId};
 
-use framewire_transport::frame::{Frame, FrameFormat, PixelFormat};
+use framewire_transport::frame::{ColourRange, Frame, FrameFormat};
 use opencv::core::{Mat, Vec3b};
 use opencv::highgui::{self, WINDOW_AUTOSIZE, WND_PROP_VISIBLE};
 
@@ -28,12 +28,12 @@ pub(crate) struct WindowSink {
 }
 
 impl WindowSink {
-    pub(crate) fn open(format: &FrameFormat) -> Result<Self, SinkError> {
+    pub(crate) fn open(format: &FrameFormat, range: ColourRange) -> Result<Self, SinkError> {
         has_display()?;
         let side = |pixels| i32::try_from(pixels).map_err(|_| failed("its size is beyond OpenCV's"));
         let (rows, columns) = (side(format.height())?, side(format.width())?);
         highgui::named_window(TITLE, WINDOW_AUTOSIZE).map_err(|error| failed(&error.message))?;
-        let picture = Picture::new(&name(), format, PixelFormat::Bgr24)?;
+        let picture = Picture::new(&name(), "a window", format, range)?;
         Ok(Self { picture, rows, columns, thread: thread::current().id(), frames: 0, bytes: 0 })
     }
 
