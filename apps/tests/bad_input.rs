@@ -46,7 +46,7 @@ fn what_a_server_cannot_do_is_told_before_it_starts() {
     refused(&["--sink", "out.mkv"], 2, "'out.mkv' is no sink");
     refused(&["--sink", "-", "--json"], 2, "standard output");
     refused(&["--sink", "a.raw", "--sink", "a.raw"], 2, "given twice");
-    refused(&["--sink", "cam-{steam}.raw"], 2, "{stream}, {part} and {time}");
+    refused(&["--sink", "cam-{steam}.raw"], 2, "use {stream}, {part}, {time}");
     refused(&["--sink", "{stream}/out.raw"], 2, "not into its directory");
     refused(&["--sink", "a.raw", "--roll", "10 parsecs"], 2, "10GB or 10min");
     refused(&["--listen", "0.0.0.0:0"], 2, "--token-file");

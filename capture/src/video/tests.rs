@@ -178,3 +178,23 @@ fn what_is_no_video_and_a_camera_that_is_not_there_are_refused_with_the_remedy()
     let error = VideoSource::open_camera(99, None).err().unwrap();
     assert!(error.to_string().starts_with("OpenCV cannot open camera:99: "), "{error}");
 }
+
+#[test]
+fn a_videos_frames_are_at_their_number_over_the_rate_and_go_on_where_it_starts_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut source = VideoSource::open_file(&encoded(&directory, 64, 48), None).unwrap();
+    let pool = FramePool::for_format(1, source.format()).unwrap();
+    let mut times = Vec::new();
+    while times.len() < 3 * FRAMES as usize {
+        let mut frame = pool.try_acquire().unwrap();
+        if source.next_frame(&mut frame).unwrap() {
+            times.push(frame.info.captured_utc.unwrap());
+        } else {
+            source.rewind().unwrap();
+        }
+    }
+    for (number, time) in times.iter().enumerate() {
+        let since = std::time::Duration::from_nanos(number as u64 * 1001 * 1_000_000_000 / 30_000);
+        assert_eq!(*time, times[0] + since, "frame {number}");
+    }
+}
