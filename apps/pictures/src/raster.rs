@@ -123,6 +123,10 @@ pub(crate) fn add_row(row: &[u8], samples: Samples, sums: &mut [u32]) {
     }
 }
 
+fn mean(one: u16, two: u16) -> u16 {
+    (u32::from(one) + u32::from(two)).div_ceil(2) as u16
+}
+
 /// The samples of a row.
 pub(crate) fn read_row(row: &[u8], samples: Samples, words: &mut Vec<u16>) {
     words.clear();
@@ -187,31 +191,38 @@ impl Raster {
     ) {
         let Memory { spans, words: [words, ..], shades, .. } = memory;
         columns(size.0, self.width, spans);
+        // Of every word there can be, so that none has to be checked.
         shades.clear();
-        shades.extend((0..1_u32 << self.bits).map(|value| level.of(value as f32)));
-        let last = shades.len() - 1;
-        let shade = |sample: usize| shades[sample.min(last)];
+        shades.extend((0..=u16::MAX).map(|value| level.of(f32::from(value))));
+        let Ok(shades) = <&[u8; 1 << 16]>::try_from(&shades[..]) else { return };
+        let shade = |sample: u16| shades[usize::from(sample)];
         for (nth, target) in target.chunks_exact_mut(size.0 * values).enumerate() {
             let (row, _) = span(nth, size.1, self.height);
             read_row(&frame[self.begin + row * self.stride..][..self.row_bytes], self.samples, words);
             for channel in &self.channels {
                 let target = target[channel.target..].iter_mut().step_by(values);
                 let first = &words[channel.sample..];
+                let is_each = self.width == size.0;
                 match channel.second.map(|second| &words[second..]) {
-                    None if self.width == size.0 => {
+                    None if is_each => {
                         for (value, sample) in target.zip(first.iter().step_by(self.step)) {
-                            *value = shade(usize::from(*sample));
+                            *value = shade(*sample);
+                        }
+                    }
+                    Some(second) if is_each => {
+                        let both = first.iter().step_by(self.step).zip(second.iter().step_by(self.step));
+                        for (value, (one, two)) in target.zip(both) {
+                            *value = shade(mean(*one, *two));
                         }
                     }
                     None => {
                         for (value, (left, _)) in target.zip(&*spans) {
-                            *value = shade(usize::from(first[left * self.step]));
+                            *value = shade(first[left * self.step]);
                         }
                     }
                     Some(second) => {
                         for (value, (left, _)) in target.zip(&*spans) {
-                            let sum = u32::from(first[left * self.step]) + u32::from(second[left * self.step]);
-                            *value = shade(sum.div_ceil(2) as usize);
+                            *value = shade(mean(first[left * self.step], second[left * self.step]));
                         }
                     }
                 }
