@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use framewire_capture::{IndexEntry, IndexHeader, index_path};
 use framewire_transport::frame::{Frame, FrameFormat};
@@ -12,6 +13,7 @@ use crate::output::Creation;
 use crate::output::{Destination, FrameOutput};
 use crate::recorded::{Epoch, Recorded, taken};
 use crate::sink::{Sink, SinkReport};
+use crate::timeline::{Moment, Timeline};
 
 pub(crate) struct RawSink<D> {
     output: FrameOutput<D>,
@@ -22,6 +24,7 @@ pub(crate) struct RawSink<D> {
 struct Index<D> {
     output: FrameOutput<D>,
     recorded: Recorded,
+    timeline: Timeline,
     text: Vec<u8>,
     begun: bool,
 }
@@ -55,7 +58,13 @@ impl<D: Destination> RawSink<D> {
     }
 
     pub(crate) fn with_index(output: FrameOutput<D>, index: FrameOutput<D>, recorded: &Recorded) -> Self {
-        let index = Index { output: index, recorded: recorded.clone(), text: Vec::with_capacity(512), begun: false };
+        let index = Index {
+            output: index,
+            recorded: recorded.clone(),
+            timeline: recorded.timeline(),
+            text: Vec::with_capacity(512),
+            begun: false,
+        };
         Self { output, index: Some(index) }
     }
 }
@@ -98,7 +107,18 @@ impl<D: Destination> Index<D> {
         }
         let captured_us = u64::try_from(taken(frame).since(epoch.first).as_micros()).unwrap_or(u64::MAX);
         let missing_bytes = frame.missing().map(|range| range.len() as u64).sum::<u64>();
-        IndexEntry::new(frame.info().number, captured_us, offset).missing_bytes(missing_bytes).write(&mut self.text);
+        let bytes = self.recorded.format.is_variable().then_some(frame.len() as u64);
+        let error_us = |error: Duration| u64::try_from(error.as_micros()).unwrap_or(u64::MAX);
+        let entry = IndexEntry::new(frame.info().number, captured_us, offset)
+            .missing_bytes(missing_bytes)
+            .bytes(bytes)
+            .utc_ns(self.timeline.place(Moment::of(frame)))
+            .utc_error_us(frame.info().utc_error.map(error_us))
+            .own_time(frame.has_own_time());
+        match frame.metadata() {
+            Some(metadata) => entry.write_with(metadata, &mut self.text),
+            None => entry.write(&mut self.text),
+        }
         self.output.write_frame(&[&self.text])
     }
 }

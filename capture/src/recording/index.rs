@@ -8,12 +8,16 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use framewire_transport::frame::{FrameFormat, FrameRate, Presentation, SampleAspect};
+use framewire_transport::frame::{FrameFormat, FrameRate, Metadata, Presentation, SampleAspect};
 use framewire_transport::setters;
 use serde::{Deserialize, Serialize};
 
-/// The version that this code writes, and the only one it reads.
+use super::metadata;
+
+/// What is written where all frames have the same length.
 const VERSION: u32 = 1;
+/// What is written where they differ: whoever knows version 1 alone would take them all for the longest.
+const VERSION_OF_LENGTHS: u32 = 2;
 
 /// Where the index of a recording is: `out.raw` has `out.raw.index`.
 pub fn index_path(recording: &Path) -> PathBuf {
@@ -50,6 +54,24 @@ pub struct IndexEntry {
     /// Bytes of it that never arrived and are zeroes; 0, and then not written, for a whole frame.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_bytes: u64,
+    /// Bytes of it, where frames differ in length; else they have what [`IndexHeader::format`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// When it was taken, in nanoseconds of UTC since 1970; times never go back, and wall clocks that are set move none. `None` in indexes
+    /// of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utc_ns: Option<u64>,
+    /// By how much the clock behind that may be wrong, in microseconds, as its machine estimates it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utc_error_us: Option<u64>,
+    /// Whether `utc_ns` is what its source said, rather than what the clock of its machine showed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_time: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -103,7 +125,7 @@ impl IndexHeader {
         let Presentation { rate, scan, aspect, chroma, range, .. } = presentation;
         let said = |name: &str| (name != "unknown").then(|| name.to_owned());
         let line = HeaderLine {
-            framewire_index: VERSION,
+            framewire_index: if format.is_variable() { VERSION_OF_LENGTHS } else { VERSION },
             pixel: format.pixel().to_string(),
             width: format.width(),
             height: format.height(),
@@ -129,8 +151,10 @@ impl IndexHeader {
         }
         let broken = |error: serde_json::Error| format!("its first line is not that of an index ({error})");
         let Versioned { framewire_index } = serde_json::from_slice(line).map_err(broken)?;
-        if framewire_index != VERSION {
-            return Err(format!("it is of version {framewire_index}, and this release reads version {VERSION}"));
+        if !(VERSION..=VERSION_OF_LENGTHS).contains(&framewire_index) {
+            return Err(format!(
+                "it is of version {framewire_index}, and this release reads versions {VERSION} to {VERSION_OF_LENGTHS}"
+            ));
         }
         let line: HeaderLine = serde_json::from_slice(line).map_err(broken)?;
         let format = line
@@ -158,16 +182,39 @@ impl IndexHeader {
 impl IndexEntry {
     /// A whole frame, by its number, its time and its first byte.
     pub fn new(number: u64, captured_us: u64, offset: u64) -> Self {
-        Self { number, captured_us, offset, missing_bytes: 0 }
+        Self {
+            number,
+            captured_us,
+            offset,
+            missing_bytes: 0,
+            bytes: None,
+            utc_ns: None,
+            utc_error_us: None,
+            own_time: false,
+        }
     }
 
     setters! {
         missing_bytes: u64,
+        bytes: impl Into<Option<u64>>,
+        utc_ns: impl Into<Option<u64>>,
+        utc_error_us: impl Into<Option<u64>>,
+        own_time: bool,
     }
 
     /// Appends its line.
     pub fn write(&self, text: &mut Vec<u8>) {
         append(self, text);
+    }
+
+    /// Appends its line with the frame's metadata: JSON as it is, all else in Base64.
+    pub fn write_with(&self, metadata: Metadata<'_>, text: &mut Vec<u8>) {
+        append(self, text);
+        // Inside the line's braces.
+        text.truncate(text.len() - 2);
+        text.extend_from_slice(b",\"metadata\":");
+        metadata::append(metadata, text);
+        text.extend_from_slice(b"}\n");
     }
 
     /// Reads its line; `None` for one that was torn or damaged.
@@ -211,7 +258,7 @@ mod tests {
              \"rate\":\"30000/1001\",\"stream\":\"front \\\"<b>\",\"started\":\"2026-11-23T02:01:55.123Z\"}\n"
         );
         assert_eq!(IndexHeader::parse(line.trim_end().as_bytes()), Ok(header()));
-        let whole = IndexEntry { number: 7, captured_us: 33_366, offset: 64, missing_bytes: 0 };
+        let whole = IndexEntry::new(7, 33_366, 64);
         let partial = IndexEntry { missing_bytes: 9, ..whole };
         for (entry, expected) in [
             (whole, "{\"frame\":7,\"captured_us\":33366,\"offset\":64}\n"),
@@ -245,7 +292,7 @@ mod tests {
     #[test]
     fn a_header_that_cannot_be_is_refused_with_what_it_says() {
         let refused = |from: &str, to: &str| IndexHeader::parse(line_of(&header()).replace(from, to).as_bytes());
-        assert!(refused(":1,", ":2,").unwrap_err().contains("version 2, and this release reads version 1"));
+        assert!(refused(":1,", ":3,").unwrap_err().contains("version 3, and this release reads versions 1 to 2"));
         assert!(refused(":32,", ":33,").unwrap_err().contains("frames of 33 bytes, and 6x4 gray8 has 32"));
         assert!(refused("gray8", "grey9").unwrap_err().contains("unknown pixel format 'grey9'"));
         assert!(refused("30000/1001", "fast").unwrap_err().contains("'fast' is no frame rate"));
@@ -256,7 +303,7 @@ mod tests {
     #[test]
     fn a_line_cut_anywhere_is_none() {
         let mut text = Vec::new();
-        IndexEntry { number: 71, captured_us: 5, offset: 64, missing_bytes: 3 }.write(&mut text);
+        IndexEntry::new(71, 5, 64).missing_bytes(3).write(&mut text);
         for cut in 0..text.len() - 1 {
             assert_eq!(IndexEntry::parse(&text[..cut]), None, "cut at {cut}");
         }

@@ -1,6 +1,7 @@
 //! Raw recordings with an index: they say themselves what is in them, and when each frame was taken.
 
 mod index;
+mod metadata;
 mod reader;
 mod utc;
 
@@ -13,7 +14,7 @@ use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
-use crate::source::{FrameSource, fit};
+use crate::source::{FrameSource, fit_length};
 pub use index::{IndexEntry, IndexHeader, index_path};
 use reader::IndexReader;
 use utc::RecordedUtc;
@@ -30,6 +31,7 @@ pub struct Recording {
     ahead: Ahead,
     /// What the times count from: that of the first frame.
     first_us: Option<u64>,
+    first_utc_ns: Option<u64>,
     /// The time of the last frame that was looked at; times never go back.
     time: Duration,
     utc: RecordedUtc,
@@ -77,6 +79,7 @@ impl Recording {
             header,
             ahead: Ahead::Unknown,
             first_us: None,
+            first_utc_ns: None,
             time: Duration::ZERO,
             utc,
             given: 0,
@@ -98,7 +101,7 @@ impl Recording {
 
     /// The next line whose frame is whole.
     fn look_ahead(&mut self) -> Result<Option<IndexEntry>, CaptureError> {
-        let frame_bytes = self.header.format.frame_bytes() as u64;
+        let format = self.header.format;
         loop {
             let line = self
                 .index
@@ -107,8 +110,8 @@ impl Recording {
             match line {
                 None => break,
                 Some(None) => self.damage.lines_torn += 1,
-                Some(Some(entry)) => match entry.offset.checked_add(frame_bytes) {
-                    Some(end) if end <= self.file.len() => {
+                Some(Some(entry)) => match entry.offset.checked_add(self.bytes_of(&entry) as u64) {
+                    Some(end) if end <= self.file.len() && format.holds(self.bytes_of(&entry)) => {
                         self.end = self.end.max(end);
                         return Ok(Some(entry));
                     }
@@ -117,10 +120,16 @@ impl Recording {
             }
         }
         // A frame whose line is there though it is not whole has been counted already.
-        let behind = (self.file.len() - self.end).div_ceil(frame_bytes);
+        let behind = (self.file.len() - self.end).div_ceil(format.frame_bytes() as u64);
         self.damage.frames_without_line = behind.saturating_sub(self.damage.lines_without_frame);
         self.tell();
         Ok(None)
+    }
+
+    /// Bytes of a frame.
+    fn bytes_of(&self, entry: &IndexEntry) -> usize {
+        let bytes = entry.bytes.filter(|_| self.header.format.is_variable());
+        bytes.map_or(self.header.format.frame_bytes(), |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     fn tell(&mut self) {
@@ -137,8 +146,10 @@ impl Recording {
 
     /// When the next frame was taken, since the first.
     fn time_of(&mut self, entry: &IndexEntry) -> Duration {
-        let since = entry.captured_us.saturating_sub(*self.first_us.get_or_insert(entry.captured_us));
-        self.time = self.time.max(Duration::from_micros(since));
+        let since_us = entry.captured_us.saturating_sub(*self.first_us.get_or_insert(entry.captured_us));
+        // What was sent out of a file was taken at the times of that, however fast it was sent.
+        let since = entry.utc_ns.map(|utc_ns| utc_ns.saturating_sub(*self.first_utc_ns.get_or_insert(utc_ns)));
+        self.time = self.time.max(since.map_or(Duration::from_micros(since_us), Duration::from_nanos));
         self.time
     }
 
@@ -171,8 +182,11 @@ impl FrameSource for Recording {
         self.header.presentation
     }
 
-    /// What the file's size says.
+    /// What the file's size says, where all frames have the same.
     fn frame_count(&self) -> Option<u64> {
+        if self.header.format.is_variable() {
+            return None;
+        }
         Some(self.file.len() / self.header.format.frame_bytes() as u64)
     }
 
@@ -193,11 +207,26 @@ impl FrameSource for Recording {
 
     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
         let Some(entry) = self.next_entry()? else { return Ok(false) };
-        fit(frame, &self.header.format)?;
+        fit_length(frame, &self.header.format, self.bytes_of(&entry))?;
         let time = self.time_of(&entry);
         frame.info.captured = Time::now();
-        frame.info.captured_utc = self.utc.at(self.first_us.unwrap_or(0), time);
+        frame.info.captured_utc = match entry.utc_ns {
+            Some(utc_ns) => self.utc.exactly(utc_ns),
+            None => self.utc.at(self.first_us.unwrap_or(0), time),
+        };
         self.file.copy(entry.offset, frame, self.given)?;
+        let (name, number) = (self.file.name(), self.given);
+        match self.index.metadata() {
+            Ok(None) => {}
+            Ok(Some((kind, bytes))) => frame.set_metadata(kind, &bytes).map_err(|source| CaptureError::Metadata {
+                name: name.to_owned(),
+                frame: number,
+                source,
+            })?,
+            Err(reason) => {
+                tracing::warn!("{name}: frame {number} is sent without its metadata, which cannot be read: {reason}");
+            }
+        }
         self.utc.is_given(time);
         self.ahead = Ahead::Unknown;
         self.given += 1;

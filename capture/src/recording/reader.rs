@@ -1,12 +1,16 @@
 //! The lines of an index, one after the other, whatever state a crash left it in.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-use super::index::{IndexEntry, IndexHeader};
+use framewire_transport::frame::MetadataKind;
 
-/// Longer than any line that is written: a name has at most 64 characters.
-const LINE_BYTES_MAX: u64 = 4096;
+use super::index::{IndexEntry, IndexHeader};
+use super::metadata;
+
+/// Longer than any line that is written: a name has at most 64 characters, and metadata in Base64 5,464.
+const LINE_BYTES_MAX: u64 = 8192;
 
 /// Reads an index line by line: one of days has millions.
 pub(super) struct IndexReader {
@@ -35,6 +39,11 @@ impl IndexReader {
             return Ok(None);
         }
         Ok(Some(IndexEntry::parse(&self.line)))
+    }
+
+    /// The metadata in the line that was read last; the error says what is wrong with it.
+    pub(super) fn metadata(&self) -> Result<Option<(MetadataKind, Cow<'_, [u8]>)>, String> {
+        metadata::parse(&self.line)
     }
 
     /// Goes back to the first frame's line.

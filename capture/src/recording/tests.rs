@@ -22,7 +22,7 @@ fn recorded(times_us: &[u64]) -> (Vec<u8>, Vec<u8>) {
     header().write(&mut index);
     for (number, captured_us) in (0..).zip(times_us) {
         let offset = frames.len() as u64;
-        IndexEntry { number, captured_us: *captured_us, offset, missing_bytes: 0 }.write(&mut index);
+        IndexEntry::new(number, *captured_us, offset).write(&mut index);
         frames.extend_from_slice(&[number as u8 + b'a'; FRAME_BYTES]);
     }
     (frames, index)
@@ -198,4 +198,42 @@ fn an_index_that_does_not_say_when_it_begins_still_says_how_far_frames_are_apart
         times.push(frame.info.captured_utc.unwrap());
     }
     assert!(times.windows(2).all(|two| two[1] == two[0] + Duration::from_micros(33_333)));
+}
+
+#[test]
+fn an_index_of_the_first_release_is_read_as_it_was() {
+    let index = "{\"framewire_index\":1,\"pixel\":\"gray8\",\"width\":6,\"height\":4,\"stride\":6,\"frame_bytes\":24,\
+                 \"rate\":\"30000/1001\",\"stream\":\"front\",\"started\":\"2026-11-23T02:01:55.123Z\"}\n\
+                 {\"frame\":7,\"captured_us\":5000,\"offset\":0}\n\
+                 {\"frame\":9,\"captured_us\":38366,\"offset\":24,\"missing_bytes\":9}\n";
+    let mut source = Place::of(&[b"a".repeat(24), b"b".repeat(24)].concat(), index.as_bytes()).open().unwrap();
+    assert_eq!((source.format(), source.frame_count()), (header().format, Some(2)));
+    assert_eq!(given(&mut source), [('a', 0), ('b', 33_366)]);
+}
+
+#[test]
+fn frames_of_their_own_lengths_have_their_utc_and_metadata_from_the_index_and_a_line_that_lies_costs_its_frame() {
+    let format = FrameFormat::new(PixelFormat::Bytes, 100, 1).unwrap();
+    let mut index = Vec::new();
+    IndexHeader::new(format, "").write(&mut index);
+    let utc_ns = 1_795_000_000_123_456_789;
+    for (number, bytes) in [(0, 1), (1, 100), (2, 101), (3, 0), (4, 3)] {
+        let offset = if number == 4 { 101 } else { number };
+        IndexEntry::new(number, 0, offset).bytes(bytes).utc_ns(utc_ns + number * 7).own_time(true).write(&mut index);
+    }
+    assert!(index.starts_with(b"{\"framewire_index\":2,"));
+    let frames: Vec<u8> = (0..104).collect();
+    let mut source = Place::of(&frames, &index).open().unwrap();
+    assert_eq!((source.format(), source.frame_count()), (format, None));
+    let pool = FramePool::for_format(1, format).unwrap();
+    for (number, expected) in [(0, &frames[..1]), (1, &frames[1..101]), (4, &frames[101..])] {
+        let mut frame = pool.try_acquire().unwrap();
+        assert_eq!(source.next_time(), Some(Duration::from_nanos(number * 7)));
+        assert!(source.next_frame(&mut frame).unwrap());
+        assert_eq!(&frame[..], expected);
+        let utc = std::time::SystemTime::UNIX_EPOCH + Duration::from_nanos(utc_ns + number * 7);
+        assert_eq!(frame.info.captured_utc, Some(utc));
+    }
+    assert!(!source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+    assert_eq!(source.damage(), RecordingDamage { lines_without_frame: 2, ..RecordingDamage::default() });
 }

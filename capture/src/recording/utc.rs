@@ -33,6 +33,11 @@ impl RecordedUtc {
         self.started.checked_add(since)
     }
 
+    /// When a frame was taken whose index says it to the nanosecond.
+    pub(super) fn exactly(&self, utc_ns: u64) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(utc_ns))?.checked_add(self.before)
+    }
+
     /// The frame that was taken this long after the first has been given.
     pub(super) fn is_given(&mut self, since_first: Duration) {
         if let Some(last) = self.last.replace(since_first) {
