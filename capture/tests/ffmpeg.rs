@@ -168,3 +168,41 @@ fn raw_frames_of_every_format_that_ffmpeg_writes_are_as_long_as_ffmpeg_makes_the
     }
     assert!(done > 40, "{done}");
 }
+
+#[test]
+fn the_command_that_a_refused_pixel_format_is_told_with_makes_what_is_read_as_that() {
+    if !is_there() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let (y4m, converted) = (place.path().join("clip.y4m"), place.path().join("converted"));
+    clip((64, 46), "gray", &["-f", "yuv4mpegpipe"], &y4m).unwrap();
+    let mut made = 0;
+    for pixel in PixelFormat::ALL {
+        let asked = SourceOptions::new().pixel(pixel);
+        let Err(refused) = SourceSpec::File(y4m.clone()).open(&asked) else {
+            assert_eq!(pixel, PixelFormat::Gray8);
+            continue;
+        };
+        let refused = refused.to_string();
+        let Some((_, command)) = refused.split_once(", or convert it: ffmpeg -i IN ") else {
+            assert_eq!(pixel.ffmpeg(), None, "{refused}");
+            continue;
+        };
+        // ffmpeg only reads mosaics and depth of floating point.
+        if matches!(pixel.layout(), PixelLayout::Bayer(_) | PixelLayout::DepthFloat) {
+            continue;
+        }
+        let is_y4m = command.ends_with(" OUT.y4m");
+        let options = command.split(" OUT.").next().unwrap();
+        let output = converted.with_extension(if is_y4m { "y4m" } else { "raw" });
+        let arguments: Vec<_> = ["-i", y4m.to_str().unwrap()].into_iter().chain(options.split(' ')).collect();
+        ffmpeg(&arguments, &output).unwrap();
+        let raw: RawFormat = format!("64x46:{pixel}@25").parse().unwrap();
+        let options = if is_y4m { asked } else { asked.raw_format(raw) };
+        let mut source = SourceSpec::File(output).open(&options).unwrap();
+        assert_eq!(bytes_of(&mut *source).len(), FRAMES * raw.format.frame_bytes(), "{refused}");
+        made += 1;
+    }
+    assert!(made > 20, "{made}");
+}
