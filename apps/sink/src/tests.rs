@@ -83,12 +83,12 @@ impl Destination for &mut Disk {
 }
 
 #[test]
-fn a_y4m_file_reads_back_byte_for_byte_in_every_pixel_format_of_8_bits_that_y4m_has() {
+fn a_y4m_file_reads_back_byte_for_byte_in_every_pixel_format_that_y4m_has() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out.y4m");
     for pixel in PixelFormat::ALL.into_iter().filter(|pixel| *pixel != PixelFormat::Bytes) {
         let format = FrameFormat::new(pixel, 48, 32).unwrap();
-        if pixel.bits() > 8 || SinkSpec::Y4m(path.clone()).holds(&format).is_err() {
+        if SinkSpec::Y4m(path.clone()).holds(&format).is_err() {
             continue;
         }
         let frames = frames(&format, 3);
@@ -98,14 +98,18 @@ fn a_y4m_file_reads_back_byte_for_byte_in_every_pixel_format_of_8_bits_that_y4m_
         assert_eq!((source.format(), source.frame_rate()), (format, Some(rate())));
         let pool = FramePool::new(1, format.frame_bytes()).unwrap();
         let mut read = pool.try_acquire().unwrap();
-        let mut other = ::y4m::Decoder::new(File::open(&path).unwrap()).unwrap();
         for frame in &frames {
             assert!(source.next_frame(&mut read).unwrap());
-            assert_eq!(read[..], frame[..]);
-            let theirs = other.read_frame().unwrap();
-            assert_eq!([theirs.get_y_plane(), theirs.get_u_plane(), theirs.get_v_plane()].concat(), frame[..]);
+            assert_eq!(read[..], frame[..], "{pixel}");
         }
         assert!(!source.next_frame(&mut read).unwrap());
+        if pixel.bits() == 8 {
+            let mut other = ::y4m::Decoder::new(File::open(&path).unwrap()).unwrap();
+            for frame in &frames {
+                let theirs = other.read_frame().unwrap();
+                assert_eq!([theirs.get_y_plane(), theirs.get_u_plane(), theirs.get_v_plane()].concat(), frame[..]);
+            }
+        }
     }
 }
 
