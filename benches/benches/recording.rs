@@ -1,5 +1,5 @@
-//! How fast frames get from their slots into a `.raw` file with its index, against `dd` with blocks of a frame's size, and
-//! whether io_uring would do it faster: every contender in every round, so that the disk's moods hit all of them alike, and
+//! How fast frames get from their slots into a `.raw` file with its index, against `dd` with blocks of a frame's size, into `.mcap` and
+//! `.nut` files, against that, and whether io_uring would do it faster: every contender in every round, so that the disk's moods hit all of them alike, and
 //! medians of the ratios within a round.
 //!
 //! `cargo bench -p framewire-benches --bench recording -- [--directory DIR] [--rounds N] [--frames N]`; the directory is where
@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 use std::fs::{self, File};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -52,9 +53,17 @@ impl Options {
 /// One way to write frames to a file; true where the time includes that they have reached the disk.
 type Contender = (&'static str, fn(&Path, &[Frame], usize, bool) -> Duration);
 
+/// Which of the contenders is the raw sink.
+const RAW_SINK: usize = 1;
+
 const CONTENDERS: &[Contender] = &[
     ("dd", dd),
-    ("sink", sink),
+    ("sink", |path, frames, count, synced| sink(&SinkSpec::Raw(path.to_owned()), frames, count, synced)),
+    ("sink .mcap", |path, frames, count, synced| sink(&SinkSpec::Mcap(path.to_owned(), None), frames, count, synced)),
+    ("sink .mcap, 4 MB chunks", |path, frames, count, synced| {
+        sink(&SinkSpec::Mcap(path.to_owned(), NonZeroU64::new(4_000_000)), frames, count, synced)
+    }),
+    ("sink .nut", |path, frames, count, synced| sink(&SinkSpec::Nut(path.to_owned()), frames, count, synced)),
     ("write", write),
     #[cfg(target_os = "linux")]
     ("uring write_at, 1 in flight", |path, frames, count, synced| uring::write_at(path, frames, count, synced, 1)),
@@ -87,7 +96,11 @@ fn main() {
                 let cpu = cpu_seconds();
                 let taken = contender(&path, &frames, options.frames, synced);
                 let bytes = fs::metadata(&path).expect("the contender made the file").len();
-                assert_eq!(bytes, (options.frames * picture.bytes()) as u64, "every frame is in the file");
+                let pixels = (options.frames * picture.bytes()) as u64;
+                assert!(
+                    (pixels..=pixels + pixels / 100 + 8_192).contains(&bytes),
+                    "every frame is in the file, and little else"
+                );
                 cpu_seconds_per_gb[at].push((cpu_seconds() - cpu) / (bytes as f64 / 1e9));
                 rates[at].push(bytes as f64 / taken.as_secs_f64() / 1e9);
                 remove(&path);
@@ -99,10 +112,15 @@ fn main() {
             picture.name,
             options.directory.display()
         );
-        let floor = rates[0].clone();
+        let (floor, raw) = (rates[0].clone(), rates[RAW_SINK].clone());
         for (((name, _), rates), cpu) in CONTENDERS.iter().zip(rates).zip(cpu_seconds_per_gb) {
-            let ratio = median(rates.iter().zip(&floor).map(|(rate, floor)| rate / floor).collect());
-            println!("  {name:<28} {:5.2} GB/s, {ratio:.2} of dd, {:.2} CPU s/GB", median(rates), median(cpu));
+            let of = |others: &[f64]| median(rates.iter().zip(others).map(|(rate, other)| rate / other).collect());
+            let (of_dd, of_raw) = (of(&floor), of(&raw));
+            println!(
+                "  {name:<28} {:5.2} GB/s, {of_dd:.2} of dd, {of_raw:.2} of the raw sink, {:.2} CPU s/GB",
+                median(rates),
+                median(cpu)
+            );
         }
     }
 }
@@ -146,18 +164,19 @@ fn dd(path: &Path, frames: &[Frame], count: usize, synced: bool) -> Duration {
     Duration::from_secs_f64(seconds.unwrap_or_else(|| panic!("dd says no time: {said}")))
 }
 
-/// What a server does, with the index, from opening to closing.
-fn sink(path: &Path, frames: &[Frame], count: usize, synced: bool) -> Duration {
+/// What a server does, with the index of a raw file, from opening to closing.
+fn sink(spec: &SinkSpec, frames: &[Frame], count: usize, synced: bool) -> Duration {
     let format = Picture::full_hd_gray().format;
     let started = Instant::now();
-    let spec = SinkSpec::Raw(path.to_owned());
     let mut sink = spec.open_alone(&Recorded::new(format, None, "bench", 1)).expect("the directory can be written to");
     for frame in frames.iter().cycle().take(count) {
         sink.write(frame).expect("the disk has room");
     }
     sink.finish().expect("the file can be ended");
     if synced {
-        for path in [path, &framewire_capture::index_path(path)] {
+        let path = spec.path().expect("it is a file");
+        let index = Some(framewire_capture::index_path(path)).filter(|_| matches!(spec, SinkSpec::Raw(_)));
+        for path in index.as_deref().into_iter().chain([path]) {
             File::open(path).and_then(|file| file.sync_all()).expect("the file can be synced");
         }
     }
