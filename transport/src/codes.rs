@@ -48,6 +48,7 @@ error_codes! {
         Self::InUse(_) => "port-in-use",
         Self::Address { .. } => "address-unusable",
         Self::OutOfRange { .. } => "config-out-of-range",
+        Self::LengthsDiffer(_) => "plain-receives-one-length",
         Self::System(_) => "receiver-resources",
     } => {
         Self::Pool(error) => error,
@@ -59,6 +60,7 @@ error_codes! {
     }
     ConnectError {
         Self::SliceBytes(_) => "slice-size-out-of-range",
+        Self::LengthsDiffer(_) => "plain-sends-one-length",
         Self::Socket { .. } => "no-socket",
         Self::System(_) => "sender-resources",
     } => {

@@ -207,6 +207,24 @@ fn frames_and_formats_of_any_size_are_made_or_refused() {
 }
 
 #[test]
+fn formats_of_any_size_can_be_or_are_refused_in_words() {
+    for pixel in PixelFormat::ALL {
+        for (width, height, stride) in SIZES.iter().flat_map(|w| SIZES.map(|h| (*w as u32, h as u32, *w as u32 ^ 3))) {
+            for format in [
+                FrameFormat::new(pixel, width, height),
+                FrameFormat::with_stride(pixel, width, height, stride),
+                FrameFormat::with_stride(pixel, 2, 1, u32::MAX - stride),
+            ] {
+                match format {
+                    Ok(format) => assert!(format.frame_bytes() > 0),
+                    Err(refused) => assert!(!refused.to_string().contains("use 0"), "{refused}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn text_that_is_none_of_the_names_is_refused_with_itself() {
     let long = "9".repeat(100_000);
     for text in ["", " ", "\0", "-1", "1e999", "nan", "99999999999999", "18446744073709551616", "%", "k", "é", &long] {

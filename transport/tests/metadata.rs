@@ -7,9 +7,10 @@ mod network;
 use std::time::{Duration, SystemTime};
 
 use framewire_transport::frame::{FrameFormat, FramePool, METADATA_MAX, MetadataKind, PixelFormat, TAIL_MAX};
+use framewire_transport::receive::{Reassembler, ReassemblerConfig};
 use framewire_transport::send::{Fec, Publication};
 use framewire_transport::utc::UtcOffset;
-use framewire_transport::wire::Delivery;
+use framewire_transport::wire::{Cut, Delivery, Ping, SliceHeader, TIME_UNKNOWN};
 use framewire_transport::{FrameInfo, Time};
 use network::{Pair, Weather};
 
@@ -67,9 +68,12 @@ fn a_frame_without_its_metadata_is_not_complete_and_is_handed_on_without_any() {
     pair.set_varied();
     pair.partial = true;
     pair.weather.lost = 300;
+    let now = pair.now;
+    pair.sender.set_utc(wall(now, 0));
     film(&mut pair, 300);
-    // Whole ones are held against what was sent, torn ones have neither metadata nor a time.
+    // Whole ones are held against what was sent, torn ones have neither metadata nor a time of their own.
     assert!(pair.delivered.len() > 20 && pair.torn.len() > 20, "{} {}", pair.delivered.len(), pair.torn.len());
+    assert!(pair.torn.iter().any(|(_, missing)| *missing == 0), "of none nothing but the metadata is missing");
 }
 
 /// Where the sender's wall clock stands at `now`, set by so much.
@@ -114,6 +118,71 @@ fn a_wall_clock_that_is_set_by_an_hour_moves_the_utc_of_frames_and_neither_their
         let shown = right(last).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed() + set_by;
         let told = last.captured_utc.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         assert_eq!(told.cast_signed(), shown);
+    }
+}
+
+#[test]
+fn a_ping_that_was_overtaken_tells_of_no_wall_clock_and_a_later_run_that_knows_none_of_none() {
+    let mut pair = Pair::with_interval(1, Delivery::Latest, 5_000, 1_472, INTERVAL, Weather::FAIR);
+    let now = pair.now;
+    pair.sender.set_utc(wall(now, 0));
+    film(&mut pair, 30);
+    let ping = |sender_ns, utc_ns| Ping {
+        stream: 77,
+        epoch: pair.receiver.as_ref().unwrap().epoch(),
+        flags: 0,
+        length: Ping::LEN as u16,
+        sender_ns,
+        sequence: 0,
+        frame: 0,
+        echo_ns: TIME_UNKNOWN,
+        echo_held_ns: 0,
+        skipped: 0,
+        no_credit: 0,
+        utc_ns,
+        utc_error_us: 0,
+    };
+    let overtaken = ping(pair.now.as_nanos() / 2, 1);
+    pair.take_in(&overtaken.emit());
+    let told = film(&mut pair, 3).last().unwrap().captured_utc.unwrap();
+    assert!(told > SystemTime::UNIX_EPOCH + BOOT, "{told:?}");
+    // To the same address, with a wall clock that is gone.
+    pair.sender.set_utc(None);
+    let now = pair.now;
+    pair.sender.handle_redirect(28, now);
+    assert_eq!(film(&mut pair, 10).last().unwrap().captured_utc, None);
+}
+
+#[test]
+fn a_tail_longer_than_was_agreed_is_refused_though_the_frame_is_no_longer_than_the_longest() {
+    let format = FrameFormat::new(PixelFormat::Bytes, 1_000, 1).unwrap();
+    for (tail_max, tail, taken) in [(0, 1, false), (0, 0, true), (10, 10, true), (10, 11, false)] {
+        let cut = Cut::new(1_000 + tail_max, 1_472);
+        let pool = FramePool::new(2, Reassembler::slot_bytes(&cut)).unwrap();
+        let config = ReassemblerConfig {
+            format,
+            cut,
+            delivery: Delivery::Every,
+            first_frame: 0,
+            parity_max: 0,
+            partial: false,
+            batch_max: 4,
+        };
+        let mut reassembler = Reassembler::new(config, pool).unwrap();
+        let slice = SliceHeader {
+            stream: 77,
+            epoch: 1,
+            flags: 0,
+            tail,
+            sequence: 0,
+            frame: 0,
+            captured_ns: 0,
+            frame_bytes: 500,
+            index: 0,
+            sent_after_us: 0,
+        };
+        reassembler.predict(1);
+        assert_eq!(reassembler.handle_slice(&slice, 0, Time::ZERO), taken, "{tail} of {tail_max}");
     }
 }
 

@@ -28,14 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
 fn parse(bytes: &[u8]) {
     let _ = Prelude::parse(bytes);
     again!(bytes, Accept, Challenge, Close, Closed, Feedback, Nack, Open, ParityHeader, Ping, Refuse, SliceHeader);
-    let cut = Cut::new(100_000, bytes.len());
-    if let Ok(slice) = SliceHeader::parse_checked(bytes, bytes.len(), &cut) {
-        let payload = slice.payload(&cut);
-        assert!(!payload.is_empty() && payload.end <= slice.frame_bytes as usize);
-    }
-    if let Ok(parity) = ParityHeader::parse_checked(bytes, bytes.len(), &cut) {
-        let layout = parity.layout(&cut);
-        assert!(layout.fits_a_block() && parity.index < layout.count());
+    for cut in [Cut::new(100_000, bytes.len()), Cut::with_tags(100_000, bytes.len())] {
+        heads(bytes, &cut);
     }
     if let Ok(nack) = Nack::parse(bytes)
         && let Ok(bitmap) = nack.bitmap(bytes)
@@ -46,4 +40,16 @@ fn parse(bytes: &[u8]) {
         let _ = (open.format(), open.delivery());
     }
     let _ = Close::parse_checked(bytes);
+}
+
+/// The heads of slices, which say what lies behind them.
+fn heads(bytes: &[u8], cut: &Cut) {
+    if let Ok(slice) = SliceHeader::parse_checked(bytes, bytes.len(), cut) {
+        let payload = slice.payload(cut);
+        assert!(!payload.is_empty() && payload.end <= slice.frame_bytes as usize);
+    }
+    if let Ok(parity) = ParityHeader::parse_checked(bytes, bytes.len(), cut) {
+        let layout = parity.layout(cut);
+        assert!(layout.fits_a_block() && parity.index < layout.count());
+    }
 }

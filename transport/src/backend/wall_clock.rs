@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 use crate::time::Time;
 use crate::utc::UtcOffset;
 
-/// Compares the two; `None` where the wall clock shows a time before 1970.
+/// A comparison that took longer says too little: half of it is the error.
+const TOOK_MAX: Duration = Duration::from_millis(1);
+
+/// Compares the two; `None` where the wall clock shows a time before 1970, and where this thread lost its core while it looked.
 pub(crate) fn compare() -> Option<UtcOffset> {
     // The narrowest of three: a thread may lose its core between two readings.
     let pairs = std::array::from_fn::<_, 3, _>(|_| {
@@ -14,7 +17,10 @@ pub(crate) fn compare() -> Option<UtcOffset> {
         let took = Time::now().since(before);
         (took, before + took / 2, utc)
     });
-    let (_, monotonic, utc) = pairs.into_iter().min_by_key(|(took, ..)| *took)?;
+    let (took, monotonic, utc) = pairs.into_iter().min_by_key(|(took, ..)| *took)?;
+    if took > TOOK_MAX {
+        return None;
+    }
     UtcOffset::new(monotonic, utc, estimated_error())
 }
 

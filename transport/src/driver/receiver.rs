@@ -117,6 +117,9 @@ pub enum BindError {
         /// The most that can be.
         max: usize,
     },
+    /// The wire of the original system knows frames by their length.
+    #[error("the plain wire carries frames of one length, and those of {0} differ; use Sender and Receiver for them")]
+    LengthsDiffer(FrameFormat),
     /// No memory for the slots.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -377,7 +380,7 @@ impl Receiver {
     pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<(), AnnounceError> {
         let config = &self.shared.config;
         // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
-        let frame_bytes = u32::try_from(format.frame_bytes() + TAIL_MAX).unwrap_or(u32::MAX);
+        let frame_bytes = u32::try_from(format.frame_bytes().saturating_add(TAIL_MAX)).unwrap_or(u32::MAX);
         let bytes = stream_bytes(&Cut::new(frame_bytes, SLICE_BYTES_MIN), 0, config.slots).unwrap_or(usize::MAX);
         if bytes > config.stream_bytes_max {
             return Err(AnnounceError::StreamMemory { bytes, limit: config.stream_bytes_max });

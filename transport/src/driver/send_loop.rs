@@ -234,7 +234,9 @@ impl SendLoop {
     fn look_at_the_wall_clock(&mut self, now: Time) {
         if now.since(self.clocks_compared) >= COMPARE_CLOCKS_EVERY {
             self.clocks_compared = now;
-            self.subscriber.set_utc(wall_clock::compare());
+            if let Some(utc) = wall_clock::compare() {
+                self.subscriber.set_utc(Some(utc));
+            }
         }
     }
 

@@ -64,9 +64,11 @@ impl Sender {
             SliceSize::Bytes(bytes) => usize::from(bytes),
         };
         // No more than `TAIL_MAX`, which fits 16 bits.
-        let metadata_max = config.metadata_max.min(METADATA_MAX);
-        let tail_max = metadata_max + TIME_BYTES;
-        let frame_bytes = config.format.frame_bytes() + tail_max;
+        let pixel_bytes = config.format.frame_bytes();
+        // A frame with all that follows its pixels fits 32 bits: the largest have room for less.
+        let tail_max = (config.metadata_max.min(METADATA_MAX) + TIME_BYTES).min(u32::MAX as usize - pixel_bytes);
+        let metadata_max = tail_max.saturating_sub(TIME_BYTES);
+        let frame_bytes = pixel_bytes + tail_max;
         // No slice is longer than a whole frame. The format was checked: a frame fits 32 bits, and no slice is longer than a datagram.
         let longest = Cut::new(u32::try_from(frame_bytes).unwrap_or(u32::MAX), SLICE_BYTES_MIN).largest_slice();
         let slice_bytes = slice_bytes.clamp(SLICE_BYTES_MIN, longest) as u16;
@@ -174,8 +176,11 @@ impl Sender {
     /// Sends a frame that this process has from elsewhere, a received one for instance, without a copy: its slot is held until
     /// the receiver has it. Returns its number in this stream, which is not the frame's own. In `every` it waits while 64 frames wait.
     ///
+    /// Its metadata goes with it, and its time where it has one of its own ([`Frame::has_own_time`]). The UTC of a live frame is what the
+    /// clock of *this* machine makes of [`FrameInfo::captured`](crate::FrameInfo::captured).
+    ///
     /// # Errors
-    /// The stream cannot go on, or the frame has not the format's length or has gaps.
+    /// The stream cannot go on, or the frame has not the format's length, more metadata than the stream has room for, or gaps.
     pub fn send_shared(&self, frame: Frame) -> Result<u64, SendError> {
         check_length(frame.len(), &self.format)?;
         let (bytes, capacity) = (frame.tail().metadata_bytes(), self.metadata_max);

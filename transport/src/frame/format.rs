@@ -11,12 +11,12 @@ use super::pixel_format::{PixelFormat, PlaneRule};
 #[non_exhaustive]
 pub enum FormatError {
     /// The name is that of none of [`PixelFormat::ALL`].
-    #[error("unknown pixel format '{text}'; did you mean {nearest}? 'framewire formats' lists all")]
+    #[error("unknown pixel format '{text}'; {}'framewire formats' lists all", hint(nearest))]
     UnknownPixelFormat {
         /// What was written, its first 40 characters.
         text: String,
-        /// The known name most like it.
-        nearest: &'static str,
+        /// The known name most like it, if one is: the bytes may lie otherwise all the same.
+        nearest: Option<&'static str>,
     },
     /// A side is zero.
     #[error("a frame of {width}x{height} has no pixels; both sides must be at least 1")]
@@ -37,7 +37,7 @@ pub enum FormatError {
         row: u64,
     },
     /// Pixels of the format come in groups, and a row has whole ones.
-    #[error("{pixel} has its pixels in groups of {group}, and a width of {width} is no multiple of that; use {}", width.next_multiple_of(*group))]
+    #[error("{pixel} has its pixels in groups of {group}, and a width of {width} is no multiple of that; use {}", u64::from(*width).next_multiple_of(u64::from(*group)))]
     Width {
         /// The pixel format.
         pixel: PixelFormat,
@@ -47,7 +47,7 @@ pub enum FormatError {
         width: u32,
     },
     /// Rows of the format begin at multiples of some bytes.
-    #[error("rows of {pixel} are a multiple of {step} bytes apart, and {stride} is none; use {}", stride.next_multiple_of(*step))]
+    #[error("rows of {pixel} are a multiple of {step} bytes apart, and {stride} is none; use {}", u64::from(*stride).next_multiple_of(u64::from(*step)))]
     StrideStep {
         /// The pixel format.
         pixel: PixelFormat,
@@ -70,6 +70,11 @@ pub enum FormatError {
         /// What the frame would take.
         bytes: u64,
     },
+}
+
+/// What an unknown name may have been meant for. No more than that: one letter parts formats whose bytes lie otherwise.
+fn hint(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("did you mean {nearest}? Its bytes must lie so; "))
 }
 
 /// Geometry of every frame of a stream.

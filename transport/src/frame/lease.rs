@@ -80,7 +80,7 @@ pub struct FrameInfo {
     /// first ping of a stream has come through), and for a frame that has not travelled.
     pub latency: Option<Duration>,
     /// When the picture was taken, as UTC. A source sets it where the picture has a time of its own, that of its place in a file, which
-    /// then travels with it; a live one leaves it `None`. At a receiver it is what the source said, or else `captured` by the clock
+    /// then travels with it (from 1970 to 2554, out of a slot that a sender or [`FramePool::for_format`] gave); a live one leaves it `None`. At a receiver it is what the source said, or else `captured` by the clock
     /// of the sender's machine, which may be wrong, and be set while a stream runs: frames are in the order of their numbers, and
     /// `captured_there` tells the time from one to the next. `None` where the sender did not say.
     pub captured_utc: Option<SystemTime>,
@@ -91,7 +91,7 @@ pub struct FrameInfo {
 
 /// A slot being written: exclusive, and invisible to everybody else until [`FrameMut::freeze`].
 ///
-/// Derefs to the frame's bytes: at first the whole slot, whose old contents are still in it; see [`FrameMut::set_len`].
+/// Derefs to the frame's bytes: at first as many as there is room for, [`FrameMut::capacity`], with the slot's old contents still in them; see [`FrameMut::set_len`].
 pub struct FrameMut {
     slot: SlotLease,
     len: usize,
@@ -264,7 +264,7 @@ impl Frame {
         &self.info
     }
 
-    /// What the source set beside the pixels; `None` where it set nothing.
+    /// What the source set beside the pixels; `None` where it set nothing, and for a frame that is not complete.
     pub fn metadata(&self) -> Option<Metadata<'_>> {
         metadata_in(self.whole(), self.len, self.tail)
     }
@@ -305,7 +305,7 @@ impl Frame {
         self.slot.pool.format()
     }
 
-    /// Its planes: one for gray and BGR; Y, U and V for the YUV formats; empty where the format is not known, or the frame is
+    /// Its planes: as many as [`PixelFormat::planes`](super::PixelFormat::planes) says; empty where the format is not known, or the frame is
     /// shorter than a frame of it.
     pub fn planes(&self) -> Planes<'_> {
         Planes::new(self.format(), self)
@@ -330,7 +330,7 @@ impl Frame {
     }
 
     /// The bytes that have not come, and are zeroes: ranges of the frame's bytes, one for each slice that is missing, in their order;
-    /// empty where [`Frame::is_complete`].
+    /// empty where [`Frame::is_complete`], and where nothing but metadata is missing.
     pub fn missing(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let gaps = self.gaps.unwrap_or(Gaps { offset: 0, slices: 0, slice_bytes: 0 });
         // SAFETY: at most the slot's size, as `Arrival::complete_with_gaps` has checked, or zero.

@@ -139,7 +139,7 @@ pixel_formats! {
         0x01100003 "Mono10", "Y10", "GRAY10_LE16", "gray10le", "mono16", [];
     /// Luma, 12 bits in 16.
     Gray12 = 0x010C "gray12", 12, Gray, [plane(16, 1, 1, 1)], whole 1 2;
-        0x01100005 "Mono12", "Y12", "GRAY12_LE16", "gray12le", "mono16", [];
+        0x01100005 "Mono12", "Y12", "", "gray12le", "mono16", [];
     /// Luma, 16 bits.
     Gray16 = 0x0110 "gray16", 16, Gray, [plane(16, 1, 1, 1)], whole 1 2;
         0x01100007 "Mono16", "Y16", "GRAY16_LE", "gray16le", "mono16", [];
@@ -435,12 +435,15 @@ impl PixelFormat {
         })
     }
 
-    /// The name most like this one.
-    fn nearest(name: &str) -> &'static str {
+    /// The name most like this one; `None` for a number, and for nothing.
+    fn nearest(name: &str) -> Option<&'static str> {
+        if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) || name.starts_with("0x") {
+            return None;
+        }
         let name = name.to_ascii_lowercase();
         let names = Self::ALL.into_iter().flat_map(|format| std::iter::once(format.name()).chain(format.aliases()));
         let distance = |known: &&str| strsim::damerau_levenshtein(&name, &known.to_ascii_lowercase());
-        names.min_by_key(distance).unwrap_or_default()
+        names.min_by_key(distance)
     }
 }
 
@@ -459,7 +462,10 @@ impl FromStr for PixelFormat {
         // A V4L2 code of three characters has a space behind them.
         let name = text.trim();
         let code = name.strip_prefix("0x").or_else(|| name.strip_prefix("0X"));
-        let by_code = code.and_then(|code| u32::from_str_radix(code, 16).ok()).filter(|code| *code != 0);
+        let by_code = code
+            .filter(|code| !code.starts_with('+'))
+            .and_then(|code| u32::from_str_radix(code, 16).ok())
+            .filter(|code| *code != 0);
         let found = match by_code {
             Some(code) => Self::ALL.into_iter().find(|format| format.pfnc() == Some(code)),
             None => Self::called(name),
@@ -515,12 +521,12 @@ mod tests {
         let refused = |name: &str| name.parse::<PixelFormat>().unwrap_err().to_string();
         assert_eq!(
             refused("yuv421p"),
-            "unknown pixel format 'yuv421p'; did you mean yuv420p? 'framewire formats' lists all"
+            "unknown pixel format 'yuv421p'; did you mean yuv420p? Its bytes must lie so; 'framewire formats' lists all"
         );
-        assert!(refused("mono12pp").contains("did you mean mono12p?"));
+        assert!(refused("Mono12Packed").contains("did you mean mono12p? Its bytes must lie so"));
         assert!(refused("BayerRG9").contains("did you mean BayerRG8?"));
-        assert!(refused("").contains("unknown pixel format ''"));
-        assert!(refused("0x01080002").contains("'0x01080002'"));
+        assert!(refused("").contains("unknown pixel format ''; 'framewire"));
+        assert!(refused("0x01080002").contains("'0x01080002'; 'framewire"));
         assert!(refused(&"x".repeat(1_000)).len() < 200);
     }
 

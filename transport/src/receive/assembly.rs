@@ -36,6 +36,11 @@ impl Assembly {
         self.progressed + deadline.max(self.progressed.since(self.begun) / 4)
     }
 
+    /// Whether a datagram of it says of its length what the first one did.
+    pub(super) fn is_so_long(&self, bytes: u32, tail: u16) -> bool {
+        (bytes, tail) == (self.bytes, self.tail.to_wire())
+    }
+
     /// Bytes of its pixels: at least one.
     pub(super) fn pixel_bytes(&self) -> usize {
         self.bytes as usize - self.tail.bytes()
@@ -53,6 +58,8 @@ impl Assembly {
     /// What is known of the frame, `now` that it is handed on.
     pub(super) fn info(&self, now: Time, near: &impl Fn(u64) -> Option<Time>, utc: Option<UtcOffset>) -> FrameInfo {
         let captured = near(self.captured_ns);
+        // A time of its own, if it has one, is read where it lies; what the clock showed is another.
+        let utc = utc.filter(|_| !self.tail.has_time());
         FrameInfo {
             number: self.number,
             captured: captured.unwrap_or(Time::ZERO),

@@ -26,6 +26,8 @@ const PLACES: usize = 2 * OPEN_FRAMES_MAX;
 pub(crate) const SPILL_BYTES_MAX: usize = 1 << 20;
 /// The most slices that a batch has: more than any system call takes.
 const BATCH_SLICES_MAX: usize = 1 << 16;
+/// Frames from whose lengths those to come are expected.
+const EXPECTED_FROM: usize = 4;
 /// Stands for the spill where a spot's place is said.
 const SPILL: u8 = PLACES as u8;
 
@@ -34,7 +36,7 @@ const SPILL: u8 = PLACES as u8;
 pub struct ReassemblerConfig {
     /// What every frame is.
     pub format: FrameFormat,
-    /// How frames are cut in the first epoch, the longest of them.
+    /// How frames are cut in the first epoch, the longest of them with all that may follow its pixels.
     pub cut: Cut,
     /// What happens to frames that are not complete in time.
     pub delivery: Delivery,
@@ -69,8 +71,11 @@ pub struct Reassembler {
     forgotten: Vec<u64>,
     /// One more than the highest frame number that parity has come for.
     protected: Rising,
-    /// Bytes of the frame that was begun last: those to come are likely to have as many.
-    expected_bytes: u32,
+    /// Bytes of the frames that were begun last. Those to come are expected to be as long as the longest of them: cells that stay empty cost
+    /// less than payloads that find none.
+    begun_bytes: [u32; EXPECTED_FROM],
+    /// Frames that were begun in this epoch.
+    begun: usize,
     /// The sender's wall clock, where it has told of that.
     utc: Option<UtcOffset>,
     spill_bytes: usize,
@@ -108,7 +113,8 @@ impl Reassembler {
             passed_over: PassedOver::default(),
             forgotten: Vec::with_capacity(PLACES),
             protected: Rising::default(),
-            expected_bytes: cut.frame_bytes(),
+            begun_bytes: [cut.frame_bytes(); EXPECTED_FROM],
+            begun: 0,
             utc: None,
             spill_bytes,
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
@@ -146,7 +152,7 @@ impl Reassembler {
             let cells = max.min((assembly.count - assembly.cursor) as usize);
             self.placement.predict(place as u8, assembly.cursor as usize * cell, cell, cells);
         }
-        let count = self.cut().of(self.expected_bytes).slices() as usize;
+        let count = self.cut().of(self.expected_bytes()).slices() as usize;
         for place in 0..PLACES {
             let left = max - self.placement.spots();
             if left == 0 {
@@ -165,6 +171,12 @@ impl Reassembler {
         if self.placement.spots() == 0 {
             self.placement.predict(SPILL, 0, cell, max.min(self.spill_bytes / cell));
         }
+    }
+
+    /// Bytes that the next frames are likely to have.
+    fn expected_bytes(&self) -> u32 {
+        let known = &self.begun_bytes[..self.begun.min(EXPECTED_FROM)];
+        known.iter().copied().max().unwrap_or(self.cut().frame_bytes())
     }
 
     /// Where the datagrams of the batch are to land, in order: slots, and the cells in them.
@@ -237,7 +249,7 @@ impl Reassembler {
         };
         let Some(assembly) = &mut self.assemblies[place] else { return Err(Rejected::Late) };
         // The first slice of a frame says how long it is: none changes that for those behind it.
-        if (slice.frame_bytes, slice.tail) != (assembly.bytes, assembly.tail.to_wire()) {
+        if !assembly.is_so_long(slice.frame_bytes, slice.tail) {
             return Err(Rejected::Size);
         }
         let index = slice.index as usize;
@@ -264,7 +276,9 @@ impl Reassembler {
     fn tail_of(&self, frame_bytes: u32, tail: u16) -> Result<Tail, Rejected> {
         let tail = Tail::from_wire(tail).ok_or(Rejected::Size)?;
         let pixels = (frame_bytes as usize).checked_sub(tail.bytes()).ok_or(Rejected::Size)?;
-        let fits = frame_bytes <= self.cut().frame_bytes() && self.config.format.holds(pixels);
+        // What the longest frame may have behind its pixels, any may.
+        let tail_max = self.cut().frame_bytes() as usize - self.config.format.frame_bytes();
+        let fits = tail.bytes() <= tail_max && self.config.format.holds(pixels);
         if fits { Ok(tail) } else { Err(Rejected::Size) }
     }
 
@@ -290,9 +304,7 @@ impl Reassembler {
         }
         let mut assemblies = self.assemblies.iter_mut().flatten();
         match assemblies.find(|assembly| assembly.number == parity.frame) {
-            Some(assembly) if (parity.frame_bytes, parity.tail) != (assembly.bytes, assembly.tail.to_wire()) => {
-                Err(Rejected::Size)
-            }
+            Some(assembly) if !assembly.is_so_long(parity.frame_bytes, parity.tail) => Err(Rejected::Size),
             Some(assembly) if !assembly.is_complete() => {
                 let slot = self.slots[usize::from(landed.place)].as_ref().ok_or(Rejected::Size)?;
                 store.keep(parity, |bytes| slot.read(landed.offset, bytes))?;
@@ -330,7 +342,8 @@ impl Reassembler {
         };
         self.forgotten.retain(|number| *number != slice.frame);
         self.bitmaps[place].clear(count as usize);
-        self.expected_bytes = slice.frame_bytes;
+        self.begun_bytes[self.begun % EXPECTED_FROM] = slice.frame_bytes;
+        self.begun = self.begun.wrapping_add(1);
         self.assemblies[place] = Some(Assembly {
             number: slice.frame,
             bytes: slice.frame_bytes,
@@ -538,15 +551,15 @@ impl Reassembler {
                 self.forgotten.push(assembly.number);
             }
         }
-        self.expected_bytes = self.cut().frame_bytes();
+        self.begun = 0;
         self.settle(first_frame);
         self.seen = self.settled;
         self.protected = Rising::default();
     }
 
-    /// What the sender's wall clock shows, from now on.
-    pub(super) fn set_utc(&mut self, utc: UtcOffset) {
-        self.utc = Some(utc);
+    /// What the sender's wall clock shows, from now on; `None` where the sender does not know.
+    pub(super) fn set_utc(&mut self, utc: Option<UtcOffset>) {
+        self.utc = utc;
     }
 
     /// The next finished frame, in order.

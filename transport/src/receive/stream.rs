@@ -74,6 +74,8 @@ pub struct ReceiveStream {
     /// will not.
     sent: Option<(u64, Time)>,
     closing: Option<Close>,
+    /// When the sender last told of its wall clock, nanoseconds on its monotonic one.
+    utc_told: Rising,
     /// An opening for the listener.
     stray: Option<StrayOpening>,
     source: SourceAccount,
@@ -121,9 +123,7 @@ impl ReceiveStream {
             },
             pool,
         )?;
-        if let Some(utc) = open.utc() {
-            reassembler.set_utc(utc);
-        }
+        reassembler.set_utc(open.utc());
         let interval = open.interval();
         Ok(Self {
             delivery,
@@ -150,6 +150,7 @@ impl ReceiveStream {
             pending: Pending { accept: Some(open.sender_ns), ..Pending::default() },
             sent: None,
             closing: None,
+            utc_told: Rising::new(open.sender_ns),
             stray: None,
             source: SourceAccount::new(open.skipped, open.no_credit),
             heard: now,
@@ -312,8 +313,9 @@ impl ReceiveStream {
         self.heard = now;
         self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);
-        if let Some(utc) = ping.utc() {
-            self.reassembler.set_utc(utc);
+        // One that was overtaken tells of a wall clock that may have been set since.
+        if self.utc_told.raise(ping.sender_ns) {
+            self.reassembler.set_utc(ping.utc());
         }
         self.way.handle_echo(ping.echo_ns, ping.echo_held_ns, ping.sender_ns, now);
         self.window = window(&self.config.open, self.cut(), self.config.buffer_bytes, self.way.measured());

@@ -5,7 +5,7 @@ use reed_solomon_simd::ReedSolomonEncoder;
 use super::publication::Published;
 use crate::frame::{Frame, FramePool, SLOTS_MAX};
 use crate::time::Time;
-use crate::wire::{Cut, ParityHeader, ParityLayout};
+use crate::wire::{BLOCK_SLICES_MAX, Cut, ParityHeader, ParityLayout};
 
 /// Parity that is there at the same time, to begin with: that of a frame which leaves, and that of one for which it is made. More
 /// where subscribers hold that of different frames, one each.
@@ -153,7 +153,9 @@ impl ParityMaker {
         let payload = usize::from(cut.payload_bytes());
         let bytes = layout.count() as usize * (payload + 1);
         let shard = payload.next_multiple_of(2);
-        let encoder = ReedSolomonEncoder::new(layout.data() as usize, usize::from(layout.parities), shard).ok()?;
+        // As large as it will ever be: a shorter frame may have a larger block.
+        let (data, parities) = (cut.slices().min(BLOCK_SLICES_MAX - 1), layout.count().min(BLOCK_SLICES_MAX - 1));
+        let encoder = ReedSolomonEncoder::new(data as usize, parities as usize, shard).ok()?;
         let pool = FramePool::with_spares(SLOTS_MAX, SLOTS, bytes)
             .inspect_err(|error| tracing::warn!(%error, "frames go without parity"))
             .ok()?;

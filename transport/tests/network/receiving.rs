@@ -204,6 +204,7 @@ impl Peer {
             }
             if !frame.is_complete() {
                 assert_eq!((frame.metadata(), frame.has_own_time()), (None, false), "frame {number}");
+                assert!(!is_varied || varied::may_have_the_clocks_time(&frame), "frame {number} has another's time");
                 self.torn.push((number, missing.into_iter().filter(|missing| *missing).count()));
                 continue;
             }

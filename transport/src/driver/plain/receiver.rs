@@ -79,6 +79,9 @@ impl PlainReceiver {
         config: &PlainReceiverConfig,
         on_datagram: impl FnMut(usize) + Send + 'static,
     ) -> Result<Self, BindError> {
+        if config.format.is_variable() {
+            return Err(BindError::LengthsDiffer(config.format));
+        }
         let listening = socket::bind_fixed_port(address).map_err(|source| BindError::from_bind(address, source))?;
         let local = socket::local_address(&listening).map_err(|source| BindError::Address { address, source })?;
         // Before anybody is told the address: a sender that nothing holds back may send a whole frame at once.

@@ -106,6 +106,9 @@ impl PlainSender {
     /// # Errors
     /// No memory, socket or thread.
     pub fn connect(peer: SocketAddr, config: &PlainSenderConfig) -> Result<Self, ConnectError> {
+        if config.format.is_variable() {
+            return Err(ConnectError::LengthsDiffer(config.format));
+        }
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         prepare(&socket);
         // Without room for metadata, which this wire does not carry.

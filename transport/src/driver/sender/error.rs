@@ -20,6 +20,9 @@ pub enum ConnectError {
     /// Slices of a size that cannot be.
     #[error("slices of {0} bytes cannot be; use {SLICE_BYTES_MIN} to {DATAGRAM_MAX}")]
     SliceBytes(u16),
+    /// The wire of the original system knows frames by their length.
+    #[error("the plain wire carries frames of one length, and those of {0} differ; use Sender and Receiver for them")]
+    LengthsDiffer(FrameFormat),
     /// No socket towards the address.
     #[error("no UDP socket towards {peer}: {source}; {}", remedy(.source).unwrap_or("check the address and the network"))]
     Socket {
@@ -78,7 +81,9 @@ pub enum SendError {
         format: FrameFormat,
     },
     /// The frame did not arrive whole where it comes from.
-    #[error("{missing} bytes of the frame are missing; send on whole frames alone, `Frame::is_complete` tells them")]
+    #[error(
+        "{missing} bytes of the frame's pixels are missing, or its metadata; send on whole frames alone, `Frame::is_complete` tells them"
+    )]
     Gaps {
         /// Bytes that did not come.
         missing: usize,

@@ -72,9 +72,9 @@ impl ReceiveStream {
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
-            if let Some(utc) = open.utc() {
-                self.reassembler.set_utc(utc);
-            }
+            self.reassembler.set_utc(open.utc());
+            // Of a machine that was started anew: its clock began again.
+            self.utc_told = Rising::new(open.sender_ns);
             let cut = self.cut().resized(open.slice_bytes.into());
             self.window = window(open, &cut, self.config.buffer_bytes, self.way.measured());
             // No more memory than was reserved for what the stream was opened with.

@@ -143,7 +143,8 @@ impl Subscriber {
         self.sequence_seen.raise(feedback.sequence_seen);
         if let Some(gate) = &mut self.gate {
             let round_trip = self.way.measured().unwrap_or_default();
-            gate.handle_feedback(self.sequence_seen.value(), self.config.cut().slices(), round_trip, now);
+            let slices = self.outbox.current().map_or(self.config.cut().slices(), |outgoing| outgoing.count());
+            gate.handle_feedback(self.sequence_seen.value(), slices, round_trip, now);
         }
         let way = Way {
             round_trip: self.way.measured().unwrap_or_default(),

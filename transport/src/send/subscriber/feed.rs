@@ -71,10 +71,11 @@ impl Subscriber {
     /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.
     pub fn drop_replaceable(&mut self) {
         if self.config.delivery == Delivery::Latest {
+            // Less than a train of the next frame waits for more.
+            let slices = self.outbox.current().map_or(self.config.cut().slices(), |outgoing| outgoing.count());
+            let least = train(&self.config).min(slices);
             let dropped = self.outbox.drop_unsent(self.sent_below.value());
             self.note_dropped(dropped);
-            // Less than a train waits for more.
-            let least = train(&self.config).min(self.config.cut().slices());
             if self.state == SendState::Open && self.credit() < u64::from(least) {
                 self.stats.frames_no_credit += dropped.unbegun;
             }
