@@ -36,8 +36,11 @@ fn is_one_line(bytes: &[u8]) -> bool {
         && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
+/// Its kind and its bytes, or nothing; the error says what is wrong with the line.
+pub(super) type InLine<'a> = Result<Option<(MetadataKind, Cow<'a, [u8]>)>, String>;
+
 /// What a line has of it; the error says what is wrong with it.
-pub(super) fn parse(line: &[u8]) -> Result<Option<(MetadataKind, Cow<'_, [u8]>)>, String> {
+pub(super) fn parse(line: &[u8]) -> InLine<'_> {
     #[derive(Deserialize)]
     struct Line<'a> {
         #[serde(borrow, default)]

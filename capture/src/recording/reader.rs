@@ -1,10 +1,7 @@
 //! The lines of an index, one after the other, whatever state a crash left it in.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-
-use framewire_transport::frame::MetadataKind;
 
 use super::index::{IndexEntry, IndexHeader};
 use super::metadata;
@@ -42,7 +39,7 @@ impl IndexReader {
     }
 
     /// The metadata in the line that was read last; the error says what is wrong with it.
-    pub(super) fn metadata(&self) -> Result<Option<(MetadataKind, Cow<'_, [u8]>)>, String> {
+    pub(super) fn metadata(&self) -> metadata::InLine<'_> {
         metadata::parse(&self.line)
     }
 
