@@ -157,8 +157,9 @@ impl OpenChunk {
         Self { offset, bytes: 0, times: None, messages: BTreeMap::new() }
     }
 
-    /// A message begins `offset` bytes behind the first record in it.
-    pub(super) fn add(&mut self, channel_id: u16, log_time: u64, offset: u64) {
+    /// A message begins `at` bytes behind what is in it already. Its index counts from the first record in the chunk.
+    pub(super) fn add(&mut self, channel_id: u16, log_time: u64, at: u64) {
+        let offset = self.bytes + at;
         self.messages.entry(channel_id).or_default().push(MessageIndexEntry { log_time, offset });
         self.times = Some(extended(self.times, log_time));
     }

@@ -199,6 +199,41 @@ fn ten_thousand_frames_are_read_byte_for_byte_at_exact_times_with_summary_and_in
 }
 
 #[test]
+fn each_entry_of_a_chunks_index_leads_to_a_message_of_that_channel_and_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out.mcap");
+    let format = FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap();
+    let mut shots: Vec<Shot> = (0..7).map(|at| shot(at, format.frame_bytes(), UTC + 10 * at as u64)).collect();
+    shots[1].metadata = Some((MetadataKind::Json, b"{}".to_vec()));
+    shots[5].metadata = Some((MetadataKind::Cbor, vec![0xa0]));
+    record(&SinkSpec::Mcap(path.clone(), NonZeroU64::new(500)), format, &shots);
+    let file = fs::read(&path).unwrap();
+    let summary = mcap::Summary::read(&file).unwrap().unwrap();
+    let mut images_of_chunks = Vec::new();
+    let mut found = Vec::new();
+    for chunk in &summary.chunk_indexes {
+        let mut images = 0;
+        for (channel, entries) in summary.read_message_indexes(&file, chunk).unwrap() {
+            for entry in entries {
+                let message = summary.seek_message(&file, chunk, &entry).unwrap();
+                assert_eq!((&message.channel.topic, message.log_time), (&channel.topic, entry.log_time));
+                images += u32::from(channel.id == IMAGE);
+                found.push((message.log_time, channel.topic.clone()));
+            }
+        }
+        images_of_chunks.push(images);
+    }
+    assert!(images_of_chunks.iter().any(|images| *images >= 2), "{images_of_chunks:?} images a chunk");
+    found.sort();
+    let mut expected: Vec<(u64, String)> =
+        shots.iter().map(|shot| (shot.utc_ns, "/cam/image_raw".to_owned())).collect();
+    expected.push((shots[1].utc_ns, "/cam/metadata".to_owned()));
+    expected.push((shots[5].utc_ns, "/cam/metadata_cbor".to_owned()));
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn rosbags_converts_a_recording_into_a_bag_of_ros_2() {
     let Some(python) = judge() else { return };
     let directory = tempfile::tempdir().unwrap();
