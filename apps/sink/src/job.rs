@@ -12,6 +12,7 @@ use crate::recorded::Recorded;
 use crate::recording::Recording;
 use crate::retry::Retry;
 use crate::sink::{Sink, SinkReport};
+use crate::thinning::Thinning;
 
 /// One stream into one sink.
 pub(crate) struct Job {
@@ -36,25 +37,22 @@ enum Output {
 }
 
 impl Job {
-    /// Writes until the stream ends; returns how many frames came too fast.
+    /// Writes until the stream ends; returns how many frames it was too slow for.
     pub(crate) fn run(self) -> u64 {
         let mut retry = Retry::new();
         let mut output = self.open(Opening::First, &mut retry);
-        let (every, mut last) = (self.recording.sink(self.at).every().get(), None);
+        let mut thinning = Thinning::new(self.recording.sink(self.at).every());
         for frame in self.consumer.frames().flatten() {
-            // One of each so many: the first of them that comes.
-            let of = Some(frame.info().number / every);
-            if (every == 1 || of != last) && self.recording.gives(self.at, &frame) {
-                last = of;
+            if thinning.gives(frame.info().number, self.consumer.dropped()) && self.recording.gives(self.at, &frame) {
+                self.state.set_dropped(thinning.missed());
                 output = self.write(output, &frame, &mut retry);
             }
         }
         if let Output::Open(sink) | Output::Full(sink) = output {
             self.finish(sink);
         }
-        let dropped = self.consumer.dropped();
-        self.state.set_dropped(dropped);
-        dropped
+        self.state.set_dropped(thinning.missed());
+        thinning.missed()
     }
 
     fn open(&self, opening: Opening, retry: &mut Retry) -> Output {

@@ -33,6 +33,7 @@ mod safe_name;
 mod sink;
 mod spec;
 mod template;
+mod thinning;
 mod timeline;
 #[cfg(all(test, target_os = "linux"))]
 mod tiny_disk;

@@ -1,5 +1,6 @@
 //! A stream's sinks, each on a thread of its own: a slow one, or one that fails, costs no other a frame.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,8 @@ use crate::progress::StreamSink;
 use crate::recorded::Recorded;
 use crate::recording::{Recording, SlowSink};
 use crate::spec::SinkSpec;
+use crate::thinning;
 
-/// Frames that wait while a sink is busy; more are dropped, and counted.
-const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
 /// How long a server that stops waits for a sink that takes nothing: a disk that wakes up takes less.
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(10);
 
@@ -50,13 +50,13 @@ impl Recorder {
         delivery: Delivery,
         subscribe: impl Fn(ConsumerPolicy) -> Consumer,
     ) -> Self {
-        let policy = match recording.slow(delivery) {
-            SlowSink::Wait => ConsumerPolicy::Block,
-            SlowSink::Drop => QUEUE,
-        };
         let (mut busy, mut queues) = (Vec::new(), Vec::new());
         let (ended, endings) = mpsc::channel();
         for at in recording.written() {
+            let policy = match recording.slow(delivery) {
+                SlowSink::Wait => ConsumerPolicy::Block,
+                SlowSink::Drop => thinning::waiting(recording.sink(at).every()),
+            };
             let consumer = Arc::new(subscribe(policy));
             let state = StreamSink::new(recording.total(at));
             queues.push(Queue {
@@ -111,8 +111,11 @@ impl Recorder {
     pub fn look(&self, now: Instant) {
         for Queue { at, consumer, state, news } in &self.queues {
             let Some(consumer) = consumer.upgrade() else { continue };
-            let dropped = consumer.dropped();
-            state.set_dropped(dropped);
+            // Of a sink that is given some frames alone, its job knows which are missed.
+            if self.recording.sink(*at).every() == NonZeroU64::MIN {
+                state.set_dropped(consumer.dropped());
+            }
+            let dropped = state.counts().frames_dropped;
             let mut news = lock(news);
             if let Some(dropped) = news.of(dropped, now) {
                 let (sink, stream) = (self.recording.sink(*at), &self.stream);

@@ -233,3 +233,19 @@ fn pictures_are_of_every_so_manieth_frame_or_the_next_that_comes() {
         assert!(directory.path().join(name).exists(), "{name}");
     }
 }
+
+#[test]
+fn a_busy_picture_sink_has_lost_nothing_where_no_picture_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut asked = Asked { slow: Some(SlowSink::Drop), ..asked(&[&sink(directory.path(), "{frame}.png")]) };
+    let every = std::num::NonZeroU64::new(1_000).unwrap();
+    asked.sinks = asked.sinks.into_iter().map(|sink| sink.with_picture_every(every)).collect();
+    let (recording, _) = recording(asked);
+    // It begins, and makes its picture, while all frames but the first few overflow.
+    let stream = Stream::begin(&recording, "cam");
+    stream.write(&FramePool::new(6, 32).unwrap(), 1_000);
+    assert_eq!((stream.recorder.dropped(), stream.recorder.unrecorded()), (0, 0));
+    assert_eq!(stream.finish(), 0);
+    let figures = &recording.figures()[0];
+    assert_eq!((figures.frames, figures.frames_dropped), (1, 0));
+}
