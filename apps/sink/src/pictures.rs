@@ -1,6 +1,7 @@
 //! Pictures, a file each: what people open, and what other programs take for training and inspection.
 //!
-//! A file is written under another name and then given its own: whoever sees it sees all of it.
+//! A file is written under another name and then given its own: whoever sees it sees all of it, unless the machine loses power, as
+//! the disk is not waited for.
 
 mod encode;
 #[cfg(test)]
@@ -10,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use framewire_transport::frame::Frame;
 use jiff::Timestamp;
@@ -125,7 +127,7 @@ fn write_whole(path: &Path, creation: Creation, bytes: &[u8]) -> Result<(), Fail
     if creation == Creation::Fresh && path.symlink_metadata().is_ok() {
         return Err(Failed::Create(io::ErrorKind::AlreadyExists.into()));
     }
-    let before = before(path);
+    let before = before(path, WRITTEN.fetch_add(1, Ordering::Relaxed));
     let mut file = create(&before).map_err(Failed::Create)?;
     let written = file.write_all(bytes);
     drop(file);
@@ -139,11 +141,14 @@ fn write_whole(path: &Path, creation: Creation, bytes: &[u8]) -> Result<(), Fail
     })
 }
 
-/// What the file is called before it is whole. It is hidden, and does not end like a picture.
-fn before(path: &Path) -> PathBuf {
+/// Files that this process has begun: two sinks may write one name at a time, and neither may touch the other's.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// What the file is called before it is whole, the `nth` of this process. It is hidden, and does not end like a picture.
+fn before(path: &Path, nth: u64) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", std::process::id()));
+    name.push(format!(".{}-{nth}.part", std::process::id()));
     path.with_file_name(name)
 }
 

@@ -154,11 +154,38 @@ fn a_disk_that_fills_has_whole_pictures_alone() {
 #[test]
 fn a_file_that_a_killed_program_left_half_written_is_in_nobodys_way() {
     let directory = tempfile::tempdir().unwrap();
-    let format = FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap();
     let path = directory.path().join("000000.png");
-    fs::write(before(&path), b"half").unwrap();
-    open(&directory.path().join("{frame}.png"), &format, "a", &places()).write(&noise(&format, 0).0).unwrap();
-    assert_eq!(names(directory.path()), ["000000.png"]);
+    let left = before(&path, 0);
+    fs::write(&left, b"half").unwrap();
+    let mut file = create(&left).unwrap();
+    file.write_all(b"whole").unwrap();
+    assert_eq!(fs::read(&left).unwrap(), b"whole");
+}
+
+#[test]
+fn sinks_that_write_one_name_at_once_touch_nobodys_half_written_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shot.png");
+    let pictures = [1, 2, 3, 4].map(|value| vec![value; 1 << 16]);
+    std::thread::scope(|scope| {
+        for picture in &pictures {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    match write_whole(path, Creation::Fresh, picture) {
+                        Ok(()) => {
+                            let read = fs::read(path).unwrap();
+                            assert!(read == *picture, "{} bytes of {}", read.len(), picture.len());
+                            fs::remove_file(path).unwrap();
+                        }
+                        Err(Failed::Create(error)) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                        Err(Failed::Create(error) | Failed::Write(error)) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(names(directory.path()), [""; 0]);
 }
 
 #[test]
