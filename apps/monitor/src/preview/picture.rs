@@ -40,6 +40,11 @@ impl PictureKind {
     pub(crate) fn of(pixel: PixelFormat, size: PictureSize, range: ValueRange) -> Self {
         Self { size, range: if is_ranged(pixel) { range } else { ValueRange::Automatic } }
     }
+
+    /// Whether somebody gave its range: there are as many such kinds as there are numbers.
+    pub(crate) fn is_given(&self) -> bool {
+        self.range != ValueRange::Automatic
+    }
 }
 
 /// What fills a screen. Beyond, encoding a picture takes longer than looking at it is worth.

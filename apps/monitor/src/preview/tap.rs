@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use framewire_pictures::{Limits, ValueRange};
+use framewire_pictures::Limits;
 use framewire_process::lock::lock;
 use tokio::sync::watch;
 
@@ -42,11 +42,16 @@ pub(super) struct Wants([Option<PictureKind>; Self::MAX]);
 impl Wants {
     /// Pictures of one frame, at most: each shown by a range of its own is made for itself.
     const MAX: usize = 8;
+    /// Of those, by ranges that somebody gave: tile and full size by what is in the frame, which most look at, have places of their own.
+    const GIVEN_MAX: usize = Self::MAX - 2;
 
     /// Whether there was room.
     fn add(&mut self, kind: PictureKind) -> bool {
         if self.kinds().any(|wanted| wanted == kind) {
             return true;
+        }
+        if kind.is_given() && self.kinds().filter(PictureKind::is_given).count() >= Self::GIVEN_MAX {
+            return false;
         }
         let free = self.0.iter_mut().find(|place| place.is_none());
         free.map(|place| *place = Some(kind)).is_some()
@@ -99,10 +104,16 @@ impl PictureTap {
                 shown.retain(|picture| picture.kind != kind);
                 shown.push(Picture { serial, taken, frame, kind, jpeg: jpeg.into() });
             }
-            // What was shown by a range that nobody wants any more.
+            // What was shown by a range that nobody wants any more; and the oldest, as a stream that stands still forgets none.
+            let mut extra =
+                shown.iter().filter(|picture| picture.kind.is_given()).count().saturating_sub(Wants::GIVEN_MAX);
             shown.retain(|picture| {
-                picture.kind.range == ValueRange::Automatic
-                    || taken.saturating_duration_since(picture.taken) < FORGET_AFTER
+                if !picture.kind.is_given() {
+                    return true;
+                }
+                let is_extra = extra > 0;
+                extra = extra.saturating_sub(1);
+                !is_extra && taken.saturating_duration_since(picture.taken) < FORGET_AFTER
             });
         });
     }
@@ -161,6 +172,7 @@ impl PictureTap {
 mod tests {
     use super::*;
     use crate::preview::picture::PictureSize;
+    use framewire_pictures::ValueRange;
 
     const CONFIG: PreviewConfig = PreviewConfig { rate: 10.0, width: 480 };
     const FULL: PictureKind = PictureKind { size: PictureSize::Full, range: ValueRange::Automatic };
@@ -257,7 +269,26 @@ mod tests {
     fn of_one_frame_no_more_pictures_are_made_than_are_allowed() {
         let mut wants = Wants::default();
         let added = (1..1_000).filter(|high| wants.add(given(f64::from(*high)))).count();
-        assert_eq!((added, wants.kinds().count()), (Wants::MAX, Wants::MAX));
+        assert_eq!((added, wants.kinds().count()), (Wants::GIVEN_MAX, Wants::GIVEN_MAX));
         assert!(wants.add(given(1.0)), "what is wanted already has its place");
+    }
+
+    #[test]
+    fn ranges_that_somebody_makes_up_take_no_place_from_the_tile_and_the_full_size() {
+        let mut wants = Wants::default();
+        (1..1_000).for_each(|high| {
+            wants.add(given(f64::from(high)));
+        });
+        assert!(wants.add(PictureKind::TILE) && wants.add(FULL));
+        assert_eq!(wants.kinds().count(), Wants::MAX);
+    }
+
+    #[test]
+    fn of_pictures_by_ranges_that_change_all_the_time_a_few_are_kept_the_newest_of_them() {
+        let (tap, begun) = (PictureTap::default(), Instant::now());
+        tap.publish(0, begun, made(PictureKind::TILE, vec![0]));
+        (1..=100_u8).for_each(|high| tap.publish(high.into(), begun, made(given(high.into()), vec![high])));
+        let kept: Vec<u8> = tap.shown.borrow().iter().map(|picture| picture.jpeg[0]).collect();
+        assert_eq!(kept, [0, 95, 96, 97, 98, 99, 100]);
     }
 }
