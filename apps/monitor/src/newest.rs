@@ -10,7 +10,7 @@ use framewire_transport::frame::{Frame, MetadataKind};
 const TEXT_BYTES_MAX: usize = 1_024;
 
 /// What the newest frame said. Its memory is used again, so a frame costs a copy of its metadata.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Newest {
     frame_bytes: Option<u64>,
     captured_utc: Option<SystemTime>,

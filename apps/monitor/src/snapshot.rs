@@ -10,7 +10,9 @@ use framewire_sink::{Condition, StreamSink};
 use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 
 use crate::board::{Board, LiveStream};
+use crate::figures::Counts;
 use crate::health::Health;
+use crate::newest::Newest;
 
 /// All streams as they are now.
 pub(crate) fn snapshot(board: &Board, preview_fps: f64, now: Instant) -> Snapshot {
@@ -21,15 +23,36 @@ pub(crate) fn snapshot(board: &Board, preview_fps: f64, now: Instant) -> Snapsho
             preview_fps,
             health: Health::of(board).to_string(),
         },
-        streams: board.streams().iter().map(|live| stream(live, now)).collect(),
+        streams: board.streams().iter().map(|live| stream(live, &Seen::of(live, now), now)).collect(),
     }
 }
 
-fn stream(live: &LiveStream, now: Instant) -> StreamSnapshot {
+/// A stream's figures as they were at a moment: each frame that comes waits for their lock, so no text is made under it.
+struct Seen {
+    counts: Counts,
+    slice_bytes: Option<u16>,
+    newest: Newest,
+    /// Frames and bytes a second.
+    rates: (f64, f64),
+    recent_latency: Option<(Duration, Duration)>,
+}
+
+impl Seen {
+    fn of(live: &LiveStream, now: Instant) -> Self {
+        let mut figures = live.figures();
+        Self {
+            counts: figures.counts,
+            slice_bytes: figures.slice_bytes,
+            newest: figures.newest.clone(),
+            rates: figures.rates(now),
+            recent_latency: figures.recent_latency(now),
+        }
+    }
+}
+
+fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
     let about = &live.about;
-    let mut figures = live.figures();
-    let (frames_per_second, bytes_per_second) = figures.rates(now);
-    let counts = figures.counts.stream;
+    let ((frames_per_second, bytes_per_second), counts) = (seen.rates, seen.counts.stream);
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     StreamSnapshot {
         id: u64::from(about.id),
@@ -42,17 +65,15 @@ fn stream(live: &LiveStream, now: Instant) -> StreamSnapshot {
         pictures: pictures(about.presentation),
         delivery: about.delivery.map(|delivery| delivery.name().to_owned()),
         backend: about.backend.clone(),
-        slice_bytes: figures.slice_bytes.map(u32::from),
+        slice_bytes: seen.slice_bytes.map(u32::from),
         uptime_seconds: now.saturating_duration_since(live.begun).as_secs_f64(),
-        age_seconds: figures.counts.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
+        age_seconds: seen.counts.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
         frames_per_second,
         gigabytes_per_second: bytes_per_second / 1e9,
-        latency_ms: figures
-            .recent_latency(now)
-            .map(|(p50, p99)| RecentLatencyMs { p50: millis(p50), p99: millis(p99) }),
+        latency_ms: seen.recent_latency.map(|(p50, p99)| RecentLatencyMs { p50: millis(p50), p99: millis(p99) }),
         counts,
         socket_drops: counts.datagrams_dropped.socket,
-        newest: figures.newest.snapshot(),
+        newest: seen.newest.snapshot(),
         pictured: is_pictured(about.format.pixel()),
         ranged: is_ranged(about.format.pixel()),
         value_range: live
@@ -104,6 +125,19 @@ mod tests {
         assert_eq!(stream["frames_dropped"]["lost"], 0);
         let latency = stream["latency_ms"]["p99"].as_f64().unwrap();
         assert!((1.9..=2.1).contains(&latency), "{latency}");
+    }
+
+    #[test]
+    fn text_is_made_of_figures_while_a_frame_has_their_lock() {
+        let board = board();
+        let stream = board.add(about(7, "cam"), Vec::new());
+        let now = Instant::now();
+        stream.figures().add_frame(3_072, Some(Duration::from_millis(2)), now);
+        let seen = Seen::of(&stream, now);
+        let of_a_frame = stream.figures();
+        let told = super::stream(&stream, &seen, now);
+        drop(of_a_frame);
+        assert_eq!((told.name.as_str(), told.counts.frames_delivered, told.age_seconds), ("cam", 1, Some(0.0)));
     }
 
     #[test]
