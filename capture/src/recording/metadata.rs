@@ -27,9 +27,10 @@ pub(super) fn append(Metadata { kind, bytes, .. }: Metadata<'_>, text: &mut Vec<
     }
 }
 
-/// Whether these bytes can stand in a line of JSON, and are the same when they are read there.
+/// Whether these bytes can stand in a line of JSON, and are the same when they are read there. A `null` reads as if there were no value.
 fn is_one_line(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok()
+    bytes != b"null"
+        && std::str::from_utf8(bytes).is_ok()
         && bytes.trim_ascii() == bytes
         && !bytes.contains(&b'\n')
         && !bytes.contains(&b'\r')
@@ -83,6 +84,7 @@ mod tests {
         for (kind, bytes, is_readable) in [
             (MetadataKind::Json, &br#"{"b": 1,"a":"\u00e9 \"metadata\"", "a": 1.0e3}"#[..], true),
             (MetadataKind::Json, b"5", true),
+            (MetadataKind::Json, b"null", false),
             (MetadataKind::Json, b"{\n}", false),
             (MetadataKind::Json, b" {}", false),
             (MetadataKind::Json, b"{torn", false),
