@@ -142,6 +142,55 @@ fn what_cannot_be_is_refused_with_what_is_wrong_and_what_would_do() {
     assert_eq!(std::fs::read(in_place(&place, "out.raw")).unwrap().len(), 37 * 27, "what was whole is kept");
 }
 
+/// A version 1.0 array of so many 4x2 gray8 pictures.
+fn npy(frames: u8) -> Vec<u8> {
+    let header =
+        format!("{:<117}\n", format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({frames}, 2, 4), }}"));
+    let mut bytes = [&b"\x93NUMPY\x01\x00\x76\x00"[..], header.as_bytes()].concat();
+    (0..frames).for_each(|number| bytes.extend([number; 8]));
+    bytes
+}
+
+/// A 4x2 gray8 picture of one strip.
+fn tiff(value: u8) -> Vec<u8> {
+    let entries = [(256_u16, 4), (257, 2), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 2), (279, 8)];
+    let mut bytes = b"II*\0\x10\0\0\0".to_vec();
+    bytes.extend([value; 8]);
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, value) in entries {
+        // One number of 32 bits each.
+        bytes
+            .extend([u32::from_le_bytes([tag as u8, (tag >> 8) as u8, 4, 0]), 1, value].map(u32::to_le_bytes).concat());
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn frames_of_what_has_no_rate_are_at_their_number_over_the_one_that_is_given_and_on_over_a_loop() {
+    let place = tempfile::tempdir().unwrap();
+    let (array, pictures) = (in_place(&place, "in.npy"), in_place(&place, "shots"));
+    std::fs::write(&array, npy(7)).unwrap();
+    std::fs::create_dir(&pictures).unwrap();
+    for number in 0..3 {
+        std::fs::write(format!("{pictures}/{number}.tif"), tiff(number)).unwrap();
+    }
+    let server = Server::start(&["--sink", &in_place(&place, "{stream}.raw")]);
+    for (name, source) in [("array", &array), ("pictures", &pictures)] {
+        let arguments = [source, "--name", name, "--loop", "--frames", "20", "--delivery", "every", "--fps", "200"];
+        let output = server.client(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    server.stop();
+    for name in ["array", "pictures"] {
+        let index = std::fs::read_to_string(in_place(&place, &format!("{name}.raw.index"))).unwrap();
+        let lines = index.lines().skip(1).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let times: Vec<u64> = lines.map(|line| line["utc_ns"].as_u64().expect("it has a time of its own")).collect();
+        assert_eq!(times.len(), 20, "{name}");
+        assert!(times.windows(2).all(|two| two[1] - two[0] == 5_000_000), "{name}: {times:?}");
+    }
+}
+
 /// When each frame is shown, as ffprobe reads it.
 fn shown_at(file: &str) -> Vec<f64> {
     let fields = ["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"];

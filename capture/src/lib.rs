@@ -113,6 +113,7 @@ pub use pattern::PatternSource;
 pub use picture::PictureError;
 pub use pictures::{PictureFileError, PictureFiles};
 pub use pipe::StopDescriptor;
+pub use place_time::PlaceTime;
 pub use raw::RawSource;
 pub use raw_format::{RawFormat, RawFormatError};
 pub use raw_stream::RawStream;

@@ -6,7 +6,7 @@ use framewire_transport::frame::FrameRate;
 
 /// UTC of the frames of a file that says its rate: when it was opened, and number ÷ rate. It goes on where the file starts over.
 #[derive(Debug, Clone)]
-pub(crate) struct PlaceTime {
+pub struct PlaceTime {
     opened: SystemTime,
     rate: Option<FrameRate>,
     /// Of the next frame, counted from the first of the first time over.
@@ -14,8 +14,8 @@ pub(crate) struct PlaceTime {
 }
 
 impl PlaceTime {
-    /// A file that is opened now.
-    pub(crate) fn now(rate: Option<FrameRate>) -> Self {
+    /// A file that is opened now. One without a rate has no times.
+    pub fn now(rate: Option<FrameRate>) -> Self {
         Self::new(SystemTime::now(), rate)
     }
 
@@ -24,12 +24,12 @@ impl PlaceTime {
     }
 
     /// When the next frame is; `None` where the file says no rate, and beyond what the clock can say.
-    pub(crate) fn next(&self) -> Option<SystemTime> {
+    pub fn next(&self) -> Option<SystemTime> {
         self.opened.checked_add(since_first(self.number, self.rate?)?)
     }
 
     /// The next frame has been given.
-    pub(crate) fn is_given(&mut self) {
+    pub fn is_given(&mut self) {
         self.number = self.number.saturating_add(1);
     }
 }

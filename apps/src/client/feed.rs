@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use framewire_capture::{CaptureError, FrameRate, FrameSource};
+use framewire_capture::{CaptureError, FrameRate, FrameSource, PlaceTime};
 use framewire_process::exit::Failure;
 use framewire_process::pace::Pacer;
 use framewire_process::stop::Stop;
@@ -27,6 +27,8 @@ pub(crate) struct Feed {
     repeat: bool,
     frames: u64,
     sidecar: Option<Sidecar>,
+    /// The times of a file's frames that have none of their own, by the rate that was asked for.
+    places: Option<PlaceTime>,
     /// What the source failed with, after its last whole frame.
     pub(crate) failure: Option<Failure>,
 }
@@ -44,6 +46,10 @@ impl Feed {
             Pace::Rate(rate) => (said.rate(rate), Some(rate.interval())),
         };
         let sidecar = args.metadata.as_ref().map(|path| Sidecar::open(path, source.frame_count())).transpose()?;
+        let places = match pace {
+            Pace::Rate(rate) if !source.is_live() && source.frame_count().is_some() => Some(PlaceTime::now(Some(rate))),
+            _ => None,
+        };
         Ok(Self {
             source,
             pacer: Pacer::new(interval),
@@ -55,6 +61,7 @@ impl Feed {
             repeat: args.repeat,
             frames: 0,
             sidecar,
+            places,
             failure: None,
         })
     }
@@ -118,6 +125,10 @@ impl Feed {
         let is_there = self.read_picture(frame)?;
         if let Some(sidecar) = &mut self.sidecar {
             if is_there { sidecar.set(frame)? } else { sidecar.is_at_end() }
+        }
+        if let Some(places) = self.places.as_mut().filter(|_| is_there && frame.info.captured_utc.is_none()) {
+            frame.info.captured_utc = places.next();
+            places.is_given();
         }
         Ok(is_there)
     }
