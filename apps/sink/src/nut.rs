@@ -15,7 +15,7 @@ use framewire_transport::frame::{Frame, FrameFormat, PixelFormat, Presentation};
 use jiff::Timestamp;
 
 pub(crate) use clock::Clock;
-use clock::TimeBase;
+use clock::{TICK_MAX, TimeBase};
 use index::Index;
 
 use crate::error::SinkError;
@@ -94,6 +94,8 @@ pub(crate) struct NutSink<D> {
     index: Option<Index>,
     /// Where the headers stand once more.
     next_copy: u64,
+    /// It has been told that times are beyond what the format holds.
+    is_last_tick_told: bool,
     /// What stands before the pixels of the next frame.
     head: Vec<u8>,
 }
@@ -124,6 +126,7 @@ impl<D: Destination> NutSink<D> {
             syncpoint: None,
             index: None,
             next_copy: FIRST_COPY,
+            is_last_tick_told: false,
             head: Vec::with_capacity(512),
             output,
         })
@@ -161,6 +164,15 @@ impl<D: Destination> Sink for NutSink<D> {
         self.output.write_rows(std::iter::once(&self.head[..]).chain(rows))?;
         self.output.keep_clock(clock);
         (self.clock, self.syncpoint) = (Some(clock), Some(syncpoint));
+        if tick == TICK_MAX && !self.is_last_tick_told {
+            self.is_last_tick_told = true;
+            tracing::warn!(
+                "{} has frames that are said to be {} ns later than 1970, which is more behind its first than NUT can hold: from here on \
+                 all have the last time that it can; give the source's frames true times",
+                self.output.name(),
+                utc_ns
+            );
+        }
         if let Some(index) = &mut self.index {
             index.note(syncpoint, tick);
         }

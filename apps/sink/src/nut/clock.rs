@@ -5,6 +5,9 @@ use framewire_transport::frame::FrameRate;
 const NS: u64 = 1_000_000_000;
 /// Readers take no finer time base.
 const TICKS_MAX: u32 = i32::MAX as u32;
+/// Readers count in signed numbers, and add a little to a tick. Frames that are later than this behind the first, which at a nanosecond
+/// a tick are 292 years, have this one.
+pub(super) const TICK_MAX: u64 = i64::MAX as u64 - (1 << 8);
 /// How far apart frames of two streams are put where the second has begun again before the first ended, and has no rate.
 const GAP_NS: u64 = NS / 30;
 
@@ -39,7 +42,7 @@ impl TimeBase {
             is_whole.then(|| frames * den * (u128::from(self.per_second) / num))
         });
         let ticks = exact.unwrap_or_else(|| round(ns * u128::from(self.per_second), second));
-        u64::try_from(ticks).unwrap_or(u64::MAX)
+        u64::try_from(ticks).unwrap_or(TICK_MAX).min(TICK_MAX)
     }
 }
 
@@ -73,10 +76,10 @@ impl Clock {
         self
     }
 
-    /// The tick of a frame of this time, later than that of the frame before.
+    /// The tick of a frame of this time, later than that of the frame before up to [`TICK_MAX`].
     pub(super) fn place(&mut self, utc_ns: u64) -> u64 {
         let tick = self.base.ticks(self.in_file(utc_ns));
-        let tick = self.last.map_or(tick, |(_, last)| tick.max(last.saturating_add(1)));
+        let tick = self.last.map_or(tick, |(_, last)| tick.max(last + 1).min(TICK_MAX));
         self.last = Some((utc_ns, tick));
         tick
     }

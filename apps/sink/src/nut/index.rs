@@ -17,8 +17,11 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Notes a frame behind all that were noted before.
+    /// Notes a frame behind all that were noted before. One that is no later, as at the last tick that there is, cannot be looked for.
     pub(super) fn note(&mut self, syncpoint: u64, tick: u64) {
+        if self.frames > 0 && tick <= self.last_tick {
+            return;
+        }
         if self.frames.is_multiple_of(1 << self.thinned) {
             if self.places.len() == PLACES_MAX {
                 self.thinned += 1;

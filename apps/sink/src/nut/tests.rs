@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use framewire_transport::Time;
 use framewire_transport::frame::{FramePool, FrameRate};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -107,6 +108,43 @@ fn a_disk_that_fills_at_any_byte_keeps_the_whole_frames_and_nothing_else() {
         // Where there is room for an index behind them, it is there.
         let bytes = disk.bytes();
         assert!(bytes.len() == ends[written] || bytes[ends[written]..].starts_with(b"NX\xDD"));
+    }
+}
+
+#[test]
+fn a_frame_at_the_end_of_all_time_and_those_behind_it_are_held_with_the_last_tick() {
+    let disk = Disk::new(usize::MAX);
+    let mut sink = sink(&disk).unwrap().with_index();
+    let pool = FramePool::for_format(1, format()).unwrap();
+    for own_ns in [0, 1, u64::MAX - 1, u64::MAX, u64::MAX, 5] {
+        let mut frame = pool.try_acquire().unwrap();
+        frame.info.captured_utc = Some(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(own_ns));
+        sink.write(&frame.freeze()).unwrap();
+    }
+    assert!(sink.is_last_tick_told);
+    assert_eq!(sink.clock.unwrap().place(u64::MAX), TICK_MAX);
+    assert_eq!(Box::new(sink).finish().unwrap().frames, 6);
+}
+
+proptest! {
+    #[test]
+    fn any_times_have_ticks_that_rise_to_the_last_and_an_index_without_two_of_one_time(
+        times in proptest::collection::vec(any::<u64>(), 1..20), num in 1..=u32::MAX, den in 1..=u32::MAX, again in any::<u64>()
+    ) {
+        let base = TimeBase::of(FrameRate::new(num, den).ok());
+        let (mut clock, mut index, mut last) = (Clock::new(base, times[0]), Index::default(), None);
+        for (at, utc_ns) in times.iter().enumerate() {
+            if at == times.len() / 2 {
+                clock = clock.resumed(again);
+            }
+            let tick = clock.place(*utc_ns);
+            prop_assert!(tick <= TICK_MAX && last.is_none_or(|last| tick > last || tick == TICK_MAX));
+            let mut head = Vec::new();
+            headers::put_frame_header(&mut head, tick, 0, 9);
+            index.note(16 * at as u64, tick);
+            last = Some(tick);
+        }
+        prop_assert!(index.packet().is_some());
     }
 }
 
