@@ -153,14 +153,14 @@ pub enum SinkError {
         name: String,
     },
     /// Encoded video halves its chroma.
-    #[error("{name} cannot hold frames of {width}x{height}: encoders want even sides; use FILE.y4m or FILE.raw")]
+    #[error("encoded video cannot hold frames of {width}x{height}: encoders want even sides; use {remedy}")]
     OddSize {
-        /// The file.
-        name: String,
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
+        /// Sinks that can.
+        remedy: &'static str,
     },
     /// OpenCV refused.
     #[error("OpenCV cannot write {name}: {reason}; use FILE.y4m or FILE.raw, or another place")]

@@ -19,9 +19,9 @@ impl SinkSpec {
             Self::Stdout(Piped::Fitting) => y4m::holds(format) || nut::holds(format),
             Self::Pictures(_, kind, _) => pictures::holds(*kind, format),
             // Encoders halve the chroma.
-            Self::Video(path, _) if !format.width().is_multiple_of(2) || !format.height().is_multiple_of(2) => {
-                let (name, width, height) = (format!("'{}'", path.display()), format.width(), format.height());
-                return Err(SinkError::OddSize { name, width, height });
+            Self::Video(..) if !format.width().is_multiple_of(2) || !format.height().is_multiple_of(2) => {
+                let (width, height, remedy) = (format.width(), format.height(), remedy(format));
+                return Err(SinkError::OddSize { width, height, remedy });
             }
             Self::Video(..) | Self::Window => framewire_pictures::is_pictured(format.pixel()),
         };
@@ -30,7 +30,7 @@ impl SinkSpec {
         }
         let kind = match self {
             Self::Y4m(_) | Self::Stdout(Piped::Y4m) => "Y4M",
-            Self::Stdout(Piped::Fitting) => "neither Y4M nor NUT",
+            Self::Stdout(Piped::Fitting) => "standard output as Y4M or NUT",
             Self::Pictures(_, kind, _) => kind.name(),
             Self::Video(..) => "encoded video",
             Self::Window => "a window",
@@ -42,9 +42,12 @@ impl SinkSpec {
 
 /// That `kind` cannot hold a format, and what can.
 pub(crate) fn cannot_hold(kind: &'static str, format: &FrameFormat) -> SinkError {
-    let remedy =
-        if nut::holds(format) { "FILE.nut, -:nut, FILE.raw or FILE.mcap" } else { "FILE.raw, -:raw or FILE.mcap" };
-    SinkError::CannotHold { kind, format: *format, remedy }
+    SinkError::CannotHold { kind, format: *format, remedy: remedy(format) }
+}
+
+/// What holds a format.
+fn remedy(format: &FrameFormat) -> &'static str {
+    if nut::holds(format) { "FILE.nut, -:nut, FILE.raw or FILE.mcap" } else { "FILE.raw, -:raw or FILE.mcap" }
 }
 
 impl Piped {
@@ -90,6 +93,24 @@ mod tests {
             assert_eq!(holds, [true, true, true, y4m, y4m, nut, nut, y4m || nut], "{name}");
             let piped = Piped::Fitting.of(&format);
             assert_eq!(piped, if y4m { Piped::Y4m } else { Piped::Nut }, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_reads_as_a_sentence_names_no_file_and_says_what_holds_the_format() {
+        let said = |sink: SinkSpec, format: &FrameFormat| sink.holds(format).unwrap_err().to_string();
+        let video = || SinkSpec::Video("/srv/secret/out.avi".into(), crate::VideoCodec::Mjpg);
+        assert_eq!(
+            said("-".parse().unwrap(), &format(PixelFormat::P010)),
+            "standard output as Y4M or NUT cannot hold 64x48 p010 unchanged; use FILE.raw, -:raw or FILE.mcap"
+        );
+        assert_eq!(
+            said(video(), &FrameFormat::new(PixelFormat::Bgr24, 63, 48).unwrap()),
+            "encoded video cannot hold frames of 63x48: encoders want even sides; use FILE.nut, -:nut, FILE.raw or FILE.mcap"
+        );
+        for sink in [video(), SinkSpec::Window, "/srv/secret/{frame}.jpg".parse().unwrap()] {
+            let said = said(sink, &format(PixelFormat::Bytes));
+            assert!(!said.contains("secret") && said.ends_with("use FILE.raw, -:raw or FILE.mcap"), "{said}");
         }
     }
 
