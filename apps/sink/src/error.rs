@@ -6,6 +6,8 @@ use framewire_capture::PictureError;
 use framewire_transport::frame::{FormatError, FrameFormat};
 use thiserror::Error;
 
+use crate::sink::SinkReport;
+
 /// Why a sink could not be opened, or did not take a frame.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -37,6 +39,32 @@ pub enum SinkError {
         bytes: u64,
         /// What is there now.
         kept: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A frame was written in part or without what belongs to it, and could not be taken back: nothing more is written behind that.
+    #[error(
+        "cannot write a frame to {name}: {problem}; it has {frames} whole frames and a part of another, for it could not be cut back \
+         ({source}); free space there or name another place, and cut the part off or leave it to the reader"
+    )]
+    Torn {
+        /// The file.
+        name: String,
+        /// Whole frames.
+        frames: u64,
+        /// Why the frame could not be written.
+        problem: String,
+        /// Why it could not be taken back.
+        source: io::Error,
+    },
+    /// The frames are there, but not what a file of its kind has behind them.
+    #[error(
+        "cannot write the end of {}: {source}; its {} frames are kept, without summary and footer; free space there, and let \
+         `mcap recover` write them", .report.name, .report.frames
+    )]
+    End {
+        /// What is there.
+        report: SinkReport,
         /// What the system said.
         source: io::Error,
     },
@@ -196,7 +224,7 @@ impl SinkError {
     /// There is no room: where some is made, the sink goes on where it was.
     pub(crate) fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Write { source, .. } | Self::Header { source, .. } | Self::Create { source, .. }
+        matches!(self, Self::Write { source, .. } | Self::End { source, .. } | Self::Header { source, .. } | Self::Create { source, .. }
             if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
@@ -210,6 +238,8 @@ impl SinkError {
         match self {
             Self::Create { .. }
             | Self::Write { .. }
+            | Self::Torn { .. }
+            | Self::End { .. }
             | Self::Header { .. }
             | Self::OpenCv { .. }
             | Self::Incomplete { .. }

@@ -1,5 +1,6 @@
 //! The files of one stream at one sink: named after it, numbered where others have the name, rolled where that was asked for.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -113,12 +114,21 @@ impl FilesSink {
             self.hold = hold;
         }
         let ended = std::mem::replace(&mut self.part, Part::new(file, path));
-        let report = ended.sink.finish()?;
+        let (report, failed) = kept(ended.sink.finish())?;
         self.frames += report.frames;
         self.bytes += report.bytes;
         tracing::info!("{report}");
-        self.before = Some(report.name);
-        Ok(())
+        self.before = Some(report.name.clone());
+        failed.map_or(Ok(()), |source| Err(SinkError::End { report, source }))
+    }
+}
+
+/// What a part has, and why it has no end where that is so.
+fn kept(finished: Result<SinkReport, SinkError>) -> Result<(SinkReport, Option<io::Error>), SinkError> {
+    match finished {
+        Ok(report) => Ok((report, None)),
+        Err(SinkError::End { report, source }) => Ok((report, Some(source))),
+        Err(error) => Err(error),
     }
 }
 
@@ -146,7 +156,7 @@ impl Sink for FilesSink {
 
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError> {
         let Self { part, hold, before, parts, first, frames, bytes, .. } = *self;
-        let last = part.sink.finish()?;
+        let (last, failed) = kept(part.sink.finish())?;
         drop(hold);
         let files = u64::from(parts - 1) + last.files;
         // A part that no frame could be written to is not there.
@@ -158,7 +168,8 @@ impl Sink for FilesSink {
             1 => end,
             parts => format!("'{}' to {end} ({parts} parts)", first.display()),
         };
-        Ok(SinkReport { name, files, frames: frames + last.frames, bytes: bytes + last.bytes })
+        let report = SinkReport { name, files, frames: frames + last.frames, bytes: bytes + last.bytes };
+        failed.map_or(Ok(report.clone()), |source| Err(SinkError::End { report, source }))
     }
 }
 

@@ -148,6 +148,9 @@ impl Job {
             // The pipe's reader is gone anyway.
             Err(SinkError::Closed { .. }) => {}
             Err(error) => {
+                if let SinkError::End { report, .. } = &error {
+                    self.report(report);
+                }
                 if self.state.fail(error.to_string()) {
                     self.recording.fail(self.at, &self.recorded.name, &error, None);
                 }

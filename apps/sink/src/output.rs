@@ -1,5 +1,6 @@
 //! A file or a pipe that frames are written to, and that is never left with half of one.
 
+use std::fmt::Display;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSlice, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -107,6 +108,8 @@ pub(crate) struct FrameOutput<D> {
     made: Option<PathBuf>,
     /// A write has failed.
     has_failed: bool,
+    /// It ends with a part of a frame, which nothing can follow.
+    is_torn: bool,
 }
 
 impl FrameOutput<File> {
@@ -217,7 +220,7 @@ fn unbuffered_stdout() -> io::Result<File> {
 
 impl<D: Destination> FrameOutput<D> {
     pub(crate) const fn new(destination: D, name: String) -> Self {
-        Self { destination, name, frames: 0, bytes: 0, turns: None, made: None, has_failed: false }
+        Self { destination, name, frames: 0, bytes: 0, turns: None, made: None, has_failed: false, is_torn: false }
     }
 
     /// One that streams have in turn.
@@ -259,13 +262,27 @@ impl<D: Destination> FrameOutput<D> {
         made.is_some_and(|path| std::fs::remove_file(path).is_ok())
     }
 
-    /// Takes the last frame back, which has this many bytes.
-    pub(crate) fn take_back_frame(&mut self, bytes: u64) {
+    /// Takes the last frame back, which has this many bytes, because of a `problem` with what belongs to it. It does not count even
+    /// where it cannot be cut off.
+    ///
+    /// # Errors
+    /// [`SinkError::Torn`] where it is still there: nothing more is written.
+    pub(crate) fn take_back_frame(&mut self, bytes: u64, problem: &dyn Display) -> Result<(), SinkError> {
         self.has_failed = true;
-        if self.destination.take_back(bytes).is_ok_and(|taken_back| taken_back) {
-            self.frames -= 1;
-            self.bytes -= bytes;
+        self.frames -= 1;
+        let taken_back = self.destination.take_back(bytes);
+        match taken_back.and_then(|taken| if taken { Ok(()) } else { Err(io::ErrorKind::NotSeekable.into()) }) {
+            Ok(()) => {
+                self.bytes -= bytes;
+                Ok(())
+            }
+            Err(source) => Err(self.torn(problem, source)),
         }
+    }
+
+    fn torn(&mut self, problem: &dyn Display, source: io::Error) -> SinkError {
+        self.is_torn = true;
+        SinkError::Torn { name: self.name.clone(), frames: self.frames, problem: problem.to_string(), source }
     }
 
     /// Writes what stands before the first frame, and says `says`; where an earlier stream has written the same here, frames follow
@@ -314,6 +331,9 @@ impl<D: Destination> FrameOutput<D> {
                 Ok(())
             }
             Err(failed) if failed.is_closed() => Err(self.closed()),
+            Err(Failed { source: problem, taken_back: Err(source), written }) if written > 0 => {
+                Err(self.torn(&problem, source))
+            }
             Err(failed) => Err(SinkError::Write {
                 name: self.name.clone(),
                 frame: self.frames,
@@ -321,9 +341,8 @@ impl<D: Destination> FrameOutput<D> {
                 bytes: parts.map(|part| part.len() as u64).sum(),
                 kept: match failed.taken_back {
                     Ok(true) => format!("it was cut back to its {} whole frames", self.frames),
-                    Ok(false) if failed.written == 0 => format!("it has {} whole frames", self.frames),
-                    Ok(false) => "its reader was given a part of the frame".to_owned(),
-                    Err(error) => format!("it ends inside the frame, for it could not be cut back ({error})"),
+                    _ if failed.written == 0 => format!("it has {} whole frames", self.frames),
+                    _ => "its reader was given a part of the frame".to_owned(),
                 },
                 source: failed.source,
             }),
@@ -338,7 +357,7 @@ impl<D: Destination> FrameOutput<D> {
         frame_bytes: u64,
     ) -> Result<(), SinkError> {
         let Err(source) = self.destination.overwrite(offset, bytes) else { return Ok(()) };
-        self.take_back_frame(frame_bytes);
+        self.take_back_frame(frame_bytes, &source)?;
         let kept = format!("it has {} whole frames", self.frames);
         Err(SinkError::Write {
             name: self.name.clone(),
@@ -350,10 +369,18 @@ impl<D: Destination> FrameOutput<D> {
         })
     }
 
-    /// Writes what stands behind the last frame and can be done without.
-    pub(crate) fn write_end(&mut self, end: &[u8]) {
-        if let Err(failed) = self.write_all_or_nothing(std::iter::once(end)) {
-            tracing::warn!("{} has no index at its end: {}; readers look through it instead", self.name, failed.source);
+    /// Writes what stands behind the last frame, whole or not at all. What ends with a part of a frame has no such end, and neither has a
+    /// pipe whose reader is gone.
+    ///
+    /// # Errors
+    /// What the system said. The frames are there.
+    pub(crate) fn write_end(&mut self, end: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            return Ok(());
+        }
+        match self.write_all_or_nothing(std::iter::once(end)) {
+            Err(failed) if !failed.is_closed() => Err(failed.source),
+            _ => Ok(()),
         }
     }
 
@@ -362,6 +389,10 @@ impl<D: Destination> FrameOutput<D> {
     }
 
     fn write_all_or_nothing<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> Result<(), Failed> {
+        if self.is_torn {
+            let source = io::Error::other("it ends with a part of a frame");
+            return Err(Failed { source, written: 0, taken_back: Ok(false) });
+        }
         // Nothing written is how the system says that no more can be.
         let mut parts = parts.filter(|part| !part.is_empty());
         let mut written = 0;
@@ -389,6 +420,7 @@ impl<D: Destination> FrameOutput<D> {
                 self.has_failed = true;
                 let taken_back = self.destination.take_back(written);
                 let failed = Failed { source, written, taken_back };
+                self.is_torn |= failed.leaves_a_part();
                 if let Some(turns) = self.turns.as_ref().filter(|_| failed.is_closed() || failed.leaves_a_part()) {
                     turns.lock().is_closed = true;
                 }
@@ -417,3 +449,6 @@ impl Failed {
         self.written > 0 && !matches!(self.taken_back, Ok(true))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,10 @@ impl<D: Destination> Sink for RawSink<D> {
         let offset = self.output.bytes();
         self.output.write_frame(&[frame])?;
         let Some(index) = &mut self.index else { return Ok(()) };
-        index.write(frame, offset).inspect_err(|_| self.output.take_back_frame(frame.len() as u64))
+        index.write(frame, offset).map_err(|error| match self.output.take_back_frame(frame.len() as u64, &error) {
+            Ok(()) => error,
+            Err(torn) => torn,
+        })
     }
 
     fn bytes(&self) -> u64 {

@@ -23,7 +23,7 @@ pub trait Sink: Send {
     /// Ends: what is needed at the end of a file is written.
     ///
     /// # Errors
-    /// What could not be written.
+    /// What could not be written; [`SinkError::End`] where all frames are there.
     fn finish(self: Box<Self>) -> Result<SinkReport, SinkError>;
 }
 

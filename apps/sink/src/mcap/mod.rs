@@ -236,7 +236,9 @@ impl<D: Destination> Sink for McapSink<D> {
             }
             let position = self.output.bytes() + end.len() as u64;
             self.contents.append_end(position, &(schema(), DEFINITION), &self.channels, &mut end);
-            self.output.write_end(&end);
+            if let Err(source) = self.output.write_end(&end) {
+                return Err(SinkError::End { report: self.output.report(), source });
+            }
         }
         Ok(self.output.report())
     }
