@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 
 use framewire_capture::IndexHeader;
 use framewire_transport::frame::{Frame, FrameFormat, Metadata, MetadataKind, PixelFormat};
-use mcap::records::{Channel, ChunkIndex, MessageHeader, SchemaHeader, op};
+use mcap::records::{Channel, MessageHeader, SchemaHeader, op};
 use serde_json::Value;
 
 use self::image::{DEFINITION, ImageHead, SCHEMA};
-use self::records::{Contents, OpenChunk, append, append_beginning, append_message_head, append_schema};
+use self::records::{Contents, EndedChunk, OpenChunk, append, append_beginning, append_message_head, append_schema};
 use crate::error::SinkError;
 use crate::output::{Destination, FrameOutput};
 use crate::recorded::Recorded;
@@ -24,6 +24,11 @@ use crate::timeline::{Moment, Timeline};
 
 /// More than the records of most frames have before the pixels.
 const RECORDS_BYTES: usize = 8192;
+/// After so many chunks the next ones are twice as large, up to [`CHUNK_BYTES_MAX`]: what is kept of them for the summary stays small
+/// however long a recording is.
+const CHUNKS_OF_A_SIZE: u32 = 1 << 16;
+/// Readers take a chunk into memory.
+const CHUNK_BYTES_MAX: u64 = 1 << 28;
 /// The image's channel. Others have the numbers behind it.
 const IMAGE: u16 = 1;
 
@@ -85,7 +90,8 @@ impl<D: Destination> McapSink<D> {
         chunk_bytes: Option<u64>,
     ) -> Result<Self, SinkError> {
         // Nothing can be written over in a pipe: there, each frame is a chunk.
-        let chunk_bytes = chunk_bytes.map(|bytes| if output.is_rewritable() { bytes } else { 0 });
+        let is_file = output.is_rewritable();
+        let chunk_bytes = chunk_bytes.map(|bytes| if is_file { bytes } else { 0 });
         let topic = topic_name(&recorded.name, recorded.stream);
         let channels = vec![image_channel(recorded, &topic)];
         let mut records = Records { bytes: Vec::with_capacity(RECORDS_BYTES), ..Records::default() };
@@ -100,7 +106,7 @@ impl<D: Destination> McapSink<D> {
             name: recorded.name.replace('\0', ""),
             topic,
             channels,
-            contents: Contents::default(),
+            contents: Contents::new(is_file),
             chunk_bytes,
             chunk: None,
             between: Vec::new(),
@@ -159,7 +165,7 @@ impl<D: Destination> McapSink<D> {
 
     /// Ends the chunk where the next frame does not belong into it, and begins the next; what both take stands in `between`. The
     /// index of what ended and the new chunk, which count once that is written.
-    fn turn_chunk(&mut self, frame_bytes: u64, utc_ns: u64) -> Option<(Option<ChunkIndex>, OpenChunk)> {
+    fn turn_chunk(&mut self, frame_bytes: u64, utc_ns: u64) -> Option<(Option<EndedChunk>, OpenChunk)> {
         self.between.clear();
         let chunk_bytes = self.chunk_bytes?;
         let index = match &self.chunk {
@@ -170,6 +176,19 @@ impl<D: Destination> McapSink<D> {
         let next = OpenChunk::new(self.output.bytes() + self.between.len() as u64);
         next.append_head(frame_bytes, utc_ns, &mut self.between);
         Some((index, next))
+    }
+}
+
+impl<D: Destination> McapSink<D> {
+    fn add_chunk(&mut self, ended: EndedChunk) {
+        let bytes = ended.bytes();
+        self.contents.add_chunk(ended);
+        if let Some(chunk_bytes) = self.chunk_bytes.as_mut().filter(|_| self.output.is_rewritable())
+            && self.contents.chunk_count().is_multiple_of(CHUNKS_OF_A_SIZE)
+        {
+            let twice = bytes.max(*chunk_bytes).saturating_mul(2);
+            *chunk_bytes = twice.min(CHUNK_BYTES_MAX).max(*chunk_bytes);
+        }
     }
 }
 
@@ -199,7 +218,7 @@ impl<D: Destination> Sink for McapSink<D> {
         self.output.write_frame(&[&self.between, &self.records.bytes, frame])?;
         match (turned, &self.chunk) {
             (Some((index, next)), _) => {
-                index.into_iter().for_each(|index| self.contents.add_chunk(index));
+                index.into_iter().for_each(|index| self.add_chunk(index));
                 self.chunk = Some(next);
             }
             (None, Some(chunk)) => {

@@ -68,10 +68,54 @@ pub(super) fn append_beginning(into: &mut Vec<u8>) {
 pub(super) struct Contents {
     counts: BTreeMap<u16, u64>,
     times: Option<(u64, u64)>,
-    chunks: Vec<ChunkIndex>,
+    chunk_count: u32,
+    /// None where nobody can look for a chunk, as in a pipe, which has no end either for as long as it runs.
+    chunks: Option<Vec<EndedChunk>>,
+}
+
+/// What the summary has of a chunk, in few bytes: there may be very many.
+#[derive(Debug, Clone)]
+pub(super) struct EndedChunk {
+    offset: u64,
+    bytes: u64,
+    times: (u64, u64),
+    /// Where each channel's index stands.
+    indexes: Box<[(u16, u64)]>,
+    index_bytes: u64,
+}
+
+impl EndedChunk {
+    /// Bytes of the records in it.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn record(&self) -> ChunkIndex {
+        ChunkIndex {
+            message_start_time: self.times.0,
+            message_end_time: self.times.1,
+            chunk_start_offset: self.offset,
+            chunk_length: CHUNK_HEAD_BYTES + self.bytes,
+            message_index_offsets: self.indexes.iter().copied().collect(),
+            message_index_length: self.index_bytes,
+            compression: String::new(),
+            compressed_size: self.bytes,
+            uncompressed_size: self.bytes,
+        }
+    }
 }
 
 impl Contents {
+    /// Of a file, whose summary says where each chunk is, or of what can only be read from front to back.
+    pub(super) fn new(is_file: bool) -> Self {
+        Self { chunks: is_file.then(Vec::new), ..Self::default() }
+    }
+
+    /// How many chunks have been ended.
+    pub(super) fn chunk_count(&self) -> u32 {
+        self.chunk_count
+    }
+
     /// A message was written.
     pub(super) fn add(&mut self, channel_id: u16, log_time: u64) {
         *self.counts.entry(channel_id).or_default() += 1;
@@ -84,8 +128,11 @@ impl Contents {
     }
 
     /// A chunk has been ended.
-    pub(super) fn add_chunk(&mut self, index: ChunkIndex) {
-        self.chunks.push(index);
+    pub(super) fn add_chunk(&mut self, chunk: EndedChunk) {
+        self.chunk_count = self.chunk_count.saturating_add(1);
+        if let Some(chunks) = &mut self.chunks {
+            chunks.push(chunk);
+        }
     }
 
     /// Appends all that follows the data: its end, the summary, the footer. `position` is where it comes to lie in the file.
@@ -112,12 +159,20 @@ impl Contents {
         group(op::SCHEMA, into, &|into| append_schema(&schema.0, schema.1, into));
         group(op::CHANNEL, into, &|into| channels.iter().for_each(|channel| append(op::CHANNEL, channel, into)));
         group(op::STATISTICS, into, &|into| append(op::STATISTICS, &self.statistics(channels), into));
-        group(op::CHUNK_INDEX, into, &|into| self.chunks.iter().for_each(|chunk| append(op::CHUNK_INDEX, chunk, into)));
+        group(op::CHUNK_INDEX, into, &|into| {
+            self.chunks.iter().flatten().for_each(|chunk| append(op::CHUNK_INDEX, &chunk.record(), into));
+        });
         let summary_offset_start = at(into);
         groups.iter().for_each(|group| append(op::SUMMARY_OFFSET, group, into));
         // No checksum: nothing here has one, for the pixels are not read.
         append(op::FOOTER, &Footer { summary_start, summary_offset_start, summary_crc: 0 }, into);
         into.extend_from_slice(mcap::MAGIC);
+    }
+
+    /// Of how many chunks it knows where they are.
+    #[cfg(test)]
+    pub(super) fn chunks_kept(&self) -> usize {
+        self.chunks.as_ref().map_or(0, Vec::len)
     }
 
     fn statistics(&self, channels: &[Channel]) -> Statistics {
@@ -128,7 +183,7 @@ impl Contents {
             channel_count: channels.len() as u32,
             attachment_count: 0,
             metadata_count: 0,
-            chunk_count: self.chunks.len() as u32,
+            chunk_count: self.chunk_count,
             message_start_time,
             message_end_time,
             channel_message_counts: self.counts.clone(),
@@ -182,25 +237,20 @@ impl OpenChunk {
     }
 
     /// Appends the indexes that follow it, and says what the summary has of it.
-    pub(super) fn append_indexes(self, into: &mut Vec<u8>) -> ChunkIndex {
+    pub(super) fn append_indexes(self, into: &mut Vec<u8>) -> EndedChunk {
         let chunk_length = CHUNK_HEAD_BYTES + self.bytes;
         let (start, end) = (into.len(), self.offset + chunk_length);
-        let mut message_index_offsets = BTreeMap::new();
+        let mut indexes = Vec::with_capacity(self.messages.len());
         for (channel_id, records) in self.messages {
-            message_index_offsets.insert(channel_id, end + (into.len() - start) as u64);
+            indexes.push((channel_id, end + (into.len() - start) as u64));
             append(op::MESSAGE_INDEX, &MessageIndex { channel_id, records }, into);
         }
-        let (message_start_time, message_end_time) = self.times.unwrap_or_default();
-        ChunkIndex {
-            message_start_time,
-            message_end_time,
-            chunk_start_offset: self.offset,
-            chunk_length,
-            message_index_offsets,
-            message_index_length: (into.len() - start) as u64,
-            compression: String::new(),
-            compressed_size: self.bytes,
-            uncompressed_size: self.bytes,
+        EndedChunk {
+            offset: self.offset,
+            bytes: self.bytes,
+            times: self.times.unwrap_or_default(),
+            indexes: indexes.into_boxed_slice(),
+            index_bytes: (into.len() - start) as u64,
         }
     }
 }

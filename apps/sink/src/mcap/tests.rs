@@ -233,6 +233,54 @@ fn each_entry_of_a_chunks_index_leads_to_a_message_of_that_channel_and_time() {
     assert_eq!(found, expected);
 }
 
+/// Counts what is written, and keeps nothing of it.
+struct Counted {
+    is_file: bool,
+}
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Destination for Counted {
+    fn take_back(&mut self, _: u64) -> std::io::Result<bool> {
+        unreachable!("nothing fails here")
+    }
+
+    fn is_rewritable(&self) -> bool {
+        self.is_file
+    }
+
+    fn overwrite(&mut self, _: u64, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_recording_without_end_keeps_few_chunks_in_memory_and_a_pipe_none() {
+    let format = FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap();
+    let recorded = Recorded::new(format, None, "cam", 7);
+    let frame = FramePool::for_format(1, format).unwrap().try_acquire().unwrap().freeze();
+    let count = CHUNKS_OF_A_SIZE as usize;
+    let written = |is_file| {
+        let output = FrameOutput::new(Counted { is_file }, "'disk'".to_owned());
+        let mut sink = McapSink::new(output, &recorded, Some(1)).unwrap();
+        (0..count + 1_001).for_each(|_| sink.write(&frame).unwrap());
+        sink
+    };
+    let pipe = written(false);
+    assert_eq!((pipe.contents.chunk_count() as usize, pipe.contents.chunks_kept()), (count + 1_000, 0));
+    // A frame a chunk, and then two.
+    let file = written(true);
+    assert!((count + 500..count + 502).contains(&file.contents.chunks_kept()), "{}", file.contents.chunks_kept());
+}
+
 #[test]
 fn rosbags_converts_a_recording_into_a_bag_of_ros_2() {
     let Some(python) = judge() else { return };
