@@ -30,6 +30,7 @@ mod retry;
 mod roll;
 mod rows;
 mod safe_name;
+mod shown;
 mod sink;
 mod spec;
 mod template;

@@ -1,19 +1,16 @@
 //! Frames as OpenCV shows and encodes them: blue, green, red, rows packed.
 
-use framewire_pictures::{Layout, Limits, Look, is_ranged};
 use framewire_transport::frame::{ColourRange, FrameFormat, PixelFormat};
 
 use crate::error::SinkError;
-use crate::holds::cannot_hold;
 use crate::rows::Rows;
+use crate::shown::Shown;
 
 /// Hands frames through where they are as needed, and through one buffer of its own where they are not.
 pub(crate) struct Picture {
-    kind: &'static str,
     from: FrameFormat,
     rows: Rows,
-    is_full_range: bool,
-    picture: framewire_pictures::Picture,
+    shown: Shown,
     bgr: Vec<u8>,
 }
 
@@ -30,14 +27,7 @@ impl Picture {
     ) -> Result<Self, SinkError> {
         FrameFormat::new(PixelFormat::Bgr24, from.width(), from.height())
             .map_err(|source| SinkError::Format { name: name.to_owned(), source })?;
-        Ok(Self {
-            kind,
-            from: *from,
-            rows: Rows::new(name, from)?,
-            is_full_range: range == ColourRange::Full,
-            picture: framewire_pictures::Picture::new(),
-            bgr: Vec::new(),
-        })
+        Ok(Self { from: *from, rows: Rows::new(name, from)?, shown: Shown::new(kind, from, range), bgr: Vec::new() })
     }
 
     /// The packed picture in `frame`.
@@ -54,19 +44,12 @@ impl Picture {
             rows.for_each(|row| self.bgr.extend_from_slice(row));
             return Ok(&self.bgr);
         }
-        let limits = is_ranged(self.from.pixel()).then(|| Limits::measured(frame, &self.from));
-        let look = Look { limits, is_full_range: self.is_full_range };
-        if !self.picture.take(frame, &self.from, u32::MAX, look) {
-            return Err(cannot_hold(self.kind, &self.from));
-        }
-        self.picture.to_rgb();
-        let pixels = self.picture.pixels();
-        match self.picture.layout() {
-            Layout::Gray => self.bgr.extend(pixels.iter().flat_map(|gray| [*gray; 3])),
-            Layout::Rgb | Layout::Ycbcr => {
-                self.bgr.extend_from_slice(pixels);
-                self.bgr.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
-            }
+        let (pixels, is_gray) = self.shown.of(frame)?;
+        if is_gray {
+            self.bgr.extend(pixels.iter().flat_map(|gray| [*gray; 3]));
+        } else {
+            self.bgr.extend_from_slice(pixels);
+            self.bgr.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
         }
         Ok(&self.bgr)
     }

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use framewire_pictures::{Layout, Limits, Look, Picture, is_pictured};
+use framewire_pictures::is_pictured;
 use framewire_transport::frame::{ColourRange, FrameFormat, PixelFormat, PixelLayout};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
@@ -10,8 +10,8 @@ use image::codecs::tiff::TiffEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use crate::error::SinkError;
-use crate::holds::cannot_hold;
 use crate::rows::Rows;
+use crate::shown::Shown;
 use crate::spec::PictureKind;
 
 /// Of 100: what most cameras write.
@@ -31,8 +31,7 @@ pub(super) struct Encoder {
     kind: PictureKind,
     format: FrameFormat,
     rows: Rows,
-    is_full_range: bool,
-    picture: Picture,
+    shown: Shown,
     samples: Vec<u8>,
 }
 
@@ -47,8 +46,7 @@ impl Encoder {
             kind,
             format: *format,
             rows: Rows::new(name, format)?,
-            is_full_range: range == ColourRange::Full,
-            picture: Picture::new(),
+            shown: Shown::new(kind.name(), format, range),
             samples: Vec::new(),
         })
     }
@@ -116,20 +114,9 @@ impl Encoder {
 
     /// A picture for people, of 8 bits a sample.
     fn shown_samples(&mut self, frame: &[u8]) -> Result<(&[u8], ExtendedColorType), SinkError> {
-        let is_depth = matches!(self.format.pixel().layout(), PixelLayout::Depth | PixelLayout::DepthFloat);
-        // All that there can be leaves depths dark.
-        let limits = is_depth.then(|| Limits::measured(frame, &self.format));
-        let look = Look { limits, is_full_range: self.is_full_range };
         // Refuses a frame of another size.
         drop(self.rows.of(frame)?);
-        if !self.picture.take(frame, &self.format, u32::MAX, look) {
-            return Err(cannot_hold(self.kind.name(), &self.format));
-        }
-        self.picture.to_rgb();
-        let colour = match self.picture.layout() {
-            Layout::Gray => ExtendedColorType::L8,
-            Layout::Rgb | Layout::Ycbcr => ExtendedColorType::Rgb8,
-        };
-        Ok((self.picture.pixels(), colour))
+        let (pixels, is_gray) = self.shown.of(frame)?;
+        Ok((pixels, if is_gray { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 }))
     }
 }
