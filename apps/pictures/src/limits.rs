@@ -72,8 +72,13 @@ impl Limits {
         let (_, low, _) = values.select_nth_unstable_by(outliers, f64::total_cmp);
         let low = *low;
         let (_, high, _) = values.select_nth_unstable_by(last, f64::total_cmp);
-        // Where all is the same, it is neither black nor white.
-        if low < *high { Self { low, high: *high } } else { Self { low: low - 0.5, high: low + 0.5 } }
+        if low < *high { Self { low, high: *high } } else { Self::around(low) }
+    }
+
+    /// Where all is the same, it is neither black nor white. Beside large floats, a half is nothing.
+    fn around(value: f64) -> Self {
+        let half = (value.abs() * f64::from(f32::EPSILON)).max(0.5);
+        Self { low: value - half, high: value + half }
     }
 
     /// These, moved a part of the way to those that a later frame has, so that pictures do not flicker. What differs by more than
@@ -191,6 +196,17 @@ mod tests {
             assert!(error.contains(said), "{bad}: {error}");
         }
         assert!(range(&"9".repeat(10_000)).unwrap_err().to_string().len() < 200);
+    }
+
+    #[test]
+    fn what_is_the_same_everywhere_is_between_black_and_white_however_large_it_is() {
+        let format = FrameFormat::new(PixelFormat::Depth32f, 4, 4).unwrap();
+        for value in [1e-30, 0.5, 65_535.0, 1e17, f32::MAX] {
+            let limits = Limits::measured(&value.to_le_bytes().repeat(16), &format);
+            assert!(Limits::new(limits.low(), limits.high()).is_ok(), "{value}: {limits:?}");
+            assert!(limits.low() < f64::from(value) && f64::from(value) < limits.high(), "{value}: {limits:?}");
+            assert_eq!(limits.shade(value.into()), 128, "{value}");
+        }
     }
 
     #[test]

@@ -16,6 +16,17 @@ pub(crate) enum Samples {
     V210,
 }
 
+impl Samples {
+    /// Bytes of a sample; `None` where three share four.
+    pub(crate) const fn bytes(self) -> Option<usize> {
+        match self {
+            Self::Bytes => Some(1),
+            Self::Words => Some(2),
+            Self::V210 => None,
+        }
+    }
+}
+
 /// What a sample's value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -143,11 +154,7 @@ pub(crate) fn read_row(row: &[u8], samples: Samples, words: &mut Vec<u16>) {
 impl Raster {
     /// Samples of a row that is read.
     fn row_samples(&self) -> usize {
-        match self.samples {
-            Samples::Bytes => self.row_bytes,
-            Samples::Words => self.row_bytes / 2,
-            Samples::V210 => self.row_bytes / 4 * 3,
-        }
+        self.samples.bytes().map_or(self.row_bytes / 4 * 3, |bytes| self.row_bytes / bytes)
     }
 
     /// Fills its values of `target`, a picture of `size` pixels of `values` bytes each. `sums` and `spans` are memory to use again.

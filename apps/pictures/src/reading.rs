@@ -40,13 +40,12 @@ impl Reading {
         let raster = |plane: usize, meaning, step: usize, channels: &[Channel]| {
             let (width, height) = format.plane_size(plane);
             let stride = format.plane_stride(plane) as usize;
-            let sample_bytes = if samples == Samples::Words { 2 } else { 1 };
             Raster {
                 begin: (0..plane).map(|plane| format.plane_bytes(plane)).sum(),
                 width: width as usize,
                 height: height as usize,
                 stride,
-                row_bytes: width as usize * step * sample_bytes,
+                row_bytes: width as usize * step * samples.bytes().unwrap_or(1),
                 samples,
                 meaning,
                 bits,
@@ -104,8 +103,7 @@ impl Reading {
 
 /// Each 2×2 cell is a pixel: two rows of the plane are one of the raster.
 fn cells(order: BayerOrder, plane: Raster) -> Reading {
-    let sample_bytes = if plane.samples == Samples::Words { 2 } else { 1 };
-    let below = plane.stride / sample_bytes;
+    let below = plane.stride / plane.samples.bytes().unwrap_or(1);
     let [red, blue, greens] = match order {
         BayerOrder::Rggb => [[0, 0], [below + 1, 0], [1, below]],
         BayerOrder::Grbg => [[1, 0], [below, 0], [0, below + 1]],
