@@ -59,7 +59,7 @@ pub(crate) async fn picture(
                 (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
-            (headers, picture.jpeg.to_vec()).into_response()
+            (headers, picture.jpeg).into_response()
         }
         Ok(None) => (StatusCode::NOT_FOUND, "the stream has ended\n").into_response(),
         Err(_) => {

@@ -1,8 +1,8 @@
 //! What a picture is.
 
-use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use framewire_pictures::{ValueRange, is_ranged};
 use framewire_transport::PixelFormat;
 
@@ -59,5 +59,5 @@ pub(crate) struct Picture {
     /// The number of the frame.
     pub(crate) frame: u64,
     pub(crate) kind: PictureKind,
-    pub(crate) jpeg: Arc<[u8]>,
+    pub(crate) jpeg: Bytes,
 }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use framewire_pictures::Limits;
 use framewire_process::lock::lock;
 use tokio::sync::watch;
@@ -102,7 +103,8 @@ impl PictureTap {
         self.shown.send_modify(|shown| {
             for (kind, jpeg) in made.pictures {
                 shown.retain(|picture| picture.kind != kind);
-                shown.push(Picture { serial, taken, frame, kind, jpeg: jpeg.into() });
+                // Copied here: those who look would else give back memory of the maker's arena, which stands still with it.
+                shown.push(Picture { serial, taken, frame, kind, jpeg: Bytes::copy_from_slice(&jpeg) });
             }
             // What was shown by a range that nobody wants any more; and the oldest, as a stream that stands still forgets none.
             let mut extra =
