@@ -166,7 +166,7 @@ fn a_picture_that_changes_before_it_is_reached_is_named_after_those_before_it() 
         source.rewind().unwrap();
     }
     fs::remove_file(&path).unwrap();
-    assert!(frames_of(&mut *source).1.unwrap_err().to_string().starts_with("no file '"));
+    assert!(frames_of(&mut *source).1.unwrap_err().to_string().starts_with("cannot read '"));
     // Where the error has passed, the next frame follows.
     fs::write(&path, whole).unwrap();
     assert!(frames_of(&mut *source).0 == pictures[1..]);
@@ -285,6 +285,34 @@ fn a_picture_that_asks_for_more_memory_than_it_needs_is_refused() {
         fs::write(&path, bomb).unwrap();
         assert!(refused(&path).contains("bomb.png': "), "{}", refused(&path));
     }
+    // A JPEG with more bytes than any of its size has, most of which are not on the disk.
+    let path = directory.path().join("bomb.jpg");
+    fs::write(&path, encoded(&pixels(1, 0), ExtendedColorType::L8, ImageFormat::Jpeg)).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+    let mut source = open(&path, None).unwrap();
+    let end = frames_of(&mut *source).1;
+    let is_refused =
+        matches!(&end, Err(CaptureError::PictureFile { frame: 0, source: PictureFileError::TooLarge, .. }));
+    assert!(is_refused, "{end:?}");
+    // Gray of 8 bits, which is sent, with a row that is longer than a decoder may take.
+    let header = [&0x7fff_ffff_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
+    let start = [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &header)[..]].concat();
+    let path = directory.path().join("row.png");
+    fs::write(&path, [&start[..], &chunk(b"IDAT", &[0x78, 0x9c]), &chunk(b"IEND", &[])].concat()).unwrap();
+    let end = open(&path, None).err();
+    let is_refused = matches!(&end, Some(CaptureError::PictureFile { source: PictureFileError::TooLarge, .. }));
+    assert!(is_refused, "{end:?}");
+}
+
+#[test]
+fn a_picture_that_is_taken_away_while_they_are_sent_is_a_file_that_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    gray_pictures(directory.path(), &["1.png", "2.png"]);
+    let mut source = open(directory.path(), None).unwrap();
+    fs::remove_file(directory.path().join("2.png")).unwrap();
+    let (frames, end) = frames_of(&mut *source);
+    assert_eq!(frames.len(), 1);
+    assert!(matches!(&end, Err(CaptureError::Io { .. })), "{end:?}");
 }
 
 #[test]

@@ -101,7 +101,10 @@ fn quoted(path: &Path) -> String {
 fn refused(file: &Path, given: usize, refusal: Refusal) -> CaptureError {
     let name = quoted(file);
     match refusal {
-        Refusal::Io(error) if error.kind() == io::ErrorKind::NotFound => CaptureError::NotFound { path: file.into() },
+        // One that was there when it was opened is no matter of how it was called.
+        Refusal::Io(error) if given == 0 && error.kind() == io::ErrorKind::NotFound => {
+            CaptureError::NotFound { path: file.into() }
+        }
         Refusal::Io(source) => CaptureError::io("read", &name, source),
         Refusal::Picture(source) => CaptureError::PictureFile { name, frame: given as u64, source },
     }

@@ -11,7 +11,7 @@ use glob::MatchOptions;
 pub(crate) const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "tif", "tiff"];
 
 /// The pictures in a directory by their names' ends, in natural order, and how many other files there are. Hidden files and directories
-/// in it are left alone.
+/// in it are left alone, and what is no file is another: a pipe would be waited on for ever.
 pub(super) fn in_directory(directory: &Path) -> io::Result<(Vec<PathBuf>, usize)> {
     let (mut pictures, mut others) = (Vec::new(), 0);
     for entry in fs::read_dir(directory)? {
@@ -20,7 +20,7 @@ pub(super) fn in_directory(directory: &Path) -> io::Result<(Vec<PathBuf>, usize)
             continue;
         }
         let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
-        if extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) {
+        if may_be_file(&path) && extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) {
             pictures.push(path);
         } else {
             others += 1;
@@ -28,6 +28,11 @@ pub(super) fn in_directory(directory: &Path) -> io::Result<(Vec<PathBuf>, usize)
     }
     pictures.sort_by(|a, b| natural_order(a, b));
     Ok((pictures, others))
+}
+
+/// Whether it is a file, or a link that leads nowhere, which is to be named as such.
+fn may_be_file(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.is_file())
 }
 
 /// Whether a name may be a pattern of names.
@@ -44,7 +49,7 @@ pub(super) fn matching(pattern: &Path) -> io::Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     };
     let mut files = found.collect::<Result<Vec<_>, _>>().map_err(io::Error::from)?;
-    files.retain(|path| !path.is_dir());
+    files.retain(|path| may_be_file(path));
     files.sort_by(|a, b| natural_order(a, b));
     Ok(files)
 }
@@ -115,12 +120,17 @@ mod tests {
             fs::write(directory.path().join(name), b"").unwrap();
         }
         fs::create_dir(directory.path().join("f3.png")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(directory.path().join("f4.png")).status().unwrap();
+        assert!(made.success());
         let (pictures, others) = in_directory(directory.path()).unwrap();
-        assert_eq!((names(&pictures), others), (vec!["f1.jpeg", "f2.PNG", "f10.png", "g1.tif"], 1));
+        assert_eq!((names(&pictures), others), (vec!["f1.jpeg", "f2.PNG", "f10.png", "g1.tif"], 2));
         let matching = |pattern| matching(&directory.path().join(pattern)).unwrap();
         assert_eq!(names(&matching("f*")), ["f1.jpeg", "f2.PNG", "f10.png"]);
         assert_eq!(names(&matching("f?.*")), ["f1.jpeg", "f2.PNG"]);
         assert_eq!(names(&matching("*.png")), ["f10.png"]);
+        std::os::unix::fs::symlink("nowhere", directory.path().join("g2.png")).unwrap();
+        assert_eq!(names(&in_directory(directory.path()).unwrap().0).last(), Some(&"g2.png"));
+        assert_eq!(names(&matching("g*.png")), ["g2.png"]);
         assert!(matching("none*").is_empty() && matching("f[").is_empty());
         assert!(is_pattern(Path::new("a/*.png")) && !is_pattern(Path::new("a/b.png")));
     }
