@@ -168,9 +168,15 @@ fn a_file_that_is_cut_anywhere_gives_its_whole_pictures_and_says_what_is_missing
                 assert_eq!((bytes, cut < first), (cut as u64, true));
                 continue;
             }
+            // Not a whole picture: nobody makes room for what is only said.
+            Err(CaptureError::Truncated { frame: 0, bytes, expected: 8, .. }) => {
+                assert_eq!((bytes + first as u64, bytes < 8), (cut as u64, true));
+                continue;
+            }
             Err(other) => panic!("cut at {cut}: {other}"),
         };
         let there = cut - first;
+        assert!(there >= 8, "cut at {cut}");
         assert_eq!(source.frame_count(), Some(there as u64 / 8));
         let (bytes, end) = frames_of(&mut *source);
         assert_eq!(bytes, pixels[..there / 8 * 8]);

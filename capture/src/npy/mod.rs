@@ -26,7 +26,7 @@ pub(crate) use header::MAGIC;
 /// The array is HxW, HxWxC, NxHxW or NxHxWxC, in C order. Of three dimensions the last is C where it is 1, 3 or 4, and W where not. Numbers
 /// are uint8 (gray8, with C of 3 rgb24, of 4 rgba32), little-endian uint16 (gray16) or float32 (depth32f), unless another format of such
 /// samples is asked for: bgr24, bgra32, gray10, depth16, a Bayer format. Where that has one sample a pixel, an array of three dimensions
-/// is NxHxW whatever its last.
+/// is NxHxW, unless its last is 1.
 ///
 /// A file that ends inside a picture gives its whole ones and then [`CaptureError::Truncated`]. A file that is cut shorter while it is
 /// read is [`CaptureError::Shrunk`]; only a cut in the very instant of a copy is a SIGBUS, which ends the process.
@@ -42,7 +42,7 @@ impl NpyFile {
     /// Reads the header of `file`, a regular file that is not empty; `path` is for messages. Its pictures are `wanted`, where that is given.
     ///
     /// # Errors
-    /// A file that cannot be mapped, and a header that is none, is damaged, or says that no pictures of these formats follow.
+    /// A file that cannot be mapped or ends inside its first picture, and a header that is none, is damaged, or says that no pictures of these formats follow.
     pub fn new(path: &Path, file: File, wanted: Option<PixelFormat>) -> Result<Self, CaptureError> {
         let file = MappedFile::new(path, file)?;
         let refused = |source| CaptureError::Npy { name: file.name().to_owned(), source };
@@ -58,6 +58,11 @@ impl NpyFile {
         file.copy(extent.start, &mut literal, 0)?;
         let array = header::arrangement(&literal, wanted).map_err(refused)?;
         let (there, said) = (file.len() - first, array.frames * array.format.frame_bytes() as u64);
+        let expected = array.format.frame_bytes() as u64;
+        if there < expected {
+            let name = file.name().to_owned();
+            return Err(CaptureError::Truncated { name, frame: 0, bytes: there, expected });
+        }
         if there > said {
             let (file, bytes) = (file.name(), there - said);
             tracing::warn!(file, bytes, "bytes follow the array, and are not sent; one file holds one array");
