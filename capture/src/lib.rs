@@ -1,4 +1,4 @@
-//! Where frames come from: a moving test pattern, Y4M and raw frames out of files and pipes, NumPy's arrays, pictures and, with the feature
+//! Where frames come from: a moving test pattern, Y4M and raw frames out of files and pipes, NumPy's arrays, MCAP, pictures and, with the feature
 //! `opencv`, cameras and encoded video.
 //!
 //! Every source is a [`FrameSource`] that writes pixels straight into the [`FrameMut`] it is given.
@@ -97,6 +97,7 @@ mod place_time;
 mod raw;
 mod raw_format;
 mod raw_stream;
+mod recorded_utc;
 mod recording;
 mod samples;
 mod source;

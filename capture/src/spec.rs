@@ -28,9 +28,10 @@ use crate::y4m::{MAGIC, Y4mFile, Y4mStream};
 /// A source of frames by name: `pattern[:WIDTHxHEIGHT[:PIXEL]]`, `camera:N`, `-` for standard input, a file or named pipe, or pictures: a
 /// directory of them, or a pattern of names such as `shots/*.png`.
 ///
-/// A file that begins as Y4M is Y4M. Else one whose name ends in `.raw` or `.yuv` is raw, one that begins as `numpy.save` writes is an array, one
+/// A file that begins as Y4M is Y4M. Else one whose name ends in `.raw` or `.yuv` is raw, one that begins as MCAP does gives the images of
+/// its first channel that has any (`FILE.mcap#/topic`: those of that one), one that begins as `numpy.save` writes is an array, one
 /// for which [`SourceOptions::raw_format`] is given is raw, and one that begins as PNG, JPEG and TIFF do is a picture. A name that ends in
-/// `.y4m`, `.npy` or as pictures do promises what is not there: such a file is refused. Everything else is for OpenCV. Raw files are read
+/// `.y4m`, `.mcap`, `.npy` or as pictures do promises what is not there: such a file is refused. Everything else is for OpenCV. Raw files are read
 /// by their index ([`index_path`](crate::index_path)) where there is one; without one they need `raw_format`.
 /// A file whose name looks like another source is written with its directory: `./-`, `./camera:0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub struct SourceOptions {
     /// The pixel format wanted. Cameras, encoded video and a pattern whose name has none give any; everything else has its own, and
     /// [`SourceSpec::open`] refuses another ([`CaptureError::PixelFixed`]).
     pub pixel: Option<PixelFormat>,
-    /// What the bytes of a file of any name, of standard input or of a named pipe are, where they are not Y4M; a recording with an
+    /// What the bytes of a file of any name, of standard input or of a named pipe are, where they are neither Y4M nor MCAP; a recording with an
     /// index says it itself.
     pub raw_format: Option<RawFormat>,
 }
@@ -274,9 +275,9 @@ fn open_file(
             }
             keep_pixel(&name, Box::new(Y4mFile::new(path, file)?), options)
         }
-        _ if start.starts_with(mcap::MAGIC) => keep_pixel(&name, Box::new(McapFile::new(path, file, None)?), options),
-        // A recording of whatever kind of bytes, which may begin as a picture does.
+        // A recording of whatever kind of bytes, which may begin as another kind of file does.
         Some("raw" | "yuv") => keep_pixel(&name, open_raw(path, file, options)?, options),
+        _ if start.starts_with(mcap::MAGIC) => keep_pixel(&name, Box::new(McapFile::new(path, file, None)?), options),
         _ if start.starts_with(npy::MAGIC) => {
             if options.raw_format.is_some() {
                 tracing::warn!("--raw-format does nothing here: {name} is an array, and says itself what is in it");

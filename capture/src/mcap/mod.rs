@@ -13,8 +13,9 @@ use framewire_transport::frame::{FrameFormat, FrameMut, METADATA_MAX, MetadataKi
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
+use crate::recorded_utc::RecordedUtc;
 use crate::recording::IndexHeader;
-use crate::source::{FrameSource, fit_length};
+use crate::source::{FrameSource, fit_length, set_metadata};
 pub use error::McapError;
 use image::ImageHead;
 use records::{Channel, Contents, Cursor, Message, Next, Span, refused};
@@ -45,8 +46,11 @@ pub struct McapFile {
     beside: Option<(Message, MetadataKind)>,
     first: Option<u64>,
     time: Duration,
+    utc: RecordedUtc,
     given: u64,
     told: bool,
+    told_of_metadata: bool,
+    told_of_long_metadata: bool,
 }
 
 /// An image that is whole in the file.
@@ -82,17 +86,30 @@ impl McapFile {
             beside: None,
             first: None,
             time: Duration::ZERO,
+            utc: RecordedUtc::new(SystemTime::UNIX_EPOCH, own.as_ref().and_then(|own| own.presentation.rate)),
             given: 0,
             told: false,
+            told_of_metadata: false,
+            told_of_long_metadata: false,
             contents,
         };
-        let Some(first) = source.look_ahead()? else {
+        let Some(Image { message, head, .. }) = source.look_ahead()?.cloned() else {
             let topic = source.contents.channels[&channel_id].topic.clone();
             return Err(refused(&source.file, McapError::Empty(topic)));
         };
         if own.is_none() {
-            let format = first.head.format();
+            let format = head.format();
             source.format = format.map_err(|error| refused(&source.file, error))?;
+        }
+        // Before anybody makes room for frames of a size that is only said.
+        if !source.is_one(&head) {
+            let reason = format!(
+                "it is {}, and a frame of {} has {} bytes",
+                said(&head),
+                source.format,
+                source.format.frame_bytes()
+            );
+            return Err(refused(&source.file, McapError::Image { at: message.data.at, reason }));
         }
         Ok(source)
     }
@@ -138,10 +155,17 @@ impl McapFile {
             return Err(unreadable(reason));
         }
         let belongs = |(beside, _): &(Message, MetadataKind)| {
-            let is_of_this = (beside.sequence, beside.log_time) == (message.sequence, message.log_time);
-            is_of_this && beside.data.bytes <= METADATA_MAX as u64
+            (beside.sequence, beside.log_time) == (message.sequence, message.log_time)
         };
-        let metadata = self.beside.take().filter(belongs).map(|(beside, kind)| (beside.data, kind));
+        let mut metadata = self.beside.take().filter(belongs).map(|(beside, kind)| (beside.data, kind));
+        if let Some((Span { bytes, .. }, _)) = metadata.take_if(|(data, _)| data.bytes > METADATA_MAX as u64)
+            && !std::mem::replace(&mut self.told_of_long_metadata, true)
+        {
+            tracing::warn!(
+                "{}: metadata of {bytes} bytes is left out, as is all other that is so long: a frame has {METADATA_MAX} at most",
+                self.file.name()
+            );
+        }
         Ok(Image { message, head, metadata })
     }
 
@@ -166,27 +190,43 @@ impl McapFile {
         }
     }
 
-    /// Refuses an image of another format than the first.
-    fn check(&self, head: &ImageHead) -> Result<(), CaptureError> {
-        let is_same = match self.format.is_variable() {
+    /// Whether an image is one of this format, with all its bytes.
+    fn is_one(&self, head: &ImageHead) -> bool {
+        match self.format.is_variable() {
             true => self.format.holds(head.bytes as usize),
             false => {
                 let Self { format, .. } = self;
                 (head.width, head.height, head.step) == (format.width(), format.height(), format.stride())
                     && format.holds(head.bytes as usize)
             }
-        };
-        if is_same {
+        }
+    }
+
+    /// Refuses an image of another format than the first.
+    fn check(&self, head: &ImageHead) -> Result<(), CaptureError> {
+        if self.is_one(head) {
             return Ok(());
         }
-        let ImageHead { width, height, step, encoding, bytes, .. } = head;
         Err(CaptureError::FormatChanged {
             name: self.file.name().to_owned(),
             frame: self.given,
             from: self.format,
-            to: format!("{width}x{height} {encoding} in rows of {step} bytes, {bytes} bytes in all"),
+            to: said(head),
         })
     }
+
+    /// When an image was taken, since the first.
+    fn time_of(&mut self, log_time: u64) -> Duration {
+        let first = *self.first.get_or_insert(log_time);
+        self.time = self.time.max(Duration::from_nanos(log_time.saturating_sub(first)));
+        self.time
+    }
+}
+
+/// What an image says that it is.
+fn said(head: &ImageHead) -> String {
+    let ImageHead { width, height, step, encoding, bytes, .. } = head;
+    format!("{width}x{height} {encoding} in rows of {step} bytes, {bytes} bytes in all")
 }
 
 /// The channel of images that was asked for.
@@ -235,9 +275,7 @@ impl FrameSource for McapFile {
                 return None;
             }
         };
-        let first = *self.first.get_or_insert(log_time);
-        self.time = self.time.max(Duration::from_nanos(log_time.saturating_sub(first)));
-        Some(self.time)
+        Some(self.time_of(log_time))
     }
 
     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
@@ -251,15 +289,12 @@ impl FrameSource for McapFile {
         if let Some((Span { at, bytes }, kind)) = metadata {
             let mut text = vec![0; bytes as usize];
             self.file.copy(at, &mut text, self.given)?;
-            frame.set_metadata(kind, &text).map_err(|source| CaptureError::Metadata {
-                name: self.file.name().to_owned(),
-                frame: self.given,
-                source,
-            })?;
+            set_metadata(frame, (kind, &text), self.file.name(), self.given, &mut self.told_of_metadata)?;
         }
         frame.info.captured = Time::now();
-        frame.info.captured_utc = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(message.log_time));
-        self.first.get_or_insert(message.log_time);
+        frame.info.captured_utc = self.utc.exactly(message.log_time);
+        let time = self.time_of(message.log_time);
+        self.utc.is_given(time);
         self.ahead = None;
         self.given += 1;
         Ok(true)
@@ -268,6 +303,7 @@ impl FrameSource for McapFile {
     fn rewind(&mut self) -> Result<(), CaptureError> {
         (self.cursor, self.ahead, self.beside) = (Cursor::first(), None, None);
         (self.given, self.time) = (0, Duration::ZERO);
+        self.utc.start_over();
         Ok(())
     }
 }

@@ -177,6 +177,8 @@ pub(super) struct Contents {
     pub(super) counts: BTreeMap<u16, u64>,
     /// Whether the recorder had not come to the end of the file, or not all of it is here.
     pub(super) is_torn: bool,
+    /// A channel was found before its schema, or without: a summary may repeat the one and not the other.
+    lacks_schema: bool,
 }
 
 impl Contents {
@@ -189,7 +191,9 @@ impl Contents {
             let mut contents = Self::default();
             let mut cursor = Cursor { at, chunk: None };
             let statistics = contents.take_all(file, &mut cursor)?;
-            if let Some(statistics) = statistics.filter(|_| !contents.is_torn && !contents.channels.is_empty()) {
+            if let Some(statistics) =
+                statistics.filter(|_| !contents.is_torn && !contents.lacks_schema && !contents.channels.is_empty())
+            {
                 contents.counts = statistics.channel_message_counts;
                 return Ok(contents);
             }
@@ -221,6 +225,8 @@ impl Contents {
                 self.schemas.insert(header.id, header.name);
             }
             Record::Channel(channel) => {
+                // 0 stands for none.
+                self.lacks_schema |= channel.schema_id != 0 && !self.schemas.contains_key(&channel.schema_id);
                 let schema = self.schemas.get(&channel.schema_id).cloned().unwrap_or_default();
                 let mcap::records::Channel { topic, message_encoding: encoding, metadata, .. } = channel;
                 self.channels.entry(channel.id).or_insert(Channel { topic, schema, encoding, metadata });

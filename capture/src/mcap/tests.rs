@@ -100,6 +100,51 @@ fn given(source: &mut dyn FrameSource) -> Vec<(Vec<u8>, Duration)> {
     .collect()
 }
 
+#[test]
+fn over_and_over_the_first_image_follows_the_last_as_that_followed_the_one_before_it() {
+    let image = |byte| Picture::new("mono8", 2, 1, 2, &[byte; 2]).cdr();
+    let messages = [(0, 1_000, image(1)), (0, 1_040, image(2)), (0, 1_090, image(3))];
+    let mut source = Place::of(&bag(WriteOptions::new(), &[IMAGES], &messages)).open("").unwrap();
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        times.extend(given(&mut *source).into_iter().map(|(_, time)| time.as_nanos()));
+        source.rewind().unwrap();
+    }
+    assert_eq!(times, [1_000, 1_040, 1_090, 1_140, 1_180, 1_230, 1_280, 1_320, 1_370]);
+}
+
+#[test]
+fn a_summary_that_repeats_channels_and_not_their_schemas_is_no_reason_to_find_no_images() {
+    let image = Picture::new("mono8", 2, 1, 2, &[7; 2]).cdr();
+    for options in layouts() {
+        let place = Place::of(&bag(
+            options.repeat_schemas(false),
+            &[IMU, IMAGES],
+            &[(0, 1, vec![0; 9]), (1, 2, image.clone())],
+        ));
+        let mut source = place.open("").unwrap();
+        assert_eq!((source.frame_count(), given(&mut *source).len()), (Some(1), 1));
+    }
+}
+
+#[test]
+fn a_raw_recording_that_begins_as_such_a_file_does_is_a_raw_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bytes.raw");
+    fs::write(&path, [MAGIC, b"and more"].concat()).unwrap();
+    let options = SourceOptions::new().raw_format("4x2:gray8".parse::<crate::RawFormat>().unwrap());
+    assert_eq!(given_bytes(&mut *SourceSpec::File(path).open(&options).unwrap()), [MAGIC, b"and more"]);
+}
+
+fn given_bytes(source: &mut dyn FrameSource) -> Vec<Vec<u8>> {
+    let pool = FramePool::for_format(1, source.format()).unwrap();
+    std::iter::from_fn(|| {
+        let mut frame = pool.try_acquire().unwrap();
+        source.next_frame(&mut frame).unwrap().then(|| frame.to_vec())
+    })
+    .collect()
+}
+
 fn layouts() -> [WriteOptions; 3] {
     let chunked = |bytes| WriteOptions::new().chunk_size(Some(bytes));
     [WriteOptions::new().use_chunks(false), chunked(1), chunked(1 << 20)]
@@ -124,9 +169,10 @@ fn the_images_of_a_ros_bag_come_out_with_their_rows_and_log_times_whatever_its_c
             let mut source = Place::of(bytes).open("").unwrap();
             assert_eq!(source.format(), FrameFormat::with_stride(PixelFormat::Gray8, 5, 3, 8).unwrap());
             assert_eq!((source.frame_count(), source.is_live()), (Some(3), false));
-            for _ in 0..2 {
+            for round in 0..3 {
+                // Each time over begins where the one before has ended.
                 let expected = [(0, 100), (1, 133), (2, 120)];
-                let expected = expected.map(|(shift, time)| (picture(shift), Duration::from_nanos(time)));
+                let expected = expected.map(|(shift, time)| (picture(shift), Duration::from_nanos(time + round * 33)));
                 assert_eq!(given(&mut *source), expected);
                 source.rewind().unwrap();
             }
@@ -200,6 +246,10 @@ fn what_cannot_be_sent_is_refused_with_what_it_is_and_the_remedy() {
     let image = |encoding: &str, width, step, bytes| Picture::new(encoding, width, 1, step, &vec![0; bytes]).cdr();
     for (message, expected) in [
         (image("16SC1", 4, 8, 8), "encoded as '16SC1', which is no pixel format here"),
+        (
+            Picture::new("mono8", 60_000, 60_000, 60_000, &[1; 4]).cdr(),
+            "60000x60000 mono8 in rows of 60000 bytes, 4 bytes in all",
+        ),
         (image("mono16", 4, 6, 6), "images cannot be: "),
         (image("mono8", 4, 4, 4)[..50].to_vec(), "cannot be read: it ends before its pixels"),
         (image("mono8", 4, 4, 4)[..55].to_vec(), "it says that it has 4 bytes of pixels, and has "),

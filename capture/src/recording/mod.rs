@@ -3,21 +3,21 @@
 mod index;
 mod metadata;
 mod reader;
-mod utc;
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use framewire_transport::Time;
 use framewire_transport::frame::{FrameFormat, FrameMut, Presentation};
+use jiff::Timestamp;
 
 use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
-use crate::source::{FrameSource, fit_length};
+use crate::recorded_utc::RecordedUtc;
+use crate::source::{FrameSource, fit_length, set_metadata};
 pub use index::{IndexEntry, IndexHeader, index_path};
 use reader::IndexReader;
-use utc::RecordedUtc;
 
 /// Frames of a raw file, with the times that its index gives them ([`FrameSource::next_time`], and in UTC each frame's own).
 ///
@@ -40,6 +40,7 @@ pub struct Recording {
     end: u64,
     damage: RecordingDamage,
     told: bool,
+    told_of_metadata: bool,
 }
 
 enum Ahead {
@@ -72,7 +73,9 @@ impl Recording {
         let (index, header) = IndexReader::new(index)
             .map_err(|source| CaptureError::io("read", &name, source))?
             .map_err(|reason| CaptureError::Index { name, reason })?;
-        let utc = RecordedUtc::new(&header.started, header.presentation.rate);
+        // An index that does not say when it begins begins now.
+        let started = header.started.parse::<Timestamp>().map_or_else(|_| SystemTime::now(), SystemTime::from);
+        let utc = RecordedUtc::new(started, header.presentation.rate);
         Ok(Self {
             file: MappedFile::new(path, file)?,
             index,
@@ -86,6 +89,7 @@ impl Recording {
             end: 0,
             damage: RecordingDamage::default(),
             told: false,
+            told_of_metadata: false,
         })
     }
 
@@ -218,11 +222,9 @@ impl FrameSource for Recording {
         let (name, number) = (self.file.name(), self.given);
         match self.index.metadata() {
             Ok(None) => {}
-            Ok(Some((kind, bytes))) => frame.set_metadata(kind, &bytes).map_err(|source| CaptureError::Metadata {
-                name: name.to_owned(),
-                frame: number,
-                source,
-            })?,
+            Ok(Some((kind, bytes))) => {
+                set_metadata(frame, (kind, &bytes), name, number, &mut self.told_of_metadata)?;
+            }
             Err(reason) => {
                 tracing::warn!("{name}: frame {number} is sent without its metadata, which cannot be read: {reason}");
             }
