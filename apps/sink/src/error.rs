@@ -154,7 +154,9 @@ pub enum SinkError {
         remedy: &'static str,
     },
     /// A picture file cannot be made of a frame.
-    #[error("no {kind} file can be made of a frame of {format}: {reason}; use .png, or FILE.raw or FILE.mcap")]
+    #[error(
+        "no {kind} file can be made of a frame of {format}: {reason}; use FILE.raw or FILE.mcap, which take every frame"
+    )]
     PictureFile {
         /// The kind of file.
         kind: &'static str,

@@ -3,7 +3,7 @@
 use framewire_transport::frame::FrameFormat;
 
 use crate::error::SinkError;
-use crate::spec::{Piped, SinkSpec};
+use crate::spec::{PictureKind, Piped, SinkSpec};
 use crate::{nut, pictures, y4m};
 
 impl SinkSpec {
@@ -27,6 +27,13 @@ impl SinkSpec {
         };
         if is_held {
             return Ok(());
+        }
+        if let Self::Pictures(_, kind @ PictureKind::Jpeg, _) = self
+            && framewire_pictures::is_pictured(format.pixel())
+        {
+            // It is too large for that alone.
+            let remedy = "NAME-{frame}.png or .tif, FILE.raw or FILE.mcap";
+            return Err(SinkError::CannotHold { kind: kind.name(), format: *format, remedy });
         }
         let kind = match self {
             Self::Y4m(_) | Self::Stdout(Piped::Y4m) => "Y4M",
@@ -112,6 +119,18 @@ mod tests {
             let said = said(sink, &format(PixelFormat::Bytes));
             assert!(!said.contains("secret") && said.ends_with("use FILE.raw, -:raw or FILE.mcap"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_picture_that_is_too_wide_for_jpeg_is_one_for_the_other_kinds() {
+        let wide = FrameFormat::new(PixelFormat::Gray8, 65_536, 1).unwrap();
+        let of = |kind: &str| format!("a-{{frame}}{kind}").parse::<SinkSpec>().unwrap().holds(&wide);
+        assert!(of(".png").is_ok() && of(".tif").is_ok());
+        let said = of(".jpg").unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "JPEG cannot hold 65536x1 gray8 unchanged; use NAME-{frame}.png or .tif, FILE.raw or FILE.mcap"
+        );
     }
 
     #[test]

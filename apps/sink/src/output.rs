@@ -194,7 +194,10 @@ const PIPE_BYTES: usize = 1 << 20;
 #[cfg(target_os = "linux")]
 fn widen_pipe(file: &File) {
     if file.metadata().is_ok_and(|there| std::os::unix::fs::FileTypeExt::is_fifo(&there.file_type())) {
-        let _ = rustix::pipe::fcntl_setpipe_size(file, PIPE_BYTES);
+        // Whoever made it may have made it larger.
+        if rustix::pipe::fcntl_getpipe_size(file).is_ok_and(|bytes| bytes < PIPE_BYTES) {
+            let _ = rustix::pipe::fcntl_setpipe_size(file, PIPE_BYTES);
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub enum SinkSpec {
     /// An MCAP file of ROS 2 images, in chunks of about so many bytes or, by default, in none. A file that is there is left, as with
     /// Y4M.
     Mcap(PathBuf, Option<NonZeroU64>),
-    /// Pictures, a file each, of every so manieth frame. A file that is there is left, as with Y4M.
+    /// Pictures, a file each, of every Nth frame. A file that is there is left, as with Y4M.
     Pictures(PathBuf, PictureKind, NonZeroU64),
     /// Encoded video. A file that is there is left, as with Y4M. Needs the feature `opencv`.
     Video(PathBuf, VideoCodec),
@@ -158,7 +158,7 @@ impl SinkSpec {
         }
     }
 
-    /// The same, of every so manieth frame alone where it is pictures.
+    /// The same, of every Nth frame alone where it is pictures.
     pub fn with_picture_every(self, frames: NonZeroU64) -> Self {
         match self {
             Self::Pictures(path, kind, _) => Self::Pictures(path, kind, frames),

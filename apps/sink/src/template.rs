@@ -131,7 +131,7 @@ fn fill_bytes(stem: &[u8], words: &Words) -> Vec<u8> {
         let word = PLACEHOLDERS.into_iter().find(|word| rest.starts_with(word.as_bytes()));
         match word {
             Some("{stream}") => filled.extend_from_slice(words.stream.as_bytes()),
-            // Of as many digits as most recordings need, so that names are in the frames' order.
+            // Names are in the frames' order for a million of them: nine hours at 30 a second.
             Some(FRAME) => {
                 filled.extend(words.frame.map(|frame| format!("{frame:06}")).unwrap_or_default().into_bytes())
             }

@@ -45,8 +45,8 @@ pub struct ServerArgs {
     /// readers go through the file
     #[arg(long, value_name = "SIZE", value_parser = chunk, env = "FRAMEWIRE_MCAP_CHUNK")]
     pub mcap_chunk: Option<NonZeroU64>,
-    /// Of every so manieth frame alone a picture is made (sinks .png, .jpg and .tif, whose names say where the frame's number goes:
-    /// shots/{stream}-{frame}.png)
+    /// Make a picture of every Nth frame alone (sinks .png, .jpg and .tif, whose names say where the frame's number goes, of six
+    /// digits or more: shots/{stream}-{frame}.png)
     #[arg(long, value_name = "N", env = "FRAMEWIRE_PICTURE_EVERY", default_value = "1")]
     pub picture_every: NonZeroU64,
     /// When frames come faster than a sink writes: wait (the stream does), or drop (the sink goes without them, counted); by

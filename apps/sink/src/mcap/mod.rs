@@ -303,10 +303,11 @@ fn topic_name(name: &str, stream: u32) -> String {
             topic.push(char);
         }
     }
-    match topic.trim_matches('_') {
+    // One that begins with an underscore is hidden there.
+    match topic.trim_start_matches('_') {
         "" => format!("stream_{stream:08x}"),
         name if name.starts_with(|first: char| first.is_ascii_digit()) => format!("stream_{name}"),
-        _ => topic,
+        name => name.to_owned(),
     }
 }
 

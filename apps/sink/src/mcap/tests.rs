@@ -415,7 +415,8 @@ fn topics_are_as_ros_takes_them() {
         ("2nd", "stream_2nd"),
         ("相机", "stream_0000002a"),
         ("", "stream_0000002a"),
-        ("../x", "_x"),
+        ("../x", "x"),
+        ("_2", "stream_2"),
     ] {
         assert_eq!(topic_name(name, 42), topic, "{name}");
     }

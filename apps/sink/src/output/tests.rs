@@ -158,3 +158,19 @@ fn a_raw_frame_whose_line_does_not_fit_and_that_cannot_be_taken_back_is_said_to_
     assert!(matches!(&error, SinkError::Torn { frames: 0, .. }), "{error}");
     assert!(error.to_string().contains("no cut here"), "{error}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_made_wider_and_never_narrower() {
+    use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+    let (_reader, writer) = io::pipe().unwrap();
+    let pipe = File::from(std::os::fd::OwnedFd::from(writer));
+    let narrow = fcntl_getpipe_size(&pipe).unwrap();
+    widen_pipe(&pipe);
+    assert!(fcntl_getpipe_size(&pipe).unwrap() >= narrow);
+    if fcntl_setpipe_size(&pipe, 2 * PIPE_BYTES).is_err() {
+        return framewire_testing::skip("a pipe wider than a user may have cannot be made here; run as root");
+    }
+    widen_pipe(&pipe);
+    assert_eq!(fcntl_getpipe_size(&pipe).unwrap(), 2 * PIPE_BYTES);
+}

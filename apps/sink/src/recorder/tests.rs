@@ -213,7 +213,7 @@ fn no_sink_is_given_more_frames_than_the_server_is_to_take() {
 }
 
 #[test]
-fn pictures_are_of_every_so_manieth_frame_or_the_next_that_comes() {
+fn pictures_are_of_every_nth_frame_or_the_next_that_comes() {
     let directory = tempfile::tempdir().unwrap();
     let mut asked = asked(&[&sink(directory.path(), "{frame}.png"), &sink(directory.path(), "out.raw")]);
     let every = std::num::NonZeroU64::new(10).unwrap();
