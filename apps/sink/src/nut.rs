@@ -11,11 +11,13 @@ mod index;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, Mutex};
+
+use framewire_process::lock::lock;
 use framewire_transport::frame::{Frame, FrameFormat, PixelFormat, Presentation};
 use jiff::Timestamp;
 
-pub(crate) use clock::Clock;
-use clock::{TICK_MAX, TimeBase};
+use clock::{Clock, TICK_MAX, TimeBase};
 use index::Index;
 
 use crate::error::SinkError;
@@ -25,6 +27,9 @@ use crate::recorded::Recorded;
 use crate::rows::Rows;
 use crate::sink::{Sink, SinkReport};
 use crate::timeline::{Moment, Timeline};
+
+/// Where the times have come to in an output that streams have in turn.
+pub(crate) type SharedClock = Arc<Mutex<Option<Clock>>>;
 
 /// The headers stand once more where a file has grown to this, and then to eight times that, and so on: who has lost the beginning finds them.
 const FIRST_COPY: u64 = 1 << 20;
@@ -88,6 +93,8 @@ pub(crate) struct NutSink<D> {
     base: TimeBase,
     headers: Vec<u8>,
     clock: Option<Clock>,
+    /// That of the streams before, and of those that follow.
+    shared: Option<SharedClock>,
     /// Where the last syncpoint stands.
     syncpoint: Option<u64>,
     /// Of a file: a pipe's reader cannot look for its end.
@@ -123,6 +130,7 @@ impl<D: Destination> NutSink<D> {
             base,
             headers,
             clock: None,
+            shared: None,
             syncpoint: None,
             index: None,
             next_copy: FIRST_COPY,
@@ -130,6 +138,11 @@ impl<D: Destination> NutSink<D> {
             head: Vec::with_capacity(512),
             output,
         })
+    }
+
+    /// In an output that streams have in turn.
+    pub(crate) fn in_turn(self, clock: SharedClock) -> Self {
+        Self { shared: Some(clock), ..self }
     }
 
     /// With an index at the end, which a file has that can be cut back to what it was.
@@ -143,7 +156,7 @@ impl<D: Destination> Sink for NutSink<D> {
         let rows = self.rows.of(frame)?;
         let utc_ns = self.timeline.place(Moment::of(frame));
         self.head.clear();
-        let mut clock = match (self.clock, self.output.clock()) {
+        let mut clock = match (self.clock, self.shared.as_ref().and_then(|shared| *lock(shared))) {
             (Some(clock), _) => clock,
             (None, Some(before)) => before.resumed(utc_ns),
             (None, None) => {
@@ -162,7 +175,9 @@ impl<D: Destination> Sink for NutSink<D> {
         let tick = clock.place(utc_ns);
         headers::put_frame_header(&mut self.head, tick, back, self.rows.bytes());
         self.output.write_rows(std::iter::once(&self.head[..]).chain(rows))?;
-        self.output.keep_clock(clock);
+        if let Some(shared) = &self.shared {
+            *lock(shared) = Some(clock);
+        }
         (self.clock, self.syncpoint) = (Some(clock), Some(syncpoint));
         if tick == TICK_MAX && !self.is_last_tick_told {
             self.is_last_tick_told = true;

@@ -44,7 +44,9 @@ impl SinkSpec {
                 let output = FrameOutput::stdout(turns)?;
                 match piped.of(&recorded.format) {
                     Piped::Raw => Box::new(Held::new(RawSink::piped(output, &recorded.format)?, hold)),
-                    Piped::Nut => Box::new(Held::new(NutSink::new(output, recorded)?, hold)),
+                    Piped::Nut => {
+                        Box::new(Held::new(NutSink::new(output, recorded)?.in_turn(places.stdout_clock()), hold))
+                    }
                     Piped::Fitting | Piped::Y4m => {
                         Box::new(Held::new(Y4mSink::new(output, &recorded.format, recorded.presentation)?, hold))
                     }

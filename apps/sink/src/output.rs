@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use framewire_process::lock::lock;
 
 use crate::error::SinkError;
-use crate::nut::Clock;
 use crate::sink::SinkReport;
 
 /// What messages call it.
@@ -35,8 +34,6 @@ pub(crate) struct Turns(Mutex<Written>);
 struct Written {
     /// Its bytes, and what they say.
     header: Option<(Vec<u8>, String)>,
-    /// Where the times of NUT have come to.
-    clock: Option<Clock>,
     /// Its reader has gone, or was left with a part of a frame: nothing can follow.
     is_closed: bool,
 }
@@ -306,18 +303,6 @@ impl<D: Destination> FrameOutput<D> {
             }
             Err(failed) if failed.is_closed() => Err(self.closed()),
             Err(failed) => Err(SinkError::Header { name: self.name.clone(), source: failed.source }),
-        }
-    }
-
-    /// Where the times of NUT have come to in an output that an earlier stream has had.
-    pub(crate) fn clock(&self) -> Option<Clock> {
-        self.turns.as_ref().and_then(|turns| turns.lock().clock)
-    }
-
-    /// Keeps where the times of NUT have come to, for a stream that follows.
-    pub(crate) fn keep_clock(&self, clock: Clock) {
-        if let Some(turns) = &self.turns {
-            turns.lock().clock = Some(clock);
         }
     }
 

@@ -11,6 +11,7 @@ use framewire_process::stop::Stop;
 use framewire_transport::frame::Frame;
 
 use crate::error::SinkError;
+use crate::nut::SharedClock;
 use crate::output::{Creation, STDOUT, Turns};
 use crate::sink::{Sink, SinkReport};
 use crate::spec::SinkSpec;
@@ -40,6 +41,8 @@ pub struct Places {
     /// The last number that each sink gave whose names are not made up anew: those below are tried no more.
     numbers: Mutex<HashMap<PathBuf, u32>>,
     stdout: Arc<Turns>,
+    /// Where the times of NUT have come to on standard output.
+    stdout_clock: SharedClock,
     /// Ends the wait for a pipe's reader.
     stop: Stop,
 }
@@ -100,12 +103,24 @@ impl Places {
     /// For these sinks of one server.
     pub fn new(sinks: &[SinkSpec]) -> Self {
         let named = sinks.iter().filter_map(SinkSpec::path).map(absolute).collect();
-        Self { named, held: Mutex::default(), numbers: Mutex::default(), stdout: Arc::default(), stop: Stop::new() }
+        Self {
+            named,
+            held: Mutex::default(),
+            numbers: Mutex::default(),
+            stdout: Arc::default(),
+            stdout_clock: SharedClock::default(),
+            stop: Stop::new(),
+        }
     }
 
     /// As they are, with a wait for a pipe's reader that ends where `stop` is interrupted.
     pub fn with_stop(self, stop: &Stop) -> Self {
         Self { stop: stop.clone(), ..self }
+    }
+
+    /// Where the times of NUT have come to on standard output.
+    pub(crate) fn stdout_clock(&self) -> SharedClock {
+        self.stdout_clock.clone()
     }
 
     /// Standard output for one stream, which has it until the hold is dropped; and what went out there before.

@@ -350,7 +350,9 @@ fn a_recording_of_either_kind_is_sent_again_as_it_was_taken_in_every_format_with
             record(&spec, format, &shots);
             let mut source = SourceSpec::File(path.clone()).open(&SourceOptions::default()).unwrap();
             assert_eq!(source.format(), format);
-            assert!(matches!(source.frame_count(), Some(5) | None));
+            // How many frames of any length a raw file has is not known before its index is read through.
+            let is_counted = !(format.is_variable() && matches!(spec, SinkSpec::Raw(_)));
+            assert_eq!(source.frame_count(), is_counted.then_some(5), "{format}");
             assert_eq!(source.presentation().rate, FrameRate::per_second(25).ok());
             let pool = FramePool::for_format(1, format).unwrap();
             for (at, shot) in shots.iter().enumerate() {

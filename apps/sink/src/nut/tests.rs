@@ -1,6 +1,5 @@
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 
 use framewire_transport::Time;
 use framewire_transport::frame::{FramePool, FrameRate};
@@ -163,9 +162,10 @@ fn a_reader_that_goes_away_closes_the_sink() {
 
 #[test]
 fn streams_that_have_an_output_in_turn_are_one_file_whose_times_go_on() {
-    let (disk, turns) = (Disk::new(usize::MAX), Arc::default());
+    let (disk, turns, clock) = (Disk::new(usize::MAX), Arc::default(), SharedClock::default());
     let in_turn = |recorded: &Recorded| {
         NutSink::new(FrameOutput::new(disk.clone(), "standard output".to_owned()).in_turn(Arc::clone(&turns)), recorded)
+            .map(|sink| sink.in_turn(clock.clone()))
     };
     for _ in 0..2 {
         let mut sink = in_turn(&recorded()).unwrap();
