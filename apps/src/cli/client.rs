@@ -77,8 +77,8 @@ fn source_parser() -> impl TypedValueParser<Value = SourceSpec> {
 /// What is sent, and how: flags of the client and of the demo.
 #[derive(Debug, Clone, Args)]
 pub struct StreamArgs {
-    /// pattern[:WxH[:PIXEL]], camera:N, FILE or named pipe (y4m, raw, npy, png, jpeg, tiff; with OpenCV any video), a directory of
-    /// pictures or 'shots/*.png', - (standard input)
+    /// pattern[:WxH[:PIXEL]], camera:N, FILE or named pipe (y4m, raw, npy, mcap, png, jpeg, tiff; with OpenCV any video), FILE.mcap#/topic, a
+    /// directory of pictures or 'shots/*.png', - (standard input)
     #[arg(value_name = "SOURCE", default_value = "pattern", value_parser = source_parser())]
     pub source: SourceSpec,
     /// What the stream is called, at most 64 characters; by default it goes by its id

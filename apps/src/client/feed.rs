@@ -45,7 +45,8 @@ impl Feed {
             Pace::Max => (said, None),
             Pace::Rate(rate) => (said.rate(rate), Some(rate.interval())),
         };
-        let sidecar = args.metadata.as_ref().map(|path| Sidecar::open(path, source.frame_count())).transpose()?;
+        let frames = source.frame_count().map(|frames| frames.min(args.frames.unwrap_or(u64::MAX)));
+        let sidecar = args.metadata.as_ref().map(|path| Sidecar::open(path, frames)).transpose()?;
         let places = match pace {
             Pace::Rate(rate) if !source.is_live() && source.frame_count().is_some() => Some(PlaceTime::now(Some(rate))),
             _ => None,
@@ -180,7 +181,7 @@ mod tests {
             FrameRate::per_second(100).ok().into()
         }
         fn frame_count(&self) -> Option<u64> {
-            None
+            Some(self.at.len() as u64)
         }
         fn is_live(&self) -> bool {
             false
@@ -249,6 +250,19 @@ mod tests {
         let round = [Some("1".to_owned()), None, Some("3".to_owned()), None];
         for _ in 0..3 {
             assert_eq!(std::array::from_fn(|_| next()), round);
+        }
+    }
+
+    #[test]
+    fn lines_for_the_frames_that_are_asked_for_are_enough() {
+        use clap::Parser;
+        let lines = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(lines.path(), "1\n2\n3\n").unwrap();
+        for (limit, is_short) in [(&["--frames", "3"][..], false), (&["--frames", "3", "--loop"], false), (&[], true)] {
+            let arguments = ["client", "--metadata", lines.path().to_str().unwrap()];
+            let args = crate::cli::ClientArgs::parse_from(arguments.iter().chain(limit));
+            let feed = Feed::new(Box::new(Taken { at: &[0, 33, 34, 5_034], next: 0 }), &args.stream).unwrap();
+            assert_eq!(feed.sidecar.unwrap().told_of_length, is_short, "{limit:?}");
         }
     }
 }

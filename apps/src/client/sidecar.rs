@@ -18,11 +18,11 @@ pub(crate) struct Sidecar {
     count: u64,
     told_of_invalid: bool,
     /// That the source and this file are not of one length.
-    told_of_length: bool,
+    pub(super) told_of_length: bool,
 }
 
 impl Sidecar {
-    /// Reads through the file once; `frames` is how many the source has, where it knows.
+    /// Reads through the file once; `frames` is how many of the source are sent, once through, where that is known.
     ///
     /// # Errors
     /// A file that cannot be read, is no regular one, or has a line that is too long.
