@@ -203,11 +203,11 @@ impl<D: Destination> Sink for NutSink<D> {
 
     fn finish(mut self: Box<Self>) -> Result<SinkReport, SinkError> {
         // The frames are whole without it.
-        if let Some(packet) = self.index.as_ref().and_then(Index::packet) {
-            if let Err(error) = self.output.write_end(&packet) {
-                let name = self.output.name();
-                tracing::warn!("{name} has no index at its end: {error}; readers look through it instead");
-            }
+        if let Some(packet) = self.index.as_ref().and_then(Index::packet)
+            && let Err(error) = self.output.write_end(&packet)
+        {
+            let name = self.output.name();
+            tracing::warn!("{name} has no index at its end: {error}; readers look through it instead");
         }
         Ok(self.output.report())
     }
