@@ -10,6 +10,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use framewire_signal::message::PROTOCOL;
 use running::{PATIENCE, Running, Server, figure, program};
 
 const SENT: [&str; 7] = ["pattern:64x48", "--fps", "100", "--delivery", "every", "-v", "--json"];
@@ -95,7 +96,7 @@ fn open(socket: &mut TcpStream, streams: std::ops::Range<usize>) {
         http::send_text(
             socket,
             &format!(
-                r#"42["open",{{"request":1,"protocol":2,"stream":{stream},"name":"","pixel":"gray8","width":64,"height":48,"stride":64,"delivery":"every"}}]"#
+                r#"42["open",{{"request":1,"protocol":{PROTOCOL},"stream":{stream},"name":"","pixel":"gray8","width":64,"height":48,"stride":64,"delivery":"every"}}]"#
             ),
         );
         let answer = loop {
