@@ -6,7 +6,7 @@ mod running;
 use std::fs;
 use std::process::Command;
 
-use running::{Server, in_dir, path_text, run};
+use running::{Server, figure, in_dir, path_text, run};
 
 /// Prints for each image of a recording the topic, the encoding and the bytes of the metadata that has its time.
 const READ: &str = r#"
@@ -75,4 +75,29 @@ fn a_file_with_a_line_that_is_too_long_is_refused_before_anything_is_sent() {
     assert!(said.contains("cannot read '") && said.contains("none.jsonl' (--metadata)"), "{said}");
     let said = refused(&["x.jsonl", "--wire", "plain"]);
     assert!(said.contains("the plain wire carries no metadata"), "{said}");
+}
+
+#[test]
+fn a_recording_with_metadata_goes_without_it_on_the_plain_wire_which_is_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let recording = in_dir(&directory, "in.raw");
+    fs::write(&recording, [7; 3 * 64 * 48]).unwrap();
+    let head = "{\"framewire_index\":2,\"pixel\":\"gray8\",\"width\":64,\"height\":48,\"stride\":64,\"frame_bytes\":3072,\
+                \"rate\":\"50\",\"stream\":\"cam\",\"started\":\"2026-11-23T02:01:55.123Z\"}\n";
+    let line = |number: u64| {
+        let (taken, offset) = (number * 20_000, number * 3_072);
+        format!(
+            "{{\"frame\":{number},\"captured_us\":{taken},\"offset\":{offset},\
+             \"metadata\":{{\"kind\":\"json\",\"value\":{number}}}}}\n"
+        )
+    };
+    let index = head.to_owned() + &(0..3).map(line).collect::<String>();
+    fs::write(recording.with_extension("raw.index"), index).unwrap();
+    let server = Server::start(&["--wire", "plain", "--plain-frame", "64x48:gray8"]);
+    let done = server.client(&[path_text(&recording), "--wire", "plain", "--json"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert_eq!(said.matches("are sent without it").count(), 1, "{said}");
+    assert_eq!(figure(&done.stdout, &["frames_sent"]), 3.0, "{said}");
+    server.stop();
 }

@@ -92,9 +92,13 @@ fn frames(recording: &Path) -> Vec<(u64, SystemTime)> {
     }
 }
 
-/// Sends `source` into a recording on a machine whose clock is set by so much once `half` of the frames are there.
-fn record(clock: &Clock, source: &[&str], recording: &Path, half: usize, set_by: i64) -> Vec<u8> {
-    clock.set(0);
+/// Frames of a stream whose clock is set meanwhile.
+const FRAMES: usize = 150;
+
+/// Sends `source` into a recording on a machine whose clock is off by the first so many seconds, and by the second once `half` of the frames
+/// are there.
+fn record(clock: &Clock, source: &[&str], recording: &Path, half: usize, set_by: [i64; 2]) -> Vec<u8> {
+    clock.set(set_by[0]);
     let server = Server::start_by(
         clock
             .on(running::program("framewire-server").args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"]))
@@ -107,25 +111,38 @@ fn record(clock: &Clock, source: &[&str], recording: &Path, half: usize, set_by:
         assert!(begun.elapsed() < PATIENCE, "{} frames were recorded", entries(recording).len());
         std::thread::yield_now();
     }
-    clock.set(set_by);
+    clock.set(set_by[1]);
+    let before = entries(recording).len();
+    assert!(half == 0 || before < FRAMES, "all frames were there before the clock was set");
     let (code, said, summary) = client.wait();
     assert_eq!(code, Some(0), "{said}");
     server.stop();
     summary
 }
 
+/// Sees that programs take the clock for what it is set to.
+fn shows_another_time(clock: &Clock, recording: &Path) {
+    let earliest = SystemTime::now();
+    record(clock, &["pattern:64x48", "--frames", "1"], recording, 0, [3_600, 3_600]);
+    let utc_ns = entries(recording)[0]["utc_ns"].as_u64().unwrap();
+    let ahead = (SystemTime::UNIX_EPOCH + Duration::from_nanos(utc_ns)).duration_since(earliest).unwrap();
+    // As exactly as clocks are known to each other.
+    assert!(ahead > Duration::from_secs(3_500), "{ahead:?}");
+}
+
 #[test]
 fn an_hour_more_or_less_moves_neither_the_order_nor_the_times_nor_the_latency_nor_the_replay() {
     let directory = tempfile::tempdir().unwrap();
     let Some(clock) = Clock::new(&directory) else { return };
+    shows_another_time(&clock, &in_dir(&directory, "one.raw"));
     for set_by in [3_600, -3_600] {
         let (first, again) = (in_dir(&directory, "first.raw"), in_dir(&directory, "again.raw"));
         let camera = ["pattern:64x48", "--fps", "60", "--frames", "150"];
-        let summary = record(&clock, &camera, &first, 30, set_by);
+        let summary = record(&clock, &camera, &first, 30, [0, set_by]);
         assert_eq!(figure(&summary, &["frames_delivered"]), 150.0);
         let latency = figure(&summary, &["latency_ms", "max"]);
         assert!(latency < 3_000_000.0, "{latency}");
-        let replay = record(&clock, &[path_text(&first), "--fps", "source"], &again, 30, -set_by);
+        let replay = record(&clock, &[path_text(&first), "--fps", "source"], &again, 30, [0, -set_by]);
         assert_eq!(figure(&replay, &["frames_delivered"]), 150.0);
         let (recorded, sent_again) = (frames(&first), frames(&again));
         for frames in [&recorded, &sent_again] {
