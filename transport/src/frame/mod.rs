@@ -6,6 +6,7 @@
 //!
 //! Senders and receivers have pools and rings of their own: a program that only sends or receives makes neither.
 
+mod arrival;
 mod format;
 mod holding;
 mod lease;
@@ -22,11 +23,12 @@ mod slots;
 mod sync;
 mod tail;
 
-pub use format::{FormatError, FrameFormat};
+pub(crate) use arrival::LandingLease;
 #[doc(hidden)]
-pub use lease::{Arrival, ArrivalPinned, NotLanded};
+pub use arrival::{Arrival, ArrivalPinned, NotLanded};
+pub use format::{FormatError, FrameFormat};
+pub(crate) use lease::Gaps;
 pub use lease::{Frame, FrameInfo, FrameMut, FrameTooLong};
-pub(crate) use lease::{Gaps, LandingLease};
 pub use metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong, UnknownMetadataKind};
 pub use pixel_format::{BayerOrder, PixelFormat, PixelLayout};
 pub use planes::{Plane, PlaneMut, Planes, PlanesMut};

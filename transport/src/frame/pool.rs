@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::arrival::Arrival;
 use super::format::FrameFormat;
-use super::lease::{Arrival, FrameMut, SlotLease};
+use super::lease::{FrameMut, SlotLease};
 use super::memory::{Memory, NoMemory, PAGE_BYTES};
 use super::slots::{SLOTS_MAX, SlotTable};
 use super::tail::TAIL_MAX;
