@@ -26,12 +26,12 @@ pub enum Failure {
 impl Failure {
     /// What cannot be asked for.
     pub fn usage(reason: impl fmt::Display) -> Self {
-        Self::Usage(reason.to_string())
+        Self::Usage(visible(&reason.to_string()))
     }
 
     /// What failed.
     pub fn runtime(reason: impl fmt::Display) -> Self {
-        Self::Runtime(reason.to_string())
+        Self::Runtime(visible(&reason.to_string()))
     }
 }
 
@@ -41,6 +41,19 @@ impl fmt::Display for Failure {
             Self::Usage(message) | Self::Runtime(message) => f.write_str(message),
         }
     }
+}
+
+/// The text without what a terminal would obey: it may have names in it that are a stranger's.
+fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' | '\t' => visible.push(letter),
+            _ if letter.is_control() => visible.extend(letter.escape_default()),
+            _ => visible.push(letter),
+        }
+    }
+    visible
 }
 
 /// Tells people something on standard error, if somebody is still there.
@@ -66,4 +79,15 @@ pub fn report(program: &str, end: Result<(), Failure>) -> ExitCode {
     };
     logs::flush();
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_failure_has_a_terminal_do_anything() {
+        let failure = Failure::runtime("it has /\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}; as 'é',\nand a tab\t");
+        assert_eq!(failure.to_string(), "it has /\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}; as 'é',\nand a tab\t");
+    }
 }

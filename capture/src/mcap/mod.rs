@@ -49,6 +49,8 @@ pub struct McapFile {
     utc: RecordedUtc,
     given: u64,
     told: bool,
+    /// That an image was said to be taken long after the one before.
+    told_of_gap: bool,
     told_of_metadata: bool,
     told_of_long_metadata: bool,
 }
@@ -60,6 +62,9 @@ struct Image {
     head: ImageHead,
     metadata: Option<(Span, MetadataKind)>,
 }
+
+/// No recorder waits so long for a camera: a later image has a damaged time.
+const GAP_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 impl McapFile {
     /// The images of `file`, a regular file that is not empty, under `topic`, or else of the first channel that has any; `path` is for
@@ -89,6 +94,7 @@ impl McapFile {
             utc: RecordedUtc::new(SystemTime::UNIX_EPOCH, own.as_ref().and_then(|own| own.presentation.rate)),
             given: 0,
             told: false,
+            told_of_gap: false,
             told_of_metadata: false,
             told_of_long_metadata: false,
             contents,
@@ -127,7 +133,7 @@ impl McapFile {
 
     fn find_image(&mut self) -> Result<Option<Image>, CaptureError> {
         loop {
-            match self.cursor.next(&self.file)? {
+            match self.cursor.next(&self.file, self.given)? {
                 Next::Message(message) if message.channel_id == self.channel_id => {
                     return self.read_image(message).map(Some);
                 }
@@ -138,7 +144,10 @@ impl McapFile {
                 }
                 Next::Other(_) => {}
                 Next::Torn => self.tell(),
-                Next::End => return Ok(None),
+                Next::End => {
+                    self.tell_what_is_missing();
+                    return Ok(None);
+                }
             }
         }
     }
@@ -184,6 +193,20 @@ impl McapFile {
         }
     }
 
+    /// At the end: a record whose length is wrong hides all that it seems to have in it.
+    fn tell_what_is_missing(&mut self) {
+        let count = self.contents.counts.get(&self.channel_id).copied().unwrap_or_default();
+        let given = self.given;
+        if self.contents.is_torn {
+            self.tell();
+        } else if given < count && !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                "{} is damaged: it says that it has {count} images, and {given} were found; those between are left out",
+                self.file.name()
+            );
+        }
+    }
+
     fn tell(&mut self) {
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!("{} was not ended in order: what is not whole in it is left out", self.file.name());
@@ -218,7 +241,16 @@ impl McapFile {
     /// When an image was taken, since the first.
     fn time_of(&mut self, log_time: u64) -> Duration {
         let first = *self.first.get_or_insert(log_time);
-        self.time = self.time.max(Duration::from_nanos(log_time.saturating_sub(first)));
+        let time = Duration::from_nanos(log_time.saturating_sub(first));
+        if time.saturating_sub(self.time) <= GAP_MAX {
+            self.time = self.time.max(time);
+        } else if !std::mem::replace(&mut self.told_of_gap, true) {
+            tracing::warn!(
+                "{}: image {} is said to be {time:?} behind the first; it is sent at once, as all that are said to be so late",
+                self.file.name(),
+                self.given
+            );
+        }
         self.time
     }
 }

@@ -64,8 +64,8 @@ impl Cursor {
         Self { at: mcap::MAGIC.len() as u64, chunk: None }
     }
 
-    /// The next message or other record, from here on.
-    pub(super) fn next(&mut self, file: &MappedFile) -> Result<Next, CaptureError> {
+    /// The next message or other record, from here on; so many frames were given before, for a file that is cut meanwhile.
+    pub(super) fn next(&mut self, file: &MappedFile, given: u64) -> Result<Next, CaptureError> {
         loop {
             if let Some((_, end)) = self.chunk.filter(|(records_end, _)| self.at >= *records_end) {
                 (self.at, self.chunk) = (end, None);
@@ -74,7 +74,9 @@ impl Cursor {
             if self.at == limit {
                 return Ok(Next::End);
             }
-            let Some(head) = read::<{ HEAD_BYTES as usize }>(file, self.at, limit)? else { return self.torn(limit) };
+            let Some(head) = read::<{ HEAD_BYTES as usize }>(file, self.at, limit, given)? else {
+                return self.torn(limit);
+            };
             let (opcode, bytes) = (head[0], u64_at(&head, 1));
             let start = self.at + HEAD_BYTES;
             let end = start.checked_add(bytes).filter(|end| *end <= limit);
@@ -82,14 +84,14 @@ impl Cursor {
                 (op::CHUNK, _) if self.chunk.is_none() => {
                     // A chunk that was cut has whole messages before the cut.
                     let end = end.unwrap_or(limit);
-                    let Some(records) = chunk_records(file, start, end)? else { return self.torn(limit) };
+                    let Some(records) = chunk_records(file, start, end, given)? else { return self.torn(limit) };
                     self.at = records.at;
                     self.chunk = Some(((records.at.saturating_add(records.bytes)).min(end), end));
                 }
                 // Zeroes are what file systems leave where a machine lost its power.
                 (0, _) | (_, None) => return self.torn(limit),
                 (op::MESSAGE, Some(end)) => {
-                    let Some(fields) = read::<{ MESSAGE_BYTES as usize }>(file, start, end)? else {
+                    let Some(fields) = read::<{ MESSAGE_BYTES as usize }>(file, start, end, given)? else {
                         return self.torn(limit);
                     };
                     self.at = end;
@@ -107,7 +109,7 @@ impl Cursor {
                         continue;
                     }
                     let mut body = vec![0; bytes as usize];
-                    file.copy(start, &mut body, 0)?;
+                    file.copy(start, &mut body, given)?;
                     if let Ok(record) = parse_record(opcode, &body) {
                         return Ok(Next::Other(record.into_owned()));
                     }
@@ -125,24 +127,24 @@ impl Cursor {
 }
 
 /// Where a chunk's records are; `None` where its head is not whole.
-fn chunk_records(file: &MappedFile, start: u64, end: u64) -> Result<Option<Span>, CaptureError> {
-    let Some(fields) = read::<32>(file, start, end)? else { return Ok(None) };
+fn chunk_records(file: &MappedFile, start: u64, end: u64, given: u64) -> Result<Option<Span>, CaptureError> {
+    let Some(fields) = read::<32>(file, start, end, given)? else { return Ok(None) };
     let name_bytes = u64::from(u32_at(&fields, 28));
     if name_bytes > 0 {
         let mut name = vec![0; name_bytes.min(COMPRESSION_BYTES_MAX).min(end - start - 32) as usize];
-        file.copy(start + 32, &mut name, 0)?;
+        file.copy(start + 32, &mut name, given)?;
         return Err(refused(file, McapError::Compressed(String::from_utf8_lossy(&name).into_owned())));
     }
-    let size = read::<8>(file, start + 32, end)?;
+    let size = read::<8>(file, start + 32, end, given)?;
     Ok(size.map(|size| Span { at: start + CHUNK_BYTES, bytes: u64::from_le_bytes(size) }))
 }
 
 /// Bytes of the file, where there are so many before `limit`.
-fn read<const N: usize>(file: &MappedFile, at: u64, limit: u64) -> Result<Option<[u8; N]>, CaptureError> {
+fn read<const N: usize>(file: &MappedFile, at: u64, limit: u64, given: u64) -> Result<Option<[u8; N]>, CaptureError> {
     let is_there = at.checked_add(N as u64).is_some_and(|end| end <= limit);
     let mut bytes = [0; N];
     if is_there {
-        file.copy(at, &mut bytes, 0)?;
+        file.copy(at, &mut bytes, given)?;
     }
     Ok(is_there.then_some(bytes))
 }
@@ -184,7 +186,7 @@ pub(super) struct Contents {
 impl Contents {
     /// Reads the summary or, where there is none, goes through the whole file.
     pub(super) fn read(file: &MappedFile) -> Result<Self, CaptureError> {
-        if read::<8>(file, 0, file.len())?.is_none_or(|magic| magic != mcap::MAGIC) {
+        if read::<8>(file, 0, file.len(), 0)?.is_none_or(|magic| magic != mcap::MAGIC) {
             return Err(refused(file, McapError::Magic));
         }
         if let Some(at) = summary_start(file)? {
@@ -206,7 +208,7 @@ impl Contents {
     fn take_all(&mut self, file: &MappedFile, cursor: &mut Cursor) -> Result<Option<Statistics>, CaptureError> {
         let mut statistics = None;
         loop {
-            match cursor.next(file)? {
+            match cursor.next(file, 0)? {
                 Next::Message(message) => *self.counts.entry(message.channel_id).or_default() += 1,
                 Next::Other(Record::Statistics(found)) => statistics = Some(found),
                 Next::Other(Record::ChunkIndex(index)) if !index.compression.is_empty() => {
@@ -239,7 +241,7 @@ impl Contents {
 /// Where the summary begins, by a footer that is there.
 fn summary_start(file: &MappedFile) -> Result<Option<u64>, CaptureError> {
     let Some(at) = file.len().checked_sub(FOOTER_BYTES) else { return Ok(None) };
-    let Some(footer) = read::<{ FOOTER_BYTES as usize }>(file, at, file.len())? else { return Ok(None) };
+    let Some(footer) = read::<{ FOOTER_BYTES as usize }>(file, at, file.len(), 0)? else { return Ok(None) };
     let is_footer = footer[0] == op::FOOTER && u64_at(&footer, 1) == 20 && footer.ends_with(mcap::MAGIC);
     let start = u64_at(&footer, HEAD_BYTES as usize);
     Ok(Some(start).filter(|start| is_footer && (1..at).contains(start)))

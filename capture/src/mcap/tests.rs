@@ -308,3 +308,43 @@ fn a_file_cut_or_damaged_anywhere_gives_what_is_whole_and_never_panics() {
         }
     }
 }
+
+/// The file as a source, to look into.
+fn source(place: &Place) -> McapFile {
+    let path = place.0.path().join("bag.mcap");
+    McapFile::new(&path, File::open(&path).unwrap(), None).unwrap()
+}
+
+#[test]
+fn images_that_a_damaged_length_hides_are_missed_aloud_though_the_files_end_is_there() {
+    let picture = Picture::new("mono8", 2, 2, 2, &[1, 2, 3, 4]).cdr();
+    let messages: Vec<_> = (0..8).map(|nth| (0, nth * 1_000, picture.clone())).collect();
+    let whole = bag(WriteOptions::new().chunk_size(Some(1)), &[IMAGES], &messages);
+    let chunks: Vec<usize> =
+        (8..whole.len() - 9).filter(|at| whole[*at] == 6 && whole[at + 5..at + 9] == [0; 4]).collect();
+    assert!(chunks.len() >= 8, "{chunks:?}");
+    let mut damaged = whole.clone();
+    // The second chunk says that it is a tebibyte.
+    damaged[chunks[1] + 6] = 1;
+    for (bytes, is_told) in [(whole, false), (damaged, true)] {
+        let place = Place::of(&bytes);
+        let mut source = source(&place);
+        let frames = given(&mut source).len();
+        assert_eq!((frames < 8, source.told), (is_told, is_told), "{frames}");
+    }
+}
+
+#[test]
+fn an_image_whose_time_is_damaged_is_not_waited_for() {
+    let picture = Picture::new("mono8", 2, 2, 2, &[1, 2, 3, 4]).cdr();
+    let times = [1_000, 2_000, u64::MAX, 3_000];
+    let messages: Vec<_> = times.into_iter().map(|time| (0, time, picture.clone())).collect();
+    let place = Place::of(&bag(WriteOptions::new(), &[IMAGES], &messages));
+    let mut source = source(&place);
+    let pool = FramePool::for_format(1, source.format()).unwrap();
+    for nanos in [0, 1_000, 1_000, 2_000] {
+        assert_eq!(source.next_time(), Some(Duration::from_nanos(nanos)));
+        assert!(source.next_frame(&mut pool.try_acquire().unwrap()).unwrap());
+    }
+    assert!(source.told_of_gap);
+}

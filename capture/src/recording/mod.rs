@@ -126,6 +126,13 @@ impl Recording {
         // A frame whose line is there though it is not whole has been counted already.
         let behind = (self.file.len() - self.end).div_ceil(format.frame_bytes() as u64);
         self.damage.frames_without_line = behind.saturating_sub(self.damage.lines_without_frame);
+        if self.given == 0 && self.damage != RecordingDamage::default() {
+            let RecordingDamage { lines_torn, .. } = self.damage;
+            return Err(CaptureError::Index {
+                name: format!("the index of {}", self.file.name()),
+                reason: format!("no line of it is that of a whole frame, and {lines_torn} are torn"),
+            });
+        }
         self.tell();
         Ok(None)
     }

@@ -82,6 +82,8 @@ fn asking_for_the_time_moves_nothing_and_times_never_go_back() {
 
 #[test]
 fn a_recording_cut_anywhere_gives_its_whole_frames_and_counts_the_rest() {
+    let pool = FramePool::for_format(1, header().format).unwrap();
+    let mut frame = pool.try_acquire().unwrap();
     let (frames, index) = recorded(&[0, 10, 20]);
     let first_line = index.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     let line_ends: Vec<usize> =
@@ -94,7 +96,13 @@ fn a_recording_cut_anywhere_gives_its_whole_frames_and_counts_the_rest() {
             let lines = line_ends.iter().filter(|end| **end <= cut_index + 1).count();
             let is_torn =
                 cut_index > first_line && line_ends.iter().all(|end| *end != cut_index && end - 1 != cut_index);
-            assert_eq!(given(&mut source).len(), whole.min(lines), "cut at {cut_frames} and {cut_index}");
+            if whole.min(lines) == 0 {
+                // Who is sent nothing at all is told more than a warning.
+                let refused = source.next_frame(&mut frame).unwrap_err();
+                assert!(refused.to_string().contains("no line of it is that of a whole frame"), "{refused}");
+            } else {
+                assert_eq!(given(&mut source).len(), whole.min(lines), "cut at {cut_frames} and {cut_index}");
+            }
             let damage = source.damage();
             assert_eq!(damage.lines_torn, u64::from(is_torn), "cut at {cut_index}");
             assert_eq!(damage.lines_without_frame as usize, lines.saturating_sub(whole));
