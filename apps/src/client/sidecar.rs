@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::path::Path;
+use std::time::SystemTime;
 
 use framewire_process::exit::Failure;
 use framewire_transport::frame::METADATA_MAX;
@@ -16,6 +17,8 @@ pub(crate) struct Sidecar {
     lines: Lines,
     /// How many there are.
     count: u64,
+    /// Bytes of the file and when it was last written, as it was read through.
+    stamp: Stamp,
     told_of_invalid: bool,
     /// That the source and this file are not of one length.
     pub(super) told_of_length: bool,
@@ -43,8 +46,9 @@ impl Sidecar {
             }
         }
         let count = lines.number;
+        let stamp = lines.stamp().map_err(cannot)?;
         lines.start_over().map_err(cannot)?;
-        let mut sidecar = Self { name, lines, count, told_of_invalid: false, told_of_length: false };
+        let mut sidecar = Self { name, lines, count, stamp, told_of_invalid: false, told_of_length: false };
         if let Some(frames) = frames.filter(|frames| *frames > count) {
             sidecar.is_short(format_args!("{frames} frames"));
         }
@@ -56,10 +60,15 @@ impl Sidecar {
     /// # Errors
     /// A file that cannot be read any more, or has changed meanwhile.
     pub(crate) fn set(&mut self, frame: &mut FrameMut) -> Result<(), Failure> {
-        let length = self
-            .lines
-            .read()
-            .map_err(|error| Failure::runtime(format!("cannot read {} (--metadata): {error}", self.name)))?;
+        let cannot = |error| Failure::runtime(format!("cannot read {} (--metadata): {error}", self.name));
+        let (stamp, length) = (self.lines.stamp().map_err(cannot)?, self.lines.read().map_err(cannot)?);
+        // What is read now may be half of a line, or another frame's.
+        if stamp != self.stamp {
+            return Err(Failure::runtime(format!(
+                "{} (--metadata) was written to while it was sent: it had {} bytes, and has {}; save another file, and name that",
+                self.name, self.stamp.0, stamp.0
+            )));
+        }
         let Some(length) = length else {
             self.is_short(format_args!("a source that has more frames"));
             return frame.set_metadata(MetadataKind::Bytes, &[]).map_err(Failure::runtime);
@@ -131,6 +140,9 @@ fn check_json(line: &[u8]) -> Result<(), String> {
     serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|error| error.to_string())
 }
 
+/// Bytes of a file, and when it was last written.
+type Stamp = (u64, SystemTime);
+
 /// Lines of a file, without what ends them, in memory that is used again and again.
 #[derive(Debug)]
 struct Lines {
@@ -144,6 +156,11 @@ struct Lines {
 impl Lines {
     fn new(file: File) -> Self {
         Self { reader: BufReader::new(file), line: Vec::with_capacity(METADATA_MAX + 1), number: 0 }
+    }
+
+    fn stamp(&self) -> io::Result<Stamp> {
+        let metadata = self.reader.get_ref().metadata()?;
+        Ok((metadata.len(), metadata.modified()?))
     }
 
     fn start_over(&mut self) -> io::Result<()> {
@@ -234,6 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_written_to_while_it_is_sent_gives_no_frame_half_a_line() {
+        let pool = FramePool::for_format(1, FrameFormat::new(PixelFormat::Gray8, 4, 2).unwrap()).unwrap();
+        for text in [&b"{\"a\""[..], b"{}\n{}\n{}\n", &[0; 400_000], &[b'x'; 5_000]] {
+            let file = saved(b"{\"a\": 1}\n{\"a\": 2}\n");
+            let mut sidecar = Sidecar::open(file.path(), None).unwrap();
+            let mut frame = pool.try_acquire().unwrap();
+            sidecar.set(&mut frame).unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let refused = sidecar.set(&mut frame).unwrap_err().to_string();
+            assert!(refused.contains("was written to while it was sent: it had 18 bytes"), "{refused}");
+            assert_eq!(frame.metadata().unwrap().bytes, b"{\"a\": 1}");
+        }
+    }
+
+    #[test]
     fn what_is_no_json_goes_as_bytes_and_is_told_of() {
         let (taken, sidecar) = metadata_of(b"{\"a\": 1}\n{'a': 1}\n\xff\n{} {}\n   \n", 5);
         let bytes = |bytes: &[u8]| Some((MetadataKind::Bytes, bytes.to_vec()));
@@ -277,16 +309,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_or_no_file_is_refused_and_one_that_grows_a_long_line_fails_there() {
+    fn a_file_that_is_not_there_or_no_file_is_refused() {
         let said = Sidecar::open(Path::new("/missing.jsonl"), None).unwrap_err().to_string();
         assert!(said.contains("cannot read '/missing.jsonl' (--metadata)"), "{said}");
         let said = Sidecar::open(Path::new("/dev/null"), None).unwrap_err().to_string();
         assert!(said.contains("'/dev/null' (--metadata) is no file"), "{said}");
-        let file = saved(b"1\n");
-        let mut sidecar = Sidecar::open(file.path(), None).unwrap();
-        std::fs::write(file.path(), "x".repeat(5_000)).unwrap();
-        let pool = FramePool::for_format(1, FrameFormat::new(PixelFormat::Gray8, 4, 2).unwrap()).unwrap();
-        let failure = sidecar.set(&mut pool.try_acquire().unwrap()).unwrap_err();
-        assert!(matches!(&failure, Failure::Runtime(said) if said.contains("line 1 has 5000 bytes")), "{failure}");
     }
 }
