@@ -3,25 +3,9 @@
 
 mod running;
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use framewire_capture::{SourceOptions, SourceSpec, pattern};
-use framewire_transport::frame::FramePool;
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text};
-
-/// The numbers that the pattern drew into the frames of a file, and their times.
-fn frames(path: &Path) -> Vec<(u64, std::time::SystemTime)> {
-    let mut source = SourceSpec::File(path.to_owned()).open(&SourceOptions::default()).unwrap();
-    let format = source.format();
-    let pool = FramePool::for_format(1, format).unwrap();
-    let mut frame = pool.try_acquire().unwrap();
-    std::iter::from_fn(|| {
-        let number = |frame: &[u8]| pattern::read_frame_number(frame, &format).expect("a whole frame has its number");
-        source.next_frame(&mut frame).unwrap().then(|| (number(&frame), frame.info.captured_utc.unwrap()))
-    })
-    .collect()
-}
+use running::{PATIENCE, Running, Server, figure, in_dir, path_text, recorded_frames};
 
 /// Prints the log time of each whole image, as a reader of streams finds them.
 const READER: &str = r#"
@@ -42,12 +26,7 @@ except Exception as error:
 #[test]
 fn a_server_that_is_killed_leaves_mcap_files_that_others_read_and_that_the_client_sends_again_with_their_times() {
     let directory = tempfile::tempdir().unwrap();
-    let python = std::env::var("FRAMEWIRE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let probe = Command::new(&python).args(["-c", "import mcap"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let has_judge = probe.is_ok_and(|status| status.success());
-    if !has_judge {
-        framewire_testing::skip(format_args!("{python} cannot import mcap; pip install mcap and set FRAMEWIRE_PYTHON"));
-    }
+    let python = framewire_testing::python("import mcap", "pip install mcap, and set FRAMEWIRE_PYTHON");
     for chunk in [None, Some("1MB")] {
         let out = in_dir(&directory, if chunk.is_some() { "chunked.mcap" } else { "out.mcap" });
         let mut arguments = vec!["--sink", path_text(&out), "-v"];
@@ -63,14 +42,14 @@ fn a_server_that_is_killed_leaves_mcap_files_that_others_read_and_that_the_clien
         }
         server.running.kill();
         client.kill();
-        let recorded = frames(&out);
+        let recorded = recorded_frames(&out);
         assert!(recorded.len() >= 49 && recorded.is_sorted_by(|a, b| a.0 + 1 == b.0 && a.1 <= b.1), "{recorded:?}");
         let nanos: Vec<String> = recorded
             .iter()
             .map(|(_, utc)| utc.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_nanos().to_string())
             .collect();
-        if has_judge {
-            let read = Command::new(&python).args(["-c", READER]).arg(&out).output().unwrap();
+        if let Some(python) = &python {
+            let read = Command::new(python).args(["-c", READER]).arg(&out).output().unwrap();
             let times = String::from_utf8(read.stdout).unwrap();
             assert_eq!(times.lines().collect::<Vec<_>>(), nanos);
         }
@@ -81,7 +60,7 @@ fn a_server_that_is_killed_leaves_mcap_files_that_others_read_and_that_the_clien
         assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
         assert_eq!(figure(&sent.stdout, &["frames_delivered"]), recorded.len() as f64);
         replay.stop();
-        assert!(frames(&again) == recorded, "numbers and times are those of the recording");
+        assert!(recorded_frames(&again) == recorded, "numbers and times are those of the recording");
         for file in [again.clone(), framewire_capture::index_path(&again)] {
             std::fs::remove_file(file).unwrap();
         }

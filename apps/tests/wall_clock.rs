@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use framewire_capture::{SourceOptions, SourceSpec, pattern};
-use framewire_transport::frame::FramePool;
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text};
+use running::{PATIENCE, Running, Server, figure, in_dir, path_text, recorded_frames};
 use serde_json::Value;
 
 /// Stands in front of the system's clock, and adds to it the seconds that a file has.
@@ -76,22 +74,6 @@ fn entries(recording: &Path) -> Vec<Value> {
     text.lines().skip(1).filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Each frame's number, as the pattern drew it, and when it was taken, as the recording has it.
-fn frames(recording: &Path) -> Vec<(u64, SystemTime)> {
-    let mut source = SourceSpec::File(recording.to_owned()).open(&SourceOptions::default()).unwrap();
-    let format = source.format();
-    let pool = FramePool::for_format(1, format).unwrap();
-    let mut frames = Vec::new();
-    loop {
-        let mut frame = pool.try_acquire().unwrap();
-        if !source.next_frame(&mut frame).unwrap() {
-            return frames;
-        }
-        let number = pattern::read_frame_number(&frame, &format).unwrap();
-        frames.push((number, frame.info.captured_utc.expect("a recording has times")));
-    }
-}
-
 /// Frames of a stream whose clock is set meanwhile.
 const FRAMES: usize = 150;
 
@@ -144,7 +126,7 @@ fn an_hour_more_or_less_moves_neither_the_order_nor_the_times_nor_the_latency_no
         assert!(latency < 3_000_000.0, "{latency}");
         let replay = record(&clock, &[path_text(&first), "--fps", "source"], &again, 30, [0, -set_by]);
         assert_eq!(figure(&replay, &["frames_delivered"]), 150.0);
-        let (recorded, sent_again) = (frames(&first), frames(&again));
+        let (recorded, sent_again) = (recorded_frames(&first), recorded_frames(&again));
         for frames in [&recorded, &sent_again] {
             assert!(frames.iter().map(|(number, _)| *number).eq(0..150), "{frames:?}");
             assert!(frames.windows(2).all(|pair| pair[0].1 < pair[1].1), "{frames:?}");

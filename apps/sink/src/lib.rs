@@ -7,6 +7,8 @@
 //! [`SinkTotals`]).
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod disk;
 mod error;
 mod files;
 mod holds;

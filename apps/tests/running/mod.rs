@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use framewire_capture::pattern;
+use framewire_capture::{SourceOptions, SourceSpec, pattern};
 use framewire_testing::{Hosts, Signal};
+use framewire_transport::frame::FramePool;
 use framewire_transport::{FrameFormat, PixelFormat};
 
 /// Far longer than anything here takes, even on a loaded machine: a test that waits this long has found a hang.
@@ -226,6 +227,21 @@ pub(crate) fn make_y4m(path: &Path, pixel: PixelFormat, (width, height): (u32, u
     }
     std::fs::write(path, file).unwrap();
     pictures
+}
+
+/// Each frame's number, as the pattern drew it, and when it was taken, as the recording has it.
+pub(crate) fn recorded_frames(recording: &Path) -> Vec<(u64, SystemTime)> {
+    let mut source = SourceSpec::File(recording.to_owned()).open(&SourceOptions::default()).unwrap();
+    let format = source.format();
+    let pool = FramePool::for_format(1, format).unwrap();
+    let mut frame = pool.try_acquire().unwrap();
+    std::iter::from_fn(|| {
+        source.next_frame(&mut frame).unwrap().then(|| {
+            let number = pattern::read_frame_number(&frame, &format).expect("a whole frame has its number");
+            (number, frame.info.captured_utc.expect("a recording has times"))
+        })
+    })
+    .collect()
 }
 
 pub(crate) fn path_text(path: &Path) -> &str {

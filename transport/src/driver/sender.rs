@@ -63,9 +63,8 @@ impl Sender {
             SliceSize::Auto => socket.path_datagram_bytes().max(usize::from(REPORTED_BYTES_MIN)),
             SliceSize::Bytes(bytes) => usize::from(bytes),
         };
-        // No more than `TAIL_MAX`, which fits 16 bits.
         let pixel_bytes = config.format.frame_bytes();
-        // A frame with all that follows its pixels fits 32 bits: the largest have room for less.
+        // A frame with all that follows its pixels fits 32 bits: the largest have room for less. No more than `TAIL_MAX`, which fits 16.
         let tail_max = (config.metadata_max.min(METADATA_MAX) + TIME_BYTES).min(u32::MAX as usize - pixel_bytes);
         let metadata_max = tail_max.saturating_sub(TIME_BYTES);
         let frame_bytes = pixel_bytes + tail_max;

@@ -1,7 +1,38 @@
 //! What a receiving stream is told, and how it ends.
 
-use crate::frame::PoolError;
-use crate::wire::{Cut, Open, WireError};
+use crate::frame::{FrameFormat, PoolError, Tail};
+use crate::wire::{Cut, Delivery, Open, WireError};
+
+/// What a reassembler is told when the stream is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct ReassemblerConfig {
+    /// What every frame is.
+    pub format: FrameFormat,
+    /// How frames are cut in the first epoch, the longest of them with all that may follow its pixels.
+    pub cut: Cut,
+    /// What happens to frames that are not complete in time.
+    pub delivery: Delivery,
+    /// The frame from which the stream is accounted for; no lower one will come.
+    pub first_frame: u64,
+    /// The most parity slices that a frame has; 0 for none.
+    pub parity_max: u16,
+    /// Hand on frames that are given up, with what they have (`latest` only).
+    pub partial: bool,
+    /// The most datagrams a batch has.
+    pub batch_max: usize,
+}
+
+impl ReassemblerConfig {
+    /// What follows the pixels of a frame that a slice tells of; `None` where the pixels are not the format's, or more follows them than was
+    /// agreed.
+    pub(super) fn tail_of(&self, frame_bytes: u32, tail: u16) -> Option<Tail> {
+        let tail = Tail::from_wire(tail)?;
+        let pixels = (frame_bytes as usize).checked_sub(tail.bytes())?;
+        // What the longest frame may have behind its pixels, any may.
+        let tail_max = (self.cut.frame_bytes() as usize).saturating_sub(self.format.frame_bytes());
+        (tail.bytes() <= tail_max && self.format.holds(pixels)).then_some(tail)
+    }
+}
 
 /// What the driver knows when a stream is opened.
 #[derive(Debug, Clone, Copy)]

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use super::assembly::Assembly;
 use super::bitmap::Bitmap;
+use super::config::ReassemblerConfig;
+use super::lengths::Lengths;
 use super::parity::{Damaged, ParityStore};
 use super::passed_over::PassedOver;
 use super::placement::{Arrivals, LandingRun, Placement, Spot};
 use super::stats::{ReceiveStats, Rejected};
-use crate::frame::{Arrival, Frame, FrameFormat, FramePool, Gaps, PoolError, Tail};
+use crate::frame::{Arrival, Frame, FramePool, Gaps, PoolError};
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::utc::UtcOffset;
@@ -26,29 +28,8 @@ const PLACES: usize = 2 * OPEN_FRAMES_MAX;
 pub(crate) const SPILL_BYTES_MAX: usize = 1 << 20;
 /// The most slices that a batch has: more than any system call takes.
 const BATCH_SLICES_MAX: usize = 1 << 16;
-/// Frames from whose lengths those to come are expected.
-const EXPECTED_FROM: usize = 4;
 /// Stands for the spill where a spot's place is said.
 const SPILL: u8 = PLACES as u8;
-
-/// What a reassembler is told when the stream is opened.
-#[derive(Debug, Clone, Copy)]
-pub struct ReassemblerConfig {
-    /// What every frame is.
-    pub format: FrameFormat,
-    /// How frames are cut in the first epoch, the longest of them with all that may follow its pixels.
-    pub cut: Cut,
-    /// What happens to frames that are not complete in time.
-    pub delivery: Delivery,
-    /// The frame from which the stream is accounted for; no lower one will come.
-    pub first_frame: u64,
-    /// The most parity slices that a frame has; 0 for none.
-    pub parity_max: u16,
-    /// Hand on frames that are given up, with what they have (`latest` only).
-    pub partial: bool,
-    /// The most datagrams a batch has.
-    pub batch_max: usize,
-}
 
 /// Assembles the frames of one stream.
 #[derive(Debug)]
@@ -71,11 +52,8 @@ pub struct Reassembler {
     forgotten: Vec<u64>,
     /// One more than the highest frame number that parity has come for.
     protected: Rising,
-    /// Bytes of the frames that were begun last. Those to come are expected to be as long as the longest of them: cells that stay empty cost
-    /// less than payloads that find none.
-    begun_bytes: [u32; EXPECTED_FROM],
-    /// Frames that were begun in this epoch.
-    begun: usize,
+    /// Of the frames that came in this epoch.
+    lengths: Lengths,
     /// The sender's wall clock, where it has told of that.
     utc: Option<UtcOffset>,
     spill_bytes: usize,
@@ -113,8 +91,7 @@ impl Reassembler {
             passed_over: PassedOver::default(),
             forgotten: Vec::with_capacity(PLACES),
             protected: Rising::default(),
-            begun_bytes: [cut.frame_bytes(); EXPECTED_FROM],
-            begun: 0,
+            lengths: Lengths::default(),
             utc: None,
             spill_bytes,
             stats: ReceiveStats { first_frame: config.first_frame, ..ReceiveStats::default() },
@@ -152,7 +129,8 @@ impl Reassembler {
             let cells = max.min((assembly.count - assembly.cursor) as usize);
             self.placement.predict(place as u8, assembly.cursor as usize * cell, cell, cells);
         }
-        let count = self.cut().of(self.expected_bytes()).slices() as usize;
+        let expected = self.lengths.expected().unwrap_or(self.cut().frame_bytes());
+        let count = self.cut().of(expected).slices() as usize;
         for place in 0..PLACES {
             let left = max - self.placement.spots();
             if left == 0 {
@@ -171,12 +149,6 @@ impl Reassembler {
         if self.placement.spots() == 0 {
             self.placement.predict(SPILL, 0, cell, max.min(self.spill_bytes / cell));
         }
-    }
-
-    /// Bytes that the next frames are likely to have.
-    fn expected_bytes(&self) -> u32 {
-        let known = &self.begun_bytes[..self.begun.min(EXPECTED_FROM)];
-        known.iter().copied().max().unwrap_or(self.cut().frame_bytes())
     }
 
     /// Where the datagrams of the batch are to land, in order: slots, and the cells in them.
@@ -271,17 +243,6 @@ impl Reassembler {
         Ok(())
     }
 
-    /// What follows the pixels of a frame that a slice tells of; refused where the pixels are not the format's, or the whole is longer
-    /// than was agreed.
-    fn tail_of(&self, frame_bytes: u32, tail: u16) -> Result<Tail, Rejected> {
-        let tail = Tail::from_wire(tail).ok_or(Rejected::Size)?;
-        let pixels = (frame_bytes as usize).checked_sub(tail.bytes()).ok_or(Rejected::Size)?;
-        // What the longest frame may have behind its pixels, any may.
-        let tail_max = self.cut().frame_bytes() as usize - self.config.format.frame_bytes();
-        let fits = tail.bytes() <= tail_max && self.config.format.holds(pixels);
-        if fits { Ok(tail) } else { Err(Rejected::Size) }
-    }
-
     /// Takes in a parity slice whose payload landed at `spot` of the prediction.
     pub fn handle_parity(&mut self, parity: &ParityHeader, spot: usize, now: Time) {
         match self.accept_parity(parity, spot, now) {
@@ -325,7 +286,7 @@ impl Reassembler {
             Delivery::Latest if self.passed_over.is_before(slice.frame) => return Err(self.pass_over(slice.frame)),
             _ => {}
         }
-        let tail = self.tail_of(slice.frame_bytes, slice.tail)?;
+        let tail = self.config.tail_of(slice.frame_bytes, slice.tail).ok_or(Rejected::Size)?;
         let count = self.cut().of(slice.frame_bytes).slices();
         let is_fresh = |place: &usize| self.assemblies[*place].is_none() && self.slots[*place].is_some();
         let landed = Some(usize::from(landed)).filter(|place| *place < PLACES);
@@ -342,8 +303,7 @@ impl Reassembler {
         };
         self.forgotten.retain(|number| *number != slice.frame);
         self.bitmaps[place].clear(count as usize);
-        self.begun_bytes[self.begun % EXPECTED_FROM] = slice.frame_bytes;
-        self.begun = self.begun.wrapping_add(1);
+        self.lengths.note(slice.frame_bytes);
         self.assemblies[place] = Some(Assembly {
             number: slice.frame,
             bytes: slice.frame_bytes,
@@ -551,7 +511,7 @@ impl Reassembler {
                 self.forgotten.push(assembly.number);
             }
         }
-        self.begun = 0;
+        self.lengths = Lengths::default();
         self.settle(first_frame);
         self.seen = self.settled;
         self.protected = Rising::default();

@@ -10,11 +10,11 @@ mod opening;
 use std::time::Duration;
 
 pub use self::opening::StrayOpening;
-use super::config::{AcceptError, EndReason, ReceiveConfig};
+use super::config::{AcceptError, EndReason, ReassemblerConfig, ReceiveConfig};
 use super::loss::LossDetector;
 use super::parity::parity_room_bytes;
 use super::placement::LandingRun;
-use super::reassembler::{Reassembler, ReassemblerConfig};
+use super::reassembler::Reassembler;
 use super::source::SourceAccount;
 use super::stats::{ReceiveStats, Rejected, SourceCounts};
 use super::window::window;

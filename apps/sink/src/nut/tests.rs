@@ -1,60 +1,16 @@
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 
 use framewire_transport::Time;
 use framewire_transport::frame::{FramePool, FrameRate};
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::Disk;
 
-/// Takes this many bytes at most, and can be cut back.
-#[derive(Clone)]
-struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    capacity: usize,
-}
-
-impl Disk {
-    fn new(capacity: usize) -> Self {
-        Self { bytes: Arc::default(), capacity }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap().clone()
-    }
-}
-
-impl Write for Disk {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut held = self.bytes.lock().unwrap();
-        let taken = bytes.len().min(self.capacity - held.len());
-        if taken == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        held.extend_from_slice(&bytes[..taken]);
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Destination for Disk {
-    fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
-        let mut held = self.bytes.lock().unwrap();
-        let left = held.len() - bytes as usize;
-        held.truncate(left);
-        Ok(true)
-    }
-
-    fn is_rewritable(&self) -> bool {
-        false
-    }
-
-    fn overwrite(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
-        unreachable!("NUT is written from front to back")
-    }
+/// As a pipe: NUT is written from front to back.
+fn disk(capacity: usize) -> Disk {
+    Disk { is_rewritable: false, ..Disk::new(capacity) }
 }
 
 fn format() -> FrameFormat {
@@ -84,7 +40,7 @@ fn sink(disk: &Disk) -> Result<NutSink<Disk>, SinkError> {
 #[test]
 fn a_disk_that_fills_at_any_byte_keeps_the_whole_frames_and_nothing_else() {
     let frames = frames(3, 1_000);
-    let whole = Disk::new(usize::MAX);
+    let whole = disk(usize::MAX);
     let mut ends = vec![];
     let mut all = sink(&whole).unwrap();
     for frame in &frames {
@@ -93,7 +49,7 @@ fn a_disk_that_fills_at_any_byte_keeps_the_whole_frames_and_nothing_else() {
     }
     ends.push(whole.bytes().len());
     for capacity in 0..ends[3] {
-        let disk = Disk::new(capacity);
+        let disk = disk(capacity);
         let Ok(mut sink) = sink(&disk).map(NutSink::with_index) else {
             assert!(capacity < ends[0] && disk.bytes().is_empty());
             continue;
@@ -112,7 +68,7 @@ fn a_disk_that_fills_at_any_byte_keeps_the_whole_frames_and_nothing_else() {
 
 #[test]
 fn a_frame_at_the_end_of_all_time_and_those_behind_it_are_held_with_the_last_tick() {
-    let disk = Disk::new(usize::MAX);
+    let disk = disk(usize::MAX);
     let mut sink = sink(&disk).unwrap().with_index();
     let pool = FramePool::for_format(1, format()).unwrap();
     for own_ns in [0, 1, u64::MAX - 1, u64::MAX, u64::MAX, 5] {
@@ -162,7 +118,7 @@ fn a_reader_that_goes_away_closes_the_sink() {
 
 #[test]
 fn streams_that_have_an_output_in_turn_are_one_file_whose_times_go_on() {
-    let (disk, turns, clock) = (Disk::new(usize::MAX), Arc::default(), SharedClock::default());
+    let (disk, turns, clock) = (disk(usize::MAX), Arc::default(), SharedClock::default());
     let in_turn = |recorded: &Recorded| {
         NutSink::new(FrameOutput::new(disk.clone(), "standard output".to_owned()).in_turn(Arc::clone(&turns)), recorded)
             .map(|sink| sink.in_turn(clock.clone()))

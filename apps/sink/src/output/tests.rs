@@ -3,74 +3,12 @@
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, PixelFormat};
 
 use super::*;
+use crate::disk::Disk;
 use crate::mcap::McapSink;
 use crate::nut::NutSink;
 use crate::raw::RawSink;
 use crate::recorded::Recorded;
 use crate::sink::Sink;
-
-/// Takes this many bytes at most; what can be done with what is there is as it says.
-#[derive(Clone)]
-struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    capacity: usize,
-    is_cuttable: bool,
-    is_rewritten: bool,
-}
-
-impl Disk {
-    fn new(capacity: usize) -> Self {
-        Self { bytes: Arc::default(), capacity, is_cuttable: true, is_rewritten: true }
-    }
-
-    fn output(&self) -> FrameOutput<Self> {
-        FrameOutput::new(self.clone(), "'disk'".to_owned())
-    }
-
-    fn len(&self) -> usize {
-        self.bytes.lock().unwrap().len()
-    }
-}
-
-impl Write for Disk {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut held = self.bytes.lock().unwrap();
-        let taken = bytes.len().min(self.capacity - held.len());
-        if taken == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        held.extend_from_slice(&bytes[..taken]);
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Destination for Disk {
-    fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
-        if !self.is_cuttable {
-            return Err(io::Error::other("no cut here"));
-        }
-        let mut held = self.bytes.lock().unwrap();
-        let left = held.len() - bytes as usize;
-        held.truncate(left);
-        Ok(true)
-    }
-
-    fn is_rewritable(&self) -> bool {
-        true
-    }
-
-    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if !self.is_rewritten {
-            return Err(io::Error::other("no rewriting here"));
-        }
-        self.bytes.lock().unwrap()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-}
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 16, 6).unwrap()
@@ -169,7 +107,9 @@ fn a_pipe_is_made_wider_and_never_narrower() {
     widen_pipe(&pipe);
     assert!(fcntl_getpipe_size(&pipe).unwrap() >= narrow);
     if fcntl_setpipe_size(&pipe, 2 * PIPE_BYTES).is_err() {
-        return framewire_testing::skip("a pipe wider than a user may have cannot be made here; run as root");
+        return framewire_testing::skip(
+            "a pipe wider than a user may have cannot be made here; it takes CAP_SYS_RESOURCE, or a higher fs.pipe-max-size",
+        );
     }
     widen_pipe(&pipe);
     assert_eq!(fcntl_getpipe_size(&pipe).unwrap(), 2 * PIPE_BYTES);

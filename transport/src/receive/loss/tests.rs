@@ -1,4 +1,4 @@
-use super::super::reassembler::ReassemblerConfig;
+use super::super::config::ReassemblerConfig;
 use super::*;
 use crate::frame::{FrameFormat, FramePool, PixelFormat};
 use crate::wire::{Cut, ParityHeader, SLICE_HEADER_LEN, SliceHeader};
