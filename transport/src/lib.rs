@@ -133,6 +133,9 @@ mod rising;
 #[doc(hidden)]
 pub mod send;
 mod setters;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "shared memory and descriptors; each block names its invariant")]
+mod share;
 mod time;
 mod unpoisoned;
 #[doc(hidden)]

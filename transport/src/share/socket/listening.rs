@@ -1,0 +1,408 @@
+//! A hub's place in the file system: a socket that only those may open who may connect, and a lock beside it by which two hubs never
+//! have the same.
+//!
+//! The lock file is never the place to connect to and says nothing by its being there: only the lock on it counts, which the kernel
+//! gives up with the process. A socket that was left behind is taken over by whoever has the lock, where nobody answers on it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use thiserror::Error;
+
+/// The longest path that a Unix socket has, in bytes.
+pub(crate) const PATH_BYTES_MAX: usize = 107;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// Why there is no hub at a path.
+#[derive(Debug, Error)]
+pub(crate) enum ListenError {
+    /// The kernel has no room for it.
+    #[error(
+        "the path {} has {} bytes, and that of a Unix socket at most {PATH_BYTES_MAX}; choose a shorter one", .0.display(), .0.as_os_str().len()
+    )]
+    PathTooLong(PathBuf),
+    /// Another hub shares its streams there.
+    #[error("another process shares its streams at {}; stop it or share at another path", .0.display())]
+    InUse(PathBuf),
+    /// There is something that no hub has left there.
+    #[error("{} is there and is no socket; remove it or share at another path", .0.display())]
+    NotASocket(PathBuf),
+    /// The folder is not one that only this user writes to.
+    #[error(
+        "the folder {} belongs to user {owner} and its mode is {mode:o}, so that others could take the hub's place; remove it, or share \
+         at a path in a folder of your own", folder.display()
+    )]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Its mode, without its type.
+        mode: u32,
+    },
+    /// The system refuses something.
+    #[error("cannot {what} {}: {source}; share at a path that this user may write to", path.display())]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What a Unix socket's path is to the kernel.
+///
+/// # Errors
+/// [`ListenError::PathTooLong`], or a path with a byte of zero in it.
+pub(crate) fn address(path: &Path) -> Result<SocketAddrUnix, ListenError> {
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(ListenError::PathTooLong(path.to_owned()));
+    }
+    SocketAddrUnix::new(path).map_err(refused("use the path", path))
+}
+
+/// Connects to the hub at a path, without waiting; neither does the socket wait.
+///
+/// # Errors
+/// [`ListenError::PathTooLong`]; [`ListenError::System`] with `ConnectionRefused` or `NotFound` where no hub is there, and with
+/// `WouldBlock` where more wait for it than it has room for.
+pub(crate) fn connect(path: &Path) -> Result<OwnedFd, ListenError> {
+    let address = address(path)?;
+    let socket = socket().map_err(refused("make a socket for", path))?;
+    rustix::net::connect(&socket, &address).map_err(refused("connect to", path))?;
+    Ok(socket)
+}
+
+fn socket() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+}
+
+fn refused(what: &'static str, path: &Path) -> impl FnOnce(Errno) -> ListenError {
+    move |source| ListenError::System { what, path: path.to_owned(), source: source.into() }
+}
+
+/// Where a hub is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The socket's path.
+    pub(crate) path: &'a Path,
+    /// Whether nobody named it: its folder is then made, for this user alone, and taken only where it is so.
+    pub(crate) is_default: bool,
+    /// A group whose members may connect too.
+    pub(crate) group: Option<u32>,
+}
+
+/// A socket that listens. Dropping it takes away what it put there, if that is still there.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    socket: OwnedFd,
+    path: PathBuf,
+    /// The socket's file, as device and number, so that nobody else's is taken away.
+    bound: (u64, u64),
+    /// Given up last.
+    _lock: Lock,
+}
+
+impl Listening {
+    /// Listens at a place. Nobody has connected before permissions are what they are to be.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub(crate) fn bind(place: Place<'_>) -> Result<Self, ListenError> {
+        let Place { path, is_default, group } = place;
+        let address = address(path)?;
+        if is_default && let Some(folder) = path.parent() {
+            make_folder(folder, group)?;
+        }
+        let lock = Lock::take(path)?;
+        remove_stale(path)?;
+        let socket = socket().map_err(refused("make a socket for", path))?;
+        // The file that binding makes has this mode, less what the process's mask takes away.
+        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(refused("set the mode of", path))?;
+        rustix::net::bind(&socket, &address).map_err(|error| match error {
+            Errno::ADDRINUSE => ListenError::InUse(path.to_owned()),
+            error => refused("make the socket", path)(error),
+        })?;
+        let stat = rustix::fs::lstat(path).map_err(refused("look at", path))?;
+        let listening = Self { socket, path: path.to_owned(), bound: identity(&stat), _lock: lock };
+        let mode = Mode::RUSR | Mode::WUSR;
+        let mode = match group {
+            None => mode,
+            Some(group) => {
+                rustix::fs::chownat(CWD, path, None, Some(Gid::from_raw(group)), AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(refused("give the group", path))?;
+                mode | Mode::RGRP | Mode::WGRP
+            }
+        };
+        rustix::fs::chmod(path, mode).map_err(refused("set the mode of", path))?;
+        // Only from here on does anybody get a connection.
+        rustix::net::listen(&listening.socket, BACKLOG).map_err(refused("listen at", path))?;
+        Ok(listening)
+    }
+
+    /// The next connection, which does not wait; `None` where nobody has come.
+    ///
+    /// # Errors
+    /// The process or the system is short of descriptors or memory.
+    pub(crate) fn accept(&self) -> io::Result<Option<OwnedFd>> {
+        match rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok(connection) => Ok(Some(connection)),
+            // Whoever gave up meanwhile is not there any more.
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if rustix::fs::lstat(&self.path).is_ok_and(|stat| identity(&stat) == self.bound) {
+            let _gone = rustix::fs::unlink(&self.path);
+        }
+    }
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    // The fields' types differ between machines.
+    #[allow(clippy::unnecessary_cast, reason = "not the same type everywhere")]
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// Makes the folder of a default place where it is missing, and sees that nobody else can put a socket there.
+fn make_folder(folder: &Path, group: Option<u32>) -> Result<(), ListenError> {
+    match rustix::fs::mkdir(folder, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(refused("make the folder", folder)(error)),
+    }
+    let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .map_err(refused("open the folder", folder))?;
+    let stat = rustix::fs::fstat(&opened).map_err(refused("look at the folder", folder))?;
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if stat.st_uid != rustix::process::geteuid().as_raw() || mode.intersects(Mode::WGRP | Mode::WOTH) {
+        let (owner, mode) = (stat.st_uid, mode.as_raw_mode() & 0o7777);
+        return Err(ListenError::Folder { folder: folder.to_owned(), owner, mode });
+    }
+    if let Some(group) = group {
+        // Its members get at the sockets in it by their names, and see none of these.
+        rustix::fs::fchown(&opened, None, Some(Gid::from_raw(group))).map_err(refused("give the group", folder))?;
+        rustix::fs::fchmod(&opened, Mode::RWXU | Mode::XGRP).map_err(refused("set the mode of", folder))?;
+    }
+    Ok(())
+}
+
+/// Removes a socket on which nobody answers. Whoever calls has the lock.
+fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    match rustix::fs::lstat(path) {
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(refused("look at", path)(error)),
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
+            return Err(ListenError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match connect(path) {
+        Err(ListenError::System { source, .. }) if source.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(ListenError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // Somebody answers, is too busy to, or is of another kind or user.
+        _ => return Err(ListenError::InUse(path.to_owned())),
+    }
+    tracing::info!(path = %path.display(), "nobody answers on a socket that was left behind; it is made anew");
+    match rustix::fs::unlink(path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(refused("remove the socket that was left behind at", path)(error)),
+    }
+}
+
+/// The right to a socket's path, held as a lock on the file beside it.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _file: OwnedFd,
+}
+
+impl Lock {
+    fn take(socket: &Path) -> Result<Self, ListenError> {
+        /// Whoever had it may take the file away just when it is opened; not more often than this.
+        const TRIES: usize = 16;
+        let mut name = OsString::from(socket);
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        for _ in 0..TRIES {
+            let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
+                .map_err(refused("make the lock file", &path))?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::AGAIN) => return Err(ListenError::InUse(socket.to_owned())),
+                Err(Errno::INTR) => continue,
+                locked => locked.map_err(refused("lock", &path))?,
+            }
+            let here = rustix::fs::fstat(&file).map_err(refused("look at", &path))?;
+            // A lock on a file that has no name any more keeps nobody away.
+            if rustix::fs::lstat(&path).is_ok_and(|there| identity(&there) == identity(&here)) {
+                return Ok(Self { path, _file: file });
+            }
+        }
+        Err(ListenError::InUse(socket.to_owned()))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is locked: whoever opens it from now on opens another one.
+        let _gone = rustix::fs::unlink(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+    use crate::share::socket::packet;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("framewire-listening-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn names(&self) -> Vec<OsString> {
+            let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _gone = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn at(path: &Path) -> Place<'_> {
+        Place { path, is_default: false, group: None }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn whoever_connects_is_accepted_and_nothing_is_left_when_the_hub_goes() {
+        let folder = Folder::new("accept");
+        let path = folder.0.join("hub.sock");
+        let listening = Listening::bind(at(&path)).unwrap();
+        assert!(listening.accept().unwrap().is_none());
+        let client = connect(&path).unwrap();
+        let server = listening.accept().unwrap().unwrap();
+        packet::send(&client, b"hello", &[]).unwrap();
+        assert_eq!(packet::receive(&server, &mut [0; 8]).unwrap().len, 5);
+        assert_eq!(mode(&path), 0o600);
+        drop(listening);
+        assert!(folder.names().is_empty(), "{:?}", folder.names());
+    }
+
+    #[test]
+    fn a_live_hub_is_not_disturbed_and_a_socket_left_behind_is_taken_over() {
+        let folder = Folder::new("stale");
+        let path = folder.0.join("hub.sock");
+        let live = Listening::bind(at(&path)).unwrap();
+        let error = Listening::bind(at(&path)).unwrap_err();
+        assert!(matches!(&error, ListenError::InUse(at) if *at == path), "{error}");
+        assert!(error.to_string().contains("hub.sock"), "{error}");
+        // The lock file is gone, but a process answers.
+        fs::remove_file(folder.0.join("hub.sock.lock")).unwrap();
+        assert!(matches!(Listening::bind(at(&path)), Err(ListenError::InUse(_))));
+        drop(live);
+        // As a killed hub leaves them: a socket without a process, a lock file without a lock.
+        let left = socket().unwrap();
+        rustix::net::bind(&left, &address(&path).unwrap()).unwrap();
+        drop(left);
+        fs::write(folder.0.join("hub.sock.lock"), b"").unwrap();
+        let listening = Listening::bind(at(&path)).unwrap();
+        connect(&path).unwrap();
+        assert!(listening.accept().unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_not_removed_and_neither_is_what_another_put_in_its_place() {
+        let folder = Folder::new("foreign");
+        let path = folder.0.join("hub.sock");
+        fs::write(&path, b"precious").unwrap();
+        let error = Listening::bind(at(&path)).unwrap_err();
+        assert!(matches!(error, ListenError::NotASocket(_)), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        assert_eq!(folder.names(), ["hub.sock"], "the lock is given up");
+        fs::remove_file(&path).unwrap();
+        let listening = Listening::bind(at(&path)).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"another's").unwrap();
+        drop(listening);
+        assert_eq!(fs::read(&path).unwrap(), b"another's");
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_refused_with_the_limit() {
+        let long = Path::new("/tmp").join("x".repeat(103));
+        let error = Listening::bind(at(&long)).unwrap_err().to_string();
+        assert!(error.contains("has 108 bytes") && error.contains("at most 107"), "{error}");
+        assert!(address(&Path::new("/tmp").join("x".repeat(102))).is_ok());
+        assert!(matches!(connect(&long), Err(ListenError::PathTooLong(_))));
+    }
+
+    #[test]
+    fn the_folder_of_a_default_place_is_made_for_this_user_alone_and_anothers_is_refused() {
+        let folder = Folder::new("default");
+        let path = folder.0.join("framewire").join("7001.sock");
+        let place = Place { path: &path, is_default: true, group: None };
+        let listening = Listening::bind(place).unwrap();
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        drop(listening);
+        let inside = path.parent().unwrap();
+        fs::set_permissions(inside, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = Listening::bind(place).unwrap_err().to_string();
+        assert!(error.contains("777"), "{error}");
+        fs::remove_dir(inside).unwrap();
+        std::os::unix::fs::symlink("/tmp", inside).unwrap();
+        assert!(matches!(Listening::bind(place), Err(ListenError::System { .. })), "a link leads elsewhere");
+        let missing = folder.0.join("missing").join("hub.sock");
+        let error = Listening::bind(at(&missing)).unwrap_err();
+        assert!(matches!(error, ListenError::System { .. }), "a folder that was named is not made: {error}");
+    }
+
+    #[test]
+    fn members_of_the_group_get_at_a_socket_that_is_shared_with_it() {
+        let folder = Folder::new("group");
+        let path = folder.0.join("framewire").join("7001.sock");
+        let group = rustix::process::getegid().as_raw();
+        let _listening = Listening::bind(Place { path: &path, is_default: true, group: Some(group) }).unwrap();
+        assert_eq!((mode(&path), fs::metadata(&path).unwrap().gid()), (0o660, group));
+        let inside = path.parent().unwrap();
+        assert_eq!((mode(inside), fs::metadata(inside).unwrap().gid()), (0o710, group));
+    }
+}
