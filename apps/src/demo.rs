@@ -11,7 +11,7 @@ use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
 
-use crate::cli::{ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs};
+use crate::cli::{ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs, SinkArgs};
 use crate::ends;
 
 /// How long the demo runs when nothing else ends it.
@@ -94,11 +94,13 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         udp: any_port,
         announce_udp: None,
         plain_frame: plain_frame(args),
-        sink: args.sink.clone(),
-        roll: Vec::new(),
-        mcap_chunk: None,
-        picture_every: NonZeroU64::MIN,
-        slow_sink: None,
+        sinks: SinkArgs {
+            sink: args.sink.clone(),
+            roll: Vec::new(),
+            mcap_chunk: None,
+            picture_every: NonZeroU64::MIN,
+            slow_sink: None,
+        },
         single_job: true,
         delivery: None,
         frames: None,

@@ -12,5 +12,6 @@ pub mod ends;
 pub mod formats;
 pub mod manual;
 mod plain;
+mod recording;
 pub mod server;
 pub mod token;

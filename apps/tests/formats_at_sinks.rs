@@ -126,7 +126,7 @@ fn a_stream_that_no_sink_can_hold_is_refused_and_beside_one_that_can_the_other_a
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     let reason =
-        "no --sink of this server can take the stream: Y4M cannot hold 64x48 bgr24 unchanged; use FILE.nut, -:nut";
+        "no --sink of framewire-server can take the stream: Y4M cannot hold 64x48 bgr24 unchanged; use FILE.nut, -:nut";
     assert!(said.contains(reason), "{said}");
     // What it can hold, it takes.
     let gray = ["pattern:64x48:gray12", "--frames", "5", "--delivery", "every", "--fps", "max"];

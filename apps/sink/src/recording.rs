@@ -1,4 +1,4 @@
-//! What a server records: its sinks, and what they have come to over all its streams.
+//! What a program records: its sinks, and what they have come to over all its streams.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,28 +30,31 @@ pub enum SlowSink {
     Drop,
 }
 
-/// What a server is asked to record.
+/// What a program is asked to record.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    /// What the program is called in what it says.
+    pub program: &'static str,
     /// Where every stream goes.
     pub sinks: Vec<SinkSpec>,
     /// When a recording goes on in another file.
     pub roll: Roll,
     /// What a sink that is too slow does; by default the stream waits in `every`, and the sink goes without in `latest`.
     pub slow: Option<SlowSink>,
-    /// The server does one job, and has failed at it where a file cannot be written.
+    /// The program does one job, and has failed at it where a file cannot be written.
     pub stops_at_failure: bool,
     /// No sink is given more whole frames than this, over all streams.
     pub frames_max: Option<u64>,
 }
 
-/// The sinks of a server, and what they have come to over all its streams.
+/// The sinks of a program, and what they have come to over all its streams.
 pub struct Recording {
+    program: &'static str,
     sinks: Vec<SinkSpec>,
     places: Arc<Places>,
     roll: Roll,
     slow: Option<SlowSink>,
-    /// The server does one job, and has failed at it where a file cannot be written.
+    /// The program does one job, and has failed at it where a file cannot be written.
     stops_at_failure: bool,
     frames_max: Option<u64>,
     /// Whole frames that each sink was given.
@@ -79,8 +82,9 @@ struct SinkNews {
 impl Recording {
     /// Nothing is opened before the first stream comes. `stop` ends the waits, and is told of a failure where that ends the server.
     pub fn new(asked: Asked, stop: &Stop) -> Arc<Self> {
-        let Asked { sinks, roll, slow, stops_at_failure, frames_max } = asked;
+        let Asked { program, sinks, roll, slow, stops_at_failure, frames_max } = asked;
         Arc::new(Self {
+            program,
             places: Arc::new(Places::new(&sinks).with_stop(stop)),
             roll,
             slow,
@@ -151,7 +155,7 @@ impl Recording {
                 reasons.push(reason);
             }
         }
-        Some(format!("no --sink of this server can take the stream: {}", reasons.join("; ")))
+        Some(format!("no --sink of {} can take the stream: {}", self.program, reasons.join("; ")))
     }
 
     /// Opens a sink for a stream.
@@ -217,8 +221,8 @@ impl Recording {
             };
             // The name is a client's: as a quoted text it is one line, and no escape sequence.
             say(format_args!(
-                "framewire-server: stream {stream:?} is not recorded: {failure}. Its frames go on, and {next}; the server will end \
-                 with exit code 1"
+                "{}: stream {stream:?} is not recorded: {failure}. Its frames go on, and {next}; the program will end with exit code 1",
+                self.program
             ));
         }
         state.failure.get_or_insert(failure);
@@ -227,8 +231,8 @@ impl Recording {
     /// A sink that had failed for a stream has written a frame.
     pub(crate) fn tell_of_recovery(&self, at: usize, stream: &str, missed: u64) {
         say(format_args!(
-            "framewire-server: stream {stream:?} is recorded again at {}; {missed} frames of it are not",
-            self.sinks[at]
+            "{}: stream {stream:?} is recorded again at {}; {missed} frames of it are not",
+            self.program, self.sinks[at]
         ));
     }
 
@@ -252,7 +256,7 @@ impl Recording {
         let (count, is_first) = (news.closed, news.closed == 1);
         if news.closings.of(count, Instant::now()).is_some() && (is_first || !is_for_good) {
             let next = if is_for_good { "it is left" } else { "it is opened again when somebody reads it" };
-            say(format_args!("framewire-server: stream {stream:?}: {error}; {next}, and all else goes on"));
+            say(format_args!("{}: stream {stream:?}: {error}; {next}, and all else goes on", self.program));
         }
         is_for_good
     }

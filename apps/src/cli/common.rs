@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use framewire_process::logs::LogFormat;
-use framewire_sink::SinkSpec;
 use framewire_transport::{BackendKind, Delivery};
 use framewire_transport::{Cpus, ThreadConfig};
 
@@ -71,11 +70,6 @@ pub(super) fn delivery() -> impl TypedValueParser<Value = Delivery> {
         true => Delivery::Every,
         false => Delivery::Latest,
     })
-}
-
-/// A file's name is any bytes.
-pub(super) fn sinks() -> impl TypedValueParser<Value = SinkSpec> {
-    OsStringValueParser::new().try_map(|name| SinkSpec::from_os(&name))
 }
 
 /// Longer than this is no polling any more but a core given away.

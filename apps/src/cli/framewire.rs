@@ -12,8 +12,9 @@ use framewire_tools::doctor::DoctorArgs;
 use framewire_tools::top::TopArgs;
 
 use super::client::{ClientArgs, StreamArgs};
-use super::common::{CommonArgs, sinks};
+use super::common::CommonArgs;
 use super::server::ServerArgs;
+use super::sinks::sinks;
 use crate::build;
 use crate::formats::FormatsArgs;
 use crate::token::TokenArgs;

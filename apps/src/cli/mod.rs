@@ -11,8 +11,10 @@ mod client;
 mod common;
 mod framewire;
 mod server;
+mod sinks;
 
 pub use client::{ClientArgs, Pace, StreamArgs};
 pub use common::{CommonArgs, Wire};
 pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, Program};
 pub use server::{PREVIEW_FPS, PREVIEW_WIDTH, ServerArgs};
+pub use sinks::SinkArgs;

@@ -1,6 +1,5 @@
 //! Flags of the server.
 
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
@@ -8,10 +7,11 @@ use framewire_capture::RawFormat;
 use framewire_process::address::{Address, AnnouncedAddress};
 use framewire_process::exit::CODES;
 use framewire_process::times::seconds;
-use framewire_sink::{RollLimit, SinkSpec, SlowSink};
+use framewire_sink::RollLimit;
 use framewire_transport::Delivery;
 
-use super::common::{CommonArgs, delivery, sinks};
+use super::common::{CommonArgs, delivery};
+use super::sinks::SinkArgs;
 use crate::build;
 
 /// Receives video streams and hands their frames on.
@@ -31,28 +31,9 @@ pub struct ServerArgs {
     /// What the frames of the plain wire are; the wire does not say it
     #[arg(long, value_name = "WxH:PIXEL", default_value = "1920x1080:gray8", env = "FRAMEWIRE_PLAIN_FRAME")]
     pub plain_frame: RawFormat,
-    /// Where frames go: null, - (standard output, as -:y4m or -:nut, whichever holds the stream, or -:raw; as the only sink, its
-    /// reader's end or the stream's ends the server), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, NAME-{frame}.png, .jpg or .tif
-    /// (pictures), with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part}, {time} and {frame} stand for the
-    /// stream's name, the part's number, when it was begun and the picture's number; a file that is there is left, and a number follows the name; may be
-    /// given several times
-    #[arg(long, value_name = "SINK", value_parser = sinks(), default_value = "null", allow_hyphen_values = true)]
-    pub sink: Vec<SinkSpec>,
-    /// Go on in another file after so many bytes or so long, such as 10GB or 10min; may be given for both
-    #[arg(long, value_name = "SIZE|TIME", env = "FRAMEWIRE_ROLL", value_delimiter = ',')]
-    pub roll: Vec<RollLimit>,
-    /// Write .mcap files in chunks of about so many bytes, such as 4MB, which readers find by an index; by default there are none, and
-    /// readers go through the file
-    #[arg(long, value_name = "SIZE", value_parser = chunk, env = "FRAMEWIRE_MCAP_CHUNK")]
-    pub mcap_chunk: Option<NonZeroU64>,
-    /// Make a picture of every Nth frame alone (sinks .png, .jpg and .tif, whose names say where the frame's number goes, of six
-    /// digits or more: shots/{stream}-{frame}.png)
-    #[arg(long, value_name = "N", env = "FRAMEWIRE_PICTURE_EVERY", default_value = "1")]
-    pub picture_every: NonZeroU64,
-    /// When frames come faster than a sink writes: wait (the stream does), or drop (the sink goes without them, counted); by
-    /// default wait for every, drop for latest
-    #[arg(long, value_enum, value_name = "wait|drop", env = "FRAMEWIRE_SLOW_SINK", hide_possible_values = true)]
-    pub slow_sink: Option<SlowSink>,
+    /// Where frames go.
+    #[command(flatten)]
+    pub sinks: SinkArgs,
     /// Take only streams of this mode; by default the client chooses
     #[arg(long, value_parser = delivery())]
     pub delivery: Option<Delivery>,
@@ -122,17 +103,6 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-fn chunk(text: &str) -> Result<NonZeroU64, String> {
-    let bytes = match text.parse() {
-        Ok(RollLimit::Bytes(bytes)) => NonZeroU64::new(bytes),
-        _ => None,
-    };
-    bytes.ok_or_else(|| {
-        let text: String = text.chars().take(40).collect();
-        format!("'{text}' is no size of a chunk; write a number and B, kB, MB, GB, KiB, MiB or GiB, such as 4MB")
-    })
-}
-
 fn memory(text: &str) -> Result<usize, String> {
     let bytes = match text.parse() {
         Ok(RollLimit::Bytes(bytes)) => usize::try_from(bytes).ok(),
@@ -149,16 +119,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_is_a_number_with_a_unit_of_bytes() {
-        let read = |text: &str| ServerArgs::try_parse_from(["server", &format!("--mcap-chunk={text}")]);
-        assert_eq!(read("4MB").unwrap().mcap_chunk, NonZeroU64::new(4_000_000));
-        for nonsense in ["", "0", "0B", "10", "10s", "-1MB"] {
-            let error = read(nonsense).unwrap_err().to_string();
-            assert!(error.contains("is no size of a chunk"), "{error}");
-        }
-    }
-
-    #[test]
     fn memory_is_a_number_with_a_unit() {
         // As one word: by itself, what begins with a hyphen is taken for a flag.
         let read = |text: &str| {
@@ -170,15 +130,5 @@ mod tests {
             let error = read(nonsense).unwrap_err().to_string();
             assert!(error.contains("is no size of memory"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_sink_that_begins_with_a_hyphen_is_a_word_of_its_own_and_a_flag_is_none() {
-        for sink in ["-", "-:nut", "-:raw", "-:y4m"] {
-            let args = ServerArgs::try_parse_from(["server", "--sink", sink, "--json"]).unwrap();
-            assert_eq!(args.sink[0].to_string(), sink);
-        }
-        let error = ServerArgs::try_parse_from(["server", "--sink", "--json"]).unwrap_err().to_string();
-        assert!(error.contains("--json"), "{error}");
     }
 }

@@ -32,12 +32,12 @@ fn every_type_of_value_reaches_its_flag() {
         "listen = '127.0.0.1:1'\nsink = ['null', 'a.raw']\ndelivery = 'latest'\npartial = true\nframes = 0x10\n\
          seconds = 1.5\nverbose = 2\nbusy_poll = 100\ncpus = 0\ntoken-file = 'a b'\n",
     );
-    assert_eq!((args.listen.port(), args.sink.len(), args.delivery), (1, 2, Some(Delivery::Latest)));
+    assert_eq!((args.listen.port(), args.sinks.sink.len(), args.delivery), (1, 2, Some(Delivery::Latest)));
     assert_eq!((args.partial, args.frames, args.seconds, args.verbose), (true, Some(16), Some(1.5), 2));
     assert_eq!(args.common.busy_poll.as_micros(), 100);
     assert_eq!(args.common.token_file, Some(PathBuf::from("a b")));
     assert_eq!(args.common.cpus.unwrap().to_string(), "0");
-    assert_eq!(server("sink = 'b.raw'").sink.len(), 1);
+    assert_eq!(server("sink = 'b.raw'").sinks.sink.len(), 1);
 }
 
 #[test]

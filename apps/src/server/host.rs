@@ -101,6 +101,7 @@ mod tests {
         let config = ReceiverConfig::new().admission(Admission::Announced);
         let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
         let asked = Asked {
+            program: "framewire-server",
             sinks: sinks.iter().map(|sink| sink.parse().unwrap()).collect(),
             roll: Roll::default(),
             slow: None,
@@ -139,7 +140,7 @@ mod tests {
         let refused = answer(&["a.y4m", "b.y4m"], &bgr).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "no --sink of this server can take the stream: Y4M cannot hold 64x48 bgr24 unchanged; use FILE.nut, -:nut, FILE.raw or \
+            "no --sink of framewire-server can take the stream: Y4M cannot hold 64x48 bgr24 unchanged; use FILE.nut, -:nut, FILE.raw or \
              FILE.mcap (sink)"
         );
         let refused = answer(&["a.y4m", "b.nut"], &depth).unwrap_err().message;

@@ -7,11 +7,12 @@ use framewire_monitor::{Access, Board, Monitor, PreviewConfig, PreviewWorker, Vi
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost};
-use framewire_sink::{Asked, Recording, Roll, SinkSpec};
+use framewire_sink::Recording;
 
 use crate::build::COMMIT;
 use crate::cli::{ServerArgs, Wire};
 use crate::credentials::token;
+use crate::recording;
 
 /// Where a server listens: its names, looked up.
 pub(crate) struct Places {
@@ -82,26 +83,14 @@ pub(crate) fn start_signal(
 
 /// The sinks of the command line.
 pub(crate) fn recording(args: &ServerArgs, stop: &Stop) -> Arc<Recording> {
-    let asked_for = |sink: &SinkSpec| {
-        let sink = sink.clone().with_picture_every(args.picture_every);
-        match args.mcap_chunk {
-            Some(bytes) => sink.with_mcap_chunks(bytes),
-            None => sink,
-        }
-    };
-    let asked = Asked {
-        sinks: args.sink.iter().map(asked_for).collect(),
-        roll: Roll::new(&args.roll),
-        slow: args.slow_sink,
-        stops_at_failure: args.single_job || args.frames.is_some() || args.seconds.is_some(),
-        frames_max: args.frames,
-    };
-    Recording::new(asked, stop)
+    let has_one_job = args.single_job || args.frames.is_some() || args.seconds.is_some();
+    let program = recording::Program { name: "framewire-server", has_one_job };
+    recording::begin(program, &args.sinks, args.frames, stop)
 }
 
 /// Slots that a receiver needs beside its own: each sink but the first may be busy with a frame, and so may the page's pictures.
 pub(crate) fn slots_beside(args: &ServerArgs) -> usize {
-    args.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0)
+    args.sinks.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0)
 }
 
 pub(crate) fn start_preview(args: &ServerArgs) -> Result<PreviewWorker, Failure> {

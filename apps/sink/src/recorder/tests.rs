@@ -10,7 +10,7 @@ use crate::roll::Roll;
 
 fn asked(sinks: &[&str]) -> Asked {
     let sinks = sinks.iter().map(|sink| sink.parse().unwrap()).collect();
-    Asked { sinks, roll: Roll::default(), slow: None, stops_at_failure: false, frames_max: None }
+    Asked { program: "test", sinks, roll: Roll::default(), slow: None, stops_at_failure: false, frames_max: None }
 }
 
 fn recording(asked: Asked) -> (Arc<Recording>, Stop) {
