@@ -161,7 +161,7 @@ impl Arrival {
     /// # Panics
     /// Where the bits are not inside the slot.
     pub(crate) fn complete_with_gaps(self, len: usize, info: FrameInfo, gaps: Gaps) -> Result<Frame, ArrivalPinned> {
-        assert!(gaps.offset + gaps.slices.div_ceil(8) <= self.capacity(), "{gaps:?} lie outside the slot");
+        assert!(gaps.is_inside(self.capacity()), "{gaps:?} lie outside the slot");
         self.end(len, Tail::NONE, info, Some(gaps))
     }
 

@@ -258,7 +258,31 @@ pub(crate) struct Gaps {
     pub(crate) slice_bytes: usize,
 }
 
+impl Gaps {
+    /// Whether the bits lie in a slot of so many bytes.
+    pub(crate) fn is_inside(&self, slot_bytes: usize) -> bool {
+        self.offset.checked_add(self.slices.div_ceil(8)).is_some_and(|end| end <= slot_bytes)
+    }
+}
+
+/// A frame without its slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameParts {
+    /// Bytes of pixels.
+    pub(crate) len: usize,
+    /// What follows them.
+    pub(crate) tail: Tail,
+    pub(crate) info: FrameInfo,
+    /// Where it is written what is missing, if something is.
+    pub(crate) gaps: Option<Gaps>,
+}
+
 impl Frame {
+    /// What it is, besides where.
+    pub(crate) fn parts(&self) -> FrameParts {
+        FrameParts { len: self.len, tail: self.tail, info: self.info, gaps: self.gaps }
+    }
+
     /// A frame that has landed in a slot of which nobody else has a hold.
     pub(super) fn landed(slot: SlotLease, (len, tail): (usize, Tail), info: FrameInfo, gaps: Option<Gaps>) -> Self {
         Self { holding: None, slot, len, tail, info, gaps }

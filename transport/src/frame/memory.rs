@@ -1,19 +1,28 @@
-//! The pages behind a pool: on Linux one sealed memfd, so that other processes can be handed the same memory later.
+//! The pages behind a pool: on Linux one sealed memfd, so that other processes can be handed the same memory.
 //!
 //! No reference to the mapping is ever made here, only pointers: others hold references into it, and the kernel writes to it.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
+use memmap2::{MmapOptions, MmapRaw};
+
+#[cfg(target_os = "linux")]
+use super::memfd::{self, Right};
 
 /// One mapping that never moves or shrinks while it lives. Its pages are there after [`Memory::provide`].
 pub(super) struct Memory {
     map: MmapRaw,
     #[cfg(target_os = "linux")]
-    file: std::fs::File,
-    /// Nobody but this mapping writes to the pages any more.
+    file: std::os::fd::OwnedFd,
+    /// Nobody but those who have it mapped by now writes to the pages any more.
     #[cfg(target_os = "linux")]
-    is_sealed: bool,
+    is_sealed: AtomicBool,
 }
 
 /// Why there are no pages.
@@ -53,26 +62,64 @@ impl Memory {
         if let Err(error) = memory.map.advise(Advice::HugePage) {
             tracing::debug!(%error, "no huge pages for the frame pool; ordinary pages serve");
         }
+        #[cfg(target_os = "linux")]
+        memory.keep_out_of_core_dumps();
         Ok(memory)
     }
 
     #[cfg(target_os = "linux")]
     fn map(bytes: usize) -> Result<Self, NoMemory> {
-        use rustix::fs::{MemfdFlags, SealFlags};
-
-        let fd = rustix::fs::memfd_create("framewire-pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
-            .map_err(NoMemory::of_file)?;
-        rustix::fs::ftruncate(&fd, bytes as u64).map_err(io::Error::from)?;
-        // The size is final: no process that is handed the descriptor can shrink it under us (SIGBUS).
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW).map_err(NoMemory::of_file)?;
-        let file = std::fs::File::from(fd);
+        let file = memfd::create("framewire-pool", bytes).map_err(NoMemory::of_file)?;
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
-        // After the mapping, which goes on writing: whoever is handed the descriptor can read and no more.
-        let sealed = rustix::fs::fcntl_add_seals(&file, SealFlags::FUTURE_WRITE | SealFlags::SEAL);
-        if let Err(error) = sealed {
-            tracing::debug!(%error, "the frame pool cannot be sealed (before Linux 5.1); it is shared with nobody");
+        Ok(Self { map, file, is_sealed: AtomicBool::new(false) })
+    }
+
+    /// Maps a pool of another process, which has been [checked](memfd::check).
+    #[cfg(target_os = "linux")]
+    pub(super) fn foreign(file: std::os::fd::OwnedFd, bytes: usize, right: Right) -> io::Result<Self> {
+        let options = {
+            let mut options = MmapOptions::new();
+            options.len(bytes);
+            options
+        };
+        let map = match right {
+            Right::Read => options.map_raw_read_only(&file)?,
+            Right::Write => options.map_raw(&file)?,
+        };
+        let memory = Self { map, file, is_sealed: AtomicBool::new(right == Right::Read) };
+        memory.keep_out_of_core_dumps();
+        Ok(memory)
+    }
+
+    /// Frames are many and large, and may show what is nobody's business.
+    #[cfg(target_os = "linux")]
+    fn keep_out_of_core_dumps(&self) {
+        if let Err(error) = self.map.advise(Advice::DontDump) {
+            tracing::debug!(%error, "frames will be in core dumps");
         }
-        Ok(Self { map, file, is_sealed: sealed.is_ok() })
+    }
+
+    /// From here on, whoever is handed the descriptor can read and no more; those who have it mapped to write go on.
+    #[cfg(target_os = "linux")]
+    pub(super) fn seal(&self) {
+        match memfd::seal_writes(self.file.as_fd()) {
+            Ok(()) => self.is_sealed.store(true, Ordering::Release),
+            Err(error) => {
+                tracing::debug!(%error, "the frame pool cannot be sealed (before Linux 5.1); it is shared with nobody");
+            }
+        }
+    }
+
+    /// Has the kernel map the pages from `from` on that are there already, so that no first look at a frame pays for it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn populate_read(&self, from: usize, bytes: usize) {
+        let end = from.saturating_add(bytes).min(self.map.len());
+        if from < end
+            && let Err(error) = self.map.advise_range(Advice::PopulateRead, from, end - from)
+        {
+            // Before Linux 5.14 there is no such advice.
+            tracing::debug!(%error, "a frame's pages are mapped when it is first read");
+        }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -114,7 +161,13 @@ impl Memory {
     /// The memfd, where it is sealed.
     #[cfg(target_os = "linux")]
     pub(super) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.is_sealed.then(|| std::os::fd::AsFd::as_fd(&self.file))
+        self.is_sealed.load(Ordering::Acquire).then(|| self.file.as_fd())
+    }
+
+    /// The memfd as it was made, which whoever is handed it can map to write until it is sealed.
+    #[cfg(target_os = "linux")]
+    pub(super) fn writable_descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

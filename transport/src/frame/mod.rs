@@ -10,6 +10,8 @@ mod arrival;
 mod format;
 mod holding;
 mod lease;
+#[cfg(target_os = "linux")]
+pub(crate) mod memfd;
 mod memory;
 mod metadata;
 mod pixel_format;
@@ -27,16 +29,17 @@ pub(crate) use arrival::LandingLease;
 #[doc(hidden)]
 pub use arrival::{Arrival, ArrivalPinned, NotLanded};
 pub use format::{FormatError, FrameFormat};
-pub(crate) use lease::Gaps;
 pub use lease::{Frame, FrameInfo, FrameMut, FrameTooLong};
+pub(crate) use lease::{FrameParts, Gaps};
 pub use metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong, UnknownMetadataKind};
 pub use pixel_format::{BayerOrder, PixelFormat, PixelLayout};
 pub use planes::{Plane, PlaneMut, Planes, PlanesMut};
-pub(crate) use pool::PoolInMaking;
 pub use pool::{FramePool, PoolError};
+pub(crate) use pool::{PoolInMaking, PoolShape};
 pub use presentation::{ChromaPlace, ColourRange, Presentation, PresentationError, SampleAspect, Scan};
 pub use rate::{FrameRate, FrameRateError};
 pub use readiness::Readiness;
+pub(crate) use ring::Outlet;
 pub use ring::{Consumer, ConsumerPolicy, FrameIter, FrameRing, RecvError};
 pub use slots::SLOTS_MAX;
 #[doc(hidden)]

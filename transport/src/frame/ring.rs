@@ -75,9 +75,19 @@ pub struct FrameRing {
     shared: Arc<Mutex<RingState>>,
 }
 
+/// Who else gets the frames of a ring, beside its consumers: other processes.
+pub(crate) trait Outlet: Send + Sync {
+    /// A frame is finished. Neither blocks nor allocates.
+    fn offer(&self, frame: &Frame);
+
+    /// No frame follows.
+    fn end(&self);
+}
+
 #[derive(Default)]
 struct RingState {
     consumers: Vec<Arc<Mailbox>>,
+    outlets: Vec<Arc<dyn Outlet>>,
     ended: bool,
 }
 
@@ -199,6 +209,16 @@ impl FrameRing {
         Consumer { mailbox, ring: self.clone() }
     }
 
+    /// Has every frame published from now on handed to `outlet` too.
+    pub(crate) fn attach(&self, outlet: Arc<dyn Outlet>) {
+        let mut ring = self.lock();
+        if ring.ended {
+            outlet.end();
+        } else {
+            ring.outlets.push(outlet);
+        }
+    }
+
     /// Hands a frame to every consumer. Never blocks on one and never allocates. Returns how many waiting frames were
     /// dropped to make room, over all consumers.
     pub fn publish(&self, frame: &Frame) -> u64 {
@@ -222,6 +242,9 @@ impl FrameRing {
                 readiness.raise();
             }
         }
+        for outlet in &ring.outlets {
+            outlet.offer(frame);
+        }
         dropped
     }
 
@@ -238,6 +261,10 @@ impl FrameRing {
             if let Some(readiness) = readiness {
                 readiness.raise();
             }
+        }
+        // Frames that they keep for who comes later are given back with them.
+        for outlet in std::mem::take(&mut ring.outlets) {
+            outlet.end();
         }
     }
 

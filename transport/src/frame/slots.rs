@@ -55,11 +55,40 @@ impl SlotTable {
         self.wake_waiters();
     }
 
+    /// A table of whose slots none is handed out before it is [allowed](Self::allow).
+    pub(crate) fn with_none_usable(count: usize) -> Self {
+        let table = Self::new(count);
+        table.usable.store(0, Ordering::Relaxed);
+        table
+    }
+
+    /// Has these slots, a bit each, handed out too.
+    pub(crate) fn allow(&self, slots: u64) {
+        // Release: what made the slot ours happened before what is done with it.
+        self.usable.fetch_or(slots, Ordering::Release);
+        self.wake_waiters();
+    }
+
+    /// Has these slots handed out no more; what is held stays so.
+    pub(crate) fn forbid(&self, slots: u64) {
+        self.usable.fetch_and(!slots, Ordering::Relaxed);
+    }
+
+    /// Takes this very slot, held once; `false` where it is held.
+    pub(crate) fn claim(&self, index: u32) -> bool {
+        let bit = 1 << index;
+        let was_free = self.free.fetch_and(!bit, Ordering::Acquire) & bit != 0;
+        if was_free {
+            self.holders[index as usize].store(1, Ordering::Relaxed);
+        }
+        was_free
+    }
+
     /// Takes the lowest free slot, held once.
     pub(crate) fn try_acquire(&self) -> Option<u32> {
         let mut free = self.free.load(Ordering::Relaxed);
         loop {
-            let usable = free & self.usable.load(Ordering::Relaxed);
+            let usable = free & self.usable.load(Ordering::Acquire);
             if usable == 0 {
                 return None;
             }

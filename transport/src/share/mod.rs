@@ -1,4 +1,8 @@
 //! Frames read in place by any process of this machine, over shared memory.
+#![allow(dead_code, reason = "its users land one by one")]
 
-#[allow(dead_code, reason = "the hub and its readers are built on it")]
+mod layout;
+mod lease;
+mod memory;
 pub(crate) mod socket;
+mod sync;

@@ -1,0 +1,107 @@
+//! Files that exist in memory alone and can be handed to other processes, sealed so that neither end can pull pages away from the other.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat};
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// Makes such a file, all zeroes, whose size is final: nobody who has it can shrink it under a mapping (SIGBUS), or make it grow.
+pub(crate) fn create(name: &str, bytes: usize) -> Result<OwnedFd, Errno> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        // Before Linux 6.3 there is no such flag; from then on a system may demand it (`vm.memfd_noexec`).
+        Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
+        made => made?,
+    };
+    rustix::fs::ftruncate(&fd, bytes as u64)?;
+    fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
+    Ok(fd)
+}
+
+/// From here on nobody gets a new way to write to it, and no seal is added. Mappings that write go on writing.
+///
+/// # Errors
+/// Linux before 5.1 has no such seal.
+pub(crate) fn seal_writes(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    fcntl_add_seals(fd, SealFlags::FUTURE_WRITE | SealFlags::SEAL)
+}
+
+/// From here on no seal is added: for memory that both ends write to.
+pub(crate) fn seal_seals(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    fcntl_add_seals(fd, SealFlags::SEAL)
+}
+
+/// The same file, opened to be read alone: what a stranger is handed. Some security modules judge a descriptor by how it was opened.
+///
+/// # Errors
+/// Where the system has no `/proc`, or no descriptor left.
+pub(crate) fn read_only(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// What whoever is handed such a file may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// Nobody gets a new way to write to it.
+    Read,
+    /// Both ends write to it.
+    Write,
+}
+
+/// Why a file that was received is not mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum Unfit {
+    #[error("it has {bytes} bytes where {expected} were told")]
+    Size { bytes: u64, expected: u64 },
+    #[error("it is not sealed against {0}, so that it could change under whoever reads it")]
+    Unsealed(&'static str),
+    #[error("it is no memory file ({0})")]
+    NoMemoryFile(Errno),
+}
+
+/// Checks a file that was received, before it is mapped: once it has these seals, no access to a mapping of it can fail.
+pub(crate) fn check(fd: BorrowedFd<'_>, bytes: usize, right: Right) -> Result<(), Unfit> {
+    let seals = fcntl_get_seals(fd).map_err(Unfit::NoMemoryFile)?;
+    let needed = [(SealFlags::SHRINK, "shrinking", true), (SealFlags::FUTURE_WRITE, "writing", right == Right::Read)];
+    for (seal, against, is_needed) in needed {
+        if is_needed && !seals.contains(seal) {
+            return Err(Unfit::Unsealed(against));
+        }
+    }
+    let found = fstat(fd).map_err(Unfit::NoMemoryFile)?.st_size.unsigned_abs();
+    let expected = bytes as u64;
+    if found == expected { Ok(()) } else { Err(Unfit::Size { bytes: found, expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_fit_once_it_is_sealed_and_has_its_size() {
+        let fd = create("test", 8192).unwrap();
+        assert_eq!(check(fd.as_fd(), 8192, Right::Write), Ok(()));
+        assert_eq!(check(fd.as_fd(), 8192, Right::Read), Err(Unfit::Unsealed("writing")));
+        assert_eq!(check(fd.as_fd(), 4096, Right::Write), Err(Unfit::Size { bytes: 8192, expected: 4096 }));
+        seal_writes(fd.as_fd()).unwrap();
+        assert_eq!(check(fd.as_fd(), 8192, Right::Read), Ok(()));
+        assert_eq!(seal_seals(fd.as_fd()), Err(Errno::PERM), "no seal follows");
+        let unsealed = rustix::fs::memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
+        assert_eq!(check(unsealed.as_fd(), 0, Right::Write), Err(Unfit::Unsealed("shrinking")));
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        assert!(matches!(check(reader.as_fd(), 0, Right::Read), Err(Unfit::NoMemoryFile(_))));
+    }
+
+    #[test]
+    fn a_read_only_descriptor_maps_to_read_and_in_no_other_way() {
+        let fd = create("test", 4096).unwrap();
+        seal_writes(fd.as_fd()).unwrap();
+        let reader = read_only(fd.as_fd()).unwrap();
+        assert!(memmap2::MmapOptions::new().map_raw(&reader).is_err());
+        assert!(memmap2::MmapOptions::new().map_raw_read_only(&reader).is_ok());
+        assert_eq!(check(reader.as_fd(), 4096, Right::Read), Ok(()));
+    }
+}

@@ -1,0 +1,65 @@
+//! The reader's side: it takes what is on offer, and says what it is done with.
+
+use super::super::layout::{Control, OFFERS_MAX, Offer};
+use super::super::sync::Ordering;
+
+/// How often a reader looks again whose offer was replaced while it reached for it; then it sleeps on it.
+const TRIES_MAX: usize = 1_000;
+
+/// One reader of a stream. Its methods are for one thread at a time, but for [`Borrower::give_back`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Borrower {
+    /// Frames on offer at most.
+    words: usize,
+}
+
+impl Borrower {
+    /// As many as the hub said, 1 to [`OFFERS_MAX`].
+    pub(crate) fn new(words: usize) -> Self {
+        Self { words: words.clamp(1, OFFERS_MAX) }
+    }
+
+    /// Takes the oldest frame on offer.
+    pub(crate) fn take(&self, control: &Control) -> Option<Offer> {
+        if self.words == 1 {
+            // Nothing to choose from: whatever is there is the oldest.
+            let is_empty = control.offers[0].load(Ordering::Relaxed) == 0;
+            return if is_empty { None } else { Offer::from_word(control.offers[0].swap(0, Ordering::AcqRel)) };
+        }
+        for _ in 0..TRIES_MAX {
+            let words = control.offers[..self.words].iter().map(|word| word.load(Ordering::Acquire)).enumerate();
+            // The words of later offers are greater.
+            let (index, word) = words.filter(|(_, word)| *word != 0).min_by_key(|(_, word)| *word)?;
+            let taken = control.offers[index].compare_exchange(word, 0, Ordering::AcqRel, Ordering::Relaxed);
+            if taken.is_ok() {
+                return Offer::from_word(word);
+            }
+        }
+        None
+    }
+
+    /// Whether there is something to take.
+    pub(crate) fn has_offer(&self, control: &Control) -> bool {
+        control.offers[..self.words].iter().any(|word| word.load(Ordering::Acquire) != 0)
+    }
+
+    /// Says that this slot is not used any more: nothing of it is read from here on. Any thread may.
+    pub(crate) fn give_back(control: &Control, slot: u32) {
+        control.returned.fetch_or(1 << slot, Ordering::AcqRel);
+    }
+
+    /// Whether the hub waits for a slot, or for room on offer, and must be told that there is one; asked after each taking and giving back.
+    pub(crate) fn must_tell_hub(control: &Control) -> bool {
+        control.starved.swap(0, Ordering::AcqRel) == 1
+    }
+
+    /// The reader is about to sleep: whoever offers something from here on wakes it. Then look once more before sleeping.
+    pub(crate) fn arm(control: &Control) {
+        control.asleep.swap(1, Ordering::AcqRel);
+    }
+
+    /// The reader does not sleep after all. Returns whether somebody has woken it meanwhile: a byte is in its pipe, or will be.
+    pub(crate) fn disarm(control: &Control) -> bool {
+        control.asleep.swap(0, Ordering::AcqRel) == 0
+    }
+}

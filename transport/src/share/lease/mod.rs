@@ -1,0 +1,12 @@
+//! The leases of one reader in another process, without a system call, a lock or a clock: what the hub keeps of them
+//! ([`Lender`], the truth) and what the reader does ([`Borrower`]), over the words of their [`Control`](super::layout::Control) page.
+//!
+//! Modelled with loom, which compiles these very files (`tests/leases_loom.rs`).
+
+mod borrower;
+mod lender;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use borrower::Borrower;
+pub(crate) use lender::{LeaseCounts, Lender, Misconduct, Overflow};

@@ -1,0 +1,183 @@
+//! What becomes of each frame, with hubs and readers in one thread.
+
+use std::sync::Arc;
+
+use super::super::layout::Control;
+use super::super::sync::Ordering;
+use super::{Borrower, LeaseCounts, Lender, Misconduct, Overflow};
+
+/// A hub with slots, and one reader.
+struct Pair {
+    control: Control,
+    lender: Lender<Arc<u32>>,
+    borrower: Borrower,
+    /// Strong counts above one are leases.
+    slots: Vec<Arc<u32>>,
+}
+
+impl Pair {
+    fn new(overflow: Overflow, words: usize, hold: usize) -> Self {
+        Self {
+            control: Control::default(),
+            lender: Lender::new(overflow, words, hold),
+            borrower: Borrower::new(words),
+            slots: (0..64).map(Arc::new).collect(),
+        }
+    }
+
+    fn free(&self) -> u32 {
+        self.slots.iter().find(|slot| Arc::strong_count(slot) == 1).map(|slot| **slot).expect("a free slot")
+    }
+
+    /// Publishes into a free slot, and returns which.
+    fn offer(&mut self) -> u32 {
+        let slot = self.free();
+        self.lender.offer(&self.control, slot, self.slots[slot as usize].clone());
+        self.check();
+        slot
+    }
+
+    fn take(&self) -> Option<u32> {
+        self.borrower.take(&self.control).map(|offer| offer.slot)
+    }
+
+    fn give_back(&self, slot: u32) {
+        Borrower::give_back(&self.control, slot);
+    }
+
+    fn leased(&self) -> usize {
+        self.slots.iter().filter(|slot| Arc::strong_count(slot) > 1).count()
+    }
+
+    fn counts(&mut self) -> LeaseCounts {
+        self.lender.collect(&self.control);
+        self.check();
+        self.lender.counts()
+    }
+
+    fn check(&self) {
+        let LeaseCounts { offered, taken, dropped, waiting } = self.lender.counts();
+        assert_eq!(offered, taken + dropped + waiting);
+        assert_eq!(self.leased(), self.lender.held() + waiting as usize, "each lease is held or waits");
+    }
+}
+
+#[test]
+fn of_the_latest_the_newest_is_taken_and_the_others_come_back() {
+    let mut pair = Pair::new(Overflow::Replace, 1, 2);
+    assert_eq!(pair.take(), None);
+    let offered: Vec<_> = (0..5).map(|_| pair.offer()).collect();
+    assert_eq!((pair.take(), pair.take()), (Some(offered[4]), None));
+    assert_eq!(pair.counts(), LeaseCounts { offered: 5, taken: 1, dropped: 4, waiting: 0 });
+    assert_eq!((pair.leased(), pair.lender.held()), (1, 1));
+    pair.give_back(offered[4]);
+    pair.counts();
+    assert_eq!((pair.leased(), pair.lender.held()), (0, 0));
+}
+
+#[test]
+fn a_queue_is_taken_in_order_and_drops_its_oldest() {
+    let mut pair = Pair::new(Overflow::Replace, 3, 2);
+    let offered: Vec<_> = (0..5).map(|_| pair.offer()).collect();
+    assert_eq!((pair.take(), pair.take()), (Some(offered[2]), Some(offered[3])));
+    let newest = pair.offer();
+    assert_eq!((pair.take(), pair.take(), pair.take()), (Some(offered[4]), Some(newest), None));
+    assert_eq!(pair.counts(), LeaseCounts { offered: 6, taken: 4, dropped: 2, waiting: 0 });
+}
+
+#[test]
+fn what_waits_is_put_on_offer_when_there_is_room_and_the_reader_is_asked_to_tell() {
+    let mut pair = Pair::new(Overflow::Wait, 2, 2);
+    let offered: Vec<_> = (0..6).map(|_| pair.offer()).collect();
+    assert_eq!(pair.counts(), LeaseCounts { offered: 6, taken: 0, dropped: 0, waiting: 6 });
+    let mut taken = Vec::new();
+    while let Some(slot) = pair.take() {
+        taken.push(slot);
+        pair.give_back(slot);
+        if Borrower::must_tell_hub(&pair.control) {
+            pair.counts();
+        }
+    }
+    assert_eq!(taken, offered);
+    assert_eq!(pair.counts(), LeaseCounts { offered: 6, taken: 6, dropped: 0, waiting: 0 });
+    assert_eq!(pair.leased(), 0);
+}
+
+#[test]
+fn nobody_gets_more_slots_than_its_quota_whenever_it_takes() {
+    for words in 1..=3 {
+        let mut pair = Pair::new(Overflow::Replace, words, 2);
+        for _ in 0..20 {
+            pair.offer();
+            pair.take();
+        }
+        assert!(pair.leased() <= words + 2, "{} slots with {words} words", pair.leased());
+        let counts = pair.counts();
+        assert_eq!((counts.offered, counts.taken), (20, words as u64 + 2));
+        // One comes back: one more frame.
+        let held = pair.slots.iter().find(|slot| Arc::strong_count(slot) > 1).map(|slot| **slot).unwrap();
+        pair.give_back(held);
+        pair.offer();
+        assert!(pair.take().is_some());
+    }
+}
+
+#[test]
+fn a_reader_is_woken_once_for_each_time_that_it_sleeps() {
+    let mut pair = Pair::new(Overflow::Replace, 1, 2);
+    let offer = |pair: &mut Pair| {
+        let slot = pair.free();
+        pair.lender.offer(&pair.control, slot, pair.slots[slot as usize].clone())
+    };
+    assert!(!offer(&mut pair), "it does not sleep");
+    Borrower::arm(&pair.control);
+    assert!(pair.borrower.has_offer(&pair.control));
+    assert!(!Borrower::disarm(&pair.control), "nobody has woken it");
+    Borrower::arm(&pair.control);
+    assert!(offer(&mut pair));
+    assert!(!offer(&mut pair));
+    assert!(Borrower::disarm(&pair.control));
+}
+
+#[test]
+fn who_breaks_the_rules_gets_nothing_more_and_keeps_what_it_may_still_read() {
+    let wrongs: [(fn(&Pair, u32), Misconduct); 5] = [
+        (|pair, _| pair.give_back(60), Misconduct::Returned),
+        (|pair, slot| pair.give_back(slot), Misconduct::Returned),
+        (|pair, _| pair.control.offers[0].store(u64::MAX, Ordering::Relaxed), Misconduct::Offer),
+        (|pair, _| pair.control.offers[1].store(65, Ordering::Relaxed), Misconduct::Offer),
+        (|pair, _| pair.control.returned.store(u64::MAX, Ordering::Relaxed), Misconduct::Returned),
+    ];
+    for (wrong, misconduct) in wrongs {
+        let mut pair = Pair::new(Overflow::Replace, 2, 2);
+        // The first word is that of even sequences.
+        let (_, on_offer) = (pair.offer(), pair.offer());
+        wrong(&pair, on_offer);
+        pair.counts();
+        assert_eq!(pair.lender.misconduct(), Some(misconduct));
+        let (leased, before) = (pair.leased(), pair.lender.counts());
+        assert!(leased == 2 && pair.lender.is_quarantined());
+        for _ in 0..5 {
+            pair.offer();
+        }
+        assert_eq!(pair.leased(), leased);
+        let counts = pair.counts();
+        assert_eq!((counts.offered, counts.dropped), (before.offered + 5, before.dropped + 5));
+    }
+}
+
+#[test]
+fn in_quarantine_what_waits_is_dropped_and_what_is_held_stays() {
+    let mut pair = Pair::new(Overflow::Wait, 2, 2);
+    for _ in 0..6 {
+        pair.offer();
+    }
+    let held = pair.take().unwrap();
+    pair.lender.quarantine(&pair.control);
+    pair.check();
+    assert_eq!(pair.lender.counts(), LeaseCounts { offered: 6, taken: 1, dropped: 5, waiting: 0 });
+    assert_eq!((pair.take(), pair.leased()), (None, 1));
+    pair.give_back(held);
+    pair.counts();
+    assert_eq!(pair.leased(), 0, "what it gives back all the same is free");
+}
