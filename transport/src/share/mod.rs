@@ -4,5 +4,6 @@
 mod layout;
 mod lease;
 mod memory;
+mod messages;
 pub(crate) mod socket;
 mod sync;
