@@ -1,7 +1,7 @@
 //! The page that a hub and one reader of a stream share.
 
-use super::super::sync::{AtomicU32, AtomicU64};
 use super::Line;
+use super::sync::{AtomicU32, AtomicU64};
 
 /// The most frames that may be on offer to a reader at once.
 pub(crate) const OFFERS_MAX: usize = 8;

@@ -6,23 +6,14 @@
 
 mod control;
 mod inlet;
+mod line;
 mod record;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use control::{Control, OFFERS_MAX, Offer};
 pub(crate) use inlet::{Inlet, InletCounts};
+pub(crate) use line::Line;
 pub(crate) use record::Record;
 
-/// A line of the cache of its own, so that what one end writes all the time does not slow down who reads its neighbour.
-#[derive(Debug, Default)]
-#[repr(C, align(64))]
-pub(crate) struct Line<T>(pub(crate) T);
-
-impl<T> std::ops::Deref for Line<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
+use super::sync;

@@ -1,7 +1,7 @@
 //! The reader's side: it takes what is on offer, and says what it is done with.
 
-use super::super::layout::{Control, OFFERS_MAX, Offer};
-use super::super::sync::Ordering;
+use super::layout::{Control, OFFERS_MAX, Offer};
+use super::sync::Ordering;
 
 /// How often a reader looks again whose offer was replaced while it reached for it; then it sleeps on it.
 const TRIES_MAX: usize = 1_000;

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::super::layout::{Control, OFFERS_MAX, Offer};
-use super::super::sync::Ordering;
+use super::layout::{Control, OFFERS_MAX, Offer};
+use super::sync::Ordering;
 
 /// The most slots of a pool: a bit each in a word.
 const SLOTS_MAX: usize = 64;

@@ -10,3 +10,5 @@ mod tests;
 
 pub(crate) use borrower::Borrower;
 pub(crate) use lender::{LeaseCounts, Lender, Misconduct, Overflow};
+
+use super::{layout, sync};
