@@ -9,6 +9,7 @@ use crate::frame::{
     UnknownMetadataKind,
 };
 use crate::send::{BitrateError, FecError};
+use crate::share::{EndpointError, ShareError};
 use crate::wire::RefuseReason;
 
 /// Codes for errors, and for those that only hand on another's: here, and in the libraries that use this one.
@@ -117,6 +118,34 @@ error_codes! {
         Self::Unsupported => "cpus-unsupported",
     }
     UnknownBackend { Self { .. } => "unknown-backend" }
+    EndpointError {
+        Self::TooLong { .. } => "socket-path-too-long",
+        Self::Path { .. } => "invalid-socket-path",
+        Self::Folder { .. } => "socket-folder-unsafe",
+        Self::NoFolder { .. } => "no-socket-folder",
+    }
+    ShareError {
+        Self::Unsupported => "sharing-unsupported",
+        Self::NoHub { .. } => "no-hub",
+        Self::Forbidden { .. } => "hub-forbidden",
+        Self::Connect { .. } => "hub-unreachable",
+        Self::Silent { .. } => "hub-silent",
+        Self::HubGone { .. } => "hub-gone",
+        Self::Version { .. } => "hub-version",
+        Self::Nonsense { .. } => "no-hub-there",
+        Self::DescriptorsLost { .. } => "descriptors-lost",
+        Self::UnsafeMemory { .. } => "unsafe-shared-memory",
+        Self::UnknownStream { .. } => "unknown-stream",
+        Self::NoStreamYet { .. } => "no-such-stream-yet",
+        Self::NoReaderSlots { .. } => "no-reader-slots",
+        Self::BlockRefused { .. } => "block-refused",
+        Self::OutOfRange { .. } => "subscription-out-of-range",
+        Self::Refused { .. } => "hub-refuses",
+        Self::Forked { .. } => "forked",
+        Self::System(_) => "sharing-resources",
+    } => {
+        Self::Endpoint(error) => error,
+    }
 }
 
 impl NotSent {

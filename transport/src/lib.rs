@@ -133,9 +133,8 @@ mod rising;
 #[doc(hidden)]
 pub mod send;
 mod setters;
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "shared memory and descriptors; each block names its invariant")]
-mod share;
+#[allow(unsafe_code, reason = "memory that processes share; each block names its invariant")]
+pub mod share;
 mod time;
 mod unpoisoned;
 #[doc(hidden)]

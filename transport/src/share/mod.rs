@@ -1,9 +1,26 @@
-//! Frames read in place by any process of this machine, over shared memory.
+//! Frames between the processes of one machine, of which no byte is copied: they lie in memory that the hub and its readers have mapped.
+//!
+//! The *hub* is the process whose slots the frames are in: a server for the streams that come to it, or a program for its own. It
+//! listens on a Unix socket, at an [`Endpoint`].
+//!
+//! Linux only: elsewhere each of these is refused with [`ShareError::Unsupported`].
 #![allow(dead_code, reason = "its users land one by one")]
 
+// What has no system call of Linux's in it is the same everywhere. The rest is in `absent` once more, an equal, empty twin.
+mod endpoint;
+mod error;
+#[cfg(target_os = "linux")]
 mod layout;
+#[cfg(target_os = "linux")]
 mod lease;
+#[cfg(target_os = "linux")]
 mod memory;
+#[cfg(target_os = "linux")]
 mod messages;
+#[cfg(target_os = "linux")]
 pub(crate) mod socket;
+#[cfg(target_os = "linux")]
 mod sync;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::ShareError;

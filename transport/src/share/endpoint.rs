@@ -1,0 +1,434 @@
+//! Where a hub's socket is: the path that it listens on, the places where it is when nobody says one, and all hubs of this machine.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Bytes that the path of a Unix socket may have at most: those of `sockaddr_un.sun_path`, less the zero that ends it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PATH_BYTES_MAX: usize = 107;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const PATH_BYTES_MAX: usize = 103;
+
+/// What sockets are called whose place nobody said: `framewire/7001.sock`.
+const FOLDER: &str = "framewire";
+const ENDING: &str = "sock";
+
+/// Why a path cannot be a hub's.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// A Unix socket cannot have it.
+    #[error("{} has {bytes} bytes, and the path of a Unix socket at most {PATH_BYTES_MAX}; use a shorter one", .path.display())]
+    TooLong {
+        /// The path, from the root on.
+        path: PathBuf,
+        /// Bytes of it.
+        bytes: usize,
+    },
+    /// It is empty, or has a zero in it, or begins in a working directory that there is not.
+    #[error("'{}' is no path of a socket ({source}); use one such as /run/framewire/7001.sock", .path.display())]
+    Path {
+        /// What was to be a path.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// The folder in which this user's sockets are is not safe to have them in: others may put theirs there.
+    #[error(
+        "{} {why}, so that anybody may pass for this user's hub there; remove it, or use another path for the socket",
+        .folder.display()
+    )]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What it is.
+        why: String,
+    },
+    /// The folder for the socket can be neither made nor looked at.
+    #[error("the folder {} for the socket cannot be had ({source}); use another path for the socket", .folder.display())]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Where a hub listens: the path of its Unix socket. One is given, or follows from the hub's UDP port ([`Endpoint::of_port`]).
+///
+/// ```
+/// use framewire_transport::share::Endpoint;
+///
+/// let endpoint: Endpoint = "/run/framewire/7001.sock".parse()?;
+/// assert_eq!((endpoint.port(), endpoint.to_string().as_str()), (Some(7001), "/run/framewire/7001.sock"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    path: PathBuf,
+}
+
+impl Endpoint {
+    /// The hub that listens, or is to listen, on this path. A relative one begins in the working directory of this moment. Nothing is
+    /// looked up.
+    ///
+    /// # Errors
+    /// [`EndpointError::TooLong`] for one of more than 107 bytes (Linux), and [`EndpointError::Path`] for an empty one or one with a zero
+    /// in it.
+    pub fn path(path: impl AsRef<Path>) -> Result<Self, EndpointError> {
+        let path = path.as_ref();
+        let wrong = |source| EndpointError::Path { path: path.to_owned(), source };
+        if path.as_os_str().as_bytes().contains(&0) {
+            return Err(wrong(io::Error::new(io::ErrorKind::InvalidInput, "there is a zero in it")));
+        }
+        let path = std::path::absolute(path).map_err(wrong)?;
+        match path.as_os_str().len() {
+            bytes if bytes > PATH_BYTES_MAX => Err(EndpointError::TooLong { path, bytes }),
+            _ => Ok(Self { path }),
+        }
+    }
+
+    /// Where the hub of a server of this user listens that receives on this UDP port, when nobody says where: `framewire/PORT.sock` in
+    /// `$XDG_RUNTIME_DIR`, else in `/run` where this process is root's, else in the folder `framewire-UID` of the temporary directory.
+    /// A runtime directory that is not this user's own does not count. The folder need not be there.
+    ///
+    /// # Errors
+    /// [`EndpointError::Folder`] where the folder in the temporary directory is somebody else's, or others may write to it;
+    /// [`EndpointError::TooLong`].
+    pub fn of_port(udp_port: u16) -> Result<Self, EndpointError> {
+        Places::of_this_process().endpoint(udp_port)
+    }
+
+    /// The sockets of all hubs of this machine that this user may open, in the order of their paths: those in the places that
+    /// [`Endpoint::of_port`] names, for root those of every user, and for every user those of the system. A hub that was killed leaves
+    /// its socket behind, which connecting tells from one that lives.
+    pub fn all() -> Vec<Self> {
+        let mut found: Vec<_> =
+            Places::of_this_process().folders().iter().flat_map(|folder| sockets_in(folder)).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// The path, from the root on.
+    pub fn as_path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The UDP port that the socket is named after; `None` for one that is called something else.
+    pub fn port(&self) -> Option<u16> {
+        let name = self.path.file_name()?.to_str()?.strip_suffix(".sock")?;
+        // One way to write a number: without a sign or zeroes in front.
+        name.parse().ok().filter(|port: &u16| port.to_string() == name)
+    }
+
+    /// Makes the folder that the socket is to be in where it is one of [`Endpoint::of_port`]'s and is not there yet: this user's alone,
+    /// but for the system's, which everybody may look into. Other folders are the operator's to make.
+    ///
+    /// # Errors
+    /// [`EndpointError::NoFolder`] and [`EndpointError::Folder`].
+    pub(crate) fn make_folder(&self) -> Result<(), EndpointError> {
+        Places::of_this_process().make_folder_of(&self.path)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    /// As [`Endpoint::path`].
+    fn from_str(path: &str) -> Result<Self, EndpointError> {
+        Self::path(path)
+    }
+}
+
+impl AsRef<Path> for Endpoint {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// What decides where sockets are.
+struct Places {
+    /// `$XDG_RUNTIME_DIR`, where it is this user's.
+    runtime: Option<PathBuf>,
+    /// Where the system's own are: `/run`.
+    system: PathBuf,
+    temporary: PathBuf,
+    uid: u32,
+}
+
+impl Places {
+    fn of_this_process() -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        // One that `sudo` and `su` left from another user is not ours to put anything into.
+        let is_ours = |path: &PathBuf| {
+            path.is_absolute() && std::fs::metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == uid)
+        };
+        Self { runtime: runtime.filter(is_ours), system: "/run".into(), temporary: std::env::temp_dir(), uid }
+    }
+
+    fn temporary_folder(&self) -> PathBuf {
+        self.temporary.join(format!("{FOLDER}-{}", self.uid))
+    }
+
+    fn folder(&self) -> PathBuf {
+        match &self.runtime {
+            Some(runtime) => runtime.join(FOLDER),
+            None if self.uid == 0 => self.system.join(FOLDER),
+            None => self.temporary_folder(),
+        }
+    }
+
+    fn endpoint(&self, udp_port: u16) -> Result<Endpoint, EndpointError> {
+        let folder = self.folder();
+        if folder == self.temporary_folder() {
+            match private_to(&folder, self.uid) {
+                Err(EndpointError::NoFolder { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                checked => checked?,
+            }
+        }
+        Endpoint::path(folder.join(format!("{udp_port}.{ENDING}")))
+    }
+
+    fn make_folder_of(&self, socket: &Path) -> Result<(), EndpointError> {
+        let (folder, system) = (socket.parent().unwrap_or(socket), self.system.join(FOLDER));
+        let is_of_runtime = self.runtime.as_ref().is_some_and(|runtime| runtime.join(FOLDER) == folder);
+        let is_temporary = self.temporary_folder() == folder;
+        if !(is_of_runtime || is_temporary || system == folder) {
+            return Ok(());
+        }
+        // Into the system's, groups are let that a socket is shared with.
+        let mode = if folder == system { 0o755 } else { 0o700 };
+        match std::fs::DirBuilder::new().mode(mode).create(folder) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(EndpointError::NoFolder { folder: folder.to_owned(), source });
+            }
+            _ => {}
+        }
+        // Anybody can have made it before us where anybody can make folders.
+        if is_temporary { private_to(folder, self.uid) } else { Ok(()) }
+    }
+
+    /// Where there may be sockets for this user.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.system.join(FOLDER)];
+        folders.extend(self.runtime.as_ref().map(|runtime| runtime.join(FOLDER)));
+        let users = self.system.join("user");
+        if self.uid == 0 {
+            folders.extend(names_in(&users).map(|user| users.join(user).join(FOLDER)));
+            // Those of other users, where they are what their name says.
+            folders.extend(names_in(&self.temporary).filter_map(|name| {
+                let uid = name.to_str()?.strip_prefix(FOLDER)?.strip_prefix('-')?.parse().ok()?;
+                let folder = self.temporary.join(&name);
+                private_to(&folder, uid).is_ok().then_some(folder)
+            }));
+        } else {
+            // A program that was started without the variable looks where one that had it listens.
+            folders.push(users.join(self.uid.to_string()).join(FOLDER));
+            folders.extend(Some(self.temporary_folder()).filter(|folder| private_to(folder, self.uid).is_ok()));
+        }
+        folders
+    }
+}
+
+/// Whether a folder is one that this user alone can have put anything into.
+fn private_to(folder: &Path, uid: u32) -> Result<(), EndpointError> {
+    let refused = |why| Err(EndpointError::Folder { folder: folder.to_owned(), why });
+    // Of the name itself: a link may lead anywhere by the time that it is followed.
+    let found = std::fs::symlink_metadata(folder)
+        .map_err(|source| EndpointError::NoFolder { folder: folder.to_owned(), source })?;
+    let mode = found.mode() & 0o7777;
+    if !found.is_dir() {
+        refused("is no folder".to_owned())
+    } else if found.uid() != uid {
+        refused(format!("belongs to user {} and not to {uid}", found.uid()))
+    } else if mode & 0o077 != 0 {
+        refused(format!("is open to others (mode {mode:04o} in place of 0700)"))
+    } else {
+        Ok(())
+    }
+}
+
+fn names_in(folder: &Path) -> impl Iterator<Item = std::ffi::OsString> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name())
+}
+
+/// The sockets in a folder that this process may connect to.
+fn sockets_in(folder: &Path) -> Vec<Endpoint> {
+    let paths = names_in(folder).map(|name| folder.join(name));
+    let sockets = paths.filter(|path| {
+        path.extension() == Some(OsStr::new(ENDING))
+            && std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+            && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+    });
+    sockets.filter_map(|path| Endpoint::path(path).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// A folder of the test's own, removed with the value.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("fw-endpoint-{}-{count}", std::process::id()));
+            std::fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn make(&self, name: &str, mode: u32) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn own_uid() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn places(runtime: Option<&str>, folder: &Folder, uid: u32) -> Places {
+        let runtime = runtime.map(|name| folder.make(name, 0o700));
+        Places { runtime, system: folder.make("run", 0o755), temporary: folder.make("tmp", 0o777), uid }
+    }
+
+    #[test]
+    fn a_path_too_long_for_a_unix_socket_is_refused_with_the_limit() {
+        let longest = format!("/{}", "a".repeat(PATH_BYTES_MAX - 1));
+        assert_eq!(Endpoint::path(&longest).unwrap().to_string(), longest);
+        let refused = Endpoint::path(format!("{longest}a")).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("has {} bytes", PATH_BYTES_MAX + 1)) && refused.contains("at most 107"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused_and_a_relative_one_begins_here() {
+        assert!(matches!("".parse::<Endpoint>(), Err(EndpointError::Path { .. })));
+        assert!(Endpoint::path("/a\0b").unwrap_err().to_string().contains("zero"));
+        // A working directory of any length; what matters is that a change of it changes nothing.
+        match Endpoint::path("x.sock") {
+            Ok(endpoint) => assert!(endpoint.as_path().is_absolute() && endpoint.as_path().ends_with("x.sock")),
+            Err(error) => assert!(matches!(error, EndpointError::TooLong { .. })),
+        }
+    }
+
+    #[test]
+    fn a_port_is_known_by_the_name_of_its_socket() {
+        let port = |path: &str| Endpoint::path(path).unwrap().port();
+        assert_eq!((port("/run/framewire/7001.sock"), port("/7001.sock")), (Some(7001), Some(7001)));
+        for other in ["/7001", "/07001.sock", "/+7001.sock", "/65536.sock", "/camera.sock", "/.sock"] {
+            assert_eq!(port(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_place_is_the_runtime_directory_or_the_systems_for_root_or_a_folder_of_the_users_own() {
+        let folder = Folder::new();
+        let place = |places: Places| places.endpoint(7001).unwrap().as_path().to_owned();
+        assert_eq!(place(places(Some("user"), &folder, 1000)), folder.0.join("user/framewire/7001.sock"));
+        assert_eq!(place(places(None, &folder, 0)), folder.0.join("run/framewire/7001.sock"));
+        assert_eq!(place(places(None, &folder, 1000)), folder.0.join("tmp/framewire-1000/7001.sock"));
+    }
+
+    #[test]
+    fn a_folder_in_the_temporary_directory_that_others_may_write_to_is_refused() {
+        let folder = Folder::new();
+        // As a user who is not root.
+        let mut places = places(None, &folder, own_uid().max(1));
+        let own = places.temporary_folder();
+        let refusal = |places: &Places| places.endpoint(7001).unwrap_err().to_string();
+        symlink("/", &own).unwrap();
+        assert!(refusal(&places).contains("is no folder"));
+        std::fs::remove_file(&own).unwrap();
+        folder.make(&format!("tmp/framewire-{}", places.uid), 0o770);
+        if places.uid == own_uid() {
+            assert!(refusal(&places).contains("mode 0770"), "{}", refusal(&places));
+        }
+        places.uid = own_uid() + 1;
+        folder.make(&format!("tmp/framewire-{}", places.uid), 0o700);
+        let refused = refusal(&places);
+        assert!(refused.contains(&format!("belongs to user {} and not to {}", own_uid(), own_uid() + 1)), "{refused}");
+    }
+
+    #[test]
+    fn folders_are_made_where_nobody_said_a_place_and_nowhere_else() {
+        let folder = Folder::new();
+        let places = places(Some("user"), &folder, own_uid());
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        for (folder, expected) in [
+            (places.runtime.as_ref().unwrap().join(FOLDER), 0o700),
+            (places.temporary_folder(), 0o700),
+            (places.system.join(FOLDER), 0o755),
+        ] {
+            for _again in 0..2 {
+                places.make_folder_of(&folder.join("7001.sock")).unwrap();
+            }
+            assert_eq!(mode(&folder) & 0o700, expected & 0o700);
+            assert_eq!(mode(&folder) & !expected, 0);
+        }
+        let other = folder.0.join("other");
+        places.make_folder_of(&other.join("7001.sock")).unwrap();
+        assert!(!other.exists());
+        std::fs::write(&other, "").unwrap();
+        let blocked = Places { runtime: Some(other), ..places };
+        let refused = blocked.make_folder_of(&blocked.folder().join("7001.sock")).unwrap_err();
+        assert!(matches!(refused, EndpointError::NoFolder { .. }), "{refused}");
+    }
+
+    #[test]
+    fn all_hubs_are_the_sockets_in_every_place_and_nothing_else_that_lies_there() {
+        let folder = Folder::new();
+        let places = places(Some("user"), &folder, own_uid());
+        let in_folder = |folder: PathBuf, name: &str| {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
+            folder.join(name)
+        };
+        let there = [
+            in_folder(places.runtime.as_ref().unwrap().join(FOLDER), "7001.sock"),
+            in_folder(places.system.join(FOLDER), "7002.sock"),
+            in_folder(places.system.join(FOLDER), "camera.sock"),
+            in_folder(places.temporary_folder(), "7003.sock"),
+        ];
+        let _hubs = there.each_ref().map(|path| UnixListener::bind(path).unwrap());
+        let beside = in_folder(places.system.join(FOLDER), "7004");
+        let _other = UnixListener::bind(beside).unwrap();
+        std::fs::write(places.system.join(FOLDER).join("7005.sock"), "").unwrap();
+        symlink(&there[0], places.system.join(FOLDER).join("7006.sock")).unwrap();
+        let mut found: Vec<_> = places.folders().iter().flat_map(|folder| sockets_in(folder)).collect();
+        found.sort();
+        let mut expected = there.to_vec();
+        expected.sort();
+        assert_eq!(found.iter().map(|hub| hub.as_path().to_owned()).collect::<Vec<_>>(), expected);
+    }
+}

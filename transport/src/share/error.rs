@@ -1,0 +1,227 @@
+//! Why frames are not shared.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::endpoint::{Endpoint, EndpointError};
+use crate::limit::remedy;
+
+/// Why a hub is not there, or did not give what was asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// Nothing is shared on this system.
+    #[error("frames are shared between processes on Linux only; send them over UDP")]
+    Unsupported,
+    /// The path cannot be a hub's.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Nobody listens on the socket.
+    #[error("no hub listens on {endpoint} ({source}); start one there, or look where the others are (framewire ls)")]
+    NoHub {
+        /// Where.
+        endpoint: Endpoint,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket is another user's.
+    #[error(
+        "the hub on {endpoint} is not for this user ({source}); run as the user who started it, or have it share with a \
+         group of yours (--share-group)"
+    )]
+    Forbidden {
+        /// Where.
+        endpoint: Endpoint,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system did not let this process connect, for another reason.
+    #[error("cannot connect to the hub on {endpoint}: {source}; {}", remedy(.source).unwrap_or("check the path, and the filter of the sandbox or container"))]
+    Connect {
+        /// Where.
+        endpoint: Endpoint,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The hub took too long to answer.
+    #[error("the hub on {endpoint} did not answer within {} ms; see whether it is stopped or overloaded", .after.as_millis())]
+    Silent {
+        /// Where.
+        endpoint: Endpoint,
+        /// How long was waited.
+        after: std::time::Duration,
+    },
+    /// The hub closed the connection: it ended, or was killed.
+    #[error("the hub on {endpoint} is gone; try again when it is back")]
+    HubGone {
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// It speaks another version.
+    #[error(
+        "the hub on {endpoint} speaks version {theirs} of sharing and this program {ours}; use the same release for both"
+    )]
+    Version {
+        /// Where.
+        endpoint: Endpoint,
+        /// The version of the hub.
+        theirs: u32,
+        /// The version of this program.
+        ours: u32,
+    },
+    /// What it said is not what a hub says.
+    #[error("what answers on {endpoint} says what no hub says ({what}); see which program listens there")]
+    Nonsense {
+        /// Where.
+        endpoint: Endpoint,
+        /// What was wrong with it.
+        what: String,
+    },
+    /// The system dropped a descriptor on its way.
+    #[error(
+        "the hub on {endpoint} sent {expected} descriptors, of which {received} came; allow them to be passed (SELinux, AppArmor), or raise \
+         this process's limit of open files (ulimit -n)"
+    )]
+    DescriptorsLost {
+        /// Where.
+        endpoint: Endpoint,
+        /// How many came.
+        received: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// Memory that was received is not safe to map: it could be changed or cut off while it is read.
+    #[error("the {what} from the hub on {endpoint} is not safe to map: {why}; see which program listens there")]
+    UnsafeMemory {
+        /// Where.
+        endpoint: Endpoint,
+        /// Which memory.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The hub has no stream of this name.
+    #[error("the hub on {endpoint} has no stream '{name}'; {}", those_there(.streams))]
+    UnknownStream {
+        /// Where.
+        endpoint: Endpoint,
+        /// The name that was asked for.
+        name: String,
+        /// Those that there are.
+        streams: Vec<String>,
+    },
+    /// No such stream came in the time given.
+    #[error("no stream '{name}' on {endpoint} within {} ms; {}", .after.as_millis(), those_there(.streams))]
+    NoStreamYet {
+        /// Where.
+        endpoint: Endpoint,
+        /// The name that was asked for.
+        name: String,
+        /// How long was waited.
+        after: std::time::Duration,
+        /// Those that there are.
+        streams: Vec<String>,
+    },
+    /// The stream's slots for readers are taken.
+    #[error(
+        "a reader that is offered {offers} frames and holds {hold} needs {} slots, and of the {reader_slots} for readers of '{name}' {left} are \
+         left; hold fewer, end another reader, or give readers more of them at the hub (--reader-slots)", .offers + .hold
+    )]
+    NoReaderSlots {
+        /// The stream.
+        name: String,
+        /// Frames that wait for the reader at most.
+        offers: usize,
+        /// Frames that it may hold.
+        hold: usize,
+        /// Slots that there are for readers of the stream.
+        reader_slots: usize,
+        /// Those of them that no reader has.
+        left: usize,
+    },
+    /// A reader may not have the hub wait for it.
+    #[error(
+        "the hub on {endpoint} lets no reader make it wait; read with 'latest' or 'queue', or allow it there (--share-block)"
+    )]
+    BlockRefused {
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// More frames were to wait, or to be held, than can be.
+    #[error("{value} {what} cannot be; use {min} to {max}")]
+    OutOfRange {
+        /// Of what there are so many.
+        what: &'static str,
+        /// How many were asked for.
+        value: usize,
+        /// The least that can be.
+        min: usize,
+        /// The most that can be.
+        max: usize,
+    },
+    /// The hub refuses, for another reason.
+    #[error("the hub on {endpoint} refuses: {why}")]
+    Refused {
+        /// Where.
+        endpoint: Endpoint,
+        /// What it said.
+        why: String,
+    },
+    /// This process was forked from the one that the reader is of.
+    #[error(
+        "this process was forked from the one that connected to {endpoint}, which alone may use it; connect anew here"
+    )]
+    Forked {
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// The system gave no memory, descriptor or thread.
+    #[error("the system refused what sharing needs: {0}; {help}", help = remedy(.0).unwrap_or("check the process's limits"))]
+    System(#[source] io::Error),
+}
+
+impl ShareError {
+    /// What connecting failed with, sorted by what helps.
+    pub(crate) fn of_connect(endpoint: &Endpoint, source: io::Error) -> Self {
+        let endpoint = endpoint.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Self::NoHub { endpoint, source },
+            io::ErrorKind::PermissionDenied => Self::Forbidden { endpoint, source },
+            _ => Self::Connect { endpoint, source },
+        }
+    }
+}
+
+fn those_there(streams: &[String]) -> String {
+    match streams {
+        [] => "it has none".to_owned(),
+        streams => format!("there are {}", streams.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_connecting_fails_with_is_sorted_by_what_helps() {
+        let endpoint = Endpoint::path("/x.sock").unwrap();
+        let of = |kind: io::ErrorKind| ShareError::of_connect(&endpoint, kind.into());
+        assert!(matches!(of(io::ErrorKind::NotFound), ShareError::NoHub { .. }));
+        assert!(matches!(of(io::ErrorKind::ConnectionRefused), ShareError::NoHub { .. }));
+        assert!(matches!(of(io::ErrorKind::PermissionDenied), ShareError::Forbidden { .. }));
+        assert!(matches!(of(io::ErrorKind::OutOfMemory), ShareError::Connect { .. }));
+    }
+
+    #[test]
+    fn who_asks_for_a_stream_that_there_is_not_is_told_which_there_are() {
+        let endpoint = Endpoint::path("/x.sock").unwrap();
+        let error = |streams: &[&str]| {
+            let streams = streams.iter().map(|name| (*name).to_owned()).collect();
+            ShareError::UnknownStream { endpoint: endpoint.clone(), name: "front".into(), streams }.to_string()
+        };
+        assert_eq!(error(&[]), "the hub on /x.sock has no stream 'front'; it has none");
+        assert_eq!(error(&["a", "b"]), "the hub on /x.sock has no stream 'front'; there are a, b");
+    }
+}
