@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,9 +12,9 @@ use thiserror::Error;
 
 /// Bytes that the path of a Unix socket may have at most: those of `sockaddr_un.sun_path`, less the zero that ends it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const PATH_BYTES_MAX: usize = 107;
+pub(crate) const PATH_BYTES_MAX: usize = 107;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const PATH_BYTES_MAX: usize = 103;
+pub(crate) const PATH_BYTES_MAX: usize = 103;
 
 /// What sockets are called whose place nobody said: `framewire/7001.sock`.
 const FOLDER: &str = "framewire";
@@ -51,8 +51,8 @@ pub enum EndpointError {
         /// What it is.
         why: String,
     },
-    /// The folder for the socket can be neither made nor looked at.
-    #[error("the folder {} for the socket cannot be had ({source}); use another path for the socket", .folder.display())]
+    /// The folder for the socket cannot be looked at.
+    #[error("the folder {} for the socket cannot be looked at ({source}); use another path for the socket", .folder.display())]
     NoFolder {
         /// The folder.
         folder: PathBuf,
@@ -129,13 +129,9 @@ impl Endpoint {
         name.parse().ok().filter(|port: &u16| port.to_string() == name)
     }
 
-    /// Makes the folder that the socket is to be in where it is one of [`Endpoint::of_port`]'s and is not there yet: this user's alone,
-    /// but for the system's, which everybody may look into. Other folders are the operator's to make.
-    ///
-    /// # Errors
-    /// [`EndpointError::NoFolder`] and [`EndpointError::Folder`].
-    pub(crate) fn make_folder(&self) -> Result<(), EndpointError> {
-        Places::of_this_process().make_folder_of(&self.path)
+    /// Whether its folder is one that sockets are in when nobody says where: the hub makes it where it is not there.
+    pub(crate) fn has_default_folder(&self) -> bool {
+        self.path.parent().is_some_and(|folder| Places::of_this_process().makes(folder))
     }
 }
 
@@ -204,23 +200,12 @@ impl Places {
         Endpoint::path(folder.join(format!("{udp_port}.{ENDING}")))
     }
 
-    fn make_folder_of(&self, socket: &Path) -> Result<(), EndpointError> {
-        let (folder, system) = (socket.parent().unwrap_or(socket), self.system.join(FOLDER));
-        let is_of_runtime = self.runtime.as_ref().is_some_and(|runtime| runtime.join(FOLDER) == folder);
-        let is_temporary = self.temporary_folder() == folder;
-        if !(is_of_runtime || is_temporary || system == folder) {
-            return Ok(());
-        }
-        // Into the system's, groups are let that a socket is shared with.
-        let mode = if folder == system { 0o755 } else { 0o700 };
-        match std::fs::DirBuilder::new().mode(mode).create(folder) {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(EndpointError::NoFolder { folder: folder.to_owned(), source });
-            }
-            _ => {}
-        }
-        // Anybody can have made it before us where anybody can make folders.
-        if is_temporary { private_to(folder, self.uid) } else { Ok(()) }
+    /// Whether a folder is made where it is not there.
+    fn makes(&self, folder: &Path) -> bool {
+        let of_runtime = self.runtime.as_ref().map(|runtime| runtime.join(FOLDER));
+        folder == self.temporary_folder()
+            || folder == self.system.join(FOLDER)
+            || of_runtime.is_some_and(|of| of == folder)
     }
 
     /// Where there may be sockets for this user.
@@ -256,7 +241,8 @@ fn private_to(folder: &Path, uid: u32) -> Result<(), EndpointError> {
         refused("is no folder".to_owned())
     } else if found.uid() != uid {
         refused(format!("belongs to user {} and not to {uid}", found.uid()))
-    } else if mode & 0o077 != 0 {
+    } else if mode & 0o067 != 0 {
+        // Members of a group that its hub is shared with may pass through it: 0710.
         refused(format!("is open to others (mode {mode:04o} in place of 0700)"))
     } else {
         Ok(())
@@ -385,25 +371,9 @@ mod tests {
     fn folders_are_made_where_nobody_said_a_place_and_nowhere_else() {
         let folder = Folder::new();
         let places = places(Some("user"), &folder, own_uid());
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
-        for (folder, expected) in [
-            (places.runtime.as_ref().unwrap().join(FOLDER), 0o700),
-            (places.temporary_folder(), 0o700),
-            (places.system.join(FOLDER), 0o755),
-        ] {
-            for _again in 0..2 {
-                places.make_folder_of(&folder.join("7001.sock")).unwrap();
-            }
-            assert_eq!(mode(&folder) & 0o700, expected & 0o700);
-            assert_eq!(mode(&folder) & !expected, 0);
-        }
-        let other = folder.0.join("other");
-        places.make_folder_of(&other.join("7001.sock")).unwrap();
-        assert!(!other.exists());
-        std::fs::write(&other, "").unwrap();
-        let blocked = Places { runtime: Some(other), ..places };
-        let refused = blocked.make_folder_of(&blocked.folder().join("7001.sock")).unwrap_err();
-        assert!(matches!(refused, EndpointError::NoFolder { .. }), "{refused}");
+        let made = [places.folder(), places.temporary_folder(), places.system.join(FOLDER)];
+        assert_eq!(made.map(|folder| places.makes(&folder)), [true; 3]);
+        assert!(!places.makes(&folder.0.join("other")) && !places.makes(&places.system));
     }
 
     #[test]
@@ -411,7 +381,8 @@ mod tests {
         let folder = Folder::new();
         let places = places(Some("user"), &folder, own_uid());
         let in_folder = |folder: PathBuf, name: &str| {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
             folder.join(name)
         };
         let there = [

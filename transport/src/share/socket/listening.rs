@@ -14,8 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use thiserror::Error;
 
-/// The longest path that a Unix socket has, in bytes.
-pub(crate) const PATH_BYTES_MAX: usize = 107;
+use crate::share::endpoint::PATH_BYTES_MAX;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
