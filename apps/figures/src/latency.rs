@@ -8,37 +8,47 @@ use hdrhistogram::Histogram;
 
 use crate::summary::{LatencyMs, StagesMs};
 
-/// Microseconds, three significant digits, up to a minute.
+/// Three significant digits, up to a minute.
 #[derive(Debug, Clone)]
 pub struct LatencyHistogram {
-    micros: Histogram<u64>,
+    units: Histogram<u64>,
+    /// Nanoseconds of a unit, the least that is told apart.
+    unit_ns: u64,
 }
 
 impl LatencyHistogram {
-    const MICROS_MAX: u64 = 60_000_000;
+    const LATENCY_MAX_NS: u64 = 60_000_000_000;
 
-    /// Nothing noted yet.
+    /// Nothing noted yet; what is shorter than a microsecond counts as one.
     pub fn new() -> Self {
-        Self {
-            micros: Histogram::new_with_bounds(1, Self::MICROS_MAX, 3)
-                .expect("the bounds are in order and the digits few"),
-        }
+        Self::in_units_of(1_000)
+    }
+
+    /// The same for what may be shorter than a microsecond, to the nanosecond.
+    pub fn of_nanoseconds() -> Self {
+        Self::in_units_of(1)
+    }
+
+    fn in_units_of(unit_ns: u64) -> Self {
+        let units = Histogram::new_with_bounds(1, Self::LATENCY_MAX_NS / unit_ns, 3);
+        Self { units: units.expect("the bounds are in order and the digits few"), unit_ns }
     }
 
     /// Notes a frame. Longer than a minute counts as a minute.
     pub fn record(&mut self, latency: Duration) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.micros.saturating_record(micros.max(1));
+        let units = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX) / self.unit_ns;
+        self.units.saturating_record(units.max(1));
     }
 
     /// The figures, milliseconds; `None` where no frame was noted.
     pub fn figures(&self) -> Option<LatencyMs> {
-        let at = |quantile| self.micros.value_at_quantile(quantile) as f64 / 1_000.0;
-        (!self.micros.is_empty()).then(|| LatencyMs {
+        let ms = |units: u64| (units * self.unit_ns) as f64 / 1e6;
+        let at = |quantile| ms(self.units.value_at_quantile(quantile));
+        (!self.units.is_empty()).then(|| LatencyMs {
             p50: at(0.5),
             p99: at(0.99),
             p999: at(0.999),
-            max: self.micros.max() as f64 / 1_000.0,
+            max: ms(self.units.max()),
         })
     }
 }

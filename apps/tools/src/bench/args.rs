@@ -28,10 +28,20 @@ pub struct BenchArgs {
     /// How many times each contender is measured, all in turn; figures are medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// Seconds at full rate for each contender and round; a second at 60 frames/s comes on top
+    /// Seconds at full rate for each contender and round; those at a steady rate come on top
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub seconds: f64,
-    /// Measure these alone: framewire, kernel (what UDP can at best do on this machine), tcp
+    /// Frames a second while latency is measured, when both ends sleep between frames
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rate: u32,
+    /// Seconds at that rate for each contender and round; of 60 frames p99 is the slowest, of 1,000 it says more
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub latency_seconds: f64,
+    /// Have the readers of memory and pipe look for frames without sleeping, which takes a core
+    #[arg(long)]
+    pub busy_poll: bool,
+    /// Measure these alone: framewire, kernel (what UDP can at best do on this machine), tcp, which are measured unless others are
+    /// named; memory (frames made and read in place, every byte, by two threads of one process), pipe (a bare wake of another process)
     #[arg(long, value_enum, value_name = "NAME,NAME", value_delimiter = ',', hide_possible_values = true)]
     pub only: Vec<Contender>,
     /// Print one JSON object instead of the table
@@ -41,7 +51,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub to: Option<Address>,
     /// Receive what bench --to sends, over TCP and UDP; anyone who reaches the port can have frames thrown away here
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "metadata_bytes", "rounds", "seconds", "only", "json"])]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "metadata_bytes", "rounds", "seconds", "rate", "latency_seconds", "busy_poll", "only", "json"])]
     pub receive: Option<Address>,
     /// End after one bench
     #[arg(long, requires = "receive")]
@@ -71,6 +81,9 @@ mod tests {
         assert_eq!(bench(&["--only", "tcp,framewire"]).unwrap().only, [Contender::Tcp, Contender::Framewire]);
         assert_eq!(bench(&["--frame", "640x480:BayerRG12"]).unwrap().frame.to_string(), "640x480:bayer_rggb12");
         assert_eq!((args.metadata_bytes, bench(&["--metadata-bytes", "200"]).unwrap().metadata_bytes), (0, 200));
+        assert_eq!(bench(&["--only", "pipe,memory"]).unwrap().only, [Contender::Pipe, Contender::Memory]);
+        let args = bench(&["--rate", "240", "--latency-seconds", "5", "--busy-poll"]).unwrap();
+        assert_eq!((args.rate, args.latency_seconds, args.busy_poll), (240, 5.0, true));
         assert!(bench(&["--receive", "0.0.0.0:9000", "--once"]).unwrap().once);
     }
 
@@ -80,6 +93,8 @@ mod tests {
         assert!(refused(&["--only", "udp"]).contains("framewire, kernel, tcp"));
         assert!(refused(&["--metadata-bytes", "4097"]).contains("0..=4096"));
         assert!(refused(&["--rounds", "0"]).contains("--rounds"));
+        assert!(refused(&["--rate", "0"]).contains("--rate"));
+        assert!(refused(&["--receive", "127.0.0.1:0", "--busy-poll"]).contains("--busy-poll"));
         assert!(refused(&["--seconds", "no"]).contains("'no' is no time"));
         assert!(refused(&["--frame", "1920x1080"]).contains("1920x1080:gray8"));
         assert!(refused(&["--receive", "127.0.0.1:0", "--to", "there:1"]).contains("--to"));

@@ -12,7 +12,7 @@ use super::stamp::Stamp;
 
 /// One way to move frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Contender {
     /// A `Sender` and a `Receiver`, every frame delivered.
     Framewire,
@@ -20,11 +20,30 @@ pub enum Contender {
     Kernel,
     /// One TCP connection.
     Tcp,
+    /// Frames made in their slots and read there, every byte, in two threads of one process: what shared memory can at best do.
+    Memory,
+    /// No frame, and a few bytes through a pipe: what waking another process costs at least.
+    Pipe,
 }
 
 impl Contender {
     /// All of them, in the order in which they are measured and shown.
-    pub const ALL: [Self; 3] = [Self::Framewire, Self::Kernel, Self::Tcp];
+    pub const ALL: [Self; 5] = [Self::Framewire, Self::Kernel, Self::Tcp, Self::Memory, Self::Pipe];
+
+    /// Whether it is measured unless others are named: those that a network can carry.
+    pub const fn is_default(self) -> bool {
+        matches!(self, Self::Framewire | Self::Kernel | Self::Tcp)
+    }
+
+    /// Whether it needs nothing but the memory of one machine, and a process of its own at the other end, or none.
+    pub(super) const fn is_local(self) -> bool {
+        !self.is_default()
+    }
+
+    /// Whether every byte of a frame moves or is touched: where not, bytes a second say nothing.
+    pub(super) const fn moves_bytes(self) -> bool {
+        !matches!(self, Self::Pipe)
+    }
 
     /// The name used on the command line and in the figures.
     pub const fn name(self) -> &'static str {
@@ -32,6 +51,8 @@ impl Contender {
             Self::Framewire => "framewire",
             Self::Kernel => "kernel",
             Self::Tcp => "tcp",
+            Self::Memory => "memory",
+            Self::Pipe => "pipe",
         }
     }
 }

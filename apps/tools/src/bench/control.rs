@@ -19,7 +19,7 @@ use super::patience::LOOK_AROUND;
 use super::stamp::Phase;
 
 /// Changes with every change of what the two ends say or do.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PROGRAM: &str = "framewire-bench";
 /// How long the first line may take.
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
@@ -52,6 +52,12 @@ pub(super) struct Run {
     /// Where those datagrams come from, at the near end's address.
     #[serde(default)]
     pub(super) udp_port: u16,
+    /// Where the two processes of one machine meet.
+    #[serde(default)]
+    pub(super) path: Option<String>,
+    /// The reader looks for frames without sleeping.
+    #[serde(default)]
+    pub(super) busy_poll: bool,
 }
 
 /// What the far end says.
@@ -285,6 +291,8 @@ mod tests {
             shared_clock: true,
             datagram_bytes: 1_472,
             udp_port: 9,
+            path: Some("/tmp/here".into()),
+            busy_poll: true,
         };
         near.send(&run).unwrap();
         assert_eq!(far.receive::<Run>(HELLO_PATIENCE).unwrap(), run);
@@ -312,16 +320,16 @@ mod tests {
 
     #[test]
     fn another_version_is_told_at_both_ends() {
-        let newer = b"{\"program\":\"framewire-bench\",\"version\":2,\"clock\":0,\"more\":[]}\n";
+        let newer = b"{\"program\":\"framewire-bench\",\"version\":3,\"clock\":0,\"more\":[]}\n";
         let said = greeted(newer).to_string();
-        assert!(said.contains("version 2") && said.contains("same release"), "{said}");
+        assert!(said.contains("version 3") && said.contains("same release"), "{said}");
         let (mut near, far) = pair();
         near.write_all(newer).unwrap();
         let error = Control::answer(far, 0, &Stop::new()).map(|_| ()).unwrap_err();
-        assert!(matches!(error, ControlError::Version { theirs: 2, .. }));
+        assert!(matches!(error, ControlError::Version { theirs: 3, .. }));
         let mut answer = String::new();
         near.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains("\"version\":1"), "{answer}");
+        assert!(answer.contains("\"version\":2"), "{answer}");
     }
 
     #[test]

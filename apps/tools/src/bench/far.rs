@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use framewire_capture::RawFormat;
+use framewire_figures::summary::cpu_seconds;
 use framewire_process::exit::{Failure, say};
 use framewire_process::logs::News;
 use framewire_process::stop::Stop;
@@ -16,8 +18,8 @@ use super::frame::check_frame;
 use super::framewire::FramewireReceiver;
 use super::kernel::KernelReceiver;
 use super::patience::LOOK_AROUND;
-use super::stamp::Phase;
-use super::tally::Tally;
+use super::pipe::PipeReceiver;
+use super::tally;
 use super::tcp::TcpReceiver;
 
 /// What stands before the address in the first line on standard output.
@@ -44,7 +46,7 @@ pub(super) fn run(address: SocketAddr, once: bool, tied: bool, stop: &Stop) -> R
     writeln!(std::io::stdout(), "{LISTENING}{local}")
         .map_err(|error| Failure::runtime(format!("the address cannot be written to standard output: {error}")))?;
     // Whoever asks for any port takes any other, too.
-    let far = Far { listener, local, elsewhere: address.port() == 0, stop };
+    let far = Far { listener, local, elsewhere: address.port() == 0, tied, stop };
     let (mut not_taken, mut told) = (0, News::default());
     while !stop.is_stopped() {
         let (stream, peer) = match far.listener.accept() {
@@ -96,6 +98,8 @@ struct Far<'a> {
     local: SocketAddr,
     /// UDP may be at another port where this one is taken.
     elsewhere: bool,
+    /// The near end has started this one, and is believed.
+    tied: bool,
     stop: &'a Stop,
 }
 
@@ -124,18 +128,9 @@ impl Far<'_> {
 
     fn measure(&self, control: &mut Control, run: &Run) -> Result<(), Failure> {
         let mut link = self.open(control, run)?;
-        for phase in Phase::ALL {
-            let mut tally = Tally::new(phase, run.shared_clock);
-            let figures = loop {
-                if let Some(figures) = tally.note(&link.next_frame()?)? {
-                    break figures;
-                }
-                if self.stop.is_stopped() {
-                    return Err(Failure::runtime("stopped at the receiving end"));
-                }
-            };
-            control.send(&Reply::Phase(figures)).map_err(Failure::runtime)?;
-        }
+        tally::receive(link.as_mut(), run.shared_clock, cpu_seconds, self.stop, |figures| {
+            control.send(&Reply::Phase(figures)).map_err(Failure::runtime)
+        })?;
         link.finish();
         Ok(())
     }
@@ -165,8 +160,21 @@ impl Far<'_> {
             Contender::Tcp => {
                 (Box::new(TcpReceiver::new(&self.listener, stream, frame_bytes, self.stop)?), self.local.port(), 0)
             }
+            Contender::Pipe => (Box::new(PipeReceiver::open(self.path(run)?, run.busy_poll, self.stop)?), 0, 0),
+            Contender::Memory => return Err(Failure::runtime("both halves of memory are in one process")),
         };
         control.send(&Reply::Ready(Ready { port, stream, window })).map_err(Failure::runtime)?;
         Ok(link)
+    }
+
+    /// Where the two ends meet. Whoever reaches the port must not have any file of this machine opened.
+    fn path<'r>(&self, run: &'r Run) -> Result<&'r Path, Failure> {
+        match &run.path {
+            Some(path) if self.tied => Ok(Path::new(path)),
+            _ => Err(Failure::runtime(format!(
+                "{} is measured with a process that the bench starts itself; leave --to out",
+                run.contender
+            ))),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! `framewire bench`: Framewire beside the bare kernel and a TCP socket, between two processes, on this machine or link.
+//! `framewire bench`: Framewire beside the bare kernel and a TCP socket, between two processes, on this machine or link; and what two
+//! processes of one machine hand over in shared memory, beside what cannot be quicker.
 //!
 //! The process at hand sends (`near`); another one receives (`far`): one that it starts itself, or one on another
 //! host. A TCP connection between them (`control`) says what comes next and brings the receiver's figures back.
@@ -8,15 +9,20 @@ mod child;
 mod contender;
 mod control;
 mod far;
+mod folder;
 mod frame;
 mod framewire;
 mod kernel;
+mod memory;
 mod near;
 mod patience;
+mod pipe;
 mod report;
 mod stamp;
 mod tally;
 mod tcp;
+mod thread;
+mod work;
 
 pub use args::BenchArgs;
 pub use contender::Contender;

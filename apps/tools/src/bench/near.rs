@@ -1,6 +1,7 @@
 //! The sending end: has one contender after another measured, and puts the figures of both ends together.
 
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use framewire_figures::summary::cpu_seconds;
@@ -16,20 +17,20 @@ use super::contender::{Contender, SendLink};
 use super::control::{Control, PhaseFigures, Ready, Reply, Run};
 use super::framewire::FramewireSender;
 use super::kernel::{KernelSender, KernelSocket};
-use super::report::{Measured, Report};
+use super::memory;
+use super::pipe::{Pipe, PipeSender};
+use super::report::{CpuSeconds, CpuUsPerFrame, Measured, Report};
 use super::stamp::{Phase, Stamp};
 use super::tcp::TcpSender;
+use super::thread::{ReadingThread, thread_cpu_seconds};
 
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_millis(200);
 /// Frames of a phase, however slow they are.
 const FRAMES_MIN: u64 = 4;
-/// A camera's rate, for a second.
-const LATENCY_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
-const LATENCY_FRAMES: u64 = 60;
-/// As long as that may take where the link does not carry so many.
-const LATENCY_TIME_MAX: Duration = Duration::from_secs(3);
+/// How many times as long as it should the steady rate may take where the link does not carry so many frames.
+const LATENCY_STRETCH: f64 = 3.0;
 /// Longer than the far end waits for frames: its reason is heard.
 const REPLY_PATIENCE: Duration = Duration::from_secs(40);
 /// How long a reason for what went wrong here may take to come from there.
@@ -61,7 +62,7 @@ pub(super) fn run(args: &BenchArgs, stop: &Stop) -> Result<Report, Failure> {
     if rounds.is_empty() {
         return Err(nothing());
     }
-    Ok(Report::new(args.frame.to_string(), args.metadata_bytes, &contenders, &rounds))
+    Ok(Report::new(args, &contenders, &rounds))
 }
 
 struct Near<'a> {
@@ -71,7 +72,14 @@ struct Near<'a> {
     /// Both ends read the same clock, and so are on one machine.
     one_machine: bool,
     // Ended last.
-    _process: Option<ReceivingProcess>,
+    process: Option<ReceivingProcess>,
+}
+
+/// A contender that is ready to be measured.
+struct Opened {
+    link: Box<dyn SendLink>,
+    /// Reads where no other process does.
+    thread: Option<ReadingThread>,
 }
 
 impl<'a> Near<'a> {
@@ -91,32 +99,33 @@ impl<'a> Near<'a> {
         let clock = clock_id(0);
         let (control, hello) = Control::greet(stream, clock, stop).map_err(Failure::runtime)?;
         let one_machine = process.is_some() || (clock != 0 && hello.clock == clock);
-        Ok(Self { args, stop, control, one_machine, _process: process })
+        Ok(Self { args, stop, control, one_machine, process })
     }
 
     /// Those that were asked for and can be.
     fn contenders(&self) -> Result<Vec<Contender>, Failure> {
-        let asked = |contender: &Contender| self.args.only.is_empty() || self.args.only.contains(contender);
+        let only = &self.args.only;
+        let asked =
+            |contender: &Contender| if only.is_empty() { contender.is_default() } else { only.contains(contender) };
         let mut contenders: Vec<_> = Contender::ALL.into_iter().filter(asked).collect();
-        if !self.one_machine && contenders.contains(&Contender::Kernel) {
-            const WHY: &str =
-                "the bare kernel is measured on one machine only: nothing would replace what a network loses";
-            contenders.retain(|contender| *contender != Contender::Kernel);
-            if contenders.is_empty() {
-                return Err(Failure::runtime(format!("{WHY}; name other contenders with --only, or leave --to out")));
-            }
-            say(format_args!("framewire bench: {WHY}; it is left out"));
+        if !self.one_machine {
+            let why = "the bare kernel is measured on one machine only: nothing would replace what a network loses";
+            leave_out(&mut contenders, |contender| contender == Contender::Kernel, why)?;
+        }
+        if self.process.is_none() {
+            let why = "memory and pipe are measured with a process that the bench starts itself";
+            leave_out(&mut contenders, Contender::is_local, why)?;
         }
         Ok(contenders)
     }
 
     fn measure(&mut self, contender: Contender) -> Result<Measured, Failure> {
-        let mut link = self.open(contender)?;
-        self.phase(link.as_mut(), Phase::WarmUp)?;
-        let rate = self.phase(link.as_mut(), Phase::Rate)?;
-        let latency = self.phase(link.as_mut(), Phase::Latency)?;
-        let datagrams = link.datagrams();
-        link.finish();
+        let mut opened = self.open(contender)?;
+        self.phase(&mut opened, Phase::WarmUp)?;
+        let rate = self.phase(&mut opened, Phase::Rate)?;
+        let latency = self.phase(&mut opened, Phase::Latency)?;
+        let datagrams = opened.link.datagrams();
+        opened.link.finish();
         let gigabytes = |frames: u64| frames as f64 * self.args.frame.format.frame_bytes() as f64 / 1e9;
         // The far end measures from the first frame to the last.
         let between = gigabytes(rate.far.frames.saturating_sub(1));
@@ -124,7 +133,10 @@ impl<'a> Near<'a> {
             frames: rate.far.frames + latency.far.frames,
             frames_lost: (rate.sent + latency.sent).saturating_sub(rate.far.frames + latency.far.frames),
             gigabytes_per_second: between / rate.far.seconds,
+            frames_per_second: rate.far.frames.saturating_sub(1) as f64 / rate.far.seconds,
             cpu_seconds_per_gigabyte: rate.cpu_seconds / gigabytes(rate.sent) + rate.far.cpu_seconds / between,
+            cpu_seconds: CpuSeconds { sender: rate.cpu_seconds, receiver: rate.far.cpu_seconds },
+            cpu_us_per_frame: CpuUsPerFrame { full_rate: rate.cpu_us_per_frame(), steady: latency.cpu_us_per_frame() },
             latency_ms: latency.far.latency_ms,
             backend: datagrams.map(|(backend, _)| backend),
             slice_bytes: datagrams.map(|(_, bytes)| bytes),
@@ -132,21 +144,33 @@ impl<'a> Near<'a> {
     }
 
     /// Sends the frames of a phase, and waits until the far end has them all.
-    fn phase(&mut self, link: &mut dyn SendLink, phase: Phase) -> Result<PhaseAtBothEnds, Failure> {
+    fn phase(&mut self, Opened { link, thread }: &mut Opened, phase: Phase) -> Result<PhaseAtBothEnds, Failure> {
+        let cpu_seconds = if thread.is_some() { thread_cpu_seconds } else { cpu_seconds };
         let cpu_then = cpu_seconds();
-        let sent = match self.send(link, phase) {
+        let sent = match self.send(link.as_mut(), phase) {
             Ok(sent) => sent,
             // What went wrong there comes before what came of it here.
-            Err(failure) => match self.control.receive(REASON_PATIENCE) {
-                Ok(Reply::Failed(reason)) => return Err(Failure::runtime(reason)),
-                _ => return Err(failure),
+            Err(failure) => return Err(self.reason(thread.as_ref()).unwrap_or(failure)),
+        };
+        let far = match thread {
+            Some(thread) => thread.figures(REPLY_PATIENCE)?,
+            None => match self.reply()? {
+                Reply::Phase(figures) if figures.phase == phase => figures,
+                other => return Err(self.unexpected(&other)),
             },
         };
-        let far: PhaseFigures = match self.reply()? {
-            Reply::Phase(figures) if figures.phase == phase => figures,
-            other => return Err(self.unexpected(&other)),
-        };
         Ok(PhaseAtBothEnds { sent, cpu_seconds: cpu_seconds() - cpu_then, far })
+    }
+
+    /// Why the receiving end has given up, if it has.
+    fn reason(&mut self, thread: Option<&ReadingThread>) -> Option<Failure> {
+        match thread {
+            Some(thread) => thread.figures(REASON_PATIENCE).err(),
+            None => match self.control.receive(REASON_PATIENCE) {
+                Ok(Reply::Failed(reason)) => Some(Failure::runtime(reason)),
+                _ => None,
+            },
+        }
     }
 
     fn send(&self, link: &mut dyn SendLink, phase: Phase) -> Result<u64, Failure> {
@@ -154,7 +178,7 @@ impl<'a> Near<'a> {
         let (interval, time, frames_max) = match phase {
             Phase::WarmUp => (None, WARM_UP, u64::MAX),
             Phase::Rate => (None, Duration::from_secs_f64(self.args.seconds), u64::MAX),
-            Phase::Latency => (Some(LATENCY_INTERVAL), LATENCY_TIME_MAX, LATENCY_FRAMES),
+            Phase::Latency => self.steady(),
         };
         let mut pacer = Pacer::new(interval);
         for number in 0.. {
@@ -174,41 +198,79 @@ impl<'a> Near<'a> {
         unreachable!("the numbers do not end")
     }
 
-    fn open(&mut self, contender: Contender) -> Result<Box<dyn SendLink>, Failure> {
+    /// The interval of the steady rate, how long it may take, and its frames.
+    fn steady(&self) -> (Option<Duration>, Duration, u64) {
+        let BenchArgs { rate, latency_seconds, .. } = *self.args;
+        let frames = (f64::from(rate) * latency_seconds).ceil() as u64;
+        let time_max = Duration::from_secs_f64(LATENCY_STRETCH * latency_seconds);
+        (Some(Duration::from_secs(1) / rate), time_max, frames.max(FRAMES_MIN))
+    }
+
+    fn open(&mut self, contender: Contender) -> Result<Opened, Failure> {
+        if contender == Contender::Memory {
+            let frame_bytes = self.args.frame.format.frame_bytes();
+            let (sender, receiver) = memory::pair(frame_bytes, self.args.busy_poll, self.stop)?;
+            let thread = ReadingThread::start(receiver, self.stop)?;
+            return Ok(Opened { link: Box::new(sender), thread: Some(thread) });
+        }
+        Ok(Opened { link: self.open_between_processes(contender)?, thread: None })
+    }
+
+    fn open_between_processes(&mut self, contender: Contender) -> Result<Box<dyn SendLink>, Failure> {
         let BenchArgs { frame, slice, backend, metadata_bytes, .. } = *self.args;
         let (format, stop) = (frame.format, self.stop.clone());
         let peer = self.control.peer();
         Ok(match contender {
             Contender::Framewire => {
-                let ready = self.ask(contender, 0, 0)?;
+                let ready = self.ask(self.run_of(contender))?;
                 let peer = SocketAddr::new(peer.ip(), ready.port);
                 let how = (slice, backend);
                 Box::new(FramewireSender::connect(peer, ready.stream, format, how, metadata_bytes, &stop)?)
             }
             Contender::Kernel => {
                 let socket = KernelSocket::towards(peer, slice)?;
-                let ready = self.ask(contender, socket.datagram_bytes(), socket.port()?)?;
+                let (datagram_bytes, udp_port) = (socket.datagram_bytes(), socket.port()?);
+                let ready = self.ask(Run { datagram_bytes, udp_port, ..self.run_of(contender) })?;
                 let peer = SocketAddr::new(peer.ip(), ready.port);
                 let what = (backend, format.frame_bytes());
                 Box::new(KernelSender::connect(socket, peer, ready.window, what, &stop)?)
             }
             Contender::Tcp => {
-                let ready = self.ask(contender, 0, 0)?;
+                let ready = self.ask(self.run_of(contender))?;
                 let peer = SocketAddr::new(peer.ip(), ready.port);
                 Box::new(TcpSender::connect(peer, ready.stream, format.frame_bytes(), &stop)?)
             }
+            Contender::Pipe => {
+                let pipe = Pipe::new()?;
+                self.ask(self.run_at(contender, &pipe.path())?)?;
+                Box::new(PipeSender::open(&pipe, &stop)?)
+            }
+            Contender::Memory => return Err(Failure::runtime("memory has no second process")),
         })
     }
 
-    fn ask(&mut self, contender: Contender, datagram_bytes: u16, udp_port: u16) -> Result<Ready, Failure> {
-        let run = Run {
+    fn run_of(&self, contender: Contender) -> Run {
+        Run {
             contender,
             frame: self.args.frame.to_string(),
             backend: self.args.backend.to_string(),
             shared_clock: self.one_machine,
-            datagram_bytes,
-            udp_port,
-        };
+            datagram_bytes: 0,
+            udp_port: 0,
+            path: None,
+            busy_poll: self.args.busy_poll,
+        }
+    }
+
+    /// A run for which the two ends meet at a path.
+    fn run_at(&self, contender: Contender, path: &Path) -> Result<Run, Failure> {
+        let path = path.to_str().ok_or_else(|| {
+            Failure::runtime(format!("{} is not UTF-8; set TMPDIR to a folder that is", path.display()))
+        })?;
+        Ok(Run { path: Some(path.to_owned()), ..self.run_of(contender) })
+    }
+
+    fn ask(&mut self, run: Run) -> Result<Ready, Failure> {
         self.control.send(&run).map_err(Failure::runtime)?;
         match self.reply()? {
             Reply::Ready(ready) => Ok(ready),
@@ -237,4 +299,25 @@ struct PhaseAtBothEnds {
     /// Of this process.
     cpu_seconds: f64,
     far: PhaseFigures,
+}
+
+impl PhaseAtBothEnds {
+    /// Of both ends. The far one's are of the frames behind the first.
+    fn cpu_us_per_frame(&self) -> f64 {
+        let received = self.far.frames.saturating_sub(1).max(1) as f64;
+        1e6 * (self.cpu_seconds / self.sent as f64 + self.far.cpu_seconds / received)
+    }
+}
+
+/// Leaves out those that cannot be measured, and says so.
+fn leave_out(contenders: &mut Vec<Contender>, which: impl Fn(Contender) -> bool, why: &str) -> Result<(), Failure> {
+    let all = contenders.len();
+    contenders.retain(|contender| !which(*contender));
+    if contenders.is_empty() {
+        return Err(Failure::runtime(format!("{why}; name other contenders with --only, or leave --to out")));
+    }
+    if contenders.len() < all {
+        say(format_args!("framewire bench: {why}; left out"));
+    }
+    Ok(())
 }

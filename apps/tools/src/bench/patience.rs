@@ -36,3 +36,23 @@ impl<'a> Wait<'a> {
         Ok(())
     }
 }
+
+/// How often a thread that polls looks whether it is asked to stop.
+const POLLS: u32 = 1 << 16;
+
+/// Tries again and again, without sleeping, until there is something.
+///
+/// # Errors
+/// That of a try; somebody asked to stop, or the patience is over.
+pub(super) fn poll<T>(stop: &Stop, mut attempt: impl FnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+    let wait = Wait::begin(stop, PATIENCE);
+    loop {
+        for _ in 0..POLLS {
+            if let Some(found) = attempt()? {
+                return Ok(found);
+            }
+            std::hint::spin_loop();
+        }
+        wait.check("nothing came", "is the other end still there?")?;
+    }
+}

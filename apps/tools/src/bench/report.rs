@@ -9,6 +9,7 @@ use framewire_process::logs;
 use framewire_transport::BackendKind;
 use serde::{Serialize, Serializer};
 
+use super::args::BenchArgs;
 use super::contender::Contender;
 
 /// What a contender did in one round.
@@ -16,19 +17,43 @@ use super::contender::Contender;
 pub(super) struct Measured {
     pub(super) frames: u64,
     pub(super) frames_lost: u64,
+    /// Of the frames that came through; where they were not touched ([`Contender::moves_bytes`]), of what was handed over.
     pub(super) gigabytes_per_second: f64,
-    /// Of both processes.
+    pub(super) frames_per_second: f64,
+    /// Of both ends.
     pub(super) cpu_seconds_per_gigabyte: f64,
-    /// From sent to complete, at 60 frames/s.
+    pub(super) cpu_seconds: CpuSeconds,
+    pub(super) cpu_us_per_frame: CpuUsPerFrame,
+    /// From sent to complete, at the steady rate.
     pub(super) latency_ms: Option<LatencyMs>,
     pub(super) backend: Option<BackendKind>,
     pub(super) slice_bytes: Option<u16>,
+}
+
+/// Processor time of each end at full rate.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq)]
+pub(super) struct CpuSeconds {
+    pub(super) sender: f64,
+    pub(super) receiver: f64,
+}
+
+/// Microseconds of processor time that a frame takes at both ends together.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq)]
+pub(super) struct CpuUsPerFrame {
+    pub(super) full_rate: f64,
+    /// At the steady rate, where both ends sleep between frames: waking and falling asleep are in it.
+    pub(super) steady: f64,
 }
 
 /// All contenders over all rounds.
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub(super) struct Report {
     frame: String,
+    /// Frames a second while latency was measured.
+    rate: u32,
+    /// The readers in memory did not sleep.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    busy_poll: bool,
     /// Of Framewire's frames, beside the pixels; absent where they have none.
     #[serde(skip_serializing_if = "is_none")]
     metadata_bytes: u16,
@@ -43,7 +68,10 @@ struct Line {
     frames: u64,
     frames_lost: u64,
     gigabytes_per_second: f64,
+    frames_per_second: f64,
     cpu_seconds_per_gigabyte: f64,
+    cpu_seconds: CpuSeconds,
+    cpu_us_per_frame: CpuUsPerFrame,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<LatencyMs>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "by_name")]
@@ -61,20 +89,30 @@ fn is_none(bytes: &u16) -> bool {
 
 impl Report {
     /// Of at least one round, each with a figure for each of the contenders.
-    pub(super) fn new(frame: String, metadata_bytes: u16, contenders: &[Contender], rounds: &[Vec<Measured>]) -> Self {
+    pub(super) fn new(args: &BenchArgs, contenders: &[Contender], rounds: &[Vec<Measured>]) -> Self {
         let kernel = contenders.iter().position(|contender| *contender == Contender::Kernel);
         let rate = |at: usize| median(rounds.iter().map(|round| round[at].gigabytes_per_second)).unwrap_or_default();
         let line = |(at, name): (usize, &Contender)| {
             let median_of =
                 |figure: &dyn Fn(&[Measured]) -> Option<f64>| median(rounds.iter().filter_map(|round| figure(round)));
             let of_latency = |part: fn(&LatencyMs) -> f64| median_of(&|round| round[at].latency_ms.as_ref().map(part));
+            let middle =
+                |figure: fn(&Measured) -> f64| median_of(&|round| Some(figure(&round[at]))).unwrap_or_default();
             Line {
                 name: *name,
                 frames: rounds.iter().map(|round| round[at].frames).sum(),
                 frames_lost: rounds.iter().map(|round| round[at].frames_lost).sum(),
                 gigabytes_per_second: rate(at),
-                cpu_seconds_per_gigabyte: median_of(&|round| Some(round[at].cpu_seconds_per_gigabyte))
-                    .unwrap_or_default(),
+                frames_per_second: middle(|measured| measured.frames_per_second),
+                cpu_seconds_per_gigabyte: middle(|measured| measured.cpu_seconds_per_gigabyte),
+                cpu_seconds: CpuSeconds {
+                    sender: middle(|measured| measured.cpu_seconds.sender),
+                    receiver: middle(|measured| measured.cpu_seconds.receiver),
+                },
+                cpu_us_per_frame: CpuUsPerFrame {
+                    full_rate: middle(|measured| measured.cpu_us_per_frame.full_rate),
+                    steady: middle(|measured| measured.cpu_us_per_frame.steady),
+                },
                 latency_ms: of_latency(|latency| latency.p50).map(|p50| LatencyMs {
                     p50,
                     p99: of_latency(|latency| latency.p99).unwrap_or_default(),
@@ -83,12 +121,16 @@ impl Report {
                 }),
                 backend: rounds.last().and_then(|round| round[at].backend),
                 slice_bytes: rounds.last().and_then(|round| round[at].slice_bytes),
-                ratio_to_kernel: kernel.filter(|kernel| *kernel != at).map(|kernel| rate(at) / rate(kernel)),
+                ratio_to_kernel: kernel
+                    .filter(|kernel| *kernel != at && name.moves_bytes())
+                    .map(|kernel| rate(at) / rate(kernel)),
             }
         };
         Self {
-            frame,
-            metadata_bytes,
+            frame: args.frame.to_string(),
+            rate: args.rate,
+            busy_poll: args.busy_poll,
+            metadata_bytes: args.metadata_bytes,
             rounds: rounds.len(),
             contenders: contenders.iter().enumerate().map(line).collect(),
         }
@@ -118,18 +160,29 @@ impl fmt::Display for Report {
             write!(f, "; Framewire's with {} bytes of metadata each", self.metadata_bytes)?;
         }
         writeln!(f)?;
-        writeln!(f, "{:37}latency at 60 frames/s, ms", "")?;
+        writeln!(f, "{:37}latency at {} frames/s, ms", "", self.rate)?;
         write!(f, "{:11}{:>6}{:>10}{:>10}", "", "GB/s", "/kernel", "CPU s/GB")?;
         write!(f, "{:>8}{:>8}{:>8}{:>8}", "p50", "p99", "p99.9", "max")?;
-        self.contenders.iter().try_for_each(|line| write!(f, "\n{line}"))
+        for line in &self.contenders {
+            write!(f, "\n{line}")?;
+            if line.name.is_local() {
+                let CpuUsPerFrame { full_rate, steady } = line.cpu_us_per_frame;
+                write!(f, "   {:.0} frames/s; {full_rate:.1} µs of processor a frame", line.frames_per_second)?;
+                write!(f, ", {steady:.1} at {} frames/s", self.rate)?;
+            }
+        }
+        if self.busy_poll {
+            write!(f, "\nThe readers of memory and pipe did not sleep.")?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.2}"));
-        write!(f, "{:11}{:>6.2}", self.name, self.gigabytes_per_second)?;
-        write!(f, "{:>10}{:>10.2}", figure(self.ratio_to_kernel), self.cpu_seconds_per_gigabyte)?;
+        let moved = |figure: f64| self.name.moves_bytes().then_some(figure);
+        write!(f, "{:11}{:>6}", self.name, figure(moved(self.gigabytes_per_second)))?;
+        write!(f, "{:>10}{:>10}", figure(self.ratio_to_kernel), figure(moved(self.cpu_seconds_per_gigabyte)))?;
         let latency = self.latency_ms;
         for part in [|l: LatencyMs| l.p50, |l: LatencyMs| l.p99, |l: LatencyMs| l.p999, |l: LatencyMs| l.max] {
             write!(f, "{:>8}", figure(latency.map(part)))?;
@@ -141,6 +194,15 @@ impl fmt::Display for Line {
             write!(f, "; {} of {} frames lost", self.frames_lost, self.frames + self.frames_lost)?;
         }
         Ok(())
+    }
+}
+
+/// A figure of two digits behind the point, or of as many as a small one needs.
+fn figure(figure: Option<f64>) -> String {
+    match figure {
+        None => "-".to_owned(),
+        Some(small) if small > 0.0 && small < 0.1 => format!("{small:.4}"),
+        Some(figure) => format!("{figure:.2}"),
     }
 }
 
@@ -162,6 +224,8 @@ fn by_name<S: Serializer>(backend: &Option<BackendKind>, serializer: S) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args, FromArgMatches};
+
     use super::*;
 
     fn measured(gigabytes_per_second: f64, latency: Option<f64>) -> Measured {
@@ -169,17 +233,26 @@ mod tests {
             frames: 100,
             frames_lost: 0,
             gigabytes_per_second,
+            frames_per_second: 50.0 * gigabytes_per_second,
             cpu_seconds_per_gigabyte: 0.25,
+            cpu_seconds: CpuSeconds { sender: 0.5, receiver: 0.75 },
+            cpu_us_per_frame: CpuUsPerFrame { full_rate: 500.0, steady: 600.0 },
             latency_ms: latency.map(|p50| LatencyMs { p50, p99: 2.0 * p50, p999: 3.0 * p50, max: 4.0 * p50 }),
             backend: Some(BackendKind::Std),
             slice_bytes: Some(1_472),
         }
     }
 
+    fn args(arguments: &[&str]) -> BenchArgs {
+        let command = BenchArgs::augment_args(clap::Command::new("bench"));
+        let matches = command.try_get_matches_from(["bench", "--frame", "4x4:gray8"].iter().chain(arguments)).unwrap();
+        BenchArgs::from_arg_matches(&matches).unwrap()
+    }
+
     fn report() -> Report {
         let rounds = [(4.0, 5.0), (2.0, 2.0), (3.0, 6.0)]
             .map(|(framewire, kernel)| vec![measured(framewire, Some(framewire)), measured(kernel, None)]);
-        Report::new("4x4:gray8".into(), 0, &[Contender::Framewire, Contender::Kernel], &rounds)
+        Report::new(&args(&[]), &[Contender::Framewire, Contender::Kernel], &rounds)
     }
 
     #[test]
@@ -187,12 +260,16 @@ mod tests {
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({"frame": "4x4:gray8", "rounds": 3, "contenders": [
+            serde_json::json!({"frame": "4x4:gray8", "rate": 60, "rounds": 3, "contenders": [
                 {"name": "framewire", "frames": 300, "frames_lost": 0, "gigabytes_per_second": 3.0,
-                 "cpu_seconds_per_gigabyte": 0.25, "latency_ms": {"p50": 3.0, "p99": 6.0, "p999": 9.0, "max": 12.0},
+                 "frames_per_second": 150.0, "cpu_seconds_per_gigabyte": 0.25,
+                 "cpu_seconds": {"sender": 0.5, "receiver": 0.75},
+                 "cpu_us_per_frame": {"full_rate": 500.0, "steady": 600.0}, "latency_ms": {"p50": 3.0, "p99": 6.0, "p999": 9.0, "max": 12.0},
                  "backend": "std", "slice_bytes": 1472, "ratio_to_kernel": 0.6},
                 {"name": "kernel", "frames": 300, "frames_lost": 0, "gigabytes_per_second": 5.0,
-                 "cpu_seconds_per_gigabyte": 0.25, "backend": "std", "slice_bytes": 1472}]})
+                 "frames_per_second": 250.0, "cpu_seconds_per_gigabyte": 0.25,
+                 "cpu_seconds": {"sender": 0.5, "receiver": 0.75},
+                 "cpu_us_per_frame": {"full_rate": 500.0, "steady": 600.0}, "backend": "std", "slice_bytes": 1472}]})
         );
     }
 
@@ -207,6 +284,25 @@ mod tests {
 framewire    3.00      0.60      0.25    3.00    6.00    9.00   12.00   std, 1472-byte datagrams
 kernel       5.00         -      0.25       -       -       -       -   std, 1472-byte datagrams; 2 of 302 frames lost";
         assert_eq!(report.to_string(), expected);
+    }
+
+    #[test]
+    fn what_moves_no_bytes_has_frames_a_second_and_small_figures_keep_their_digits() {
+        let local = |rate, p50| Measured { backend: None, slice_bytes: None, ..measured(rate, Some(p50)) };
+        let round = vec![local(5.0, 0.01), local(800.0, 0.0204)];
+        let contenders = [Contender::Memory, Contender::Pipe];
+        let report = Report::new(&args(&["--busy-poll", "--rate", "30"]), &contenders, &[round]);
+        let expected = "\
+4x4:gray8 frames from one process to another, 1 round
+                                     latency at 30 frames/s, ms
+             GB/s   /kernel  CPU s/GB     p50     p99   p99.9     max
+memory       5.00         -      0.25  0.0100  0.0200  0.0300  0.0400   250 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
+pipe            -         -         -  0.0204  0.0408  0.0612  0.0816   40000 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
+The readers of memory and pipe did not sleep.";
+        assert_eq!(report.to_string(), expected);
+        let json = serde_json::to_value(report).unwrap();
+        assert_eq!((&json["busy_poll"], &json["rate"]), (&true.into(), &30.into()));
+        assert_eq!(json["contenders"][1]["gigabytes_per_second"], 800.0);
     }
 
     #[test]

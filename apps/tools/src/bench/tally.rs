@@ -1,11 +1,11 @@
 //! What the receiving end measures: when frames came, what it cost, how long they took.
 
 use framewire_figures::latency::LatencyHistogram;
-use framewire_figures::summary::cpu_seconds;
 use framewire_process::exit::Failure;
+use framewire_process::stop::Stop;
 use framewire_transport::Time;
 
-use super::contender::Arrived;
+use super::contender::{Arrived, ReceiveLink};
 use super::control::PhaseFigures;
 use super::stamp::Phase;
 
@@ -13,15 +13,17 @@ use super::stamp::Phase;
 pub(super) struct Tally {
     phase: Phase,
     shared_clock: bool,
+    /// The processor time that this end has used so far, in seconds.
+    cpu_seconds: fn() -> f64,
     frames: u64,
-    /// When the first frame was complete, and what the process had used by then.
+    /// When the first frame was complete, and what this end had used by then.
     first: Option<(Time, f64)>,
     latency: LatencyHistogram,
 }
 
 impl Tally {
-    pub(super) fn new(phase: Phase, shared_clock: bool) -> Self {
-        Self { phase, shared_clock, frames: 0, first: None, latency: LatencyHistogram::new() }
+    pub(super) fn new(phase: Phase, shared_clock: bool, cpu_seconds: fn() -> f64) -> Self {
+        Self { phase, shared_clock, cpu_seconds, frames: 0, first: None, latency: LatencyHistogram::of_nanoseconds() }
     }
 
     /// Counts a frame; the figures come with the last one.
@@ -37,7 +39,7 @@ impl Tally {
             )));
         }
         self.frames += 1;
-        let (first, cpu_then) = *self.first.get_or_insert_with(|| (arrived.completed, cpu_seconds()));
+        let (first, cpu_then) = *self.first.get_or_insert_with(|| (arrived.completed, (self.cpu_seconds)()));
         let known = arrived.latency.or_else(|| self.shared_clock.then(|| arrived.completed.since(stamp.sent)));
         if let Some(latency) = known {
             self.latency.record(latency);
@@ -46,10 +48,36 @@ impl Tally {
             phase: self.phase,
             frames: self.frames,
             seconds: arrived.completed.since(first).as_secs_f64(),
-            cpu_seconds: cpu_seconds() - cpu_then,
+            cpu_seconds: (self.cpu_seconds)() - cpu_then,
             latency_ms: self.latency.figures(),
         }))
     }
+}
+
+/// Receives all phases of a measurement, and tells what came of each.
+///
+/// # Errors
+/// The link's, those of a frame out of turn and of whoever is told; somebody asked to stop.
+pub(super) fn receive(
+    link: &mut dyn ReceiveLink,
+    shared_clock: bool,
+    cpu_seconds: fn() -> f64,
+    stop: &Stop,
+    mut tell: impl FnMut(PhaseFigures) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for phase in Phase::ALL {
+        let mut tally = Tally::new(phase, shared_clock, cpu_seconds);
+        let figures = loop {
+            if let Some(figures) = tally.note(&link.next_frame()?)? {
+                break figures;
+            }
+            if stop.is_stopped() {
+                return Err(Failure::runtime("stopped at the receiving end"));
+            }
+        };
+        tell(figures)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -65,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_last_frame_brings_the_figures() {
-        let mut tally = Tally::new(Phase::Rate, true);
+        let mut tally = Tally::new(Phase::Rate, true, || 0.0);
         assert_eq!(tally.note(&arrived(0, false)).unwrap(), None);
         assert_eq!(tally.note(&arrived(1, false)).unwrap(), None);
         let figures = tally.note(&arrived(2, true)).unwrap().unwrap();
@@ -76,7 +104,7 @@ mod tests {
 
     #[test]
     fn two_clocks_give_no_latency_unless_the_link_knows_them() {
-        let mut tally = Tally::new(Phase::Rate, false);
+        let mut tally = Tally::new(Phase::Rate, false, || 0.0);
         assert_eq!(tally.note(&arrived(0, true)).unwrap().unwrap().latency_ms, None);
         let known = Arrived { latency: Some(std::time::Duration::from_millis(3)), ..arrived(1, true) };
         assert!(tally.note(&known).unwrap().unwrap().latency_ms.is_some());
@@ -84,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_frame_out_of_turn_is_a_failure() {
-        let error = Tally::new(Phase::Rate, true).note(&arrived(1, false)).unwrap_err();
+        let error = Tally::new(Phase::Rate, true, || 0.0).note(&arrived(1, false)).unwrap_err();
         assert!(error.to_string().contains("frame 1 (Rate) came where frame 0 (Rate) was due"), "{error}");
     }
 }
