@@ -2,7 +2,8 @@
 
 use crate::backend::UnknownBackend;
 use crate::driver::{
-    AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, SendError, SliceSizeError,
+    AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, PathChoiceError, SendError,
+    SliceSizeError,
 };
 use crate::frame::{
     FormatError, FrameRateError, FrameTooLong, MetadataTooLong, PoolError, PresentationError, RecvError,
@@ -71,6 +72,7 @@ error_codes! {
         Self::Failed { .. } => "sending-failed",
         Self::Refused { reason: None, .. } => "refused",
         Self::Unanswered { .. } => "unanswered",
+        Self::NoSharedMemory { .. } => "no-shared-memory",
         Self::Closed => "stream-closed",
         Self::Length { .. } => "frame-length",
         Self::Metadata { .. } => "frame-metadata",
@@ -110,6 +112,7 @@ error_codes! {
     FrameRateError { Self { .. } => "invalid-frame-rate" }
     PresentationError { Self { .. } => "invalid-presentation" }
     SliceSizeError { Self { .. } => "invalid-slice-size" }
+    PathChoiceError { Self { .. } => "invalid-path" }
     FecError { Self { .. } => "invalid-fec" }
     BitrateError { Self { .. } => "invalid-rate" }
     CpuError {

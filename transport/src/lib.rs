@@ -147,8 +147,9 @@ pub use backend::{BackendKind, UnknownBackend};
 pub use clock::clock_id;
 pub use driver::{
     AcceptStreamError, Admission, AnnounceError, BindError, ConnectError, CpuError, Cpus, IncomingStream,
-    ListenerStats, NotSent, PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig, Receiver,
-    ReceiverConfig, SendError, Sender, SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
+    ListenerStats, NotSent, PathChoice, PathChoiceError, PathKind, PlainReceiver, PlainReceiverConfig, PlainSender,
+    PlainSenderConfig, Receiver, ReceiverConfig, SendError, Sender, SenderConfig, SliceSize, SliceSizeError,
+    StreamInfo, ThreadConfig,
 };
 pub use frame::{
     ChromaPlace, ColourRange, Consumer, ConsumerPolicy, Frame, FrameFormat, FrameInfo, FrameMut, FrameRate, Metadata,

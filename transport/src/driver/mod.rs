@@ -9,7 +9,7 @@ mod rebind;
 mod receive_loop;
 mod receiver;
 mod send_loop;
-mod sender;
+pub(crate) mod sender;
 mod stream_shared;
 mod threads;
 
@@ -19,7 +19,10 @@ pub use receiver::{
     AcceptStreamError, AnnounceError, BindError, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
 };
 pub use send_loop::SEND_BUFFER_MAX;
-pub use sender::{ConnectError, NotSent, SendError, Sender, SenderConfig, SliceSize, SliceSizeError};
+pub use sender::{
+    ConnectError, NotSent, PathChoice, PathChoiceError, PathKind, SendError, Sender, SenderConfig, SliceSize,
+    SliceSizeError,
+};
 pub use threads::{CpuError, Cpus, ThreadConfig};
 
 use crate::wire::Cut;

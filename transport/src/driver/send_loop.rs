@@ -12,6 +12,7 @@ use super::batch_datagrams;
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::rebind::{Look, Rebind};
 use super::sender::handover::{Figures, HandedOver, Handover};
+use super::sender::way::Carried;
 use super::sender::{SendError, SenderConfig};
 use super::threads::ThreadConfig;
 use crate::backend::{
@@ -203,6 +204,9 @@ impl SendLoop {
         if wishes.close {
             self.subscriber.close(now);
         }
+        if wishes.retire && self.retire(now) {
+            return Next::Stop;
+        }
         self.look_at_the_wall_clock(now);
         self.subscriber.handle_timeout(now);
         // After what the far end has said: it may have been heard just now.
@@ -263,6 +267,17 @@ impl SendLoop {
                 }
             }
         }
+    }
+
+    /// Gives back what is not settled, for another way; only while the stream is not open, for then nobody takes it in here.
+    fn retire(&mut self, now: Time) -> bool {
+        let handover = self.handover.clone();
+        handover.retire(|queue| {
+            self.handed_over.append(queue);
+            self.take_in(now);
+            let frames = self.subscriber.give_back()?;
+            Some(Carried { frames, next_number: self.subscriber.next_number(), stats: *self.subscriber.stats() })
+        })
     }
 
     /// Sends the datagrams of fields that are due.

@@ -10,7 +10,7 @@ use super::format::FrameFormat;
 use super::holding::{Account, Holding};
 use super::metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong};
 use super::planes::{Planes, PlanesMut};
-use super::pool::{FramePool, PoolShared};
+use super::pool::{FramePool, PoolMark, PoolShared};
 use super::tail::{TIME_BYTES, Tail, utc_nanos};
 use crate::time::Time;
 
@@ -166,6 +166,23 @@ impl FrameMut {
     /// Whether the slot is one of `pool`.
     pub(crate) fn is_of(&self, pool: &FramePool) -> bool {
         pool.owns(&self.slot)
+    }
+
+    /// Makes it what another one is, which is in another slot: bytes, metadata, times. False where that does not fit.
+    pub(crate) fn copy_from(&mut self, other: &Self) -> bool {
+        let metadata = other.metadata();
+        if self.set_len(other.len).is_err() {
+            return false;
+        }
+        self.copy_from_slice(other);
+        self.info = other.info;
+        let (kind, bytes) = metadata.map_or((MetadataKind::Bytes, &[][..]), |metadata| (metadata.kind, metadata.bytes));
+        self.set_metadata(kind, bytes).is_ok()
+    }
+
+    /// Whether the slot is one of the pool with this mark.
+    pub(crate) fn is_marked(&self, mark: &PoolMark) -> bool {
+        mark.is_on(&self.slot)
     }
 
     /// The slot's place in its pool, from 0.

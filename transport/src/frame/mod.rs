@@ -35,7 +35,7 @@ pub use metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong, Unknow
 pub use pixel_format::{BayerOrder, PixelFormat, PixelLayout};
 pub use planes::{Plane, PlaneMut, Planes, PlanesMut};
 pub use pool::{FramePool, PoolError};
-pub(crate) use pool::{PoolInMaking, PoolShape};
+pub(crate) use pool::{PoolInMaking, PoolMark, PoolShape};
 pub use presentation::{ChromaPlace, ColourRange, Presentation, PresentationError, SampleAspect, Scan};
 pub use rate::{FrameRate, FrameRateError};
 pub use readiness::Readiness;

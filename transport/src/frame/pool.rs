@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -211,6 +211,11 @@ impl FramePool {
         Arc::ptr_eq(&self.shared, slot.pool())
     }
 
+    /// Tells its frames from those of other pools, also when it is gone.
+    pub(crate) fn mark(&self) -> PoolMark {
+        PoolMark(Arc::downgrade(&self.shared))
+    }
+
     fn try_lease(&self) -> Option<SlotLease> {
         let index = self.shared.try_acquire()?;
         Some(SlotLease::new(self.shared.clone(), index))
@@ -348,6 +353,16 @@ impl FramePool {
     /// Bytes from one slot to the next.
     pub fn slot_stride(&self) -> usize {
         self.shared.stride
+    }
+}
+
+/// What the frames of one pool are known by. It keeps no memory but a few words, so that no other pool is taken for that one.
+#[derive(Clone)]
+pub(crate) struct PoolMark(Weak<PoolShared>);
+
+impl PoolMark {
+    pub(super) fn is_on(&self, slot: &SlotLease) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(slot.pool()))
     }
 }
 

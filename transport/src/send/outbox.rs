@@ -310,6 +310,11 @@ impl Outbox {
         }
     }
 
+    /// Empties it; returns its frames.
+    pub(super) fn give_back(&mut self) -> Vec<Frame> {
+        self.frames.drain(..).map(|outgoing| outgoing.published.frame().clone()).collect()
+    }
+
     /// Drops all frames but the newest; returns those that had not been sent whole. The receiver says whether the others arrived.
     pub(super) fn keep_newest(&mut self, sent_below: u64) -> Dropped {
         let newest = self.frames.back().map_or(0, Outgoing::number);

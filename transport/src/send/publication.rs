@@ -51,6 +51,11 @@ impl Publication {
         Self { tail_max, ..self }
     }
 
+    /// The same, whose first frame has this number: the frames before it went another way.
+    pub(crate) fn beginning_at(self, first: u64) -> Self {
+        Self { next_number: first, ..self }
+    }
+
     /// The number that the next frame gets.
     pub fn next_number(&self) -> u64 {
         self.next_number

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::path::PathChoice;
 use crate::backend::BackendKind;
 use crate::driver::threads::ThreadConfig;
-use crate::frame::{FrameFormat, METADATA_MAX, Presentation};
+use crate::frame::{FrameFormat, METADATA_MAX, Presentation, TIME_BYTES};
 use crate::send::{Fec, LinkBudget};
 use crate::setters;
 use crate::wire::{DATAGRAM_MAX, Delivery, SLICE_BYTES_MIN};
@@ -108,6 +109,8 @@ pub struct SenderConfig {
     pub metadata_max: usize,
     /// The stream's id; by default a random one. A receiver that only takes announced streams must know it.
     pub stream: Option<u32>,
+    /// Which ways frames may take; [`PathChoice::Auto`] by default.
+    pub path: PathChoice,
 }
 
 impl SenderConfig {
@@ -130,7 +133,25 @@ impl SenderConfig {
             threads: ThreadConfig::default(),
             metadata_max: METADATA_MAX,
             stream: None,
+            path: PathChoice::Auto,
         }
+    }
+
+    /// Whether nothing was asked for that only datagrams have: slices of some size, parity, a link, a backend.
+    pub(super) fn leaves_the_way_open(&self) -> bool {
+        let is_default = |kind| kind == BackendKind::Auto;
+        self.slice == SliceSize::Auto
+            && self.fec == Fec::Auto
+            && self.link.is_none()
+            && is_default(self.backend)
+            && self.trains
+            && !self.sqpoll
+    }
+
+    /// Bytes that follow a frame's pixels at most: metadata and a time. No more than [`TAIL_MAX`](crate::frame::TAIL_MAX), which fits 16 bits.
+    pub(crate) fn tail_max(&self) -> usize {
+        // A frame with all that follows its pixels fits 32 bits: the largest have room for less.
+        (self.metadata_max.min(METADATA_MAX) + TIME_BYTES).min(u32::MAX as usize - self.format.frame_bytes())
     }
 
     setters! {
@@ -150,5 +171,6 @@ impl SenderConfig {
         threads: ThreadConfig,
         metadata_max: usize,
         stream: impl Into<Option<u32>>,
+        path: PathChoice,
     }
 }

@@ -69,6 +69,16 @@ pub enum SendError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The stream is to go by shared memory alone, and does not.
+    #[error(
+        "the stream to {peer} does not go by shared memory: {cause}; have the receiver share its streams on this machine, or send by UDP (--path udp)"
+    )]
+    NoSharedMemory {
+        /// Where to.
+        peer: SocketAddr,
+        /// What stands in the way.
+        cause: String,
+    },
     /// The stream has been closed.
     #[error("the stream has been closed")]
     Closed,

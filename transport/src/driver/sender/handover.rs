@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::SendError;
+use super::way::Carried;
 use crate::backend::Waker;
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::send::{SendState, SendStats, SlotNeed, Subscriber};
@@ -33,6 +34,8 @@ pub(in crate::driver) struct Wishes {
     pub(in crate::driver) room: bool,
     /// The receiver is at this address.
     pub(in crate::driver) redirect: Option<SocketAddr>,
+    /// To give everything back, if the stream is not open: another way takes it.
+    pub(in crate::driver) retire: bool,
 }
 
 /// The stream, as it was when the sending thread last looked up.
@@ -80,6 +83,8 @@ pub(in crate::driver) struct Handover {
     waker: Waker,
     /// The sending thread sleeps, or is about to: it must be woken.
     asleep: AtomicBool,
+    /// Told when the stream was open and is not any more.
+    on_unopened: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What stands under the lock.
@@ -97,6 +102,17 @@ pub(in crate::driver) struct State {
     figures: Figures,
     /// Threads that wait for `changed`: without one, a change need not be told.
     waiting: usize,
+    retirement: Retirement,
+}
+
+/// Whether the stream goes on another way.
+enum Retirement {
+    /// Nobody has asked.
+    NotAsked,
+    /// It is for the sending thread to say.
+    Asked,
+    /// It gave back what it had; until that is taken.
+    Retired(Option<Carried>),
 }
 
 impl State {
@@ -120,6 +136,11 @@ impl State {
     /// Whether no frame is taken any more.
     pub(in crate::driver) fn is_closing(&self) -> bool {
         self.wishes.close
+    }
+
+    /// Whether the stream has left this way.
+    pub(in crate::driver) fn is_retired(&self) -> bool {
+        matches!(self.retirement, Retirement::Retired(_))
     }
 
     /// Slots that a source needs which finds none of its `held` ones free.
@@ -168,8 +189,20 @@ impl Handover {
             failure: None,
             figures: Figures::of(subscriber),
             waiting: 0,
+            retirement: Retirement::NotAsked,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), waker, asleep: AtomicBool::new(false) }
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            waker,
+            asleep: AtomicBool::new(false),
+            on_unopened: Box::new(|| {}),
+        }
+    }
+
+    /// The same, which calls `on_unopened` on the sending thread when the stream was open and is not any more.
+    pub(in crate::driver) fn telling_of_ends(self, on_unopened: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { on_unopened: Box::new(on_unopened), ..self }
     }
 
     pub(in crate::driver) fn lock(&self) -> MutexGuard<'_, State> {
@@ -189,7 +222,9 @@ impl Handover {
     pub(in crate::driver) fn push<T>(&self, given: T, freeze: impl FnOnce(T) -> Frame) -> Result<u64, (SendError, T)> {
         let mut state = self.lock();
         let replaced = loop {
-            let failure = if state.is_closing() { Some(SendError::Closed) } else { state.failure.clone() };
+            // Of a stream that has left, whoever asks goes on elsewhere.
+            let is_over = state.is_closing() || state.is_retired();
+            let failure = if is_over { Some(SendError::Closed) } else { state.failure.clone() };
             if let Some(error) = failure {
                 return Err((error, given));
             }
@@ -213,9 +248,13 @@ impl Handover {
         Ok(number)
     }
 
-    /// Counts a frame that the source had no slot for. In `every`, where the source waits instead, it does nothing.
-    pub(in crate::driver) fn skip(&self) {
+    /// Counts a frame that the source had no slot for. In `every`, where the source waits instead, it does nothing. False where the
+    /// stream has left.
+    pub(in crate::driver) fn skip(&self) -> bool {
         let mut state = self.lock();
+        if state.is_retired() {
+            return false;
+        }
         if state.delivery == Delivery::Latest {
             state.next_number += 1;
             state.push_skipped(1);
@@ -223,6 +262,7 @@ impl Handover {
             drop(state);
             self.wake();
         }
+        true
     }
 
     /// In `latest`, has the frames dropped that nothing has been sent of: those in the queue at once, those that the sending thread
@@ -271,6 +311,9 @@ impl Handover {
             if let Some(result) = done(&state) {
                 return result;
             }
+            if state.is_retired() {
+                return Err(SendError::Closed);
+            }
             if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
@@ -307,9 +350,44 @@ impl Handover {
         let taken = std::mem::take(&mut state.frames);
         state.figures.slots.count_taken(taken);
         state.is_untaken = false;
+        if state.wishes.retire {
+            state.retirement = Retirement::Asked;
+        }
         // What ends a stream stays wished.
         let Wishes { stop, close, .. } = state.wishes;
         std::mem::replace(&mut state.wishes, Wishes { stop, close, ..Wishes::default() })
+    }
+
+    /// Waits until the sending thread has taken [`Wishes::retire`]; what it gave back, or `None` where the stream stays.
+    pub(in crate::driver) fn wait_until_retired(&self) -> Option<Carried> {
+        let mut state = self.lock();
+        while matches!(state.retirement, Retirement::Asked) || state.wishes.retire {
+            state = self.wait(state, None);
+        }
+        match &mut state.retirement {
+            Retirement::Retired(carried) => carried.take(),
+            _ => None,
+        }
+    }
+
+    /// For the sending thread, which was asked to retire: gives back all that it has and all that waits, if it may.
+    pub(in crate::driver) fn retire(
+        &self,
+        give_back: impl FnOnce(&mut VecDeque<HandedOver>) -> Option<Carried>,
+    ) -> bool {
+        let mut state = self.lock();
+        let State { queue, retirement, frames, .. } = &mut *state;
+        let carried = give_back(queue);
+        let retires = carried.is_some();
+        if retires {
+            *frames = 0;
+            *retirement = Retirement::Retired(carried);
+        } else {
+            *retirement = Retirement::NotAsked;
+        }
+        drop(state);
+        self.changed.notify_all();
+        retires
     }
 
     /// For the sending thread: whether it is to end at once.
@@ -321,6 +399,7 @@ impl Handover {
     /// sleep: nothing was handed over or wished since it last took it, and from now on it is woken for that.
     pub(in crate::driver) fn publish(&self, figures: Figures, idle: bool) -> bool {
         let mut state = self.lock();
+        let was_open = state.figures.state == SendState::Open;
         state.figures = figures;
         let may_sleep = idle && !state.is_untaken;
         if may_sleep {
@@ -331,6 +410,9 @@ impl Handover {
         drop(state);
         if somebody_waits {
             self.changed.notify_all();
+        }
+        if was_open && !matches!(figures.state, SendState::Open | SendState::Closed(_)) {
+            (self.on_unopened)();
         }
         may_sleep
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{SILENCE_MAX, Subscriber, train};
+use crate::frame::Frame;
 use crate::send::config::SendState;
 use crate::send::outbox::Dropped;
 use crate::send::publication::Published;
@@ -152,6 +153,19 @@ impl Subscriber {
         if let Some(gate) = &mut self.gate {
             gate.handle_settled(settled);
         }
+    }
+
+    /// Gives back, in their order, the frames that are not settled, for another way; nothing is to be sent after that. In `latest`, where a newer one
+    /// takes their place, there are none. `None` where the stream is open, or closed: then it stays.
+    pub(crate) fn give_back(&mut self) -> Option<Vec<Frame>> {
+        if !self.is_opening() {
+            return None;
+        }
+        let given_back = self.outbox.give_back();
+        Some(match self.config.delivery {
+            Delivery::Every => given_back,
+            Delivery::Latest => Vec::new(),
+        })
     }
 
     /// Whether every frame that was taken is settled.

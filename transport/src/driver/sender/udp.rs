@@ -1,0 +1,220 @@
+//! The way by datagrams: a thread that moves what the protocol core wants out, and a pool of this process's own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::config::{SenderConfig, SliceSize};
+use super::error::{ConnectError, NotSent, SendError};
+use super::handover::Handover;
+use super::path::PathKind;
+use super::way::{Carried, Moment, Standing, Way};
+use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes, wall_clock};
+use crate::clock::clock_id;
+use crate::driver::send_loop;
+use crate::frame::{Frame, FrameMut, FramePool};
+use crate::random::random_u32;
+use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, slots_ready};
+use crate::time::Time;
+use crate::wire::{Cut, DATAGRAM_MAX, SLICE_BYTES_MIN};
+
+/// Brings one stream to one receiver by UDP.
+pub(super) struct UdpWay {
+    handover: Arc<Handover>,
+    pool: FramePool,
+    backend: BackendKind,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Refuses what no datagram can be.
+///
+/// # Errors
+/// Slices of a size that cannot be.
+pub(super) fn check(config: &SenderConfig) -> Result<(), ConnectError> {
+    match config.slice {
+        SliceSize::Bytes(bytes) if !(SLICE_BYTES_MIN..=DATAGRAM_MAX).contains(&usize::from(bytes)) => {
+            Err(ConnectError::SliceBytes(bytes))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl UdpWay {
+    /// Begins to open the stream; its first frame has the number `first`. `on_unopened` is called on the sending thread when the stream was
+    /// open and is not any more.
+    ///
+    /// # Errors
+    /// No memory, socket or thread.
+    pub(super) fn start(
+        peer: SocketAddr,
+        config: &SenderConfig,
+        (stream, first): (u32, u64),
+        on_unopened: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, ConnectError> {
+        let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
+        let slice_bytes = match config.slice {
+            // The system may know the path from a report, which may be forged.
+            SliceSize::Auto => socket.path_datagram_bytes().max(usize::from(REPORTED_BYTES_MIN)),
+            SliceSize::Bytes(bytes) => usize::from(bytes),
+        };
+        let tail_max = config.tail_max();
+        let frame_bytes = config.format.frame_bytes() + tail_max;
+        // No slice is longer than a whole frame. The format was checked: a frame fits 32 bits, and no slice is longer than a datagram.
+        let longest = Cut::new(u32::try_from(frame_bytes).unwrap_or(u32::MAX), SLICE_BYTES_MIN).largest_slice();
+        let slice_bytes = slice_bytes.clamp(SLICE_BYTES_MIN, longest) as u16;
+        let pool = FramePool::with_spares(config.slots, slots_ready(frame_bytes), frame_bytes)?;
+        let pool = pool.with_format(config.format, tail_max);
+        let fec = match config.fec {
+            Fec::Auto if peer.ip().is_loopback() => Fec::Off,
+            fec => fec,
+        };
+        let publication =
+            Publication::new(config.format, config.delivery).with_tails(tail_max as u16).beginning_at(first);
+        let mut subscriber = publication.subscribe(
+            SendConfig {
+                stream,
+                epoch: random_u32(),
+                format: config.format,
+                delivery: config.delivery,
+                slice_bytes,
+                has_tags: false,
+                // At most 48.
+                headers_bytes: headers_bytes(peer) as u16,
+                slice_is_fixed: config.slice != SliceSize::Auto,
+                fec,
+                presentation: config.presentation,
+                paced: config.paced,
+                deadline: config.deadline,
+                spreads: !peer.ip().is_loopback(),
+                tail_max: tail_max as u16,
+                clock_id: clock_id(stream),
+            },
+            Time::now(),
+        );
+        subscriber.set_utc(wall_clock::compare());
+        if let Some(link) = &config.link {
+            subscriber.set_link(link.clone());
+        }
+        let waker = Waker::new().map_err(ConnectError::System)?;
+        let handover = Handover::new(&subscriber, config.delivery, peer, waker).telling_of_ends(on_unopened);
+        let handover = Arc::new(handover);
+        let (backend, thread) = send_loop::start(socket, config, (publication, subscriber), handover.clone())
+            .map_err(ConnectError::System)?;
+        tracing::debug!(%peer, stream, slice_bytes, %backend, "sender started");
+        Ok(Self { handover, pool, backend, thread: Some(thread) })
+    }
+
+    fn check_failure(&self) -> Result<(), SendError> {
+        match &self.handover.lock().failure {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Way for UdpWay {
+    fn path(&self) -> PathKind {
+        PathKind::Udp
+    }
+
+    fn backend(&self) -> BackendKind {
+        self.backend
+    }
+
+    fn pool(&self) -> &FramePool {
+        &self.pool
+    }
+
+    fn frame_timeout(&self, timeout: Duration) -> Result<Option<FrameMut>, SendError> {
+        let frame = match self.pool.try_acquire() {
+            Some(frame) => Some(frame),
+            None => {
+                let wanted = self.handover.lock().slots_wanted(self.pool.held_count());
+                self.pool.set_usable(wanted);
+                self.pool.try_acquire().or_else(|| {
+                    self.handover.make_room();
+                    self.pool.acquire_timeout(timeout)
+                })
+            }
+        };
+        self.check_failure()?;
+        // Its slots have the format's length.
+        Ok(frame)
+    }
+
+    fn send(&self, frame: FrameMut) -> Result<u64, NotSent> {
+        self.handover.push(frame, FrameMut::freeze).map_err(|(error, frame)| NotSent::new(error, frame))
+    }
+
+    fn send_shared(&self, frame: Frame) -> Result<u64, (SendError, Frame)> {
+        self.handover.push(frame, Frame::given_away)
+    }
+
+    fn skip(&self) -> bool {
+        self.handover.skip()
+    }
+
+    fn wait(&self, moment: Moment, timeout: Duration) -> Result<ClosedReport, SendError> {
+        self.handover.wait_for(timeout, |state| {
+            let peer = state.peer;
+            match (moment, state.figures().state) {
+                (Moment::Settled, _) => state.is_settled().then(|| Ok(ClosedReport::default())),
+                (_, SendState::Closed(report)) => Some(Ok(report)),
+                (Moment::Open, SendState::Open) => Some(Ok(ClosedReport::default())),
+                (_, SendState::Refused { reason, limit }) => Some(Err(SendError::Refused { peer, reason, limit })),
+                _ => None,
+            }
+        })
+    }
+
+    fn close(&self) {
+        self.handover.wish(|wishes, _| wishes.close = true);
+    }
+
+    fn redirect(&self, peer: SocketAddr) {
+        self.handover.wish(|wishes, known| {
+            *known = peer;
+            wishes.redirect = Some(peer);
+        });
+    }
+
+    fn standing(&self) -> Standing {
+        let state = self.handover.lock();
+        let figures = state.figures();
+        Standing {
+            state: figures.state,
+            stats: figures.stats,
+            round_trip: figures.round_trip,
+            slice_bytes: figures.slice_bytes,
+            next_number: state.next_number(),
+            failed: state.failure.is_some(),
+        }
+    }
+
+    fn is_retired(&self) -> bool {
+        self.handover.lock().is_retired()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    /// Only while the stream is not open: where it is, it stays.
+    fn retire(&self) -> Option<Carried> {
+        self.handover.wish(|wishes, _| wishes.retire = true);
+        self.handover.wait_until_retired()
+    }
+}
+
+impl Drop for UdpWay {
+    fn drop(&mut self) {
+        self.handover.wish(|wishes, _| wishes.stop = true);
+        self.handover.waker().wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the sending thread panicked");
+        }
+    }
+}
