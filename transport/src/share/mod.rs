@@ -18,6 +18,9 @@ mod memory;
 #[cfg(target_os = "linux")]
 mod messages;
 #[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub mod points;
+#[cfg(target_os = "linux")]
 pub(crate) mod socket;
 #[cfg(target_os = "linux")]
 mod sync;

@@ -1,6 +1,7 @@
 //! The reader's side: it takes what is on offer, and says what it is done with.
 
 use super::layout::{Control, OFFERS_MAX, Offer};
+use super::points::{Point, at};
 use super::sync::Ordering;
 
 /// How often a reader looks again whose offer was replaced while it reached for it; then it sleeps on it.
@@ -21,6 +22,13 @@ impl Borrower {
 
     /// Takes the oldest frame on offer.
     pub(crate) fn take(&self, control: &Control) -> Option<Offer> {
+        at(Point::Taking);
+        let offer = self.take_oldest(control)?;
+        at(Point::Taken);
+        Some(offer)
+    }
+
+    fn take_oldest(&self, control: &Control) -> Option<Offer> {
         if self.words == 1 {
             // Nothing to choose from: whatever is there is the oldest.
             let is_empty = control.offers[0].load(Ordering::Relaxed) == 0;
@@ -45,17 +53,24 @@ impl Borrower {
 
     /// Says that this slot is not used any more: nothing of it is read from here on. Any thread may.
     pub(crate) fn give_back(control: &Control, slot: u32) {
+        at(Point::GivingBack);
         control.returned.fetch_or(1 << slot, Ordering::AcqRel);
+        at(Point::GivenBack);
     }
 
     /// Whether the hub waits for a slot, or for room on offer, and must be told that there is one; asked after each taking and giving back.
     pub(crate) fn must_tell_hub(control: &Control) -> bool {
-        control.starved.swap(0, Ordering::AcqRel) == 1
+        let must_tell = control.starved.swap(0, Ordering::AcqRel) == 1;
+        if must_tell {
+            at(Point::Telling);
+        }
+        must_tell
     }
 
     /// The reader is about to sleep: whoever offers something from here on wakes it. Then look once more before sleeping.
     pub(crate) fn arm(control: &Control) {
         control.asleep.swap(1, Ordering::AcqRel);
+        at(Point::Armed);
     }
 
     /// The reader does not sleep after all. Returns whether somebody has woken it meanwhile: a byte is in its pipe, or will be.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::layout::{Control, OFFERS_MAX, Offer};
+use super::points::{Point, at, forgets_leases};
 use super::sync::Ordering;
 
 /// The most slots of a pool: a bit each in a word.
@@ -118,6 +119,7 @@ impl<L> Lender<L> {
 
     /// A frame was published. Returns whether the reader sleeps and must be woken.
     pub(crate) fn offer(&mut self, control: &Control, slot: u32, lease: L) -> bool {
+        at(Point::Offering);
         self.counts.offered += 1;
         let must_wake = self.collect(control);
         let must_wake = if self.is_quarantined {
@@ -150,6 +152,9 @@ impl<L> Lender<L> {
     fn look(&mut self, control: &Control) {
         // In this order: what was taken before it was given back is seen as taken.
         let returned = control.returned.swap(0, Ordering::AcqRel);
+        if returned != 0 {
+            at(Point::Collecting);
+        }
         for index in 0..self.words {
             self.note_taken(index, control.offers[index].load(Ordering::Acquire));
         }
@@ -165,6 +170,9 @@ impl<L> Lender<L> {
         while given_back != 0 {
             self.lent[given_back.trailing_zeros() as usize] = None;
             given_back &= given_back - 1;
+        }
+        if returned != 0 {
+            at(Point::Collected);
         }
     }
 
@@ -232,9 +240,12 @@ impl<L> Lender<L> {
         self.sequence += 1;
         // Release: the slot and its record are written. Acquire: what the reader took before is seen as taken.
         let was = control.offers[index].swap(word, Ordering::AcqRel);
+        at(Point::OfferPut);
         self.end_offer(index, was);
         self.offered[index] = Some(Offered { word, slot, lease });
-        control.asleep.swap(0, Ordering::AcqRel) == 1
+        let must_wake = control.asleep.swap(0, Ordering::AcqRel) == 1;
+        at(if must_wake { Point::Waking } else { Point::Offered });
+        must_wake
     }
 
     fn next_index(&self) -> usize {
@@ -278,7 +289,7 @@ impl<L> Lender<L> {
             self.counts.taken += 1;
             let slot = slot as usize % SLOTS_MAX;
             self.lent_slots |= 1 << slot;
-            self.lent[slot] = Some(lease);
+            self.lent[slot] = (!forgets_leases()).then_some(lease);
         }
     }
 

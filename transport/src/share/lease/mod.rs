@@ -11,4 +11,4 @@ mod tests;
 pub(crate) use borrower::Borrower;
 pub(crate) use lender::{LeaseCounts, Lender, Misconduct, Overflow};
 
-use super::{layout, sync};
+use super::{layout, points, sync};
