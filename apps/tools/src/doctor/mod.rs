@@ -13,6 +13,7 @@ mod pages;
 mod path;
 mod report;
 mod route;
+mod sharing;
 mod trains;
 mod uring;
 
@@ -65,6 +66,7 @@ fn examine(machine: &Machine, route: &Route, stop: &Stop) -> Vec<Finding> {
         uring::findings(machine),
         vec![pages::finding(machine)],
         cpus::findings(machine),
+        sharing::findings(machine),
         vec![opencv::finding()],
     ];
     stop.sleep_until(begun + WATCHED);
@@ -98,13 +100,18 @@ mod tests {
                 "huge-pages",
                 "io-uring",
                 "locked-memory",
+                "open-files",
                 "opencv",
                 "path-mtu",
+                "peer-process",
                 "receive-buffer",
                 "receive-buffer-limit",
                 "receive-offload",
+                "runtime-folder",
                 "segmentation-offload",
                 "send-buffer-limit",
+                "shared-memory-exec",
+                "shared-memory-seals",
             ]
         );
         for finding in findings {
