@@ -20,6 +20,8 @@ mod messages;
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub mod points;
+#[cfg(all(test, target_os = "linux"))]
+mod protocol_tests;
 #[cfg(target_os = "linux")]
 pub(crate) mod socket;
 #[cfg(target_os = "linux")]

@@ -4,6 +4,8 @@
 
 mod packet;
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;
 
 use thiserror::Error;
@@ -138,7 +140,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Version,
         Self::NoSuchStream,
         Self::Slots,
@@ -191,7 +193,8 @@ pub(crate) enum End {
 
 impl End {
     /// Every one, in the order of their numbers.
-    const ALL: [Self; 6] = [Self::Closed, Self::Gone, Self::Hub, Self::Misconduct, Self::TooSlow, Self::Costly];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Closed, Self::Gone, Self::Hub, Self::Misconduct, Self::TooSlow, Self::Costly];
 
     /// Reads a number; `None` for one that is none, and for 0, with which frames may follow.
     pub(crate) fn from_wire(number: u32) -> Option<Self> {
