@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::super::layout::Control;
 use super::super::sync::Ordering;
 use super::{Borrower, LeaseCounts, Lender, Misconduct, Overflow};
@@ -180,4 +182,100 @@ fn in_quarantine_what_waits_is_dropped_and_what_is_held_stays() {
     pair.give_back(held);
     pair.counts();
     assert_eq!(pair.leased(), 0, "what it gives back all the same is free");
+}
+
+/// What either end does next.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Offer,
+    Take,
+    /// Of what the reader has, one by its place.
+    GiveBack(usize),
+    Collect,
+    Starve,
+    /// A reader that keeps to no rule writes this into `returned`, or into a word of `offers`.
+    Returned(u64),
+    Word(usize, u64),
+}
+
+fn honest() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => Just(Act::Offer),
+        4 => Just(Act::Take),
+        3 => (0..4_usize).prop_map(Act::GiveBack),
+        1 => Just(Act::Collect),
+        1 => Just(Act::Starve),
+    ]
+}
+
+fn hostile() -> impl Strategy<Value = Act> {
+    let word = prop_oneof![Just(0), any::<u64>(), 0..1000_u64];
+    prop_oneof![6 => honest(), 1 => word.clone().prop_map(Act::Returned), 1 => (0..8_usize, word).prop_map(|(at, word)| Act::Word(at, word))]
+}
+
+fn play(acts: Vec<Act>, overflow: Overflow, words: usize, hold: usize) -> (Pair, Vec<u32>) {
+    let mut pair = Pair::new(overflow, words, hold);
+    let mut held: Vec<u32> = Vec::new();
+    for act in acts {
+        match act {
+            // A hub has as many slots as it has: no more frames wait than these.
+            Act::Offer if pair.leased() < 16 => drop(pair.offer()),
+            Act::Offer => {}
+            Act::Take if held.len() < hold => held.extend(pair.take()),
+            Act::Take => {}
+            Act::GiveBack(place) if place < held.len() => {
+                let slot = held.swap_remove(place);
+                pair.give_back(slot);
+            }
+            Act::GiveBack(_) => {}
+            Act::Collect => drop(pair.lender.collect(&pair.control)),
+            Act::Starve => drop(pair.lender.starve(&pair.control)),
+            Act::Returned(slots) => drop(pair.control.returned.fetch_or(slots, Ordering::AcqRel)),
+            Act::Word(at, word) => pair.control.offers[at].store(word, Ordering::Release),
+        }
+        pair.check();
+        assert!(pair.lender.held() <= pair.lender.quota(), "more than its quota");
+    }
+    (pair, held)
+}
+
+fn overflow() -> impl Strategy<Value = Overflow> {
+    prop_oneof![Just(Overflow::Replace), Just(Overflow::Wait)]
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_honest_reader_does_it_keeps_what_it_has_and_gives_back_all(
+        acts in prop::collection::vec(honest(), 0..200), overflow in overflow(), words in 1..=4_usize, hold in 1..=4_usize,
+    ) {
+        let (mut pair, held) = play(acts, overflow, words, hold);
+        prop_assert_eq!(pair.lender.misconduct(), None);
+        for slot in &held {
+            prop_assert!(Arc::strong_count(&pair.slots[*slot as usize]) > 1, "slot {} was taken from it", slot);
+        }
+        for slot in held {
+            pair.give_back(slot);
+        }
+        // It has said that it took something, where something waits.
+        pair.counts();
+        while let Some(slot) = pair.take() {
+            pair.give_back(slot);
+            pair.counts();
+        }
+        prop_assert_eq!(pair.counts().waiting, 0);
+        prop_assert_eq!(pair.leased(), 0);
+    }
+
+    #[test]
+    fn whatever_is_written_to_its_page_the_hub_reckons_by_what_it_knows(
+        acts in prop::collection::vec(hostile(), 0..200), overflow in overflow(), words in 1..=8_usize, hold in 1..=4_usize,
+    ) {
+        // `play` looks after each step whether the accounts add up and the quota is kept.
+        let (mut pair, _) = play(acts, overflow, words, hold);
+        pair.lender.quarantine(&pair.control);
+        pair.check();
+        let Pair { lender, slots, .. } = pair;
+        drop(lender);
+        prop_assert!(slots.iter().all(|slot| Arc::strong_count(slot) == 1), "a slot outlives the reader's end");
+    }
 }
