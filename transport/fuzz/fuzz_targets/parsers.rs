@@ -40,6 +40,11 @@ fn parse(bytes: &[u8]) {
         let _ = (open.format(), open.delivery());
     }
     let _ = Close::parse_checked(bytes);
+    // What is said on a hub's socket; behind its first bytes, too, which a fuzzer does not find by itself.
+    framewire_transport::share::reread(bytes);
+    if let Some((kind, rest)) = bytes.split_first() {
+        framewire_transport::share::reread(&[b"FS\x01", &[*kind], rest].concat());
+    }
 }
 
 /// The heads of slices, which say what lies behind them.

@@ -29,3 +29,6 @@ mod sync;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::ShareError;
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use messages::reread;

@@ -11,6 +11,8 @@ mod tests;
 use thiserror::Error;
 
 pub(crate) use self::packet::Packet;
+#[doc(hidden)]
+pub use self::packet::reread;
 use super::lease::Overflow;
 use crate::frame::{FrameFormat, PoolShape, Presentation};
 use crate::wire::{Delivery, Open, SLICE_BYTES_MIN, TIME_UNKNOWN};

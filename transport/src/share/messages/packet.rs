@@ -290,3 +290,16 @@ impl<'a> FromHub<'a> {
         })
     }
 }
+
+/// Reads bytes as a hub and as a program at one would; where they are a message, it is written again, and must be the same bytes. Returns
+/// whether they are one. For fuzzers.
+#[doc(hidden)]
+pub fn reread(bytes: &[u8]) -> bool {
+    let again = ToHub::parse(bytes).map(|message| Packet::from(&message));
+    let again = again.or_else(|_| FromHub::parse(bytes).map(|message| Packet::from(&message)));
+    let Ok(packet) = again else { return false };
+    // A refusal may be of another version.
+    let (written, read) = (&packet.bytes()[3..], &bytes[3..]);
+    assert!(read.starts_with(written), "a message is written otherwise than it was read");
+    true
+}

@@ -1,6 +1,8 @@
 use super::sample::{SHAPE, WANTED, described, from_hub, name, to_hub};
 use super::*;
 
+use proptest::prelude::*;
+
 #[test]
 fn every_message_is_read_as_it_was_written_with_the_longest_names_and_cut_off_nowhere() {
     let longest = "\u{1f4f7}".repeat(64);
@@ -71,4 +73,24 @@ fn a_refusal_is_understood_in_any_version() {
     let mut bytes = Packet::from(&refused).bytes().to_vec();
     bytes[2] = 2;
     assert_eq!(FromHub::parse(&bytes), Ok(refused));
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_refused_or_written_as_it_was_read(
+        message in 0..14_usize, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), cut in any::<prop::sample::Index>(),
+    ) {
+        let (to_hub, from_hub) = (to_hub("front"), from_hub("front"));
+        let packet = match message {
+            0..6 => Packet::from(&to_hub[message]),
+            _ => Packet::from(&from_hub[message - 6]),
+        };
+        let mut bytes = packet.bytes().to_vec();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        reread(&bytes);
+        reread(&bytes[..cut.index(bytes.len())]);
+    }
 }
