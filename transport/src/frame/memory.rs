@@ -190,4 +190,14 @@ mod tests {
             assert!(matches!(NoMemory::of_file(short), NoMemory::Short(_)), "{short}");
         }
     }
+
+    #[test]
+    fn no_frame_is_in_a_core_dump() {
+        let memory = Memory::new(64 << 10).unwrap();
+        let address = format!("{:x}-", memory.as_ptr() as usize);
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mapping = maps.lines().skip_while(|line| !line.starts_with(&address));
+        let flags = mapping.into_iter().find_map(|line| line.strip_prefix("VmFlags:")).expect("the mapping");
+        assert!(flags.split_whitespace().any(|flag| flag == "dd"), "{flags}");
+    }
 }
