@@ -2,47 +2,22 @@
 #![cfg(all(target_os = "linux", feature = "uring"))]
 #![allow(missing_docs)]
 
+#[path = "system/denied.rs"]
+mod denied;
+
 use std::fmt::{Debug, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use denied::{Denied, where_denied};
 use framewire_transport::backend::{BackendConfig, ConnectedSocket, RingError, UringBackend};
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
-use libc::{c_long, c_ulong, sock_filter, sock_fprog};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Runs something on a thread on which, and on whose descendants, a system call fails as in a container.
-fn where_denied<T: Send + 'static>(call: c_long, errno: i32, run: impl FnOnce() -> T + Send + 'static) -> T {
-    std::thread::spawn(move || {
-        deny(call, errno);
-        run()
-    })
-    .join()
-    .unwrap()
-}
-
-fn deny(call: c_long, errno: i32) {
-    let step = |code: u32, jt, jf, k| sock_filter { code: code as u16, jt, jf, k };
-    let mut steps = [
-        // The number of the call is the first field of what a filter looks at.
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-    let (on, none): (c_ulong, c_ulong) = (1, 0);
-    // SAFETY: prctl(option, on, unused) names no memory.
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, none, none, none) }, 0);
-    let mode = c_ulong::from(libc::SECCOMP_MODE_FILTER);
-    // SAFETY: prctl(option, mode, program: lives over the call, as do the steps it points to).
-    assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) }, 0);
-}
 
 fn refusal() -> RingError {
     let socket = ConnectedSocket::connect("127.0.0.1:9".parse().unwrap()).unwrap();
@@ -52,21 +27,21 @@ fn refusal() -> RingError {
 #[test]
 fn a_refusal_says_who_refuses_and_what_to_do() {
     for call in [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter] {
-        let denied = where_denied(call, libc::EPERM, refusal);
+        let denied = where_denied(Denied::all(call, libc::EPERM), refusal);
         assert!(matches!(denied, RingError::Denied(_)), "{denied:?}");
         assert!(denied.to_string().contains("seccomp profile"), "{denied}");
-        let missing = where_denied(call, libc::ENOSYS, refusal);
+        let missing = where_denied(Denied::all(call, libc::ENOSYS), refusal);
         assert!(matches!(missing, RingError::Unsupported { .. }), "{missing:?}");
         assert!(missing.to_string().contains("Linux 6.0"), "{missing}");
     }
-    let memory = where_denied(libc::SYS_io_uring_setup, libc::ENOMEM, refusal);
+    let memory = where_denied(Denied::all(libc::SYS_io_uring_setup, libc::ENOMEM), refusal);
     assert!(memory.to_string().contains("ulimit -l"), "{memory}");
 }
 
 #[test]
 fn streams_that_ask_for_uring_run_over_mmsg_where_it_is_refused_and_one_line_says_why() {
     tracing::subscriber::set_global_default(Warnings).unwrap();
-    where_denied(libc::SYS_io_uring_setup, libc::EPERM, || {
+    where_denied(Denied::all(libc::SYS_io_uring_setup, libc::EPERM), || {
         let config = ReceiverConfig::new().backend(BackendKind::Uring);
         let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
         for _ in 0..2 {

@@ -33,13 +33,21 @@ pub(crate) fn seal_seals(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     fcntl_add_seals(fd, SealFlags::SEAL)
 }
 
-/// The same file, opened to be read alone: what a stranger is handed. Some security modules judge a descriptor by how it was opened.
+/// The same file, opened to be read alone: what a stranger is handed. Some security modules judge a descriptor by how it was opened; the
+/// seals alone keep who has it from writing. Where the system has no `/proc`, it is a descriptor as ours.
 ///
 /// # Errors
-/// Where the system has no `/proc`, or no descriptor left.
+/// The process has no descriptor left.
 pub(crate) fn read_only(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(opened) => Ok(opened),
+        Err(error @ (Errno::MFILE | Errno::NFILE)) => Err(error.into()),
+        Err(error) => {
+            tracing::debug!(%error, "a memory file is handed on as it is; its seals keep it from being written to");
+            fd.try_clone_to_owned()
+        }
+    }
 }
 
 /// What whoever is handed such a file may do with it.
