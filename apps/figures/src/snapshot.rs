@@ -95,6 +95,9 @@ pub struct StreamSnapshot<T = String> {
     /// How it is recorded, in the order of `--sink`; empty where it is not to be.
     #[serde(default)]
     pub sinks: Vec<SinkSnapshot<T>>,
+    /// Programs of the server's machine that read it in place.
+    #[serde(default)]
+    pub readers: Vec<ReaderSnapshot<T>>,
 }
 
 /// As servers did before they knew of frames that have none.
@@ -180,6 +183,41 @@ pub struct SinkSnapshot<T = String> {
     /// What came of it.
     #[serde(flatten)]
     pub counts: SinkCounts,
+}
+
+/// A program that reads a stream in place. Offered = taken + dropped + waiting.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct ReaderSnapshot<T = String> {
+    /// What it calls itself, made unique among the readers of the stream.
+    pub name: T,
+    /// Its process, as the server sees it; 0 where it does not.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// `latest`, `queue:N` or `block`.
+    pub policy: T,
+    /// Frames that were there for it.
+    pub offered: u64,
+    /// Frames that it took.
+    pub taken: u64,
+    /// Frames that gave way to newer ones.
+    pub dropped: u64,
+    /// Slots in which it has frames now.
+    pub held: u64,
+    /// Frames that wait for it now.
+    pub waiting: u64,
+    /// Processor time that waking it has cost the server.
+    pub wake_cpu_seconds: f64,
+    /// It broke the rules or was too slow, and is given no more.
+    pub quarantined: bool,
+}
+
+impl<T> ReaderSnapshot<T> {
+    /// What it costs to wake it, microseconds a frame.
+    pub fn wake_micros(&self) -> f64 {
+        if self.offered == 0 { 0.0 } else { self.wake_cpu_seconds * 1e6 / self.offered as f64 }
+    }
 }
 
 /// What a sink has counted of a stream.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_figures::snapshot::ReaderSnapshot;
 use framewire_process::lock::lock;
 use framewire_sink::{SinkTotals, StreamSink};
 use framewire_transport::frame::Presentation;
@@ -45,6 +46,7 @@ pub struct LiveStream {
     figures: Mutex<Figures>,
     /// How its recordings get on.
     pub sinks: Vec<Arc<StreamSink>>,
+    readers: Mutex<Vec<ReaderSnapshot>>,
     /// Where its pictures are.
     pub pictures: PictureTap,
 }
@@ -65,10 +67,29 @@ impl LiveStream {
         now.saturating_duration_since(newest) >= SILENT_AFTER
     }
 
+    /// The programs that read it in place, as they were told of last.
+    pub fn readers(&self) -> Vec<ReaderSnapshot> {
+        lock(&self.readers).clone()
+    }
+
+    /// Takes over who reads it in place. Those of one name are told apart by a number.
+    pub fn set_readers(&self, readers: Vec<ReaderSnapshot>) {
+        *lock(&self.readers) = distinct(readers);
+    }
+
     /// What it has counted. Held by its own thread for each frame: give it back at once.
     pub fn figures(&self) -> MutexGuard<'_, Figures> {
         lock(&self.figures)
     }
+}
+
+/// Readers whose names are each another's.
+fn distinct(mut readers: Vec<ReaderSnapshot>) -> Vec<ReaderSnapshot> {
+    for at in 1..readers.len() {
+        let (before, rest) = readers.split_at_mut(at);
+        rest[0].name = unique(&rest[0].name, |name| before.iter().any(|reader| reader.name == name));
+    }
+    readers
 }
 
 /// All streams that come in, in the order in which they came.
@@ -112,6 +133,7 @@ impl Board {
             begun,
             figures: Mutex::new(Figures::new(begun)),
             sinks,
+            readers: Mutex::default(),
             pictures: PictureTap::default(),
         });
         streams.push(stream.clone());
@@ -216,6 +238,17 @@ pub(crate) mod tests {
         drop((second, third, fourth));
         assert!(labels(&board).is_empty() && board.find(2).is_none());
         assert_eq!(board.opened(), 4);
+    }
+
+    #[test]
+    fn readers_of_one_name_are_told_apart() {
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
+        let reader = |name: &str, pid| ReaderSnapshot { name: name.into(), pid, ..ReaderSnapshot::default() };
+        stream.set_readers(vec![reader("view", 1), reader("view", 2), reader("other", 3), reader("view", 4)]);
+        let names: Vec<_> = stream.readers().into_iter().map(|reader| (reader.name, reader.pid)).collect();
+        let expected = [("view", 1), ("view-2", 2), ("other", 3), ("view-3", 4)];
+        assert_eq!(names, expected.map(|(name, pid)| (name.to_owned(), pid)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use axum::http::HeaderValue;
 use framewire_figures::counts::StreamCounts;
+use framewire_figures::snapshot::ReaderSnapshot;
 use framewire_figures::summary::cpu_seconds;
 use framewire_sink::{Condition, SinkTotals};
 use prometheus_client::collector::Collector;
@@ -85,6 +86,7 @@ impl Collector for BoardMetrics {
         of.by(out, "framewire_datagrams_dropped", "Datagrams that came to nothing", "cause", datagrams_dropped)?;
         server(out, &all.stream)?;
         sinks(out, self.board.sinks.as_slice(), &series)?;
+        readers(out, &series)?;
 
         let now = Instant::now();
         let help = "Since the newest frame of a stream arrived";
@@ -113,12 +115,13 @@ struct Series {
     stream: Arc<LiveStream>,
     label: String,
     counts: Counts,
+    readers: Vec<ReaderSnapshot>,
 }
 
 impl Series {
     fn of((stream, counts): (Arc<LiveStream>, Counts)) -> Self {
-        let label = stream.label();
-        Self { stream, label, counts }
+        let (label, readers) = (stream.label(), stream.readers());
+        Self { stream, label, counts, readers }
     }
 
     fn labels(&self) -> [(&'static str, &str); 1] {
@@ -195,6 +198,42 @@ fn sinks(out: &mut DescriptorEncoder, totals: &[Arc<SinkTotals>], series: &[Seri
             let is_failing = matches!(sink.condition(), Condition::Failed(_));
             failing.encode_family(&labels)?.encode_gauge(&u64::from(is_failing))?;
         }
+    }
+    Ok(())
+}
+
+/// Who reads streams in place. There are as many series as readers, which the slots for them bound; neither a process's number nor what
+/// else never comes again is a label.
+fn readers(out: &mut DescriptorEncoder, series: &[Series]) -> Encoded {
+    let help = "Programs of this machine that read a stream in place";
+    let mut there = out.encode_descriptor("framewire_readers", help, None, MetricType::Gauge)?;
+    for one in series {
+        there.encode_family(&one.labels())?.encode_gauge(&(one.readers.len() as u64))?;
+    }
+    let all: Vec<_> = series.iter().flat_map(|one| one.readers.iter().map(move |reader| (one, reader))).collect();
+    let labels = |(one, reader): (&'_ Series, &'_ ReaderSnapshot)| {
+        [("stream", one.label.clone()), ("reader", reader.name.clone())]
+    };
+    let mut counted = |name: &str, help: &str, of: fn(&ReaderSnapshot) -> u64| -> Encoded {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        all.iter().try_for_each(|one| count(&mut metric.encode_family(&labels(*one))?, of(one.1)))
+    };
+    counted("framewire_reader_frames_offered", "Frames that were there for it", |reader| reader.offered)?;
+    counted("framewire_reader_frames_taken", "Frames that it took", |reader| reader.taken)?;
+    counted("framewire_reader_frames_dropped", "Frames that gave way to newer ones", |reader| reader.dropped)?;
+    let mut now = |name: &str, help: &str, of: fn(&ReaderSnapshot) -> u64| -> Encoded {
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        all.iter().try_for_each(|one| metric.encode_family(&labels(*one))?.encode_gauge(&of(one.1)))
+    };
+    now("framewire_reader_slots_held", "Slots in which it has frames", |reader| reader.held)?;
+    now("framewire_reader_frames_waiting", "Frames that wait for it", |reader| reader.waiting)?;
+    let help = "1 where it broke the rules or was too slow, and is given no more";
+    now("framewire_reader_quarantined", help, |reader| u64::from(reader.quarantined))?;
+    let help = "Processor time that waking it has cost the server";
+    let mut wakes = out.encode_descriptor("framewire_reader_wake_cpu_seconds", help, None, MetricType::Counter)?;
+    for one in &all {
+        let seconds = one.1.wake_cpu_seconds;
+        wakes.encode_family(&labels(*one))?.encode_counter::<NoLabelSet, f64, f64>(&seconds, None)?;
     }
     Ok(())
 }
@@ -324,6 +363,45 @@ mod tests {
     }
 
     #[test]
+    fn readers_have_series_by_their_names_as_long_as_they_are_there_and_none_by_process() {
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
+        stream.set_readers(vec![reader("view"), reader("view")]);
+        let said = text(&board);
+        for line in [
+            "framewire_readers{stream=\"cam\"} 2",
+            "framewire_reader_frames_offered_total{stream=\"cam\",reader=\"view\"} 100",
+            "framewire_reader_frames_taken_total{stream=\"cam\",reader=\"view-2\"} 90",
+            "framewire_reader_frames_dropped_total{stream=\"cam\",reader=\"view\"} 9",
+            "framewire_reader_frames_waiting{stream=\"cam\",reader=\"view\"} 1",
+            "framewire_reader_slots_held{stream=\"cam\",reader=\"view\"} 2",
+            "framewire_reader_quarantined{stream=\"cam\",reader=\"view\"} 0",
+            "framewire_reader_wake_cpu_seconds_total{stream=\"cam\",reader=\"view\"} 0.5",
+        ] {
+            assert!(said.lines().any(|said| said == line), "'{line}' is not in\n{said}");
+        }
+        assert!(!said.contains("4242"), "{said}");
+        stream.set_readers(Vec::new());
+        let said = text(&board);
+        assert!(said.contains("framewire_readers{stream=\"cam\"} 0") && !said.contains("reader=\"view\""), "{said}");
+    }
+
+    fn reader(name: &str) -> ReaderSnapshot {
+        ReaderSnapshot {
+            name: name.into(),
+            pid: 4_242,
+            policy: "latest".into(),
+            offered: 100,
+            taken: 90,
+            dropped: 9,
+            waiting: 1,
+            held: 2,
+            wake_cpu_seconds: 0.5,
+            ..ReaderSnapshot::default()
+        }
+    }
+
+    #[test]
     fn a_name_cannot_break_out_of_its_label() {
         let board = board();
         let _stream = board.add(about(1, "a\"} 1\\ b"), Vec::new());
@@ -336,6 +414,7 @@ mod tests {
         let board = Arc::new(Board::new(vec![SinkTotals::new("a.raw")]));
         let stream = board.add(about(1, "cam"), Vec::new());
         stream.figures().add_frame(1, Some(Duration::from_millis(1)), Instant::now());
+        stream.set_readers(vec![reader("view")]);
         let said = text(&board);
         let dashboard = include_str!("../../packaging/grafana-dashboard.json");
         serde_json::from_str::<serde_json::Value>(dashboard).expect("the dashboard is JSON");

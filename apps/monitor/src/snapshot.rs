@@ -81,6 +81,7 @@ fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
             .automatic()
             .map(|limits| ValueRangeSnapshot { low: limits.low(), high: limits.high() }),
         sinks: live.sinks.iter().map(|recording| sink(recording)).collect(),
+        readers: live.readers(),
     }
 }
 

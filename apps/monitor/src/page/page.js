@@ -97,7 +97,7 @@ class Tile {
     this.shot = find('shot');
     this.placeholder = find('placeholder');
     this.curve = find('curve');
-    for (const name of ['name', 'format', 'captured', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'key-rate', 'key-latency', 'metadata', 'metadata-kind', 'metadata-text']) {
+    for (const name of ['name', 'format', 'captured', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'readers', 'key-rate', 'key-latency', 'metadata', 'metadata-kind', 'metadata-text']) {
       this[name.replace('-', '')] = find(name);
     }
     this.range = new ValueRange(find('range'), () => this.look());
@@ -131,6 +131,7 @@ class Tile {
     if (stream.pictured === false) put(this.placeholder, `${stream.pixel}: no picture${stream.newest ? `, ${whole(stream.newest.bytes)} bytes` : ''}`);
     else if (!snapshot.preview_fps) put(this.placeholder, 'Pictures are switched off at the server');
     this.picture.disabled = stream.pictured === false;
+    this.showReaders(stream.readers ?? []);
     this.showNewest(stream.newest);
     this.range.show(stream);
     this.history.push([stream.frames_per_second, stream.latency_ms ? stream.latency_ms.p99 : null]);
@@ -151,6 +152,19 @@ class Tile {
     put(this.metadatakind, `Metadata: ${kind}, ${whole(metadata.bytes)} ${metadata.bytes === 1 ? 'byte' : 'bytes'}${cut}`);
     put(this.metadatatext, metadata.text ?? '');
     this.metadatatext.hidden = metadata.text === undefined;
+  }
+
+  // Programs of the server's machine. They name themselves: that is text, too.
+  showReaders(readers) {
+    this.readers.hidden = readers.length === 0;
+    while (this.readers.children.length > readers.length) this.readers.lastChild.remove();
+    readers.forEach((reader, nth) => {
+      const line = this.readers.children[nth] ?? this.readers.appendChild(document.createElement('li'));
+      const wake = reader.offered > 0 ? `, waking ${plain(reader.wake_cpu_seconds * 1e6 / reader.offered, 1)} µs a frame` : '';
+      const ended = reader.quarantined ? ', given no more' : '';
+      put(line, `Read by ${reader.name} (process ${reader.pid}, user ${reader.uid}), ${reader.policy}: ${whole(reader.taken)} taken, ${whole(reader.dropped)} dropped, ${reader.held} held${wake}${ended}`);
+      line.classList.toggle('ended', reader.quarantined);
+    });
   }
 
   // Another range: what is shown is of the one before.

@@ -191,6 +191,7 @@ fn details(stream: &Stream) -> Vec<Line<'static>> {
     let dropped = Line::from(vec![Span::raw("dropped  "), Span::styled(dropped, style)]);
     let mut said = vec![Line::raw(path), dropped, Line::raw(delivered)];
     said.extend(unrecorded(stream).map(|sinks| Line::styled(format!("recording fails  {sinks}"), BAD)));
+    said.extend(readers(stream).into_iter().map(Line::raw));
     said
 }
 
@@ -282,7 +283,43 @@ pub(super) fn text(model: &Model) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     let header = line(&|column| column.title.to_owned());
-    streams.iter().fold(header, |table, stream| table + &line(&|column| (column.text)(stream))) + &troubles(model)
+    streams.iter().fold(header, |table, stream| table + &line(&|column| (column.text)(stream)))
+        + &all_readers(model)
+        + &troubles(model)
+}
+
+/// More readers than this are counted.
+const READERS_SHOWN: usize = 4;
+
+/// The programs that read a stream in place, a line each.
+fn readers(stream: &Stream) -> Vec<String> {
+    let line = |reader: &framewire_figures::snapshot::ReaderSnapshot<super::shown::Shown>| {
+        let ended = if reader.quarantined { ", given no more" } else { "" };
+        format!(
+            "read by  {} (process {}, user {})  {}  {} taken, {} dropped, {} waiting, {} held, waking {} µs a frame{ended}",
+            reader.name,
+            reader.pid,
+            reader.uid,
+            reader.policy,
+            count(reader.taken),
+            count(reader.dropped),
+            count(reader.waiting),
+            count(reader.held),
+            decimal(reader.wake_micros(), 1)
+        )
+    };
+    let mut lines: Vec<_> = stream.readers.iter().take(READERS_SHOWN).map(line).collect();
+    let more = stream.readers.len().saturating_sub(READERS_SHOWN);
+    lines.extend((more > 0).then(|| format!("read by  {more} more")));
+    lines
+}
+
+/// Who reads the streams, a line each, under the table.
+fn all_readers(model: &Model) -> String {
+    let streams = model.snapshot.streams.iter();
+    let lines =
+        streams.flat_map(|stream| readers(stream).into_iter().map(move |line| format!("{}: {line}\n", stream.name)));
+    lines.collect()
 }
 
 /// What does not work, a line each, under the table.

@@ -228,3 +228,34 @@ fn a_recording_that_fails_is_said_for_the_server_and_at_its_stream_and_no_longer
     assert!(screen(&model, (80, 24)).iter().all(|line| !line.contains("recording fails")));
     assert!(!text(&model).contains("fails"));
 }
+
+#[test]
+fn who_reads_a_stream_in_place_is_said_with_what_became_of_its_frames_and_a_crowd_is_counted() {
+    let mut answer = snapshot(vec![stream(1, "cam")]);
+    let reader = |name: &str| framewire_figures::snapshot::ReaderSnapshot {
+        name: crate::top::shown::Shown::new(name),
+        pid: 4_242,
+        uid: 1_000,
+        policy: crate::top::shown::Shown::new("queue:4"),
+        offered: 1_000,
+        taken: 990,
+        dropped: 9,
+        waiting: 1,
+        held: 2,
+        wake_cpu_seconds: 0.003,
+        quarantined: name == "slow",
+    };
+    answer.streams[0].readers = vec![reader("view\x1b[2J"), reader("slow")];
+    let model = showing(answer.clone());
+    let told = "(process 4242, user 1000)  queue:4  990 taken, 9 dropped, 1 waiting, 2 held, waking 3.0 µs a frame";
+    let screen = screen(&model, (140, 30));
+    assert!(screen.iter().any(|line| line.contains("read by  view") && line.contains(told)), "{screen:#?}");
+    assert!(screen.iter().any(|line| line.contains("read by  slow") && line.contains("given no more")), "{screen:#?}");
+    assert!(screen.iter().any(|line| line.contains("p99 ms")), "{screen:#?}");
+    let text = text(&model);
+    assert!(text.contains("cam: read by  slow (process 4242") && !text.contains('\x1b'), "{text}");
+    answer.streams[0].readers = vec![reader("view"); 40];
+    let screen = self::screen(&showing(answer), (80, 24));
+    assert!(screen.iter().any(|line| line.contains("read by  36 more")), "{screen:#?}");
+    assert!(screen[2].starts_with("cam") && screen[23].contains("q quit"), "{screen:#?}");
+}
