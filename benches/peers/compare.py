@@ -15,8 +15,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import place
+import plot
 import report
-from contenders import CONTENDERS, NAMES, Settings
+import rust_peers
+from contenders import CONTENDERS, LOCAL, NAMES, USUAL, Settings
 from environment import pinned_versions
 from frame import FrameFormat
 from result import ContenderFailed
@@ -39,6 +41,7 @@ def main() -> int:
                 place=where,
                 framewire=arguments.framewire,
                 environment_folder=WORKSPACE / "target" / "peers-venv",
+                rust_folder=WORKSPACE / "target" / "peers-rust",
             )
             rows = compare(arguments, settings)
     except KeyboardInterrupt:
@@ -48,8 +51,11 @@ def main() -> int:
         say(f"error: {error}")
         return EXIT_FAILED
     figures = report.all_medians(rows)
+    everything = setting_figures(arguments) | {"contenders": figures}
+    if arguments.plot:
+        arguments.plot.write_text(plot.draw(everything))
     if arguments.json:
-        print(json.dumps(setting_figures(arguments) | {"contenders": figures}, indent=2))
+        print(json.dumps(everything, indent=2))
     else:
         print(heading(arguments))
         print(report.table(figures))
@@ -64,15 +70,19 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, metavar="N",
                         help="every contender once a round (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, metavar="N",
-                        help="time at full rate, each round (default %(default)s); framewire bench has its own")
+                        help="time at full rate, each round (default %(default)s)")
     parser.add_argument("--latency-seconds", type=float, default=3.0, metavar="N",
-                        help="time at 60 frames/s, each round (default %(default)s); framewire bench has its own")
-    parser.add_argument("--only", type=contender_names, default=NAMES, metavar="A,B", help=f"of {', '.join(NAMES)}")
+                        help="time at 60 frames/s, each round (default %(default)s)")
+    parser.add_argument("--only", type=contender_names, default=USUAL, metavar="A,B", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--local", action="store_const", const=LOCAL, dest="only",
+                        help="what hands frames over on one machine, by its memory; the others are what a network carries, too")
     parser.add_argument("--framewire", type=Path, default=WORKSPACE / "target/release/framewire", metavar="PATH",
                         help="the program to measure (default target/release/framewire)")
     parser.add_argument("--namespaces", action="store_true",
                         help="across a veth pair of MTU 1,500 between two network namespaces; needs root")
     parser.add_argument("--json", action="store_true", help="print the table as one JSON object")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg",
+                        help="draw rate, processor time and latency; plot.py draws them from --json's object")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error(f"--rounds {arguments.rounds}: at least 1")
@@ -145,7 +155,7 @@ def setting_figures(arguments: argparse.Namespace) -> dict:
         "seconds": arguments.seconds,
         "latency_seconds": arguments.latency_seconds,
         "machine": machine(),
-        "versions": {"python": platform.python_version(), **pinned_versions()},
+        "versions": {"python": platform.python_version(), **pinned_versions(), **rust_peers.pinned_versions()},
     }
 
 

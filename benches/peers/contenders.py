@@ -9,6 +9,7 @@ import environment
 import framewire_bench
 import iperf3_pair
 import python_pair
+import rust_peers
 from frame import FrameFormat
 from place import Place
 from result import ContenderFailed, Result
@@ -23,10 +24,16 @@ class Settings:
     framewire: Path
     environment_folder: Path
     latency_fps: float = 60
+    rust_folder: Path | None = None
+    """Where the Rust peers are built, for those who measure them."""
 
     @functools.cache
     def python_with_transports(self) -> Path:
         return environment.python_with_transports(self.environment_folder)
+
+    @functools.cache
+    def rust_peers(self) -> Path:
+        return rust_peers.program(self.rust_folder)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,10 @@ class Contender:
     why_missing: Callable[[Settings], str | None] = lambda _settings: None
     across_wire: bool = True
     """Whether it can run, and means something, between two network namespaces."""
+    moves_bytes: bool = True
+    """Whether a frame's bytes are copied or touched. Where not, bytes a second say nothing: frames a second do."""
+    usual: bool = True
+    """Whether it is measured unless others are named; the rest is what one machine's memory can do."""
 
 
 def _framewire(name: str, settings: Settings) -> Result:
@@ -45,6 +56,12 @@ def _framewire(name: str, settings: Settings) -> Result:
     if name not in results:
         raise ContenderFailed(f"framewire's report has no row '{name}'")
     return results[name]
+
+
+def _local(name: str, how: str, run: Callable[[str, Settings], Result], moves_bytes: bool) -> Contender:
+    """What hands frames over on one machine alone. What is framewire bench's needs that program."""
+    why_missing = framewire_bench.why_missing if run is _framewire else lambda _settings: None
+    return Contender(name, how, run, why_missing, across_wire=False, moves_bytes=moves_bytes, usual=False)
 
 
 CONTENDERS = [
@@ -57,6 +74,18 @@ CONTENDERS = [
     Contender("tcp", "TCP socket in Python", python_pair.run),
     Contender("iperf3-udp", "UDP, 65,507 B datagrams", iperf3_pair.run, iperf3_pair.why_missing, across_wire=False),
     Contender("iperf3-tcp", "TCP", iperf3_pair.run, iperf3_pair.why_missing),
+    _local("iceoryx2", "handed over, reader waits for its event", python_pair.run_in_rust, moves_bytes=False),
+    _local("zenoh-rust", "handed over, shared memory from Rust", python_pair.run_in_rust, moves_bytes=False),
+    _local("pipe", "a bare wake by a pipe, no frame", _framewire, moves_bytes=False),
+    _local("iceoryx2-spin", "handed over, reader spins", python_pair.run_in_rust, moves_bytes=False),
+    _local("iceoryx2-read", "made and read in place", python_pair.run_in_rust, moves_bytes=True),
+    _local("zenoh-rust-read", "made and read in place", python_pair.run_in_rust, moves_bytes=True),
+    _local("zenoh-rust-bytes", "made in place, copied, read", python_pair.run_in_rust, moves_bytes=True),
+    _local("memory", "made and read by two threads of one process", _framewire, moves_bytes=True),
 ]
 
 NAMES = [contender.name for contender in CONTENDERS]
+USUAL = [contender.name for contender in CONTENDERS if contender.usual]
+LOCAL = [contender.name for contender in CONTENDERS if not contender.usual] + ["zenoh-shm-bytes", "imagezmq"]
+"""What `--local` compares: hand-overs on one machine, and two Python peers for scale."""
+

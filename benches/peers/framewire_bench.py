@@ -3,14 +3,15 @@
 import json
 import os
 import time
+from collections.abc import Sequence
 
 from children import Children
 from place import free_port
 from result import ContenderFailed, Result
 
 START_SECONDS = 15.0
-RUN_SECONDS = 120.0
-"""The program has its own idea of how long a round is."""
+REST_SECONDS = 120.0
+"""What a round may take besides its phases; where 60 frames/s are not reached, they take longer."""
 
 BUILD = "cargo build --release -p framewire"
 
@@ -22,10 +23,11 @@ def why_missing(settings) -> str | None:
     return f"there is no program {program}: build it with '{BUILD}', or name it with --framewire PATH"
 
 
-def run(names: list[str], settings) -> dict[str, Result]:
-    """One round of the named contenders, which the program runs one after the other."""
+def run(names: list[str], settings, more: Sequence[str] = ()) -> dict[str, Result]:
+    """One round of the named contenders, which the program runs one after the other, with `more` arguments."""
     place, program = settings.place, str(settings.framewire)
     measure = [program, "bench", "--json", "--only", ",".join(names), "--frame", str(settings.frame), "--rounds", "1"]
+    measure += ["--seconds", str(settings.seconds), "--latency-seconds", str(settings.latency_seconds), *more]
     with Children() as children:
         if place.across_wire:
             address = f"{place.receiver_address}:{free_port()}"
@@ -35,7 +37,7 @@ def run(names: list[str], settings) -> dict[str, Result]:
             receiver.wait_for_port("tcp", port, time.monotonic() + START_SECONDS)
             measure += ["--to", address]
         bench = children.start("framewire bench", measure, place.sender_namespace)
-        printed = bench.output(time.monotonic() + RUN_SECONDS)
+        printed = bench.output(time.monotonic() + settings.seconds + 3 * settings.latency_seconds + REST_SECONDS)
     return _results(printed)
 
 
@@ -48,7 +50,7 @@ def _results(printed: str) -> dict[str, Result]:
 
 
 def _result(row: dict) -> Result:
-    latency = row.get("latency_ms") or {}
+    latency, cpu = row.get("latency_ms") or {}, row.get("cpu_us_per_frame") or {}
     frames, lost = row.get("frames"), row.get("frames_lost")
     return Result(
         gigabytes_per_second=float(row["gigabytes_per_second"]),
@@ -57,5 +59,8 @@ def _result(row: dict) -> Result:
         latency_p99_ms=latency.get("p99"),
         frames=frames,
         lost=lost,
+        frames_per_second=row.get("frames_per_second"),
+        cpu_us_per_frame=cpu.get("full_rate"),
+        steady_cpu_us_per_frame=cpu.get("steady"),
         lost_share=lost / (frames + lost) if frames and lost is not None else None,
     )

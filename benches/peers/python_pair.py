@@ -1,7 +1,10 @@
-"""Runs a Python transport: node.py as the receiver, node.py as the sender, and their figures put together."""
+"""Runs a transport as two processes, receiver and sender, in Python (node.py) or in Rust (rust/), and puts their figures together."""
 
 import json
+import shutil
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from children import Children
@@ -23,22 +26,49 @@ def run(name: str, settings) -> Result:
     return _result(sent, received, settings.frame.size_bytes)
 
 
+def run_in_rust(name: str, settings) -> Result:
+    place = settings.place
+
+    def node(role: str, port: int) -> list[str]:
+        phases = [settings.frame.size_bytes, settings.seconds, settings.latency_seconds, settings.latency_fps]
+        return [str(part) for part in (settings.rust_peers(), role, name, place.receiver_address, port, *phases)]
+
+    port = free_port()
+    try:
+        sent, received = _measure(node, port, settings)
+    finally:
+        _remove_iceoryx2(port)
+    return _result(sent, received, settings.frame.size_bytes)
+
+
+def _remove_iceoryx2(port: int) -> None:
+    """iceoryx2 leaves files behind when its last process has ended; those of these two ends are named by their port."""
+    name = f"framewire_peers_{port}_"
+    for path in Path("/dev/shm").glob(f"{name}*"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(Path(tempfile.gettempdir()) / f"{name}iceoryx2", ignore_errors=True)
+
+
 def measure(name: str, settings) -> tuple[dict, dict]:
     """What the two ends report."""
     place, frame = settings.place, settings.frame
     phases = ["--frame", str(frame), "--seconds", settings.seconds, "--latency-seconds", settings.latency_seconds]
     phases += ["--latency-fps", settings.latency_fps]
 
-    def node(role: str) -> list[str]:
+    def node(role: str, port: int) -> list[str]:
         # -B: the source tree stays as it is.
         python = settings.python_with_transports()
         return [str(part) for part in (python, "-B", NODE, role, name, place.receiver_address, port, *phases)]
 
+    return _measure(node, free_port(), settings)
+
+
+def _measure(node: Callable[[str, int], list[str]], port: int, settings) -> tuple[dict, dict]:
+    place = settings.place
     with Children() as children:
-        port = free_port()
-        receiver = children.start("the receiver", node("receive"), place.receiver_namespace)
+        receiver = children.start("the receiver", node("receive", port), place.receiver_namespace)
         children.lines([receiver], time.monotonic() + START_SECONDS)
-        sender = children.start("the sender", node("send"), place.sender_namespace)
+        sender = children.start("the sender", node("send", port), place.sender_namespace)
         deadline = time.monotonic() + settings.seconds + settings.latency_seconds + REST_SECONDS
         sent, received = map(json.loads, children.lines([sender, receiver], deadline))
     if received["disordered"]:
@@ -53,6 +83,8 @@ def _result(sent: dict, received: dict, size_bytes: int) -> Result:
     # The first frame opens the clock, so its bytes are not in the time.
     timed_bytes = (received["rate_frames"] - 1) * size_bytes
     delivered_gigabytes = received["rate_frames"] * size_bytes / 1e9
+    cpu_us_per_frame = 1e6 * (sent["cpu_seconds"] + received["cpu_seconds"]) / received["rate_frames"]
+    steady_cpu = sent["latency_cpu_seconds"] + received["latency_cpu_seconds"]
     return Result(
         gigabytes_per_second=timed_bytes / received["rate_seconds"] / 1e9,
         cpu_seconds_per_gigabyte=(sent["cpu_seconds"] + received["cpu_seconds"]) / delivered_gigabytes,
@@ -61,5 +93,8 @@ def _result(sent: dict, received: dict, size_bytes: int) -> Result:
         frames=received["frames"],
         lost=lost,
         lost_share=lost / sent["frames"],
+        frames_per_second=(received["rate_frames"] - 1) / received["rate_seconds"],
+        cpu_us_per_frame=cpu_us_per_frame,
+        steady_cpu_us_per_frame=1e6 * steady_cpu / received["latency_frames"] if received["latency_frames"] else None,
         shared_memory_share=received.get("shared_memory_share"),
     )

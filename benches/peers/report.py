@@ -21,6 +21,7 @@ class Row:
     def medians(self, reference: "Row | None") -> dict:
         """The figures of the row, as `--json` prints them. What is not known is absent."""
         figures = {"name": self.contender.name, "how": self.contender.how, "rounds": len(self.results)}
+        figures["moves_bytes"] = self.contender.moves_bytes
         if self.skipped is not None:
             return figures | {"skipped": self.skipped}
         if self.failed is not None:
@@ -37,7 +38,8 @@ class Row:
         ]
         if ratios:
             figures["ratio_to_framewire"] = median(ratios)
-        for name in ("cpu_seconds_per_gigabyte", "shared_memory_share"):
+        more = ("cpu_seconds_per_gigabyte", "frames_per_second", "cpu_us_per_frame", "steady_cpu_us_per_frame")
+        for name in (*more, "shared_memory_share"):
             if values := self._values(name):
                 figures[name] = median(values)
         latency = {key: median(values) for key in ("p50", "p99") if (values := self._values(f"latency_{key}_ms"))}
@@ -59,7 +61,9 @@ def all_medians(rows: list[Row]) -> list[dict]:
     return [row.medians(reference) for row in rows]
 
 
-HEADINGS = ["contender", "GB/s", "range", "× framewire", "CPU s/GB", "p50 ms", "p99 ms", "lost", "how"]
+HEADINGS = [
+    "contender", "GB/s", "range", "× framewire", "CPU s/GB", "frames/s", "CPU µs/frame", "at 60/s", "p50 ms", "p99 ms", "lost", "how",
+]
 
 
 def table(rows: list[dict]) -> str:
@@ -87,12 +91,19 @@ def _cells(row: dict) -> list[str]:
         how += f" ({row['shared_memory_share']:.0%} of frames so)"
     if outcome:
         how += f"; then {outcome}"
-    return [
-        row["name"],
+    frames = row.get("frames_per_second")
+    bytes_cells = [
         f"{rate['median']:.2f}",
         f"{rate['min']:.2f}–{rate['max']:.2f}",
         _figure(row.get("ratio_to_framewire")),
         _figure(row.get("cpu_seconds_per_gigabyte")),
+    ]
+    return [
+        row["name"],
+        *(bytes_cells if row["moves_bytes"] else ["–"] * len(bytes_cells)),
+        "–" if frames is None else f"{frames:.0f}",
+        _figure(row.get("cpu_us_per_frame"), 1),
+        _figure(row.get("steady_cpu_us_per_frame"), 1),
         _figure(latency.get("p50")),
         _figure(latency.get("p99")),
         _lost(row),
@@ -100,8 +111,9 @@ def _cells(row: dict) -> list[str]:
     ]
 
 
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _figure(value: float | None, digits: int = 2) -> str:
+    """With as many digits more as a small one needs."""
+    return "–" if value is None else f"{value:.{digits if value >= 0.1 or value == 0 else 4}f}"
 
 
 def _lost(row: dict) -> str:

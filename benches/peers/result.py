@@ -13,6 +13,12 @@ class Result:
     lost: int | None = None
     """Frames; for iperf3, which has none, datagrams."""
     lost_share: float | None = None
+    frames_per_second: float | None = None
+    """At full rate."""
+    cpu_us_per_frame: float | None = None
+    """Of both ends together, at full rate."""
+    steady_cpu_us_per_frame: float | None = None
+    """The same at the steady rate, where both ends sleep between frames."""
     shared_memory_share: float | None = None
     """The share of frames that arrived through shared memory, where the transport can tell."""
 
