@@ -41,6 +41,9 @@ error_codes! {
         Self::Ended => "stream-ended",
         Self::Timeout => "no-frame-yet",
         Self::HoldsAllSlots { .. } => "holds-all-slots",
+        Self::HubGone => "reading-interrupted",
+        Self::CutOff { .. } => "reader-cut-off",
+        Self::Forked => "forked-subscription",
     }
     AcceptStreamError {
         Self::Stopped => "receiver-stopped",

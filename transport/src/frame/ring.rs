@@ -66,6 +66,23 @@ pub enum RecvError {
         /// How many slots the stream has.
         slots: usize,
     },
+    /// The hub that shares the stream from another process is gone. What was taken stays as it is, and the next call waits for frames
+    /// again: they come once it is back.
+    #[error(
+        "the process that shares the stream is gone; what was taken stays as it is, and reading goes on when it is back"
+    )]
+    HubGone,
+    /// The hub that shares the stream gives this reader no more frames.
+    #[error(
+        "the process that shares the stream gives this reader no more frames, since {why}; subscribe again, and take frames in time"
+    )]
+    CutOff {
+        /// What the reader did.
+        why: &'static str,
+    },
+    /// This process was forked from the one that subscribed.
+    #[error("this process was forked from the one that subscribed, which alone may take its frames; subscribe here")]
+    Forked,
 }
 
 /// Where finished frames are published. Clones share it. A receiver has one for each stream; a program needs one only to hand frames of

@@ -80,16 +80,12 @@ pub enum ShareError {
     },
     /// The system dropped a descriptor on its way.
     #[error(
-        "the hub on {endpoint} sent {expected} descriptors, of which {received} came; allow them to be passed (SELinux, AppArmor), or raise \
-         this process's limit of open files (ulimit -n)"
+        "the system withheld descriptors that the hub on {endpoint} sent: allow this process to have them (SELinux, AppArmor), or raise its \
+         limit of open files (ulimit -n)"
     )]
     DescriptorsLost {
         /// Where.
         endpoint: Endpoint,
-        /// How many came.
-        received: usize,
-        /// How many there should be.
-        expected: usize,
     },
     /// Memory that was received is not safe to map: it could be changed or cut off while it is read.
     #[error("the {what} from the hub on {endpoint} is not safe to map: {why}; see which program listens there")]

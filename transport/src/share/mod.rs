@@ -20,10 +20,15 @@ mod messages;
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub mod points;
+#[cfg(target_os = "linux")]
+mod process;
 #[cfg(all(test, target_os = "linux"))]
 mod protocol_tests;
 #[cfg(target_os = "linux")]
+mod reader;
+#[cfg(target_os = "linux")]
 pub(crate) mod socket;
+mod subscription_config;
 #[cfg(target_os = "linux")]
 mod sync;
 
@@ -32,3 +37,6 @@ pub use error::ShareError;
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub use messages::reread;
+#[cfg(target_os = "linux")]
+pub use reader::{Reader, Subscription, SubscriptionFrames};
+pub use subscription_config::{SharedStreamInfo, SubscriptionConfig, SubscriptionStats};
