@@ -7,6 +7,8 @@
 #![allow(dead_code, reason = "its users land one by one")]
 
 // What has no system call of Linux's in it is the same everywhere. The rest is in `absent` once more, an equal, empty twin.
+#[cfg(not(target_os = "linux"))]
+mod absent;
 mod endpoint;
 mod error;
 #[cfg(target_os = "linux")]
@@ -32,6 +34,8 @@ mod subscription_config;
 #[cfg(target_os = "linux")]
 mod sync;
 
+#[cfg(not(target_os = "linux"))]
+pub use absent::{Reader, Subscription, SubscriptionFrames};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::ShareError;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,142 @@
+//! What there is of sharing where it is not: the same names and signatures, and no way to have one of them.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::error::ShareError;
+use super::subscription_config::{SharedStreamInfo, SubscriptionConfig, SubscriptionStats};
+use crate::frame::{ConsumerPolicy, Frame, RecvError};
+
+/// Reads the streams that a hub of this machine shares; on Linux only.
+#[derive(Debug, Clone)]
+pub struct Reader(Infallible);
+
+impl Reader {
+    /// None can be had here.
+    ///
+    /// # Errors
+    /// [`ShareError::Unsupported`], always.
+    pub fn connect(_: Endpoint) -> Result<Self, ShareError> {
+        Err(ShareError::Unsupported)
+    }
+
+    /// Where its hub is.
+    pub fn endpoint(&self) -> &Endpoint {
+        match self.0 {}
+    }
+
+    /// The streams that the hub shares.
+    ///
+    /// # Errors
+    /// On Linux.
+    pub fn streams(&self) -> Result<Vec<SharedStreamInfo>, ShareError> {
+        match self.0 {}
+    }
+
+    /// The stream of this name.
+    ///
+    /// # Errors
+    /// On Linux.
+    pub fn wait_for(&self, _: &str, _: Duration) -> Result<SharedStreamInfo, ShareError> {
+        match self.0 {}
+    }
+
+    /// Reads a stream.
+    ///
+    /// # Errors
+    /// On Linux.
+    pub fn subscribe(&self, _: &str, _: ConsumerPolicy) -> Result<Subscription, ShareError> {
+        match self.0 {}
+    }
+
+    /// Reads a stream.
+    ///
+    /// # Errors
+    /// On Linux.
+    pub fn subscribe_with(&self, _: &str, _: SubscriptionConfig) -> Result<Subscription, ShareError> {
+        match self.0 {}
+    }
+}
+
+/// A stream that another process shares; on Linux only.
+#[derive(Debug)]
+pub struct Subscription(Infallible);
+
+impl Subscription {
+    /// The next frame.
+    ///
+    /// # Errors
+    /// On Linux.
+    pub fn recv(&self) -> Result<Frame, RecvError> {
+        match self.0 {}
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// On Linux.
+    pub fn recv_timeout(&self, _: Duration) -> Result<Frame, RecvError> {
+        match self.0 {}
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// On Linux.
+    pub fn try_recv(&self) -> Result<Frame, RecvError> {
+        match self.0 {}
+    }
+
+    /// The frames until the stream ends.
+    pub fn frames(&self) -> SubscriptionFrames<'_> {
+        match self.0 {}
+    }
+
+    /// What the stream is.
+    pub fn info(&self) -> SharedStreamInfo {
+        match self.0 {}
+    }
+
+    /// What became of its frames.
+    pub fn stats(&self) -> SubscriptionStats {
+        match self.0 {}
+    }
+
+    /// In how many slots there are frames that were taken.
+    pub fn slots_held(&self) -> usize {
+        match self.0 {}
+    }
+
+    /// Whether its hub is there.
+    pub fn is_connected(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+impl AsFd for Subscription {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self.0 {}
+    }
+}
+
+impl AsRawFd for Subscription {
+    fn as_raw_fd(&self) -> RawFd {
+        match self.0 {}
+    }
+}
+
+/// The frames of a [`Subscription`] until its stream ends.
+#[derive(Debug)]
+pub struct SubscriptionFrames<'a> {
+    subscription: &'a Subscription,
+}
+
+impl Iterator for SubscriptionFrames<'_> {
+    type Item = Result<Frame, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.subscription.0 {}
+    }
+}
