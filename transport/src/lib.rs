@@ -157,5 +157,9 @@ pub use frame::{
 };
 pub use receive::{EndReason, PlainStats, ReceiveStats, RejectedCounts, SourceCounts};
 pub use send::{Bitrate, BitrateError, ClosedReport, Fec, FecError, LinkBudget, SendState, SendStats};
+pub use share::{
+    Endpoint, EndpointError, Reader, ShareError, SharedStreamInfo, Subscription, SubscriptionConfig,
+    SubscriptionFrames, SubscriptionStats,
+};
 pub use time::Time;
 pub use wire::{Delivery, RefuseReason};
