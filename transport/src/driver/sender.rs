@@ -4,6 +4,7 @@ mod config;
 mod error;
 pub(super) mod handover;
 mod keeper;
+#[cfg_attr(not(target_os = "linux"), path = "sender/no_local.rs")]
 mod local;
 mod path;
 mod udp;
@@ -19,12 +20,13 @@ pub use self::config::{SenderConfig, SliceSize, SliceSizeError};
 pub use self::error::{ConnectError, NotSent, SendError};
 pub(super) use self::error::{check_frame, check_length};
 pub use self::path::{PathChoice, PathChoiceError, PathKind};
-use self::way::Moment;
+use self::way::{Moment, Trouble};
 use self::ways::{Current, Ways};
 use crate::backend::BackendKind;
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool, TIME_BYTES};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, SendState, SendStats};
+use crate::share::Invitation;
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
 
@@ -66,18 +68,17 @@ impl Sender {
             keeper: Mutex::new(None),
         };
         let is_local = keeper::may_be_local(&sender.ways);
-        let door = if is_local { Some(local::knock(peer, &sender.ways.config)) } else { None };
-        let door = match door {
-            Some(Ok(door)) => Some(door),
-            Some(Err(trouble)) if sender.ways.config.path == PathChoice::Shm => {
+        let found = is_local.then(|| keeper::knock(&sender.ways)).transpose();
+        let door = found.unwrap_or_else(|trouble| {
+            let is_told = sender.ways.config.path == PathChoice::Shm || !matches!(trouble, Trouble::Nobody(_));
+            if is_told {
                 sender.ways.note_trouble(trouble);
-                None
             }
-            _ => {
-                sender.ways.go_on_with(keeper::by_datagrams(&sender.ways)?);
-                None
-            }
-        };
+            None
+        });
+        if door.is_none() && sender.ways.config.path != PathChoice::Shm {
+            sender.ways.go_on_with(keeper::by_datagrams(&sender.ways)?);
+        }
         if is_local {
             let thread = keeper::start(sender.ways.clone(), door).map_err(ConnectError::System)?;
             *unpoisoned(sender.keeper.lock()) = Some(thread);
@@ -191,7 +192,14 @@ impl Sender {
     /// The receiver is ready at this address: sends there from now on, and asks at once where the stream is not open. It does so
     /// from the address that this machine has towards it by now, with a new socket where that is another one than before.
     pub fn redirect(&self, peer: SocketAddr) {
+        let invitation = self.ways.lock().invitation.clone();
+        self.redirect_with(peer, invitation);
+    }
+
+    /// The same, of a receiver that has said where it shares its streams, or that it shares none (`None`).
+    pub fn redirect_with(&self, peer: SocketAddr, invitation: impl Into<Option<Invitation>>) {
         let mut state = self.ways.lock();
+        state.invitation = invitation.into();
         let before = std::mem::replace(&mut state.peer, peer);
         if before != peer {
             tracing::info!(from = %before, to = %peer, "the receiver has moved");

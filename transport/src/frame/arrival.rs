@@ -40,6 +40,11 @@ impl Arrival {
         self.slot.bytes()
     }
 
+    /// The slot's place in its pool, from 0.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot.index as usize
+    }
+
     /// A hold that keeps the slot from being completed, reused or touched while the kernel may write to it; `None` while
     /// there is one already: only one batch at a time lands in a slot.
     pub(crate) fn landing_lease(&self) -> Option<LandingLease> {

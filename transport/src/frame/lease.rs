@@ -180,6 +180,19 @@ impl FrameMut {
         self.set_metadata(kind, bytes).is_ok()
     }
 
+    /// The same of a finished frame.
+    pub(crate) fn copy_of_shared(&mut self, frame: &Frame) -> bool {
+        if self.set_len(frame.len).is_err() {
+            return false;
+        }
+        self.copy_from_slice(frame);
+        self.info.captured = frame.info.captured;
+        self.info.captured_utc = frame.info.captured_utc.filter(|_| frame.has_own_time());
+        let metadata = frame.metadata();
+        let (kind, bytes) = metadata.map_or((MetadataKind::Bytes, &[][..]), |metadata| (metadata.kind, metadata.bytes));
+        self.set_metadata(kind, bytes).is_ok()
+    }
+
     /// Whether the slot is one of the pool with this mark.
     pub(crate) fn is_marked(&self, mark: &PoolMark) -> bool {
         mark.is_on(&self.slot)

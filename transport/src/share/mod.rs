@@ -12,13 +12,16 @@ mod absent;
 mod endpoint;
 mod error;
 #[cfg(target_os = "linux")]
-mod layout;
+pub(crate) mod inlet;
+mod invitation;
+#[cfg(target_os = "linux")]
+pub(crate) mod layout;
 #[cfg(target_os = "linux")]
 mod lease;
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(target_os = "linux")]
-mod messages;
+pub(crate) mod messages;
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub mod points;
@@ -38,6 +41,7 @@ mod sync;
 pub use absent::{Reader, Subscription, SubscriptionFrames};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::ShareError;
+pub use invitation::Invitation;
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub use messages::reread;

@@ -11,6 +11,7 @@ use crate::driver::threads::ThreadConfig;
 use crate::frame::{FrameFormat, METADATA_MAX, Presentation, TIME_BYTES};
 use crate::send::{Fec, LinkBudget};
 use crate::setters;
+use crate::share::Invitation;
 use crate::wire::{DATAGRAM_MAX, Delivery, SLICE_BYTES_MIN};
 
 /// How large a slice is, header included.
@@ -111,6 +112,9 @@ pub struct SenderConfig {
     pub stream: Option<u32>,
     /// Which ways frames may take; [`PathChoice::Auto`] by default.
     pub path: PathChoice,
+    /// Where the receiver shares its streams, as its invitation says or as an [`Endpoint`](crate::share::Endpoint); by default where those of a server with the receiver's UDP port
+    /// are ([`Endpoint::of_port`](crate::share::Endpoint::of_port)).
+    pub share: Option<Invitation>,
 }
 
 impl SenderConfig {
@@ -134,6 +138,7 @@ impl SenderConfig {
             metadata_max: METADATA_MAX,
             stream: None,
             path: PathChoice::Auto,
+            share: None,
         }
     }
 
@@ -172,5 +177,6 @@ impl SenderConfig {
         metadata_max: usize,
         stream: impl Into<Option<u32>>,
         path: PathChoice,
+        share: impl Into<Option<Invitation>>,
     }
 }

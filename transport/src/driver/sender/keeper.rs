@@ -26,6 +26,17 @@ pub(super) fn may_be_local(ways: &Ways) -> bool {
     }
 }
 
+/// Looks who shares streams where the receiver is.
+///
+/// # Errors
+/// Nobody, or nobody who lets this process in.
+pub(super) fn knock(ways: &Ways) -> Result<Door, Trouble> {
+    let state = ways.lock();
+    let (peer, invitation) = (state.peer, state.invitation.clone());
+    drop(state);
+    local::knock(peer, invitation.as_ref())
+}
+
 /// A way by datagrams, to where the receiver is.
 ///
 /// # Errors
@@ -79,8 +90,7 @@ impl Keeper {
                     self.ways.leave(&way);
                 }
                 Task::Look(way) => {
-                    let peer = self.ways.lock().peer;
-                    if let Ok(found) = local::knock(peer, &self.ways.config)
+                    if let Ok(found) = knock(&self.ways)
                         && self.ways.leave(&way)
                     {
                         door = Some(found);
@@ -107,7 +117,8 @@ impl Keeper {
                 }
                 Current::Between(_) => Some(LOOK_EVERY),
                 Current::Way(way) if way.path() == PathKind::Shm => {
-                    if way.is_retired() || redirected {
+                    let is_closed = matches!(way.standing().state, SendState::Closed(_));
+                    if (way.is_retired() || redirected) && !is_closed {
                         return Task::Leave(way.clone());
                     }
                     None
@@ -141,7 +152,7 @@ impl Keeper {
     fn find(&mut self, door: Option<Door>, lets_local: bool) {
         let peer = self.ways.lock().peer;
         if lets_local && !self.refused && may_be_local(&self.ways) {
-            let found = door.map_or_else(|| local::knock(peer, &self.ways.config), Ok);
+            let found = door.map_or_else(|| knock(&self.ways), Ok);
             match found.and_then(|door| self.enter(door)) {
                 Ok(way) => {
                     self.ways.lock().trouble = None;

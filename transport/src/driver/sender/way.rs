@@ -16,7 +16,6 @@ pub(crate) enum Trouble {
     /// Nobody is there who could be asked.
     Nobody(String),
     /// Who is there refuses the stream.
-    #[allow(dead_code, reason = "said by who shares streams")]
     Refused {
         reason: Option<RefuseReason>,
         /// The limit that was hit, if any.

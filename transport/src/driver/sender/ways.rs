@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use super::SendError;
 use super::config::SenderConfig;
 use super::error::NotSent;
-use super::path::PathChoice;
+use super::path::{PathChoice, PathKind};
 use super::way::{Carried, Moment, Standing, Trouble, Way};
 use crate::frame::{Frame, FrameMut, PoolMark, SLOTS_MAX};
 use crate::send::{ClosedReport, SendState, SendStats};
+use crate::share::Invitation;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::Delivery;
 
@@ -37,6 +38,8 @@ pub(super) struct Ways {
 pub(super) struct State {
     pub(super) current: Current,
     pub(super) peer: SocketAddr,
+    /// Where the receiver shares its streams, if it has said so.
+    pub(super) invitation: Option<Invitation>,
     /// What earlier ways have counted.
     before: SendStats,
     /// Why the stream does not go by shared memory, or has left it.
@@ -106,6 +109,7 @@ impl Ways {
         let state = State {
             current: Current::Between(Between::default()),
             peer,
+            invitation: config.share.clone(),
             before: SendStats::default(),
             trouble: None,
             attempts: 0,
@@ -349,6 +353,10 @@ impl Ways {
             match way.wait(moment, left) {
                 Err(_) if way.is_retired() => {}
                 Err(SendError::Unanswered { peer, .. }) => return Err(SendError::Unanswered { peer, waited: timeout }),
+                Err(SendError::NoSharedMemory { cause, .. }) => {
+                    let peer = self.lock().peer;
+                    return Err(SendError::NoSharedMemory { peer, cause });
+                }
                 Ok(report) if moment == Moment::Closed => {
                     let delivered = self.lock().before.frames_delivered.saturating_add(report.delivered);
                     return Ok(ClosedReport { delivered, ..report });
@@ -468,6 +476,9 @@ impl Ways {
         let waiting = carried.frames.len();
         tracing::debug!(stream = self.stream, path = %way.path(), waiting, "the stream leaves its way");
         state.take_over(carried, None, self.config.delivery);
+        if way.path() == PathKind::Shm {
+            state.before.restarts += 1;
+        }
         state.attempts = 0;
         drop(state);
         self.changed.notify_all();

@@ -1,0 +1,255 @@
+//! The hub's end of a local sender's stream: grants slots, and makes frames of what comes back. It has no thread, no socket and no clock.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{drain, pipe, wake};
+use crate::frame::memfd::Right;
+use crate::frame::{Arrival, Frame, FrameFormat, FrameInfo, FrameParts, FramePool, SLOTS_MAX};
+use crate::receive::{ReceiveStats, SourceCounts};
+use crate::share::layout::Inlet;
+use crate::share::memory::Shared;
+use crate::time::Time;
+use crate::utc::UtcOffset;
+use crate::wire::FRAME_NUMBER_END;
+
+/// Slots that a sender has to write into at once.
+pub(crate) const IN_FLIGHT_MAX: usize = 4;
+
+/// What a sender said that cannot be: nothing is taken from it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum Misconduct {
+    #[error("it handed over slots ({0:#x}) that it has not been granted")]
+    NotGranted(u64),
+    #[error("the record of slot {0} says nothing that can be")]
+    Record(usize),
+    #[error("frame {number} came after frame {before}")]
+    Order { number: u64, before: u64 },
+    #[error("a frame of {pixels} bytes and {tail} behind them is none of the stream's")]
+    Length { pixels: usize, tail: usize },
+}
+
+/// What goes to the sender with its welcome, beside the pool.
+pub(crate) struct SendersEnds {
+    /// Wakes the hub.
+    pub(crate) to_hub: OwnedFd,
+    /// Wakes the sender: the end to read.
+    pub(crate) to_sender: OwnedFd,
+}
+
+/// The hub's end.
+pub(crate) struct Landing {
+    pool: FramePool,
+    inlet: Shared<Inlet>,
+    format: FrameFormat,
+    tail_max: usize,
+    /// The slots that the sender has.
+    granted: [Option<Arrival>; SLOTS_MAX],
+    /// The same as bits.
+    mask: u64,
+    /// How many it is to have.
+    grants: usize,
+    /// No frame below this number follows.
+    next: u64,
+    stats: ReceiveStats,
+    source: SourceCounts,
+    from_sender: OwnedFd,
+    to_sender: OwnedFd,
+}
+
+impl Landing {
+    /// A stream whose first frame has this number, in a pool of which `slots` are for it and its consumers.
+    ///
+    /// # Errors
+    /// No memory or descriptor.
+    pub(crate) fn new(
+        pool: FramePool,
+        format: FrameFormat,
+        (tail_max, slots): (usize, usize),
+        first_frame: u64,
+    ) -> io::Result<(Self, SendersEnds)> {
+        let inlet = Shared::<Inlet>::new("framewire-inlet", 1, Right::Write)?;
+        let (from_sender, to_hub) = pipe()?;
+        let (to_sender_read, to_sender) = pipe()?;
+        inlet[0].account.settled.store(first_frame, Ordering::Release);
+        let landing = Self {
+            pool,
+            inlet,
+            format,
+            tail_max,
+            granted: [const { None }; SLOTS_MAX],
+            mask: 0,
+            grants: slots.clamp(1, IN_FLIGHT_MAX),
+            next: first_frame,
+            stats: ReceiveStats { first_frame, ..ReceiveStats::default() },
+            source: SourceCounts::default(),
+            from_sender,
+            to_sender,
+        };
+        Ok((landing, SendersEnds { to_hub, to_sender: to_sender_read }))
+    }
+
+    fn page(&self) -> &Inlet {
+        &self.inlet[0]
+    }
+
+    /// The page, for the sender.
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.inlet.file()
+    }
+
+    pub(crate) fn pool(&self) -> &FramePool {
+        &self.pool
+    }
+
+    /// Readable when the sender has woken this end.
+    pub(crate) fn called(&self) -> BorrowedFd<'_> {
+        self.from_sender.as_fd()
+    }
+
+    pub(crate) fn stats(&self) -> ReceiveStats {
+        self.stats
+    }
+
+    pub(crate) fn source(&self) -> SourceCounts {
+        self.source
+    }
+
+    /// Grants slots as far as some are free and the sender has not enough; false where it is to have more.
+    pub(crate) fn grant(&mut self) -> bool {
+        let mut new = 0;
+        while self.mask.count_ones() < self.grants as u32 {
+            let Some(arrival) = self.pool.try_arrival() else { break };
+            let slot = arrival.slot();
+            self.mask |= 1 << slot;
+            new |= 1 << slot;
+            self.granted[slot] = Some(arrival);
+        }
+        if new != 0 {
+            self.page().granted.fetch_or(new, Ordering::AcqRel);
+            self.wake_sender();
+        }
+        self.mask.count_ones() >= self.grants as u32
+    }
+
+    /// Makes frames of what the sender has handed over, in their order, and accounts for them and for those that it skipped. Returns how many
+    /// there were.
+    ///
+    /// # Errors
+    /// The sender breaks the rules; what came before has been handed on.
+    pub(crate) fn collect(
+        &mut self,
+        now: Time,
+        utc: Option<UtcOffset>,
+        mut hand_on: impl FnMut(Frame),
+    ) -> Result<usize, Misconduct> {
+        // First: what it counts there has been handed over before.
+        let counts = self.page().source.read();
+        let mut committed = self.page().committed.swap(0, Ordering::AcqRel);
+        let alien = committed & !self.mask;
+        committed &= self.mask;
+        let mut landed = [(u64::MAX, 0); IN_FLIGHT_MAX];
+        let mut parts = [const { None }; IN_FLIGHT_MAX];
+        let mut count = 0;
+        while committed != 0 && count < IN_FLIGHT_MAX {
+            let slot = committed.trailing_zeros() as usize;
+            committed &= committed - 1;
+            let read = self.page().records[slot].read().ok_or(Misconduct::Record(slot))?;
+            landed[count] = (read.info.number, slot << 8 | count);
+            parts[count] = Some(read);
+            count += 1;
+        }
+        landed[..count].sort_unstable();
+        for &(_, place) in &landed[..count] {
+            let Some(parts) = parts[place & 0xff].take() else { continue };
+            hand_on(self.land(place >> 8, parts, now, utc)?);
+        }
+        if alien != 0 {
+            return Err(Misconduct::NotGranted(alien));
+        }
+        self.account(counts.next, counts.no_credit);
+        Ok(count)
+    }
+
+    /// Makes a frame of a slot that the sender has handed over.
+    fn land(&mut self, slot: usize, parts: FrameParts, now: Time, utc: Option<UtcOffset>) -> Result<Frame, Misconduct> {
+        let FrameParts { len, tail, info, gaps } = parts;
+        let number = info.number;
+        if number < self.next || number >= FRAME_NUMBER_END {
+            return Err(Misconduct::Order { number, before: self.next });
+        }
+        let wrong = Misconduct::Length { pixels: len, tail: tail.bytes() };
+        if gaps.is_some() || !self.format.holds(len) || tail.bytes() > self.tail_max {
+            return Err(wrong);
+        }
+        // Nothing was before this machine began, and nothing is later than now.
+        let captured = info.captured.min(now);
+        let sent = info.sent.unwrap_or(now).clamp(captured, now);
+        let mut landed = FrameInfo::default();
+        landed.number = number;
+        landed.captured = captured;
+        landed.captured_there = captured;
+        landed.sent = Some(sent);
+        landed.begun = sent;
+        landed.completed = now;
+        landed.latency = Some(now.since(captured)).filter(|_| captured != Time::ZERO);
+        landed.captured_utc = utc.and_then(|utc| utc.at(captured.as_nanos()));
+        landed.utc_error = utc.and_then(|utc| utc.error).filter(|_| landed.captured_utc.is_some());
+        self.mask &= !(1 << slot);
+        let arrival = self.granted[slot].take().ok_or(Misconduct::NotGranted(1 << slot))?;
+        let frame = arrival.complete(len, tail, landed).map_err(|_| wrong)?;
+        self.account(number, self.source.no_credit);
+        self.stats.frames_delivered += 1;
+        self.stats.bytes += (len + tail.bytes()) as u64;
+        self.next = number + 1;
+        self.stats.frames_passed = self.next - self.stats.first_frame;
+        Ok(frame)
+    }
+
+    /// Every frame below this number has been handed over, or never will be.
+    fn account(&mut self, next: u64, no_credit: u64) {
+        self.next = self.next.max(next.min(FRAME_NUMBER_END));
+        self.stats.frames_passed = self.next - self.stats.first_frame;
+        // Nothing is lost on this way: what did not come was skipped.
+        self.source.skipped = self.stats.frames_unseen();
+        self.source.no_credit = self.source.no_credit.max(no_credit.min(self.source.skipped));
+    }
+
+    /// Tells the sender what is settled. After the frames have been handed on.
+    pub(crate) fn settle(&self) {
+        let account = &self.page().account;
+        account.delivered.store(self.stats.frames_delivered, Ordering::Release);
+        account.settled.store(self.next, Ordering::Release);
+        self.wake_sender();
+    }
+
+    fn wake_sender(&self) {
+        if self.page().sender_asleep.swap(0, Ordering::SeqCst) == 1 {
+            wake(&self.to_sender);
+        }
+    }
+
+    /// From here on the sender wakes this end by [`Landing::called`]; false where it has handed something over meanwhile.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.page().hub_asleep.swap(1, Ordering::SeqCst);
+        self.page().committed.load(Ordering::SeqCst) & self.mask == 0
+    }
+
+    /// This end is awake; false where the sender can wake it no more.
+    pub(crate) fn note_awake(&self, was_called: bool) -> bool {
+        self.page().hub_asleep.store(0, Ordering::SeqCst);
+        !was_called || drain(&self.from_sender)
+    }
+
+    /// Whether something has been handed over, without a word to the sender.
+    pub(crate) fn has_something(&self) -> bool {
+        self.page().committed.load(Ordering::Acquire) & self.mask != 0
+    }
+}
+
+/// Until a stream's clocks are compared again.
+pub(crate) const COMPARE_CLOCKS_EVERY: Duration = Duration::from_secs(1);
