@@ -1,7 +1,7 @@
 //! Sleeping until a socket has something, somebody calls, or time is up.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -59,10 +59,18 @@ impl Waker {
         }
     }
 
-    fn clear(&self) {
+    /// Takes back calls that have ended a sleep elsewhere than in [`wait`].
+    pub(crate) fn clear(&self) {
         let mut bytes = [0; 64];
         // Empty means that the sleep ended for another reason.
         let _ = rustix::io::read(&self.event, &mut bytes[..]);
+    }
+}
+
+/// Readable once it is called, until [`Waker::clear`].
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
     }
 }
 

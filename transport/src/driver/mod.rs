@@ -2,6 +2,8 @@
 
 mod backend_thread;
 mod errors;
+#[cfg(target_os = "linux")]
+mod inlet;
 mod listener;
 mod opening;
 mod plain;

@@ -15,6 +15,7 @@ use super::batch_datagrams;
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::opening::{Opening, Reservation};
 use super::receiver::{IncomingStream, ReceiverShared, StreamInfo};
+use super::sender::PathKind;
 use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
@@ -136,8 +137,17 @@ pub(super) fn start(
         )?
     };
     let metadata_max = usize::from(open.tail_max).saturating_sub(TIME_BYTES);
-    let info =
-        StreamInfo { stream: open.stream, peer, format, delivery, metadata_max, presentation, buffer_bytes, backend };
+    let info = StreamInfo {
+        stream: open.stream,
+        peer,
+        format,
+        delivery,
+        metadata_max,
+        presentation,
+        buffer_bytes,
+        backend,
+        path: PathKind::Udp,
+    };
     tracing::info!(
         %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes = open.slice_bytes, buffer_bytes,
         backend = %info.backend, "stream opened"

@@ -13,6 +13,7 @@ use super::listener::{Listener, standings};
 use super::opening::{
     Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
 };
+use super::sender::PathKind;
 use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
@@ -159,6 +160,8 @@ pub(super) struct ReceiverShared {
 #[derive(Default)]
 pub(super) struct ReceiverState {
     pub(super) announced: HashMap<u32, FrameFormat>,
+    /// What senders of announced streams are known by that share memory with this process.
+    pub(super) nonces: HashMap<u32, u64>,
     pub(super) incoming: VecDeque<IncomingStream>,
     pub(super) streams: Vec<Arc<StreamShared>>,
     /// Streams that are being opened.
@@ -177,6 +180,7 @@ impl ReceiverState {
     /// Takes an announcement back, and has the stream end if it is open.
     fn withdraw(&mut self, stream: u32) {
         self.announced.remove(&stream);
+        self.nonces.remove(&stream);
         for open in self.streams.iter().filter(|open| open.open.stream == stream) {
             open.stop();
         }
@@ -477,8 +481,10 @@ pub struct StreamInfo {
     pub presentation: Presentation,
     /// The socket's receive buffer when the stream was opened, as the system grants it.
     pub buffer_bytes: usize,
-    /// What moves the datagrams.
+    /// What moves the datagrams; [`BackendKind::Auto`] where there are none.
     pub backend: BackendKind,
+    /// Which way its frames come. Of a sender that shares memory with this process, `peer` says nothing but that it is on this machine.
+    pub path: PathKind,
 }
 
 /// A stream that a sender has opened. It is the stream's first consumer itself; [`IncomingStream::subscribe`] makes more.

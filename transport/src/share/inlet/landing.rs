@@ -13,6 +13,7 @@ use crate::frame::{Arrival, Frame, FrameFormat, FrameInfo, FrameParts, FramePool
 use crate::receive::{ReceiveStats, SourceCounts};
 use crate::share::layout::Inlet;
 use crate::share::memory::Shared;
+use crate::share::points::{self, Point};
 use crate::time::Time;
 use crate::utc::UtcOffset;
 use crate::wire::FRAME_NUMBER_END;
@@ -102,8 +103,8 @@ impl Landing {
         self.inlet.file()
     }
 
-    pub(crate) fn pool(&self) -> &FramePool {
-        &self.pool
+    pub(crate) fn format(&self) -> &FrameFormat {
+        &self.format
     }
 
     /// Readable when the sender has woken this end.
@@ -131,6 +132,7 @@ impl Landing {
         }
         if new != 0 {
             self.page().granted.fetch_or(new, Ordering::AcqRel);
+            points::at(Point::SlotsGranted);
             self.wake_sender();
         }
         self.mask.count_ones() >= self.grants as u32
@@ -150,6 +152,7 @@ impl Landing {
         // First: what it counts there has been handed over before.
         let counts = self.page().source.read();
         let mut committed = self.page().committed.swap(0, Ordering::AcqRel);
+        points::at(Point::CommitsTaken);
         let alien = committed & !self.mask;
         committed &= self.mask;
         let mut landed = [(u64::MAX, 0); IN_FLIGHT_MAX];

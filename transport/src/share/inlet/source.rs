@@ -15,6 +15,7 @@ use crate::share::Endpoint;
 use crate::share::layout::{Inlet, InletCounts};
 use crate::share::memory::{NoWords, Shared};
 use crate::share::messages::{ClosedCounts, FromHub, MessageError, PACKET_MAX, Packet, Refusal, ToHub};
+use crate::share::points::{self, Point};
 use crate::share::socket::listening::{self, ListenError};
 use crate::share::socket::packet::{self, PacketError};
 use crate::share::socket::peer::Peer;
@@ -140,6 +141,7 @@ impl Door {
         // A pipe may have been opened to wait; nothing here does.
         rustix::io::ioctl_fionbio(&to_hub, true).map_err(io::Error::from)?;
         rustix::io::ioctl_fionbio(&from_hub, true).map_err(io::Error::from)?;
+        points::at(Point::SlotsMapped);
         packet::send(&socket, Packet::from(&ToHub::Mapped).bytes(), &[])?;
         let hub = Peer::of(&socket)?.ok_or(EnterError::Gone)?;
         let slots = u64::MAX >> (64 - shape.slots);
@@ -223,6 +225,9 @@ impl Source {
     pub(crate) fn take_granted(&mut self, settle: impl FnOnce(u64, u64)) -> u32 {
         let page = self.page();
         let granted = page.granted.swap(0, Ordering::AcqRel) & self.slots;
+        if granted != 0 {
+            points::at(Point::SlotTaken);
+        }
         let settled = page.account.settled.load(Ordering::Acquire);
         let delivered = page.account.delivered.load(Ordering::Acquire);
         settle(settled, delivered);
@@ -241,9 +246,12 @@ impl Source {
     /// Hands a frame in this slot over.
     pub(crate) fn commit(&self, slot: usize, parts: &FrameParts, counts: InletCounts) {
         let page = self.page();
+        points::at(Point::Recording);
         page.records[slot].write(parts);
+        points::at(Point::Recorded);
         // Release: the bytes and the record are there before.
         page.committed.fetch_or(1 << slot, Ordering::SeqCst);
+        points::at(Point::Committed);
         // After it: what is counted has been handed over.
         page.source.write(counts);
         if page.hub_asleep.swap(0, Ordering::SeqCst) == 1 {
@@ -268,7 +276,9 @@ impl Source {
 
     /// No frame follows.
     pub(crate) fn close(&self) -> Result<(), PacketError> {
-        packet::send(&self.socket, Packet::from(&ToHub::Close).bytes(), &[])
+        packet::send(&self.socket, Packet::from(&ToHub::Close).bytes(), &[])?;
+        points::at(Point::Closing);
+        Ok(())
     }
 
     /// Lets the hub take in what was handed over, and end the stream.

@@ -1,0 +1,356 @@
+//! The thread of one local sender's stream: makes its slots, hands its frames on, and sees its end.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::{HERE, is_stopped, slot_bytes};
+use crate::backend::{BackendKind, wall_clock};
+use crate::driver::opening::Reservation;
+use crate::driver::receiver::{IncomingStream, ReceiverShared, StreamInfo};
+use crate::driver::sender::PathKind;
+use crate::driver::stream_shared::StreamShared;
+use crate::driver::threads::stay_on;
+use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FramePool, FrameRing, PoolInMaking, TIME_BYTES};
+use crate::receive::EndReason;
+use crate::share::inlet::Entering;
+use crate::share::inlet::landing::{COMPARE_CLOCKS_EVERY, Landing, SendersEnds};
+use crate::share::inlet::source::poll;
+use crate::share::messages::{ClosedCounts, FromHub, PACKET_MAX, Packet, ToHub};
+use crate::share::points::{self, Point};
+use crate::share::socket::packet::{self, PacketError};
+use crate::time::Time;
+use crate::utc::UtcOffset;
+use crate::wire::Delivery;
+
+/// Pages that are asked for at once, bytes.
+const STEP_BYTES: usize = 512 << 10;
+/// A sender that lives maps its slots within this.
+const MAPPED_MAX: Duration = Duration::from_secs(10);
+/// How often a sender that says nothing is noted to be there, as one that sends datagrams says it is.
+const HERE_EVERY: Duration = Duration::from_millis(250);
+
+/// What the thread begins with.
+pub(super) struct Intake {
+    receiver: Arc<ReceiverShared>,
+    shared: Arc<StreamShared>,
+    entering: Entering,
+    format: FrameFormat,
+    reservation: Arc<Reservation>,
+}
+
+impl Intake {
+    pub(super) fn new(
+        receiver: Arc<ReceiverShared>,
+        shared: Arc<StreamShared>,
+        entering: Entering,
+        format: FrameFormat,
+        reservation: Arc<Reservation>,
+    ) -> Self {
+        Self { receiver, shared, entering, format, reservation }
+    }
+
+    pub(super) fn run(self) {
+        stay_on(self.receiver.config.threads.cpus.as_ref());
+        let shared = self.shared.clone();
+        let (pid, stream) = (self.entering.peer.pid, shared.open.stream);
+        match self.open() {
+            Ok(Some(stream)) => stream.run(),
+            // It went away while its slots were made.
+            Ok(None) => {}
+            Err(error) => tracing::warn!(pid, stream, %error, "a stream of this machine could not be opened"),
+        }
+        shared.over.store(true, Ordering::Release);
+    }
+
+    /// Makes the slots and hands them over; `None` where nobody wants them any more.
+    fn open(self) -> Result<Option<Taking>, OpenError> {
+        let Self { receiver, shared, entering, format, reservation } = self;
+        let socket = entering.socket.as_fd();
+        packet::send(socket, Packet::from(&FromHub::Preparing).bytes(), &[])?;
+        let open = &shared.open;
+        let tail_max = usize::from(open.tail_max);
+        let slots = receiver.config.slots;
+        let mut making = PoolInMaking::new(slots, slot_bytes(open))?.for_a_writer().holding(reservation);
+        while making.left() > 0 {
+            if is_stopped(&shared) {
+                return Ok(None);
+            }
+            making.provide(STEP_BYTES)?;
+        }
+        let pool = making.finish()?.with_format(format, tail_max);
+        let shape = pool.shape();
+        let starved = Arc::new(AtomicBool::new(false));
+        {
+            let (waker, starved) = (shared.waker.clone(), starved.clone());
+            pool.set_on_free(move || {
+                if starved.swap(false, Ordering::AcqRel) {
+                    waker.wake();
+                }
+            });
+        }
+        let (mut landing, ends) = Landing::new(pool.clone(), format, (tail_max, slots), open.first_frame)?;
+        landing.grant();
+        let SendersEnds { to_hub, to_sender } = ends;
+        points::at(Point::Granting);
+        let passed = [pool.writable_descriptor(), landing.file(), to_hub.as_fd(), to_sender.as_fd()];
+        packet::send(socket, Packet::from(&FromHub::Entered { shape }).bytes(), &passed)?;
+        points::at(Point::Granted);
+        // What is left open here keeps the sender from learning of our end.
+        drop((to_hub, to_sender));
+        if !wait_until_mapped(&shared, &entering)? {
+            return Ok(None);
+        }
+        // From here on nobody else can write into it, and others may read.
+        pool.seal();
+        Ok(Some(Taking::new(receiver, shared, entering, landing, starved, pool)))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error(transparent)]
+    Socket(#[from] PacketError),
+    #[error(transparent)]
+    Pool(#[from] crate::frame::PoolError),
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// Waits until the sender has its slots mapped; false where it is gone, or the stream is not wanted any more.
+fn wait_until_mapped(shared: &StreamShared, entering: &Entering) -> io::Result<bool> {
+    let begun = Instant::now();
+    let mut buffer = [0; PACKET_MAX];
+    while !is_stopped(shared) && begun.elapsed() < MAPPED_MAX {
+        match packet::receive(&entering.socket, &mut buffer) {
+            Ok(received) => return Ok(ToHub::parse(&buffer[..received.len]) == Ok(ToHub::Mapped)),
+            Err(PacketError::WouldBlock) => {}
+            Err(_) => return Ok(false),
+        }
+        let waker = PollFd::new(&*shared.waker, PollFlags::IN);
+        poll(&mut [PollFd::new(&entering.socket, PollFlags::IN), waker], MAPPED_MAX)?;
+    }
+    Ok(false)
+}
+
+/// An open stream.
+struct Taking {
+    shared: Arc<StreamShared>,
+    entering: Entering,
+    landing: Landing,
+    ring: FrameRing,
+    /// Set while the sender is to have another slot: whoever frees one wakes this thread.
+    starved: Arc<AtomicBool>,
+    busy_poll: Duration,
+    utc: Option<UtcOffset>,
+    clocks_compared: Time,
+}
+
+impl Taking {
+    /// Has the program accept the stream.
+    fn new(
+        receiver: Arc<ReceiverShared>,
+        shared: Arc<StreamShared>,
+        entering: Entering,
+        landing: Landing,
+        starved: Arc<AtomicBool>,
+        pool: FramePool,
+    ) -> Self {
+        let ring = FrameRing::new();
+        let open = shared.open;
+        // They were checked when it was let in.
+        let delivery = open.delivery().unwrap_or(Delivery::Latest);
+        let policy = match delivery {
+            Delivery::Every => ConsumerPolicy::Block,
+            Delivery::Latest => receiver.config.latest_policy,
+        };
+        let info = StreamInfo {
+            stream: open.stream,
+            peer: HERE,
+            format: *landing.format(),
+            delivery,
+            metadata_max: usize::from(open.tail_max).saturating_sub(TIME_BYTES),
+            presentation: open.presentation().unwrap_or_default(),
+            buffer_bytes: 0,
+            backend: BackendKind::Auto,
+            path: PathKind::Shm,
+        };
+        tracing::info!(
+            pid = entering.peer.pid, stream = info.stream, format = %info.format, delivery = delivery.name(), slots = pool.slot_count(),
+            path = %info.path, "stream opened"
+        );
+        let consumer = ring.subscribe(policy);
+        let taking = Self {
+            entering,
+            landing,
+            ring,
+            starved,
+            busy_poll: receiver.config.threads.busy_poll,
+            utc: wall_clock::compare(),
+            clocks_compared: Time::now(),
+            shared,
+        };
+        taking.publish();
+        hand_in(&receiver, info, consumer, taking.shared.clone());
+        taking
+    }
+
+    fn run(mut self) {
+        let reason = loop {
+            if is_stopped(&self.shared) {
+                break None;
+            }
+            self.look_at_the_wall_clock();
+            match self.collect() {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(()) => break Some(EndReason::Silent),
+            }
+            match self.sleep() {
+                Ok(None) => {}
+                Ok(reason) => break reason,
+                Err(error) => {
+                    tracing::warn!(%error, "a stream of this machine cannot be waited for");
+                    break Some(EndReason::Silent);
+                }
+            }
+        };
+        self.publish();
+        if let Some(reason) = reason {
+            self.shared.lock().ended.get_or_insert(reason);
+            tracing::info!(pid = self.entering.peer.pid, stream = self.shared.open.stream, ?reason, "stream ended");
+        }
+        self.shared.over.store(true, Ordering::Release);
+        self.ring.end();
+    }
+
+    /// It may have been set, which nothing tells.
+    fn look_at_the_wall_clock(&mut self) {
+        let now = Time::now();
+        if now.since(self.clocks_compared) >= COMPARE_CLOCKS_EVERY {
+            self.clocks_compared = now;
+            if let Some(newer) = wall_clock::compare() {
+                self.utc = Some(self.utc.map_or(newer, |known| known.compared_again(newer)));
+            }
+        }
+    }
+
+    /// Hands on what has come, and grants what is free; whether something had come.
+    fn collect(&mut self) -> Result<bool, ()> {
+        let before = self.landing.stats().frames_passed;
+        let ring = &self.ring;
+        let collected = self.landing.collect(Time::now(), self.utc, |frame| {
+            points::at(Point::FrameMade);
+            ring.publish(&frame);
+            points::at(Point::FramePublished);
+        });
+        if self.landing.stats().frames_passed != before {
+            self.landing.settle();
+            self.publish();
+        }
+        self.grant();
+        collected.map(|frames| frames > 0).map_err(|error| {
+            let pid = self.entering.peer.pid;
+            tracing::warn!(pid, stream = self.shared.open.stream, %error, "a sender of this machine breaks the rules");
+        })
+    }
+
+    fn grant(&mut self) {
+        if !self.landing.grant() {
+            self.starved.store(true, Ordering::Release);
+            // One may have come free just before.
+            self.landing.grant();
+        }
+    }
+
+    /// Shows the program how the stream is by now.
+    fn publish(&self) {
+        let mut state = self.shared.lock();
+        (state.stats, state.source) = (self.landing.stats(), self.landing.source());
+        state.settled = state.stats.first_frame + state.stats.frames_passed;
+        state.heard = Time::now();
+    }
+
+    /// Waits for something; returns why the stream is over, where it is.
+    fn sleep(&mut self) -> io::Result<Option<EndReason>> {
+        if !self.busy_poll.is_zero() {
+            let begun = Instant::now();
+            while begun.elapsed() < self.busy_poll {
+                if self.landing.has_something() {
+                    return Ok(None);
+                }
+                std::hint::spin_loop();
+            }
+        }
+        if !self.landing.may_sleep() {
+            self.landing.note_awake(false);
+            return Ok(None);
+        }
+        let socket = &self.entering.socket;
+        let process = self.entering.peer.pidfd.as_ref().unwrap_or(socket);
+        let mut descriptors = [
+            PollFd::from_borrowed_fd(self.landing.called(), PollFlags::IN),
+            PollFd::new(&*self.shared.waker, PollFlags::IN),
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::new(process, PollFlags::IN),
+        ];
+        poll(&mut descriptors, HERE_EVERY)?;
+        let [called, woken, said, ended] = descriptors.map(|descriptor| !descriptor.revents().is_empty());
+        let can_be_called = self.landing.note_awake(called);
+        if woken {
+            self.shared.waker.clear();
+        }
+        let is_gone = ended && self.entering.peer.pidfd.is_some() || !can_be_called;
+        if said || is_gone {
+            return Ok(self.listen(is_gone));
+        }
+        if !called {
+            self.shared.lock().heard = Time::now();
+        }
+        Ok(None)
+    }
+
+    /// What the sender says; where it is over, what it has handed over before has been taken in.
+    fn listen(&mut self, is_gone: bool) -> Option<EndReason> {
+        let mut buffer = [0; PACKET_MAX];
+        let said = match packet::receive(&self.entering.socket, &mut buffer) {
+            Ok(received) => ToHub::parse(&buffer[..received.len]).ok(),
+            Err(PacketError::WouldBlock) if !is_gone => return None,
+            Err(_) => None,
+        };
+        while self.collect().ok()? {}
+        if said != Some(ToHub::Close) {
+            return Some(EndReason::Silent);
+        }
+        let (stats, source) = (self.landing.stats(), self.landing.source());
+        let counts = ClosedCounts {
+            delivered: stats.frames_delivered,
+            skipped: source.skipped,
+            settled: stats.first_frame + stats.frames_passed,
+        };
+        // Who is gone meanwhile need not know.
+        let _ = packet::send(&self.entering.socket, Packet::from(&FromHub::Closed(counts)).bytes(), &[]);
+        Some(EndReason::Closed)
+    }
+}
+
+/// Has the program accept a stream, unless it has been given up meanwhile.
+fn hand_in(receiver: &ReceiverShared, info: StreamInfo, consumer: Consumer, shared: Arc<StreamShared>) {
+    let mut state = receiver.lock();
+    let is_wanted = !state.stop && state.streams.iter().any(|open| Arc::ptr_eq(open, &shared));
+    // Whoever drops it stops the stream.
+    let incoming = IncomingStream { info, consumer, shared };
+    if is_wanted {
+        state.stats.opened += 1;
+        state.incoming.push_back(incoming);
+        drop(state);
+        receiver.changed.notify_one();
+    } else {
+        drop(state);
+        drop(incoming);
+    }
+}
