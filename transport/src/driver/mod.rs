@@ -3,6 +3,7 @@
 mod backend_thread;
 mod errors;
 #[cfg(target_os = "linux")]
+#[allow(dead_code, reason = "the hub comes to it")]
 mod inlet;
 mod listener;
 mod opening;

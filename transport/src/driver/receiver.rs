@@ -333,6 +333,11 @@ impl Receiver {
         Ok(Self { shared, thread: Some(thread) })
     }
 
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn shared(&self) -> &Arc<ReceiverShared> {
+        &self.shared
+    }
+
     /// The address listened on, with the real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.local
