@@ -38,7 +38,7 @@ unsafe impl<T: Words> Sync for Shared<T> {}
 
 /// Why shared words cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoWords {
+pub(crate) enum NoWords {
     /// The file is not what it should be; it has not been mapped.
     #[error(transparent)]
     Unfit(#[from] Unfit),
