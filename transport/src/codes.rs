@@ -132,6 +132,9 @@ error_codes! {
     }
     ShareError {
         Self::Unsupported => "sharing-unsupported",
+        Self::HubThere { .. } => "hub-there-already",
+        Self::Place { .. } => "no-place-for-hub",
+        Self::Name(_) => "invalid-stream-name",
         Self::NoHub { .. } => "no-hub",
         Self::Forbidden { .. } => "hub-forbidden",
         Self::Connect { .. } => "hub-unreachable",

@@ -308,6 +308,12 @@ pub(crate) struct FrameParts {
 }
 
 impl Frame {
+    /// Whether the slot is one of `pool`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_of(&self, pool: &FramePool) -> bool {
+        pool.owns(&self.slot)
+    }
+
     /// What it is, besides where.
     pub(crate) fn parts(&self) -> FrameParts {
         FrameParts { len: self.len, tail: self.tail, info: self.info, gaps: self.gaps }

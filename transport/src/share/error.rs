@@ -5,6 +5,8 @@ use std::io;
 use thiserror::Error;
 
 use super::endpoint::{Endpoint, EndpointError};
+#[cfg(target_os = "linux")]
+use super::socket::listening::ListenError;
 use crate::limit::remedy;
 
 /// Why a hub is not there, or did not give what was asked for.
@@ -17,6 +19,23 @@ pub enum ShareError {
     /// The path cannot be a hub's.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// Another hub listens there.
+    #[error("another program shares its streams on {endpoint}; stop it, or share on another path")]
+    HubThere {
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// There can be no hub there.
+    #[error("streams cannot be shared on {endpoint}: {why}")]
+    Place {
+        /// Where.
+        endpoint: Endpoint,
+        /// What is in its way, and what to do.
+        why: String,
+    },
+    /// No stream can be called so.
+    #[error("no stream can be called '{}'; use 1 to 256 bytes of UTF-8 without control characters", .0.escape_debug())]
+    Name(String),
     /// Nobody listens on the socket.
     #[error("no hub listens on {endpoint} ({source}); start one there, or look where the others are (framewire ls)")]
     NoHub {
@@ -178,6 +197,16 @@ pub enum ShareError {
 }
 
 impl ShareError {
+    /// Why there is no hub at a place.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_bind(endpoint: &Endpoint, error: &ListenError) -> Self {
+        let endpoint = endpoint.clone();
+        match error {
+            ListenError::InUse(_) => Self::HubThere { endpoint },
+            error => Self::Place { endpoint, why: error.to_string() },
+        }
+    }
+
     /// What connecting failed with, sorted by what helps.
     pub(crate) fn of_connect(endpoint: &Endpoint, source: io::Error) -> Self {
         let endpoint = endpoint.clone();

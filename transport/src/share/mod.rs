@@ -9,8 +9,12 @@
 // What has no system call of Linux's in it is the same everywhere. The rest is in `absent` once more, an equal, empty twin.
 #[cfg(not(target_os = "linux"))]
 mod absent;
+mod config;
 mod endpoint;
 mod error;
+mod figures;
+#[cfg(target_os = "linux")]
+pub(crate) mod hub;
 #[cfg(target_os = "linux")]
 pub(crate) mod inlet;
 mod invitation;
@@ -39,8 +43,10 @@ mod sync;
 
 #[cfg(not(target_os = "linux"))]
 pub use absent::{Reader, Subscription, SubscriptionFrames};
+pub use config::ShareConfig;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::ShareError;
+pub use figures::ReaderFigures;
 pub use invitation::Invitation;
 #[cfg(target_os = "linux")]
 #[doc(hidden)]

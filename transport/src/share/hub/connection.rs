@@ -1,0 +1,261 @@
+//! One process at the hub's socket: what it is there for, which its first message says, and what it may say after that.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::listing::{self, Listing, Progress};
+use super::patience::Patience;
+use super::seat::{Reading, Seat};
+use super::stream::{Admitted, Refused, SharedStream};
+use super::{Entering, HubShared};
+use crate::share::messages::{FromHub, MessageError, Name, PACKET_MAX, Packet, Refusal, ToHub, VERSION, Wanted};
+use crate::share::points::{Point, at};
+use crate::share::socket::packet::{self, PacketError};
+use crate::share::socket::peer::Peer;
+use crate::time::Time;
+
+/// Messages that are taken in before others have their turn.
+const MESSAGES_A_TURN: usize = 16;
+
+/// How long a process may take for its first message.
+pub(super) const FIRST_WORD: Duration = Duration::from_secs(5);
+
+/// A process that has connected.
+pub(super) struct Connection {
+    socket: OwnedFd,
+    peer: Peer,
+    since: Time,
+    patience: Patience,
+    purpose: Purpose,
+}
+
+enum Purpose {
+    /// It has said nothing yet.
+    Unknown,
+    Lists(Listing),
+    Reads(Place),
+    /// It read, and did not keep to the rules: nothing that it says counts any more, and what it holds is its own until it is gone.
+    Muted(Place),
+}
+
+/// A reader's seat at a stream, which is free again when this is dropped.
+struct Place {
+    stream: Arc<SharedStream>,
+    seat: Arc<Seat>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stream.dismiss(&self.seat);
+        let Reading { name, pid, .. } = self.seat.reading();
+        tracing::info!(reader = name, pid, "a process reads no more");
+    }
+}
+
+/// What becomes of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Stays,
+    /// It stays, and is to be told when there is room for what it is sent.
+    WantsRoom,
+    /// It stays, and is not listened to any more.
+    IsMuted,
+    /// To be dropped.
+    Over,
+    /// It is a local sender's: somebody else goes on with it.
+    Enters(Box<Entered>),
+}
+
+/// What a local sender said first.
+#[derive(Debug, PartialEq)]
+pub(super) struct Entered {
+    pub(super) open: crate::wire::Open,
+    pub(super) nonce: u64,
+    pub(super) network: u64,
+}
+
+impl Eq for Entered {}
+
+type Listed<'a> = &'a [(Arc<str>, Arc<SharedStream>)];
+
+impl Connection {
+    pub(super) fn new(socket: OwnedFd, peer: Peer, now: Time) -> Self {
+        Self { socket, peer, since: now, patience: Patience::new(now), purpose: Purpose::Unknown }
+    }
+
+    /// The descriptor of its process, which tells of the end of that.
+    pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.peer.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether it runs as another user than the hub.
+    pub(super) fn is_foreign(&self) -> bool {
+        !self.peer.is_own_user()
+    }
+
+    /// Whether it has said nothing for too long.
+    pub(super) fn is_mute(&self, now: Time) -> bool {
+        matches!(self.purpose, Purpose::Unknown) && now.since(self.since) >= FIRST_WORD
+    }
+
+    /// Whether it has not said yet what it is there for.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.purpose, Purpose::Unknown)
+    }
+
+    /// Takes in what it says.
+    pub(super) fn receive(&mut self, hub: &HubShared, listed: Listed<'_>, now: Time) -> Outcome {
+        let mut bytes = [0; PACKET_MAX];
+        for _ in 0..MESSAGES_A_TURN {
+            let packet = match packet::receive(&self.socket, &mut bytes) {
+                Ok(packet) => packet,
+                Err(PacketError::WouldBlock) => return Outcome::Stays,
+                Err(PacketError::Closed) => return Outcome::Over,
+                Err(error) => return self.give_up(&error),
+            };
+            // What came with it is nothing that a program sends: it is closed.
+            let outcome = match ToHub::parse(&bytes[..packet.len]) {
+                Ok(message) => self.handle(message, hub, listed, now),
+                Err(error) => self.refuse_nonsense(&error),
+            };
+            if outcome != Outcome::Stays {
+                return outcome;
+            }
+        }
+        Outcome::Stays
+    }
+
+    fn handle(&mut self, message: ToHub<'_>, hub: &HubShared, listed: Listed<'_>, now: Time) -> Outcome {
+        match (message, &self.purpose) {
+            (ToHub::List { watch }, Purpose::Unknown) => {
+                self.purpose = Purpose::Lists(Listing::new(watch));
+                self.tell(listed)
+            }
+            (ToHub::Subscribe { wanted, stream, program }, Purpose::Unknown) => {
+                self.subscribe(hub, wanted, stream, program, now)
+            }
+            (ToHub::Enter { open, nonce, network }, Purpose::Unknown) => {
+                Outcome::Enters(Box::new(Entered { open, nonce, network }))
+            }
+            (ToHub::Told, Purpose::Reads(Place { seat, .. })) => {
+                if seat.told(now, hub.patience()) || self.patience.bears_one_more(now) {
+                    Outcome::Stays
+                } else {
+                    self.give_up(&"it sends more than any program has to say")
+                }
+            }
+            _ => self.give_up(&"it says what does not belong here"),
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        hub: &HubShared,
+        wanted: Wanted,
+        stream: Name<'_>,
+        program: Name<'_>,
+        now: Time,
+    ) -> Outcome {
+        let found = hub.lock().directory.find(stream.as_str()).cloned();
+        let admitted = found.ok_or(Refusal::NoSuchStream.into()).and_then(|found| {
+            let Peer { pid, uid, .. } = self.peer;
+            let name = program.as_str().to_owned();
+            let reading = Reading { name, pid, uid, is_foreign: self.is_foreign(), wanted };
+            found.admit(reading, now).map(|admitted| (found, admitted))
+        });
+        let (found, admitted) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refused) => return self.refuse(refused),
+        };
+        let Admitted { seat, pool, records, sleeping } = admitted;
+        let place = Place { stream: found, seat };
+        let Place { stream: found, seat } = &place;
+        let Some(described) = listing::described(stream.as_str(), found) else {
+            return self.refuse(Refusal::Message.into());
+        };
+        at(Point::Granting);
+        let shape = found.pool().shape();
+        let message = FromHub::Subscribed { stream: described, shape, wanted, now_ns: now.as_nanos() };
+        let descriptors = [pool.as_fd(), records.as_fd(), seat.control_file(), sleeping.as_fd()];
+        let sent = packet::send(&self.socket, Packet::from(&message).bytes(), &descriptors);
+        if let Err(error) = sent {
+            return self.give_up(&error);
+        }
+        at(Point::Granted);
+        let Reading { name, pid, uid, .. } = seat.reading();
+        tracing::info!(stream = stream.as_str(), reader = name, pid, uid, ?wanted, "a process reads a stream");
+        self.purpose = Purpose::Reads(place);
+        Outcome::Stays
+    }
+
+    /// Tells what it does not know yet, where it lists streams.
+    pub(super) fn tell(&mut self, listed: Listed<'_>) -> Outcome {
+        let Purpose::Lists(listing) = &mut self.purpose else { return Outcome::Stays };
+        match listing.advance(&self.socket, listed) {
+            Progress::Done => Outcome::Stays,
+            Progress::Full => Outcome::WantsRoom,
+            Progress::Gone => Outcome::Over,
+        }
+    }
+
+    /// Wakes the reader, where that was left to the hub's thread, and sees whether frames have waited for it for too long.
+    pub(super) fn tend(&self, now: Time, patience: Duration) -> bool {
+        let Purpose::Reads(Place { seat, .. }) = &self.purpose else { return false };
+        seat.tend(now, patience);
+        seat.is_waited_for()
+    }
+
+    /// Hands the connection of a local sender on.
+    pub(super) fn into_entering(self, entered: Entered) -> Entering {
+        let Entered { open, nonce, network } = entered;
+        Entering { socket: self.socket, peer: self.peer, open, nonce, network }
+    }
+
+    fn refuse_nonsense(&mut self, error: &MessageError) -> Outcome {
+        match error {
+            MessageError::Version(theirs) if self.is_unknown() => {
+                tracing::warn!(
+                    pid = self.peer.pid,
+                    "a program speaks version {theirs} of sharing, this is {VERSION}; use the same release for both"
+                );
+                self.refuse(Refused { refusal: Refusal::Version, number: VERSION.into(), limit: 0 })
+            }
+            error => {
+                self.refuse(Refusal::Message.into());
+                self.give_up(error)
+            }
+        }
+    }
+
+    /// Says why not; whoever is refused connects anew.
+    pub(super) fn refuse(&self, refused: Refused) -> Outcome {
+        let Refused { refusal, number, limit } = refused;
+        let message = FromHub::Refused { refusal, number, limit };
+        // Whoever does not read this learns by the end of the connection.
+        let _told = packet::send(&self.socket, Packet::from(&message).bytes(), &[]);
+        Outcome::Over
+    }
+
+    /// It does not keep to the rules. A reader stays where it is as long as it lives, with what it holds; all others go.
+    fn give_up(&mut self, why: &dyn std::fmt::Display) -> Outcome {
+        tracing::warn!(pid = self.peer.pid, uid = self.peer.uid, %why, "a process is listened to no more");
+        match std::mem::replace(&mut self.purpose, Purpose::Unknown) {
+            Purpose::Reads(place) => {
+                place.seat.expel_for_misconduct();
+                self.purpose = Purpose::Muted(place);
+                Outcome::IsMuted
+            }
+            purpose => {
+                self.purpose = purpose;
+                Outcome::Over
+            }
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,168 @@
+//! The hub: the process in whose slots frames are, and where others of this machine come to read them.
+//!
+//! One thread of it answers who connects and looks after who is gone ([`worker`](self)); frames go to readers on the thread that publishes
+//! them ([`SharedStream`]), over words in shared memory.
+
+mod alarm;
+mod bell;
+mod connection;
+mod directory;
+mod listing;
+mod patience;
+mod seat;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+pub(crate) use self::stream::{Charge, MemoryLeft, SharedStream, StreamToShare, slots_with_readers};
+
+use self::bell::Bell;
+use self::directory::Directory;
+use self::worker::Worker;
+use super::messages::Name;
+use super::socket::listening::{Listening, Place};
+use super::socket::peer::Peer;
+use super::{ShareConfig, ShareError};
+use crate::unpoisoned::unpoisoned;
+use crate::wire::Open;
+
+/// A local sender at the hub's door: its connection, of which nothing but its first message has been read, and what that said.
+pub(crate) struct Entering {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: Peer,
+    pub(crate) open: Open,
+    pub(crate) nonce: u64,
+    pub(crate) network: u64,
+}
+
+/// Whoever takes in local senders, on the hub's thread: it must not wait.
+pub(crate) type Entrance = Arc<dyn Fn(Entering) + Send + Sync>;
+
+/// Where streams are shared. Dropping it ends the sharing; frames that readers have stay theirs.
+pub(crate) struct Hub {
+    shared: Arc<HubShared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the hub's thread and the program's share.
+struct HubShared {
+    config: ShareConfig,
+    bell: Arc<Bell>,
+    state: Mutex<HubState>,
+}
+
+#[derive(Default)]
+struct HubState {
+    directory: Directory,
+    /// Takes local senders in, where somebody does.
+    entrance: Option<Entrance>,
+    next_serial: u64,
+    is_stopped: bool,
+}
+
+impl HubShared {
+    /// How long a reader for which frames wait may take none.
+    fn patience(&self) -> Duration {
+        self.config.reader_timeout.max(Duration::from_millis(1))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HubState> {
+        unpoisoned(self.state.lock())
+    }
+}
+
+impl Hub {
+    /// Listens where the configuration says.
+    ///
+    /// # Errors
+    /// Another hub is there, the place cannot be, or the system has no descriptor or thread left.
+    pub(crate) fn bind(config: &ShareConfig) -> Result<Self, ShareError> {
+        let endpoint = &config.endpoint;
+        let place = Place { path: endpoint.as_path(), is_default: endpoint.has_default_folder(), group: config.group };
+        let listening = Listening::bind(place).map_err(|error| ShareError::of_bind(endpoint, &error))?;
+        let shared = Arc::new(HubShared {
+            config: config.clone(),
+            bell: Arc::new(Bell::new().map_err(ShareError::System)?),
+            state: Mutex::default(),
+        });
+        let worker = Worker::new(listening, shared.clone()).map_err(ShareError::System)?;
+        let thread = Builder::new().name("framewire-share".into()).spawn(move || worker.run());
+        let thread = thread.map_err(ShareError::System)?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// What it was told.
+    pub(crate) fn config(&self) -> &ShareConfig {
+        &self.shared.config
+    }
+
+    /// Shares a stream under a name. It is to be attached to the ring that its frames are published on.
+    ///
+    /// # Errors
+    /// The name cannot be, or the system has no memory or descriptor left.
+    pub(crate) fn share(&self, name: &str, stream: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
+        check_name(name)?;
+        let mut state = self.shared.lock();
+        state.next_serial += 1;
+        let serial = state.next_serial;
+        drop(state);
+        let shared = SharedStream::new(serial, stream, &self.shared.config, self.shared.bell.clone());
+        let shared = shared.map_err(ShareError::System)?;
+        self.list(name, shared.clone());
+        Ok(shared)
+    }
+
+    /// Lists a stream under another name from here on; whoever reads it goes on.
+    ///
+    /// # Errors
+    /// The name cannot be.
+    pub(crate) fn rename(&self, stream: &Arc<SharedStream>, name: &str) -> Result<(), ShareError> {
+        check_name(name)?;
+        self.shared.lock().directory.remove(stream);
+        self.list(name, stream.clone());
+        Ok(())
+    }
+
+    fn list(&self, name: &str, stream: Arc<SharedStream>) {
+        self.shared.lock().directory.put(name, stream);
+        self.shared.bell.ring();
+    }
+
+    /// Has local senders taken in.
+    pub(crate) fn set_entrance(&self, entrance: Entrance) {
+        self.shared.lock().entrance = Some(entrance);
+    }
+}
+
+/// # Errors
+/// [`ShareError::Name`].
+fn check_name(name: &str) -> Result<(), ShareError> {
+    match Name::new(name) {
+        Some(named) if !named.as_str().is_empty() => Ok(()),
+        _ => Err(ShareError::Name(name.chars().take(80).collect())),
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.is_stopped = true;
+        state.entrance = None;
+        for (_, stream) in state.directory.snapshot() {
+            stream.abandon();
+        }
+        drop(state);
+        self.shared.bell.ring();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that serves readers in other processes panicked");
+        }
+    }
+}

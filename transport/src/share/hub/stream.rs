@@ -1,0 +1,311 @@
+//! A stream that other processes read: what it is, and the readers that it has.
+
+use std::any::Any;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::bell::Bell;
+use super::seat::{Reading, Seat};
+use crate::frame::memfd::{self, Right};
+use crate::frame::{Frame, FramePool, Outlet, SLOTS_MAX};
+use crate::share::ReaderFigures;
+use crate::share::ShareConfig;
+use crate::share::layout::Record;
+use crate::share::lease::Overflow;
+use crate::share::memory::Shared;
+use crate::share::messages::{End, Refusal, Wanted};
+use crate::time::Time;
+use crate::unpoisoned::unpoisoned;
+use crate::wire::{Delivery, Open};
+
+/// A right to so many bytes of memory, for as long as it lives; or how many are left, and of how many.
+pub(crate) type Charge = Arc<dyn Fn(usize) -> Result<Box<dyn Any + Send + Sync>, MemoryLeft> + Send + Sync>;
+
+/// What there is of memory where that is too little.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemoryLeft {
+    pub(crate) bytes: usize,
+    pub(crate) limit: usize,
+}
+
+/// What is refused, with the numbers that say why: see [`Refusal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) number: u64,
+    pub(super) limit: u64,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, number: 0, limit: 0 }
+    }
+}
+
+/// A stream that is to be shared.
+pub(crate) struct StreamToShare {
+    /// Where its frames are. Slots beyond `base` are for readers in other processes.
+    pub(crate) pool: FramePool,
+    /// Slots that are handed out without readers: those of the stream and one for the newest frame, which is kept for whoever comes.
+    pub(crate) base: usize,
+    /// What the stream is, as it is told to readers.
+    pub(crate) open: Open,
+    /// Whether its newest frame is kept for readers that come later.
+    pub(crate) delivery: Delivery,
+    /// How its frames come to the hub: as in [`Described`](crate::share::messages::Described).
+    pub(crate) path: u8,
+    /// Pays for the readers' slots.
+    pub(crate) charge: Charge,
+}
+
+/// A pool's slots for a stream that is shared: of how many there are, how many are handed out without readers.
+pub(crate) fn slots_with_readers(slots: usize, share: Option<&ShareConfig>) -> (usize, usize) {
+    match share {
+        None => (slots, slots),
+        Some(share) => {
+            let base = (slots + 1).min(SLOTS_MAX);
+            (base.saturating_add(share.reader_slots).min(SLOTS_MAX), base)
+        }
+    }
+}
+
+/// Hands a stream's frames to readers in other processes, on the thread that publishes them: no copy, no allocation, no waiting.
+pub(crate) struct SharedStream {
+    /// Tells it from others of its name.
+    serial: u64,
+    pub(super) open: Open,
+    pub(super) path: u8,
+    pool: FramePool,
+    base: usize,
+    /// One a slot. The hub writes that of a slot before it offers it, and readers read it.
+    records: Shared<Record>,
+    delivery: Delivery,
+    share: ShareConfig,
+    charge: Charge,
+    bell: Arc<Bell>,
+    readers: Mutex<Readers>,
+    /// Why it ends, once it does.
+    end_as: AtomicU32,
+}
+
+struct Readers {
+    seats: Vec<Arc<Seat>>,
+    newest: Option<Frame>,
+    /// Slots that readers have a right to.
+    reserved: usize,
+    /// Slots whose memory is paid for: what was once touched stays.
+    paid: usize,
+    payments: Vec<Box<dyn Any + Send + Sync>>,
+    ended: Option<End>,
+}
+
+/// A reader that was let in.
+pub(super) struct Admitted {
+    pub(super) seat: Arc<Seat>,
+    pub(super) pool: OwnedFd,
+    pub(super) records: OwnedFd,
+    pub(super) sleeping: OwnedFd,
+}
+
+impl SharedStream {
+    pub(super) fn new(
+        serial: u64,
+        stream: StreamToShare,
+        share: &ShareConfig,
+        bell: Arc<Bell>,
+    ) -> std::io::Result<Arc<Self>> {
+        let StreamToShare { pool, base, open, delivery, path, charge } = stream;
+        let records = Shared::new("framewire-records", pool.slot_count(), Right::Read)?;
+        let shared = Arc::new(Self {
+            serial,
+            open,
+            path,
+            pool,
+            base,
+            records,
+            delivery,
+            share: share.clone(),
+            charge,
+            bell,
+            readers: Mutex::new(Readers {
+                // Each has two slots at least.
+                seats: Vec::with_capacity(SLOTS_MAX / 2),
+                newest: None,
+                reserved: 0,
+                paid: 0,
+                payments: Vec::new(),
+                ended: None,
+            }),
+            end_as: AtomicU32::new(End::Gone as u32),
+        });
+        let starving = Arc::downgrade(&shared);
+        shared.pool.set_on_starved(move || {
+            if let Some(stream) = starving.upgrade() {
+                stream.starve();
+            }
+        });
+        Ok(shared)
+    }
+
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(super) fn pool(&self) -> &FramePool {
+        &self.pool
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
+    /// The hub is gone: readers keep what they have.
+    pub(super) fn abandon(&self) {
+        self.lock().seats.iter().for_each(|seat| seat.abandon());
+    }
+
+    /// Readers at present.
+    pub(super) fn reader_count(&self) -> usize {
+        self.lock().seats.len()
+    }
+
+    /// Has readers told, when the stream ends, that its source has closed it.
+    pub(crate) fn set_closed(&self) {
+        self.end_as.store(End::Closed as u32, Ordering::Release);
+    }
+
+    /// Who reads, and each one's account.
+    pub(crate) fn readers(&self) -> Vec<ReaderFigures> {
+        let readers = self.lock();
+        let must_ring = readers.seats.iter().fold(false, |must_ring, seat| seat.collect() | must_ring);
+        let figures = readers.seats.iter().map(|seat| seat.figures()).collect();
+        drop(readers);
+        if must_ring {
+            self.bell.ring();
+        }
+        figures
+    }
+
+    /// Slots that there are for readers of the stream.
+    fn reader_slots(&self) -> usize {
+        self.share.reader_slots.min(self.pool.slot_count() - self.base.min(self.pool.slot_count()))
+    }
+
+    /// Lets a reader in, if it may have what it wants: from here on it is offered frames.
+    pub(super) fn admit(&self, reading: Reading, now: Time) -> Result<Admitted, Refused> {
+        let wanted = reading.wanted;
+        if wanted.overflow == Overflow::Wait && !self.share.block {
+            return Err(Refusal::Block.into());
+        }
+        // Before anything is made for it.
+        self.check_room(&wanted, self.lock().reserved)?;
+        let resources = |error: std::io::Error| {
+            tracing::warn!(%error, "a reader in another process could not be let in");
+            Refused::from(Refusal::Resources)
+        };
+        let pool = self.pool.descriptor().ok_or(Refusal::Unsealed)?;
+        let pool = memfd::read_only(pool).map_err(resources)?;
+        let records = memfd::read_only(self.records.file()).map_err(resources)?;
+        let (seat, sleeping) = Seat::new(reading, now).map_err(resources)?;
+        let seat = Arc::new(seat);
+        let mut readers = self.lock();
+        if readers.ended.is_some() {
+            return Err(Refusal::NoSuchStream.into());
+        }
+        let quota = Seat::quota(&wanted);
+        self.check_room(&wanted, readers.reserved)?;
+        let unpaid = (readers.reserved + quota).saturating_sub(readers.paid);
+        if unpaid > 0 {
+            let payment = (self.charge)(unpaid * self.pool.slot_stride()).map_err(|left| Refused {
+                refusal: Refusal::Memory,
+                number: left.bytes as u64,
+                limit: left.limit as u64,
+            })?;
+            readers.payments.push(payment);
+            readers.paid += unpaid;
+        }
+        readers.reserved += quota;
+        self.pool.set_usable(self.base + readers.reserved);
+        if let Some(newest) = &readers.newest {
+            seat.offer(newest.slot() as u32, newest.clone());
+        }
+        readers.seats.push(seat.clone());
+        drop(readers);
+        Ok(Admitted { seat, pool, records, sleeping })
+    }
+
+    fn check_room(&self, wanted: &Wanted, reserved: usize) -> Result<(), Refused> {
+        let (limit, quota) = (self.reader_slots(), Seat::quota(wanted));
+        let left = limit - reserved.min(limit);
+        if quota <= left {
+            return Ok(());
+        }
+        Err(Refused { refusal: Refusal::Slots, number: left as u64, limit: limit as u64 })
+    }
+
+    /// A reader is gone: what it held is free.
+    pub(super) fn dismiss(&self, seat: &Arc<Seat>) {
+        let mut readers = self.lock();
+        let place = readers.seats.iter().position(|there| Arc::ptr_eq(there, seat));
+        let Some(place) = place else { return };
+        let gone = readers.seats.swap_remove(place);
+        readers.reserved -= Seat::quota(&gone.reading().wanted);
+        self.pool.set_usable(self.base + readers.reserved);
+        drop(readers);
+        gone.dismiss();
+    }
+
+    /// A slot is wanted and none is free.
+    fn starve(&self) {
+        let readers = self.lock();
+        let must_ring = readers.seats.iter().fold(false, |must_ring, seat| seat.starve() | must_ring);
+        drop(readers);
+        if must_ring {
+            self.bell.ring();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Readers> {
+        unpoisoned(self.readers.lock())
+    }
+}
+
+impl Outlet for SharedStream {
+    fn offer(&self, frame: &Frame) {
+        let slot = frame.slot();
+        // A frame of another pool is none that readers have mapped.
+        if !frame.is_of(&self.pool) {
+            return;
+        }
+        // Nobody has the slot yet: whoever had it before has given it back, or it would not be in use anew.
+        self.records[slot].write(&frame.parts());
+        let mut readers = self.lock();
+        let before = match self.delivery {
+            Delivery::Latest => readers.newest.replace(frame.clone().given_away()),
+            Delivery::Every => None,
+        };
+        let mut must_ring = false;
+        for seat in &readers.seats {
+            must_ring |= seat.offer(slot as u32, frame.clone().given_away());
+        }
+        drop(readers);
+        drop(before);
+        if must_ring {
+            self.bell.ring();
+        }
+    }
+
+    fn end(&self) {
+        let end = End::from_wire(self.end_as.load(Ordering::Acquire)).unwrap_or(End::Gone);
+        let mut readers = self.lock();
+        readers.ended.get_or_insert(end);
+        let newest = readers.newest.take();
+        readers.seats.iter().for_each(|seat| seat.end(end));
+        drop(readers);
+        drop(newest);
+        // It is listed no more.
+        self.bell.ring();
+    }
+}
