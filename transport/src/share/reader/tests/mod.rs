@@ -3,6 +3,7 @@
 mod descriptor;
 mod frames;
 mod granting;
+mod real_hub;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
