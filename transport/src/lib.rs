@@ -40,6 +40,7 @@
 //! * **Consumers.** A stream can have several ([`IncomingStream::subscribe`]), each with its own [`ConsumerPolicy`]. None slows
 //!   another down but by the slots that it holds.
 //! * **Waiting for several things.** [`Consumer::readiness`] is a descriptor for `poll`, `epoll` and async runtimes.
+//! * **Other processes.** What a hub shares ([`share`]), any process of its machine reads in the memory that it arrived in. A [`Frame`] is the same there.
 //! * **Losses.** Every frame that did not come has one cause in [`ReceiveStats`] and [`SourceCounts`], and they add up.
 //! * **Errors.** Each has a stable [code](codes).
 //! * **Times.** [`Time`] is nanoseconds of the monotonic clock; durations are [`std::time::Duration`]. Sizes are bytes unless a name says
@@ -59,6 +60,7 @@
 //! | know what was lost, and why | [`IncomingStream::stats`], [`IncomingStream::source`], [`Consumer::dropped`] | `losses` |
 //! | wait for frames in tokio | [`Consumer::readiness`] | `async_tokio` |
 //! | send on what you receive, without a copy | [`Sender::send_shared`] | `relay` |
+//! | read a stream of another process of this machine, without a copy | [`Reader::subscribe`], [`Subscription`] | `read_shared`, `async_shared` |
 //! | send what is no picture, or what belongs to one beside it | [`PixelFormat::Bytes`], [`FrameMut::set_metadata`], [`Frame::captured_utc`] | `metadata` |
 //!
 //! Sources that are there already, files, cameras and a test pattern, are in the crate `framewire-capture`, and so is `FrameSource`, the
@@ -78,6 +80,7 @@
 //! | settled | of a frame: its fate is known, delivered or not, and nothing more is sent of it |
 //! | epoch | one run of a sender towards its receiver; a sender that begins anew, since either end was gone, begins the next one |
 //! | opening | what a sender asks with until the receiver takes its stream; answered with a challenge first, so that nobody opens one in another's name |
+//! | hub | the process in whose slots frames are that others of its machine read in place; it listens at an [`Endpoint`] |
 //! | plain wire | the datagrams of the system that Framewire began as: pieces without a head ([`PlainSender`], [`PlainReceiver`]) |
 //!
 //! # The way of a frame, by function
