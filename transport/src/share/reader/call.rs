@@ -1,5 +1,6 @@
 //! One connection to a hub, on which it is asked something and answers.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use super::super::socket::packet::{self, Descriptors, PacketError};
 
 /// How long a hub may take to answer. It does so at once where it runs at all.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a hub is tried that has more connections waiting than it has room for.
+const TURN: Duration = Duration::from_millis(1);
 
 /// Room for what a hub says.
 pub(super) type Buffer = [u8; PACKET_MAX];
@@ -36,11 +40,30 @@ impl Call {
     pub(super) fn begin(endpoint: &Endpoint, question: &ToHub<'_>) -> Result<Self, ShareError> {
         let socket = listening::connect(endpoint.as_path()).map_err(|error| match error {
             ListenError::System { source, .. } => ShareError::of_connect(endpoint, source),
-            error => ShareError::of_connect(endpoint, std::io::Error::other(error)),
+            error => ShareError::of_connect(endpoint, io::Error::other(error)),
         })?;
         let call = Self { endpoint: endpoint.clone(), socket };
         packet::send(&call.socket, Packet::from(question).bytes(), &[]).map_err(|error| call.failed(error))?;
         Ok(call)
+    }
+
+    /// As [`Call::begin`], but where more wait for the hub than it has room for, it is waited for.
+    ///
+    /// # Errors
+    /// As [`Call::begin`], and [`ShareError::Silent`].
+    pub(super) fn begin_in_turn(endpoint: &Endpoint, question: &ToHub<'_>) -> Result<Self, ShareError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match Self::begin(endpoint, question) {
+                Err(ShareError::Connect { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {}
+                begun => return begun,
+            }
+            if Instant::now() >= until {
+                return Err(ShareError::Silent { endpoint: endpoint.clone(), after: PATIENCE });
+            }
+            // No event tells of room.
+            std::thread::sleep(TURN);
+        }
     }
 
     /// What the hub has said, if it has said something more.
@@ -150,7 +173,7 @@ impl Call {
             }
             Refusal::Block => return ShareError::BlockRefused { endpoint },
             Refusal::User => {
-                return ShareError::Forbidden { endpoint, source: std::io::ErrorKind::PermissionDenied.into() };
+                return ShareError::Forbidden { endpoint, source: io::ErrorKind::PermissionDenied.into() };
             }
             Refusal::Memory => format!(
                 "of the {limit} bytes that its streams may have {number} are left; end another reader, or allow it more memory"

@@ -53,7 +53,7 @@ impl Reader {
     /// As [`Reader::connect`], and [`ShareError::HubGone`] where it has ended since.
     pub fn streams(&self) -> Result<Vec<SharedStreamInfo>, ShareError> {
         self.check_process()?;
-        let call = call::Call::begin(&self.endpoint, &ToHub::List { watch: false })?;
+        let call = call::Call::begin_in_turn(&self.endpoint, &ToHub::List { watch: false })?;
         let (mut buffer, mut streams) = ([0; PACKET_MAX], Streams::default());
         while !streams.handle(&call, call.answer(&mut buffer)?.0)? {}
         Ok(streams.there.into_values().collect())
@@ -67,7 +67,7 @@ impl Reader {
     pub fn wait_for(&self, name: &str, timeout: Duration) -> Result<SharedStreamInfo, ShareError> {
         self.check_process()?;
         let until = Instant::now().checked_add(timeout);
-        let call = call::Call::begin(&self.endpoint, &ToHub::List { watch: true })?;
+        let call = call::Call::begin_in_turn(&self.endpoint, &ToHub::List { watch: true })?;
         let (mut buffer, mut streams, mut is_listed) = ([0; PACKET_MAX], Streams::default(), false);
         loop {
             let answer = match is_listed {
@@ -129,7 +129,7 @@ impl Reader {
     }
 
     fn granted(&self, request: &standing::Request) -> Result<mapped::Mapped, ShareError> {
-        let call = request.begin()?;
+        let call = request.begin_with(call::Call::begin_in_turn)?;
         let mut buffer = [0; PACKET_MAX];
         loop {
             match call.answer(&mut buffer) {

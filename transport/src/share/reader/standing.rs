@@ -27,9 +27,14 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Asks the hub, by one of the ways that [`Call`] has to begin.
+    ///
     /// # Errors
     /// Nobody is there, or the stream can have no such name.
-    pub(super) fn begin(&self) -> Result<Call, ShareError> {
+    pub(super) fn begin_with(
+        &self,
+        begin: impl FnOnce(&Endpoint, &ToHub<'_>) -> Result<Call, ShareError>,
+    ) -> Result<Call, ShareError> {
         let unknown = || ShareError::UnknownStream {
             endpoint: self.endpoint.clone(),
             name: self.stream.clone(),
@@ -38,7 +43,7 @@ impl Request {
         let stream = Name::new(&self.stream).ok_or_else(unknown)?;
         // What it is shown as was cut to a name's length.
         let program = Name::new(&self.program).or_else(|| Name::new("")).ok_or_else(unknown)?;
-        Call::begin(&self.endpoint, &ToHub::Subscribe { wanted: self.wanted, stream, program })
+        begin(&self.endpoint, &ToHub::Subscribe { wanted: self.wanted, stream, program })
     }
 
     /// The subscription, if the hub has answered.
@@ -188,7 +193,7 @@ impl Standing {
         let asked = match call {
             Some(_) => self.request.granted(call),
             None if now < *at => None,
-            None => match self.request.begin() {
+            None => match self.request.begin_with(Call::begin) {
                 Ok(begun) => {
                     *at = now + PATIENCE;
                     *call = Some(begun);

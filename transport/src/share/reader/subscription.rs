@@ -129,15 +129,19 @@ impl Subscription {
                 Step::Error(error) => return Err(error),
                 Step::Nothing(waiting) => waiting,
             };
-            if let (true, Waiting::Hub { link, borrower, .. }) = (is_polling, &waiting) {
+            if is_polling {
                 drop(standing);
-                let until = deadline.into_iter().chain(now.checked_add(polls_for)).min();
-                let control = link.control();
-                let has_something = || borrower.has_offer(control) || control.told.ended.load(Ordering::Relaxed) != 0;
-                let is_found = spin(has_something, until);
-                if !is_found || control.told.ended.load(Ordering::Relaxed) != 0 {
-                    polls_for = Duration::ZERO;
-                }
+                polls_for = match &waiting {
+                    // Nothing to look for: none can come.
+                    Waiting::Hub { all_held: Some(_), .. } | Waiting::Away(_) => Duration::ZERO,
+                    Waiting::Hub { link, borrower, all_held: None } => {
+                        let control = link.control();
+                        let is_over = || control.told.ended.load(Ordering::Relaxed) != 0;
+                        let until = deadline.into_iter().chain(now.checked_add(polls_for)).min();
+                        let is_found = spin(|| borrower.has_offer(control) || is_over(), until);
+                        if is_found && !is_over() { polls_for } else { Duration::ZERO }
+                    }
+                };
                 continue;
             }
             // Counted with the lock: whoever takes it from here on knows that somebody sleeps.

@@ -87,7 +87,7 @@ fn several_threads_share_a_subscription_and_each_frame_goes_to_one() {
 #[test]
 fn who_holds_every_slot_that_it_may_is_told_and_who_gives_one_back_reads_on() {
     let folder = Folder::new();
-    let (_hub, mut granted, subscription) = subscribed(&folder, SubscriptionConfig::new().hold(2));
+    let (_hub, mut granted, subscription) = subscribed(&folder, SubscriptionConfig::new().busy_poll(PATIENCE));
     let mut held = Vec::new();
     for _ in 0..3 {
         granted.offer();

@@ -118,3 +118,22 @@ fn who_waits_for_a_stream_is_told_which_there_are_and_gets_it_when_it_comes() {
         serving.join().unwrap();
     });
 }
+
+#[test]
+fn more_readers_than_a_hub_has_room_for_at_once_have_their_turn() {
+    let folder = Folder::new();
+    let hub = folder.hub();
+    let question = ToHub::List { watch: false };
+    let mut waiting = Vec::new();
+    while let Ok(call) = call::Call::begin(&folder.endpoint(), &question) {
+        waiting.push(call);
+    }
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| call::Call::begin_in_turn(&folder.endpoint(), &question).is_ok());
+        while !late.is_finished() {
+            drop(hub.accept().unwrap());
+            std::thread::yield_now();
+        }
+        assert!(late.join().unwrap());
+    });
+}
