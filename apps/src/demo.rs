@@ -11,7 +11,7 @@ use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
 
-use crate::cli::{ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs, SinkArgs};
+use crate::cli::{ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs, Share, ShareArgs, SinkArgs};
 use crate::ends;
 
 /// How long the demo runs when nothing else ends it.
@@ -112,6 +112,14 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         preview_width: PREVIEW_WIDTH,
         memory: None,
         stream_memory: None,
+        // What it shows is the way over UDP.
+        shared: ShareArgs {
+            share: Some(Share::Off),
+            share_group: None,
+            reader_slots: 0,
+            share_block: false,
+            reader_timeout: Duration::ZERO,
+        },
         // The client's end shows how it gets on.
         verbose: args.verbose.max(1),
         common: args.common.clone(),

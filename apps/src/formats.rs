@@ -1,13 +1,12 @@
 //! `framewire formats`: every pixel format, with its names elsewhere and the sinks that hold it.
 
-use std::fmt::Write as _;
-use std::io::{self, Write};
-
 use clap::Args;
 use framewire_process::exit::Failure;
 use framewire_sink::SinkSpec;
 use framewire_transport::{FrameFormat, PixelFormat};
 use serde::Serialize;
+
+use crate::table;
 
 /// How the table is printed.
 #[derive(Debug, Clone, Args)]
@@ -109,29 +108,12 @@ pub fn run(args: &FormatsArgs) -> Result<(), Failure> {
     } else {
         table(&rows)
     };
-    let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // Who reads the first lines alone has what they wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed.map_err(|error| Failure::runtime(format!("the formats cannot be printed: {error}"))),
-    }
+    table::print(&text, "the formats")
 }
 
 fn table(rows: &[Row]) -> String {
     let lines: Vec<_> = std::iter::once(HEADS.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
-    let widths: [usize; 11] = std::array::from_fn(width);
-    let mut text = String::new();
-    for line in &lines {
-        let mut row = String::new();
-        for (cell, width) in line.iter().zip(widths) {
-            // A String takes whatever is written to it.
-            let _ = write!(row, "{cell:<width$}  ");
-        }
-        text.push_str(row.trim_end());
-        text.push('\n');
-    }
-    text
+    table::aligned(&lines)
 }
 
 #[cfg(test)]

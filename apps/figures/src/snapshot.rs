@@ -207,17 +207,10 @@ pub struct ReaderSnapshot<T = String> {
     pub held: u64,
     /// Frames that wait for it now.
     pub waiting: u64,
-    /// Processor time that waking it has cost the server.
-    pub wake_cpu_seconds: f64,
+    /// Processor time of the server's to wake it, a wake, on average, microseconds; 0 where it has never slept.
+    pub wake_cpu_us: f64,
     /// It broke the rules or was too slow, and is given no more.
     pub quarantined: bool,
-}
-
-impl<T> ReaderSnapshot<T> {
-    /// What it costs to wake it, microseconds a frame.
-    pub fn wake_micros(&self) -> f64 {
-        if self.offered == 0 { 0.0 } else { self.wake_cpu_seconds * 1e6 / self.offered as f64 }
-    }
 }
 
 /// What a sink has counted of a stream.

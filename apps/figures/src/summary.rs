@@ -63,9 +63,29 @@ pub struct Summary {
     /// Frames that the server should have recorded and did not, each of its sinks for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_unrecorded: Option<u64>,
+    /// The way that frames took: `udp` or `shm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What a reader in another process took.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderCounts>,
     /// What was recorded, sink by sink.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<SinkFigures>,
+}
+
+/// What came of the frames that were offered to a reader in another process than the server: offered = taken + dropped + those that
+/// still waited at the end.
+#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+pub struct ReaderCounts {
+    /// Frames that were there for it.
+    pub offered: u64,
+    /// Those that it took.
+    pub taken: u64,
+    /// Those that gave way to newer ones, because it was too slow.
+    pub dropped: u64,
+    /// How often its server went away and came back.
+    pub reconnects: u64,
 }
 
 /// What came of one `--sink`, over all streams.
@@ -224,6 +244,12 @@ impl fmt::Display for Summary {
                 f,
                 "\n  recorded  {unrecorded} frames are not: a sink of the server failed or was too slow, as its log says"
             )?;
+        }
+        if let Some(ReaderCounts { offered, taken, dropped, reconnects }) = self.reader {
+            write!(f, "\n  read      {taken} of {offered} frames offered, {dropped} gave way to newer ones")?;
+            if reconnects > 0 {
+                write!(f, ", and the server came back {reconnects} times")?;
+            }
         }
         for sink in &self.sinks {
             write!(f, "\n  recorded  {sink}")?;

@@ -229,11 +229,10 @@ fn readers(out: &mut DescriptorEncoder, series: &[Series]) -> Encoded {
     now("framewire_reader_frames_waiting", "Frames that wait for it", |reader| reader.waiting)?;
     let help = "1 where it broke the rules or was too slow, and is given no more";
     now("framewire_reader_quarantined", help, |reader| u64::from(reader.quarantined))?;
-    let help = "Processor time that waking it has cost the server";
-    let mut wakes = out.encode_descriptor("framewire_reader_wake_cpu_seconds", help, None, MetricType::Counter)?;
+    let help = "Processor time of the server's to wake it, a wake, on average";
+    let mut wakes = out.encode_descriptor("framewire_reader_wake_cpu_seconds", help, None, MetricType::Gauge)?;
     for one in &all {
-        let seconds = one.1.wake_cpu_seconds;
-        wakes.encode_family(&labels(*one))?.encode_counter::<NoLabelSet, f64, f64>(&seconds, None)?;
+        wakes.encode_family(&labels(*one))?.encode_gauge(&(one.1.wake_cpu_us / 1e6))?;
     }
     Ok(())
 }
@@ -376,7 +375,7 @@ mod tests {
             "framewire_reader_frames_waiting{stream=\"cam\",reader=\"view\"} 1",
             "framewire_reader_slots_held{stream=\"cam\",reader=\"view\"} 2",
             "framewire_reader_quarantined{stream=\"cam\",reader=\"view\"} 0",
-            "framewire_reader_wake_cpu_seconds_total{stream=\"cam\",reader=\"view\"} 0.5",
+            "framewire_reader_wake_cpu_seconds{stream=\"cam\",reader=\"view\"} 0.5",
         ] {
             assert!(said.lines().any(|said| said == line), "'{line}' is not in\n{said}");
         }
@@ -396,7 +395,7 @@ mod tests {
             dropped: 9,
             waiting: 1,
             held: 2,
-            wake_cpu_seconds: 0.5,
+            wake_cpu_us: 500_000.0,
             ..ReaderSnapshot::default()
         }
     }

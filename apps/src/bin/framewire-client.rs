@@ -16,9 +16,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let Some(args) = config::load::<ClientArgs>(std::env::args_os())? else { return Ok(()) };
-    let _logs = logs::start(args.verbose, args.common.log_format);
+    let _logs = logs::start(args.verbose, args.common.run.log_format);
     config::warn_of_unknown_variables();
     let stop = Stop::new();
     stop.on_interrupt()?;
-    finish(args.common.json, ends::send(&args, &stop)?)
+    finish(args.common.run.json, ends::send(&args, &stop)?)
 }

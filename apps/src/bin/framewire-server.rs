@@ -16,9 +16,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let Some(args) = config::load::<ServerArgs>(std::env::args_os())? else { return Ok(()) };
-    let _logs = logs::start(args.verbose, args.common.log_format);
+    let _logs = logs::start(args.verbose, args.common.run.log_format);
     config::warn_of_unknown_variables();
     let stop = Stop::new();
     stop.on_interrupt()?;
-    finish(args.common.json, ends::serve(&args, &stop, server::announce)?)
+    finish(args.common.run.json, ends::serve(&args, &stop, server::announce)?)
 }

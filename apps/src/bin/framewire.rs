@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use framewire::cli::{Command, DemoArgs, FramewireArgs};
-use framewire::{config, demo, ends, formats, manual, server, token};
+use framewire::{config, demo, ends, formats, ls, manual, server, token, watch};
 use framewire_figures::summary::finish;
 use framewire_process::exit::{Failure, report, say};
 use framewire_process::logs;
@@ -28,13 +28,15 @@ fn start() -> Result<(), Failure> {
 
 fn run(command: &Command) -> Result<(), Failure> {
     let (verbose, format) = match command {
-        Command::Demo(args) => (args.verbose, args.common.log_format),
-        Command::Client(args) => (args.verbose, args.common.log_format),
-        Command::Server(args) => (args.verbose, args.common.log_format),
+        Command::Demo(args) => (args.verbose, args.common.run.log_format),
+        Command::Client(args) => (args.verbose, args.common.run.log_format),
+        Command::Server(args) => (args.verbose, args.common.run.log_format),
+        Command::Watch(args) => (args.verbose, args.run.log_format),
         Command::Bench(_)
         | Command::Doctor(_)
         | Command::Top(_)
         | Command::Formats(_)
+        | Command::Ls(_)
         | Command::Token(_)
         | Command::Completions(_)
         | Command::Man(_) => (0, LogFormat::Text),
@@ -47,16 +49,18 @@ fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => {
             announce(args);
-            finish(args.common.json, demo::run(args, &stop)?)
+            finish(args.common.run.json, demo::run(args, &stop)?)
         }
-        Command::Client(args) => finish(args.common.json, ends::send(args, &stop)?),
-        Command::Server(args) => finish(args.common.json, ends::serve(args, &stop, server::announce)?),
+        Command::Client(args) => finish(args.common.run.json, ends::send(args, &stop)?),
+        Command::Server(args) => finish(args.common.run.json, ends::serve(args, &stop, server::announce)?),
+        Command::Watch(args) => finish(args.run.json, watch::run(args, &stop)?),
         Command::Bench(args) => bench::run(args, &stop),
         Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(args),
         Command::Doctor(args) => doctor::run(args, &stop),
         Command::Top(args) => top::run(args, &stop),
         Command::Formats(args) => formats::run(args),
+        Command::Ls(args) => ls::run(args),
         Command::Token(args) => token::run(args),
     }
 }

@@ -36,12 +36,20 @@ pub struct CommonArgs {
     /// CPUs for the threads that move datagrams, such as 2 or 2,3 or 4-7 (framed wire); by default the system's choice
     #[arg(long, value_name = "LIST", env = "FRAMEWIRE_CPUS")]
     pub cpus: Option<Cpus>,
-    /// Print one JSON object with all figures at the end
-    #[arg(long)]
-    pub json: bool,
     /// A file with the token that both ends share, made by framewire token; see also FRAMEWIRE_TOKEN
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// What a program says, and where its settings are.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What a program says, and where its settings are.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Print one JSON object with all figures at the end
+    #[arg(long)]
+    pub json: bool,
     /// What lines of the log look like: text, or json, an object a line; RUST_LOG says what is logged
     #[arg(long, value_enum, value_name = "text|json", default_value_t = LogFormat::Text, hide_possible_values = true)]
     pub log_format: LogFormat,
@@ -75,7 +83,7 @@ pub(super) fn delivery() -> impl TypedValueParser<Value = Delivery> {
 /// Longer than this is no polling any more but a core given away.
 const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
 
-fn micros(text: &str) -> Result<Duration, String> {
+pub(super) fn micros(text: &str) -> Result<Duration, String> {
     let micros = text.parse().ok().map(Duration::from_micros).filter(|time| *time <= BUSY_POLL_MAX);
     micros.ok_or_else(|| {
         format!("'{text}' is no time to poll for; write microseconds, 0 to {}", BUSY_POLL_MAX.as_micros())

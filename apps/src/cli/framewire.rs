@@ -15,8 +15,10 @@ use super::client::{ClientArgs, StreamArgs};
 use super::common::CommonArgs;
 use super::server::ServerArgs;
 use super::sinks::sinks;
+use super::watch::WatchArgs;
 use crate::build;
 use crate::formats::FormatsArgs;
+use crate::ls::LsArgs;
 use crate::token::TokenArgs;
 
 /// Moves raw video frames between processes at the speed of memory.
@@ -37,6 +39,10 @@ pub enum Command {
     Server(Box<ServerArgs>),
     /// As framewire-client
     Client(Box<ClientArgs>),
+    /// Read a stream that a server of this machine shares, in place, and hand its frames on
+    Watch(Box<WatchArgs>),
+    /// The servers of this machine that share streams, and these
+    Ls(LsArgs),
     /// How fast this machine or link is: Framewire beside the bare kernel and TCP, in under a minute
     Bench(BenchArgs),
     /// Print what has a shell complete the command line of a program

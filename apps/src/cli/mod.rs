@@ -11,10 +11,15 @@ mod client;
 mod common;
 mod framewire;
 mod server;
+mod share;
 mod sinks;
+mod watch;
 
 pub use client::{ClientArgs, Pace, StreamArgs};
-pub use common::{CommonArgs, Wire};
+pub use common::{CommonArgs, RunArgs, Wire};
 pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, Program};
 pub use server::{PREVIEW_FPS, PREVIEW_WIDTH, ServerArgs};
+pub use share::{Share, ShareArgs};
 pub use sinks::SinkArgs;
+pub(crate) use watch::QUEUE_MAX;
+pub use watch::WatchArgs;

@@ -11,6 +11,7 @@ use framewire_sink::RollLimit;
 use framewire_transport::Delivery;
 
 use super::common::{CommonArgs, delivery};
+use super::share::ShareArgs;
 use super::sinks::SinkArgs;
 use crate::build;
 
@@ -73,6 +74,9 @@ pub struct ServerArgs {
     /// Memory that one stream may take; by default half of what all may
     #[arg(long, value_name = "SIZE", value_parser = memory, env = "FRAMEWIRE_STREAM_MEMORY")]
     pub stream_memory: Option<usize>,
+    /// Who may read the streams in place.
+    #[command(flatten)]
+    pub shared: ShareArgs,
     /// Say more; twice, everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

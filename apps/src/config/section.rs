@@ -22,10 +22,11 @@ pub(super) enum Section {
     Server,
     Client,
     Demo,
+    Watch,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 3] = [Self::Server, Self::Client, Self::Demo];
+    pub(super) const ALL: [Self; 4] = [Self::Server, Self::Client, Self::Demo, Self::Watch];
 
     /// Its table in a file, and its subcommand of `framewire`.
     pub(super) fn name(self) -> &'static str {
@@ -33,6 +34,7 @@ impl Section {
             Self::Server => "server",
             Self::Client => "client",
             Self::Demo => "demo",
+            Self::Watch => "watch",
         }
     }
 
@@ -42,6 +44,7 @@ impl Section {
             Self::Server => "framewire-server",
             Self::Client => "framewire-client",
             Self::Demo => "framewire demo",
+            Self::Watch => "framewire watch",
         }
     }
 
@@ -56,9 +59,9 @@ impl Section {
         let command = match self {
             Self::Server => ServerArgs::command(),
             Self::Client => ClientArgs::command(),
-            Self::Demo => {
+            Self::Demo | Self::Watch => {
                 let framewire = FramewireArgs::command();
-                framewire.find_subcommand("demo").expect("the demo is a subcommand").clone()
+                framewire.find_subcommand(self.name()).expect("it is a subcommand").clone()
             }
         };
         command::without_environment(command::with_switches(command))

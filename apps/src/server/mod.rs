@@ -23,7 +23,7 @@ use setup::{Places, raise_open_files};
 /// # Errors
 /// What cannot be asked for.
 pub(crate) fn prepare(args: &ServerArgs, stop: &Stop) -> Result<Places, Failure> {
-    recording::check(&args.sinks, args.common.json)?;
+    recording::check(&args.sinks, args.common.run.json)?;
     recording::warn_of_mp4(&args.sinks, args.single_job);
     let places = Places::of(args)?;
     raise_open_files();

@@ -73,6 +73,11 @@ impl Tally {
         state.slice_bytes = Some(u64::from(stream.slice_bytes()));
     }
 
+    /// Adds what others than this program's own loop have counted.
+    pub(crate) fn add(&self, counts: &StreamCounts) {
+        self.lock().counts.add(counts);
+    }
+
     pub(crate) fn summary(&self, cpu_seconds: f64) -> Summary {
         let state = self.lock();
         let mut summary = Summary {

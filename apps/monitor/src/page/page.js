@@ -160,7 +160,7 @@ class Tile {
     while (this.readers.children.length > readers.length) this.readers.lastChild.remove();
     readers.forEach((reader, nth) => {
       const line = this.readers.children[nth] ?? this.readers.appendChild(document.createElement('li'));
-      const wake = reader.offered > 0 ? `, waking ${plain(reader.wake_cpu_seconds * 1e6 / reader.offered, 1)} µs a frame` : '';
+      const wake = reader.wake_cpu_us > 0 ? `, ${plain(reader.wake_cpu_us, 1)} µs to wake` : '';
       const ended = reader.quarantined ? ', given no more' : '';
       put(line, `Read by ${reader.name} (process ${reader.pid}, user ${reader.uid}), ${reader.policy}: ${whole(reader.taken)} taken, ${whole(reader.dropped)} dropped, ${reader.held} held${wake}${ended}`);
       line.classList.toggle('ended', reader.quarantined);

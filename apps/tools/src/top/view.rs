@@ -296,7 +296,7 @@ fn readers(stream: &Stream) -> Vec<String> {
     let line = |reader: &framewire_figures::snapshot::ReaderSnapshot<super::shown::Shown>| {
         let ended = if reader.quarantined { ", given no more" } else { "" };
         format!(
-            "read by  {} (process {}, user {})  {}  {} taken, {} dropped, {} waiting, {} held, waking {} µs a frame{ended}",
+            "read by  {} (process {}, user {})  {}  {} taken, {} dropped, {} waiting, {} held, {} µs to wake{ended}",
             reader.name,
             reader.pid,
             reader.uid,
@@ -305,7 +305,7 @@ fn readers(stream: &Stream) -> Vec<String> {
             count(reader.dropped),
             count(reader.waiting),
             count(reader.held),
-            decimal(reader.wake_micros(), 1)
+            decimal(reader.wake_cpu_us, 1)
         )
     };
     let mut lines: Vec<_> = stream.readers.iter().take(READERS_SHOWN).map(line).collect();

@@ -242,12 +242,12 @@ fn who_reads_a_stream_in_place_is_said_with_what_became_of_its_frames_and_a_crow
         dropped: 9,
         waiting: 1,
         held: 2,
-        wake_cpu_seconds: 0.003,
+        wake_cpu_us: 3.0,
         quarantined: name == "slow",
     };
     answer.streams[0].readers = vec![reader("view\x1b[2J"), reader("slow")];
     let model = showing(answer.clone());
-    let told = "(process 4242, user 1000)  queue:4  990 taken, 9 dropped, 1 waiting, 2 held, waking 3.0 µs a frame";
+    let told = "(process 4242, user 1000)  queue:4  990 taken, 9 dropped, 1 waiting, 2 held, 3.0 µs to wake";
     let screen = screen(&model, (140, 30));
     assert!(screen.iter().any(|line| line.contains("read by  view") && line.contains(told)), "{screen:#?}");
     assert!(screen.iter().any(|line| line.contains("read by  slow") && line.contains("given no more")), "{screen:#?}");

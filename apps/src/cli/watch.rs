@@ -1,0 +1,77 @@
+//! Flags of `framewire watch`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+use framewire_transport::frame::ConsumerPolicy;
+
+use super::common::{RunArgs, micros};
+use super::sinks::SinkArgs;
+
+/// Which stream is read, and where its frames go.
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// The stream's name, as framewire ls has it; by default the only one there is
+    #[arg(value_name = "STREAM")]
+    pub stream: Option<String>,
+    /// The socket that a server shares its streams on; by default those of all servers of this machine
+    #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE")]
+    pub share: Option<PathBuf>,
+    /// Which frames wait while this program is busy: latest (the newest alone), queue:N (up to N, 1 to 8, then the oldest gives way),
+    /// block (every frame: the sender waits; where the server says --share-block); by default latest, and for streams of which nothing
+    /// is lost queue:8
+    #[arg(long, value_name = "latest|queue:N|block", value_parser = policy)]
+    pub policy: Option<ConsumerPolicy>,
+    /// Where frames go.
+    #[command(flatten)]
+    pub sinks: SinkArgs,
+    /// End after this many frames
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// Do not wait for a stream that is not there: end with exit code 1
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Look for frames for so many microseconds before going to sleep; lower latency for a busy core
+    #[arg(long, value_name = "MICROSECONDS", value_parser = micros, default_value = "0", env = "FRAMEWIRE_BUSY_POLL")]
+    pub busy_poll: Duration,
+    /// Say more; twice, everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// What it says, and where its settings are.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// As many frames as can wait for one reader.
+pub(crate) const QUEUE_MAX: usize = 8;
+
+fn policy(text: &str) -> Result<ConsumerPolicy, String> {
+    match text {
+        "latest" => return Ok(ConsumerPolicy::Latest),
+        "block" => return Ok(ConsumerPolicy::Block),
+        _ => {}
+    }
+    let frames = text.strip_prefix("queue:").and_then(|frames| frames.parse().ok());
+    frames.filter(|frames| (1..=QUEUE_MAX).contains(frames)).map(ConsumerPolicy::Queue).ok_or_else(|| {
+        let text: String = text.chars().take(40).collect();
+        format!("'{}' is no policy; write latest, queue:1 to queue:{QUEUE_MAX}, or block", text.escape_debug())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_one_of_three_and_a_queue_has_room_for_eight_at_most() {
+        assert_eq!(policy("latest"), Ok(ConsumerPolicy::Latest));
+        assert_eq!(policy("queue:8"), Ok(ConsumerPolicy::Queue(8)));
+        assert_eq!(policy("block"), Ok(ConsumerPolicy::Block));
+        for nonsense in ["", "queue", "queue:", "queue:0", "queue:9", "queue:-1", "Latest", "all\u{1b}[2J"] {
+            let error = policy(nonsense).unwrap_err();
+            assert!(error.contains("is no policy; write latest, queue:1 to queue:8, or block"), "{error}");
+            assert!(!error.contains('\u{1b}'), "{error}");
+        }
+    }
+}

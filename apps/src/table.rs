@@ -1,0 +1,47 @@
+//! Tables on standard output.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use framewire_process::exit::Failure;
+
+/// Lines whose columns stand under each other, two spaces apart.
+pub(crate) fn aligned<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let mut text = String::new();
+    for line in lines {
+        let mut row = String::new();
+        for (cell, width) in line.iter().zip(widths) {
+            // A String takes whatever is written to it.
+            let _ = write!(row, "{cell:<width$}  ");
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Prints it.
+///
+/// # Errors
+/// Standard output takes nothing; `what` cannot be printed then.
+pub(crate) fn print(text: &str, what: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Who reads the first lines alone has what they wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(|error| Failure::runtime(format!("{what} cannot be printed: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_each_other_and_lines_end_with_their_last_word() {
+        let lines = [["NAME", "N"], ["é", "12"], ["long", ""]].map(|line| line.map(str::to_owned));
+        assert_eq!(aligned(&lines), "NAME  N\né     12\nlong\n");
+    }
+}
