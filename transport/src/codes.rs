@@ -57,6 +57,7 @@ error_codes! {
         Self::System(_) => "receiver-resources",
     } => {
         Self::Pool(error) => error,
+        Self::Share(error) => error,
     }
     AnnounceError {
         Self::TooMany { .. } => "too-many-announced",
@@ -135,6 +136,7 @@ error_codes! {
         Self::HubThere { .. } => "hub-there-already",
         Self::Place { .. } => "no-place-for-hub",
         Self::Name(_) => "invalid-stream-name",
+        Self::NotShared => "not-shared",
         Self::NoHub { .. } => "no-hub",
         Self::Forbidden { .. } => "hub-forbidden",
         Self::Connect { .. } => "hub-unreachable",

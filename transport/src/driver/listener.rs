@@ -283,7 +283,8 @@ impl Listener {
             return Ok(());
         }
         let config = &shared.config;
-        let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
+        let slots = shared.pool_slots().base;
+        let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots };
         let announced = (config.admission == Admission::Announced).then_some(&state.announced);
         // The same stream from another address, or after its end: the sender is the one we hear now. And an address has one
         // sender: the one before it, which had the port, is gone.
@@ -291,11 +292,8 @@ impl Listener {
         let is_replaced = |stream: &StreamShared| stream.open.stream == open.stream || stream.opening().peer == peer;
         let others = state.streams.iter().filter(|stream| !is_replaced(stream)).count();
         let others = others + state.waiting.count(|id| !is_past(id));
-        let spare = if others < limits.streams {
-            None
-        } else {
-            least_needed(standings(&state.streams, config.slots), Time::now())
-        };
+        let spare =
+            if others < limits.streams { None } else { least_needed(standings(&state.streams, slots), Time::now()) };
         let spare = spare.map(|place| state.streams[place].open.stream);
         let (_, bytes) = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
         if bytes > shared.budget.limit() {
@@ -316,12 +314,12 @@ impl Listener {
         let Some(reservation) = reservation else {
             let is_open = |thread: &Arc<StreamShared>| state.streams.iter().any(|stream| Arc::ptr_eq(stream, thread));
             let ending = self.threads.iter().filter(|(thread, _)| !is_open(thread));
-            let ending: usize = ending.map(|(thread, _)| bytes_of(thread, config.slots)).sum();
+            let ending: usize = ending.map(|(thread, _)| bytes_of(thread, slots)).sum();
             let missing = shared.budget.missing(bytes).saturating_sub(ending + state.waiting.releasing_bytes());
             shared.opening.notify_one();
             if missing > 0 {
                 // No stream ends for an opening that has no room then either.
-                let spare = least_needed_with(missing, standings(&state.streams, config.slots), Time::now())
+                let spare = least_needed_with(missing, standings(&state.streams, slots), Time::now())
                     .ok_or((RefuseReason::Memory, shared.budget.limit() as u64))?;
                 let spare = state.streams[spare].open.stream;
                 self.give_up(&mut state, EndReason::Silent, |stream| stream.open.stream == spare);

@@ -3,7 +3,6 @@
 mod backend_thread;
 mod errors;
 #[cfg(target_os = "linux")]
-#[allow(dead_code, reason = "the hub comes to it")]
 mod inlet;
 mod listener;
 mod opening;
@@ -13,6 +12,7 @@ mod receive_loop;
 mod receiver;
 mod send_loop;
 pub(crate) mod sender;
+mod sharing;
 mod stream_shared;
 mod threads;
 

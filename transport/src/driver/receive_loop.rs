@@ -79,6 +79,8 @@ pub(super) fn start(
             core.window(),
         );
     }
+    // Those that it has without readers: nobody else has any yet.
+    let base = pool.usable_count();
     let waker = Arc::new(Waker::new()?);
     let starved = Arc::new(AtomicBool::new(false));
     {
@@ -103,6 +105,7 @@ pub(super) fn start(
     };
     let (format, presentation) = (*core.format(), *core.presentation());
     let shared = Arc::new(StreamShared::new(opening, waker));
+    receiver.shares.share(&shared, (&pool, base), (delivery, PathKind::Udp), &receiver.budget, &ring);
     let (backend, thread) = {
         let (shared, receiver_shared) = (shared.clone(), receiver.clone());
         let ThreadConfig { busy_poll, cpus } = receiver.config.threads.clone();
@@ -375,6 +378,9 @@ impl ReceiveLoop {
         let mut state = self.shared.lock();
         (state.ended, state.last_word) = (Some(reason), self.core.last_word());
         drop(state);
+        if let Some(sharing) = self.shared.sharing() {
+            sharing.note_end(reason);
+        }
         self.shared.over.store(true, Ordering::Release);
         self.ring.end();
         tracing::info!(peer = %self.peer, stream = self.shared.open.stream, ?reason, "stream ended");

@@ -14,6 +14,7 @@ use super::opening::{
     Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
 };
 use super::sender::PathKind;
+use super::sharing::{PoolSlots, Shares};
 use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
@@ -24,6 +25,7 @@ use crate::frame::{
 };
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::setters;
+use crate::share::{ReaderFigures, ShareConfig, ShareError};
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::{Cut, Delivery, SLICE_BYTES_MIN};
@@ -68,6 +70,8 @@ pub struct ReceiverConfig {
     /// How the first consumer of a `latest` stream, the [`IncomingStream`] itself, treats frames that wait; by default
     /// [`ConsumerPolicy::Latest`]. That of an `every` stream always has them wait ([`ConsumerPolicy::Block`]).
     pub latest_policy: ConsumerPolicy,
+    /// Where streams are shared with other processes of this machine, which then read them in place; by default nowhere.
+    pub share: Option<ShareConfig>,
     /// Hand on frames of `latest` streams that did not become complete in time too, with what they have; off by default.
     /// [`Frame::missing`] tells what they lack.
     pub partial: bool,
@@ -86,6 +90,7 @@ impl Default for ReceiverConfig {
             memory_bytes_max: default_memory_bytes(),
             stream_bytes_max: default_memory_bytes() / 2,
             latest_policy: ConsumerPolicy::Latest,
+            share: None,
             partial: false,
         }
     }
@@ -124,6 +129,9 @@ pub enum BindError {
     /// No memory for the slots.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// The streams cannot be shared where they should be.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// No thread, wake-up descriptor or random number.
     #[error("the system refused a thread or descriptor for the receiver: {0}; check the process's limits")]
     System(io::Error),
@@ -155,6 +163,8 @@ pub(super) struct ReceiverShared {
     /// There is something to do for the thread that opens streams.
     pub(super) opening: Condvar,
     pub(super) budget: Arc<Budget>,
+    /// Where its streams are shared with other processes.
+    pub(super) shares: Shares,
 }
 
 #[derive(Default)]
@@ -213,6 +223,11 @@ impl ReceiverShared {
         unpoisoned(self.state.lock())
     }
 
+    /// Slots of each stream that is opened now.
+    pub(super) fn pool_slots(&self) -> PoolSlots {
+        self.shares.pool_slots(self.config.slots)
+    }
+
     /// Gives the listener an opening that came to the socket of another stream.
     pub(super) fn hand_to_listener(&self, opening: Opening) {
         let handed_over = &mut self.lock().handed_over;
@@ -241,6 +256,7 @@ impl ReceiverConfig {
         memory_bytes_max: usize,
         stream_bytes_max: usize,
         latest_policy: ConsumerPolicy,
+        share: impl Into<Option<ShareConfig>>,
         partial: bool,
     }
 
@@ -324,13 +340,26 @@ impl Receiver {
             changed: Condvar::new(),
             opening: Condvar::new(),
             budget,
+            shares: Shares::default(),
         });
+        if let Some(share) = shared.config.share.as_ref() {
+            shared.shares.begin(&shared, share)?;
+        }
         let listener = Listener::new(listening, shared.clone()).map_err(BindError::System)?;
         let thread = std::thread::Builder::new()
             .name("framewire-listen".into())
             .spawn(move || listener.run())
             .map_err(BindError::System)?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Shares the streams that are opened from here on with other processes of this machine, as [`ReceiverConfig::share`] does from the
+    /// start: for a socket whose name follows from the port that was listened on.
+    ///
+    /// # Errors
+    /// The socket cannot be there, another program has it, or the streams are shared already.
+    pub fn share(&self, config: &ShareConfig) -> Result<(), ShareError> {
+        self.shared.shares.begin(&self.shared, config)
     }
 
     #[cfg(all(test, target_os = "linux"))]
@@ -390,7 +419,8 @@ impl Receiver {
         let config = &self.shared.config;
         // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
         let frame_bytes = u32::try_from(format.frame_bytes().saturating_add(TAIL_MAX)).unwrap_or(u32::MAX);
-        let bytes = stream_bytes(&Cut::new(frame_bytes, SLICE_BYTES_MIN), 0, config.slots).unwrap_or(usize::MAX);
+        let bytes = stream_bytes(&Cut::new(frame_bytes, SLICE_BYTES_MIN), 0, self.shared.pool_slots().base)
+            .unwrap_or(usize::MAX);
         if bytes > config.stream_bytes_max {
             return Err(AnnounceError::StreamMemory { bytes, limit: config.stream_bytes_max });
         }
@@ -423,7 +453,7 @@ impl Receiver {
     pub fn withdraw_silent(&self, streams: &[u32]) -> Option<u32> {
         let mut state = self.shared.lock();
         let is_meant = |place: usize| streams.contains(&state.streams[place].open.stream);
-        let place = least_needed_of(standings(&state.streams, self.shared.config.slots), is_meant, Time::now())?;
+        let place = least_needed_of(standings(&state.streams, self.shared.pool_slots().base), is_meant, Time::now())?;
         let silent = &state.streams[place];
         silent.lock().ended.get_or_insert(EndReason::Silent);
         let stream = silent.open.stream;
@@ -442,6 +472,7 @@ impl Receiver {
         }
         drop(state);
         self.shared.changed.notify_all();
+        self.shared.shares.end();
         self.shared.opening.notify_all();
         self.shared.waker.wake();
     }
@@ -562,6 +593,21 @@ impl IncomingStream {
     /// taken, it misses none.
     pub fn subscribe_here(&self, policy: ConsumerPolicy) -> Consumer {
         self.consumer.subscribe_here(policy)
+    }
+
+    /// Has the stream found under this name by readers in other processes ([`ReceiverConfig::share`]), instead of its id in hexadecimal
+    /// digits. Of two streams of one name, the one that was named last is found; readers of the other go on. Whoever reads it by its
+    /// former name goes on too.
+    ///
+    /// # Errors
+    /// [`ShareError::Name`], and [`ShareError::NotShared`] where the stream is not shared.
+    pub fn share_as(&self, name: &str) -> Result<(), ShareError> {
+        self.shared.sharing().ok_or(ShareError::NotShared)?.rename(name)
+    }
+
+    /// Who reads the stream in other processes, and each one's account; empty where it is not shared.
+    pub fn readers(&self) -> Vec<ReaderFigures> {
+        self.shared.sharing().map_or_else(Vec::new, |sharing| sharing.readers())
     }
 
     /// Frames that this consumer was too slow for: [`Consumer::dropped`].

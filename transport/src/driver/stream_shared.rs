@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use super::opening::{Opening, OpeningId};
+use super::sharing::Sharing;
 use crate::backend::Waker;
 use crate::frame::SLOTS_MAX;
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
@@ -23,6 +24,8 @@ pub(super) struct StreamShared {
     pub(super) abandon: AtomicBool,
     pub(super) over: AtomicBool,
     pub(super) waker: Arc<Waker>,
+    /// Where other processes read it, if they do.
+    sharing: OnceLock<Sharing>,
 }
 
 pub(super) struct StreamState {
@@ -79,7 +82,16 @@ impl StreamShared {
             abandon: AtomicBool::new(false),
             over: AtomicBool::new(false),
             waker,
+            sharing: OnceLock::new(),
         }
+    }
+
+    pub(super) fn set_sharing(&self, sharing: Sharing) {
+        let _first = self.sharing.set(sharing);
+    }
+
+    pub(super) fn sharing(&self) -> Option<&Sharing> {
+        self.sharing.get()
     }
 
     pub(super) fn opening(&self) -> OpeningId {

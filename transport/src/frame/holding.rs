@@ -87,6 +87,6 @@ impl Account {
     pub(super) fn all_slots(&self) -> Option<usize> {
         let held = self.holdings.slots();
         // A pool that is gone has no slot held.
-        (held > 0 && self.pool.upgrade()?.slots.count() == held).then_some(held)
+        (held > 0 && self.pool.upgrade()?.own_slots() <= held).then_some(held)
     }
 }

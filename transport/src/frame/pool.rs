@@ -81,6 +81,8 @@ pub(super) struct PoolShared {
     format: OnceLock<(FrameFormat, usize)>,
     on_free: OnceLock<Box<dyn Fn(usize) + Send + Sync>>,
     on_starved: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Slots of this process, where others are for readers in other ones.
+    own: OnceLock<usize>,
     /// Dropped after the memory.
     held: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -113,6 +115,11 @@ impl PoolShared {
         {
             on_free(index as usize);
         }
+    }
+
+    /// Slots that frames of this process have.
+    pub(super) fn own_slots(&self) -> usize {
+        self.own.get().copied().unwrap_or(self.slots.count())
     }
 
     /// A free slot, held once. Where there is none, whoever lends slots out is asked for them first.
@@ -247,6 +254,26 @@ impl FramePool {
         self.shared.slots.count()
     }
 
+    /// Says that only the first `slots` slots are this process's: the others are for readers in other ones. Whoever holds so many is told that
+    /// none is left.
+    pub(crate) fn set_own(&self, slots: usize) {
+        let _first = self.shared.own.set(slots);
+    }
+
+    /// Looks whether slots that others were lent have come back, where none is free.
+    pub(crate) fn look_for_slots(&self) {
+        if self.free_count() == 0
+            && let Some(on_starved) = self.shared.on_starved.get()
+        {
+            on_starved();
+        }
+    }
+
+    /// How many slots are handed out: all but the spare ones.
+    pub(crate) fn usable_count(&self) -> usize {
+        self.shared.slots.usable_count()
+    }
+
     /// How many of the slots that are handed out nobody holds at this moment.
     pub fn free_count(&self) -> usize {
         self.shared.slots.free_count()
@@ -282,6 +309,7 @@ impl FramePool {
             format: OnceLock::new(),
             on_free: OnceLock::new(),
             on_starved: OnceLock::new(),
+            own: OnceLock::new(),
             held: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) }.with_format(format, tail_bytes))
@@ -432,6 +460,7 @@ impl PoolInMaking {
             format: OnceLock::new(),
             on_free: OnceLock::new(),
             on_starved: OnceLock::new(),
+            own: OnceLock::new(),
             held: OnceLock::new(),
         };
         Ok(Self {

@@ -40,6 +40,11 @@ impl SlotTable {
         self.holders.len()
     }
 
+    /// Slots that may be handed out.
+    pub(crate) fn usable_count(&self) -> usize {
+        (self.usable.load(Ordering::Relaxed).count_ones() as usize).min(self.count())
+    }
+
     pub(crate) fn free_count(&self) -> usize {
         (self.free.load(Ordering::Relaxed) & self.usable.load(Ordering::Relaxed)).count_ones() as usize
     }

@@ -543,12 +543,14 @@ impl Reassembler {
             return u64::MAX;
         }
         let held = self.slots[..PLACES].iter().flatten().count();
+        // Without room nothing comes, and nobody would ask for a slot.
+        self.pool.look_for_slots();
         self.settled.value() + OPEN_FRAMES_MAX.min(held + self.pool.free_count()) as u64
     }
 
-    /// Slots that frames of this stream have in all.
+    /// Slots that frames of this stream have, without those that are spare.
     pub(super) fn slot_count(&self) -> usize {
-        self.pool.slot_count()
+        self.pool.usable_count()
     }
 
     /// Frames being assembled, with the place they are in.

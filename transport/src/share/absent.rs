@@ -140,3 +140,87 @@ impl Iterator for SubscriptionFrames<'_> {
         match self.subscription.0 {}
     }
 }
+
+/// What there is of the hub.
+pub(crate) mod hub {
+    use std::any::Any;
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use crate::frame::{Frame, FramePool, Outlet};
+    use crate::share::{ReaderFigures, ShareConfig, ShareError};
+    use crate::wire::{Delivery, Open};
+
+    /// Pays for nothing.
+    pub(crate) type Charge = Arc<dyn Fn(usize) -> Result<Box<dyn Any + Send + Sync>, MemoryLeft> + Send + Sync>;
+
+    /// What there is of memory where that is too little.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct MemoryLeft {
+        pub(crate) bytes: usize,
+        pub(crate) limit: usize,
+    }
+
+    /// A stream that would be shared.
+    pub(crate) struct StreamToShare {
+        pub(crate) pool: FramePool,
+        pub(crate) base: usize,
+        pub(crate) open: Open,
+        pub(crate) delivery: Delivery,
+        pub(crate) path: u8,
+        pub(crate) charge: Charge,
+    }
+
+    /// None can be had here.
+    pub(crate) struct Hub(Infallible);
+
+    /// Nor this.
+    pub(crate) struct SharedStream(Infallible);
+
+    impl Hub {
+        pub(crate) fn bind(_: &ShareConfig) -> Result<Self, ShareError> {
+            Err(ShareError::Unsupported)
+        }
+
+        pub(crate) fn config(&self) -> &ShareConfig {
+            match self.0 {}
+        }
+
+        pub(crate) fn share(&self, _: &str, _: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
+            match self.0 {}
+        }
+
+        pub(crate) fn rename(&self, _: &Arc<SharedStream>, _: &str) -> Result<(), ShareError> {
+            match self.0 {}
+        }
+
+        pub(crate) fn end(&self) {
+            match self.0 {}
+        }
+    }
+
+    impl SharedStream {
+        pub(crate) fn readers(&self) -> Vec<ReaderFigures> {
+            match self.0 {}
+        }
+
+        pub(crate) fn set_closed(&self) {
+            match self.0 {}
+        }
+    }
+
+    impl Outlet for SharedStream {
+        fn offer(&self, _: &Frame) {
+            match self.0 {}
+        }
+
+        fn end(&self) {
+            match self.0 {}
+        }
+    }
+
+    /// All are the stream's own.
+    pub(crate) fn slots_with_readers(slots: usize, _: Option<&ShareConfig>) -> (usize, usize) {
+        (slots, slots)
+    }
+}

@@ -36,6 +36,11 @@ pub enum ShareError {
     /// No stream can be called so.
     #[error("no stream can be called '{}'; use 1 to 256 bytes of UTF-8 without control characters", .0.escape_debug())]
     Name(String),
+    /// The stream is of a receiver that shares none, or the system had nothing left to share it with.
+    #[error(
+        "the stream is not shared with other processes; have its receiver share (ReceiverConfig::share), and see the log"
+    )]
+    NotShared,
     /// Nobody listens on the socket.
     #[error("no hub listens on {endpoint} ({source}); start one there, or look where the others are (framewire ls)")]
     NoHub {

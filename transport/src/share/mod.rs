@@ -42,6 +42,8 @@ mod subscription_config;
 mod sync;
 
 #[cfg(not(target_os = "linux"))]
+pub(crate) use absent::hub;
+#[cfg(not(target_os = "linux"))]
 pub use absent::{Reader, Subscription, SubscriptionFrames};
 pub use config::ShareConfig;
 pub use endpoint::{Endpoint, EndpointError};

@@ -13,6 +13,7 @@ use crate::backend::{BackendKind, wall_clock};
 use crate::driver::opening::Reservation;
 use crate::driver::receiver::{IncomingStream, ReceiverShared, StreamInfo};
 use crate::driver::sender::PathKind;
+use crate::driver::sharing::PoolSlots;
 use crate::driver::stream_shared::StreamShared;
 use crate::driver::threads::stay_on;
 use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FramePool, FrameRing, PoolInMaking, TIME_BYTES};
@@ -75,7 +76,9 @@ impl Intake {
         let open = &shared.open;
         let tail_max = usize::from(open.tail_max);
         let slots = receiver.config.slots;
-        let mut making = PoolInMaking::new(slots, slot_bytes(open))?.for_a_writer().holding(reservation);
+        let PoolSlots { all, base } = receiver.pool_slots();
+        let making = PoolInMaking::new(all, slot_bytes(open))?.with_spares(base);
+        let mut making = making.for_a_writer().holding(reservation);
         while making.left() > 0 {
             if is_stopped(&shared) {
                 return Ok(None);
@@ -107,7 +110,7 @@ impl Intake {
         }
         // From here on nobody else can write into it, and others may read.
         pool.seal();
-        Ok(Some(Taking::new(receiver, shared, entering, landing, starved, pool)))
+        Ok(Some(Taking::new(receiver, shared, entering, landing, starved, (pool, base))))
     }
 }
 
@@ -158,7 +161,7 @@ impl Taking {
         entering: Entering,
         landing: Landing,
         starved: Arc<AtomicBool>,
-        pool: FramePool,
+        (pool, base): (FramePool, usize),
     ) -> Self {
         let ring = FrameRing::new();
         let open = shared.open;
@@ -184,6 +187,7 @@ impl Taking {
             path = %info.path, "stream opened"
         );
         let consumer = ring.subscribe(policy);
+        receiver.shares.share(&shared, (&pool, base), (delivery, PathKind::Shm), &receiver.budget, &ring);
         let taking = Self {
             entering,
             landing,
@@ -222,6 +226,9 @@ impl Taking {
         self.publish();
         if let Some(reason) = reason {
             self.shared.lock().ended.get_or_insert(reason);
+            if let Some(sharing) = self.shared.sharing() {
+                sharing.note_end(reason);
+            }
             tracing::info!(pid = self.entering.peer.pid, stream = self.shared.open.stream, ?reason, "stream ended");
         }
         self.shared.over.store(true, Ordering::Release);

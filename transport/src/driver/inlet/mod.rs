@@ -53,7 +53,8 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     if is_announced && state.nonces.get(&open.stream).is_none_or(|known| known != nonce) {
         return Err((Refusal::Unknown, 0, 0));
     }
-    let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots: config.slots };
+    let slots = receiver.pool_slots().base;
+    let limits = Limits { streams: config.streams_max, stream_bytes: config.stream_bytes_max, slots };
     // The sender of a stream is the one that comes last.
     let is_replaced = |stream: &StreamShared| stream.open.stream == open.stream;
     let others = state.streams.iter().filter(|stream| !is_replaced(stream) && !stream.is_over()).count();
@@ -65,7 +66,7 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     }
     let slot_bytes = slot_bytes(open);
     let budget = &receiver.budget;
-    let bytes = FramePool::bytes(config.slots, slot_bytes).ok().filter(|bytes| *bytes <= limits.stream_bytes);
+    let bytes = FramePool::bytes(slots, slot_bytes).ok().filter(|bytes| *bytes <= limits.stream_bytes);
     let bytes = bytes.ok_or((Refusal::FrameTooLarge, 0, limits.stream_bytes as u64))?;
     for past in state.streams.extract_if(.., |stream| is_replaced(stream)) {
         past.lock().ended.get_or_insert(EndReason::Replaced);

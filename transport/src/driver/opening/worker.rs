@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 use super::waiting::Turn;
 use crate::driver::receive_loop::{self, StartError};
 use crate::driver::receiver::ReceiverShared;
+use crate::driver::sharing::PoolSlots;
 use crate::frame::{PoolError, PoolInMaking};
 use crate::receive::Reassembler;
 use crate::unpoisoned::unpoisoned;
@@ -75,7 +76,8 @@ impl Worker {
             Some(pool) => pool,
             None => {
                 let slot_bytes = Reassembler::slot_bytes(&opening.open.cut());
-                PoolInMaking::new(self.shared.config.slots, slot_bytes)?.holding(reservation.clone())
+                let PoolSlots { all, base } = self.shared.pool_slots();
+                PoolInMaking::new(all, slot_bytes)?.with_spares(base).holding(reservation.clone())
             }
         };
         pool.provide(STEP_BYTES)?;

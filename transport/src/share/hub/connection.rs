@@ -138,8 +138,11 @@ impl Connection {
             (ToHub::Enter { open, nonce, network }, Purpose::Unknown) => {
                 Outcome::Enters(Box::new(Entered { open, nonce, network }))
             }
-            (ToHub::Told, Purpose::Reads(Place { seat, .. })) => {
-                if seat.told(now, hub.patience()) || self.patience.bears_one_more(now) {
+            (ToHub::Told, Purpose::Reads(Place { stream, seat })) => {
+                let was_asked = seat.told(now, hub.patience());
+                // Where that was not a slot, somebody may still wait for one.
+                stream.pool().look_for_slots();
+                if was_asked || self.patience.bears_one_more(now) {
                     Outcome::Stays
                 } else {
                     self.give_up(&"it sends more than any program has to say")

@@ -15,7 +15,6 @@ mod stream;
 mod tests;
 mod worker;
 
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -25,21 +24,11 @@ pub(crate) use self::stream::{Charge, MemoryLeft, SharedStream, StreamToShare, s
 use self::bell::Bell;
 use self::directory::Directory;
 use self::worker::Worker;
+pub(crate) use super::inlet::Entering;
 use super::messages::Name;
 use super::socket::listening::{Listening, Place};
-use super::socket::peer::Peer;
 use super::{ShareConfig, ShareError};
 use crate::unpoisoned::unpoisoned;
-use crate::wire::Open;
-
-/// A local sender at the hub's door: its connection, of which nothing but its first message has been read, and what that said.
-pub(crate) struct Entering {
-    pub(crate) socket: OwnedFd,
-    pub(crate) peer: Peer,
-    pub(crate) open: Open,
-    pub(crate) nonce: u64,
-    pub(crate) network: u64,
-}
 
 /// Whoever takes in local senders, on the hub's thread: it must not wait.
 pub(crate) type Entrance = Arc<dyn Fn(Entering) + Send + Sync>;
@@ -134,6 +123,18 @@ impl Hub {
         self.shared.bell.ring();
     }
 
+    /// Ends the sharing; does not wait for the thread.
+    pub(crate) fn end(&self) {
+        let mut state = self.shared.lock();
+        state.is_stopped = true;
+        let entrance = state.entrance.take();
+        let streams = state.directory.snapshot();
+        drop(state);
+        drop(entrance);
+        streams.iter().for_each(|(_, stream)| stream.abandon());
+        self.shared.bell.ring();
+    }
+
     /// Has local senders taken in.
     pub(crate) fn set_entrance(&self, entrance: Entrance) {
         self.shared.lock().entrance = Some(entrance);
@@ -151,17 +152,10 @@ fn check_name(name: &str) -> Result<(), ShareError> {
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.is_stopped = true;
-        state.entrance = None;
-        for (_, stream) in state.directory.snapshot() {
-            stream.abandon();
-        }
-        drop(state);
-        self.shared.bell.ring();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        self.end();
+        let Some(thread) = self.thread.take() else { return };
+        // Whoever takes in local senders may have been the last to have it, on its own thread.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
             tracing::error!("the thread that serves readers in other processes panicked");
         }
     }

@@ -139,6 +139,7 @@ impl SharedStream {
             }),
             end_as: AtomicU32::new(End::Gone as u32),
         });
+        shared.pool.set_own(base);
         let starving = Arc::downgrade(&shared);
         shared.pool.set_on_starved(move || {
             if let Some(stream) = starving.upgrade() {
