@@ -90,6 +90,7 @@ pub mod message;
 mod report;
 #[cfg(feature = "server")]
 mod server;
+mod share;
 #[cfg(any(feature = "client", feature = "server"))]
 mod unpoisoned;
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use framewire_transport::Delivery;
 
 pub use crate::report::{CaptureTime, Feedback, PlainFeedback, Statistics, StreamStatistics, Timestamp};
+pub use crate::share::{SHARE_PATH_BYTES_MAX, ShareOffer};
 
 /// Names of the Socket.IO events, all in the default namespace `/`.
 pub mod event {
@@ -277,16 +278,20 @@ pub struct Opened {
     pub udp_port: u16,
     /// Version of the protocol on the data path that the server will speak.
     pub protocol: u16,
+    /// Where a client on the server's machine may send them by shared memory instead; absent where the server shares nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::share::read_offer")]
+    pub share: Option<ShareOffer>,
 }
 
 impl Opened {
     /// The stream's datagrams go to this port of the host that the client reached the server at.
     pub fn new(stream: u32, udp_port: u16) -> Self {
-        Self { stream, udp_host: None, udp_port, protocol: PROTOCOL }
+        Self { stream, udp_host: None, udp_port, protocol: PROTOCOL, share: None }
     }
 
     setters! {
         udp_host: impl Into<Option<String>>,
+        share: impl Into<Option<ShareOffer>>,
     }
 }
 
@@ -439,7 +444,7 @@ mod tests {
 
     #[test]
     fn replies_say_which_they_are() {
-        let opened = Opened { stream: 7, udp_host: None, udp_port: 9, protocol: 1 };
+        let opened = Opened { stream: 7, udp_host: None, udp_port: 9, protocol: 1, share: None };
         let granted = Granted { opened, resume: Some(Resume("s".into())) };
         let value = serde_json::to_value(Numbered { request: Some(3), body: OpenReply::Opened(granted) }).unwrap();
         let written =

@@ -28,7 +28,7 @@ impl StreamHost for Diary {
             return Err(Refused::new("protocol", ""));
         }
         self.write(format!("open {}", request.stream));
-        Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1 })
+        Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1, share: None })
     }
 
     fn close(&self, stream: u32) {
