@@ -162,6 +162,8 @@ fn merge(sent: &Summary, received: Summary) -> Summary {
         frames_sent: sent.frames_sent,
         slices_resent: sent.slices_resent,
         slices_parity: sent.slices_parity,
+        path: received.path.or_else(|| sent.path.clone()),
+        path_trouble: sent.path_trouble.clone(),
         backend: received.backend.or_else(|| sent.backend.clone()),
         slice_bytes: received.slice_bytes.or(sent.slice_bytes),
         cpu_seconds: cpu_seconds(),

@@ -59,6 +59,9 @@ pub struct StreamSnapshot<T = String> {
     /// `every` or `latest`; the plain wire does not say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub delivery: Option<T>,
+    /// Which way its frames come: `udp`, or `shm` for shared memory; older servers do not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<T>,
     /// What moves the datagrams.
     pub backend: T,
     /// Bytes of a slice, header included; the plain wire has none.

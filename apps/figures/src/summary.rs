@@ -36,6 +36,12 @@ pub struct Summary {
     pub stages_ms: Option<StagesMs>,
     /// What this process used of the processors.
     pub cpu_seconds: f64,
+    /// Which way the frames took: `udp`, or `shm` for shared memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Why that was not shared memory, or not to the end, although it was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_trouble: Option<String>,
     /// What moved the datagrams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
@@ -262,6 +268,11 @@ impl fmt::Display for Summary {
             write!(f, "\n  path      {backend}, slices of {slice_bytes} bytes")?;
             write!(f, ", {} moved", self.slices_moved.unwrap_or(0))?;
             write!(f, ", {} sent again", self.slices_resent.unwrap_or(0))?;
+        } else if self.path.as_deref() == Some("shm") {
+            write!(f, "\n  path      shared memory, nothing was copied")?;
+        }
+        if let Some(trouble) = &self.path_trouble {
+            write!(f, "\n  no shared memory: {trouble}")?;
         }
         Ok(())
     }

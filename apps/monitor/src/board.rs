@@ -9,7 +9,7 @@ use framewire_figures::snapshot::ReaderSnapshot;
 use framewire_process::lock::lock;
 use framewire_sink::{SinkTotals, StreamSink};
 use framewire_transport::frame::Presentation;
-use framewire_transport::{Delivery, FrameFormat};
+use framewire_transport::{Delivery, FrameFormat, PathKind};
 
 use crate::figures::{Counts, Figures};
 use crate::preview::PictureTap;
@@ -32,6 +32,8 @@ pub struct About {
     pub presentation: Presentation,
     /// Whether each frame counts; the plain wire does not say.
     pub delivery: Option<Delivery>,
+    /// Which way its frames come.
+    pub path: PathKind,
     /// What moves the datagrams.
     pub backend: String,
 }
@@ -215,6 +217,7 @@ pub(crate) mod tests {
             format: FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap(),
             presentation: Presentation::UNKNOWN,
             delivery: Some(Delivery::Latest),
+            path: PathKind::Udp,
             backend: "mmsg".to_owned(),
         }
     }

@@ -72,6 +72,7 @@ impl Collector for BoardMetrics {
                 ("source", what.source.map(|source| source.ip().to_string()).unwrap_or_default()),
                 ("format", what.format.to_string()),
                 ("delivery", what.delivery.map(|delivery| delivery.name()).unwrap_or_default().to_owned()),
+                ("path", what.path.name().to_owned()),
             ];
             about.encode_info(&labels)?;
         }

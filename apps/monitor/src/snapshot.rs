@@ -64,8 +64,10 @@ fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
         frame_bytes: about.format.frame_bytes() as u64,
         pictures: pictures(about.presentation),
         delivery: about.delivery.map(|delivery| delivery.name().to_owned()),
+        path: Some(about.path.name().to_owned()),
         backend: about.backend.clone(),
-        slice_bytes: seen.slice_bytes.map(u32::from),
+        // Nothing is cut in shared memory.
+        slice_bytes: seen.slice_bytes.filter(|bytes| *bytes > 0).map(u32::from),
         uptime_seconds: now.saturating_duration_since(live.begun).as_secs_f64(),
         age_seconds: seen.counts.newest.map(|newest| now.saturating_duration_since(newest).as_secs_f64()),
         frames_per_second,

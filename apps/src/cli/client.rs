@@ -11,8 +11,7 @@ use framewire_process::address::Address;
 use framewire_process::exit::CODES;
 use framewire_process::times::duration;
 use framewire_signal::message::NAME_CHARS_MAX;
-use framewire_transport::SliceSize;
-use framewire_transport::{Bitrate, Fec};
+use framewire_transport::{Bitrate, Fec, PathChoice, SliceSize};
 use framewire_transport::{Delivery, PixelFormat};
 
 use super::common::{CommonArgs, delivery};
@@ -93,6 +92,10 @@ pub struct StreamArgs {
     /// Start over when the source ends; with a named pipe, wait for its next writer
     #[arg(long = "loop")]
     pub repeat: bool,
+    /// Which way frames take: auto (shared memory where the server is on this machine and shares its streams, else UDP), udp, or shm; where
+    /// slices, parity, a rate or a backend are asked for, auto is udp
+    #[arg(long, value_name = "auto|udp|shm", default_value = "auto", env = "FRAMEWIRE_PATH")]
+    pub path: PathChoice,
     /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
     #[arg(long, value_name = "auto|BYTES", default_value = "auto", env = "FRAMEWIRE_SLICE")]
     pub slice: SliceSize,
@@ -164,6 +167,7 @@ mod tests {
         assert!(refused(&["client", "--frames", "0"]).contains("--frames"));
         assert!(refused(&["client", "--name", &"x".repeat(65)]).contains("65 characters is too long; use at most 64"));
         assert!(refused(&["client", "--name", "a\u{7}b"]).contains("control characters"));
+        assert!(refused(&["client", "--path", "tcp"]).contains("'auto', 'udp' or 'shm'"));
         assert!(refused(&["client", "--fec", "200"]).contains("1 to 100"));
         assert!(refused(&["client", "--max-rate", "fast"]).contains("480M"));
         assert!(refused(&["client", "--deadline", "0"]).contains("0.001 to 60000"));

@@ -11,11 +11,11 @@ use framewire_process::address::{Address, announced};
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
-use framewire_signal::message::{METADATA_BYTES_MAX, OpenRequest, Opened};
+use framewire_signal::message::{METADATA_BYTES_MAX, OpenRequest, Opened, ShareOffer};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
-use framewire_transport::LinkBudget;
-use framewire_transport::{Delivery, FrameFormat, Sender, SenderConfig};
-use framewire_transport::{SendError, SliceSize};
+use framewire_transport::share::Invitation;
+use framewire_transport::{Delivery, FrameFormat, LinkBudget, PathChoice, PathKind};
+use framewire_transport::{SendError, Sender, SenderConfig, SliceSize};
 
 use super::feed::Feed;
 use super::refusals::Refusals;
@@ -49,6 +49,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         signal,
         udp: args.udp.clone(),
         peer: None,
+        path: args.stream.path,
         verbose: args.verbose > 0,
         latency: LatencyHistogram::new(),
         refused: None,
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         moved: None,
     };
     let mut progress = Progress::new(args.verbose > 0);
-    let Some(peer) = talk.wait_until_opened(args, stop, &mut progress)? else {
+    let Some((peer, invitation)) = talk.wait_until_opened(args, stop, &mut progress)? else {
         talk.signal.shutdown();
         stop.outcome()?;
         return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
@@ -75,7 +76,9 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         .backend(args.common.backend)
         .sqpoll(args.common.sqpoll)
         .threads(args.common.threads())
-        .stream(stream);
+        .stream(stream)
+        .path(args.stream.path)
+        .share(invitation);
     let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
     let started = Instant::now();
     let sent = std::thread::scope(|scope| {
@@ -118,6 +121,8 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     }
     dropped.lost = stats.frames.saturating_sub(delivered + dropped.total());
     let missing = dropped.lost + dropped.incomplete + dropped.no_slot;
+    let path = sender.path();
+    let by_udp = path == PathKind::Udp;
     let mut summary = Summary {
         frames_sent: Some(stats.frames),
         frames_delivered: delivered,
@@ -125,8 +130,11 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         bytes: delivered * format.frame_bytes() as u64,
         latency_ms: latency.figures(),
         cpu_seconds: cpu_seconds(),
-        backend: Some(sender.backend().to_string()),
-        slice_bytes: Some(u64::from(sender.slice_bytes())),
+        path: Some(path.to_string()),
+        path_trouble: sender.path_trouble(),
+        // Of what moves no datagrams there is nothing to say.
+        backend: by_udp.then(|| sender.backend().to_string()),
+        slice_bytes: by_udp.then(|| u64::from(sender.slice_bytes())),
         slices_resent: Some(stats.slices_resent),
         slices_parity: Some(stats.slices_parity),
         frames_unrecorded: unrecorded,
@@ -201,7 +209,7 @@ fn close(
     while delivery == Delivery::Every && !stop.is_stopped() {
         match sender.wait_until_settled(REFRESH) {
             Ok(()) => break,
-            Err(SendError::Unanswered { .. }) => {}
+            Err(SendError::Unanswered { .. } | SendError::NoSharedMemory { .. }) => {}
             Err(error) => return Err(Failure::runtime(error)),
         }
     }
@@ -214,8 +222,8 @@ fn close(
         {
             Ok(None)
         }
-        Err(SendError::Unanswered { .. }) if stop.is_stopped() => Ok(None),
-        Err(error @ SendError::Unanswered { .. }) => {
+        Err(SendError::Unanswered { .. } | SendError::NoSharedMemory { .. }) if stop.is_stopped() => Ok(None),
+        Err(error @ (SendError::Unanswered { .. } | SendError::NoSharedMemory { .. })) => {
             tracing::warn!("{error}");
             Ok(None)
         }
@@ -230,6 +238,8 @@ struct Talk {
     latency: LatencyHistogram,
     /// Where the user says that frames go.
     udp: Option<Address>,
+    /// Which ways they may take.
+    path: PathChoice,
     /// Where they go.
     peer: Option<SocketAddr>,
     refused: Option<Failure>,
@@ -311,7 +321,7 @@ impl Talk {
         args: &ClientArgs,
         stop: &Stop,
         progress: &mut Progress,
-    ) -> Result<Option<SocketAddr>, Failure> {
+    ) -> Result<Option<(SocketAddr, Option<Invitation>)>, Failure> {
         let begun = Instant::now();
         while !stop.is_stopped() {
             if let Some(limit) = args.connect_timeout.filter(|limit| begun.elapsed() >= *limit) {
@@ -319,9 +329,10 @@ impl Talk {
             }
             match self.signal.next_event(REFRESH) {
                 Some(ClientEvent::Opened(opened)) => {
-                    self.peer = Some(self.resolve(&opened)?);
+                    let peer = self.resolve(&opened)?;
+                    self.peer = Some(peer);
                     self.refusals.is_taken();
-                    return Ok(self.peer);
+                    return Ok(Some((peer, self.invitation(&opened))));
                 }
                 Some(event) => self.handle(&event, progress),
                 None => {}
@@ -363,7 +374,7 @@ impl Talk {
         match moved.look_up(Instant::now(), |opened| self.resolve(opened)) {
             LookUp::Found(peer) => {
                 self.peer = Some(peer);
-                sender.redirect(peer);
+                sender.redirect_with(peer, self.invitation(&moved.opened));
             }
             LookUp::NotDue => self.moved = Some(moved),
             LookUp::Failed { failure, is_first } => {
@@ -387,6 +398,8 @@ impl Talk {
                     self.refused = Some(Failure::runtime(error));
                 }
             }
+            // Its cause is in the log, and at the end.
+            Err(SendError::NoSharedMemory { .. }) => {}
             Err(_) => {
                 if self.udp_watch.is_unopened(self.signal.last_heard(), Instant::now()) {
                     let at = self.peer.map(|peer| format!(" at {peer}")).unwrap_or_default();
@@ -457,6 +470,12 @@ impl Talk {
             ClientEvent::Closed(closed) => tracing::info!("the server closed the stream: {}", closed.message),
             other => tracing::debug!(?other, "signal"),
         }
+    }
+
+    /// Where the server takes frames by shared memory; not where the user says that they go elsewhere.
+    fn invitation(&self, opened: &Opened) -> Option<Invitation> {
+        let is_meant = self.udp.is_none() || self.path == PathChoice::Shm;
+        opened.share.as_ref().filter(|_| is_meant).and_then(ShareOffer::invitation)
     }
 
     /// Where frames go: where the user says, else where the server does, else where the server was reached.

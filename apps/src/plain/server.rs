@@ -12,8 +12,8 @@ use framewire_process::stop::Stop;
 use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
 use framewire_sink::{Recorded, Recorder};
-use framewire_transport::Delivery;
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
+use framewire_transport::{Delivery, PathKind};
 use framewire_transport::{PlainReceiver, PlainReceiverConfig};
 
 use crate::cli::ServerArgs;
@@ -72,6 +72,7 @@ pub(crate) fn run(
         format,
         presentation: args.plain_frame.rate.into(),
         delivery: None,
+        path: PathKind::Udp,
         backend: args.common.backend.to_string(),
     };
     let entry = board.add(about, recorder.sinks());

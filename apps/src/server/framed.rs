@@ -15,7 +15,7 @@ use framewire_signal::{SignalServer, StreamEnd};
 use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::ReceiverConfig;
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
-use framewire_transport::{AcceptStreamError, Admission, IncomingStream, Receiver};
+use framewire_transport::{AcceptStreamError, Admission, IncomingStream, PathKind, Receiver};
 use framewire_transport::{EndReason, ReceiveStats};
 
 use super::flowing::Flowing;
@@ -125,8 +125,11 @@ impl Service<'_> {
         let info = *stream.info();
         {
             let mut state = self.tally.lock();
-            state.backend = Some(info.backend.to_string());
-            state.slice_bytes = Some(u64::from(stream.slice_bytes()));
+            state.path = Some(info.path);
+            if info.path == PathKind::Udp {
+                state.backend = Some(info.backend.to_string());
+                state.slice_bytes = Some(u64::from(stream.slice_bytes()));
+            }
         }
         let flows = self.flowing.begin(info.stream);
         // Who knows the id can send the stream's datagrams: what people, files and pages are shown is another number.
@@ -143,6 +146,7 @@ impl Service<'_> {
             format: info.format,
             presentation: info.presentation,
             delivery: Some(info.delivery),
+            path: info.path,
             backend: info.backend.to_string(),
         };
         let entry = self.board.add(about, recorder.sinks());

@@ -7,9 +7,8 @@ use framewire_figures::counts::StreamCounts;
 use framewire_figures::latency::{LatencyHistogram, StageHistograms};
 use framewire_figures::summary::Summary;
 use framewire_process::lock::lock;
-use framewire_transport::IncomingStream;
-use framewire_transport::Time;
 use framewire_transport::frame::Frame;
+use framewire_transport::{IncomingStream, PathKind, Time};
 
 /// Figures that every stream's thread adds to.
 #[derive(Debug)]
@@ -20,6 +19,8 @@ pub(crate) struct Tally {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) counts: StreamCounts,
+    /// Which way the newest stream's frames came.
+    pub(crate) path: Option<PathKind>,
     pub(crate) backend: Option<String>,
     pub(crate) slice_bytes: Option<u64>,
     pub(crate) latest: Option<Duration>,
@@ -34,6 +35,7 @@ impl Tally {
         Self {
             state: Mutex::new(State {
                 counts: StreamCounts::default(),
+                path: None,
                 backend: None,
                 slice_bytes: None,
                 latest: None,
@@ -70,7 +72,9 @@ impl Tally {
         let bytes = missed.saturating_mul(stream.info().format.frame_bytes() as u64);
         let mut state = self.lock();
         state.counts.add(&StreamCounts { frames_delivered: missed, bytes, ..*counts });
-        state.slice_bytes = Some(u64::from(stream.slice_bytes()));
+        if stream.info().path == PathKind::Udp {
+            state.slice_bytes = Some(u64::from(stream.slice_bytes()));
+        }
     }
 
     /// Adds what others than this program's own loop have counted.
@@ -84,9 +88,10 @@ impl Tally {
             latency_ms: state.latency.figures(),
             stages_ms: state.stages.figures(),
             cpu_seconds,
+            path: state.path.map(|path| path.to_string()),
             backend: state.backend.clone(),
             slice_bytes: state.slice_bytes,
-            ..Summary::counted(&state.counts, state.slice_bytes.is_some())
+            ..Summary::counted(&state.counts, state.path.is_some())
         };
         let time = state.first.zip(state.last).map_or(Duration::ZERO, |(first, last)| last - first);
         // Frames minus one intervals lie between the first and the last.

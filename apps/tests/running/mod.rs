@@ -37,13 +37,15 @@ pub(crate) fn program_on(hosts: &Hosts, host: &str, name: &str) -> Command {
     prepared(hosts.command(host, program(name).get_program()))
 }
 
-/// With streams that are looked at, and none of the variables that programs take settings from.
+/// With streams that are looked at, and none of the variables that programs take settings from. Frames go by UDP, which most tests are about;
+/// those of shared memory say so.
 fn prepared(mut command: Command) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove("RUST_LOG");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FRAMEWIRE_")) {
         command.env_remove(name);
     }
+    command.env("FRAMEWIRE_PATH", "udp");
     command
 }
 

@@ -89,6 +89,7 @@ pub(super) mod made_up {
             width: 1920,
             height: 1080,
             delivery: Some(Shown::new("latest")),
+            path: Some(Shown::new("udp")),
             backend: Shown::new("mmsg"),
             slice_bytes: Some(65_507),
             uptime_seconds: 9.5,

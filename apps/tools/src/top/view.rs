@@ -165,13 +165,15 @@ fn draw_details(model: &Model, stream: &Stream, area: Rect, buffer: &mut Buffer)
 }
 
 fn details(stream: &Stream) -> Vec<Line<'static>> {
+    let way = match stream.slice_bytes {
+        Some(bytes) => format!("{}, slices of {bytes}", stream.backend),
+        None => said(&stream.path).to_string(),
+    };
     let path = format!(
-        "{}  {}  {}  {}, slices of {}  up {}",
+        "{}  {}  {}  {way}  up {}",
         said(&stream.source),
         format_of(stream),
         said(&stream.delivery),
-        stream.backend,
-        stream.slice_bytes.unwrap_or(0),
         duration(stream.uptime_seconds)
     );
     let dropped = stream.counts.frames_dropped.causes().into_iter().filter(|(_, frames)| *frames > 0);

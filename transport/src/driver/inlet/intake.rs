@@ -18,7 +18,7 @@ use crate::driver::stream_shared::StreamShared;
 use crate::driver::threads::stay_on;
 use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FramePool, FrameRing, PoolInMaking, TIME_BYTES};
 use crate::receive::EndReason;
-use crate::share::inlet::Entering;
+use crate::share::hub::Entering;
 use crate::share::inlet::landing::{COMPARE_CLOCKS_EVERY, Landing, SendersEnds};
 use crate::share::inlet::source::poll;
 use crate::share::messages::{ClosedCounts, FromHub, PACKET_MAX, Packet, ToHub};

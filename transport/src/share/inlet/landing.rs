@@ -192,16 +192,18 @@ impl Landing {
         // Nothing was before this machine began, and nothing is later than now.
         let captured = info.captured.min(now);
         let sent = info.sent.unwrap_or(now).clamp(captured, now);
-        let mut landed = FrameInfo::default();
-        landed.number = number;
-        landed.captured = captured;
-        landed.captured_there = captured;
-        landed.sent = Some(sent);
-        landed.begun = sent;
-        landed.completed = now;
-        landed.latency = Some(now.since(captured)).filter(|_| captured != Time::ZERO);
-        landed.captured_utc = utc.and_then(|utc| utc.at(captured.as_nanos()));
-        landed.utc_error = utc.and_then(|utc| utc.error).filter(|_| landed.captured_utc.is_some());
+        let captured_utc = utc.and_then(|utc| utc.at(captured.as_nanos()));
+        let landed = FrameInfo {
+            number,
+            captured,
+            captured_there: captured,
+            sent: Some(sent),
+            begun: sent,
+            completed: now,
+            latency: Some(now.since(captured)).filter(|_| captured != Time::ZERO),
+            captured_utc,
+            utc_error: utc.and_then(|utc| utc.error).filter(|_| captured_utc.is_some()),
+        };
         self.mask &= !(1 << slot);
         let arrival = self.granted[slot].take().ok_or(Misconduct::NotGranted(1 << slot))?;
         let frame = arrival.complete(len, tail, landed).map_err(|_| wrong)?;

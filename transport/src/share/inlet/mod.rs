@@ -14,28 +14,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::wire::Open;
-
-use super::socket::peer::Peer;
-
-/// A connection whose first message asks for a stream of its own.
-#[derive(Debug)]
-pub(crate) struct Entering {
-    pub(crate) socket: OwnedFd,
-    pub(crate) peer: Peer,
-    pub(crate) open: Open,
-    /// What the stream's announcement said, or 0.
-    pub(crate) nonce: u64,
-    /// The network namespace that it must share with the hub, or 0.
-    pub(crate) network: u64,
-}
-
-/// Takes streams of local senders in.
-pub(crate) trait Entrance: Send + Sync {
-    /// Lets a sender in, or tells it why not; does not wait.
-    fn enter(&self, entering: Entering);
-}
-
 /// A pipe: the end that is read, and the end that wakes whoever waits there. Neither waits.
 fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
