@@ -88,16 +88,17 @@ impl Record {
         let some = |word: Word| Some(self.get(word)).filter(|value| *value != NONE);
         let time = |word: Word| Time::from_nanos(self.get(word));
         let lengths = self.get(Word::Lengths);
-        let mut info = FrameInfo::default();
-        info.number = self.get(Word::Number);
-        info.captured = time(Word::Captured);
-        info.captured_there = time(Word::CapturedThere);
-        info.sent = some(Word::Sent).map(Time::from_nanos);
-        info.begun = time(Word::Begun);
-        info.completed = time(Word::Completed);
-        info.latency = some(Word::Latency).map(Duration::from_nanos);
-        info.captured_utc = some(Word::CapturedUtc).and_then(utc_from_nanos);
-        info.utc_error = some(Word::UtcError).map(Duration::from_nanos);
+        let info = FrameInfo {
+            number: self.get(Word::Number),
+            captured: time(Word::Captured),
+            captured_there: time(Word::CapturedThere),
+            sent: some(Word::Sent).map(Time::from_nanos),
+            begun: time(Word::Begun),
+            completed: time(Word::Completed),
+            latency: some(Word::Latency).map(Duration::from_nanos),
+            captured_utc: some(Word::CapturedUtc).and_then(utc_from_nanos),
+            utc_error: some(Word::UtcError).map(Duration::from_nanos),
+        };
         let shape = self.get(Word::GapsShape);
         let gaps = some(Word::GapsAt).map(|offset| Gaps {
             offset: usize::try_from(offset).unwrap_or(usize::MAX),
@@ -123,16 +124,17 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         assert_eq!(RECORD_BYTES, 128);
-        let mut info = FrameInfo::default();
-        info.number = 7;
-        info.captured = Time::from_nanos(1);
-        info.captured_there = Time::from_nanos(2);
-        info.sent = Some(Time::from_nanos(3));
-        info.begun = Time::from_nanos(4);
-        info.completed = Time::from_nanos(5);
-        info.latency = Some(Duration::from_nanos(6));
-        info.captured_utc = utc_from_nanos(1_795_000_000_000_000_008);
-        info.utc_error = Some(Duration::from_nanos(9));
+        let info = FrameInfo {
+            number: 7,
+            captured: Time::from_nanos(1),
+            captured_there: Time::from_nanos(2),
+            sent: Some(Time::from_nanos(3)),
+            begun: Time::from_nanos(4),
+            completed: Time::from_nanos(5),
+            latency: Some(Duration::from_nanos(6)),
+            captured_utc: utc_from_nanos(1_795_000_000_000_000_008),
+            utc_error: Some(Duration::from_nanos(9)),
+        };
         let tail = Tail::from_wire(0x8003).unwrap();
         let gaps = Some(Gaps { offset: 100, slices: 11, slice_bytes: 12 });
         let record = Record::default();

@@ -143,7 +143,8 @@ fn a_reader_is_woken_once_for_each_time_that_it_sleeps() {
 
 #[test]
 fn who_breaks_the_rules_gets_nothing_more_and_keeps_what_it_may_still_read() {
-    let wrongs: [(fn(&Pair, u32), Misconduct); 5] = [
+    type Wrong = fn(&Pair, u32);
+    let wrongs: [(Wrong, Misconduct); 5] = [
         (|pair, _| pair.give_back(60), Misconduct::Returned),
         (|pair, slot| pair.give_back(slot), Misconduct::Returned),
         (|pair, _| pair.control.offers[0].store(u64::MAX, Ordering::Relaxed), Misconduct::Offer),
