@@ -3,6 +3,7 @@
 mod descriptor;
 mod frames;
 mod granting;
+mod killed;
 mod real_hub;
 
 use std::os::fd::{AsFd, OwnedFd};

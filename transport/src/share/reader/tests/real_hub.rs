@@ -8,16 +8,17 @@ use crate::share::ShareConfig;
 use crate::share::hub::{Hub, SharedStream, StreamToShare, slots_with_readers};
 
 /// A hub with one stream, `front`.
-struct Host {
+pub(super) struct Host {
     hub: Hub,
     stream: Arc<SharedStream>,
     pool: FramePool,
     ring: FrameRing,
-    next: u64,
+    /// The next frame's number.
+    pub(super) next: u64,
 }
 
 impl Host {
-    fn new(folder: &Folder, delivery: Delivery) -> Self {
+    pub(super) fn new(folder: &Folder, delivery: Delivery) -> Self {
         let config = ShareConfig::new(folder.endpoint()).block(true);
         let hub = Hub::bind(&config).unwrap();
         let (slots, base) = slots_with_readers(4, Some(&config));
@@ -33,7 +34,7 @@ impl Host {
         Self { hub, stream, pool, ring, next: 0 }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let mut frame = self.pool.acquire_timeout(PATIENCE).unwrap();
         frame.fill(self.next as u8);
         frame.info.number = self.next;
