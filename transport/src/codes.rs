@@ -156,6 +156,7 @@ error_codes! {
         Self::System(_) => "sharing-resources",
     } => {
         Self::Endpoint(error) => error,
+        Self::Pool(error) => error,
     }
 }
 

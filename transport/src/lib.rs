@@ -151,8 +151,8 @@ pub use clock::clock_id;
 pub use driver::{
     AcceptStreamError, Admission, AnnounceError, BindError, ConnectError, CpuError, Cpus, IncomingStream,
     ListenerStats, NotSent, PathChoice, PathChoiceError, PathKind, PlainReceiver, PlainReceiverConfig, PlainSender,
-    PlainSenderConfig, Receiver, ReceiverConfig, SendError, Sender, SenderConfig, SliceSize, SliceSizeError,
-    StreamInfo, ThreadConfig,
+    PlainSenderConfig, PublishConfig, PublishedStream, Publisher, Receiver, ReceiverConfig, SendError, Sender,
+    SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
 };
 pub use frame::{
     ChromaPlace, ColourRange, Consumer, ConsumerPolicy, Frame, FrameFormat, FrameInfo, FrameMut, FrameRate, Metadata,
@@ -161,8 +161,8 @@ pub use frame::{
 pub use receive::{EndReason, PlainStats, ReceiveStats, RejectedCounts, SourceCounts};
 pub use send::{Bitrate, BitrateError, ClosedReport, Fec, FecError, LinkBudget, SendState, SendStats};
 pub use share::{
-    Endpoint, EndpointError, Reader, ShareError, SharedStreamInfo, Subscription, SubscriptionConfig,
-    SubscriptionFrames, SubscriptionStats,
+    Endpoint, EndpointError, Reader, ReaderFigures, ShareConfig, ShareError, SharedStreamInfo, Subscription,
+    SubscriptionConfig, SubscriptionFrames, SubscriptionStats,
 };
 pub use time::Time;
 pub use wire::{Delivery, RefuseReason};

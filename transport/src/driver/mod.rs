@@ -7,6 +7,7 @@ mod inlet;
 mod listener;
 mod opening;
 mod plain;
+mod publisher;
 mod rebind;
 mod receive_loop;
 mod receiver;
@@ -18,6 +19,7 @@ mod threads;
 
 pub use opening::Admission;
 pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
+pub use publisher::{PublishConfig, PublishedStream, Publisher};
 pub use receiver::{
     AcceptStreamError, AnnounceError, BindError, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
 };

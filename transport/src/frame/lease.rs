@@ -13,6 +13,7 @@ use super::planes::{Planes, PlanesMut};
 use super::pool::{FramePool, PoolMark, PoolShared};
 use super::tail::{TIME_BYTES, Tail, utc_nanos};
 use crate::time::Time;
+use crate::utc::UtcOffset;
 
 /// One counted hold on a slot; the last one dropped gives the slot back.
 pub(super) struct SlotLease {
@@ -379,6 +380,15 @@ impl Frame {
     /// The same, noted as taken by a consumer.
     pub(super) fn taken(mut self, account: &mut Account) -> Self {
         self.holding = account.take(&self.slot.pool, self.slot());
+        self
+    }
+
+    /// The same, whose UTC is that of this machine's clock where its source has said none.
+    pub(crate) fn by_clock(mut self, utc: Option<UtcOffset>) -> Self {
+        if let (false, Some(utc)) = (self.has_own_time(), utc) {
+            self.info.captured_utc = utc.at(self.info.captured.as_nanos());
+            self.info.utc_error = utc.error;
+        }
         self
     }
 

@@ -1,7 +1,7 @@
 //! Files that exist in memory alone and can be handed to other processes, sealed so that neither end can pull pages away from the other.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat};
 use rustix::io::Errno;
@@ -86,6 +86,8 @@ pub(crate) fn check(fd: BorrowedFd<'_>, bytes: usize, right: Right) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]

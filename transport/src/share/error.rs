@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::endpoint::{Endpoint, EndpointError};
 #[cfg(target_os = "linux")]
 use super::socket::listening::ListenError;
+use crate::frame::PoolError;
 use crate::limit::remedy;
 
 /// Why a hub is not there, or did not give what was asked for.
@@ -196,6 +197,9 @@ pub enum ShareError {
         /// Where.
         endpoint: Endpoint,
     },
+    /// There can be no slots of that number or size.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
     /// The system gave no memory, descriptor or thread.
     #[error("the system refused what sharing needs: {0}; {help}", help = remedy(.0).unwrap_or("check the process's limits"))]
     System(#[source] io::Error),

@@ -5,12 +5,14 @@
 
 mod cut;
 mod datagram;
+mod describe;
 mod messages;
 mod parity;
 pub mod plain;
 
 pub use cut::Cut;
 pub use datagram::{AnyPrelude, Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
+pub(crate) use describe::open_of;
 pub(crate) use messages::utc_fields;
 pub use messages::{
     Accept, Challenge, Close, Closed, Feedback, NACK_BITMAP_MAX, Nack, Open, ParityHeader, Ping, Refuse, RefuseReason,

@@ -23,11 +23,11 @@ use crate::send::{ClosedReport, SendState, SendStats};
 use crate::share::inlet::own_network;
 use crate::share::inlet::source::{self, EnterError, Said, Source};
 use crate::share::layout::InletCounts;
-use crate::share::messages::{Refusal, open_of};
+use crate::share::messages::Refusal;
 use crate::share::{Endpoint, Invitation};
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
-use crate::wire::{Delivery, RefuseReason, utc_fields};
+use crate::wire::{Delivery, RefuseReason, open_of, utc_fields};
 
 /// How long a slot is waited for before looking whether the hub is still there.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

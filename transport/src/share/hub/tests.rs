@@ -14,11 +14,11 @@ use crate::frame::{ConsumerPolicy, Frame, FrameFormat, FramePool, FrameRing, Pix
 use crate::share::layout::{Control, Record};
 use crate::share::lease::{Borrower, Overflow};
 use crate::share::memory::Shared;
-use crate::share::messages::{End, FromHub, PACKET_MAX, Packet, Refusal, ToHub, Wanted, open_of};
+use crate::share::messages::{End, FromHub, PACKET_MAX, Packet, Refusal, ToHub, Wanted};
 use crate::share::socket::listening::connect;
 use crate::share::socket::packet::{self, Descriptors};
 use crate::share::{Endpoint, ReaderFigures};
-use crate::wire::Delivery;
+use crate::wire::{Delivery, open_of};
 
 const LATEST: Wanted = Wanted { overflow: Overflow::Replace, words: 1, hold: 2 };
 const QUEUE: Wanted = Wanted { overflow: Overflow::Replace, words: 4, hold: 2 };

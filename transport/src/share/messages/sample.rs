@@ -1,8 +1,9 @@
 //! One message of each kind, in the order of their numbers.
 
 use super::*;
-use crate::frame::{FrameRate, PixelFormat};
+use crate::frame::{FrameFormat, FrameRate, PixelFormat, Presentation};
 use crate::share::lease::Overflow;
+use crate::wire::{Delivery, open_of};
 
 pub(crate) fn name(text: &str) -> Name<'_> {
     Name::new(text).unwrap()

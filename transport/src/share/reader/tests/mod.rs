@@ -21,11 +21,11 @@ use crate::frame::{Frame, FrameFormat, FramePool, PixelFormat, PoolShape, Presen
 use crate::share::layout::{Control, Record};
 use crate::share::lease::Lender;
 use crate::share::memory::Shared;
-use crate::share::messages::{Described, End, Name, Packet, open_of};
+use crate::share::messages::{Described, End, Name, Packet};
 use crate::share::socket::listening::{Listening, Place};
 use crate::share::socket::packet;
 use crate::time::Time;
-use crate::wire::Delivery;
+use crate::wire::{Delivery, open_of};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SLOTS: usize = 8;
