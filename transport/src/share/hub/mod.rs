@@ -15,6 +15,7 @@ mod stream;
 mod tests;
 mod worker;
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -24,11 +25,24 @@ pub(crate) use self::stream::{Charge, MemoryLeft, SharedStream, StreamToShare, s
 use self::bell::Bell;
 use self::directory::Directory;
 use self::worker::Worker;
-pub(crate) use super::inlet::Entering;
 use super::messages::Name;
 use super::socket::listening::{Listening, Place};
+use super::socket::peer::Peer;
 use super::{ShareConfig, ShareError};
 use crate::unpoisoned::unpoisoned;
+use crate::wire::Open;
+
+/// A local sender at the hub's door: its connection, of which nothing but its first message has been read, and what that said.
+#[derive(Debug)]
+pub(crate) struct Entering {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: Peer,
+    pub(crate) open: Open,
+    /// What the stream's announcement said, or 0.
+    pub(crate) nonce: u64,
+    /// The network namespace that it must share with the hub, or 0.
+    pub(crate) network: u64,
+}
 
 /// Whoever takes in local senders, on the hub's thread: it must not wait.
 pub(crate) type Entrance = Arc<dyn Fn(Entering) + Send + Sync>;
