@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use framewire_transport::driver::SliceSize;
 use framewire_transport::{
-    BackendKind, Delivery, FrameFormat, MetadataKind, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
+    BackendKind, Delivery, FrameFormat, IncomingStream, MetadataKind, PixelFormat, Receiver, ReceiverConfig, Sender,
+    SenderConfig,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,7 +80,57 @@ const METADATA: [u8; 200] = [b' '; 200];
 
 /// Streams frames, with metadata and a time of their own in turn, and counts the allocations of the whole process while [`FRAMES`] of them are taken.
 fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u64 {
-    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new().backend(backend)).unwrap();
+    let config = ReceiverConfig::new().backend(backend);
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+    stream(&receiver, (backend, delivery, slice), |_, count| count())
+}
+
+/// The same with readers of each policy, over the hub's socket and pages as from another process, so that both their ends are counted.
+#[cfg(target_os = "linux")]
+fn allocations_with_readers(delivery: Delivery) -> u64 {
+    use framewire_transport::{ConsumerPolicy, Endpoint, Reader, ShareConfig};
+
+    let folder = std::env::temp_dir().join(format!("framewire-allocations-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let endpoint = Endpoint::path(folder.join("hub.sock")).unwrap();
+    let config = ReceiverConfig::new().share(ShareConfig::new(endpoint.clone()).block(true));
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+    let counted = stream(&receiver, (BackendKind::Auto, delivery, SliceSize::Auto), |stream, count| {
+        stream.share_as("front").unwrap();
+        let reader = Reader::connect(endpoint).unwrap();
+        let policies = [ConsumerPolicy::Latest, ConsumerPolicy::Queue(2), ConsumerPolicy::Block];
+        let subscriptions = policies.map(|policy| reader.subscribe("front", policy).unwrap());
+        let enough = AtomicBool::new(false);
+        let takes: [_; 3] = std::array::from_fn(|_| AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for (subscription, taken) in subscriptions.iter().zip(&takes) {
+                let enough = &enough;
+                scope.spawn(move || {
+                    while !enough.load(Ordering::Relaxed) && subscription.recv_timeout(PATIENCE).is_ok() {
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            // Each has taken some, and slept, before it counts.
+            while takes.iter().any(|taken| taken.load(Ordering::Relaxed) < 20) {
+                stream.recv_timeout(PATIENCE).unwrap();
+            }
+            let counted = count();
+            enough.store(true, Ordering::Relaxed);
+            counted
+        })
+    });
+    drop(receiver);
+    std::fs::remove_dir(&folder).unwrap();
+    counted
+}
+
+/// Streams frames to a receiver, and has `within` count when it likes.
+fn stream(
+    receiver: &Receiver,
+    (backend, delivery, slice): (BackendKind, Delivery, SliceSize),
+    within: impl FnOnce(&IncomingStream, &mut dyn FnMut() -> u64) -> u64,
+) -> u64 {
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
     let config = SenderConfig::new(format).delivery(delivery).slice(slice).backend(backend);
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
@@ -105,11 +156,13 @@ fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u6
             }
         };
         take(WARM_UP_FRAMES);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        COUNTING.store(true, Ordering::SeqCst);
-        take(FRAMES);
-        COUNTING.store(false, Ordering::SeqCst);
-        let counted = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let counted = within(&stream, &mut || {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            COUNTING.store(true, Ordering::SeqCst);
+            take(FRAMES);
+            COUNTING.store(false, Ordering::SeqCst);
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        });
         enough.store(true, Ordering::Relaxed);
         while stream.recv_timeout(PATIENCE).is_ok() {}
         counted
@@ -148,5 +201,11 @@ fn after_the_first_frames_neither_end_allocates() {
                 assert_eq!(counted, 0, "{backend}, {}, {slice:?}; the first {first}", delivery.name());
             }
         }
+    }
+    #[cfg(target_os = "linux")]
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let counted = allocations_with_readers(delivery);
+        let first = FIRST.lock().unwrap().take().unwrap_or_default();
+        assert_eq!(counted, 0, "readers in other processes, {}; the first {first}", delivery.name());
     }
 }
