@@ -149,6 +149,17 @@ impl Drop for ReadingProcess {
     }
 }
 
+/// Has this process be another user from here on, for whom nothing is but what everybody may.
+fn become_user(uid: u32, gid: u32) {
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    // On this thread alone, which is the one that connects: a process's credentials are those of the thread that asks.
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    set_thread_groups(&[]).unwrap();
+    set_thread_res_gid(gid, gid, gid).unwrap();
+    set_thread_res_uid(uid, uid, uid).unwrap();
+}
+
 /// No test by itself: what a reading process does.
 #[test]
 fn reads_as_told_by_its_environment() {
@@ -294,4 +305,51 @@ fn a_second_hub_is_refused_by_its_path_and_a_receiver_that_shares_nothing_says_s
     let _sender = Sender::connect(receiver.local_addr(), config).unwrap();
     let stream = receiver.accept_timeout(PATIENCE).unwrap();
     assert!(matches!(stream.share_as("front"), Err(ShareError::NotShared)) && stream.readers().is_empty());
+}
+
+#[test]
+fn another_user_reads_where_the_group_lets_it_and_is_refused_elsewhere_by_the_system_and_by_the_hub() {
+    /// Of nobody on any machine that this runs on.
+    const UID: u32 = 54_321;
+    const GID: u32 = 54_322;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can be another user");
+        return;
+    }
+    let set = Set::new(Delivery::Every, |share| share);
+    let endpoint = set.endpoint.clone();
+    let as_another = move || {
+        become_user(UID, GID);
+        Reader::connect(endpoint.clone()).and_then(|reader| reader.subscribe("front", ConsumerPolicy::Latest)).err()
+    };
+    let refused = std::thread::spawn(as_another.clone()).join().unwrap().unwrap();
+    assert!(matches!(refused, ShareError::Forbidden { .. }), "{refused}");
+    // An administrator opens the path to everybody, and the hub still knows whom it was told to let in.
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(set.endpoint.as_path(), permissions).unwrap();
+    let refused = std::thread::spawn(as_another).join().unwrap().unwrap();
+    assert!(refused.to_string().contains("user"), "{refused}");
+
+    let set = Set::new(Delivery::Every, |share| share.group(GID));
+    let endpoint = set.endpoint.clone();
+    let reading = std::thread::spawn(move || {
+        become_user(UID, GID);
+        let reader = Reader::connect(endpoint).unwrap();
+        let subscription = reader.subscribe("front", ConsumerPolicy::Queue(4)).unwrap();
+        let mut numbers = Vec::new();
+        // It sleeps between them, and is woken by the hub's own thread.
+        while let Ok(frame) = subscription.recv_timeout(PATIENCE) {
+            assert!(is_whole(frame.info().number, &frame));
+            numbers.push(frame.info().number);
+        }
+        numbers
+    });
+    set.until("the reader", |readers| readers.iter().any(|reader| reader.uid == UID));
+    for number in 0..50 {
+        set.send(number);
+        set.stream.recv_timeout(PATIENCE).unwrap();
+        set.until("its taking", |readers| readers.iter().all(|reader| reader.taken == number + 1));
+    }
+    set.sender.close(PATIENCE).unwrap();
+    assert_eq!(reading.join().unwrap(), (0..50).collect::<Vec<_>>());
 }
