@@ -69,9 +69,6 @@ pub struct Summary {
     /// Frames that the server should have recorded and did not, each of its sinks for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_unrecorded: Option<u64>,
-    /// The way that frames took: `udp` or `shm`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
     /// What a reader in another process took.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub reader: Option<ReaderCounts>,

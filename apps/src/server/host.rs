@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use framewire_process::address::AnnouncedAddress;
 use framewire_signal::StreamHost;
-use framewire_signal::message::{OpenRequest, Opened, PROTOCOL, Refused, reason};
+use framewire_signal::message::{OpenRequest, Opened, PROTOCOL, Refused, ShareOffer, reason};
 use framewire_sink::Recording;
 use framewire_transport::{AnnounceError, Delivery, Receiver};
 
@@ -43,7 +43,7 @@ impl StreamHost for ServerHost {
         if let Some(reason) = self.recording.refusal(&format) {
             return Err(Refused::new("sink", reason));
         }
-        self.receiver.announce(request.stream, format).map_err(|error| match error {
+        let invitation = self.receiver.announce(request.stream, format).map_err(|error| match error {
             AnnounceError::StreamMemory { .. } | AnnounceError::Memory { .. } => {
                 Refused::new("memory", error.to_string())
             }
@@ -52,10 +52,12 @@ impl StreamHost for ServerHost {
                 "as many streams are announced as this server allows; close one and try again",
             ),
         })?;
+        // For a client on this machine, where streams are shared there.
+        let share = invitation.as_ref().and_then(ShareOffer::new);
         // Frames come once the client has its answer.
         self.names.note(request.stream, &request.name);
         if let Some(AnnouncedAddress { host, port }) = &self.announce_udp {
-            return Ok(Opened::new(request.stream, *port).udp_host(host.clone()));
+            return Ok(Opened::new(request.stream, *port).udp_host(host.clone()).share(share));
         }
         let udp = self.receiver.local_addr();
         // An address that stands for all of them is no place to send to: the client uses the one it reached us at.
@@ -63,7 +65,7 @@ impl StreamHost for ServerHost {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         });
-        Ok(Opened::new(request.stream, udp.port()).udp_host(udp_host))
+        Ok(Opened::new(request.stream, udp.port()).udp_host(udp_host).share(share))
     }
 
     fn close(&self, stream: u32) {

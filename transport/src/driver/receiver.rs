@@ -25,7 +25,7 @@ use crate::frame::{
 };
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::setters;
-use crate::share::{ReaderFigures, ShareConfig, ShareError};
+use crate::share::{Invitation, ReaderFigures, ShareConfig, ShareError};
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::{Cut, Delivery, SLICE_BYTES_MIN};
@@ -413,9 +413,12 @@ impl Receiver {
     /// Lets a stream with this id and format be opened. Needed under [`Admission::Announced`]; bounded by four times
     /// the number of streams.
     ///
+    /// Where this receiver shares its streams ([`ReceiverConfig::share`]), returns what a sender on this machine is to know to bring the stream by
+    /// shared memory ([`SenderConfig::share`](crate::SenderConfig::share)): for that sender alone. What an earlier call has returned for the stream counts no more.
+    ///
     /// # Errors
     /// As many streams are announced as may be, or the stream needs more memory than it may have.
-    pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<(), AnnounceError> {
+    pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<Option<Invitation>, AnnounceError> {
         let config = &self.shared.config;
         // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
         let frame_bytes = u32::try_from(format.frame_bytes().saturating_add(TAIL_MAX)).unwrap_or(u32::MAX);
@@ -433,12 +436,19 @@ impl Receiver {
             return Err(AnnounceError::TooMany { limit });
         }
         state.announced.insert(stream, format);
-        Ok(())
+        Ok(self.shared.shares.endpoint().and_then(|endpoint| {
+            // Without a secret nobody is invited: datagrams are another way.
+            let nonce = getrandom::u64().ok()?.max(1);
+            state.nonces.insert(stream, nonce);
+            Some(Invitation::new(endpoint, nonce))
+        }))
     }
 
     /// Takes an announcement back; a stream that is open goes on.
     pub fn retract(&self, stream: u32) {
-        self.shared.lock().announced.remove(&stream);
+        let mut state = self.shared.lock();
+        state.announced.remove(&stream);
+        state.nonces.remove(&stream);
     }
 
     /// Takes an announcement back, and ends the stream if it is open.

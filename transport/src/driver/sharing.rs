@@ -11,7 +11,7 @@ use crate::receive::EndReason;
 #[cfg(target_os = "linux")]
 use crate::share::hub::Entering;
 use crate::share::hub::{Charge, Hub, MemoryLeft, SharedStream, StreamToShare, slots_with_readers};
-use crate::share::{ReaderFigures, ShareConfig, ShareError};
+use crate::share::{Endpoint, ReaderFigures, ShareConfig, ShareError};
 use crate::wire::{Delivery, Open};
 
 /// Where a receiver shares its streams, once it does.
@@ -45,6 +45,11 @@ impl Shares {
         take_in_senders(&hub, Arc::downgrade(receiver));
         let endpoint = config.endpoint.clone();
         self.hub.set(Arc::new(hub)).map_err(|_| ShareError::HubThere { endpoint })
+    }
+
+    /// Where streams are shared, if they are.
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        self.hub.get().map(|hub| hub.config().endpoint.clone())
     }
 
     /// Slots of a stream that has so many without readers.
