@@ -485,3 +485,97 @@ fn a_local_sender_is_handed_on_with_its_connection_or_refused() {
     packet::send(&entering.socket, Packet::from(&FromHub::Preparing).bytes(), &[]).unwrap();
     assert_eq!(receive(&socket, &mut bytes).unwrap().0, 4);
 }
+
+#[test]
+fn a_reader_that_makes_each_of_its_wakes_dear_is_woken_no_more() {
+    use rustix::event::epoll::{CreateFlags, EventData, EventFlags, add, create};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const WATCHERS: u64 = 12_000;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = WATCHERS + 4_096;
+    if maximum.is_some_and(|maximum| maximum < wanted) {
+        eprintln!("SKIPPED: this process may have {maximum:?} files open, and {wanted} are needed");
+        return;
+    }
+    if current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).unwrap();
+    }
+    let mut host = Host::new(Delivery::Every, |config| config);
+    let (dear, cheap) = (host.read(LATEST), host.read(LATEST));
+    let watchers: Vec<_> = (0..WATCHERS)
+        .map(|_| {
+            let watcher = create(CreateFlags::CLOEXEC).unwrap();
+            add(&watcher, &dear.pipe, EventData::new_u64(0), EventFlags::IN).unwrap();
+            watcher
+        })
+        .collect();
+    for _ in 0..200 {
+        for reader in [&dear, &cheap] {
+            Borrower::arm(&reader.control[0]);
+        }
+        host.publish();
+        for reader in [&dear, &cheap] {
+            let _empty = rustix::io::read(&reader.pipe, &mut [0; 64]);
+            reader.take();
+        }
+    }
+    assert_eq!((dear.end(), cheap.end()), (Some(End::Costly), None));
+    let quarantined: Vec<_> = host.stream.readers().iter().map(|reader| reader.quarantined).collect();
+    assert_eq!(quarantined, [true, false]);
+    drop(watchers);
+}
+
+#[test]
+fn a_storm_of_words_beside_the_frames_of_others_makes_none_of_them_wrong() {
+    /// More with `FRAMEWIRE_CYCLES`, so many thousand times.
+    const WRITES: u64 = 4_000_000;
+    const WRITES_EACH: u64 = 50_000;
+    let cycles = std::env::var("FRAMEWIRE_CYCLES").ok().and_then(|cycles| cycles.parse::<u64>().ok());
+    let writes = cycles.map_or(WRITES, |cycles| cycles.saturating_mul(10_000));
+    let mut host = Host::new(Delivery::Every, |config| config.reader_slots(40).block(true));
+    let honest = host.read(QUEUE);
+    let path = host.folder.join("hub.sock");
+    std::thread::scope(|scope| {
+        let storm = scope.spawn(move || {
+            let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+            for round in 0..writes / WRITES_EACH {
+                let wanted = [LATEST, QUEUE, BLOCK][round as usize % 3];
+                // Those before it may still be going.
+                let Ok(hostile) = TestReader::subscribe(connect(&path).unwrap(), "front", wanted) else { continue };
+                let control = &hostile.control[0];
+                for _ in 0..WRITES_EACH {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    let value = if random & 7 == 0 { random } else { random >> (random & 63) };
+                    match (random >> 40) % 14 {
+                        0 => control.returned.store(value, Ordering::Release),
+                        1 => control.asleep.store(value as u32, Ordering::Release),
+                        2 => control.starved.store(value as u32, Ordering::Release),
+                        3 => control.told.ended.store(value as u32, Ordering::Release),
+                        4 => control.told.dropped.store(value, Ordering::Release),
+                        5 => drop(hostile.borrower.take(control)),
+                        word => control.offers[word as usize - 6].store(value, Ordering::Release),
+                    }
+                }
+                let _full = packet::send(&hostile.socket, &random.to_be_bytes(), &[]);
+            }
+        });
+        while !storm.is_finished() {
+            if host.publish() {
+                assert_eq!(
+                    honest.take().map(|frame| frame.info().number),
+                    Some(host.next - 1),
+                    "an honest reader waits"
+                );
+            }
+        }
+        storm.join().unwrap();
+    });
+    host.until("their ends", |host| host.stream.readers().len() == 1);
+    let figures = host.figures();
+    assert_eq!((figures.offered, figures.taken, figures.dropped), (host.next, host.next, 0));
+    drop(honest);
+    host.until_gone();
+    assert_eq!(host.pool.held_count(), 0);
+}
