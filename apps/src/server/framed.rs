@@ -15,6 +15,7 @@ use framewire_signal::{SignalServer, StreamEnd};
 use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::ReceiverConfig;
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
+use framewire_transport::share::ShareError;
 use framewire_transport::{AcceptStreamError, Admission, IncomingStream, PathKind, Receiver};
 use framewire_transport::{EndReason, ReceiveStats};
 
@@ -23,6 +24,7 @@ use super::host::ServerHost;
 use super::names::StreamNames;
 use super::service::ServiceManager;
 use super::setup::{Places, recording, slots_beside, start_preview, start_signal};
+use super::share;
 use super::tally::Tally;
 use crate::cli::ServerArgs;
 
@@ -49,6 +51,7 @@ pub(crate) fn run(
         .memory_bytes_max(memory_bytes_max)
         .stream_bytes_max(args.stream_memory.unwrap_or(memory_bytes_max.div_ceil(2)));
     let receiver = Arc::new(Receiver::bind(places.udp, config).map_err(Failure::runtime)?);
+    share::begin(&args.shared, &receiver)?;
     let names = Arc::new(StreamNames::default());
     let flowing = Arc::new(Flowing::default());
     let recording = recording(args, stop);
@@ -150,7 +153,18 @@ impl Service<'_> {
             backend: info.backend.to_string(),
         };
         let entry = self.board.add(about, recorder.sinks());
+        // As people see it: two streams of one name have two.
+        match stream.share_as(&entry.label()) {
+            Ok(()) | Err(ShareError::NotShared) => {}
+            Err(error) => tracing::warn!(stream = ?name, %error, "readers on this machine find it by its number"),
+        }
+        let mut asked = None;
         while !self.stop.is_stopped() {
+            let now = Instant::now();
+            if asked.is_none_or(|asked| now.saturating_duration_since(asked) >= REFRESH) {
+                asked = Some(now);
+                entry.set_readers(share::told(stream.readers()));
+            }
             match stream.recv_timeout(REFRESH) {
                 Ok(frame) => self.take(stream, &entry, &recorder, &frame),
                 Err(RecvError::Ended) => break,

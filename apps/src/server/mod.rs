@@ -6,6 +6,7 @@ mod host;
 mod names;
 pub(crate) mod service;
 pub(crate) mod setup;
+mod share;
 pub(crate) mod tally;
 
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ mod found;
 mod reading;
 
 use framewire_figures::summary::{Summary, cpu_seconds};
-use framewire_process::exit::Failure;
+use framewire_process::exit::{Failure, say};
 use framewire_process::stop::Stop;
 use framewire_sink::SinkSpec;
 use framewire_transport::Delivery;
@@ -37,7 +37,7 @@ pub fn run(args: &WatchArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), 
     if let Some(reason) = recording.refusal(&info.format) {
         return Err(Failure::usage(reason));
     }
-    tracing::info!(stream = ?info.name, format = %info.format, "read");
+    say(format_args!("{PROGRAM}: reading stream {:?}, {}", info.name, info.format));
     let asked = follow::Asked {
         policy: policy(args, info.delivery),
         frames_max: args.frames,

@@ -37,11 +37,11 @@ pub(crate) fn program_on(hosts: &Hosts, host: &str, name: &str) -> Command {
     prepared(hosts.command(host, program(name).get_program()))
 }
 
-/// With streams that are looked at, and none of the variables that programs take settings from. Frames go by UDP, which most tests are about;
-/// those of shared memory say so.
+/// With streams that are looked at, none of the variables that programs take settings from, and sockets where nobody else has theirs. Frames go
+/// by UDP, which most tests are about; those of shared memory say so.
 fn prepared(mut command: Command) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env_remove("RUST_LOG");
+    command.env_remove("RUST_LOG").env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FRAMEWIRE_")) {
         command.env_remove(name);
     }
@@ -113,6 +113,10 @@ impl Running {
             self.said.push(line);
         }
         (status.code(), self.said.join("\n"), stdout)
+    }
+
+    pub(crate) fn take_stdin(&mut self) -> std::process::ChildStdin {
+        self.child.stdin.take().unwrap()
     }
 
     pub(crate) fn take_stdout(&mut self) -> std::process::ChildStdout {

@@ -1,0 +1,57 @@
+//! `framewire ls` as a user runs it.
+#![allow(missing_docs)]
+#![cfg(target_os = "linux")]
+
+mod running;
+
+use std::path::Path;
+
+use running::{Running, Server, program};
+use serde_json::Value;
+
+/// A server that is found by where it is, and nothing else.
+fn server(runtime: &Path) -> Server {
+    let mut command = program("framewire-server");
+    command.args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"]).env("XDG_RUNTIME_DIR", runtime);
+    Server::start_by(&mut command)
+}
+
+fn ls(runtime: &Path, arguments: &[&str]) -> String {
+    let output = program("framewire").arg("ls").args(arguments).env("XDG_RUNTIME_DIR", runtime).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What it says of the sockets below a folder: others may have theirs elsewhere on this machine.
+fn listed(runtime: &Path) -> Vec<Value> {
+    let all: Vec<Value> = serde_json::from_str(&ls(runtime, &["--json"])).unwrap();
+    let is_ours = |hub: &Value| Path::new(hub["socket"].as_str().unwrap()).starts_with(runtime);
+    all.into_iter().filter(is_ours).collect()
+}
+
+#[test]
+fn servers_are_listed_with_their_streams_and_readers_and_one_that_was_killed_is_said_to_be_stale() {
+    let runtime = tempfile::tempdir().unwrap();
+    assert!(listed(runtime.path()).is_empty());
+    let server = server(runtime.path());
+    let hubs = listed(runtime.path());
+    assert_eq!((hubs.len(), &hubs[0]["state"], &hubs[0]["pid"]), (1, &"live".into(), &server.running.id().into()));
+    assert_eq!(hubs[0]["streams"], Value::Array(Vec::new()));
+    let client = ["pattern:64x48:gray8", "--name", "front", "--fps", "30", "--delivery", "latest"];
+    let _client = Running::start(&mut server.client(&client));
+    let mut watch = program("framewire");
+    let mut watch = Running::start(watch.arg("watch").args(["--share", hubs[0]["socket"].as_str().unwrap()]));
+    watch.wait_for("reading stream \"front\"");
+    let hubs = listed(runtime.path());
+    let stream = &hubs[0]["streams"][0];
+    assert_eq!((&stream["name"], &stream["pixel"], &stream["readers"]), (&"front".into(), &"gray8".into(), &1.into()));
+    assert_eq!((&stream["width"], &stream["height"], &stream["delivery"]), (&64.into(), &48.into(), &"latest".into()));
+    let table = ls(runtime.path(), &[]);
+    assert!(table.starts_with("SOCKET") && table.contains("front") && table.contains("64x48 gray8"), "{table}");
+    watch.interrupt();
+    assert_eq!(watch.wait().0, Some(0));
+    server.running.kill();
+    let hubs = listed(runtime.path());
+    assert_eq!((&hubs[0]["state"], hubs[0].get("pid")), (&"stale".into(), None));
+    assert!(ls(runtime.path(), &[]).contains("stale: nobody listens there any more"));
+}
