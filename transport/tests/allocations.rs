@@ -15,6 +15,10 @@ use framewire_transport::{
     BackendKind, Delivery, FrameFormat, IncomingStream, MetadataKind, PixelFormat, Receiver, ReceiverConfig, Sender,
     SenderConfig,
 };
+#[cfg(target_os = "linux")]
+use framewire_transport::{
+    ConsumerPolicy, Endpoint, PathChoice, Reader, RecvError, SubscriptionConfig, share::ShareConfig,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const WARM_UP_FRAMES: usize = 100;
@@ -169,6 +173,76 @@ fn stream(
     })
 }
 
+/// As [`allocations`], while a reader takes the frames in place: it sleeps until each comes, looks for it without sleeping, or waits for its
+/// descriptor.
+#[cfg(target_os = "linux")]
+fn allocations_of_a_reader(waits: Waits) -> u64 {
+    let folder = std::env::temp_dir().join(format!("framewire-allocations-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let endpoint = Endpoint::path(folder.join("hub.sock")).unwrap();
+    let config = ReceiverConfig::new().share(ShareConfig::new(endpoint.clone()));
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    let config = SenderConfig::new(format).delivery(Delivery::Latest).path(PathChoice::Udp);
+    let sender = Sender::connect(receiver.local_addr(), config).unwrap();
+    let enough = AtomicBool::new(false);
+    let counted = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !enough.load(Ordering::Relaxed) {
+                let mut frame = sender.frame().unwrap();
+                frame.set_metadata(MetadataKind::Json, &METADATA).unwrap();
+                sender.send(frame).unwrap();
+            }
+            sender.close(PATIENCE).unwrap();
+        });
+        let stream = receiver.accept_timeout(PATIENCE).unwrap();
+        stream.share_as("front").unwrap();
+        let busy_poll = if waits == Waits::Polls { PATIENCE } else { Duration::ZERO };
+        let config = SubscriptionConfig::new().policy(ConsumerPolicy::Queue(2)).busy_poll(busy_poll);
+        let subscription = Reader::connect(endpoint).unwrap().subscribe_with("front", config).unwrap();
+        let next = || match waits {
+            Waits::Sleeps | Waits::Polls => subscription.recv_timeout(PATIENCE).unwrap(),
+            Waits::Descriptor => loop {
+                match subscription.try_recv() {
+                    Err(RecvError::Timeout) => {
+                        let pollable = rustix::event::PollFd::new(&subscription, rustix::event::PollFlags::IN);
+                        rustix::event::poll(&mut [pollable], None).unwrap();
+                    }
+                    taken => break taken.unwrap(),
+                }
+            },
+        };
+        let take = |frames| {
+            for _ in 0..frames {
+                let frame = next();
+                assert_eq!(frame.metadata().map(|metadata| metadata.bytes), Some(&METADATA[..]));
+                drop(frame.clone());
+            }
+        };
+        take(WARM_UP_FRAMES);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        COUNTING.store(true, Ordering::SeqCst);
+        take(FRAMES);
+        COUNTING.store(false, Ordering::SeqCst);
+        let counted = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        enough.store(true, Ordering::Relaxed);
+        while subscription.recv_timeout(PATIENCE).is_ok() {}
+        counted
+    });
+    drop(receiver);
+    std::fs::remove_dir_all(folder).unwrap();
+    counted
+}
+
+/// How a reader waits for frames.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Sleeps,
+    Polls,
+    Descriptor,
+}
+
 const NAME: &str = "after_the_first_frames_neither_end_allocates";
 
 fn main() {
@@ -207,5 +281,11 @@ fn after_the_first_frames_neither_end_allocates() {
         let counted = allocations_with_readers(delivery);
         let first = FIRST.lock().unwrap().take().unwrap_or_default();
         assert_eq!(counted, 0, "readers in other processes, {}; the first {first}", delivery.name());
+    }
+    #[cfg(target_os = "linux")]
+    for waits in [Waits::Sleeps, Waits::Polls, Waits::Descriptor] {
+        let counted = allocations_of_a_reader(waits);
+        let first = FIRST.lock().unwrap().take().unwrap_or_default();
+        assert_eq!(counted, 0, "a reader that {waits:?}; the first {first}");
     }
 }
