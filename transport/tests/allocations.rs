@@ -16,9 +16,7 @@ use framewire_transport::{
     SenderConfig,
 };
 #[cfg(target_os = "linux")]
-use framewire_transport::{
-    ConsumerPolicy, Endpoint, PathChoice, Reader, RecvError, SubscriptionConfig, share::ShareConfig,
-};
+use framewire_transport::{ConsumerPolicy, Endpoint, Reader, RecvError, SubscriptionConfig, share::ShareConfig};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const WARM_UP_FRAMES: usize = 100;
@@ -182,20 +180,7 @@ fn allocations_of_a_reader(waits: Waits) -> u64 {
     let endpoint = Endpoint::path(folder.join("hub.sock")).unwrap();
     let config = ReceiverConfig::new().share(ShareConfig::new(endpoint.clone()));
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
-    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
-    let config = SenderConfig::new(format).delivery(Delivery::Latest).path(PathChoice::Udp);
-    let sender = Sender::connect(receiver.local_addr(), config).unwrap();
-    let enough = AtomicBool::new(false);
-    let counted = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !enough.load(Ordering::Relaxed) {
-                let mut frame = sender.frame().unwrap();
-                frame.set_metadata(MetadataKind::Json, &METADATA).unwrap();
-                sender.send(frame).unwrap();
-            }
-            sender.close(PATIENCE).unwrap();
-        });
-        let stream = receiver.accept_timeout(PATIENCE).unwrap();
+    let counted = stream(&receiver, (BackendKind::Auto, Delivery::Latest, SliceSize::Auto), |stream, _| {
         stream.share_as("front").unwrap();
         let busy_poll = if waits == Waits::Polls { PATIENCE } else { Duration::ZERO };
         let config = SubscriptionConfig::new().policy(ConsumerPolicy::Queue(2)).busy_poll(busy_poll);
@@ -224,10 +209,7 @@ fn allocations_of_a_reader(waits: Waits) -> u64 {
         COUNTING.store(true, Ordering::SeqCst);
         take(FRAMES);
         COUNTING.store(false, Ordering::SeqCst);
-        let counted = ALLOCATIONS.load(Ordering::Relaxed) - before;
-        enough.store(true, Ordering::Relaxed);
-        while subscription.recv_timeout(PATIENCE).is_ok() {}
-        counted
+        ALLOCATIONS.load(Ordering::Relaxed) - before
     });
     drop(receiver);
     std::fs::remove_dir_all(folder).unwrap();
