@@ -2,6 +2,7 @@
 
 mod backend_thread;
 mod errors;
+mod incoming;
 #[cfg(target_os = "linux")]
 mod inlet;
 mod listener;
@@ -17,12 +18,11 @@ mod sharing;
 mod stream_shared;
 mod threads;
 
+pub use incoming::{IncomingStream, StreamInfo};
 pub use opening::Admission;
 pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
 pub use publisher::{PublishConfig, PublishedStream, Publisher};
-pub use receiver::{
-    AcceptStreamError, AnnounceError, BindError, IncomingStream, ListenerStats, Receiver, ReceiverConfig, StreamInfo,
-};
+pub use receiver::{AcceptStreamError, AnnounceError, BindError, ListenerStats, Receiver, ReceiverConfig};
 pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{
     ConnectError, NotSent, PathChoice, PathChoiceError, PathKind, SendError, Sender, SenderConfig, SliceSize,

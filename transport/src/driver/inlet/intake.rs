@@ -10,8 +10,9 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{HERE, is_stopped, slot_bytes};
 use crate::backend::{BackendKind, wall_clock};
+use crate::driver::incoming::{IncomingStream, StreamInfo};
 use crate::driver::opening::Reservation;
-use crate::driver::receiver::{IncomingStream, ReceiverShared, StreamInfo};
+use crate::driver::receiver::ReceiverShared;
 use crate::driver::sender::PathKind;
 use crate::driver::sharing::PoolSlots;
 use crate::driver::stream_shared::StreamShared;

@@ -9,6 +9,8 @@ mod lender;
 mod tests;
 
 pub(crate) use borrower::Borrower;
-pub(crate) use lender::{LeaseCounts, Lender, Misconduct, Overflow};
+#[cfg(test)]
+pub(crate) use lender::{LeaseCounts, Misconduct};
+pub(crate) use lender::{Lender, Overflow};
 
 use super::{layout, points, sync};
