@@ -351,11 +351,11 @@ impl FramePool {
         self.shared.slots.forbid(slots);
     }
 
-    /// Has the pages of these slots mapped that are there already, so that no first look at a frame pays for it.
+    /// Has the first pages of a slot mapped, at most so many bytes of them, so that no first look at a frame pays for it.
     #[cfg(target_os = "linux")]
-    pub(crate) fn populate_read(&self, slots: std::ops::Range<usize>) {
+    pub(crate) fn populate_read(&self, slot: usize, bytes: usize) {
         let stride = self.slot_stride();
-        self.shared.memory.populate_read(slots.start.saturating_mul(stride), slots.len().saturating_mul(stride));
+        self.shared.memory.populate_read(slot.saturating_mul(stride), bytes.min(stride));
     }
 
     /// The file of a pool that was made [for a writer](PoolInMaking::for_a_writer), who maps it before it is [sealed](Self::seal).

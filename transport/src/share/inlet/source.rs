@@ -236,7 +236,7 @@ impl Source {
             let slot = new.trailing_zeros() as usize;
             new &= new - 1;
             // Here, and not when the program first writes into it.
-            self.pool.populate_read(slot..slot + 1);
+            self.pool.populate_read(slot, usize::MAX);
         }
         self.seen |= granted;
         self.pool.allow(granted);

@@ -113,6 +113,10 @@ pub(super) struct Mapped {
 #[derive(Debug)]
 pub(super) struct NoFrame;
 
+/// Bytes of a slot whose pages are mapped before its first frame is handed out: a quarter of a millisecond a MiB at worst. Those of longer
+/// frames are mapped as they are read, so that the first frame is not late for the sake of its last rows.
+const POPULATE_MAX: usize = 4 << 20;
+
 /// Clocks that differ by less are the same, and what is between them is the way of the message.
 const SAME_CLOCK_NS: i64 = 1_000_000_000;
 
@@ -193,7 +197,7 @@ impl Mapped {
         if self.populated & 1 << slot == 0 {
             // Once a slot: who reads the frame does not wait for the kernel page by page.
             self.populated |= 1 << slot;
-            self.pool.populate_read(slot..slot + 1);
+            self.pool.populate_read(slot, POPULATE_MAX);
         }
         Ok(Some(frame))
     }
