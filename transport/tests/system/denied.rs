@@ -4,22 +4,22 @@ use libc::{c_long, c_ulong, sock_filter, sock_fprog};
 
 /// A call that fails.
 #[derive(Debug, Clone, Copy)]
-pub struct Denied {
-    pub call: c_long,
+pub(crate) struct Denied {
+    pub(crate) call: c_long,
     /// Where not every such call fails: which argument, from 0, and what the bits of this mask are then.
-    pub only: Option<(u32, u32, u32)>,
-    pub errno: i32,
+    pub(crate) only: Option<(u32, u32, u32)>,
+    pub(crate) errno: i32,
 }
 
 impl Denied {
     /// Every such call.
-    pub const fn all(call: c_long, errno: i32) -> Self {
+    pub(crate) const fn all(call: c_long, errno: i32) -> Self {
         Self { call, only: None, errno }
     }
 }
 
 /// Runs something on a thread on which, and on whose descendants, a call fails.
-pub fn where_denied<T: Send + 'static>(denied: Denied, run: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn where_denied<T: Send + 'static>(denied: Denied, run: impl FnOnce() -> T + Send + 'static) -> T {
     let thread = std::thread::spawn(move || {
         deny(denied);
         run()

@@ -1,0 +1,152 @@
+//! Readers and hubs are killed and stopped at any moment, over and over: no frame is torn, no slot lost, the others read on.
+//!
+//! `FRAMEWIRE_CYCLES` says how often, by default 200.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+#[path = "crash/children.rs"]
+mod children;
+#[path = "crash/parties.rs"]
+mod parties;
+#[path = "crash/roles.rs"]
+mod roles;
+#[path = "crash/stamped.rs"]
+mod stamped;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use children::{POLICY, Process};
+use parties::{
+    Folder, POLICIES, SLOTS, Seen, alone, descriptors, publish_on, publisher, read_on, subscribe, wait_until,
+};
+use rustix::process::Signal;
+
+/// Not a test of its own: what this program does when it is started by one.
+#[test]
+fn in_another_process() {
+    roles::play();
+}
+
+fn cycles() -> u64 {
+    std::env::var("FRAMEWIRE_CYCLES").ok().and_then(|cycles| cycles.parse().ok()).unwrap_or(200)
+}
+
+/// Numbers that look like chance, and are the same in every run (xorshift).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    /// Up to two milliseconds: as long as a few frames.
+    fn pause(&mut self) {
+        std::thread::sleep(Duration::from_micros(self.below(2_000)));
+    }
+}
+
+fn reader(folder: &Folder, policy: &str) -> Process {
+    let mut reader = Process::start("reader", &folder.socket(), &[(POLICY, policy.to_owned())]);
+    reader.wait_for("reading").expect("a reader that reads");
+    reader
+}
+
+#[test]
+fn readers_that_are_killed_and_stopped_at_any_moment_cost_nobody_a_frame_or_a_slot() {
+    let _alone = alone();
+    let folder = Folder::new("cycles");
+    let before = descriptors();
+    let (publisher, stream) = publisher(&folder.socket());
+    let (stop, seen) = (AtomicBool::new(false), Seen::default());
+    let bystander = subscribe(&folder.socket(), "latest");
+    let mut chance = Chance(0x5eed);
+    let mut slowest = Duration::ZERO;
+    std::thread::scope(|scope| {
+        scope.spawn(|| publish_on(&stream, &stop));
+        scope.spawn(|| read_on(&bystander, &seen));
+        let mut readers: Vec<_> = POLICIES.map(|policy| (policy, reader(&folder, policy))).into();
+        for _ in 0..cycles() {
+            let (policy, victim) = &mut readers[chance.below(3) as usize];
+            chance.pause();
+            assert!(!victim.has_ended(), "a {policy} reader has ended by itself");
+            if chance.below(2) == 0 {
+                // Whoever has frames wait for him stops the stream with him, as he was allowed to: not for long.
+                victim.signal(Signal::STOP);
+                chance.pause();
+                if chance.below(2) == 0 {
+                    victim.signal(Signal::CONT);
+                    continue;
+                }
+            }
+            victim.signal(Signal::KILL);
+            assert!(victim.wait_killed());
+            let gone = || stream.readers().len() == POLICIES.len();
+            slowest = slowest.max(wait_until("a dead reader is still there", gone));
+            *victim = reader(&folder, policy);
+        }
+        let frames = seen.frames.load(Ordering::Acquire);
+        wait_until("the bystander stands still", || seen.frames.load(Ordering::Acquire) > frames + 5);
+        drop(readers);
+        wait_until("dead readers are still there", || stream.readers().len() == 1);
+        seen.stop.store(true, Ordering::Release);
+        stop.store(true, Ordering::Release);
+    });
+    assert_eq!(seen.torn.load(Ordering::Acquire), 0);
+    let figures = stream.readers();
+    let own = &figures[0];
+    assert_eq!(own.offered, own.taken + own.dropped + own.waiting as u64);
+    drop(bystander);
+    wait_until("the last reader is still there", || stream.readers().is_empty());
+    let free: Vec<_> = std::iter::from_fn(|| stream.frame_timeout(Duration::ZERO).unwrap()).collect();
+    assert!(free.len() >= SLOTS, "{} of {SLOTS} slots came back", free.len());
+    drop(free);
+    drop((stream, publisher));
+    assert_eq!(descriptors(), before, "descriptors are left");
+    println!(
+        "{} cycles, {} frames read beside; a dead reader was gone after at most {slowest:?}",
+        cycles(),
+        seen.frames.load(Ordering::Acquire)
+    );
+}
+
+#[test]
+fn hubs_that_are_killed_at_any_moment_leave_readers_their_frames_and_are_found_again() {
+    let _alone = alone();
+    let folder = Folder::new("hubs");
+    let before = descriptors();
+    let mut chance = Chance(0x0dd5);
+    let start = || {
+        let mut hub = Process::start("hub", &folder.socket(), &[]);
+        hub.wait_for("ready").expect("a hub");
+        hub
+    };
+    let mut hub = start();
+    let subscriptions = POLICIES.map(|policy| subscribe(&folder.socket(), policy));
+    let seen: [Seen; 3] = Default::default();
+    let mut slowest = Duration::ZERO;
+    std::thread::scope(|scope| {
+        for (subscription, seen) in subscriptions.iter().zip(&seen) {
+            scope.spawn(move || read_on(subscription, seen));
+        }
+        let frames = || seen.each_ref().map(|seen| seen.frames.load(Ordering::Acquire));
+        for _ in 0..cycles().div_ceil(10) {
+            chance.pause();
+            hub.signal(Signal::KILL);
+            assert!(hub.wait_killed());
+            let then = frames();
+            hub = start();
+            let all_go_on = || frames().iter().zip(then).all(|(now, then)| *now > then + 2);
+            slowest = slowest.max(wait_until("a reader does not read on", all_go_on));
+        }
+        seen.iter().for_each(|seen| seen.stop.store(true, Ordering::Release));
+    });
+    assert!(seen.iter().all(|seen| seen.torn.load(Ordering::Acquire) == 0));
+    drop(subscriptions);
+    drop(hub);
+    assert_eq!(descriptors(), before, "descriptors are left");
+    println!("readers read on at most {slowest:?} after a hub was back");
+}

@@ -1,0 +1,175 @@
+//! Each party of shared memory is killed at each of its steps: no frame is torn, no slot lost, nobody else disturbed.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+#[path = "crash/children.rs"]
+mod children;
+#[path = "crash/parties.rs"]
+mod parties;
+#[path = "crash/roles.rs"]
+mod roles;
+#[path = "crash/stamped.rs"]
+mod stamped;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use children::{FORGETS, FRAMES, PASSES, POINT, POLICY, Process};
+use framewire_transport::frame::Frame;
+use framewire_transport::share::points::Point;
+use framewire_transport::{Endpoint, Reader};
+use parties::{
+    Folder, PATIENCE, POLICIES, SLOTS, Seen, alone, descriptors, publish_on, publisher, read_on, subscribe, wait_until,
+};
+
+/// Not a test of its own: what this program does when it is started by one.
+#[test]
+fn in_another_process() {
+    roles::play();
+}
+
+/// After so many frames, whoever has not come to its point ends by itself.
+const FRAMES_MAX: &str = "3000";
+
+const READER_POINTS: [Point; 9] = [
+    Point::Received,
+    Point::Subscribed,
+    Point::Taking,
+    Point::Taken,
+    Point::GivingBack,
+    Point::GivenBack,
+    Point::Telling,
+    Point::Armed,
+    Point::Woken,
+];
+
+#[test]
+fn a_reader_that_is_killed_between_any_two_steps_leaves_nothing_behind() {
+    let _alone = alone();
+    let folder = Folder::new("reader");
+    let before = descriptors();
+    let mut slowest = Duration::ZERO;
+    for policy in POLICIES {
+        let (publisher, stream) = publisher(&folder.socket());
+        let (stop, seen) = (AtomicBool::new(false), Seen::default());
+        let bystander = subscribe(&folder.socket(), "latest");
+        std::thread::scope(|scope| {
+            scope.spawn(|| publish_on(&stream, &stop));
+            scope.spawn(|| read_on(&bystander, &seen));
+            let mut reached = Vec::new();
+            for point in READER_POINTS {
+                // What is done once is passed once.
+                let is_once = matches!(point, Point::Received | Point::Subscribed);
+                for passes in if is_once { 0..1 } else { 0..4 }.step_by(3) {
+                    let settings = [
+                        (POLICY, policy.to_owned()),
+                        (POINT, format!("{point:?}")),
+                        (PASSES, passes.to_string()),
+                        (FRAMES, FRAMES_MAX.to_owned()),
+                    ];
+                    let mut victim = Process::start("reader", &folder.socket(), &settings);
+                    if victim.wait_for("done").is_none() {
+                        assert!(victim.wait_killed(), "{policy} {point:?}: it ended by itself");
+                        reached.push(point);
+                    }
+                    drop(victim);
+                    let gone = || stream.readers().len() == 1;
+                    slowest = slowest.max(wait_until("the dead reader is still there", gone));
+                    let frames = seen.frames.load(Ordering::Acquire);
+                    wait_until("the other reader stands still", || seen.frames.load(Ordering::Acquire) > frames + 5);
+                }
+            }
+            // Whoever is only told on demand is not always told.
+            let missed = READER_POINTS.iter().find(|point| **point != Point::Telling && !reached.contains(point));
+            assert_eq!(missed, None, "{policy}: a point was never reached");
+            stop.store(true, Ordering::Release);
+            seen.stop.store(true, Ordering::Release);
+        });
+        assert_eq!(seen.torn.load(Ordering::Acquire), 0, "{policy}");
+        drop(bystander);
+        wait_until("the last reader is still there", || stream.readers().is_empty());
+        let free: Vec<_> = std::iter::from_fn(|| stream.frame_timeout(Duration::ZERO).unwrap()).collect();
+        assert!(free.len() >= SLOTS, "{policy}: {} of {SLOTS} slots came back", free.len());
+        drop(free);
+        drop((stream, publisher));
+    }
+    assert!(!folder.socket().exists(), "a hub that ended leaves its socket");
+    assert_eq!(descriptors(), before, "descriptors are left");
+    println!("the slots of a killed reader were back after at most {slowest:?}");
+}
+
+const HUB_POINTS: [Point; 8] = [
+    Point::Offering,
+    Point::OfferPut,
+    Point::Waking,
+    Point::Offered,
+    Point::Collecting,
+    Point::Collected,
+    Point::Granting,
+    Point::Granted,
+];
+
+#[test]
+fn a_hub_that_is_killed_between_any_two_steps_costs_its_readers_no_frame_that_they_hold_and_they_read_on() {
+    let _alone = alone();
+    let folder = Folder::new("hub");
+    let before = descriptors();
+    let mut slowest = Duration::ZERO;
+    for policy in POLICIES {
+        for point in HUB_POINTS {
+            let passes = if matches!(point, Point::Granting | Point::Granted) { "1" } else { "20" };
+            let settings =
+                [(POINT, format!("{point:?}")), (PASSES, passes.to_owned()), (FRAMES, FRAMES_MAX.to_owned())];
+            let mut hub = Process::start("hub", &folder.socket(), &settings);
+            hub.wait_for("ready").expect("a hub");
+            let (subscription, seen) = (subscribe(&folder.socket(), policy), Seen::default());
+            std::thread::scope(|scope| {
+                scope.spawn(|| read_on(&subscription, &seen));
+                // Another one comes, which is what some points wait for.
+                let second = scope.spawn(|| {
+                    let reader = Reader::connect(Endpoint::path(folder.socket()).unwrap());
+                    reader.and_then(|reader| reader.subscribe("front", roles::policy(policy)))
+                });
+                assert!(hub.wait_for("done").is_none() && hub.wait_killed(), "{policy} {point:?}: it ended by itself");
+                drop(second.join().unwrap());
+                let frames = seen.frames.load(Ordering::Acquire);
+                let mut next = Process::start("hub", &folder.socket(), &[]);
+                next.wait_for("ready").expect("a hub in its place");
+                let goes_on = || seen.frames.load(Ordering::Acquire) > frames + 5;
+                slowest = slowest.max(wait_until("the reader does not read on", goes_on));
+                seen.stop.store(true, Ordering::Release);
+            });
+            assert_eq!(seen.torn.load(Ordering::Acquire), 0, "{policy} {point:?}");
+        }
+    }
+    assert_eq!(descriptors(), before, "descriptors are left");
+    println!("a reader read on at most {slowest:?} after its hub was back");
+}
+
+#[test]
+fn a_hub_that_forgets_a_lease_is_found_out() {
+    let _alone = alone();
+    let folder = Folder::new("forgets");
+    let mut hub = Process::start("hub", &folder.socket(), &[(FORGETS, "1".to_owned())]);
+    hub.wait_for("ready").expect("a hub");
+    let subscription = subscribe(&folder.socket(), "latest");
+    let mut kept: VecDeque<(u64, Frame)> = VecDeque::new();
+    // Frames are written into slots that this holds: it cannot be long until one is seen to change.
+    let begun = Instant::now();
+    let is_found_out = loop {
+        assert!(begun.elapsed() < PATIENCE, "frames change in a reader's hands, and nothing notices");
+        let Ok(frame) = subscription.recv_timeout(Duration::from_millis(100)) else { continue };
+        match stamped::read(&frame) {
+            None => break true,
+            Some(number) => kept.push_back((number, frame)),
+        }
+        if kept.len() > 2
+            && let Some((number, frame)) = kept.pop_front()
+            && stamped::read(&frame) != Some(number)
+        {
+            break true;
+        }
+    };
+    assert!(is_found_out);
+}
