@@ -153,6 +153,7 @@ error_codes! {
         Self::OutOfRange { .. } => "subscription-out-of-range",
         Self::Refused { .. } => "hub-refuses",
         Self::Forked { .. } => "forked",
+        Self::Unsealed => "memory-not-sealed",
         Self::System(_) => "sharing-resources",
     } => {
         Self::Endpoint(error) => error,

@@ -197,6 +197,11 @@ pub enum ShareError {
         /// Where.
         endpoint: Endpoint,
     },
+    /// Readers could write to the stream's frames.
+    #[error(
+        "the system cannot seal memory against writing (before Linux 5.1, or refused by a filter); frames are shared with nobody here"
+    )]
+    Unsealed,
     /// There can be no slots of that number or size.
     #[error(transparent)]
     Pool(#[from] PoolError),

@@ -111,6 +111,9 @@ impl Hub {
     /// The name cannot be, or the system has no memory or descriptor left.
     pub(crate) fn share(&self, name: &str, stream: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
         check_name(name)?;
+        if stream.pool.descriptor().is_none() {
+            return Err(ShareError::Unsealed);
+        }
         let mut state = self.shared.lock();
         state.next_serial += 1;
         let serial = state.next_serial;
