@@ -12,7 +12,7 @@ use running::{Running, program, run};
 use serde_json::Value;
 
 /// Those that `--only` names, in the order of the report.
-const CONTENDERS: [&str; 2] = ["memory", "pipe"];
+const CONTENDERS: [&str; 4] = ["shm", "shm-read", "memory", "pipe"];
 
 /// As short as a measurement can be; temporary files in a folder where they can be counted.
 fn measured(folder: &Path, arguments: &[&str]) -> Value {
@@ -44,6 +44,7 @@ fn check(contender: &Value, name: &str) {
     assert!(latency[0] > 0.0 && latency.is_sorted(), "{contender}");
     assert!(contender.get("backend").is_none() && contender.get("slice_bytes").is_none(), "{contender}");
     assert!(contender.get("ratio_to_kernel").is_none(), "{contender}");
+    assert_eq!(contender.get("ratio_to_memory").is_some(), name == "shm-read", "{contender}");
 }
 
 #[test]

@@ -37,11 +37,12 @@ pub struct BenchArgs {
     /// Seconds at that rate for each contender and round; of 60 frames p99 is the slowest, of 1,000 it says more
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub latency_seconds: f64,
-    /// Have the readers of memory and pipe look for frames without sleeping, which takes a core
+    /// Have the readers of memory, pipe, shm and shm-read look for frames without sleeping, which takes a core
     #[arg(long)]
     pub busy_poll: bool,
     /// Measure these alone: framewire, kernel (what UDP can at best do on this machine), tcp, which are measured unless others are
-    /// named; memory (frames made and read in place, every byte, by two threads of one process), pipe (a bare wake of another process)
+    /// named; shm (frames handed over in shared memory, nothing touched), shm-read (made and read in place, every byte), memory (the
+    /// same in two threads of one process: the floor of both), pipe (a bare wake of another process)
     #[arg(long, value_enum, value_name = "NAME,NAME", value_delimiter = ',', hide_possible_values = true)]
     pub only: Vec<Contender>,
     /// Print one JSON object instead of the table
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(bench(&["--only", "tcp,framewire"]).unwrap().only, [Contender::Tcp, Contender::Framewire]);
         assert_eq!(bench(&["--frame", "640x480:BayerRG12"]).unwrap().frame.to_string(), "640x480:bayer_rggb12");
         assert_eq!((args.metadata_bytes, bench(&["--metadata-bytes", "200"]).unwrap().metadata_bytes), (0, 200));
-        assert_eq!(bench(&["--only", "pipe,memory"]).unwrap().only, [Contender::Pipe, Contender::Memory]);
+        assert_eq!(bench(&["--only", "shm-read,memory"]).unwrap().only, [Contender::ShmRead, Contender::Memory]);
         let args = bench(&["--rate", "240", "--latency-seconds", "5", "--busy-poll"]).unwrap();
         assert_eq!((args.rate, args.latency_seconds, args.busy_poll), (240, 5.0, true));
         assert!(bench(&["--receive", "0.0.0.0:9000", "--once"]).unwrap().once);

@@ -20,7 +20,11 @@ pub enum Contender {
     Kernel,
     /// One TCP connection.
     Tcp,
-    /// Frames made in their slots and read there, every byte, in two threads of one process: what shared memory can at best do.
+    /// A `Publisher` and a `Reader` over shared memory, each frame handed over and not touched: nothing but its stamp is written or read.
+    Shm,
+    /// The same, and each frame is made in its slot and read there, every byte.
+    ShmRead,
+    /// The same loops in two threads of one process: what shared memory can at best do.
     Memory,
     /// No frame, and a few bytes through a pipe: what waking another process costs at least.
     Pipe,
@@ -28,7 +32,8 @@ pub enum Contender {
 
 impl Contender {
     /// All of them, in the order in which they are measured and shown.
-    pub const ALL: [Self; 5] = [Self::Framewire, Self::Kernel, Self::Tcp, Self::Memory, Self::Pipe];
+    pub const ALL: [Self; 7] =
+        [Self::Framewire, Self::Kernel, Self::Tcp, Self::Shm, Self::ShmRead, Self::Memory, Self::Pipe];
 
     /// Whether it is measured unless others are named: those that a network can carry.
     pub const fn is_default(self) -> bool {
@@ -42,7 +47,7 @@ impl Contender {
 
     /// Whether every byte of a frame moves or is touched: where not, bytes a second say nothing.
     pub(super) const fn moves_bytes(self) -> bool {
-        !matches!(self, Self::Pipe)
+        !matches!(self, Self::Shm | Self::Pipe)
     }
 
     /// The name used on the command line and in the figures.
@@ -51,6 +56,8 @@ impl Contender {
             Self::Framewire => "framewire",
             Self::Kernel => "kernel",
             Self::Tcp => "tcp",
+            Self::Shm => "shm",
+            Self::ShmRead => "shm-read",
             Self::Memory => "memory",
             Self::Pipe => "pipe",
         }

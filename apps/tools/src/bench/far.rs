@@ -19,6 +19,7 @@ use super::framewire::FramewireReceiver;
 use super::kernel::KernelReceiver;
 use super::patience::LOOK_AROUND;
 use super::pipe::PipeReceiver;
+use super::shm::ShmReceiver;
 use super::tally;
 use super::tcp::TcpReceiver;
 
@@ -161,6 +162,10 @@ impl Far<'_> {
                 (Box::new(TcpReceiver::new(&self.listener, stream, frame_bytes, self.stop)?), self.local.port(), 0)
             }
             Contender::Pipe => (Box::new(PipeReceiver::open(self.path(run)?, run.busy_poll, self.stop)?), 0, 0),
+            Contender::Shm | Contender::ShmRead => {
+                let reads = run.contender == Contender::ShmRead;
+                (Box::new(ShmReceiver::subscribe(self.path(run)?, reads, run.busy_poll, self.stop)?), 0, 0)
+            }
             Contender::Memory => return Err(Failure::runtime("both halves of memory are in one process")),
         };
         control.send(&Reply::Ready(Ready { port, stream, window })).map_err(Failure::runtime)?;

@@ -7,7 +7,9 @@ use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_transport::frame::{MetadataKind, RecvError};
 use framewire_transport::{Admission, BindError, IncomingStream, SendError, SliceSize};
-use framewire_transport::{BackendKind, Delivery, FrameFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
+use framewire_transport::{
+    BackendKind, Delivery, FrameFormat, PathChoice, Receiver, ReceiverConfig, Sender, SenderConfig,
+};
 
 use super::contender::{Arrived, ReceiveLink, SendLink};
 use super::patience::{LOOK_AROUND, PATIENCE, Wait};
@@ -35,7 +37,8 @@ impl FramewireSender {
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let stream = Some(stream);
-        let config = SenderConfig::new(format).delivery(Delivery::Every).slice(slice).backend(backend).stream(stream);
+        let config = SenderConfig::new(format).delivery(Delivery::Every).path(PathChoice::Udp);
+        let config = config.slice(slice).backend(backend).stream(stream);
         let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
         let wait = Wait::begin(stop, PATIENCE);
         loop {

@@ -20,6 +20,7 @@ use super::kernel::{KernelSender, KernelSocket};
 use super::memory;
 use super::pipe::{Pipe, PipeSender};
 use super::report::{CpuSeconds, CpuUsPerFrame, Measured, Report};
+use super::shm::ShmSender;
 use super::stamp::{Phase, Stamp};
 use super::tcp::TcpSender;
 use super::thread::{ReadingThread, thread_cpu_seconds};
@@ -113,7 +114,7 @@ impl<'a> Near<'a> {
             leave_out(&mut contenders, |contender| contender == Contender::Kernel, why)?;
         }
         if self.process.is_none() {
-            let why = "memory and pipe are measured with a process that the bench starts itself";
+            let why = "shm, shm-read, memory and pipe are measured with a process that the bench starts itself";
             leave_out(&mut contenders, Contender::is_local, why)?;
         }
         Ok(contenders)
@@ -244,6 +245,11 @@ impl<'a> Near<'a> {
                 let pipe = Pipe::new()?;
                 self.ask(self.run_at(contender, &pipe.path())?)?;
                 Box::new(PipeSender::open(&pipe, &stop)?)
+            }
+            Contender::Shm | Contender::ShmRead => {
+                let sender = ShmSender::bind(format, contender == Contender::ShmRead, &stop)?;
+                self.ask(self.run_at(contender, &sender.path())?)?;
+                Box::new(sender)
             }
             Contender::Memory => return Err(Failure::runtime("memory has no second process")),
         })

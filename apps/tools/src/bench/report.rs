@@ -81,6 +81,9 @@ struct Line {
     /// Its rate over the bare kernel's.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio_to_kernel: Option<f64>,
+    /// The rate of two processes over that of the same loops in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio_to_memory: Option<f64>,
 }
 
 fn is_none(bytes: &u16) -> bool {
@@ -90,7 +93,8 @@ fn is_none(bytes: &u16) -> bool {
 impl Report {
     /// Of at least one round, each with a figure for each of the contenders.
     pub(super) fn new(args: &BenchArgs, contenders: &[Contender], rounds: &[Vec<Measured>]) -> Self {
-        let kernel = contenders.iter().position(|contender| *contender == Contender::Kernel);
+        let at = |name: Contender| contenders.iter().position(|contender| *contender == name);
+        let (kernel, memory) = (at(Contender::Kernel), at(Contender::Memory));
         let rate = |at: usize| median(rounds.iter().map(|round| round[at].gigabytes_per_second)).unwrap_or_default();
         let line = |(at, name): (usize, &Contender)| {
             let median_of =
@@ -124,6 +128,7 @@ impl Report {
                 ratio_to_kernel: kernel
                     .filter(|kernel| *kernel != at && name.moves_bytes())
                     .map(|kernel| rate(at) / rate(kernel)),
+                ratio_to_memory: memory.filter(|_| *name == Contender::ShmRead).map(|memory| rate(at) / rate(memory)),
             }
         };
         Self {
@@ -172,7 +177,7 @@ impl fmt::Display for Report {
             }
         }
         if self.busy_poll {
-            write!(f, "\nThe readers of memory and pipe did not sleep.")?;
+            write!(f, "\nThe readers of memory, pipe, shm and shm-read did not sleep.")?;
         }
         Ok(())
     }
@@ -289,20 +294,23 @@ kernel       5.00         -      0.25       -       -       -       -   std, 147
     #[test]
     fn what_moves_no_bytes_has_frames_a_second_and_small_figures_keep_their_digits() {
         let local = |rate, p50| Measured { backend: None, slice_bytes: None, ..measured(rate, Some(p50)) };
-        let round = vec![local(5.0, 0.01), local(800.0, 0.0204)];
-        let contenders = [Contender::Memory, Contender::Pipe];
+        let round = vec![local(800.0, 0.0204), local(4.75, 0.02), local(5.0, 0.01)];
+        let contenders = [Contender::Shm, Contender::ShmRead, Contender::Memory];
         let report = Report::new(&args(&["--busy-poll", "--rate", "30"]), &contenders, &[round]);
         let expected = "\
 4x4:gray8 frames from one process to another, 1 round
                                      latency at 30 frames/s, ms
              GB/s   /kernel  CPU s/GB     p50     p99   p99.9     max
+shm             -         -         -  0.0204  0.0408  0.0612  0.0816   40000 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
+shm-read     4.75         -      0.25  0.0200  0.0400  0.0600  0.0800   238 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
 memory       5.00         -      0.25  0.0100  0.0200  0.0300  0.0400   250 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
-pipe            -         -         -  0.0204  0.0408  0.0612  0.0816   40000 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
-The readers of memory and pipe did not sleep.";
+The readers of memory, pipe, shm and shm-read did not sleep.";
         assert_eq!(report.to_string(), expected);
         let json = serde_json::to_value(report).unwrap();
         assert_eq!((&json["busy_poll"], &json["rate"]), (&true.into(), &30.into()));
-        assert_eq!(json["contenders"][1]["gigabytes_per_second"], 800.0);
+        assert_eq!(json["contenders"][1]["ratio_to_memory"], 0.95);
+        assert_eq!(json["contenders"][0]["gigabytes_per_second"], 800.0);
+        assert!(json["contenders"][0].get("ratio_to_memory").is_none());
     }
 
     #[test]
