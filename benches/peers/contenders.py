@@ -58,9 +58,13 @@ def _framewire(name: str, settings: Settings) -> Result:
     return results[name]
 
 
+def _framewire_spinning(name: str, settings: Settings) -> Result:
+    return framewire_bench.run([name.removesuffix("-spin")], settings, ["--busy-poll"])[name.removesuffix("-spin")]
+
+
 def _local(name: str, how: str, run: Callable[[str, Settings], Result], moves_bytes: bool) -> Contender:
     """What hands frames over on one machine alone. What is framewire bench's needs that program."""
-    why_missing = framewire_bench.why_missing if run is _framewire else lambda _settings: None
+    why_missing = framewire_bench.why_missing if run in (_framewire, _framewire_spinning) else lambda _settings: None
     return Contender(name, how, run, why_missing, across_wire=False, moves_bytes=moves_bytes, usual=False)
 
 
@@ -74,10 +78,13 @@ CONTENDERS = [
     Contender("tcp", "TCP socket in Python", python_pair.run),
     Contender("iperf3-udp", "UDP, 65,507 B datagrams", iperf3_pair.run, iperf3_pair.why_missing, across_wire=False),
     Contender("iperf3-tcp", "TCP", iperf3_pair.run, iperf3_pair.why_missing),
+    _local("shm", "Framewire, handed over", _framewire, moves_bytes=False),
     _local("iceoryx2", "handed over, reader waits for its event", python_pair.run_in_rust, moves_bytes=False),
     _local("zenoh-rust", "handed over, shared memory from Rust", python_pair.run_in_rust, moves_bytes=False),
     _local("pipe", "a bare wake by a pipe, no frame", _framewire, moves_bytes=False),
+    _local("shm-spin", "Framewire, handed over, reader spins", _framewire_spinning, moves_bytes=False),
     _local("iceoryx2-spin", "handed over, reader spins", python_pair.run_in_rust, moves_bytes=False),
+    _local("shm-read", "Framewire, made and read in place", _framewire, moves_bytes=True),
     _local("iceoryx2-read", "made and read in place", python_pair.run_in_rust, moves_bytes=True),
     _local("zenoh-rust-read", "made and read in place", python_pair.run_in_rust, moves_bytes=True),
     _local("zenoh-rust-bytes", "made in place, copied, read", python_pair.run_in_rust, moves_bytes=True),

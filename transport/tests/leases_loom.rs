@@ -232,3 +232,20 @@ fn frames_that_wait_for_a_reader_reach_it_whenever_it_takes() {
         }
     });
 }
+
+#[test]
+fn frames_are_taken_in_their_order_while_others_are_put_on_offer() {
+    loom::model(|| {
+        let mut hub = Hub::new(3, Overflow::Wait, 2, 1);
+        let shared = hub.shared.clone();
+        // The next goes to the first word, which is looked at first, and the one after it to the second.
+        hub.publish(1);
+        assert_eq!(read(&shared, Borrower::new(2)), Some(1));
+        hub.collect();
+        let reader = thread::spawn(move || read(&shared, Borrower::new(2)));
+        hub.publish(2);
+        hub.publish(3);
+        let first = reader.join().unwrap();
+        assert!(matches!(first, None | Some(2)), "{first:?} came before 2");
+    });
+}

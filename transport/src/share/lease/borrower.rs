@@ -34,16 +34,28 @@ impl Borrower {
             let is_empty = control.offers[0].load(Ordering::Relaxed) == 0;
             return if is_empty { None } else { Offer::from_word(control.offers[0].swap(0, Ordering::AcqRel)) };
         }
+        let mut seen = self.oldest(control)?;
         for _ in 0..TRIES_MAX {
-            let words = control.offers[..self.words].iter().map(|word| word.load(Ordering::Acquire)).enumerate();
-            // The words of later offers are greater.
-            let (index, word) = words.filter(|(_, word)| *word != 0).min_by_key(|(_, word)| *word)?;
-            let taken = control.offers[index].compare_exchange(word, 0, Ordering::AcqRel, Ordering::Relaxed);
-            if taken.is_ok() {
-                return Offer::from_word(word);
+            // Words are looked at one after another: an older offer may have come to one that was empty when it was looked at. Who has seen
+            // an offer sees all that were put before it.
+            let oldest = self.oldest(control)?;
+            let (index, word) = oldest;
+            if oldest == seen {
+                let taken = control.offers[index].compare_exchange(word, 0, Ordering::AcqRel, Ordering::Relaxed);
+                if taken.is_ok() {
+                    return Offer::from_word(word);
+                }
             }
+            seen = oldest;
         }
         None
+    }
+
+    /// The word that is the oldest of those that hold an offer, and where it is.
+    fn oldest(&self, control: &Control) -> Option<(usize, u64)> {
+        let words = control.offers[..self.words].iter().map(|word| word.load(Ordering::Acquire)).enumerate();
+        // The words of later offers are greater.
+        words.filter(|(_, word)| *word != 0).min_by_key(|(_, word)| *word)
     }
 
     /// Whether there is something to take.
