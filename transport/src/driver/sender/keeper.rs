@@ -16,6 +16,9 @@ use crate::send::SendState;
 /// How often it is looked whether somebody shares streams by now, while the stream is not open.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// That is doubled with each failure, so many times.
+const SELDOM: u32 = 5;
+
 /// What a configuration and an address allow.
 pub(super) fn may_be_local(ways: &Ways) -> bool {
     let peer = ways.lock().peer;
@@ -55,13 +58,15 @@ pub(super) fn by_datagrams(ways: &Arc<Ways>) -> Result<Arc<dyn Way>, ConnectErro
 
 /// Starts the thread. `door` is somebody who was found to share streams.
 pub(super) fn start(ways: Arc<Ways>, door: Option<Door>) -> std::io::Result<JoinHandle<()>> {
-    Builder::new().name("framewire-way".into()).spawn(move || Keeper { ways, refused: false }.run(door))
+    Builder::new().name("framewire-way".into()).spawn(move || Keeper { ways, refused: false, failures: 0 }.run(door))
 }
 
 struct Keeper {
     ways: Arc<Ways>,
-    /// Whoever shares streams has not taken this one: not asked again before something is different.
+    /// Whoever shares streams refuses this one: not asked again before something is different.
     refused: bool,
+    /// How often it came to nothing otherwise since a stream was open: it is asked more and more seldom.
+    failures: u32,
 }
 
 enum Task {
@@ -110,7 +115,9 @@ impl Keeper {
                 return Task::Stop;
             }
             let redirected = std::mem::take(&mut state.redirected);
-            self.refused &= !redirected;
+            if redirected {
+                (self.refused, self.failures) = (false, 0);
+            }
             let timeout = match &state.current {
                 Current::Between(_) if has_waited || redirected || !self.must_pause(&state.trouble) => {
                     return Task::Find;
@@ -128,11 +135,11 @@ impl Keeper {
                         if has_waited || redirected {
                             return Task::Look(way.clone());
                         }
-                        Some(LOOK_EVERY)
+                        Some(LOOK_EVERY * (1 << self.failures.min(SELDOM)))
                     }
                     SendState::Open => {
                         // Whoever has it now is another one when it ends.
-                        self.refused = false;
+                        (self.refused, self.failures) = (false, 0);
                         None
                     }
                     _ => None,
@@ -156,13 +163,16 @@ impl Keeper {
             match found.and_then(|door| self.enter(door)) {
                 Ok(way) => {
                     self.ways.lock().trouble = None;
+                    self.failures = 0;
                     self.ways.go_on_with(way);
                     return;
                 }
                 // That nobody shares streams is nothing to tell where there is another way.
                 Err(Trouble::Nobody(_)) if self.ways.config.path == PathChoice::Auto => {}
                 Err(trouble) => {
-                    self.refused = self.ways.config.path == PathChoice::Auto;
+                    let is_final = matches!(trouble, Trouble::Refused { .. });
+                    self.refused = is_final && self.ways.config.path == PathChoice::Auto;
+                    self.failures = self.failures.saturating_add(1);
                     self.ways.note_trouble(trouble);
                 }
             }

@@ -73,9 +73,10 @@ fn trouble(error: &EnterError, was_invited: bool) -> Trouble {
                 Refusal::Memory => Some(RefuseReason::Memory),
                 _ => None,
             };
-            match reason {
-                Some(_) => Trouble::Refused { reason, limit: *limit, words },
-                None => Trouble::Failed(words),
+            match (reason, refusal) {
+                // On another host it stays.
+                (Some(_), _) | (None, Refusal::Network) => Trouble::Refused { reason, limit: *limit, words },
+                _ => Trouble::Failed(words),
             }
         }
         _ => Trouble::Failed(words),
