@@ -1,12 +1,16 @@
 //! Streams that come over the network, read in place by other processes and threads of this machine.
 #![cfg(target_os = "linux")]
 
+#[path = "system/denied.rs"]
+mod denied;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use denied::{Denied, where_denied};
 use framewire_transport::share::{Endpoint, Reader, ReaderFigures, ShareConfig, ShareError, SubscriptionConfig};
 use framewire_transport::{
     BindError, ConsumerPolicy, Delivery, FrameFormat, IncomingStream, PathChoice, PathKind, PixelFormat, Receiver,
@@ -352,4 +356,25 @@ fn another_user_reads_where_the_group_lets_it_and_is_refused_elsewhere_by_the_sy
     }
     set.sender.close(PATIENCE).unwrap();
     assert_eq!(reading.join().unwrap(), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn where_the_system_gives_no_descriptors_of_processes_a_killed_reader_is_seen_by_its_socket() {
+    let from_socket = Denied {
+        call: libc::SYS_getsockopt,
+        only: Some((2, u32::MAX, libc::SO_PEERPIDFD as u32)),
+        errno: libc::ENOPROTOOPT,
+    };
+    let by_number = Denied::all(libc::SYS_pidfd_open, libc::ENOSYS);
+    where_denied(from_socket, move || {
+        where_denied(by_number, || {
+            let set = Set::new(Delivery::Latest, |share| share);
+            let mut reader = set.reader("hold");
+            set.send(0);
+            reader.line();
+            set.until("its taking", |readers| readers.iter().all(|reader| reader.held == 1));
+            reader.signal(Signal::KILL);
+            set.until("its end", |readers| readers.is_empty());
+        });
+    });
 }

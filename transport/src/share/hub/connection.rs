@@ -28,6 +28,8 @@ pub(super) struct Connection {
     since: Time,
     patience: Patience,
     purpose: Purpose,
+    /// Whatever it wants, this is why not. It is told so when it has said what: a connection that is closed before loses the answer.
+    turned_away: Option<Refused>,
 }
 
 enum Purpose {
@@ -81,7 +83,13 @@ type Listed<'a> = &'a [(Arc<str>, Arc<SharedStream>)];
 
 impl Connection {
     pub(super) fn new(socket: OwnedFd, peer: Peer, now: Time) -> Self {
-        Self { socket, peer, since: now, patience: Patience::new(now), purpose: Purpose::Unknown }
+        let (patience, purpose) = (Patience::new(now), Purpose::Unknown);
+        Self { socket, peer, since: now, patience, purpose, turned_away: None }
+    }
+
+    /// The same, which gets nothing.
+    pub(super) fn turned_away(self, refused: Refused) -> Self {
+        Self { turned_away: Some(refused), ..self }
     }
 
     /// The descriptor of its process, which tells of the end of that.
@@ -114,6 +122,9 @@ impl Connection {
                 Err(PacketError::Closed) => return Outcome::Over,
                 Err(error) => return self.give_up(&error),
             };
+            if let Some(refused) = self.turned_away {
+                return self.refuse(refused);
+            }
             // What came with it is nothing that a program sends: it is closed.
             let outcome = match ToHub::parse(&bytes[..packet.len]) {
                 Ok(message) => self.handle(message, hub, listed, now),

@@ -288,6 +288,46 @@ fn a_reader_that_hangs_up_gives_back_all_that_it_had() {
     host.read(LATEST);
 }
 
+/// No test by itself: a process that reads, and whose child has its socket open when it is killed.
+#[test]
+#[expect(clippy::zombie_processes, reason = "it is killed before, and what it leaves behind is what is tried")]
+fn reads_with_an_heir() {
+    let Some(path) = std::env::var_os("FRAMEWIRE_TEST_HEIR") else { return };
+    let reader = TestReader::subscribe(connect(path.as_ref()).unwrap(), "front", LATEST).unwrap();
+    let held = reader.take();
+    let socket = reader.socket.try_clone().unwrap();
+    let mut sleep = std::process::Command::new("sleep");
+    let heir = sleep.arg("600").stdin(socket).stdout(std::process::Stdio::null()).spawn().unwrap();
+    println!("\nheir {}", heir.id());
+    // Until it is killed.
+    let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
+    drop(held);
+}
+
+#[test]
+fn a_killed_reader_whose_child_lives_on_with_its_socket_gives_back_what_it_had_too() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let mut host = Host::new(Delivery::Latest, |config| config);
+    host.publish();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["share::hub::tests::reads_with_an_heir", "--exact", "--nocapture"])
+        .env("FRAMEWIRE_TEST_HEIR", host.folder.join("hub.sock"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let heir = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("heir ")?.parse::<i32>().ok()).unwrap();
+    host.until("its taking", |host| host.figures().held == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    host.until_gone();
+    let heir = rustix::process::Pid::from_raw(heir).unwrap();
+    // It was there all the time.
+    rustix::process::kill_process(heir, rustix::process::Signal::KILL).unwrap();
+}
+
 #[test]
 fn whoever_comes_late_to_a_stream_of_the_latest_gets_the_newest_frame_at_once() {
     let mut host = Host::new(Delivery::Latest, |config| config);

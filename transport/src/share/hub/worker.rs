@@ -22,6 +22,8 @@ use crate::time::Time;
 
 /// Processes that may be connected at once; of those of other users, at most half.
 const CONNECTIONS_MAX: usize = 512;
+/// How many beyond that are heard out before they are told so.
+const TURNED_AWAY_MAX: usize = 64;
 /// Who is accepted before those that are there have their turn.
 const ACCEPTS_A_TURN: usize = 16;
 /// What is looked at in a turn.
@@ -210,16 +212,20 @@ impl Worker {
         };
         let is_allowed = peer.is_allowed(&socket, self.allowed);
         let (pid, uid) = (peer.pid, peer.uid);
-        let connection = Connection::new(socket, peer, now);
+        let mut connection = Connection::new(socket, peer, now);
+        let foreign_max = CONNECTIONS_MAX / 2;
+        let is_full = self.connections.len() >= CONNECTIONS_MAX;
         if !is_allowed {
             tracing::warn!(pid, uid, "a process of another user is not let in");
-            connection.refuse(Refusal::User.into());
-            return;
-        }
-        let foreign_max = CONNECTIONS_MAX / 2;
-        if self.connections.len() >= CONNECTIONS_MAX || connection.is_foreign() && self.foreign >= foreign_max {
+            connection = connection.turned_away(Refusal::User.into());
+        } else if is_full || connection.is_foreign() && self.foreign >= foreign_max {
             let limit = if connection.is_foreign() { foreign_max } else { CONNECTIONS_MAX };
-            connection.refuse(Refused { refusal: Refusal::Connections, number: 0, limit: limit as u64 });
+            let refused = Refused { refusal: Refusal::Connections, number: 0, limit: limit as u64 };
+            connection = connection.turned_away(refused);
+        }
+        let is_crowded = connection.is_foreign() && self.foreign >= foreign_max + TURNED_AWAY_MAX;
+        if is_crowded || self.connections.len() >= CONNECTIONS_MAX + TURNED_AWAY_MAX {
+            // There is not even room to hear them out.
             return;
         }
         let id = self.next;

@@ -4,6 +4,7 @@
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Once;
 
 use libc::{SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD, SOL_SOCKET, c_int, c_void, gid_t, socklen_t, ucred};
 use rustix::io::Errno;
@@ -92,7 +93,13 @@ fn pidfd(socket: impl AsFd, pid: i32) -> Result<Option<OwnedFd>, Errno> {
         Ok(pidfd) => Ok(Some(pidfd)),
         Err(Errno::SRCH) => Err(Errno::SRCH),
         Err(error) => {
-            tracing::debug!(%error, pid = pid.as_raw_nonzero(), "the system gives no descriptor of a process; only its socket tells of its end");
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    %error,
+                    "the system gives no descriptors of other processes: only their sockets tell of their end, which those keep open that                      they forked; allow the system call pidfd_open in the filter of the sandbox or container"
+                );
+            });
             Ok(None)
         }
     }
