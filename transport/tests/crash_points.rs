@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use children::{FORGETS, FRAMES, PASSES, POINT, POLICY, Process};
 use framewire_transport::frame::Frame;
 use framewire_transport::share::points::Point;
-use framewire_transport::{Endpoint, Reader};
+use framewire_transport::{Delivery, Endpoint, Reader, Receiver, ReceiverConfig, ShareConfig};
 use parties::{
     Folder, PATIENCE, POLICIES, SLOTS, Seen, alone, descriptors, publish_on, publisher, read_on, subscribe, wait_until,
 };
@@ -172,4 +172,106 @@ fn a_hub_that_forgets_a_lease_is_found_out() {
         }
     };
     assert!(is_found_out);
+}
+
+const SENDER_POINTS: [Point; 6] =
+    [Point::SlotsMapped, Point::SlotTaken, Point::Recording, Point::Recorded, Point::Committed, Point::Closing];
+
+#[test]
+fn a_sender_that_is_killed_between_any_two_steps_leaves_whole_frames_and_nothing_else() {
+    let _alone = alone();
+    let folder = Folder::new("sender");
+    let before = descriptors();
+    for delivery in ["every", "latest"] {
+        let endpoint = Endpoint::path(folder.socket()).unwrap();
+        let config = ReceiverConfig::new().share(ShareConfig::new(endpoint));
+        let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+        for point in SENDER_POINTS {
+            let is_once = matches!(point, Point::SlotsMapped | Point::Closing);
+            let settings = [
+                (POLICY, delivery.to_owned()),
+                (POINT, format!("{point:?}")),
+                (PASSES, if is_once { "0" } else { "20" }.to_owned()),
+                (FRAMES, "200".to_owned()),
+            ];
+            let mut victim = Process::start("sender", &folder.socket(), &settings);
+            let stream = (point != Point::SlotsMapped).then(|| receiver.accept_timeout(PATIENCE).unwrap());
+            let mut numbers = Vec::new();
+            if let Some(stream) = &stream {
+                for frame in stream.frames() {
+                    let frame = frame.unwrap();
+                    numbers.push(stamped::read(&frame).expect("a whole frame"));
+                }
+                let has_all = delivery == "latest" || numbers.iter().copied().eq(0..numbers.len() as u64);
+                assert!(has_all && numbers.is_sorted() && numbers.len() >= 15, "{delivery} {point:?}: {numbers:?}");
+                let stats = stream.stats();
+                let (source, unseen) = (stream.source(), stats.frames_unseen());
+                assert_eq!(stats.frames_delivered + unseen, stats.frames_passed, "{delivery} {point:?}");
+                assert_eq!(source.skipped, unseen, "{delivery} {point:?}: nothing is lost on this way");
+            }
+            assert!(
+                victim.wait_for("done").is_none() && victim.wait_killed(),
+                "{delivery} {point:?}: it ended by itself"
+            );
+            drop(stream);
+            wait_until("the memory of a dead sender's stream", || receiver.memory_bytes() == 0);
+        }
+        drop(receiver);
+    }
+    assert_eq!(descriptors(), before, "descriptors are left");
+}
+
+const INLET_POINTS: [Point; 6] = [
+    Point::Granting,
+    Point::Granted,
+    Point::CommitsTaken,
+    Point::FrameMade,
+    Point::FramePublished,
+    Point::SlotsGranted,
+];
+
+#[test]
+fn a_hub_that_is_killed_between_any_two_steps_costs_its_sender_no_frame_that_it_had_not_settled() {
+    const FRAMES_SENT: u64 = 150;
+    let _alone = alone();
+    let folder = Folder::new("inlet");
+    let before = descriptors();
+    for point in INLET_POINTS {
+        let passes = if matches!(point, Point::Granting | Point::Granted) { "0" } else { "20" };
+        let mut hub =
+            Process::start("receiver", &folder.socket(), &[(POINT, format!("{point:?}")), (PASSES, passes.to_owned())]);
+        hub.wait_for("ready").expect("a hub");
+        let sender = roles::local_sender(Endpoint::path(folder.socket()).unwrap(), Delivery::Every);
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(|| {
+                for number in 0..FRAMES_SENT {
+                    let mut frame = sender.frame().unwrap();
+                    stamped::write(&mut frame, number);
+                    sender.send(frame).unwrap();
+                }
+                sender.close(PATIENCE)
+            });
+            let mut last = None;
+            while let Some(number) = hub.wait_for("frame ") {
+                last = number.parse::<u64>().ok();
+            }
+            assert!(hub.wait_killed(), "{point:?}: it ended by itself");
+            let mut next = Process::start("receiver", &folder.socket(), &[]);
+            next.wait_for("ready").expect("a hub in its place");
+            let first: u64 = next.wait_for("frame ").expect("a frame").parse().unwrap();
+            assert!(
+                first <= last.map_or(0, |last| last + 1 + 64),
+                "{point:?}: frames are missing between {last:?} and {first}"
+            );
+            for number in first + 1..FRAMES_SENT {
+                let came = next.wait_for("frame ").map(|number| number.parse());
+                assert_eq!(came, Some(Ok(number)), "{point:?}: none is lost, none comes twice");
+            }
+            let report = sending.join().unwrap().unwrap();
+            // The frames that the first one had settled before it was killed, and all the others.
+            assert_eq!(report.delivered, FRAMES_SENT, "{point:?}");
+        });
+        drop(sender);
+    }
+    assert_eq!(descriptors(), before, "descriptors are left");
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use framewire_transport::frame::{ConsumerPolicy, RecvError};
 #[cfg(feature = "crash-points")]
 use framewire_transport::share::points::{self, Point};
-use framewire_transport::{Endpoint, PublishConfig, Publisher, Reader, ShareConfig, SubscriptionConfig};
+use framewire_transport::{
+    Delivery, Endpoint, PathChoice, PublishConfig, Publisher, Reader, Receiver, ReceiverConfig, Sender, SenderConfig,
+    ShareConfig, SubscriptionConfig,
+};
 
 use super::children::{FRAMES, POLICY, ROLE, SOCKET};
 use super::stamped;
@@ -38,8 +41,21 @@ pub(crate) fn play() {
     match role.as_str() {
         "hub" => hub(endpoint, frames),
         "reader" => reader(endpoint, policy(&setting(POLICY).unwrap_or_default()), frames),
+        "sender" => sender(endpoint, delivery(&setting(POLICY).unwrap_or_default()), frames),
+        "receiver" => receiver(endpoint),
         role => panic!("there is no role {role}"),
     }
+}
+
+pub(crate) fn delivery(name: &str) -> Delivery {
+    if name == "every" { Delivery::Every } else { Delivery::Latest }
+}
+
+/// A sender by shared memory alone, to whoever takes streams there.
+pub(crate) fn local_sender(endpoint: Endpoint, delivery: Delivery) -> Sender {
+    let config = SenderConfig::new(stamped::format()).delivery(delivery).path(PathChoice::Shm).share(endpoint);
+    // Nobody is there: the way is by the socket.
+    Sender::connect("127.0.0.1:9".parse().expect("an address"), config).expect("a sender")
 }
 
 /// Where this process is to be killed, and what it is to do wrong.
@@ -94,4 +110,30 @@ fn reader(endpoint: Endpoint, policy: ConsumerPolicy, frames: u64) {
         }
     }
     println!("done");
+}
+
+fn sender(endpoint: Endpoint, delivery: Delivery, frames: u64) {
+    let sender = local_sender(endpoint, delivery);
+    for number in 0..frames {
+        let mut frame = sender.frame().expect("a stream");
+        stamped::write(&mut frame, number);
+        sender.send(frame).expect("a stream");
+        std::thread::sleep(Duration::from_micros(300));
+    }
+    sender.close(Duration::from_secs(60)).expect("a receiver that takes all");
+    println!("done");
+}
+
+/// Takes the streams of senders one after the other, and says which frames come.
+fn receiver(endpoint: Endpoint) {
+    let config = ReceiverConfig::new().share(ShareConfig::new(endpoint));
+    let receiver = Receiver::bind("127.0.0.1:0".parse().expect("an address"), config).expect("a receiver");
+    println!("ready");
+    while let Ok(stream) = receiver.accept() {
+        for frame in stream.frames() {
+            let frame = frame.expect("a frame");
+            println!("frame {}", stamped::read(&frame).expect("a whole frame"));
+        }
+        println!("ended");
+    }
 }
