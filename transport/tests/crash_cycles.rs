@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use children::{POLICY, Process};
+use framewire_transport::{Endpoint, Receiver, ReceiverConfig, ShareConfig};
 use parties::{
-    Folder, POLICIES, SLOTS, Seen, alone, descriptors, publish_on, publisher, read_on, subscribe, wait_until,
+    Folder, PATIENCE, POLICIES, SLOTS, Seen, alone, descriptors, publish_on, publisher, read_on, subscribe, wait_until,
 };
 use rustix::process::Signal;
 
@@ -149,4 +150,52 @@ fn hubs_that_are_killed_at_any_moment_leave_readers_their_frames_and_are_found_a
     drop(hub);
     assert_eq!(descriptors(), before, "descriptors are left");
     println!("readers read on at most {slowest:?} after a hub was back");
+}
+
+#[test]
+fn senders_that_are_killed_and_stopped_at_any_moment_leave_whole_frames_and_their_memory() {
+    let _alone = alone();
+    let folder = Folder::new("senders");
+    let before = descriptors();
+    let endpoint = Endpoint::path(folder.socket()).unwrap();
+    let receiver =
+        Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new().share(ShareConfig::new(endpoint)))
+            .unwrap();
+    let mut chance = Chance(0x5e4d);
+    let mut frames = 0;
+    for cycle in 0..cycles().div_ceil(2) {
+        let delivery = ["every", "latest"][usize::from(cycle % 2 == 1)];
+        let mut sender = Process::start("sender", &folder.socket(), &[(POLICY, delivery.to_owned())]);
+        let stream = receiver.accept_timeout(PATIENCE).unwrap();
+        let looked_at = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let mut last = None;
+                let mut count = 0;
+                for frame in stream.frames() {
+                    let number = stamped::read(&frame.unwrap()).expect("a whole frame");
+                    assert!(last < Some(number), "{number} came after {last:?}");
+                    assert!(delivery == "latest" || number == count, "{number} came where {count} was due");
+                    last = Some(number);
+                    count += 1;
+                }
+                count
+            });
+            chance.pause();
+            if chance.below(2) == 0 {
+                sender.signal(Signal::STOP);
+                chance.pause();
+            }
+            sender.signal(Signal::KILL);
+            assert!(sender.wait_killed());
+            reading.join().unwrap()
+        });
+        frames += looked_at;
+        let stats = stream.stats();
+        assert_eq!((stats.frames_delivered, stats.frames_incomplete), (looked_at + stream.dropped(), 0));
+        drop(stream);
+        wait_until("the memory of a dead sender's stream", || receiver.memory_bytes() == 0);
+    }
+    drop(receiver);
+    assert_eq!(descriptors(), before, "descriptors are left");
+    println!("{frames} whole frames of senders that were killed");
 }
