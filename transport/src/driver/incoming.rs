@@ -116,10 +116,15 @@ impl IncomingStream {
     /// # Errors
     /// [`ShareError::Name`], and [`ShareError::NotShared`] where the stream is not shared.
     pub fn share_as(&self, name: &str) -> Result<(), ShareError> {
-        self.shared.sharing().ok_or(ShareError::NotShared)?.rename(name)
+        match self.shared.sharing() {
+            Some(sharing) => sharing.rename(name),
+            // Nobody finds it any more, by whatever name.
+            None if self.shared.is_over() => Ok(()),
+            None => Err(ShareError::NotShared),
+        }
     }
 
-    /// Who reads the stream in other processes, and each one's account; empty where it is not shared.
+    /// Who reads the stream in other processes, and each one's account; empty where it is not shared, and once it has ended.
     pub fn readers(&self) -> Vec<ReaderFigures> {
         self.shared.sharing().map_or_else(Vec::new, |sharing| sharing.readers())
     }

@@ -221,6 +221,7 @@ impl ReceiveLoop {
         }
         self.shared.over.store(true, Ordering::Release);
         self.ring.end();
+        self.shared.end_sharing();
     }
 
     /// Goes on with a sender that has proved its address. That may have changed, or the sender may speak to another one of this

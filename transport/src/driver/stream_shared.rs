@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::opening::{Opening, OpeningId};
 use super::sharing::Sharing;
@@ -25,7 +25,7 @@ pub(super) struct StreamShared {
     pub(super) over: AtomicBool,
     pub(super) waker: Arc<Waker>,
     /// Where other processes read it, if they do.
-    sharing: OnceLock<Sharing>,
+    sharing: Mutex<Option<Arc<Sharing>>>,
 }
 
 pub(super) struct StreamState {
@@ -82,16 +82,22 @@ impl StreamShared {
             abandon: AtomicBool::new(false),
             over: AtomicBool::new(false),
             waker,
-            sharing: OnceLock::new(),
+            sharing: Mutex::default(),
         }
     }
 
     pub(super) fn set_sharing(&self, sharing: Sharing) {
-        let _first = self.sharing.set(sharing);
+        *unpoisoned(self.sharing.lock()) = Some(Arc::new(sharing));
     }
 
-    pub(super) fn sharing(&self) -> Option<&Sharing> {
-        self.sharing.get()
+    pub(super) fn sharing(&self) -> Option<Arc<Sharing>> {
+        unpoisoned(self.sharing.lock()).clone()
+    }
+
+    /// Nobody comes to read it any more: what it keeps of its memory for those goes.
+    pub(super) fn end_sharing(&self) {
+        let ended = unpoisoned(self.sharing.lock()).take();
+        drop(ended);
     }
 
     pub(super) fn opening(&self) -> OpeningId {

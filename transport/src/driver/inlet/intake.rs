@@ -234,6 +234,7 @@ impl Taking {
         }
         self.shared.over.store(true, Ordering::Release);
         self.ring.end();
+        self.shared.end_sharing();
     }
 
     /// It may have been set, which nothing tells.
