@@ -543,8 +543,10 @@ impl Reassembler {
             return u64::MAX;
         }
         let held = self.slots[..PLACES].iter().flatten().count();
-        // Without room nothing comes, and nobody would ask for a slot.
-        self.pool.look_for_slots();
+        if held == 0 {
+            // Nothing is on its way whose hand-over would find slots, and without room nothing comes that would ask for one.
+            self.pool.look_for_slots();
+        }
         self.settled.value() + OPEN_FRAMES_MAX.min(held + self.pool.free_count()) as u64
     }
 
