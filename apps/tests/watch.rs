@@ -6,10 +6,11 @@ mod running;
 
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
+use std::time::Instant;
 
 use framewire_capture::pattern;
 use framewire_transport::{FrameFormat, PixelFormat};
-use running::{Running, Server, figure, in_dir, make_y4m, path_text, program};
+use running::{PATIENCE, Running, Server, figure, in_dir, make_y4m, path_text, program};
 
 const SIZE: (u32, u32) = (64, 48);
 const FRAME: usize = 64 * 48;
@@ -180,6 +181,45 @@ fn a_server_that_was_killed_is_read_on_when_it_is_back() {
     let (code, said, _) = watch.wait();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("the server came back 1 times"), "{said}");
+}
+
+#[test]
+fn a_sender_that_was_killed_is_read_on_when_it_is_back_and_who_reads_is_told_to_people_and_programs() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = in_dir(&directory, "s.sock");
+    let server = server(path_text(&socket), &[]);
+    let client = || {
+        Running::start(&mut server.client(&[
+            "pattern:64x48",
+            "--fps",
+            "100",
+            "--delivery",
+            "latest",
+            "--name",
+            "front",
+        ]))
+    };
+    let first = client();
+    let mut watch = watch(&["front", "--share", path_text(&socket), "--json"]);
+    watch.wait_for("reading stream \"front\"");
+    // The board is told of readers a few times a second.
+    let deadline = Instant::now() + PATIENCE;
+    let mut told = String::new();
+    while !told.contains("front: read by  framewire watch") {
+        assert!(Instant::now() < deadline, "{told}");
+        let top = program("framewire").args(["top", "--once", "--server", &server.url()]).output().unwrap();
+        told = String::from_utf8(top.stdout).unwrap();
+    }
+    first.kill();
+    watch.wait_for("the sender of stream \"front\" is gone");
+    let _second = client();
+    watch.wait_for("the sender of stream \"front\" is back");
+    watch.interrupt();
+    let (code, said, json) = watch.wait();
+    assert_eq!(code, Some(0), "{said}");
+    let of = |key| figure(&json, &[key]);
+    assert!(of("taken") > 0.0 && of("taken") == of("frames_delivered"));
+    assert!(of("offered") >= of("taken") + of("dropped"));
 }
 
 #[test]

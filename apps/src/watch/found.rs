@@ -3,15 +3,16 @@
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
-use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo, Subscription, SubscriptionConfig};
+use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo, SubscriptionConfig};
 
 use super::PROGRAM;
 use super::choice::{Choice, Seen, choose};
+use super::reading::Named;
 use crate::cli::WatchArgs;
 
 /// A stream that is read.
 pub(super) struct Found {
-    pub(super) subscription: Subscription,
+    pub(super) frames: Named,
     pub(super) info: SharedStreamInfo,
 }
 
@@ -102,8 +103,11 @@ fn subscribe(
     config: impl Fn(&SharedStreamInfo) -> SubscriptionConfig,
 ) -> Result<Option<Found>, Failure> {
     let Some(info) = streams.iter().find(|stream| stream.name == name) else { return Ok(None) };
-    match reader.subscribe_with(name, config(info)) {
-        Ok(subscription) => Ok(Some(Found { info: subscription.info(), subscription })),
+    let config = config(info);
+    match reader.subscribe_with(name, config.clone()) {
+        Ok(subscription) => {
+            Ok(Some(Found { info: subscription.info(), frames: Named::new(reader.clone(), config, subscription) }))
+        }
         Err(ShareError::UnknownStream { .. } | ShareError::NoHub { .. } | ShareError::HubGone { .. }) => Ok(None),
         Err(error) => Err(Failure::runtime(error)),
     }

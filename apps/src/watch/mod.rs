@@ -30,7 +30,7 @@ pub fn run(args: &WatchArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), 
     recording::warn_of_mp4(&args.sinks, args.frames.is_some());
     let recording = recording::begin(Program { name: PROGRAM, has_one_job: true }, &args.sinks, args.frames, stop);
     let as_asked = |info: &SharedStreamInfo| config(args, info.delivery);
-    let Some(Found { subscription, info }) = found::wait(args, as_asked, stop)? else {
+    let Some(Found { frames, info }) = found::wait(args, as_asked, stop)? else {
         // Whoever stops waiting has read nothing, which is no failure.
         return Ok((Summary { cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
     };
@@ -45,7 +45,7 @@ pub fn run(args: &WatchArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), 
         recording: &recording,
         stop,
     };
-    let summary = follow::follow(&subscription, info.into(), &asked)?;
+    let summary = follow::follow(&frames, info.into(), &asked)?;
     Ok((summary, recording.failure()))
 }
 

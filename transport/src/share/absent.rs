@@ -113,6 +113,11 @@ impl Subscription {
     pub fn is_connected(&self) -> bool {
         match self.0 {}
     }
+
+    /// Whether the stream's source has closed it.
+    pub fn is_closed(&self) -> bool {
+        match self.0 {}
+    }
 }
 
 impl AsFd for Subscription {

@@ -118,13 +118,15 @@ pub(super) struct Standing {
     is_followed: bool,
     /// What was said last of a hub that does not take this reader back.
     said: Option<&'static str>,
+    /// The stream's source has closed it.
+    is_closed: bool,
 }
 
 impl Standing {
     pub(super) fn new(request: Request, mapped: Mapped) -> Self {
         let info = mapped.info.clone();
         let before = SubscriptionStats::default();
-        Self { place: Place::Open(mapped), request, info, before, is_followed: false, said: None }
+        Self { place: Place::Open(mapped), request, info, before, is_followed: false, said: None, is_closed: false }
     }
 
     /// Takes the next frame, if there is one. With `arms`, whoever offers something from here on wakes this reader; `sleepers` says how many
@@ -155,6 +157,7 @@ impl Standing {
             End::TooSlow => RecvError::CutOff { why: "frames waited for it for too long" },
             End::Costly => RecvError::CutOff { why: "waking it costs the hub too much" },
         };
+        self.is_closed = end == End::Closed;
         self.close(signal);
         self.place = Place::Over(error);
         // For good: whoever asks learns of it.
@@ -257,6 +260,10 @@ impl Standing {
 
     pub(super) fn is_connected(&self) -> bool {
         matches!(self.place, Place::Open(_))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     pub(super) fn info(&self) -> &SharedStreamInfo {

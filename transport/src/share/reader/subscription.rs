@@ -111,6 +111,12 @@ impl Subscription {
         unpoisoned(self.standing.lock()).is_connected()
     }
 
+    /// Whether the stream has ended because its source closed it. One whose source is gone otherwise has ended too
+    /// ([`RecvError::Ended`]), and may come again under its name.
+    pub fn is_closed(&self) -> bool {
+        unpoisoned(self.standing.lock()).is_closed()
+    }
+
     fn lock(&self) -> Result<MutexGuard<'_, Standing>, RecvError> {
         // Before the lock, which a thread of the parent may have held.
         if self.process.is_this() { Ok(unpoisoned(self.standing.lock())) } else { Err(RecvError::Forked) }
