@@ -547,6 +547,13 @@ fn watch(shared: &Shared, (from_hub, socket, process): &(OwnedFd, OwnedFd, Optio
             state.ended.get_or_insert_with(|| error.to_string());
         } else if is_gone && state.closed.is_none() {
             state.collect(&shared.pool);
+            if state.close_sent && state.is_settled() {
+                // It has taken everything, and gone before it said so.
+                let delivered = state.stats.frames_delivered;
+                state.closed = Some(ClosedReport { delivered, is_forgotten: true, ..ClosedReport::default() });
+            }
+        }
+        if is_gone && state.closed.is_none() {
             state.ended.get_or_insert_with(|| {
                 "the program that shares streams there has ended, or has let the stream go".to_owned()
             });
