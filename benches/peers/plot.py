@@ -85,8 +85,8 @@ def draw(figures: dict) -> str:
     notes = [
         f"{figures['frame']} ({figures['frame_bytes'] / 1e6:.1f} MB) between two processes, {machine}; "
         f"{'one round' if rounds == 1 else f'medians of {rounds} rounds, all in turns'}. "
-        "Latency: from sent until the receiving call has returned, both ends asleep",
-        "between frames unless one spins. Dashed: what cannot be quicker. All scales but GB/s are logarithmic.",
+        "Latency: from sent until the receiving call",
+        "has returned, both ends asleep between frames unless one spins. Dashed: floors. All scales but GB/s are logarithmic.",
     ]
     height = y + 16
     return "\n".join([
