@@ -51,11 +51,13 @@ impl Process {
     }
 
     /// Whether it has ended by now.
+    #[allow(dead_code, reason = "for processes that are killed at any moment")]
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_some()
     }
 
     /// Sends it a signal.
+    #[allow(dead_code, reason = "for processes that are killed at any moment")]
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("a child that has not been waited for");
