@@ -73,9 +73,12 @@ impl Alarm {
         self.measured >= AVERAGED && self.average > COST_MAX
     }
 
-    /// Closes the pipe: the reader learns of the end.
+    /// Closes the pipe: the reader learns of the end. It is woken too, since it may not be the end: a process that was forked from this one
+    /// has the pipe open as well.
     pub(super) fn close(&mut self) {
-        self.pipe = None;
+        if let Some(pipe) = self.pipe.take() {
+            let _woken = rustix::io::write(pipe, &[1]);
+        }
     }
 }
 
@@ -102,8 +105,12 @@ mod tests {
             alarm.ring();
         }
         while rustix::io::read(&reader, &mut [0; 4096]).is_ok() {}
+        let heir = rustix::io::dup(alarm.pipe.as_ref().unwrap()).unwrap();
         alarm.close();
         alarm.ring();
+        assert_eq!(rustix::io::read(&reader, &mut [0; 8]), Ok(1), "it is woken where another process has the pipe too");
+        assert_eq!(rustix::io::read(&reader, &mut [0; 8]), Err(Errno::AGAIN));
+        drop(heir);
         assert_eq!(rustix::io::read(&reader, &mut [0; 8]), Ok(0));
     }
 

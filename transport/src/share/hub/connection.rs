@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::discard::Discard;
 use super::listing::{self, Listing, Progress};
 use super::patience::Patience;
 use super::seat::{Reading, Seat};
@@ -41,17 +42,25 @@ enum Purpose {
     Muted(Place),
 }
 
-/// A reader's seat at a stream, which is free again when this is dropped.
+/// A reader's seat at a stream. It is free again once the reader is known to be [gone](Place::leave). When this is dropped otherwise, the
+/// hub's thread ends and knows of nobody any more: the reader is told that the hub is gone, and what it has stays its own.
 struct Place {
     stream: Arc<SharedStream>,
     seat: Arc<Seat>,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
+impl Place {
+    /// The reader is gone.
+    fn leave(self) {
         self.stream.dismiss(&self.seat);
         let Reading { name, pid, .. } = self.seat.reading();
         tracing::info!(reader = name, pid, "a process reads no more");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.seat.abandon();
     }
 }
 
@@ -113,11 +122,13 @@ impl Connection {
     }
 
     /// Takes in what it says.
-    pub(super) fn receive(&mut self, hub: &HubShared, listed: Listed<'_>, now: Time) -> Outcome {
+    pub(super) fn receive(&mut self, hub: &HubShared, listed: Listed<'_>, now: Time, discard: &mut Discard) -> Outcome {
         let mut bytes = [0; PACKET_MAX];
         for _ in 0..MESSAGES_A_TURN {
-            let packet = match packet::receive(&self.socket, &mut bytes) {
-                Ok(packet) => packet,
+            // No program sends a descriptor.
+            let received = packet::receive_with(&self.socket, &mut bytes, |alien| discard.discard(alien));
+            let len = match received {
+                Ok(len) => len,
                 Err(PacketError::WouldBlock) => return Outcome::Stays,
                 Err(PacketError::Closed) => return Outcome::Over,
                 Err(error) => return self.give_up(&error),
@@ -125,8 +136,7 @@ impl Connection {
             if let Some(refused) = self.turned_away {
                 return self.refuse(refused);
             }
-            // What came with it is nothing that a program sends: it is closed.
-            let outcome = match ToHub::parse(&bytes[..packet.len]) {
+            let outcome = match ToHub::parse(&bytes[..len]) {
                 Ok(message) => self.handle(message, hub, listed, now),
                 Err(error) => self.refuse_nonsense(&error),
             };
@@ -176,7 +186,7 @@ impl Connection {
             let Peer { pid, uid, .. } = self.peer;
             let name = program.as_str().to_owned();
             let reading = Reading { name, pid, uid, is_foreign: self.is_foreign(), wanted };
-            found.admit(reading, now).map(|admitted| (found, admitted))
+            found.admit(reading).map(|admitted| (found, admitted))
         });
         let (found, admitted) = match admitted {
             Ok(admitted) => admitted,
@@ -186,6 +196,7 @@ impl Connection {
         let place = Place { stream: found, seat };
         let Place { stream: found, seat } = &place;
         let Some(described) = listing::described(stream.as_str(), found) else {
+            place.leave();
             return self.refuse(Refusal::Message.into());
         };
         at(Point::Granting);
@@ -194,6 +205,7 @@ impl Connection {
         let descriptors = [pool.as_fd(), records.as_fd(), seat.control_file(), sleeping.as_fd()];
         let sent = packet::send(&self.socket, Packet::from(&message).bytes(), &descriptors);
         if let Err(error) = sent {
+            place.leave();
             return self.give_up(&error);
         }
         at(Point::Granted);
@@ -215,9 +227,25 @@ impl Connection {
 
     /// Wakes the reader, where that was left to the hub's thread, and sees whether frames have waited for it for too long.
     pub(super) fn tend(&self, now: Time, patience: Duration) -> bool {
-        let Purpose::Reads(Place { seat, .. }) = &self.purpose else { return false };
+        let (Purpose::Reads(Place { seat, .. }) | Purpose::Muted(Place { seat, .. })) = &self.purpose else {
+            return false;
+        };
         seat.tend(now, patience);
         seat.is_waited_for()
+    }
+
+    /// It is gone, or has to go. Returns its socket, to be closed.
+    pub(super) fn leave(self) -> OwnedFd {
+        self.hang_up();
+        if let Purpose::Reads(place) | Purpose::Muted(place) = self.purpose {
+            place.leave();
+        }
+        self.socket
+    }
+
+    /// Tells the other end that nothing follows, also where a process that was forked from this one has the socket open.
+    pub(super) fn hang_up(&self) {
+        let _told = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 
     /// Hands the connection of a local sender on.

@@ -7,6 +7,7 @@ mod alarm;
 mod bell;
 mod connection;
 mod directory;
+mod discard;
 mod listing;
 mod patience;
 mod seat;

@@ -49,12 +49,14 @@ struct SeatState {
     /// No frame follows: it is told so once what waits is on offer.
     ending: Option<End>,
     is_told: bool,
-    /// How many frames it had taken, and since when.
-    progress: (u64, Time),
+    /// Since when frames wait for it without its taking any, where they do: and how many it had taken.
+    stuck: Option<(u64, Time)>,
     /// When frames were last seen to wait for it, where the hub's thread looks after it for that.
     waited: Option<Time>,
     /// How often it was asked to tell when it takes or gives back something, and has not.
     asked: u64,
+    /// It was expelled, and the log does not say so yet: whoever publishes does not write it.
+    unsaid: Option<End>,
 }
 
 impl Seat {
@@ -62,7 +64,7 @@ impl Seat {
     ///
     /// # Errors
     /// The system has no memory or descriptor left.
-    pub(super) fn new(reading: Reading, now: Time) -> io::Result<(Self, OwnedFd)> {
+    pub(super) fn new(reading: Reading) -> io::Result<(Self, OwnedFd)> {
         let control = Shared::new("framewire-control", 1, Right::Write)?;
         let (alarm, sleeping) = Alarm::new()?;
         let Wanted { overflow, words, hold } = reading.wanted;
@@ -72,9 +74,10 @@ impl Seat {
             must_ring: false,
             ending: None,
             is_told: false,
-            progress: (0, now),
+            stuck: None,
             waited: None,
             asked: 0,
+            unsaid: None,
         };
         Ok((Self { reading, control, state: Mutex::new(state) }, sleeping))
     }
@@ -144,7 +147,7 @@ impl Seat {
     fn settle(&self, state: &mut SeatState, must_wake: bool) -> bool {
         if state.lender.misconduct().is_some() && state.ending.is_none_or(|end| end != End::Misconduct) {
             self.expel(state, End::Misconduct);
-            return false;
+            return true;
         }
         if !state.is_told && state.ending.is_some() && !state.lender.has_waiting() {
             self.tell_end(state);
@@ -162,7 +165,7 @@ impl Seat {
             }
             self.ring(state);
         }
-        is_to_be_looked_after
+        is_to_be_looked_after || state.unsaid.is_some()
     }
 
     /// Says on the page why no frame follows, and closes the pipe, which wakes whoever sleeps on it and stays readable.
@@ -179,8 +182,7 @@ impl Seat {
         if state.ending == Some(end) {
             return;
         }
-        let Reading { name, pid, uid, .. } = &self.reading;
-        tracing::warn!(reader = name, pid, uid, why = ?end, "a reader in another process gets no more frames");
+        state.unsaid = Some(end);
         state.ending = Some(end);
         // What it has not taken, by what it says: whoever does not keep to that reads what is not a frame any more.
         state.lender.quarantine(&self.control[0]);
@@ -208,12 +210,11 @@ impl Seat {
             let must_wake = state.lender.collect(&self.control[0]);
             self.settle(&mut state, must_wake);
             let taken = state.lender.counts().taken;
-            let (before, since) = state.progress;
             let waits = state.lender.has_waiting();
-            if taken != before || !waits {
-                state.progress = (taken, now);
-            } else if now.since(since) >= patience {
-                self.expel(&mut state, End::TooSlow);
+            match state.stuck.filter(|(before, _)| waits && taken == *before) {
+                Some((_, since)) if now.since(since) >= patience => self.expel(&mut state, End::TooSlow),
+                Some(_) => {}
+                None => state.stuck = waits.then_some((taken, now)),
             }
             state.waited = match state.waited {
                 _ if waits => Some(now),
@@ -223,6 +224,12 @@ impl Seat {
         }
         if std::mem::take(&mut state.must_ring) {
             self.ring(&mut state);
+        }
+        let unsaid = state.unsaid.take();
+        drop(state);
+        if let Some(end) = unsaid {
+            let Reading { name, pid, uid, .. } = &self.reading;
+            tracing::warn!(reader = name, pid, uid, why = ?end, "a reader in another process gets no more frames");
         }
     }
 

@@ -15,7 +15,6 @@ use crate::share::layout::Record;
 use crate::share::lease::Overflow;
 use crate::share::memory::Shared;
 use crate::share::messages::{End, Refusal, Wanted};
-use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::{Delivery, Open};
 
@@ -195,7 +194,7 @@ impl SharedStream {
     }
 
     /// Lets a reader in, if it may have what it wants: from here on it is offered frames.
-    pub(super) fn admit(&self, reading: Reading, now: Time) -> Result<Admitted, Refused> {
+    pub(super) fn admit(&self, reading: Reading) -> Result<Admitted, Refused> {
         let wanted = reading.wanted;
         if wanted.overflow == Overflow::Wait && !self.share.block {
             return Err(Refusal::Block.into());
@@ -209,7 +208,7 @@ impl SharedStream {
         let pool = self.pool.descriptor().ok_or(Refusal::Unsealed)?;
         let pool = memfd::read_only(pool).map_err(resources)?;
         let records = memfd::read_only(self.records.file()).map_err(resources)?;
-        let (seat, sleeping) = Seat::new(reading, now).map_err(resources)?;
+        let (seat, sleeping) = Seat::new(reading).map_err(resources)?;
         let seat = Arc::new(seat);
         let mut readers = self.lock();
         if readers.ended.is_some() {

@@ -12,6 +12,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::connection::{Connection, FIRST_WORD, Outcome};
+use super::discard::Discard;
 use super::stream::{Refused, SharedStream};
 use super::{Entering, HubShared};
 use crate::share::messages::{FromHub, Packet, Refusal};
@@ -51,6 +52,7 @@ pub(super) struct Worker {
     generation: u64,
     /// When somebody is accepted again, where nobody is.
     accept_at: Option<Time>,
+    discard: Discard,
 }
 
 impl Worker {
@@ -70,6 +72,7 @@ impl Worker {
             listed: Vec::new(),
             generation: 0,
             accept_at: None,
+            discard: Discard::default(),
         })
     }
 
@@ -99,8 +102,8 @@ impl Worker {
             self.look_at_directory();
             waits = self.tend(now);
         }
-        self.connections.clear();
-        self.listed.clear();
+        // Readers that live keep what they have: see `Place`.
+        self.connections.values().for_each(Connection::hang_up);
     }
 
     /// How long there is nothing to do, if nothing happens.
@@ -139,7 +142,7 @@ impl Worker {
                     if connection.is_unknown() {
                         refresh(&self.hub, &mut self.listed, &mut self.generation);
                     }
-                    outcome = connection.receive(&self.hub, &self.listed, now);
+                    outcome = connection.receive(&self.hub, &self.listed, now, &mut self.discard);
                 }
                 self.follow(id, outcome);
             }
@@ -154,9 +157,6 @@ impl Worker {
             Outcome::Over => self.dismiss(id),
             Outcome::Enters(entered) => {
                 let Some(connection) = self.remove(id) else { return };
-                for descriptor in [Some(connection.as_fd()), connection.pidfd()].into_iter().flatten() {
-                    let _ours_no_more = epoll::delete(&self.epoll, descriptor);
-                }
                 self.hand_on(connection.into_entering(*entered));
             }
         }
@@ -249,12 +249,21 @@ impl Worker {
     }
 
     fn dismiss(&mut self, id: u64) {
-        drop(self.remove(id));
+        let Some(connection) = self.remove(id) else { return };
+        let socket = connection.leave();
+        if !self.listening.refuses_descriptors() {
+            // Some may be in it that nobody has received.
+            self.discard.discard(socket);
+        }
     }
 
     fn remove(&mut self, id: u64) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
         self.foreign -= usize::from(connection.is_foreign());
+        // Where a process that was forked from this one has them open, they would be told of for ever.
+        for descriptor in [Some(connection.as_fd()), connection.pidfd()].into_iter().flatten() {
+            let _ours_no_more = epoll::delete(&self.epoll, descriptor);
+        }
         Some(connection)
     }
 

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Stat};
@@ -108,6 +108,7 @@ pub(crate) struct Listening {
     path: PathBuf,
     /// The socket's file, as device and number, so that nobody else's is taken away.
     bound: (u64, u64),
+    refuses_descriptors: bool,
     /// Given up last.
     _lock: Lock,
 }
@@ -133,7 +134,8 @@ impl Listening {
             error => refused("make the socket", path)(error),
         })?;
         let stat = rustix::fs::lstat(path).map_err(refused("look at", path))?;
-        let listening = Self { socket, path: path.to_owned(), bound: identity(&stat), _lock: lock };
+        let mut listening =
+            Self { socket, path: path.to_owned(), bound: identity(&stat), refuses_descriptors: false, _lock: lock };
         let mode = Mode::RUSR | Mode::WUSR;
         let mode = match group {
             None => mode,
@@ -144,6 +146,8 @@ impl Listening {
             }
         };
         rustix::fs::chmod(path, mode).map_err(refused("set the mode of", path))?;
+        // Who connects has the same refused, from its first message on.
+        listening.refuses_descriptors = refuse_descriptors(&listening.socket);
         // Only from here on does anybody get a connection.
         rustix::net::listen(&listening.socket, BACKLOG).map_err(refused("listen at", path))?;
         Ok(listening)
@@ -155,11 +159,19 @@ impl Listening {
     /// The process or the system is short of descriptors or memory.
     pub(crate) fn accept(&self) -> io::Result<Option<OwnedFd>> {
         match rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            Ok(connection) => Ok(Some(connection)),
+            Ok(connection) => {
+                refuse_descriptors(&connection);
+                Ok(Some(connection))
+            }
             // Whoever gave up meanwhile is not there any more.
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the kernel lets nobody pass descriptors to who is accepted here.
+    pub(crate) fn refuses_descriptors(&self) -> bool {
+        self.refuses_descriptors
     }
 
     /// Where it is.
@@ -180,6 +192,24 @@ impl Drop for Listening {
             let _gone = rustix::fs::unlink(&self.path);
         }
     }
+}
+
+/// Has the kernel refuse descriptors that the other end wants to pass (EPERM), where it can (Linux 6.16): nobody has any to pass to a hub,
+/// and some take seconds to close. Whoever receives here still [gives those that came to another thread](super::packet::receive_with).
+fn refuse_descriptors(socket: impl AsFd) -> bool {
+    /// Not in `libc` yet.
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let no: libc::c_int = 0;
+    let bytes = size_of_val(&no) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed; the kernel reads so many bytes of an int.
+    let result = unsafe {
+        libc::setsockopt(socket.as_fd().as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, (&raw const no).cast(), bytes)
+    };
+    if result != 0 {
+        let error = io::Error::last_os_error();
+        tracing::debug!(%error, "who connects may pass descriptors; those that come are closed by a thread of their own");
+    }
+    result == 0
 }
 
 fn identity(stat: &Stat) -> (u64, u64) {

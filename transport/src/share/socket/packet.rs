@@ -1,6 +1,6 @@
 //! One message of a Unix seqpacket socket, with the descriptors that came with it.
 //!
-//! Nothing here waits and nothing here allocates. What a peer sends is bytes of a bounded length and at most [`DESCRIPTORS_MAX`]
+//! Nothing here allocates, and nothing waits but for what closing a descriptor takes that a peer sent. What a peer sends is bytes of a bounded length and at most [`DESCRIPTORS_MAX`]
 //! descriptors; everything else that came is closed before anybody sees it.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -131,15 +131,29 @@ pub(crate) fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<
 /// # Errors
 /// [`PacketError::WouldBlock`] where there is none. After any error nothing of the message is left, neither bytes nor descriptors.
 pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet, PacketError> {
+    let mut descriptors = Descriptors::default();
+    let len = receive_with(socket, buffer, |descriptor| descriptors.keep(descriptor))?;
+    Ok(Packet { len, descriptors })
+}
+
+/// As [`receive`], but every descriptor that came is given to `take`, also where the message is then refused: to close one can take as long
+/// as whoever sent it likes. Returns the bytes of the message.
+///
+/// # Errors
+/// As [`receive`].
+pub(crate) fn receive_with(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    mut take: impl FnMut(OwnedFd),
+) -> Result<usize, PacketError> {
     let limit = buffer.len();
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(KERNEL_DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, flags)?;
-    let mut descriptors = Descriptors::default();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
-            rights.for_each(|descriptor| descriptors.keep(descriptor));
+            rights.for_each(&mut take);
         }
     }
     if received.flags.contains(ReturnFlags::TRUNC) {
@@ -150,7 +164,7 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet, Pa
     }
     match received.bytes {
         0 => Err(PacketError::Closed),
-        len => Ok(Packet { len, descriptors }),
+        len => Ok(len),
     }
 }
 

@@ -149,7 +149,9 @@ impl Granted {
 
     /// Offers a frame all of whose bytes are its number.
     fn offer(&mut self) {
-        self.lender.collect(&self.control[0]);
+        if self.lender.collect(&self.control[0]) {
+            self.wake();
+        }
         let mut frame = self.pool.try_acquire().unwrap();
         frame.fill(self.number as u8);
         frame.info.number = self.number;
