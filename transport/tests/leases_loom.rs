@@ -40,7 +40,7 @@ mod points {
 
 /// Under the names by which the files know each other.
 mod layout {
-    pub(crate) use crate::control::{Control, OFFERS_MAX, Offer};
+    pub(crate) use crate::control::{Control, OFFERS_MAX, Offer, ROOM, SLOT};
 }
 
 use borrower::Borrower;
@@ -134,16 +134,16 @@ impl Hub {
 /// Takes a frame, reads it, gives it back.
 fn read(shared: &Shared, borrower: Borrower) -> Option<u64> {
     let offer = borrower.take(&shared.control)?;
-    tell(shared);
+    tell(shared, borrower.must_tell_of_room(&shared.control));
     // SAFETY: loom checks that no writer is about.
     let value = shared.pixels[offer.slot as usize].with(|pixels| unsafe { *pixels });
     Borrower::give_back(&shared.control, offer.slot);
-    tell(shared);
+    tell(shared, Borrower::must_tell_of_slot(&shared.control));
     Some(value)
 }
 
-fn tell(shared: &Shared) {
-    if Borrower::must_tell_hub(&shared.control) {
+fn tell(shared: &Shared, must_tell: bool) {
+    if must_tell {
         shared.told.fetch_add(1, Ordering::AcqRel);
     }
 }
@@ -203,7 +203,7 @@ fn a_hub_without_a_slot_is_told_of_one_that_it_has_not_seen_come_back() {
         let shared = hub.shared.clone();
         let reader = thread::spawn(move || {
             Borrower::give_back(&shared.control, offer.slot);
-            tell(&shared);
+            tell(&shared, Borrower::must_tell_of_slot(&shared.control));
         });
         let has_slot = hub.publish(2);
         reader.join().unwrap();

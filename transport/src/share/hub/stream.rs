@@ -42,6 +42,11 @@ impl From<Refusal> for Refused {
     }
 }
 
+/// How often it is looked for slots that come back before readers are asked to say when one does, and how long between: some
+/// microseconds in all.
+const LOOKS: usize = 16;
+const LOOK_SPINS: usize = 16;
+
 /// A stream that is to be shared.
 pub(crate) struct StreamToShare {
     /// Where its frames are. Slots beyond `base` are for readers in other processes.
@@ -260,6 +265,18 @@ impl SharedStream {
     /// A slot is wanted and none is free.
     fn starve(&self) {
         let readers = self.lock();
+        // Whoever is about to give one back need not be asked for it, which costs both ends a system call, and the one that waits its sleep.
+        for _ in 0..LOOKS {
+            if readers.seats.iter().fold(false, |must_ring, seat| seat.collect() | must_ring) {
+                self.bell.ring();
+            }
+            if self.pool.free_count() > 0 {
+                return;
+            }
+            for _ in 0..LOOK_SPINS {
+                std::hint::spin_loop();
+            }
+        }
         let must_ring = readers.seats.iter().fold(false, |must_ring, seat| seat.starve() | must_ring);
         drop(readers);
         if must_ring {

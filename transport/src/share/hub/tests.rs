@@ -168,7 +168,8 @@ impl TestReader {
     }
 
     fn tell(&self) {
-        if Borrower::must_tell_hub(&self.control[0]) {
+        let control = &self.control[0];
+        if Borrower::must_tell_of_slot(control) | self.borrower.must_tell_of_room(control) {
             // Where the hub has not read earlier ones, it looks after this anyway.
             let _full = packet::send(&self.socket, Packet::from(&ToHub::Told).bytes(), &[]);
         }

@@ -16,7 +16,7 @@ pub(crate) struct Control {
     pub(crate) offers: Line<[AtomicU64; OFFERS_MAX]>,
     /// 1 where the reader sleeps, or is about to, and must be woken by a byte in its pipe; whoever wakes it puts 0 in.
     pub(crate) asleep: Line<AtomicU32>,
-    /// 1 where the hub waits for a slot, or for room on offer: a reader that gives or takes one puts 0 in and says so on its socket.
+    /// What the hub waits for, [`SLOT`] and [`ROOM`]: a reader that makes one takes the bit out and says so on its socket.
     pub(crate) starved: Line<AtomicU32>,
     /// What the hub tells the reader, and never reads.
     pub(crate) told: Line<Told>,
@@ -33,6 +33,11 @@ pub(crate) struct Told {
     /// 0 while frames may follow; then why none does.
     pub(crate) ended: AtomicU32,
 }
+
+/// In [`Control::starved`]: the hub waits for a slot, and is told of the next that comes back.
+pub(crate) const SLOT: u32 = 1;
+/// In [`Control::starved`]: frames wait for room on offer; the hub is told once half of it is free, so that it puts several on offer at once.
+pub(crate) const ROOM: u32 = 2;
 
 /// A frame on offer, as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

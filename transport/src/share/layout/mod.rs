@@ -11,7 +11,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use control::{Control, OFFERS_MAX, Offer};
+pub(crate) use control::{Control, OFFERS_MAX, Offer, ROOM, SLOT};
 pub(crate) use inlet::{Inlet, InletCounts};
 pub(crate) use line::Line;
 pub(crate) use record::Record;

@@ -1,6 +1,6 @@
 //! The reader's side: it takes what is on offer, and says what it is done with.
 
-use super::layout::{Control, OFFERS_MAX, Offer};
+use super::layout::{Control, OFFERS_MAX, Offer, ROOM, SLOT};
 use super::points::{Point, at};
 use super::sync::Ordering;
 
@@ -70,9 +70,20 @@ impl Borrower {
         at(Point::GivenBack);
     }
 
-    /// Whether the hub waits for a slot, or for room on offer, and must be told that there is one; asked after each taking and giving back.
-    pub(crate) fn must_tell_hub(control: &Control) -> bool {
-        let must_tell = control.starved.swap(0, Ordering::AcqRel) == 1;
+    /// Whether the hub waits for a slot, and must be told that there is one; asked after each giving back.
+    pub(crate) fn must_tell_of_slot(control: &Control) -> bool {
+        Self::must_tell(control, SLOT)
+    }
+
+    /// Whether frames wait for room on offer, and the hub must be told that there is some; asked after each taking. While more than half of
+    /// the words have offers, it is not: there is enough to take, after which this is asked again.
+    pub(crate) fn must_tell_of_room(&self, control: &Control) -> bool {
+        let on_offer = control.offers[..self.words].iter().filter(|word| word.load(Ordering::Acquire) != 0).count();
+        2 * on_offer <= self.words && Self::must_tell(control, ROOM)
+    }
+
+    fn must_tell(control: &Control, of: u32) -> bool {
+        let must_tell = control.starved.fetch_and(!of, Ordering::AcqRel) & of != 0;
         if must_tell {
             at(Point::Telling);
         }

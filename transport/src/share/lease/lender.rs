@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::layout::{Control, OFFERS_MAX, Offer};
+use super::layout::{Control, OFFERS_MAX, Offer, ROOM, SLOT};
 use super::points::{Point, at, forgets_leases};
 use super::sync::Ordering;
 
@@ -178,7 +178,7 @@ impl<L> Lender<L> {
 
     /// Has the reader say when it takes or gives back something, and looks once more whether it has. As [`Lender::collect`].
     pub(crate) fn starve(&mut self, control: &Control) -> bool {
-        control.starved.swap(1, Ordering::AcqRel);
+        control.starved.fetch_or(SLOT, Ordering::AcqRel);
         self.collect(control)
     }
 
@@ -201,7 +201,7 @@ impl<L> Lender<L> {
         if self.waiting.is_empty() {
             return must_wake;
         }
-        control.starved.swap(1, Ordering::AcqRel);
+        control.starved.fetch_or(ROOM, Ordering::AcqRel);
         // What it did before that, it does not say.
         self.look(control);
         self.fill(control) | must_wake

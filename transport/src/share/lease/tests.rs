@@ -96,13 +96,30 @@ fn what_waits_is_put_on_offer_when_there_is_room_and_the_reader_is_asked_to_tell
     while let Some(slot) = pair.take() {
         taken.push(slot);
         pair.give_back(slot);
-        if Borrower::must_tell_hub(&pair.control) {
+        if pair.borrower.must_tell_of_room(&pair.control) {
             pair.counts();
         }
     }
     assert_eq!(taken, offered);
     assert_eq!(pair.counts(), LeaseCounts { offered: 6, taken: 6, dropped: 0, waiting: 0 });
     assert_eq!(pair.leased(), 0);
+}
+
+#[test]
+fn a_hub_is_told_of_room_once_half_of_the_words_are_free_and_of_a_slot_at_once() {
+    let mut pair = Pair::new(Overflow::Wait, 4, 4);
+    for _ in 0..8 {
+        pair.offer();
+    }
+    let told: Vec<_> =
+        std::iter::from_fn(|| pair.take().map(|_| pair.borrower.must_tell_of_room(&pair.control))).collect();
+    assert_eq!(told, [false, true, false, false], "asked for once");
+    pair.counts();
+    pair.lender.starve(&pair.control);
+    let held = pair.take().unwrap();
+    pair.give_back(held);
+    assert!(Borrower::must_tell_of_slot(&pair.control));
+    assert!(!Borrower::must_tell_of_slot(&pair.control), "asked for once");
 }
 
 #[test]

@@ -64,14 +64,14 @@ impl Link {
         // A slot's number is below 64.
         Borrower::give_back(self.control(), slot as u32);
         self.given_back.fetch_add(1, Ordering::AcqRel);
-        self.tell_if_asked();
+        if Borrower::must_tell_of_slot(self.control()) {
+            self.tell();
+        }
     }
 
-    fn tell_if_asked(&self) {
-        if Borrower::must_tell_hub(self.control()) {
-            // A hub that has not taken what was said before will look; one that is gone does not need to.
-            let _ = packet::send(&self.socket, Packet::from(&ToHub::Told).bytes(), &[]);
-        }
+    fn tell(&self) {
+        // A hub that has not taken what was said before will look; one that is gone does not need to.
+        let _ = packet::send(&self.socket, Packet::from(&ToHub::Told).bytes(), &[]);
     }
 
     /// Takes the bytes out of the pipe. Whether the hub is gone.
@@ -187,7 +187,9 @@ impl Mapped {
     pub(super) fn take(&mut self) -> Result<Option<Frame>, NoFrame> {
         let Some(offer) = self.borrower.take(self.link.control()) else { return Ok(None) };
         self.taken += 1;
-        self.link.tell_if_asked();
+        if self.borrower.must_tell_of_room(self.link.control()) {
+            self.link.tell();
+        }
         let slot = offer.slot as usize;
         let parts = self.records.get(slot).and_then(Record::read);
         let Some(frame) = parts.and_then(|parts| self.pool.borrow(slot, self.on_this_clock(parts))) else {
