@@ -109,7 +109,7 @@ impl IncomingStream {
         self.consumer.subscribe_here(policy)
     }
 
-    /// Has the stream found under this name by readers in other processes ([`ReceiverConfig::share`]), instead of its id in hexadecimal
+    /// Has the stream found under this name by readers in other processes ([`ReceiverConfig::share`](crate::ReceiverConfig::share)), instead of its id in hexadecimal
     /// digits. Of two streams of one name, the one that was named last is found; readers of the other go on. Whoever reads it by its
     /// former name goes on too.
     ///
@@ -151,8 +151,8 @@ impl IncomingStream {
     }
 
     /// Ends the stream from this side: all its consumers take what is waiting, and then learn of the end. The sender is not told;
-    /// where it goes on, it opens the stream again after about a second, and [`Receiver::accept`] gives it anew. To keep it out, use
-    /// [`Admission::Announced`] and [`Receiver::withdraw`].
+    /// where it goes on, it opens the stream again after about a second, and [`Receiver::accept`](crate::Receiver::accept) gives it anew. To keep it out, use
+    /// [`Admission::Announced`](crate::Admission::Announced) and [`Receiver::withdraw`](crate::Receiver::withdraw).
     pub fn stop(&self) {
         self.shared.stop();
     }

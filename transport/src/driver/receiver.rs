@@ -70,7 +70,7 @@ pub struct ReceiverConfig {
     /// Where streams are shared with other processes of this machine, which then read them in place; by default nowhere.
     pub share: Option<ShareConfig>,
     /// Hand on frames of `latest` streams that did not become complete in time too, with what they have; off by default.
-    /// [`Frame::missing`] tells what they lack.
+    /// [`Frame::missing`](crate::Frame::missing) tells what they lack.
     pub partial: bool,
 }
 
