@@ -88,6 +88,20 @@ pub(super) struct PoolShared {
 }
 
 impl PoolShared {
+    fn new(slots: SlotTable, memory: Memory, slot_bytes: usize, stride: usize) -> Self {
+        Self {
+            slots,
+            memory,
+            slot_bytes,
+            stride,
+            format: OnceLock::new(),
+            on_free: OnceLock::new(),
+            on_starved: OnceLock::new(),
+            own: OnceLock::new(),
+            held: OnceLock::new(),
+        }
+    }
+
     /// First byte of a slot.
     pub(super) fn slot_ptr(&self, index: u32) -> *mut u8 {
         debug_assert!((index as usize) < self.slots.count());
@@ -301,17 +315,7 @@ impl FramePool {
         let PoolShape { slots, slot_bytes, stride, tail_bytes } = *shape;
         let memory = Memory::foreign(file, shape.bytes(), right)?;
         let slots = SlotTable::with_none_usable(slots);
-        let shared = PoolShared {
-            slots,
-            memory,
-            slot_bytes,
-            stride,
-            format: OnceLock::new(),
-            on_free: OnceLock::new(),
-            on_starved: OnceLock::new(),
-            own: OnceLock::new(),
-            held: OnceLock::new(),
-        };
+        let shared = PoolShared::new(slots, memory, slot_bytes, stride);
         Ok(Self { shared: Arc::new(shared) }.with_format(format, tail_bytes))
     }
 
@@ -452,17 +456,7 @@ impl PoolInMaking {
         })?;
         let stride = bytes / slots;
         let slots = SlotTable::new(slots);
-        let shared = PoolShared {
-            slots,
-            memory,
-            slot_bytes,
-            stride,
-            format: OnceLock::new(),
-            on_free: OnceLock::new(),
-            on_starved: OnceLock::new(),
-            own: OnceLock::new(),
-            held: OnceLock::new(),
-        };
+        let shared = PoolShared::new(slots, memory, slot_bytes, stride);
         Ok(Self {
             pool: FramePool { shared: Arc::new(shared) },
             bytes,
