@@ -17,6 +17,9 @@ mod metadata;
 mod pixel_format;
 mod planes;
 mod pool;
+mod pool_in_making;
+#[cfg(target_os = "linux")]
+mod pool_of_several;
 mod presentation;
 mod rate;
 mod readiness;
@@ -34,8 +37,11 @@ pub(crate) use lease::{FrameParts, Gaps};
 pub use metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong, UnknownMetadataKind};
 pub use pixel_format::{BayerOrder, PixelFormat, PixelLayout};
 pub use planes::{Plane, PlaneMut, Planes, PlanesMut};
+pub(crate) use pool::PoolMark;
 pub use pool::{FramePool, PoolError};
-pub(crate) use pool::{PoolInMaking, PoolMark, PoolShape};
+pub(crate) use pool_in_making::PoolInMaking;
+#[cfg(target_os = "linux")]
+pub(crate) use pool_of_several::PoolShape;
 pub use presentation::{ChromaPlace, ColourRange, Presentation, PresentationError, SampleAspect, Scan};
 pub use rate::{FrameRate, FrameRateError};
 pub use readiness::Readiness;

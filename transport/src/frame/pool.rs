@@ -9,10 +9,9 @@ use thiserror::Error;
 
 use super::arrival::Arrival;
 use super::format::FrameFormat;
-#[cfg(target_os = "linux")]
-use super::lease::{Frame, FrameParts};
 use super::lease::{FrameMut, SlotLease};
-use super::memory::{Memory, NoMemory, PAGE_BYTES};
+use super::memory::{Memory, PAGE_BYTES};
+use super::pool_in_making::PoolInMaking;
 use super::slots::{SLOTS_MAX, SlotTable};
 use super::tail::TAIL_MAX;
 use crate::limit::remedy;
@@ -69,12 +68,12 @@ pub enum PoolError {
 /// Nothing is allocated after [`FramePool::new`]: taking and giving back a slot are a few atomic operations.
 #[derive(Clone)]
 pub struct FramePool {
-    shared: Arc<PoolShared>,
+    pub(super) shared: Arc<PoolShared>,
 }
 
 pub(super) struct PoolShared {
     pub(super) slots: SlotTable,
-    memory: Memory,
+    pub(super) memory: Memory,
     slot_bytes: usize,
     stride: usize,
     /// What every frame in it is, and how many bytes of a slot are left for what follows the pixels, where that is known.
@@ -84,11 +83,11 @@ pub(super) struct PoolShared {
     /// Slots of this process, where others are for readers in other ones.
     own: OnceLock<usize>,
     /// Dropped after the memory.
-    held: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub(super) held: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl PoolShared {
-    fn new(slots: SlotTable, memory: Memory, slot_bytes: usize, stride: usize) -> Self {
+    pub(super) fn new(slots: SlotTable, memory: Memory, slot_bytes: usize, stride: usize) -> Self {
         Self {
             slots,
             memory,
@@ -303,77 +302,6 @@ impl FramePool {
         self.shared.slot_bytes
     }
 
-    /// A pool that another process made, in a file that has been [checked](super::memfd::check). No slot of it is handed out: with
-    /// [`Right::Read`](super::memfd::Right) frames in it are [borrowed](Self::borrow), with `Write` slots are [allowed](Self::allow) one by one.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn foreign(
-        file: std::os::fd::OwnedFd,
-        shape: &PoolShape,
-        format: FrameFormat,
-        right: super::memfd::Right,
-    ) -> io::Result<Self> {
-        let PoolShape { slots, slot_bytes, stride, tail_bytes } = *shape;
-        let memory = Memory::foreign(file, shape.bytes(), right)?;
-        let slots = SlotTable::with_none_usable(slots);
-        let shared = PoolShared::new(slots, memory, slot_bytes, stride);
-        Ok(Self { shared: Arc::new(shared) }.with_format(format, tail_bytes))
-    }
-
-    /// How it lies in its file, for another process that is to map it.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn shape(&self) -> PoolShape {
-        PoolShape {
-            slots: self.slot_count(),
-            slot_bytes: self.slot_bytes(),
-            stride: self.slot_stride(),
-            tail_bytes: self.shared.tail_bytes(),
-        }
-    }
-
-    /// A frame that lies in a slot of a [foreign](Self::foreign) pool, and that its owner keeps as it is until the last clone of this has
-    /// been dropped. `None` for what cannot be: a slot that there is not or that is held already, bytes that are not inside it.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn borrow(&self, slot: usize, parts: FrameParts) -> Option<Frame> {
-        let FrameParts { len, tail, info, gaps } = parts;
-        let fits = len.checked_add(tail.bytes()).is_some_and(|end| end <= self.slot_bytes());
-        let gaps_fit = gaps.is_none_or(|gaps| gaps.is_inside(self.slot_bytes()));
-        if slot >= self.slot_count() || !fits || !gaps_fit || !self.shared.slots.claim(slot as u32) {
-            return None;
-        }
-        Some(Frame::landed(SlotLease::new(self.shared.clone(), slot as u32), (len, tail), info, gaps))
-    }
-
-    /// Has these slots, a bit each, handed out too.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn allow(&self, slots: u64) {
-        self.shared.slots.allow(slots);
-    }
-
-    /// Has these slots handed out no more; what is held stays so.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn forbid(&self, slots: u64) {
-        self.shared.slots.forbid(slots);
-    }
-
-    /// Has the first pages of a slot mapped, at most so many bytes of them, so that no first look at a frame pays for it.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn populate_read(&self, slot: usize, bytes: usize) {
-        let stride = self.slot_stride();
-        self.shared.memory.populate_read(slot.saturating_mul(stride), bytes.min(stride));
-    }
-
-    /// The file of a pool that was made [for a writer](PoolInMaking::for_a_writer), who maps it before it is [sealed](Self::seal).
-    #[cfg(target_os = "linux")]
-    pub(crate) fn writable_descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.shared.memory.writable_descriptor()
-    }
-
-    /// From here on, whoever is handed the file can read and no more.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn seal(&self) {
-        self.shared.memory.seal();
-    }
-
     /// The memfd that holds the slots, one every [`FramePool::slot_stride`] bytes. It is sealed: whoever has it, in this
     /// process or another, can map it to read, and can neither write to it nor change its size. `None` where the system has no
     /// such seal (Linux before 5.1).
@@ -401,123 +329,6 @@ impl PoolMark {
 /// Bytes from one slot to the next: whole pages.
 fn stride(slot_bytes: usize) -> Option<usize> {
     slot_bytes.checked_next_multiple_of(PAGE_BYTES).filter(|bytes| *bytes > 0)
-}
-
-/// How a pool lies in its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PoolShape {
-    /// Slots, 1 to [`SLOTS_MAX`].
-    pub(crate) slots: usize,
-    /// Bytes of a slot.
-    pub(crate) slot_bytes: usize,
-    /// Bytes from one slot to the next.
-    pub(crate) stride: usize,
-    /// The last bytes of a slot, which are for what follows the pixels.
-    pub(crate) tail_bytes: usize,
-}
-
-#[cfg(target_os = "linux")]
-impl PoolShape {
-    /// Bytes of the file. Of a shape that [can be](Self::can_be).
-    pub(crate) fn bytes(&self) -> usize {
-        self.slots.saturating_mul(self.stride)
-    }
-
-    /// Whether a pool can lie so: what was told by another process.
-    pub(crate) fn can_be(&self) -> bool {
-        let Self { slots, slot_bytes, stride: between, tail_bytes } = *self;
-        let bytes = FramePool::bytes(slots, slot_bytes);
-        bytes.is_ok_and(|bytes| slots.checked_mul(between) == Some(bytes)) && tail_bytes < slot_bytes
-    }
-}
-
-/// A pool whose pages the system has still to provide, bit by bit: nobody has a slot of it yet.
-pub(crate) struct PoolInMaking {
-    pool: FramePool,
-    bytes: usize,
-    provided: usize,
-    /// Bytes that are to be provided.
-    ready: usize,
-    /// Another process is to map it before it is sealed.
-    is_for_a_writer: bool,
-}
-
-impl PoolInMaking {
-    /// Reserves the addresses; takes no memory.
-    ///
-    /// # Errors
-    /// As [`FramePool::new`].
-    pub(crate) fn new(slots: usize, slot_bytes: usize) -> Result<Self, PoolError> {
-        let bytes = FramePool::bytes(slots, slot_bytes)?;
-        let memory = Memory::new(bytes).map_err(|error| match error {
-            #[cfg(target_os = "linux")]
-            NoMemory::FilesRefused(source) => PoolError::MemoryFiles(source),
-            NoMemory::Short(source) => PoolError::Memory { slots, slot_bytes, source },
-        })?;
-        let stride = bytes / slots;
-        let slots = SlotTable::new(slots);
-        let shared = PoolShared::new(slots, memory, slot_bytes, stride);
-        Ok(Self {
-            pool: FramePool { shared: Arc::new(shared) },
-            bytes,
-            provided: 0,
-            ready: bytes,
-            is_for_a_writer: false,
-        })
-    }
-
-    /// Has the pages of the first `ready` slots provided alone, and only these handed out: the others cost address space until they are
-    /// made [usable](FramePool::set_usable).
-    pub(crate) fn with_spares(mut self, ready: usize) -> Self {
-        let slots = self.pool.slot_count();
-        let ready = ready.clamp(1, slots);
-        self.ready = self.bytes / slots * ready;
-        self.pool.set_usable(ready);
-        self
-    }
-
-    /// Leaves the file open to another process that is to write frames into it, until [`FramePool::seal`].
-    #[cfg(target_os = "linux")]
-    pub(crate) fn for_a_writer(self) -> Self {
-        Self { is_for_a_writer: true, ..self }
-    }
-
-    /// Keeps `what`, a right to the memory for example, until the memory has been given back.
-    pub(crate) fn holding(self, what: impl Any + Send + Sync) -> Self {
-        let _first = self.pool.shared.held.set(Box::new(what));
-        self
-    }
-
-    /// Bytes that are still to be provided.
-    pub(crate) fn left(&self) -> usize {
-        self.ready - self.provided
-    }
-
-    /// Has the system provide the next pages, at most `bytes` of them, which should be a multiple of a page.
-    ///
-    /// # Errors
-    /// [`PoolError::Memory`].
-    pub(crate) fn provide(&mut self, bytes: usize) -> Result<(), PoolError> {
-        let (slots, slot_bytes) = (self.pool.slot_count(), self.pool.slot_bytes());
-        let bytes = bytes.min(self.left());
-        let provided = self.pool.shared.memory.provide(self.provided, bytes);
-        provided.map_err(|source| PoolError::Memory { slots, slot_bytes, source })?;
-        self.provided += bytes;
-        Ok(())
-    }
-
-    /// The pool, with every page there.
-    ///
-    /// # Errors
-    /// [`PoolError::Memory`].
-    pub(crate) fn finish(mut self) -> Result<FramePool, PoolError> {
-        self.provide(self.left())?;
-        #[cfg(target_os = "linux")]
-        if !self.is_for_a_writer {
-            self.pool.seal();
-        }
-        Ok(self.pool)
-    }
 }
 
 impl std::fmt::Debug for FramePool {
