@@ -156,7 +156,7 @@ impl Service<'_> {
         // As people see it: two streams of one name have two.
         match stream.share_as(&entry.label()) {
             Ok(()) | Err(ShareError::NotShared) => {}
-            Err(error) => tracing::warn!(stream = ?name, %error, "readers on this machine find it by its number"),
+            Err(error) => tracing::warn!(stream = ?name, %error, "no reader on this machine finds it"),
         }
         let mut asked = None;
         while !self.stop.is_stopped() {

@@ -34,7 +34,9 @@ fn share(args: &ShareArgs, endpoint: Endpoint, receiver: &Receiver) -> Result<()
         .group(args.share_group)
         .reader_slots(args.reader_slots.into())
         .block(args.share_block)
-        .reader_timeout(args.reader_timeout);
+        .reader_timeout(args.reader_timeout)
+        // Who knows a stream's id can send its datagrams: nobody is shown it.
+        .only_named(true);
     receiver.share(&config)?;
     tracing::info!("streams are shared on {}", config.endpoint);
     Ok(())

@@ -75,7 +75,11 @@ impl Shares {
             PathKind::Shm => LOCAL,
         };
         let to_share = StreamToShare { pool: pool.clone(), base, open, delivery, path, charge: charge(budget) };
-        match hub.share(&format!("{:08x}", shared.open.stream), to_share) {
+        let shared_stream = match hub.config().only_named {
+            true => hub.share_unlisted(to_share),
+            false => hub.share(&format!("{:08x}", shared.open.stream), to_share),
+        };
+        match shared_stream {
             Ok(stream) => {
                 ring.attach(stream.clone());
                 shared.set_sharing(Sharing { hub: hub.clone(), stream });

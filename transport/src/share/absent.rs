@@ -195,6 +195,10 @@ pub(crate) mod hub {
             match self.0 {}
         }
 
+        pub(crate) fn share_unlisted(&self, _: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
+            match self.0 {}
+        }
+
         pub(crate) fn rename(&self, _: &Arc<SharedStream>, _: &str) -> Result<(), ShareError> {
             match self.0 {}
         }

@@ -28,12 +28,23 @@ pub struct ShareConfig {
     pub block: bool,
     /// How long a reader for which frames wait may take none, 5 seconds by default, at least 1 ms. Then it gets no more, and the others go on.
     pub reader_timeout: Duration,
+    /// Whether a receiver's streams are listed, and found, only once they have been named
+    /// ([`IncomingStream::share_as`](crate::IncomingStream::share_as)); off by default: until then they go by their ids, which are no
+    /// secrets then.
+    pub only_named: bool,
 }
 
 impl ShareConfig {
     /// The defaults, at this place.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, group: None, reader_slots: 24, block: false, reader_timeout: Duration::from_secs(5) }
+        Self {
+            endpoint,
+            group: None,
+            reader_slots: 24,
+            block: false,
+            reader_timeout: Duration::from_secs(5),
+            only_named: false,
+        }
     }
 
     setters! {
@@ -41,5 +52,6 @@ impl ShareConfig {
         reader_slots: usize,
         block: bool,
         reader_timeout: Duration,
+        only_named: bool,
     }
 }

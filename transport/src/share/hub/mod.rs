@@ -112,6 +112,16 @@ impl Hub {
     /// The name cannot be, or the system has no memory or descriptor left.
     pub(crate) fn share(&self, name: &str, stream: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
         check_name(name)?;
+        let shared = self.share_unlisted(stream)?;
+        self.list(name, shared.clone());
+        Ok(shared)
+    }
+
+    /// Shares a stream that nobody finds before it is [named](Self::rename).
+    ///
+    /// # Errors
+    /// The system has no memory or descriptor left.
+    pub(crate) fn share_unlisted(&self, stream: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
         if stream.pool.descriptor().is_none() {
             return Err(ShareError::Unsealed);
         }
@@ -120,9 +130,7 @@ impl Hub {
         let serial = state.next_serial;
         drop(state);
         let shared = SharedStream::new(serial, stream, &self.shared.config, self.shared.bell.clone());
-        let shared = shared.map_err(ShareError::System)?;
-        self.list(name, shared.clone());
-        Ok(shared)
+        shared.map_err(ShareError::System)
     }
 
     /// Lists a stream under another name from here on; whoever reads it goes on.
