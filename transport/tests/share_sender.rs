@@ -128,6 +128,11 @@ impl Process {
         Pid::from_child(&self.child)
     }
 
+    /// Has it go on.
+    fn go_on(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
     /// Has it do nothing more; waits until it does.
     fn stop(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
@@ -165,6 +170,20 @@ fn does_as_told_by_its_environment() {
                     assert!(is_whole(frame.info().number, &frame));
                     println!("said: {}", frame.info().number);
                 }
+            }
+        }
+        // Lets the first stream go with its first frame, and takes the next; stays there when that ends.
+        ["choosy", endpoint, address] => {
+            let share = ShareConfig::new(endpoint.parse().unwrap());
+            let receiver = Receiver::bind(address.parse().unwrap(), ReceiverConfig::new().share(share)).unwrap();
+            println!("said: {}", receiver.local_addr());
+            let mut takes = 1;
+            loop {
+                let stream = receiver.accept().unwrap();
+                for frame in stream.frames().take(takes) {
+                    println!("said: {}", frame.unwrap().info().number);
+                }
+                takes = usize::MAX;
             }
         }
         // Sends without end.
@@ -328,6 +347,30 @@ fn a_hub_that_is_back_before_anybody_answers_datagrams_has_the_stream_by_shared_
         (first + 6..first + 8).for_each(|number| send(&sender, number));
     }
     assert_eq!(sender.stats().frames, 20);
+}
+
+#[test]
+fn a_receiver_that_stalls_beside_its_hub_gets_every_frame_once() {
+    let place = Place::new();
+    let mut hub = Process::new("choosy", &format!("{} 127.0.0.1:0", place.endpoint));
+    let address: SocketAddr = hub.line().unwrap().parse().unwrap();
+    let sender = Sender::connect(address, place.config(Delivery::Every, PathChoice::Auto)).unwrap();
+    send(&sender, 0);
+    hub.expect(0..1);
+    until("the way by datagrams", || sender.path() == PathKind::Udp);
+    sender.wait_until_open(PATIENCE).unwrap();
+    (1..5).for_each(|number| send(&sender, number));
+    hub.expect(1..5);
+    hub.stop();
+    (5..8).for_each(|number| send(&sender, number));
+    until("silence", || matches!(sender.state(), SendState::Opening { .. }));
+    // Its hub lets others connect all the time, and is not asked: it may have what is not settled.
+    hub.go_on();
+    hub.expect(5..8);
+    (8..12).for_each(|number| send(&sender, number));
+    hub.expect(8..12);
+    sender.wait_until_settled(PATIENCE).unwrap();
+    assert_eq!((sender.path(), sender.stats().frames_sent), (PathKind::Udp, 12));
 }
 
 #[test]

@@ -31,6 +31,8 @@ const INBOX_BYTES: usize = 1024;
 const SEND_BUFFER_MIN: usize = 256 << 10;
 /// The largest send buffer that a stream asks for, bytes: 8 MiB, a 4K frame.
 pub const SEND_BUFFER_MAX: usize = 8 << 20;
+/// How long a thread that pauses sleeps at most.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a batch waits for a socket that fails; then its slices are lost, as they may be on any way.
 const BATCH_PATIENCE: Duration = Duration::from_millis(30);
 
@@ -67,9 +69,12 @@ pub(super) fn start(
             rebind: Rebind::new(peer),
             reports: Reports::default(),
             trouble: Trouble::default(),
+            paused: false,
             failed: None,
             clocks_compared: Time::now(),
         };
+        // Also where it panics: somebody may wait for its word.
+        let _end = EndNoted(send_loop.handover.clone());
         send_loop.run();
     })
 }
@@ -78,6 +83,15 @@ pub(super) fn start(
 fn set_send_buffer(socket: &ConnectedSocket, frame_bytes: u32) {
     if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(SEND_BUFFER_MIN, SEND_BUFFER_MAX)) {
         tracing::debug!(%error, "the send buffer stays at the system's default");
+    }
+}
+
+/// Tells whoever waits for the thread that it is no more.
+struct EndNoted(Arc<Handover>);
+
+impl Drop for EndNoted {
+    fn drop(&mut self) {
+        self.0.note_end();
     }
 }
 
@@ -99,6 +113,8 @@ struct SendLoop {
     rebind: Rebind,
     reports: Reports,
     trouble: Trouble,
+    /// Nothing leaves and nothing comes in: another way is being tried.
+    paused: bool,
     /// When the program was told that the stream cannot go on, if it was.
     failed: Option<Time>,
     /// When this machine's clocks were last compared.
@@ -127,12 +143,17 @@ enum Next {
     Look,
     /// Nothing to do before this time.
     Sleep(Time),
+    /// Nothing to do until somebody wishes for something.
+    Wait,
 }
 
 impl SendLoop {
     fn run(&mut self) {
         loop {
-            self.receive();
+            match self.paused {
+                true => self.inbox.clear(),
+                false => self.receive(),
+            }
             match self.advance() {
                 Next::Stop => return,
                 Next::Send => self.send(),
@@ -140,6 +161,10 @@ impl SendLoop {
                 Next::Look => self.look(),
                 Next::Sleep(until) => {
                     self.sleep(false, until.since(Time::now()));
+                    self.handover.note_awake();
+                }
+                Next::Wait => {
+                    self.handover.waker().sleep(LOOK_AGAIN);
                     self.handover.note_awake();
                 }
             }
@@ -204,8 +229,15 @@ impl SendLoop {
         if wishes.close {
             self.subscriber.close(now);
         }
+        if let Some(pause) = wishes.pause {
+            self.paused = pause && self.subscriber.is_opening();
+            self.handover.note_paused(self.paused, Figures::of(&self.subscriber));
+        }
         if wishes.retire && self.retire(now) {
             return Next::Stop;
+        }
+        if self.paused {
+            return if self.publish(true) { Next::Wait } else { Next::Again };
         }
         self.look_at_the_wall_clock(now);
         self.subscriber.handle_timeout(now);
@@ -276,7 +308,12 @@ impl SendLoop {
             self.handed_over.append(queue);
             self.take_in(now);
             let frames = self.subscriber.give_back()?;
-            Some(Carried { frames, next_number: self.subscriber.next_number(), stats: *self.subscriber.stats() })
+            Some(Carried {
+                frames,
+                next_number: self.subscriber.next_number(),
+                stats: *self.subscriber.stats(),
+                epoch: Some(self.subscriber.epoch()),
+            })
         })
     }
 

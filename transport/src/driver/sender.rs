@@ -7,6 +7,8 @@ mod keeper;
 #[cfg_attr(not(target_os = "linux"), path = "sender/no_local.rs")]
 mod local;
 mod path;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 mod udp;
 pub(crate) mod way;
 mod ways;
@@ -21,7 +23,7 @@ pub use self::error::{ConnectError, NotSent, SendError};
 pub(super) use self::error::{check_frame, check_length};
 pub use self::path::{PathChoice, PathChoiceError, PathKind};
 use self::way::{Moment, Trouble};
-use self::ways::{Current, Ways};
+use self::ways::Ways;
 use crate::backend::BackendKind;
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool, TIME_BYTES};
 use crate::random::random_u32;
@@ -64,7 +66,7 @@ impl Sender {
             format: config.format,
             metadata_max: tail_max.saturating_sub(TIME_BYTES),
             linger: config.linger,
-            ways: Arc::new(Ways::new(peer, config, stream)),
+            ways: Arc::new(Ways::new(peer, config, stream).map_err(ConnectError::System)?),
             keeper: Mutex::new(None),
         };
         let is_local = keeper::may_be_local(&sender.ways);
@@ -77,7 +79,8 @@ impl Sender {
             None
         });
         if door.is_none() && sender.ways.config.path != PathChoice::Shm {
-            sender.ways.go_on_with(keeper::by_datagrams(&sender.ways)?);
+            let (way, peer) = keeper::by_datagrams(&sender.ways)?;
+            sender.ways.go_on_with(way, peer);
         }
         if is_local {
             let thread = keeper::start(sender.ways.clone(), door).map_err(ConnectError::System)?;
@@ -191,8 +194,12 @@ impl Sender {
 
     /// The receiver is ready at this address: sends there from now on, and asks at once where the stream is not open. It does so
     /// from the address that this machine has towards it by now, with a new socket where that is another one than before.
+    /// What was said of where the receiver shares its streams is kept where the address stays, and forgotten where it is another.
     pub fn redirect(&self, peer: SocketAddr) {
-        let invitation = self.ways.lock().invitation.clone();
+        let state = self.ways.lock();
+        // Of another receiver nothing is known.
+        let invitation = state.invitation.clone().filter(|_| state.peer == peer);
+        drop(state);
         self.redirect_with(peer, invitation);
     }
 
@@ -204,11 +211,8 @@ impl Sender {
         if before != peer {
             tracing::info!(from = %before, to = %peer, "the receiver has moved");
         }
-        let way = match &state.current {
-            Current::Way(way) => Some(way.clone()),
-            Current::Between(_) => None,
-        };
-        // Of a way by shared memory, only another receiver is another end.
+        let way = state.way().cloned();
+        // Of a way by shared memory, only another receiver is another end; the keeper sees to that.
         state.redirected |= before != peer || way.as_ref().is_none_or(|way| way.path() == PathKind::Udp);
         drop(state);
         if let Some(way) = way {

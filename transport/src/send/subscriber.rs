@@ -211,12 +211,17 @@ impl Subscriber {
         self.pacer.set_link(link);
     }
 
+    /// The epoch that a receiver may know.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.config.epoch
+    }
+
     /// The number that the next frame must have.
     pub fn next_number(&self) -> u64 {
         self.handed
     }
 
-    fn is_opening(&self) -> bool {
+    pub(crate) fn is_opening(&self) -> bool {
         matches!(self.state, SendState::Opening { .. } | SendState::Refused { .. })
     }
 

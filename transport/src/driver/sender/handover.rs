@@ -34,6 +34,8 @@ pub(in crate::driver) struct Wishes {
     pub(in crate::driver) room: bool,
     /// The receiver is at this address.
     pub(in crate::driver) redirect: Option<SocketAddr>,
+    /// To have nothing leave and nothing come in, if the stream is not open, or to go on.
+    pub(in crate::driver) pause: Option<bool>,
     /// To give everything back, if the stream is not open: another way takes it.
     pub(in crate::driver) retire: bool,
 }
@@ -83,8 +85,8 @@ pub(in crate::driver) struct Handover {
     waker: Waker,
     /// The sending thread sleeps, or is about to: it must be woken.
     asleep: AtomicBool,
-    /// Told when the stream was open and is not any more.
-    on_unopened: Box<dyn Fn() + Send + Sync>,
+    /// Told when the stream has become open, or was and is not any more.
+    on_change: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What stands under the lock.
@@ -102,7 +104,10 @@ pub(in crate::driver) struct State {
     figures: Figures,
     /// Threads that wait for `changed`: without one, a change need not be told.
     waiting: usize,
+    paused: bool,
     retirement: Retirement,
+    /// There is no sending thread any more.
+    ended: bool,
 }
 
 /// Whether the stream goes on another way.
@@ -189,20 +194,22 @@ impl Handover {
             failure: None,
             figures: Figures::of(subscriber),
             waiting: 0,
+            paused: false,
             retirement: Retirement::NotAsked,
+            ended: false,
         };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
             waker,
             asleep: AtomicBool::new(false),
-            on_unopened: Box::new(|| {}),
+            on_change: Box::new(|| {}),
         }
     }
 
-    /// The same, which calls `on_unopened` on the sending thread when the stream was open and is not any more.
-    pub(in crate::driver) fn telling_of_ends(self, on_unopened: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { on_unopened: Box::new(on_unopened), ..self }
+    /// The same, which calls `on_change` on the sending thread when the stream has become open, or was and is not any more.
+    pub(in crate::driver) fn telling_of_changes(self, on_change: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { on_change: Box::new(on_change), ..self }
     }
 
     pub(in crate::driver) fn lock(&self) -> MutexGuard<'_, State> {
@@ -223,7 +230,7 @@ impl Handover {
         let mut state = self.lock();
         let replaced = loop {
             // Of a stream that has left, whoever asks goes on elsewhere.
-            let is_over = state.is_closing() || state.is_retired();
+            let is_over = state.is_closing() || state.is_retired() || state.wishes.stop || state.ended;
             let failure = if is_over { Some(SendError::Closed) } else { state.failure.clone() };
             if let Some(error) = failure {
                 return Err((error, given));
@@ -248,16 +255,16 @@ impl Handover {
         Ok(number)
     }
 
-    /// Counts a frame that the source had no slot for. In `every`, where the source waits instead, it does nothing. False where the
+    /// Counts so many frames that the source had no slot for. In `every`, where the source waits instead, it does nothing. False where the
     /// stream has left.
-    pub(in crate::driver) fn skip(&self) -> bool {
+    pub(in crate::driver) fn skip(&self, count: u64) -> bool {
         let mut state = self.lock();
         if state.is_retired() {
             return false;
         }
         if state.delivery == Delivery::Latest {
-            state.next_number += 1;
-            state.push_skipped(1);
+            state.next_number += count;
+            state.push_skipped(count);
             state.is_untaken = true;
             drop(state);
             self.wake();
@@ -295,6 +302,13 @@ impl Handover {
         self.wake();
     }
 
+    /// Has the sending thread end at once, and whoever waits return.
+    pub(in crate::driver) fn stop(&self) {
+        self.wish(|wishes, _| wishes.stop = true);
+        self.waker.wake();
+        self.changed.notify_all();
+    }
+
     /// Waits until `done` says something.
     ///
     /// # Errors
@@ -311,7 +325,7 @@ impl Handover {
             if let Some(result) = done(&state) {
                 return result;
             }
-            if state.is_retired() {
+            if state.is_retired() || state.wishes.stop {
                 return Err(SendError::Closed);
             }
             if let Some(failure) = &state.failure {
@@ -353,21 +367,58 @@ impl Handover {
         if state.wishes.retire {
             state.retirement = Retirement::Asked;
         }
-        // What ends a stream stays wished.
-        let Wishes { stop, close, .. } = state.wishes;
-        std::mem::replace(&mut state.wishes, Wishes { stop, close, ..Wishes::default() })
+        // What ends a stream stays wished, and a pause until it is noted.
+        let Wishes { stop, close, pause, .. } = state.wishes;
+        std::mem::replace(&mut state.wishes, Wishes { stop, close, pause, ..Wishes::default() })
     }
 
-    /// Waits until the sending thread has taken [`Wishes::retire`]; what it gave back, or `None` where the stream stays.
-    pub(in crate::driver) fn wait_until_retired(&self) -> Option<Carried> {
+    /// Has the sending thread pause, where the stream is not open; the lowest number that is not settled, or `None` where it does not.
+    pub(in crate::driver) fn pause(&self) -> Option<u64> {
+        self.wish(|wishes, _| wishes.pause = Some(true));
         let mut state = self.lock();
-        while matches!(state.retirement, Retirement::Asked) || state.wishes.retire {
+        while state.wishes.pause.is_some() && !state.wishes.stop && !state.ended {
             state = self.wait(state, None);
         }
-        match &mut state.retirement {
-            Retirement::Retired(carried) => carried.take(),
-            _ => None,
+        let unsettled = match state.delivery {
+            Delivery::Every => (state.figures.slots.in_stream() + state.frames) as u64,
+            Delivery::Latest => 0,
+        };
+        state.paused.then(|| state.next_number - unsettled)
+    }
+
+    /// For the sending thread, which was asked to pause, or to go on.
+    pub(in crate::driver) fn note_paused(&self, paused: bool, figures: Figures) {
+        let mut state = self.lock();
+        state.paused = paused;
+        // What was taken is in the figures, and nothing is settled from here on.
+        state.figures = figures;
+        state.wishes.pause = None;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Has it give back what it has, or waits until it has; `None` where the stream stays, or has no thread any more.
+    pub(in crate::driver) fn leave(&self) -> Option<Carried> {
+        if !self.lock().is_retired() {
+            self.wish(|wishes, _| wishes.retire = true);
         }
+        let mut state = self.lock();
+        loop {
+            if let Retirement::Retired(carried) = &mut state.retirement {
+                return carried.take();
+            }
+            let is_asked = matches!(state.retirement, Retirement::Asked) || state.wishes.retire;
+            if !is_asked || state.wishes.stop || state.ended {
+                return None;
+            }
+            state = self.wait(state, None);
+        }
+    }
+
+    /// For the sending thread, which ends.
+    pub(in crate::driver) fn note_end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
     }
 
     /// For the sending thread, which was asked to retire: gives back all that it has and all that waits, if it may.
@@ -400,6 +451,8 @@ impl Handover {
     pub(in crate::driver) fn publish(&self, figures: Figures, idle: bool) -> bool {
         let mut state = self.lock();
         let was_open = state.figures.state == SendState::Open;
+        let is_open = figures.state == SendState::Open;
+        let is_closed = matches!(figures.state, SendState::Closed(_));
         state.figures = figures;
         let may_sleep = idle && !state.is_untaken;
         if may_sleep {
@@ -411,8 +464,8 @@ impl Handover {
         if somebody_waits {
             self.changed.notify_all();
         }
-        if was_open && !matches!(figures.state, SendState::Open | SendState::Closed(_)) {
-            (self.on_unopened)();
+        if was_open != is_open && !is_closed {
+            (self.on_change)();
         }
         may_sleep
     }

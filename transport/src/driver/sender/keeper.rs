@@ -1,5 +1,7 @@
 //! The thread that chooses a sender's way, and goes on with another one where that ends.
 
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use super::local::{self, Door};
 use super::path::{PathChoice, PathKind, is_own_address};
 use super::udp::UdpWay;
 use super::way::{Trouble, Way};
-use super::ways::{Current, Ways};
+use super::ways::Ways;
 use crate::send::SendState;
 
 /// How often it is looked whether somebody shares streams by now, while the stream is not open.
@@ -18,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// That is doubled with each failure, so many times.
 const SELDOM: u32 = 5;
+/// So many times where nobody is there: that is soon seen, and may be over at any time.
+const SELDOM_NOBODY: u32 = 2;
 
 /// What a configuration and an address allow.
 pub(super) fn may_be_local(ways: &Ways) -> bool {
@@ -40,29 +44,41 @@ pub(super) fn knock(ways: &Ways) -> Result<Door, Trouble> {
     local::knock(peer, invitation.as_ref())
 }
 
-/// A way by datagrams, to where the receiver is.
+/// A way by datagrams, and the address that the receiver is at.
 ///
 /// # Errors
 /// No memory, socket or thread.
-pub(super) fn by_datagrams(ways: &Arc<Ways>) -> Result<Arc<dyn Way>, ConnectError> {
+pub(super) fn by_datagrams(ways: &Arc<Ways>) -> Result<(Arc<dyn Way>, SocketAddr), ConnectError> {
     let peer = ways.lock().peer;
-    let first = ways.first_number();
+    let (first, epoch) = ways.beginning();
+    let way = UdpWay::start(peer, &ways.config, (ways.stream, first, epoch), teller(ways))?;
+    Ok((Arc::new(way), peer))
+}
+
+/// What tells the keeper that a way has changed by itself.
+fn teller(ways: &Arc<Ways>) -> impl Fn() + Send + Sync + 'static {
     let keeper = Arc::downgrade(ways);
-    let on_unopened = move || {
+    move || {
         if let Some(ways) = keeper.upgrade() {
             ways.tell_keeper();
         }
-    };
-    Ok(Arc::new(UdpWay::start(peer, &ways.config, (ways.stream, first), on_unopened)?))
+    }
 }
 
 /// Starts the thread. `door` is somebody who was found to share streams.
 pub(super) fn start(ways: Arc<Ways>, door: Option<Door>) -> std::io::Result<JoinHandle<()>> {
-    Builder::new().name("framewire-way".into()).spawn(move || Keeper { ways, refused: false, failures: 0 }.run(door))
+    let peer = ways.lock().peer;
+    let keeper = Keeper { ways, peer, beside: None, refused: false, failures: 0 };
+    Builder::new().name("framewire-way".into()).spawn(move || keeper.run(door))
 }
 
 struct Keeper {
     ways: Arc<Ways>,
+    /// Where the way at present leads.
+    peer: SocketAddr,
+    /// Who shared streams when the way by datagrams became open, if anybody did: that receiver may have taken frames which are not settled, and
+    /// is not asked by shared memory, where they would come twice. `None` while the way has not been open.
+    beside: Option<Option<u32>>,
     /// Whoever shares streams refuses this one: not asked again before something is different.
     refused: bool,
     /// How often it came to nothing otherwise since a stream was open: it is asked more and more seldom.
@@ -94,13 +110,7 @@ impl Keeper {
                     }
                     self.ways.leave(&way);
                 }
-                Task::Look(way) => {
-                    if let Ok(found) = knock(&self.ways)
-                        && self.ways.leave(&way)
-                    {
-                        door = Some(found);
-                    }
-                }
+                Task::Look(way) => self.look(&way),
             }
         }
     }
@@ -108,82 +118,83 @@ impl Keeper {
     /// Waits for something to do.
     fn next(&mut self) -> Task {
         let ways = self.ways.clone();
-        let mut state = ways.lock();
         let mut has_waited = false;
         loop {
+            let mut state = ways.lock();
             if state.stop {
                 return Task::Stop;
             }
+            state.told = false;
             let redirected = std::mem::take(&mut state.redirected);
+            let (peer, way) = (state.peer, state.way().cloned());
+            // What a way has under its own lock is not waited for under this one.
+            drop(state);
             if redirected {
                 (self.refused, self.failures) = (false, 0);
             }
-            let timeout = match &state.current {
-                Current::Between(_) if has_waited || redirected || !self.must_pause(&state.trouble) => {
+            let timeout = match way {
+                None if has_waited || redirected || self.failures == 0 || ways.config.path == PathChoice::Auto => {
                     return Task::Find;
                 }
-                Current::Between(_) => Some(LOOK_EVERY),
-                Current::Way(way) if way.path() == PathKind::Shm => {
+                None => Some(self.pause()),
+                Some(way) if way.path() == PathKind::Shm => {
                     let is_closed = matches!(way.standing().state, SendState::Closed(_));
-                    if (way.is_retired() || redirected) && !is_closed {
-                        return Task::Leave(way.clone());
+                    if (way.is_retired() || peer != self.peer) && !is_closed {
+                        return Task::Leave(way);
                     }
                     None
                 }
-                Current::Way(way) => match way.standing().state {
-                    SendState::Opening { .. } | SendState::Refused { .. } if !self.refused => {
-                        if has_waited || redirected {
-                            return Task::Look(way.clone());
+                Some(way) => {
+                    self.peer = peer;
+                    match way.standing().state {
+                        SendState::Open => {
+                            if self.beside.is_none() {
+                                self.beside = Some(knock(&ways).ok().and_then(|door| door.hub()));
+                            }
+                            // Whoever has it now is another one when it ends.
+                            (self.refused, self.failures) = (false, 0);
+                            None
                         }
-                        Some(LOOK_EVERY * (1 << self.failures.min(SELDOM)))
+                        SendState::Opening { .. } | SendState::Refused { .. } if !self.refused => {
+                            let is_due = has_waited || redirected;
+                            match is_due && may_be_local(&ways) {
+                                true => return Task::Look(way),
+                                false => Some(self.pause()),
+                            }
+                        }
+                        _ => None,
                     }
-                    SendState::Open => {
-                        // Whoever has it now is another one when it ends.
-                        (self.refused, self.failures) = (false, 0);
-                        None
-                    }
-                    _ => None,
-                },
+                }
             };
-            state = ways.wait_for_news(state, timeout);
+            let state = ways.lock();
+            if !state.told && !state.stop {
+                drop(ways.wait_for_news(state, timeout));
+            }
             has_waited = true;
         }
     }
 
-    /// Whether the next attempt is not made at once: where datagrams are no way, and the last one came to nothing.
-    fn must_pause(&self, trouble: &Option<Trouble>) -> bool {
-        self.ways.config.path == PathChoice::Shm && trouble.is_some()
+    /// How long until somebody is asked again.
+    fn pause(&self) -> Duration {
+        LOOK_EVERY * (1 << self.failures.saturating_sub(1).min(SELDOM))
     }
 
     /// Goes on with the first way that there is.
     fn find(&mut self, door: Option<Door>, lets_local: bool) {
         let peer = self.ways.lock().peer;
         if lets_local && !self.refused && may_be_local(&self.ways) {
+            let (first, _) = self.ways.beginning();
             let found = door.map_or_else(|| knock(&self.ways), Ok);
-            match found.and_then(|door| self.enter(door)) {
-                Ok(way) => {
-                    self.ways.lock().trouble = None;
-                    self.failures = 0;
-                    self.ways.go_on_with(way);
-                    return;
-                }
-                // That nobody shares streams is nothing to tell where there is another way.
-                Err(Trouble::Nobody(_)) if self.ways.config.path == PathChoice::Auto => {}
-                Err(trouble) => {
-                    let is_final = matches!(trouble, Trouble::Refused { .. });
-                    self.refused = is_final && self.ways.config.path == PathChoice::Auto;
-                    self.failures = self.failures.saturating_add(1);
-                    self.ways.note_trouble(trouble);
-                }
+            match found.and_then(|door| self.enter(door, first)) {
+                Ok(way) => return self.go_on_with(way, peer),
+                Err(trouble) => self.note(trouble),
             }
         }
         if self.ways.config.path == PathChoice::Shm {
             return;
         }
         match by_datagrams(&self.ways) {
-            Ok(way) => {
-                self.ways.go_on_with(way);
-            }
+            Ok((way, peer)) => self.go_on_with(way, peer),
             Err(error) => {
                 let message = error.to_string();
                 self.ways.fail(SendError::Failed { peer, message });
@@ -194,14 +205,53 @@ impl Keeper {
         }
     }
 
-    fn enter(&self, door: Door) -> Result<Arc<dyn Way>, Trouble> {
-        let keeper = Arc::downgrade(&self.ways);
-        let first = self.ways.first_number();
-        door.enter(&self.ways.config, (self.ways.stream, first), move || {
-            if let Some(ways) = keeper.upgrade() {
-                ways.tell_keeper();
+    /// Tries shared memory while the stream is not open by datagrams; that way is left once the other one is there, and not before.
+    fn look(&mut self, way: &Arc<dyn Way>) {
+        let peer = self.ways.lock().peer;
+        let Ok(door) = knock(&self.ways) else { return };
+        let hub = door.hub();
+        if self.beside.is_some_and(|known| known.is_some() && (hub.is_none() || hub == known)) {
+            self.failures = self.failures.saturating_add(1);
+            return;
+        }
+        // It must not become open meanwhile: of two streams with one id, a receiver takes the later one for the right one.
+        let Some(first) = way.pause() else { return };
+        match self.enter(door, first) {
+            Ok(local) if self.ways.leave(way) => self.go_on_with(local, peer),
+            Ok(_) => {}
+            Err(trouble) => {
+                way.resume();
+                self.note(trouble);
             }
-        })
+        }
+    }
+
+    fn go_on_with(&mut self, way: Arc<dyn Way>, peer: SocketAddr) {
+        if way.path() == PathKind::Shm {
+            self.ways.lock().trouble = None;
+            self.failures = 0;
+        }
+        (self.peer, self.beside) = (peer, None);
+        self.ways.go_on_with(way, peer);
+    }
+
+    /// Notes why shared memory cannot be.
+    fn note(&mut self, trouble: Trouble) {
+        let is_auto = self.ways.config.path == PathChoice::Auto;
+        let is_nobody = matches!(trouble, Trouble::Nobody(_));
+        self.refused = is_auto && trouble.is_final();
+        let most = if is_nobody { SELDOM_NOBODY } else { SELDOM };
+        self.failures = (self.failures + 1).min(most + 1);
+        // That nobody shares streams is nothing to tell where there is another way.
+        if !(is_nobody && is_auto) {
+            self.ways.note_trouble(trouble);
+        }
+    }
+
+    fn enter(&self, door: Door, first: u64) -> Result<Arc<dyn Way>, Trouble> {
+        let epoch = self.ways.lock().epoch;
+        let numbers = (self.ways.stream, first, epoch);
+        door.enter(&self.ways.config, numbers, self.ways.stopping.as_fd(), teller(&self.ways))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -18,7 +18,6 @@ use crate::backend::{BackendKind, wall_clock};
 use crate::clock::clock_id;
 use crate::driver::threads::stay_on;
 use crate::frame::{Frame, FrameMut, FramePool, SLOTS_MAX};
-use crate::random::random_u32;
 use crate::send::{ClosedReport, SendState, SendStats};
 use crate::share::inlet::own_network;
 use crate::share::inlet::source::{self, EnterError, Said, Source};
@@ -84,27 +83,39 @@ fn trouble(error: &EnterError, was_invited: bool) -> Trouble {
 }
 
 impl Door {
-    /// Has the stream opened, its first frame of the number `first`. `on_end` is called where it ends by itself.
+    /// The process that is found here, by its number; `None` where that is not to be seen from here.
+    pub(super) fn hub(&self) -> Option<u32> {
+        self.door.hub()
+    }
+
+    /// Has the stream opened, its first frame of the number `first`; gives up where `stop` becomes readable. `on_end` is called where it
+    /// ends by itself.
     ///
     /// # Errors
     /// Refused, or not answered.
     pub(super) fn enter(
         self,
         config: &SenderConfig,
-        (stream, first): (u32, u64),
+        (stream, first, epoch): (u32, u64, u32),
+        stop: BorrowedFd<'_>,
         on_end: impl Fn() + Send + Sync + 'static,
     ) -> Result<Arc<dyn Way>, Trouble> {
         // It fits 16 bits.
         let tail_max = config.tail_max() as u16;
         let mut open = open_of(&config.format, config.delivery, &config.presentation, tail_max);
         let now = Time::now().as_nanos();
-        (open.stream, open.epoch, open.first_frame) = (stream, random_u32(), first);
+        (open.stream, open.epoch, open.first_frame) = (stream, epoch, first);
         open.paced = u8::from(config.paced && config.presentation.rate.is_some());
         open.deadline_us = u32::try_from(config.deadline.as_micros()).unwrap_or(u32::MAX);
         (open.clock_id, open.sender_ns) = (clock_id(stream), now);
         (open.utc_ns, open.utc_error_us) = utc_fields(wall_clock::compare(), now);
         let network = if config.path == PathChoice::Auto { own_network() } else { 0 };
-        let entered = self.door.enter(&open, (self.nonce, network), config.format);
+        if config.path == PathChoice::Auto && network == 0 {
+            let words =
+                "this process cannot tell which network it is in: /proc/thread-self/ns/net is not there; mount /proc";
+            return Err(Trouble::Failed(words.into()));
+        }
+        let entered = self.door.enter(&open, (self.nonce, network), config.format, stop);
         let source = entered.map_err(|error| trouble(&error, true))?;
         let way = LocalWay::start(source, config, first, on_end);
         way.map(|way| Arc::new(way) as Arc<dyn Way>).map_err(|error| Trouble::Failed(error.to_string()))
@@ -390,7 +401,7 @@ impl Way for LocalWay {
                     let mut state = self.shared.lock();
                     if !state.is_over() {
                         let number = state.next_number;
-                        skip(&mut state, true);
+                        skip(&mut state, 1, true);
                         return Ok(number);
                     }
                 }
@@ -399,15 +410,24 @@ impl Way for LocalWay {
         }
     }
 
-    fn skip(&self) -> bool {
+    fn skip(&self, count: u64) -> bool {
         let mut state = self.shared.lock();
         if state.is_over() {
             return false;
         }
         if self.shared.delivery == Delivery::Latest {
-            skip(&mut state, self.pool.free_count() == 0);
+            skip(&mut state, count, self.pool.free_count() == 0);
         }
         true
+    }
+
+    fn begin_at(&self, number: u64) {
+        let mut state = self.shared.lock();
+        if state.next_number == state.first && number > state.first {
+            (state.first, state.settled, state.next_number) = (number, number, number);
+            let counts = state.counts();
+            state.source.tell(counts);
+        }
     }
 
     fn wait(&self, moment: Moment, timeout: Duration) -> Result<ClosedReport, SendError> {
@@ -425,8 +445,8 @@ impl Way for LocalWay {
             }
             let left = deadline.map_or(LONG, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                let cause = "the program that shares streams there does not take the frames in time".into();
-                break Err(SendError::NoSharedMemory { peer: SocketAddr::from(([127, 0, 0, 1], 0)), cause });
+                // Who that is, whoever has the stream's ways knows.
+                break Err(SendError::Unanswered { peer: SocketAddr::from(([127, 0, 0, 1], 0)), waited: timeout });
             }
             state = unpoisoned(self.shared.changed.wait_timeout(state, left)).0;
         };
@@ -473,11 +493,23 @@ impl Way for LocalWay {
         self.shared.lock().ended.clone()
     }
 
+    /// It is open from the beginning.
+    fn pause(&self) -> Option<u64> {
+        None
+    }
+
+    fn resume(&self) {}
+
+    fn stop(&self) {
+        self.shared.lock().retired = true;
+        self.shared.changed.notify_all();
+    }
+
     fn retire(&self) -> Option<Carried> {
         let mut state = self.shared.lock();
         if !state.is_over() && state.closed.is_none() {
             state.source.hang_up();
-            let waited = self.shared.changed.wait_timeout_while(state, LEAVE_MAX, |state| state.ended.is_none());
+            let waited = self.shared.changed.wait_timeout_while(state, LEAVE_MAX, |state| !state.is_over());
             state = unpoisoned(waited).0;
         }
         state.retired = true;
@@ -492,15 +524,15 @@ impl Way for LocalWay {
             Delivery::Every => committed.into_iter().chain(pending).map(|(_, frame)| frame).collect(),
             Delivery::Latest => Vec::new(),
         };
-        Some(Carried { frames, next_number, stats })
+        Some(Carried { frames, next_number, stats, epoch: None })
     }
 }
 
-fn skip(state: &mut State, is_no_credit: bool) {
-    state.next_number += 1;
-    state.stats.frames += 1;
-    state.stats.frames_skipped += 1;
-    state.stats.frames_no_credit += u64::from(is_no_credit);
+fn skip(state: &mut State, count: u64, is_no_credit: bool) {
+    state.next_number += count;
+    state.stats.frames += count;
+    state.stats.frames_skipped += count;
+    state.stats.frames_no_credit += if is_no_credit { count } else { 0 };
     let counts = state.counts();
     state.source.tell(counts);
 }

@@ -14,7 +14,6 @@ use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes, wall_cl
 use crate::clock::clock_id;
 use crate::driver::send_loop;
 use crate::frame::{Frame, FrameMut, FramePool};
-use crate::random::random_u32;
 use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, slots_ready};
 use crate::time::Time;
 use crate::wire::{Cut, DATAGRAM_MAX, SLICE_BYTES_MIN};
@@ -41,16 +40,16 @@ pub(super) fn check(config: &SenderConfig) -> Result<(), ConnectError> {
 }
 
 impl UdpWay {
-    /// Begins to open the stream; its first frame has the number `first`. `on_unopened` is called on the sending thread when the stream was
-    /// open and is not any more.
+    /// Begins to open the stream; its first frame has the number `first`. `on_change` is called on the sending thread when the stream has
+    /// become open, or was and is not any more.
     ///
     /// # Errors
     /// No memory, socket or thread.
     pub(super) fn start(
         peer: SocketAddr,
         config: &SenderConfig,
-        (stream, first): (u32, u64),
-        on_unopened: impl Fn() + Send + Sync + 'static,
+        (stream, first, epoch): (u32, u64, u32),
+        on_change: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, ConnectError> {
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         let slice_bytes = match config.slice {
@@ -74,7 +73,7 @@ impl UdpWay {
         let mut subscriber = publication.subscribe(
             SendConfig {
                 stream,
-                epoch: random_u32(),
+                epoch,
                 format: config.format,
                 delivery: config.delivery,
                 slice_bytes,
@@ -97,7 +96,7 @@ impl UdpWay {
             subscriber.set_link(link.clone());
         }
         let waker = Waker::new().map_err(ConnectError::System)?;
-        let handover = Handover::new(&subscriber, config.delivery, peer, waker).telling_of_ends(on_unopened);
+        let handover = Handover::new(&subscriber, config.delivery, peer, waker).telling_of_changes(on_change);
         let handover = Arc::new(handover);
         let (backend, thread) = send_loop::start(socket, config, (publication, subscriber), handover.clone())
             .map_err(ConnectError::System)?;
@@ -151,9 +150,12 @@ impl Way for UdpWay {
         self.handover.push(frame, Frame::given_away)
     }
 
-    fn skip(&self) -> bool {
-        self.handover.skip()
+    fn skip(&self, count: u64) -> bool {
+        self.handover.skip(count)
     }
+
+    /// It is begun where its first number is known.
+    fn begin_at(&self, _number: u64) {}
 
     fn wait(&self, moment: Moment, timeout: Duration) -> Result<ClosedReport, SendError> {
         self.handover.wait_for(timeout, |state| {
@@ -200,17 +202,27 @@ impl Way for UdpWay {
         None
     }
 
+    fn pause(&self) -> Option<u64> {
+        self.handover.pause()
+    }
+
+    fn resume(&self) {
+        self.handover.wish(|wishes, _| wishes.pause = Some(false));
+    }
+
+    fn stop(&self) {
+        self.handover.stop();
+    }
+
     /// Only while the stream is not open: where it is, it stays.
     fn retire(&self) -> Option<Carried> {
-        self.handover.wish(|wishes, _| wishes.retire = true);
-        self.handover.wait_until_retired()
+        self.handover.leave()
     }
 }
 
 impl Drop for UdpWay {
     fn drop(&mut self) {
-        self.handover.wish(|wishes, _| wishes.stop = true);
-        self.handover.waker().wake();
+        self.handover.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

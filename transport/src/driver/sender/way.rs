@@ -28,6 +28,12 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Whether it stays while both ends are as they are.
+    pub(crate) fn is_final(&self) -> bool {
+        let passing = [RefuseReason::Memory, RefuseReason::TooManyStreams, RefuseReason::Resources];
+        matches!(self, Self::Refused { reason, .. } if reason.is_none_or(|reason| !passing.contains(&reason)))
+    }
+
     /// What happened, in words.
     pub(crate) fn words(&self) -> &str {
         match self {
@@ -71,6 +77,8 @@ pub(crate) struct Carried {
     pub(crate) next_number: u64,
     /// What the way has counted, the carried frames with it.
     pub(crate) stats: SendStats,
+    /// The last epoch that a receiver may know, where it knows any.
+    pub(crate) epoch: Option<u32>,
 }
 
 impl Carried {
@@ -123,8 +131,11 @@ pub(crate) trait Way: Send + Sync {
     )]
     fn send_shared(&self, frame: Frame) -> Result<u64, (SendError, Frame)>;
 
-    /// Counts a frame that the source had no slot for; false where the way is retired.
-    fn skip(&self) -> bool;
+    /// Counts so many frames that the source had no slot for; false where the way is retired.
+    fn skip(&self, count: u64) -> bool;
+
+    /// Before its first frame: that has this number, which is a later one than the way was made for. What is below it is counted elsewhere.
+    fn begin_at(&self, number: u64);
 
     /// Waits for a moment; what is returned says something of [`Moment::Closed`] alone.
     ///
@@ -145,6 +156,16 @@ pub(crate) trait Way: Send + Sync {
 
     /// Why the stream does not go on this way, where the way itself has ended.
     fn trouble(&self) -> Option<String>;
+
+    /// Has nothing leave and nothing come in until [`Way::resume`] or [`Way::retire`], so that another way can be tried; frames are taken as ever.
+    /// Returns the lowest number that is not settled; `None` where the stream is open, which goes on.
+    fn pause(&self) -> Option<u64>;
+
+    /// Goes on after [`Way::pause`].
+    fn resume(&self);
+
+    /// Ends it, whatever is lost: whoever waits for it returns.
+    fn stop(&self);
 
     /// Ends it, if it may: from then on it takes nothing. What it has not settled is the next way's. `None` where it stays.
     fn retire(&self) -> Option<Carried>;

@@ -2,6 +2,7 @@
 //! present; between two, it waits here.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use super::config::SenderConfig;
 use super::error::NotSent;
 use super::path::{PathChoice, PathKind};
 use super::way::{Carried, Moment, Standing, Trouble, Way};
+use crate::backend::Waker;
 use crate::frame::{Frame, FrameMut, PoolMark, SLOTS_MAX};
+use crate::random::random_u32;
 use crate::send::{ClosedReport, SendState, SendStats};
 use crate::share::Invitation;
 use crate::unpoisoned::unpoisoned;
@@ -33,6 +36,8 @@ pub(super) struct Ways {
     changed: Condvar,
     /// For the keeper.
     news: Condvar,
+    /// Called, and never taken back, once everything is to end.
+    pub(super) stopping: Waker,
 }
 
 pub(super) struct State {
@@ -42,6 +47,12 @@ pub(super) struct State {
     pub(super) invitation: Option<Invitation>,
     /// What earlier ways have counted.
     before: SendStats,
+    /// In `every`, what was shown of frames that are to be sent once more: the program's counter does not go back.
+    sent_floor: u64,
+    /// The epoch that the next way begins with, one behind the last that a receiver may know.
+    pub(super) epoch: u32,
+    /// Something was told that the keeper has not looked at.
+    pub(super) told: bool,
     /// Why the stream does not go by shared memory, or has left it.
     pub(super) trouble: Option<Trouble>,
     /// Attempts since there was a way.
@@ -63,41 +74,91 @@ pub(super) enum Current {
 /// What waits for the next way.
 #[derive(Default)]
 pub(super) struct Between {
-    frames: VecDeque<Frame>,
+    waiting: VecDeque<Waiting>,
+    /// Behind all that waits.
     next_number: u64,
     /// What the frames are being handed to; it takes none of the program's yet.
     next: Option<Arc<dyn Way>>,
 }
 
+/// One number, or a run of them.
+enum Waiting {
+    Frame(Frame),
+    Skipped(u64),
+}
+
+impl Waiting {
+    fn numbers(&self) -> u64 {
+        match self {
+            Self::Frame(_) => 1,
+            Self::Skipped(count) => *count,
+        }
+    }
+}
+
 impl Between {
     fn first_number(&self) -> u64 {
-        self.next_number - self.frames.len() as u64
+        self.next_number - self.waiting.iter().map(Waiting::numbers).sum::<u64>()
+    }
+
+    /// Of what waits, as a way would count it that has it.
+    fn stats(&self) -> SendStats {
+        let mut stats = SendStats::default();
+        for waiting in &self.waiting {
+            stats.frames += waiting.numbers();
+            if let Waiting::Skipped(count) = waiting {
+                stats.frames_skipped += count;
+            }
+        }
+        stats
+    }
+
+    fn skip(&mut self) {
+        self.next_number += 1;
+        match self.waiting.back_mut() {
+            Some(Waiting::Skipped(count)) => *count += 1,
+            _ => self.waiting.push_back(Waiting::Skipped(1)),
+        }
+    }
+
+    /// A newer frame comes: those that wait are skipped, and keep their numbers. They come free where what is returned is dropped.
+    fn replace(&mut self) -> VecDeque<Waiting> {
+        let replaced = std::mem::take(&mut self.waiting);
+        let numbers = replaced.iter().map(Waiting::numbers).sum();
+        if numbers > 0 {
+            self.waiting.push_back(Waiting::Skipped(numbers));
+        }
+        replaced
     }
 }
 
 impl State {
-    /// The way, unless it has ended.
-    fn way(&self) -> Option<&Arc<dyn Way>> {
+    /// The way; one that has ended refuses whatever it is asked.
+    pub(super) fn way(&self) -> Option<&Arc<dyn Way>> {
         match &self.current {
-            Current::Way(way) => Some(way).filter(|way| !way.is_retired()),
+            Current::Way(way) => Some(way),
             Current::Between(_) => None,
         }
     }
 
     /// Takes in what a way has left, which is the current one or the next; `unsent` comes behind what it gives back.
-    fn take_over(&mut self, carried: Carried, unsent: Option<Frame>, delivery: Delivery) {
+    fn take_over(&mut self, carried: Carried, unsent: Option<Waiting>, delivery: Delivery) {
+        self.sent_floor = self.sent_floor.max(self.before.frames_sent + carried.stats.frames_sent);
         add(&mut self.before, &carried.counted(delivery));
+        if let Some(epoch) = carried.epoch {
+            self.epoch = epoch.wrapping_add(1);
+        }
         let next_number = carried.next_number;
-        let mut frames = VecDeque::from(carried.frames);
-        frames.extend(unsent);
+        let mut waiting: VecDeque<_> = carried.frames.into_iter().map(Waiting::Frame).collect();
+        waiting.extend(unsent);
         let between = match &mut self.current {
             Current::Between(between) => {
                 between.next = None;
-                frames.append(&mut between.frames);
-                between.frames = frames;
+                waiting.append(&mut between.waiting);
+                between.waiting = waiting;
                 return;
             }
-            Current::Way(_) => Between { frames, next_number, next: None },
+            Current::Way(_) => Between { waiting, next_number, next: None },
         };
         self.current = Current::Between(between);
     }
@@ -105,12 +166,18 @@ impl State {
 
 impl Ways {
     /// Without a way yet.
-    pub(super) fn new(peer: SocketAddr, config: SenderConfig, stream: u32) -> Self {
+    ///
+    /// # Errors
+    /// No descriptor to end with.
+    pub(super) fn new(peer: SocketAddr, config: SenderConfig, stream: u32) -> io::Result<Self> {
         let state = State {
             current: Current::Between(Between::default()),
             peer,
             invitation: config.share.clone(),
             before: SendStats::default(),
+            sent_floor: 0,
+            epoch: random_u32(),
+            told: false,
             trouble: None,
             attempts: 0,
             failure: None,
@@ -119,7 +186,8 @@ impl Ways {
             redirected: false,
             marks: VecDeque::new(),
         };
-        Self { config, stream, state: Mutex::new(state), changed: Condvar::new(), news: Condvar::new() }
+        let (state, stopping) = (Mutex::new(state), Waker::new()?);
+        Ok(Self { config, stream, state, changed: Condvar::new(), news: Condvar::new(), stopping })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -128,8 +196,7 @@ impl Ways {
 
     /// A way has changed by itself: the keeper looks at it.
     pub(super) fn tell_keeper(&self) {
-        // Under the lock: the keeper has looked before, or waits.
-        drop(self.lock());
+        self.lock().told = true;
         self.news.notify_all();
     }
 
@@ -159,13 +226,25 @@ impl Ways {
         }
     }
 
+    /// Waits, where a way has ended, until the keeper has looked at it; false where the time is over.
+    fn wait_past(&self, way: &Arc<dyn Way>, deadline: Option<Instant>) -> bool {
+        let state = self.lock();
+        let is_still = state.way().is_some_and(|current| Arc::ptr_eq(current, way));
+        let soon = Instant::now().checked_add(LOOK_AGAIN);
+        let until = deadline.into_iter().chain(soon).min();
+        !is_still || self.wait(state, until).is_some()
+    }
+
     pub(super) fn frame_timeout(&self, timeout: Duration) -> Result<Option<FrameMut>, SendError> {
         let deadline = Instant::now().checked_add(timeout);
         while let Some(way) = self.way(deadline)? {
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
             match way.frame_timeout(left) {
-                Ok(None) if way.is_retired() => {}
-                Err(_) if way.is_retired() => {}
+                Ok(None) | Err(_) if way.is_retired() => {
+                    if !self.wait_past(&way, deadline) {
+                        return Ok(None);
+                    }
+                }
                 frame => return frame,
             }
         }
@@ -179,33 +258,33 @@ impl Ways {
                 if let Err(error) = self.check_open(&state, &frame) {
                     return Err(NotSent::new(error, frame));
                 }
-                if matches!(state.current, Current::Between(_)) {
-                    match self.put_between(state, frame, FrameMut::freeze) {
-                        Ok(number) => return Ok(number),
-                        Err(back) => frame = back,
-                    }
-                } else {
-                    // The keeper is about to look at it.
-                    drop(self.wait(state, Instant::now().checked_add(LOOK_AGAIN)));
+                match self.put_between(state, frame, FrameMut::freeze) {
+                    Ok(number) => return Ok(number),
+                    Err(back) => frame = back,
                 }
                 continue;
             };
             if !frame.is_of(way.pool()) {
-                let is_ours = state.marks.iter().any(|mark| frame.is_marked(mark));
-                drop(state);
-                if !is_ours {
-                    return Err(NotSent::new(SendError::Foreign, frame));
+                if let Err(error) = self.check_open(&state, &frame) {
+                    return Err(NotSent::new(error, frame));
                 }
+                drop(state);
                 frame = match self.moved(&way, frame) {
                     Ok(frame) => frame,
                     Err((error, frame)) if !way.is_retired() => return Err(NotSent::new(error, frame)),
-                    Err((_, frame)) => frame,
+                    Err((_, frame)) => {
+                        self.wait_past(&way, None);
+                        frame
+                    }
                 };
                 continue;
             }
             drop(state);
             match way.send(frame) {
-                Err(NotSent { frame: Some(back), .. }) if way.is_retired() => frame = *back,
+                Err(NotSent { frame: Some(back), .. }) if way.is_retired() => {
+                    self.wait_past(&way, None);
+                    frame = *back;
+                }
                 sent => return sent,
             }
         }
@@ -233,7 +312,12 @@ impl Ways {
                 Ok(Some(mut slot)) => {
                     return if slot.copy_from(&frame) { Ok(slot) } else { Err((SendError::Foreign, frame)) };
                 }
-                Ok(None) if !way.is_retired() && !self.lock().stop => {}
+                Ok(None) if !way.is_retired() => {
+                    let state = self.lock();
+                    if state.stop || state.closing {
+                        return Err((SendError::Closed, frame));
+                    }
+                }
                 Ok(None) => return Err((SendError::Closed, frame)),
                 Err(error) => return Err((error, frame)),
             }
@@ -247,18 +331,17 @@ impl Ways {
         given: T,
         freeze: impl FnOnce(T) -> Frame,
     ) -> Result<u64, T> {
-        let State { current: Current::Between(between), before, .. } = &mut *state else { return Err(given) };
-        let mut replaced = None;
+        let State { current: Current::Between(between), .. } = &mut *state else { return Err(given) };
+        let mut replaced = VecDeque::new();
         if self.config.delivery == Delivery::Latest {
-            replaced = between.frames.pop_front();
-            count_skipped(before, u64::from(replaced.is_some()));
-        } else if between.frames.len() >= WAITING_MAX {
+            replaced = between.replace();
+        } else if between.waiting.len() >= WAITING_MAX {
             drop(self.wait(state, Instant::now().checked_add(LOOK_AGAIN)));
             return Err(given);
         }
         let number = between.next_number;
         between.next_number += 1;
-        between.frames.push_back(freeze(given));
+        between.waiting.push_back(Waiting::Frame(freeze(given)));
         drop(state);
         drop(replaced);
         Ok(number)
@@ -274,19 +357,18 @@ impl Ways {
                 if let Some(failure) = &state.failure {
                     return Err(failure.clone());
                 }
-                if matches!(state.current, Current::Between(_)) {
-                    match self.put_between(state, frame, Frame::given_away) {
-                        Ok(number) => return Ok(number),
-                        Err(back) => frame = back,
-                    }
-                } else {
-                    drop(self.wait(state, Instant::now().checked_add(LOOK_AGAIN)));
+                match self.put_between(state, frame, Frame::given_away) {
+                    Ok(number) => return Ok(number),
+                    Err(back) => frame = back,
                 }
                 continue;
             };
             drop(state);
             match way.send_shared(frame) {
-                Err((_, back)) if way.is_retired() => frame = back,
+                Err((_, back)) if way.is_retired() => {
+                    self.wait_past(&way, None);
+                    frame = back;
+                }
                 sent => return sent.map_err(|(error, _)| error),
             }
         }
@@ -298,23 +380,15 @@ impl Ways {
         }
         loop {
             let mut state = self.lock();
-            if let Some(way) = state.way().cloned() {
-                drop(state);
-                if way.skip() {
-                    return;
-                }
-                continue;
-            }
-            let State { current, before, .. } = &mut *state;
-            if let Current::Between(between) = current {
-                let replaced = between.frames.pop_front();
-                between.next_number += 1;
-                count_skipped(before, 1 + u64::from(replaced.is_some()));
-                drop(state);
-                drop(replaced);
+            let way = match &mut state.current {
+                Current::Way(way) => way.clone(),
+                Current::Between(between) => return between.skip(),
+            };
+            drop(state);
+            if way.skip(1) {
                 return;
             }
-            drop(self.wait(state, Instant::now().checked_add(LOOK_AGAIN)));
+            self.wait_past(&way, None);
         }
     }
 
@@ -336,8 +410,22 @@ impl Ways {
                 {
                     return Err(SendError::Refused { peer: state.peer, reason, limit });
                 }
+                let is_shm = self.config.path == PathChoice::Shm;
+                if let Current::Between(between) = &state.current
+                    && between.waiting.is_empty()
+                    && between.next.is_none()
+                {
+                    if moment == Moment::Settled {
+                        return Ok(ClosedReport::default());
+                    }
+                    // Whoever had the stream has taken everything, and is gone before it said so.
+                    if moment == Moment::Closed && is_shm && !state.marks.is_empty() {
+                        let delivered = state.before.frames_delivered;
+                        return Ok(ClosedReport { delivered, is_forgotten: true, ..ClosedReport::default() });
+                    }
+                }
                 let peer = state.peer;
-                let cause = state.trouble.as_ref().map(|trouble| trouble.words().to_owned());
+                let cause = state.trouble.as_ref().filter(|_| is_shm).map(|trouble| trouble.words().to_owned());
                 state = match self.wait(state, deadline) {
                     Some(again) => again,
                     None => {
@@ -351,11 +439,14 @@ impl Ways {
             drop(state);
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
             match way.wait(moment, left) {
-                Err(_) if way.is_retired() => {}
-                Err(SendError::Unanswered { peer, .. }) => return Err(SendError::Unanswered { peer, waited: timeout }),
-                Err(SendError::NoSharedMemory { cause, .. }) => {
+                Err(_) if way.is_retired() => {
+                    if !self.wait_past(&way, deadline) {
+                        return Err(SendError::Unanswered { peer: self.lock().peer, waited: timeout });
+                    }
+                }
+                Err(SendError::Unanswered { .. }) => {
                     let peer = self.lock().peer;
-                    return Err(SendError::NoSharedMemory { peer, cause });
+                    return Err(SendError::Unanswered { peer, waited: timeout });
                 }
                 Ok(report) if moment == Moment::Closed => {
                     let delivered = self.lock().before.frames_delivered.saturating_add(report.delivered);
@@ -381,14 +472,15 @@ impl Ways {
     pub(super) fn stop(&self) {
         let mut state = self.lock();
         state.stop = true;
-        let next = match &mut state.current {
+        let way = match &state.current {
             Current::Between(between) => between.next.clone(),
-            Current::Way(_) => None,
+            Current::Way(way) => Some(way.clone()),
         };
         drop(state);
-        if let Some(next) = next {
-            // The keeper may be waiting for it to take a frame.
-            next.retire();
+        self.stopping.wake();
+        if let Some(way) = way {
+            // The keeper may be waiting for it to take a frame, or to end.
+            way.stop();
         }
         self.news.notify_all();
         self.changed.notify_all();
@@ -397,34 +489,48 @@ impl Ways {
     /// How the stream stands, with all that earlier ways have counted.
     pub(super) fn standing(&self) -> Standing {
         let state = self.lock();
+        let (before, sent_floor) = (state.before, state.sent_floor);
         let mut standing = match &state.current {
             Current::Way(way) => {
                 let way = way.clone();
+                // No lock of a way is taken under this one: the program's threads need it for each frame.
+                drop(state);
                 let standing = way.standing();
                 let closed = match standing.state {
                     SendState::Closed(report) => {
-                        let delivered = state.before.frames_delivered.saturating_add(report.delivered);
+                        let delivered = before.frames_delivered.saturating_add(report.delivered);
                         SendState::Closed(ClosedReport { delivered, ..report })
                     }
                     other => other,
                 };
                 Standing { state: closed, ..standing }
             }
-            Current::Between(between) => Standing {
-                state: match &state.trouble {
-                    Some(Trouble::Refused { reason, limit, .. }) if self.config.path == PathChoice::Shm => {
-                        SendState::Refused { reason: *reason, limit: *limit }
-                    }
-                    _ => SendState::Opening { attempts: state.attempts },
-                },
-                stats: SendStats { frames: between.frames.len() as u64, ..SendStats::default() },
-                round_trip: Duration::from_millis(1),
-                slice_bytes: 0,
-                next_number: between.next_number,
-                failed: state.failure.is_some(),
-            },
+            Current::Between(between) => {
+                let next = between.next.clone();
+                let mut standing = Standing {
+                    state: match &state.trouble {
+                        Some(Trouble::Refused { reason, limit, .. }) if self.config.path == PathChoice::Shm => {
+                            SendState::Refused { reason: *reason, limit: *limit }
+                        }
+                        _ => SendState::Opening { attempts: state.attempts },
+                    },
+                    stats: between.stats(),
+                    round_trip: Duration::from_millis(1),
+                    slice_bytes: 0,
+                    next_number: between.next_number,
+                    failed: state.failure.is_some(),
+                };
+                drop(state);
+                if let Some(next) = next {
+                    add(&mut standing.stats, &next.standing().stats);
+                }
+                standing
+            }
         };
-        add(&mut standing.stats, &state.before);
+        add(&mut standing.stats, &before);
+        // Each number is a frame's, also of one that is on its way from one way to the next.
+        standing.stats.frames = standing.next_number;
+        standing.stats.frames_sent = standing.stats.frames_sent.max(sent_floor);
         standing
     }
 
@@ -438,7 +544,7 @@ impl Ways {
         std::mem::replace(&mut self.lock().current, Current::Between(Between::default()))
     }
 
-    /// The way at present, or the last one where it has ended.
+    /// The way at present, which may have ended; `None` between two.
     pub(super) fn known_way(&self) -> Option<Arc<dyn Way>> {
         match &self.lock().current {
             Current::Way(way) => Some(way.clone()),
@@ -461,12 +567,24 @@ impl Ways {
         }
     }
 
-    /// The number of the first frame that the next way is to send.
-    pub(super) fn first_number(&self) -> u64 {
-        match &self.lock().current {
-            Current::Between(between) => between.first_number(),
-            Current::Way(way) => way.standing().next_number,
-        }
+    /// The number that the next way begins with, and its epoch.
+    pub(super) fn beginning(&self) -> (u64, u32) {
+        let mut state = self.lock();
+        let epoch = state.epoch;
+        let State { current, before, .. } = &mut *state;
+        let first = match current {
+            Current::Between(between) => {
+                // Nobody need be told of what was skipped before the first frame.
+                if let Some(&Waiting::Skipped(count)) = between.waiting.front() {
+                    between.waiting.pop_front();
+                    before.frames += count;
+                    before.frames_skipped += count;
+                }
+                between.first_number()
+            }
+            Current::Way(_) => 0,
+        };
+        (first, epoch)
     }
 
     /// Has a way end; what it has not settled waits for the next. False where it stays.
@@ -485,41 +603,66 @@ impl Ways {
         true
     }
 
-    /// Goes on with a way: hands it what waits, in order, and then has the program use it. False where it ended meanwhile.
-    pub(super) fn go_on_with(&self, way: Arc<dyn Way>) -> bool {
+    /// Goes on with a way that was made for a receiver at this address: hands it what waits, in order, and then has the program use it.
+    pub(super) fn go_on_with(&self, way: Arc<dyn Way>, peer: SocketAddr) {
         let mark = way.pool().mark();
+        let began_at = way.standing().next_number;
+        if let Current::Between(between) = &self.lock().current
+            && began_at < between.first_number()
+        {
+            way.begin_at(between.first_number());
+        }
         loop {
             let mut state = self.lock();
             if state.stop {
-                return true;
+                return;
             }
-            let State { current, closing, marks, .. } = &mut *state;
-            let Current::Between(between) = current else { return true };
-            let Some(frame) = between.frames.pop_front() else {
-                if *closing {
+            let Current::Between(between) = &mut state.current else { return };
+            let Some(waiting) = between.waiting.pop_front() else {
+                tracing::debug!(stream = self.stream, path = %way.path(), "the stream goes on");
+                // Under the lock: whoever moves or closes the stream from here on finds this way.
+                if state.peer != peer {
+                    way.redirect(state.peer);
+                }
+                if state.closing {
                     way.close();
                 }
-                tracing::debug!(stream = self.stream, path = %way.path(), "the stream goes on");
-                if marks.len() == MARKS_KEPT {
-                    marks.pop_front();
+                if state.marks.len() == MARKS_KEPT {
+                    state.marks.pop_front();
                 }
-                marks.push_back(mark);
-                *current = Current::Way(way);
+                state.marks.push_back(mark);
+                state.current = Current::Way(way);
                 state.failure = None;
                 state.attempts = 0;
                 drop(state);
                 self.changed.notify_all();
-                return true;
+                return;
             };
             between.next = Some(way.clone());
             drop(state);
-            let Err((error, frame)) = way.send_shared(frame) else { continue };
+            let (error, waiting) = match waiting {
+                Waiting::Skipped(count) if way.skip(count) => continue,
+                Waiting::Skipped(_) => (SendError::Closed, waiting),
+                Waiting::Frame(frame) => match way.send_shared(frame) {
+                    Ok(_) => continue,
+                    Err((error, frame)) => (error, Waiting::Frame(frame)),
+                },
+            };
+            if self.lock().stop {
+                return;
+            }
             let Some(carried) = way.retire() else {
-                tracing::error!(stream = self.stream, %error, "a frame was not sent");
+                // It has the stream, and cannot go on at present.
+                tracing::debug!(stream = self.stream, %error, "a frame waits");
+                let mut state = self.lock();
+                if let Current::Between(between) = &mut state.current {
+                    between.waiting.push_front(waiting);
+                }
+                drop(self.wait_for_news(state, Some(LOOK_AGAIN)));
                 continue;
             };
-            self.lock().take_over(carried, Some(frame), self.config.delivery);
-            return false;
+            self.lock().take_over(carried, Some(waiting), self.config.delivery);
+            return;
         }
     }
 
@@ -544,11 +687,6 @@ impl Ways {
         drop(state);
         self.changed.notify_all();
     }
-}
-
-fn count_skipped(stats: &mut SendStats, frames: u64) {
-    stats.frames += frames;
-    stats.frames_skipped += frames;
 }
 
 /// Adds what another way has counted.

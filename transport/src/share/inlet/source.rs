@@ -21,8 +21,8 @@ use crate::share::socket::packet::{self, PacketError};
 use crate::share::socket::peer::Peer;
 use crate::wire::Open;
 
-/// A hub that lives says something within this.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// A hub that lives says something within this. One that is stopped lets others connect, too, and the stream is to go another way soon.
+const ANSWER_MAX: Duration = Duration::from_millis(80);
 /// It makes slots within this.
 const SLOTS_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -42,6 +42,8 @@ pub(crate) enum EnterError {
     Silent(Duration),
     #[error("the program that shares streams there has ended, or closed the connection")]
     Gone,
+    #[error("the sender has been dropped")]
+    Stopped,
     #[error(transparent)]
     Socket(#[from] PacketError),
     #[error("the program that shares streams there said what cannot be: {0}")]
@@ -105,22 +107,28 @@ impl Door {
         }
     }
 
-    /// Asks for a stream, and maps what it is given.
+    /// The process that listens here, by its number; `None` where that is in a process namespace that this one does not see.
+    pub(crate) fn hub(&self) -> Option<u32> {
+        Peer::of(&self.socket).ok()?.map(|peer| peer.pid).filter(|pid| *pid != 0)
+    }
+
+    /// Asks for a stream, and maps what it is given; gives up where `stop` becomes readable.
     ///
     /// # Errors
-    /// Refused, not answered, or what came is not what it should be.
+    /// Refused, not answered, stopped, or what came is not what it should be.
     pub(crate) fn enter(
         self,
         open: &Open,
         (nonce, network): (u64, u64),
         format: FrameFormat,
+        stop: BorrowedFd<'_>,
     ) -> Result<Source, EnterError> {
         let socket = self.socket;
         packet::send(&socket, Packet::from(&ToHub::Enter { open: *open, nonce, network }).bytes(), &[])?;
         let mut buffer = [0; PACKET_MAX];
         let mut patience = ANSWER_MAX;
         let (shape, mut descriptors) = loop {
-            let received = answer(&socket, &mut buffer, patience)?;
+            let received = answer(&socket, stop, &mut buffer, patience)?;
             match FromHub::parse(&buffer[..received.len])? {
                 FromHub::Preparing => patience = SLOTS_TIME_MAX,
                 FromHub::Entered { shape } => break (shape, received.descriptors),
@@ -155,7 +163,12 @@ fn map(file: OwnedFd, shape: &PoolShape, format: FrameFormat) -> Result<FramePoo
 }
 
 /// The next packet, waited for.
-fn answer(socket: &OwnedFd, buffer: &mut [u8], patience: Duration) -> Result<packet::Packet, EnterError> {
+fn answer(
+    socket: &OwnedFd,
+    stop: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    patience: Duration,
+) -> Result<packet::Packet, EnterError> {
     let begun = Instant::now();
     loop {
         match packet::receive(socket, buffer) {
@@ -167,7 +180,11 @@ fn answer(socket: &OwnedFd, buffer: &mut [u8], patience: Duration) -> Result<pac
         if left.is_zero() {
             return Err(EnterError::Silent(patience));
         }
-        poll(&mut [PollFd::new(socket, PollFlags::IN)], left)?;
+        let mut descriptors = [PollFd::new(socket, PollFlags::IN), PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+        poll(&mut descriptors, left)?;
+        if !descriptors[1].revents().is_empty() {
+            return Err(EnterError::Stopped);
+        }
     }
 }
 
