@@ -250,3 +250,32 @@ fn four_readers_have_the_same_frames_and_one_that_was_killed_costs_none_of_them_
     }
     server.stop();
 }
+
+#[test]
+fn readers_that_ask_for_nothing_share_the_slots_there_are_and_who_finds_none_is_told_what_needs_fewer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (socket, source) = (in_dir(&directory, "s.sock"), in_dir(&directory, "in.y4m"));
+    make_y4m(&source, PixelFormat::Gray8, SIZE, 20);
+    let server = server(path_text(&socket), &[]);
+    let client = Fed::start(&server, &std::fs::read(&source).unwrap());
+    let reader = |arguments: &[&str]| watch(&[&["front", "--share", path_text(&socket)], arguments].concat());
+    let mut readers: Vec<_> = (0..3).map(|_| reader(&[])).collect();
+    readers.iter_mut().for_each(|reader| drop(reader.wait_for("reading stream \"front\"")));
+    let (code, said, _) = reader(&[]).wait();
+    assert!(
+        code == Some(1) && said.contains("24 slots for readers, 0 are left") && said.contains("--policy latest"),
+        "{said}"
+    );
+    readers.pop().unwrap().kill();
+    // As many sinks as one has: a server's defaults are enough for it.
+    let outs: Vec<_> =
+        (0..4).map(|number| path_text(&in_dir(&directory, &format!("{number}.raw"))).to_owned()).collect();
+    drop(readers);
+    let sinks: Vec<_> = outs.iter().flat_map(|out| ["--sink", out]).collect();
+    let mut many = reader(&sinks);
+    many.wait_for("reading stream \"front\"");
+    client.finish();
+    let (code, said, _) = many.wait();
+    assert_eq!(code, Some(0), "{said}");
+    server.stop();
+}

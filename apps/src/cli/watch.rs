@@ -20,7 +20,7 @@ pub struct WatchArgs {
     pub share: Option<PathBuf>,
     /// Which frames wait while this program is busy: latest (the newest alone), queue:N (up to N, 1 to 8, then the oldest gives way),
     /// block (every frame: the sender waits; where the server says --share-block); by default latest, and for streams of which nothing
-    /// is lost queue:8
+    /// is lost queue:8, or a shorter one where the server has fewer slots left for readers
     #[arg(long, value_name = "latest|queue:N|block", value_parser = policy)]
     pub policy: Option<ConsumerPolicy>,
     /// Where frames go.

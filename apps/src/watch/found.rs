@@ -3,11 +3,12 @@
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
-use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo, SubscriptionConfig};
+use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo};
 
 use super::PROGRAM;
 use super::choice::{Choice, Seen, choose};
 use super::reading::Named;
+use super::room;
 use crate::cli::WatchArgs;
 
 /// A stream that is read.
@@ -20,11 +21,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// It may be one of several, it is not there and is not waited for, or its server refuses.
-pub(super) fn wait(
-    args: &WatchArgs,
-    config: impl Fn(&SharedStreamInfo) -> SubscriptionConfig,
-    stop: &Stop,
-) -> Result<Option<Found>, Failure> {
+pub(super) fn wait(args: &WatchArgs, stop: &Stop) -> Result<Option<Found>, Failure> {
     let mut was_said = false;
     while !stop.is_stopped() {
         let hubs = look(args)?;
@@ -33,7 +30,7 @@ pub(super) fn wait(
             Choice::Found(at, name) => {
                 let found = hubs.get(at).and_then(|(streams, _)| streams.as_ref());
                 if let Some(found) =
-                    found.and_then(|(reader, streams)| subscribe(reader, streams, &name, &config).transpose())
+                    found.and_then(|(reader, streams)| subscribe(args, reader, streams, &name).transpose())
                 {
                     return found.map(Some);
                 }
@@ -97,18 +94,18 @@ fn look(args: &WatchArgs) -> Result<Vec<(Streams, Seen)>, Failure> {
 /// # Errors
 /// The server refuses.
 fn subscribe(
+    args: &WatchArgs,
     reader: &Reader,
     streams: &[SharedStreamInfo],
     name: &str,
-    config: impl Fn(&SharedStreamInfo) -> SubscriptionConfig,
 ) -> Result<Option<Found>, Failure> {
     let Some(info) = streams.iter().find(|stream| stream.name == name) else { return Ok(None) };
-    let config = config(info);
-    match reader.subscribe_with(name, config.clone()) {
+    let (mut config, may_shorten) = (room::config(args, info.delivery), args.policy.is_none());
+    match room::subscribe(reader, name, &mut config, may_shorten) {
         Ok(subscription) => {
             Ok(Some(Found { info: subscription.info(), frames: Named::new(reader.clone(), config, subscription) }))
         }
         Err(ShareError::UnknownStream { .. } | ShareError::NoHub { .. } | ShareError::HubGone { .. }) => Ok(None),
-        Err(error) => Err(Failure::runtime(error)),
+        Err(error) => Err(room::failure(error, args.sinks.sink.len() > 1)),
     }
 }
