@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use framewire_transport::frame::ConsumerPolicy;
+use framewire_transport::share::SubscriptionConfig;
 
 use super::common::{RunArgs, micros};
 use super::sinks::SinkArgs;
@@ -44,7 +45,7 @@ pub struct WatchArgs {
 }
 
 /// As many frames as can wait for one reader.
-pub(crate) const QUEUE_MAX: usize = 8;
+pub(crate) const QUEUE_MAX: usize = SubscriptionConfig::QUEUE_MAX;
 
 fn policy(text: &str) -> Result<ConsumerPolicy, String> {
     match text {

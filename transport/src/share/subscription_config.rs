@@ -46,6 +46,11 @@ impl Default for SubscriptionConfig {
 }
 
 impl SubscriptionConfig {
+    /// The most frames that a reader's queue may have.
+    pub const QUEUE_MAX: usize = QUEUE_MAX;
+    /// Frames that wait at most for a reader whom the hub waits for.
+    pub const BLOCK_FRAMES: usize = BLOCK_WORDS;
+
     /// The defaults.
     pub fn new() -> Self {
         Self::default()

@@ -7,14 +7,15 @@ use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_transport::Time;
 use framewire_transport::frame::{Frame, FramePool};
+use framewire_transport::share::SubscriptionConfig;
 
 use super::contender::{Arrived, ReceiveLink, SendLink};
 use super::patience::{LOOK_AROUND, PATIENCE, Wait};
 use super::stamp::Stamp;
 use super::work;
 
-/// Frames that wait for the reader, as many as for one of shared memory.
-pub(super) const WAITING: usize = 1;
+/// Frames that wait for the reader, as many as for that of `shm-read`, whom the hub waits for.
+const WAITING: usize = SubscriptionConfig::BLOCK_FRAMES;
 /// One that is made, one that is read, those that wait, and one between.
 const SLOTS: usize = WAITING + 3;
 

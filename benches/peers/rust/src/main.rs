@@ -141,12 +141,12 @@ struct Sent {
 /// Runs all phases.
 fn send(sender: &mut dyn Send, touch: Touch, arguments: &Arguments) -> Result<Sent, Failure> {
     let mut number = 0;
-    let mut send_frame = |phase: Phase| -> Result<(), Failure> {
+    let mut send_frame = |phase: Phase, last: bool| -> Result<(), Failure> {
         let fill = &mut |frame: &mut [u8]| {
             if touch != Touch::Nothing {
                 work::make(frame, number);
             }
-            Stamp { phase, number, sent_ns: now_ns() }.write(frame);
+            Stamp { phase, last, number, sent_ns: now_ns() }.write(frame);
         };
         sender.send(fill)?;
         number += 1;
@@ -154,9 +154,13 @@ fn send(sender: &mut dyn Send, touch: Touch, arguments: &Arguments) -> Result<Se
     };
     let mut send_at_full_rate = |phase, time: Duration| -> Result<(u64, f64), Failure> {
         let (started, cpu_before, mut frames) = (Instant::now(), cpu_seconds(), 0);
-        while started.elapsed() < time {
-            send_frame(phase)?;
+        loop {
+            let last = started.elapsed() >= time;
+            send_frame(phase, last)?;
             frames += 1;
+            if last {
+                break;
+            }
         }
         let cpu = cpu_seconds() - cpu_before;
         std::thread::sleep(SETTLE);
@@ -169,41 +173,39 @@ fn send(sender: &mut dyn Send, touch: Touch, arguments: &Arguments) -> Result<Se
     for tick in 0..latency_frames {
         let due = started + Duration::from_secs_f64(tick as f64 / arguments.latency_fps);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        send_frame(Phase::Latency)?;
+        send_frame(Phase::Latency, tick + 1 == latency_frames)?;
     }
     let latency_cpu_seconds = cpu_seconds() - cpu_before;
-    send_frame(Phase::End)?;
+    send_frame(Phase::End, true)?;
     Ok(Sent { frames: number, rate_frames, latency_frames, cpu_seconds: rate_cpu, latency_cpu_seconds })
 }
 
 /// What the receiver has seen of a phase.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Seen {
     frames: u64,
-    /// When the first and the last frame came, and the processor time until then.
-    first: Option<(u64, f64)>,
-    last: (u64, f64),
+    /// When the first and the last frame came.
+    first_ns: Option<u64>,
+    last_ns: u64,
+    /// The processor time when the first and the last came: it is read no more often, since reading it is a system call.
+    cpu: (f64, f64),
 }
 
 impl Seen {
-    fn note(&mut self, now_ns: u64) {
-        self.frames += 1;
-        self.last = (now_ns, cpu_seconds());
-        self.first.get_or_insert(self.last);
-    }
-
     fn seconds(&self) -> f64 {
-        (self.last.0 - self.first.map_or(self.last.0, |first| first.0)) as f64 / 1e9
+        (self.last_ns - self.first_ns.unwrap_or(self.last_ns)) as f64 / 1e9
     }
 
     fn cpu_seconds(&self) -> f64 {
-        self.last.1 - self.first.map_or(self.last.1, |first| first.1)
+        self.cpu.1 - self.cpu.0
     }
 }
 
-#[derive(Default)]
+/// Of the receiving thread alone.
+#[derive(Clone, Default)]
 struct Tally {
     seen: [Seen; 4],
+    phase: Option<Phase>,
     next_number: u64,
     disordered: u64,
     latencies_ns: Vec<u64>,
@@ -229,10 +231,29 @@ impl Tally {
     fn take(&mut self, stamp: &Stamp, now_ns: u64) {
         self.disordered += u64::from(stamp.number < self.next_number);
         self.next_number = stamp.number + 1;
-        self.seen[stamp.phase as usize].note(now_ns);
+        if self.phase != Some(stamp.phase) {
+            self.change_to(stamp.phase);
+        }
+        let seen = &mut self.seen[stamp.phase as usize];
+        seen.frames += 1;
+        seen.last_ns = now_ns;
+        seen.first_ns.get_or_insert(now_ns);
+        if stamp.last {
+            seen.cpu.1 = cpu_seconds();
+        }
         if stamp.phase == Phase::Latency {
             self.latencies_ns.push(now_ns.saturating_sub(stamp.sent_ns));
         }
+    }
+
+    fn change_to(&mut self, phase: Phase) {
+        let cpu = cpu_seconds();
+        let before = self.phase.replace(phase).map(|before| &mut self.seen[before as usize]);
+        // One whose last frame was lost ends here.
+        if let Some(before) = before.filter(|before| before.cpu.0 == before.cpu.1) {
+            before.cpu.1 = cpu;
+        }
+        self.seen[phase as usize].cpu = (cpu, cpu);
     }
 
     fn figures(&mut self) -> Received {
@@ -260,20 +281,22 @@ impl Tally {
 
 /// Receives until the last frame.
 fn receive(receiver: &mut dyn Receive, touch: Touch) -> Result<Received, Failure> {
-    static TALLY: Mutex<Option<Tally>> = Mutex::new(None);
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    /// What was seen, and when the last frame came. It is told at the steady rate and every 64th time else, so that it costs nothing.
+    static TOLD: Mutex<Option<(Tally, Instant)>> = Mutex::new(None);
     // A transport that has lost the last frame waits for it for ever.
-    std::thread::spawn(|| loop {
-        std::thread::sleep(Duration::from_secs(1));
-        if LAST.lock().is_ok_and(|last| last.is_some_and(|last| last.elapsed() > QUIET))
-            && let Ok(mut tally) = TALLY.lock()
-            && let Some(tally) = tally.as_mut()
-        {
-            let _ = report(&tally.figures());
-            std::process::exit(0);
+    std::thread::spawn(|| {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            if let Ok(mut told) = TOLD.lock()
+                && let Some((tally, last)) = told.as_mut()
+                && last.elapsed() > QUIET
+            {
+                let _ = report(&tally.figures());
+                std::process::exit(0);
+            }
         }
     });
-    *TALLY.lock().map_err(|_| "poisoned")? = Some(Tally::default());
+    let mut tally = Tally::default();
     let mut copy = Vec::new();
     loop {
         let mut taken = Err("a frame came without a stamp".to_owned());
@@ -297,16 +320,14 @@ fn receive(receiver: &mut dyn Receive, touch: Touch) -> Result<Received, Failure
             });
         })?;
         let (stamp, now_ns) = taken?;
-        if stamp.number % 64 == 0 || stamp.phase != Phase::Rate {
-            *LAST.lock().map_err(|_| "poisoned")? = Some(Instant::now());
-        }
-        let mut tally = TALLY.lock().map_err(|_| "poisoned")?;
-        let tally = tally.as_mut().ok_or("no tally")?;
         tally.take(&stamp, now_ns);
         if stamp.phase == Phase::End {
-            *LAST.lock().map_err(|_| "poisoned")? = None;
+            *TOLD.lock().map_err(|_| "poisoned")? = None;
             tally.shared_memory_share = receiver.shared_memory_share();
             return Ok(tally.figures());
+        }
+        if stamp.phase == Phase::Latency || stamp.last || stamp.number % 64 == 0 {
+            *TOLD.lock().map_err(|_| "poisoned")? = Some((tally.clone(), Instant::now()));
         }
     }
 }
@@ -327,6 +348,8 @@ mod stamp {
     //! The first 16 bytes of a frame, as `frame.py` has them: phase and number in one word, then the time.
 
     const PHASE_SHIFT: u32 = 56;
+    /// The last frame of its phase, which the Rust peers alone say.
+    const LAST: u64 = 1 << 63;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Phase {
@@ -339,6 +362,7 @@ mod stamp {
     #[derive(Debug, Clone, Copy)]
     pub(crate) struct Stamp {
         pub(crate) phase: Phase,
+        pub(crate) last: bool,
         pub(crate) number: u64,
         pub(crate) sent_ns: u64,
     }
@@ -347,7 +371,8 @@ mod stamp {
         pub(crate) const LEN: usize = 16;
 
         pub(crate) fn write(&self, frame: &mut [u8]) {
-            let word = (self.phase as u64) << PHASE_SHIFT | self.number;
+            let last = if self.last { LAST } else { 0 };
+            let word = last | (self.phase as u64) << PHASE_SHIFT | self.number;
             frame[..8].copy_from_slice(&word.to_le_bytes());
             frame[8..Self::LEN].copy_from_slice(&self.sent_ns.to_le_bytes());
         }
@@ -355,7 +380,7 @@ mod stamp {
         pub(crate) fn parse(frame: &[u8]) -> Option<Self> {
             let (word, rest) = frame.split_first_chunk()?;
             let word = u64::from_le_bytes(*word);
-            let phase = match word >> PHASE_SHIFT {
+            let phase = match (word & !LAST) >> PHASE_SHIFT {
                 0 => Phase::WarmUp,
                 1 => Phase::Rate,
                 2 => Phase::Latency,
@@ -363,7 +388,7 @@ mod stamp {
                 _ => return None,
             };
             let number = word & ((1 << PHASE_SHIFT) - 1);
-            Some(Self { phase, number, sent_ns: u64::from_le_bytes(*rest.first_chunk()?) })
+            Some(Self { phase, last: word & LAST != 0, number, sent_ns: u64::from_le_bytes(*rest.first_chunk()?) })
         }
     }
 }
