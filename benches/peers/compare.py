@@ -52,14 +52,18 @@ def main() -> int:
         return EXIT_FAILED
     figures = report.all_medians(rows)
     everything = setting_figures(arguments) | {"contenders": figures}
-    if arguments.plot:
-        arguments.plot.write_text(plot.draw(everything))
     if arguments.json:
-        print(json.dumps(everything, indent=2))
+        print(json.dumps(everything, indent=2), flush=True)
     else:
         print(heading(arguments))
-        print(report.table(figures))
+        print(report.table(figures), flush=True)
     measured = any(row.results for row in rows)
+    if arguments.plot and measured:
+        try:
+            arguments.plot.write_text(plot.draw(everything))
+        except OSError as error:
+            say(f"error: the picture cannot be written: {error}")
+            return EXIT_FAILED
     return EXIT_FAILED if any(row.failed for row in rows) or not measured else EXIT_OK
 
 
@@ -88,6 +92,9 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"--rounds {arguments.rounds}: at least 1")
     if not (arguments.seconds > 0 and arguments.latency_seconds > 0):
         parser.error("--seconds and --latency-seconds: more than 0")
+    # Said before minutes are spent on measuring.
+    if arguments.plot and (arguments.plot.is_dir() or not arguments.plot.absolute().parent.is_dir()):
+        parser.error(f"--plot {arguments.plot}: name a file in a folder that is there")
     if arguments.namespaces and (reason := place.why_no_namespaces()):
         parser.error(reason)
     return arguments

@@ -52,14 +52,18 @@ class Contender:
 
 
 def _framewire(name: str, settings: Settings) -> Result:
-    results = framewire_bench.run([name], settings)
-    if name not in results:
-        raise ContenderFailed(f"framewire's report has no row '{name}'")
-    return results[name]
+    return _row(framewire_bench.run([name], settings), name)
 
 
 def _framewire_spinning(name: str, settings: Settings) -> Result:
-    return framewire_bench.run([name.removesuffix("-spin")], settings, ["--busy-poll"])[name.removesuffix("-spin")]
+    sleeping = name.removesuffix("-spin")
+    return _row(framewire_bench.run([sleeping], settings, ["--busy-poll"]), sleeping)
+
+
+def _row(results: dict[str, Result], name: str) -> Result:
+    if name not in results:
+        raise ContenderFailed(f"framewire's report has no row '{name}'")
+    return results[name]
 
 
 def _local(name: str, how: str, run: Callable[[str, Settings], Result], moves_bytes: bool) -> Contender:
