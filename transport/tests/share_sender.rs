@@ -374,6 +374,23 @@ fn a_receiver_that_stalls_beside_its_hub_gets_every_frame_once() {
 }
 
 #[test]
+fn a_sender_whose_hub_has_taken_everything_and_died_is_settled_and_closed() {
+    let place = Place::new();
+    let mut hub = Process::new("hub", &format!("{} 127.0.0.1:0", place.endpoint));
+    hub.line().unwrap();
+    let config = place.config(Delivery::Every, PathChoice::Shm);
+    let sender = Sender::connect("127.0.0.1:9".parse().unwrap(), config).unwrap();
+    (0..3).for_each(|number| send(&sender, number));
+    hub.expect(0..3);
+    sender.wait_until_settled(PATIENCE).unwrap();
+    hub.kill();
+    until("the end of the way", || matches!(sender.state(), SendState::Opening { .. }));
+    sender.wait_until_settled(PATIENCE).unwrap();
+    let report = sender.close(PATIENCE).unwrap();
+    assert_eq!((report.delivered, report.is_forgotten), (3, true));
+}
+
+#[test]
 fn a_latest_stream_goes_on_at_the_next_hub_and_its_frames_have_one_fate_each() {
     let place = Place::new();
     let mut numbers = 0;

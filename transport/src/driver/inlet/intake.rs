@@ -22,7 +22,7 @@ use crate::receive::EndReason;
 use crate::share::hub::Entering;
 use crate::share::inlet::landing::{COMPARE_CLOCKS_EVERY, Landing, SendersEnds};
 use crate::share::inlet::source::poll;
-use crate::share::messages::{ClosedCounts, FromHub, PACKET_MAX, Packet, ToHub};
+use crate::share::messages::{ClosedCounts, FromHub, PACKET_MAX, Packet, Refusal, ToHub};
 use crate::share::points::{self, Point};
 use crate::share::socket::packet::{self, PacketError};
 use crate::time::Time;
@@ -60,11 +60,19 @@ impl Intake {
         stay_on(self.receiver.config.threads.cpus.as_ref());
         let shared = self.shared.clone();
         let (pid, stream) = (self.entering.peer.pid, shared.open.stream);
+        let socket = self.entering.socket.try_clone();
         match self.open() {
             Ok(Some(stream)) => stream.run(),
             // It went away while its slots were made.
             Ok(None) => {}
-            Err(error) => tracing::warn!(pid, stream, %error, "a stream of this machine could not be opened"),
+            Err(error) => {
+                tracing::warn!(pid, stream, %error, "a stream of this machine could not be opened");
+                if let (Ok(socket), OpenError::Pool(_) | OpenError::System(_)) = (&socket, &error) {
+                    let refused = FromHub::Refused { refusal: Refusal::Resources, number: 0, limit: 0 };
+                    // Who is gone meanwhile need not know.
+                    let _ = packet::send(socket, Packet::from(&refused).bytes(), &[]);
+                }
+            }
         }
         shared.over.store(true, Ordering::Release);
     }
@@ -270,7 +278,8 @@ impl Taking {
 
     fn grant(&mut self) {
         if !self.landing.grant() {
-            self.starved.store(true, Ordering::Release);
+            // Not a mere store: what comes free before it is seen by the next look, what comes free after it wakes this thread.
+            self.starved.swap(true, Ordering::AcqRel);
             // One may have come free just before.
             self.landing.grant();
         }
@@ -331,7 +340,13 @@ impl Taking {
             Err(PacketError::WouldBlock) if !is_gone => return None,
             Err(_) => None,
         };
-        while self.collect().ok()? {}
+        loop {
+            match self.collect() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(()) => return Some(EndReason::Silent),
+            }
+        }
         if said != Some(ToHub::Close) {
             return Some(EndReason::Silent);
         }

@@ -69,15 +69,26 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     let budget = &receiver.budget;
     let bytes = FramePool::bytes(slots, slot_bytes).ok().filter(|bytes| *bytes <= limits.stream_bytes);
     let bytes = bytes.ok_or((Refusal::FrameTooLarge, 0, limits.stream_bytes as u64))?;
+    let reservation = budget.reserve(bytes);
+    let refused = || {
+        let left = budget.limit().saturating_sub(budget.reserved());
+        (Refusal::Memory, left as u64, budget.limit() as u64)
+    };
+    if reservation.is_none() {
+        // What the stream has already is not given up for what cannot be had all the same.
+        let of = |stream: &Arc<StreamShared>| FramePool::bytes(slots, self::slot_bytes(&stream.open)).unwrap_or(0);
+        let ending: usize = state.streams.iter().filter(|stream| is_replaced(stream)).map(of).sum();
+        if budget.missing(bytes) > ending {
+            return Err(refused());
+        }
+    }
     for past in state.streams.extract_if(.., |stream| is_replaced(stream)) {
         past.lock().ended.get_or_insert(EndReason::Replaced);
         past.abandon();
     }
     state.waiting.discard(|id| id.stream == open.stream);
-    let Some(reservation) = budget.reserve(bytes) else {
-        let left = budget.limit().saturating_sub(budget.reserved());
-        return Err((Refusal::Memory, left as u64, budget.limit() as u64));
-    };
+    // Where it comes back with the end of the former one: the sender asks again.
+    let Some(reservation) = reservation.or_else(|| budget.reserve(bytes)) else { return Err(refused()) };
     let opening = Opening { open: *open, open_bytes: Open::LEN, peer: HERE, local: receiver.local };
     let waker = Arc::new(Waker::new().map_err(|_| (Refusal::Resources, 0, 0))?);
     let shared = Arc::new(StreamShared::new(&opening, waker));

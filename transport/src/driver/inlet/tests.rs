@@ -247,3 +247,27 @@ fn frames_from_elsewhere_are_copied_into_the_receivers_slots() {
     let other = FramePool::for_format(1, format()).unwrap();
     assert_eq!(sender.send(other.try_acquire().unwrap()).unwrap_err().code(), "foreign-frame");
 }
+
+#[test]
+fn a_stream_that_comes_again_for_more_memory_than_there_is_goes_on_as_it_was() {
+    let small = FramePool::bytes(3, slot_bytes(&open_of_config(&format()))).unwrap();
+    let host = Host::new("again", ReceiverConfig::new().slots(2).memory_bytes_max(small * 2));
+    let sender = host.connect(config(Delivery::Every).stream(5));
+    sender.wait_until_open(PATIENCE).unwrap();
+    let stream = host.accept();
+    let large = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    let other = SenderConfig::new(large).path(PathChoice::Shm).stream(5).linger(Duration::ZERO);
+    let other = host.connect(other);
+    let error = other.wait_until_open(PATIENCE).unwrap_err();
+    assert!(error.code().starts_with("refused-"), "{error}");
+    drop(other);
+    send(&sender, 1);
+    assert!(is_whole(&stream.recv_timeout(PATIENCE).unwrap(), 1));
+    assert_eq!(stream.end_reason(), None);
+}
+
+/// The opening of a sender of such frames.
+fn open_of_config(format: &FrameFormat) -> Open {
+    let tail_max = config(Delivery::Every).format(*format).tail_max() as u16;
+    crate::wire::open_of(format, Delivery::Every, &Default::default(), tail_max)
+}

@@ -434,6 +434,10 @@ impl Way for LocalWay {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.shared.lock();
         state.waiting += 1;
+        if !state.is_over() && !state.is_settled() {
+            // It may sleep over what was skipped last.
+            state.source.wake_hub();
+        }
         let result = loop {
             self.shared.look(&mut state);
             match (moment, state.closed) {
@@ -535,6 +539,10 @@ fn skip(state: &mut State, count: u64, is_no_credit: bool) {
     state.stats.frames_no_credit += if is_no_credit { count } else { 0 };
     let counts = state.counts();
     state.source.tell(counts);
+    if state.waiting > 0 {
+        // With nothing after it, nobody else wakes the hub for it.
+        state.source.wake_hub();
+    }
 }
 
 /// The way's thread: takes in what the hub grants while somebody waits for it, and learns when the hub is gone.

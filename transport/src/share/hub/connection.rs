@@ -79,7 +79,7 @@ pub(super) enum Outcome {
 }
 
 /// What a local sender said first.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub(super) struct Entered {
     pub(super) open: crate::wire::Open,
     pub(super) nonce: u64,
@@ -87,6 +87,13 @@ pub(super) struct Entered {
 }
 
 impl Eq for Entered {}
+
+impl std::fmt::Debug for Entered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the secret.
+        f.debug_struct("Entered").field("open", &self.open).field("network", &self.network).finish_non_exhaustive()
+    }
+}
 
 type Listed<'a> = &'a [(Arc<str>, Arc<SharedStream>)];
 

@@ -16,6 +16,7 @@ mod stream;
 mod tests;
 mod worker;
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{Builder, JoinHandle};
@@ -34,7 +35,6 @@ use crate::unpoisoned::unpoisoned;
 use crate::wire::Open;
 
 /// A local sender at the hub's door: its connection, of which nothing but its first message has been read, and what that said.
-#[derive(Debug)]
 pub(crate) struct Entering {
     pub(crate) socket: OwnedFd,
     pub(crate) peer: Peer,
@@ -43,6 +43,13 @@ pub(crate) struct Entering {
     pub(crate) nonce: u64,
     /// The network namespace that it must share with the hub, or 0.
     pub(crate) network: u64,
+}
+
+impl fmt::Debug for Entering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the secret.
+        f.debug_struct("Entering").field("peer", &self.peer).field("open", &self.open).finish_non_exhaustive()
+    }
 }
 
 /// Whoever takes in local senders, on the hub's thread: it must not wait.

@@ -142,7 +142,7 @@ impl Landing {
     /// there were.
     ///
     /// # Errors
-    /// The sender breaks the rules; what came before has been handed on.
+    /// The sender breaks the rules; every frame that keeps to them has been handed on.
     pub(crate) fn collect(
         &mut self,
         now: Time,
@@ -157,11 +157,14 @@ impl Landing {
         committed &= self.mask;
         let mut landed = [(u64::MAX, 0); IN_FLIGHT_MAX];
         let mut parts = [const { None }; IN_FLIGHT_MAX];
-        let mut count = 0;
+        let (mut count, mut misconduct) = (0, None);
         while committed != 0 && count < IN_FLIGHT_MAX {
             let slot = committed.trailing_zeros() as usize;
             committed &= committed - 1;
-            let read = self.page().records[slot].read().ok_or(Misconduct::Record(slot))?;
+            let Some(read) = self.page().records[slot].read() else {
+                misconduct.get_or_insert(Misconduct::Record(slot));
+                continue;
+            };
             landed[count] = (read.info.number, slot << 8 | count);
             parts[count] = Some(read);
             count += 1;
@@ -169,10 +172,18 @@ impl Landing {
         landed[..count].sort_unstable();
         for &(_, place) in &landed[..count] {
             let Some(parts) = parts[place & 0xff].take() else { continue };
-            hand_on(self.land(place >> 8, parts, now, utc)?);
+            match self.land(place >> 8, parts, now, utc) {
+                Ok(frame) => hand_on(frame),
+                Err(wrong) => {
+                    misconduct.get_or_insert(wrong);
+                }
+            }
         }
         if alien != 0 {
-            return Err(Misconduct::NotGranted(alien));
+            misconduct.get_or_insert(Misconduct::NotGranted(alien));
+        }
+        if let Some(misconduct) = misconduct {
+            return Err(misconduct);
         }
         self.account(counts.next, counts.no_credit);
         Ok(count)
@@ -238,10 +249,12 @@ impl Landing {
         }
     }
 
-    /// From here on the sender wakes this end by [`Landing::called`]; false where it has handed something over meanwhile.
+    /// From here on the sender wakes this end by [`Landing::called`]; false where it has handed something over, or skipped
+    /// something, meanwhile.
     pub(crate) fn may_sleep(&self) -> bool {
         self.page().hub_asleep.swap(1, Ordering::SeqCst);
-        self.page().committed.load(Ordering::SeqCst) & self.mask == 0
+        let has_skipped = self.page().source.read().next.min(FRAME_NUMBER_END) > self.next;
+        self.page().committed.load(Ordering::SeqCst) & self.mask == 0 && !has_skipped
     }
 
     /// This end is awake; false where the sender can wake it no more.
@@ -258,3 +271,53 @@ impl Landing {
 
 /// Until a stream's clocks are compared again.
 pub(crate) const COMPARE_CLOCKS_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{PixelFormat, PoolInMaking};
+
+    fn landing() -> Landing {
+        let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+        let mut making = PoolInMaking::new(2, format.frame_bytes()).unwrap().for_a_writer();
+        making.provide(usize::MAX).unwrap();
+        let pool = making.finish().unwrap().with_format(format, 0);
+        let (mut landing, _ends) = Landing::new(pool, format, (0, 2), 0).unwrap();
+        landing.grant();
+        landing
+    }
+
+    /// What a sender writes that hands a whole frame over.
+    fn commit(landing: &Landing, slot: usize, number: u64) {
+        let len = landing.format.frame_bytes();
+        let info = FrameInfo { number, ..FrameInfo::default() };
+        let page = landing.page();
+        page.records[slot].write(&FrameParts { len, tail: Default::default(), info, gaps: None });
+        page.committed.fetch_or(1 << slot, Ordering::SeqCst);
+    }
+
+    #[test]
+    fn one_bad_record_costs_none_of_the_frames_beside_it() {
+        let mut landing = landing();
+        commit(&landing, 1, 5);
+        // Of no frame: it was never written.
+        landing.page().committed.fetch_or(1, Ordering::SeqCst);
+        let mut numbers = Vec::new();
+        let collected = landing.collect(Time::now(), None, |frame| numbers.push(frame.info().number));
+        assert_eq!(collected, Err(Misconduct::Length { pixels: 0, tail: 0 }));
+        assert_eq!(numbers, [5]);
+    }
+
+    #[test]
+    fn a_hub_does_not_sleep_over_what_was_skipped() {
+        let mut landing = landing();
+        assert!(landing.may_sleep());
+        let mut counts = landing.page().source.read();
+        counts.next = 3;
+        landing.page().source.write(counts);
+        assert!(!landing.may_sleep());
+        landing.collect(Time::now(), None, |_| ()).unwrap();
+        assert!(landing.may_sleep());
+        assert_eq!(landing.stats().frames_passed, 3);
+    }
+}

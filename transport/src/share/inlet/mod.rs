@@ -14,21 +14,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::socket::peer::Peer;
-use crate::wire::Open;
-
-/// A local sender at the hub's door: its connection, of which nothing but its first message has been read, and what that said.
-#[derive(Debug)]
-pub(crate) struct Entering {
-    pub(crate) socket: OwnedFd,
-    pub(crate) peer: Peer,
-    pub(crate) open: Open,
-    /// What the stream's announcement said, or 0.
-    pub(crate) nonce: u64,
-    /// The network namespace that it must share with the hub, or 0.
-    pub(crate) network: u64,
-}
-
 /// A pipe: the end that is read, and the end that wakes whoever waits there. Neither waits.
 fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)

@@ -271,7 +271,12 @@ impl Source {
         points::at(Point::Committed);
         // After it: what is counted has been handed over.
         page.source.write(counts);
-        if page.hub_asleep.swap(0, Ordering::SeqCst) == 1 {
+        self.wake_hub();
+    }
+
+    /// Has a hub that sleeps look at what was told.
+    pub(crate) fn wake_hub(&self) {
+        if self.page().hub_asleep.swap(0, Ordering::SeqCst) == 1 {
             wake(&self.to_hub);
         }
     }

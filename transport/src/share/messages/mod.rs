@@ -8,6 +8,8 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use thiserror::Error;
 
 pub(crate) use self::packet::Packet;
@@ -73,7 +75,7 @@ pub(crate) struct Wanted {
 }
 
 /// What a program says to a hub.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) enum ToHub<'a> {
     /// First: which streams are there? Answered with [`FromHub::Stream`] for each and [`FromHub::Listed`]; with `watch`, whatever changes after
     /// that is told too.
@@ -99,6 +101,25 @@ pub(crate) enum ToHub<'a> {
     Told,
     /// No frame follows: all are committed.
     Close,
+}
+
+impl fmt::Debug for ToHub<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List { watch } => f.debug_struct("List").field("watch", watch).finish(),
+            Self::Subscribe { wanted, stream, program } => {
+                let mut shown = f.debug_struct("Subscribe");
+                shown.field("wanted", wanted).field("stream", stream).field("program", program).finish()
+            }
+            // Without the secret.
+            Self::Enter { open, network, nonce: _ } => {
+                f.debug_struct("Enter").field("open", open).field("network", network).finish_non_exhaustive()
+            }
+            Self::Mapped => f.write_str("Mapped"),
+            Self::Told => f.write_str("Told"),
+            Self::Close => f.write_str("Close"),
+        }
+    }
 }
 
 /// Why a hub refuses.

@@ -94,3 +94,10 @@ proptest! {
         reread(&bytes[..cut.index(bytes.len())]);
     }
 }
+
+#[test]
+fn no_secret_of_a_sender_is_shown_to_people() {
+    let enter = ToHub::Enter { open: described("").open, nonce: 0xdead_beef_0123, network: 2 };
+    let shown = format!("{enter:?}");
+    assert!(shown.contains("network: 2") && !shown.contains(&0xdead_beef_0123_u64.to_string()), "{shown}");
+}
