@@ -78,6 +78,7 @@ error_codes! {
         Self::Unanswered { .. } => "unanswered",
         Self::NoSharedMemory { .. } => "no-shared-memory",
         Self::Closed => "stream-closed",
+        Self::Forked => "forked-stream",
         Self::Length { .. } => "frame-length",
         Self::Metadata { .. } => "frame-metadata",
         Self::Gaps { .. } => "frame-has-gaps",

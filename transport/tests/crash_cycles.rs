@@ -102,6 +102,7 @@ fn readers_that_are_killed_and_stopped_at_any_moment_cost_nobody_a_frame_or_a_sl
     assert_eq!(own.offered, own.taken + own.dropped + own.waiting as u64);
     drop(bystander);
     wait_until("the last reader is still there", || stream.readers().is_empty());
+    assert!(stream.slots_in_use() <= 1, "more than the newest frame's slot is in use");
     let free: Vec<_> = std::iter::from_fn(|| stream.frame_timeout(Duration::ZERO).unwrap()).collect();
     assert!(free.len() >= SLOTS, "{} of {SLOTS} slots came back", free.len());
     drop(free);

@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 use framewire_testing::{Guard, Signal, send};
 use framewire_transport::share::ShareConfig;
 use framewire_transport::{
-    ConsumerPolicy, Delivery, Endpoint, Frame, FrameFormat, MetadataKind, PixelFormat, PublishConfig, PublishedStream,
-    Publisher, Reader, RecvError, ShareError, Subscription, SubscriptionConfig,
+    BindError, ConsumerPolicy, Delivery, Endpoint, Frame, FrameFormat, MetadataKind, PixelFormat, PublishConfig,
+    PublishedStream, Publisher, Reader, Receiver, ReceiverConfig, RecvError, ShareError, Subscription,
+    SubscriptionConfig,
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -244,4 +245,31 @@ fn an_async_program_reads_on_by_the_same_descriptor_when_a_killed_publisher_is_b
         assert_eq!(subscription.get_ref().stats().reconnects, 4);
         assert_eq!(subscription.get_ref().as_raw_fd(), descriptor);
     });
+}
+
+#[test]
+fn more_slots_than_a_pool_has_are_refused_with_the_numbers() {
+    let folder = Folder::new();
+    let range = |error| match error {
+        ShareError::OutOfRange { value, min, max, .. } => (value, min, max),
+        other => panic!("{other}"),
+    };
+    for reader_slots in [0, 1, 63, 1000] {
+        let config = ShareConfig::new(folder.endpoint()).reader_slots(reader_slots);
+        assert_eq!(range(Publisher::bind(config).err().unwrap()), (reader_slots, 2, 62));
+    }
+    let publisher = Publisher::bind(ShareConfig::new(folder.endpoint())).unwrap();
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 16).unwrap();
+    for slots in [0, 40, 1000] {
+        let refused = publisher.stream("front", PublishConfig::new(format).slots(slots)).unwrap_err();
+        assert_eq!(range(refused), (slots, 1, 39));
+    }
+    publisher.stream("front", PublishConfig::new(format).slots(39)).unwrap();
+    let other = Endpoint::path(folder.0.join("other.sock")).unwrap();
+    let config = ReceiverConfig::new().slots(30).share(ShareConfig::new(other).reader_slots(34));
+    let Err(BindError::Share(refused)) = Receiver::bind("127.0.0.1:0".parse().unwrap(), config) else {
+        panic!("it shares");
+    };
+    assert!(refused.to_string().contains("--slots, --reader-slots"), "{refused}");
+    assert_eq!(range(refused), (64, 3, 63));
 }

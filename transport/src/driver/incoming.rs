@@ -109,8 +109,8 @@ impl IncomingStream {
         self.consumer.subscribe_here(policy)
     }
 
-    /// Has the stream found under this name by readers in other processes ([`ReceiverConfig::share`](crate::ReceiverConfig::share)), instead of its id in hexadecimal
-    /// digits. Of two streams of one name, the one that was named last is found; readers of the other go on. Whoever reads it by its
+    /// Has the stream found under this name by readers in other processes ([`ReceiverConfig::share`](crate::ReceiverConfig::share)), instead of
+    /// `stream-1` or another number that the hub gives it. Of two streams of one name, the one that was named last is found; readers of the other go on. Whoever reads it by its
     /// former name goes on too.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::sender::{NotSent, SendError, check_frame};
 use crate::backend::wall_clock;
 use crate::frame::{
     Consumer, ConsumerPolicy, FrameFormat, FrameMut, FramePool, FrameRing, METADATA_MAX, PoolInMaking, Presentation,
-    TIME_BYTES,
+    SLOTS_MAX, TIME_BYTES,
 };
 use crate::setters;
 use crate::share::hub::{Hub, SharedStream, StreamToShare, slots_with_readers};
@@ -59,7 +59,7 @@ pub struct PublishConfig {
     /// What the source says of its pictures: their rate, shape, range. By default nothing.
     pub presentation: Presentation,
     /// Slots for frames that are being written and that consumers of this process have, 1 to 39, 4 by default. Readers in other processes
-    /// have [slots of their own](ShareConfig::reader_slots) besides.
+    /// have [slots of their own](ShareConfig::reader_slots) besides; with those they are 63 at most.
     pub slots: usize,
     /// Bytes of metadata that a frame may have at most; 4,096 by default, and no more than that.
     pub metadata_max: usize,
@@ -90,17 +90,23 @@ impl Publisher {
     /// Listens for readers.
     ///
     /// # Errors
-    /// The socket cannot be there, another program has it, or the system has no descriptor or thread left.
+    /// The socket cannot be there, another program has it, or the system has no descriptor or thread left; [`ShareError::OutOfRange`].
     pub fn bind(config: ShareConfig) -> Result<Self, ShareError> {
-        Ok(Self { hub: Arc::new(Hub::bind(&config)?) })
+        let hub = Hub::bind(&config)?;
+        hub.begin();
+        Ok(Self { hub: Arc::new(hub) })
     }
 
     /// Begins a stream. Of two of one name, readers find the one that was begun last.
     ///
     /// # Errors
-    /// [`ShareError::Name`]; a number of the configuration is out of range; no memory.
+    /// [`ShareError::Name`]; [`ShareError::OutOfRange`]; no memory; [`ShareError::Forked`] in a child process.
     pub fn stream(&self, name: &str, config: PublishConfig) -> Result<PublishedStream, ShareError> {
         let PublishConfig { format, delivery, presentation, slots, metadata_max } = config;
+        let max = SLOTS_MAX.saturating_sub(1 + self.hub.config().reader_slots);
+        if !(1..=max).contains(&slots) {
+            return Err(ShareError::OutOfRange { what: "slots of a published stream", value: slots, min: 1, max });
+        }
         let pixel_bytes = format.frame_bytes();
         // A frame with all that follows its pixels fits 32 bits, and no tail is longer than 16 bits say.
         let tail_max = (metadata_max.min(METADATA_MAX) + TIME_BYTES).min(u32::MAX as usize - pixel_bytes);
@@ -116,10 +122,10 @@ impl Publisher {
             path: HERE,
             charge: Arc::new(|_| Ok(Box::new(()))),
         };
-        let shared = self.hub.share(name, to_share)?;
+        let shared = self.hub.share(Some(name), to_share)?;
         ring.attach(shared.clone());
         let state = Mutex::new(State { next: 0, utc: None, compared: None });
-        Ok(PublishedStream { pool, ring, shared, format, state, _hub: self.hub.clone() })
+        Ok(PublishedStream { pool, ring, shared, format, state, hub: self.hub.clone() })
     }
 }
 
@@ -135,7 +141,7 @@ pub struct PublishedStream {
     format: FrameFormat,
     state: Mutex<State>,
     /// It lives as long as its streams.
-    _hub: Arc<Hub>,
+    hub: Arc<Hub>,
 }
 
 struct State {
@@ -160,7 +166,7 @@ impl PublishedStream {
     /// this process that hold all slots make it wait; no other reader does.
     ///
     /// # Errors
-    /// None at present.
+    /// [`SendError::Forked`] in a child process.
     pub fn frame(&self) -> Result<FrameMut, SendError> {
         loop {
             if let Some(frame) = self.frame_timeout(Duration::from_secs(1))? {
@@ -173,16 +179,23 @@ impl PublishedStream {
     /// [`PublishedStream::skip`].
     ///
     /// # Errors
-    /// None at present.
+    /// [`SendError::Forked`] in a child process.
     pub fn frame_timeout(&self, timeout: Duration) -> Result<Option<FrameMut>, SendError> {
+        if self.hub.is_forked() {
+            return Err(SendError::Forked);
+        }
         Ok(self.pool.acquire_timeout(timeout))
     }
 
     /// Publishes a frame that [`PublishedStream::frame`] gave, and returns its number. It waits for nobody.
     ///
     /// # Errors
-    /// The frame itself, with the reason: it has not the format's length, or is another stream's.
+    /// The frame itself, with the reason: it has not the format's length, or is another stream's; [`SendError::Forked`] in a child process.
     pub fn send(&self, mut frame: FrameMut) -> Result<u64, NotSent> {
+        // Before the lock, which a thread of the parent may have held.
+        if self.hub.is_forked() {
+            return Err(NotSent::new(SendError::Forked, frame));
+        }
         if let Err(error) = check_frame(&frame, &self.pool, &self.format) {
             return Err(NotSent::new(error, frame));
         }
@@ -205,6 +218,9 @@ impl PublishedStream {
 
     /// Counts a picture that there was no slot for: it gets a number, which no frame has.
     pub fn skip(&self) {
+        if self.hub.is_forked() {
+            return;
+        }
         self.lock().next += 1;
     }
 
@@ -223,6 +239,12 @@ impl PublishedStream {
         &self.format
     }
 
+    /// Slots of the whole pool, those for readers included, that somebody has. For tests.
+    #[doc(hidden)]
+    pub fn slots_in_use(&self) -> usize {
+        self.pool.held_count()
+    }
+
     /// Ends the stream: readers take what waits for them, and learn of the end.
     pub fn close(self) {}
 
@@ -233,6 +255,10 @@ impl PublishedStream {
 
 impl Drop for PublishedStream {
     fn drop(&mut self) {
+        // In a child process, the stream is still its parent's.
+        if self.hub.is_forked() {
+            return;
+        }
         self.shared.set_closed();
         self.ring.end();
     }

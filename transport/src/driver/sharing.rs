@@ -6,7 +6,7 @@ use super::opening::Budget;
 use super::receiver::ReceiverShared;
 use super::sender::PathKind;
 use super::stream_shared::StreamShared;
-use crate::frame::{FramePool, FrameRing};
+use crate::frame::{FramePool, FrameRing, SLOTS_MAX};
 use crate::receive::EndReason;
 #[cfg(target_os = "linux")]
 use crate::share::hub::Entering;
@@ -41,10 +41,23 @@ impl Shares {
     /// # Errors
     /// There can be no hub there, or there is one already.
     pub(super) fn begin(&self, receiver: &Arc<ReceiverShared>, config: &ShareConfig) -> Result<(), ShareError> {
+        let (slots, reader_slots) = (receiver.config.slots, config.reader_slots);
+        if slots + reader_slots >= SLOTS_MAX {
+            return Err(ShareError::OutOfRange {
+                what: "slots of a stream and for its readers together (--slots, --reader-slots)",
+                value: slots + reader_slots,
+                min: 3,
+                max: SLOTS_MAX - 1,
+            });
+        }
         let hub = Hub::bind(config)?;
         take_in_senders(&hub, Arc::downgrade(receiver));
         let endpoint = config.endpoint.clone();
-        self.hub.set(Arc::new(hub)).map_err(|_| ShareError::HubThere { endpoint })
+        let hub = Arc::new(hub);
+        self.hub.set(hub.clone()).map_err(|_| ShareError::HubThere { endpoint })?;
+        // Whoever is let in from here on finds it.
+        hub.begin();
+        Ok(())
     }
 
     /// Where streams are shared, if they are.
@@ -58,7 +71,7 @@ impl Shares {
         PoolSlots { all, base }
     }
 
-    /// Shares a stream under its id, where streams are shared, and has its frames offered to readers.
+    /// Shares a stream under a number of the hub, where streams are shared, and has its frames offered to readers.
     pub(super) fn share(
         &self,
         shared: &StreamShared,
@@ -77,7 +90,7 @@ impl Shares {
         let to_share = StreamToShare { pool: pool.clone(), base, open, delivery, path, charge: charge(budget) };
         let shared_stream = match hub.config().only_named {
             true => hub.share_unlisted(to_share),
-            false => hub.share(&format!("{:08x}", shared.open.stream), to_share),
+            false => hub.share(None, to_share),
         };
         match shared_stream {
             Ok(stream) => {

@@ -28,11 +28,6 @@ pub(crate) fn seal_writes(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     fcntl_add_seals(fd, SealFlags::FUTURE_WRITE | SealFlags::SEAL)
 }
 
-/// From here on no seal is added: for memory that both ends write to.
-pub(crate) fn seal_seals(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    fcntl_add_seals(fd, SealFlags::SEAL)
-}
-
 /// The same file, opened to be read alone: what a stranger is handed. Some security modules judge a descriptor by how it was opened; the
 /// seals alone keep who has it from writing. Where the system has no `/proc`, it is a descriptor as ours.
 ///
@@ -98,7 +93,7 @@ mod tests {
         assert_eq!(check(fd.as_fd(), 4096, Right::Write), Err(Unfit::Size { bytes: 8192, expected: 4096 }));
         seal_writes(fd.as_fd()).unwrap();
         assert_eq!(check(fd.as_fd(), 8192, Right::Read), Ok(()));
-        assert_eq!(seal_seals(fd.as_fd()), Err(Errno::PERM), "no seal follows");
+        assert_eq!(seal_writes(fd.as_fd()), Err(Errno::PERM), "no seal follows");
         let unsealed = rustix::fs::memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
         assert_eq!(check(unsealed.as_fd(), 0, Right::Write), Err(Unfit::Unsealed("shrinking")));
         let (reader, _writer) = rustix::pipe::pipe().unwrap();

@@ -191,7 +191,15 @@ pub(crate) mod hub {
             match self.0 {}
         }
 
-        pub(crate) fn share(&self, _: &str, _: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
+        pub(crate) fn begin(&self) {
+            match self.0 {}
+        }
+
+        pub(crate) fn is_forked(&self) -> bool {
+            match self.0 {}
+        }
+
+        pub(crate) fn share(&self, _: Option<&str>, _: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
             match self.0 {}
         }
 

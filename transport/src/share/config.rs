@@ -20,7 +20,7 @@ pub struct ShareConfig {
     pub endpoint: Endpoint,
     /// A group whose members may read too, by its number; by default only the user that this process runs as, and root.
     pub group: Option<u32>,
-    /// Slots that the readers of one stream may have together, 24 by default; with those of the stream itself they are 64 at most. A
+    /// Slots that the readers of one stream may have together, 2 to 62, 24 by default; with those of the stream itself and one more they are 64 at most. A
     /// reader takes as many as may be on offer to it and as it may hold, and they cost memory from when it first does.
     pub reader_slots: usize,
     /// Whether a reader may have every frame wait for it ([`ConsumerPolicy::Block`](crate::ConsumerPolicy::Block)), which makes the
@@ -29,8 +29,8 @@ pub struct ShareConfig {
     /// How long a reader for which frames wait may take none, 5 seconds by default, at least 1 ms. Then it gets no more, and the others go on.
     pub reader_timeout: Duration,
     /// Whether a receiver's streams are listed, and found, only once they have been named
-    /// ([`IncomingStream::share_as`](crate::IncomingStream::share_as)); off by default: until then they go by their ids, which are no
-    /// secrets then.
+    /// ([`IncomingStream::share_as`](crate::IncomingStream::share_as)); off by default: until then they go by numbers of the hub
+    /// (`stream-1`).
     pub only_named: bool,
 }
 

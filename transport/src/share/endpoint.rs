@@ -73,6 +73,40 @@ pub enum EndpointError {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     path: PathBuf,
+    place: Place,
+}
+
+/// Whether somebody named the path. To all but the hub that listens there, it is the same place.
+#[derive(Debug, Clone, Copy, Default)]
+enum Place {
+    #[default]
+    Named,
+    /// It follows from the port: the hub makes its folder, and sees to that.
+    Default,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+impl std::hash::Hash for Place {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
 }
 
 impl Endpoint {
@@ -91,7 +125,7 @@ impl Endpoint {
         let path = std::path::absolute(path).map_err(wrong)?;
         match path.as_os_str().len() {
             bytes if bytes > PATH_BYTES_MAX => Err(EndpointError::TooLong { path, bytes }),
-            _ => Ok(Self { path }),
+            _ => Ok(Self { path, place: Place::Named }),
         }
     }
 
@@ -129,9 +163,10 @@ impl Endpoint {
         name.parse().ok().filter(|port: &u16| port.to_string() == name)
     }
 
-    /// Whether its folder is one that sockets are in when nobody says where: the hub makes it where it is not there.
-    pub(crate) fn has_default_folder(&self) -> bool {
-        self.path.parent().is_some_and(|folder| Places::of_this_process().makes(folder))
+    /// Whether nobody named it ([`Endpoint::of_port`]): the hub then makes its folder where that is not there, and takes it only where it is
+    /// for this user alone.
+    pub(crate) fn is_default(&self) -> bool {
+        matches!(self.place, Place::Default)
     }
 }
 
@@ -197,15 +232,8 @@ impl Places {
                 checked => checked?,
             }
         }
-        Endpoint::path(folder.join(format!("{udp_port}.{ENDING}")))
-    }
-
-    /// Whether a folder is made where it is not there.
-    fn makes(&self, folder: &Path) -> bool {
-        let of_runtime = self.runtime.as_ref().map(|runtime| runtime.join(FOLDER));
-        folder == self.temporary_folder()
-            || folder == self.system.join(FOLDER)
-            || of_runtime.is_some_and(|of| of == folder)
+        let endpoint = Endpoint::path(folder.join(format!("{udp_port}.{ENDING}")))?;
+        Ok(Endpoint { place: Place::Default, ..endpoint })
     }
 
     /// Where there may be sockets for this user.
@@ -368,12 +396,14 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_made_where_nobody_said_a_place_and_nowhere_else() {
+    fn a_place_is_a_default_one_only_where_nobody_named_it_and_the_same_to_all_who_connect() {
         let folder = Folder::new();
         let places = places(Some("user"), &folder, own_uid());
-        let made = [places.folder(), places.temporary_folder(), places.system.join(FOLDER)];
-        assert_eq!(made.map(|folder| places.makes(&folder)), [true; 3]);
-        assert!(!places.makes(&folder.0.join("other")) && !places.makes(&places.system));
+        let default = places.endpoint(7001).unwrap();
+        let named = Endpoint::path(default.as_path()).unwrap();
+        assert!(default.is_default() && !named.is_default());
+        assert_eq!(default, named);
+        assert_eq!(std::collections::HashSet::from([default, named]).len(), 1);
     }
 
     #[test]

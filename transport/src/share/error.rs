@@ -191,7 +191,7 @@ pub enum ShareError {
     },
     /// This process was forked from the one that the reader is of.
     #[error(
-        "this process was forked from the one that connected to {endpoint}, which alone may use it; connect anew here"
+        "this process was forked from the one that uses {endpoint}, which alone may do so; connect or share anew here"
     )]
     Forked {
         /// Where.

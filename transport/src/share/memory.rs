@@ -48,15 +48,24 @@ pub(crate) enum NoWords {
 }
 
 impl<T: Words> Shared<T> {
-    /// Makes them, all zeroes. With [`Right::Read`] whoever is handed the file can read them and no more.
+    /// Makes them, all zeroes. With [`Right::Read`] whoever is handed the file can read them and no more; else it is to be
+    /// [sealed](Self::seal_writes) once the other end has mapped it.
     pub(super) fn new(name: &str, count: usize, others: Right) -> io::Result<Self> {
         let file = memfd::create(name, bytes::<T>(count))?;
         let shared = Self::map(file, count, Right::Write)?;
-        match others {
-            Right::Read => memfd::seal_writes(shared.file.as_fd())?,
-            Right::Write => memfd::seal_seals(shared.file.as_fd())?,
+        if others == Right::Read {
+            shared.seal_writes()?;
         }
         Ok(shared)
+    }
+
+    /// From here on nobody gets a new way to write to them, and nobody can punch holes into the file, at which whoever looks at the words has
+    /// to wait. Before that, a thread that others depend on does not touch them.
+    ///
+    /// # Errors
+    /// The other end has sealed the file against this.
+    pub(super) fn seal_writes(&self) -> io::Result<()> {
+        Ok(memfd::seal_writes(self.file.as_fd())?)
     }
 
     /// Maps what another process made, once it has been checked.
@@ -114,6 +123,25 @@ mod tests {
         theirs[0].returned.fetch_or(5, Ordering::AcqRel);
         assert_eq!(ours[0].returned.swap(0, Ordering::AcqRel), 5);
         assert_eq!(theirs[0].returned.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn what_both_write_to_has_no_holes_punched_into_it_once_it_is_sealed() {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        let ours = Shared::<Inlet>::new("inlet", 1, Right::Write).unwrap();
+        let theirs = Shared::<Inlet>::received(ours.file().try_clone_to_owned().unwrap(), 1, Right::Write).unwrap();
+        let punch = || {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fallocate(theirs.file(), flags, 0, 4096)
+        };
+        punch().unwrap();
+        ours.seal_writes().unwrap();
+        assert_eq!(punch(), Err(Errno::PERM));
+        theirs[0].granted.fetch_or(5, Ordering::AcqRel);
+        assert_eq!(ours[0].granted.load(Ordering::Acquire), 5, "who has it mapped goes on writing");
+        let again = Shared::<Inlet>::received(ours.file().try_clone_to_owned().unwrap(), 1, Right::Write);
+        assert!(matches!(again, Err(NoWords::System(_))), "and nobody else begins to");
     }
 
     #[test]

@@ -119,6 +119,7 @@ impl Intake {
         }
         // From here on nobody else can write into it, and others may read.
         pool.seal();
+        landing.seal()?;
         Ok(Some(Taking::new(receiver, shared, entering, landing, starved, (pool, base))))
     }
 }

@@ -82,6 +82,11 @@ pub enum SendError {
     /// The stream has been closed.
     #[error("the stream has been closed")]
     Closed,
+    /// This process was forked from the one that publishes the stream.
+    #[error(
+        "this process was forked from the one that publishes the stream, which alone may write to it; publish a stream of its own here"
+    )]
+    Forked,
     /// The frame has not the length of the stream's format.
     #[error("a frame of {bytes} bytes is none of {format}, which has {}; fill the whole frame", length_of(format))]
     Length {

@@ -19,13 +19,16 @@ use crate::time::Time;
 /// Messages that are taken in before others have their turn.
 const MESSAGES_A_TURN: usize = 16;
 
-/// How long a process may take for its first message.
+/// How long a process may take for its first message, and a reader for mapping what it is granted.
 pub(super) const FIRST_WORD: Duration = Duration::from_secs(5);
 
 /// A process that has connected.
 pub(super) struct Connection {
     socket: OwnedFd,
     peer: Peer,
+    /// It runs as another user than the hub did when it came.
+    is_foreign: bool,
+    /// Since when something is to come from it.
     since: Time,
     patience: Patience,
     purpose: Purpose,
@@ -37,6 +40,8 @@ enum Purpose {
     /// It has said nothing yet.
     Unknown,
     Lists(Listing),
+    /// It is to read, and has not mapped its page yet.
+    Maps(Place),
     Reads(Place),
     /// It read, and did not keep to the rules: nothing that it says counts any more, and what it holds is its own until it is gone.
     Muted(Place),
@@ -100,7 +105,8 @@ type Listed<'a> = &'a [(Arc<str>, Arc<SharedStream>)];
 impl Connection {
     pub(super) fn new(socket: OwnedFd, peer: Peer, now: Time) -> Self {
         let (patience, purpose) = (Patience::new(now), Purpose::Unknown);
-        Self { socket, peer, since: now, patience, purpose, turned_away: None }
+        let is_foreign = !peer.is_own_user();
+        Self { socket, peer, is_foreign, since: now, patience, purpose, turned_away: None }
     }
 
     /// The same, which gets nothing.
@@ -115,12 +121,17 @@ impl Connection {
 
     /// Whether it runs as another user than the hub.
     pub(super) fn is_foreign(&self) -> bool {
-        !self.peer.is_own_user()
+        self.is_foreign
     }
 
     /// Whether it has said nothing for too long.
     pub(super) fn is_mute(&self, now: Time) -> bool {
-        matches!(self.purpose, Purpose::Unknown) && now.since(self.since) >= FIRST_WORD
+        self.is_awaited() && now.since(self.since) >= FIRST_WORD
+    }
+
+    /// Whether something must come from it soon.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self.purpose, Purpose::Unknown | Purpose::Maps(_))
     }
 
     /// Whether it has not said yet what it is there for.
@@ -166,6 +177,7 @@ impl Connection {
             (ToHub::Enter { open, nonce, network }, Purpose::Unknown) => {
                 Outcome::Enters(Box::new(Entered { open, nonce, network }))
             }
+            (ToHub::Mapped, Purpose::Maps(_)) => self.admit(),
             (ToHub::Told, Purpose::Reads(Place { stream, seat })) => {
                 let was_asked = seat.told(now, hub.patience());
                 // Where that was not a slot, somebody may still wait for one.
@@ -208,7 +220,9 @@ impl Connection {
         };
         at(Point::Granting);
         let shape = found.pool().shape();
-        let message = FromHub::Subscribed { stream: described, shape, wanted, now_ns: now.as_nanos() };
+        // As of now, and not of when the turn began: the reader tells by it whether the two clocks are one.
+        let now_ns = Time::now().as_nanos();
+        let message = FromHub::Subscribed { stream: described, shape, wanted, now_ns };
         let descriptors = [pool.as_fd(), records.as_fd(), seat.control_file(), sleeping.as_fd()];
         let sent = packet::send(&self.socket, Packet::from(&message).bytes(), &descriptors);
         if let Err(error) = sent {
@@ -218,8 +232,27 @@ impl Connection {
         at(Point::Granted);
         let Reading { name, pid, uid, .. } = seat.reading();
         tracing::info!(stream = stream.as_str(), reader = name, pid, uid, ?wanted, "a process reads a stream");
-        self.purpose = Purpose::Reads(place);
+        (self.purpose, self.since) = (Purpose::Maps(place), now);
         Outcome::Stays
+    }
+
+    /// It has mapped its page.
+    fn admit(&mut self) -> Outcome {
+        match std::mem::replace(&mut self.purpose, Purpose::Unknown) {
+            Purpose::Maps(place) => {
+                if let Err(error) = place.stream.seat(&place.seat) {
+                    place.leave();
+                    return self.give_up(&error);
+                }
+                self.purpose = Purpose::Reads(place);
+            }
+            purpose => self.purpose = purpose,
+        }
+        match packet::send(&self.socket, Packet::from(&FromHub::Admitted).bytes(), &[]) {
+            Ok(()) => Outcome::Stays,
+            // It never read what it was sent before.
+            Err(error) => self.give_up(&error),
+        }
     }
 
     /// Tells what it does not know yet, where it lists streams.
@@ -244,7 +277,7 @@ impl Connection {
     /// It is gone, or has to go. Returns its socket, to be closed.
     pub(super) fn leave(self) -> OwnedFd {
         self.hang_up();
-        if let Purpose::Reads(place) | Purpose::Muted(place) = self.purpose {
+        if let Purpose::Maps(place) | Purpose::Reads(place) | Purpose::Muted(place) = self.purpose {
             place.leave();
         }
         self.socket

@@ -18,6 +18,7 @@ mod worker;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -28,11 +29,15 @@ use self::bell::Bell;
 use self::directory::Directory;
 use self::worker::Worker;
 use super::messages::Name;
+use super::process::Process;
 use super::socket::listening::{Listening, Place};
 use super::socket::peer::Peer;
 use super::{ShareConfig, ShareError};
 use crate::unpoisoned::unpoisoned;
 use crate::wire::Open;
+
+/// Slots that there may be for the readers of a stream: one that reads has two at least, and its stream has one and keeps one.
+const READER_SLOTS: std::ops::RangeInclusive<usize> = 2..=62;
 
 /// A local sender at the hub's door: its connection, of which nothing but its first message has been read, and what that said.
 pub(crate) struct Entering {
@@ -58,6 +63,9 @@ pub(crate) type Entrance = Arc<dyn Fn(Entering) + Send + Sync>;
 /// Where streams are shared. Dropping it ends the sharing; frames that readers have stay theirs.
 pub(crate) struct Hub {
     shared: Arc<HubShared>,
+    process: Process,
+    /// Has the thread begin.
+    begins: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -74,6 +82,8 @@ struct HubState {
     /// Takes local senders in, where somebody does.
     entrance: Option<Entrance>,
     next_serial: u64,
+    /// Streams that were listed without a name.
+    unnamed: u64,
     is_stopped: bool,
 }
 
@@ -89,13 +99,18 @@ impl HubShared {
 }
 
 impl Hub {
-    /// Listens where the configuration says.
+    /// Listens where the configuration says. Nobody is let in before it [begins](Hub::begin).
     ///
     /// # Errors
-    /// Another hub is there, the place cannot be, or the system has no descriptor or thread left.
+    /// Another hub is there, the place cannot be, a number is out of range, or the system has no descriptor or thread left.
     pub(crate) fn bind(config: &ShareConfig) -> Result<Self, ShareError> {
+        if !READER_SLOTS.contains(&config.reader_slots) {
+            let (min, max) = (*READER_SLOTS.start(), *READER_SLOTS.end());
+            let what = "slots for readers (--reader-slots)";
+            return Err(ShareError::OutOfRange { what, value: config.reader_slots, min, max });
+        }
         let endpoint = &config.endpoint;
-        let place = Place { path: endpoint.as_path(), is_default: endpoint.has_default_folder(), group: config.group };
+        let place = Place { path: endpoint.as_path(), is_default: endpoint.is_default(), group: config.group };
         let listening = Listening::bind(place).map_err(|error| ShareError::of_bind(endpoint, &error))?;
         let shared = Arc::new(HubShared {
             config: config.clone(),
@@ -103,9 +118,22 @@ impl Hub {
             state: Mutex::default(),
         });
         let worker = Worker::new(listening, shared.clone()).map_err(ShareError::System)?;
-        let thread = Builder::new().name("framewire-share".into()).spawn(move || worker.run());
+        let (begins, begun) = sync_channel(1);
+        let thread = Builder::new().name("framewire-share".into()).spawn(move || {
+            if begun.recv().is_ok() {
+                worker.run();
+            }
+        });
         let thread = thread.map_err(ShareError::System)?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, process: Process::this(), begins: Some(begins), thread: Some(thread) })
+    }
+
+    /// Lets in who comes, and who has come.
+    pub(crate) fn begin(&self) {
+        if let Some(begins) = &self.begins {
+            // Full means that it has begun.
+            let _begun = begins.try_send(());
+        }
     }
 
     /// What it was told.
@@ -113,22 +141,52 @@ impl Hub {
         &self.shared.config
     }
 
-    /// Shares a stream under a name. It is to be attached to the ring that its frames are published on.
+    /// Whether this process is a child of the one that the hub is of. Its memory is shared with that one, which alone may use it.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.is_this()
+    }
+
+    fn check_process(&self) -> Result<(), ShareError> {
+        match self.is_forked() {
+            false => Ok(()),
+            true => Err(ShareError::Forked { endpoint: self.config().endpoint.clone() }),
+        }
+    }
+
+    /// Shares a stream under a name, or else under a number of its own: `stream-1`. It is to be attached to the ring that its frames are
+    /// published on.
     ///
     /// # Errors
-    /// The name cannot be, or the system has no memory or descriptor left.
-    pub(crate) fn share(&self, name: &str, stream: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
-        check_name(name)?;
+    /// The name cannot be, the process is a child of the hub's, or the system has no memory or descriptor left.
+    pub(crate) fn share(&self, name: Option<&str>, stream: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
+        name.map_or(Ok(()), check_name)?;
         let shared = self.share_unlisted(stream)?;
-        self.list(name, shared.clone());
+        match name {
+            Some(name) => self.list(name, shared.clone()),
+            None => self.list(&self.free_name(), shared.clone()),
+        }
         Ok(shared)
+    }
+
+    /// A name that no stream has.
+    fn free_name(&self) -> String {
+        let mut state = self.shared.lock();
+        loop {
+            state.unnamed += 1;
+            let name = format!("stream-{}", state.unnamed);
+            // A program may have given a stream this very name.
+            if state.directory.find(&name).is_none() {
+                return name;
+            }
+        }
     }
 
     /// Shares a stream that nobody finds before it is [named](Self::rename).
     ///
     /// # Errors
-    /// The system has no memory or descriptor left.
+    /// The process is a child of the hub's, or the system has no memory or descriptor left.
     pub(crate) fn share_unlisted(&self, stream: StreamToShare) -> Result<Arc<SharedStream>, ShareError> {
+        self.check_process()?;
         if stream.pool.descriptor().is_none() {
             return Err(ShareError::Unsealed);
         }
@@ -145,6 +203,7 @@ impl Hub {
     /// # Errors
     /// The name cannot be.
     pub(crate) fn rename(&self, stream: &Arc<SharedStream>, name: &str) -> Result<(), ShareError> {
+        self.check_process()?;
         check_name(name)?;
         self.shared.lock().directory.remove(stream);
         self.list(name, stream.clone());
@@ -158,6 +217,9 @@ impl Hub {
 
     /// Ends the sharing; does not wait for the thread.
     pub(crate) fn end(&self) {
+        if self.is_forked() {
+            return;
+        }
         let mut state = self.shared.lock();
         state.is_stopped = true;
         let entrance = state.entrance.take();
@@ -185,7 +247,13 @@ fn check_name(name: &str) -> Result<(), ShareError> {
 
 impl Drop for Hub {
     fn drop(&mut self) {
+        if self.is_forked() {
+            // The thread is not in this process.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.end();
+        drop(self.begins.take());
         let Some(thread) = self.thread.take() else { return };
         // Whoever takes in local senders may have been the last to have it, on its own thread.
         if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {

@@ -21,6 +21,9 @@ use crate::unpoisoned::unpoisoned;
 /// How long a reader is still looked after for which no frame waits any more.
 const CALM: Duration = Duration::from_millis(200);
 
+/// How often a reader may owe the hub a word, at most: no more of its messages than that wait at a socket.
+const OWED_MAX: u64 = 1_024;
+
 /// Who reads.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
@@ -92,6 +95,14 @@ impl Seat {
         self.control.file()
     }
 
+    /// Before the reader takes part, on the hub's own thread: see [`Shared::seal_writes`].
+    ///
+    /// # Errors
+    /// The reader has sealed the page against it.
+    pub(super) fn seal(&self) -> io::Result<()> {
+        self.control.seal_writes()
+    }
+
     pub(super) fn reading(&self) -> &Reading {
         &self.reading
     }
@@ -108,7 +119,9 @@ impl Seat {
 
     /// As [`Seat::collect`], and has the reader say when it gives something back from here on.
     pub(super) fn starve(&self) -> bool {
-        self.lock().asked += 1;
+        let mut state = self.lock();
+        state.asked = OWED_MAX.min(state.asked + 1);
+        drop(state);
         self.act(Lender::starve)
     }
 
@@ -153,7 +166,7 @@ impl Seat {
             self.tell_end(state);
         }
         let waits = state.lender.has_waiting();
-        state.asked += u64::from(waits);
+        state.asked = OWED_MAX.min(state.asked + u64::from(waits));
         let is_to_be_looked_after = waits && state.waited.is_none();
         if is_to_be_looked_after {
             state.waited = Some(Time::ZERO);

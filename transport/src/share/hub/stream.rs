@@ -15,6 +15,7 @@ use crate::share::layout::Record;
 use crate::share::lease::Overflow;
 use crate::share::memory::Shared;
 use crate::share::messages::{End, Refusal, Wanted};
+use crate::share::process::Process;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::{Delivery, Open};
 
@@ -78,6 +79,8 @@ pub(crate) fn slots_with_readers(slots: usize, share: Option<&ShareConfig>) -> (
 pub(crate) struct SharedStream {
     /// Tells it from others of its name.
     serial: u64,
+    /// A child of this process has all of it too, and is to change nothing.
+    process: Process,
     pub(super) open: Open,
     pub(super) path: u8,
     pool: FramePool,
@@ -104,7 +107,7 @@ struct Readers {
     ended: Option<End>,
 }
 
-/// A reader that was let in.
+/// A reader that has a place, and is [seated](SharedStream::seat) once it has mapped what it needs.
 pub(super) struct Admitted {
     pub(super) seat: Arc<Seat>,
     pub(super) pool: OwnedFd,
@@ -123,6 +126,7 @@ impl SharedStream {
         let records = Shared::new("framewire-records", pool.slot_count(), Right::Read)?;
         let shared = Arc::new(Self {
             serial,
+            process: Process::this(),
             open,
             path,
             pool,
@@ -168,6 +172,9 @@ impl SharedStream {
 
     /// The hub is gone: readers keep what they have.
     pub(super) fn abandon(&self) {
+        if !self.process.is_this() {
+            return;
+        }
         self.lock().seats.iter().for_each(|seat| seat.abandon());
     }
 
@@ -183,6 +190,9 @@ impl SharedStream {
 
     /// Who reads, and each one's account.
     pub(crate) fn readers(&self) -> Vec<ReaderFigures> {
+        if !self.process.is_this() {
+            return Vec::new();
+        }
         let readers = self.lock();
         let must_ring = readers.seats.iter().fold(false, |must_ring, seat| seat.collect() | must_ring);
         let figures = readers.seats.iter().map(|seat| seat.figures()).collect();
@@ -198,7 +208,7 @@ impl SharedStream {
         self.share.reader_slots.min(self.pool.slot_count() - self.base.min(self.pool.slot_count()))
     }
 
-    /// Lets a reader in, if it may have what it wants: from here on it is offered frames.
+    /// Has a place for a reader, if it may have what it wants.
     pub(super) fn admit(&self, reading: Reading) -> Result<Admitted, Refused> {
         let wanted = reading.wanted;
         if wanted.overflow == Overflow::Wait && !self.share.block {
@@ -233,12 +243,26 @@ impl SharedStream {
         }
         readers.reserved += quota;
         self.pool.set_usable(self.base + readers.reserved);
+        drop(readers);
+        Ok(Admitted { seat, pool, records, sleeping })
+    }
+
+    /// The reader has mapped its page: from here on it is offered frames, and first of all the newest one of a `latest` stream.
+    ///
+    /// # Errors
+    /// Its page cannot be sealed.
+    pub(super) fn seat(&self, seat: &Arc<Seat>) -> std::io::Result<()> {
+        // First: threads that publish touch the page from then on.
+        seat.seal()?;
+        let mut readers = self.lock();
         if let Some(newest) = &readers.newest {
             seat.offer(newest.slot() as u32, newest.clone());
         }
+        if let Some(end) = readers.ended {
+            seat.end(end);
+        }
         readers.seats.push(seat.clone());
-        drop(readers);
-        Ok(Admitted { seat, pool, records, sleeping })
+        Ok(())
     }
 
     fn check_room(&self, wanted: &Wanted, reserved: usize) -> Result<(), Refused> {
@@ -250,20 +274,24 @@ impl SharedStream {
         Err(Refused { refusal: Refusal::Slots, number: left as u64, limit: limit as u64 })
     }
 
-    /// A reader is gone: what it held is free.
+    /// A reader that has a place is gone: what it held is free.
     pub(super) fn dismiss(&self, seat: &Arc<Seat>) {
         let mut readers = self.lock();
-        let place = readers.seats.iter().position(|there| Arc::ptr_eq(there, seat));
-        let Some(place) = place else { return };
-        let gone = readers.seats.swap_remove(place);
-        readers.reserved -= Seat::quota(&gone.reading().wanted);
+        // One that has not mapped its page is not among them.
+        if let Some(place) = readers.seats.iter().position(|there| Arc::ptr_eq(there, seat)) {
+            readers.seats.swap_remove(place);
+        }
+        readers.reserved -= Seat::quota(&seat.reading().wanted);
         self.pool.set_usable(self.base + readers.reserved);
         drop(readers);
-        gone.dismiss();
+        seat.dismiss();
     }
 
     /// A slot is wanted and none is free.
     fn starve(&self) {
+        if !self.process.is_this() {
+            return;
+        }
         let readers = self.lock();
         // Whoever is about to give one back need not be asked for it, which costs both ends a system call, and the one that waits its sleep.
         for _ in 0..LOOKS {
@@ -293,7 +321,7 @@ impl Outlet for SharedStream {
     fn offer(&self, frame: &Frame) {
         let slot = frame.slot();
         // A frame of another pool is none that readers have mapped.
-        if !frame.is_of(&self.pool) {
+        if !frame.is_of(&self.pool) || !self.process.is_this() {
             return;
         }
         // Nobody has the slot yet: whoever had it before has given it back, or it would not be in use anew.
@@ -315,6 +343,9 @@ impl Outlet for SharedStream {
     }
 
     fn end(&self) {
+        if !self.process.is_this() {
+            return;
+        }
         let end = End::from_wire(self.end_as.load(Ordering::Acquire)).unwrap_or(End::Gone);
         let mut readers = self.lock();
         readers.ended.get_or_insert(end);

@@ -44,11 +44,12 @@ impl Host {
         std::fs::create_dir_all(&folder).unwrap();
         let config = set(ShareConfig::new(Endpoint::path(folder.join("hub.sock")).unwrap()));
         let hub = Hub::bind(&config).unwrap();
+        hub.begin();
         let format = FrameFormat::new(PixelFormat::Gray8, 64, 64).unwrap();
         let (slots, base) = slots_with_readers(4, Some(&config));
         let pool = PoolInMaking::new(slots, format.frame_bytes()).unwrap().with_spares(base).finish().unwrap();
         let pool = pool.with_format(format, 0);
-        let stream = hub.share("front", to_share(&pool, base, delivery)).unwrap();
+        let stream = hub.share(Some("front"), to_share(&pool, base, delivery)).unwrap();
         let ring = FrameRing::new();
         ring.attach(stream.clone());
         Self { folder, hub: Some(hub), stream, pool, ring, next: 0 }
@@ -156,6 +157,9 @@ impl TestReader {
         let control = Arc::new(Shared::<Control>::received(control, 1, Right::Write).unwrap());
         let given_back = control.clone();
         pool.set_on_freed(move |slot| Borrower::give_back(&given_back[0], slot as u32));
+        say(&socket, &ToHub::Mapped);
+        let (len, _) = receive(&socket, &mut bytes).unwrap();
+        assert_eq!(FromHub::parse(&bytes[..len]), Ok(FromHub::Admitted));
         Ok(Self { socket, pool, records, control, pipe, borrower: Borrower::new(wanted.words.into()) })
     }
 
@@ -498,7 +502,7 @@ fn who_watches_hears_of_streams_that_appear_and_go() {
         }
     };
     assert_eq!([heard(), heard()], ["+front 0", "=1"]);
-    let rear = hub.share("rear", to_share(&host.pool, 5, Delivery::Latest)).unwrap();
+    let rear = hub.share(Some("rear"), to_share(&host.pool, 5, Delivery::Latest)).unwrap();
     assert_eq!(heard(), "+rear 0");
     hub.rename(&rear, "back").unwrap();
     assert_eq!([heard(), heard()], ["+back 0", "-rear"]);

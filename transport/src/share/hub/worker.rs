@@ -108,7 +108,7 @@ impl Worker {
 
     /// How long there is nothing to do, if nothing happens.
     fn timeout(&self, waits: bool) -> Option<Duration> {
-        let unknown = self.connections.values().any(Connection::is_unknown).then_some(FIRST_WORD);
+        let unknown = self.connections.values().any(Connection::is_awaited).then_some(FIRST_WORD);
         let paused = self.accept_at.map(|_| ACCEPT_PAUSE);
         [waits.then_some(LOOKS), unknown, paused].into_iter().flatten().min()
     }

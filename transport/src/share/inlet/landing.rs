@@ -103,6 +103,14 @@ impl Landing {
         self.inlet.file()
     }
 
+    /// The sender has mapped the page: nobody else does from here on, and nobody makes this end wait for it.
+    ///
+    /// # Errors
+    /// The sender has sealed the page against it.
+    pub(crate) fn seal(&self) -> io::Result<()> {
+        self.inlet.seal_writes()
+    }
+
     pub(crate) fn format(&self) -> &FrameFormat {
         &self.format
     }

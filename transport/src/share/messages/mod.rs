@@ -80,7 +80,7 @@ pub(crate) enum ToHub<'a> {
     /// First: which streams are there? Answered with [`FromHub::Stream`] for each and [`FromHub::Listed`]; with `watch`, whatever changes after
     /// that is told too.
     List { watch: bool },
-    /// First: frames of this stream. Answered with [`FromHub::Subscribed`] or [`FromHub::Refused`].
+    /// First: frames of this stream. Answered with [`FromHub::Subscribed`] or [`FromHub::Refused`]; then with [`FromHub::Admitted`] to [`ToHub::Mapped`].
     Subscribe {
         wanted: Wanted,
         stream: Name<'a>,
@@ -95,7 +95,7 @@ pub(crate) enum ToHub<'a> {
         /// The network namespace that it is in (the inode of `/proc/self/ns/net`), where that must be the hub's own; else 0.
         network: u64,
     },
-    /// The sender has mapped its slots.
+    /// The reader has mapped its control page, or the sender its slots and inlet: from here on nobody gets a new way to write to them.
     Mapped,
     /// Something was taken or given back while the hub had said that it waits for that.
     Told,
@@ -268,4 +268,6 @@ pub(crate) enum FromHub<'a> {
     },
     /// The stream is closed; what became of its frames.
     Closed(ClosedCounts),
+    /// The reader is offered every frame that is published from here on.
+    Admitted,
 }

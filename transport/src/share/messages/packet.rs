@@ -22,6 +22,7 @@ mod kind {
     pub(super) const PREPARING: u8 = 134;
     pub(super) const ENTERED: u8 = 135;
     pub(super) const CLOSED: u8 = 136;
+    pub(super) const ADMITTED: u8 = 137;
 }
 
 /// A packet as it is sent.
@@ -140,6 +141,7 @@ impl From<&FromHub<'_>> for Packet {
                 packet.u64(*limit);
                 packet
             }
+            FromHub::Admitted => Self::new(kind::ADMITTED),
             FromHub::Preparing => Self::new(kind::PREPARING),
             FromHub::Entered { shape } => {
                 let mut packet = Self::new(kind::ENTERED);
@@ -286,6 +288,7 @@ impl<'a> FromHub<'a> {
             kind::CLOSED => {
                 Self::Closed(ClosedCounts { delivered: rest.u64()?, skipped: rest.u64()?, settled: rest.u64()? })
             }
+            kind::ADMITTED => Self::Admitted,
             kind => return Err(MessageError::Kind(kind)),
         })
     }

@@ -30,7 +30,7 @@ pub(crate) fn to_hub(longest: &str) -> [ToHub<'_>; 6] {
     ]
 }
 
-pub(crate) fn from_hub(longest: &str) -> [FromHub<'_>; 8] {
+pub(crate) fn from_hub(longest: &str) -> [FromHub<'_>; 9] {
     [
         FromHub::Stream(described(longest)),
         FromHub::Listed { streams: 7 },
@@ -40,5 +40,6 @@ pub(crate) fn from_hub(longest: &str) -> [FromHub<'_>; 8] {
         FromHub::Preparing,
         FromHub::Entered { shape: SHAPE },
         FromHub::Closed(ClosedCounts { delivered: 1, skipped: 2, settled: 3 }),
+        FromHub::Admitted,
     ]
 }

@@ -12,6 +12,7 @@ use super::super::error::ShareError;
 use super::super::messages::{FromHub, MessageError, PACKET_MAX, Packet, Refusal, ToHub, VERSION};
 use super::super::socket::listening::{self, ListenError};
 use super::super::socket::packet::{self, Descriptors, PacketError};
+use crate::time::Time;
 
 /// How long a hub may take to answer. It does so at once where it runs at all.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,6 +31,10 @@ pub(super) type Answer<'a> = (FromHub<'a>, Descriptors);
 pub(super) struct Call {
     endpoint: Endpoint,
     socket: OwnedFd,
+    /// When it was asked.
+    asked: Time,
+    /// Until when all of the answer must have come, where it is one that a hub gives at once.
+    until: Instant,
 }
 
 impl Call {
@@ -42,9 +47,23 @@ impl Call {
             ListenError::System { source, .. } => ShareError::of_connect(endpoint, source),
             error => ShareError::of_connect(endpoint, io::Error::other(error)),
         })?;
-        let call = Self { endpoint: endpoint.clone(), socket };
-        packet::send(&call.socket, Packet::from(question).bytes(), &[]).map_err(|error| call.failed(error))?;
+        let (asked, until) = (Time::now(), Instant::now() + PATIENCE);
+        let call = Self { endpoint: endpoint.clone(), socket, asked, until };
+        call.say(question)?;
         Ok(call)
+    }
+
+    /// Says something more, without waiting.
+    ///
+    /// # Errors
+    /// The hub is gone.
+    pub(super) fn say(&self, message: &ToHub<'_>) -> Result<(), ShareError> {
+        packet::send(&self.socket, Packet::from(message).bytes(), &[]).map_err(|error| self.failed(error))
+    }
+
+    /// When it was asked.
+    pub(super) fn asked(&self) -> Time {
+        self.asked
     }
 
     /// As [`Call::begin`], but where more wait for the hub than it has room for, it is waited for.
@@ -120,12 +139,12 @@ impl Call {
         }
     }
 
-    /// As [`Call::answer_until`], for an answer that a hub gives at once.
+    /// As [`Call::answer_until`], for an answer that a hub gives at once: all that it consists of must have come within [`PATIENCE`].
     ///
     /// # Errors
     /// As [`Call::try_answer`], and [`ShareError::Silent`].
     pub(super) fn answer<'a>(&self, buffer: &'a mut Buffer) -> Result<Answer<'a>, ShareError> {
-        let answer = self.answer_until(buffer, Some(Instant::now() + PATIENCE))?;
+        let answer = self.answer_until(buffer, Some(self.until))?;
         answer.ok_or_else(|| self.silent())
     }
 
@@ -133,8 +152,9 @@ impl Call {
         &self.endpoint
     }
 
-    pub(super) fn into_socket(self) -> OwnedFd {
-        self.socket
+    /// Hangs up, also where a process that was forked from this one has the socket open.
+    pub(super) fn hang_up(&self) {
+        let _told = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 
     pub(super) fn silent(&self) -> ShareError {

@@ -11,10 +11,10 @@ use super::super::error::ShareError;
 use super::super::layout::{Control, Record};
 use super::super::lease::Borrower;
 use super::super::memory::{NoWords, Shared};
-use super::super::messages::{Described, End, FromHub, Packet, ToHub, Wanted};
+use super::super::messages::{Described, End, FromHub, PACKET_MAX, ToHub, Wanted};
 use super::super::points::{Point, at};
 use super::super::process::Process;
-use super::super::socket::packet::{self, Descriptors};
+use super::super::socket::packet::Descriptors;
 use super::super::socket::peer::Peer;
 use super::super::subscription_config::SharedStreamInfo;
 use super::call::{self, Call};
@@ -27,7 +27,7 @@ use crate::time::Time;
 /// its leases.
 pub(super) struct Link {
     control: Shared<Control>,
-    socket: OwnedFd,
+    call: Call,
     /// A byte comes by it when there is something to look at, its end when the hub is gone.
     pipe: OwnedFd,
     /// Tells of the end of the hub's process, also where one that was forked from it keeps the pipe open. Where the system gives none, the
@@ -71,7 +71,7 @@ impl Link {
 
     fn tell(&self) {
         // A hub that has not taken what was said before will look; one that is gone does not need to.
-        let _ = packet::send(&self.socket, Packet::from(&ToHub::Told).bytes(), &[]);
+        let _ = self.call.say(&ToHub::Told);
     }
 
     /// Takes the bytes out of the pipe. Whether the hub is gone.
@@ -90,6 +90,15 @@ impl Link {
         let (hub, event) = self.hub.as_ref().map_or((&self.pipe, PollFlags::empty()), |hub| (hub, PollFlags::IN));
         let mut descriptors = [PollFd::new(&self.pipe, PollFlags::empty()), PollFd::new(hub, event)];
         call::wait(&mut descriptors, Some(std::time::Duration::ZERO)).unwrap_or(true)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A process that was forked from this one may have the socket open, and does not keep the seat by that.
+        if self.process.is_this() {
+            self.call.hang_up();
+        }
     }
 }
 
@@ -117,8 +126,13 @@ pub(super) struct NoFrame;
 /// frames are mapped as they are read, so that the first frame is not late for the sake of its last rows.
 const POPULATE_MAX: usize = 4 << 20;
 
-/// Clocks that differ by less are the same, and what is between them is the way of the message.
-const SAME_CLOCK_NS: i64 = 1_000_000_000;
+/// By how much this process's monotonic clock is ahead of the hub's: not at all where what that showed was between the question and the answer.
+fn ahead_ns(asked: Time, there_ns: u64, answered: Time) -> i64 {
+    match (asked.as_nanos()..=answered.as_nanos()).contains(&there_ns) {
+        true => 0,
+        false => answered.as_nanos().wrapping_sub(there_ns).cast_signed(),
+    }
+}
 
 impl Mapped {
     /// Checks what has come, and maps it.
@@ -130,8 +144,7 @@ impl Mapped {
         let FromHub::Subscribed { stream, shape, wanted, now_ns } = answer else {
             return Err(call.nonsense(format!("{answer:?} to a subscription")));
         };
-        let now = i64::try_from(Time::now().as_nanos()).unwrap_or(i64::MAX);
-        let ahead_ns = now.saturating_sub(i64::try_from(now_ns).unwrap_or(i64::MAX));
+        let ahead_ns = ahead_ns(call.asked(), now_ns, Time::now());
         let endpoint = call.endpoint().clone();
         let mut next = || descriptors.take().ok_or_else(|| ShareError::DescriptorsLost { endpoint: endpoint.clone() });
         let (pool, records, control, pipe) = (next()?, next()?, next()?, next()?);
@@ -162,10 +175,11 @@ impl Mapped {
         };
         let pool = FramePool::foreign(pool, &shape, info.format, Right::Read).map_err(ShareError::System)?;
         let (given_back, process) = (AtomicU64::new(0), Process::this());
-        let link = Arc::new(Link { control, socket: call.into_socket(), pipe, hub, process, given_back });
+        let link = Arc::new(Link { control, call, pipe, hub, process, given_back });
         let frames = link.clone();
         pool.set_on_freed(move |slot| frames.give_back(slot));
         at(Point::Subscribed);
+        link.call.say(&ToHub::Mapped)?;
         let Wanted { words, hold, .. } = wanted;
         Ok(Self {
             link,
@@ -174,10 +188,39 @@ impl Mapped {
             borrower: Borrower::new(words.into()),
             quota: usize::from(words) + usize::from(hold),
             populated: 0,
-            ahead_ns: if ahead_ns.abs() < SAME_CLOCK_NS { 0 } else { ahead_ns },
+            ahead_ns,
             taken: 0,
             info,
         })
+    }
+
+    /// Whether the hub offers frames by now. To be asked until it does.
+    ///
+    /// # Errors
+    /// It is gone, or says something else.
+    pub(super) fn is_admitted(&self) -> Result<bool, ShareError> {
+        let mut buffer = [0; PACKET_MAX];
+        match self.link.call.try_answer(&mut buffer)? {
+            None => Ok(false),
+            Some((answer, _)) => self.check_admission(answer).map(|()| true),
+        }
+    }
+
+    /// As [`Mapped::is_admitted`], and waits for it.
+    ///
+    /// # Errors
+    /// As [`Mapped::is_admitted`], and [`ShareError::Silent`].
+    pub(super) fn wait_for_admission(&self) -> Result<(), ShareError> {
+        let mut buffer = [0; PACKET_MAX];
+        let (answer, _) = self.link.call.answer(&mut buffer)?;
+        self.check_admission(answer)
+    }
+
+    fn check_admission(&self, answer: FromHub<'_>) -> Result<(), ShareError> {
+        match answer {
+            FromHub::Admitted => Ok(()),
+            answer => Err(self.link.call.nonsense(format!("{answer:?} to a reader that has mapped its page"))),
+        }
     }
 
     /// The next frame on offer.
@@ -276,4 +319,18 @@ pub(super) fn described(call: &Call, stream: &Described<'_>) -> Result<SharedStr
         },
         readers: stream.readers.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_is_not_taken_for_another_clock_and_another_clock_is_told() {
+        let time = Time::from_nanos;
+        assert_eq!(ahead_ns(time(100), 150, time(9_000_000_000)), 0);
+        assert_eq!(ahead_ns(time(100), 99, time(200)), 101);
+        assert_eq!(ahead_ns(time(100), 201, time(200)), -1);
+        assert_eq!(ahead_ns(time(100), 7_000_000_000, time(200)), -6_999_999_800);
+    }
 }

@@ -135,7 +135,9 @@ impl Reader {
             match call.answer(&mut buffer) {
                 Ok((FromHub::Preparing, _)) => {}
                 Ok((answer, descriptors)) => {
-                    return mapped::Mapped::new(call, answer, descriptors).map_err(|error| request.completed(error));
+                    let mapped = mapped::Mapped::new(call, answer, descriptors);
+                    let admitted = mapped.and_then(|mapped| mapped.wait_for_admission().map(|()| mapped));
+                    return admitted.map_err(|error| request.completed(error));
                 }
                 Err(error) => return Err(request.completed(error)),
             }

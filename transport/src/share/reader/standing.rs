@@ -50,16 +50,33 @@ impl Request {
     ///
     /// # Errors
     /// It refuses, or what it grants is not safe to map.
-    fn granted(&self, call: &mut Option<Call>) -> Option<Result<Mapped, ShareError>> {
-        let mut buffer = [0; PACKET_MAX];
-        let asked = call.as_ref()?;
-        let answer = match asked.try_answer(&mut buffer) {
-            Ok(None | Some((FromHub::Preparing, _))) => return None,
-            Ok(Some(answer)) => Ok(answer),
-            Err(error) => Err(self.completed(error)),
+    fn granted(&self, asked: &mut Option<Asked>) -> Option<Result<Mapped, ShareError>> {
+        let mapped = match asked.take()? {
+            Asked::Admitting(mapped) => mapped,
+            Asked::Subscribing(call) => {
+                let mut buffer = [0; PACKET_MAX];
+                let granted = match call.try_answer(&mut buffer) {
+                    Ok(None | Some((FromHub::Preparing, _))) => {
+                        *asked = Some(Asked::Subscribing(call));
+                        return None;
+                    }
+                    Ok(Some((answer, descriptors))) => Mapped::new(call, answer, descriptors),
+                    Err(error) => Err(self.completed(error)),
+                };
+                match granted {
+                    Ok(mapped) => Box::new(mapped),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
         };
-        let call = call.take()?;
-        Some(answer.and_then(|(answer, descriptors)| Mapped::new(call, answer, descriptors)))
+        match mapped.is_admitted() {
+            Ok(true) => Some(Ok(*mapped)),
+            Ok(false) => {
+                *asked = Some(Asked::Admitting(mapped));
+                None
+            }
+            Err(error) => Some(Err(self.completed(error))),
+        }
     }
 
     /// An error with what was asked for in it.
@@ -80,12 +97,19 @@ impl Request {
     }
 }
 
+/// How far a hub that is back has come with taking this reader in.
+enum Asked {
+    Subscribing(Call),
+    /// All is mapped, and the hub knows.
+    Admitting(Box<Mapped>),
+}
+
 /// Where a subscription is.
 enum Place {
     Open(Mapped),
     /// The hub is gone: asked again, or to be, at that time.
     Away {
-        call: Option<Call>,
+        call: Option<Asked>,
         at: Instant,
     },
     /// No frame follows.
@@ -171,6 +195,8 @@ impl Standing {
             "the hub is gone; what was taken stays as it is, and reading goes on when it is back"
         );
         self.close(signal);
+        // What it told of was the hub's: else whoever waits for the next one does not sleep.
+        signal.lower();
         self.place = Place::Away { call: None, at: now + RETRY };
         if self.is_followed {
             signal.tick(Some(RETRY));
@@ -199,7 +225,7 @@ impl Standing {
             None => match self.request.begin_with(Call::begin) {
                 Ok(begun) => {
                     *at = now + PATIENCE;
-                    *call = Some(begun);
+                    *call = Some(Asked::Subscribing(begun));
                     self.request.granted(call)
                 }
                 Err(error) => Some(Err(error)),
@@ -233,7 +259,7 @@ impl Standing {
         }
     }
 
-    fn wait_away(&mut self, call: Option<Call>, at: Instant) -> Step {
+    fn wait_away(&mut self, call: Option<Asked>, at: Instant) -> Step {
         self.place = Place::Away { call, at };
         Step::Nothing(Waiting::Away(at))
     }

@@ -39,16 +39,20 @@ pub struct Subscription {
     sleepers: AtomicUsize,
     busy_poll: Duration,
     process: Process,
+    /// What the stream was when it was first granted.
+    first: SharedStreamInfo,
 }
 
 impl Subscription {
     pub(super) fn new(request: Request, mapped: Mapped, busy_poll: Duration) -> Result<Self, ShareError> {
+        let first = mapped.info.clone();
         Ok(Self {
             standing: Mutex::new(Standing::new(request, mapped)),
             signal: Signal::new().map_err(ShareError::System)?,
             sleepers: AtomicUsize::new(0),
             busy_poll,
             process: Process::this(),
+            first,
         })
     }
 
@@ -92,12 +96,12 @@ impl Subscription {
 
     /// What the stream is, as it was told last.
     pub fn info(&self) -> SharedStreamInfo {
-        unpoisoned(self.standing.lock()).info().clone()
+        self.look().map_or_else(|| self.first.clone(), |standing| standing.info().clone())
     }
 
     /// What became of its frames, since it began.
     pub fn stats(&self) -> SubscriptionStats {
-        unpoisoned(self.standing.lock()).stats()
+        self.look().map_or_else(SubscriptionStats::default, |standing| standing.stats())
     }
 
     /// In how many slots of the hub there are frames that were taken and are not dropped yet, clones of them and
@@ -108,13 +112,22 @@ impl Subscription {
 
     /// Whether its hub is there, as far as is known.
     pub fn is_connected(&self) -> bool {
-        unpoisoned(self.standing.lock()).is_connected()
+        self.look().is_some_and(|standing| standing.is_connected())
     }
 
     /// Whether the stream has ended because its source closed it. One whose source is gone otherwise has ended too
     /// ([`RecvError::Ended`]), and may come again under its name.
     pub fn is_closed(&self) -> bool {
-        unpoisoned(self.standing.lock()).is_closed()
+        self.look().is_some_and(|standing| standing.is_closed())
+    }
+
+    /// Its state, to be looked at. In a child process `None` where a thread of the parent had it when the child was forked: nobody there gives
+    /// it back.
+    fn look(&self) -> Option<MutexGuard<'_, Standing>> {
+        match self.process.is_this() {
+            true => Some(unpoisoned(self.standing.lock())),
+            false => self.standing.try_lock().ok(),
+        }
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Standing>, RecvError> {

@@ -48,7 +48,7 @@ impl Peer {
     /// The process at the other end. `None` where it has ended by now.
     ///
     /// # Errors
-    /// The socket is no connected Unix socket.
+    /// The socket is no connected Unix socket, or the process has no descriptor left.
     pub(crate) fn of(socket: impl AsFd) -> io::Result<Option<Self>> {
         let mut credentials = ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
         let bytes = size_of::<ucred>();
@@ -58,7 +58,11 @@ impl Peer {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let ucred { pid, uid, gid } = credentials;
-        let Ok(pidfd) = pidfd(&socket, pid) else { return Ok(None) };
+        let pidfd = match pidfd(&socket, pid) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         Ok(Some(Self { pid: u32::try_from(pid).unwrap_or(0), uid, gid, pidfd }))
     }
 
@@ -77,7 +81,7 @@ impl Peer {
 /// long as the socket is open at the other end: whoever looks at both learns of the end by one of them.
 ///
 /// # Errors
-/// The process has ended.
+/// The process has ended (`ESRCH`), or this one has no descriptor left.
 fn pidfd(socket: impl AsFd, pid: i32) -> Result<Option<OwnedFd>, Errno> {
     let mut fd: c_int = -1;
     // SAFETY: the pointer is to the four writable bytes of an int.
@@ -85,13 +89,19 @@ fn pidfd(socket: impl AsFd, pid: i32) -> Result<Option<OwnedFd>, Errno> {
         // SAFETY: the kernel has just opened it for this call, and nobody else has it.
         Ok(_) if fd >= 0 => return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
         // ESRCH says so; kernels before 6.16 say EINVAL of a process that has been waited for.
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(Errno::SRCH),
-        _ => {}
+        Err(error) => {
+            // Without it, a process that was forked from the other one would keep all that is leased to that.
+            let error = Errno::from_io_error(&error);
+            if let Some(error @ (Errno::SRCH | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) = error {
+                return Err(error);
+            }
+        }
+        Ok(_) => {}
     }
     let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => Ok(Some(pidfd)),
-        Err(Errno::SRCH) => Err(Errno::SRCH),
+        Err(error @ (Errno::SRCH | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error),
         Err(error) => {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| {

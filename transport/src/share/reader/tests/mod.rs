@@ -143,6 +143,14 @@ impl Granted {
             let descriptors: Vec<_> = parts.descriptors.iter().map(AsFd::as_fd).collect();
             packet::send(&socket, Packet::from(&answer).bytes(), &descriptors).unwrap();
         }
+        // A reader that takes none of it goes.
+        wait_until_readable(&socket);
+        let mut buffer = [0; PACKET_MAX];
+        if let Ok(packet) = packet::receive(&socket, &mut buffer) {
+            assert_eq!(ToHub::parse(&buffer[..packet.len]), Ok(ToHub::Mapped));
+            control.seal_writes().unwrap();
+            packet::send(&socket, Packet::from(&FromHub::Admitted).bytes(), &[]).unwrap();
+        }
         let lender = Lender::new(wanted.overflow, wanted.words.into(), wanted.hold.into());
         Self { socket, pool, records, control, wake, lender, number: 0 }
     }

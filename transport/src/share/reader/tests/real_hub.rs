@@ -21,6 +21,7 @@ impl Host {
     pub(super) fn new(folder: &Folder, delivery: Delivery) -> Self {
         let config = ShareConfig::new(folder.endpoint()).block(true);
         let hub = Hub::bind(&config).unwrap();
+        hub.begin();
         let (slots, base) = slots_with_readers(4, Some(&config));
         let bytes = format().frame_bytes() + TAIL_MAX;
         let pool = PoolInMaking::new(slots, bytes).unwrap().with_spares(base).finish().unwrap();
@@ -28,7 +29,7 @@ impl Host {
         let open = open_of(&format(), delivery, &Presentation::UNKNOWN, TAIL_MAX as u16);
         let charge: crate::share::hub::Charge = Arc::new(|_| Ok(Box::new(())));
         let shared = StreamToShare { pool: pool.clone(), base, open, delivery, path: 0, charge };
-        let stream = hub.share("front", shared).unwrap();
+        let stream = hub.share(Some("front"), shared).unwrap();
         let ring = FrameRing::new();
         ring.attach(stream.clone());
         Self { hub, stream, pool, ring, next: 0 }
