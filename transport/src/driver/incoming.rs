@@ -151,7 +151,8 @@ impl IncomingStream {
     }
 
     /// Ends the stream from this side: all its consumers take what is waiting, and then learn of the end. The sender is not told;
-    /// where it goes on, it opens the stream again after about a second, and [`Receiver::accept`](crate::Receiver::accept) gives it anew. To keep it out, use
+    /// where it goes on, it opens the stream again after about a second, and [`Receiver::accept`](crate::Receiver::accept) gives it anew. One on this machine that
+    /// wrote into this receiver's slots sees it at once, and comes again by UDP, or, where it may not, by shared memory. To keep it out, use
     /// [`Admission::Announced`](crate::Admission::Announced) and [`Receiver::withdraw`](crate::Receiver::withdraw).
     pub fn stop(&self) {
         self.shared.stop();

@@ -90,6 +90,7 @@ pub struct SenderConfig {
     /// them as the round trip allows are used, because each one more is memory that is not in cache when it is sent: 2 while it
     /// is short (more where frames are small), and one more for each frame that leaves within it. A slot takes memory when it is
     /// first used, and keeps it. In `latest` with an interval, 8 slots carry every frame over round trips of six intervals.
+    /// By shared memory it says nothing: the slots are the receiver's, which grants up to 4 at a time.
     pub slots: usize,
     /// How long dropping the sender may take at most, to have the frames that it took arrive and the stream closed; 2 s by
     /// default. With zero it is dropped at once, what has not left is lost, and the receiver learns of the end by silence. A
@@ -103,7 +104,7 @@ pub struct SenderConfig {
     /// With the `uring` backend, have a thread of the kernel look for slices to send, so that no system call is made for
     /// them; off by default, since it keeps a core busy while frames flow.
     pub sqpoll: bool,
-    /// How the sending thread runs.
+    /// How the sending thread runs. By shared memory no frame passes through it: it never polls busily, whatever is said here.
     pub threads: ThreadConfig,
     /// Bytes of metadata that a frame may have at most; [`METADATA_MAX`](crate::frame::METADATA_MAX), 4,096, by default, and no more than that. Each slot has
     /// so many bytes more, at both ends.
