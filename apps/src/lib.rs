@@ -10,6 +10,7 @@ mod credentials;
 pub mod demo;
 pub mod ends;
 pub mod formats;
+mod hubs;
 pub mod ls;
 pub mod manual;
 mod plain;

@@ -6,7 +6,7 @@ use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo}
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
 use serde::Serialize;
 
-use crate::table;
+use crate::{hubs, table};
 
 /// How they are listed.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +21,7 @@ pub struct LsArgs {
 /// # Errors
 /// Standard output takes nothing.
 pub fn run(args: &LsArgs) -> Result<(), Failure> {
-    let hubs: Vec<_> = Endpoint::all().into_iter().map(Hub::at).collect();
+    let hubs: Vec<_> = hubs::each(&Endpoint::all(), |endpoint| Hub::at(endpoint.clone()));
     let text = match args.json {
         true => serde_json::to_string(&hubs).map(|json| json + "\n").map_err(Failure::runtime)?,
         false => table(&hubs),

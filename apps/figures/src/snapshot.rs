@@ -62,8 +62,9 @@ pub struct StreamSnapshot<T = String> {
     /// Which way its frames come: `udp`, or `shm` for shared memory; older servers do not say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<T>,
-    /// What moves the datagrams.
-    pub backend: T,
+    /// What moves the datagrams; absent where none do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backend: Option<T>,
     /// Bytes of a slice, header included; the plain wire has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub slice_bytes: Option<u32>,

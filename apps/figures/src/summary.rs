@@ -266,7 +266,7 @@ impl fmt::Display for Summary {
             write!(f, ", {} moved", self.slices_moved.unwrap_or(0))?;
             write!(f, ", {} sent again", self.slices_resent.unwrap_or(0))?;
         } else if self.path.as_deref() == Some("shm") {
-            write!(f, "\n  path      shared memory, nothing was copied")?;
+            write!(f, "\n  path      shared memory")?;
         }
         if let Some(trouble) = &self.path_trouble {
             write!(f, "\n  no shared memory: {trouble}")?;

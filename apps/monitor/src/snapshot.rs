@@ -7,6 +7,7 @@ use framewire_figures::snapshot::{
 };
 use framewire_pictures::{is_pictured, is_ranged};
 use framewire_sink::{Condition, StreamSink};
+use framewire_transport::PathKind;
 use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 
 use crate::board::{Board, LiveStream};
@@ -65,7 +66,7 @@ fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
         pictures: pictures(about.presentation),
         delivery: about.delivery.map(|delivery| delivery.name().to_owned()),
         path: Some(about.path.name().to_owned()),
-        backend: about.backend.clone(),
+        backend: (about.path == PathKind::Udp).then(|| about.backend.clone()),
         // Nothing is cut in shared memory.
         slice_bytes: seen.slice_bytes.filter(|bytes| *bytes > 0).map(u32::from),
         uptime_seconds: now.saturating_duration_since(live.begun).as_secs_f64(),
@@ -114,6 +115,14 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn what_comes_through_shared_memory_has_no_backend() {
+        let board = board();
+        let _stream = board.add(crate::board::About { path: PathKind::Shm, ..about(1, "cam") }, Vec::new());
+        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
+        assert_eq!((&json["streams"][0]["path"], json["streams"][0].get("backend")), (&"shm".into(), None));
+    }
+
+    #[test]
     fn a_snapshot_says_all_that_is_known_and_a_name_is_any_text() {
         let board = board();
         let stream = board.add(about(7, "<b>\"cam\"</b>"), Vec::new());
@@ -122,6 +131,7 @@ mod tests {
         let json = serde_json::to_value(snapshot(&board, 10.0, now + Duration::from_millis(500))).unwrap();
         let stream = &json["streams"][0];
         assert_eq!(stream["name"], "<b>\"cam\"</b>");
+        assert_eq!(stream["backend"], "mmsg");
         assert_eq!((&stream["source"], &stream["pixel"]), (&"10.0.0.3".into(), &"gray8".into()));
         assert_eq!((&stream["frames_delivered"], &stream["bytes"]), (&1.into(), &3_072.into()));
         assert_eq!(stream["age_seconds"], 0.5);

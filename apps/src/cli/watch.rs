@@ -1,13 +1,13 @@
 //! Flags of `framewire watch`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use framewire_transport::frame::ConsumerPolicy;
-use framewire_transport::share::SubscriptionConfig;
+use framewire_transport::share::{Endpoint, SubscriptionConfig};
 
 use super::common::{RunArgs, micros};
+use super::share::Share;
 use super::sinks::SinkArgs;
 
 /// Which stream is read, and where its frames go.
@@ -17,8 +17,8 @@ pub struct WatchArgs {
     #[arg(value_name = "STREAM")]
     pub stream: Option<String>,
     /// The socket that a server shares its streams on; by default those of all servers of this machine
-    #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE")]
-    pub share: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE", value_parser = socket)]
+    pub share: Option<Endpoint>,
     /// Which frames wait while this program is busy: latest (the newest alone), queue:N (up to N, 1 to 8, then the oldest gives way),
     /// block (every frame: the sender waits; where the server says --share-block); by default latest, and for streams of which nothing
     /// is lost queue:8, or a shorter one where the server has fewer slots left for readers
@@ -47,6 +47,15 @@ pub struct WatchArgs {
 /// As many frames as can wait for one reader.
 pub(crate) const QUEUE_MAX: usize = SubscriptionConfig::QUEUE_MAX;
 
+/// As the server reads it, to which `off` is a word and no path.
+fn socket(text: &str) -> Result<Endpoint, String> {
+    match text.parse() {
+        Ok(Share::At(endpoint)) => Ok(endpoint),
+        Ok(Share::Off) => Err("nothing is read from 'off'; name a server's socket, or leave it out".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn policy(text: &str) -> Result<ConsumerPolicy, String> {
     match text {
         "latest" => return Ok(ConsumerPolicy::Latest),
@@ -63,6 +72,13 @@ fn policy(text: &str) -> Result<ConsumerPolicy, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_is_a_path_and_what_has_a_server_share_nothing_is_none() {
+        assert_eq!(socket("/run/x.sock"), Ok(Endpoint::path("/run/x.sock").unwrap()));
+        assert!(socket("off").unwrap_err().contains("nothing is read from 'off'"));
+        assert!(socket("").unwrap_err().contains("such as /run/framewire/7001.sock"));
+    }
 
     #[test]
     fn a_policy_is_one_of_three_and_a_queue_has_room_for_eight_at_most() {

@@ -128,7 +128,7 @@ impl Service<'_> {
         let info = *stream.info();
         {
             let mut state = self.tally.lock();
-            state.path = Some(info.path);
+            state.begin(info.path);
             if info.path == PathKind::Udp {
                 state.backend = Some(info.backend.to_string());
                 state.slice_bytes = Some(u64::from(stream.slice_bytes()));

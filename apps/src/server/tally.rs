@@ -19,8 +19,7 @@ pub(crate) struct Tally {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) counts: StreamCounts,
-    /// Which way the newest stream's frames came.
-    pub(crate) path: Option<PathKind>,
+    paths: Paths,
     pub(crate) backend: Option<String>,
     pub(crate) slice_bytes: Option<u64>,
     pub(crate) latest: Option<Duration>,
@@ -30,12 +29,46 @@ pub(crate) struct State {
     last: Option<Instant>,
 }
 
+/// Which way the frames of all streams came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paths {
+    /// There was no stream yet.
+    None,
+    All(PathKind),
+    Several,
+}
+
+impl Paths {
+    fn add(&mut self, path: PathKind) {
+        *self = match *self {
+            Self::None => Self::All(path),
+            Self::All(before) if before == path => Self::All(path),
+            Self::All(_) | Self::Several => Self::Several,
+        };
+    }
+
+    /// The one that all came, if there is one.
+    fn of_all(self) -> Option<PathKind> {
+        match self {
+            Self::All(path) => Some(path),
+            Self::None | Self::Several => None,
+        }
+    }
+}
+
+impl State {
+    /// A stream has begun, whose frames come this way.
+    pub(crate) fn begin(&mut self, path: PathKind) {
+        self.paths.add(path);
+    }
+}
+
 impl Tally {
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::new(State {
                 counts: StreamCounts::default(),
-                path: None,
+                paths: Paths::None,
                 backend: None,
                 slice_bytes: None,
                 latest: None,
@@ -88,10 +121,10 @@ impl Tally {
             latency_ms: state.latency.figures(),
             stages_ms: state.stages.figures(),
             cpu_seconds,
-            path: state.path.map(|path| path.to_string()),
+            path: state.paths.of_all().map(|path| path.to_string()),
             backend: state.backend.clone(),
             slice_bytes: state.slice_bytes,
-            ..Summary::counted(&state.counts, state.path.is_some())
+            ..Summary::counted(&state.counts, state.paths != Paths::None)
         };
         let time = state.first.zip(state.last).map_or(Duration::ZERO, |(first, last)| last - first);
         // Frames minus one intervals lie between the first and the last.
@@ -99,5 +132,22 @@ impl Tally {
         let whole = if frames > 1 { time.mul_f64(frames as f64 / (frames - 1) as f64) } else { time };
         summary.set_rates(whole);
         summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_a_path_only_where_every_streams_frames_came_that_way() {
+        let path = |paths: &[PathKind]| {
+            let tally = Tally::new();
+            paths.iter().for_each(|path| tally.lock().begin(*path));
+            tally.summary(0.0).path
+        };
+        assert_eq!(path(&[]), None);
+        assert_eq!(path(&[PathKind::Shm, PathKind::Shm]), Some("shm".to_owned()));
+        assert_eq!(path(&[PathKind::Udp, PathKind::Shm, PathKind::Shm]), None);
     }
 }

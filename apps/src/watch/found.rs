@@ -66,14 +66,16 @@ type Streams = Option<(Reader, Vec<SharedStreamInfo>)>;
 /// The one that was asked for does not answer as it should.
 fn look(args: &WatchArgs) -> Result<Vec<(Streams, Seen)>, Failure> {
     let (endpoints, is_asked_for) = match &args.share {
-        Some(path) => (vec![Endpoint::path(path).map_err(Failure::usage)?], true),
+        Some(endpoint) => (vec![endpoint.clone()], true),
         None => (Endpoint::all(), false),
     };
     let mut hubs = Vec::new();
-    for endpoint in endpoints {
+    let answers = crate::hubs::each(&endpoints, |endpoint| {
+        Reader::connect(endpoint.clone()).and_then(|reader| Ok((reader.streams()?, reader)))
+    });
+    for (endpoint, answer) in endpoints.iter().zip(answers) {
         let socket = endpoint.to_string();
-        let asked = Reader::connect(endpoint).and_then(|reader| Ok((reader.streams()?, reader)));
-        match asked {
+        match answer {
             Ok((streams, reader)) => {
                 let names = streams.iter().map(|stream| stream.name.clone()).collect();
                 hubs.push((Some((reader, streams)), Seen { socket, streams: Ok(names) }));

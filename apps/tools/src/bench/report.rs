@@ -67,9 +67,12 @@ struct Line {
     name: Contender,
     frames: u64,
     frames_lost: u64,
-    gigabytes_per_second: f64,
+    /// Absent where no byte is moved, as what a gigabyte costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gigabytes_per_second: Option<f64>,
     frames_per_second: f64,
-    cpu_seconds_per_gigabyte: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_seconds_per_gigabyte: Option<f64>,
     cpu_seconds: CpuSeconds,
     cpu_us_per_frame: CpuUsPerFrame,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,9 +109,11 @@ impl Report {
                 name: *name,
                 frames: rounds.iter().map(|round| round[at].frames).sum(),
                 frames_lost: rounds.iter().map(|round| round[at].frames_lost).sum(),
-                gigabytes_per_second: rate(at),
+                gigabytes_per_second: name.moves_bytes().then(|| rate(at)),
                 frames_per_second: middle(|measured| measured.frames_per_second),
-                cpu_seconds_per_gigabyte: middle(|measured| measured.cpu_seconds_per_gigabyte),
+                cpu_seconds_per_gigabyte: name
+                    .moves_bytes()
+                    .then(|| middle(|measured| measured.cpu_seconds_per_gigabyte)),
                 cpu_seconds: CpuSeconds {
                     sender: middle(|measured| measured.cpu_seconds.sender),
                     receiver: middle(|measured| measured.cpu_seconds.receiver),
@@ -185,9 +190,8 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moved = |figure: f64| self.name.moves_bytes().then_some(figure);
-        write!(f, "{:11}{:>6}", self.name, figure(moved(self.gigabytes_per_second)))?;
-        write!(f, "{:>10}{:>10}", figure(self.ratio_to_kernel), figure(moved(self.cpu_seconds_per_gigabyte)))?;
+        write!(f, "{:11}{:>6}", self.name, figure(self.gigabytes_per_second))?;
+        write!(f, "{:>10}{:>10}", figure(self.ratio_to_kernel), figure(self.cpu_seconds_per_gigabyte))?;
         let latency = self.latency_ms;
         for part in [|l: LatencyMs| l.p50, |l: LatencyMs| l.p99, |l: LatencyMs| l.p999, |l: LatencyMs| l.max] {
             write!(f, "{:>8}", figure(latency.map(part)))?;
@@ -309,7 +313,9 @@ The readers of memory, pipe, shm and shm-read did not sleep.";
         let json = serde_json::to_value(report).unwrap();
         assert_eq!((&json["busy_poll"], &json["rate"]), (&true.into(), &30.into()));
         assert_eq!(json["contenders"][1]["ratio_to_memory"], 0.95);
-        assert_eq!(json["contenders"][0]["gigabytes_per_second"], 800.0);
+        // It moves no byte.
+        assert!(json["contenders"][0].get("gigabytes_per_second").is_none());
+        assert!(json["contenders"][0].get("cpu_seconds_per_gigabyte").is_none());
         assert!(json["contenders"][0].get("ratio_to_memory").is_none());
     }
 

@@ -90,7 +90,7 @@ pub(super) mod made_up {
             height: 1080,
             delivery: Some(Shown::new("latest")),
             path: Some(Shown::new("udp")),
-            backend: Shown::new("mmsg"),
+            backend: Some(Shown::new("mmsg")),
             slice_bytes: Some(65_507),
             uptime_seconds: 9.5,
             age_seconds: Some(0.016),

@@ -166,7 +166,7 @@ fn draw_details(model: &Model, stream: &Stream, area: Rect, buffer: &mut Buffer)
 
 fn details(stream: &Stream) -> Vec<Line<'static>> {
     let way = match stream.slice_bytes {
-        Some(bytes) => format!("{}, slices of {bytes}", stream.backend),
+        Some(bytes) => format!("{}, slices of {bytes}", said(&stream.backend)),
         None => said(&stream.path).to_string(),
     };
     let path = format!(
