@@ -60,6 +60,9 @@ pub enum PoolError {
     MemoryFiles(io::Error),
 }
 
+/// How long somebody waits for a slot before whoever has lent some out is asked once more.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
 /// A fixed number of equal slots, each for one frame, in one mapping whose pages are there from the start. Clones share it.
 ///
 /// Who sends gets slots from [`Sender::frame`](crate::Sender::frame); a pool of one's own is for frames that do not come from there, such as
@@ -203,11 +206,26 @@ impl FramePool {
 
     /// A free slot to write a frame into; waits up to `timeout` for one. `None` where none came free.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<FrameMut> {
-        if let Some(slot) = self.try_lease() {
-            return Some(FrameMut::new(slot));
-        }
         let deadline = Instant::now().checked_add(timeout);
-        let index = self.shared.slots.acquire_while(
+        loop {
+            if let Some(slot) = self.try_lease() {
+                return Some(FrameMut::new(slot));
+            }
+            let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return None;
+            }
+            // Whoever lends slots out is asked for one at a time: of several that wait, one may have had what another asked for.
+            let patience = if self.shared.on_starved.get().is_some() { left.min(ASK_AGAIN) } else { left };
+            if let Some(index) = self.wait_for_slot(patience) {
+                return Some(FrameMut::new(SlotLease::new(self.shared.clone(), index)));
+            }
+        }
+    }
+
+    fn wait_for_slot(&self, timeout: Duration) -> Option<u32> {
+        let deadline = Instant::now().checked_add(timeout);
+        self.shared.slots.acquire_while(
             |lock| unpoisoned(lock.lock()),
             |freed, guard| {
                 let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -217,8 +235,7 @@ impl FramePool {
                 let (guard, _) = unpoisoned(freed.wait_timeout(guard, left));
                 Some(guard)
             },
-        )?;
-        Some(FrameMut::new(SlotLease::new(self.shared.clone(), index)))
+        )
     }
 
     /// A free slot for datagrams to land in, or `None` where every slot is held.
