@@ -19,7 +19,8 @@ use std::time::Duration;
 use children::{POLICY, Process};
 use framewire_transport::{Endpoint, Receiver, ReceiverConfig, ShareConfig};
 use parties::{
-    Folder, PATIENCE, POLICIES, SLOTS, Seen, alone, descriptors, publish_on, publisher, read_on, subscribe, wait_until,
+    Folder, PATIENCE, POLICIES, SLOTS, Seen, Stops, alone, descriptors, publish_on, publisher, read_on, subscribe,
+    wait_until,
 };
 use rustix::process::Signal;
 
@@ -67,6 +68,7 @@ fn readers_that_are_killed_and_stopped_at_any_moment_cost_nobody_a_frame_or_a_sl
     let mut chance = Chance(0x5eed);
     let mut slowest = Duration::ZERO;
     std::thread::scope(|scope| {
+        let _stops = Stops([&stop, &seen.stop]);
         scope.spawn(|| publish_on(&stream, &stop));
         scope.spawn(|| read_on(&bystander, &seen));
         let mut readers: Vec<_> = POLICIES.map(|policy| (policy, reader(&folder, policy))).into();
@@ -93,8 +95,6 @@ fn readers_that_are_killed_and_stopped_at_any_moment_cost_nobody_a_frame_or_a_sl
         wait_until("the bystander stands still", || seen.frames.load(Ordering::Acquire) > frames + 5);
         drop(readers);
         wait_until("dead readers are still there", || stream.readers().len() == 1);
-        seen.stop.store(true, Ordering::Release);
-        stop.store(true, Ordering::Release);
     });
     assert_eq!(seen.torn.load(Ordering::Acquire), 0);
     let figures = stream.readers();
@@ -131,6 +131,7 @@ fn hubs_that_are_killed_at_any_moment_leave_readers_their_frames_and_are_found_a
     let seen: [Seen; 3] = Default::default();
     let mut slowest = Duration::ZERO;
     std::thread::scope(|scope| {
+        let _stops = Stops(seen.each_ref().map(|seen| &seen.stop));
         for (subscription, seen) in subscriptions.iter().zip(&seen) {
             scope.spawn(move || read_on(subscription, seen));
         }
@@ -144,7 +145,6 @@ fn hubs_that_are_killed_at_any_moment_leave_readers_their_frames_and_are_found_a
             let all_go_on = || frames().iter().zip(then).all(|(now, then)| *now > then + 2);
             slowest = slowest.max(wait_until("a reader does not read on", all_go_on));
         }
-        seen.iter().for_each(|seen| seen.stop.store(true, Ordering::Release));
     });
     assert!(seen.iter().all(|seen| seen.torn.load(Ordering::Acquire) == 0));
     drop(subscriptions);

@@ -20,7 +20,8 @@ use framewire_transport::frame::Frame;
 use framewire_transport::share::points::Point;
 use framewire_transport::{Delivery, Endpoint, Reader, Receiver, ReceiverConfig, ShareConfig};
 use parties::{
-    Folder, PATIENCE, POLICIES, SLOTS, Seen, alone, descriptors, publish_on, publisher, read_on, subscribe, wait_until,
+    Folder, PATIENCE, POLICIES, SLOTS, Seen, Stops, alone, descriptors, publish_on, publisher, read_on, subscribe,
+    wait_until,
 };
 
 /// Not a test of its own: what this program does when it is started by one.
@@ -55,6 +56,7 @@ fn a_reader_that_is_killed_between_any_two_steps_leaves_nothing_behind() {
         let (stop, seen) = (AtomicBool::new(false), Seen::default());
         let bystander = subscribe(&folder.socket(), "latest");
         std::thread::scope(|scope| {
+            let _stops = Stops([&stop, &seen.stop]);
             scope.spawn(|| publish_on(&stream, &stop));
             scope.spawn(|| read_on(&bystander, &seen));
             let mut reached = Vec::new();
@@ -84,8 +86,6 @@ fn a_reader_that_is_killed_between_any_two_steps_leaves_nothing_behind() {
             let is_due = |point: &&Point| **point != Point::Telling || policy == "block";
             let missed = READER_POINTS.iter().filter(is_due).find(|point| !reached.contains(point));
             assert_eq!(missed, None, "{policy}: a point was never reached");
-            stop.store(true, Ordering::Release);
-            seen.stop.store(true, Ordering::Release);
         });
         assert_eq!(seen.torn.load(Ordering::Acquire), 0, "{policy}");
         drop(bystander);
@@ -127,6 +127,7 @@ fn a_hub_that_is_killed_between_any_two_steps_costs_its_readers_no_frame_that_th
             hub.wait_for("ready").expect("a hub");
             let (subscription, seen) = (subscribe(&folder.socket(), policy), Seen::default());
             std::thread::scope(|scope| {
+                let _stops = Stops([&seen.stop]);
                 scope.spawn(|| read_on(&subscription, &seen));
                 // Another one comes, which is what some points wait for.
                 let second = scope.spawn(|| {
@@ -140,7 +141,6 @@ fn a_hub_that_is_killed_between_any_two_steps_costs_its_readers_no_frame_that_th
                 next.wait_for("ready").expect("a hub in its place");
                 let goes_on = || seen.frames.load(Ordering::Acquire) > frames + 5;
                 slowest = slowest.max(wait_until("the reader does not read on", goes_on));
-                seen.stop.store(true, Ordering::Release);
             });
             assert_eq!(seen.torn.load(Ordering::Acquire), 0, "{policy} {point:?}");
         }

@@ -73,6 +73,15 @@ pub(crate) struct Seen {
     pub(crate) stop: AtomicBool,
 }
 
+/// Has other threads of a test stop when this is dropped, also where the test has failed: a scope waits for them.
+pub(crate) struct Stops<'a, const N: usize>(pub(crate) [&'a AtomicBool; N]);
+
+impl<const N: usize> Drop for Stops<'_, N> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|stop| stop.store(true, Ordering::Release));
+    }
+}
+
 /// Reads until it is told to stop, keeps the last frames, and looks at each twice: when it comes and before it goes.
 pub(crate) fn read_on(subscription: &Subscription, seen: &Seen) {
     let mut kept: VecDeque<(u64, Frame)> = VecDeque::new();

@@ -281,10 +281,10 @@ impl SharedStream {
         if let Some(place) = readers.seats.iter().position(|there| Arc::ptr_eq(there, seat)) {
             readers.seats.swap_remove(place);
         }
+        // With the lock: whoever sees that it is gone finds its slots free.
+        seat.dismiss();
         readers.reserved -= Seat::quota(&seat.reading().wanted);
         self.pool.set_usable(self.base + readers.reserved);
-        drop(readers);
-        seat.dismiss();
     }
 
     /// A slot is wanted and none is free.
