@@ -43,7 +43,7 @@ fn parse(bytes: &[u8]) {
     // What is said on a hub's socket; behind its first bytes, too, which a fuzzer does not find by itself.
     framewire_transport::share::reread(bytes);
     if let Some((kind, rest)) = bytes.split_first() {
-        framewire_transport::share::reread(&[b"FS\x01", &[*kind], rest].concat());
+        framewire_transport::share::reread(&[&b"FS\x01"[..], &[*kind], rest].concat());
     }
 }
 
