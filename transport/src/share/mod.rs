@@ -4,7 +4,6 @@
 //! listens on a Unix socket, at an [`Endpoint`].
 //!
 //! Linux only: elsewhere each of these is refused with [`ShareError::Unsupported`].
-#![allow(dead_code, reason = "its users land one by one")]
 
 // What has no system call of Linux's in it is the same everywhere. The rest is in `absent` once more, an equal, empty twin.
 #[cfg(not(target_os = "linux"))]

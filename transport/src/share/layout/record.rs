@@ -6,9 +6,6 @@ use std::time::Duration;
 use crate::frame::{FrameInfo, FrameParts, Gaps, Tail, utc_from_nanos, utc_nanos};
 use crate::time::Time;
 
-/// Bytes of a record.
-pub(crate) const RECORD_BYTES: usize = size_of::<Record>();
-
 /// In a word that may say nothing: it does.
 const NONE: u64 = u64::MAX;
 /// Words of a record, those that are not used yet and zero included.
@@ -123,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        assert_eq!(RECORD_BYTES, 128);
+        assert_eq!(size_of::<Record>(), 128);
         let info = FrameInfo {
             number: 7,
             captured: Time::from_nanos(1),

@@ -87,6 +87,7 @@ impl<L> Lender<L> {
     }
 
     /// Slots that it may have at most, on offer and lent.
+    #[cfg(test)]
     pub(crate) fn quota(&self) -> usize {
         self.quota
     }

@@ -296,10 +296,6 @@ impl Standing {
         &self.info
     }
 
-    pub(super) fn request(&self) -> &Request {
-        &self.request
-    }
-
     pub(super) fn all_held(&self) -> Option<usize> {
         match &self.place {
             Place::Open(mapped) => mapped.all_held(),
@@ -354,7 +350,10 @@ fn take(mapped: &mut Mapped, signal: &Signal, arms: bool, is_followed: bool, sle
     let end = mapped.end();
     match mapped.take() {
         Ok(Some(frame)) => {
-            if others_wait && mapped.has_offer() {
+            if !others_wait {
+                // It does not sleep: the hub need not wake it for the next one.
+                Borrower::disarm(mapped.link.control());
+            } else if mapped.has_offer() {
                 // The byte that told of the rest may have been drained.
                 signal.raise();
             }

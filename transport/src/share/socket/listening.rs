@@ -173,11 +173,6 @@ impl Listening {
     pub(crate) fn refuses_descriptors(&self) -> bool {
         self.refuses_descriptors
     }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl AsFd for Listening {

@@ -72,6 +72,7 @@ pub(crate) struct Descriptors {
 
 impl Descriptors {
     /// How many came and have not been taken yet.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.count - self.taken
     }

@@ -9,7 +9,8 @@ use crate::share::hub::{Hub, SharedStream, StreamToShare, slots_with_readers};
 
 /// A hub with one stream, `front`.
 pub(super) struct Host {
-    hub: Hub,
+    /// It lives as long as its streams.
+    _hub: Hub,
     stream: Arc<SharedStream>,
     pool: FramePool,
     ring: FrameRing,
@@ -32,7 +33,7 @@ impl Host {
         let stream = hub.share(Some("front"), shared).unwrap();
         let ring = FrameRing::new();
         ring.attach(stream.clone());
-        Self { hub, stream, pool, ring, next: 0 }
+        Self { _hub: hub, stream, pool, ring, next: 0 }
     }
 
     pub(super) fn publish(&mut self) {
