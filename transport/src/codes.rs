@@ -139,6 +139,7 @@ error_codes! {
         Self::Name(_) => "invalid-stream-name",
         Self::NotShared => "not-shared",
         Self::NoHub { .. } => "no-hub",
+        Self::NotAHub { .. } => "not-a-hub",
         Self::Forbidden { .. } => "hub-forbidden",
         Self::Connect { .. } => "hub-unreachable",
         Self::Silent { .. } => "hub-silent",

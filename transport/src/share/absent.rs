@@ -22,6 +22,22 @@ impl Reader {
         Err(ShareError::Unsupported)
     }
 
+    /// None can be had here.
+    ///
+    /// # Errors
+    /// [`ShareError::Unsupported`], always.
+    pub fn connect_within(_: Endpoint, _: Duration) -> Result<Self, ShareError> {
+        Err(ShareError::Unsupported)
+    }
+
+    /// Nobody listens here.
+    ///
+    /// # Errors
+    /// [`ShareError::Unsupported`], always.
+    pub fn peer_pid(_: &Endpoint) -> Result<Option<u32>, ShareError> {
+        Err(ShareError::Unsupported)
+    }
+
     /// Where its hub is.
     pub fn endpoint(&self) -> &Endpoint {
         match self.0 {}

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::endpoint::{Endpoint, EndpointError};
@@ -50,19 +51,29 @@ pub enum ShareError {
         /// What the system said.
         source: io::Error,
     },
+    /// What lies there is nothing that a hub listens on.
+    #[error("{endpoint} is {what}; name the socket of a hub (framewire ls lists those of this machine)")]
+    NotAHub {
+        /// Where.
+        endpoint: Endpoint,
+        /// What it is instead.
+        what: &'static str,
+    },
     /// The socket is another user's.
     #[error(
-        "the hub on {endpoint} is not for this user ({source}); run as the user who started it, or have it share with a \
-         group of yours (--share-group)"
+        "the hub on {endpoint} is not for this user ({}{source}); run as the user who started it, or have it share with a \
+         group of yours (--share-group)", whose(.owner)
     )]
     Forbidden {
         /// Where.
         endpoint: Endpoint,
+        /// Whose socket it is; `None` where that cannot be seen, or the hub itself refuses.
+        owner: Option<u32>,
         /// What the system said.
         source: io::Error,
     },
     /// The system did not let this process connect, for another reason.
-    #[error("cannot connect to the hub on {endpoint}: {source}; {}", remedy(.source).unwrap_or("check the path, and the filter of the sandbox or container"))]
+    #[error("cannot connect to the hub on {endpoint}: {source}; {}", remedy_of_connect(.source))]
     Connect {
         /// Where.
         endpoint: Endpoint,
@@ -105,8 +116,8 @@ pub enum ShareError {
     },
     /// The system dropped a descriptor on its way.
     #[error(
-        "the system withheld descriptors that the hub on {endpoint} sent: allow this process to have them (SELinux, AppArmor), or raise its \
-         limit of open files (ulimit -n)"
+        "the open files that the hub on {endpoint} handed over did not all arrive (MSG_CTRUNC): this process has as many open as it may \
+         (raise its limit: ulimit -n, LimitNOFILE=), or a security module forbids it to have them (SELinux, AppArmor: allow it)"
     )]
     DescriptorsLost {
         /// Where.
@@ -222,14 +233,48 @@ impl ShareError {
     }
 
     /// What connecting failed with, sorted by what helps.
+    #[cfg(target_os = "linux")]
     pub(crate) fn of_connect(endpoint: &Endpoint, source: io::Error) -> Self {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+        let there = std::fs::metadata(endpoint).ok();
+        let is_no_socket = there.as_ref().is_some_and(|there| !there.file_type().is_socket());
         let endpoint = endpoint.clone();
-        match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Self::NoHub { endpoint, source },
-            io::ErrorKind::PermissionDenied => Self::Forbidden { endpoint, source },
+        let not_a_hub = |endpoint, what| Self::NotAHub { endpoint, what };
+        match Errno::from_io_error(&source) {
+            // Of what is no socket the system says what it says of a socket on which nobody listens.
+            Some(Errno::CONNREFUSED | Errno::ACCESS) if is_no_socket => {
+                let is_folder = there.is_some_and(|there| there.is_dir());
+                not_a_hub(endpoint, if is_folder { "no socket, but a folder" } else { "no socket, but a file" })
+            }
+            Some(Errno::NOTDIR) => not_a_hub(endpoint, "no socket: what its path leads through is no folder"),
+            Some(Errno::LOOP) => not_a_hub(endpoint, "no socket, but a link that leads to itself"),
+            Some(Errno::PROTOTYPE) => not_a_hub(endpoint, "a socket of another kind, and so of another program"),
+            Some(Errno::NOENT | Errno::CONNREFUSED) => Self::NoHub { endpoint, source },
+            Some(Errno::ACCESS) => Self::Forbidden { endpoint, owner: there.map(|there| there.uid()), source },
             _ => Self::Connect { endpoint, source },
         }
     }
+}
+
+/// What to do about the rest of what connecting fails with.
+fn remedy_of_connect(error: &io::Error) -> &'static str {
+    if let Some(remedy) = remedy(error) {
+        return remedy;
+    }
+    match Errno::from_io_error(error) {
+        Some(Errno::AGAIN) => "as many wait for it as it has room for: see whether it is stopped or overloaded",
+        Some(Errno::NOMEM | Errno::NOBUFS) => "free memory, or raise this process's limit of it",
+        Some(Errno::PERM) => {
+            "allow connect with Unix sockets in the security module or the filter of the sandbox or container"
+        }
+        Some(Errno::AFNOSUPPORT) => "allow Unix sockets here (RestrictAddressFamilies=AF_UNIX)",
+        _ => "check the path, and the filter of the sandbox or container",
+    }
+}
+
+fn whose(owner: &Option<u32>) -> String {
+    owner.map_or_else(String::new, |uid| format!("its socket is that of user {uid}: "))
 }
 
 fn those_there(streams: &[String]) -> String {
@@ -244,13 +289,46 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn what_connecting_fails_with_is_sorted_by_what_helps() {
-        let endpoint = Endpoint::path("/x.sock").unwrap();
-        let of = |kind: io::ErrorKind| ShareError::of_connect(&endpoint, kind.into());
-        assert!(matches!(of(io::ErrorKind::NotFound), ShareError::NoHub { .. }));
-        assert!(matches!(of(io::ErrorKind::ConnectionRefused), ShareError::NoHub { .. }));
-        assert!(matches!(of(io::ErrorKind::PermissionDenied), ShareError::Forbidden { .. }));
-        assert!(matches!(of(io::ErrorKind::OutOfMemory), ShareError::Connect { .. }));
+        // Nothing lies there.
+        let endpoint = Endpoint::path("/no/such/folder/x.sock").unwrap();
+        let of = |errno: Errno| ShareError::of_connect(&endpoint, errno.into());
+        assert!(matches!(of(Errno::NOENT), ShareError::NoHub { .. }));
+        assert!(matches!(of(Errno::CONNREFUSED), ShareError::NoHub { .. }));
+        assert!(matches!(of(Errno::ACCESS), ShareError::Forbidden { owner: None, .. }));
+        for (errno, said) in [
+            (Errno::PROTOTYPE, "is a socket of another kind"),
+            (Errno::NOTDIR, "leads through is no folder"),
+            (Errno::LOOP, "a link that leads to itself"),
+            (Errno::MFILE, "Too many open files (os error 24); raise this process's limit of open files (ulimit -n"),
+            (Errno::NFILE, "fs.file-max"),
+            (Errno::NOMEM, "free memory"),
+            (Errno::AFNOSUPPORT, "RestrictAddressFamilies=AF_UNIX"),
+            (Errno::PERM, "the security module or the filter"),
+            (Errno::AGAIN, "stopped or overloaded"),
+            (Errno::IO, "check the path"),
+        ] {
+            let error = of(errno);
+            assert!(error.to_string().contains(said), "{error}");
+            assert!(matches!(error, ShareError::NotAHub { .. } | ShareError::Connect { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_lies_on_a_path_and_is_no_socket_is_said_to_be_none_whatever_the_system_says() {
+        let folder = std::env::temp_dir();
+        let executable = std::env::current_exe().unwrap();
+        for (path, what) in [(folder.as_path(), "a folder"), (executable.as_path(), "a file")] {
+            // A path of a test's build may be longer than a socket's.
+            let Ok(endpoint) = Endpoint::path(path) else { continue };
+            for errno in [Errno::CONNREFUSED, Errno::ACCESS] {
+                let said = ShareError::of_connect(&endpoint, errno.into()).to_string();
+                let wanted = format!("{endpoint} is no socket, but {what}; name the socket of a hub");
+                assert!(said.starts_with(&wanted), "{said}");
+            }
+        }
     }
 
     #[test]

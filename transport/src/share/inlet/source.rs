@@ -18,7 +18,7 @@ use crate::share::messages::{ClosedCounts, FromHub, MessageError, PACKET_MAX, Pa
 use crate::share::points::{self, Point};
 use crate::share::socket::listening::{self, ListenError};
 use crate::share::socket::packet::{self, PacketError};
-use crate::share::socket::peer::Peer;
+use crate::share::socket::peer::{self, Peer};
 use crate::wire::Open;
 
 /// A hub that lives says something within this. One that is stopped lets others connect, too, and the stream is to go another way soon.
@@ -109,7 +109,7 @@ impl Door {
 
     /// The process that listens here, by its number; `None` where that is in a process namespace that this one does not see.
     pub(crate) fn hub(&self) -> Option<u32> {
-        Peer::of(&self.socket).ok()?.map(|peer| peer.pid).filter(|pid| *pid != 0)
+        peer::pid(&self.socket).ok()?
     }
 
     /// Asks for a stream, and maps what it is given; gives up where `stop` becomes readable.

@@ -14,7 +14,7 @@ use super::super::socket::listening::{self, ListenError};
 use super::super::socket::packet::{self, Descriptors, PacketError};
 use crate::time::Time;
 
-/// How long a hub may take to answer. It does so at once where it runs at all.
+/// How long a hub may take to answer where nobody says. It does so at once where it runs at all.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a hub is tried that has more connections waiting than it has room for.
@@ -33,8 +33,9 @@ pub(super) struct Call {
     socket: OwnedFd,
     /// When it was asked.
     asked: Time,
-    /// Until when all of the answer must have come, where it is one that a hub gives at once.
+    /// Until when all of the answer must have come, where it is one that a hub gives at once, and how long that is.
     until: Instant,
+    patience: Duration,
 }
 
 impl Call {
@@ -42,15 +43,23 @@ impl Call {
     ///
     /// # Errors
     /// Nobody is there, or not for this user.
-    pub(super) fn begin(endpoint: &Endpoint, question: &ToHub<'_>) -> Result<Self, ShareError> {
+    pub(super) fn begin(endpoint: &Endpoint, question: &ToHub<'_>, patience: Duration) -> Result<Self, ShareError> {
+        let call = Self::connect(endpoint, patience)?;
+        call.say(question)?;
+        Ok(call)
+    }
+
+    /// Connects, without waiting, and asks nothing.
+    ///
+    /// # Errors
+    /// As [`Call::begin`].
+    pub(super) fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Self, ShareError> {
         let socket = listening::connect(endpoint.as_path()).map_err(|error| match error {
             ListenError::System { source, .. } => ShareError::of_connect(endpoint, source),
             error => ShareError::of_connect(endpoint, io::Error::other(error)),
         })?;
-        let (asked, until) = (Time::now(), Instant::now() + PATIENCE);
-        let call = Self { endpoint: endpoint.clone(), socket, asked, until };
-        call.say(question)?;
-        Ok(call)
+        let (asked, until) = (Time::now(), until(patience));
+        Ok(Self { endpoint: endpoint.clone(), socket, asked, until, patience })
     }
 
     /// Says something more, without waiting.
@@ -70,15 +79,20 @@ impl Call {
     ///
     /// # Errors
     /// As [`Call::begin`], and [`ShareError::Silent`].
-    pub(super) fn begin_in_turn(endpoint: &Endpoint, question: &ToHub<'_>) -> Result<Self, ShareError> {
-        let until = Instant::now() + PATIENCE;
+    pub(super) fn begin_in_turn(
+        endpoint: &Endpoint,
+        question: &ToHub<'_>,
+        patience: Duration,
+    ) -> Result<Self, ShareError> {
+        let until = until(patience);
         loop {
-            match Self::begin(endpoint, question) {
+            match Self::begin(endpoint, question, patience) {
                 Err(ShareError::Connect { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {}
-                begun => return begun,
+                // One time for both, waiting in turn and for the answer.
+                begun => return begun.map(|call| Self { until, ..call }),
             }
             if Instant::now() >= until {
-                return Err(ShareError::Silent { endpoint: endpoint.clone(), after: PATIENCE });
+                return Err(ShareError::Silent { endpoint: endpoint.clone(), after: patience });
             }
             // No event tells of room.
             std::thread::sleep(TURN);
@@ -139,7 +153,8 @@ impl Call {
         }
     }
 
-    /// As [`Call::answer_until`], for an answer that a hub gives at once: all that it consists of must have come within [`PATIENCE`].
+    /// As [`Call::answer_until`], for an answer that a hub gives at once: all that it consists of must have come within the patience
+    /// that it was asked with.
     ///
     /// # Errors
     /// As [`Call::try_answer`], and [`ShareError::Silent`].
@@ -158,7 +173,7 @@ impl Call {
     }
 
     pub(super) fn silent(&self) -> ShareError {
-        ShareError::Silent { endpoint: self.endpoint.clone(), after: PATIENCE }
+        ShareError::Silent { endpoint: self.endpoint.clone(), after: self.patience }
     }
 
     pub(super) fn nonsense(&self, what: String) -> ShareError {
@@ -180,10 +195,13 @@ impl Call {
         let endpoint = self.endpoint.clone();
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let why = match refusal {
-            Refusal::Version => {
-                let theirs = u32::try_from(number).unwrap_or(u32::MAX);
-                return ShareError::Version { endpoint, theirs, ours: VERSION.into() };
-            }
+            // Its own version, where that is one and another than this.
+            Refusal::Version => match u8::try_from(number) {
+                Ok(theirs) if theirs != VERSION => {
+                    return ShareError::Version { endpoint, theirs: theirs.into(), ours: VERSION.into() };
+                }
+                _ => return self.nonsense(format!("version {number} is not version {VERSION}")),
+            },
             Refusal::NoSuchStream => {
                 return ShareError::UnknownStream { endpoint, name: String::new(), streams: Vec::new() };
             }
@@ -193,7 +211,7 @@ impl Call {
             }
             Refusal::Block => return ShareError::BlockRefused { endpoint },
             Refusal::User => {
-                return ShareError::Forbidden { endpoint, source: io::ErrorKind::PermissionDenied.into() };
+                return ShareError::Forbidden { endpoint, owner: None, source: io::ErrorKind::PermissionDenied.into() };
             }
             Refusal::Memory => format!(
                 "of the {limit} bytes that its streams may have {number} are left; end another reader, or allow it more memory"
@@ -205,7 +223,8 @@ impl Call {
             Refusal::Unsealed => {
                 "its system cannot seal the memory of frames (before Linux 5.1); use the network there".to_owned()
             }
-            other => format!("{other:?}; use the same release for both"),
+            Refusal::Message => "it does not understand the question; use the same release for both".to_owned(),
+            other => return self.nonsense(format!("{other:?}, with which it refuses senders alone, to a reader")),
         };
         ShareError::Refused { endpoint, why }
     }
@@ -215,6 +234,12 @@ impl AsFd for Call {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// That much from now; a time that no clock reaches is as good as a day.
+fn until(patience: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(patience).unwrap_or(now + Duration::from_secs(86_400))
 }
 
 pub(super) fn system(error: Errno) -> ShareError {

@@ -17,6 +17,7 @@ use super::error::ShareError;
 use super::lease::Overflow;
 use super::messages::{FromHub, PACKET_MAX, ToHub, Wanted};
 use super::process::Process;
+use super::socket::peer;
 use super::subscription_config::{SharedStreamInfo, SubscriptionConfig};
 use crate::frame::ConsumerPolicy;
 
@@ -27,6 +28,8 @@ use crate::frame::ConsumerPolicy;
 #[derive(Debug, Clone)]
 pub struct Reader {
     endpoint: Endpoint,
+    /// How long its hub may take for each answer.
+    patience: Duration,
     process: Process,
 }
 
@@ -37,9 +40,28 @@ impl Reader {
     /// [`ShareError::NoHub`], [`ShareError::Forbidden`], [`ShareError::Version`], [`ShareError::Silent`], and what else connecting fails
     /// with.
     pub fn connect(endpoint: Endpoint) -> Result<Self, ShareError> {
-        let reader = Self { endpoint, process: Process::this() };
+        Self::connect_within(endpoint, call::PATIENCE)
+    }
+
+    /// As [`Reader::connect`], with the time that the hub may take for each answer, to this question and to all that follow; 5 s by
+    /// default. It answers within a millisecond where it runs at all: 300 ms are enough to tell one that is stopped.
+    ///
+    /// # Errors
+    /// As [`Reader::connect`]; [`ShareError::Silent`] after that time.
+    pub fn connect_within(endpoint: Endpoint, patience: Duration) -> Result<Self, ShareError> {
+        let reader = Self { endpoint, patience, process: Process::this() };
         reader.streams()?;
         Ok(reader)
+    }
+
+    /// The process that listens on this socket, as its system numbers it; `None` where it cannot be seen from here (another process
+    /// namespace). It is asked nothing: one that is stopped, refuses this user or is of another version has a number too.
+    ///
+    /// # Errors
+    /// Nobody listens there, or not for this user, and what else connecting fails with.
+    pub fn peer_pid(endpoint: &Endpoint) -> Result<Option<u32>, ShareError> {
+        let call = call::Call::connect(endpoint, call::PATIENCE)?;
+        peer::pid(&call).map_err(ShareError::System)
     }
 
     /// Where its hub is.
@@ -53,7 +75,7 @@ impl Reader {
     /// As [`Reader::connect`], and [`ShareError::HubGone`] where it has ended since.
     pub fn streams(&self) -> Result<Vec<SharedStreamInfo>, ShareError> {
         self.check_process()?;
-        let call = call::Call::begin_in_turn(&self.endpoint, &ToHub::List { watch: false })?;
+        let call = call::Call::begin_in_turn(&self.endpoint, &ToHub::List { watch: false }, self.patience)?;
         let (mut buffer, mut streams) = ([0; PACKET_MAX], Streams::default());
         while !streams.handle(&call, call.answer(&mut buffer)?.0)? {}
         Ok(streams.there.into_values().collect())
@@ -67,7 +89,7 @@ impl Reader {
     pub fn wait_for(&self, name: &str, timeout: Duration) -> Result<SharedStreamInfo, ShareError> {
         self.check_process()?;
         let until = Instant::now().checked_add(timeout);
-        let call = call::Call::begin_in_turn(&self.endpoint, &ToHub::List { watch: true })?;
+        let call = call::Call::begin_in_turn(&self.endpoint, &ToHub::List { watch: true }, self.patience)?;
         let (mut buffer, mut streams, mut is_listed) = ([0; PACKET_MAX], Streams::default(), false);
         loop {
             let answer = match is_listed {
@@ -129,7 +151,7 @@ impl Reader {
     }
 
     fn granted(&self, request: &standing::Request) -> Result<mapped::Mapped, ShareError> {
-        let call = request.begin_with(call::Call::begin_in_turn)?;
+        let call = request.begin_with(call::Call::begin_in_turn, self.patience)?;
         let mut buffer = [0; PACKET_MAX];
         loop {
             match call.answer(&mut buffer) {

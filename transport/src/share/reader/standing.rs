@@ -33,7 +33,8 @@ impl Request {
     /// Nobody is there, or the stream can have no such name.
     pub(super) fn begin_with(
         &self,
-        begin: impl FnOnce(&Endpoint, &ToHub<'_>) -> Result<Call, ShareError>,
+        begin: impl FnOnce(&Endpoint, &ToHub<'_>, Duration) -> Result<Call, ShareError>,
+        patience: Duration,
     ) -> Result<Call, ShareError> {
         let unknown = || ShareError::UnknownStream {
             endpoint: self.endpoint.clone(),
@@ -43,7 +44,7 @@ impl Request {
         let stream = Name::new(&self.stream).ok_or_else(unknown)?;
         // What it is shown as was cut to a name's length.
         let program = Name::new(&self.program).or_else(|| Name::new("")).ok_or_else(unknown)?;
-        begin(&self.endpoint, &ToHub::Subscribe { wanted: self.wanted, stream, program })
+        begin(&self.endpoint, &ToHub::Subscribe { wanted: self.wanted, stream, program }, patience)
     }
 
     /// The subscription, if the hub has answered.
@@ -222,7 +223,7 @@ impl Standing {
         let asked = match call {
             Some(_) => self.request.granted(call),
             None if now < *at => None,
-            None => match self.request.begin_with(Call::begin) {
+            None => match self.request.begin_with(Call::begin, PATIENCE) {
                 Ok(begun) => {
                     *at = now + PATIENCE;
                     *call = Some(Asked::Subscribing(begun));

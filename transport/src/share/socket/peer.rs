@@ -50,14 +50,7 @@ impl Peer {
     /// # Errors
     /// The socket is no connected Unix socket, or the process has no descriptor left.
     pub(crate) fn of(socket: impl AsFd) -> io::Result<Option<Self>> {
-        let mut credentials = ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
-        let bytes = size_of::<ucred>();
-        // SAFETY: the pointer is to `bytes` writable bytes of a C struct of integers, for which every value is one.
-        let got = unsafe { option(&socket, SO_PEERCRED, (&raw mut credentials).cast(), bytes) }?;
-        if got != bytes {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let ucred { pid, uid, gid } = credentials;
+        let ucred { pid, uid, gid } = credentials(&socket)?;
         let pidfd = match pidfd(&socket, pid) {
             Ok(pidfd) => pidfd,
             Err(Errno::SRCH) => return Ok(None),
@@ -75,6 +68,25 @@ impl Peer {
     pub(crate) fn is_own_user(&self) -> bool {
         self.uid == rustix::process::geteuid().as_raw()
     }
+}
+
+/// The number of the process at the other end; `None` where that is in a process namespace that this one does not see.
+///
+/// # Errors
+/// The socket is no Unix socket.
+pub(crate) fn pid(socket: impl AsFd) -> io::Result<Option<u32>> {
+    Ok(u32::try_from(credentials(socket)?.pid).ok().filter(|pid| *pid != 0))
+}
+
+fn credentials(socket: impl AsFd) -> io::Result<ucred> {
+    let mut credentials = ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let bytes = size_of::<ucred>();
+    // SAFETY: the pointer is to `bytes` writable bytes of a C struct of integers, for which every value is one.
+    let got = unsafe { option(socket, SO_PEERCRED, (&raw mut credentials).cast(), bytes) }?;
+    if got != bytes {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(credentials)
 }
 
 /// The process's descriptor from the socket itself (Linux 6.5), which cannot be another process's; else by its number, which is right as

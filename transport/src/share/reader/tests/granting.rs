@@ -88,7 +88,7 @@ fn a_hub_that_is_not_there_and_a_socket_that_nobody_answers_on_are_no_hub() {
     assert!(matches!(refused, ShareError::NoHub { .. }), "{refused}");
     let left = std::os::unix::net::UnixListener::bind(folder.endpoint().as_path()).unwrap();
     let refused = Reader::connect(folder.endpoint()).unwrap_err();
-    assert!(matches!(refused, ShareError::Connect { .. }), "a stream socket: {refused}");
+    assert!(matches!(refused, ShareError::NotAHub { .. }), "a stream socket: {refused}");
     drop(left);
 }
 
@@ -125,11 +125,11 @@ fn more_readers_than_a_hub_has_room_for_at_once_have_their_turn() {
     let hub = folder.hub();
     let question = ToHub::List { watch: false };
     let mut waiting = Vec::new();
-    while let Ok(call) = call::Call::begin(&folder.endpoint(), &question) {
+    while let Ok(call) = call::Call::begin(&folder.endpoint(), &question, PATIENCE) {
         waiting.push(call);
     }
     std::thread::scope(|scope| {
-        let late = scope.spawn(|| call::Call::begin_in_turn(&folder.endpoint(), &question).is_ok());
+        let late = scope.spawn(|| call::Call::begin_in_turn(&folder.endpoint(), &question, PATIENCE).is_ok());
         // Kept: the last one may be who waited, and has not asked yet.
         let mut taken_in = Vec::new();
         while !late.is_finished() {

@@ -1,5 +1,6 @@
 //! A reader beside a hub that does just what a test has it do.
 
+mod connecting;
 mod descriptor;
 mod frames;
 mod granting;
@@ -56,7 +57,7 @@ impl Folder {
     }
 
     fn reader(&self) -> Reader {
-        Reader { endpoint: self.endpoint(), process: Process::this() }
+        Reader { endpoint: self.endpoint(), patience: call::PATIENCE, process: Process::this() }
     }
 }
 
