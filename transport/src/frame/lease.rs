@@ -57,6 +57,19 @@ impl Drop for SlotLease {
     }
 }
 
+/// A hold on a frame's slot alone, without what is known of the frame: sixteen bytes where a [`Frame`] has hundreds.
+#[cfg(target_os = "linux")]
+#[derive(Clone)]
+pub(crate) struct Hold(SlotLease);
+
+#[cfg(target_os = "linux")]
+impl Hold {
+    /// The slot's place in its pool.
+    pub(crate) fn slot(&self) -> u32 {
+        self.0.index
+    }
+}
+
 /// What is known of a frame besides its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -313,6 +326,12 @@ impl Frame {
     #[cfg(target_os = "linux")]
     pub(crate) fn is_of(&self, pool: &FramePool) -> bool {
         pool.owns(&self.slot)
+    }
+
+    /// One more hold on its slot.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn hold(&self) -> Hold {
+        Hold(self.slot.clone())
     }
 
     /// What it is, besides where.

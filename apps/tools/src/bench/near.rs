@@ -184,7 +184,7 @@ impl<'a> Near<'a> {
         let mut pacer = Pacer::new(interval);
         for number in 0.. {
             if let Some(due) = pacer.next(Instant::now()) {
-                self.stop.sleep_until(due);
+                self.wait_until(due);
             }
             if self.stop.is_stopped() {
                 return Err(Failure::runtime("stopped"));
@@ -197,6 +197,17 @@ impl<'a> Near<'a> {
             }
         }
         unreachable!("the numbers do not end")
+    }
+
+    /// Without sleep where neither end is to sleep: a processor that has slept begins slowly.
+    fn wait_until(&self, due: Instant) {
+        if !self.args.busy_poll {
+            self.stop.sleep_until(due);
+            return;
+        }
+        while Instant::now() < due && !self.stop.is_stopped() {
+            std::hint::spin_loop();
+        }
     }
 
     /// The interval of the steady rate, how long it may take, and its frames.

@@ -3,6 +3,8 @@
 //! The system takes its time to provide a stream's pages. One thread asks for them, a bit at a time, for the stream that has
 //! the least to go: neither the listening socket nor another opening waits for a large one.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -12,7 +14,7 @@ use super::waiting::Turn;
 use crate::driver::receive_loop::{self, StartError};
 use crate::driver::receiver::ReceiverShared;
 use crate::driver::sharing::PoolSlots;
-use crate::frame::{PoolError, PoolInMaking};
+use crate::frame::PoolInMaking;
 use crate::receive::Reassembler;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::RefuseReason;
@@ -108,10 +110,38 @@ impl Worker {
     }
 }
 
-/// The limit of open files, where that is what the system had no more of; else 0.
+/// The limit of open files, where that is what the system had no more of, whatever asked for one; else 0.
 fn open_files_limit(error: &StartError) -> u64 {
-    let (StartError::Socket(source) | StartError::Pool(PoolError::Memory { source, .. })) = error else { return 0 };
-    let is_out_of_files = Errno::from_io_error(source) == Some(Errno::MFILE);
-    // Without a limit, there is none to have run into.
-    if is_out_of_files { getrlimit(Resource::Nofile).current.unwrap_or(0) } else { 0 }
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        let source = error.downcast_ref::<io::Error>();
+        if source.and_then(Errno::from_io_error) == Some(Errno::MFILE) {
+            // Without a limit, there is none to have run into.
+            return getrlimit(Resource::Nofile).current.unwrap_or(0);
+        }
+        cause = error.source();
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::PoolError;
+    use crate::receive::AcceptError;
+
+    #[test]
+    fn whatever_had_no_file_left_is_told_with_the_limit_of_files() {
+        let memory = |errno: Errno| PoolError::Memory { slots: 1, slot_bytes: 1, source: errno.into() };
+        let all = |errno: Errno| {
+            [StartError::Socket(errno.into()), memory(errno).into(), AcceptError::Memory(memory(errno)).into()]
+        };
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(0);
+        for error in all(Errno::MFILE) {
+            assert_eq!(open_files_limit(&error), limit, "{error:?}");
+        }
+        for error in all(Errno::NOMEM) {
+            assert_eq!(open_files_limit(&error), 0, "{error:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::alarm::Alarm;
 use crate::frame::memfd::Right;
-use crate::frame::{ConsumerPolicy, Frame};
+use crate::frame::{ConsumerPolicy, Hold};
 use crate::share::ReaderFigures;
 use crate::share::layout::Control;
 use crate::share::lease::{Lender, Overflow};
@@ -45,7 +45,7 @@ pub(super) struct Seat {
 }
 
 struct SeatState {
-    lender: Lender<Frame>,
+    lender: Lender<Hold>,
     alarm: Alarm,
     /// It is to be woken by the hub's thread.
     must_ring: bool,
@@ -107,9 +107,10 @@ impl Seat {
         &self.reading
     }
 
-    /// A frame was published. Returns whether the hub's thread has to look at this reader.
-    pub(super) fn offer(&self, slot: u32, frame: Frame) -> bool {
-        self.act(|lender, control| lender.offer(control, slot, frame))
+    /// A frame was published. Returns whether the hub's thread has to look at this reader. What it has given back is [collected](Seat::collect)
+    /// after that.
+    pub(super) fn offer(&self, frame: Hold) -> bool {
+        self.act(|lender, control| lender.offer(control, frame.slot(), frame))
     }
 
     /// Takes back what the reader has given back. Returns whether the hub's thread has to look at it.
@@ -150,7 +151,7 @@ impl Seat {
         self.tell_end(&mut state);
     }
 
-    fn act(&self, act: impl FnOnce(&mut Lender<Frame>, &Control) -> bool) -> bool {
+    fn act(&self, act: impl FnOnce(&mut Lender<Hold>, &Control) -> bool) -> bool {
         let mut state = self.lock();
         let must_wake = act(&mut state.lender, &self.control[0]);
         self.settle(&mut state, must_wake)

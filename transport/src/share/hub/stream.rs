@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::bell::Bell;
 use super::seat::{Reading, Seat};
 use crate::frame::memfd::{self, Right};
-use crate::frame::{Frame, FramePool, Outlet, SLOTS_MAX};
+use crate::frame::{Frame, FramePool, Hold, Outlet, SLOTS_MAX};
 use crate::share::ReaderFigures;
 use crate::share::ShareConfig;
 use crate::share::layout::Record;
@@ -98,7 +98,7 @@ pub(crate) struct SharedStream {
 
 struct Readers {
     seats: Vec<Arc<Seat>>,
-    newest: Option<Frame>,
+    newest: Option<Hold>,
     /// Slots that readers have a right to.
     reserved: usize,
     /// Slots whose memory is paid for: what was once touched stays.
@@ -256,7 +256,7 @@ impl SharedStream {
         seat.seal()?;
         let mut readers = self.lock();
         if let Some(newest) = &readers.newest {
-            seat.offer(newest.slot() as u32, newest.clone());
+            seat.offer(newest.clone());
         }
         if let Some(end) = readers.ended {
             seat.end(end);
@@ -328,12 +328,16 @@ impl Outlet for SharedStream {
         self.records[slot].write(&frame.parts());
         let mut readers = self.lock();
         let before = match self.delivery {
-            Delivery::Latest => readers.newest.replace(frame.clone().given_away()),
+            Delivery::Latest => readers.newest.replace(frame.hold()),
             Delivery::Every => None,
         };
         let mut must_ring = false;
         for seat in &readers.seats {
-            must_ring |= seat.offer(slot as u32, frame.clone().given_away());
+            must_ring |= seat.offer(frame.hold());
+        }
+        // All are on their way by now.
+        for seat in &readers.seats {
+            must_ring |= seat.collect();
         }
         drop(readers);
         drop(before);

@@ -118,11 +118,14 @@ impl<L> Lender<L> {
         self.is_quarantined
     }
 
-    /// A frame was published. Returns whether the reader sleeps and must be woken.
+    /// A frame was published. Returns whether the reader sleeps and must be woken. What it has given back is [collected](Lender::collect) after
+    /// that: only where the frame has no room without it, it is looked for first.
     pub(crate) fn offer(&mut self, control: &Control, slot: u32, lease: L) -> bool {
         at(Point::Offering);
         self.counts.offered += 1;
-        let must_wake = self.collect(control);
+        let is_in_turn =
+            self.overflow == Overflow::Replace || self.waiting.is_empty() && self.offered[self.next_index()].is_none();
+        let must_wake = if is_in_turn && self.total() < self.quota { false } else { self.collect(control) };
         let must_wake = if self.is_quarantined {
             self.counts.dropped += 1;
             must_wake

@@ -65,7 +65,7 @@ fn patience_with_a_reader_begins_when_frames_begin_to_wait_for_it() {
     // After an hour in which nothing was to be taken, several at once.
     for number in 0..3 {
         let frame = host.pool.try_acquire().unwrap().freeze();
-        assert_eq!(seat.offer(frame.slot() as u32, frame), number == 1, "it is looked after once frames wait");
+        assert_eq!(seat.offer(frame.hold()), number == 1, "it is looked after once frames wait");
     }
     seat.tend(at(3600), patience);
     seat.tend(at(3604), patience);
