@@ -193,6 +193,8 @@ pub struct SinkSnapshot<T = String> {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
 pub struct ReaderSnapshot<T = String> {
+    /// Its seat at the stream, from 1 on: the lowest that no other reader had when it came.
+    pub seat: u64,
     /// What it calls itself, made unique among the readers of the stream.
     pub name: T,
     /// Its process, as the server sees it; 0 where it does not.

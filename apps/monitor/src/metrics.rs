@@ -203,8 +203,9 @@ fn sinks(out: &mut DescriptorEncoder, totals: &[Arc<SinkTotals>], series: &[Seri
     Ok(())
 }
 
-/// Who reads streams in place. There are as many series as readers, which the slots for them bound; neither a process's number nor what
-/// else never comes again is a label.
+/// Who reads streams in place. A reader is its seat, of which there are no more than the slots for readers bound: whoever comes may call
+/// itself anything, and another name each time, which is said of the seat and is a label of nothing that is counted. Neither a process's
+/// number nor what else never comes again is a label.
 fn readers(out: &mut DescriptorEncoder, series: &[Series]) -> Encoded {
     let help = "Programs of this machine that read a stream in place";
     let mut there = out.encode_descriptor("framewire_readers", help, None, MetricType::Gauge)?;
@@ -213,8 +214,18 @@ fn readers(out: &mut DescriptorEncoder, series: &[Series]) -> Encoded {
     }
     let all: Vec<_> = series.iter().flat_map(|one| one.readers.iter().map(move |reader| (one, reader))).collect();
     let labels = |(one, reader): (&'_ Series, &'_ ReaderSnapshot)| {
-        [("stream", one.label.clone()), ("reader", reader.name.clone())]
+        [("stream", one.label.clone()), ("reader", reader.seat.to_string())]
     };
+    let mut about = out.encode_descriptor("framewire_reader", "What a reader is", None, MetricType::Info)?;
+    for (one, reader) in &all {
+        let labels = [
+            ("stream", one.label.as_str()),
+            ("reader", &reader.seat.to_string()),
+            ("name", shortened(&reader.name)),
+            ("policy", &reader.policy),
+        ];
+        about.encode_info(&labels)?;
+    }
     let mut counted = |name: &str, help: &str, of: fn(&ReaderSnapshot) -> u64| -> Encoded {
         let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
         all.iter().try_for_each(|one| count(&mut metric.encode_family(&labels(*one))?, of(one.1)))
@@ -236,6 +247,12 @@ fn readers(out: &mut DescriptorEncoder, series: &[Series]) -> Encoded {
         wakes.encode_family(&labels(*one))?.encode_gauge(&(one.1.wake_cpu_us / 1e6))?;
     }
     Ok(())
+}
+
+/// As much of a name as a dashboard has room for.
+fn shortened(name: &str) -> &str {
+    const BYTES_MAX: usize = 64;
+    &name[..name.floor_char_boundary(BYTES_MAX)]
 }
 
 /// Series of all streams.
@@ -363,31 +380,33 @@ mod tests {
     }
 
     #[test]
-    fn readers_have_series_by_their_names_as_long_as_they_are_there_and_none_by_process() {
+    fn readers_have_series_by_their_seats_as_long_as_they_are_there_and_none_by_process() {
         let board = board();
         let stream = board.add(about(1, "cam"), Vec::new());
-        stream.set_readers(vec![reader("view"), reader("view")]);
+        stream.set_readers(vec![reader(1, "view"), reader(2, "view")]);
         let said = text(&board);
         for line in [
             "framewire_readers{stream=\"cam\"} 2",
-            "framewire_reader_frames_offered_total{stream=\"cam\",reader=\"view\"} 100",
-            "framewire_reader_frames_taken_total{stream=\"cam\",reader=\"view-2\"} 90",
-            "framewire_reader_frames_dropped_total{stream=\"cam\",reader=\"view\"} 9",
-            "framewire_reader_frames_waiting{stream=\"cam\",reader=\"view\"} 1",
-            "framewire_reader_slots_held{stream=\"cam\",reader=\"view\"} 2",
-            "framewire_reader_quarantined{stream=\"cam\",reader=\"view\"} 0",
-            "framewire_reader_wake_cpu_seconds{stream=\"cam\",reader=\"view\"} 0.5",
+            "framewire_reader_info{stream=\"cam\",reader=\"2\",name=\"view-2\",policy=\"latest\"} 1",
+            "framewire_reader_frames_offered_total{stream=\"cam\",reader=\"1\"} 100",
+            "framewire_reader_frames_taken_total{stream=\"cam\",reader=\"2\"} 90",
+            "framewire_reader_frames_dropped_total{stream=\"cam\",reader=\"1\"} 9",
+            "framewire_reader_frames_waiting{stream=\"cam\",reader=\"1\"} 1",
+            "framewire_reader_slots_held{stream=\"cam\",reader=\"1\"} 2",
+            "framewire_reader_quarantined{stream=\"cam\",reader=\"1\"} 0",
+            "framewire_reader_wake_cpu_seconds{stream=\"cam\",reader=\"1\"} 0.5",
         ] {
             assert!(said.lines().any(|said| said == line), "'{line}' is not in\n{said}");
         }
         assert!(!said.contains("4242"), "{said}");
         stream.set_readers(Vec::new());
         let said = text(&board);
-        assert!(said.contains("framewire_readers{stream=\"cam\"} 0") && !said.contains("reader=\"view\""), "{said}");
+        assert!(said.contains("framewire_readers{stream=\"cam\"} 0") && !said.contains("reader=\"1\""), "{said}");
     }
 
-    fn reader(name: &str) -> ReaderSnapshot {
+    fn reader(seat: u64, name: &str) -> ReaderSnapshot {
         ReaderSnapshot {
+            seat,
             name: name.into(),
             pid: 4_242,
             policy: "latest".into(),
@@ -399,6 +418,23 @@ mod tests {
             wake_cpu_us: 500_000.0,
             ..ReaderSnapshot::default()
         }
+    }
+
+    #[test]
+    fn whatever_readers_call_themselves_one_after_the_other_what_is_counted_of_them_has_the_same_series() {
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
+        let series = |name: &str| {
+            stream.set_readers(vec![reader(1, name)]);
+            let said = text(&board);
+            let counted = said.lines().filter(|line| line.starts_with("framewire_reader_") && !line.contains("_info{"));
+            counted.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let long = "ä".repeat(128);
+        assert!(!series("a").is_empty());
+        assert_eq!(series("a"), series(&long));
+        let name = format!("name=\"{}\"", "ä".repeat(32));
+        assert!(text(&board).contains(&name), "{}", text(&board));
     }
 
     #[test]
@@ -414,7 +450,7 @@ mod tests {
         let board = Arc::new(Board::new(vec![SinkTotals::new("a.raw")]));
         let stream = board.add(about(1, "cam"), Vec::new());
         stream.figures().add_frame(1, Some(Duration::from_millis(1)), Instant::now());
-        stream.set_readers(vec![reader("view")]);
+        stream.set_readers(vec![reader(1, "view")]);
         let said = text(&board);
         let dashboard = include_str!("../../packaging/grafana-dashboard.json");
         serde_json::from_str::<serde_json::Value>(dashboard).expect("the dashboard is JSON");

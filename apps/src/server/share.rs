@@ -45,6 +45,7 @@ fn share(args: &ShareArgs, endpoint: Endpoint, receiver: &Receiver) -> Result<()
 /// A stream's readers, for whoever looks.
 pub(super) fn told(readers: Vec<ReaderFigures>) -> Vec<ReaderSnapshot> {
     let told = |reader: ReaderFigures| ReaderSnapshot {
+        seat: reader.seat as u64,
         // One that does not say is a reader all the same.
         name: if reader.name.is_empty() { "reader".to_owned() } else { reader.name },
         pid: reader.pid,

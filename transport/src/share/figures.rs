@@ -8,6 +8,8 @@ use crate::frame::ConsumerPolicy;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReaderFigures {
+    /// Its seat at the stream, from 1 on: the lowest that no other reader has, so that there are never more than readers at once.
+    pub seat: usize,
     /// What it calls itself; empty where it does not.
     pub name: String,
     /// Its process when it connected; 0 where that is in a namespace that is not seen here.

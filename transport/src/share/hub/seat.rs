@@ -45,6 +45,8 @@ pub(super) struct Seat {
 }
 
 struct SeatState {
+    /// What it is known by among the readers that are there; 0 before it is one of them.
+    number: usize,
     lender: Lender<Hold>,
     alarm: Alarm,
     /// It is to be woken by the hub's thread.
@@ -72,6 +74,7 @@ impl Seat {
         let (alarm, sleeping) = Alarm::new()?;
         let Wanted { overflow, words, hold } = reading.wanted;
         let state = SeatState {
+            number: 0,
             lender: Lender::new(overflow, words.into(), hold.into()),
             alarm,
             must_ring: false,
@@ -105,6 +108,14 @@ impl Seat {
 
     pub(super) fn reading(&self) -> &Reading {
         &self.reading
+    }
+
+    pub(super) fn number(&self) -> usize {
+        self.lock().number
+    }
+
+    pub(super) fn set_number(&self, number: usize) {
+        self.lock().number = number;
     }
 
     /// A frame was published. Returns whether the hub's thread has to look at this reader. What it has given back is [collected](Seat::collect)
@@ -259,6 +270,7 @@ impl Seat {
         let counts = state.lender.counts();
         let Reading { name, pid, uid, wanted, .. } = &self.reading;
         ReaderFigures {
+            seat: state.number,
             name: name.clone(),
             pid: *pid,
             uid: *uid,

@@ -188,15 +188,16 @@ impl SharedStream {
         self.end_as.store(End::Closed as u32, Ordering::Release);
     }
 
-    /// Who reads, and each one's account.
+    /// Who reads, by their seats, and each one's account.
     pub(crate) fn readers(&self) -> Vec<ReaderFigures> {
         if !self.process.is_this() {
             return Vec::new();
         }
         let readers = self.lock();
         let must_ring = readers.seats.iter().fold(false, |must_ring, seat| seat.collect() | must_ring);
-        let figures = readers.seats.iter().map(|seat| seat.figures()).collect();
+        let mut figures: Vec<_> = readers.seats.iter().map(|seat| seat.figures()).collect();
         drop(readers);
+        figures.sort_unstable_by_key(|reader| reader.seat);
         if must_ring {
             self.bell.ring();
         }
@@ -255,6 +256,8 @@ impl SharedStream {
         // First: threads that publish touch the page from then on.
         seat.seal()?;
         let mut readers = self.lock();
+        let is_free = |number: &usize| readers.seats.iter().all(|seat| seat.number() != *number);
+        seat.set_number((1..).find(is_free).unwrap_or(0));
         if let Some(newest) = &readers.newest {
             seat.offer(newest.clone());
         }

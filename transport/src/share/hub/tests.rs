@@ -1,6 +1,7 @@
 //! A hub, and readers made of nothing but the socket and the words, which can do what no program does.
 
 mod ends;
+mod seats;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
