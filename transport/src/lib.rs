@@ -127,6 +127,8 @@ pub mod codes;
 pub mod driver;
 #[allow(unsafe_code, reason = "raw slot memory; each block names its invariant")]
 pub mod frame;
+#[cfg(target_os = "linux")]
+mod lack;
 mod limit;
 mod path_model;
 mod random;

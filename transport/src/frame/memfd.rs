@@ -7,12 +7,18 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::lack::Lack;
+
 /// Makes such a file, all zeroes, whose size is final: nobody who has it can shrink it under a mapping (SIGBUS), or make it grow.
 pub(crate) fn create(name: &str, bytes: usize) -> Result<OwnedFd, Errno> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
         // Before Linux 6.3 there is no such flag; from then on a system may demand it (`vm.memfd_noexec`).
-        Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
+        Err(error @ Errno::INVAL) => {
+            let fd = rustix::fs::memfd_create(name, flags)?;
+            Lack::NoExec.tell(&error);
+            fd
+        }
         made => made?,
     };
     rustix::fs::ftruncate(&fd, bytes as u64)?;
@@ -39,7 +45,7 @@ pub(crate) fn read_only(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         Ok(opened) => Ok(opened),
         Err(error @ (Errno::MFILE | Errno::NFILE)) => Err(error.into()),
         Err(error) => {
-            tracing::debug!(%error, "a memory file is handed on as it is; its seals keep it from being written to");
+            Lack::ReopenedFile.tell(&error);
             fd.try_clone_to_owned()
         }
     }

@@ -14,6 +14,8 @@ use memmap2::{MmapOptions, MmapRaw};
 
 #[cfg(target_os = "linux")]
 use super::memfd::{self, Right};
+#[cfg(target_os = "linux")]
+use crate::lack::Lack;
 
 /// One mapping that never moves or shrinks while it lives. Its pages are there after [`Memory::provide`].
 pub(super) struct Memory {
@@ -60,7 +62,7 @@ impl Memory {
         // Huge pages save TLB misses; a kernel that has none for this mapping serves ordinary ones.
         #[cfg(target_os = "linux")]
         if let Err(error) = memory.map.advise(Advice::HugePage) {
-            tracing::debug!(%error, "no huge pages for the frame pool; ordinary pages serve");
+            Lack::HugePages.tell(&error);
         }
         #[cfg(target_os = "linux")]
         memory.keep_out_of_core_dumps();
@@ -95,7 +97,7 @@ impl Memory {
     #[cfg(target_os = "linux")]
     fn keep_out_of_core_dumps(&self) {
         if let Err(error) = self.map.advise(Advice::DontDump) {
-            tracing::debug!(%error, "frames will be in core dumps");
+            Lack::CoreDumps.tell(&error);
         }
     }
 
@@ -117,8 +119,7 @@ impl Memory {
         if from < end
             && let Err(error) = self.map.advise_range(Advice::PopulateRead, from, end - from)
         {
-            // Before Linux 5.14 there is no such advice.
-            tracing::debug!(%error, "a frame's pages are mapped when it is first read");
+            Lack::PopulateRead.tell(&error);
         }
     }
 
@@ -140,7 +141,7 @@ impl Memory {
         #[cfg(target_os = "linux")]
         match self.map.advise_range(Advice::PopulateWrite, from, end - from) {
             // Before Linux 5.14 there is no such advice.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Lack::PopulateWrite.tell(&error),
             provided => return provided,
         }
         for page in (from..end).step_by(PAGE_BYTES) {

@@ -42,7 +42,8 @@ pub enum EndpointError {
     },
     /// The folder in which this user's sockets are is not safe to have them in: others may put theirs there.
     #[error(
-        "{} {why}, so that anybody may pass for this user's hub there; remove it, or use another path for the socket",
+        "{} {why}, so that anybody may pass for this user's hub there; set XDG_RUNTIME_DIR to a folder of this user's own, or use another path \
+         for the socket",
         .folder.display()
     )]
     Folder {
@@ -271,7 +272,7 @@ fn private_to(folder: &Path, uid: u32) -> Result<(), EndpointError> {
         refused(format!("belongs to user {} and not to {uid}", found.uid()))
     } else if mode & 0o067 != 0 {
         // Members of a group that its hub is shared with may pass through it: 0710.
-        refused(format!("is open to others (mode {mode:04o} in place of 0700)"))
+        refused(format!("is open to others (mode {mode:04o} in place of 0700, as chmod sets it)"))
     } else {
         Ok(())
     }

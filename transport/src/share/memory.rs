@@ -8,6 +8,7 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::layout::{Control, Inlet, Record};
 use crate::frame::memfd::{self, Right, Unfit};
+use crate::lack::Lack;
 
 /// What may lie in shared words: atomics alone, for which any bits are a value.
 ///
@@ -83,7 +84,7 @@ impl<T: Words> Shared<T> {
         };
         // Words for two: nothing for whoever looks into a crash of one.
         if let Err(error) = map.advise(Advice::DontDump) {
-            tracing::debug!(%error, "shared words will be in core dumps");
+            Lack::CoreDumps.tell(&error);
         }
         Ok(Self { map, file, count, words: PhantomData })
     }

@@ -48,9 +48,13 @@ pub(crate) enum EnterError {
     Socket(#[from] PacketError),
     #[error("the program that shares streams there said what cannot be: {0}")]
     Message(#[from] MessageError),
-    #[error("the memory that was handed over is unfit: {0}")]
+    #[error(
+        "the memory that was handed over is unfit: {0}; see which program listens there, and what the filter of the sandbox or container refuses"
+    )]
     Memory(#[from] Unfit),
-    #[error("the memory that was handed over is unfit: {0}")]
+    #[error(
+        "the memory that was handed over is unfit: {0}; see which program listens there, and what the filter of the sandbox or container refuses"
+    )]
     Words(#[from] NoWords),
     #[error(
         "the slots have room for {slot_bytes} bytes, {tail_bytes} of them behind the pixels, which is not what the stream needs"

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use thiserror::Error;
 
+use crate::limit::remedy;
 use crate::share::endpoint::PATH_BYTES_MAX;
 
 /// Connections that may wait to be accepted.
@@ -31,12 +32,11 @@ pub(crate) enum ListenError {
     #[error("another process shares its streams at {}; stop it or share at another path", .0.display())]
     InUse(PathBuf),
     /// There is something that no hub has left there.
-    #[error("{} is there and is no socket; remove it or share at another path", .0.display())]
+    #[error("{} is there and is no socket; it is left alone: share at another path", .0.display())]
     NotASocket(PathBuf),
     /// The folder is not one that only this user writes to.
     #[error(
-        "the folder {} belongs to user {owner} and its mode is {mode:o}, so that others could take the hub's place; remove it, or share \
-         at a path in a folder of your own", folder.display()
+        "the folder {} belongs to user {owner} and its mode is {mode:o}, so that others could take the hub's place; {}", folder.display(), closed(*owner)
     )]
     Folder {
         /// Which.
@@ -47,7 +47,7 @@ pub(crate) enum ListenError {
         mode: u32,
     },
     /// The system refuses something.
-    #[error("cannot {what} {}: {source}; share at a path that this user may write to", path.display())]
+    #[error("cannot {what} {}: {source}; {}", path.display(), help(what, path, source))]
     System {
         /// What was tried.
         what: &'static str,
@@ -56,6 +56,38 @@ pub(crate) enum ListenError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+const MAKE_A_SOCKET: &str = "make a socket for";
+const CONNECT: &str = "connect to";
+
+/// What helps where a folder is open to others.
+fn closed(owner: u32) -> &'static str {
+    if owner == rustix::process::geteuid().as_raw() {
+        "close it (chmod 0700), or share at a path in another folder of your own"
+    } else {
+        "share at a path in a folder of your own"
+    }
+}
+
+/// What helps where the system refuses something.
+fn help(what: &str, path: &Path, source: &io::Error) -> String {
+    if let Some(remedy) = remedy(source) {
+        return remedy.to_owned();
+    }
+    let missing =
+        || path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()).last();
+    match (what, source.kind()) {
+        (MAKE_A_SOCKET, _) => "allow Unix sockets in the filter of the sandbox or container".to_owned(),
+        (CONNECT, io::ErrorKind::PermissionDenied) => {
+            "run as the user who shares there, or have it share with a group of yours (--share-group)".to_owned()
+        }
+        (CONNECT, _) => "see which program listens there".to_owned(),
+        (_, io::ErrorKind::NotFound) if let Some(folder) = missing() => {
+            format!("there is no folder {}: make it, or share at another path", folder.display())
+        }
+        _ => "share at a path that this user may write to".to_owned(),
+    }
 }
 
 /// What a Unix socket's path is to the kernel.
@@ -76,8 +108,8 @@ pub(crate) fn address(path: &Path) -> Result<SocketAddrUnix, ListenError> {
 /// `WouldBlock` where more wait for it than it has room for.
 pub(crate) fn connect(path: &Path) -> Result<OwnedFd, ListenError> {
     let address = address(path)?;
-    let socket = socket().map_err(refused("make a socket for", path))?;
-    rustix::net::connect(&socket, &address).map_err(refused("connect to", path))?;
+    let socket = socket().map_err(refused(MAKE_A_SOCKET, path))?;
+    rustix::net::connect(&socket, &address).map_err(refused(CONNECT, path))?;
     Ok(socket)
 }
 
@@ -124,9 +156,11 @@ impl Listening {
         if is_default && let Some(folder) = path.parent() {
             make_folder(folder, group)?;
         }
+        // Beside what is nobody's socket, not even a lock is made.
+        look(path)?;
         let lock = Lock::take(path)?;
         remove_stale(path)?;
-        let socket = socket().map_err(refused("make a socket for", path))?;
+        let socket = socket().map_err(refused(MAKE_A_SOCKET, path))?;
         // The file that binding makes has this mode, less what the process's mask takes away.
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(refused("set the mode of", path))?;
         rustix::net::bind(&socket, &address).map_err(|error| match error {
@@ -219,6 +253,14 @@ fn make_folder(folder: &Path, group: Option<u32>) -> Result<(), ListenError> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(refused("make the folder", folder)(error)),
     }
+    let found = rustix::fs::lstat(folder).map_err(refused("look at the folder", folder))?;
+    let mode = Mode::from_raw_mode(found.st_mode);
+    // What the process's mask has taken away from a folder of this user's own. Nobody else can put another in its place.
+    let is_own = found.st_uid == rustix::process::geteuid().as_raw();
+    if is_own && FileType::from_raw_mode(found.st_mode) == FileType::Directory && !mode.contains(Mode::RWXU) {
+        rustix::fs::chmod(folder, Mode::from_raw_mode(found.st_mode & 0o7777) | Mode::RWXU)
+            .map_err(refused("set the mode of", folder))?;
+    }
     let opened = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .map_err(refused("open the folder", folder))?;
     let stat = rustix::fs::fstat(&opened).map_err(refused("look at the folder", folder))?;
@@ -235,15 +277,23 @@ fn make_folder(folder: &Path, group: Option<u32>) -> Result<(), ListenError> {
     Ok(())
 }
 
+/// Whether a socket is there.
+///
+/// # Errors
+/// [`ListenError::NotASocket`].
+fn look(path: &Path) -> Result<bool, ListenError> {
+    match rustix::fs::lstat(path) {
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(refused("look at", path)(error)),
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => Ok(true),
+        Ok(_) => Err(ListenError::NotASocket(path.to_owned())),
+    }
+}
+
 /// Removes a socket on which nobody answers. Whoever calls has the lock.
 fn remove_stale(path: &Path) -> Result<(), ListenError> {
-    match rustix::fs::lstat(path) {
-        Err(Errno::NOENT) => return Ok(()),
-        Err(error) => return Err(refused("look at", path)(error)),
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
-            return Err(ListenError::NotASocket(path.to_owned()));
-        }
-        Ok(_) => {}
+    if !look(path)? {
+        return Ok(());
     }
     match connect(path) {
         Err(ListenError::System { source, .. }) if source.kind() == io::ErrorKind::ConnectionRefused => {}
@@ -262,7 +312,7 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
-    _file: OwnedFd,
+    file: OwnedFd,
 }
 
 impl Lock {
@@ -281,20 +331,34 @@ impl Lock {
                 Err(Errno::INTR) => continue,
                 locked => locked.map_err(refused("lock", &path))?,
             }
-            let here = rustix::fs::fstat(&file).map_err(refused("look at", &path))?;
-            // A lock on a file that has no name any more keeps nobody away.
-            if rustix::fs::lstat(&path).is_ok_and(|there| identity(&there) == identity(&here)) {
-                return Ok(Self { path, _file: file });
+            let lock = Self { path: path.clone(), file };
+            // A lock on a file that has no name any more, or whose name is another's, keeps nobody away.
+            if lock.is_in_place() {
+                // Whatever the process's mask took away: whoever comes next has to open it.
+                if let Err(error) = rustix::fs::fchmod(&lock.file, Mode::RUSR | Mode::WUSR) {
+                    tracing::debug!(%error, "the lock file is another user's, and keeps its mode");
+                }
+                return Ok(lock);
             }
         }
         Err(ListenError::InUse(socket.to_owned()))
     }
 }
 
+impl Lock {
+    /// Whether the file that is locked is the one that others find.
+    fn is_in_place(&self) -> bool {
+        let there = rustix::fs::lstat(&self.path);
+        rustix::fs::fstat(&self.file).is_ok_and(|here| there.is_ok_and(|there| identity(&there) == identity(&here)))
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is locked: whoever opens it from now on opens another one.
-        let _gone = rustix::fs::unlink(&self.path);
+        // While it is locked: whoever opens it from now on opens another one. That of another hub, or what somebody else put there, stays.
+        if self.is_in_place() {
+            let _gone = rustix::fs::unlink(&self.path);
+        }
     }
 }
 
@@ -388,6 +452,37 @@ mod tests {
         fs::write(&path, b"another's").unwrap();
         drop(listening);
         assert_eq!(fs::read(&path).unwrap(), b"another's");
+    }
+
+    #[test]
+    fn a_lock_that_is_another_hubs_by_now_or_nobodys_is_left_where_it_is() {
+        let folder = Folder::new("lock");
+        let (path, lock) = (folder.0.join("hub.sock"), folder.0.join("hub.sock.lock"));
+        let first = Listening::bind(at(&path)).unwrap();
+        // As by whoever cleans the folder of what is old.
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(&lock).unwrap();
+        let second = Listening::bind(at(&path)).unwrap();
+        drop(first);
+        assert_eq!(folder.names(), ["hub.sock", "hub.sock.lock"], "what the second one has is its own");
+        assert!(matches!(Listening::bind(at(&path)), Err(ListenError::InUse(_))));
+        fs::remove_file(&lock).unwrap();
+        fs::write(&lock, b"precious").unwrap();
+        drop(second);
+        assert_eq!(fs::read(&lock).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_never_to_be_removed_and_a_folder_that_is_missing_is_named() {
+        let folder = Folder::new("help");
+        let said = |path: &Path| Listening::bind(at(path)).unwrap_err().to_string();
+        let device = said(Path::new("/dev/null"));
+        assert!(device.contains("is no socket") && device.contains("another path"), "{device}");
+        assert!(!device.contains("remove"), "{device}");
+        let missing = said(&folder.0.join("no/such/hub.sock"));
+        let first = format!("there is no folder {}: make it", folder.0.join("no").display());
+        assert!(missing.contains(&first), "{missing}");
+        assert!(folder.names().is_empty(), "{:?}", folder.names());
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Once;
 
 use libc::{SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD, SOL_SOCKET, c_int, c_void, gid_t, socklen_t, ucred};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::lack::Lack;
 
 /// The process that connected. Its number may be another process's by the time it is shown; what is acted on is the descriptor.
 #[derive(Debug)]
@@ -97,31 +98,26 @@ fn credentials(socket: impl AsFd) -> io::Result<ucred> {
 fn pidfd(socket: impl AsFd, pid: i32) -> Result<Option<OwnedFd>, Errno> {
     let mut fd: c_int = -1;
     // SAFETY: the pointer is to the four writable bytes of an int.
-    match unsafe { option(&socket, SO_PEERPIDFD, (&raw mut fd).cast(), size_of::<c_int>()) } {
+    let lack = match unsafe { option(&socket, SO_PEERPIDFD, (&raw mut fd).cast(), size_of::<c_int>()) } {
         // SAFETY: the kernel has just opened it for this call, and nobody else has it.
         Ok(_) if fd >= 0 => return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
-        // ESRCH says so; kernels before 6.16 say EINVAL of a process that has been waited for.
-        Err(error) => {
+        Ok(_) => Errno::NOPROTOOPT,
+        Err(error) => match Errno::from_io_error(&error) {
             // Without it, a process that was forked from the other one would keep all that is leased to that.
-            let error = Errno::from_io_error(&error);
-            if let Some(error @ (Errno::SRCH | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) = error {
-                return Err(error);
-            }
-        }
-        Ok(_) => {}
-    }
+            Some(error @ (Errno::SRCH | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error),
+            lack => lack.unwrap_or(Errno::NOPROTOOPT),
+        },
+    };
     let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(Some(pidfd)),
+        Ok(pidfd) => {
+            // Only here: kernels before 6.16 say EINVAL of a process that has been waited for, which then has no number either.
+            Lack::PeerDescriptor.tell(&lack);
+            Ok(Some(pidfd))
+        }
         Err(error @ (Errno::SRCH | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error),
         Err(error) => {
-            static TOLD: Once = Once::new();
-            TOLD.call_once(|| {
-                tracing::warn!(
-                    %error,
-                    "the system gives no descriptors of other processes: only their sockets tell of their end, which those keep open that                      they forked; allow the system call pidfd_open in the filter of the sandbox or container"
-                );
-            });
+            Lack::ProcessDescriptor.tell(&error);
             Ok(None)
         }
     }

@@ -233,6 +233,7 @@ fn a_recording_that_fails_is_said_for_the_server_and_at_its_stream_and_no_longer
 fn who_reads_a_stream_in_place_is_said_with_what_became_of_its_frames_and_a_crowd_is_counted() {
     let mut answer = snapshot(vec![stream(1, "cam")]);
     let reader = |name: &str| framewire_figures::snapshot::ReaderSnapshot {
+        seat: 1,
         name: crate::top::shown::Shown::new(name),
         pid: 4_242,
         uid: 1_000,
