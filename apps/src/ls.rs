@@ -1,32 +1,49 @@
-//! `framewire ls`: which servers of this machine share streams, and which.
+//! `framewire ls`: which hubs of this machine share streams, and which.
+
+use std::time::Duration;
 
 use clap::Args;
-use framewire_process::exit::Failure;
+use framewire_process::exit::{Failure, say};
+use framewire_process::shown::in_a_line;
+use framewire_process::stop::Stop;
 use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
 use serde::Serialize;
 
+use crate::cli::hub_socket;
 use crate::{hubs, table};
 
 /// How they are listed.
 #[derive(Debug, Clone, Args)]
 pub struct LsArgs {
+    /// The socket of the one hub that is listed; by default those of this machine are looked for where this user may look
+    #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE", value_parser = hub_socket)]
+    pub share: Option<Endpoint>,
     /// Print one JSON array instead of the table
     #[arg(long)]
     pub json: bool,
 }
 
-/// Lists them.
+/// Lists them. Who asks to stop waits for none of them.
 ///
 /// # Errors
-/// Standard output takes nothing.
-pub fn run(args: &LsArgs) -> Result<(), Failure> {
-    let hubs: Vec<_> = hubs::each(&Endpoint::all(), |endpoint| Hub::at(endpoint.clone()));
+/// Standard output takes nothing, somebody asked to stop, or the hub that was named cannot be asked.
+pub fn run(args: &LsArgs, stop: &Stop) -> Result<(), Failure> {
+    let asked = hubs::Asked::of(args.share.as_ref());
+    for folder in &asked.unlisted {
+        say(format_args!("framewire ls: {folder}"));
+    }
+    let Some(hubs) = asked.each(stop, Hub::at)? else {
+        return Err(Failure::runtime("stopped before all hubs had answered"));
+    };
+    // Whoever named one is told by how this ends.
+    let unanswered = hubs.iter().filter_map(|hub| hub.reason.clone()).next().filter(|_| args.share.is_some());
     let text = match args.json {
         true => serde_json::to_string(&hubs).map(|json| json + "\n").map_err(Failure::runtime)?,
-        false => table(&hubs),
+        false if unanswered.is_some() => String::new(),
+        false => listed(&hubs),
     };
-    table::print(&text, "the list of streams")
+    table::print(&text, "the list of streams")?;
+    unanswered.map_or(Ok(()), |reason| Err(Failure::runtime(reason)))
 }
 
 /// A socket, and what is behind it.
@@ -72,48 +89,40 @@ struct Stream {
     readers: u64,
 }
 
-const HEADS: [&str; 8] = ["SOCKET", "PID", "STREAM", "FORMAT", "RATE", "DELIVERY", "PATH", "READERS"];
+const HEADS: [&str; 6] = ["STREAM", "FORMAT", "RATE", "DELIVERY", "PATH", "READERS"];
 
 impl Hub {
-    /// Asks who is there.
-    fn at(endpoint: Endpoint) -> Self {
+    /// Asks who is there, and waits so long for the answer.
+    fn at(endpoint: &Endpoint, patience: Duration) -> Self {
         let socket = endpoint.to_string();
-        let pid = process_at(&endpoint);
-        let (state, reason, streams) = match Reader::connect(endpoint).and_then(|reader| reader.streams()) {
+        let answer = Reader::connect_within(endpoint.clone(), patience).and_then(|reader| reader.streams());
+        let (state, reason, streams) = match answer {
             Ok(streams) => (State::Live, None, streams.iter().map(Stream::new).collect()),
             Err(error @ (ShareError::NoHub { .. } | ShareError::HubGone { .. })) => {
                 (State::Stale, Some(error.to_string()), Vec::new())
             }
             Err(error) => (State::Unknown, Some(error.to_string()), Vec::new()),
         };
-        Self { socket, pid: pid.filter(|_| state != State::Stale), state, reason, streams }
+        // One that does not answer has a process all the same.
+        let pid = if state == State::Stale { None } else { Reader::peer_pid(endpoint).ok().flatten() };
+        Self { socket, pid, state, reason, streams }
     }
 
-    /// What the table has of it: a line a stream, or one that says why there is none.
-    fn lines(&self) -> Vec<[String; 8]> {
-        let pid = self.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-        let instead = |text: &str| {
-            let [socket, pid, text] = [self.socket.clone(), pid.clone(), text.to_owned()].map(|cell| visible(&cell));
-            [socket, pid, text].into_iter().chain(std::iter::repeat_with(String::new)).take(8).collect::<Vec<_>>()
+    /// The socket, and below it a line a stream or one that says why there is none.
+    fn lines(&self) -> String {
+        let process = self.pid.map(|pid| format!("  (process {pid})")).unwrap_or_default();
+        let below = match (self.state, self.streams.as_slice()) {
+            (State::Live, []) => "no stream\n".to_owned(),
+            (State::Live, streams) => {
+                let heads = HEADS.map(str::to_owned);
+                table::aligned(&std::iter::once(heads).chain(streams.iter().map(Stream::cells)).collect::<Vec<_>>())
+            }
+            (State::Stale, _) => "stale: nobody listens there any more\n".to_owned(),
+            (State::Unknown, _) => in_a_line(self.reason.as_deref().unwrap_or("unknown")) + "\n",
         };
-        let line = |cells: Vec<String>| -> [String; 8] { std::array::from_fn(|at| cells[at].clone()) };
-        match (self.state, self.streams.as_slice()) {
-            (State::Live, []) => vec![line(instead("(no stream)"))],
-            (State::Live, streams) => streams.iter().map(|stream| stream.cells(&self.socket, &pid)).collect(),
-            (State::Stale, _) => vec![line(instead("(stale: nobody listens there any more)"))],
-            (State::Unknown, _) => vec![line(instead(&format!("({})", self.reason.as_deref().unwrap_or("unknown"))))],
-        }
+        let below: String = below.lines().map(|line| format!("  {line}\n")).collect();
+        format!("{}{process}\n{below}", in_a_line(&self.socket))
     }
-}
-
-/// The process that listens on a socket, where it can be seen from here.
-fn process_at(endpoint: &Endpoint) -> Option<u32> {
-    let socket =
-        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
-    let socket = socket.ok()?;
-    connect(&socket, &SocketAddrUnix::new(endpoint.as_path()).ok()?).ok()?;
-    let pid = sockopt::socket_peercred(&socket).ok()?.pid.as_raw_nonzero();
-    u32::try_from(pid.get()).ok()
 }
 
 impl Stream {
@@ -132,11 +141,9 @@ impl Stream {
         }
     }
 
-    fn cells(&self, socket: &str, pid: &str) -> [String; 8] {
+    fn cells(&self) -> [String; 6] {
         [
-            visible(socket),
-            pid.to_owned(),
-            visible(&self.name),
+            in_a_line(&self.name),
             format!("{}x{} {}", self.width, self.height, self.pixel),
             self.rate.clone().unwrap_or_else(|| "-".to_owned()),
             self.delivery.to_owned(),
@@ -146,21 +153,11 @@ impl Stream {
     }
 }
 
-/// The text without what a terminal would obey.
-fn visible(text: &str) -> String {
-    let shown = |letter: char| match letter {
-        letter if letter.is_control() => letter.escape_default().to_string(),
-        letter => letter.to_string(),
-    };
-    text.chars().map(shown).collect()
-}
-
-fn table(hubs: &[Hub]) -> String {
-    if hubs.is_empty() {
-        return "no server of this machine shares streams where this user may look\n".to_owned();
+fn listed(hubs: &[Hub]) -> String {
+    match hubs {
+        [] => "no hub of this machine shares streams where this user may look\n".to_owned(),
+        hubs => hubs.iter().map(Hub::lines).collect::<Vec<_>>().join("\n"),
     }
-    let lines: Vec<_> = std::iter::once(HEADS.map(str::to_owned)).chain(hubs.iter().flat_map(Hub::lines)).collect();
-    table::aligned(&lines)
 }
 
 #[cfg(test)]
@@ -188,23 +185,40 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_a_line_for_each_stream_and_says_of_every_other_socket_why_it_has_none() {
+    fn a_socket_stands_above_its_streams_or_why_it_has_none_and_nothing_is_wider_than_a_terminal() {
         let hubs = [
-            hub("/run/framewire/7001.sock", State::Live, vec![stream("front"), stream("re\u{1b}ar")]),
+            hub("/run/framewire/7001.sock", State::Live, vec![stream("front"), stream("re\u{1b}a\u{202e}r")]),
             hub("/run/framewire/7002.sock", State::Live, Vec::new()),
             hub("/run/framewire/7003.sock", State::Stale, Vec::new()),
             hub("/run/framewire/7004.sock", State::Unknown, Vec::new()),
         ];
         let expected = "\
-SOCKET                    PID  STREAM                                  FORMAT           RATE  DELIVERY  PATH  READERS
-/run/framewire/7001.sock  42   front                                   1920x1080 gray8  30    latest    udp   2
-/run/framewire/7001.sock  42   re\\u{1b}ar                              1920x1080 gray8  30    latest    udp   2
-/run/framewire/7002.sock  42   (no stream)
-/run/framewire/7003.sock  -    (stale: nobody listens there any more)
-/run/framewire/7004.sock  -    (it is another user's)
+/run/framewire/7001.sock  (process 42)
+  STREAM              FORMAT           RATE  DELIVERY  PATH  READERS
+  front               1920x1080 gray8  30    latest    udp   2
+  re\\u{1b}a\\u{202e}r  1920x1080 gray8  30    latest    udp   2
+
+/run/framewire/7002.sock  (process 42)
+  no stream
+
+/run/framewire/7003.sock
+  stale: nobody listens there any more
+
+/run/framewire/7004.sock
+  it is another user's
 ";
-        assert_eq!(table(&hubs), expected);
-        assert!(table(&[]).starts_with("no server of this machine"));
+        assert_eq!(listed(&hubs), expected);
+        assert!(listed(&[]).starts_with("no hub of this machine"));
+        // The longest of the rest, with a name as people give them.
+        let widest = Stream {
+            pixel: "yuv420p10",
+            width: 16_384,
+            height: 16_384,
+            rate: Some("30000/1001".into()),
+            ..stream("front-left")
+        };
+        let text = listed(&[hub("/run/user/1000/framewire/7001.sock", State::Live, vec![widest])]);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn a_stream_that_is_not_there_is_waited_for_and_an_interrupt_ends_with_a_summary
     let directory = tempfile::tempdir().unwrap();
     let socket = in_dir(&directory, "s.sock");
     let mut watch = watch(&["front", "--share", path_text(&socket), "--json"]);
-    watch.wait_for("waiting for stream \"front\": no server can be asked; no hub listens on");
+    watch.wait_for("waiting for stream \"front\": no hub can be asked; no hub listens on");
     let server = server(path_text(&socket), &[]);
     let client = ["pattern:64x48", "--name", "front", "--fps", "100"];
     let _client = Running::start(&mut server.client(&client));
@@ -117,7 +117,7 @@ fn what_is_not_waited_for_ends_at_once_and_says_what_there_is() {
     };
     let (code, said) = ended(&["front"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("stream \"front\" is not there: no server can be asked"), "{said}");
+    assert!(said.contains("stream \"front\" is not there: no hub can be asked"), "{said}");
     let server = server(path_text(&socket), &[]);
     let (code, said) = ended(&[]);
     assert!(code == Some(1) && said.contains("a stream is not there: no stream is shared"), "{said}");

@@ -130,6 +130,7 @@ error_codes! {
         Self::TooLong { .. } => "socket-path-too-long",
         Self::Path { .. } => "invalid-socket-path",
         Self::Folder { .. } => "socket-folder-unsafe",
+        Self::Unlisted { .. } => "socket-folder-unlisted",
         Self::NoFolder { .. } => "no-socket-folder",
     }
     ShareError {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tracing::Level;
 
 use crate::logs;
+use crate::shown::visible;
 
 /// The exit code of a program that was told twice to end, and so did at once, without its summary: that of shells for SIGINT.
 pub const INTERRUPTED: i32 = 130;
@@ -43,19 +44,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The text without what a terminal would obey: it may have names in it that are a stranger's.
-fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\n' | '\t' => visible.push(letter),
-            _ if letter.is_control() => visible.extend(letter.escape_default()),
-            _ => visible.push(letter),
-        }
-    }
-    visible
-}
-
 /// Tells people something on standard error, if somebody is still there.
 pub fn say(message: fmt::Arguments<'_>) {
     logs::say(Level::INFO, message);
@@ -79,15 +67,4 @@ pub fn report(program: &str, end: Result<(), Failure>) -> ExitCode {
     };
     logs::flush();
     code
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_failure_has_a_terminal_do_anything() {
-        let failure = Failure::runtime("it has /\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}; as 'é',\nand a tab\t");
-        assert_eq!(failure.to_string(), "it has /\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}; as 'é',\nand a tab\t");
-    }
 }

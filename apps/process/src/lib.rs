@@ -1,5 +1,5 @@
 //! What each of Framewire's programs does as a process, whatever it is for: how it is stopped ([`stop`]) and ends ([`exit`]),
-//! what it says meanwhile ([`logs`], [`progress`]), how it reads addresses and times ([`address`], [`times`]), and when it does what is due
+//! what it says meanwhile ([`logs`], [`progress`], [`shown`]), how it reads addresses and times ([`address`], [`times`]), and when it does what is due
 //! ([`pace`]).
 //!
 //! Nothing here knows of streams. The programs are in the package `framewire`.
@@ -11,5 +11,6 @@ pub mod lock;
 pub mod logs;
 pub mod pace;
 pub mod progress;
+pub mod shown;
 pub mod stop;
 pub mod times;

@@ -152,12 +152,52 @@ impl Stop {
         self.sleep_until(Instant::now() + time)
     }
 
+    /// Does something that may take long, and of which nothing is lost by not waiting for its end: in a thread of its own, which is left
+    /// to itself where somebody asks to stop meanwhile. `None` then.
+    ///
+    /// # Errors
+    /// The system gives no thread, or it panicked.
+    pub fn unless_asked<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Option<T>> {
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        let told = TellsAtItsEnd(self.clone());
+        std::thread::Builder::new().name("framewire-asks".into()).spawn(move || {
+            // Dropped in the order of their declaration turned round, however it ends: the channel, and then it is told.
+            let _told = told;
+            let send = send;
+            // Nobody waits for it any more where that fails.
+            let _ = send.send(work());
+        })?;
+        let mut state = self.lock();
+        loop {
+            match receive.try_recv() {
+                Ok(done) => return Ok(Some(done)),
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
+                    return Err(io::Error::other("a thread panicked; what it said is above"));
+                }
+                Err(std::sync::mpsc::TryRecvError::Empty) if state.stopped => return Ok(None),
+                Err(std::sync::mpsc::TryRecvError::Empty) => {}
+            }
+            state = self.shared.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+
     /// The failure because of which the program stops, if that is why.
     ///
     /// # Errors
     /// That failure.
     pub fn outcome(&self) -> Result<(), Failure> {
         self.lock().failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// Wakes whoever waits, when it is dropped.
+struct TellsAtItsEnd(Stop);
+
+impl Drop for TellsAtItsEnd {
+    fn drop(&mut self) {
+        // With the lock: whoever has looked in vain waits by now.
+        drop(self.0.lock());
+        self.0.shared.changed.notify_all();
     }
 }
 
@@ -208,6 +248,23 @@ mod tests {
         assert_eq!(ends(&[SIGHUP, SIGHUP, SIGHUP]), [false, false, false]);
         assert_eq!(ends(&[SIGTERM, SIGHUP]), [false, false]);
         assert_eq!(ends(&[SIGHUP, SIGINT]), [false, true]);
+    }
+
+    #[test]
+    fn what_takes_long_is_waited_for_unless_somebody_asks_to_stop() {
+        let stop = Stop::new();
+        assert_eq!(stop.unless_asked(|| 7).unwrap(), Some(7));
+        // One that never ends by itself, and that has somebody ask once it is under way.
+        let (end, never) = std::sync::mpsc::channel::<()>();
+        let asks = stop.clone();
+        let left = stop.unless_asked(move || {
+            asks.interrupt();
+            never.recv()
+        });
+        assert_eq!(left.unwrap(), None);
+        drop(end);
+        let panicked = Stop::new().unless_asked(|| -> () { std::panic::resume_unwind(Box::new(())) });
+        assert!(panicked.unwrap_err().to_string().contains("panicked"));
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(args, &stop),
         Command::Top(args) => top::run(args, &stop),
         Command::Formats(args) => formats::run(args),
-        Command::Ls(args) => ls::run(args),
+        Command::Ls(args) => ls::run(args, &stop),
         Command::Token(args) => token::run(args),
     }
 }

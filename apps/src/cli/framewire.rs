@@ -39,9 +39,9 @@ pub enum Command {
     Server(Box<ServerArgs>),
     /// As framewire-client
     Client(Box<ClientArgs>),
-    /// Read a stream that a server of this machine shares, in place, and hand its frames on
+    /// Read a stream that a hub of this machine shares (such as framewire-server), in place, and hand its frames on
     Watch(Box<WatchArgs>),
-    /// The servers of this machine that share streams, and these
+    /// The hubs of this machine that share streams (such as framewire-server), and these
     Ls(LsArgs),
     /// How fast this machine or link is: Framewire beside the bare kernel and TCP, in under a minute
     Bench(BenchArgs),

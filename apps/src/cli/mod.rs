@@ -21,5 +21,5 @@ pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, 
 pub use server::{PREVIEW_FPS, PREVIEW_WIDTH, ServerArgs};
 pub use share::{Share, ShareArgs};
 pub use sinks::SinkArgs;
-pub(crate) use watch::QUEUE_MAX;
 pub use watch::WatchArgs;
+pub(crate) use watch::{QUEUE_MAX, hub_socket};

@@ -10,7 +10,7 @@ use framewire_sink::{RollLimit, SinkSpec, SlowSink};
 #[derive(Debug, Clone, Args)]
 pub struct SinkArgs {
     /// Where frames go: null, - (standard output, as -:y4m or -:nut, whichever holds the stream, or -:raw; as the only sink, its
-    /// reader's end or the stream's ends the server), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, NAME-{frame}.png, .jpg or .tif
+    /// reader's end or the stream's ends the program), FILE.nut, FILE.y4m, FILE.raw, FILE.mcap, NAME-{frame}.png, .jpg or .tif
     /// (pictures), with OpenCV FILE.avi, FILE.mp4, window; in a file's name, {stream}, {part}, {time} and {frame} stand for the
     /// stream's name, the part's number, when it was begun and the picture's number; a file that is there is left, and a number follows the name; may be
     /// given several times

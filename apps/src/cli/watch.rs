@@ -16,12 +16,12 @@ pub struct WatchArgs {
     /// The stream's name, as framewire ls has it; by default the only one there is
     #[arg(value_name = "STREAM")]
     pub stream: Option<String>,
-    /// The socket that a server shares its streams on; by default those of all servers of this machine
-    #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE", value_parser = socket)]
+    /// The socket of the hub that shares the stream; by default those of all hubs of this machine
+    #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE", value_parser = hub_socket)]
     pub share: Option<Endpoint>,
     /// Which frames wait while this program is busy: latest (the newest alone), queue:N (up to N, 1 to 8, then the oldest gives way),
-    /// block (every frame: the sender waits; where the server says --share-block); by default latest, and for streams of which nothing
-    /// is lost queue:8, or a shorter one where the server has fewer slots left for readers
+    /// block (every frame: the sender waits, where the hub lets readers ask for that); by default latest, and for streams of which nothing
+    /// is lost queue:8, or a shorter one where the hub has fewer slots left for readers
     #[arg(long, value_name = "latest|queue:N|block", value_parser = policy)]
     pub policy: Option<ConsumerPolicy>,
     /// Where frames go.
@@ -47,11 +47,11 @@ pub struct WatchArgs {
 /// As many frames as can wait for one reader.
 pub(crate) const QUEUE_MAX: usize = SubscriptionConfig::QUEUE_MAX;
 
-/// As the server reads it, to which `off` is a word and no path.
-fn socket(text: &str) -> Result<Endpoint, String> {
+/// A hub's socket; as a server reads it, to which `off` is a word and no path.
+pub(crate) fn hub_socket(text: &str) -> Result<Endpoint, String> {
     match text.parse() {
         Ok(Share::At(endpoint)) => Ok(endpoint),
-        Ok(Share::Off) => Err("nothing is read from 'off'; name a server's socket, or leave it out".to_owned()),
+        Ok(Share::Off) => Err("nothing is read from 'off'; name a hub's socket, or leave it out".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn a_socket_is_a_path_and_what_has_a_server_share_nothing_is_none() {
-        assert_eq!(socket("/run/x.sock"), Ok(Endpoint::path("/run/x.sock").unwrap()));
-        assert!(socket("off").unwrap_err().contains("nothing is read from 'off'"));
-        assert!(socket("").unwrap_err().contains("such as /run/framewire/7001.sock"));
+        assert_eq!(hub_socket("/run/x.sock"), Ok(Endpoint::path("/run/x.sock").unwrap()));
+        assert!(hub_socket("off").unwrap_err().contains("nothing is read from 'off'"));
+        assert!(hub_socket("").unwrap_err().contains("such as /run/framewire/7001.sock"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn choose(wanted: Option<&str>, hubs: &[Seen]) -> Choice {
         ([], _) => Choice::NotThere(There(hubs).to_string()),
         ([(at, name)], _) => Choice::Found(*at, (*name).to_owned()),
         (_, Some(wanted)) => Choice::Ambiguous(format!(
-            "several servers share a stream {wanted:?}: {}; say which with --share",
+            "several hubs share a stream {wanted:?}: {}; say which with --share",
             listed(meant.iter().map(|(at, _)| hubs[*at].socket.clone()))
         )),
         (_, None) => Choice::Ambiguous(format!("several streams are shared: {}; say which", There(hubs).names())),
@@ -59,8 +59,8 @@ impl fmt::Display for There<'_> {
         let troubles: Vec<_> = self.0.iter().filter_map(|hub| hub.streams.as_ref().err().map(String::as_str)).collect();
         let names = self.names();
         match (self.0.len() - troubles.len(), names.is_empty()) {
-            (0, _) if troubles.is_empty() => f.write_str("no server shares streams on this machine"),
-            (0, _) => f.write_str("no server can be asked"),
+            (0, _) if troubles.is_empty() => f.write_str("no hub shares streams on this machine"),
+            (0, _) => f.write_str("no hub can be asked"),
             (_, true) => f.write_str("no stream is shared"),
             (_, false) => write!(f, "these are shared: {names}"),
         }?;
@@ -105,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_two_servers_have_asks_for_the_socket() {
+    fn a_name_that_two_hubs_have_asks_for_the_socket() {
         let hubs = [hub("/a.sock", &["front"]), hub("/b.sock", &["front", "rear"])];
         assert_eq!(
             ambiguous(choose(Some("front"), &hubs)),
-            "several servers share a stream \"front\": /a.sock, /b.sock; say which with --share"
+            "several hubs share a stream \"front\": /a.sock, /b.sock; say which with --share"
         );
         assert_eq!(choose(Some("rear"), &hubs), Choice::Found(1, "rear".into()));
     }
@@ -120,14 +120,11 @@ mod tests {
             Choice::NotThere(text) => text,
             other => panic!("{other:?}"),
         };
-        assert_eq!(not_there(None, &[]), "no server shares streams on this machine");
+        assert_eq!(not_there(None, &[]), "no hub shares streams on this machine");
         assert_eq!(not_there(None, &[hub("/a.sock", &[])]), "no stream is shared");
         assert_eq!(not_there(Some("x"), &[hub("/a.sock", &["front"])]), "these are shared: \"front\"");
         let closed = Seen { socket: "/c.sock".into(), streams: Err("/c.sock: permission denied".into()) };
-        assert_eq!(
-            not_there(None, std::slice::from_ref(&closed)),
-            "no server can be asked; /c.sock: permission denied"
-        );
+        assert_eq!(not_there(None, std::slice::from_ref(&closed)), "no hub can be asked; /c.sock: permission denied");
         let both = not_there(Some("x"), &[hub("/a.sock", &["front"]), closed]);
         assert_eq!(both, "these are shared: \"front\" on /a.sock; /c.sock: permission denied");
     }

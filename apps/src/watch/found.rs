@@ -1,15 +1,18 @@
-//! Looking for a stream among the servers of this machine, until it is there.
+//! Looking for a stream among the hubs of this machine, until it is there.
+
+use std::collections::BTreeSet;
 
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
-use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo};
+use framewire_transport::share::{Reader, ShareError, SharedStreamInfo};
 
 use super::PROGRAM;
 use super::choice::{Choice, Seen, choose};
 use super::reading::Named;
 use super::room;
 use crate::cli::WatchArgs;
+use crate::hubs::{Asked, unless_stopped};
 
 /// A stream that is read.
 pub(super) struct Found {
@@ -20,19 +23,24 @@ pub(super) struct Found {
 /// Waits until the stream is there, and subscribes to it. `None` where somebody asked to stop before.
 ///
 /// # Errors
-/// It may be one of several, it is not there and is not waited for, or its server refuses.
+/// It may be one of several, it is not there and is not waited for, or its hub refuses.
 pub(super) fn wait(args: &WatchArgs, stop: &Stop) -> Result<Option<Found>, Failure> {
-    let mut was_said = false;
+    let (mut was_said, mut passed_over) = (false, BTreeSet::new());
     while !stop.is_stopped() {
-        let hubs = look(args)?;
+        let Some(hubs) = look(args, stop)? else { break };
         let seen: Vec<_> = hubs.iter().map(|(_, seen)| seen.clone()).collect();
         match choose(args.stream.as_deref(), &seen) {
             Choice::Found(at, name) => {
-                let found = hubs.get(at).and_then(|(streams, _)| streams.as_ref());
-                if let Some(found) =
-                    found.and_then(|(reader, streams)| subscribe(args, reader, streams, &name).transpose())
+                // One that does not answer may have it too.
+                for trouble in seen.iter().filter_map(|hub| hub.streams.as_ref().err()) {
+                    if passed_over.insert(trouble.clone()) {
+                        say(format_args!("{PROGRAM}: {trouble}; it is passed over"));
+                    }
+                }
+                if let Some((Some((reader, streams)), _)) = hubs.get(at)
+                    && let Some(found) = subscribe(args, reader, streams, &name, stop)?
                 {
-                    return found.map(Some);
+                    return Ok(Some(found));
                 }
             }
             Choice::Ambiguous(what) => return Err(Failure::usage(what)),
@@ -60,20 +68,18 @@ fn wanted(args: &WatchArgs) -> String {
 
 type Streams = Option<(Reader, Vec<SharedStreamInfo>)>;
 
-/// Asks each server for its streams. A socket that was left behind is nobody's.
+/// Asks each hub for its streams; `None` where somebody asked to stop meanwhile. A socket that was left behind is nobody's.
 ///
 /// # Errors
 /// The one that was asked for does not answer as it should.
-fn look(args: &WatchArgs) -> Result<Vec<(Streams, Seen)>, Failure> {
-    let (endpoints, is_asked_for) = match &args.share {
-        Some(endpoint) => (vec![endpoint.clone()], true),
-        None => (Endpoint::all(), false),
-    };
+fn look(args: &WatchArgs, stop: &Stop) -> Result<Option<Vec<(Streams, Seen)>>, Failure> {
+    let (asked, is_asked_for) = (Asked::of(args.share.as_ref()), args.share.is_some());
+    let answers = asked.each(stop, |endpoint, patience| {
+        Reader::connect_within(endpoint.clone(), patience).and_then(|reader| Ok((reader.streams()?, reader)))
+    })?;
+    let Some(answers) = answers else { return Ok(None) };
     let mut hubs = Vec::new();
-    let answers = crate::hubs::each(&endpoints, |endpoint| {
-        Reader::connect(endpoint.clone()).and_then(|reader| Ok((reader.streams()?, reader)))
-    });
-    for (endpoint, answer) in endpoints.iter().zip(answers) {
+    for (endpoint, answer) in asked.endpoints.iter().zip(answers) {
         let socket = endpoint.to_string();
         match answer {
             Ok((streams, reader)) => {
@@ -88,23 +94,31 @@ fn look(args: &WatchArgs) -> Result<Vec<(Streams, Seen)>, Failure> {
             Err(error) => hubs.push((None, Seen { socket, streams: Err(error.to_string()) })),
         }
     }
-    Ok(hubs)
+    hubs.extend(asked.unlisted.iter().map(|folder| {
+        let unlisted = folder.to_string();
+        (None, Seen { socket: unlisted.clone(), streams: Err(unlisted) })
+    }));
+    Ok(Some(hubs))
 }
 
-/// `None` where the stream has gone meanwhile.
+/// `None` where the stream has gone meanwhile, or somebody asked to stop.
 ///
 /// # Errors
-/// The server refuses.
+/// The hub refuses.
 fn subscribe(
     args: &WatchArgs,
     reader: &Reader,
     streams: &[SharedStreamInfo],
     name: &str,
+    stop: &Stop,
 ) -> Result<Option<Found>, Failure> {
     let Some(info) = streams.iter().find(|stream| stream.name == name) else { return Ok(None) };
-    let (mut config, may_shorten) = (room::config(args, info.delivery), args.policy.is_none());
-    match room::subscribe(reader, name, &mut config, may_shorten) {
-        Ok(subscription) => {
+    let (config, may_shorten) = (room::config(args, info.delivery), args.policy.is_none());
+    let (asks, asked_for) = (reader.clone(), name.to_owned());
+    let answer = unless_stopped(stop, move || room::subscribe(&asks, &asked_for, config, may_shorten))?;
+    let Some(granted) = answer else { return Ok(None) };
+    match granted {
+        Ok((subscription, config)) => {
             Ok(Some(Found { info: subscription.info(), frames: Named::new(reader.clone(), config, subscription) }))
         }
         Err(ShareError::UnknownStream { .. } | ShareError::NoHub { .. } | ShareError::HubGone { .. }) => Ok(None),

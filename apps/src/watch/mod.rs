@@ -1,4 +1,4 @@
-//! `framewire watch`: reads a stream that a server of this machine shares, and hands its frames on.
+//! `framewire watch`: reads a stream that a hub of this machine shares, and hands its frames on.
 
 mod choice;
 mod follow;
@@ -14,13 +14,13 @@ use crate::cli::WatchArgs;
 use crate::recording::{self, Program};
 use found::Found;
 
-/// What the program is called in what it says, and at the server.
+/// What the program is called in what it says, and at the hub.
 const PROGRAM: &str = "framewire watch";
 
 /// Reads until the stream is closed, the limit is reached, or somebody asks it to stop. The second value is that of a sink that failed.
 ///
 /// # Errors
-/// What cannot be asked for, and what failed: a stream that is not there with `--no-wait`, a server that refuses, a sink that cannot be
+/// What cannot be asked for, and what failed: a stream that is not there with `--no-wait`, a hub that refuses, a sink that cannot be
 /// written to.
 pub fn run(args: &WatchArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     recording::check(&args.sinks, args.run.json)?;

@@ -1,4 +1,4 @@
-//! How many of a server's slots are asked for, and what is asked for where it has not so many left.
+//! How many of a hub's slots are asked for, and what is asked for where it has not so many left.
 
 use framewire_process::exit::{Failure, say};
 use framewire_sink::SinkSpec;
@@ -49,32 +49,32 @@ fn smaller(
     }
 }
 
-/// Subscribes, with fewer slots where the server has not so many left. `config` is then what was granted.
+/// Subscribes, with fewer slots where the server has not so many left: with what was then granted.
 ///
 /// # Errors
 /// As of subscribing.
 pub(super) fn subscribe(
     reader: &Reader,
     name: &str,
-    config: &mut SubscriptionConfig,
+    mut config: SubscriptionConfig,
     may_shorten: bool,
-) -> Result<Subscription, ShareError> {
+) -> Result<(Subscription, SubscriptionConfig), ShareError> {
     loop {
         let refusal = match reader.subscribe_with(name, config.clone()) {
             Err(error @ ShareError::NoReaderSlots { .. }) => error,
-            other => return other,
+            other => return other.map(|subscription| (subscription, config)),
         };
         let ShareError::NoReaderSlots { offers, hold, left, .. } = refusal else { return Err(refusal) };
         // Each takes less than the one before, so that this ends.
         let fits =
-            smaller(config, offers, left, may_shorten).filter(|(fewer, waiting)| waiting + fewer.hold < offers + hold);
+            smaller(&config, offers, left, may_shorten).filter(|(fewer, waiting)| waiting + fewer.hold < offers + hold);
         let Some((fewer, waiting)) = fits else { return Err(refusal) };
         say(format_args!(
-            "{PROGRAM}: the server has {left} slots left for readers of stream {name:?}: {waiting} frames wait and {} are held, where it was \
-             to be {offers} and {hold} (more by its --reader-slots)",
+            "{PROGRAM}: the hub has {left} slots left for readers of stream {name:?}: {waiting} frames wait and {} are held, where it was \
+             to be {offers} and {hold} (more by --reader-slots of framewire-server)",
             fewer.hold
         ));
-        *config = fewer;
+        config = fewer;
     }
 }
 
@@ -87,7 +87,7 @@ pub(super) fn failure(error: ShareError, has_several_sinks: bool) -> Failure {
     let sinks = if has_several_sinks { "name fewer --sink, " } else { "" };
     Failure::runtime(format!(
         "stream {name:?} has {reader_slots} slots for readers, {left} are left, and {offers} frames that wait and {hold} that are held need \
-         {}; {shorter}{sinks}end another reader, or start the server with more --reader-slots",
+         {}; {shorter}{sinks}end another reader, or start its hub with more (framewire-server --reader-slots)",
         offers + hold
     ))
 }

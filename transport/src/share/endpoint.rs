@@ -52,6 +52,17 @@ pub enum EndpointError {
         /// What it is.
         why: String,
     },
+    /// A folder in which hubs may have their sockets cannot be listed.
+    #[error(
+        "the folder {} cannot be listed ({source}), so that hubs with sockets there are not found; run as its user, or name a socket there",
+        .folder.display()
+    )]
+    Unlisted {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The folder for the socket cannot be looked at.
     #[error("the folder {} for the socket cannot be looked at ({source}); use another path for the socket", .folder.display())]
     NoFolder {
@@ -145,11 +156,13 @@ impl Endpoint {
     /// [`Endpoint::of_port`] names, for root those of every user, and for every user those of the system. A hub that was killed leaves
     /// its socket behind, which connecting tells from one that lives.
     pub fn all() -> Vec<Self> {
-        let mut found: Vec<_> =
-            Places::of_this_process().folders().iter().flat_map(|folder| sockets_in(folder)).collect();
-        found.sort();
-        found.dedup();
-        found
+        Self::all_and_unlisted().0
+    }
+
+    /// As [`Endpoint::all`], and the folders that are there and that this user may not list ([`EndpointError::Unlisted`]), or whose sockets
+    /// are not to be trusted ([`EndpointError::Folder`]).
+    pub fn all_and_unlisted() -> (Vec<Self>, Vec<EndpointError>) {
+        Places::of_this_process().sockets()
     }
 
     /// The path, from the root on.
@@ -237,26 +250,63 @@ impl Places {
         Ok(Endpoint { place: Place::Default, ..endpoint })
     }
 
-    /// Where there may be sockets for this user.
-    fn folders(&self) -> Vec<PathBuf> {
+    /// The sockets for this user, and where there may be more of them.
+    fn sockets(&self) -> (Vec<Endpoint>, Vec<EndpointError>) {
+        let (folders, mut troubles) = self.folders();
+        let mut found = Vec::new();
+        for folder in folders {
+            match sockets_in(&folder) {
+                Ok(sockets) => found.extend(sockets),
+                Err(source) => troubles.extend(unlisted(folder, source)),
+            }
+        }
+        found.sort();
+        found.dedup();
+        (found, troubles)
+    }
+
+    /// Where there may be sockets for this user, and why not elsewhere.
+    fn folders(&self) -> (Vec<PathBuf>, Vec<EndpointError>) {
+        let mut troubles = Vec::new();
         let mut folders = vec![self.system.join(FOLDER)];
         folders.extend(self.runtime.as_ref().map(|runtime| runtime.join(FOLDER)));
         let users = self.system.join("user");
+        let mut private = Vec::new();
         if self.uid == 0 {
-            folders.extend(names_in(&users).map(|user| users.join(user).join(FOLDER)));
+            let mut names = |folder: &Path| {
+                names_in(folder).unwrap_or_else(|source| {
+                    troubles.extend(unlisted(folder.to_owned(), source));
+                    Vec::new()
+                })
+            };
+            folders.extend(names(&users).into_iter().map(|user| users.join(user).join(FOLDER)));
             // Those of other users, where they are what their name says.
-            folders.extend(names_in(&self.temporary).filter_map(|name| {
+            private.extend(names(&self.temporary).into_iter().filter_map(|name| {
                 let uid = name.to_str()?.strip_prefix(FOLDER)?.strip_prefix('-')?.parse().ok()?;
-                let folder = self.temporary.join(&name);
-                private_to(&folder, uid).is_ok().then_some(folder)
+                Some((self.temporary.join(&name), uid))
             }));
         } else {
             // A program that was started without the variable looks where one that had it listens.
             folders.push(users.join(self.uid.to_string()).join(FOLDER));
-            folders.extend(Some(self.temporary_folder()).filter(|folder| private_to(folder, self.uid).is_ok()));
+            private.push((self.temporary_folder(), self.uid));
         }
-        folders
+        for (folder, uid) in private {
+            match private_to(&folder, uid) {
+                Ok(()) => folders.push(folder),
+                Err(EndpointError::NoFolder { folder, source }) => troubles.extend(unlisted(folder, source)),
+                Err(error) => troubles.push(error),
+            }
+        }
+        // One may be named twice, as the runtime directory is.
+        folders.sort();
+        folders.dedup();
+        (folders, troubles)
     }
+}
+
+/// What to tell of a folder that cannot be listed: nothing where it is not there.
+fn unlisted(folder: PathBuf, source: io::Error) -> Option<EndpointError> {
+    (source.kind() != io::ErrorKind::NotFound).then_some(EndpointError::Unlisted { folder, source })
 }
 
 /// Whether a folder is one that this user alone can have put anything into.
@@ -278,19 +328,22 @@ fn private_to(folder: &Path, uid: u32) -> Result<(), EndpointError> {
     }
 }
 
-fn names_in(folder: &Path) -> impl Iterator<Item = std::ffi::OsString> + use<> {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name())
+fn names_in(folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+    Ok(std::fs::read_dir(folder)?.flatten().map(|entry| entry.file_name()).collect())
 }
 
 /// The sockets in a folder that this process may connect to.
-fn sockets_in(folder: &Path) -> Vec<Endpoint> {
-    let paths = names_in(folder).map(|name| folder.join(name));
+///
+/// # Errors
+/// It cannot be listed.
+fn sockets_in(folder: &Path) -> io::Result<Vec<Endpoint>> {
+    let paths = names_in(folder)?.into_iter().map(|name| folder.join(name));
     let sockets = paths.filter(|path| {
         path.extension() == Some(OsStr::new(ENDING))
             && std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
             && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
     });
-    sockets.filter_map(|path| Endpoint::path(path).ok()).collect()
+    Ok(sockets.filter_map(|path| Endpoint::path(path).ok()).collect())
 }
 
 #[cfg(test)]
@@ -427,10 +480,24 @@ mod tests {
         let _other = UnixListener::bind(beside).unwrap();
         std::fs::write(places.system.join(FOLDER).join("7005.sock"), "").unwrap();
         symlink(&there[0], places.system.join(FOLDER).join("7006.sock")).unwrap();
-        let mut found: Vec<_> = places.folders().iter().flat_map(|folder| sockets_in(folder)).collect();
-        found.sort();
+        let (found, troubles) = places.sockets();
+        assert!(troubles.is_empty(), "{troubles:?}");
         let mut expected = there.to_vec();
         expected.sort();
         assert_eq!(found.iter().map(|hub| hub.as_path().to_owned()).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_is_told_of_and_one_that_is_not_there_is_not() {
+        let folder = Folder::new();
+        let places = places(Some("user"), &folder, own_uid());
+        let (none, troubles) = places.sockets();
+        assert!(none.is_empty() && troubles.is_empty(), "{troubles:?}");
+        std::fs::write(places.system.join(FOLDER), "").unwrap();
+        folder.make(&format!("tmp/framewire-{}", places.uid), 0o777);
+        let told = places.sockets().1.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let system = places.system.join(FOLDER);
+        assert!(told.contains(&format!("the folder {} cannot be listed (Not a directory", system.display())), "{told}");
+        assert!(told.contains("open to others (mode 0777"), "{told}");
     }
 }

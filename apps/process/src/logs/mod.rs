@@ -22,6 +22,8 @@ use limit::{LeftOut, Limit, Limiter};
 use line::FORMAT;
 use queue::{Of, Queue};
 
+use crate::shown::visible;
+
 pub use line::LogFormat;
 pub use news::News;
 
@@ -94,6 +96,6 @@ pub fn flush() {
 pub fn say(level: Level, message: impl std::fmt::Display) {
     match FORMAT.get() {
         Some(LogFormat::Json) => line::write(Of::Program, level, "framewire", message),
-        Some(LogFormat::Text) | None => line::write_plain(Of::Program, message),
+        Some(LogFormat::Text) | None => line::write_plain(Of::Program, visible(&message.to_string())),
     }
 }

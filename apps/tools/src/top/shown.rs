@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use framewire_process::shown::is_plain;
 use serde::{Deserialize, Deserializer};
 use unicode_width::UnicodeWidthChar;
 
@@ -42,12 +43,10 @@ impl<'de> Deserialize<'de> for Shown {
     }
 }
 
-/// Control characters start escapes; those without a width (joiners, marks of direction, accents piled up) make text appear as
-/// what it is not, or where it is not.
+/// As everywhere, and here accents that are piled up have no place either: a table's columns stand under each other.
 fn showable(character: char) -> char {
-    let is_separator = matches!(character, '\u{2028}' | '\u{2029}');
     let is_visible = character.width().is_some_and(|columns| columns > 0);
-    if character.is_control() || is_separator || !is_visible { REPLACEMENT } else { character }
+    if is_plain(character) && is_visible { character } else { REPLACEMENT }
 }
 
 /// The beginning of a text, as much of it as fits so many columns, with an ellipsis where something is left out.
