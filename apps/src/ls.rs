@@ -98,9 +98,8 @@ impl Hub {
         let answer = Reader::connect_within(endpoint.clone(), patience).and_then(|reader| reader.streams());
         let (state, reason, streams) = match answer {
             Ok(streams) => (State::Live, None, streams.iter().map(Stream::new).collect()),
-            Err(error @ (ShareError::NoHub { .. } | ShareError::HubGone { .. })) => {
-                (State::Stale, Some(error.to_string()), Vec::new())
-            }
+            // Whoever let it connect listens, whatever it does then.
+            Err(error @ ShareError::NoHub { .. }) => (State::Stale, Some(error.to_string()), Vec::new()),
             Err(error) => (State::Unknown, Some(error.to_string()), Vec::new()),
         };
         // One that does not answer has a process all the same.

@@ -143,6 +143,7 @@ error_codes! {
         Self::NotAHub { .. } => "not-a-hub",
         Self::Forbidden { .. } => "hub-forbidden",
         Self::Connect { .. } => "hub-unreachable",
+        Self::Busy { .. } => "hub-busy",
         Self::Silent { .. } => "hub-silent",
         Self::HubGone { .. } => "hub-gone",
         Self::Version { .. } => "hub-version",

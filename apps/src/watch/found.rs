@@ -87,7 +87,12 @@ fn look(args: &WatchArgs, stop: &Stop) -> Result<Option<Vec<(Streams, Seen)>>, F
                 hubs.push((Some((reader, streams)), Seen { socket, streams: Ok(names) }));
             }
             Err(ShareError::NoHub { .. } | ShareError::HubGone { .. }) if !is_asked_for => {}
-            Err(error @ (ShareError::NoHub { .. } | ShareError::HubGone { .. } | ShareError::Silent { .. })) => {
+            Err(
+                error @ (ShareError::NoHub { .. }
+                | ShareError::HubGone { .. }
+                | ShareError::Silent { .. }
+                | ShareError::Busy { .. }),
+            ) => {
                 hubs.push((None, Seen { socket, streams: Err(error.to_string()) }));
             }
             Err(error) if is_asked_for => return Err(Failure::runtime(error)),

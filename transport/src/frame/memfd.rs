@@ -115,4 +115,37 @@ mod tests {
         assert!(memmap2::MmapOptions::new().map_raw_read_only(&reader).is_ok());
         assert_eq!(check(reader.as_fd(), 4096, Right::Read), Ok(()));
     }
+
+    #[test]
+    fn whoever_is_handed_a_sealed_file_to_read_changes_nothing_in_it_whatever_it_opens_or_sets() {
+        use rustix::fs::{FallocateFlags, fallocate, fchmod, ftruncate};
+        let fd = create("test", 8192).unwrap();
+        let ours = memmap2::MmapOptions::new().map_raw(&fd).unwrap();
+        seal_writes(fd.as_fd()).unwrap();
+        let handed = read_only(fd.as_fd()).unwrap();
+        // It is its user's too, who can open it anew, for whatever.
+        fchmod(&handed, Mode::from_raw_mode(0o666)).unwrap();
+        let path = format!("/proc/self/fd/{}", handed.as_raw_fd());
+        let anew = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        for file in [&handed, &anew] {
+            assert!(rustix::io::pwrite(file, b"x", 0).is_err());
+            assert!(memmap2::MmapOptions::new().map_raw(file).is_err());
+            for flags in [FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, FallocateFlags::ZERO_RANGE] {
+                assert!(fallocate(file, flags, 0, 4096).is_err(), "{flags:?}");
+            }
+            assert!(ftruncate(file, 0).is_err() && ftruncate(file, 16_384).is_err());
+            assert!(fcntl_add_seals(file, SealFlags::WRITE).is_err());
+            let read = memmap2::MmapOptions::new().map_raw_read_only(file).unwrap();
+            // SAFETY: the mapping is looked at by nobody.
+            let removed =
+                unsafe { rustix::mm::madvise(read.as_mut_ptr().cast(), read.len(), rustix::mm::Advice::LinuxRemove) };
+            assert!(removed.is_err());
+            // SAFETY: the mapping is of a file that does not shrink; only its rights are asked for.
+            let made =
+                unsafe { rustix::mm::mprotect(read.as_mut_ptr().cast(), read.len(), rustix::mm::MprotectFlags::WRITE) };
+            assert_eq!(made, Err(Errno::ACCESS));
+        }
+        // SAFETY: inside the mapping.
+        assert_eq!(unsafe { ours.as_ptr().read_volatile() }, 0);
+    }
 }

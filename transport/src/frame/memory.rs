@@ -4,7 +4,9 @@
 
 use std::io;
 #[cfg(target_os = "linux")]
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +23,10 @@ use crate::lack::Lack;
 pub(super) struct Memory {
     map: MmapRaw,
     #[cfg(target_os = "linux")]
-    file: std::os::fd::OwnedFd,
+    file: OwnedFd,
+    /// The same, [opened](Self::for_readers) to read alone.
+    #[cfg(target_os = "linux")]
+    for_readers: OnceLock<OwnedFd>,
     /// Nobody but those who have it mapped by now writes to the pages any more.
     #[cfg(target_os = "linux")]
     is_sealed: AtomicBool,
@@ -73,12 +78,12 @@ impl Memory {
     fn map(bytes: usize) -> Result<Self, NoMemory> {
         let file = memfd::create("framewire-pool", bytes).map_err(NoMemory::of_file)?;
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
-        Ok(Self { map, file, is_sealed: AtomicBool::new(false) })
+        Ok(Self { map, file, for_readers: OnceLock::new(), is_sealed: AtomicBool::new(false) })
     }
 
     /// Maps a pool of another process, which has been [checked](memfd::check).
     #[cfg(target_os = "linux")]
-    pub(super) fn foreign(file: std::os::fd::OwnedFd, bytes: usize, right: Right) -> io::Result<Self> {
+    pub(super) fn foreign(file: OwnedFd, bytes: usize, right: Right) -> io::Result<Self> {
         let options = {
             let mut options = MmapOptions::new();
             options.len(bytes);
@@ -88,7 +93,8 @@ impl Memory {
             Right::Read => options.map_raw_read_only(&file)?,
             Right::Write => options.map_raw(&file)?,
         };
-        let memory = Self { map, file, is_sealed: AtomicBool::new(right == Right::Read) };
+        let is_sealed = AtomicBool::new(right == Right::Read);
+        let memory = Self { map, file, for_readers: OnceLock::new(), is_sealed };
         memory.keep_out_of_core_dumps();
         Ok(memory)
     }
@@ -163,6 +169,23 @@ impl Memory {
     #[cfg(target_os = "linux")]
     pub(super) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.is_sealed.load(Ordering::Acquire).then(|| self.file.as_fd())
+    }
+
+    /// The memfd as a stranger is handed it: open to read alone. It is opened once, before anybody else has it, and handed on as it is from
+    /// then on: whoever has it can change its mode, so that it could not be opened again.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    #[cfg(target_os = "linux")]
+    pub(super) fn for_readers(&self) -> io::Result<OwnedFd> {
+        let opened = match self.for_readers.get() {
+            Some(opened) => opened,
+            None => {
+                let opened = memfd::read_only(self.file.as_fd())?;
+                self.for_readers.get_or_init(|| opened)
+            }
+        };
+        opened.try_clone()
     }
 
     /// The memfd as it was made, which whoever is handed it can map to write until it is sealed.

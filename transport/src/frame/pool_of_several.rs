@@ -87,6 +87,14 @@ impl FramePool {
         self.shared.memory.populate_read(slot.saturating_mul(stride), bytes.min(stride));
     }
 
+    /// The file for somebody who is to read it, open to that alone. To be asked for once before anybody has it, and then as often as one likes.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub(crate) fn for_readers(&self) -> io::Result<OwnedFd> {
+        self.shared.memory.for_readers()
+    }
+
     /// The file of a pool that was made [for a writer](PoolInMaking::for_a_writer), who maps it before it is [sealed](Self::seal).
     pub(crate) fn writable_descriptor(&self) -> BorrowedFd<'_> {
         self.shared.memory.writable_descriptor()

@@ -80,6 +80,14 @@ pub enum ShareError {
         /// What the system said.
         source: io::Error,
     },
+    /// A program listens on the socket, and more wait to be let in than it has room for.
+    #[error(
+        "a hub is on {endpoint}, and more wait to be let in there than it has room for; see whether it is stopped or overloaded"
+    )]
+    Busy {
+        /// Where.
+        endpoint: Endpoint,
+    },
     /// The hub took too long to answer.
     #[error("the hub on {endpoint} did not answer within {} ms; see whether it is stopped or overloaded", .after.as_millis())]
     Silent {
@@ -252,6 +260,7 @@ impl ShareError {
             Some(Errno::PROTOTYPE) => not_a_hub(endpoint, "a socket of another kind, and so of another program"),
             Some(Errno::NOENT | Errno::CONNREFUSED) => Self::NoHub { endpoint, source },
             Some(Errno::ACCESS) => Self::Forbidden { endpoint, owner: there.map(|there| there.uid()), source },
+            Some(Errno::AGAIN) => Self::Busy { endpoint },
             _ => Self::Connect { endpoint, source },
         }
     }
@@ -311,7 +320,10 @@ mod tests {
         ] {
             let error = of(errno);
             assert!(error.to_string().contains(said), "{error}");
-            assert!(matches!(error, ShareError::NotAHub { .. } | ShareError::Connect { .. }), "{error:?}");
+            assert!(
+                matches!(error, ShareError::NotAHub { .. } | ShareError::Connect { .. } | ShareError::Busy { .. }),
+                "{error:?}"
+            );
         }
     }
 

@@ -18,11 +18,11 @@ pub struct ReaderFigures {
     pub uid: u32,
     /// What becomes of frames that it has not taken when newer ones come.
     pub policy: ConsumerPolicy,
-    /// Frames that it was offered.
+    /// Frames that it was offered, none of them after it wanted no more.
     pub offered: u64,
     /// Frames that it has taken.
     pub taken: u64,
-    /// Frames that newer ones took the place of, or that it lost when it was quarantined.
+    /// Frames that newer ones took the place of, or that it lost when it was quarantined or wanted no more.
     pub dropped: u64,
     /// Slots that frames which it has taken are in.
     pub held: usize,

@@ -109,6 +109,8 @@ impl Intake {
         landing.grant();
         let SendersEnds { to_hub, to_sender } = ends;
         points::at(Point::Granting);
+        // Before the sender can change the file's mode.
+        let _opened = pool.for_readers()?;
         let passed = [pool.writable_descriptor(), landing.file(), to_hub.as_fd(), to_sender.as_fd()];
         packet::send(socket, Packet::from(&FromHub::Entered { shape }).bytes(), &passed)?;
         points::at(Point::Granted);

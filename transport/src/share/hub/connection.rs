@@ -19,8 +19,12 @@ use crate::time::Time;
 /// Messages that are taken in before others have their turn.
 const MESSAGES_A_TURN: usize = 16;
 
-/// How long a process may take for its first message, and a reader for mapping what it is granted.
+/// How long a process may take for its first message, a reader for mapping what it is granted, and whoever asked which streams there are for
+/// reading anything of that.
 pub(super) const FIRST_WORD: Duration = Duration::from_secs(5);
+
+/// Why a connection is given up that says more than [`Patience`] bears.
+const TOO_MUCH: &str = "it sends more than any program has to say";
 
 /// A process that has connected.
 pub(super) struct Connection {
@@ -40,6 +44,8 @@ enum Purpose {
     /// It has said nothing yet.
     Unknown,
     Lists(Listing),
+    /// The same, which has not read what it was sent before, so that there is no room for more.
+    Lags(Listing),
     /// It is to read, and has not mapped its page yet.
     Maps(Place),
     Reads(Place),
@@ -131,7 +137,7 @@ impl Connection {
 
     /// Whether something must come from it soon.
     pub(super) fn is_awaited(&self) -> bool {
-        matches!(self.purpose, Purpose::Unknown | Purpose::Maps(_))
+        matches!(self.purpose, Purpose::Unknown | Purpose::Maps(_) | Purpose::Lags(_))
     }
 
     /// Whether it has not said yet what it is there for.
@@ -148,7 +154,8 @@ impl Connection {
             let len = match received {
                 Ok(len) => len,
                 Err(PacketError::WouldBlock) => return Outcome::Stays,
-                Err(PacketError::Closed) => return Outcome::Over,
+                // Or there was nothing in it, which is the same to read. Who is gone does not hear it.
+                Err(PacketError::Closed) => return self.refuse(Refusal::Message.into()),
                 Err(error) => return self.give_up(&error),
             };
             if let Some(refused) = self.turned_away {
@@ -169,7 +176,7 @@ impl Connection {
         match (message, &self.purpose) {
             (ToHub::List { watch }, Purpose::Unknown) => {
                 self.purpose = Purpose::Lists(Listing::new(watch));
-                self.tell(listed)
+                self.tell(listed, now)
             }
             (ToHub::Subscribe { wanted, stream, program }, Purpose::Unknown) => {
                 self.subscribe(hub, wanted, stream, program, now)
@@ -182,10 +189,13 @@ impl Connection {
                 let was_asked = seat.told(now, hub.patience());
                 // Where that was not a slot, somebody may still wait for one.
                 stream.pool().look_for_slots();
-                if was_asked || self.patience.bears_one_more(now) {
-                    Outcome::Stays
-                } else {
-                    self.give_up(&"it sends more than any program has to say")
+                if was_asked || self.patience.bears_one_more(now) { Outcome::Stays } else { self.give_up(&TOO_MUCH) }
+            }
+            (ToHub::Leave, Purpose::Reads(Place { stream, seat })) => {
+                stream.leave(seat);
+                match self.patience.bears_one_more(now) {
+                    true => Outcome::Stays,
+                    false => self.give_up(&TOO_MUCH),
                 }
             }
             _ => self.give_up(&"it says what does not belong here"),
@@ -256,13 +266,28 @@ impl Connection {
     }
 
     /// Tells what it does not know yet, where it lists streams.
-    pub(super) fn tell(&mut self, listed: Listed<'_>) -> Outcome {
+    pub(super) fn tell(&mut self, listed: Listed<'_>, now: Time) -> Outcome {
+        // One that lags is told the rest when it reads.
         let Purpose::Lists(listing) = &mut self.purpose else { return Outcome::Stays };
         match listing.advance(&self.socket, listed) {
             Progress::Done => Outcome::Stays,
-            Progress::Full => Outcome::WantsRoom,
+            Progress::Full => {
+                if let Purpose::Lists(listing) = std::mem::replace(&mut self.purpose, Purpose::Unknown) {
+                    (self.purpose, self.since) = (Purpose::Lags(listing), now);
+                }
+                Outcome::WantsRoom
+            }
             Progress::Gone => Outcome::Over,
         }
+    }
+
+    /// It has read something: as [`Connection::tell`].
+    pub(super) fn go_on_telling(&mut self, listed: Listed<'_>, now: Time) -> Outcome {
+        match std::mem::replace(&mut self.purpose, Purpose::Unknown) {
+            Purpose::Lags(listing) => self.purpose = Purpose::Lists(listing),
+            purpose => self.purpose = purpose,
+        }
+        self.tell(listed, now)
     }
 
     /// Wakes the reader, where that was left to the hub's thread, and sees whether frames have waited for it for too long.
@@ -303,10 +328,7 @@ impl Connection {
                 );
                 self.refuse(Refused { refusal: Refusal::Version, number: VERSION.into(), limit: 0 })
             }
-            error => {
-                self.refuse(Refusal::Message.into());
-                self.give_up(error)
-            }
+            error => self.give_up(error),
         }
     }
 
@@ -319,18 +341,20 @@ impl Connection {
         Outcome::Over
     }
 
-    /// It does not keep to the rules. A reader stays where it is as long as it lives, with what it holds; all others go.
+    /// It does not keep to the rules, and is told so. A reader stays where it is as long as it lives, with what it holds; all others go.
     fn give_up(&mut self, why: &dyn std::fmt::Display) -> Outcome {
         tracing::warn!(pid = self.peer.pid, uid = self.peer.uid, %why, "a process is listened to no more");
         match std::mem::replace(&mut self.purpose, Purpose::Unknown) {
             Purpose::Reads(place) => {
                 place.seat.expel_for_misconduct();
+                // After its page says so.
+                self.refuse(Refusal::Message.into());
                 self.purpose = Purpose::Muted(place);
                 Outcome::IsMuted
             }
             purpose => {
                 self.purpose = purpose;
-                Outcome::Over
+                self.refuse(Refusal::Message.into())
             }
         }
     }

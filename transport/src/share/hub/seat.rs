@@ -62,6 +62,8 @@ struct SeatState {
     asked: u64,
     /// It was expelled, and the log does not say so yet: whoever publishes does not write it.
     unsaid: Option<End>,
+    /// Slots that it has a right to.
+    reserved: usize,
 }
 
 impl Seat {
@@ -84,6 +86,7 @@ impl Seat {
             waited: None,
             asked: 0,
             unsaid: None,
+            reserved: Self::quota(&reading.wanted),
         };
         Ok((Self { reading, control, state: Mutex::new(state) }, sleeping))
     }
@@ -146,6 +149,26 @@ impl Seat {
         let mut state = self.lock();
         state.asked = state.asked.saturating_sub(1);
         asked > 0
+    }
+
+    /// The reader wants no more frames: it keeps those that it has taken until it gives them back or is gone. Returns how many slots it has no
+    /// right to any more.
+    pub(super) fn leave(&self) -> usize {
+        let mut state = self.lock();
+        if state.lender.has_left() {
+            return 0;
+        }
+        state.lender.leave(&self.control[0]);
+        let kept = state.lender.held().min(state.reserved);
+        let left = state.reserved - kept;
+        state.reserved = kept;
+        self.settle(&mut state, false);
+        left
+    }
+
+    /// Slots that it has a right to.
+    pub(super) fn reserved(&self) -> usize {
+        self.lock().reserved
     }
 
     /// No frame follows: once what waits is on offer, the reader is told so.
@@ -281,7 +304,7 @@ impl Seat {
             held: state.lender.held(),
             waiting: usize::try_from(counts.waiting).unwrap_or(usize::MAX),
             wake_cpu: state.alarm.cost(),
-            quarantined: state.lender.is_quarantined(),
+            quarantined: state.ending.is_some_and(End::is_expulsion),
         }
     }
 

@@ -87,6 +87,8 @@ pub(crate) struct SharedStream {
     base: usize,
     /// One a slot. The hub writes that of a slot before it offers it, and readers read it.
     records: Shared<Record>,
+    /// The same, open to read alone, as readers are handed it: opened before anybody has it, who could keep it from being opened again.
+    records_to_read: OwnedFd,
     delivery: Delivery,
     share: ShareConfig,
     charge: Charge,
@@ -124,6 +126,8 @@ impl SharedStream {
     ) -> std::io::Result<Arc<Self>> {
         let StreamToShare { pool, base, open, delivery, path, charge } = stream;
         let records = Shared::new("framewire-records", pool.slot_count(), Right::Read)?;
+        let records_to_read = memfd::read_only(records.file())?;
+        let _opened = pool.for_readers()?;
         let shared = Arc::new(Self {
             serial,
             process: Process::this(),
@@ -132,6 +136,7 @@ impl SharedStream {
             pool,
             base,
             records,
+            records_to_read,
             delivery,
             share: share.clone(),
             charge,
@@ -221,9 +226,8 @@ impl SharedStream {
             tracing::warn!(%error, "a reader in another process could not be let in");
             Refused::from(Refusal::Resources)
         };
-        let pool = self.pool.descriptor().ok_or(Refusal::Unsealed)?;
-        let pool = memfd::read_only(pool).map_err(resources)?;
-        let records = memfd::read_only(self.records.file()).map_err(resources)?;
+        let pool = self.pool.for_readers().map_err(resources)?;
+        let records = self.records_to_read.try_clone().map_err(resources)?;
         let (seat, sleeping) = Seat::new(reading).map_err(resources)?;
         let seat = Arc::new(seat);
         let mut readers = self.lock();
@@ -286,7 +290,14 @@ impl SharedStream {
         }
         // With the lock: whoever sees that it is gone finds its slots free.
         seat.dismiss();
-        readers.reserved -= Seat::quota(&seat.reading().wanted);
+        readers.reserved -= seat.reserved();
+        self.pool.set_usable(self.base + readers.reserved);
+    }
+
+    /// A reader wants no more frames. Slots that it does not hold are for others.
+    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+        let mut readers = self.lock();
+        readers.reserved -= seat.leave();
         self.pool.set_usable(self.base + readers.reserved);
     }
 

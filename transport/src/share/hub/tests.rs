@@ -1,6 +1,9 @@
 //! A hub, and readers made of nothing but the socket and the words, which can do what no program does.
 
 mod ends;
+mod handed_on;
+mod leaving;
+mod refused;
 mod seats;
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -99,7 +99,7 @@ impl Worker {
             if self.hub.lock().is_stopped {
                 break;
             }
-            self.look_at_directory();
+            self.look_at_directory(now);
             waits = self.tend(now);
         }
         // Readers that live keep what they have: see `Place`.
@@ -129,7 +129,7 @@ impl Worker {
                 let Some(connection) = self.connections.get_mut(&id) else { return };
                 let mut outcome = Outcome::Stays;
                 if flags.contains(EventFlags::OUT) {
-                    outcome = connection.tell(&self.listed);
+                    outcome = connection.go_on_telling(&self.listed, now);
                     if outcome == Outcome::Stays {
                         self.listen_to(id, EventFlags::IN | EventFlags::RDHUP);
                     }
@@ -215,17 +215,18 @@ impl Worker {
         let mut connection = Connection::new(socket, peer, now);
         let foreign_max = CONNECTIONS_MAX / 2;
         let is_full = self.connections.len() >= CONNECTIONS_MAX;
+        let limit = if connection.is_foreign() { foreign_max } else { CONNECTIONS_MAX };
+        let too_many = Refused { refusal: Refusal::Connections, number: 0, limit: limit as u64 };
         if !is_allowed {
             tracing::warn!(pid, uid, "a process of another user is not let in");
             connection = connection.turned_away(Refusal::User.into());
         } else if is_full || connection.is_foreign() && self.foreign >= foreign_max {
-            let limit = if connection.is_foreign() { foreign_max } else { CONNECTIONS_MAX };
-            let refused = Refused { refusal: Refusal::Connections, number: 0, limit: limit as u64 };
-            connection = connection.turned_away(refused);
+            connection = connection.turned_away(too_many);
         }
         let is_crowded = connection.is_foreign() && self.foreign >= foreign_max + TURNED_AWAY_MAX;
         if is_crowded || self.connections.len() >= CONNECTIONS_MAX + TURNED_AWAY_MAX {
-            // There is not even room to hear them out.
+            // There is not even room to hear them out. They are told all the same: the hub is there.
+            connection.refuse(too_many);
             return;
         }
         let id = self.next;
@@ -268,13 +269,13 @@ impl Worker {
     }
 
     /// Tells those who want to know what is listed now.
-    fn look_at_directory(&mut self) {
+    fn look_at_directory(&mut self, now: Time) {
         if !refresh(&self.hub, &mut self.listed, &mut self.generation) {
             return;
         }
         let mut outcomes = Vec::new();
         for (id, connection) in &mut self.connections {
-            let outcome = connection.tell(&self.listed);
+            let outcome = connection.tell(&self.listed, now);
             if outcome != Outcome::Stays {
                 outcomes.push((*id, outcome));
             }

@@ -65,6 +65,7 @@ pub(crate) struct Lender<L> {
     counts: LeaseCounts,
     misconduct: Option<Misconduct>,
     is_quarantined: bool,
+    has_left: bool,
 }
 
 impl<L> Lender<L> {
@@ -83,6 +84,7 @@ impl<L> Lender<L> {
             counts: LeaseCounts::default(),
             misconduct: None,
             is_quarantined: false,
+            has_left: false,
         }
     }
 
@@ -122,6 +124,9 @@ impl<L> Lender<L> {
     /// that: only where the frame has no room without it, it is looked for first.
     pub(crate) fn offer(&mut self, control: &Control, slot: u32, lease: L) -> bool {
         at(Point::Offering);
+        if self.has_left {
+            return self.collect(control);
+        }
         self.counts.offered += 1;
         let is_in_turn =
             self.overflow == Overflow::Replace || self.waiting.is_empty() && self.offered[self.next_index()].is_none();
@@ -197,6 +202,20 @@ impl<L> Lender<L> {
                 self.end_offer(index, was);
             }
         }
+    }
+
+    /// The reader wants no more: as [`Lender::quarantine`], and what is published from here on is not counted as offered to it. Slots that
+    /// it holds come back as ever.
+    pub(crate) fn leave(&mut self, control: &Control) {
+        self.quarantine(control);
+        self.look(control);
+        self.has_left = true;
+        control.told.dropped.store(self.counts.dropped, Ordering::Relaxed);
+    }
+
+    /// Whether the reader wants no more.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// Puts frames on offer that wait, as far as there is room, and has the reader say when there is more.

@@ -101,6 +101,8 @@ pub(crate) enum ToHub<'a> {
     Told,
     /// No frame follows: all are committed.
     Close,
+    /// The reader wants no more frames, and still has some that it took.
+    Leave,
 }
 
 impl fmt::Debug for ToHub<'_> {
@@ -118,6 +120,7 @@ impl fmt::Debug for ToHub<'_> {
             Self::Mapped => f.write_str("Mapped"),
             Self::Told => f.write_str("Told"),
             Self::Close => f.write_str("Close"),
+            Self::Leave => f.write_str("Leave"),
         }
     }
 }
@@ -218,6 +221,11 @@ impl End {
     /// Every one, in the order of their numbers.
     pub(crate) const ALL: [Self; 6] =
         [Self::Closed, Self::Gone, Self::Hub, Self::Misconduct, Self::TooSlow, Self::Costly];
+
+    /// Whether it is this reader's alone, by what it did or did not do.
+    pub(crate) fn is_expulsion(self) -> bool {
+        matches!(self, Self::Misconduct | Self::TooSlow | Self::Costly)
+    }
 
     /// Reads a number; `None` for one that is none, and for 0, with which frames may follow.
     pub(crate) fn from_wire(number: u32) -> Option<Self> {

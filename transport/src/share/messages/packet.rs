@@ -14,6 +14,7 @@ mod kind {
     pub(super) const MAPPED: u8 = 4;
     pub(super) const TOLD: u8 = 5;
     pub(super) const CLOSE: u8 = 6;
+    pub(super) const LEAVE: u8 = 7;
     pub(super) const STREAM: u8 = 129;
     pub(super) const LISTED: u8 = 130;
     pub(super) const GONE: u8 = 131;
@@ -104,6 +105,7 @@ impl From<&ToHub<'_>> for Packet {
             ToHub::Mapped => Self::new(kind::MAPPED),
             ToHub::Told => Self::new(kind::TOLD),
             ToHub::Close => Self::new(kind::CLOSE),
+            ToHub::Leave => Self::new(kind::LEAVE),
         }
     }
 }
@@ -256,6 +258,7 @@ impl<'a> ToHub<'a> {
             kind::MAPPED => Self::Mapped,
             kind::TOLD => Self::Told,
             kind::CLOSE => Self::Close,
+            kind::LEAVE => Self::Leave,
             kind => return Err(MessageError::Kind(kind)),
         })
     }

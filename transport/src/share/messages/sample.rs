@@ -19,7 +19,7 @@ pub(crate) fn described(name_of: &str) -> Described<'_> {
 pub(crate) const SHAPE: PoolShape = PoolShape { slots: 33, slot_bytes: 307_200, stride: 307_200, tail_bytes: 4104 };
 pub(crate) const WANTED: Wanted = Wanted { overflow: Overflow::Wait, words: 8, hold: 2 };
 
-pub(crate) fn to_hub(longest: &str) -> [ToHub<'_>; 6] {
+pub(crate) fn to_hub(longest: &str) -> [ToHub<'_>; 7] {
     [
         ToHub::List { watch: true },
         ToHub::Subscribe { wanted: WANTED, stream: name(longest), program: name(longest) },
@@ -27,6 +27,7 @@ pub(crate) fn to_hub(longest: &str) -> [ToHub<'_>; 6] {
         ToHub::Mapped,
         ToHub::Told,
         ToHub::Close,
+        ToHub::Leave,
     ]
 }
 

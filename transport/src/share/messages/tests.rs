@@ -30,6 +30,7 @@ fn what_lies_where_on_the_socket_stays_so() {
     let refused = FromHub::Refused { refusal: Refusal::Slots, number: 1, limit: 24 };
     assert_eq!(Packet::from(&refused).bytes(), b"FS\x01\x85\x03\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x18");
     assert_eq!(Packet::from(&ToHub::Mapped).bytes(), b"FS\x01\x04");
+    assert_eq!(Packet::from(&ToHub::Leave).bytes(), b"FS\x01\x07");
     assert_eq!(Packet::from(&FromHub::Admitted).bytes(), b"FS\x01\x89");
     let entered = Packet::from(&FromHub::Entered { shape: SHAPE });
     assert_eq!(entered.bytes()[..4], *b"FS\x01\x87");
@@ -80,12 +81,12 @@ fn a_refusal_is_understood_in_any_version() {
 proptest! {
     #[test]
     fn whatever_comes_is_refused_or_written_as_it_was_read(
-        message in 0..15_usize, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), cut in any::<prop::sample::Index>(),
+        message in 0..16_usize, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), cut in any::<prop::sample::Index>(),
     ) {
         let (to_hub, from_hub) = (to_hub("front"), from_hub("front"));
         let packet = match message {
-            0..6 => Packet::from(&to_hub[message]),
-            _ => Packet::from(&from_hub[message - 6]),
+            0..7 => Packet::from(&to_hub[message]),
+            _ => Packet::from(&from_hub[message - 7]),
         };
         let mut bytes = packet.bytes().to_vec();
         for (at, byte) in changes {

@@ -45,8 +45,14 @@ impl Call {
     /// Nobody is there, or not for this user.
     pub(super) fn begin(endpoint: &Endpoint, question: &ToHub<'_>, patience: Duration) -> Result<Self, ShareError> {
         let call = Self::connect(endpoint, patience)?;
-        call.say(question)?;
-        Ok(call)
+        match call.say(question) {
+            // One that has hung up already may have said why.
+            Err(ShareError::HubGone { endpoint }) => match call.try_answer(&mut [0; PACKET_MAX]) {
+                Err(refused) => Err(refused),
+                Ok(_) => Err(ShareError::HubGone { endpoint }),
+            },
+            said => said.map(|()| call),
+        }
     }
 
     /// Connects, without waiting, and asks nothing.
@@ -56,6 +62,7 @@ impl Call {
     pub(super) fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Self, ShareError> {
         let socket = listening::connect(endpoint.as_path()).map_err(|error| match error {
             ListenError::System { source, .. } => ShareError::of_connect(endpoint, source),
+            ListenError::Busy(_) => ShareError::Busy { endpoint: endpoint.clone() },
             error => ShareError::of_connect(endpoint, io::Error::other(error)),
         })?;
         let (asked, until) = (Time::now(), until(patience));
@@ -78,7 +85,7 @@ impl Call {
     /// As [`Call::begin`], but where more wait for the hub than it has room for, it is waited for.
     ///
     /// # Errors
-    /// As [`Call::begin`], and [`ShareError::Silent`].
+    /// As [`Call::begin`]; [`ShareError::Busy`] only once the time is over.
     pub(super) fn begin_in_turn(
         endpoint: &Endpoint,
         question: &ToHub<'_>,
@@ -87,12 +94,9 @@ impl Call {
         let until = until(patience);
         loop {
             match Self::begin(endpoint, question, patience) {
-                Err(ShareError::Connect { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {}
+                Err(ShareError::Busy { .. }) if Instant::now() < until => {}
                 // One time for both, waiting in turn and for the answer.
                 begun => return begun.map(|call| Self { until, ..call }),
-            }
-            if Instant::now() >= until {
-                return Err(ShareError::Silent { endpoint: endpoint.clone(), after: patience });
             }
             // No event tells of room.
             std::thread::sleep(TURN);

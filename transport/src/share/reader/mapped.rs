@@ -118,6 +118,16 @@ pub(super) struct Mapped {
     pub(super) info: SharedStreamInfo,
 }
 
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // Without frames its connection ends here. With some it lives on, and would be offered frames that nobody takes.
+        if self.pool.held_count() > 0 && self.link.process.is_this() {
+            // A hub that is gone offers nothing either.
+            let _ = self.link.call.say(&ToHub::Leave);
+        }
+    }
+}
+
 /// What was on offer is no frame: a slot that there is not, or bytes outside of it.
 #[derive(Debug)]
 pub(super) struct NoFrame;

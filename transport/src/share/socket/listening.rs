@@ -31,6 +31,11 @@ pub(crate) enum ListenError {
     /// Another hub shares its streams there.
     #[error("another process shares its streams at {}; stop it or share at another path", .0.display())]
     InUse(PathBuf),
+    /// Somebody listens there, and more wait to be let in than there is room for.
+    #[error(
+        "a program listens at {}, and {BACKLOG} wait for it to let them in already; see whether it is stopped or overloaded", .0.display()
+    )]
+    Busy(PathBuf),
     /// There is something that no hub has left there.
     #[error("{} is there and is no socket; it is left alone: share at another path", .0.display())]
     NotASocket(PathBuf),
@@ -104,13 +109,17 @@ pub(crate) fn address(path: &Path) -> Result<SocketAddrUnix, ListenError> {
 /// Connects to the hub at a path, without waiting; neither does the socket wait.
 ///
 /// # Errors
-/// [`ListenError::PathTooLong`]; [`ListenError::System`] with `ConnectionRefused` or `NotFound` where no hub is there, and with
-/// `WouldBlock` where more wait for it than it has room for.
+/// [`ListenError::PathTooLong`]; [`ListenError::System`] with `ConnectionRefused` or `NotFound` where no hub is there, and
+/// [`ListenError::Busy`] where one is for which more wait than it has room for.
 pub(crate) fn connect(path: &Path) -> Result<OwnedFd, ListenError> {
     let address = address(path)?;
     let socket = socket().map_err(refused(MAKE_A_SOCKET, path))?;
-    rustix::net::connect(&socket, &address).map_err(refused(CONNECT, path))?;
-    Ok(socket)
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) => Ok(socket),
+        // Full, and so there: nobody's to be taken for dead.
+        Err(Errno::AGAIN) => Err(ListenError::Busy(path.to_owned())),
+        Err(error) => Err(refused(CONNECT, path)(error)),
+    }
 }
 
 fn socket() -> Result<OwnedFd, Errno> {
@@ -435,6 +444,28 @@ mod tests {
         let listening = Listening::bind(at(&path)).unwrap();
         connect(&path).unwrap();
         assert!(listening.accept().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_hub_that_lets_nobody_in_is_told_from_a_dead_one_and_not_taken_over() {
+        let folder = Folder::new("busy");
+        let path = folder.0.join("hub.sock");
+        let live = Listening::bind(at(&path)).unwrap();
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect(&path) {
+                Ok(socket) => waiting.push(socket),
+                Err(error) => break error,
+            }
+            assert!(waiting.len() < 10_000, "a backlog without an end");
+        };
+        assert!(matches!(error, ListenError::Busy(_)), "{error}");
+        assert!(error.to_string().contains("stopped or overloaded"), "{error}");
+        // Even where nothing but the socket tells of it.
+        fs::remove_file(folder.0.join("hub.sock.lock")).unwrap();
+        assert!(matches!(Listening::bind(at(&path)), Err(ListenError::InUse(_))));
+        assert!(live.accept().unwrap().is_some());
+        assert!(connect(&path).is_ok(), "it is where it was");
     }
 
     #[test]

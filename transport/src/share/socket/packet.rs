@@ -151,7 +151,13 @@ pub(crate) fn receive_with(
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(KERNEL_DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, flags)?;
+    let socket = socket.as_fd();
+    let mut iov = [IoSliceMut::new(buffer)];
+    let received = match rustix::net::recvmsg(socket, &mut iov, &mut ancillary, flags) {
+        // The other end has hung up without hearing all that was said to it. That is told once, and before what it said itself: why, perhaps.
+        Err(Errno::CONNRESET) => rustix::net::recvmsg(socket, &mut iov, &mut ancillary, flags)?,
+        received => received?,
+    };
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             rights.for_each(&mut take);

@@ -148,7 +148,10 @@ fn a_reader_that_keeps_the_hub_from_sealing_its_page_or_goes_before_gets_nothing
         if !goes {
             rustix::fs::fcntl_add_seals(&file, rustix::fs::SealFlags::SEAL).unwrap();
             say(&socket, &ToHub::Mapped);
-            assert!(receive(&socket, &mut [0; PACKET_MAX]).is_none());
+            let mut bytes = [0; PACKET_MAX];
+            let (len, _) = receive(&socket, &mut bytes).unwrap();
+            assert!(matches!(FromHub::parse(&bytes[..len]), Ok(FromHub::Refused { refusal: Refusal::Message, .. })));
+            assert!(receive(&socket, &mut bytes).is_none());
         }
         drop(socket);
         // All slots for readers are free again.

@@ -116,6 +116,7 @@ fn a_hub_that_waits_for_a_slot_is_told_when_one_is_given_back() {
     assert!(!granted.is_told(), "its twin is still held");
     drop(twin);
     assert!(granted.is_told());
+    assert!(!is_readable(&granted.socket, Duration::ZERO), "the hub was told something, or hung up on");
     granted.lender.collect(&granted.control[0]);
     assert_eq!((granted.lender.held(), granted.pool.free_count()), (0, SLOTS));
 }
@@ -163,6 +164,9 @@ fn frames_outlive_their_subscription_and_its_connection_with_them() {
     granted.offer();
     let frame = subscription.recv().unwrap();
     drop(subscription);
+    let mut bytes = [0; PACKET_MAX];
+    let said = packet::receive(&granted.socket, &mut bytes).unwrap();
+    assert_eq!(ToHub::parse(&bytes[..said.len]), Ok(ToHub::Leave), "the hub would offer it more, which nobody takes");
     assert!(!is_readable(&granted.socket, Duration::ZERO), "the hub would take the slot for free");
     assert_eq!(number(&frame), 0);
     drop(frame);
@@ -242,9 +246,18 @@ fn a_child_process_that_uses_a_reader_is_refused_and_gives_nothing_back() {
                 matches!(subscription.recv(), Err(RecvError::Forked)),
                 matches!(reader.streams(), Err(ShareError::Forked { .. })),
                 matches!(reader.subscribe("front", ConsumerPolicy::Latest), Err(ShareError::Forked { .. })),
+                matches!(reader.wait_for("front", PATIENCE), Err(ShareError::Forked { .. })),
             ];
-            drop(frame);
+            let _looked =
+                (subscription.stats(), subscription.info(), subscription.is_connected(), subscription.slots_held());
+            let _descriptor = subscription.as_fd();
+            let is_over = matches!(subscription.frames().next(), Some(Err(RecvError::Forked)));
+            // With a frame that lives on, and without.
+            let (clone, bytes) = (frame.clone(), frame.clone().into_bytes());
             drop(subscription);
+            drop((frame, clone));
+            drop(bytes);
+            let refused = [refused.as_slice(), &[is_over]].concat();
             // SAFETY: ends the child at once.
             unsafe { libc::_exit(i32::from(refused.contains(&false))) };
         }

@@ -70,6 +70,8 @@ fn frames_of_killed_hubs_stay_intact_while_the_frames_of_the_next_are_read() {
             held.iter().map(|frame| number(frame) / 1_000_000).collect::<Vec<_>>(),
             (0..cycle).collect::<Vec<_>>()
         );
+        // The reader may learn of its end before the kernel has given up its lock on the socket's path.
+        drop(hub);
         hub = hub_process(&folder, cycle * 1_000_000);
     }
     let frame = subscription.recv().unwrap();
