@@ -205,6 +205,29 @@ fn does_as_told_by_its_environment() {
             let settled = sender.wait_until_settled(Duration::from_secs(1)).is_ok();
             println!("said: {} {settled} {}", sender.path(), sender.path_trouble().unwrap_or_default());
         }
+        // Sends a frame, with room for so many more files than it has then, and says which way it went.
+        ["short", endpoint, peer, files] => {
+            let file = std::fs::File::open("/dev/null").unwrap();
+            let limit = std::os::fd::AsRawFd::as_raw_fd(&file) as u64 + files.parse::<u64>().unwrap();
+            let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+            drop(file);
+            let limit = rustix::process::Rlimit { current: Some(limit), maximum };
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+            let config =
+                SenderConfig::new(format()).delivery(Delivery::Every).share(endpoint.parse::<Endpoint>().unwrap());
+            let sent = Sender::connect(peer.parse().unwrap(), config.linger(Duration::ZERO)).map(|sender| {
+                let sent = sender.frame().and_then(|frame| Ok(sender.send(frame)?));
+                let _settled = sent.is_ok() && sender.wait_until_settled(Duration::from_secs(10)).is_ok();
+                sent.map(|_| format!("{} {}", sender.path(), sender.path_trouble().unwrap_or_default()))
+            });
+            let path = match sent {
+                Ok(Ok(path)) => path,
+                // Not enough for datagrams either.
+                Ok(Err(error)) => format!("none {error}"),
+                Err(error) => format!("none {error}"),
+            };
+            println!("said: {path}");
+        }
         _ => panic!("{told}"),
     }
 }
@@ -270,6 +293,33 @@ fn a_sender_that_is_killed_ends_its_stream_and_every_frame_before_is_whole() {
         drop(stream);
         until("all memory comes back", || receiver.memory_bytes() == 0);
     }
+}
+
+#[test]
+fn a_sender_that_lacks_what_it_needs_opens_no_stream_by_shared_memory_and_goes_another_way_once() {
+    let place = Place::new();
+    let receiver = place.receiver(ReceiverConfig::new());
+    let (mut troubles, mut by_shm, mut files) = (0, 0, 0);
+    // With room for all that it needs, it goes by shared memory; with less, it lacks each thing once.
+    while by_shm == 0 {
+        files += 1;
+        assert!(files < 64, "it never has what it needs");
+        let told = format!("{} {} {files}", place.endpoint, receiver.local_addr());
+        let mut sender = Process::new("short", &told);
+        let said = sender.line().unwrap_or_else(|| panic!("nothing was said with room for {files} files"));
+        let (path, trouble) = said.split_once(' ').unwrap_or((&said, ""));
+        assert!(sender.child.wait().unwrap().success());
+        by_shm += u32::from(path == "shm");
+        troubles += u32::from(path == "udp" && !trouble.is_empty());
+        // What it opened is what it then took.
+        let mut streams = Vec::new();
+        while let Ok(stream) = receiver.accept_timeout(Duration::ZERO) {
+            streams.push(stream.info().path.to_string());
+        }
+        let expected: Vec<_> = Some(path.to_owned()).filter(|path| path != "none").into_iter().collect();
+        assert_eq!(streams, expected, "with room for {files} files: {said}");
+    }
+    assert!(troubles > 0, "it never lacked anything on that way alone");
 }
 
 #[test]

@@ -160,6 +160,9 @@ pub(super) struct ReceiverShared {
     /// There is something to do for the thread that opens streams.
     pub(super) opening: Condvar,
     pub(super) budget: Arc<Budget>,
+    /// How many local senders' streams may come to nothing.
+    #[cfg(target_os = "linux")]
+    pub(super) churn: Arc<super::inlet::Churn>,
     /// Where its streams are shared with other processes.
     pub(super) shares: Shares,
 }
@@ -337,6 +340,8 @@ impl Receiver {
             changed: Condvar::new(),
             opening: Condvar::new(),
             budget,
+            #[cfg(target_os = "linux")]
+            churn: Arc::default(),
             shares: Shares::default(),
         });
         if let Some(share) = shared.config.share.as_ref() {

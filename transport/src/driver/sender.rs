@@ -1,5 +1,6 @@
 //! The sending end as a program uses it.
 
+mod between;
 mod config;
 mod error;
 pub(super) mod handover;
@@ -9,6 +10,7 @@ mod local;
 mod path;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
+mod trouble;
 mod udp;
 pub(crate) mod way;
 mod ways;
@@ -22,7 +24,8 @@ pub use self::config::{SenderConfig, SliceSize, SliceSizeError};
 pub use self::error::{ConnectError, NotSent, SendError};
 pub(super) use self::error::{check_frame, check_length};
 pub use self::path::{PathChoice, PathChoiceError, PathKind};
-use self::way::{Moment, Trouble};
+use self::trouble::{Trouble, Troubles};
+use self::way::Moment;
 use self::ways::Ways;
 use crate::backend::BackendKind;
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool, TIME_BYTES};
@@ -264,10 +267,11 @@ impl Sender {
         self.ways.known_way().map_or(PathKind::Shm, |way| way.path())
     }
 
-    /// Why the stream does not go by shared memory although that was tried, or asked for; `None` where it does, and where it was not.
+    /// Why the stream does not go by shared memory although that was tried, or asked for: what came first since it last went that way, and the
+    /// latest where something else came after it. `None` where it does, and where it was not.
     pub fn path_trouble(&self) -> Option<String> {
         let state = self.ways.lock();
-        state.trouble.as_ref().map(|trouble| trouble.words().to_owned())
+        state.trouble.as_ref().map(Troubles::words)
     }
 
     /// The format of every frame.

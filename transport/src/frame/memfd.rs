@@ -26,12 +26,34 @@ pub(crate) fn create(name: &str, bytes: usize) -> Result<OwnedFd, Errno> {
     Ok(fd)
 }
 
+/// Why a file cannot be sealed against new writers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum Unsealable {
+    /// Whoever was handed it did that first.
+    #[error(
+        "whoever was handed the memory has sealed it against further seals (F_SEAL_SEAL) before its owner could; see what that process is"
+    )]
+    ByAnother,
+    /// The system has no such seal, or a filter refuses it.
+    #[error("the system cannot seal memory against writing ({0}; it takes Linux 5.1)")]
+    System(Errno),
+}
+
 /// From here on nobody gets a new way to write to it, and no seal is added. Mappings that write go on writing.
 ///
 /// # Errors
-/// Linux before 5.1 has no such seal.
-pub(crate) fn seal_writes(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    fcntl_add_seals(fd, SealFlags::FUTURE_WRITE | SealFlags::SEAL)
+/// Linux before 5.1 has no such seal; somebody else has sealed it against all seals.
+pub(crate) fn seal_writes(fd: BorrowedFd<'_>) -> Result<(), Unsealable> {
+    let seals = SealFlags::FUTURE_WRITE | SealFlags::SEAL;
+    match fcntl_add_seals(fd, seals) {
+        Err(Errno::PERM) => match fcntl_get_seals(fd) {
+            // It does not matter by whom.
+            Ok(there) if there.contains(seals) => Ok(()),
+            Ok(there) if there.contains(SealFlags::SEAL) => Err(Unsealable::ByAnother),
+            _ => Err(Unsealable::System(Errno::PERM)),
+        },
+        sealed => sealed.map_err(Unsealable::System),
+    }
 }
 
 /// The same file, opened to be read alone: what a stranger is handed. Some security modules judge a descriptor by how it was opened; the
@@ -99,11 +121,23 @@ mod tests {
         assert_eq!(check(fd.as_fd(), 4096, Right::Write), Err(Unfit::Size { bytes: 8192, expected: 4096 }));
         seal_writes(fd.as_fd()).unwrap();
         assert_eq!(check(fd.as_fd(), 8192, Right::Read), Ok(()));
-        assert_eq!(seal_writes(fd.as_fd()), Err(Errno::PERM), "no seal follows");
+        assert_eq!(fcntl_add_seals(&fd, SealFlags::WRITE), Err(Errno::PERM), "no seal follows");
+        assert_eq!(seal_writes(fd.as_fd()), Ok(()), "it is sealed as it should be");
         let unsealed = rustix::fs::memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
         assert_eq!(check(unsealed.as_fd(), 0, Right::Write), Err(Unfit::Unsealed("shrinking")));
         let (reader, _writer) = rustix::pipe::pipe().unwrap();
         assert!(matches!(check(reader.as_fd(), 0, Right::Read), Err(Unfit::NoMemoryFile(_))));
+    }
+
+    #[test]
+    fn who_kept_a_file_from_being_sealed_is_said() {
+        let fd = create("test", 4096).unwrap();
+        fcntl_add_seals(&fd, SealFlags::SEAL).unwrap();
+        let error = seal_writes(fd.as_fd()).unwrap_err();
+        assert_eq!(error, Unsealable::ByAnother);
+        assert!(!error.to_string().contains("Linux"), "{error}");
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        assert!(matches!(seal_writes(reader.as_fd()), Err(Unsealable::System(_))));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use memmap2::Advice;
 use memmap2::{MmapOptions, MmapRaw};
 
 #[cfg(target_os = "linux")]
-use super::memfd::{self, Right};
+use super::memfd::{self, Right, Unsealable};
 #[cfg(target_os = "linux")]
 use crate::lack::Lack;
 
@@ -109,13 +109,13 @@ impl Memory {
 
     /// From here on, whoever is handed the descriptor can read and no more; those who have it mapped to write go on.
     #[cfg(target_os = "linux")]
-    pub(super) fn seal(&self) {
-        match memfd::seal_writes(self.file.as_fd()) {
-            Ok(()) => self.is_sealed.store(true, Ordering::Release),
-            Err(error) => {
-                tracing::debug!(%error, "the frame pool cannot be sealed (before Linux 5.1); it is shared with nobody");
-            }
-        }
+    ///
+    /// # Errors
+    /// It is handed to nobody, then: the system has no such seal, or whoever has it already has sealed it against all seals.
+    pub(super) fn seal(&self) -> Result<(), Unsealable> {
+        memfd::seal_writes(self.file.as_fd())?;
+        self.is_sealed.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Has the kernel map the pages from `from` on that are there already, so that no first look at a frame pays for it.

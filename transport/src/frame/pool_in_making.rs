@@ -89,8 +89,10 @@ impl PoolInMaking {
     pub(crate) fn finish(mut self) -> Result<FramePool, PoolError> {
         self.provide(self.left())?;
         #[cfg(target_os = "linux")]
-        if !self.is_for_a_writer {
-            self.pool.seal();
+        if !self.is_for_a_writer
+            && let Err(error) = self.pool.seal()
+        {
+            tracing::debug!(%error, "the frame pool cannot be sealed; it is shared with nobody");
         }
         Ok(self.pool)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::format::FrameFormat;
 use super::lease::{Frame, FrameParts, SlotLease};
-use super::memfd::Right;
+use super::memfd::{Right, Unsealable};
 use super::memory::Memory;
 use super::pool::{FramePool, PoolShared};
 use super::slots::SlotTable;
@@ -101,7 +101,10 @@ impl FramePool {
     }
 
     /// From here on, whoever is handed the file can read and no more.
-    pub(crate) fn seal(&self) {
-        self.shared.memory.seal();
+    ///
+    /// # Errors
+    /// The pool is shared with nobody, then: see [`Unsealable`].
+    pub(crate) fn seal(&self) -> Result<(), Unsealable> {
+        self.shared.memory.seal()
     }
 }

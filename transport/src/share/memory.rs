@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::layout::{Control, Inlet, Record};
-use crate::frame::memfd::{self, Right, Unfit};
+use crate::frame::memfd::{self, Right, Unfit, Unsealable};
 use crate::lack::Lack;
 
 /// What may lie in shared words: atomics alone, for which any bits are a value.
@@ -15,7 +15,7 @@ use crate::lack::Lack;
 /// # Safety
 /// Only for types that are made of atomics, without references, and for which zeroes and any other bits are sound; whose alignment is at most
 /// that of a page.
-pub(super) unsafe trait Words {}
+pub(crate) unsafe trait Words {}
 
 // SAFETY: atomics of 32 and 64 bits in `repr(C)`, aligned to 64.
 unsafe impl Words for Control {}
@@ -25,7 +25,7 @@ unsafe impl Words for Inlet {}
 unsafe impl Words for Record {}
 
 /// `count` times `T`, in memory that another process has mapped as well. Derefs to a slice.
-pub(super) struct Shared<T> {
+pub(crate) struct Shared<T> {
     map: MmapRaw,
     file: OwnedFd,
     count: usize,
@@ -55,7 +55,7 @@ impl<T: Words> Shared<T> {
         let file = memfd::create(name, bytes::<T>(count))?;
         let shared = Self::map(file, count, Right::Write)?;
         if others == Right::Read {
-            shared.seal_writes()?;
+            shared.seal_writes().map_err(io::Error::other)?;
         }
         Ok(shared)
     }
@@ -65,12 +65,12 @@ impl<T: Words> Shared<T> {
     ///
     /// # Errors
     /// The other end has sealed the file against this.
-    pub(super) fn seal_writes(&self) -> io::Result<()> {
-        Ok(memfd::seal_writes(self.file.as_fd())?)
+    pub(super) fn seal_writes(&self) -> Result<(), Unsealable> {
+        memfd::seal_writes(self.file.as_fd())
     }
 
     /// Maps what another process made, once it has been checked.
-    pub(super) fn received(file: OwnedFd, count: usize, right: Right) -> Result<Self, NoWords> {
+    pub(crate) fn received(file: OwnedFd, count: usize, right: Right) -> Result<Self, NoWords> {
         memfd::check(file.as_fd(), bytes::<T>(count), right)?;
         Ok(Self::map(file, count, right)?)
     }

@@ -22,7 +22,7 @@ pub(crate) mod layout;
 #[cfg(target_os = "linux")]
 mod lease;
 #[cfg(target_os = "linux")]
-mod memory;
+pub(crate) mod memory;
 #[cfg(target_os = "linux")]
 pub(crate) mod messages;
 #[cfg(target_os = "linux")]

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::churn::{Attempt, LASTING};
 use super::{HERE, is_stopped, slot_bytes};
 use crate::backend::{BackendKind, wall_clock};
+use crate::clock::clock_id;
 use crate::driver::incoming::{IncomingStream, StreamInfo};
 use crate::driver::opening::Reservation;
 use crate::driver::receiver::ReceiverShared;
@@ -17,6 +19,7 @@ use crate::driver::sender::PathKind;
 use crate::driver::sharing::PoolSlots;
 use crate::driver::stream_shared::StreamShared;
 use crate::driver::threads::stay_on;
+use crate::frame::memfd::Unsealable;
 use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FramePool, FrameRing, PoolInMaking, TIME_BYTES};
 use crate::receive::EndReason;
 use crate::share::hub::Entering;
@@ -43,6 +46,7 @@ pub(super) struct Intake {
     entering: Entering,
     format: FrameFormat,
     reservation: Arc<Reservation>,
+    attempt: Attempt,
 }
 
 impl Intake {
@@ -51,9 +55,9 @@ impl Intake {
         shared: Arc<StreamShared>,
         entering: Entering,
         format: FrameFormat,
-        reservation: Arc<Reservation>,
+        (reservation, attempt): (Arc<Reservation>, Attempt),
     ) -> Self {
-        Self { receiver, shared, entering, format, reservation }
+        Self { receiver, shared, entering, format, reservation, attempt }
     }
 
     pub(super) fn run(self) {
@@ -67,8 +71,8 @@ impl Intake {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(pid, stream, %error, "a stream of this machine could not be opened");
-                if let (Ok(socket), OpenError::Pool(_) | OpenError::System(_)) = (&socket, &error) {
-                    let refused = FromHub::Refused { refusal: Refusal::Resources, number: 0, limit: 0 };
+                if let (Ok(socket), Some(refusal)) = (&socket, error.refusal()) {
+                    let refused = FromHub::Refused { refusal, number: 0, limit: 0 };
                     // Who is gone meanwhile need not know.
                     let _ = packet::send(socket, Packet::from(&refused).bytes(), &[]);
                 }
@@ -79,7 +83,7 @@ impl Intake {
 
     /// Makes the slots and hands them over; `None` where nobody wants them any more.
     fn open(self) -> Result<Option<Taking>, OpenError> {
-        let Self { receiver, shared, entering, format, reservation } = self;
+        let Self { receiver, shared, entering, format, reservation, attempt } = self;
         let socket = entering.socket.as_fd();
         packet::send(socket, Packet::from(&FromHub::Preparing).bytes(), &[])?;
         let open = &shared.open;
@@ -105,14 +109,18 @@ impl Intake {
                 }
             });
         }
-        let (mut landing, ends) = Landing::new(pool.clone(), format, (tail_max, slots), open.first_frame)?;
+        // It was checked when it was let in.
+        let delivery = open.delivery().unwrap_or(Delivery::Latest);
+        let (mut landing, ends) = Landing::new(pool.clone(), format, (tail_max, slots), (delivery, open.first_frame))?;
         landing.grant();
         let SendersEnds { to_hub, to_sender } = ends;
         points::at(Point::Granting);
         // Before the sender can change the file's mode.
         let _opened = pool.for_readers()?;
         let passed = [pool.writable_descriptor(), landing.file(), to_hub.as_fd(), to_sender.as_fd()];
-        packet::send(socket, Packet::from(&FromHub::Entered { shape }).bytes(), &passed)?;
+        let (clock_id, now_ns) = (clock_id(open.stream), Time::now().as_nanos());
+        let entered = FromHub::Entered { shape, clock_id, now_ns };
+        packet::send(socket, Packet::from(&entered).bytes(), &passed)?;
         points::at(Point::Granted);
         // What is left open here keeps the sender from learning of our end.
         drop((to_hub, to_sender));
@@ -120,9 +128,16 @@ impl Intake {
             return Ok(None);
         }
         // From here on nobody else can write into it, and others may read.
-        pool.seal();
         landing.seal()?;
-        Ok(Some(Taking::new(receiver, shared, entering, landing, starved, (pool, base))))
+        match pool.seal() {
+            Err(error @ Unsealable::ByAnother) => return Err(error.into()),
+            Err(error) => tracing::debug!(%error, "the frame pool cannot be sealed; it is shared with nobody"),
+            Ok(()) => {}
+        }
+        if !landing.has_taken_grants() {
+            return Err(OpenError::NotMapped);
+        }
+        Ok(Some(Taking::new(receiver, shared, entering, (landing, starved), attempt, (pool, base))))
     }
 }
 
@@ -134,6 +149,23 @@ enum OpenError {
     Pool(#[from] crate::frame::PoolError),
     #[error(transparent)]
     System(#[from] io::Error),
+    #[error(transparent)]
+    Sealed(#[from] Unsealable),
+    #[error("the sender says that it has everything, and has not taken the slots that it was granted")]
+    NotMapped,
+}
+
+impl OpenError {
+    /// What the sender is told, where anything is.
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Pool(_) | Self::System(_) => Some(Refusal::Resources),
+            Self::Sealed(Unsealable::ByAnother) => Some(Refusal::SealedBySender),
+            Self::Sealed(Unsealable::System(_)) => Some(Refusal::Unsealed),
+            Self::NotMapped => Some(Refusal::NotMapped),
+        }
+    }
 }
 
 /// Waits until the sender has its slots mapped; false where it is gone, or the stream is not wanted any more.
@@ -163,6 +195,9 @@ struct Taking {
     busy_poll: Duration,
     utc: Option<UtcOffset>,
     clocks_compared: Time,
+    opened: Time,
+    /// While nobody knows whether the stream comes to something.
+    attempt: Option<Attempt>,
 }
 
 impl Taking {
@@ -171,8 +206,8 @@ impl Taking {
         receiver: Arc<ReceiverShared>,
         shared: Arc<StreamShared>,
         entering: Entering,
-        landing: Landing,
-        starved: Arc<AtomicBool>,
+        (landing, starved): (Landing, Arc<AtomicBool>),
+        attempt: Attempt,
         (pool, base): (FramePool, usize),
     ) -> Self {
         let ring = FrameRing::new();
@@ -208,6 +243,8 @@ impl Taking {
             busy_poll: receiver.config.threads.busy_poll,
             utc: wall_clock::compare(),
             clocks_compared: Time::now(),
+            opened: Time::now(),
+            attempt: Some(attempt),
             shared,
         };
         taking.publish();
@@ -220,7 +257,7 @@ impl Taking {
             if is_stopped(&self.shared) {
                 break None;
             }
-            self.look_at_the_wall_clock();
+            self.look_at_the_clocks();
             match self.collect() {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -235,6 +272,8 @@ impl Taking {
                 }
             }
         };
+        // Frames that came with its end count, too.
+        self.look_at_the_clocks();
         self.publish();
         if let Some(reason) = reason {
             self.shared.lock().ended.get_or_insert(reason);
@@ -248,9 +287,13 @@ impl Taking {
         self.shared.end_sharing();
     }
 
-    /// It may have been set, which nothing tells.
-    fn look_at_the_wall_clock(&mut self) {
+    /// The wall clock may have been set, which nothing tells; and a stream that lasts has come to something.
+    fn look_at_the_clocks(&mut self) {
         let now = Time::now();
+        let has_come_to_something = self.landing.stats().frames_delivered > 0 || now.since(self.opened) >= LASTING;
+        if has_come_to_something && let Some(attempt) = self.attempt.take() {
+            attempt.succeed();
+        }
         if now.since(self.clocks_compared) >= COMPARE_CLOCKS_EVERY {
             self.clocks_compared = now;
             if let Some(newer) = wall_clock::compare() {

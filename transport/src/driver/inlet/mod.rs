@@ -1,5 +1,6 @@
 //! Streams of senders that share memory with this process: who is let in, and the thread that takes their frames in.
 
+mod churn;
 mod intake;
 #[cfg(test)]
 mod tests;
@@ -8,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub(super) use self::churn::Churn;
 use self::intake::Intake;
 use super::opening::{Admission, Limits, Opening, admit};
 use super::receiver::ReceiverShared;
@@ -19,6 +21,7 @@ use crate::share::hub::Entering;
 use crate::share::inlet::own_network;
 use crate::share::messages::{FromHub, Packet, Refusal};
 use crate::share::socket::packet;
+use crate::time::Time;
 use crate::wire::{Open, RefuseReason};
 
 /// What all senders on this machine have for an address.
@@ -65,6 +68,8 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     if state.incoming.len() >= limits.streams {
         return Err((Refusal::Streams, 0, limits.streams as u64));
     }
+    let attempt = receiver.churn.attempt(entering.peer.uid, Time::now());
+    let attempt = attempt.map_err(|wait| (Refusal::TooOften, wait.as_millis() as u64 + 1, 0))?;
     let slot_bytes = slot_bytes(open);
     let budget = &receiver.budget;
     let bytes = FramePool::bytes(slots, slot_bytes).ok().filter(|bytes| *bytes <= limits.stream_bytes);
@@ -93,7 +98,7 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     let waker = Arc::new(Waker::new().map_err(|_| (Refusal::Resources, 0, 0))?);
     let shared = Arc::new(StreamShared::new(&opening, waker));
     shared.lock().slice_bytes = 0;
-    let intake = Intake::new(receiver.clone(), shared.clone(), entering, format, Arc::new(reservation));
+    let intake = Intake::new(receiver.clone(), shared.clone(), entering, format, (Arc::new(reservation), attempt));
     let thread = std::thread::Builder::new().name("framewire-recv".into()).spawn(move || intake.run());
     let thread = thread.map_err(|_| (Refusal::Resources, 0, 0))?;
     state.streams.push(shared.clone());

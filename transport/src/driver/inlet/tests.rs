@@ -17,6 +17,8 @@ use crate::share::socket::peer::Peer;
 use crate::wire::Delivery;
 use crate::{IncomingStream, Receiver, ReceiverConfig, RecvError, SendState, Sender, SenderConfig};
 
+mod hostile;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn format() -> FrameFormat {

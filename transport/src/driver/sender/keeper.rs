@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::config::SenderConfig;
 use super::error::{ConnectError, SendError};
 use super::local::{self, Door};
 use super::path::{PathChoice, PathKind, is_own_address};
+use super::trouble::Trouble;
 use super::udp::UdpWay;
-use super::way::{Trouble, Way};
+use super::way::Way;
 use super::ways::Ways;
 use crate::send::SendState;
 
@@ -22,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const SELDOM: u32 = 5;
 /// So many times where nobody is there: that is soon seen, and may be over at any time.
 const SELDOM_NOBODY: u32 = 2;
+/// A way by shared memory that was there for so long, or on which a frame arrived, was one. Another has failed, as if there had been none: who
+/// shares streams is asked more and more seldom then, and not at once.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// What a configuration and an address allow.
 pub(super) fn may_be_local(ways: &Ways) -> bool {
@@ -68,7 +72,7 @@ fn teller(ways: &Arc<Ways>) -> impl Fn() + Send + Sync + 'static {
 /// Starts the thread. `door` is somebody who was found to share streams.
 pub(super) fn start(ways: Arc<Ways>, door: Option<Door>) -> std::io::Result<JoinHandle<()>> {
     let peer = ways.lock().peer;
-    let keeper = Keeper { ways, peer, beside: None, refused: false, failures: 0 };
+    let keeper = Keeper { ways, peer, beside: None, refused: false, failures: 0, began: Instant::now() };
     Builder::new().name("framewire-way".into()).spawn(move || keeper.run(door))
 }
 
@@ -83,6 +87,8 @@ struct Keeper {
     refused: bool,
     /// How often it came to nothing otherwise since a stream was open: it is asked more and more seldom.
     failures: u32,
+    /// Since when there is the way at present.
+    began: Instant,
 }
 
 enum Task {
@@ -108,6 +114,8 @@ impl Keeper {
                         // By datagrams at once; who shares streams is asked again while they find nobody.
                         lets_local = self.ways.config.path == PathChoice::Shm;
                     }
+                    let was_one = way.standing().stats.frames_delivered > 0 || self.began.elapsed() >= LASTING;
+                    self.failures = if was_one { 0 } else { (self.failures + 1).min(SELDOM + 1) };
                     self.ways.leave(&way);
                 }
                 Task::Look(way) => self.look(&way),
@@ -229,9 +237,8 @@ impl Keeper {
     fn go_on_with(&mut self, way: Arc<dyn Way>, peer: SocketAddr) {
         if way.path() == PathKind::Shm {
             self.ways.lock().trouble = None;
-            self.failures = 0;
         }
-        (self.peer, self.beside) = (peer, None);
+        (self.peer, self.beside, self.began) = (peer, None, Instant::now());
         self.ways.go_on_with(way, peer);
     }
 

@@ -5,7 +5,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::config::SenderConfig;
-use super::way::{Trouble, Way};
+use super::trouble::Trouble;
+use super::way::Way;
 use crate::share::{Invitation, ShareError};
 
 /// Nobody.

@@ -8,39 +8,7 @@ use super::path::PathKind;
 use crate::backend::BackendKind;
 use crate::frame::{Frame, FrameMut, FramePool};
 use crate::send::{ClosedReport, SendState, SendStats};
-use crate::wire::{Delivery, RefuseReason};
-
-/// Why a way cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Nobody is there who could be asked.
-    Nobody(String),
-    /// Who is there refuses the stream.
-    Refused {
-        reason: Option<RefuseReason>,
-        /// The limit that was hit, if any.
-        limit: u64,
-        /// In words.
-        words: String,
-    },
-    /// Anything else.
-    Failed(String),
-}
-
-impl Trouble {
-    /// Whether it stays while both ends are as they are.
-    pub(crate) fn is_final(&self) -> bool {
-        let passing = [RefuseReason::Memory, RefuseReason::TooManyStreams, RefuseReason::Resources];
-        matches!(self, Self::Refused { reason, .. } if reason.is_none_or(|reason| !passing.contains(&reason)))
-    }
-
-    /// What happened, in words.
-    pub(crate) fn words(&self) -> &str {
-        match self {
-            Self::Nobody(words) | Self::Refused { words, .. } | Self::Failed(words) => words,
-        }
-    }
-}
+use crate::wire::Delivery;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,10 +8,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::SendError;
+use super::between::{Between, Waiting};
 use super::config::SenderConfig;
 use super::error::NotSent;
 use super::path::{PathChoice, PathKind};
-use super::way::{Carried, Moment, Standing, Trouble, Way};
+use super::trouble::{Trouble, Troubles};
+use super::way::{Carried, Moment, Standing, Way};
 use crate::backend::Waker;
 use crate::frame::{Frame, FrameMut, PoolMark, SLOTS_MAX};
 use crate::random::random_u32;
@@ -54,7 +56,7 @@ pub(super) struct State {
     /// Something was told that the keeper has not looked at.
     pub(super) told: bool,
     /// Why the stream does not go by shared memory, or has left it.
-    pub(super) trouble: Option<Trouble>,
+    pub(super) trouble: Option<Troubles>,
     /// Attempts since there was a way.
     attempts: u32,
     /// No way can be taken.
@@ -69,67 +71,6 @@ pub(super) struct State {
 pub(super) enum Current {
     Way(Arc<dyn Way>),
     Between(Between),
-}
-
-/// What waits for the next way.
-#[derive(Default)]
-pub(super) struct Between {
-    waiting: VecDeque<Waiting>,
-    /// Behind all that waits.
-    next_number: u64,
-    /// What the frames are being handed to; it takes none of the program's yet.
-    next: Option<Arc<dyn Way>>,
-}
-
-/// One number, or a run of them.
-enum Waiting {
-    Frame(Frame),
-    Skipped(u64),
-}
-
-impl Waiting {
-    fn numbers(&self) -> u64 {
-        match self {
-            Self::Frame(_) => 1,
-            Self::Skipped(count) => *count,
-        }
-    }
-}
-
-impl Between {
-    fn first_number(&self) -> u64 {
-        self.next_number - self.waiting.iter().map(Waiting::numbers).sum::<u64>()
-    }
-
-    /// Of what waits, as a way would count it that has it.
-    fn stats(&self) -> SendStats {
-        let mut stats = SendStats::default();
-        for waiting in &self.waiting {
-            stats.frames += waiting.numbers();
-            if let Waiting::Skipped(count) = waiting {
-                stats.frames_skipped += count;
-            }
-        }
-        stats
-    }
-
-    fn skip(&mut self) {
-        self.next_number += 1;
-        match self.waiting.back_mut() {
-            Some(Waiting::Skipped(count)) => *count += 1,
-            _ => self.waiting.push_back(Waiting::Skipped(1)),
-        }
-    }
-
-    /// A newer frame comes: those that wait are skipped, and keep their numbers. They come free where what is returned is dropped.
-    fn replace(&mut self) -> VecDeque<Waiting> {
-        let replaced = std::mem::take(&mut self.waiting);
-        let numbers = replaced.iter().map(Waiting::numbers).sum();
-        if numbers > 0 {
-            self.waiting.push_back(Waiting::Skipped(numbers));
-        }
-        replaced
-    }
 }
 
 impl State {
@@ -404,7 +345,7 @@ impl Ways {
                 if let Some(failure) = &state.failure {
                     return Err(failure.clone());
                 }
-                if let Some(Trouble::Refused { reason, limit, .. }) = state.trouble
+                if let Some(&Trouble::Refused { reason, limit, .. }) = state.trouble.as_ref().map(Troubles::latest)
                     && moment != Moment::Settled
                     && self.config.path == PathChoice::Shm
                 {
@@ -425,7 +366,7 @@ impl Ways {
                     }
                 }
                 let peer = state.peer;
-                let cause = state.trouble.as_ref().filter(|_| is_shm).map(|trouble| trouble.words().to_owned());
+                let cause = state.trouble.as_ref().filter(|_| is_shm).map(Troubles::words);
                 state = match self.wait(state, deadline) {
                     Some(again) => again,
                     None => {
@@ -508,7 +449,7 @@ impl Ways {
             Current::Between(between) => {
                 let next = between.next.clone();
                 let mut standing = Standing {
-                    state: match &state.trouble {
+                    state: match state.trouble.as_ref().map(Troubles::latest) {
                         Some(Trouble::Refused { reason, limit, .. }) if self.config.path == PathChoice::Shm => {
                             SendState::Refused { reason: *reason, limit: *limit }
                         }
@@ -670,11 +611,18 @@ impl Ways {
     pub(super) fn note_trouble(&self, trouble: Trouble) {
         let mut state = self.lock();
         state.attempts = state.attempts.saturating_add(1);
-        if state.trouble.as_ref() != Some(&trouble) {
+        let words = trouble.words().to_owned();
+        let is_news = match &mut state.trouble {
+            Some(troubles) => troubles.note(trouble),
+            none => {
+                *none = Some(Troubles::new(trouble));
+                true
+            }
+        };
+        if is_news {
             tracing::warn!(
-                stream = self.stream, peer = %state.peer, cause = trouble.words(), "the stream does not go by shared memory"
+                stream = self.stream, peer = %state.peer, cause = words, "the stream does not go by shared memory"
             );
-            state.trouble = Some(trouble);
         }
         drop(state);
         self.changed.notify_all();

@@ -105,7 +105,7 @@ impl Seat {
     ///
     /// # Errors
     /// The reader has sealed the page against it.
-    pub(super) fn seal(&self) -> io::Result<()> {
+    pub(super) fn seal(&self) -> Result<(), crate::frame::memfd::Unsealable> {
         self.control.seal_writes()
     }
 

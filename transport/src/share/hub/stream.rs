@@ -256,7 +256,7 @@ impl SharedStream {
     ///
     /// # Errors
     /// Its page cannot be sealed.
-    pub(super) fn seat(&self, seat: &Arc<Seat>) -> std::io::Result<()> {
+    pub(super) fn seat(&self, seat: &Arc<Seat>) -> Result<(), crate::frame::memfd::Unsealable> {
         // First: threads that publish touch the page from then on.
         seat.seal()?;
         let mut readers = self.lock();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{drain, pipe, wake};
-use crate::frame::memfd::Right;
+use crate::frame::memfd::{Right, Unsealable};
 use crate::frame::{Arrival, Frame, FrameFormat, FrameInfo, FrameParts, FramePool, SLOTS_MAX};
 use crate::receive::{ReceiveStats, SourceCounts};
 use crate::share::layout::Inlet;
@@ -16,10 +16,13 @@ use crate::share::memory::Shared;
 use crate::share::points::{self, Point};
 use crate::time::Time;
 use crate::utc::UtcOffset;
-use crate::wire::FRAME_NUMBER_END;
+use crate::wire::{Delivery, FRAME_NUMBER_END};
 
 /// Slots that a sender has to write into at once.
 pub(crate) const IN_FLIGHT_MAX: usize = 4;
+/// Frames that a source may have skipped before its stream was opened by shared memory, beside one for each microsecond since: a thousand a
+/// second for seven weeks. What sums are made of stays far from where numbers end.
+const SKIPPED_MAX: u64 = 1 << 32;
 
 /// What a sender said that cannot be: nothing is taken from it any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -30,6 +33,10 @@ pub(crate) enum Misconduct {
     Record(usize),
     #[error("frame {number} came after frame {before}")]
     Order { number: u64, before: u64 },
+    #[error("frame {number} came where frame {next} was due, and a stream of every frame skips none")]
+    LeftOut { number: u64, next: u64 },
+    #[error("frame {number} came where no source can have got beyond frame {limit}")]
+    Jump { number: u64, limit: u64 },
     #[error("a frame of {pixels} bytes and {tail} behind them is none of the stream's")]
     Length { pixels: usize, tail: usize },
 }
@@ -48,6 +55,9 @@ pub(crate) struct Landing {
     inlet: Shared<Inlet>,
     format: FrameFormat,
     tail_max: usize,
+    delivery: Delivery,
+    /// Since when it is looked at.
+    begun: Option<Time>,
     /// The slots that the sender has.
     granted: [Option<Arrival>; SLOTS_MAX],
     /// The same as bits.
@@ -71,7 +81,7 @@ impl Landing {
         pool: FramePool,
         format: FrameFormat,
         (tail_max, slots): (usize, usize),
-        first_frame: u64,
+        (delivery, first_frame): (Delivery, u64),
     ) -> io::Result<(Self, SendersEnds)> {
         let inlet = Shared::<Inlet>::new("framewire-inlet", 1, Right::Write)?;
         let (from_sender, to_hub) = pipe()?;
@@ -82,6 +92,8 @@ impl Landing {
             inlet,
             format,
             tail_max,
+            delivery,
+            begun: None,
             granted: [const { None }; SLOTS_MAX],
             mask: 0,
             grants: slots.clamp(1, IN_FLIGHT_MAX),
@@ -107,8 +119,13 @@ impl Landing {
     ///
     /// # Errors
     /// The sender has sealed the page against it.
-    pub(crate) fn seal(&self) -> io::Result<()> {
+    pub(crate) fn seal(&self) -> Result<(), Unsealable> {
         self.inlet.seal_writes()
+    }
+
+    /// Whether the sender has taken what it was granted first: it has the page mapped, then. Once the page is sealed.
+    pub(crate) fn has_taken_grants(&self) -> bool {
+        self.page().granted.load(Ordering::Acquire) == 0
     }
 
     pub(crate) fn format(&self) -> &FrameFormat {
@@ -157,6 +174,7 @@ impl Landing {
         utc: Option<UtcOffset>,
         mut hand_on: impl FnMut(Frame),
     ) -> Result<usize, Misconduct> {
+        let limit = self.limit(now);
         // First: what it counts there has been handed over before.
         let counts = self.page().source.read();
         let mut committed = self.page().committed.swap(0, Ordering::AcqRel);
@@ -180,7 +198,7 @@ impl Landing {
         landed[..count].sort_unstable();
         for &(_, place) in &landed[..count] {
             let Some(parts) = parts[place & 0xff].take() else { continue };
-            match self.land(place >> 8, parts, now, utc) {
+            match self.land(place >> 8, parts, (now, utc), limit) {
                 Ok(frame) => hand_on(frame),
                 Err(wrong) => {
                     misconduct.get_or_insert(wrong);
@@ -193,17 +211,40 @@ impl Landing {
         if let Some(misconduct) = misconduct {
             return Err(misconduct);
         }
+        self.check_jump(counts.next, limit)?;
         self.account(counts.next, counts.no_credit);
         Ok(count)
     }
 
+    /// Where no source of a `latest` stream can have got beyond by now, whatever it skipped.
+    fn limit(&mut self, now: Time) -> u64 {
+        let micros = u64::try_from(now.since(*self.begun.get_or_insert(now)).as_micros()).unwrap_or(u64::MAX);
+        self.stats.first_frame.saturating_add(SKIPPED_MAX).saturating_add(micros).min(FRAME_NUMBER_END)
+    }
+
+    /// Whether every number from the next one on to this one may have been left out.
+    fn check_jump(&self, number: u64, limit: u64) -> Result<(), Misconduct> {
+        match self.delivery {
+            Delivery::Every if number > self.next => Err(Misconduct::LeftOut { number, next: self.next }),
+            Delivery::Latest if number > limit => Err(Misconduct::Jump { number, limit }),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a frame of a slot that the sender has handed over.
-    fn land(&mut self, slot: usize, parts: FrameParts, now: Time, utc: Option<UtcOffset>) -> Result<Frame, Misconduct> {
+    fn land(
+        &mut self,
+        slot: usize,
+        parts: FrameParts,
+        (now, utc): (Time, Option<UtcOffset>),
+        limit: u64,
+    ) -> Result<Frame, Misconduct> {
         let FrameParts { len, tail, info, gaps } = parts;
         let number = info.number;
         if number < self.next || number >= FRAME_NUMBER_END {
             return Err(Misconduct::Order { number, before: self.next });
         }
+        self.check_jump(number, limit)?;
         let wrong = Misconduct::Length { pixels: len, tail: tail.bytes() };
         if gaps.is_some() || !self.format.holds(len) || tail.bytes() > self.tail_max {
             return Err(wrong);
@@ -281,51 +322,4 @@ impl Landing {
 pub(crate) const COMPARE_CLOCKS_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::{PixelFormat, PoolInMaking};
-
-    fn landing() -> Landing {
-        let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
-        let mut making = PoolInMaking::new(2, format.frame_bytes()).unwrap().for_a_writer();
-        making.provide(usize::MAX).unwrap();
-        let pool = making.finish().unwrap().with_format(format, 0);
-        let (mut landing, _ends) = Landing::new(pool, format, (0, 2), 0).unwrap();
-        landing.grant();
-        landing
-    }
-
-    /// What a sender writes that hands a whole frame over.
-    fn commit(landing: &Landing, slot: usize, number: u64) {
-        let len = landing.format.frame_bytes();
-        let info = FrameInfo { number, ..FrameInfo::default() };
-        let page = landing.page();
-        page.records[slot].write(&FrameParts { len, tail: Default::default(), info, gaps: None });
-        page.committed.fetch_or(1 << slot, Ordering::SeqCst);
-    }
-
-    #[test]
-    fn one_bad_record_costs_none_of_the_frames_beside_it() {
-        let mut landing = landing();
-        commit(&landing, 1, 5);
-        // Of no frame: it was never written.
-        landing.page().committed.fetch_or(1, Ordering::SeqCst);
-        let mut numbers = Vec::new();
-        let collected = landing.collect(Time::now(), None, |frame| numbers.push(frame.info().number));
-        assert_eq!(collected, Err(Misconduct::Length { pixels: 0, tail: 0 }));
-        assert_eq!(numbers, [5]);
-    }
-
-    #[test]
-    fn a_hub_does_not_sleep_over_what_was_skipped() {
-        let mut landing = landing();
-        assert!(landing.may_sleep());
-        let mut counts = landing.page().source.read();
-        counts.next = 3;
-        landing.page().source.write(counts);
-        assert!(!landing.may_sleep());
-        landing.collect(Time::now(), None, |_| ()).unwrap();
-        assert!(landing.may_sleep());
-        assert_eq!(landing.stats().frames_passed, 3);
-    }
-}
+mod tests;

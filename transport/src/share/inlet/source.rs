@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::{drain, wake};
 use crate::frame::memfd::{self, Right, Unfit};
-use crate::frame::{FrameFormat, FrameParts, FramePool, PoolShape};
+use crate::frame::{FrameFormat, FrameInfo, FrameParts, FramePool, PoolShape};
 use crate::share::Endpoint;
 use crate::share::layout::{Inlet, InletCounts};
 use crate::share::memory::{NoWords, Shared};
@@ -19,6 +19,7 @@ use crate::share::points::{self, Point};
 use crate::share::socket::listening::{self, ListenError};
 use crate::share::socket::packet::{self, PacketError};
 use crate::share::socket::peer::{self, Peer};
+use crate::time::Time;
 use crate::wire::Open;
 
 /// A hub that lives says something within this. One that is stopped lets others connect, too, and the stream is to go another way soon.
@@ -42,6 +43,11 @@ pub(crate) enum EnterError {
     Silent(Duration),
     #[error("the program that shares streams there has ended, or closed the connection")]
     Gone,
+    #[error(
+        "the program that shares streams there handed over fewer descriptors than a stream needs; see whether a security module or a filter \
+         takes them away"
+    )]
+    DescriptorsMissing,
     #[error("the sender has been dropped")]
     Stopped,
     #[error(transparent)]
@@ -84,6 +90,13 @@ fn words_of(refusal: Refusal, number: u64, limit: u64) -> String {
         Refusal::Format => "the format is not the announced one".into(),
         Refusal::NoSenders => "it takes no streams of other programs".into(),
         Refusal::Taken => "another sender has the stream".into(),
+        Refusal::TooOften => {
+            format!("too many streams of this user's came to nothing there; one more may come in {number} ms")
+        }
+        Refusal::SealedBySender => {
+            "this process sealed the memory (F_SEAL_SEAL) before the hub could, which it may not".into()
+        }
+        Refusal::NotMapped => "this process had not taken the slots that it was granted".into(),
         other => format!("{other:?}"),
     }
 }
@@ -116,7 +129,8 @@ impl Door {
         peer::pid(&self.socket).ok()?
     }
 
-    /// Asks for a stream, and maps what it is given; gives up where `stop` becomes readable.
+    /// Asks for a stream, and maps what it is given; gives up where `stop` becomes readable. The hub opens the stream once it is
+    /// [told](Connection::say_mapped) that nothing is missing.
     ///
     /// # Errors
     /// Refused, not answered, stopped, or what came is not what it should be.
@@ -126,23 +140,25 @@ impl Door {
         (nonce, network): (u64, u64),
         format: FrameFormat,
         stop: BorrowedFd<'_>,
-    ) -> Result<Source, EnterError> {
+    ) -> Result<(Source, Connection), EnterError> {
         let socket = self.socket;
         packet::send(&socket, Packet::from(&ToHub::Enter { open: *open, nonce, network }).bytes(), &[])?;
         let mut buffer = [0; PACKET_MAX];
         let mut patience = ANSWER_MAX;
-        let (shape, mut descriptors) = loop {
+        let (shape, clock, mut descriptors) = loop {
             let received = answer(&socket, stop, &mut buffer, patience)?;
             match FromHub::parse(&buffer[..received.len])? {
                 FromHub::Preparing => patience = SLOTS_TIME_MAX,
-                FromHub::Entered { shape } => break (shape, received.descriptors),
+                FromHub::Entered { shape, clock_id, now_ns } => {
+                    break (shape, (clock_id, now_ns, Time::now()), received.descriptors);
+                }
                 FromHub::Refused { refusal, number, limit } => {
                     return Err(EnterError::Refused { refusal, number, limit });
                 }
                 _ => return Err(MessageError::Kind(0).into()),
             }
         };
-        let mut next = || descriptors.take().ok_or(EnterError::Message(MessageError::Value("descriptors")));
+        let mut next = || descriptors.take().ok_or(EnterError::DescriptorsMissing);
         let (pool, inlet, to_hub, from_hub) = (next()?, next()?, next()?, next()?);
         let tail_bytes = usize::from(open.tail_max);
         if shape.tail_bytes != tail_bytes || shape.slot_bytes < format.frame_bytes() + tail_bytes {
@@ -153,11 +169,21 @@ impl Door {
         // A pipe may have been opened to wait; nothing here does.
         rustix::io::ioctl_fionbio(&to_hub, true).map_err(io::Error::from)?;
         rustix::io::ioctl_fionbio(&from_hub, true).map_err(io::Error::from)?;
-        points::at(Point::SlotsMapped);
-        packet::send(&socket, Packet::from(&ToHub::Mapped).bytes(), &[])?;
         let hub = Peer::of(&socket)?.ok_or(EnterError::Gone)?;
         let slots = u64::MAX >> (64 - shape.slots);
-        Ok(Source { socket, hub, pool, inlet, slots, seen: 0, to_hub, from_hub })
+        let (clock, hub_ns, now) = clock;
+        let ahead_ns = ahead_ns((open.clock_id, now.as_nanos()), (clock, hub_ns));
+        points::at(Point::SlotsMapped);
+        Ok((Source { pool, inlet, slots, seen: 0, ahead_ns }, Connection { socket, hub, to_hub, from_hub }))
+    }
+}
+
+/// By how much the hub's monotonic clock is ahead of this process's, both as an identity and what is shown: not at all where they are one. In
+/// different time namespaces they differ by what is the same for ever, and a message takes no time that matters.
+fn ahead_ns((here, here_ns): (u64, u64), (there, there_ns): (u64, u64)) -> i64 {
+    match here != 0 && here == there {
+        true => 0,
+        false => there_ns.wrapping_sub(here_ns).cast_signed(),
     }
 }
 
@@ -205,26 +231,26 @@ pub(crate) fn poll(descriptors: &mut [PollFd<'_>], timeout: Duration) -> io::Res
 }
 
 /// What a hub says while a stream is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Said {
     /// The stream is closed.
     Closed(ClosedCounts),
+    /// It takes nothing more of the stream, and says why.
+    Refused(String),
     /// It has gone, or let the stream go.
     Gone,
 }
 
-/// An open stream. It has no lock: whoever has it sees that one thread at a time commits.
+/// The memory of an open stream. It has no lock, and calls nobody: whoever has it sees that one thread at a time commits.
 pub(crate) struct Source {
-    socket: OwnedFd,
-    hub: Peer,
     pool: FramePool,
     inlet: Shared<Inlet>,
     /// The slots that there are, a bit each.
     slots: u64,
-    /// Those whose pages are mapped.
+    /// Those whose pages are mapped, or about to be.
     seen: u64,
-    to_hub: OwnedFd,
-    from_hub: OwnedFd,
+    /// By how much the hub's clock is ahead.
+    ahead_ns: i64,
 }
 
 impl Source {
@@ -236,14 +262,10 @@ impl Source {
         &self.pool
     }
 
-    /// Readable when the hub has woken this end, has said something, or has ended.
-    pub(crate) fn descriptors(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
-        (self.from_hub.as_fd(), self.socket.as_fd(), self.hub.pidfd.as_ref().map(AsFd::as_fd))
-    }
-
-    /// Slots that were granted since this was asked last, which may be handed out from now on; and below which number all is settled. What was settled comes first: its slots are
-    /// `free`d before they are granted again.
-    pub(crate) fn take_granted(&mut self, settle: impl FnOnce(u64, u64)) -> u32 {
+    /// Takes the slots that were granted since this was asked last, and has them handed out but for those that were granted for the first time:
+    /// these are returned, to be [provided](provide). Before that `settle` is told below which number all is settled, and how many frames were
+    /// delivered: the slots of these are free before they are granted again.
+    pub(crate) fn take_granted(&mut self, settle: impl FnOnce(u64, u64)) -> u64 {
         let page = self.page();
         let granted = page.granted.swap(0, Ordering::AcqRel) & self.slots;
         if granted != 0 {
@@ -252,37 +274,38 @@ impl Source {
         let settled = page.account.settled.load(Ordering::Acquire);
         let delivered = page.account.delivered.load(Ordering::Acquire);
         settle(settled, delivered);
-        let mut new = granted & !self.seen;
-        while new != 0 {
-            let slot = new.trailing_zeros() as usize;
-            new &= new - 1;
-            // Here, and not when the program first writes into it.
-            self.pool.populate_read(slot, usize::MAX);
-        }
+        let fresh = granted & !self.seen;
         self.seen |= granted;
-        self.pool.allow(granted);
-        granted.count_ones()
+        self.pool.allow(granted & !fresh);
+        fresh
     }
 
     /// Hands a frame in this slot over.
-    pub(crate) fn commit(&self, slot: usize, parts: &FrameParts, counts: InletCounts) {
+    pub(crate) fn commit(&self, slot: usize, mut parts: FrameParts, counts: InletCounts) {
         let page = self.page();
+        self.put_on_hubs_clock(&mut parts.info);
         points::at(Point::Recording);
-        page.records[slot].write(parts);
+        page.records[slot].write(&parts);
         points::at(Point::Recorded);
         // Release: the bytes and the record are there before.
         page.committed.fetch_or(1 << slot, Ordering::SeqCst);
         points::at(Point::Committed);
         // After it: what is counted has been handed over.
         page.source.write(counts);
-        self.wake_hub();
     }
 
-    /// Has a hub that sleeps look at what was told.
-    pub(crate) fn wake_hub(&self) {
-        if self.page().hub_asleep.swap(0, Ordering::SeqCst) == 1 {
-            wake(&self.to_hub);
-        }
+    fn put_on_hubs_clock(&self, info: &mut FrameInfo) {
+        let there = |time: Time| match time {
+            // Not known.
+            Time::ZERO => time,
+            _ => Time::from_nanos(time.as_nanos().saturating_add_signed(self.ahead_ns)),
+        };
+        (info.captured, info.sent) = (there(info.captured), info.sent.map(there));
+    }
+
+    /// Whether the hub sleeps and has to be [woken](Connection::wake_hub) so that it looks at what was told: whoever is told so wakes it.
+    pub(crate) fn takes_to_wake(&self) -> bool {
+        self.page().hub_asleep.swap(0, Ordering::SeqCst) == 1
     }
 
     /// Tells what was skipped.
@@ -294,6 +317,46 @@ impl Source {
     pub(crate) fn ask_to_be_woken(&self) {
         self.page().sender_asleep.swap(1, Ordering::SeqCst);
     }
+}
+
+/// Has the pages of slots mapped that were granted for the first time, a bit each, and each handed out then: here, and not when the program first
+/// writes into it. It may take long.
+pub(crate) fn provide(pool: &FramePool, mut fresh: u64) {
+    while fresh != 0 {
+        let slot = fresh.trailing_zeros() as usize;
+        fresh &= fresh - 1;
+        pool.populate_read(slot, usize::MAX);
+        pool.allow(1 << slot);
+    }
+}
+
+/// The socket and the pipes of an open stream.
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    hub: Peer,
+    to_hub: OwnedFd,
+    from_hub: OwnedFd,
+}
+
+impl Connection {
+    /// Everything that came is mapped and was found to be fit, the slots that were granted at first are taken, and nothing that this end needs is
+    /// missing: the hub opens the stream.
+    ///
+    /// # Errors
+    /// The hub is gone.
+    pub(crate) fn say_mapped(&self) -> Result<(), PacketError> {
+        packet::send(&self.socket, Packet::from(&ToHub::Mapped).bytes(), &[])
+    }
+
+    /// Readable when the hub has woken this end, has said something, or has ended.
+    pub(crate) fn descriptors(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+        (self.from_hub.as_fd(), self.socket.as_fd(), self.hub.pidfd.as_ref().map(AsFd::as_fd))
+    }
+
+    /// Wakes the hub.
+    pub(crate) fn wake_hub(&self) {
+        wake(&self.to_hub);
+    }
 
     /// Takes out what woke this end.
     pub(crate) fn note_awake(&self) {
@@ -301,6 +364,9 @@ impl Source {
     }
 
     /// No frame follows.
+    ///
+    /// # Errors
+    /// The hub is gone, or does not read what it is sent.
     pub(crate) fn close(&self) -> Result<(), PacketError> {
         packet::send(&self.socket, Packet::from(&ToHub::Close).bytes(), &[])?;
         points::at(Point::Closing);
@@ -308,8 +374,13 @@ impl Source {
     }
 
     /// Lets the hub take in what was handed over, and end the stream.
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn finish(&self) {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+    }
+
+    /// Nothing is said or heard any more; whoever waits for the socket learns so.
+    pub(crate) fn hang_up(&self) {
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 
     /// What the hub says, if anything.
@@ -318,6 +389,9 @@ impl Source {
         match packet::receive(&self.socket, &mut buffer) {
             Ok(received) => match FromHub::parse(&buffer[..received.len]) {
                 Ok(FromHub::Closed(counts)) => Some(Said::Closed(counts)),
+                Ok(FromHub::Refused { refusal, number, limit }) => {
+                    Some(Said::Refused(EnterError::Refused { refusal, number, limit }.to_string()))
+                }
                 // Newer hubs may say more.
                 Ok(_) => None,
                 Err(_) => Some(Said::Gone),
@@ -325,5 +399,19 @@ impl Source {
             Err(PacketError::WouldBlock) => None,
             Err(_) => Some(Said::Gone),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_both_ends_read_is_not_reckoned_with_and_another_ones_difference_is() {
+        assert_eq!(ahead_ns((7, 1_000), (7, 5_000)), 0, "whatever the message took");
+        assert_eq!(ahead_ns((7, 1_000), (8, 5_000)), 4_000);
+        assert_eq!(ahead_ns((7, 5_000), (8, 1_000)), -4_000);
+        // Neither can tell which clock it reads.
+        assert_eq!(ahead_ns((0, 1_000), (0, 1_010)), 10);
     }
 }

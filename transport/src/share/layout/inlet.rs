@@ -31,9 +31,7 @@ pub(crate) struct Inlet {
 pub(crate) struct Source {
     /// Every frame below this number has been committed, or never will be.
     pub(crate) next: AtomicU64,
-    /// Frames that were never committed, as the source had no slot for them.
-    pub(crate) skipped: AtomicU64,
-    /// Of these, how many while the hub granted none.
+    /// Of the frames below it that were never committed, how many while the hub granted no slot.
     pub(crate) no_credit: AtomicU64,
 }
 
@@ -51,7 +49,6 @@ pub(crate) struct Account {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct InletCounts {
     pub(crate) next: u64,
-    pub(crate) skipped: u64,
     pub(crate) no_credit: u64,
 }
 
@@ -59,13 +56,11 @@ impl Source {
     pub(crate) fn read(&self) -> InletCounts {
         // In the other order than they are written: no frame is counted as skipped before there is one.
         let no_credit = self.no_credit.load(Ordering::Acquire);
-        let skipped = self.skipped.load(Ordering::Acquire);
-        InletCounts { next: self.next.load(Ordering::Acquire), skipped, no_credit }
+        InletCounts { next: self.next.load(Ordering::Acquire), no_credit }
     }
 
     pub(crate) fn write(&self, counts: InletCounts) {
         self.next.store(counts.next, Ordering::Release);
-        self.skipped.store(counts.skipped, Ordering::Release);
         self.no_credit.store(counts.no_credit, Ordering::Release);
     }
 }
@@ -103,7 +98,7 @@ mod tests {
         ];
         assert_eq!(places, [0, 64, 128, 192, 256, 320, 384]);
         assert_eq!(size_of::<Inlet>(), 384 + 64 * 128);
-        assert_eq!([offset_of!(Source, next), offset_of!(Source, skipped), offset_of!(Source, no_credit)], [0, 8, 16]);
+        assert_eq!([offset_of!(Source, next), offset_of!(Source, no_credit)], [0, 8]);
         assert_eq!([offset_of!(Account, settled), offset_of!(Account, delivered)], [0, 8]);
     }
 }

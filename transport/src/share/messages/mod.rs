@@ -163,10 +163,16 @@ pub(crate) enum Refusal {
     NoSenders = 16,
     /// The stream is there already, from another sender.
     Taken = 17,
+    /// Too many streams of this user's that never had a frame; one more in `number` milliseconds.
+    TooOften = 18,
+    /// The sender sealed what it was handed, so that the hub could not.
+    SealedBySender = 19,
+    /// The sender said that it has everything, and had not taken the slots that it was granted.
+    NotMapped = 20,
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Version,
         Self::NoSuchStream,
         Self::Slots,
@@ -184,6 +190,9 @@ impl Refusal {
         Self::Format,
         Self::NoSenders,
         Self::Taken,
+        Self::TooOften,
+        Self::SealedBySender,
+        Self::NotMapped,
     ];
 }
 
@@ -273,6 +282,10 @@ pub(crate) enum FromHub<'a> {
     /// With four descriptors: the pool, the inlet, the pipe that wakes the hub, and the one that wakes the sender.
     Entered {
         shape: PoolShape,
+        /// Which clock the hub reads, as a sender says it in its opening: equal where the two read the same.
+        clock_id: u64,
+        /// What the hub's monotonic clock shows, nanoseconds.
+        now_ns: u64,
     },
     /// The stream is closed; what became of its frames.
     Closed(ClosedCounts),

@@ -145,9 +145,11 @@ impl From<&FromHub<'_>> for Packet {
             }
             FromHub::Admitted => Self::new(kind::ADMITTED),
             FromHub::Preparing => Self::new(kind::PREPARING),
-            FromHub::Entered { shape } => {
+            FromHub::Entered { shape, clock_id, now_ns } => {
                 let mut packet = Self::new(kind::ENTERED);
                 packet.shape(shape);
+                packet.u64(*clock_id);
+                packet.u64(*now_ns);
                 packet
             }
             FromHub::Closed(counts) => {
@@ -287,7 +289,7 @@ impl<'a> FromHub<'a> {
                 Self::Refused { refusal, number: rest.u64()?, limit: rest.u64()? }
             }
             kind::PREPARING => Self::Preparing,
-            kind::ENTERED => Self::Entered { shape: rest.shape()? },
+            kind::ENTERED => Self::Entered { shape: rest.shape()?, clock_id: rest.u64()?, now_ns: rest.u64()? },
             kind::CLOSED => {
                 Self::Closed(ClosedCounts { delivered: rest.u64()?, skipped: rest.u64()?, settled: rest.u64()? })
             }

@@ -39,7 +39,7 @@ pub(crate) fn from_hub(longest: &str) -> [FromHub<'_>; 9] {
         FromHub::Subscribed { stream: described(longest), shape: SHAPE, wanted: WANTED, now_ns: 9 },
         FromHub::Refused { refusal: Refusal::Slots, number: 1, limit: 24 },
         FromHub::Preparing,
-        FromHub::Entered { shape: SHAPE },
+        FromHub::Entered { shape: SHAPE, clock_id: 5, now_ns: 9 },
         FromHub::Closed(ClosedCounts { delivered: 1, skipped: 2, settled: 3 }),
         FromHub::Admitted,
     ]

@@ -32,9 +32,10 @@ fn what_lies_where_on_the_socket_stays_so() {
     assert_eq!(Packet::from(&ToHub::Mapped).bytes(), b"FS\x01\x04");
     assert_eq!(Packet::from(&ToHub::Leave).bytes(), b"FS\x01\x07");
     assert_eq!(Packet::from(&FromHub::Admitted).bytes(), b"FS\x01\x89");
-    let entered = Packet::from(&FromHub::Entered { shape: SHAPE });
+    let entered = Packet::from(&FromHub::Entered { shape: SHAPE, clock_id: 5, now_ns: 9 });
     assert_eq!(entered.bytes()[..4], *b"FS\x01\x87");
     assert_eq!(entered.bytes()[4..12], 33_u64.to_be_bytes());
+    assert_eq!(entered.bytes()[36..], *b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09");
     let subscribed =
         Packet::from(&FromHub::Subscribed { stream: described("front"), shape: SHAPE, wanted: WANTED, now_ns: 9 });
     let at = 4 + 3 + 8 + 4 * 8;
@@ -63,10 +64,10 @@ fn what_no_program_says_is_refused_with_what_is_wrong() {
     assert_eq!(wrong(enter, 4, 0), MessageError::Value("open"));
     let mut shape = SHAPE;
     shape.slots = 65;
-    let packet = Packet::from(&FromHub::Entered { shape });
+    let packet = Packet::from(&FromHub::Entered { shape, clock_id: 5, now_ns: 9 });
     assert_eq!(FromHub::parse(packet.bytes()), Err(MessageError::Value("pool")));
     shape = PoolShape { stride: 8192, ..SHAPE };
-    let packet = Packet::from(&FromHub::Entered { shape });
+    let packet = Packet::from(&FromHub::Entered { shape, clock_id: 5, now_ns: 9 });
     assert_eq!(FromHub::parse(packet.bytes()), Err(MessageError::Value("pool")));
 }
 

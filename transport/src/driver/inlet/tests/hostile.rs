@@ -1,0 +1,160 @@
+//! Senders that keep to no rule, beside a receiver that is as it is.
+
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::fs::{SealFlags, fcntl_add_seals};
+
+use super::*;
+use crate::frame::memfd::Right;
+use crate::share::layout::{Inlet, InletCounts};
+use crate::share::memory::Shared;
+use crate::share::messages::MessageError;
+use crate::share::socket::listening;
+
+/// A process that was granted a stream, and has said nothing since.
+struct Granted {
+    socket: OwnedFd,
+    pool: OwnedFd,
+    inlet: OwnedFd,
+    _pipes: [OwnedFd; 2],
+}
+
+/// What the hub says next that is more than that it makes slots.
+fn answer<T>(socket: &OwnedFd, take: impl FnOnce(Result<FromHub<'_>, MessageError>, packet::Packet) -> T) -> Option<T> {
+    let mut buffer = [0; PACKET_MAX];
+    let begun = Instant::now();
+    loop {
+        match packet::receive(socket, &mut buffer) {
+            Ok(received) => match FromHub::parse(&buffer[..received.len]) {
+                Ok(FromHub::Preparing) => {}
+                said => {
+                    let received = packet::Packet { len: received.len, descriptors: received.descriptors };
+                    return Some(take(said, received));
+                }
+            },
+            Err(packet::PacketError::WouldBlock) => {
+                assert!(begun.elapsed() < PATIENCE, "the hub says nothing");
+                std::thread::yield_now();
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+fn say(socket: &OwnedFd, message: &ToHub<'_>) {
+    packet::send(socket, Packet::from(message).bytes(), &[]).unwrap();
+}
+
+/// Why the hub refuses, where it does before it hangs up.
+fn refusal(socket: &OwnedFd) -> Option<(Refusal, u64)> {
+    answer(socket, |said, _| match said {
+        Ok(FromHub::Refused { refusal, number, .. }) => Some((refusal, number)),
+        _ => None,
+    })
+    .flatten()
+}
+
+impl Granted {
+    fn new(host: &Host, stream: u32, delivery: Delivery) -> Result<Self, (Refusal, u64)> {
+        let socket = listening::connect(host.endpoint.as_path()).unwrap();
+        let mut open = crate::wire::open_of(&format(), delivery, &Default::default(), 4104);
+        (open.stream, open.epoch) = (stream, 1);
+        say(&socket, &ToHub::Enter { open, nonce: 0, network: 0 });
+        let taken = answer(&socket, |said, mut received| match said {
+            Ok(FromHub::Refused { refusal, number, .. }) => Err((refusal, number)),
+            Ok(FromHub::Entered { .. }) => {
+                let mut next = || received.descriptors.take().unwrap();
+                Ok((next(), next(), [next(), next()]))
+            }
+            other => panic!("{other:?}"),
+        });
+        let (pool, inlet, pipes) = taken.unwrap()?;
+        Ok(Self { socket, pool, inlet, _pipes: pipes })
+    }
+
+    /// Maps its inlet, takes what it was granted and says so.
+    fn mapped(&self) -> (Shared<Inlet>, u64) {
+        let inlet = Shared::<Inlet>::received(self.inlet.try_clone().unwrap(), 1, Right::Write).unwrap();
+        let granted = inlet[0].granted.swap(0, Ordering::AcqRel);
+        say(&self.socket, &ToHub::Mapped);
+        (inlet, granted)
+    }
+}
+
+fn opened(host: &Host) -> u64 {
+    host.receiver.stats().opened
+}
+
+#[test]
+fn no_stream_is_opened_for_who_says_that_it_has_everything_and_has_taken_nothing() {
+    let host = Host::new("unmapped", ReceiverConfig::new());
+    let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
+    say(&granted.socket, &ToHub::Mapped);
+    assert_eq!(refusal(&granted.socket), Some((Refusal::NotMapped, 0)));
+    let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
+    drop(granted);
+    let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
+    say(&granted.socket, &ToHub::Close);
+    assert_eq!(refusal(&granted.socket), None);
+    assert_eq!(opened(&host), 0);
+    assert!(host.receiver.accept_timeout(Duration::ZERO).is_err());
+    let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
+    let _mapped = granted.mapped();
+    assert_eq!(host.accept().info().path, PathKind::Shm);
+}
+
+#[test]
+fn who_seals_what_it_was_handed_is_told_that_this_is_why() {
+    let host = Host::new("sealed", ReceiverConfig::new());
+    for seals_pool in [true, false] {
+        let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
+        let file = if seals_pool { &granted.pool } else { &granted.inlet };
+        let _mapped = Shared::<Inlet>::received(granted.inlet.try_clone().unwrap(), 1, Right::Write).unwrap();
+        fcntl_add_seals(file.as_fd(), SealFlags::SEAL).unwrap();
+        granted.mapped();
+        assert_eq!(refusal(&granted.socket), Some((Refusal::SealedBySender, 0)));
+    }
+    assert_eq!(opened(&host), 0);
+}
+
+#[test]
+fn streams_that_come_to_nothing_come_at_a_bounded_rate_and_no_other_way_is_closed_by_them() {
+    let host = Host::new("churn", ReceiverConfig::new());
+    let begun = Instant::now();
+    let mut let_in = 0;
+    let (refusal, wait) = loop {
+        match Granted::new(&host, let_in, Delivery::Latest) {
+            // Some say that they have everything, and are gone with that.
+            Ok(granted) if let_in % 2 == 0 => drop(granted.mapped()),
+            Ok(_) => {}
+            Err((Refusal::Streams, _)) => continue,
+            Err(refused) => break refused,
+        }
+        let_in += 1;
+        // What came back meanwhile is two a second.
+        assert!(u64::from(let_in) <= 64 + 2 * (begun.elapsed().as_secs() + 1), "{let_in}");
+    };
+    assert_eq!(refusal, Refusal::TooOften);
+    assert!((1..=501).contains(&wait), "{wait} ms");
+    let sender = host.connect(config(Delivery::Every).path(PathChoice::Auto));
+    send(&sender, 1);
+    while host.accept().info().path == PathKind::Shm {}
+    assert!(sender.path_trouble().unwrap().contains("came to nothing"));
+}
+
+#[test]
+fn a_sender_whose_numbers_jump_loses_its_stream_and_spoils_no_sum() {
+    for delivery in [Delivery::Latest, Delivery::Every] {
+        let host = Host::new(&format!("jump-{}", delivery.name()), ReceiverConfig::new());
+        let granted = Granted::new(&host, 1, delivery).unwrap();
+        let (inlet, _) = granted.mapped();
+        let stream = host.accept();
+        inlet[0].source.write(InletCounts { next: (1 << 63) - 1, no_credit: u64::MAX });
+        drop(granted);
+        assert_eq!(stream.recv_timeout(PATIENCE).unwrap_err(), RecvError::Ended);
+        let (stats, source) = (stream.stats(), stream.source());
+        assert_eq!((stats.frames_passed, source), (0, Default::default()), "{delivery:?}");
+        assert_eq!(stream.end_reason(), Some(EndReason::Silent));
+    }
+}
