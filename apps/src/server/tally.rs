@@ -61,6 +61,14 @@ impl State {
     pub(crate) fn begin(&mut self, path: PathKind) {
         self.paths.add(path);
     }
+
+    fn count(&mut self, frame: &Frame) -> u64 {
+        let now = Instant::now();
+        self.counts.add_frame(frame.len());
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        self.counts.frames_delivered
+    }
 }
 
 impl Tally {
@@ -86,17 +94,19 @@ impl Tally {
 
     /// Counts a frame; returns how many there are now.
     pub(crate) fn add_frame(&self, frame: &Frame) -> u64 {
-        let (now, read) = (Instant::now(), Time::now());
+        let read = Time::now();
         let mut state = self.lock();
-        state.counts.add_frame(frame.len());
         state.latest = frame.info().latency;
         if let Some(latency) = frame.info().latency {
             state.latency.record(latency);
         }
         state.stages.record(frame.info(), read);
-        state.first.get_or_insert(now);
-        state.last = Some(now);
-        state.counts.frames_delivered
+        state.count(frame)
+    }
+
+    /// As [`Tally::add_frame`], for a frame that was complete before anybody could read it: how long it lay there is no latency.
+    pub(crate) fn add_frame_from_before(&self, frame: &Frame) -> u64 {
+        self.lock().count(frame)
     }
 
     /// Adds what a stream has counted, at its end, but for the frames of [`Tally::add_frame`]; `missed` more were complete, though this

@@ -1,19 +1,18 @@
-//! The frames of one stream, from a server's memory to the sinks.
+//! The frames of one stream, from a hub's memory to the sinks.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use framewire_figures::counts::StreamCounts;
 use framewire_figures::summary::{Summary, cpu_seconds};
-use framewire_process::exit::{Failure, say};
+use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::frame::{ConsumerPolicy, Frame, FrameRing, Presentation, RecvError};
 use framewire_transport::share::SharedStreamInfo;
-use framewire_transport::{Delivery, FrameFormat, PathKind};
+use framewire_transport::{Delivery, FrameFormat, PathKind, Time};
 
-use super::PROGRAM;
 use super::reading::Frames;
 use crate::server::tally::Tally;
 
@@ -45,11 +44,11 @@ pub(super) struct Asked<'a> {
     pub(super) stop: &'a Stop,
 }
 
-/// Takes frames until the stream is closed, the limit is reached, or somebody asks to stop. A server that comes back may have the stream
+/// Takes frames until the stream is closed, the limit is reached, or somebody asks to stop. A hub that comes back may have the stream
 /// in another format: that is another recording.
 ///
 /// # Errors
-/// What failed, where that ends the program: a sink that cannot be written to, a server that gives no more.
+/// What failed, where that ends the program: a sink that cannot be written to, a hub that gives no more.
 pub(super) fn follow(frames: &impl Frames, mut stream: Stream, asked: &Asked<'_>) -> Result<Summary, Failure> {
     let (tally, mut progress) = (Tally::new(), Progress::new(asked.is_quiet));
     let (mut next, mut too_slow) = (None, 0);
@@ -57,7 +56,6 @@ pub(super) fn follow(frames: &impl Frames, mut stream: Stream, asked: &Asked<'_>
         let (missed, end) = record(frames, &stream, next.take(), asked, &tally, &mut progress);
         too_slow += missed;
         let Some((frame, format)) = end else { break };
-        tracing::info!(stream = ?stream.name, %format, "the stream has another format now");
         (stream.format, next) = (format, Some(frame));
     }
     drop(progress);
@@ -85,7 +83,7 @@ fn record(
     let recorded = Recorded::new(stream.format, stream.presentation, &stream.name, 0);
     let recorder = Recorder::start(recording, &recorded, waits, |policy| ring.subscribe(policy));
     if let Some(frame) = first {
-        take(&frame, &ring, &recorder, tally, asked);
+        take(&frame, frames.since(), &ring, &recorder, tally, asked);
     }
     let mut other = None;
     while !stop.is_stopped() {
@@ -95,18 +93,12 @@ fn record(
                     other = Some((frame, format));
                     break;
                 }
-                None => take(&frame, &ring, &recorder, tally, asked),
+                None => take(&frame, frames.since(), &ring, &recorder, tally, asked),
             },
             Err(RecvError::Ended) => break,
             Err(error @ (RecvError::CutOff { .. } | RecvError::Forked)) => {
                 stop.fail(Failure::runtime(error));
                 break;
-            }
-            Err(RecvError::HubGone) => {
-                say(format_args!(
-                    "{PROGRAM}: the server of stream {:?} is gone; it is read on when that is back",
-                    stream.name
-                ));
             }
             Err(_) => recorder.look(Instant::now()),
         }
@@ -127,11 +119,16 @@ fn slow(frames: u64) -> StreamCounts {
     counts
 }
 
-fn take(frame: &Frame, ring: &FrameRing, recorder: &Recorder, tally: &Tally, asked: &Asked<'_>) {
+fn take(frame: &Frame, since: Time, ring: &FrameRing, recorder: &Recorder, tally: &Tally, asked: &Asked<'_>) {
     ring.publish(frame);
     recorder.look(Instant::now());
     // With gaps it is in the sinks, and counted nowhere, as at the server.
-    if frame.is_complete() && Some(tally.add_frame(frame)) == asked.frames_max {
+    if !frame.is_complete() {
+        return;
+    }
+    let lay_there = frame.info().completed < since;
+    let frames = if lay_there { tally.add_frame_from_before(frame) } else { tally.add_frame(frame) };
+    if Some(frames) == asked.frames_max {
         asked.stop.stop();
     }
 }
@@ -152,6 +149,7 @@ mod tests {
     struct Local {
         consumer: Consumer,
         taken: Cell<u64>,
+        since: Time,
     }
 
     impl Frames for Local {
@@ -165,10 +163,19 @@ mod tests {
             let (taken, dropped) = (self.taken.get(), self.consumer.dropped());
             ReaderCounts { offered: taken + dropped, taken, dropped, reconnects: 0 }
         }
+
+        fn since(&self) -> Time {
+            self.since
+        }
     }
 
     /// Reads a stream that has these frames, and has ended, into a file; returns the summary and the file's bytes.
     fn read(policy: ConsumerPolicy, frames: u8, frames_max: Option<u64>) -> (Summary, Vec<u8>) {
+        read_since(Time::ZERO, policy, frames, frames_max)
+    }
+
+    /// Frame 0 took a second to come and was complete at 0, frame 1 a millisecond and at 1 ns, and so on.
+    fn read_since(since: Time, policy: ConsumerPolicy, frames: u8, frames_max: Option<u64>) -> (Summary, Vec<u8>) {
         let (directory, stop) = (tempfile::tempdir().unwrap(), Stop::new());
         let path = directory.path().join("out.raw");
         let recording = Recording::new(
@@ -184,10 +191,13 @@ mod tests {
         );
         let format = FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap();
         let (pool, ring) = (FramePool::new(usize::from(frames) + 1, 32).unwrap(), FrameRing::new());
-        let local = Local { consumer: ring.subscribe(policy), taken: Cell::new(0) };
+        let local = Local { consumer: ring.subscribe(policy), taken: Cell::new(0), since };
         for number in 0..frames {
             let mut frame = pool.try_acquire().unwrap();
             frame.info.number = number.into();
+            frame.info.completed = Time::from_nanos(number.into());
+            frame.info.sent = Some(Time::ZERO);
+            frame.info.latency = Some(Duration::from_millis(if number == 0 { 1_000 } else { 1 }));
             frame.fill(number);
             ring.publish(&frame.freeze());
         }
@@ -206,6 +216,16 @@ mod tests {
         assert_eq!((summary.frames_delivered, summary.bytes), (20, 640));
         assert_eq!(summary.reader, Some(ReaderCounts { offered: 20, taken: 20, ..ReaderCounts::default() }));
         assert_eq!((summary.sinks[0].frames, summary.frames_dropped.total()), (20, 0));
+    }
+
+    #[test]
+    fn what_lay_there_before_anybody_read_is_counted_and_in_no_latency() {
+        let of = |since| read_since(Time::from_nanos(since), ConsumerPolicy::Block, 3, None).0;
+        let max = |summary: &Summary| summary.latency_ms.as_ref().map(|latency| latency.max.round());
+        let (all, later, none) = (of(0), of(1), of(3));
+        assert_eq!([&all, &later, &none].map(|summary| summary.frames_delivered), [3, 3, 3]);
+        assert_eq!((max(&all), max(&later), max(&none)), (Some(1_000.0), Some(1.0), None));
+        assert!(later.stages_ms.is_some() && none.stages_ms.is_none());
     }
 
     #[test]

@@ -123,9 +123,10 @@ fn subscribe(
     let answer = unless_stopped(stop, move || room::subscribe(&asks, &asked_for, config, may_shorten))?;
     let Some(granted) = answer else { return Ok(None) };
     match granted {
-        Ok((subscription, config)) => {
-            Ok(Some(Found { info: subscription.info(), frames: Named::new(reader.clone(), config, subscription) }))
-        }
+        Ok((subscription, config)) => Ok(Some(Found {
+            info: subscription.info(),
+            frames: Named::new(reader.clone(), config, subscription, stop.clone()),
+        })),
         Err(ShareError::UnknownStream { .. } | ShareError::NoHub { .. } | ShareError::HubGone { .. }) => Ok(None),
         Err(error) => Err(room::failure(error, args.sinks.sink.len() > 1)),
     }

@@ -3,6 +3,7 @@
 mod choice;
 mod follow;
 mod found;
+mod presence;
 mod reading;
 mod room;
 

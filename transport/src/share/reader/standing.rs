@@ -191,7 +191,8 @@ impl Standing {
     }
 
     fn lose_hub(&mut self, signal: &Signal, now: Instant) -> Step {
-        tracing::warn!(
+        // The program is told by the error, and tells whom it likes.
+        tracing::info!(
             endpoint = %self.request.endpoint, stream = self.request.stream,
             "the hub is gone; what was taken stays as it is, and reading goes on when it is back"
         );
