@@ -11,7 +11,10 @@ use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
 
-use crate::cli::{ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, ServerArgs, Share, ShareArgs, SinkArgs};
+use crate::cli::{
+    ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, READER_SLOTS, READER_TIMEOUT, ServerArgs, Share, ShareArgs,
+    SinkArgs,
+};
 use crate::ends;
 
 /// How long the demo runs when nothing else ends it.
@@ -116,9 +119,9 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         shared: ShareArgs {
             share: Some(Share::Off),
             share_group: None,
-            reader_slots: 0,
+            reader_slots: READER_SLOTS,
             share_block: false,
-            reader_timeout: Duration::ZERO,
+            reader_timeout: READER_TIMEOUT,
         },
         // The client's end shows how it gets on.
         verbose: args.verbose.max(1),

@@ -5,11 +5,14 @@
 
 mod running;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
-use running::{Running, program, run};
-use serde_json::Value;
+use running::{Running, path_text, program, run};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::io::Errno;
+use serde_json::{Value, json};
 
 /// Those that `--only` names, in the order of the report.
 const CONTENDERS: [&str; 4] = ["shm", "shm-read", "memory", "pipe"];
@@ -79,14 +82,19 @@ fn latency_is_measured_at_the_rate_that_is_asked_for() {
     check(&report["contenders"][0], "pipe");
 }
 
-/// A name of a file is believed of the bench that has started the process that opens it, and of nobody else.
-#[test]
-fn with_a_receiver_started_apart_nothing_is_measured_that_needs_one_machine() {
+/// A bench that receives for whoever comes, and where.
+fn receiving() -> (Running, String) {
     let mut command = program("framewire");
     let mut far = Running::start(command.args(["bench", "--receive", "127.0.0.1:0"]));
     let mut line = String::new();
     BufReader::new(far.take_stdout()).read_line(&mut line).unwrap();
     let address = line.trim_end().strip_prefix("framewire bench: receiving on ").unwrap().to_owned();
+    (far, address)
+}
+
+#[test]
+fn with_a_receiver_started_apart_nothing_is_measured_that_needs_one_machine() {
+    let (far, address) = receiving();
     for name in CONTENDERS {
         let output = run("framewire", &["bench", "--to", &address, "--only", name]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -96,4 +104,45 @@ fn with_a_receiver_started_apart_nothing_is_measured_that_needs_one_machine() {
     far.interrupt();
     let (code, said, _) = far.wait();
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// A name of a file is believed of the bench that has started the process that opens it, and of nobody else: the near end asks for none, so
+/// this is whoever else reaches the port.
+#[test]
+fn no_file_is_opened_by_the_name_that_whoever_reaches_the_port_sends() {
+    let (far, address) = receiving();
+    let greet = |version: u64| {
+        let mut near = TcpStream::connect(&address).unwrap();
+        writeln!(near, "{}", json!({"program": "framewire-bench", "version": version, "clock": 0})).unwrap();
+        let mut lines = BufReader::new(near.try_clone().unwrap());
+        let hello = next(&mut lines);
+        (near, lines, hello["version"].as_u64().unwrap())
+    };
+    let (_, _, version) = greet(0);
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for contender in ["pipe", "shm", "shm-read"] {
+        let (mut near, mut lines, _) = greet(version);
+        let path = path_text(&pipe);
+        let run = json!({
+            "contender": contender, "frame": "64x64:gray8", "backend": "auto", "shared_clock": false, "path": path
+        });
+        writeln!(near, "{run}").unwrap();
+        let reply = next(&mut lines);
+        let failed = reply["failed"].as_str().unwrap_or_else(|| panic!("{contender} is ready: {reply}"));
+        assert!(failed.contains("a process that the bench starts itself"), "{contender}: {failed}");
+        // Nobody reads it.
+        let opened = rustix::fs::open(&pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty());
+        assert_eq!(opened.err(), Some(Errno::NXIO), "{contender}");
+    }
+    far.interrupt();
+    let (code, said, _) = far.wait();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+fn next(lines: &mut impl BufRead) -> Value {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }

@@ -30,6 +30,10 @@ fn a_place_that_cannot_be_is_refused_with_the_reason() {
     let nowhere = in_dir(&directory, "no/such/folder/s.sock");
     let (code, said) = refused(&["--share", path_text(&nowhere)]);
     assert!(code == Some(1) && said.contains(path_text(&nowhere)), "{code:?}: {said}");
+    let first = in_dir(&directory, "no");
+    assert!(said.contains(&format!("there is no folder {}", path_text(&first))), "{said}");
+    let (code, said) = refused(&["--share", "/dev/null"]);
+    assert!(code == Some(1) && said.contains("is no socket") && !said.contains("remove"), "{code:?}: {said}");
     let (code, said) = refused(&["--share", &format!("/tmp/{}.sock", "x".repeat(200))]);
     assert!(code == Some(2) && said.contains("at most 107"), "{code:?}: {said}");
     let file = in_dir(&directory, "file.sock");
@@ -95,4 +99,28 @@ fn a_default_place_that_cannot_be_made_is_said_and_the_server_serves_all_the_sam
     let server = Server::start_by(command.args(LISTEN).env("XDG_RUNTIME_DIR", runtime.path()));
     let said = server.stop();
     assert!(said.contains("not shared") && said.contains("framewire"), "{said}");
+}
+
+#[test]
+fn whatever_the_users_mask_what_is_made_has_exactly_its_mode() {
+    for mask in ["0777", "0077", "0000"] {
+        let runtime = tempfile::tempdir().unwrap();
+        let mut command = program("sh");
+        command.args(["-c", &format!("umask {mask}; exec \"$0\" \"$@\"")]);
+        command.arg(program("framewire-server").get_program()).args(LISTEN).env("XDG_RUNTIME_DIR", runtime.path());
+        let server = Server::start_by(&mut command);
+        let port = server.udp.rsplit_once(':').unwrap().1.to_owned();
+        let mode = |name: &str| std::fs::metadata(in_dir(&runtime, name)).unwrap().mode() & 0o7777;
+        assert_eq!(mode("framewire"), 0o700, "the folder, {mask}");
+        assert_eq!(mode(&format!("framewire/{port}.sock")), 0o600, "the socket, {mask}");
+        assert_eq!(mode(&format!("framewire/{port}.sock.lock")), 0o600, "the lock file, {mask}");
+        server.stop();
+    }
+}
+
+#[test]
+fn flags_of_sharing_that_come_to_nothing_are_said() {
+    let server = Server::start(&["--share", "off", "--share-block", "--reader-slots", "9"]);
+    let said = server.stop();
+    assert!(said.contains("--reader-slots, --share-block do nothing here: --share is off"), "{said}");
 }

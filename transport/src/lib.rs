@@ -141,6 +141,7 @@ mod setters;
 #[allow(unsafe_code, reason = "memory that processes share; each block names its invariant")]
 pub mod share;
 mod time;
+mod told;
 mod unpoisoned;
 #[doc(hidden)]
 pub mod utc;

@@ -20,6 +20,12 @@ pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// The same, where something is to be said in any case.
+#[cfg(target_os = "linux")]
+pub(crate) fn help(error: &io::Error) -> &'static str {
+    remedy(error).unwrap_or("check this process's limits (ulimit -a), and the machine's memory")
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use rustix::io::Errno;

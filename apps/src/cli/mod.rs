@@ -19,7 +19,7 @@ pub use client::{ClientArgs, Pace, StreamArgs};
 pub use common::{CommonArgs, RunArgs, Wire};
 pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, Program};
 pub use server::{PREVIEW_FPS, PREVIEW_WIDTH, ServerArgs};
-pub use share::{Share, ShareArgs};
+pub use share::{READER_SLOTS, READER_TIMEOUT, Share, ShareArgs};
 pub use sinks::SinkArgs;
 pub use watch::WatchArgs;
 pub(crate) use watch::{QUEUE_MAX, hub_socket};

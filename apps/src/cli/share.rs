@@ -29,8 +29,41 @@ pub struct ShareArgs {
     pub reader_timeout: Duration,
 }
 
+impl ShareArgs {
+    /// Flags beside `--share` that ask for something; one that says what holds without it asks for nothing.
+    fn asked(&self) -> Vec<&'static str> {
+        let flags = [
+            (self.share_group.is_some(), "--share-group"),
+            (self.reader_slots != READER_SLOTS, "--reader-slots"),
+            (self.share_block, "--share-block"),
+            (self.reader_timeout != READER_TIMEOUT, "--reader-timeout"),
+        ];
+        flags.into_iter().filter_map(|(is_asked, flag)| is_asked.then_some(flag)).collect()
+    }
+
+    /// What is to be told of flags that come to nothing: where nothing can be `shared`, and else.
+    pub fn idle(&self, shared: bool) -> Option<String> {
+        let mut idle = self.asked();
+        let why = if !shared {
+            if let Some(Share::At(_)) = &self.share {
+                idle.insert(0, "--share");
+            }
+            "frames of the plain wire are shared with nobody"
+        } else if self.share == Some(Share::Off) {
+            "--share is off"
+        } else {
+            idle.retain(|flag| *flag == "--reader-timeout" && !self.share_block);
+            "frames wait for no reader without --share-block"
+        };
+        let verb = if idle.len() == 1 { "does" } else { "do" };
+        (!idle.is_empty()).then(|| format!("{} {verb} nothing here: {why}", idle.join(", ")))
+    }
+}
+
 /// Eight readers that take the newest frame and hold two.
-const READER_SLOTS: u8 = 24;
+pub const READER_SLOTS: u8 = 24;
+/// Longer than a program stops for by chance, and shorter than anybody looks at a picture that stands still.
+pub const READER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is left of a pool's 64 slots beside those that a stream needs itself.
 const READER_SLOTS_MAX: i64 = 48;
 
@@ -56,8 +89,11 @@ impl FromStr for Share {
 
 fn group(text: &str) -> Result<u32, String> {
     let shown: String = text.escape_debug().take(40).collect();
-    if let Ok(number) = text.parse() {
-        return Ok(number);
+    match text.parse() {
+        // What system calls take for none at all: the socket would be open to the server's own group.
+        Ok(u32::MAX) => return Err(format!("{text} is the number of no group; getent group lists those there are")),
+        Ok(number) => return Ok(number),
+        Err(_) => {}
     }
     match Group::from_name(text) {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
@@ -95,6 +131,25 @@ mod tests {
         assert_eq!(read(&["--share-group", "root"]).unwrap().share_group, Some(0));
         let error = read(&["--share-group", "no-such-group"]).unwrap_err();
         assert!(error.contains("no group 'no-such-group'"), "{error}");
+        let error = read(&["--share-group", "4294967295"]).unwrap_err();
+        assert!(error.contains("the number of no group"), "{error}");
+    }
+
+    #[test]
+    fn flags_that_come_to_nothing_are_told_and_those_that_say_what_holds_anyway_are_not() {
+        let idle = |flags: &[&str], shared| read(flags).unwrap().idle(shared);
+        let all = ["--share-group", "0", "--reader-slots", "9", "--share-block", "--reader-timeout", "1s"];
+        let off = |flags: &[&str]| idle(&[&["--share", "off"], flags].concat(), true);
+        assert_eq!(
+            off(&all).unwrap(),
+            "--share-group, --reader-slots, --share-block, --reader-timeout do nothing here: --share is off"
+        );
+        assert_eq!(off(&["--share-block"]).unwrap(), "--share-block does nothing here: --share is off");
+        assert_eq!((off(&[]), off(&["--reader-slots", "24", "--reader-timeout", "5s"])), (None, None));
+        assert_eq!((idle(&all, true), idle(&[], true), idle(&["--share", "off"], false)), (None, None, None));
+        assert!(idle(&["--reader-timeout", "1s"], true).unwrap().ends_with("without --share-block"));
+        let plain = idle(&["--share", "/x.sock", "--share-block"], false).unwrap();
+        assert!(plain.starts_with("--share, --share-block do nothing here: frames of the plain wire"), "{plain}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 use framewire_transport::{Delivery, PathKind};
 use framewire_transport::{PlainReceiver, PlainReceiverConfig};
 
-use crate::cli::{ServerArgs, Share};
+use crate::cli::ServerArgs;
 use crate::server::service::ServiceManager;
 use crate::server::setup::{Places, recording, slots_beside, start_preview, start_signal};
 use crate::server::tally::Tally;
@@ -43,8 +43,8 @@ pub(crate) fn run(
     stop: &Stop,
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
-    if let Some(Share::At(endpoint)) = &args.shared.share {
-        tracing::warn!("--share {endpoint} does nothing here: frames of the plain wire are shared with nobody");
+    if let Some(idle) = args.shared.idle(false) {
+        tracing::warn!("{idle}");
     }
     let format = args.plain_frame.format;
     let recording = recording(args, stop);

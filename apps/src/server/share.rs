@@ -13,6 +13,9 @@ use crate::cli::{Share, ShareArgs};
 /// # Errors
 /// The place that was asked for cannot be.
 pub(super) fn begin(args: &ShareArgs, receiver: &Receiver) -> Result<(), Failure> {
+    if let Some(idle) = args.idle(true) {
+        tracing::warn!("{idle}");
+    }
     let shared = match &args.share {
         Some(Share::Off) => return Ok(()),
         Some(Share::At(endpoint)) => return share(args, endpoint.clone(), receiver).map_err(Failure::runtime),

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::time::Time;
+use crate::told::Told;
 
 /// What helps against an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +63,7 @@ const TELL_APART: Duration = Duration::from_secs(1);
 pub(super) struct Trouble {
     /// In a row.
     failures: u32,
-    told: Option<Time>,
-    untold: u64,
+    told: Told,
 }
 
 impl Trouble {
@@ -81,12 +81,7 @@ impl Trouble {
 
     /// Whether to tell of an error: the number of those since the last that was told, this one included.
     pub(super) fn tell(&mut self, now: Time) -> Option<u64> {
-        self.untold += 1;
-        if self.told.is_some_and(|told| now.since(told) < TELL_APART) {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.told.news(now, TELL_APART)
     }
 }
 

@@ -20,6 +20,7 @@ use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
 use crate::frame::{ConsumerPolicy, FrameFormat, PoolError, SLOTS_MAX, TAIL_MAX};
+use crate::limit::remedy;
 use crate::receive::EndReason;
 use crate::setters;
 use crate::share::{Invitation, ShareConfig, ShareError};
@@ -130,7 +131,7 @@ pub enum BindError {
     #[error(transparent)]
     Share(#[from] ShareError),
     /// No thread, wake-up descriptor or random number.
-    #[error("the system refused a thread or descriptor for the receiver: {0}; check the process's limits")]
+    #[error("the system refused a thread or descriptor for the receiver: {source}; {help}", source = .0, help = remedy(.0).unwrap_or("check the process's limits"))]
     System(io::Error),
 }
 

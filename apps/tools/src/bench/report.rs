@@ -177,8 +177,8 @@ impl fmt::Display for Report {
             write!(f, "\n{line}")?;
             if line.name.is_local() {
                 let CpuUsPerFrame { full_rate, steady } = line.cpu_us_per_frame;
-                write!(f, "   {:.0} frames/s; {full_rate:.1} µs of processor a frame", line.frames_per_second)?;
-                write!(f, ", {steady:.1} at {} frames/s", self.rate)?;
+                write!(f, "\n{:13}{:.0} frames/s; {full_rate:.1} µs of processor", "", line.frames_per_second)?;
+                write!(f, " a frame, {steady:.1} at {} frames/s", self.rate)?;
             }
         }
         if self.busy_poll {
@@ -197,10 +197,10 @@ impl fmt::Display for Line {
             write!(f, "{:>8}", figure(latency.map(part)))?;
         }
         if let (Some(backend), Some(slice_bytes)) = (self.backend, self.slice_bytes) {
-            write!(f, "   {backend}, {slice_bytes}-byte datagrams")?;
+            write!(f, "\n{:13}{backend}, {slice_bytes}-byte datagrams", "")?;
         }
         if self.frames_lost > 0 {
-            write!(f, "; {} of {} frames lost", self.frames_lost, self.frames + self.frames_lost)?;
+            write!(f, "\n{:13}{} of {} frames lost", "", self.frames_lost, self.frames + self.frames_lost)?;
         }
         Ok(())
     }
@@ -290,9 +290,13 @@ mod tests {
 4x4:gray8 frames from one process to another, medians of 3 rounds
                                      latency at 60 frames/s, ms
              GB/s   /kernel  CPU s/GB     p50     p99   p99.9     max
-framewire    3.00      0.60      0.25    3.00    6.00    9.00   12.00   std, 1472-byte datagrams
-kernel       5.00         -      0.25       -       -       -       -   std, 1472-byte datagrams; 2 of 302 frames lost";
+framewire    3.00      0.60      0.25    3.00    6.00    9.00   12.00
+             std, 1472-byte datagrams
+kernel       5.00         -      0.25       -       -       -       -
+             std, 1472-byte datagrams
+             2 of 302 frames lost";
         assert_eq!(report.to_string(), expected);
+        assert!(expected.lines().all(|line| line.chars().count() <= 80), "on any terminal");
     }
 
     #[test]
@@ -305,11 +309,15 @@ kernel       5.00         -      0.25       -       -       -       -   std, 147
 4x4:gray8 frames from one process to another, 1 round
                                      latency at 30 frames/s, ms
              GB/s   /kernel  CPU s/GB     p50     p99   p99.9     max
-shm             -         -         -  0.0204  0.0408  0.0612  0.0816   40000 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
-shm-read     4.75         -      0.25  0.0200  0.0400  0.0600  0.0800   238 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
-memory       5.00         -      0.25  0.0100  0.0200  0.0300  0.0400   250 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
+shm             -         -         -  0.0204  0.0408  0.0612  0.0816
+             40000 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
+shm-read     4.75         -      0.25  0.0200  0.0400  0.0600  0.0800
+             238 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
+memory       5.00         -      0.25  0.0100  0.0200  0.0300  0.0400
+             250 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
 The readers of memory, pipe, shm and shm-read did not sleep.";
         assert_eq!(report.to_string(), expected);
+        assert!(expected.lines().all(|line| line.chars().count() <= 80), "on any terminal");
         let json = serde_json::to_value(report).unwrap();
         assert_eq!((&json["busy_poll"], &json["rate"]), (&true.into(), &30.into()));
         assert_eq!(json["contenders"][1]["ratio_to_memory"], 0.95);

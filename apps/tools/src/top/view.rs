@@ -292,22 +292,25 @@ pub(super) fn text(model: &Model) -> String {
 
 /// More readers than this are counted.
 const READERS_SHOWN: usize = 4;
+/// Of a reader's name.
+const READER_COLUMNS: usize = 16;
 
 /// The programs that read a stream in place, a line each.
 fn readers(stream: &Stream) -> Vec<String> {
     let line = |reader: &framewire_figures::snapshot::ReaderSnapshot<super::shown::Shown>| {
+        // What matters first: a screen of 80 columns shows no more than the account.
         let ended = if reader.quarantined { ", given no more" } else { "" };
         format!(
-            "read by  {} (process {}, user {})  {}  {} taken, {} dropped, {} waiting, {} held, {} µs to wake{ended}",
-            reader.name,
-            reader.pid,
-            reader.uid,
-            reader.policy,
+            "read by  {}{ended}  {} taken, {} dropped, {} waiting, {} held  {}  {} µs to wake  (process {}, user {})",
+            fitted(&reader.name.to_string(), READER_COLUMNS),
             count(reader.taken),
             count(reader.dropped),
             count(reader.waiting),
             count(reader.held),
-            decimal(reader.wake_cpu_us, 1)
+            reader.policy,
+            decimal(reader.wake_cpu_us, 1),
+            reader.pid,
+            reader.uid,
         )
     };
     let mut lines: Vec<_> = stream.readers.iter().take(READERS_SHOWN).map(line).collect();

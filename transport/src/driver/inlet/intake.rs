@@ -21,6 +21,7 @@ use crate::driver::stream_shared::StreamShared;
 use crate::driver::threads::stay_on;
 use crate::frame::memfd::Unsealable;
 use crate::frame::{Consumer, ConsumerPolicy, FrameFormat, FramePool, FrameRing, PoolInMaking, TIME_BYTES};
+use crate::limit::help;
 use crate::receive::EndReason;
 use crate::share::hub::Entering;
 use crate::share::inlet::landing::{COMPARE_CLOCKS_EVERY, Landing, SendersEnds};
@@ -147,7 +148,7 @@ enum OpenError {
     Socket(#[from] PacketError),
     #[error(transparent)]
     Pool(#[from] crate::frame::PoolError),
-    #[error(transparent)]
+    #[error("{source}; {help}", source = .0, help = help(.0))]
     System(#[from] io::Error),
     #[error(transparent)]
     Sealed(#[from] Unsealable),

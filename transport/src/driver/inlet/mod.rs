@@ -5,9 +5,10 @@ mod intake;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 pub(super) use self::churn::Churn;
 use self::intake::Intake;
@@ -16,12 +17,15 @@ use super::receiver::ReceiverShared;
 use super::stream_shared::StreamShared;
 use crate::backend::Waker;
 use crate::frame::FramePool;
+use crate::limit::help;
 use crate::receive::EndReason;
 use crate::share::hub::Entering;
 use crate::share::inlet::own_network;
 use crate::share::messages::{FromHub, Packet, Refusal};
 use crate::share::socket::packet;
 use crate::time::Time;
+use crate::told::{SELDOM, Told};
+use crate::unpoisoned::unpoisoned;
 use crate::wire::{Open, RefuseReason};
 
 /// What all senders on this machine have for an address.
@@ -33,7 +37,15 @@ type Refused = (Refusal, u64, u64);
 /// Lets a sender in, or tells it why not. Does not wait.
 pub(super) fn enter(receiver: &Arc<ReceiverShared>, entering: Entering) {
     let (pid, stream) = (entering.peer.pid, entering.open.stream);
-    let Ok(copy) = entering.socket.try_clone() else { return };
+    let copy = match entering.socket.try_clone() {
+        Ok(copy) => copy,
+        Err(error) => {
+            let (refusal, number, limit) = short_of(&error);
+            let refused = FromHub::Refused { refusal, number, limit };
+            let _ = packet::send(&entering.socket, Packet::from(&refused).bytes(), &[]);
+            return;
+        }
+    };
     if let Err((refusal, number, limit)) = let_in(receiver, entering) {
         receiver.lock().stats.refused += 1;
         tracing::info!(pid, stream, ?refusal, number, limit, "refused a stream of this machine");
@@ -95,15 +107,25 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     // Where it comes back with the end of the former one: the sender asks again.
     let Some(reservation) = reservation.or_else(|| budget.reserve(bytes)) else { return Err(refused()) };
     let opening = Opening { open: *open, open_bytes: Open::LEN, peer: HERE, local: receiver.local };
-    let waker = Arc::new(Waker::new().map_err(|_| (Refusal::Resources, 0, 0))?);
+    let waker = Arc::new(Waker::new().map_err(|error| short_of(&error))?);
     let shared = Arc::new(StreamShared::new(&opening, waker));
     shared.lock().slice_bytes = 0;
     let intake = Intake::new(receiver.clone(), shared.clone(), entering, format, (Arc::new(reservation), attempt));
     let thread = std::thread::Builder::new().name("framewire-recv".into()).spawn(move || intake.run());
-    let thread = thread.map_err(|_| (Refusal::Resources, 0, 0))?;
+    let thread = thread.map_err(|error| short_of(&error))?;
     state.streams.push(shared.clone());
     state.started.push((shared, thread));
     Ok(())
+}
+
+/// The system refuses what a stream needs, which the log here tells: the sender learns no more than that.
+fn short_of(error: &io::Error) -> Refused {
+    static TOLD: Mutex<Option<Told>> = Mutex::new(None);
+    // Senders ask again and again.
+    if let Some(times) = unpoisoned(TOLD.lock()).get_or_insert_default().news(Time::now(), SELDOM) {
+        tracing::warn!(%error, times, "a stream of this machine cannot be taken at present: {}", help(error));
+    }
+    (Refusal::Resources, 0, 0)
 }
 
 /// Bytes of a slot for the frames of an opening that was checked.

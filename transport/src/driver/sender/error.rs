@@ -32,7 +32,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// No thread or wake-up descriptor.
-    #[error("the system refused a thread or descriptor for the sender: {0}; check the process's limits")]
+    #[error("the system refused a thread or descriptor for the sender: {source}; {help}", source = .0, help = remedy(.0).unwrap_or("check the process's limits"))]
     System(io::Error),
 }
 

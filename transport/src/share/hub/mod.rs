@@ -30,7 +30,7 @@ use self::directory::Directory;
 use self::worker::Worker;
 use super::messages::Name;
 use super::process::Process;
-use super::socket::listening::{Listening, Place};
+use super::socket::listening::{Listening, Names, Place};
 use super::socket::peer::Peer;
 use super::{ShareConfig, ShareError};
 use crate::unpoisoned::unpoisoned;
@@ -63,6 +63,8 @@ pub(crate) type Entrance = Arc<dyn Fn(Entering) + Send + Sync>;
 /// Where streams are shared. Dropping it ends the sharing; frames that readers have stay theirs.
 pub(crate) struct Hub {
     shared: Arc<HubShared>,
+    /// What lies at its place.
+    names: Names,
     process: Process,
     /// Has the thread begin.
     begins: Option<SyncSender<()>>,
@@ -117,6 +119,7 @@ impl Hub {
             bell: Arc::new(Bell::new().map_err(ShareError::System)?),
             state: Mutex::default(),
         });
+        let names = listening.names();
         let worker = Worker::new(listening, shared.clone()).map_err(ShareError::System)?;
         let (begins, begun) = sync_channel(1);
         let thread = Builder::new().name("framewire-share".into()).spawn(move || {
@@ -125,7 +128,7 @@ impl Hub {
             }
         });
         let thread = thread.map_err(ShareError::System)?;
-        Ok(Self { shared, process: Process::this(), begins: Some(begins), thread: Some(thread) })
+        Ok(Self { shared, names, process: Process::this(), begins: Some(begins), thread: Some(thread) })
     }
 
     /// Lets in who comes, and who has come.
@@ -215,17 +218,21 @@ impl Hub {
         self.shared.bell.ring();
     }
 
-    /// Ends the sharing; does not wait for the thread.
+    /// Ends the sharing; does not wait for the thread. Nothing is left at its place, also where the process ends before the thread does.
     pub(crate) fn end(&self) {
         if self.is_forked() {
             return;
         }
         let mut state = self.shared.lock();
-        state.is_stopped = true;
+        let was_stopped = std::mem::replace(&mut state.is_stopped, true);
         let entrance = state.entrance.take();
         let streams = state.directory.snapshot();
         drop(state);
         drop(entrance);
+        // Once: later the thread may have closed them, and their numbers may be others'.
+        if !was_stopped {
+            self.names.take_away();
+        }
         streams.iter().for_each(|(_, stream)| stream.abandon());
         self.shared.bell.ring();
     }

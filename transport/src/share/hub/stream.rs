@@ -9,6 +9,7 @@ use super::bell::Bell;
 use super::seat::{Reading, Seat};
 use crate::frame::memfd::{self, Right};
 use crate::frame::{Frame, FramePool, Hold, Outlet, SLOTS_MAX};
+use crate::limit::help;
 use crate::share::ReaderFigures;
 use crate::share::ShareConfig;
 use crate::share::layout::Record;
@@ -16,6 +17,8 @@ use crate::share::lease::Overflow;
 use crate::share::memory::Shared;
 use crate::share::messages::{End, Refusal, Wanted};
 use crate::share::process::Process;
+use crate::time::Time;
+use crate::told::{SELDOM, Told};
 use crate::unpoisoned::unpoisoned;
 use crate::wire::{Delivery, Open};
 
@@ -107,6 +110,8 @@ struct Readers {
     paid: usize,
     payments: Vec<Box<dyn Any + Send + Sync>>,
     ended: Option<End>,
+    /// Of readers that could not be let in.
+    told: Told,
 }
 
 /// A reader that has a place, and is [seated](SharedStream::seat) once it has mapped what it needs.
@@ -149,6 +154,7 @@ impl SharedStream {
                 paid: 0,
                 payments: Vec::new(),
                 ended: None,
+                told: Told::default(),
             }),
             end_as: AtomicU32::new(End::Gone as u32),
         });
@@ -223,7 +229,9 @@ impl SharedStream {
         // Before anything is made for it.
         self.check_room(&wanted, self.lock().reserved)?;
         let resources = |error: std::io::Error| {
-            tracing::warn!(%error, "a reader in another process could not be let in");
+            if let Some(times) = self.lock().told.news(Time::now(), SELDOM) {
+                tracing::warn!(%error, times, "a reader in another process could not be let in; {}", help(&error));
+            }
             Refused::from(Refusal::Resources)
         };
         let pool = self.pool.for_readers().map_err(resources)?;

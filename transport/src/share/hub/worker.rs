@@ -15,11 +15,13 @@ use super::connection::{Connection, FIRST_WORD, Outcome};
 use super::discard::Discard;
 use super::stream::{Refused, SharedStream};
 use super::{Entering, HubShared};
+use crate::limit::help;
 use crate::share::messages::{FromHub, Packet, Refusal};
 use crate::share::socket::listening::Listening;
 use crate::share::socket::packet;
 use crate::share::socket::peer::{Allowed, Peer};
 use crate::time::Time;
+use crate::told::{SELDOM, Told};
 
 /// Processes that may be connected at once; of those of other users, at most half.
 const CONNECTIONS_MAX: usize = 512;
@@ -52,6 +54,10 @@ pub(super) struct Worker {
     generation: u64,
     /// When somebody is accepted again, where nobody is.
     accept_at: Option<Time>,
+    /// Of what the system was short of.
+    short: Told,
+    /// Of users who may not be here.
+    strangers: Told,
     discard: Discard,
 }
 
@@ -72,6 +78,8 @@ impl Worker {
             listed: Vec::new(),
             generation: 0,
             accept_at: None,
+            short: Told::default(),
+            strangers: Told::default(),
             discard: Discard::default(),
         })
     }
@@ -188,7 +196,11 @@ impl Worker {
                 Ok(Some(socket)) => self.welcome(socket, now),
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "a process that wants frames cannot be let in at present; it is tried again");
+                    if let Some(times) = self.short.news(now, SELDOM) {
+                        tracing::warn!(
+                            %error, times, "a process cannot be let in at present; it is tried again: {}", help(&error)
+                        );
+                    }
                     self.accept_at = Some(now + ACCEPT_PAUSE);
                     self.accept_interest(EventFlags::empty());
                     return;
@@ -206,7 +218,11 @@ impl Worker {
             Ok(Some(peer)) => peer,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(%error, "the system does not say who connects; nobody is let in so");
+                if let Some(times) = self.short.news(now, SELDOM) {
+                    tracing::warn!(
+                        %error, times, "the system does not say who connects; nobody is let in so: {}", help(&error)
+                    );
+                }
                 return;
             }
         };
@@ -218,7 +234,9 @@ impl Worker {
         let limit = if connection.is_foreign() { foreign_max } else { CONNECTIONS_MAX };
         let too_many = Refused { refusal: Refusal::Connections, number: 0, limit: limit as u64 };
         if !is_allowed {
-            tracing::warn!(pid, uid, "a process of another user is not let in");
+            if let Some(times) = self.strangers.news(now, SELDOM) {
+                tracing::warn!(pid, uid, times, "a process of another user is not let in");
+            }
             connection = connection.turned_away(Refusal::User.into());
         } else if is_full || connection.is_foreign() && self.foreign >= foreign_max {
             connection = connection.turned_away(too_many);
@@ -233,7 +251,11 @@ impl Worker {
         self.next += 2;
         let added = self.watch(&connection, id);
         if let Err(error) = added {
-            tracing::warn!(%error, pid, "the system lets nobody wait for one more process");
+            if let Some(times) = self.short.news(now, SELDOM) {
+                tracing::warn!(
+                    %error, pid, times, "the system lets nobody wait for one more process: {}", help(&error)
+                );
+            }
             connection.refuse(Refusal::Resources.into());
             return;
         }

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::{drain, wake};
 use crate::frame::memfd::{self, Right, Unfit};
 use crate::frame::{FrameFormat, FrameInfo, FrameParts, FramePool, PoolShape};
+use crate::limit::help;
 use crate::share::Endpoint;
 use crate::share::layout::{Inlet, InletCounts};
 use crate::share::memory::{NoWords, Shared};
@@ -66,7 +67,7 @@ pub(crate) enum EnterError {
         "the slots have room for {slot_bytes} bytes, {tail_bytes} of them behind the pixels, which is not what the stream needs"
     )]
     Shape { slot_bytes: usize, tail_bytes: usize },
-    #[error("the system refuses what shared memory needs: {0}")]
+    #[error("the system refuses what shared memory needs: {source}; {help}", source = .0, help = help(.0))]
     System(#[from] io::Error),
 }
 
@@ -83,7 +84,10 @@ fn words_of(refusal: Refusal, number: u64, limit: u64) -> String {
         Refusal::User => {
             "this user may not; run as the user who started it, or have it share with a group (--share-group)".into()
         }
-        Refusal::Resources => "it has no memory or file left".into(),
+        Refusal::Resources => {
+            "it has no memory, file or thread left; raise its limits there (ulimit -n, LimitNOFILE=), and see its log"
+                .into()
+        }
         Refusal::Unsealed => "its memory cannot be sealed (before Linux 5.1)".into(),
         Refusal::Network => "it is in another network namespace, and so on another host".into(),
         Refusal::Unknown => "the stream was not announced there".into(),

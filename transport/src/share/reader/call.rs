@@ -222,7 +222,7 @@ impl Call {
             ),
             Refusal::Connections => format!("it has {limit} connections, as many as it may; end another program's"),
             Refusal::Resources => {
-                "it has no memory, descriptor or thread left; end another reader, or raise its limits".to_owned()
+                "it has no memory, file or thread left; raise its limits there (ulimit -n, LimitNOFILE=), end another reader, and see its log".to_owned()
             }
             Refusal::Unsealed => {
                 "its system cannot seal the memory of frames (before Linux 5.1); use the network there".to_owned()

@@ -141,8 +141,8 @@ pub(super) struct Standing {
     before: SubscriptionStats,
     /// Somebody waits for the descriptor.
     is_followed: bool,
-    /// What was said last of a hub that does not take this reader back.
-    said: Option<&'static str>,
+    /// Why a hub does not take this reader back, as far as that was said: each cause once until it does.
+    said: Vec<&'static str>,
     /// The stream's source has closed it.
     is_closed: bool,
 }
@@ -151,7 +151,15 @@ impl Standing {
     pub(super) fn new(request: Request, mapped: Mapped) -> Self {
         let info = mapped.info.clone();
         let before = SubscriptionStats::default();
-        Self { place: Place::Open(mapped), request, info, before, is_followed: false, said: None, is_closed: false }
+        Self {
+            place: Place::Open(mapped),
+            request,
+            info,
+            before,
+            is_followed: false,
+            said: Vec::new(),
+            is_closed: false,
+        }
     }
 
     /// Takes the next frame, if there is one. With `arms`, whoever offers something from here on wakes this reader; `sleepers` says how many
@@ -236,7 +244,7 @@ impl Standing {
         match asked {
             Some(Ok(mapped)) => {
                 self.before.reconnects += 1;
-                self.said = None;
+                self.said.clear();
                 self.info = mapped.info.clone();
                 tracing::info!(endpoint = %self.request.endpoint, stream = self.request.stream, "the hub is back");
                 signal.tick(None);
@@ -247,7 +255,8 @@ impl Standing {
                 self.step(signal, true, 1, now)
             }
             Some(Err(error)) => {
-                if self.said.replace(error.code()) != Some(error.code()) {
+                if !self.said.contains(&error.code()) {
+                    self.said.push(error.code());
                     tracing::info!(%error, stream = self.request.stream, "the stream is asked for until it is there again");
                 }
                 self.wait_away(None, now + RETRY)

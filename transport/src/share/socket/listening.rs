@@ -39,6 +39,9 @@ pub(crate) enum ListenError {
     /// There is something that no hub has left there.
     #[error("{} is there and is no socket; it is left alone: share at another path", .0.display())]
     NotASocket(PathBuf),
+    /// What system calls take for no group at all, so that the socket would be open to the process's own.
+    #[error("{} is the number of no group; share with one that there is, or with none", u32::MAX)]
+    NoGroup,
     /// The folder is not one that only this user writes to.
     #[error(
         "the folder {} belongs to user {owner} and its mode is {mode:o}, so that others could take the hub's place; {}", folder.display(), closed(*owner)
@@ -146,9 +149,7 @@ pub(crate) struct Place<'a> {
 #[derive(Debug)]
 pub(crate) struct Listening {
     socket: OwnedFd,
-    path: PathBuf,
-    /// The socket's file, as device and number, so that nobody else's is taken away.
-    bound: (u64, u64),
+    names: Names,
     refuses_descriptors: bool,
     /// Given up last.
     _lock: Lock,
@@ -162,6 +163,9 @@ impl Listening {
     pub(crate) fn bind(place: Place<'_>) -> Result<Self, ListenError> {
         let Place { path, is_default, group } = place;
         let address = address(path)?;
+        if group == Some(u32::MAX) {
+            return Err(ListenError::NoGroup);
+        }
         if is_default && let Some(folder) = path.parent() {
             make_folder(folder, group)?;
         }
@@ -178,7 +182,7 @@ impl Listening {
         })?;
         let stat = rustix::fs::lstat(path).map_err(refused("look at", path))?;
         let mut listening =
-            Self { socket, path: path.to_owned(), bound: identity(&stat), refuses_descriptors: false, _lock: lock };
+            Self { socket, names: Names::of(path, &stat, &lock), refuses_descriptors: false, _lock: lock };
         let mode = Mode::RUSR | Mode::WUSR;
         let mode = match group {
             None => mode,
@@ -212,6 +216,11 @@ impl Listening {
         }
     }
 
+    /// What it put there, for whoever has it taken away before this is dropped.
+    pub(crate) fn names(&self) -> Names {
+        self.names.clone()
+    }
+
     /// Whether the kernel lets nobody pass descriptors to who is accepted here.
     pub(crate) fn refuses_descriptors(&self) -> bool {
         self.refuses_descriptors
@@ -226,8 +235,29 @@ impl AsFd for Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if rustix::fs::lstat(&self.path).is_ok_and(|stat| identity(&stat) == self.bound) {
-            let _gone = rustix::fs::unlink(&self.path);
+        self.names.take_away();
+    }
+}
+
+/// What a hub put into a folder: its socket, and the lock file beside it. As long as it has both open, no other file has their numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    /// With the file's device and number, so that nobody else's is taken away.
+    files: [(PathBuf, Option<(u64, u64)>); 2],
+}
+
+impl Names {
+    fn of(path: &Path, socket: &Stat, lock: &Lock) -> Self {
+        let locked = rustix::fs::fstat(&lock.file).ok().map(|stat| identity(&stat));
+        Self { files: [(path.to_owned(), Some(identity(socket))), (lock.path.clone(), locked)] }
+    }
+
+    /// Takes away those that are still there; the lock last, so that nobody finds a socket that is about to go.
+    pub(crate) fn take_away(&self) {
+        for (path, bound) in &self.files {
+            if rustix::fs::lstat(path).is_ok_and(|stat| Some(identity(&stat)) == *bound) {
+                let _gone = rustix::fs::unlink(path);
+            }
         }
     }
 }
@@ -552,6 +582,8 @@ mod tests {
         let group = rustix::process::getegid().as_raw();
         let _listening = Listening::bind(Place { path: &path, is_default: true, group: Some(group) }).unwrap();
         assert_eq!((mode(&path), fs::metadata(&path).unwrap().gid()), (0o660, group));
+        let nobodys = Place { path: &folder.0.join("other.sock"), is_default: false, group: Some(u32::MAX) };
+        assert!(matches!(Listening::bind(nobodys), Err(ListenError::NoGroup)));
         let inside = path.parent().unwrap();
         assert_eq!((mode(inside), fs::metadata(inside).unwrap().gid()), (0o710, group));
     }
