@@ -26,6 +26,15 @@ impl Trouble {
         matches!(self, Self::Refused { reason, .. } if reason.is_none_or(|reason| !passing.contains(&reason)))
     }
 
+    /// Whether it is what another one is, whatever numbers stand in its words.
+    fn is_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nobody(_), Self::Nobody(_)) => true,
+            (Self::Refused { reason: Some(ours), .. }, Self::Refused { reason: Some(theirs), .. }) => ours == theirs,
+            _ => self == other,
+        }
+    }
+
     /// What happened, in words.
     pub(crate) fn words(&self) -> &str {
         match self {
@@ -42,17 +51,25 @@ pub(super) struct Troubles {
     latest: Trouble,
     /// Others after the first; one that stays as it is counts once.
     more: u32,
+    /// What the log has been told of: each cause once, also where they alternate.
+    told: Vec<Trouble>,
 }
+
+/// What words a hub finds is up to it: more causes are not told.
+const TOLD_MAX: usize = 8;
 
 impl Troubles {
     pub(super) fn new(first: Trouble) -> Self {
-        Self { latest: first.clone(), first, more: 0 }
+        Self { latest: first.clone(), told: vec![first.clone()], first, more: 0 }
     }
 
-    /// Takes one in; whether it is another one than the latest.
+    /// Takes one in; whether it is one that the log has not been told of.
     pub(super) fn note(&mut self, trouble: Trouble) -> bool {
-        let is_news = trouble != self.latest;
+        let is_news = self.told.len() < TOLD_MAX && !self.told.iter().any(|told| told.is_as(&trouble));
         if is_news {
+            self.told.push(trouble.clone());
+        }
+        if trouble != self.latest {
             self.more = self.more.saturating_add(1);
             self.latest = trouble;
         }
@@ -90,5 +107,20 @@ mod tests {
         assert!(troubles.note(failed("it is silent")));
         assert_eq!(troubles.words(), "it has ended; and then 2 times something else, the latest: it is silent");
         assert_eq!(troubles.latest(), &failed("it is silent"));
+    }
+
+    #[test]
+    fn causes_that_alternate_are_told_once_each_and_a_hubs_words_without_end_are_not() {
+        let refused = |limit: u64| {
+            let (reason, words) = (Some(RefuseReason::Memory), format!("{limit} bytes are left"));
+            Trouble::Refused { reason, limit, words }
+        };
+        let pair = [Trouble::Nobody("nobody".into()), Trouble::Failed("it has not answered".into())];
+        let mut troubles = Troubles::new(pair[0].clone());
+        let mut told = |trouble: Trouble| u32::from(troubles.note(trouble));
+        let alternating: u32 = (0..100).flat_map(|_| pair.clone()).map(&mut told).sum();
+        let with_numbers: u32 = (0..100).map(|limit| told(refused(limit))).sum();
+        let words: u32 = (0..100).map(|nth| told(Trouble::Failed(format!("cause {nth}")))).sum();
+        assert_eq!((alternating, with_numbers, words), (1, 1, 5));
     }
 }
