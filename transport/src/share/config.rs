@@ -21,7 +21,9 @@ pub struct ShareConfig {
     /// A group whose members may read too, by its number; by default only the user that this process runs as, and root.
     pub group: Option<u32>,
     /// Slots that the readers of one stream may have together, 2 to 62, 24 by default; with those of the stream itself and one more they are 64 at most. A
-    /// reader takes as many as may be on offer to it and as it may hold, and they cost memory from when it first does.
+    /// reader takes as many as may be on offer to it and as it may hold, and they cost memory from when it first does. A reader that means ill can have
+    /// the system provide all of them, counted or not: a stream's memory is at most that of its own slots and of so many, and the kernel keeps it
+    /// until the last process that has it mapped is gone.
     pub reader_slots: usize,
     /// Whether a reader may have every frame wait for it ([`ConsumerPolicy::Block`](crate::ConsumerPolicy::Block)), which makes the
     /// stream's sender wait with it; off by default.

@@ -8,7 +8,7 @@ use crate::time::Time;
 
 /// Whether this process runs the calling test alone, so that it may fork without keeping open what belongs to others; else it is run in such
 /// a one.
-fn is_alone() -> bool {
+pub(super) fn is_alone() -> bool {
     const ALONE: &str = "FRAMEWIRE_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return true;
