@@ -2,6 +2,10 @@
 
 use std::io;
 
+/// Why descriptors that another process sent do not arrive, and what to do. The system does not say which of the two it was.
+pub(crate) const DESCRIPTORS_LOST: &str = "this process has as many files open as it may (raise its limit: ulimit -n, LimitNOFILE=), or a \
+    security module forbids it to have them (SELinux, AppArmor: allow it)";
+
 /// What to do about an error that a limit of open files stands behind.
 pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     #[cfg(unix)]

@@ -4,24 +4,18 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
-#[path = "crash/children.rs"]
-mod children;
-#[path = "crash/parties.rs"]
-mod parties;
-#[path = "crash/roles.rs"]
-mod roles;
-#[path = "crash/stamped.rs"]
-mod stamped;
+mod crash;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use children::{POLICY, Process};
-use framewire_transport::{Endpoint, Receiver, ReceiverConfig, ShareConfig};
-use parties::{
+use crash::children::{POLICY, Process};
+use crash::parties::{
     Folder, PATIENCE, POLICIES, SLOTS, Seen, Stops, alone, descriptors, publish_on, publisher, read_on, subscribe,
     wait_until,
 };
+use crash::{roles, stamped};
+use framewire_transport::{Endpoint, Receiver, ReceiverConfig, ShareConfig};
 use rustix::process::Signal;
 
 /// Not a test of its own: what this program does when it is started by one.

@@ -2,27 +2,21 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
-#[path = "crash/children.rs"]
-mod children;
-#[path = "crash/parties.rs"]
-mod parties;
-#[path = "crash/roles.rs"]
-mod roles;
-#[path = "crash/stamped.rs"]
-mod stamped;
+mod crash;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use children::{FORGETS, FRAMES, PASSES, POINT, POLICY, Process};
-use framewire_transport::frame::Frame;
-use framewire_transport::share::points::Point;
-use framewire_transport::{Delivery, Endpoint, Reader, Receiver, ReceiverConfig, ShareConfig};
-use parties::{
+use crash::children::{FORGETS, FRAMES, PASSES, POINT, POLICY, Process};
+use crash::parties::{
     Folder, PATIENCE, POLICIES, SLOTS, Seen, Stops, alone, descriptors, publish_on, publisher, read_on, subscribe,
     wait_until,
 };
+use crash::{roles, stamped};
+use framewire_transport::frame::Frame;
+use framewire_transport::share::points::Point;
+use framewire_transport::{Delivery, Endpoint, Reader, Receiver, ReceiverConfig, ShareConfig};
 
 /// Not a test of its own: what this program does when it is started by one.
 #[test]

@@ -251,7 +251,7 @@ impl fmt::Display for Summary {
         if let Some(ReaderCounts { offered, taken, dropped, reconnects }) = self.reader {
             write!(f, "\n  read      {taken} of {offered} frames offered, {dropped} gave way to newer ones")?;
             if reconnects > 0 {
-                write!(f, ", and the server came back {reconnects} times")?;
+                write!(f, ", and the hub came back {reconnects} times")?;
             }
         }
         for sink in &self.sinks {

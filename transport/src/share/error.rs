@@ -9,7 +9,7 @@ use super::endpoint::{Endpoint, EndpointError};
 #[cfg(target_os = "linux")]
 use super::socket::listening::ListenError;
 use crate::frame::PoolError;
-use crate::limit::remedy;
+use crate::limit::{DESCRIPTORS_LOST, remedy};
 
 /// Why a hub is not there, or did not give what was asked for.
 #[derive(Debug, Error)]
@@ -124,8 +124,7 @@ pub enum ShareError {
     },
     /// The system dropped a descriptor on its way.
     #[error(
-        "the open files that the hub on {endpoint} handed over did not all arrive (MSG_CTRUNC): this process has as many open as it may \
-         (raise its limit: ulimit -n, LimitNOFILE=), or a security module forbids it to have them (SELinux, AppArmor: allow it)"
+        "the open files that the hub on {endpoint} handed over did not all arrive (MSG_CTRUNC): {DESCRIPTORS_LOST}"
     )]
     DescriptorsLost {
         /// Where.

@@ -15,7 +15,7 @@ use crate::limit::help;
 use crate::share::Endpoint;
 use crate::share::layout::{Inlet, InletCounts};
 use crate::share::memory::{NoWords, Shared};
-use crate::share::messages::{ClosedCounts, FromHub, MessageError, PACKET_MAX, Packet, Refusal, ToHub};
+use crate::share::messages::{ClosedCounts, FromHub, MessageError, PACKET_MAX, Packet, Refusal, ToHub, VERSION};
 use crate::share::points::{self, Point};
 use crate::share::socket::listening::{self, ListenError};
 use crate::share::socket::packet::{self, PacketError};
@@ -75,7 +75,7 @@ pub(crate) enum EnterError {
 fn words_of(refusal: Refusal, number: u64, limit: u64) -> String {
     match refusal {
         Refusal::Version => {
-            format!("it speaks version {number} of what is said there; use the same release in both programs")
+            format!("it speaks version {number} of sharing and this program {VERSION}; use the same release for both")
         }
         Refusal::Memory => format!("{number} of the {limit} bytes that its streams may have are left (--memory)"),
         Refusal::FrameTooLarge => format!("a stream may have {limit} bytes there (--stream-memory)"),

@@ -15,6 +15,8 @@ use rustix::net::{
 };
 use thiserror::Error;
 
+use crate::limit::DESCRIPTORS_LOST;
+
 /// The most descriptors that one message carries.
 pub(crate) const DESCRIPTORS_MAX: usize = 4;
 
@@ -39,10 +41,7 @@ pub(crate) enum PacketError {
         limit: usize,
     },
     /// The system did not hand over a descriptor that was sent (MSG_CTRUNC).
-    #[error(
-        "the system withheld a descriptor that the other process sent: a security module (SELinux, AppArmor) forbids this process to \
-         have it, or the process has as many files open as it may; allow the one or raise the other (ulimit -n)"
-    )]
+    #[error("the open files that the other process handed over did not all arrive (MSG_CTRUNC): {DESCRIPTORS_LOST}")]
     DescriptorsWithheld,
     /// More descriptors than go with a message, asked for on this side.
     #[error("{0} descriptors do not go with one message; send at most {DESCRIPTORS_MAX}")]
