@@ -44,9 +44,15 @@ fn a_client_goes_by_udp_where_nothing_is_shared_or_it_asks_for_what_datagrams_ha
     let source = in_dir(&directory, "in.y4m");
     make_y4m(&source, PixelFormat::Gray8, SIZE, 5);
     let socket = in_dir(&directory, "hub.sock");
-    for (share, more) in
-        [("off", &[][..]), (path_text(&socket), &["--backend", "std"]), (path_text(&socket), &["--slice", "1472"])]
-    {
+    for (share, more) in [
+        ("off", &[][..]),
+        (path_text(&socket), &["--backend", "std"]),
+        (path_text(&socket), &["--slice", "1472"]),
+        // That it is to be as it is by default is said of datagrams, too.
+        (path_text(&socket), &["--slice", "auto"]),
+        (path_text(&socket), &["--fec", "auto"]),
+        (path_text(&socket), &["--backend", "auto"]),
+    ] {
         let server = Server::start(&["--share", share, "--sink", "null"]);
         let mut client = server.client(&[path_text(&source), "--fps", "max", "--json"]);
         let (code, said, out) = Running::start(client.args(more).env("FRAMEWIRE_PATH", "auto")).wait();

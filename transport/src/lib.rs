@@ -152,7 +152,7 @@ pub mod wire;
 pub use backend::{BackendKind, UnknownBackend};
 pub use clock::clock_id;
 pub use driver::{
-    AcceptStreamError, Admission, AnnounceError, BindError, ConnectError, CpuError, Cpus, IncomingStream,
+    AcceptStreamError, Admission, AnnounceError, Announcement, BindError, ConnectError, CpuError, Cpus, IncomingStream,
     ListenerStats, NotSent, PathChoice, PathChoiceError, PathKind, PlainReceiver, PlainReceiverConfig, PlainSender,
     PlainSenderConfig, PublishConfig, PublishedStream, Publisher, Receiver, ReceiverConfig, SendError, Sender,
     SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,

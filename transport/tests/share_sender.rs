@@ -205,6 +205,14 @@ fn does_as_told_by_its_environment() {
             let settled = sender.wait_until_settled(Duration::from_secs(1)).is_ok();
             println!("said: {} {settled} {}", sender.path(), sender.path_trouble().unwrap_or_default());
         }
+        // Sends one frame by shared memory.
+        ["stamped", endpoint] => {
+            let config = SenderConfig::new(format()).delivery(Delivery::Every).path(PathChoice::Shm);
+            let config = config.share(endpoint.parse::<Endpoint>().unwrap());
+            let sender = Sender::connect("127.0.0.1:9".parse().unwrap(), config).unwrap();
+            send(&sender, 0);
+            sender.close(PATIENCE).unwrap();
+        }
         // Sends a frame, with room for so many more files than it has then, and says which way it went.
         ["short", endpoint, peer, files] => {
             let file = std::fs::File::open("/dev/null").unwrap();
@@ -320,6 +328,37 @@ fn a_sender_that_lacks_what_it_needs_opens_no_stream_by_shared_memory_and_goes_a
         assert_eq!(streams, expected, "with room for {files} files: {said}");
     }
     assert!(troubles > 0, "it never lacked anything on that way alone");
+}
+
+#[test]
+fn times_of_a_sender_in_another_time_namespace_are_this_ones() {
+    // Into the past as far as there is one.
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let past = uptime.split('.').next().unwrap().parse::<i64>().unwrap() / 2;
+    let shifted = |seconds: i64| {
+        let mut command = Command::new("unshare");
+        command.args(["--time", "--fork", "--kill-child", "--monotonic", &seconds.to_string(), "--"]);
+        command
+    };
+    if !shifted(1).arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        framewire_testing::skip("a time namespace takes root and unshare (util-linux)");
+        return;
+    }
+    for seconds in [100_000, -past] {
+        let place = Place::new();
+        let receiver = place.receiver(ReceiverConfig::new());
+        let mut command = shifted(seconds);
+        command.arg(std::env::current_exe().unwrap());
+        let sender = Process::of(command, "stamped", &place.endpoint.to_string());
+        let stream = receiver.accept_timeout(PATIENCE).unwrap();
+        let frame = stream.recv_timeout(PATIENCE).unwrap();
+        let info = frame.info();
+        let latency = info.latency.unwrap();
+        // Not what the two clocks differ by, and not nothing, as of a frame that comes from later.
+        assert!(Duration::ZERO < latency && latency < PATIENCE, "{seconds}: {latency:?}");
+        assert!(info.captured < info.completed && info.sent.unwrap() < info.completed, "{seconds}: {info:?}");
+        drop(sender);
+    }
 }
 
 #[test]

@@ -93,15 +93,15 @@ pub struct StreamArgs {
     #[arg(long = "loop")]
     pub repeat: bool,
     /// Which way frames take: auto (shared memory where the server is on this machine and shares its streams, else UDP), udp, or shm; where
-    /// slices, parity, a rate or a backend are asked for, auto is udp
+    /// slices, parity, a rate or a backend are asked for, whatever they are, auto is udp
     #[arg(long, value_name = "auto|udp|shm", default_value = "auto", env = "FRAMEWIRE_PATH")]
     pub path: PathChoice,
-    /// Bytes of a slice, header included: auto (what the path carries) or 548 to 65507
-    #[arg(long, value_name = "auto|BYTES", default_value = "auto", env = "FRAMEWIRE_SLICE")]
-    pub slice: SliceSize,
-    /// Parity, from which lost slices are restored: off, auto (where the way loses; latest only), or percent of a frame
-    #[arg(long, value_name = "off|auto|PERCENT", default_value = "auto", env = "FRAMEWIRE_FEC")]
-    pub fec: Fec,
+    /// Bytes of a slice, header included: auto (what the path carries; by default) or 548 to 65507
+    #[arg(long, value_name = "auto|BYTES", env = "FRAMEWIRE_SLICE")]
+    pub slice: Option<SliceSize>,
+    /// Parity, from which lost slices are restored: off, auto (where the way loses, latest only; by default), or percent of a frame
+    #[arg(long, value_name = "off|auto|PERCENT", env = "FRAMEWIRE_FEC")]
+    pub fec: Option<Fec>,
     /// What the link may be sent, bits per second with IP headers, such as 480M or 2.5G; by default what it takes
     #[arg(long, value_name = "RATE", env = "FRAMEWIRE_MAX_RATE")]
     pub max_rate: Option<Bitrate>,

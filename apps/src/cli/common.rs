@@ -24,9 +24,9 @@ pub struct CommonArgs {
     /// The wire: framed, or plain to talk to the original system
     #[arg(long, value_enum, default_value_t = Wire::Framed, env = "FRAMEWIRE_WIRE")]
     pub wire: Wire,
-    /// What moves the datagrams: auto, std, mmsg, uring
-    #[arg(long, default_value = "auto", env = "FRAMEWIRE_BACKEND")]
-    pub backend: BackendKind,
+    /// What moves the datagrams: auto (by default), std, mmsg, uring
+    #[arg(long, env = "FRAMEWIRE_BACKEND")]
+    pub backend: Option<BackendKind>,
     /// With --backend uring: a thread of the kernel looks for slices, so that no system call is made for them
     #[arg(long)]
     pub sqpoll: bool,

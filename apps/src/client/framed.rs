@@ -45,11 +45,12 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     let window = Window::open(args.stream.window, format, stop)?;
     let stream = random_stream_id()?;
     let signal = start_signal(args, &format, delivery, stream, feed.presentation().rate)?;
+    let path = path_of(args);
     let mut talk = Talk {
         signal,
         udp: args.udp.clone(),
         peer: None,
-        path: args.stream.path,
+        path,
         verbose: args.verbose > 0,
         latency: LatencyHistogram::new(),
         refused: None,
@@ -67,17 +68,17 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     };
     let config = SenderConfig::new(format)
         .delivery(delivery)
-        .slice(args.stream.slice)
+        .slice(args.stream.slice.unwrap_or_default())
         .presentation(feed.presentation())
         .paced(feed.interval().is_some())
         .deadline(args.stream.deadline.unwrap_or_default())
-        .fec(args.stream.fec)
+        .fec(args.stream.fec.unwrap_or_default())
         .link(args.stream.max_rate.map(LinkBudget::new))
-        .backend(args.common.backend)
+        .backend(args.common.backend.unwrap_or_default())
         .sqpoll(args.common.sqpoll)
         .threads(args.common.threads())
         .stream(stream)
-        .path(args.stream.path)
+        .path(path)
         .share(invitation);
     let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
     let started = Instant::now();
@@ -146,6 +147,19 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     Ok((summary, feed.failure.or(failure)))
 }
 
+/// Which ways frames may take: who says anything of slices, parity, a rate or a backend, also that it is to be as it is by default, means datagrams.
+fn path_of(args: &ClientArgs) -> PathChoice {
+    let speaks_of_datagrams = args.stream.slice.is_some()
+        || args.stream.fec.is_some()
+        || args.stream.max_rate.is_some()
+        || args.common.backend.is_some()
+        || args.common.sqpoll;
+    match args.stream.path {
+        PathChoice::Auto if speaks_of_datagrams => PathChoice::Udp,
+        chosen => chosen,
+    }
+}
+
 fn start_signal(
     args: &ClientArgs,
     format: &FrameFormat,
@@ -154,7 +168,7 @@ fn start_signal(
     rate: Option<FrameRate>,
 ) -> Result<SignalClient, Failure> {
     let slice_bytes = match args.stream.slice {
-        SliceSize::Bytes(bytes) => Some(u32::from(bytes)),
+        Some(SliceSize::Bytes(bytes)) => Some(u32::from(bytes)),
         _ => None,
     };
     let open = OpenRequest::new(stream, format, delivery)

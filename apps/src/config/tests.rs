@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::FromArgMatches;
-use framewire_transport::Delivery;
+use framewire_transport::{BackendKind, Delivery};
 
 use super::*;
 use crate::cli::{ClientArgs, FramewireArgs, Pace, ServerArgs};
@@ -69,7 +69,7 @@ fn one_file_serves_both_programs() {
     let file = "backend = 'std'\nbusy-poll = 7\n[server]\nbackend = 'mmsg'\nlisten = '127.0.0.1:1'\n\
                 [client]\nserver = 'http://there'\nfps = 5\n";
     let (server, client) = (server(file), client(file, &[]));
-    assert_eq!((server.common.backend.to_string(), client.common.backend.to_string()), ("mmsg".into(), "std".into()));
+    assert_eq!((server.common.backend, client.common.backend), (Some(BackendKind::Mmsg), Some(BackendKind::Std)));
     assert_eq!((server.common.busy_poll, client.common.busy_poll.as_micros()), (client.common.busy_poll, 7));
     assert_eq!((server.listen.port(), client.server.as_str()), (1, "http://there"));
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
     })?;
     let mut progress = Progress::new(args.verbose > 0);
     let is_heard = wait_until_connected(args, &signal, stop, &mut progress)?;
-    let config = PlainSenderConfig::new(format).slots(SLOTS).backend(args.common.backend);
+    let config = PlainSenderConfig::new(format).slots(SLOTS).backend(args.common.backend.unwrap_or_default());
     let sender = PlainSender::connect(peer, &config).map_err(Failure::runtime)?;
     let started = Instant::now();
     let (done, mut frames) = (Stop::new(), 0);

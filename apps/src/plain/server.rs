@@ -55,7 +55,7 @@ pub(crate) fn run(
     let signal = Arc::new(start_signal(args, places, Arc::new(NoHost), &board)?);
     let config = PlainReceiverConfig::new(format)
         .slots(SLOTS + slots_beside(args))
-        .backend(args.common.backend)
+        .backend(args.common.backend.unwrap_or_default())
         .policy(ConsumerPolicy::Queue(SLOTS - 2));
     let acknowledge = signal.clone();
     let receiver = PlainReceiver::bind(places.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
@@ -76,7 +76,7 @@ pub(crate) fn run(
         presentation: args.plain_frame.rate.into(),
         delivery: None,
         path: PathKind::Udp,
-        backend: args.common.backend.to_string(),
+        backend: args.common.backend.unwrap_or_default().to_string(),
     };
     let entry = board.add(about, recorder.sinks());
     let mut progress = Progress::new(args.verbose > 0);

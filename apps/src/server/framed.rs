@@ -38,7 +38,7 @@ pub(crate) fn run(
     ready: impl FnOnce(SocketAddr, SocketAddr),
 ) -> Result<(Summary, Option<Failure>), Failure> {
     let config = ReceiverConfig::new()
-        .backend(args.common.backend)
+        .backend(args.common.backend.unwrap_or_default())
         .sqpoll(args.common.sqpoll)
         .threads(args.common.threads())
         .admission(Admission::Announced)

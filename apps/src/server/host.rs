@@ -7,7 +7,7 @@ use framewire_process::address::AnnouncedAddress;
 use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, PROTOCOL, Refused, ShareOffer, reason};
 use framewire_sink::Recording;
-use framewire_transport::{AnnounceError, Delivery, Receiver};
+use framewire_transport::{AnnounceError, Announcement, Delivery, Receiver};
 
 use super::flowing::Flowing;
 use super::names::StreamNames;
@@ -43,7 +43,9 @@ impl StreamHost for ServerHost {
         if let Some(reason) = self.recording.refusal(&format) {
             return Err(Refused::new("sink", reason));
         }
-        let invitation = self.receiver.announce(request.stream, format).map_err(|error| match error {
+        let metadata_max = request.metadata_bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
+        let announced = Announcement::new(format).delivery(asked).metadata_max(metadata_max);
+        let invitation = self.receiver.announce(request.stream, announced).map_err(|error| match error {
             AnnounceError::StreamMemory { .. } | AnnounceError::Memory { .. } => {
                 Refused::new("memory", error.to_string())
             }

@@ -19,7 +19,7 @@ mod stream_shared;
 mod threads;
 
 pub use incoming::{IncomingStream, StreamInfo};
-pub use opening::Admission;
+pub use opening::{Admission, Announcement};
 pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
 pub use publisher::{PublishConfig, PublishedStream, Publisher};
 pub use receiver::{AcceptStreamError, AnnounceError, BindError, ListenerStats, Receiver, ReceiverConfig};

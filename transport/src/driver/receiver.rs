@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::incoming::IncomingStream;
 use super::listener::{Listener, standings};
 use super::opening::{
-    Admission, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
+    Admission, Announcement, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
 };
 use super::sharing::{PoolSlots, Shares};
 use super::stream_shared::StreamShared;
@@ -170,7 +170,7 @@ pub(super) struct ReceiverShared {
 
 #[derive(Default)]
 pub(super) struct ReceiverState {
-    pub(super) announced: HashMap<u32, FrameFormat>,
+    pub(super) announced: HashMap<u32, Announcement>,
     /// What senders of announced streams are known by that share memory with this process.
     pub(super) nonces: HashMap<u32, u64>,
     pub(super) incoming: VecDeque<IncomingStream>,
@@ -413,7 +413,7 @@ impl Receiver {
         }
     }
 
-    /// Lets a stream with this id and format be opened. Needed under [`Admission::Announced`]; bounded by four times
+    /// Lets a stream with this id be opened that is as it is announced: a [`FrameFormat`] or more ([`Announcement`]). Needed under [`Admission::Announced`]; bounded by four times
     /// the number of streams.
     ///
     /// Where this receiver shares its streams ([`ReceiverConfig::share`]), returns what a sender on this machine is to know to bring the stream by
@@ -421,7 +421,13 @@ impl Receiver {
     ///
     /// # Errors
     /// As many streams are announced as may be, or the stream needs more memory than it may have.
-    pub fn announce(&self, stream: u32, format: FrameFormat) -> Result<Option<Invitation>, AnnounceError> {
+    pub fn announce(
+        &self,
+        stream: u32,
+        announced: impl Into<Announcement>,
+    ) -> Result<Option<Invitation>, AnnounceError> {
+        let announced = announced.into();
+        let format = announced.format;
         let config = &self.shared.config;
         // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
         let frame_bytes = u32::try_from(format.frame_bytes().saturating_add(TAIL_MAX)).unwrap_or(u32::MAX);
@@ -438,7 +444,7 @@ impl Receiver {
         if state.announced.len() >= limit && !state.announced.contains_key(&stream) {
             return Err(AnnounceError::TooMany { limit });
         }
-        state.announced.insert(stream, format);
+        state.announced.insert(stream, announced);
         Ok(self.shared.shares.endpoint().and_then(|endpoint| {
             // Without a secret nobody is invited: datagrams are another way.
             let nonce = getrandom::u64().ok()?.max(1);

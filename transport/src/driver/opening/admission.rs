@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::frame::{FrameFormat, FramePool};
+use crate::frame::{FrameFormat, FramePool, TIME_BYTES};
 use crate::receive::{Reassembler, SPILL_BYTES_MAX, parity_room_bytes};
-use crate::wire::{Cut, Open, RefuseReason};
+use crate::setters;
+use crate::wire::{Cut, Delivery, Open, RefuseReason};
 
 /// Which streams a receiver opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +16,44 @@ pub enum Admission {
     Anyone,
     /// Only those announced by [`crate::Receiver::announce`]; openings of others are refused.
     Announced,
+}
+
+/// What the opening of an announced stream must say, whichever way it comes; what is `None` may be anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Announcement {
+    /// The format of its frames.
+    pub format: FrameFormat,
+    /// Its delivery.
+    pub delivery: Option<Delivery>,
+    /// The most bytes of metadata that a frame of it may have: its opening may say less.
+    pub metadata_max: Option<usize>,
+}
+
+impl Announcement {
+    /// Of frames of a format, and nothing more.
+    pub const fn new(format: FrameFormat) -> Self {
+        Self { format, delivery: None, metadata_max: None }
+    }
+
+    setters! {
+        delivery: impl Into<Option<Delivery>>,
+        metadata_max: impl Into<Option<usize>>,
+    }
+
+    /// Whether it is this stream that was announced.
+    fn is_of(&self, open: &Open, format: FrameFormat) -> bool {
+        let tail_max = self.metadata_max.map_or(usize::MAX, |bytes| bytes.saturating_add(TIME_BYTES));
+        self.format == format
+            && self.delivery.is_none_or(|delivery| open.delivery() == Ok(delivery))
+            && usize::from(open.tail_max) <= tail_max
+    }
+}
+
+impl From<FrameFormat> for Announcement {
+    fn from(format: FrameFormat) -> Self {
+        Self::new(format)
+    }
 }
 
 /// Why a stream is not opened, and the limit that it hit, or 0.
@@ -33,14 +72,14 @@ pub(in crate::driver) fn admit(
     open: &Open,
     limits: Limits,
     streams_open: usize,
-    announced: Option<&HashMap<u32, FrameFormat>>,
+    announced: Option<&HashMap<u32, Announcement>>,
 ) -> Result<(FrameFormat, usize), Refusal> {
     let format = open.format().map_err(|_| (RefuseReason::Format, 0))?;
     open.presentation().map_err(|_| (RefuseReason::Format, 0))?;
     open.delivery().map_err(|_| (RefuseReason::Format, 0))?;
     if let Some(announced) = announced {
         let expected = announced.get(&open.stream).ok_or((RefuseReason::Unknown, 0))?;
-        if *expected != format {
+        if !expected.is_of(open, format) {
             return Err((RefuseReason::Format, 0));
         }
     }
@@ -62,6 +101,33 @@ pub(in crate::driver) fn stream_bytes(cut: &Cut, parity_max: u16, slots: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_opening_that_says_other_than_its_announcement_is_refused() {
+        let format = FrameFormat::new(crate::frame::PixelFormat::Gray8, 64, 48).unwrap();
+        let tail_max = (100 + TIME_BYTES) as u16;
+        let open = |delivery, tail_max| {
+            let mut open = crate::wire::open_of(&format, delivery, &Default::default(), tail_max);
+            (open.stream, open.slice_bytes) = (7, 1_472);
+            open
+        };
+        let limits = Limits { streams: 1, stream_bytes: 1 << 30, slots: 2 };
+        let is_let_in = |open: &Open, announced: Announcement| {
+            let refused = admit(open, limits, 0, Some(&HashMap::from([(7, announced)]))).map(drop);
+            assert!(refused.is_ok() || refused == Err((RefuseReason::Format, 0)), "{refused:?}");
+            refused.is_ok()
+        };
+        let (any, every) = (Announcement::new(format), Announcement::new(format).delivery(Delivery::Every));
+        for delivery in [Delivery::Every, Delivery::Latest] {
+            assert!(is_let_in(&open(delivery, tail_max), any));
+            assert_eq!(is_let_in(&open(delivery, tail_max), every), delivery == Delivery::Every);
+            for (metadata_max, fits) in [(99, false), (100, true), (usize::MAX, true)] {
+                assert_eq!(is_let_in(&open(delivery, tail_max), any.metadata_max(metadata_max)), fits);
+            }
+        }
+        let other = FrameFormat::new(crate::frame::PixelFormat::Gray8, 64, 49).unwrap();
+        assert!(!is_let_in(&open(Delivery::Every, 0), other.into()));
+    }
 
     #[test]
     fn a_stream_takes_its_slots_its_spill_and_its_parity_and_the_largest_one_does_not_wrap_around() {

@@ -11,7 +11,7 @@ mod spare;
 mod waiting;
 mod worker;
 
-pub use admission::Admission;
+pub use admission::{Admission, Announcement};
 pub(super) use admission::{Limits, Refusal, admit, stream_bytes};
 pub(super) use budget::{Budget, Reservation};
 pub(super) use cookie::Cookies;

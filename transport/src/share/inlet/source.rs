@@ -91,7 +91,7 @@ fn words_of(refusal: Refusal, number: u64, limit: u64) -> String {
         Refusal::Unsealed => "its memory cannot be sealed (before Linux 5.1)".into(),
         Refusal::Network => "it is in another network namespace, and so on another host".into(),
         Refusal::Unknown => "the stream was not announced there".into(),
-        Refusal::Format => "the format is not the announced one".into(),
+        Refusal::Format => "the format, the delivery or the metadata is not the announced one".into(),
         Refusal::NoSenders => "it takes no streams of other programs".into(),
         Refusal::Taken => "another sender has the stream".into(),
         Refusal::TooOften => {
