@@ -153,7 +153,7 @@ pub use backend::{BackendKind, UnknownBackend};
 pub use clock::clock_id;
 pub use driver::{
     AcceptStreamError, Admission, AnnounceError, Announcement, BindError, ConnectError, CpuError, Cpus, IncomingStream,
-    ListenerStats, NotSent, PathChoice, PathChoiceError, PathKind, PlainReceiver, PlainReceiverConfig, PlainSender,
+    ListenerStats, NotSent, PathChoice, PathChoiceError, PlainReceiver, PlainReceiverConfig, PlainSender,
     PlainSenderConfig, PublishConfig, PublishedStream, Publisher, Receiver, ReceiverConfig, SendError, Sender,
     SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
 };
@@ -168,4 +168,4 @@ pub use share::{
     SubscriptionConfig, SubscriptionFrames, SubscriptionStats,
 };
 pub use time::Time;
-pub use wire::{Delivery, RefuseReason};
+pub use wire::{Delivery, PathKind, RefuseReason};

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::sender::PathKind;
 use super::stream_shared::StreamShared;
 use crate::backend::BackendKind;
 use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, FrameIter, Presentation, Readiness, RecvError};
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::share::{ReaderFigures, ShareError};
-use crate::wire::Delivery;
+use crate::wire::{Delivery, PathKind};
 
 /// What is known of a stream once it is open.
 #[derive(Debug, Clone, Copy)]

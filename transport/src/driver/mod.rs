@@ -25,8 +25,7 @@ pub use publisher::{PublishConfig, PublishedStream, Publisher};
 pub use receiver::{AcceptStreamError, AnnounceError, BindError, ListenerStats, Receiver, ReceiverConfig};
 pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{
-    ConnectError, NotSent, PathChoice, PathChoiceError, PathKind, SendError, Sender, SenderConfig, SliceSize,
-    SliceSizeError,
+    ConnectError, NotSent, PathChoice, PathChoiceError, SendError, Sender, SenderConfig, SliceSize, SliceSizeError,
 };
 pub use threads::{CpuError, Cpus, ThreadConfig};
 

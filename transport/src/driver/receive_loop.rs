@@ -16,7 +16,6 @@ use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::incoming::{IncomingStream, StreamInfo};
 use super::opening::{Opening, Reservation};
 use super::receiver::ReceiverShared;
-use super::sender::PathKind;
 use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
@@ -26,7 +25,7 @@ use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, StrayOpening, buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{Delivery, TRAIN_SLICES_MAX};
+use crate::wire::{Delivery, PathKind, TRAIN_SLICES_MAX};
 
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_secs(2);

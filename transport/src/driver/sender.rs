@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use self::config::{SenderConfig, SliceSize, SliceSizeError};
 pub use self::error::{ConnectError, NotSent, SendError};
 pub(super) use self::error::{check_frame, check_length};
-pub use self::path::{PathChoice, PathChoiceError, PathKind};
+pub use self::path::{PathChoice, PathChoiceError};
 use self::trouble::{Trouble, Troubles};
 use self::way::Moment;
 use self::ways::Ways;
@@ -34,6 +34,7 @@ use crate::send::{ClosedReport, SendState, SendStats};
 use crate::share::Invitation;
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
+use crate::wire::PathKind;
 
 /// Sends the frames of one stream to one receiver, on a thread of its own. Opens the stream by itself, and again after the receiver was
 /// gone: only [`Sender::close`], [`Sender::finish`] and dropping it end that.

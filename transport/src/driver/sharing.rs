@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use super::opening::Budget;
 use super::receiver::ReceiverShared;
-use super::sender::PathKind;
 use super::stream_shared::StreamShared;
 use crate::frame::{FramePool, FrameRing, SLOTS_MAX};
 use crate::receive::EndReason;
@@ -12,7 +11,7 @@ use crate::receive::EndReason;
 use crate::share::hub::Entering;
 use crate::share::hub::{Charge, Hub, MemoryLeft, SharedStream, StreamToShare, slots_with_readers};
 use crate::share::{Endpoint, ReaderFigures, ShareConfig, ShareError};
-use crate::wire::{Delivery, Open};
+use crate::wire::{Delivery, Open, PathKind};
 
 /// Where a receiver shares its streams, once it does.
 #[derive(Default)]

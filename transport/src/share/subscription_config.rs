@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::error::ShareError;
-use crate::driver::PathKind;
 use crate::frame::{ConsumerPolicy, FrameFormat, Presentation, SLOTS_MAX};
 use crate::setters;
-use crate::wire::Delivery;
+use crate::wire::{Delivery, PathKind};
 
 /// The most frames that may wait for a reader.
 pub(crate) const QUEUE_MAX: usize = 8;

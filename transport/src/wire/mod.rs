@@ -8,6 +8,7 @@ mod datagram;
 mod describe;
 mod messages;
 mod parity;
+mod path_kind;
 pub mod plain;
 
 pub use cut::Cut;
@@ -19,6 +20,7 @@ pub use messages::{
     SliceHeader, TIME_UNKNOWN,
 };
 pub use parity::{BLOCK_SLICES_MAX, ParityLayout};
+pub use path_kind::PathKind;
 
 /// The largest UDP payload over IPv4, and the slice size of the original system: 65,535 less 20 (IP) less 8 (UDP).
 pub const DATAGRAM_MAX: usize = 65_507;

@@ -15,7 +15,6 @@ use crate::clock::clock_id;
 use crate::driver::incoming::{IncomingStream, StreamInfo};
 use crate::driver::opening::Reservation;
 use crate::driver::receiver::ReceiverShared;
-use crate::driver::sender::PathKind;
 use crate::driver::sharing::PoolSlots;
 use crate::driver::stream_shared::StreamShared;
 use crate::driver::threads::stay_on;
@@ -31,7 +30,7 @@ use crate::share::points::{self, Point};
 use crate::share::socket::packet::{self, PacketError};
 use crate::time::Time;
 use crate::utc::UtcOffset;
-use crate::wire::Delivery;
+use crate::wire::{Delivery, PathKind};
 
 /// Pages that are asked for at once, bytes.
 const STEP_BYTES: usize = 512 << 10;

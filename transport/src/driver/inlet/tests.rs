@@ -8,13 +8,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::*;
-use crate::driver::sender::{PathChoice, PathKind};
+use crate::driver::sender::PathChoice;
 use crate::frame::{Frame, FrameFormat, MetadataKind, PixelFormat};
 use crate::share::Endpoint;
 use crate::share::messages::{PACKET_MAX, ToHub};
 use crate::share::socket::listening::{Listening, Place};
 use crate::share::socket::peer::Peer;
-use crate::wire::Delivery;
+use crate::wire::{Delivery, PathKind};
 use crate::{IncomingStream, Receiver, ReceiverConfig, RecvError, SendState, Sender, SenderConfig};
 
 mod hostile;

@@ -180,7 +180,9 @@ fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
             "its frames need more memory than is left of the {limit} bytes that all streams together may have there \
              (--memory); close a stream, send smaller frames or raise the limit"
         ),
-        Some(RefuseReason::Format) => "the format, the delivery or the metadata is not what it was announced or opened with".into(),
+        Some(RefuseReason::Format) => {
+            "the format, the delivery or the metadata is not what it was announced or opened with".into()
+        }
         Some(RefuseReason::Version) => {
             format!("the far end speaks version {limit}, this is {VERSION}; use the same release on both sides")
         }

@@ -1,5 +1,6 @@
 //! The thread that chooses a sender's way, and goes on with another one where that ends.
 
+use crate::wire::PathKind;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::config::SenderConfig;
 use super::error::{ConnectError, SendError};
 use super::local::{self, Door};
-use super::path::{PathChoice, PathKind, is_own_address};
+use super::path::{PathChoice, is_own_address};
 use super::trouble::Trouble;
 use super::udp::UdpWay;
 use super::way::Way;

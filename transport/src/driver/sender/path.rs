@@ -20,16 +20,6 @@ pub enum PathChoice {
     Shm,
 }
 
-/// Which way a stream's frames take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PathKind {
-    /// Datagrams.
-    Udp,
-    /// Memory that both ends share: nothing is copied.
-    Shm,
-}
-
 /// Why a text is no way.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -50,23 +40,7 @@ impl PathChoice {
     }
 }
 
-impl PathKind {
-    /// As it is written: `udp`, `shm`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Shm => "shm",
-        }
-    }
-}
-
 impl fmt::Display for PathChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl fmt::Display for PathKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::config::{SenderConfig, SliceSize};
 use super::error::{ConnectError, NotSent, SendError};
 use super::handover::Handover;
-use super::path::PathKind;
 use super::way::{Carried, Moment, Standing, Way};
 use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes, wall_clock};
 use crate::clock::clock_id;
@@ -16,7 +15,7 @@ use crate::driver::send_loop;
 use crate::frame::{Frame, FrameMut, FramePool};
 use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, slots_ready};
 use crate::time::Time;
-use crate::wire::{Cut, DATAGRAM_MAX, SLICE_BYTES_MIN};
+use crate::wire::{Cut, DATAGRAM_MAX, PathKind, SLICE_BYTES_MIN};
 
 /// Brings one stream to one receiver by UDP.
 pub(super) struct UdpWay {

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::error::{NotSent, SendError};
-use super::path::PathKind;
 use crate::backend::BackendKind;
 use crate::frame::{Frame, FrameMut, FramePool};
 use crate::send::{ClosedReport, SendState, SendStats};
-use crate::wire::Delivery;
+use crate::wire::{Delivery, PathKind};
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

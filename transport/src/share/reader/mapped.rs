@@ -1,5 +1,6 @@
 //! What a hub has granted to one reader, mapped once: taking frames, and giving their slots back.
 
+use crate::wire::PathKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,6 @@ use super::super::socket::packet::Descriptors;
 use super::super::socket::peer::Peer;
 use super::super::subscription_config::SharedStreamInfo;
 use super::call::{self, Call};
-use crate::driver::PathKind;
 use crate::frame::memfd::{self, Right};
 use crate::frame::{Frame, FrameParts, FramePool, METADATA_MAX, TIME_BYTES};
 use crate::time::Time;

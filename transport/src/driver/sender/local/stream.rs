@@ -10,13 +10,12 @@ use super::watch::watch;
 use crate::backend::BackendKind;
 use crate::driver::sender::config::SenderConfig;
 use crate::driver::sender::error::{NotSent, SendError};
-use crate::driver::sender::path::PathKind;
 use crate::driver::sender::way::{Carried, Moment, Standing, Way};
 use crate::driver::threads::stay_on;
 use crate::frame::{Frame, FrameMut, FramePool};
 use crate::send::{ClosedReport, SendState};
 use crate::share::inlet::source::{Connection, EnterError, Source, provide};
-use crate::wire::Delivery;
+use crate::wire::{Delivery, PathKind};
 
 /// How long a slot is waited for before looking whether the hub is still there.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
