@@ -319,13 +319,12 @@ fn a_sender_that_lacks_what_it_needs_opens_no_stream_by_shared_memory_and_goes_a
         assert!(sender.child.wait().unwrap().success());
         by_shm += u32::from(path == "shm");
         troubles += u32::from(path == "udp" && !trouble.is_empty());
-        // What it opened is what it then took.
-        let mut streams = Vec::new();
+        // What it opened there is what it then took; whether datagrams had what they need is another question.
+        let mut opened = 0;
         while let Ok(stream) = receiver.accept_timeout(Duration::ZERO) {
-            streams.push(stream.info().path.to_string());
+            opened += u32::from(stream.info().path == PathKind::Shm);
         }
-        let expected: Vec<_> = Some(path.to_owned()).filter(|path| path != "none").into_iter().collect();
-        assert_eq!(streams, expected, "with room for {files} files: {said}");
+        assert_eq!(opened, by_shm, "with room for {files} files: {said}");
     }
     assert!(troubles > 0, "it never lacked anything on that way alone");
 }
