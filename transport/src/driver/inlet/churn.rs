@@ -28,7 +28,7 @@ struct Account {
     refilled: Time,
 }
 
-/// A stream that may come to nothing. It is dropped where it has.
+/// A stream that may come to nothing. It is dropped where it has, and where its user gets it [back](Churn::give_back).
 #[derive(Debug)]
 pub(super) struct Attempt {
     churn: Arc<Churn>,
@@ -57,6 +57,14 @@ impl Churn {
         }
         Ok(Attempt { churn: self.clone(), user })
     }
+
+    /// Takes an attempt of this user's for none: the stream has come to something, or this process lacks what it needs.
+    pub(super) fn give_back(&self, user: u32) {
+        let mut accounts = self.lock();
+        if let Some(account) = accounts.iter_mut().flatten().find(|account| account.user == user) {
+            account.left = (account.left + 1).min(BURST);
+        }
+    }
 }
 
 fn account_of(accounts: &mut [Option<Account>; USERS_MAX], user: u32, now: Time) -> &mut Account {
@@ -73,10 +81,7 @@ fn account_of(accounts: &mut [Option<Account>; USERS_MAX], user: u32, now: Time)
 impl Attempt {
     /// The stream has come to something.
     pub(super) fn succeed(self) {
-        let mut accounts = self.churn.lock();
-        if let Some(account) = accounts.iter_mut().flatten().find(|account| account.user == self.user) {
-            account.left = (account.left + 1).min(BURST);
-        }
+        self.churn.give_back(self.user);
     }
 }
 

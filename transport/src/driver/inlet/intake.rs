@@ -65,12 +65,16 @@ impl Intake {
         let shared = self.shared.clone();
         let (pid, stream) = (self.entering.peer.pid, shared.open.stream);
         let socket = self.entering.socket.try_clone();
+        let (churn, user) = (self.receiver.churn.clone(), self.entering.peer.uid);
         match self.open() {
             Ok(Some(stream)) => stream.run(),
             // It went away while its slots were made.
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(pid, stream, %error, "a stream of this machine could not be opened");
+                if error.refusal() == Some(Refusal::Resources) {
+                    churn.give_back(user);
+                }
                 if let (Ok(socket), Some(refusal)) = (&socket, error.refusal()) {
                     let refused = FromHub::Refused { refusal, number: 0, limit: 0 };
                     // Who is gone meanwhile need not know.

@@ -80,8 +80,6 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     if state.incoming.len() >= limits.streams {
         return Err((Refusal::Streams, 0, limits.streams as u64));
     }
-    let attempt = receiver.churn.attempt(entering.peer.uid, Time::now());
-    let attempt = attempt.map_err(|wait| (Refusal::TooOften, wait.as_millis() as u64 + 1, 0))?;
     let slot_bytes = slot_bytes(open);
     let budget = &receiver.budget;
     let bytes = FramePool::bytes(slots, slot_bytes).ok().filter(|bytes| *bytes <= limits.stream_bytes);
@@ -99,20 +97,30 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
             return Err(refused());
         }
     }
+    // Last of what may be against it: where it is not let in all the same, that is for what this process lacks, and costs its user nothing.
+    let user = entering.peer.uid;
+    let attempt = receiver.churn.attempt(user, Time::now());
+    let attempt = attempt.map_err(|wait| (Refusal::TooOften, wait.as_millis() as u64 + 1, 0))?;
+    let lacking = |refused: Refused| {
+        receiver.churn.give_back(user);
+        refused
+    };
     for past in state.streams.extract_if(.., |stream| is_replaced(stream)) {
         past.lock().ended.get_or_insert(EndReason::Replaced);
         past.abandon();
     }
     state.waiting.discard(|id| id.stream == open.stream);
     // Where it comes back with the end of the former one: the sender asks again.
-    let Some(reservation) = reservation.or_else(|| budget.reserve(bytes)) else { return Err(refused()) };
+    let Some(reservation) = reservation.or_else(|| budget.reserve(bytes)) else {
+        return Err(lacking(refused()));
+    };
     let opening = Opening { open: *open, open_bytes: Open::LEN, peer: HERE, local: receiver.local };
-    let waker = Arc::new(Waker::new().map_err(|error| short_of(&error))?);
+    let waker = Arc::new(Waker::new().map_err(|error| lacking(short_of(&error)))?);
     let shared = Arc::new(StreamShared::new(&opening, waker));
     shared.lock().slice_bytes = 0;
     let intake = Intake::new(receiver.clone(), shared.clone(), entering, format, (Arc::new(reservation), attempt));
     let thread = std::thread::Builder::new().name("framewire-recv".into()).spawn(move || intake.run());
-    let thread = thread.map_err(|error| short_of(&error))?;
+    let thread = thread.map_err(|error| lacking(short_of(&error)))?;
     state.streams.push(shared.clone());
     state.started.push((shared, thread));
     Ok(())

@@ -18,6 +18,7 @@ use crate::wire::{Delivery, PathKind};
 use crate::{IncomingStream, Receiver, ReceiverConfig, RecvError, SendState, Sender, SenderConfig};
 
 mod hostile;
+mod lacking;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -163,7 +163,7 @@ pub(crate) enum Refusal {
     NoSenders = 16,
     /// The stream is there already, from another sender.
     Taken = 17,
-    /// Too many streams of this user's that never had a frame; one more in `number` milliseconds.
+    /// Too many streams of this user's that ended within a second, and without a frame; one more in `number` milliseconds.
     TooOften = 18,
     /// The sender sealed what it was handed, so that the hub could not.
     SealedBySender = 19,
