@@ -154,8 +154,7 @@ impl Connection {
             let len = match received {
                 Ok(len) => len,
                 Err(PacketError::WouldBlock) => return Outcome::Stays,
-                // Or there was nothing in it, which is the same to read. Who is gone does not hear it.
-                Err(PacketError::Closed) => return self.refuse(Refusal::Message.into()),
+                Err(PacketError::Closed) => return Outcome::Over,
                 Err(error) => return self.give_up(&error),
             };
             if let Some(refused) = self.turned_away {

@@ -224,15 +224,12 @@ impl Hub {
             return;
         }
         let mut state = self.shared.lock();
-        let was_stopped = std::mem::replace(&mut state.is_stopped, true);
+        state.is_stopped = true;
         let entrance = state.entrance.take();
         let streams = state.directory.snapshot();
         drop(state);
         drop(entrance);
-        // Once: later the thread may have closed them, and their numbers may be others'.
-        if !was_stopped {
-            self.names.take_away();
-        }
+        self.names.take_away();
         streams.iter().for_each(|(_, stream)| stream.abandon());
         self.shared.bell.ring();
     }

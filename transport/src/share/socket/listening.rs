@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 use crate::limit::remedy;
 use crate::share::endpoint::PATH_BYTES_MAX;
+use crate::unpoisoned::unpoisoned;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -235,27 +237,34 @@ impl AsFd for Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
+        // Before anything is closed.
         self.names.take_away();
     }
 }
 
-/// What a hub put into a folder: its socket, and the lock file beside it. As long as it has both open, no other file has their numbers.
+/// A file's path, and its device and number, so that nobody else's is taken away.
+type Put = (PathBuf, Option<(u64, u64)>);
+
+/// What a hub put into a folder: its socket, and the lock file beside it. As long as it has both open, no other file has their numbers:
+/// whoever is the first to take them away does so before they are closed, and nobody later.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
-    /// With the file's device and number, so that nobody else's is taken away.
-    files: [(PathBuf, Option<(u64, u64)>); 2],
+    files: Arc<Mutex<Option<[Put; 2]>>>,
 }
 
 impl Names {
     fn of(path: &Path, socket: &Stat, lock: &Lock) -> Self {
         let locked = rustix::fs::fstat(&lock.file).ok().map(|stat| identity(&stat));
-        Self { files: [(path.to_owned(), Some(identity(socket))), (lock.path.clone(), locked)] }
+        let files = [(path.to_owned(), Some(identity(socket))), (lock.path.clone(), locked)];
+        Self { files: Arc::new(Mutex::new(Some(files))) }
     }
 
-    /// Takes away those that are still there; the lock last, so that nobody finds a socket that is about to go.
+    /// Takes away those that are still there, once; the lock last, so that nobody finds a socket that is about to go.
     pub(crate) fn take_away(&self) {
-        for (path, bound) in &self.files {
-            if rustix::fs::lstat(path).is_ok_and(|stat| Some(identity(&stat)) == *bound) {
+        // Until they are gone: whoever is second may close them.
+        let mut files = unpoisoned(self.files.lock());
+        for (path, bound) in files.take().into_iter().flatten() {
+            if rustix::fs::lstat(&path).is_ok_and(|stat| Some(identity(&stat)) == bound) {
                 let _gone = rustix::fs::unlink(path);
             }
         }
@@ -513,6 +522,21 @@ mod tests {
         fs::write(&path, b"another's").unwrap();
         drop(listening);
         assert_eq!(fs::read(&path).unwrap(), b"another's");
+    }
+
+    #[test]
+    fn what_has_the_number_of_a_file_that_was_taken_away_already_is_left_where_it_is() {
+        let folder = Folder::new("once");
+        let (path, kept) = (folder.0.join("hub.sock"), folder.0.join("kept"));
+        let listening = Listening::bind(at(&path)).unwrap();
+        let names = listening.names();
+        // As where the system gives the number of a file that is gone to a new one.
+        fs::hard_link(&path, &kept).unwrap();
+        drop(listening);
+        assert_eq!(folder.names(), ["kept"]);
+        fs::rename(&kept, &path).unwrap();
+        names.take_away();
+        assert_eq!(folder.names(), ["hub.sock"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::cmsg_space;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -29,9 +30,12 @@ pub(crate) enum PacketError {
     /// The peer has not taken what was sent before, or has sent nothing.
     #[error("the other process is not ready; try again when the socket is")]
     WouldBlock,
-    /// The peer is gone, or has sent an empty message, which nobody does who stays.
+    /// The peer is gone, or says nothing more.
     #[error("the other process has closed the connection")]
     Closed,
+    /// A message without a byte, which reads as the end of the connection does: the peer is there.
+    #[error("the other process sent a message of 0 bytes, which no version of Framewire does; see what it is")]
+    Empty,
     /// More bytes than any message has.
     #[error(
         "the other process sent a message longer than {limit} bytes, which no version of Framewire does; see what it is"
@@ -104,8 +108,8 @@ pub(crate) struct Packet {
 /// Sends one message, whole or not at all, without waiting.
 ///
 /// # Errors
-/// [`PacketError::WouldBlock`] where the peer has not taken earlier ones, [`PacketError::Closed`] where it is gone; an empty message
-/// cannot be told from a closed socket and is not sent.
+/// [`PacketError::WouldBlock`] where the peer has not taken earlier ones, [`PacketError::Closed`] where it is gone; an empty message is not
+/// sent.
 pub(crate) fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), PacketError> {
     if message.is_empty() {
         return Err(PacketError::System(io::ErrorKind::InvalidInput.into()));
@@ -129,7 +133,7 @@ pub(crate) fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<
 /// beyond [`DESCRIPTORS_MAX`] are closed at once.
 ///
 /// # Errors
-/// [`PacketError::WouldBlock`] where there is none. After any error nothing of the message is left, neither bytes nor descriptors.
+/// [`PacketError::WouldBlock`] where there is none, [`PacketError::Closed`] where none follows. After any error nothing of the message is left, neither bytes nor descriptors.
 pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Packet, PacketError> {
     let mut descriptors = Descriptors::default();
     let len = receive_with(socket, buffer, |descriptor| descriptors.keep(descriptor))?;
@@ -169,9 +173,17 @@ pub(crate) fn receive_with(
         return Err(PacketError::DescriptorsWithheld);
     }
     match received.bytes {
-        0 => Err(PacketError::Closed),
+        0 if has_hung_up(socket) => Err(PacketError::Closed),
+        0 => Err(PacketError::Empty),
         len => Ok(len),
     }
+}
+
+/// Whether nothing more comes from the other end. What it held depends on that: where the system does not say, it is there.
+fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut ends = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut ends, Some(&at_once)).is_ok() && ends[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP)
 }
 
 #[cfg(test)]
@@ -249,6 +261,9 @@ mod tests {
         let (here, there) = pair();
         assert!(matches!(send(&here, b"", &[]), Err(PacketError::System(_))), "an empty message looks like the end");
         rustix::net::send(&there, b"", SendFlags::empty()).unwrap();
+        assert!(matches!(receive(&here, &mut [0; 8]), Err(PacketError::Empty)));
+        assert!(matches!(receive(&here, &mut [0; 8]), Err(PacketError::WouldBlock)), "and it is no end");
+        rustix::net::shutdown(&there, rustix::net::Shutdown::Write).unwrap();
         assert!(matches!(receive(&here, &mut [0; 8]), Err(PacketError::Closed)));
     }
 

@@ -19,7 +19,12 @@ fn handed(host: &Host) -> (OwnedFd, [OwnedFd; 2]) {
 
 #[test]
 fn a_reader_that_takes_the_mode_of_the_memory_away_has_the_next_one_get_it_as_before() {
-    // Root opens whatever it likes: not with these. They are this thread's, and the hub's, which it begins.
+    // Root opens whatever it likes: not without these. A thread of its own lets go of them, and the hub's, which it begins, has none either:
+    // the tests after this one have what they had.
+    std::thread::spawn(take_the_mode_away).join().unwrap();
+}
+
+fn take_the_mode_away() {
     let all = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
     let mut sets = capabilities(None).unwrap();
     sets.effective.remove(all);
