@@ -115,6 +115,8 @@ pub(super) struct Mapped {
     /// By how much this process's monotonic clock is ahead of the hub's, where the two are not the same one.
     ahead_ns: i64,
     pub(super) taken: u64,
+    /// It has said that it sleeps, and has not taken that back before the hub saw it: only then can there be a byte in the pipe.
+    pub(super) is_armed: bool,
     pub(super) info: SharedStreamInfo,
 }
 
@@ -200,6 +202,7 @@ impl Mapped {
             populated: 0,
             ahead_ns,
             taken: 0,
+            is_armed: false,
             info,
         })
     }
@@ -255,6 +258,17 @@ impl Mapped {
             self.pool.populate_read(slot, POPULATE_MAX);
         }
         Ok(Some(frame))
+    }
+
+    /// It is about to sleep: see [`Borrower::arm`].
+    pub(super) fn arm(&mut self) {
+        Borrower::arm(self.link.control());
+        self.is_armed = true;
+    }
+
+    /// It does not sleep after all.
+    pub(super) fn disarm(&mut self) {
+        self.is_armed = Borrower::disarm(self.link.control());
     }
 
     pub(super) fn has_offer(&self) -> bool {

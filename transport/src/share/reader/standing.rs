@@ -278,10 +278,10 @@ impl Standing {
     /// Has the descriptor tell of what there is, and of what comes.
     pub(super) fn follow(&mut self, signal: &Signal) {
         self.is_followed = true;
-        match &self.place {
+        match &mut self.place {
             Place::Open(mapped) => {
                 signal.follow(&mapped.link);
-                Borrower::arm(mapped.link.control());
+                mapped.arm();
                 if mapped.has_offer() || mapped.end().is_some() {
                     signal.raise();
                 }
@@ -353,17 +353,18 @@ fn take(mapped: &mut Mapped, signal: &Signal, arms: bool, is_followed: bool, sle
         Ok(None) => {}
         Err(NoFrame) => return Took::Gone,
     }
+    // Asked once it has said that it sleeps: a hub that is gone wakes it. To ask each time that nothing is there yet would cost a system call.
     let was_woken = mapped.link.control().asleep.load(Ordering::Acquire) == 0;
-    let is_gone = if was_woken { mapped.link.drain() } else { mapped.link.is_gone() };
+    let is_gone = mapped.is_armed && if was_woken { mapped.link.drain() } else { mapped.link.is_gone() };
     signal.lower();
-    Borrower::arm(mapped.link.control());
+    mapped.arm();
     // In this order: what was offered before the end is found before it.
     let end = mapped.end();
     match mapped.take() {
         Ok(Some(frame)) => {
             if !others_wait {
                 // It does not sleep: the hub need not wake it for the next one.
-                Borrower::disarm(mapped.link.control());
+                mapped.disarm();
             } else if mapped.has_offer() {
                 // The byte that told of the rest may have been drained.
                 signal.raise();
