@@ -16,7 +16,8 @@ use crate::{hubs, table};
 #[derive(Debug, Clone, Args)]
 pub struct LsArgs {
     /// The socket of the one hub that is listed; by default those of this machine are looked for where this user may look
-    #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE", value_parser = hub_socket)]
+    // By no variable: FRAMEWIRE_SHARE is where a server shares, or `off`, and who lists wants to see all.
+    #[arg(long, value_name = "PATH", value_parser = hub_socket)]
     pub share: Option<Endpoint>,
     /// Print one JSON array instead of the table
     #[arg(long)]

@@ -6,7 +6,7 @@ mod running;
 
 use std::path::Path;
 
-use running::{Running, Server, program};
+use running::{Running, Server, in_dir, path_text, program};
 use serde_json::Value;
 
 /// A server that is found by where it is, and nothing else.
@@ -20,6 +20,21 @@ fn ls(runtime: &Path, arguments: &[&str]) -> String {
     let output = program("framewire").arg("ls").args(arguments).env("XDG_RUNTIME_DIR", runtime).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn where_a_server_is_told_to_share_narrows_no_list_and_refuses_none() {
+    let runtime = tempfile::tempdir().unwrap();
+    let server = server(runtime.path());
+    let is_there = |hub: &Value| hub["pid"] == server.running.id();
+    for share in ["off", path_text(&in_dir(&runtime, "gone.sock"))] {
+        let mut ls = program("framewire");
+        ls.args(["ls", "--json"]).env("XDG_RUNTIME_DIR", runtime.path()).env("FRAMEWIRE_SHARE", share);
+        let output = ls.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{share}: {}", String::from_utf8_lossy(&output.stderr));
+        let hubs: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(hubs.iter().any(is_there), "{share}: {hubs:?}");
+    }
 }
 
 /// What it says of the sockets below a folder: others may have theirs elsewhere on this machine.

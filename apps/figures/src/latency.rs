@@ -69,16 +69,19 @@ pub struct StageHistograms {
 }
 
 impl StageHistograms {
-    /// Notes a frame that travelled and is read now; one from before the clocks were known tells nothing.
-    pub fn record(&mut self, frame: &FrameInfo, read: Time) {
+    /// Notes a frame that travelled and was read at that time, or `None` where it waited for nobody who read; one from before the clocks were
+    /// known tells nothing.
+    pub fn record(&mut self, frame: &FrameInfo, read: Option<Time>) {
         let Some(sent) = frame.sent else { return };
         self.capture_to_sent.record(sent.since(frame.captured));
         self.sent_to_first_slice.record(frame.begun.since(sent));
         self.first_slice_to_complete.record(frame.completed.since(frame.begun));
-        self.complete_to_read.record(read.since(frame.completed));
+        if let Some(read) = read {
+            self.complete_to_read.record(read.since(frame.completed));
+        }
     }
 
-    /// The figures; `None` where no frame was noted.
+    /// The figures; `None` where a stage has no frame.
     pub fn figures(&self) -> Option<StagesMs> {
         Some(StagesMs {
             capture_to_sent: self.capture_to_sent.figures()?,
@@ -99,10 +102,10 @@ mod tests {
         let ten_days = Time::from_nanos(864_000_000_000_000);
         let mut frame = FrameInfo::default();
         (frame.begun, frame.completed) = (ten_days, ten_days);
-        stages.record(&frame, ten_days);
+        stages.record(&frame, Some(ten_days));
         assert_eq!(stages.figures(), None);
         (frame.captured, frame.sent) = (ten_days, Some(ten_days));
-        stages.record(&frame, ten_days);
+        stages.record(&frame, Some(ten_days));
         assert!(stages.figures().is_some_and(|stages| stages.sent_to_first_slice.max < 1.0));
     }
 }

@@ -156,7 +156,10 @@ impl Stop {
     /// to itself where somebody asks to stop meanwhile. `None` then.
     ///
     /// # Errors
-    /// The system gives no thread, or it panicked.
+    /// The system gives no thread.
+    ///
+    /// # Panics
+    /// Where it does, with what it panicked with.
     pub fn unless_asked<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Option<T>> {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         let told = TellsAtItsEnd(self.clone());
@@ -164,18 +167,22 @@ impl Stop {
             // Dropped in the order of their declaration turned round, however it ends: the channel, and then it is told.
             let _told = told;
             let send = send;
+            // What was changed by halves is seen by nobody: whoever waits panics too.
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             // Nobody waits for it any more where that fails.
-            let _ = send.send(work());
+            let _ = send.send(done);
         })?;
         let mut state = self.lock();
         loop {
             match receive.try_recv() {
-                Ok(done) => return Ok(Some(done)),
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
-                    return Err(io::Error::other("a thread panicked; what it said is above"));
+                Ok(Ok(done)) => return Ok(Some(done)),
+                Ok(Err(panic)) => {
+                    drop(state);
+                    std::panic::resume_unwind(panic)
                 }
-                Err(std::sync::mpsc::TryRecvError::Empty) if state.stopped => return Ok(None),
-                Err(std::sync::mpsc::TryRecvError::Empty) => {}
+                // It sends before it ends, so that it is under way.
+                Err(_) if state.stopped => return Ok(None),
+                Err(_) => {}
             }
             state = self.shared.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
@@ -263,8 +270,9 @@ mod tests {
         });
         assert_eq!(left.unwrap(), None);
         drop(end);
-        let panicked = Stop::new().unless_asked(|| -> () { std::panic::resume_unwind(Box::new(())) });
-        assert!(panicked.unwrap_err().to_string().contains("panicked"));
+        let panics = || Stop::new().unless_asked(|| -> () { std::panic::resume_unwind(Box::new(7)) });
+        let panic = std::panic::catch_unwind(panics).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&7), "an error is that there is no thread, and nothing else");
     }
 
     #[test]

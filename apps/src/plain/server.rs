@@ -88,7 +88,7 @@ pub(crate) fn run(
         recorder.look(now);
         preview.offer(&entry, frame, now);
         entry.figures().add_frame(frame.len(), None, now);
-        if tally.add_frame(frame) == args.frames.unwrap_or(0) {
+        if tally.add_frame(frame, false) == args.frames.unwrap_or(0) {
             stop.stop();
         }
     };

@@ -246,7 +246,7 @@ impl Service<'_> {
             tracing::debug!(frame = frame.info().number, "handed on with gaps");
             return;
         }
-        if self.tally.add_frame(frame) == self.args.frames.unwrap_or(0) {
+        if self.tally.add_frame(frame, false) == self.args.frames.unwrap_or(0) {
             self.stop.stop();
         }
     }

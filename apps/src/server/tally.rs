@@ -61,14 +61,6 @@ impl State {
     pub(crate) fn begin(&mut self, path: PathKind) {
         self.paths.add(path);
     }
-
-    fn count(&mut self, frame: &Frame) -> u64 {
-        let now = Instant::now();
-        self.counts.add_frame(frame.len());
-        self.first.get_or_insert(now);
-        self.last = Some(now);
-        self.counts.frames_delivered
-    }
 }
 
 impl Tally {
@@ -92,21 +84,20 @@ impl Tally {
         lock(&self.state)
     }
 
-    /// Counts a frame; returns how many there are now.
-    pub(crate) fn add_frame(&self, frame: &Frame) -> u64 {
-        let read = Time::now();
+    /// Counts a frame; returns how many there are now. Where it `lay_there`, complete before anybody read, how long is no stage of its way.
+    pub(crate) fn add_frame(&self, frame: &Frame, lay_there: bool) -> u64 {
+        let read = (!lay_there).then(Time::now);
+        let now = Instant::now();
         let mut state = self.lock();
         state.latest = frame.info().latency;
         if let Some(latency) = frame.info().latency {
             state.latency.record(latency);
         }
         state.stages.record(frame.info(), read);
-        state.count(frame)
-    }
-
-    /// As [`Tally::add_frame`], for a frame that was complete before anybody could read it: how long it lay there is no latency.
-    pub(crate) fn add_frame_from_before(&self, frame: &Frame) -> u64 {
-        self.lock().count(frame)
+        state.counts.add_frame(frame.len());
+        state.first.get_or_insert(now);
+        state.last = Some(now);
+        state.counts.frames_delivered
     }
 
     /// Adds what a stream has counted, at its end, but for the frames of [`Tally::add_frame`]; `missed` more were complete, though this

@@ -126,9 +126,7 @@ fn take(frame: &Frame, since: Time, ring: &FrameRing, recorder: &Recorder, tally
     if !frame.is_complete() {
         return;
     }
-    let lay_there = frame.info().completed < since;
-    let frames = if lay_there { tally.add_frame_from_before(frame) } else { tally.add_frame(frame) };
-    if Some(frames) == asked.frames_max {
+    if Some(tally.add_frame(frame, frame.info().completed < since)) == asked.frames_max {
         asked.stop.stop();
     }
 }
@@ -174,7 +172,7 @@ mod tests {
         read_since(Time::ZERO, policy, frames, frames_max)
     }
 
-    /// Frame 0 took a second to come and was complete at 0, frame 1 a millisecond and at 1 ns, and so on.
+    /// Frame 0 took a second to come and was complete when the machine started; the others took a millisecond and wait for no time at all.
     fn read_since(since: Time, policy: ConsumerPolicy, frames: u8, frames_max: Option<u64>) -> (Summary, Vec<u8>) {
         let (directory, stop) = (tempfile::tempdir().unwrap(), Stop::new());
         let path = directory.path().join("out.raw");
@@ -195,7 +193,7 @@ mod tests {
         for number in 0..frames {
             let mut frame = pool.try_acquire().unwrap();
             frame.info.number = number.into();
-            frame.info.completed = Time::from_nanos(number.into());
+            frame.info.completed = Time::from_nanos(if number == 0 { 0 } else { u64::MAX - u64::from(number) });
             frame.info.sent = Some(Time::ZERO);
             frame.info.latency = Some(Duration::from_millis(if number == 0 { 1_000 } else { 1 }));
             frame.fill(number);
@@ -219,13 +217,15 @@ mod tests {
     }
 
     #[test]
-    fn what_lay_there_before_anybody_read_is_counted_and_in_no_latency() {
+    fn how_long_a_frame_lay_there_before_anybody_read_is_no_stage_and_its_way_there_is_latency() {
         let of = |since| read_since(Time::from_nanos(since), ConsumerPolicy::Block, 3, None).0;
         let max = |summary: &Summary| summary.latency_ms.as_ref().map(|latency| latency.max.round());
-        let (all, later, none) = (of(0), of(1), of(3));
-        assert_eq!([&all, &later, &none].map(|summary| summary.frames_delivered), [3, 3, 3]);
-        assert_eq!((max(&all), max(&later), max(&none)), (Some(1_000.0), Some(1.0), None));
-        assert!(later.stages_ms.is_some() && none.stages_ms.is_none());
+        let (all, later, none) = (of(0), of(1), of(u64::MAX));
+        for summary in [&all, &later, &none] {
+            assert_eq!((summary.frames_delivered, max(summary)), (3, Some(1_000.0)));
+        }
+        let stage = |summary: &Summary| summary.stages_ms.as_ref().map(|stages| stages.complete_to_read.max.round());
+        assert!(stage(&all) > Some(0.0) && stage(&later) == Some(0.0) && stage(&none).is_none());
     }
 
     #[test]

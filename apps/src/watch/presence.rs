@@ -22,6 +22,11 @@ impl Presence {
         Self { stream: stream.to_owned(), format, gone: None, refused: None }
     }
 
+    /// Whether it is gone, as far as people have been told.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
     /// What to say where `who` is gone; nothing where that is nothing new.
     pub(super) fn lost(&mut self, who: &'static str) -> Option<String> {
         if self.gone.is_some() {

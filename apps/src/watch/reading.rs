@@ -112,13 +112,15 @@ impl Frames for Named {
         }
         let received = match self.subscription.borrow().as_ref() {
             Some(subscription) => {
+                let was_gone = self.presence.borrow().is_gone();
+                if was_gone {
+                    // Before it is waited for: what is complete later did not lie there, also where the stream comes back with it.
+                    self.since.set(Time::now());
+                }
                 let received = subscription.recv_timeout(timeout);
                 // Also before a frame has come: its sender may be slow, and the stream another one.
-                if subscription.is_connected()
-                    && let Some(line) = self.presence.borrow_mut().back(subscription.info().format)
-                {
-                    self.since.set(Time::now());
-                    tell(Some(line));
+                if was_gone && subscription.is_connected() {
+                    tell(self.presence.borrow_mut().back(subscription.info().format));
                 }
                 match received {
                     Err(RecvError::Ended) if !subscription.is_closed() => None,
