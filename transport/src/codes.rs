@@ -131,6 +131,7 @@ error_codes! {
         Self::Path { .. } => "invalid-socket-path",
         Self::Folder { .. } => "socket-folder-unsafe",
         Self::Unlisted { .. } => "socket-folder-unlisted",
+        Self::Passed { .. } => "socket-folders-passed",
         Self::NoFolder { .. } => "no-socket-folder",
     }
     ShareError {

@@ -129,6 +129,8 @@ fn what_is_only_there_to_be_faster_or_safer_is_done_without_aloud() {
 
 #[test]
 fn what_sharing_cannot_be_safe_without_is_refused_by_name_with_the_remedy() {
+    // What a process does without is told once: also here it is heard.
+    log::of_this_process();
     const F_ADD_SEALS: u32 = 1033;
     const F_SEAL_FUTURE_WRITE_AND_SEAL: u32 = 0x11;
     let without = |denied: Denied| hand_over_where(vec![denied]).unwrap_err();
@@ -194,6 +196,7 @@ const ROLE: &str = "FRAMEWIRE_TEST_MEMFD_NOEXEC";
 
 #[test]
 fn what_a_system_demands_of_memory_files_they_say_of_themselves() {
+    log::of_this_process();
     if let Some(role) = std::env::var_os(ROLE) {
         let denied = if role == "unflagged" { vec![NO_EXEC] } else { Vec::new() };
         return println!("handed over: {:?}", hand_over_where(denied).map(|bytes| bytes == [7; 64]));

@@ -33,7 +33,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Why a stream's thread could not be started.
 #[derive(Debug, Error)]
 pub(super) enum StartError {
-    #[error("no UDP socket for it: {0}")]
+    #[error("no UDP socket for it: {0}; {help}", help = crate::limit::remedy(.0).unwrap_or("check the network and this process's limits"))]
     Socket(#[from] io::Error),
     #[error(transparent)]
     Pool(#[from] PoolError),

@@ -108,10 +108,10 @@ impl Memory {
     }
 
     /// From here on, whoever is handed the descriptor can read and no more; those who have it mapped to write go on.
-    #[cfg(target_os = "linux")]
     ///
     /// # Errors
     /// It is handed to nobody, then: the system has no such seal, or whoever has it already has sealed it against all seals.
+    #[cfg(target_os = "linux")]
     pub(super) fn seal(&self) -> Result<(), Unsealable> {
         memfd::seal_writes(self.file.as_fd())?;
         self.is_sealed.store(true, Ordering::Release);

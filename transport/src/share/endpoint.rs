@@ -63,6 +63,21 @@ pub enum EndpointError {
         /// What the system said.
         source: io::Error,
     },
+    /// Folders of the temporary directory that are named as those of users' sockets are not those users' alone: told to root, of all of them at once,
+    /// since anybody can make such folders there.
+    #[error(
+        "{count} of the folders {}/{FOLDER}-UID are not looked into, as what is there may be anybody's ({first}); compare users, modes and numbers by \
+         ls -ld, and name the socket of a hub that is to be asked all the same",
+        .temporary.display()
+    )]
+    Passed {
+        /// The temporary directory.
+        temporary: PathBuf,
+        /// How many there are.
+        count: usize,
+        /// One of them, and why.
+        first: String,
+    },
     /// The folder for the socket cannot be looked at.
     #[error("the folder {} for the socket cannot be looked at ({source}); use another path for the socket", .folder.display())]
     NoFolder {
@@ -95,6 +110,8 @@ enum Place {
     Named,
     /// It follows from the port: the hub makes its folder, and sees to that.
     Default,
+    /// The same, in the temporary directory for want of a better place.
+    Stopgap,
 }
 
 impl PartialEq for Place {
@@ -180,7 +197,13 @@ impl Endpoint {
     /// Whether nobody named it ([`Endpoint::of_port`]): the hub then makes its folder where that is not there, and takes it only where it is
     /// for this user alone.
     pub(crate) fn is_default(&self) -> bool {
-        matches!(self.place, Place::Default)
+        matches!(self.place, Place::Default | Place::Stopgap)
+    }
+
+    /// Whether [`Endpoint::of_port`] found no better place than the folder of this user's in the temporary directory, where programs with another
+    /// `TMPDIR`, or a `/tmp` of their own as services and containers have it, do not look. A path that somebody named is none.
+    pub fn is_stopgap(&self) -> bool {
+        matches!(self.place, Place::Stopgap)
     }
 }
 
@@ -240,14 +263,15 @@ impl Places {
 
     fn endpoint(&self, udp_port: u16) -> Result<Endpoint, EndpointError> {
         let folder = self.folder();
-        if folder == self.temporary_folder() {
+        let is_stopgap = folder == self.temporary_folder();
+        if is_stopgap {
             match private_to(&folder, self.uid) {
                 Err(EndpointError::NoFolder { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 checked => checked?,
             }
         }
         let endpoint = Endpoint::path(folder.join(format!("{udp_port}.{ENDING}")))?;
-        Ok(Endpoint { place: Place::Default, ..endpoint })
+        Ok(Endpoint { place: if is_stopgap { Place::Stopgap } else { Place::Default }, ..endpoint })
     }
 
     /// The sockets for this user, and where there may be more of them.
@@ -263,6 +287,13 @@ impl Places {
         found.sort();
         found.dedup();
         (found, troubles)
+    }
+
+    /// What to tell of folders of the temporary directory that are not what their names say.
+    fn passed(&self, passed: &[EndpointError]) -> Option<EndpointError> {
+        // The same one each time.
+        let first = passed.iter().map(what_is_wrong).min()?;
+        Some(EndpointError::Passed { temporary: self.temporary.clone(), count: passed.len(), first })
     }
 
     /// Where there may be sockets for this user, and why not elsewhere.
@@ -282,7 +313,9 @@ impl Places {
             folders.extend(names(&users).into_iter().map(|user| users.join(user).join(FOLDER)));
             // Those of other users, where they are what their name says.
             private.extend(names(&self.temporary).into_iter().filter_map(|name| {
-                let uid = name.to_str()?.strip_prefix(FOLDER)?.strip_prefix('-')?.parse().ok()?;
+                let number = name.to_str()?.strip_prefix(FOLDER)?.strip_prefix('-')?;
+                // One way to write it: a user has one folder.
+                let uid = number.parse().ok().filter(|uid: &u32| uid.to_string() == number)?;
                 Some((self.temporary.join(&name), uid))
             }));
         } else {
@@ -290,17 +323,32 @@ impl Places {
             folders.push(users.join(self.uid.to_string()).join(FOLDER));
             private.push((self.temporary_folder(), self.uid));
         }
+        let mut passed = Vec::new();
         for (folder, uid) in private {
             match private_to(&folder, uid) {
                 Ok(()) => folders.push(folder),
-                Err(EndpointError::NoFolder { folder, source }) => troubles.extend(unlisted(folder, source)),
-                Err(error) => troubles.push(error),
+                Err(EndpointError::NoFolder { folder, source }) => passed.extend(unlisted(folder, source)),
+                Err(error) => passed.push(error),
             }
+        }
+        if self.uid == 0 {
+            troubles.extend(self.passed(&passed));
+        } else {
+            troubles.append(&mut passed);
         }
         // One may be named twice, as the runtime directory is.
         folders.sort();
         folders.dedup();
         (folders, troubles)
+    }
+}
+
+/// What is wrong with a folder, without what its own user is to do about it.
+fn what_is_wrong(error: &EndpointError) -> String {
+    match error {
+        EndpointError::Folder { folder, why } => format!("{} {why}", folder.display()),
+        EndpointError::Unlisted { folder, source } => format!("{} cannot be looked at: {source}", folder.display()),
+        error => error.to_string(),
     }
 }
 
@@ -430,6 +478,19 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_a_stopgap_only_in_the_users_folder_of_the_temporary_directory() {
+        let folder = Folder::new();
+        let endpoint = |places: Places| places.endpoint(7001).unwrap();
+        let stopgap = endpoint(places(None, &folder, own_uid().max(1)));
+        assert!(stopgap.is_stopgap() && stopgap.is_default(), "{stopgap}");
+        assert!(!Endpoint::path(stopgap.as_path()).unwrap().is_stopgap());
+        // A runtime directory may be below the temporary one as well.
+        for places in [places(Some("tmp/runtime"), &folder, 1000), places(None, &folder, 0)] {
+            assert!(!endpoint(places).is_stopgap());
+        }
+    }
+
+    #[test]
     fn a_folder_in_the_temporary_directory_that_others_may_write_to_is_refused() {
         let folder = Folder::new();
         // As a user who is not root.
@@ -485,6 +546,25 @@ mod tests {
         let mut expected = there.to_vec();
         expected.sort();
         assert_eq!(found.iter().map(|hub| hub.as_path().to_owned()).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn root_is_told_once_of_all_folders_that_anybody_may_have_made() {
+        let folder = Folder::new();
+        let places = places(None, &folder, 0);
+        // Neither is a user's: a user's number is written in one way.
+        for name in ["framewire-007", "framewire-+7", "framewire-", "framewire-x"] {
+            folder.make(&format!("tmp/{name}"), 0o777);
+        }
+        assert!(places.sockets().1.is_empty());
+        for uid in 5000..5100 {
+            folder.make(&format!("tmp/framewire-{uid}"), 0o777);
+        }
+        let (_, troubles) = places.sockets();
+        let [told] = &troubles[..] else { panic!("{troubles:?}") };
+        let told = told.to_string();
+        assert!(told.starts_with("100 of the folders ") && told.contains("framewire-5000 "), "{told}");
+        assert!(!told.contains("XDG_RUNTIME_DIR") && told.contains("name the socket"), "{told}");
     }
 
     #[test]

@@ -271,7 +271,6 @@ fn remedy_of_connect(error: &io::Error) -> &'static str {
         return remedy;
     }
     match Errno::from_io_error(error) {
-        Some(Errno::AGAIN) => "as many wait for it as it has room for: see whether it is stopped or overloaded",
         Some(Errno::NOMEM | Errno::NOBUFS) => "free memory, or raise this process's limit of it",
         Some(Errno::PERM) => {
             "allow connect with Unix sockets in the security module or the filter of the sandbox or container"

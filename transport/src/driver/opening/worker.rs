@@ -37,8 +37,9 @@ impl Worker {
             let (ticket, opening) = (turn.ticket, turn.opening);
             if let Err(error) = self.advance(turn) {
                 let limit = open_files_limit(&error);
+                let open_files_max = (limit > 0).then_some(limit);
                 tracing::warn!(
-                    peer = %opening.peer, stream = opening.open.stream, %error, "a stream could not be opened"
+                    peer = %opening.peer, stream = opening.open.stream, open_files_max, %error, "a stream could not be opened"
                 );
                 let mut state = self.shared.lock();
                 if state.waiting.finish(ticket) {
@@ -139,6 +140,8 @@ mod tests {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(0);
         for error in all(Errno::MFILE) {
             assert_eq!(open_files_limit(&error), limit, "{error:?}");
+            // What the log has of it.
+            assert!(error.to_string().contains("ulimit -n"), "{error}");
         }
         for error in all(Errno::NOMEM) {
             assert_eq!(open_files_limit(&error), 0, "{error:?}");

@@ -143,7 +143,8 @@ impl SenderConfig {
         }
     }
 
-    /// Whether nothing was asked for that only datagrams have: slices of some size, parity, a link, a backend.
+    /// Whether nothing was asked for that only datagrams have: slices of some size, parity, a link, a backend. `framewire-client`
+    /// has the same list, of what its settings say (`means_datagrams`).
     pub(super) fn leaves_the_way_open(&self) -> bool {
         let is_default = |kind| kind == BackendKind::Auto;
         self.slice == SliceSize::Auto

@@ -1,6 +1,5 @@
 //! The thread that chooses a sender's way, and goes on with another one where that ends.
 
-use crate::wire::PathKind;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use super::udp::UdpWay;
 use super::way::Way;
 use super::ways::Ways;
 use crate::send::SendState;
+use crate::wire::PathKind;
 
 /// How often it is looked whether somebody shares streams by now, while the stream is not open.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

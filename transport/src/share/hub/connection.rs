@@ -36,6 +36,8 @@ pub(super) struct Connection {
     since: Time,
     patience: Patience,
     purpose: Purpose,
+    /// What it did wrong, which nobody has been told yet.
+    complaint: Option<String>,
     /// Whatever it wants, this is why not. It is told so when it has said what: a connection that is closed before loses the answer.
     turned_away: Option<Refused>,
 }
@@ -112,7 +114,7 @@ impl Connection {
     pub(super) fn new(socket: OwnedFd, peer: Peer, now: Time) -> Self {
         let (patience, purpose) = (Patience::new(now), Purpose::Unknown);
         let is_foreign = !peer.is_own_user();
-        Self { socket, peer, is_foreign, since: now, patience, purpose, turned_away: None }
+        Self { socket, peer, is_foreign, since: now, patience, purpose, complaint: None, turned_away: None }
     }
 
     /// The same, which gets nothing.
@@ -123,6 +125,11 @@ impl Connection {
     /// The descriptor of its process, which tells of the end of that.
     pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.peer.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What it has done wrong since this was asked last, with the numbers of its process and its user.
+    pub(super) fn take_complaint(&mut self) -> Option<(String, u32, u32)> {
+        self.complaint.take().map(|complaint| (complaint, self.peer.pid, self.peer.uid))
     }
 
     /// Whether it runs as another user than the hub.
@@ -321,10 +328,8 @@ impl Connection {
     fn refuse_nonsense(&mut self, error: &MessageError) -> Outcome {
         match error {
             MessageError::Version(theirs) if self.is_unknown() => {
-                tracing::warn!(
-                    pid = self.peer.pid,
-                    "a program speaks version {theirs} of sharing, this is {VERSION}; use the same release for both"
-                );
+                let release = "use the same release for both";
+                self.complaint = Some(format!("it speaks version {theirs} of sharing, this is {VERSION}; {release}"));
                 self.refuse(Refused { refusal: Refusal::Version, number: VERSION.into(), limit: 0 })
             }
             error => self.give_up(error),
@@ -342,7 +347,7 @@ impl Connection {
 
     /// It does not keep to the rules, and is told so. A reader stays where it is as long as it lives, with what it holds; all others go.
     fn give_up(&mut self, why: &dyn std::fmt::Display) -> Outcome {
-        tracing::warn!(pid = self.peer.pid, uid = self.peer.uid, %why, "a process is listened to no more");
+        self.complaint = Some(why.to_string());
         match std::mem::replace(&mut self.purpose, Purpose::Unknown) {
             Purpose::Reads(place) => {
                 place.seat.expel_for_misconduct();

@@ -58,6 +58,8 @@ pub(super) struct Worker {
     short: Told,
     /// Of users who may not be here.
     strangers: Told,
+    /// What processes do wrong, of which each connection may bring one.
+    complaints: Told,
     discard: Discard,
 }
 
@@ -80,6 +82,7 @@ impl Worker {
             accept_at: None,
             short: Told::default(),
             strangers: Told::default(),
+            complaints: Told::default(),
             discard: Discard::default(),
         })
     }
@@ -151,6 +154,11 @@ impl Worker {
                         refresh(&self.hub, &mut self.listed, &mut self.generation);
                     }
                     outcome = connection.receive(&self.hub, &self.listed, now, &mut self.discard);
+                    if let Some((why, pid, uid)) = connection.take_complaint()
+                        && let Some(times) = self.complaints.news(now, SELDOM)
+                    {
+                        tracing::warn!(pid, uid, %why, times, "a process is listened to no more");
+                    }
                 }
                 self.follow(id, outcome);
             }

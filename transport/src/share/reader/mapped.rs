@@ -1,6 +1,5 @@
 //! What a hub has granted to one reader, mapped once: taking frames, and giving their slots back.
 
-use crate::wire::PathKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +21,7 @@ use super::call::{self, Call};
 use crate::frame::memfd::{self, Right};
 use crate::frame::{Frame, FrameParts, FramePool, METADATA_MAX, TIME_BYTES};
 use crate::time::Time;
+use crate::wire::PathKind;
 
 /// What frames need of the connection after they were taken: it stays until the last of them is dropped, since its end is the end of all
 /// its leases.
