@@ -8,6 +8,8 @@
 // What has no system call of Linux's in it is the same everywhere. The rest is in `absent` once more, an equal, empty twin.
 #[cfg(not(target_os = "linux"))]
 mod absent;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod config;
 mod endpoint;
 mod error;

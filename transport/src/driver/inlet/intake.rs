@@ -157,6 +157,8 @@ enum OpenError {
     Sealed(#[from] Unsealable),
     #[error("the sender says that it has everything, and has not taken the slots that it was granted")]
     NotMapped,
+    #[error("the sender says what does not belong there before it has mapped its slots")]
+    Nonsense,
 }
 
 impl OpenError {
@@ -168,19 +170,28 @@ impl OpenError {
             Self::Sealed(Unsealable::ByAnother) => Some(Refusal::SealedBySender),
             Self::Sealed(Unsealable::System(_)) => Some(Refusal::Unsealed),
             Self::NotMapped => Some(Refusal::NotMapped),
+            Self::Nonsense => Some(Refusal::Message),
         }
     }
 }
 
 /// Waits until the sender has its slots mapped; false where it is gone, or the stream is not wanted any more.
-fn wait_until_mapped(shared: &StreamShared, entering: &Entering) -> io::Result<bool> {
+///
+/// # Errors
+/// It says something else, or cannot be waited for.
+fn wait_until_mapped(shared: &StreamShared, entering: &Entering) -> Result<bool, OpenError> {
     let begun = Instant::now();
     let mut buffer = [0; PACKET_MAX];
     while !is_stopped(shared) && begun.elapsed() < MAPPED_MAX {
         match packet::receive(&entering.socket, &mut buffer) {
-            Ok(received) => return Ok(ToHub::parse(&buffer[..received.len]) == Ok(ToHub::Mapped)),
+            Ok(received) => match ToHub::parse(&buffer[..received.len]) {
+                Ok(ToHub::Mapped) => return Ok(true),
+                _ => return Err(OpenError::Nonsense),
+            },
             Err(PacketError::WouldBlock) => {}
-            Err(_) => return Ok(false),
+            Err(PacketError::System(error)) => return Err(error.into()),
+            Err(PacketError::Closed) => return Ok(false),
+            Err(_) => return Err(OpenError::Nonsense),
         }
         let waker = PollFd::new(&*shared.waker, PollFlags::IN);
         poll(&mut [PollFd::new(&entering.socket, PollFlags::IN), waker], MAPPED_MAX)?;
@@ -323,7 +334,15 @@ impl Taking {
         collected.map(|frames| frames > 0).map_err(|error| {
             let pid = self.entering.peer.pid;
             tracing::warn!(pid, stream = self.shared.open.stream, %error, "a sender of this machine breaks the rules");
+            self.refuse();
         })
+    }
+
+    /// Tells the sender that what it said, or wrote, cannot be.
+    fn refuse(&self) {
+        let refused = FromHub::Refused { refusal: Refusal::Message, number: 0, limit: 0 };
+        // Who does not read it learns by the end of the connection.
+        let _ = packet::send(&self.entering.socket, Packet::from(&refused).bytes(), &[]);
     }
 
     fn grant(&mut self) {
@@ -385,10 +404,12 @@ impl Taking {
     /// What the sender says; where it is over, what it has handed over before has been taken in.
     fn listen(&mut self, is_gone: bool) -> Option<EndReason> {
         let mut buffer = [0; PACKET_MAX];
-        let said = match packet::receive(&self.entering.socket, &mut buffer) {
-            Ok(received) => ToHub::parse(&buffer[..received.len]).ok(),
+        // Whether it is that no frame follows.
+        let is_close = match packet::receive(&self.entering.socket, &mut buffer) {
+            Ok(received) => Some(ToHub::parse(&buffer[..received.len]) == Ok(ToHub::Close)),
             Err(PacketError::WouldBlock) if !is_gone => return None,
-            Err(_) => None,
+            Err(PacketError::WouldBlock | PacketError::Closed | PacketError::System(_)) => None,
+            Err(_) => Some(false),
         };
         loop {
             match self.collect() {
@@ -397,8 +418,18 @@ impl Taking {
                 Err(()) => return Some(EndReason::Silent),
             }
         }
-        if said != Some(ToHub::Close) {
-            return Some(EndReason::Silent);
+        match is_close {
+            Some(true) => {}
+            Some(false) => {
+                tracing::warn!(
+                    pid = self.entering.peer.pid,
+                    stream = self.shared.open.stream,
+                    "a sender of this machine says what does not belong there"
+                );
+                self.refuse();
+                return Some(EndReason::Silent);
+            }
+            None => return Some(EndReason::Silent),
         }
         let (stats, source) = (self.landing.stats(), self.landing.source());
         let counts = ClosedCounts {

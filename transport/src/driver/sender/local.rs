@@ -60,7 +60,7 @@ fn trouble(error: &EnterError, was_invited: bool) -> Trouble {
             match (reason, refusal) {
                 // On another host it stays.
                 (Some(_), _) | (None, Refusal::Network) => Trouble::Refused { reason, limit: *limit, words },
-                _ => Trouble::Failed(words),
+                _ => Trouble::Hindered { refusal: *refusal as u8, words },
             }
         }
         _ => Trouble::Failed(words),

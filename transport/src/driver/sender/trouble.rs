@@ -15,6 +15,13 @@ pub(crate) enum Trouble {
         /// In words.
         words: String,
     },
+    /// Who is there refuses the stream for now, for what a receiver by datagrams has no reason for.
+    Hindered {
+        /// The reason's number between the two processes.
+        refusal: u8,
+        /// In words.
+        words: String,
+    },
     /// Anything else.
     Failed(String),
 }
@@ -30,7 +37,8 @@ impl Trouble {
     fn is_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Nobody(_), Self::Nobody(_)) => true,
-            (Self::Refused { reason: Some(ours), .. }, Self::Refused { reason: Some(theirs), .. }) => ours == theirs,
+            (Self::Refused { reason: ours, .. }, Self::Refused { reason: theirs, .. }) => ours == theirs,
+            (Self::Hindered { refusal: ours, .. }, Self::Hindered { refusal: theirs, .. }) => ours == theirs,
             _ => self == other,
         }
     }
@@ -38,7 +46,9 @@ impl Trouble {
     /// What happened, in words.
     pub(crate) fn words(&self) -> &str {
         match self {
-            Self::Nobody(words) | Self::Refused { words, .. } | Self::Failed(words) => words,
+            Self::Nobody(words) | Self::Refused { words, .. } | Self::Hindered { words, .. } | Self::Failed(words) => {
+                words
+            }
         }
     }
 }
@@ -69,10 +79,10 @@ impl Troubles {
         if is_news {
             self.told.push(trouble.clone());
         }
-        if trouble != self.latest {
+        if !trouble.is_as(&self.latest) {
             self.more = self.more.saturating_add(1);
-            self.latest = trouble;
         }
+        self.latest = trouble;
         is_news
     }
 
@@ -122,5 +132,21 @@ mod tests {
         let with_numbers: u32 = (0..100).map(|limit| told(refused(limit))).sum();
         let words: u32 = (0..100).map(|nth| told(Trouble::Failed(format!("cause {nth}")))).sum();
         assert_eq!((alternating, with_numbers, words), (1, 1, 5));
+    }
+
+    #[test]
+    fn a_cause_whose_numbers_alone_differ_is_the_same_one_and_its_latest_numbers_are_told() {
+        let memory = |left: u64| {
+            let (reason, words) = (Some(RefuseReason::Memory), format!("{left} bytes are left"));
+            Trouble::Refused { reason, limit: 9, words }
+        };
+        let too_often = |wait: u64| Trouble::Hindered { refusal: 18, words: format!("one more in {wait} ms") };
+        let user = Trouble::Hindered { refusal: 7, words: "this user may not".into() };
+        for causes in [[memory(1), memory(2), memory(3)], [too_often(1), too_often(2), too_often(3)]] {
+            let mut troubles = Troubles::new(Trouble::Nobody("nobody".into()));
+            assert_eq!(causes.clone().map(|cause| troubles.note(cause)), [true, false, false]);
+            assert_eq!(troubles.words(), format!("nobody; and then: {}", causes[2].words()));
+            assert!(troubles.note(user.clone()), "another refusal is another cause");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::frame::memfd::{self, Right, Unfit};
 use crate::frame::{FrameFormat, FrameInfo, FrameParts, FramePool, PoolShape};
 use crate::limit::help;
 use crate::share::Endpoint;
+use crate::share::clocks;
 use crate::share::layout::{Inlet, InletCounts};
 use crate::share::memory::{NoWords, Shared};
 use crate::share::messages::{ClosedCounts, FromHub, MessageError, PACKET_MAX, Packet, Refusal, ToHub, VERSION};
@@ -60,15 +61,20 @@ pub(crate) enum EnterError {
     )]
     Memory(#[from] Unfit),
     #[error(
-        "the memory that was handed over is unfit: {0}; see which program listens there, and what the filter of the sandbox or container refuses"
-    )]
-    Words(#[from] NoWords),
-    #[error(
         "the slots have room for {slot_bytes} bytes, {tail_bytes} of them behind the pixels, which is not what the stream needs"
     )]
     Shape { slot_bytes: usize, tail_bytes: usize },
     #[error("the system refuses what shared memory needs: {source}; {help}", source = .0, help = help(.0))]
     System(#[from] io::Error),
+}
+
+impl From<NoWords> for EnterError {
+    fn from(error: NoWords) -> Self {
+        match error {
+            NoWords::Unfit(why) => Self::Memory(why),
+            NoWords::System(error) => Self::System(error),
+        }
+    }
 }
 
 /// What a refusal means to a sender.
@@ -99,6 +105,9 @@ fn words_of(refusal: Refusal, number: u64, limit: u64) -> String {
         }
         Refusal::SealedBySender => {
             "this process sealed the memory (F_SEAL_SEAL) before the hub could, which it may not".into()
+        }
+        Refusal::Message => {
+            "it does not understand what this process said, or that cannot be; use the same release for both".into()
         }
         Refusal::NotMapped => "this process had not taken the slots that it was granted".into(),
         other => format!("{other:?}"),
@@ -146,7 +155,12 @@ impl Door {
         stop: BorrowedFd<'_>,
     ) -> Result<(Source, Connection), EnterError> {
         let socket = self.socket;
-        packet::send(&socket, Packet::from(&ToHub::Enter { open: *open, nonce, network }).bytes(), &[])?;
+        let asked = Time::now();
+        match packet::send(&socket, Packet::from(&ToHub::Enter { open: *open, nonce, network }).bytes(), &[]) {
+            // One that has hung up already may have said why.
+            Ok(()) | Err(PacketError::Closed) => {}
+            Err(error) => return Err(error.into()),
+        }
         let mut buffer = [0; PACKET_MAX];
         let mut patience = ANSWER_MAX;
         let (shape, clock, mut descriptors) = loop {
@@ -175,19 +189,11 @@ impl Door {
         rustix::io::ioctl_fionbio(&from_hub, true).map_err(io::Error::from)?;
         let hub = Peer::of(&socket)?.ok_or(EnterError::Gone)?;
         let slots = u64::MAX >> (64 - shape.slots);
-        let (clock, hub_ns, now) = clock;
-        let ahead_ns = ahead_ns((open.clock_id, now.as_nanos()), (clock, hub_ns));
+        let (clock, hub_ns, answered) = clock;
+        let is_same = clock != 0 && clock == open.clock_id;
+        let ahead_ns = if is_same { 0 } else { clocks::ahead_ns(asked, hub_ns, answered) };
         points::at(Point::SlotsMapped);
         Ok((Source { pool, inlet, slots, seen: 0, ahead_ns }, Connection { socket, hub, to_hub, from_hub }))
-    }
-}
-
-/// By how much the hub's monotonic clock is ahead of this process's, both as an identity and what is shown: not at all where they are one. In
-/// different time namespaces they differ by what is the same for ever, and a message takes no time that matters.
-fn ahead_ns((here, here_ns): (u64, u64), (there, there_ns): (u64, u64)) -> i64 {
-    match here != 0 && here == there {
-        true => 0,
-        false => there_ns.wrapping_sub(here_ns).cast_signed(),
     }
 }
 
@@ -411,11 +417,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_both_ends_read_is_not_reckoned_with_and_another_ones_difference_is() {
-        assert_eq!(ahead_ns((7, 1_000), (7, 5_000)), 0, "whatever the message took");
-        assert_eq!(ahead_ns((7, 1_000), (8, 5_000)), 4_000);
-        assert_eq!(ahead_ns((7, 5_000), (8, 1_000)), -4_000);
-        // Neither can tell which clock it reads.
-        assert_eq!(ahead_ns((0, 1_000), (0, 1_010)), 10);
+    fn a_hub_that_refuses_and_hangs_up_before_it_is_asked_is_heard() {
+        use crate::frame::PixelFormat;
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+        let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+        let open = crate::wire::open_of(&format, crate::wire::Delivery::Every, &Default::default(), 0);
+        let (_writes, stop) = rustix::pipe::pipe().map(|(reads, writes)| (writes, reads)).unwrap();
+        let entered = |says: Option<FromHub<'_>>| {
+            let (socket, hub) =
+                socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+            if let Some(says) = says {
+                packet::send(&hub, Packet::from(&says).bytes(), &[]).unwrap();
+            }
+            drop(hub);
+            Door { socket }.enter(&open, (0, 0), format, stop.as_fd()).err().unwrap()
+        };
+        let refused = entered(Some(FromHub::Refused { refusal: Refusal::Connections, number: 0, limit: 64 }));
+        assert!(matches!(refused, EnterError::Refused { refusal: Refusal::Connections, limit: 64, .. }), "{refused}");
+        assert!(matches!(entered(None), EnterError::Gone));
+    }
+
+    #[test]
+    fn what_this_process_itself_lacks_is_not_told_as_unfit_memory() {
+        let lacks = EnterError::from(NoWords::System(io::Error::from_raw_os_error(12)));
+        assert!(matches!(lacks, EnterError::System(_)), "{lacks}");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
+use super::super::clocks;
 use super::super::error::ShareError;
 use super::super::layout::{Control, Record};
 use super::super::lease::Borrower;
@@ -138,14 +139,6 @@ pub(super) struct NoFrame;
 /// frames are mapped as they are read, so that the first frame is not late for the sake of its last rows.
 const POPULATE_MAX: usize = 4 << 20;
 
-/// By how much this process's monotonic clock is ahead of the hub's: not at all where what that showed was between the question and the answer.
-fn ahead_ns(asked: Time, there_ns: u64, answered: Time) -> i64 {
-    match (asked.as_nanos()..=answered.as_nanos()).contains(&there_ns) {
-        true => 0,
-        false => answered.as_nanos().wrapping_sub(there_ns).cast_signed(),
-    }
-}
-
 impl Mapped {
     /// Checks what has come, and maps it.
     ///
@@ -156,7 +149,7 @@ impl Mapped {
         let FromHub::Subscribed { stream, shape, wanted, now_ns } = answer else {
             return Err(call.nonsense(format!("{answer:?} to a subscription")));
         };
-        let ahead_ns = ahead_ns(call.asked(), now_ns, Time::now());
+        let ahead_ns = clocks::ahead_ns(call.asked(), now_ns, Time::now()).wrapping_neg();
         let endpoint = call.endpoint().clone();
         let mut next = || descriptors.take().ok_or_else(|| ShareError::DescriptorsLost { endpoint: endpoint.clone() });
         let (pool, records, control, pipe) = (next()?, next()?, next()?, next()?);
@@ -343,18 +336,4 @@ pub(super) fn described(call: &Call, stream: &Described<'_>) -> Result<SharedStr
         },
         readers: stream.readers.into(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_late_answer_is_not_taken_for_another_clock_and_another_clock_is_told() {
-        let time = Time::from_nanos;
-        assert_eq!(ahead_ns(time(100), 150, time(9_000_000_000)), 0);
-        assert_eq!(ahead_ns(time(100), 99, time(200)), 101);
-        assert_eq!(ahead_ns(time(100), 201, time(200)), -1);
-        assert_eq!(ahead_ns(time(100), 7_000_000_000, time(200)), -6_999_999_800);
-    }
 }

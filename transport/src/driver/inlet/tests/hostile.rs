@@ -96,7 +96,7 @@ fn no_stream_is_opened_for_who_says_that_it_has_everything_and_has_taken_nothing
     drop(granted);
     let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
     say(&granted.socket, &ToHub::Close);
-    assert_eq!(refusal(&granted.socket), None);
+    assert_eq!(refusal(&granted.socket), Some((Refusal::Message, 0)));
     assert_eq!(opened(&host), 0);
     assert!(host.receiver.accept_timeout(Duration::ZERO).is_err());
     let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
@@ -159,6 +159,30 @@ fn spend_all(host: &Host, streams: &mut u32, begun: Instant) -> u64 {
 }
 
 #[test]
+fn what_does_not_belong_where_a_sender_says_it_is_refused_whenever_that_is() {
+    let host = Host::new("nonsense", ReceiverConfig::new());
+    let mapped = Packet::from(&ToHub::Mapped);
+    let nonsense: [&[u8]; 3] = [b"nonsense", mapped.bytes(), &[7; PACKET_MAX + 1]];
+    for (nth, bytes) in nonsense.into_iter().enumerate() {
+        for is_open in [false, true] {
+            if bytes.starts_with(b"FS") && !is_open {
+                continue;
+            }
+            let granted = Granted::new(&host, 1, Delivery::Every).unwrap();
+            let stream = is_open.then(|| {
+                let _mapped = granted.mapped();
+                host.accept()
+            });
+            packet::send(&granted.socket, bytes, &[]).unwrap();
+            assert_eq!(refusal(&granted.socket), Some((Refusal::Message, 0)), "{nth} {is_open}");
+            if let Some(stream) = stream {
+                assert_eq!(stream.recv_timeout(PATIENCE).unwrap_err(), RecvError::Ended);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_sender_whose_numbers_jump_loses_its_stream_and_spoils_no_sum() {
     for delivery in [Delivery::Latest, Delivery::Every] {
         let host = Host::new(&format!("jump-{}", delivery.name()), ReceiverConfig::new());
@@ -166,7 +190,9 @@ fn a_sender_whose_numbers_jump_loses_its_stream_and_spoils_no_sum() {
         let (inlet, _) = granted.mapped();
         let stream = host.accept();
         inlet[0].source.write(InletCounts { next: (1 << 63) - 1, no_credit: u64::MAX });
-        drop(granted);
+        // The hub looks, and finds it.
+        let _ = rustix::net::shutdown(&granted.socket, rustix::net::Shutdown::Write);
+        assert_eq!(refusal(&granted.socket), Some((Refusal::Message, 0)), "{delivery:?}");
         assert_eq!(stream.recv_timeout(PATIENCE).unwrap_err(), RecvError::Ended);
         let (stats, source) = (stream.stats(), stream.source());
         assert_eq!((stats.frames_passed, source), (0, Default::default()), "{delivery:?}");
