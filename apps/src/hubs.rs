@@ -13,8 +13,8 @@ const AT_ONCE: usize = 32;
 /// How long each is waited for where nobody named one. One that runs answers within a millisecond.
 const PATIENCE_OF_ANY: Duration = Duration::from_millis(300);
 
-/// How long one is waited for that was named.
-const PATIENCE_OF_NAMED: Duration = Duration::from_secs(5);
+/// How long one is waited for that was named, or that has what is looked for.
+pub(crate) const PATIENCE_OF_NAMED: Duration = Duration::from_secs(5);
 
 /// Which are asked, and for how long.
 #[derive(Debug)]

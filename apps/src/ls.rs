@@ -1,10 +1,11 @@
 //! `framewire ls`: which hubs of this machine share streams, and which.
 
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
 use framewire_process::exit::{Failure, say};
-use framewire_process::shown::in_a_line;
+use framewire_process::shown::{columns_of, fitted, in_a_line};
 use framewire_process::stop::Stop;
 use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo};
 use serde::Serialize;
@@ -90,6 +91,9 @@ struct Stream {
     readers: u64,
 }
 
+/// As wide as a terminal is at least.
+const COLUMNS: usize = 80;
+
 const HEADS: [&str; 6] = ["STREAM", "FORMAT", "RATE", "DELIVERY", "PATH", "READERS"];
 
 impl Hub {
@@ -99,9 +103,13 @@ impl Hub {
         let answer = Reader::connect_within(endpoint.clone(), patience).and_then(|reader| reader.streams());
         let (state, reason, streams) = match answer {
             Ok(streams) => (State::Live, None, streams.iter().map(Stream::new).collect()),
-            // Whoever let it connect listens, whatever it does then.
-            Err(error @ ShareError::NoHub { .. }) => (State::Stale, Some(error.to_string()), Vec::new()),
-            Err(error) => (State::Unknown, Some(error.to_string()), Vec::new()),
+            // Where there is no socket, nobody is gone; whoever let it connect listens, whatever it does then.
+            Err(error) => {
+                // Where there is no socket, nobody is gone; whoever let it connect listens, whatever it does then.
+                let is_left = |source: &io::Error| source.kind() != io::ErrorKind::NotFound;
+                let is_stale = matches!(&error, ShareError::NoHub { source, .. } if is_left(source));
+                (if is_stale { State::Stale } else { State::Unknown }, Some(error.to_string()), Vec::new())
+            }
         };
         // One that does not answer has a process all the same.
         let pid = if state == State::Stale { None } else { Reader::peer_pid(endpoint).ok().flatten() };
@@ -115,7 +123,14 @@ impl Hub {
             (State::Live, []) => "no stream\n".to_owned(),
             (State::Live, streams) => {
                 let heads = HEADS.map(str::to_owned);
-                table::aligned(&std::iter::once(heads).chain(streams.iter().map(Stream::cells)).collect::<Vec<_>>())
+                let mut lines: Vec<_> = std::iter::once(heads).chain(streams.iter().map(Stream::cells)).collect();
+                // A name may be long; the rest is not. The array has all of it.
+                let rest: usize = (1..HEADS.len())
+                    .map(|column| 2 + lines.iter().map(|line| columns_of(&line[column])).max().unwrap_or(0))
+                    .sum();
+                let left = COLUMNS.saturating_sub(2 + rest).max(HEADS[0].len());
+                lines.iter_mut().for_each(|line| line[0] = fitted(&line[0], left));
+                table::aligned(&lines)
             }
             (State::Stale, _) => "stale: nobody listens there any more\n".to_owned(),
             (State::Unknown, _) => in_a_line(self.reason.as_deref().unwrap_or("unknown")) + "\n",
@@ -209,16 +224,28 @@ mod tests {
 ";
         assert_eq!(listed(&hubs), expected);
         assert!(listed(&[]).starts_with("no hub of this machine"));
-        // The longest of the rest, with a name as people give them.
+        // The longest of all.
         let widest = Stream {
             pixel: "yuv420p10",
             width: 16_384,
             height: 16_384,
             rate: Some("30000/1001".into()),
-            ..stream("front-left")
+            ..stream(&"front-left/".repeat(23))
         };
         let text = listed(&[hub("/run/user/1000/framewire/7001.sock", State::Live, vec![widest])]);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn a_socket_that_never_was_is_not_one_that_was_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| Hub::at(&Endpoint::path(folder.path().join(name)).unwrap(), Duration::from_secs(5)).state;
+        let left =
+            rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::SEQPACKET, None).unwrap();
+        let path = rustix::net::SocketAddrUnix::new(folder.path().join("left.sock")).unwrap();
+        rustix::net::bind(&left, &path).unwrap();
+        drop(left);
+        assert_eq!((at("never.sock"), at("left.sock")), (State::Unknown, State::Stale));
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! Tables on standard output.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use framewire_process::exit::Failure;
+use framewire_process::shown::columns_of;
 
 /// Lines whose columns stand under each other, two spaces apart.
 pub(crate) fn aligned<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| lines.iter().map(|line| columns_of(&line[column])).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let mut text = String::new();
     for line in lines {
         let mut row = String::new();
         for (cell, width) in line.iter().zip(widths) {
-            // A String takes whatever is written to it.
-            let _ = write!(row, "{cell:<width$}  ");
+            row.push_str(cell);
+            row.extend(std::iter::repeat_n(' ', width.saturating_sub(columns_of(cell)) + 2));
         }
         text.push_str(row.trim_end());
         text.push('\n');
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn columns_stand_under_each_other_and_lines_end_with_their_last_word() {
-        let lines = [["NAME", "N"], ["é", "12"], ["long", ""]].map(|line| line.map(str::to_owned));
-        assert_eq!(aligned(&lines), "NAME  N\né     12\nlong\n");
+        let lines = [["NAME", "N"], ["é", "12"], ["カ", "3"], ["long", ""]].map(|line| line.map(str::to_owned));
+        assert_eq!(aligned(&lines), "NAME  N\né     12\nカ    3\nlong\n");
     }
 }

@@ -49,7 +49,7 @@ fn smaller(
     }
 }
 
-/// Subscribes, with fewer slots where the server has not so many left: with what was then granted.
+/// Subscribes, with fewer slots where the hub has not so many left: with what was then granted.
 ///
 /// # Errors
 /// As of subscribing.

@@ -185,8 +185,8 @@ pub(super) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::top::shown::columns_of;
     use crate::top::streams::made_up::stream;
+    use framewire_process::shown::columns_of;
 
     #[test]
     fn what_fits_is_shown_and_the_name_always() {

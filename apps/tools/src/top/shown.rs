@@ -49,29 +49,6 @@ fn showable(character: char) -> char {
     if is_plain(character) && is_visible { character } else { REPLACEMENT }
 }
 
-/// The beginning of a text, as much of it as fits so many columns, with an ellipsis where something is left out.
-pub(super) fn fitted(text: &str, columns: usize) -> String {
-    if columns_of(text) <= columns {
-        return text.to_owned();
-    }
-    let mut left = columns.saturating_sub(1);
-    let mut fitting = String::new();
-    for character in text.chars() {
-        let Some(rest) = left.checked_sub(character.width().unwrap_or(0)) else { break };
-        left = rest;
-        fitting.push(character);
-    }
-    if columns > 0 {
-        fitting.push('…');
-    }
-    fitting
-}
-
-/// How many columns of a terminal a text takes.
-pub(super) fn columns_of(text: &str) -> usize {
-    text.chars().map(|character| character.width().unwrap_or(0)).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,16 +75,5 @@ mod tests {
         assert_eq!(shown.as_str().chars().count(), CHARS_MAX + 1);
         let read: Shown = serde_json::from_str("\"a\\u001bb\"").unwrap();
         assert_eq!(read.as_str(), "a\u{fffd}b");
-    }
-
-    #[test]
-    fn text_is_cut_at_columns_and_not_at_bytes() {
-        assert_eq!(fitted("cam-1", 5), "cam-1");
-        assert_eq!(fitted("cam-10", 5), "cam-…");
-        // Two columns each.
-        assert_eq!(fitted("カメラ", 6), "カメラ");
-        assert_eq!(fitted("カメラ", 5), "カメ…");
-        assert_eq!(fitted("カメラ", 4), "カ…");
-        assert_eq!((fitted("cam", 1), fitted("cam", 0)), ("…".into(), String::new()));
     }
 }

@@ -15,8 +15,8 @@ use ratatui::widgets::{
 
 use super::columns::{self, Column, count, decimal, duration, fitting, format_of};
 use super::model::{Link, Model, SPAN, Sample};
-use super::shown::fitted;
 use super::streams::{Activity, Stream, activity, said, trouble, unrecorded};
+use framewire_process::shown::{columns_of, fitted};
 
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -271,7 +271,7 @@ pub(super) fn text(model: &Model) -> String {
     /// Longer names are cut.
     const NAME_MAX: usize = 40;
     let width = |at: usize, column: &Column| {
-        let texts = streams.iter().map(|stream| super::shown::columns_of(&(column.text)(stream)));
+        let texts = streams.iter().map(|stream| columns_of(&(column.text)(stream)));
         let widest = texts.max().unwrap_or(0);
         if at == 0 { widest.clamp(column.title.len(), NAME_MAX) } else { widest.max(column.title.len()) }
     };
@@ -279,7 +279,7 @@ pub(super) fn text(model: &Model) -> String {
     let line = |text: &dyn Fn(&Column) -> String| {
         let cells = columns::COLUMNS.iter().zip(&widths).map(|(column, width)| {
             let text = fitted(&text(column), *width);
-            let space = " ".repeat(width.saturating_sub(super::shown::columns_of(&text)));
+            let space = " ".repeat(width.saturating_sub(columns_of(&text)));
             if column.is_number { space + &text } else { text + &space }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
