@@ -153,6 +153,11 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_nobody_gives_a_time_has_that_of_the_defaults() {
+        assert_eq!(read(&[]).unwrap().reader_timeout, READER_TIMEOUT);
+    }
+
+    #[test]
     fn slots_for_readers_are_some_of_a_pools() {
         assert_eq!(read(&[]).unwrap().reader_slots, 24);
         assert_eq!(read(&["--reader-slots", "0"]).unwrap().reader_slots, 0);

@@ -149,15 +149,28 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
 
 /// Which ways frames may take: who says anything of slices, parity, a rate or a backend, also that it is to be as it is by default, means datagrams.
 fn path_of(args: &ClientArgs) -> PathChoice {
-    let speaks_of_datagrams = args.stream.slice.is_some()
-        || args.stream.fec.is_some()
-        || args.stream.max_rate.is_some()
-        || args.common.backend.is_some()
-        || args.common.sqpoll;
-    match args.stream.path {
-        PathChoice::Auto if speaks_of_datagrams => PathChoice::Udp,
-        chosen => chosen,
+    match (args.stream.path, means_datagrams(args)) {
+        (PathChoice::Auto, Some(setting)) => {
+            tracing::info!(
+                "frames go by UDP: {setting} is set; leave it out for shared memory on the server's machine"
+            );
+            PathChoice::Udp
+        }
+        (chosen, _) => chosen,
     }
+}
+
+/// What is set that means datagrams. A sender takes nothing that is as by default for such a word (`SenderConfig::leaves_the_way_open`); here it is
+/// told from what nobody said. What one knows of datagrams alone, the other has to know.
+fn means_datagrams(args: &ClientArgs) -> Option<&'static str> {
+    let settings = [
+        (args.stream.slice.is_some(), "slice"),
+        (args.stream.fec.is_some(), "fec"),
+        (args.stream.max_rate.is_some(), "max-rate"),
+        (args.common.backend.is_some(), "backend"),
+        (args.common.sqpoll, "sqpoll"),
+    ];
+    settings.into_iter().find_map(|(is_set, name)| is_set.then_some(name))
 }
 
 fn start_signal(
@@ -512,7 +525,30 @@ fn random_stream_id() -> Result<u32, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[test]
+    fn whoever_speaks_of_datagrams_means_udp_and_the_setting_that_decides_is_named() {
+        let of = |flags: &[&str]| {
+            let args =
+                ClientArgs::try_parse_from([&["client", "--server", "127.0.0.1:1"], flags, &["pattern"]].concat());
+            let args = args.unwrap();
+            (means_datagrams(&args), path_of(&args))
+        };
+        assert_eq!(of(&[]), (None, PathChoice::Auto));
+        for (flags, setting) in [
+            (&["--slice", "auto"] as &[_], "slice"),
+            (&["--fec", "auto"], "fec"),
+            (&["--max-rate", "1G"], "max-rate"),
+            (&["--backend", "auto"], "backend"),
+            (&["--sqpoll"], "sqpoll"),
+        ] {
+            assert_eq!(of(flags), (Some(setting), PathChoice::Udp), "{flags:?}");
+            assert_eq!(of(&[flags, &["--path", "shm"]].concat()).1, PathChoice::Shm, "{flags:?}");
+        }
+    }
 
     #[test]
     fn a_name_that_is_not_found_for_a_moment_after_a_reconnect_is_looked_up_again_and_told_of_once() {

@@ -31,13 +31,13 @@ pub struct BenchArgs {
     /// Seconds at full rate for each contender and round; those at a steady rate come on top
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub seconds: f64,
-    /// Frames a second while latency is measured, when both ends sleep between frames
+    /// Frames a second while latency is measured, when both ends sleep between frames unless they are to --busy-poll
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rate: u32,
     /// Seconds at that rate for each contender and round; of 60 frames p99 is the slowest, of 1,000 it says more
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub latency_seconds: f64,
-    /// Have the readers of memory, pipe, shm and shm-read look for frames without sleeping, which takes a core
+    /// Have neither end of memory, pipe, shm and shm-read sleep between frames, which takes two cores; of the others both ends sleep
     #[arg(long)]
     pub busy_poll: bool,
     /// Measure these alone: framewire, kernel (what UDP can at best do on this machine), tcp, which are measured unless others are
@@ -60,6 +60,13 @@ pub struct BenchArgs {
     /// End when standard input does: how bench ends the process that it starts
     #[arg(long, requires = "receive", hide = true)]
     pub tied: bool,
+}
+
+impl BenchArgs {
+    /// Whether neither end of this contender is to sleep between frames. A processor that has slept begins slowly, at either end.
+    pub(super) fn spins(&self, contender: Contender) -> bool {
+        self.busy_poll && contender.is_local()
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +93,14 @@ mod tests {
         let args = bench(&["--rate", "240", "--latency-seconds", "5", "--busy-poll"]).unwrap();
         assert_eq!((args.rate, args.latency_seconds, args.busy_poll), (240, 5.0, true));
         assert!(bench(&["--receive", "0.0.0.0:9000", "--once"]).unwrap().once);
+    }
+
+    #[test]
+    fn only_what_needs_no_network_is_measured_without_sleep_and_only_where_that_was_asked_for() {
+        let spinning = |args: &BenchArgs| Contender::ALL.into_iter().filter(|it| args.spins(*it)).collect::<Vec<_>>();
+        let local = Contender::ALL.into_iter().filter(|it| it.is_local()).collect::<Vec<_>>();
+        assert_eq!(spinning(&bench(&["--busy-poll"]).unwrap()), local);
+        assert_eq!(spinning(&bench(&[]).unwrap()), []);
     }
 
     #[test]

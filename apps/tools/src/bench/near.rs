@@ -81,6 +81,8 @@ struct Opened {
     link: Box<dyn SendLink>,
     /// Reads where no other process does.
     thread: Option<ReadingThread>,
+    /// Neither end sleeps between frames.
+    spins: bool,
 }
 
 impl<'a> Near<'a> {
@@ -145,10 +147,10 @@ impl<'a> Near<'a> {
     }
 
     /// Sends the frames of a phase, and waits until the far end has them all.
-    fn phase(&mut self, Opened { link, thread }: &mut Opened, phase: Phase) -> Result<PhaseAtBothEnds, Failure> {
+    fn phase(&mut self, Opened { link, thread, spins }: &mut Opened, phase: Phase) -> Result<PhaseAtBothEnds, Failure> {
         let cpu_seconds = if thread.is_some() { thread_cpu_seconds } else { cpu_seconds };
         let cpu_then = cpu_seconds();
-        let sent = match self.send(link.as_mut(), phase) {
+        let sent = match self.send(link.as_mut(), phase, *spins) {
             Ok(sent) => sent,
             // What went wrong there comes before what came of it here.
             Err(failure) => return Err(self.reason(thread.as_ref()).unwrap_or(failure)),
@@ -174,7 +176,7 @@ impl<'a> Near<'a> {
         }
     }
 
-    fn send(&self, link: &mut dyn SendLink, phase: Phase) -> Result<u64, Failure> {
+    fn send(&self, link: &mut dyn SendLink, phase: Phase, spins: bool) -> Result<u64, Failure> {
         let started = Instant::now();
         let (interval, time, frames_max) = match phase {
             Phase::WarmUp => (None, WARM_UP, u64::MAX),
@@ -184,7 +186,7 @@ impl<'a> Near<'a> {
         let mut pacer = Pacer::new(interval);
         for number in 0.. {
             if let Some(due) = pacer.next(Instant::now()) {
-                self.wait_until(due);
+                self.wait_until(due, spins);
             }
             if self.stop.is_stopped() {
                 return Err(Failure::runtime("stopped"));
@@ -199,9 +201,9 @@ impl<'a> Near<'a> {
         unreachable!("the numbers do not end")
     }
 
-    /// Without sleep where neither end is to sleep: a processor that has slept begins slowly.
-    fn wait_until(&self, due: Instant) {
-        if !self.args.busy_poll {
+    /// Without sleep where neither end is to sleep.
+    fn wait_until(&self, due: Instant, spins: bool) {
+        if !spins {
             self.stop.sleep_until(due);
             return;
         }
@@ -219,13 +221,14 @@ impl<'a> Near<'a> {
     }
 
     fn open(&mut self, contender: Contender) -> Result<Opened, Failure> {
+        let spins = self.args.spins(contender);
         if contender == Contender::Memory {
             let frame_bytes = self.args.frame.format.frame_bytes();
-            let (sender, receiver) = memory::pair(frame_bytes, self.args.busy_poll, self.stop)?;
+            let (sender, receiver) = memory::pair(frame_bytes, spins, self.stop)?;
             let thread = ReadingThread::start(receiver, self.stop)?;
-            return Ok(Opened { link: Box::new(sender), thread: Some(thread) });
+            return Ok(Opened { link: Box::new(sender), thread: Some(thread), spins });
         }
-        Ok(Opened { link: self.open_between_processes(contender)?, thread: None })
+        Ok(Opened { link: self.open_between_processes(contender)?, thread: None, spins })
     }
 
     fn open_between_processes(&mut self, contender: Contender) -> Result<Box<dyn SendLink>, Failure> {
@@ -275,7 +278,7 @@ impl<'a> Near<'a> {
             datagram_bytes: 0,
             udp_port: 0,
             path: None,
-            busy_poll: self.args.busy_poll,
+            busy_poll: self.args.spins(contender),
         }
     }
 

@@ -181,8 +181,8 @@ impl fmt::Display for Report {
                 write!(f, " a frame, {steady:.1} at {} frames/s", self.rate)?;
             }
         }
-        if self.busy_poll {
-            write!(f, "\nThe readers of memory, pipe, shm and shm-read did not sleep.")?;
+        if self.busy_poll && self.contenders.iter().any(|line| line.name.is_local()) {
+            write!(f, "\nNeither end of memory, pipe, shm and shm-read slept between frames.")?;
         }
         Ok(())
     }
@@ -300,6 +300,15 @@ kernel       5.00         -      0.25       -       -       -       -
     }
 
     #[test]
+    fn nothing_is_said_of_spinning_where_nothing_did() {
+        let round = vec![measured(3.0, Some(2.0))];
+        let told =
+            |contender| Report::new(&args(&["--busy-poll"]), &[contender], std::slice::from_ref(&round)).to_string();
+        assert!(!told(Contender::Tcp).contains("slept"));
+        assert!(told(Contender::Pipe).ends_with("slept between frames."));
+    }
+
+    #[test]
     fn what_moves_no_bytes_has_frames_a_second_and_small_figures_keep_their_digits() {
         let local = |rate, p50| Measured { backend: None, slice_bytes: None, ..measured(rate, Some(p50)) };
         let round = vec![local(800.0, 0.0204), local(4.75, 0.02), local(5.0, 0.01)];
@@ -315,7 +324,7 @@ shm-read     4.75         -      0.25  0.0200  0.0400  0.0600  0.0800
              238 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
 memory       5.00         -      0.25  0.0100  0.0200  0.0300  0.0400
              250 frames/s; 500.0 µs of processor a frame, 600.0 at 30 frames/s
-The readers of memory, pipe, shm and shm-read did not sleep.";
+Neither end of memory, pipe, shm and shm-read slept between frames.";
         assert_eq!(report.to_string(), expected);
         assert!(expected.lines().all(|line| line.chars().count() <= 80), "on any terminal");
         let json = serde_json::to_value(report).unwrap();

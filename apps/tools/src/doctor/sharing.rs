@@ -140,18 +140,13 @@ struct Folder {
 impl Folder {
     fn of_this_process() -> Self {
         // Any port's socket is in the same folder.
-        let folder = Endpoint::of_port(1).map_err(|error| error.to_string());
-        let folder = folder.map(|endpoint| endpoint.as_path().parent().unwrap_or(Path::new("/")).to_owned());
+        let endpoint = Endpoint::of_port(1).map_err(|error| error.to_string());
+        let is_temporary = endpoint.as_ref().is_ok_and(Endpoint::is_stopgap);
+        let folder = endpoint.map(|endpoint| endpoint.as_path().parent().unwrap_or(Path::new("/")).to_owned());
         let usable = folder.as_deref().map_or(Ok(()), may_be_written);
         let uid = rustix::process::geteuid().as_raw();
-        let is_temporary = folder.as_ref().is_ok_and(|folder| is_in(&std::env::temp_dir(), folder, uid));
         Self { folder, is_temporary, usable, uid }
     }
-}
-
-/// Whether it is the folder that sockets are in where there is no runtime directory. That may be below the temporary directory as well.
-fn is_in(temporary: &Path, folder: &Path, uid: u32) -> bool {
-    folder == temporary.join(format!("framewire-{uid}"))
 }
 
 /// The folder, or where it is not there, the one that it is made in.
@@ -248,15 +243,6 @@ mod tests {
         assert_eq!(judge_process(Ok(Told::ByNumber)).state, State::Fine);
         assert!(judge_process(Ok(Told::NotAtAll)).consequence.unwrap().contains("a reader that was killed"));
         assert_eq!(judge_process(Err(io::ErrorKind::Unsupported.into())).state, State::Unknown);
-    }
-
-    #[test]
-    fn a_runtime_directory_below_the_temporary_one_is_no_stopgap() {
-        let temporary = Path::new("/tmp");
-        assert!(is_in(temporary, Path::new("/tmp/framewire-1000"), 1_000));
-        for other in ["/tmp/runtime-1000/framewire", "/tmp/framewire", "/tmp/framewire-1001", "/run/framewire"] {
-            assert!(!is_in(temporary, Path::new(other), 1_000), "{other}");
-        }
     }
 
     #[test]
