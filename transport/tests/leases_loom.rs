@@ -121,6 +121,12 @@ impl Hub {
         true
     }
 
+    /// The reader has said that it wants no more.
+    fn leave(&mut self) {
+        self.lender.leave(&self.shared.control);
+        assert!(self.lender.has_left());
+    }
+
     fn collect(&mut self) -> LeaseCounts {
         let must_wake = self.lender.collect(&self.shared.control);
         self.wake(must_wake);
@@ -248,4 +254,25 @@ fn frames_are_taken_in_their_order_while_others_are_put_on_offer() {
         let first = reader.join().unwrap();
         assert!(matches!(first, None | Some(2)), "{first:?} came before 2");
     });
+}
+
+#[test]
+fn a_reader_that_wants_no_more_keeps_what_it_took_by_then_and_gives_back_all() {
+    for overflow in [Overflow::Replace, Overflow::Wait] {
+        loom::model(move || {
+            let mut hub = Hub::new(1, overflow, 1, 1);
+            hub.publish(1);
+            let shared = hub.shared.clone();
+            // As a thread of it that still takes and drops a frame while another one leaves.
+            let reader = thread::spawn(move || read(&shared, Borrower::new(1)));
+            hub.leave();
+            let has_slot = hub.publish(2);
+            let value = reader.join().unwrap();
+            assert!(matches!(value, None | Some(1)), "it took {value:?}");
+            assert!(has_slot || hub.shared.told.load(Ordering::Acquire) == 1, "the hub waits for a slot that is free");
+            let counts = hub.collect();
+            assert_eq!((counts.offered, counts.taken, counts.waiting), (1, u64::from(value.is_some()), 0));
+            assert_eq!((read(&hub.shared, Borrower::new(1)), hub.free.get()), (None, 1), "a slot has leaked");
+        });
+    }
 }

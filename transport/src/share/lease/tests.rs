@@ -202,6 +202,34 @@ fn in_quarantine_what_waits_is_dropped_and_what_is_held_stays() {
     assert_eq!(pair.leased(), 0, "what it gives back all the same is free");
 }
 
+#[test]
+fn who_wants_no_more_keeps_what_it_holds_until_it_gives_it_back_and_is_offered_nothing() {
+    for overflow in [Overflow::Replace, Overflow::Wait] {
+        let mut pair = Pair::new(overflow, 2, 2);
+        for _ in 0..2 {
+            pair.offer();
+        }
+        let held = [pair.take().unwrap(), pair.take().unwrap()];
+        for _ in 0..3 {
+            pair.offer();
+        }
+        pair.give_back(held[0]);
+        pair.lender.leave(&pair.control);
+        pair.check();
+        assert!(pair.lender.has_left());
+        assert_eq!(pair.lender.counts(), LeaseCounts { offered: 5, taken: 2, dropped: 3, waiting: 0 });
+        assert_eq!((pair.take(), pair.leased(), pair.lender.held()), (None, 1, 1), "it holds one");
+        for _ in 0..3 {
+            pair.offer();
+        }
+        assert_eq!((pair.take(), pair.counts().offered, pair.leased()), (None, 5, 1));
+        pair.give_back(held[1]);
+        // Any frame shows that it is back.
+        pair.offer();
+        assert_eq!((pair.lender.misconduct(), pair.leased()), (None, 0));
+    }
+}
+
 /// What either end does next.
 #[derive(Debug, Clone, Copy)]
 enum Act {
@@ -211,6 +239,8 @@ enum Act {
     GiveBack(usize),
     Collect,
     Starve,
+    /// The reader wants no more.
+    Leave,
     /// A reader that keeps to no rule writes this into `returned`, or into a word of `offers`.
     Returned(u64),
     Word(usize, u64),
@@ -218,11 +248,13 @@ enum Act {
 
 fn honest() -> impl Strategy<Value = Act> {
     prop_oneof![
-        4 => Just(Act::Offer),
-        4 => Just(Act::Take),
-        3 => (0..4_usize).prop_map(Act::GiveBack),
-        1 => Just(Act::Collect),
-        1 => Just(Act::Starve),
+        40 => Just(Act::Offer),
+        40 => Just(Act::Take),
+        30 => (0..4_usize).prop_map(Act::GiveBack),
+        10 => Just(Act::Collect),
+        10 => Just(Act::Starve),
+        // Seldom: little is to be seen after it.
+        1 => Just(Act::Leave),
     ]
 }
 
@@ -234,6 +266,7 @@ fn hostile() -> impl Strategy<Value = Act> {
 fn play(acts: Vec<Act>, overflow: Overflow, words: usize, hold: usize) -> (Pair, Vec<u32>) {
     let mut pair = Pair::new(overflow, words, hold);
     let mut held: Vec<u32> = Vec::new();
+    let mut offered = None;
     for act in acts {
         match act {
             // A hub has as many slots as it has: no more frames wait than these.
@@ -248,11 +281,20 @@ fn play(acts: Vec<Act>, overflow: Overflow, words: usize, hold: usize) -> (Pair,
             Act::GiveBack(_) => {}
             Act::Collect => drop(pair.lender.collect(&pair.control)),
             Act::Starve => drop(pair.lender.starve(&pair.control)),
+            Act::Leave => {
+                pair.lender.leave(&pair.control);
+                offered = Some(pair.lender.counts().offered);
+            }
             Act::Returned(slots) => drop(pair.control.returned.fetch_or(slots, Ordering::AcqRel)),
             Act::Word(at, word) => pair.control.offers[at].store(word, Ordering::Release),
         }
         pair.check();
         assert!(pair.lender.held() <= pair.lender.quota(), "more than its quota");
+        if let Some(offered) = offered {
+            let counts = pair.lender.counts();
+            assert!(pair.lender.has_left());
+            assert_eq!((counts.offered, counts.waiting), (offered, 0), "it is offered what it does not want");
+        }
     }
     (pair, held)
 }

@@ -65,7 +65,7 @@ impl Call {
             ListenError::Busy(_) => ShareError::Busy { endpoint: endpoint.clone() },
             error => ShareError::of_connect(endpoint, io::Error::other(error)),
         })?;
-        let (asked, until) = (Time::now(), until(patience));
+        let (asked, until) = (Time::now(), until(Instant::now(), patience));
         Ok(Self { endpoint: endpoint.clone(), socket, asked, until, patience })
     }
 
@@ -91,7 +91,7 @@ impl Call {
         question: &ToHub<'_>,
         patience: Duration,
     ) -> Result<Self, ShareError> {
-        let until = until(patience);
+        let until = until(Instant::now(), patience);
         loop {
             match Self::begin(endpoint, question, patience) {
                 Err(ShareError::Busy { .. }) if Instant::now() < until => {}
@@ -241,8 +241,7 @@ impl AsFd for Call {
 }
 
 /// That much from now; a time that no clock reaches is as good as a day.
-fn until(patience: Duration) -> Instant {
-    let now = Instant::now();
+pub(super) fn until(now: Instant, patience: Duration) -> Instant {
     now.checked_add(patience).unwrap_or(now + Duration::from_secs(86_400))
 }
 

@@ -43,8 +43,8 @@ impl Reader {
         Self::connect_within(endpoint, call::PATIENCE)
     }
 
-    /// As [`Reader::connect`], with the time that the hub may take for each answer, to this question and to all that follow; 5 s by
-    /// default. It answers within a millisecond where it runs at all: 300 ms are enough to tell one that is stopped.
+    /// As [`Reader::connect`], with the time that the hub may take for each answer, to this question and to all that follow, also once it is back
+    /// after it was gone; 5 s by default. It answers within a millisecond where it runs at all: 300 ms are enough to tell one that is stopped.
     ///
     /// # Errors
     /// As [`Reader::connect`]; [`ShareError::Silent`] after that time.
@@ -58,7 +58,8 @@ impl Reader {
     /// namespace). It is asked nothing: one that is stopped, refuses this user or is of another version has a number too.
     ///
     /// # Errors
-    /// Nobody listens there, or not for this user, and what else connecting fails with.
+    /// [`ShareError::NoHub`], [`ShareError::Forbidden`], and what else connecting fails with; it waits for nothing, so that it is
+    /// [`ShareError::Busy`] where as many as there is room for wait to be let in, as for one that has been stopped for a while.
     pub fn peer_pid(endpoint: &Endpoint) -> Result<Option<u32>, ShareError> {
         let call = call::Call::connect(endpoint, call::PATIENCE)?;
         peer::pid(&call).map_err(ShareError::System)
@@ -139,6 +140,7 @@ impl Reader {
             stream: stream.to_owned(),
             program: config.shown_name(),
             wanted,
+            patience: self.patience,
         };
         match self.granted(&request) {
             Ok(mapped) => Subscription::new(request, mapped, config.busy_poll),
@@ -151,7 +153,7 @@ impl Reader {
     }
 
     fn granted(&self, request: &standing::Request) -> Result<mapped::Mapped, ShareError> {
-        let call = request.begin_with(call::Call::begin_in_turn, self.patience)?;
+        let call = request.begin_with(call::Call::begin_in_turn)?;
         let mut buffer = [0; PACKET_MAX];
         loop {
             match call.answer(&mut buffer) {

@@ -9,7 +9,7 @@ use super::super::lease::Borrower;
 use super::super::messages::{End, FromHub, Name, PACKET_MAX, ToHub, Wanted};
 use super::super::subscription_config::{SharedStreamInfo, SubscriptionStats};
 use super::super::sync::Ordering;
-use super::call::{Call, PATIENCE};
+use super::call::{self, Call};
 use super::mapped::{Link, Mapped, NoFrame};
 use super::signal::Signal;
 use crate::frame::{Frame, RecvError};
@@ -24,6 +24,8 @@ pub(super) struct Request {
     pub(super) stream: String,
     pub(super) program: String,
     pub(super) wanted: Wanted,
+    /// How long a hub may take for its answer.
+    pub(super) patience: Duration,
 }
 
 impl Request {
@@ -34,7 +36,6 @@ impl Request {
     pub(super) fn begin_with(
         &self,
         begin: impl FnOnce(&Endpoint, &ToHub<'_>, Duration) -> Result<Call, ShareError>,
-        patience: Duration,
     ) -> Result<Call, ShareError> {
         let unknown = || ShareError::UnknownStream {
             endpoint: self.endpoint.clone(),
@@ -44,7 +45,7 @@ impl Request {
         let stream = Name::new(&self.stream).ok_or_else(unknown)?;
         // What it is shown as was cut to a name's length.
         let program = Name::new(&self.program).or_else(|| Name::new("")).ok_or_else(unknown)?;
-        begin(&self.endpoint, &ToHub::Subscribe { wanted: self.wanted, stream, program }, patience)
+        begin(&self.endpoint, &ToHub::Subscribe { wanted: self.wanted, stream, program }, self.patience)
     }
 
     /// The subscription, if the hub has answered.
@@ -232,9 +233,9 @@ impl Standing {
         let asked = match call {
             Some(_) => self.request.granted(call),
             None if now < *at => None,
-            None => match self.request.begin_with(Call::begin, PATIENCE) {
+            None => match self.request.begin_with(Call::begin) {
                 Ok(begun) => {
-                    *at = now + PATIENCE;
+                    *at = call::until(now, self.request.patience);
                     *call = Some(Asked::Subscribing(begun));
                     self.request.granted(call)
                 }

@@ -94,3 +94,39 @@ fn a_refusal_is_told_in_words() {
     let said = refused(Refusal::User);
     assert!(said.contains("not for this user") && !said.contains("its socket is"), "{said}");
 }
+
+#[test]
+fn a_hub_that_is_back_has_as_long_for_its_answer_as_the_one_before() {
+    use super::super::signal::Signal;
+    use super::super::standing::{RETRY, Request, Standing, Step, Waiting};
+    let folder = Folder::new();
+    let hub = folder.hub();
+    for patience in [Duration::from_millis(40), Duration::from_secs(40), Duration::MAX] {
+        let request = Request {
+            endpoint: folder.endpoint(),
+            stream: "front".to_owned(),
+            program: String::new(),
+            wanted: Wanted { overflow: Overflow::Replace, words: 1, hold: 1 },
+            patience: PATIENCE,
+        };
+        let (granted, mapped) = std::thread::scope(|scope| {
+            let granting = scope.spawn(|| Granted::accept(&hub));
+            let mapped = folder.reader().granted(&request).unwrap();
+            (granting.join().unwrap(), mapped)
+        });
+        let (mut standing, signal) = (Standing::new(Request { patience, ..request }, mapped), Signal::new().unwrap());
+        drop(granted);
+        let gone = Instant::now();
+        assert!(matches!(standing.step(&signal, true, 1, gone), Step::Error(RecvError::HubGone)));
+        // This one takes the question, and says nothing.
+        let asked = gone + RETRY;
+        let mut waits = |at| matches!(standing.step(&signal, true, 1, at), Step::Nothing(Waiting::Away(_)));
+        assert!(waits(asked));
+        let (socket, _) = accept_subscription(&hub);
+        let Some(over) = asked.checked_add(patience) else { continue };
+        assert!(waits(over - Duration::from_millis(1)));
+        assert!(!is_readable(&socket, Duration::ZERO), "it is given up after less than {patience:?}");
+        assert!(waits(over));
+        assert!(is_readable(&socket, Duration::ZERO), "it is waited for after {patience:?}");
+    }
+}
