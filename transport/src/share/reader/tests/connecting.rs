@@ -117,6 +117,8 @@ fn a_hub_that_is_back_has_as_long_for_its_answer_as_the_one_before() {
         let (mut standing, signal) = (Standing::new(Request { patience, ..request }, mapped), Signal::new().unwrap());
         drop(granted);
         let gone = Instant::now();
+        // The first look says that it sleeps from here on, and whoever does is told of the end.
+        assert!(matches!(standing.step(&signal, true, 1, gone), Step::Nothing(Waiting::Hub { .. })));
         assert!(matches!(standing.step(&signal, true, 1, gone), Step::Error(RecvError::HubGone)));
         // This one takes the question, and says nothing.
         let asked = gone + RETRY;
