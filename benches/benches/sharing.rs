@@ -133,7 +133,8 @@ mod linux {
         fn run(&self, part: Part, time: Duration) -> Duration {
             let (begun, mut spent, mut frames) = (Instant::now(), Duration::ZERO, 0_u32);
             loop {
-                let due = begun + INTERVAL * frames;
+                // The first one too: of two frames at once, a reader of the latest would have the second alone.
+                let due = begun + INTERVAL * (frames + 1);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let mut frame = self.stream.frame().expect("readers of the latest frame leave slots");
                 frame[8] = part as u8;
