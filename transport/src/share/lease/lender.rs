@@ -128,6 +128,10 @@ impl<L> Lender<L> {
             return self.collect(control);
         }
         self.counts.offered += 1;
+        if self.misconduct.is_some() {
+            self.counts.dropped += 1;
+            return false;
+        }
         let is_in_turn =
             self.overflow == Overflow::Replace || self.waiting.is_empty() && self.offered[self.next_index()].is_none();
         let must_wake = if is_in_turn && self.total() < self.quota { false } else { self.collect(control) };
@@ -159,6 +163,10 @@ impl<L> Lender<L> {
     }
 
     fn look(&mut self, control: &Control) {
+        if self.misconduct.is_some() {
+            // Nothing that its page says is believed any more, and to look at what it goes on writing would cost whoever publishes.
+            return;
+        }
         // In this order: what was taken before it was given back is seen as taken.
         let returned = control.returned.swap(0, Ordering::AcqRel);
         if returned != 0 {
