@@ -19,6 +19,7 @@ use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
+use crate::frame::readiness::{self, Raised, Readiness, Tells};
 use crate::frame::{ConsumerPolicy, FrameFormat, PoolError, SLOTS_MAX, TAIL_MAX};
 use crate::limit::remedy;
 use crate::receive::EndReason;
@@ -185,6 +186,18 @@ pub(super) struct ReceiverState {
     pub(super) handed_over: Vec<Opening>,
     pub(super) stats: ListenerStats,
     pub(super) stop: bool,
+    raised: Raised,
+}
+
+impl Tells for ReceiverState {
+    /// A stream, or that none follows.
+    fn has_something(&self) -> bool {
+        !self.incoming.is_empty() || self.stop
+    }
+
+    fn raised(&mut self) -> &mut Raised {
+        &mut self.raised
+    }
 }
 
 impl ReceiverState {
@@ -222,6 +235,18 @@ pub struct ListenerStats {
 impl ReceiverShared {
     pub(super) fn lock(&self) -> MutexGuard<'_, ReceiverState> {
         unpoisoned(self.state.lock())
+    }
+
+    /// Has the program accept a stream, and gives the lock back.
+    pub(super) fn hand_in(&self, mut state: MutexGuard<'_, ReceiverState>, incoming: IncomingStream) {
+        state.stats.opened += 1;
+        state.incoming.push_back(incoming);
+        let readiness = state.raised.raise();
+        drop(state);
+        self.changed.notify_one();
+        if let Some(readiness) = readiness {
+            readiness.raise();
+        }
     }
 
     /// Slots of each stream that is opened now.
@@ -391,10 +416,20 @@ impl Receiver {
         self.accept_until(Instant::now().checked_add(timeout))
     }
 
+    /// A descriptor that is readable while there is a stream to accept, or the receiver has been stopped, for programs that wait for several
+    /// things at once: [`Receiver::accept_timeout`] with no time then takes it. It is taken from the system when it is first asked for.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn readiness(&self) -> io::Result<Readiness> {
+        readiness::descriptor(self.shared.lock())
+    }
+
     fn accept_until(&self, deadline: Option<Instant>) -> Result<IncomingStream, AcceptStreamError> {
         let mut state = self.shared.lock();
         loop {
             if let Some(stream) = state.incoming.pop_front() {
+                readiness::tell(state, || self.shared.lock());
                 return Ok(stream);
             }
             if state.stop {
@@ -405,6 +440,7 @@ impl Receiver {
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
+                        readiness::tell(state, || self.shared.lock());
                         return Err(AcceptStreamError::Timeout);
                     }
                     unpoisoned(self.shared.changed.wait_timeout(state, left)).0
@@ -489,7 +525,11 @@ impl Receiver {
         for stream in &state.streams {
             stream.abandon();
         }
+        let readiness = state.raised.raise();
         drop(state);
+        if let Some(readiness) = readiness {
+            readiness.raise();
+        }
         self.shared.changed.notify_all();
         self.shared.shares.end();
         self.shared.opening.notify_all();

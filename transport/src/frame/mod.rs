@@ -22,7 +22,7 @@ mod pool_in_making;
 mod pool_of_several;
 mod presentation;
 mod rate;
-mod readiness;
+pub(crate) mod readiness;
 mod ring;
 mod slots;
 mod sync;

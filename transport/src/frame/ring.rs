@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::holding::Account;
 use super::lease::Frame;
-use super::readiness::{Raised, Readiness};
+use super::readiness::{self, Raised, Readiness, Tells};
 use super::slots::SLOTS_MAX;
 use crate::unpoisoned::unpoisoned;
 
@@ -141,22 +141,9 @@ impl Mailbox {
         Some(Ok(frame))
     }
 
-    /// Gives the lock back, and has the descriptor say whether there is something to take. One that nobody has asked for costs
-    /// nothing.
-    fn tell_readiness(&self, mut state: MutexGuard<'_, MailboxState>) {
-        if state.has_something() {
-            return;
-        }
-        let Some(readiness) = state.raised.lower() else { return };
-        drop(state);
-        readiness.lower();
-        // What was published since then may have raised it before it was lowered.
-        let mut state = self.lock();
-        let again = if state.has_something() { state.raised.raise_again() } else { None };
-        drop(state);
-        if let Some(readiness) = again {
-            readiness.raise();
-        }
+    /// Gives the lock back, and has the descriptor say whether there is something to take.
+    fn tell_readiness<'a>(&'a self, state: MutexGuard<'a, MailboxState>) {
+        readiness::tell(state, || self.lock());
     }
 
     /// Waits until something has changed, or for so long.
@@ -175,12 +162,18 @@ impl Mailbox {
     }
 }
 
-impl MailboxState {
+impl Tells for MailboxState {
     /// A frame or the end.
     fn has_something(&self) -> bool {
         !self.waiting.is_empty() || self.ended
     }
 
+    fn raised(&mut self) -> &mut Raised {
+        &mut self.raised
+    }
+}
+
+impl MailboxState {
     /// Why a frame that is still to come is not there.
     fn why_none(&self) -> RecvError {
         self.account.all_slots().map_or(RecvError::Timeout, |slots| RecvError::HoldsAllSlots { slots })
@@ -363,14 +356,7 @@ impl Consumer {
     /// # Errors
     /// The system has no descriptor left.
     pub fn readiness(&self) -> io::Result<Readiness> {
-        let mut state = self.mailbox.lock();
-        let readiness = state.raised.readiness()?;
-        let raise = if state.has_something() { state.raised.raise() } else { None };
-        drop(state);
-        if let Some(readiness) = raise {
-            readiness.raise();
-        }
-        Ok(readiness)
+        readiness::descriptor(self.mailbox.lock())
     }
 
     /// Another consumer of the same stream, with its own policy, from the next frame on.

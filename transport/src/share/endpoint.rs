@@ -166,7 +166,25 @@ impl Endpoint {
     /// [`EndpointError::Folder`] where the folder in the temporary directory is somebody else's, or others may write to it;
     /// [`EndpointError::TooLong`].
     pub fn of_port(udp_port: u16) -> Result<Self, EndpointError> {
-        Places::of_this_process().endpoint(udp_port)
+        Places::of_this_process().endpoint(&udp_port.to_string())
+    }
+
+    /// Where the hub of a program of this user listens that shares streams of its own under this name, when nobody says where:
+    /// `framewire/NAME.sock` where [`Endpoint::of_port`] has its sockets.
+    ///
+    /// # Errors
+    /// [`EndpointError::Path`] for a name that is empty, begins with a dot, or has a slash, a space or a control character in it, or anything that is
+    /// not ASCII; and as [`Endpoint::of_port`].
+    pub fn of_name(name: &str) -> Result<Self, EndpointError> {
+        if name.is_empty() || name.starts_with('.') || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+        {
+            let why = "a name of letters, digits, '-', '_' and dots within it is wanted";
+            return Err(EndpointError::Path {
+                path: name.into(),
+                source: io::Error::new(io::ErrorKind::InvalidInput, why),
+            });
+        }
+        Places::of_this_process().endpoint(name)
     }
 
     /// The sockets of all hubs of this machine that this user may open, in the order of their paths: those in the places that
@@ -261,7 +279,7 @@ impl Places {
         }
     }
 
-    fn endpoint(&self, udp_port: u16) -> Result<Endpoint, EndpointError> {
+    fn endpoint(&self, name: &str) -> Result<Endpoint, EndpointError> {
         let folder = self.folder();
         let is_stopgap = folder == self.temporary_folder();
         if is_stopgap {
@@ -270,7 +288,7 @@ impl Places {
                 checked => checked?,
             }
         }
-        let endpoint = Endpoint::path(folder.join(format!("{udp_port}.{ENDING}")))?;
+        let endpoint = Endpoint::path(folder.join(format!("{name}.{ENDING}")))?;
         Ok(Endpoint { place: if is_stopgap { Place::Stopgap } else { Place::Default }, ..endpoint })
     }
 
@@ -449,6 +467,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_gives_a_socket_beside_those_of_ports_and_what_is_none_is_refused() {
+        let (port, name) = (Endpoint::of_port(7001).unwrap(), Endpoint::of_name("front").unwrap());
+        assert_eq!((name.as_path().parent(), name.port()), (port.as_path().parent(), None));
+        assert!(name.as_path().ends_with("framewire/front.sock") && name.is_default() || name.is_stopgap());
+        for wrong in ["", ".", "..", ".hidden", "a/b", "/etc", "a b", "a\0", "\u{e4}"] {
+            assert!(matches!(Endpoint::of_name(wrong), Err(EndpointError::Path { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_path_is_refused_and_a_relative_one_begins_here() {
         assert!(matches!("".parse::<Endpoint>(), Err(EndpointError::Path { .. })));
         assert!(Endpoint::path("/a\0b").unwrap_err().to_string().contains("zero"));
@@ -471,7 +499,7 @@ mod tests {
     #[test]
     fn the_place_is_the_runtime_directory_or_the_systems_for_root_or_a_folder_of_the_users_own() {
         let folder = Folder::new();
-        let place = |places: Places| places.endpoint(7001).unwrap().as_path().to_owned();
+        let place = |places: Places| places.endpoint("7001").unwrap().as_path().to_owned();
         assert_eq!(place(places(Some("user"), &folder, 1000)), folder.0.join("user/framewire/7001.sock"));
         assert_eq!(place(places(None, &folder, 0)), folder.0.join("run/framewire/7001.sock"));
         assert_eq!(place(places(None, &folder, 1000)), folder.0.join("tmp/framewire-1000/7001.sock"));
@@ -480,7 +508,7 @@ mod tests {
     #[test]
     fn a_place_is_a_stopgap_only_in_the_users_folder_of_the_temporary_directory() {
         let folder = Folder::new();
-        let endpoint = |places: Places| places.endpoint(7001).unwrap();
+        let endpoint = |places: Places| places.endpoint("7001").unwrap();
         let stopgap = endpoint(places(None, &folder, own_uid().max(1)));
         assert!(stopgap.is_stopgap() && stopgap.is_default(), "{stopgap}");
         assert!(!Endpoint::path(stopgap.as_path()).unwrap().is_stopgap());
@@ -496,7 +524,7 @@ mod tests {
         // As a user who is not root.
         let mut places = places(None, &folder, own_uid().max(1));
         let own = places.temporary_folder();
-        let refusal = |places: &Places| places.endpoint(7001).unwrap_err().to_string();
+        let refusal = |places: &Places| places.endpoint("7001").unwrap_err().to_string();
         symlink("/", &own).unwrap();
         assert!(refusal(&places).contains("is no folder"));
         std::fs::remove_file(&own).unwrap();
@@ -514,7 +542,7 @@ mod tests {
     fn a_place_is_a_default_one_only_where_nobody_named_it_and_the_same_to_all_who_connect() {
         let folder = Folder::new();
         let places = places(Some("user"), &folder, own_uid());
-        let default = places.endpoint(7001).unwrap();
+        let default = places.endpoint("7001").unwrap();
         let named = Endpoint::path(default.as_path()).unwrap();
         assert!(default.is_default() && !named.is_default());
         assert_eq!(default, named);

@@ -445,15 +445,12 @@ impl Taking {
 
 /// Has the program accept a stream, unless it has been given up meanwhile.
 fn hand_in(receiver: &ReceiverShared, info: StreamInfo, consumer: Consumer, shared: Arc<StreamShared>) {
-    let mut state = receiver.lock();
+    let state = receiver.lock();
     let is_wanted = !state.stop && state.streams.iter().any(|open| Arc::ptr_eq(open, &shared));
     // Whoever drops it stops the stream.
     let incoming = IncomingStream { info, consumer, shared };
     if is_wanted {
-        state.stats.opened += 1;
-        state.incoming.push_back(incoming);
-        drop(state);
-        receiver.changed.notify_one();
+        receiver.hand_in(state, incoming);
     } else {
         drop(state);
         drop(incoming);

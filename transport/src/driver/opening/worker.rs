@@ -96,11 +96,8 @@ impl Worker {
         let mut state = self.shared.lock();
         state.started.push((stream.incoming.shared.clone(), stream.thread));
         if state.waiting.finish(ticket) && !state.stop {
-            state.stats.opened += 1;
             state.streams.push(stream.incoming.shared.clone());
-            state.incoming.push_back(stream.incoming);
-            drop(state);
-            self.shared.changed.notify_one();
+            self.shared.hand_in(state, stream.incoming);
         } else {
             stream.incoming.shared.abandon();
             // Whoever drops it stops the stream, which takes no lock; but its memory goes too.

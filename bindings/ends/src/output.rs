@@ -1,0 +1,392 @@
+//! Where a program's own frames go: to a receiver, or to other processes of this machine. One interface for both.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
+use framewire_transport::setters;
+use framewire_transport::share::{ReaderFigures, ShareConfig};
+use framewire_transport::{
+    Delivery, FrameFormat, FrameMut, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender,
+    SenderConfig,
+};
+
+use crate::address::resolve;
+use crate::error::{Class, Error};
+use crate::process::Process;
+use crate::source::Hub;
+
+/// What the frames of an output are like, whichever way they go.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OutputOptions {
+    /// `latest` (the default): what cannot leave in time gives way to the next. `every`: nothing is lost, [`Output::frame`] waits.
+    pub delivery: Delivery,
+    /// Slots for frames that are written and on their way; by default what the transport says.
+    pub slots: Option<usize>,
+    /// Bytes of metadata that a frame may have, at most and by default 4,096.
+    pub metadata_max: usize,
+    /// How many pictures are shown a second, where that is known.
+    pub rate: Option<FrameRate>,
+}
+
+impl OutputOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        delivery: Delivery,
+        slots: impl Into<Option<usize>>,
+        metadata_max: usize,
+        rate: impl Into<Option<FrameRate>>,
+    }
+}
+
+impl Default for OutputOptions {
+    fn default() -> Self {
+        Self { delivery: Delivery::Latest, slots: None, metadata_max: METADATA_MAX, rate: None }
+    }
+}
+
+impl OutputOptions {
+    fn presentation(&self) -> Presentation {
+        Presentation::UNKNOWN.rate(self.rate)
+    }
+}
+
+/// Frames of this program on their way out: one stream, which is begun by its first frame, or by [`Output::begin`]. It can be used by several threads.
+pub struct Output {
+    target: Target,
+    options: OutputOptions,
+    state: Mutex<State>,
+    closed: AtomicBool,
+    counts: Counts,
+    process: Process,
+}
+
+#[derive(Default)]
+struct State {
+    open: Option<Arc<Open>>,
+    /// What the stream had counted when it was closed.
+    last: Option<OutputStats>,
+}
+
+/// What no sender counts.
+#[derive(Default)]
+struct Counts {
+    published: AtomicU64,
+    published_bytes: AtomicU64,
+    skipped: AtomicU64,
+    reordered: AtomicU64,
+}
+
+/// Where they go.
+enum Target {
+    Peer(SocketAddr),
+    Readers { publisher: Publisher, name: String, hub: Hub },
+}
+
+/// The stream once it has begun.
+enum Open {
+    Sent(Sender),
+    Published(PublishedStream),
+}
+
+/// What became of the frames of an output.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutputStats {
+    /// Frames that were handed over.
+    pub sent: u64,
+    /// Frames that the receiver says it has whole; of those that are published, all.
+    pub delivered: u64,
+    /// Frames that gave way to newer ones, or that there was no slot for.
+    pub skipped: u64,
+    /// Bytes handed over, as the transport counts them; 0 of published frames.
+    pub bytes: u64,
+    /// Arrays whose items had to be put in order before they were copied.
+    pub reordered: u64,
+    /// Readers in other processes, of published frames.
+    pub readers: usize,
+    /// Whether the receiver has opened the stream; true once a published one has begun.
+    pub is_open: bool,
+}
+
+impl Output {
+    /// Sends to whoever listens on a UDP address, HOST:PORT.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn connect(address: &str, options: OutputOptions) -> Result<Self, Error> {
+        Ok(Self::new(Target::Peer(resolve(address)?), options))
+    }
+
+    /// Shares a stream of this name with other processes of this machine, at a hub of its own: by default one of the stream's name.
+    ///
+    /// # Errors
+    /// The name is none, or another program has the hub's socket.
+    pub fn publish(name: &str, hub: Option<Hub>, options: OutputOptions) -> Result<Self, Error> {
+        let hub = hub.map_or_else(|| Hub::of_name(name), Ok)?;
+        let publisher = Publisher::bind(ShareConfig::new(hub.endpoint().clone()))?;
+        Ok(Self::new(Target::Readers { publisher, name: name.to_owned(), hub }, options))
+    }
+
+    fn new(target: Target, options: OutputOptions) -> Self {
+        let (state, closed, counts) = (Mutex::default(), AtomicBool::new(false), Counts::default());
+        Self { target, options, state, closed, counts, process: Process::this() }
+    }
+
+    /// Begins the stream, where it has not begun: its frames have this format.
+    ///
+    /// # Errors
+    /// [`Class::Format`] where it has another one; no memory; [`Class::Closed`].
+    pub fn begin(&self, format: FrameFormat) -> Result<(), Error> {
+        let mut state = self.opened()?;
+        if let Some(open) = &state.open {
+            let is = open.format();
+            // A shorter frame of bytes is one too.
+            if *is == format || (is.is_variable() && format.is_variable() && is.holds(format.frame_bytes())) {
+                return Ok(());
+            }
+            let text = format!(
+                "this stream carries {is}, and the frame is {format}; send frames of one format, or make another output"
+            );
+            return Err(Error::new(Class::Format, "another-format", text));
+        }
+        let OutputOptions { delivery, slots, metadata_max, .. } = self.options;
+        state.open = Some(Arc::new(match &self.target {
+            Target::Peer(peer) => {
+                let mut config = SenderConfig::new(format)
+                    .delivery(delivery)
+                    .metadata_max(metadata_max)
+                    .presentation(self.options.presentation());
+                if let Some(slots) = slots {
+                    config = config.slots(slots);
+                }
+                Open::Sent(Sender::connect(*peer, config)?)
+            }
+            Target::Readers { publisher, name, .. } => {
+                let mut config = PublishConfig::new(format)
+                    .delivery(delivery)
+                    .metadata_max(metadata_max)
+                    .presentation(self.options.presentation());
+                if let Some(slots) = slots {
+                    config = config.slots(slots);
+                }
+                Open::Published(publisher.stream(name, config)?)
+            }
+        }));
+        Ok(())
+    }
+
+    /// A slot to write the next frame into, of the stream's format; `None` where none came free within `timeout`.
+    ///
+    /// # Errors
+    /// The stream has not begun, or cannot go on.
+    pub fn frame(&self, timeout: Duration) -> Result<Option<FrameMut>, Error> {
+        Ok(match &*self.stream()? {
+            Open::Sent(sender) => sender.frame_timeout(timeout)?,
+            Open::Published(stream) => stream.frame_timeout(timeout)?,
+        })
+    }
+
+    /// Sends a frame that [`Output::frame`] gave; returns its number. It waits for nobody.
+    ///
+    /// # Errors
+    /// The stream cannot go on.
+    pub fn send(&self, frame: FrameMut) -> Result<u64, Error> {
+        Ok(match &*self.stream()? {
+            Open::Sent(sender) => sender.send(frame)?,
+            Open::Published(stream) => {
+                let bytes = frame.len() as u64;
+                let number = stream.send(frame)?;
+                self.counts.published.fetch_add(1, Ordering::Relaxed);
+                self.counts.published_bytes.fetch_add(bytes, Ordering::Relaxed);
+                number
+            }
+        })
+    }
+
+    /// Counts a picture that there was no slot for, so that a gap in the numbers has a cause.
+    pub fn skip(&self) {
+        match self.stream().as_deref() {
+            Ok(Open::Sent(sender)) => sender.skip(),
+            Ok(Open::Published(stream)) => {
+                stream.skip();
+                self.counts.skipped.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Counts an array whose items had to be put in order.
+    pub fn count_reordered(&self) {
+        self.counts.reordered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until the receiver has opened the stream; whether it has. One that is published is open.
+    ///
+    /// # Errors
+    /// The receiver refuses; the stream has not begun, or cannot go on.
+    pub fn wait_until_open(&self, timeout: Duration) -> Result<bool, Error> {
+        match &*self.stream()? {
+            Open::Sent(sender) => told(sender.wait_until_open(timeout)),
+            Open::Published(_) => Ok(true),
+        }
+    }
+
+    /// Waits until every frame sent so far is settled at the receiver; whether all are. What is published has arrived.
+    ///
+    /// # Errors
+    /// The receiver refuses; the stream has not begun, or cannot go on.
+    pub fn wait_until_settled(&self, timeout: Duration) -> Result<bool, Error> {
+        match &*self.stream()? {
+            Open::Sent(sender) => told(sender.wait_until_settled(timeout)),
+            Open::Published(_) => Ok(true),
+        }
+    }
+
+    /// The format of its frames, once it has begun.
+    pub fn format(&self) -> Option<FrameFormat> {
+        self.current().map(|open| *open.format())
+    }
+
+    /// Where frames go: the receiver's address, or the path of the hub's socket.
+    pub fn target(&self) -> String {
+        match &self.target {
+            Target::Peer(peer) => peer.to_string(),
+            Target::Readers { hub, .. } => hub.to_string(),
+        }
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &OutputOptions {
+        &self.options
+    }
+
+    /// Readers in other processes, and each one's account; none of a stream that is sent.
+    pub fn readers(&self) -> Vec<ReaderFigures> {
+        match self.current().as_deref() {
+            Some(Open::Published(stream)) => stream.readers(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What became of the frames so far.
+    pub fn stats(&self) -> OutputStats {
+        if !self.process.is_this() {
+            return OutputStats::default();
+        }
+        let state = self.lock();
+        let (open, last) = (state.open.clone(), state.last.clone());
+        drop(state);
+        let stats = open.map(|open| self.counted(&open)).or(last).unwrap_or_default();
+        OutputStats { reordered: self.counts.reordered.load(Ordering::Relaxed), ..stats }
+    }
+
+    fn counted(&self, open: &Open) -> OutputStats {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        match open {
+            Open::Sent(sender) => {
+                let SendStats { frames, frames_delivered, frames_skipped, bytes, .. } = sender.stats();
+                OutputStats {
+                    sent: frames,
+                    delivered: frames_delivered,
+                    skipped: frames_skipped,
+                    bytes,
+                    is_open: matches!(sender.state(), SendState::Open),
+                    ..OutputStats::default()
+                }
+            }
+            Open::Published(stream) => OutputStats {
+                sent: count(&self.counts.published),
+                delivered: count(&self.counts.published),
+                skipped: count(&self.counts.skipped),
+                bytes: count(&self.counts.published_bytes),
+                readers: stream.readers().len(),
+                is_open: true,
+                ..OutputStats::default()
+            },
+        }
+    }
+
+    /// Ends the stream: waits at most so long for what was sent to arrive; whether it did. From then on no frame is taken. Closing twice is closing once.
+    pub fn close(&self, timeout: Duration) -> bool {
+        if self.closed.swap(true, Ordering::AcqRel) || !self.process.is_this() {
+            return true;
+        }
+        let Some(open) = self.lock().open.take() else { return true };
+        let has_arrived = match &*open {
+            Open::Sent(sender) => sender.close(timeout).is_ok(),
+            Open::Published(_) => true,
+        };
+        let last = OutputStats { is_open: false, ..self.counted(&open) };
+        self.lock().last = Some(last);
+        has_arrived
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn stream(&self) -> Result<Arc<Open>, Error> {
+        self.opened()?.open.clone().ok_or_else(|| {
+            Error::new(
+                Class::Argument,
+                "no-format",
+                "the stream has no format yet: send an array, or say width, height and format",
+            )
+        })
+    }
+
+    fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
+        self.process.check("sender")?;
+        if self.is_closed() {
+            return Err(Error::closed("sender"));
+        }
+        Ok(self.lock())
+    }
+
+    fn current(&self) -> Option<Arc<Open>> {
+        if self.process.is_this() { self.lock().open.clone() } else { None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.process.is_this() {
+            return;
+        }
+        // The threads that would be waited for are the parent's; a lock that one of them had is never given back.
+        if let Ok(mut state) = self.state.try_lock() {
+            std::mem::forget(state.open.take());
+        }
+    }
+}
+
+impl Open {
+    fn format(&self) -> &FrameFormat {
+        match self {
+            Self::Sent(sender) => sender.format(),
+            Self::Published(stream) => stream.format(),
+        }
+    }
+}
+
+/// Whether it happened in time.
+fn told(waited: Result<(), framewire_transport::SendError>) -> Result<bool, Error> {
+    match waited.map_err(Error::from) {
+        Ok(()) => Ok(true),
+        Err(error) if error.class == Class::Timeout => Ok(false),
+        Err(error) => Err(error),
+    }
+}

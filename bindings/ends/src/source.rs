@@ -1,0 +1,172 @@
+//! Where frames come from: the network, or another process of this machine. One interface for both.
+
+mod hubs;
+mod network;
+mod shared;
+mod watched;
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use framewire_transport::frame::ConsumerPolicy;
+
+pub use self::hubs::{Hub, shared_streams};
+use self::network::Network;
+pub use self::network::ReceiveOptions;
+pub use self::shared::OpenOptions;
+use self::shared::Shared;
+use crate::error::{Class, Error};
+use crate::stream::{Stream, Taken};
+
+/// Frames of all streams that come to one place. It can be used by several threads; each frame goes to one of them.
+///
+pub struct Source {
+    way: Way,
+}
+
+enum Way {
+    Network(Network),
+    Shared(Box<Shared>),
+}
+
+/// What became of the frames of a source, over all its streams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceStats {
+    /// Frames that this program took.
+    pub taken: u64,
+    /// Frames that came, and that newer ones took the place of before they were taken.
+    pub dropped: u64,
+    /// Frames that did not arrive whole, or not at all, or for which no slot was free; 0 by shared memory, where the hub counts them.
+    pub lost: u64,
+    /// Frames that their source left out, as it says itself; 0 by shared memory.
+    pub skipped: u64,
+    /// Bytes of pixels taken.
+    pub bytes: u64,
+    /// Streams that have been read, the ended ones too.
+    pub streams: u64,
+    /// How often a stream's hub or sender was gone, and back.
+    pub reconnects: u64,
+    /// Slots in which there are frames that were taken and are not dropped yet.
+    pub held: usize,
+}
+
+impl Source {
+    /// Listens on a UDP address, HOST:PORT, for whoever sends there.
+    ///
+    /// # Errors
+    /// The address is none or cannot be listened on; off loopback without [`ReceiveOptions::insecure`].
+    pub fn bind(address: &str, options: &ReceiveOptions) -> Result<Self, Error> {
+        Ok(Self { way: Way::Network(Network::bind(address, options)?) })
+    }
+
+    /// Reads a stream of another process of this machine in place. Its hub is looked for; with no name, it is the only stream there is. A stream that is not
+    /// there yet is waited for ([`OpenOptions::wait`]).
+    ///
+    /// `go_on` is asked at least every 50 ms whether to wait on; `None` where it says no.
+    ///
+    /// # Errors
+    /// [`Class::UnknownStream`] with those that there are; what the hub refuses.
+    pub fn open(
+        stream: Option<&str>,
+        options: &OpenOptions,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Self>, Error> {
+        let shared = Shared::open(stream, options, go_on)?;
+        Ok(shared.map(|shared| Self { way: Way::Shared(Box::new(shared)) }))
+    }
+
+    /// The next frame; `None` where none came within `timeout`. Callers that have to look after something else meanwhile, signals for instance, ask for short
+    /// times again and again; it costs nothing more.
+    ///
+    /// # Errors
+    /// [`Class::Ended`] after the last frame; [`Class::SlotsHeld`] where this program has held every slot for 80 ms; [`Class::Interrupted`] where the hub is gone
+    /// and is not to be waited for; [`Class::Closed`].
+    pub fn recv(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
+        match &self.way {
+            Way::Network(network) => network.recv(timeout),
+            Way::Shared(shared) => shared.recv(timeout),
+        }
+    }
+
+    /// The newest frame of those that wait, the others dropped; as [`Source::recv`] where none does.
+    ///
+    /// # Errors
+    /// As [`Source::recv`].
+    pub fn latest(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
+        let Some(mut newest) = self.recv(timeout)? else { return Ok(None) };
+        loop {
+            match self.recv(Duration::ZERO) {
+                Ok(Some(newer)) => newest = newer,
+                // What else there is to say comes with the next call.
+                Ok(None) | Err(_) => return Ok(Some(newest)),
+            }
+        }
+    }
+
+    /// A descriptor that is readable while there may be a frame to take or an end to learn of: for `poll`, `epoll` and what is built on it. It is only to be
+    /// waited for, and the source's; once it is readable, call [`Source::recv`] with no time until that returns `None`. That all slots are held is told by
+    /// `recv` alone.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
+        match &self.way {
+            Way::Network(network) => network.descriptor().map(AsFd::as_fd),
+            Way::Shared(shared) => shared.descriptor().map(AsFd::as_fd),
+        }
+    }
+
+    /// The streams that are open at this moment.
+    pub fn streams(&self) -> Vec<Stream> {
+        match &self.way {
+            Way::Network(network) => network.streams(),
+            Way::Shared(shared) => shared.streams(),
+        }
+    }
+
+    /// What became of the frames so far.
+    pub fn stats(&self) -> SourceStats {
+        match &self.way {
+            Way::Network(network) => network.stats(),
+            Way::Shared(shared) => shared.stats(),
+        }
+    }
+
+    /// The address listened on, with the real port; `None` by shared memory.
+    pub fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        match &self.way {
+            Way::Network(network) => Some(network.local_addr()),
+            Way::Shared(_) => None,
+        }
+    }
+
+    /// Ends it: who waits is told. Frames that were taken stay. Closing twice is closing once.
+    pub fn close(&self) {
+        match &self.way {
+            Way::Network(network) => network.close(),
+            Way::Shared(shared) => shared.close(),
+        }
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        match &self.way {
+            Way::Network(network) => network.is_closed(),
+            Way::Shared(shared) => shared.is_closed(),
+        }
+    }
+}
+
+/// The newest frame alone, or as many as are to wait.
+fn policy(queue: Option<usize>) -> Result<ConsumerPolicy, Error> {
+    match queue {
+        None => Ok(ConsumerPolicy::Latest),
+        Some(0) => Err(Error::new(
+            Class::Argument,
+            "queue-out-of-range",
+            "a queue of 0 frames cannot be; use 1 or more, or none for the newest frame alone",
+        )),
+        Some(frames) => Ok(ConsumerPolicy::Queue(frames)),
+    }
+}

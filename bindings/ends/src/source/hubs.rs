@@ -1,0 +1,179 @@
+//! Which hub of this machine has a stream.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use framewire_transport::share::{Endpoint, EndpointError};
+use framewire_transport::{Reader, ShareError, SharedStreamInfo};
+
+use crate::error::{Class, Error};
+
+/// How long a hub is waited for that nobody named. One that runs answers within a millisecond.
+const PATIENCE_OF_ANY: Duration = Duration::from_millis(300);
+
+/// How long one is waited for that was named.
+const PATIENCE_OF_NAMED: Duration = Duration::from_secs(5);
+
+/// How long it takes at most until it is asked whether to wait on.
+const ASKED_EVERY: Duration = Duration::from_millis(50);
+
+/// Where a hub is: the port of a server, the name of a publisher, or the path of a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hub {
+    endpoint: Endpoint,
+}
+
+impl Hub {
+    /// The hub that publishes streams of its own under this name ([`Endpoint::of_name`]).
+    ///
+    /// # Errors
+    /// [`Class::Argument`] for what is no name.
+    pub fn of_name(name: &str) -> Result<Self, Error> {
+        Ok(Self { endpoint: Endpoint::of_name(name)? })
+    }
+
+    /// Where its socket is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl FromStr for Hub {
+    type Err = Error;
+
+    /// A number is a server's UDP port, what has a slash in it a path, everything else a name.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let endpoint = match text.parse() {
+            Ok(port) => Endpoint::of_port(port)?,
+            Err(_) if text.contains('/') => Endpoint::path(Path::new(text))?,
+            Err(_) => Endpoint::of_name(text)?,
+        };
+        Ok(Self { endpoint })
+    }
+}
+
+impl fmt::Display for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.endpoint.fmt(f)
+    }
+}
+
+/// What the hubs of this machine, or the one that is named, share at this moment; and why others did not say.
+///
+/// `go_on` is asked at least every 50 ms whether to wait on; `None` where it says no.
+pub fn shared_streams(named: Option<&Hub>, go_on: &mut dyn FnMut() -> bool) -> Option<Answers> {
+    let (endpoints, patience, unlisted) = match named {
+        Some(hub) => (vec![hub.endpoint.clone()], PATIENCE_OF_NAMED, Vec::new()),
+        None => {
+            let (endpoints, unlisted) = Endpoint::all_and_unlisted();
+            (endpoints, PATIENCE_OF_ANY, unlisted)
+        }
+    };
+    let mut answers =
+        Answers { streams: Vec::new(), troubles: unlisted.iter().map(EndpointError::to_string).collect(), named: None };
+    let (tell, told) = mpsc::channel();
+    let mut asked = endpoints.len();
+    for endpoint in endpoints {
+        let (tell, ask) = (tell.clone(), move || {
+            Reader::connect_within(endpoint.clone(), patience).and_then(|reader| Ok((reader.streams()?, endpoint)))
+        });
+        // One that is stopped keeps the others' answers waiting no longer than its own.
+        let thread = std::thread::Builder::new().name("framewire-ask".into()).spawn(move || {
+            // Nobody listens where nobody waits any more.
+            let _ = tell.send(ask());
+        });
+        if let Err(error) = thread {
+            asked -= 1;
+            answers.troubles.push(format!("no thread to ask a hub in: {error}; raise the limit of threads"));
+        }
+    }
+    let deadline = Instant::now() + patience * 2;
+    while asked > 0 && Instant::now() < deadline {
+        match told.recv_timeout(ASKED_EVERY) {
+            Ok(answer) => {
+                asked -= 1;
+                answers.add(answer, named.is_some());
+            }
+            Err(_) if !go_on() => return None,
+            Err(_) => {}
+        }
+    }
+    answers.streams.sort_by(|(one, at), (other, there)| (&one.name, at).cmp(&(&other.name, there)));
+    Some(answers)
+}
+
+/// What hubs have said.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Answers {
+    /// Each stream, and where its hub is, in the order of their names.
+    pub streams: Vec<(SharedStreamInfo, Endpoint)>,
+    /// Why others did not say, those left out whose socket is all that is left of them.
+    pub troubles: Vec<String>,
+    /// What is wrong with the one that was named.
+    named: Option<Error>,
+}
+
+impl Answers {
+    fn add(&mut self, answer: Result<(Vec<SharedStreamInfo>, Endpoint), ShareError>, is_named: bool) {
+        match answer {
+            Ok((streams, endpoint)) => {
+                self.streams.extend(streams.into_iter().map(|stream| (stream, endpoint.clone())))
+            }
+            Err(error) if is_named => self.named = Some(error.into()),
+            // Killed hubs leave their sockets behind; those of others are theirs.
+            Err(ShareError::NoHub { .. } | ShareError::Forbidden { .. }) => {}
+            Err(error) => self.troubles.push(error.to_string()),
+        }
+    }
+
+    /// The stream of this name, or the only one that there is.
+    ///
+    /// # Errors
+    /// [`Class::UnknownStream`] with those that there are; what is wrong with the hub that was named.
+    pub(super) fn find(&self, name: Option<&str>) -> Result<(SharedStreamInfo, Endpoint), Error> {
+        let found: Vec<_> =
+            self.streams.iter().filter(|(stream, _)| name.is_none_or(|name| stream.name == name)).collect();
+        if let [(stream, endpoint)] = found.as_slice() {
+            return Ok((stream.clone(), endpoint.clone()));
+        }
+        if let Some(error) = &self.named {
+            return Err(error.clone());
+        }
+        let wanted = name.map_or("stream".to_owned(), |name| format!("stream '{}'", name.escape_debug()));
+        let text = match found.as_slice() {
+            [] if self.streams.is_empty() => format!(
+                "there is no {wanted} on this machine: nobody shares one; start a publisher, or a server with --share{}",
+                self.besides()
+            ),
+            [] => format!(
+                "there is no {wanted} on this machine; there are {}{}",
+                listed(self.streams.iter()),
+                self.besides()
+            ),
+            several => format!(
+                "there are several: {}; say which, and with one name, the hub of which",
+                listed(several.iter().copied())
+            ),
+        };
+        Err(Error::new(Class::UnknownStream, "unknown-stream", text))
+    }
+
+    fn besides(&self) -> String {
+        if self.troubles.is_empty() { String::new() } else { format!("; besides, {}", self.troubles.join("; ")) }
+    }
+}
+
+/// At most eight of them.
+fn listed<'a>(streams: impl ExactSizeIterator<Item = &'a (SharedStreamInfo, Endpoint)>) -> String {
+    let more = streams.len().saturating_sub(8);
+    let mut listed: Vec<_> =
+        streams.take(8).map(|(stream, at)| format!("'{}' at {at}", stream.name.escape_debug())).collect();
+    if more > 0 {
+        listed.push(format!("{more} more"));
+    }
+    listed.join(", ")
+}

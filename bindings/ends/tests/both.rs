@@ -1,0 +1,175 @@
+//! A source and an output beside each other, by both ways.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use framewire_ends::{Class, Hub, OpenOptions, Output, OutputOptions, ReceiveOptions, Source, Taken};
+use framewire_transport::{Delivery, FrameFormat, PixelFormat};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn gray() -> FrameFormat {
+    FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()
+}
+
+/// A source, an output to it, and the folder that its hub is in.
+fn pair(shared: bool, delivery: Delivery) -> (Source, Output, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = OutputOptions::new().delivery(delivery);
+    if !shared {
+        let source = Source::bind("127.0.0.1:0", &ReceiveOptions::default()).unwrap();
+        let output = Output::connect(&source.local_addr().unwrap().to_string(), options).unwrap();
+        output.begin(gray()).unwrap();
+        return (source, output, folder);
+    }
+    let hub: Hub = folder.path().join("front.sock").to_str().unwrap().parse().unwrap();
+    let output = Output::publish("front", Some(hub.clone()), options).unwrap();
+    output.begin(gray()).unwrap();
+    let open = OpenOptions::new().hub(hub).queue(8);
+    let source = Source::open(Some("front"), &open, &mut || true).unwrap().unwrap();
+    (source, output, folder)
+}
+
+fn send(output: &Output, shade: u8) {
+    let mut frame = output.frame(SOON).unwrap().unwrap();
+    frame.fill(shade);
+    output.send(frame).unwrap();
+}
+
+fn taken(source: &Source) -> Taken {
+    source.recv(SOON).unwrap().expect("a frame comes")
+}
+
+#[test]
+fn what_is_sent_is_taken_and_counted_at_both_ends() {
+    for shared in [false, true] {
+        let (source, output, _folder) = pair(shared, Delivery::Every);
+        for shade in 0..5 {
+            send(&output, shade);
+            let taken = taken(&source);
+            assert!(taken.frame.iter().all(|gray| *gray == shade));
+            assert_eq!(taken.stream.format, gray());
+        }
+        assert_eq!((source.stats().taken, source.stats().bytes), (5, 5 * 64 * 48));
+        assert!(output.close(SOON) && output.close(SOON));
+        assert_eq!((output.stats().sent, output.stats().delivered), (5, 5), "shared: {shared}");
+        assert_eq!(output.begin(gray()).unwrap_err().class, Class::Closed);
+    }
+}
+
+#[test]
+fn the_descriptor_tells_of_frames_and_of_the_end() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let readable = |source: &Source, timeout: Option<&Timespec>| {
+        let descriptor = source.descriptor().unwrap();
+        poll(&mut [PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN)], timeout).unwrap() == 1
+    };
+    for shared in [false, true] {
+        let (source, output, _folder) = pair(shared, Delivery::Every);
+        while source.recv(Duration::ZERO).unwrap().is_some() {}
+        send(&output, 7);
+        // Of the stream first, perhaps, and then of its frame.
+        let frame = loop {
+            assert!(readable(&source, None));
+            if let Some(taken) = source.recv(Duration::ZERO).unwrap() {
+                break taken.frame;
+            }
+        };
+        assert_eq!(frame[0], 7);
+        // It may be so without a frame, and then is not once that has been looked for.
+        let silent = (0..10).find(|_| {
+            while source.recv(Duration::ZERO).unwrap().is_some() {}
+            !readable(&source, Some(&Timespec::default()))
+        });
+        assert!(silent.is_some(), "shared: {shared}");
+        source.close();
+        assert!(readable(&source, None));
+        assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
+        assert!(source.is_closed() && source.streams().is_empty());
+    }
+}
+
+#[test]
+fn whoever_holds_every_slot_is_told_and_goes_on_once_one_is_given_back() {
+    for shared in [false, true] {
+        let (source, output, _folder) = pair(shared, Delivery::Latest);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Ok(Some(frame)) = output.frame(Duration::from_millis(5)) {
+                        let _ = output.send(frame);
+                    }
+                }
+            });
+            let mut held = Vec::new();
+            let error = loop {
+                match source.recv(SOON) {
+                    Ok(Some(taken)) => held.push(taken),
+                    Ok(None) => panic!("a frame comes, or it is told that none can"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.class, Class::SlotsHeld);
+            assert!(source.stats().held >= 2);
+            held.pop();
+            assert!(source.recv(SOON).unwrap().is_some());
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+#[test]
+fn a_sender_that_is_back_is_read_on_and_one_without_reconnect_ends() {
+    let source = Source::bind("127.0.0.1:0", &ReceiveOptions::new()).unwrap();
+    let once = Source::bind("127.0.0.1:0", &ReceiveOptions::new().reconnect(false)).unwrap();
+    for shade in 0..2 {
+        for source in [&source, &once] {
+            let options = OutputOptions::new().delivery(Delivery::Every);
+            let output = Output::connect(&source.local_addr().unwrap().to_string(), options).unwrap();
+            output.begin(gray()).unwrap();
+            send(&output, shade);
+            if shade == 1 && std::ptr::eq(source, &once) {
+                continue;
+            }
+            assert_eq!(taken(source).frame[0], shade);
+            assert!(output.close(SOON));
+            if std::ptr::eq(source, &once) {
+                assert_eq!(source.recv(SOON).unwrap_err().class, Class::Ended);
+            }
+        }
+    }
+    assert_eq!(source.stats().streams, 2);
+}
+
+#[test]
+fn a_stream_that_nobody_shares_is_told_and_waited_for_as_long_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub: Hub = folder.path().join("x.sock").to_str().unwrap().parse().unwrap();
+    let options = OpenOptions::new().hub(hub);
+    let error = Source::open(Some("front"), &options, &mut || true).err().unwrap();
+    assert_eq!(error.code, "no-hub");
+    let options = options.wait(SOON);
+    let mut asked = 0;
+    let opened = Source::open(Some("front"), &options, &mut || {
+        asked += 1;
+        asked < 3
+    });
+    assert!(opened.unwrap().is_none());
+}
+
+#[test]
+fn off_loopback_nobody_listens_by_mistake() {
+    let error = Source::bind("0.0.0.0:0", &ReceiveOptions::default()).err().unwrap();
+    assert_eq!((error.class, error.code), (Class::Argument, "insecure-address"));
+    assert!(Source::bind("0.0.0.0:0", &ReceiveOptions::new().insecure(true)).is_ok());
+}
+
+#[test]
+fn frames_of_another_format_are_refused_with_both() {
+    let (_source, output, _folder) = pair(true, Delivery::Latest);
+    let other = FrameFormat::new(PixelFormat::Bgr24, 64, 48).unwrap();
+    let error = output.begin(other).unwrap_err();
+    assert!(error.text.contains("64x48 gray8") && error.text.contains("64x48 bgr24"), "{error}");
+}
