@@ -142,3 +142,22 @@ fn a_stream_tells_of_its_frames_and_of_its_end() {
     assert_eq!(shades, [0, 1, 2, 3, 4]);
     assert_eq!(sending.join().unwrap().delivered, 5);
 }
+
+#[test]
+fn that_of_a_receiver_is_readable_while_a_stream_is_to_be_accepted_and_once_it_is_stopped() {
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new()).unwrap();
+    let readiness = receiver.readiness().unwrap();
+    assert!(!is_readable_now(&readiness));
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 16).unwrap();
+    let sender = || Sender::connect(receiver.local_addr(), SenderConfig::new(format)).unwrap();
+    let senders = [sender(), sender()];
+    let mut accepted = Vec::new();
+    while accepted.len() < senders.len() {
+        assert!(is_readable(&readiness, PATIENCE));
+        accepted.extend(receiver.accept_timeout(Duration::ZERO).ok());
+    }
+    assert!(!is_readable_now(&readiness), "both were taken");
+    receiver.stop();
+    assert!(is_readable_now(&readiness) && receiver.accept_timeout(PATIENCE).is_err());
+    assert!(is_readable_now(&readiness), "for good");
+}

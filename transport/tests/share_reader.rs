@@ -1,7 +1,7 @@
 //! Readers of a stream that a program publishes, as programs have them.
 #![cfg(target_os = "linux")]
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +14,7 @@ use framewire_transport::{
     PublishedStream, Publisher, Reader, Receiver, ReceiverConfig, RecvError, ShareError, Subscription,
     SubscriptionConfig,
 };
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -247,6 +248,36 @@ fn an_async_program_reads_on_by_the_same_descriptor_when_a_killed_publisher_is_b
         assert_eq!(subscription.get_ref().stats().reconnects, 4);
         assert_eq!(subscription.get_ref().as_raw_fd(), descriptor);
     });
+}
+
+/// Whether the descriptor is readable at this moment.
+fn is_readable(descriptor: &impl AsFd) -> bool {
+    let poll_fd = PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN);
+    rustix::event::poll(&mut [poll_fd], Some(&Timespec::default())).unwrap() == 1
+}
+
+#[test]
+fn a_descriptor_tells_the_truth_whenever_it_is_first_asked_for() {
+    for (looks, sent) in [(0, 0), (0, 2), (1, 0), (1, 2), (3, 1)] {
+        let folder = Folder::new();
+        let (_publisher, stream) = folder.publish(Delivery::Every);
+        let subscription = folder.reader().subscribe("front", ConsumerPolicy::Queue(5)).unwrap();
+        for _ in 0..looks {
+            assert_eq!(subscription.try_recv().unwrap_err(), RecvError::Timeout);
+        }
+        for value in 0..sent {
+            send_filled(&stream, value);
+        }
+        // Asked for here, for the first time.
+        assert_eq!(is_readable(&subscription), sent > 0, "looked {looks} times, sent {sent}");
+        for round in 0..3 {
+            let taken = std::iter::from_fn(|| subscription.try_recv().ok()).count();
+            assert_eq!(taken, if round == 0 { sent.into() } else { 1 });
+            assert!(!is_readable(&subscription), "looked {looks} times, sent {sent}, round {round}");
+            send_filled(&stream, round);
+            assert!(is_readable(&subscription));
+        }
+    }
 }
 
 #[test]

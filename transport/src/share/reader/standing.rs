@@ -282,7 +282,10 @@ impl Standing {
         match &mut self.place {
             Place::Open(mapped) => {
                 signal.follow(&mapped.link);
-                mapped.arm();
+                // One that was woken has a byte in its pipe, which whoever looks next takes out: it is not to say that it sleeps before that.
+                if !mapped.is_armed {
+                    mapped.arm();
+                }
                 if mapped.has_offer() || mapped.end().is_some() {
                     signal.raise();
                 }
