@@ -1,0 +1,27 @@
+"""The native half of the package, which `framewire` hands out."""
+
+from framewire import (
+    ArgumentError as ArgumentError,
+    Closed as Closed,
+    Ended as Ended,
+    Error as Error,
+    Forked as Forked,
+    FormatError as FormatError,
+    Frame as Frame,
+    Interrupted as Interrupted,
+    Output as Output,
+    OutputStats as OutputStats,
+    Publisher as Publisher,
+    Reader as Reader,
+    Receiver as Receiver,
+    Refused as Refused,
+    Sender as Sender,
+    Slot as Slot,
+    SlotsHeld as SlotsHeld,
+    Source as Source,
+    SourceStats as SourceStats,
+    Stream as Stream,
+    SystemLack as SystemLack,
+    Timeout as Timeout,
+    UnknownStream as UnknownStream,
+)
