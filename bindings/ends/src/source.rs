@@ -1,8 +1,10 @@
 //! Where frames come from: the network, or another process of this machine. One interface for both.
 
+mod all;
 mod hubs;
 mod network;
 mod shared;
+mod turns;
 mod watched;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use framewire_transport::frame::ConsumerPolicy;
 
+use self::all::All;
 pub use self::hubs::{Hub, shared_streams};
 use self::network::Network;
 pub use self::network::ReceiveOptions;
@@ -27,6 +30,7 @@ pub struct Source {
 enum Way {
     Network(Network),
     Shared(Box<Shared>),
+    All(Box<All>),
 }
 
 /// What became of the frames of a source, over all its streams.
@@ -49,6 +53,22 @@ pub struct SourceStats {
     pub reconnects: u64,
     /// Slots in which there are frames that were taken and are not dropped yet.
     pub held: usize,
+}
+
+impl SourceStats {
+    /// The counts of both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            taken: self.taken + other.taken,
+            dropped: self.dropped + other.dropped,
+            lost: self.lost + other.lost,
+            skipped: self.skipped + other.skipped,
+            bytes: self.bytes + other.bytes,
+            streams: self.streams + other.streams,
+            reconnects: self.reconnects + other.reconnects,
+            held: self.held + other.held,
+        }
+    }
 }
 
 impl Source {
@@ -76,6 +96,15 @@ impl Source {
         Ok(shared.map(|shared| Self { way: Way::Shared(Box::new(shared)) }))
     }
 
+    /// Reads all streams of a hub of this machine in place, those that come later too, about 200 ms after they came: what a server has been sent. It ends when
+    /// it is closed. Of the options, `hub` and `wait` say nothing here; `slots` and `queue` are those of each stream.
+    ///
+    /// # Errors
+    /// There is no hub, or it refuses. A stream that is refused later is told of once, by [`Source::recv`].
+    pub fn open_all(hub: &Hub, options: &OpenOptions) -> Result<Self, Error> {
+        Ok(Self { way: Way::All(Box::new(All::open(hub.endpoint(), options)?)) })
+    }
+
     /// The next frame; `None` where none came within `timeout`. Callers that have to look after something else meanwhile, signals for instance, ask for short
     /// times again and again; it costs nothing more.
     ///
@@ -86,6 +115,7 @@ impl Source {
         match &self.way {
             Way::Network(network) => network.recv(timeout),
             Way::Shared(shared) => shared.recv(timeout),
+            Way::All(all) => all.recv(timeout),
         }
     }
 
@@ -114,6 +144,7 @@ impl Source {
         match &self.way {
             Way::Network(network) => network.descriptor().map(AsFd::as_fd),
             Way::Shared(shared) => shared.descriptor().map(AsFd::as_fd),
+            Way::All(all) => all.descriptor().map(AsFd::as_fd),
         }
     }
 
@@ -122,6 +153,7 @@ impl Source {
         match &self.way {
             Way::Network(network) => network.streams(),
             Way::Shared(shared) => shared.streams(),
+            Way::All(all) => all.streams(),
         }
     }
 
@@ -130,6 +162,7 @@ impl Source {
         match &self.way {
             Way::Network(network) => network.stats(),
             Way::Shared(shared) => shared.stats(),
+            Way::All(all) => all.stats(),
         }
     }
 
@@ -137,7 +170,7 @@ impl Source {
     pub fn local_addr(&self) -> Option<std::net::SocketAddr> {
         match &self.way {
             Way::Network(network) => Some(network.local_addr()),
-            Way::Shared(_) => None,
+            Way::Shared(_) | Way::All(_) => None,
         }
     }
 
@@ -146,6 +179,7 @@ impl Source {
         match &self.way {
             Way::Network(network) => network.close(),
             Way::Shared(shared) => shared.close(),
+            Way::All(all) => all.close(),
         }
     }
 
@@ -154,6 +188,7 @@ impl Source {
         match &self.way {
             Way::Network(network) => network.is_closed(),
             Way::Shared(shared) => shared.is_closed(),
+            Way::All(all) => all.is_closed(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use framewire_ends::{Class, Hub, OpenOptions, Output, OutputOptions, ReceiveOptions, Source, Taken};
-use framewire_transport::{Delivery, FrameFormat, PixelFormat};
+use framewire_transport::share::{Endpoint, ShareConfig};
+use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -172,4 +173,53 @@ fn frames_of_another_format_are_refused_with_both() {
     let other = FrameFormat::new(PixelFormat::Bgr24, 64, 48).unwrap();
     let error = output.begin(other).unwrap_err();
     assert!(error.text.contains("64x48 gray8") && error.text.contains("64x48 bgr24"), "{error}");
+}
+
+#[test]
+fn all_streams_of_a_hub_are_read_as_they_come_and_its_end_is_told() {
+    for reconnect in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.sock");
+        let hub: Hub = path.to_str().unwrap().parse().unwrap();
+        let options = OpenOptions::new().reconnect(reconnect).queue(8);
+        assert_eq!(Source::open_all(&hub, &options).err().unwrap().code, "no-hub");
+        let share = || ReceiverConfig::new().share(ShareConfig::new(Endpoint::path(&path).unwrap()));
+        let server = Receiver::bind("127.0.0.1:0".parse().unwrap(), share()).unwrap();
+        let source = Source::open_all(&hub, &options).unwrap();
+        assert!(source.recv(Duration::ZERO).unwrap().is_none() && source.streams().is_empty());
+        let mut outputs = Vec::new();
+        for (shade, name) in ["front", "rear"].into_iter().enumerate() {
+            let output = Output::connect(&server.local_addr().to_string(), OutputOptions::new()).unwrap();
+            output.begin(gray()).unwrap();
+            let incoming = server.accept().unwrap();
+            incoming.share_as(name).unwrap();
+            send(&output, shade as u8);
+            let taken = taken(&source);
+            assert_eq!((taken.stream.name.as_str(), taken.frame[0]), (name, shade as u8));
+            outputs.push((output, incoming));
+        }
+        let names: Vec<_> = source.streams().into_iter().map(|stream| stream.name).collect();
+        assert_eq!((names, source.stats().taken, source.stats().streams), (vec!["front".into(), "rear".into()], 2, 2));
+        assert!(outputs.remove(0).0.close(SOON));
+        let is_gone = (0..400).any(|_| {
+            assert!(source.recv(Duration::from_millis(50)).unwrap().is_none());
+            source.streams().len() == 1
+        });
+        assert!(is_gone);
+        drop((outputs, server));
+        if !reconnect {
+            let error = (0..400).find_map(|_| source.recv(Duration::from_millis(50)).err());
+            assert_eq!(error.map(|error| error.class), Some(Class::Interrupted));
+            continue;
+        }
+        let server = Receiver::bind("127.0.0.1:0".parse().unwrap(), share()).unwrap();
+        let output = Output::connect(&server.local_addr().to_string(), OutputOptions::new()).unwrap();
+        output.begin(gray()).unwrap();
+        let incoming = server.accept().unwrap();
+        incoming.share_as("front").unwrap();
+        send(&output, 9);
+        assert_eq!((taken(&source).frame[0], source.stats().streams), (9, 3));
+        source.close();
+        assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
+    }
 }

@@ -2,16 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framewire_transport::frame::Readiness;
 use framewire_transport::setters;
 use framewire_transport::{IncomingStream, Receiver, ReceiverConfig, RecvError};
 
-use super::watched::{self, Watched};
+use super::turns::{self, Look};
+use super::watched::Watched;
 use super::{SourceStats, policy};
 use crate::address::resolve;
 use crate::error::{Class, Error};
@@ -56,21 +56,6 @@ impl Default for ReceiveOptions {
     fn default() -> Self {
         Self { slots: 8, queue: None, reconnect: true, partial: false, insecure: false, memory_bytes_max: None }
     }
-}
-
-/// How long a program that holds every slot is waited for before it is told: another of its threads may give one back.
-const HELD_PATIENCE: Duration = Duration::from_millis(80);
-
-/// How often it is looked whether one was given back: no descriptor tells of that.
-const HELD_LOOK: Duration = Duration::from_millis(5);
-
-/// What came of looking for a frame.
-enum Look {
-    Taken(Taken),
-    /// None is there; the descriptor tells of the next.
-    Nothing,
-    /// None can come before one is dropped.
-    Held(Error),
 }
 
 pub(super) struct Network {
@@ -129,29 +114,10 @@ impl Network {
 
     /// The next frame within a time.
     pub(super) fn recv(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut held_since = None;
-        loop {
+        turns::take(&self.watched, timeout, || {
             self.process.check("receiver")?;
-            let look = self.look()?;
-            let now = Instant::now();
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-            let wait = match look {
-                Look::Taken(taken) => return Ok(Some(taken)),
-                Look::Nothing => left,
-                Look::Held(error) => {
-                    let since = *held_since.get_or_insert(now);
-                    if now - since >= HELD_PATIENCE || left.is_some_and(|left| left.is_zero()) {
-                        return Err(error);
-                    }
-                    Some(left.map_or(HELD_LOOK, |left| left.min(HELD_LOOK)))
-                }
-            };
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(None);
-            }
-            watched::wait(self.watched.as_fd(), wait)?;
-        }
+            self.look()
+        })
     }
 
     /// A frame that waits, each stream in turn.

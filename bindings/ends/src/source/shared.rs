@@ -60,6 +60,14 @@ impl OpenOptions {
         busy_poll: Duration,
         name: impl Into<Option<String>>,
     }
+
+    pub(super) fn subscription(&self) -> Result<SubscriptionConfig, Error> {
+        let config = SubscriptionConfig::new().policy(policy(self.queue)?).hold(self.slots).busy_poll(self.busy_poll);
+        Ok(match &self.name {
+            Some(name) => config.name(name),
+            None => config,
+        })
+    }
 }
 
 impl Default for OpenOptions {
@@ -105,11 +113,7 @@ impl Shared {
         options: &OpenOptions,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Self>, Error> {
-        let mut config =
-            SubscriptionConfig::new().policy(policy(options.queue)?).hold(options.slots).busy_poll(options.busy_poll);
-        if let Some(name) = &options.name {
-            config = config.name(name);
-        }
+        let config = options.subscription()?;
         let deadline = Instant::now().checked_add(options.wait);
         loop {
             let Some(answers) = shared_streams(options.hub.as_ref(), go_on) else { return Ok(None) };
@@ -132,7 +136,12 @@ impl Shared {
         }
     }
 
-    fn new(endpoint: Endpoint, name: String, config: SubscriptionConfig, reconnect: bool) -> Result<Self, Error> {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        name: String,
+        config: SubscriptionConfig,
+        reconnect: bool,
+    ) -> Result<Self, Error> {
         let subscription = Reader::connect(endpoint.clone())?.subscribe_with(&name, config.clone())?;
         let info = Arc::new(Stream::from(subscription.info()));
         let past = SourceStats { streams: 1, ..SourceStats::default() };
@@ -254,6 +263,11 @@ impl Shared {
             state.is_watched = true;
         }
         Ok(&self.watched)
+    }
+
+    /// Its name at its hub.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn streams(&self) -> Vec<Stream> {
