@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use framewire_transport::frame::ConsumerPolicy;
 
-use self::all::All;
+use self::all::{All, Ends};
 pub use self::hubs::{Hub, shared_streams};
 use self::network::Network;
 pub use self::network::ReceiveOptions;
@@ -20,6 +20,9 @@ pub use self::shared::OpenOptions;
 use self::shared::Shared;
 use crate::error::{Class, Error};
 use crate::stream::{Stream, Taken};
+
+/// Slots of a stream in which frames are assembled.
+const ASSEMBLED: usize = 4;
 
 /// Frames of all streams that come to one place. It can be used by several threads; each frame goes to one of them.
 ///
@@ -97,12 +100,26 @@ impl Source {
     }
 
     /// Reads all streams of a hub of this machine in place, those that come later too, about 200 ms after they came: what a server has been sent. It ends when
-    /// it is closed. Of the options, `hub` and `wait` say nothing here; `slots` and `queue` are those of each stream.
+    /// it is closed, and where [`OpenOptions::reconnect`] is off with its hub. `hub` and `wait` of the options say nothing here; `slots` and `queue` are those
+    /// of each stream.
     ///
     /// # Errors
     /// There is no hub, or it refuses. A stream that is refused later is told of once, by [`Source::recv`].
     pub fn open_all(hub: &Hub, options: &OpenOptions) -> Result<Self, Error> {
-        Ok(Self { way: Way::All(Box::new(All::open(hub.endpoint(), options)?)) })
+        let ends = Ends { with_streams: false, with_hub: !options.reconnect };
+        Ok(Self { way: Way::All(Box::new(All::open(hub.endpoint(), options, ends)?)) })
+    }
+
+    /// As [`Source::open_all`], of a server that this program runs for frames from the network, by the options of [`Source::bind`]: slots that it fills itself
+    /// are not counted again, and it ends with its streams where [`ReceiveOptions::reconnect`] is off. [`Class::Interrupted`] where the server has ended.
+    ///
+    /// # Errors
+    /// As [`Source::open_all`].
+    pub fn open_served(hub: &Hub, options: &ReceiveOptions) -> Result<Self, Error> {
+        let hold = options.slots.saturating_sub(ASSEMBLED).max(1);
+        let ends = Ends { with_streams: !options.reconnect, with_hub: true };
+        let options = OpenOptions::new().slots(hold).queue(options.queue);
+        Ok(Self { way: Way::All(Box::new(All::open(hub.endpoint(), &options, ends)?)) })
     }
 
     /// The next frame; `None` where none came within `timeout`. Callers that have to look after something else meanwhile, signals for instance, ask for short

@@ -206,6 +206,10 @@ fn all_streams_of_a_hub_are_read_as_they_come_and_its_end_is_told() {
             source.streams().len() == 1
         });
         assert!(is_gone);
+        let served = Source::open_served(&hub, &ReceiveOptions::new().reconnect(false)).unwrap();
+        assert!(outputs.remove(0).0.close(SOON));
+        let error = (0..400).find_map(|_| served.recv(Duration::from_millis(50)).err());
+        assert_eq!(error.map(|error| error.class), Some(Class::Ended));
         drop((outputs, server));
         if !reconnect {
             let error = (0..400).find_map(|_| source.recv(Duration::from_millis(50)).err());

@@ -28,11 +28,20 @@ pub(super) struct All {
     state: Mutex<State>,
     endpoint: Endpoint,
     config: SubscriptionConfig,
-    reconnect: bool,
+    ends: Ends,
     /// Tells when to ask which streams there are.
     ticks: OwnedFd,
     closed: AtomicBool,
     process: Process,
+}
+
+/// What it ends with, besides being closed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    /// With the last of its streams.
+    pub(super) with_streams: bool,
+    /// With its hub; else that is waited for.
+    pub(super) with_hub: bool,
 }
 
 #[derive(Default)]
@@ -51,14 +60,14 @@ struct State {
 }
 
 impl All {
-    pub(super) fn open(endpoint: &Endpoint, options: &OpenOptions) -> Result<Self, Error> {
+    pub(super) fn open(endpoint: &Endpoint, options: &OpenOptions, ends: Ends) -> Result<Self, Error> {
         let config = options.subscription()?;
         Reader::connect_within(endpoint.clone(), PATIENCE)?;
         let (watched, ticks) = (Watched::new()?, ticks(ASKED_EVERY)?);
         watched.add(&ticks)?;
-        let (endpoint, reconnect, closed) = (endpoint.clone(), options.reconnect, AtomicBool::new(false));
+        let (endpoint, closed) = (endpoint.clone(), AtomicBool::new(false));
         let (state, process) = (Mutex::default(), Process::this());
-        let all = Self { watched, state, endpoint, config, reconnect, ticks, closed, process };
+        let all = Self { watched, state, endpoint, config, ends, ticks, closed, process };
         all.ask(&mut all.lock())?;
         Ok(all)
     }
@@ -106,6 +115,9 @@ impl All {
                 },
             }
         }
+        if self.ends.with_streams && state.over.is_none() && state.open.is_empty() && state.past.streams > 0 {
+            self.end(&mut state, RecvError::Ended.into())?;
+        }
         match (&state.over, held) {
             // What is held was taken before the end; nothing can come after it.
             (Some((error, _)), _) => Err(error.clone()),
@@ -150,7 +162,7 @@ impl All {
 
     /// The hub is gone: what waits is still handed out, and then it is told, or the hub is waited for.
     fn interrupted(&self, state: &mut State) -> Result<(), Error> {
-        if self.reconnect {
+        if !self.ends.with_hub {
             state.past.reconnects += u64::from(!state.is_gone);
             state.is_gone = true;
             return Ok(());
