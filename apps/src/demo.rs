@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_process::address::Address;
-use framewire_process::exit::Failure;
+use framewire_process::exit::{Failure, say};
 use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
 
@@ -40,6 +40,7 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), F
         // The server drops the channel's end where it fails to start.
         let sent = match wait_for_address(&address, stop) {
             Some((signal, udp)) => {
+                say(format_args!("framewire: http://{signal}/ shows it while it runs"));
                 limit_time(args, stop);
                 Some(ends::send(&client_args(args, signal, udp), stop))
             }
@@ -108,6 +109,7 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         delivery: None,
         frames: None,
         seconds: None,
+        until_input_ends: false,
         insecure: false,
         allow_origin: Vec::new(),
         view_password_file: None,

@@ -101,3 +101,16 @@ fn a_second_wish_ends_a_program_at_once_with_a_code_of_its_own() {
     assert!(code == Some(130) && summary.is_empty(), "{code:?}: {said}");
     server.running.kill();
 }
+
+#[test]
+fn a_server_ends_in_order_with_the_program_that_started_it_if_it_was_asked_to() {
+    let mut command = program("framewire-server");
+    command.args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--json", "--until-input-ends"]);
+    let mut server = Running::start(command.stdin(std::process::Stdio::piped()));
+    server.wait_for("listening on http://");
+    // As the kernel does for a program that was killed.
+    drop(server.take_stdin());
+    let (code, said, summary) = server.wait();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(figure(&summary, &["frames_delivered"]), 0.0, "{said}");
+}

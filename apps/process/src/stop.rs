@@ -77,6 +77,22 @@ impl Stop {
         std::thread::Builder::new().name("framewire-stop".into()).spawn(listen).map(drop).map_err(refused)
     }
 
+    /// Stops, as by Ctrl-C, once there is nothing more to read. A pipe from whoever started the process comes to its end when that one is gone, however it
+    /// ended.
+    ///
+    /// # Errors
+    /// No thread left.
+    pub fn on_end_of(&self, mut input: impl io::Read + Send + 'static) -> Result<(), Failure> {
+        let stop = self.clone();
+        let read = move || {
+            // One that cannot be read has nothing more either.
+            let _ = io::copy(&mut input, &mut io::sink());
+            stop.interrupt();
+        };
+        let thread = std::thread::Builder::new().name("framewire-input".into()).spawn(read);
+        thread.map(drop).map_err(Failure::runtime)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.shared.state)
     }

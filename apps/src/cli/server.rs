@@ -47,6 +47,9 @@ pub struct ServerArgs {
     /// End after this many seconds
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<f64>,
+    /// End once standard input does, as a pipe does when the program that started the server is gone, however that one ended
+    #[arg(long)]
+    pub until_input_ends: bool,
     /// The server does one job: a sink that fails ends it.
     #[arg(skip)]
     pub single_job: bool,

@@ -28,6 +28,9 @@ pub(crate) fn prepare(args: &ServerArgs, stop: &Stop) -> Result<Places, Failure>
     recording::warn_of_mp4(&args.sinks, args.single_job);
     let places = Places::of(args)?;
     raise_open_files();
+    if args.until_input_ends {
+        stop.on_end_of(std::io::stdin())?;
+    }
     if let Some(seconds) = args.seconds {
         let (stop, deadline) = (stop.clone(), Instant::now() + Duration::from_secs_f64(seconds));
         std::thread::Builder::new()
