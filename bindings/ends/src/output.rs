@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
 use framewire_transport::setters;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
 use framewire_transport::{
-    Delivery, FrameFormat, FrameMut, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender,
+    Delivery, FrameFormat, FrameMut, PathKind, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender,
     SenderConfig,
 };
 
@@ -17,6 +17,12 @@ use crate::address::resolve;
 use crate::error::{Class, Error};
 use crate::process::Process;
 use crate::source::Hub;
+
+/// How long anything is waited for before it is asked whether to wait on.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Slots that a receiver on this machine grants a sender at a time.
+const GRANTED_MAX: usize = 4;
 
 /// What the frames of an output are like, whichever way they go.
 #[derive(Debug, Clone)]
@@ -316,12 +322,17 @@ impl Output {
 
     /// Ends the stream: waits at most so long for what was sent to arrive; whether it did. From then on no frame is taken. Closing twice is closing once.
     pub fn close(&self, timeout: Duration) -> bool {
+        self.close_while(timeout, &mut || true)
+    }
+
+    /// The same; `go_on` is asked at least every 50 ms whether to wait on.
+    pub fn close_while(&self, timeout: Duration, go_on: &mut dyn FnMut() -> bool) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) || !self.process.is_this() {
             return true;
         }
         let Some(open) = self.lock().open.take() else { return true };
         let has_arrived = match &*open {
-            Open::Sent(sender) => sender.close(timeout).is_ok(),
+            Open::Sent(sender) => closes_within(sender, timeout, go_on),
             Open::Published(_) => true,
         };
         let last = OutputStats { is_open: false, ..self.counted(&open) };
@@ -332,6 +343,19 @@ impl Output {
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Slots that the program may have in its hands or on their way, all together; 0 before the stream has begun.
+    pub fn slots(&self) -> usize {
+        match self.current().as_deref() {
+            None => 0,
+            // The slots are the receiver's.
+            Some(Open::Sent(sender)) if sender.path() == PathKind::Shm => GRANTED_MAX,
+            Some(Open::Sent(sender)) => self.options.slots.unwrap_or_else(|| SenderConfig::new(*sender.format()).slots),
+            Some(Open::Published(stream)) => {
+                self.options.slots.unwrap_or_else(|| PublishConfig::new(*stream.format()).slots)
+            }
+        }
     }
 
     fn stream(&self) -> Result<Arc<Open>, Error> {
@@ -378,6 +402,22 @@ impl Open {
         match self {
             Self::Sent(sender) => sender.format(),
             Self::Published(stream) => stream.format(),
+        }
+    }
+}
+
+/// Whether the receiver has confirmed the end in time.
+fn closes_within(sender: &Sender, timeout: Duration, go_on: &mut dyn FnMut() -> bool) -> bool {
+    let deadline = Instant::now().checked_add(timeout);
+    loop {
+        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        match told(sender.close(left.min(STEP)).map(drop)) {
+            Ok(true) => return true,
+            Ok(false) if left > STEP => {}
+            Ok(false) | Err(_) => return false,
+        }
+        if !go_on() {
+            return false;
         }
     }
 }

@@ -60,7 +60,7 @@ impl Drop for SlotLease {
 /// A hold on a frame's slot alone, without what is known of the frame: sixteen bytes where a [`Frame`] has hundreds.
 #[cfg(target_os = "linux")]
 #[derive(Clone)]
-pub(crate) struct Hold(SlotLease);
+pub struct Hold(SlotLease);
 
 #[cfg(target_os = "linux")]
 impl Hold {
@@ -175,6 +175,14 @@ impl FrameMut {
         }
         self.len = len;
         Ok(())
+    }
+
+    /// One more hold on its slot, which then is no other frame's before that is dropped: for bindings whose callers may keep an address in it beyond
+    /// its sending.
+    #[cfg(target_os = "linux")]
+    #[doc(hidden)]
+    pub fn hold(&self) -> Hold {
+        Hold(self.slot.clone())
     }
 
     /// Whether the slot is one of `pool`.

@@ -33,7 +33,8 @@ pub(crate) use arrival::LandingLease;
 pub use arrival::{Arrival, ArrivalPinned, NotLanded};
 pub use format::{FormatError, FrameFormat};
 #[cfg(target_os = "linux")]
-pub(crate) use lease::Hold;
+#[doc(hidden)]
+pub use lease::Hold;
 pub use lease::{Frame, FrameInfo, FrameMut, FrameTooLong};
 pub(crate) use lease::{FrameParts, Gaps};
 pub use metadata::{METADATA_MAX, Metadata, MetadataKind, MetadataTooLong, UnknownMetadataKind};
