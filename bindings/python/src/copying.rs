@@ -1,0 +1,188 @@
+//! Arrays of Python's on their way into a slot.
+
+use std::ffi::CStr;
+
+use framewire_ends::array::{Item, times};
+use framewire_ends::{Class, Error};
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::prelude::*;
+
+use crate::errors::raised;
+
+/// An array that is to be copied; it stays where it is, and is read as it is at that moment.
+pub(crate) struct Source {
+    buffer: PyUntypedBuffer,
+    item: Item,
+    /// The outer dimensions; what is inside the last of them lies in one piece.
+    outer: Vec<(usize, isize)>,
+    piece_bytes: usize,
+}
+
+/// Pieces shorter than this are no rows: the items are in another order.
+const ROW_MIN: usize = 16;
+
+impl Source {
+    /// What the buffer of an object is; without one, what NumPy makes of it.
+    ///
+    /// # Errors
+    /// It has none; its items are not those of any format.
+    pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        let buffer = match PyUntypedBuffer::get(object) {
+            Ok(buffer) => buffer,
+            Err(error) if object.hasattr("__array__")? => {
+                let array = crate::numpy::array(object).map_err(|_| error)?;
+                PyUntypedBuffer::get(&array)?
+            }
+            Err(error) => {
+                let kind = object.get_type().name()?;
+                let text =
+                    format!("a {kind} is no array ({}); send a NumPy array, or what has a buffer", error.value(py));
+                let told = raised(py, Error::new(Class::Format, "no-array", text));
+                told.set_cause(py, Some(error));
+                return Err(told);
+            }
+        };
+        let item = item_of(buffer.format(), buffer.item_size()).map_err(|error| raised(py, error))?;
+        if buffer.suboffsets().is_some() {
+            let text = "the array lies in pieces that are pointed to; send numpy.ascontiguousarray of it";
+            return Err(raised(py, Error::new(Class::Format, "array-in-pieces", text)));
+        }
+        let mut outer: Vec<_> = buffer.shape().iter().copied().zip(buffer.strides().iter().copied()).collect();
+        let mut piece_bytes = item.bytes();
+        while let Some((items, stride)) = outer.last().copied() {
+            // Where there is one item, it does not matter how far the next would be.
+            if items != 1 && stride != piece_bytes.cast_signed() {
+                break;
+            }
+            piece_bytes *= items;
+            outer.pop();
+        }
+        Ok(Self { buffer, item, outer, piece_bytes })
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        self.buffer.shape()
+    }
+
+    pub(crate) fn item(&self) -> Item {
+        self.item
+    }
+
+    /// Bytes of its items.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len_bytes()
+    }
+
+    /// Whether its items are to be put in another order, rather than copied row by row.
+    pub(crate) fn is_reordered(&self) -> bool {
+        !self.outer.is_empty() && self.piece_bytes < ROW_MIN.min(self.row_bytes())
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.shape().last().map_or(0, |items| items * self.item.bytes())
+    }
+
+    /// Copies the items one after the other, the last dimension first. What does not fit is left out.
+    pub(crate) fn copy_into(&self, into: &mut [u8]) {
+        if into.len() < self.bytes() || self.bytes() == 0 {
+            return;
+        }
+        let from = self.buffer.buf_ptr().cast::<u8>().cast_const();
+        let mut into = into.as_mut_ptr();
+        // SAFETY: the buffer's items are where its shape and strides say, as its exporter answers for, and all of them together have the length that was looked
+        // at above. Who writes into the array meanwhile has bytes of both pictures sent, and nothing else: they are copied through raw pointers.
+        unsafe { copy(from, &self.outer, self.piece_bytes, &mut into) };
+    }
+}
+
+/// Copies pieces, the last dimension first, and moves the target on.
+///
+/// # Safety
+/// Every piece is readable, and there is room for all of them.
+unsafe fn copy(from: *const u8, outer: &[(usize, isize)], piece_bytes: usize, into: &mut *mut u8) {
+    match outer {
+        [] => {
+            // SAFETY: the caller's; the target is a slot, which no array is in that is sent.
+            unsafe { std::ptr::copy(from, *into, piece_bytes) };
+            *into = into.wrapping_add(piece_bytes);
+        }
+        [(items, stride)] if piece_bytes <= 4 => {
+            // SAFETY: the caller's.
+            unsafe { copy_items(from, *items, *stride, piece_bytes, into) };
+        }
+        [(items, stride), inner @ ..] => {
+            for place in 0..*items {
+                let piece = from.wrapping_offset(stride * place.cast_signed());
+                // SAFETY: one of the caller's pieces.
+                unsafe { copy(piece, inner, piece_bytes, into) };
+            }
+        }
+    }
+}
+
+/// Copies single items, without a call for each.
+///
+/// # Safety
+/// As [`copy`].
+unsafe fn copy_items(from: *const u8, items: usize, stride: isize, item_bytes: usize, into: &mut *mut u8) {
+    /// # Safety
+    /// As [`copy`], for items of this size.
+    unsafe fn of<T: Copy>(from: *const u8, items: usize, stride: isize, into: *mut u8) {
+        for place in 0..items {
+            let item = from.wrapping_offset(stride * place.cast_signed()).cast::<T>();
+            // SAFETY: the caller's.
+            let item = unsafe { item.read_unaligned() };
+            // SAFETY: the caller's.
+            unsafe { into.cast::<T>().wrapping_add(place).write_unaligned(item) };
+        }
+    }
+    let copy: unsafe fn(*const u8, usize, isize, *mut u8) = match item_bytes {
+        1 => of::<u8>,
+        2 => of::<u16>,
+        3 => of::<[u8; 3]>,
+        _ => of::<[u8; 4]>,
+    };
+    // SAFETY: the caller's.
+    unsafe { copy(from, items, stride, *into) };
+    *into = into.wrapping_add(items * item_bytes);
+}
+
+/// Items by their letter in `struct`, native or little-endian.
+fn item_of(format: &CStr, item_bytes: usize) -> Result<Item, Error> {
+    let text = format.to_string_lossy();
+    let native = text.trim_start_matches(['@', '=', '<']);
+    let is_swapped = text.starts_with(['>', '!']);
+    match (native, item_bytes) {
+        ("B" | "c", 1) => Ok(Item::U8),
+        ("H", 2) if !is_swapped => Ok(Item::U16),
+        ("f", 4) if !is_swapped => Ok(Item::F32),
+        _ => Err(Error::new(Class::Format, "array-items", wrong_items(&text, item_bytes))),
+    }
+}
+
+fn wrong_items(format: &str, item_bytes: usize) -> String {
+    let what = match format.trim_start_matches(['@', '=', '<', '>', '!']) {
+        "?" => "bool: use array.view(numpy.uint8), or array * numpy.uint8(255)",
+        "b" => "int8: use array.view(numpy.uint8) where that is what they mean",
+        "h" => "int16: use array.view(numpy.uint16) where that is what they mean",
+        "i" | "l" | "q" | "I" | "L" | "Q" => {
+            "whole numbers of 4 or 8 bytes: use array.astype(numpy.uint8) or numpy.uint16"
+        }
+        "e" => "float16: use array.astype(numpy.float32)",
+        "d" => "float64: use array.astype(numpy.float32)",
+        "H" | "f" => "of the other byte order: use array.astype(array.dtype.newbyteorder('='))",
+        _ => "none that a picture has",
+    };
+    format!(
+        "items are to be uint8, uint16 or float32; those of this array ('{}', {item_bytes} bytes) are {what}",
+        format.escape_debug()
+    )
+}
+
+/// An array is not the shape of a slot.
+pub(crate) fn wrong_length(shape: &[usize], bytes: usize, room: usize) -> Error {
+    let text =
+        format!("an array of {} has {bytes} bytes, and the frame {room}; send one of the stream's shape", times(shape));
+    Error::new(Class::Format, "array-shape", text)
+}

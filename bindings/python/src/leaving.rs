@@ -1,0 +1,41 @@
+//! What is still open when the interpreter ends: its threads are ended while there is an interpreter to wait for them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+/// Something that is closed at the end of the program, unless it was before.
+pub(crate) trait Close: Send + Sync {
+    /// Ends it within this time.
+    fn close_within(&self, timeout: Duration);
+}
+
+/// How long what was sent last may take to arrive.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+static OPEN: Mutex<Vec<Weak<dyn Close>>> = Mutex::new(Vec::new());
+
+/// Has it closed at the end of the program.
+pub(crate) fn note(open: Weak<dyn Close>) {
+    let mut all = opened();
+    all.retain(|other| other.strong_count() > 0);
+    all.push(open);
+}
+
+/// Has the interpreter call [`close_all`].
+pub(crate) fn close_all_at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let close_all = wrap_pyfunction!(close_all, module)?;
+    module.py().import("atexit")?.call_method1("register", (close_all,))?;
+    Ok(())
+}
+
+#[pyfunction]
+fn close_all(py: Python<'_>) {
+    let all = std::mem::take(&mut *opened());
+    py.detach(|| all.iter().filter_map(Weak::upgrade).for_each(|open| open.close_within(PATIENCE)));
+}
+
+fn opened() -> MutexGuard<'static, Vec<Weak<dyn Close>>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,289 @@
+//! Where frames come from, as Python has it.
+
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use framewire_ends::{Class, Error, Hub, OpenOptions, ReceiveOptions, Taken, shared_streams};
+use pyo3::PyClassInitializer;
+use pyo3::prelude::*;
+
+use crate::errors::{argument, error, is, raised};
+use crate::frame::Frame;
+use crate::leaving::{self, Close};
+use crate::stats::SourceStats;
+use crate::stream::Stream;
+use crate::waiting::{interruptible, seconds, wait};
+
+/// What `Receiver` and `Reader` have in common.
+#[pyclass(frozen, subclass, module = "framewire", weakref)]
+pub(crate) struct Source {
+    /// `None` only while it is dropped.
+    source: Option<Arc<framewire_ends::Source>>,
+    /// What it was made with.
+    place: String,
+}
+
+impl Source {
+    fn new(source: framewire_ends::Source, place: String) -> Self {
+        let source = Arc::new(source);
+        let open: Weak<framewire_ends::Source> = Arc::downgrade(&source);
+        leaving::note(open);
+        Self { source: Some(source), place }
+    }
+
+    fn source(&self) -> &framewire_ends::Source {
+        self.source.as_ref().expect("there until it is dropped")
+    }
+
+    /// A frame, by `look`.
+    fn take(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        look: impl Fn(&framewire_ends::Source, Duration) -> Result<Option<Taken>, Error> + Sync,
+    ) -> PyResult<Option<Frame>> {
+        let timeout = seconds(py, "timeout", timeout)?;
+        let source = self.source();
+        let is_now = timeout == Some(Duration::ZERO);
+        // One that waits already is had without giving up the interpreter's lock, for which others may let this thread wait.
+        let waits = match look(source, Duration::ZERO) {
+            // Another thread may give a slot back.
+            Err(error) if error.class == Class::SlotsHeld && !is_now => None,
+            found => found.map_err(|error| raised(py, error))?,
+        };
+        let taken = match waits {
+            None if !is_now => wait(py, timeout, |step| look(source, step))?,
+            waits => waits,
+        };
+        Ok(taken.map(Frame::new))
+    }
+
+    fn took(&self, py: Python<'_>, timeout: Option<f64>, taken: Option<Frame>) -> PyResult<Frame> {
+        taken.ok_or_else(|| {
+            let text = match timeout {
+                Some(seconds) if seconds > 0.0 => format!("no frame came from {} within {seconds} s", self.place),
+                _ => format!("no frame of {} waits", self.place),
+            };
+            error(py, Class::Timeout, "timeout", text)
+        })
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // Threads are waited for.
+        let source = self.source.take();
+        Python::try_attach(|py| py.detach(move || drop(source)));
+    }
+}
+
+impl Close for framewire_ends::Source {
+    fn close_within(&self, _timeout: Duration) {
+        self.close();
+    }
+}
+
+#[pymethods]
+impl Source {
+    /// The next frame; waits `timeout` seconds, without end by default. Timeout, Ended, SlotsHeld, Closed.
+    #[pyo3(signature = (timeout = None))]
+    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
+        let taken = self.take(py, timeout, framewire_ends::Source::recv)?;
+        self.took(py, timeout, taken)
+    }
+
+    /// The newest frame of those that wait, the others dropped.
+    #[pyo3(signature = (timeout = None))]
+    fn latest(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
+        let taken = self.take(py, timeout, framewire_ends::Source::latest)?;
+        self.took(py, timeout, taken)
+    }
+
+    /// The streams that are open at this moment.
+    fn streams(&self, py: Python<'_>) -> Vec<Stream> {
+        let streams = py.detach(|| self.source().streams());
+        streams.into_iter().map(|stream| Stream(Arc::new(stream))).collect()
+    }
+
+    /// What became of the frames so far.
+    fn stats(&self, py: Python<'_>) -> SourceStats {
+        py.detach(|| self.source().stats()).into()
+    }
+
+    /// A descriptor for select, poll and asyncio: readable while there may be a frame. Then call `recv(timeout=0)` until Timeout.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let descriptor = self.source().descriptor().map_err(|error| raised(py, error))?;
+        Ok(descriptor.as_raw_fd())
+    }
+
+    /// Ends it; whoever waits is told. Frames that were taken stay. Twice is once.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.source().close());
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.source().is_closed()
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
+        match self.take(py, None, framewire_ends::Source::recv) {
+            Err(error) if is(py, &error, Class::Ended) => Ok(None),
+            taken => taken,
+        }
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(&self, py: Python<'_>, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) {
+        self.close(py);
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let source = slf.get();
+        let closed = if source.source().is_closed() { ", closed" } else { "" };
+        Ok(format!("<framewire.{} {}{closed}>", slf.get_type().name()?, source.place))
+    }
+}
+
+/// Frames that senders bring to a UDP address of this machine.
+#[pyclass(frozen, subclass, extends = Source, module = "framewire")]
+pub(crate) struct Receiver;
+
+#[pymethods]
+impl Receiver {
+    #[new]
+    #[pyo3(signature = (
+        address, *, slots = 8, queue = None, reconnect = true, partial = false, insecure = false, memory = None, http = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
+    fn new(
+        py: Python<'_>,
+        address: &str,
+        slots: i64,
+        queue: Option<i64>,
+        reconnect: bool,
+        partial: bool,
+        insecure: bool,
+        memory: Option<i64>,
+        http: Option<&str>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        if http.is_some() {
+            let text = "http= needs the programs: pip install framewire[server]";
+            return Err(argument(py, "no-server", text));
+        }
+        let options = ReceiveOptions::new()
+            .slots(count(py, "slots", slots)?)
+            .queue(queue.map(|queue| count(py, "queue", queue)).transpose()?)
+            .reconnect(reconnect)
+            .partial(partial)
+            .insecure(insecure)
+            .memory_bytes_max(memory.map(|memory| count(py, "memory", memory)).transpose()?);
+        let source =
+            py.detach(|| framewire_ends::Source::bind(address, &options)).map_err(|error| raised(py, error))?;
+        let place = source.local_addr().map_or_else(|| address.to_owned(), |address| address.to_string());
+        Ok(PyClassInitializer::from(Source::new(source, place)).add_subclass(Self))
+    }
+
+    /// HOST:PORT listened on, with the real port.
+    #[getter]
+    fn address(slf: &Bound<'_, Self>) -> String {
+        slf.as_super().get().place.clone()
+    }
+}
+
+/// A stream of another process of this machine, read in place. From `open`.
+#[pyclass(frozen, subclass, extends = Source, module = "framewire")]
+pub(crate) struct Reader;
+
+#[pymethods]
+impl Reader {
+    /// What the stream is called.
+    #[getter]
+    fn name(slf: &Bound<'_, Self>) -> String {
+        let source = slf.as_super().get();
+        source.source().streams().pop().map_or_else(|| source.place.clone(), |stream| stream.name)
+    }
+}
+
+/// Where a hub is, as programs say it.
+#[derive(FromPyObject)]
+pub(crate) enum HubPlace {
+    Port(u16),
+    Name(String),
+    Path(PathBuf),
+}
+
+impl HubPlace {
+    pub(crate) fn hub(self, py: Python<'_>) -> PyResult<Hub> {
+        let text = match self {
+            Self::Port(port) => port.to_string(),
+            Self::Name(name) => name,
+            Self::Path(path) => {
+                let text = path.to_string_lossy().into_owned();
+                // Without a slash it would be a name.
+                if text.contains('/') { text } else { format!("./{text}") }
+            }
+        };
+        text.parse().map_err(|error| raised(py, error))
+    }
+}
+
+/// Reads a stream that another process of this machine shares. Without a name, the only one there is. `wait`: seconds to wait for it, None without end.
+#[pyfunction]
+#[pyo3(signature = (
+    stream = None, *, hub = None, slots = 2, queue = None, reconnect = true, wait = Some(0.0), busy_poll = 0.0, name = None
+))]
+#[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
+pub(crate) fn open<'py>(
+    py: Python<'py>,
+    stream: Option<&str>,
+    hub: Option<HubPlace>,
+    slots: i64,
+    queue: Option<i64>,
+    reconnect: bool,
+    wait: Option<f64>,
+    busy_poll: f64,
+    name: Option<String>,
+) -> PyResult<Bound<'py, Reader>> {
+    let options = OpenOptions::new()
+        .hub(hub.map(|hub| hub.hub(py)).transpose()?)
+        .slots(count(py, "slots", slots)?)
+        .queue(queue.map(|queue| count(py, "queue", queue)).transpose()?)
+        .reconnect(reconnect)
+        .wait(seconds(py, "wait", wait)?.unwrap_or(Duration::MAX))
+        .busy_poll(seconds(py, "busy_poll", Some(busy_poll))?.unwrap_or(Duration::MAX))
+        .name(name);
+    let opened = interruptible(py, |go_on| framewire_ends::Source::open(stream, &options, go_on))?;
+    // It was told to stop by a signal that nobody raised.
+    let Some(source) = opened.map_err(|error| raised(py, error))? else {
+        return Err(error(py, Class::Timeout, "timeout", "it was not waited for the stream"));
+    };
+    let place = source.streams().pop().map(|stream| stream.name).or(stream.map(str::to_owned)).unwrap_or_default();
+    Bound::new(py, PyClassInitializer::from(Source::new(source, place)).add_subclass(Reader))
+}
+
+/// The streams that processes of this machine share.
+#[pyfunction]
+#[pyo3(signature = (hub = None))]
+pub(crate) fn streams(py: Python<'_>, hub: Option<HubPlace>) -> PyResult<Vec<Stream>> {
+    let hub = hub.map(|hub| hub.hub(py)).transpose()?;
+    let answers = interruptible(py, |go_on| shared_streams(hub.as_ref(), go_on))?;
+    let streams = answers.map(|answers| answers.streams).unwrap_or_default();
+    Ok(streams.into_iter().map(|(info, _)| Stream(Arc::new(info.into()))).collect())
+}
+
+/// A number of things.
+pub(crate) fn count(py: Python<'_>, name: &str, number: i64) -> PyResult<usize> {
+    usize::try_from(number)
+        .map_err(|_| argument(py, "out-of-range", format!("{name}={number} cannot be; use 1 or more")))
+}

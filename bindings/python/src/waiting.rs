@@ -1,0 +1,59 @@
+//! Waiting without the interpreter's lock, in steps short enough for Ctrl-C.
+
+use std::time::{Duration, Instant};
+
+use framewire_ends::Error;
+use pyo3::prelude::*;
+
+use crate::errors::{argument, raised};
+
+/// How long the interpreter's signals go unseen at most.
+pub(crate) const STEP: Duration = Duration::from_millis(50);
+
+/// Seconds as a program says them; `None` is without end. More than any clock has is without end too.
+pub(crate) fn seconds(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    match seconds {
+        None => Ok(None),
+        Some(seconds) if seconds >= 0.0 => Ok(Duration::try_from_secs_f64(seconds).ok()),
+        Some(seconds) => {
+            let text = format!("{name}={seconds} is no time; use seconds from 0 on, or None to wait without end");
+            Err(argument(py, "no-time", text))
+        }
+    }
+}
+
+/// Calls `step` with at most [`STEP`] again and again until it gives something; `None` where it has not within `timeout`, or ever.
+pub(crate) fn wait<T: Send>(
+    py: Python<'_>,
+    timeout: Option<Duration>,
+    mut step: impl FnMut(Duration) -> Result<Option<T>, Error> + Send,
+) -> PyResult<Option<T>> {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let found = py.detach(|| step(left.min(STEP))).map_err(|error| raised(py, error))?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        py.check_signals()?;
+        if left <= STEP {
+            return Ok(None);
+        }
+    }
+}
+
+/// Does what asks whether to go on, at least as often as every [`STEP`], without the interpreter's lock. What a signal raises is raised once it is done.
+pub(crate) fn interruptible<T: Send>(
+    py: Python<'_>,
+    act: impl FnOnce(&mut dyn FnMut() -> bool) -> T + Send,
+) -> PyResult<T> {
+    let (done, raised) = py.detach(|| {
+        let mut raised = None;
+        let done = act(&mut || {
+            raised = Python::attach(|py| py.check_signals()).err();
+            raised.is_none()
+        });
+        (done, raised)
+    });
+    raised.map_or(Ok(done), Err)
+}
