@@ -43,7 +43,10 @@ impl Source {
                 return Err(told);
             }
         };
-        let item = item_of(buffer.format(), buffer.item_size()).map_err(|error| raised(py, error))?;
+        let Some(item) = item_of(buffer.format(), buffer.item_size()) else {
+            let error = wrong_items(buffer.format(), object);
+            return Err(raised(py, error));
+        };
         if buffer.suboffsets().is_some() {
             let text = "the array lies in pieces that are pointed to; send numpy.ascontiguousarray of it";
             return Err(raised(py, Error::new(Class::Format, "array-in-pieces", text)));
@@ -149,35 +152,33 @@ unsafe fn copy_items(from: *const u8, items: usize, stride: isize, item_bytes: u
 }
 
 /// Items by their letter in `struct`, native or little-endian.
-fn item_of(format: &CStr, item_bytes: usize) -> Result<Item, Error> {
-    let text = format.to_string_lossy();
-    let native = text.trim_start_matches(['@', '=', '<']);
-    let is_swapped = text.starts_with(['>', '!']);
-    match (native, item_bytes) {
-        ("B" | "c", 1) => Ok(Item::U8),
-        ("H", 2) if !is_swapped => Ok(Item::U16),
-        ("f", 4) if !is_swapped => Ok(Item::F32),
-        _ => Err(Error::new(Class::Format, "array-items", wrong_items(&text, item_bytes))),
+fn item_of(format: &CStr, item_bytes: usize) -> Option<Item> {
+    let text = format.to_bytes();
+    let letter = text.strip_prefix(b"@").or(text.strip_prefix(b"=")).or(text.strip_prefix(b"<")).unwrap_or(text);
+    match (letter, item_bytes) {
+        (b"B" | b"c" | b">B" | b"!B", 1) => Some(Item::U8),
+        (b"H", 2) => Some(Item::U16),
+        (b"f", 4) => Some(Item::F32),
+        _ => None,
     }
 }
 
-fn wrong_items(format: &str, item_bytes: usize) -> String {
-    let what = match format.trim_start_matches(['@', '=', '<', '>', '!']) {
-        "?" => "bool: use array.view(numpy.uint8), or array * numpy.uint8(255)",
-        "b" => "int8: use array.view(numpy.uint8) where that is what they mean",
-        "h" => "int16: use array.view(numpy.uint16) where that is what they mean",
-        "i" | "l" | "q" | "I" | "L" | "Q" => {
-            "whole numbers of 4 or 8 bytes: use array.astype(numpy.uint8) or numpy.uint16"
-        }
-        "e" => "float16: use array.astype(numpy.float32)",
-        "d" => "float64: use array.astype(numpy.float32)",
-        "H" | "f" => "of the other byte order: use array.astype(array.dtype.newbyteorder('='))",
-        _ => "none that a picture has",
+fn wrong_items(format: &CStr, array: &Bound<'_, PyAny>) -> Error {
+    let format = format.to_string_lossy();
+    let remedy = match format.trim_start_matches(['@', '=', '<', '>', '!']) {
+        "?" => "; use array.view(numpy.uint8), or array * numpy.uint8(255)",
+        "b" => "; use array.view(numpy.uint8) where that is what they mean",
+        "h" => "; use array.view(numpy.uint16) where that is what they mean",
+        "i" | "l" | "q" | "I" | "L" | "Q" => "; use array.astype(numpy.uint8), or numpy.uint16",
+        "e" | "d" => "; use array.astype(numpy.float32)",
+        "H" | "f" => " in this machine's byte order; use array.astype(array.dtype.newbyteorder('='))",
+        _ => "",
     };
-    format!(
-        "items are to be uint8, uint16 or float32; those of this array ('{}', {item_bytes} bytes) are {what}",
-        format.escape_debug()
-    )
+    // As NumPy says it, where it is NumPy's.
+    let dtype = array.getattr("dtype").and_then(|dtype| dtype.str()).map(|dtype| dtype.to_string());
+    let is = dtype.unwrap_or_else(|_| format!("'{}'", format.escape_debug()));
+    let text = format!("an array of {is} is no picture: its items are to be uint8, uint16 or float32{remedy}");
+    Error::new(Class::Format, "array-items", text)
 }
 
 /// An array is not the shape of a slot.

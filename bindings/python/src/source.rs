@@ -6,8 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use framewire_ends::{Class, Error, Hub, OpenOptions, ReceiveOptions, Taken, shared_streams};
-use pyo3::PyClassInitializer;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyClassInitializer, PyErr};
 
 use crate::errors::{argument, error, is, raised};
 use crate::frame::Frame;
@@ -23,6 +24,8 @@ pub(crate) struct Source {
     source: Option<Arc<framewire_ends::Source>>,
     /// What it was made with.
     place: String,
+    /// The `framewire.server.Server` that takes the frames in, where there is one.
+    server: Option<Py<PyAny>>,
 }
 
 impl Source {
@@ -30,7 +33,7 @@ impl Source {
         let source = Arc::new(source);
         let open: Weak<framewire_ends::Source> = Arc::downgrade(&source);
         leaving::note(open);
-        Self { source: Some(source), place }
+        Self { source: Some(source), place, server: None }
     }
 
     fn source(&self) -> &framewire_ends::Source {
@@ -58,6 +61,24 @@ impl Source {
             waits => waits,
         };
         Ok(taken.map(Frame::new))
+    }
+
+    /// The same, and where the server has ended, how.
+    fn take_served(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        look: impl Fn(&framewire_ends::Source, Duration) -> Result<Option<Taken>, Error> + Sync,
+    ) -> PyResult<Option<Frame>> {
+        let taken = self.take(py, timeout, look);
+        let (Err(error), Some(server)) = (&taken, &self.server) else { return taken };
+        if is(py, error, Class::Interrupted) {
+            let failure = server.bind(py).call_method0("failure")?;
+            if !failure.is_none() {
+                return Err(PyErr::from_value(failure));
+            }
+        }
+        taken
     }
 
     fn took(&self, py: Python<'_>, timeout: Option<f64>, taken: Option<Frame>) -> PyResult<Frame> {
@@ -90,14 +111,14 @@ impl Source {
     /// The next frame; waits `timeout` seconds, without end by default. Timeout, Ended, SlotsHeld, Closed.
     #[pyo3(signature = (timeout = None))]
     fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
-        let taken = self.take(py, timeout, framewire_ends::Source::recv)?;
+        let taken = self.take_served(py, timeout, framewire_ends::Source::recv)?;
         self.took(py, timeout, taken)
     }
 
     /// The newest frame of those that wait, the others dropped.
     #[pyo3(signature = (timeout = None))]
     fn latest(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
-        let taken = self.take(py, timeout, framewire_ends::Source::latest)?;
+        let taken = self.take_served(py, timeout, framewire_ends::Source::latest)?;
         self.took(py, timeout, taken)
     }
 
@@ -119,8 +140,12 @@ impl Source {
     }
 
     /// Ends it; whoever waits is told. Frames that were taken stay. Twice is once.
-    fn close(&self, py: Python<'_>) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.source().close());
+        match &self.server {
+            Some(server) => server.bind(py).call_method0("close").map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Whether it was closed.
@@ -134,7 +159,7 @@ impl Source {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
-        match self.take(py, None, framewire_ends::Source::recv) {
+        match self.take_served(py, None, framewire_ends::Source::recv) {
             Err(error) if is(py, &error, Class::Ended) => Ok(None),
             taken => taken,
         }
@@ -144,8 +169,14 @@ impl Source {
         slf
     }
 
-    fn __exit__(&self, py: Python<'_>, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) {
-        self.close(py);
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -177,10 +208,6 @@ impl Receiver {
         memory: Option<i64>,
         http: Option<&str>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        if http.is_some() {
-            let text = "http= needs the programs: pip install framewire[server]";
-            return Err(argument(py, "no-server", text));
-        }
         let options = ReceiveOptions::new()
             .slots(count(py, "slots", slots)?)
             .queue(queue.map(|queue| count(py, "queue", queue)).transpose()?)
@@ -188,6 +215,10 @@ impl Receiver {
             .partial(partial)
             .insecure(insecure)
             .memory_bytes_max(memory.map(|memory| count(py, "memory", memory)).transpose()?);
+        if let Some(http) = http {
+            let source = served(py, (address, http), &options)?;
+            return Ok(PyClassInitializer::from(source).add_subclass(Self));
+        }
         let source =
             py.detach(|| framewire_ends::Source::bind(address, &options)).map_err(|error| raised(py, error))?;
         let place = source.local_addr().map_or_else(|| address.to_owned(), |address| address.to_string());
@@ -198,6 +229,36 @@ impl Receiver {
     #[getter]
     fn address(slf: &Bound<'_, Self>) -> String {
         slf.as_super().get().place.clone()
+    }
+
+    /// The URL of the page and of Socket.IO, with the real port; None without `http=`.
+    #[getter]
+    fn http<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let server = slf.as_super().get().server.as_ref();
+        server.map(|server| server.bind(slf.py()).getattr("http")).transpose()
+    }
+}
+
+/// The streams of a server that is started for them.
+fn served(py: Python<'_>, (address, http): (&str, &str), options: &ReceiveOptions) -> PyResult<Source> {
+    let asked = PyDict::new(py);
+    asked.set_item("partial", options.partial)?;
+    asked.set_item("insecure", options.insecure)?;
+    asked.set_item("memory", options.memory_bytes_max)?;
+    let server = py.import("framewire.server")?.getattr("Server")?.call((address, http), Some(&asked))?;
+    let hub = HubPlace::Port(server.getattr("port")?.extract()?).hub(py)?;
+    let opened = py.detach(|| framewire_ends::Source::open_served(&hub, options));
+    match opened {
+        Ok(source) => {
+            let place = server.getattr("udp")?.extract()?;
+            let mut source = Source::new(source, place);
+            source.server = Some(server.unbind());
+            Ok(source)
+        }
+        Err(error) => {
+            server.call_method0("close")?;
+            Err(raised(py, error))
+        }
     }
 }
 

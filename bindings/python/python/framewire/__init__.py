@@ -1,5 +1,6 @@
 """Raw video frames between programs, as NumPy arrays in the memory that they arrived in."""
 
+from . import _methods
 from ._native import (
     ArgumentError,
     Closed,
@@ -57,3 +58,5 @@ __all__ = [
     "open",
     "streams",
 ]
+
+_methods.complete()

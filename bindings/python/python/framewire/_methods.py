@@ -1,0 +1,65 @@
+"""What the classes of the native half have that is written in Python."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any
+
+from framewire import _aio, _native
+
+
+def complete() -> None:
+    """Gives the classes these methods."""
+    for method in (_aio.recv_async, __aiter__, __anext__, __aenter__, __aexit__):
+        setattr(_native.Source, method.__name__, method)
+    for method in (_repr_png_, _repr_mimebundle_):
+        setattr(_native.Frame, method.__name__, method)
+    for stats in (_native.SourceStats, _native.OutputStats):
+        stats._repr_html_ = _stats_html  # type: ignore[attr-defined]
+    _native.Stream._repr_html_ = _stream_html  # type: ignore[attr-defined]
+
+
+def __aiter__(self: _native.Source) -> AsyncIterator[_native.Frame]:
+    return self
+
+
+async def __anext__(self: _native.Source) -> _native.Frame:
+    return await _aio.anext_frame(self)
+
+
+async def __aenter__(self: _native.Source) -> _native.Source:
+    return self
+
+
+async def __aexit__(
+    self: _native.Source, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> None:
+    self.close()
+
+
+# What a notebook asks for; loaded no sooner.
+
+
+def _repr_png_(self: _native.Frame) -> bytes | None:
+    from framewire import _notebook
+
+    return _notebook.frame_png(self)
+
+
+def _repr_mimebundle_(self: _native.Frame, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    from framewire import _notebook
+
+    return _notebook.frame_mimebundle(self, include, exclude)
+
+
+def _stats_html(self: _native.SourceStats | _native.OutputStats) -> str:
+    from framewire import _notebook
+
+    return _notebook.stats_html(self)
+
+
+def _stream_html(self: _native.Stream) -> str:
+    from framewire import _notebook
+
+    return _notebook.stream_html(self)
