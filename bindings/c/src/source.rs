@@ -1,0 +1,292 @@
+//! Sources: frames from the network, or from another process of this machine.
+
+use std::ffi::{CString, c_char};
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use framewire_ends::{Error, OpenOptions, ReceiveOptions, Source, Taken};
+
+use crate::border::{self, Growing, Place, call, make, not_null, null, put, say, text, wait};
+use crate::frame::fw_frame;
+use crate::result::{fw_error, fw_result, text_of};
+use crate::stream::{fw_stream, fw_streams};
+
+/// Where frames come from. Freed with fw_source_free.
+pub struct fw_source {
+    source: Source,
+    address: Option<CString>,
+}
+
+/// What a source over the network is to be like; 0 is the default in every field.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fw_receiver_options {
+    /// sizeof (fw_receiver_options).
+    pub size: usize,
+    /// Slots of each stream, 1 to 64: four frames being assembled, the others with the program. 0: 8.
+    pub slots: u32,
+    /// Frames of a `latest` stream that wait for the program at most. 0: the newest alone.
+    pub queue: u32,
+    /// Not 0: the source ends when its last stream does. 0: the next stream is waited for.
+    pub no_reconnect: u32,
+    /// Not 0: frames of `latest` streams are handed out too that did not become whole in time
+    /// (fw_frame_missing).
+    pub partial: u32,
+    /// Not 0: listen off loopback too, where whoever reaches the port can send and listen in.
+    pub insecure: u32,
+    /// Not used: 0.
+    pub reserved: u32,
+    /// Bytes that all streams together may take. 0: as the transport says.
+    pub memory_bytes_max: u64,
+}
+
+// SAFETY: a size first, and integers.
+unsafe impl Growing for fw_receiver_options {
+    const NAME: &'static str = "fw_receiver_options";
+}
+
+/// How a stream of another process is read; 0 is the default in every field.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fw_reader_options {
+    /// sizeof (fw_reader_options).
+    pub size: usize,
+    /// Whose stream it is: the port of a server, the name of a publisher, or the path of a socket. NULL: it is
+    /// looked for at every hub of this machine.
+    pub hub: *const c_char,
+    /// What the hub's operator sees of this program. NULL: the name of its file.
+    pub name: *const c_char,
+    /// Frames that the program may hold at once, 1 to 62, beside those that wait for it. 0: 2.
+    pub slots: u32,
+    /// Frames that wait for the program at most, 1 to 8. 0: the newest alone.
+    pub queue: u32,
+    /// Not 0: a hub that is gone is told (FW_INTERRUPTED), and a source that is gone is the end. 0: they are
+    /// waited for.
+    pub no_reconnect: u32,
+    /// Not used: 0.
+    pub reserved: u32,
+    /// How long the stream is waited for where it is not there. 0: not at all. Below 0: without end.
+    pub wait_ns: i64,
+    /// For how long a frame is looked for before the thread sleeps. 0: not at all.
+    pub busy_poll_ns: u64,
+}
+
+// SAFETY: a size first, integers, and pointers that may be NULL.
+unsafe impl Growing for fw_reader_options {
+    const NAME: &'static str = "fw_reader_options";
+}
+
+/// What became of the frames of a source, over all its streams.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fw_source_counts {
+    /// sizeof (fw_source_counts), set by the caller.
+    pub size: usize,
+    /// Frames that this program took.
+    pub taken: u64,
+    /// Frames that came, and that newer ones took the place of before they were taken.
+    pub dropped: u64,
+    /// Frames that did not arrive whole, or not at all, or for which no slot was free; 0 by shared memory.
+    pub lost: u64,
+    /// Frames that their source left out, as it says itself; 0 by shared memory.
+    pub skipped: u64,
+    /// Bytes of pixels taken.
+    pub bytes: u64,
+    /// Streams that have been read, the ended ones too.
+    pub streams: u64,
+    /// How often a stream's hub or sender was gone, and back.
+    pub reconnects: u64,
+    /// Slots in which there are frames that were taken and are not released yet.
+    pub held: u64,
+}
+
+// SAFETY: a size first, and integers.
+unsafe impl Growing for fw_source_counts {
+    const NAME: &'static str = "fw_source_counts";
+}
+
+/// What is 0 is left as it is.
+fn given<T: TryFrom<u32>>(value: u32) -> Option<T> {
+    T::try_from(value).ok().filter(|_| value != 0)
+}
+
+/// Listens on a UDP address of this machine, HOST:PORT, for whoever sends there; port 0 takes a free one
+/// (fw_source_address). `options` may be NULL. Freed with fw_source_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fw_receiver_open(
+    address: *const c_char,
+    options: *const fw_receiver_options,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> Option<Box<fw_source>> {
+    make(err, || {
+        // SAFETY: NULL or a text, as the header asks for.
+        let address = unsafe { text(address, "address") }?.ok_or_else(|| null("address"))?;
+        // SAFETY: NULL, or a struct that begins with its size, as the header asks for.
+        let given_options = unsafe { border::options(options) }?;
+        let mut options = ReceiveOptions::new()
+            .queue(given(given_options.queue))
+            .reconnect(given_options.no_reconnect == 0)
+            .partial(given_options.partial != 0)
+            .insecure(given_options.insecure != 0)
+            .memory_bytes_max(usize::try_from(given_options.memory_bytes_max).ok().filter(|bytes| *bytes != 0));
+        if let Some(slots) = given(given_options.slots) {
+            options = options.slots(slots);
+        }
+        let source = Source::bind(address, &options)?;
+        let address = source.local_addr().map(|address| text_of(&address.to_string()));
+        Ok(Box::new(fw_source { source, address }))
+    })
+}
+
+/// Reads a stream of another process of this machine, in place. `stream` is its name; NULL: the only one that
+/// there is. `options` may be NULL. FW_CLASS_UNKNOWN_STREAM where it is not there. Freed with fw_source_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fw_reader_open(
+    stream: *const c_char,
+    options: *const fw_reader_options,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> Option<Box<fw_source>> {
+    make(err, || {
+        // SAFETY: NULL or a text, as the header asks for.
+        let stream = unsafe { text(stream, "stream's name") }?;
+        // SAFETY: NULL, or a struct that begins with its size, as the header asks for.
+        let given_options = unsafe { border::options(options) }?;
+        // SAFETY: NULL or a text, as the header asks for.
+        let hub = unsafe { text(given_options.hub, "hub") }?.map(str::parse).transpose()?;
+        // SAFETY: NULL or a text, as the header asks for.
+        let name = unsafe { text(given_options.name, "program's name") }?;
+        let mut options = OpenOptions::new()
+            .hub(hub)
+            .queue(given(given_options.queue))
+            .reconnect(given_options.no_reconnect == 0)
+            .wait(wait(given_options.wait_ns))
+            .busy_poll(Duration::from_nanos(given_options.busy_poll_ns))
+            .name(name.map(str::to_owned));
+        if let Some(slots) = given(given_options.slots) {
+            options = options.slots(slots);
+        }
+        let source = Source::open(stream, &options, &mut || true)?;
+        let source = source.ok_or_else(|| Error::closed("reader"))?;
+        Ok(Box::new(fw_source { source, address: None }))
+    })
+}
+
+/// The next frame. Waits for `timeout_ns`: below 0 without end; 0 takes what is there. `*frame` is NULL unless
+/// FW_OK is returned, and then the caller's, who gives it back with fw_frame_release. FW_TIMEOUT (without an
+/// error), FW_ENDED, FW_SLOTS_HELD where this program has held every slot for 80 ms, FW_INTERRUPTED, FW_ERROR.
+/// A signal does not end it: programs that handle one wait in steps, or by fw_source_fd, or close the source in
+/// another thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_next(
+    source: Option<&fw_source>,
+    timeout_ns: i64,
+    frame: Option<&mut MaybeUninit<Option<Box<fw_frame>>>>,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> fw_result {
+    take(source, frame, err, |source| source.recv(wait(timeout_ns)))
+}
+
+/// The newest frame of those that wait, the others given back; as fw_source_next where none does.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_latest(
+    source: Option<&fw_source>,
+    timeout_ns: i64,
+    frame: Option<&mut MaybeUninit<Option<Box<fw_frame>>>>,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> fw_result {
+    take(source, frame, err, |source| source.latest(wait(timeout_ns)))
+}
+
+fn take(
+    source: Option<&fw_source>,
+    frame: Place<'_, Option<Box<fw_frame>>>,
+    err: border::ErrorPlace<'_>,
+    take: impl FnOnce(&Source) -> Result<Option<Taken>, Error>,
+) -> fw_result {
+    let mut taken = None;
+    let result = call(err, || {
+        taken = take(&not_null(source, "source")?.source)?.map(|taken| Box::new(fw_frame::new(taken)));
+        Ok(if taken.is_some() { fw_result::FW_OK } else { fw_result::FW_TIMEOUT })
+    });
+    put(frame, taken);
+    result
+}
+
+/// A descriptor for poll, epoll and what is built on it: readable while there may be a frame to take or an end
+/// to learn of. Once it is, call fw_source_next with a timeout of 0 until that returns FW_TIMEOUT. It is only
+/// to be waited for; the source's, which closes it. That all slots are held is told by fw_source_next alone. -1
+/// where there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_fd(
+    source: Option<&fw_source>,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> i32 {
+    make(err, || Ok(not_null(source, "source")?.source.descriptor()?.as_raw_fd())).unwrap_or(-1)
+}
+
+/// What became of the frames so far. `counts->size` is set before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fw_source_stats(
+    source: Option<&fw_source>,
+    counts: *mut fw_source_counts,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> fw_result {
+    call(err, || {
+        let stats = not_null(source, "source")?.source.stats();
+        let all = fw_source_counts {
+            size: 0,
+            taken: stats.taken,
+            dropped: stats.dropped,
+            lost: stats.lost,
+            skipped: stats.skipped,
+            bytes: stats.bytes,
+            streams: stats.streams,
+            reconnects: stats.reconnects,
+            held: stats.held as u64,
+        };
+        // SAFETY: NULL, or a struct that begins with its size, as the header asks for.
+        unsafe { border::write(counts, &all) }?;
+        Ok(fw_result::FW_OK)
+    })
+}
+
+/// The streams that are open at this moment. Freed with fw_streams_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_streams(
+    source: Option<&fw_source>,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> Option<Box<fw_streams>> {
+    make(err, || {
+        let streams = not_null(source, "source")?.source.streams();
+        Ok(Box::new(streams.into_iter().map(|stream| fw_stream::new(Arc::new(stream), None)).collect()))
+    })
+}
+
+/// HOST:PORT listened on, with the real port; NULL by shared memory. Borrowed from the source.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_address(source: Option<&fw_source>) -> *const c_char {
+    source.and_then(|source| source.address.as_ref()).map_or(ptr::null(), |address| address.as_ptr())
+}
+
+/// Ends it: who waits for a frame of it is told (FW_CLASS_CLOSED), and so is whoever asks later. Frames that
+/// were taken stay. It may be called from any thread, though not in a signal's handler. Closing twice is
+/// closing once.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_close(source: Option<&fw_source>) {
+    say(source, (), |source| source.source.close());
+}
+
+/// Whether it was closed; true of NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_is_closed(source: Option<&fw_source>) -> bool {
+    say(source, true, |source| source.source.is_closed())
+}
+
+/// Closes and frees a source, which nobody uses any more. Frames that were taken stay. It may be NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_free(source: Option<Box<fw_source>>) {
+    say(Some(&()), (), |()| drop(source));
+}
