@@ -1,5 +1,5 @@
 //! The two ends of Framewire's streams as programs in other languages see them. A [`Source`] gives frames, whether they come over the network or out of another
-//! process's memory; an [`Output`] takes them. Both wait in steps of the caller's, tell errors by [`Class`], and know themselves forked. [`array`] says what a
+//! process's memory; an [`Output`] takes them. Both wait in steps of the caller's, tell errors by [`Class`], and know themselves forked. [`mod@array`] says what a
 //! frame is as an array.
 //!
 //! What is here is what the bindings have in common. It is not meant for Rust programs, for which `framewire-transport` is.
