@@ -81,6 +81,8 @@ class Stream:
         """HOST:PORT of its sender; None by shared memory."""
     @property
     def path(self) -> Literal["udp", "shm"] | None: ...
+    def _repr_html_(self) -> str:
+        """For notebooks: a table of one row."""
 
 @final
 class Frame:
@@ -155,6 +157,10 @@ class Frame:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def _repr_png_(self) -> bytes | None:
+        """For notebooks: the frame as a PNG file, at most 1,024 pixels wide. None where it is no picture, or was released."""
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """For notebooks: the frame as a picture and in words."""
 
 @final
 class SourceStats:
@@ -169,6 +175,8 @@ class SourceStats:
     reconnects: int
     held: int
     def as_dict(self) -> dict[str, int]: ...
+    def _repr_html_(self) -> str:
+        """For notebooks: a table."""
 
 @final
 class OutputStats:
@@ -182,6 +190,8 @@ class OutputStats:
     readers: int
     is_open: bool
     def as_dict(self) -> dict[str, int | bool]: ...
+    def _repr_html_(self) -> str:
+        """For notebooks: a table."""
 
 class Source:
     """What `Receiver` and `Reader` have in common."""

@@ -27,7 +27,7 @@ def frame_png(frame: Frame) -> bytes | None:
     return None if picture is None else png(picture)
 
 
-def frame_mimebundle(frame: Frame, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+def frame_mimebundle(frame: Frame) -> dict[str, Any]:
     """The frame as a picture, and in words: as JPEG where OpenCV or Pillow is loaded already, else as PNG. A frame of `bytes` that is a file of
     one of these kinds is that file."""
     bundle: dict[str, Any] = {"text/plain": repr(frame)}

@@ -47,8 +47,7 @@ def program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         text = (
-            f"the program {name} is not installed here ({sys.prefix}), nor is it in PATH; "
-            "install it with: pip install 'framewire[server]'"
+            f"the program {name} is not installed here ({sys.prefix}), nor is it in PATH; install it with: pip install 'framewire[server]'"
         )
         raise _error(_native.SystemLack, "no-programs", text)
     return found
