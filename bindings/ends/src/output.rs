@@ -76,6 +76,8 @@ pub struct Output {
 
 #[derive(Default)]
 struct State {
+    /// Whose hub it is, of a stream that is published, until it is closed.
+    publisher: Option<Publisher>,
     open: Option<Arc<Open>>,
     /// What the stream had counted when it was closed.
     last: Option<OutputStats>,
@@ -93,7 +95,7 @@ struct Counts {
 /// Where they go.
 enum Target {
     Peer(SocketAddr),
-    Readers { publisher: Publisher, name: String, hub: Hub },
+    Readers { name: String, hub: Hub },
 }
 
 /// The stream once it has begun.
@@ -128,7 +130,7 @@ impl Output {
     /// # Errors
     /// The address is none.
     pub fn connect(address: &str, options: OutputOptions) -> Result<Self, Error> {
-        Ok(Self::new(Target::Peer(resolve(address)?), options))
+        Ok(Self::new(Target::Peer(resolve(address)?), None, options))
     }
 
     /// Shares a stream of this name with other processes of this machine, at a hub of its own: by default one of the stream's name.
@@ -138,11 +140,12 @@ impl Output {
     pub fn publish(name: &str, hub: Option<Hub>, options: OutputOptions) -> Result<Self, Error> {
         let hub = hub.map_or_else(|| Hub::of_name(name), Ok)?;
         let publisher = Publisher::bind(ShareConfig::new(hub.endpoint().clone()))?;
-        Ok(Self::new(Target::Readers { publisher, name: name.to_owned(), hub }, options))
+        Ok(Self::new(Target::Readers { name: name.to_owned(), hub }, Some(publisher), options))
     }
 
-    fn new(target: Target, options: OutputOptions) -> Self {
-        let (state, closed, counts) = (Mutex::default(), AtomicBool::new(false), Counts::default());
+    fn new(target: Target, publisher: Option<Publisher>, options: OutputOptions) -> Self {
+        let state = Mutex::new(State { publisher, ..State::default() });
+        let (closed, counts) = (AtomicBool::new(false), Counts::default());
         Self { target, options, state, closed, counts, process: Process::this() }
     }
 
@@ -175,7 +178,7 @@ impl Output {
                 }
                 Open::Sent(Sender::connect(*peer, config)?)
             }
-            Target::Readers { publisher, name, .. } => {
+            Target::Readers { name, .. } => {
                 let mut config = PublishConfig::new(format)
                     .delivery(delivery)
                     .metadata_max(metadata_max)
@@ -183,6 +186,7 @@ impl Output {
                 if let Some(slots) = slots {
                     config = config.slots(slots);
                 }
+                let publisher = state.publisher.as_ref().ok_or_else(|| Error::closed("publisher"))?;
                 Open::Published(publisher.stream(name, config)?)
             }
         }));
@@ -330,13 +334,19 @@ impl Output {
         if self.closed.swap(true, Ordering::AcqRel) || !self.process.is_this() {
             return true;
         }
-        let Some(open) = self.lock().open.take() else { return true };
+        let (open, publisher) = {
+            let mut state = self.lock();
+            (state.open.take(), state.publisher.take())
+        };
+        let Some(open) = open else { return true };
         let has_arrived = match &*open {
             Open::Sent(sender) => closes_within(sender, timeout, go_on),
             Open::Published(_) => true,
         };
         let last = OutputStats { is_open: false, ..self.counted(&open) };
         self.lock().last = Some(last);
+        // Its name is another's to take from now on.
+        drop((open, publisher));
         has_arrived
     }
 
@@ -392,7 +402,7 @@ impl Drop for Output {
         }
         // The threads that would be waited for are the parent's; a lock that one of them had is never given back.
         if let Ok(mut state) = self.state.try_lock() {
-            std::mem::forget(state.open.take());
+            std::mem::forget((state.open.take(), state.publisher.take()));
         }
     }
 }

@@ -18,9 +18,6 @@ pub(crate) struct Source {
     piece_bytes: usize,
 }
 
-/// Pieces shorter than this are no rows: the items are in another order.
-const ROW_MIN: usize = 16;
-
 impl Source {
     /// What the buffer of an object is; without one, what NumPy makes of it.
     ///
@@ -77,13 +74,20 @@ impl Source {
         self.buffer.len_bytes()
     }
 
-    /// Whether its items are to be put in another order, rather than copied row by row.
+    /// Whether its items are put in another order, rather than copied row by row.
     pub(crate) fn is_reordered(&self) -> bool {
-        !self.outer.is_empty() && self.piece_bytes < ROW_MIN.min(self.row_bytes())
+        let row_bytes = match self.shape() {
+            [_, width, samples @ 1..=4] => width * samples * self.item.bytes(),
+            [.., width] => width * self.item.bytes(),
+            [] => 0,
+        };
+        self.piece_bytes < row_bytes
+            || !self.outer.is_sorted_by(|(_, before), (_, after)| before >= after)
+            || self.is_backwards()
     }
 
-    fn row_bytes(&self) -> usize {
-        self.shape().last().map_or(0, |items| items * self.item.bytes())
+    fn is_backwards(&self) -> bool {
+        self.outer.iter().any(|(items, stride)| *items > 1 && *stride <= 0)
     }
 
     /// Copies the items one after the other, the last dimension first. What does not fit is left out.

@@ -325,8 +325,8 @@ impl Frame {
     #[pyo3(signature = (device = None))]
     fn torch<'py>(slf: &Bound<'py, Self>, device: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let torch = py.import("torch")?;
         let array = Self::array(slf)?;
+        let torch = py.import("torch")?;
         let device = match device {
             Some(device) => torch.getattr("device")?.call1((device,))?,
             None => torch.getattr("device")?.call1(("cpu",))?,
@@ -380,7 +380,7 @@ impl Frame {
     }
 
     fn __len__(&self) -> usize {
-        self.layout().map_or(self.format.height() as usize, |layout| layout.shape()[0])
+        self.bytes
     }
 
     fn __repr__(&self) -> String {

@@ -10,6 +10,8 @@ mod buffer;
 mod copying;
 mod errors;
 mod frame;
+#[allow(unsafe_code, reason = "the interpreter is asked for its number")]
+mod interpreter;
 mod leaving;
 mod metadata;
 mod numpy;
@@ -29,6 +31,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    interpreter::check(py)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     for (name, class) in errors::classes(py)? {
         module.add(name, class)?;

@@ -4,7 +4,7 @@ use framewire_transport::MetadataKind;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMapping, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMapping, PyMemoryView, PyString, PyTuple};
 
 use crate::errors::argument;
 
@@ -30,6 +30,14 @@ pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Option<Encoded>> {
         return Ok(Some(Encoded { kind: MetadataKind::Bytes, bytes: bytes.extract()? }));
     }
     let py = value.py();
+    let is_said = value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+        || value.cast::<PyMapping>().is_ok();
+    if !is_said {
+        let text = format!("a {} is no metadata; use a dict, a list, a str or bytes", value.get_type().name()?);
+        return Err(argument(py, "no-metadata", text));
+    }
     let text = json(py)?.dumps.bind(py).call1((value,)).map_err(|error| {
         if !error.is_instance_of::<PyTypeError>(py) && !error.is_instance_of::<PyValueError>(py) {
             return error;

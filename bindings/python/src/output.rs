@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framewire_ends::array::{ArrayLayout, ArrayShape, Item, format_of};
 use framewire_ends::{Class, Error, OutputOptions};
-use framewire_transport::frame::FrameRate;
+use framewire_transport::frame::{FrameRate, METADATA_MAX};
 use framewire_transport::{Delivery, FrameFormat, FrameMut, PixelFormat, Time};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -170,6 +170,13 @@ impl Output {
             let text = format!("'{}' is no delivery; use latest or every", making.delivery.escape_debug());
             return Err(argument(py, "unknown-delivery", text));
         };
+        if making.metadata_max > METADATA_MAX as i64 {
+            let text = format!(
+                "metadata_max={} cannot be: a frame has room for {METADATA_MAX} bytes at most; send more as frames of bytes",
+                making.metadata_max
+            );
+            return Err(argument(py, "out-of-range", text));
+        }
         let rate = making.fps.map(FrameRate::from_decimal).transpose();
         let rate = rate.map_err(|error| argument(py, "no-rate", error.to_string()))?;
         let options = OutputOptions::new()
@@ -304,6 +311,11 @@ impl Output {
                     return Err(error(py, Class::Format, "another-format", text));
                 }
                 None => {
+                    // That it was closed, or is a parent's, comes first.
+                    let why = self.output().frame(Duration::ZERO).err().filter(|error| error.class != Class::Argument);
+                    if let Some(error) = why {
+                        return Err(raised(py, error));
+                    }
                     let text = "the stream has no format yet: say the frame's shape, as frame((1080, 1920, 3))";
                     return Err(argument(py, "no-format", text));
                 }

@@ -10,7 +10,7 @@ use framewire_transport::{FrameFormat, FrameMut};
 use pyo3::exceptions::PyBufferError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyErr, ffi};
 
 use crate::buffer::{self, Memory, Viewed};
@@ -22,8 +22,8 @@ use crate::plane::{self, Owner};
 
 /// A slot to write the next frame into. Sent at the end of the `with` block; given back unsent where that raises, or after `discard()`.
 ///
-/// Arrays of it may live on, and keep the slot from being used again until they are gone; what is written into them then may show in the frame that was
-/// sent, or not.
+/// `array` and `planes` are read-only once it is sent. Those that live on keep the slot from being used again until they are gone. What was made of them
+/// before, slices for one, is still writable then, and what is written through it may show in the frame that was sent.
 #[pyclass(frozen, module = "framewire", weakref)]
 pub(crate) struct Slot {
     sending: Arc<Sending>,
@@ -39,6 +39,8 @@ struct State {
     hold: Option<Hold>,
     /// Counted as long as nobody else can have the slot.
     in_hands: Option<InHands>,
+    /// Arrays that were handed out: weak references.
+    arrays: Vec<Py<PyWeakrefReference>>,
     metadata: Option<Py<PyAny>>,
     captured: Option<f64>,
 }
@@ -69,7 +71,7 @@ impl Slot {
     pub(crate) fn new(sending: Arc<Sending>, format: FrameFormat, frame: FrameMut) -> Self {
         let in_hands = Some(InHands::new(&sending));
         let stage = Stage::Open(frame);
-        let state = State { stage, views: 0, hold: None, in_hands, metadata: None, captured: None };
+        let state = State { stage, views: 0, hold: None, in_hands, arrays: Vec::new(), metadata: None, captured: None };
         Self { sending, format, state: Mutex::new(state) }
     }
 
@@ -97,6 +99,22 @@ impl Slot {
 
     fn no_one_array(&self) -> String {
         format!("the planes of a frame of {} make no one array: use the slot's planes", self.format)
+    }
+
+    /// Notes an array that was handed out.
+    fn note(&self, array: &Bound<'_, PyAny>) -> PyResult<()> {
+        let array = PyWeakrefReference::new(array)?.unbind();
+        self.lock().arrays.push(array);
+        Ok(())
+    }
+
+    /// Makes the arrays that were handed out read-only: the picture is others' from now on. What else was made of them, slices for one, cannot be found.
+    fn seal(&self, py: Python<'_>) {
+        let arrays = std::mem::take(&mut self.lock().arrays);
+        for array in arrays.iter().filter_map(|array| array.bind(py).upgrade()) {
+            // An array of the program's own kind may have another mind.
+            let _ = array.call_method1("setflags", (false,));
+        }
     }
 
     fn give_back(&self) {
@@ -145,7 +163,9 @@ impl Slot {
         if slot.layout(py)?.is_none() {
             return Err(error(py, Class::Format, "no-one-array", slot.no_one_array()));
         }
-        numpy::array(slf.as_any())
+        let array = numpy::array(slf.as_any())?;
+        slot.note(&array)?;
+        Ok(array)
     }
 
     /// The planes, writable, in place.
@@ -153,7 +173,9 @@ impl Slot {
     fn planes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let (py, slot) = (slf.py(), slf.get());
         let bytes = slot.bytes(py)?;
-        plane::arrays(py, &Owner::Slot(slf.clone().unbind()), &slot.format, bytes)
+        let arrays = plane::arrays(py, &Owner::Slot(slf.clone().unbind()), &slot.format, bytes)?;
+        arrays.iter().try_for_each(|array| slot.note(&array))?;
+        Ok(arrays)
     }
 
     /// What belongs to the frame beside its pixels: bytes, or what JSON has.
@@ -247,6 +269,7 @@ impl Slot {
             metadata.map_or(Ok(()), |metadata| frame.set_metadata(metadata.kind, &metadata.bytes))
         })?;
         noted.map_err(|error| raised(py, error.into()))?;
+        self.seal(py);
         let frame = self.lock().end(Stage::Sent(None));
         let Some(frame) = frame else { return Err(over(py)) };
         let sent = py.detach(|| self.sending.output().send(frame));
