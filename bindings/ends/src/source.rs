@@ -99,7 +99,7 @@ impl Source {
         Ok(shared.map(|shared| Self { way: Way::Shared(Box::new(shared)) }))
     }
 
-    /// Reads all streams of a hub of this machine in place, those that come later too, about 200 ms after they came: what a server has been sent. It ends when
+    /// Reads all streams of a hub of this machine in place, those that come later too, about 50 ms after they came: what a server has been sent. It ends when
     /// it is closed, and where [`OpenOptions::reconnect`] is off with its hub. `hub` and `wait` of the options say nothing here; `slots` and `queue` are those
     /// of each stream.
     ///

@@ -17,8 +17,9 @@ use crate::error::{Class, Error};
 use crate::process::Process;
 use crate::stream::{Stream, Taken};
 
-/// How often it is asked which streams there are.
-const ASKED_EVERY: Duration = Duration::from_millis(200);
+/// How often it is asked which streams there are, while somebody waits: what a stream sends before it is found is not seen. An answer takes a tenth of a
+/// millisecond.
+const ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// How long the hub may take for an answer: whoever takes frames waits for it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -49,6 +50,8 @@ struct State {
     open: Vec<Shared>,
     /// Streams that the hub does not let this program read: that is told once of each.
     refused: BTreeSet<String>,
+    /// Those that there were when it was asked last.
+    there: BTreeSet<String>,
     /// Where the next look begins, so that each stream has its turn.
     next: usize,
     /// What ended streams counted.
@@ -139,8 +142,10 @@ impl All {
         };
         let Ok(there) = reader.streams() else { return Ok(()) };
         state.is_gone = false;
-        state.refused.retain(|name| there.iter().any(|stream| stream.name == *name));
-        for name in there.into_iter().map(|stream| stream.name) {
+        state.there = there.into_iter().map(|stream| stream.name).collect();
+        let State { refused, there, .. } = &mut *state;
+        refused.retain(|name| there.contains(name));
+        for name in there.clone() {
             if state.refused.contains(&name) || state.open.iter().any(|open| open.name() == name) {
                 continue;
             }
@@ -204,7 +209,8 @@ impl All {
             // What is wrong is told to who takes frames.
             let _ = self.ask(&mut state);
         }
-        state.open.iter().flat_map(Shared::streams).collect()
+        // Of those that have ended, frames may wait still.
+        state.open.iter().filter(|open| state.there.contains(open.name())).flat_map(Shared::streams).collect()
     }
 
     pub(super) fn stats(&self) -> SourceStats {

@@ -218,7 +218,9 @@ class Source:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 class Receiver(Source):
-    """Frames that senders bring to a UDP address of this machine."""
+    """Frames that senders bring to a UDP address of this machine. With `http` (HOST:PORT) also those of `framewire-client` and of whoever else opens streams
+    by Socket.IO: `framewire-server` is started beside this program, its page shows them, and its frames are read in place. That needs the programs
+    (`pip install framewire[server]`); where the server ends before it is closed, its last words are told: Interrupted."""
 
     def __init__(
         self,
@@ -235,6 +237,9 @@ class Receiver(Source):
     @property
     def address(self) -> str:
         """HOST:PORT listened on, with the real port."""
+    @property
+    def http(self) -> str | None:
+        """The URL of the page and of Socket.IO, with the real port; None without `http=`."""
 
 class Reader(Source):
     """A stream of another process of this machine, read in place. From `open`."""
