@@ -16,7 +16,7 @@ from conftest import PATIENCE, PICTURE, Way
         (np.zeros((48, 64, 3), np.uint16), "uint16"),
         (np.zeros((48, 64, 5), np.uint8), "48x64x5"),
         (np.zeros((2, 48, 64, 3), np.uint8), "2x48x64x3"),
-        (np.zeros((48, 64, 3), ">u2"), "u2"),
+        (np.zeros((48, 64, 3), ">u2"), "byte order"),
         (np.zeros((48, 64), object), "object"),
         (np.zeros((48, 64), bool), "bool"),
         (np.zeros((48, 64), np.complex64), "complex64"),
@@ -88,7 +88,7 @@ def test_metadata_that_is_too_long_is_told_with_its_length(way: Way):
     assert (frame.number, frame.metadata) == (0, b"x" * 64)
 
 
-@pytest.mark.parametrize("metadata", [{1, 2}, object(), {"a": object()}, 1.5])
+@pytest.mark.parametrize("metadata", [{1, 2}, object(), {"a": object()}])
 def test_metadata_that_cannot_be_is_refused(way: Way, metadata: object):
     source, out = way.pair()
     with pytest.raises((fw.Error, TypeError)):
@@ -114,7 +114,7 @@ def test_off_loopback_a_receiver_wants_to_be_told_that_this_is_meant():
 
 
 def test_an_address_that_is_taken_is_refused():
-    with fw.Receiver("127.0.0.1:0") as first, pytest.raises(fw.Refused, match=first.address.replace(".", r"\.")):
+    with fw.Receiver("127.0.0.1:0") as first, pytest.raises(fw.Refused, match=first.address.rpartition(":")[2]):
         fw.Receiver(first.address)
 
 
@@ -208,19 +208,20 @@ def test_a_slot_is_sent_once(way: Way):
     assert source.recv(timeout=PATIENCE).number == 0
 
 
-def test_an_array_of_a_slot_that_was_sent_cannot_change_what_was_sent(way: Way):
+def test_an_array_of_a_slot_that_was_sent_shows_in_no_other_frame(way: Way):
     source, out = way.pair()
     with out.frame(timeout=PATIENCE) as slot:
         kept = slot.array
         kept[...] = 1
-    frame = source.recv(timeout=PATIENCE)
-    before = frame.array.copy()
-    # Whether it is refused, or is memory of its own: it is not the frame's.
-    try:
+    del slot
+    assert source.recv(timeout=PATIENCE).number == 0
+    # The slot is not used again as long as there is an array of it.
+    for number in range(1, 30):
         kept[...] = 77
-    except ValueError:
-        pass
-    assert np.array_equal(frame.array, before)
+        out.send(np.full_like(PICTURE, number), timeout=PATIENCE)
+        frame = source.recv(timeout=PATIENCE)
+        kept[...] = 78
+        assert (frame.array == number).all()
 
 
 def test_arguments_that_are_no_such_thing_are_type_errors():

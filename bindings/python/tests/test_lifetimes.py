@@ -78,7 +78,7 @@ def test_a_frame_with_views_cannot_be_released(way: Way):
 def test_what_is_left_of_a_released_frame_says_so(way: Way):
     _, _, frame = taken(way)
     frame.release()
-    for use in (lambda: frame.array, lambda: frame.planes, lambda: memoryview(frame), lambda: frame.copy(), lambda: frame.torch()):
+    for use in (lambda: frame.array, lambda: frame.planes, lambda: memoryview(frame), lambda: frame.copy()):
         with pytest.raises((fw.Closed, BufferError), match="released"):
             use()
     assert frame.number == 0, "what it was is known still"
@@ -165,6 +165,8 @@ def test_many_frames_leave_no_slot_behind(way: Way):
 def test_threads_share_a_source_and_each_frame_goes_to_one_of_them(way: Way):
     source, out = way.pair(source={"slots": 8})
     frames, errors, lock = [], [], threading.Lock()
+    # Shared memory has the newest frames alone for a reader that is slow.
+    room = threading.Semaphore(4)
 
     def work() -> None:
         try:
@@ -174,6 +176,7 @@ def test_threads_share_a_source_and_each_frame_goes_to_one_of_them(way: Way):
                     assert (frame.array == number % 251).all()
                 with lock:
                     frames.append(number)
+                room.release()
                 if number >= 96:
                     return
         except BaseException as error:
@@ -183,6 +186,7 @@ def test_threads_share_a_source_and_each_frame_goes_to_one_of_them(way: Way):
     for thread in threads:
         thread.start()
     for number in range(100):
+        assert room.acquire(timeout=PATIENCE)
         out.send(np.full_like(PICTURE, number % 251), timeout=PATIENCE)
     for thread in threads:
         thread.join(PATIENCE)

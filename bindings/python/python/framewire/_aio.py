@@ -26,7 +26,7 @@ HELD_LOOK = 0.005
 """Seconds between two looks whether one was dropped."""
 
 
-async def recv_async(source: Source, timeout: float | None = None) -> Frame:
+async def recv_async(self: Source, timeout: float | None = None) -> Frame:
     """The next frame of a source, as `Source.recv`; other tasks run while it waits."""
     import asyncio
 
@@ -37,7 +37,7 @@ async def recv_async(source: Source, timeout: float | None = None) -> Frame:
     held_since: float | None = None
     while True:
         try:
-            return source.recv(timeout=0)
+            return self.recv(timeout=0)
         except _native.Timeout:
             held_since = None
             if deadline is not None and loop.time() >= deadline:
@@ -52,7 +52,7 @@ async def recv_async(source: Source, timeout: float | None = None) -> Frame:
             # The descriptor may be readable all the time meanwhile.
             await asyncio.sleep(HELD_LOOK if left is None else min(HELD_LOOK, left))
         else:
-            await _Waiters.of(loop, source.fileno()).wait(LOOK_EVERY if left is None else min(LOOK_EVERY, left))
+            await _Waiters.of(loop, self.fileno()).wait(LOOK_EVERY if left is None else min(LOOK_EVERY, left))
 
 
 async def anext_frame(source: Source) -> Frame:

@@ -13,11 +13,11 @@ def complete() -> None:
     """Gives the classes these methods."""
     for method in (_aio.recv_async, __aiter__, __anext__, __aenter__, __aexit__):
         setattr(_native.Source, method.__name__, method)
-    for method in (_repr_png_, _repr_mimebundle_):
-        setattr(_native.Frame, method.__name__, method)
+    for shown in (_repr_png_, _repr_mimebundle_):
+        setattr(_native.Frame, shown.__name__, shown)
     for stats in (_native.SourceStats, _native.OutputStats):
-        stats._repr_html_ = _stats_html  # type: ignore[attr-defined]
-    _native.Stream._repr_html_ = _stream_html  # type: ignore[attr-defined]
+        setattr(stats, "_repr_html_", _stats_html)  # noqa: B010
+    setattr(_native.Stream, "_repr_html_", _stream_html)  # noqa: B010
 
 
 def __aiter__(self: _native.Source) -> AsyncIterator[_native.Frame]:
@@ -50,7 +50,7 @@ def _repr_png_(self: _native.Frame) -> bytes | None:
 def _repr_mimebundle_(self: _native.Frame, include: Any = None, exclude: Any = None) -> dict[str, Any]:
     from framewire import _notebook
 
-    return _notebook.frame_mimebundle(self, include, exclude)
+    return _notebook.frame_mimebundle(self)
 
 
 def _stats_html(self: _native.SourceStats | _native.OutputStats) -> str:

@@ -83,7 +83,8 @@ def _ranged(values: npt.NDArray[Any], *, has_unknown: bool = False) -> npt.NDArr
     low, high = np.percentile(looked_at, (1, 99))
     with np.errstate(invalid="ignore"):
         shown = (values.astype(np.float32) - low) * (255 / max(float(high - low), 1e-9))
-    return np.nan_to_num(np.clip(shown, 0, 255)).astype(np.uint8)
+    eight_bits: npt.NDArray[np.uint8] = np.nan_to_num(np.clip(shown, 0, 255)).astype(np.uint8)
+    return eight_bits
 
 
 def _unpacked(frame: Frame, name: str) -> npt.NDArray[np.uint16]:
