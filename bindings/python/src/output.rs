@@ -357,7 +357,7 @@ impl Output {
     }
 
     /// Waits so long for what was sent to arrive; whether it did. Twice is once.
-    #[pyo3(signature = (timeout = Some(2.0)))]
+    #[pyo3(signature = (timeout = Some(2.0)), text_signature = "($self, timeout=2.0)")]
     fn close(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let timeout = seconds(py, "timeout", timeout)?;
         self.close_within(py, timeout.unwrap_or(Duration::MAX))

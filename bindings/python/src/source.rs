@@ -301,9 +301,12 @@ impl HubPlace {
 
 /// Reads a stream that another process of this machine shares. Without a name, the only one there is. `wait`: seconds to wait for it, None without end.
 #[pyfunction]
-#[pyo3(signature = (
-    stream = None, *, hub = None, slots = 2, queue = None, reconnect = true, wait = Some(0.0), busy_poll = 0.0, name = None
-))]
+#[pyo3(
+    signature = (
+        stream = None, *, hub = None, slots = 2, queue = None, reconnect = true, wait = Some(0.0), busy_poll = 0.0, name = None
+    ),
+    text_signature = "(stream=None, *, hub=None, slots=2, queue=None, reconnect=True, wait=0.0, busy_poll=0.0, name=None)"
+)]
 #[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
 pub(crate) fn open<'py>(
     py: Python<'py>,

@@ -211,9 +211,12 @@ def test_a_slot_is_sent_once(way: Way):
 def test_an_array_of_a_slot_that_was_sent_shows_in_no_other_frame(way: Way):
     source, out = way.pair()
     with out.frame(timeout=PATIENCE) as slot:
-        kept = slot.array
+        array = slot.array
+        kept = array[:]
         kept[...] = 1
-    del slot
+    with pytest.raises(ValueError, match="read-only"):
+        array[...] = 2
+    del slot, array
     assert source.recv(timeout=PATIENCE).number == 0
     # The slot is not used again as long as there is an array of it.
     for number in range(1, 30):

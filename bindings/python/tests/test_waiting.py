@@ -271,6 +271,7 @@ def unsettled():
     return out
 
 what = sys.argv[1]
+out = full(unanswered()) if what in ("frame", "send") else unanswered() if what == "wait_open" else unsettled()
 call = {
     "recv": lambda: receiver.recv(),
     "latest": lambda: receiver.latest(),
@@ -280,11 +281,11 @@ call = {
     "reader-latest": lambda: reader.latest(),
     "reader-spins": lambda: fw.open("interrupted", busy_poll=1000).recv(),
     "open": lambda: fw.open("nobody", wait=None),
-    "frame": (lambda out: lambda: out.frame(timeout=1000))(full(unanswered())),
-    "send": (lambda out: lambda: out.send(picture, timeout=1000))(full(unanswered())),
-    "wait_open": (lambda out: lambda: out.wait_open())(unanswered()),
-    "wait_settled": (lambda out: lambda: out.wait_settled())(unsettled()),
-    "close": (lambda out: lambda: out.close(timeout=1000))(unsettled()),
+    "frame": lambda: out.frame(timeout=1000),
+    "send": lambda: out.send(picture, timeout=1000),
+    "wait_open": lambda: out.wait_open(),
+    "wait_settled": lambda: out.wait_settled(),
+    "close": lambda: out.close(timeout=1000),
     "recv_async": lambda: asyncio.run(receiver.recv_async()),
 }[what]
 print("waits", flush=True)

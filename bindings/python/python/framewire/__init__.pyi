@@ -2,16 +2,43 @@
 
 import datetime
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
-import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "ArgumentError",
+    "Closed",
+    "Ended",
+    "Error",
+    "Forked",
+    "FormatError",
+    "Frame",
+    "Interrupted",
+    "Output",
+    "OutputStats",
+    "Publisher",
+    "Reader",
+    "Receiver",
+    "Refused",
+    "Sender",
+    "Slot",
+    "SlotsHeld",
+    "Source",
+    "SourceStats",
+    "Stream",
+    "SystemLack",
+    "Timeout",
+    "UnknownStream",
+    "__version__",
+    "open",
+    "streams",
+]
 
 __version__: str
-
-Metadata = bytes | Mapping[str, Any] | list[Any]
 
 # Errors: `code` is that of the transport (ERRORS.md), the text says what happened, with the value, and what to do about it.
 
@@ -61,10 +88,11 @@ class Stream:
     def name(self) -> str:
         """What it is called; of one that comes over the network, its number."""
     @property
-    def format(self) -> str: ...
+    def format(self) -> str:
+        """`bgr24`, `gray16`, `nv12`, …: as `framewire formats` lists them."""
     @property
     def width(self) -> int:
-        """Pixels."""
+        """Pixels; of `bytes` the bytes."""
     @property
     def height(self) -> int:
         """Pixels."""
@@ -72,15 +100,17 @@ class Stream:
     def fps(self) -> float | None:
         """Frames a second, where its source said."""
     @property
-    def delivery(self) -> Literal["latest", "every"]: ...
+    def delivery(self) -> Literal["latest", "every"]:
+        """Whether the newest frame wins, or its source loses none."""
     @property
     def metadata_max(self) -> int:
-        """Bytes."""
+        """Bytes of metadata that each of its frames may have, 0 to 4,096."""
     @property
     def peer(self) -> str | None:
         """HOST:PORT of its sender; None by shared memory."""
     @property
-    def path(self) -> Literal["udp", "shm"] | None: ...
+    def path(self) -> Literal["udp", "shm"] | None:
+        """How its frames come to whoever hands them out; None where they are made there."""
     def _repr_html_(self) -> str:
         """For notebooks: a table of one row."""
 
@@ -97,18 +127,23 @@ class Frame:
     def planes(self) -> tuple[npt.NDArray[Any], ...]:
         """The planes in place."""
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Of `array`."""
     @property
-    def format(self) -> str: ...
+    def format(self) -> str:
+        """`bgr24`, `gray16`, `nv12`, …: as `framewire formats` lists them."""
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Pixels; of `bytes` the bytes."""
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Pixels; of `bytes` 1."""
     @property
     def stride(self) -> int:
         """Bytes from row to row of the first plane."""
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Bytes of the pixels."""
     @property
     def number(self) -> int:
         """From 0 on, without gaps at its source."""
@@ -116,7 +151,8 @@ class Frame:
     def captured(self) -> float:
         """Seconds of this machine's monotonic clock, as `time.monotonic()`."""
     @property
-    def captured_ns(self) -> int: ...
+    def captured_ns(self) -> int:
+        """Nanoseconds of the same clock, as `time.monotonic_ns()`."""
     @property
     def captured_utc(self) -> datetime.datetime | None:
         """With time zone UTC; microseconds."""
@@ -124,7 +160,8 @@ class Frame:
     def latency(self) -> float | None:
         """Seconds from its capture until it was whole here; None where the clocks are not compared yet."""
     @property
-    def complete(self) -> bool: ...
+    def complete(self) -> bool:
+        """Whether all of it arrived; false only with `partial=True`."""
     @property
     def missing(self) -> list[tuple[int, int]]:
         """Ranges of bytes that did not arrive, [start, stop); empty unless `partial=True` was asked for."""
@@ -137,25 +174,29 @@ class Frame:
     def metadata_bytes(self) -> bytes:
         """As they came."""
     @property
-    def stream(self) -> Stream: ...
+    def stream(self) -> Stream:
+        """What it is a frame of."""
     @property
     def slot(self) -> int:
         """Which slot it is in, for diagnosis; -1 for a copy."""
     @property
-    def is_copy(self) -> bool: ...
+    def is_copy(self) -> bool:
+        """Whether it is in memory of its own, and writable."""
     @property
-    def released(self) -> bool: ...
+    def released(self) -> bool:
+        """Whether its slot was given back: its pixels are gone."""
     def copy(self) -> Frame:
         """The same frame in memory of its own, writable; it holds no slot."""
     def release(self) -> None:
         """Gives the slot back now. BufferError while arrays of it live. Twice is once."""
-    def torch(self, device: Any = "cpu") -> Any:
-        """A tensor of the pixels on this device, always of its own memory: torch has no read-only tensors."""
+    def torch(self, device: Any = None) -> Any:
+        """A tensor of the pixels on this device (by default the CPU), always of its own memory: torch has no read-only tensors."""
     def __dlpack__(self, *, stream: Any = None, max_version: tuple[int, int] | None = None, dl_device: Any = None, copy: bool | None = None) -> Any: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Of the first dimension of `shape`."""
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def _repr_png_(self) -> bytes | None:
         """For notebooks: the frame as a PNG file, at most 1,024 pixels wide. None where it is no picture, or was released."""
@@ -166,15 +207,32 @@ class Frame:
 class SourceStats:
     """What became of the frames of a source. A table in a notebook."""
 
-    taken: int
-    dropped: int
-    lost: int
-    skipped: int
-    bytes: int
-    streams: int
-    reconnects: int
-    held: int
-    def as_dict(self) -> dict[str, int]: ...
+    @property
+    def taken(self) -> int:
+        """Frames that this program took."""
+    @property
+    def dropped(self) -> int:
+        """Frames that newer ones took the place of before they were taken."""
+    @property
+    def lost(self) -> int:
+        """Frames that did not arrive whole, or for which no slot was free; 0 by shared memory, where the hub counts them."""
+    @property
+    def skipped(self) -> int:
+        """Frames that their source left out, as it says itself; 0 by shared memory."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of pixels taken."""
+    @property
+    def streams(self) -> int:
+        """Streams that have been read, the ended ones too."""
+    @property
+    def reconnects(self) -> int:
+        """How often a stream's hub or sender was gone, and back."""
+    @property
+    def held(self) -> int:
+        """Slots in which there are frames that were taken and are not gone yet."""
+    def as_dict(self) -> dict[str, int]:
+        """All of them by name."""
     def _repr_html_(self) -> str:
         """For notebooks: a table."""
 
@@ -182,17 +240,33 @@ class SourceStats:
 class OutputStats:
     """What became of the frames of an output. A table in a notebook."""
 
-    sent: int
-    delivered: int
-    skipped: int
-    bytes: int
-    reordered: int
-    readers: int
-    is_open: bool
-    def as_dict(self) -> dict[str, int | bool]: ...
+    @property
+    def sent(self) -> int:
+        """Frames that were handed over."""
+    @property
+    def delivered(self) -> int:
+        """Frames that the receiver says it has whole; of those that are published, all."""
+    @property
+    def skipped(self) -> int:
+        """Frames that gave way to newer ones, or that there was no slot for."""
+    @property
+    def bytes(self) -> int:
+        """Bytes handed over."""
+    @property
+    def reordered(self) -> int:
+        """Arrays whose items had to be put in order before they were copied."""
+    @property
+    def readers(self) -> int:
+        """Readers in other processes, of published frames."""
+    @property
+    def is_open(self) -> bool:
+        """Whether the receiver has opened the stream; true once a published one has begun."""
+    def as_dict(self) -> dict[str, int | bool]:
+        """All of them by name."""
     def _repr_html_(self) -> str:
         """For notebooks: a table."""
 
+@disjoint_base
 class Source:
     """What `Receiver` and `Reader` have in common."""
 
@@ -200,14 +274,19 @@ class Source:
         """The next frame; waits `timeout` seconds, without end by default. Timeout, Ended, SlotsHeld, Closed."""
     def latest(self, timeout: float | None = None) -> Frame:
         """The newest frame of those that wait, the others dropped."""
-    def streams(self) -> list[Stream]: ...
-    def stats(self) -> SourceStats: ...
+    def streams(self) -> list[Stream]:
+        """Those that are open at this moment."""
+    def stats(self) -> SourceStats:
+        """What became of the frames so far, over all its streams."""
     def fileno(self) -> int:
         """A descriptor for select, poll and asyncio: readable while there may be a frame. Then call `recv(timeout=0)` until Timeout."""
-    async def recv_async(self, timeout: float | None = None) -> Frame: ...
-    def close(self) -> None: ...
+    async def recv_async(self, timeout: float | None = None) -> Frame:
+        """As `recv`; other tasks of asyncio run while it waits, by the descriptor, without a thread. Several tasks may wait: each frame goes to one."""
+    def close(self) -> None:
+        """Ends it; whoever waits is told (Closed). Frames that were taken stay. Twice is once."""
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether it was closed."""
     def __iter__(self) -> Iterator[Frame]: ...
     def __next__(self) -> Frame: ...
     def __aiter__(self) -> AsyncIterator[Frame]: ...
@@ -218,12 +297,21 @@ class Source:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 class Receiver(Source):
-    """Frames that senders bring to a UDP address of this machine. With `http` (HOST:PORT) also those of `framewire-client` and of whoever else opens streams
-    by Socket.IO: `framewire-server` is started beside this program, its page shows them, and its frames are read in place. That needs the programs
-    (`pip install framewire[server]`); where the server ends before it is closed, its last words are told: Interrupted."""
+    """Frames that senders bring to a UDP address of this machine, HOST:PORT (port 0: any that is free).
 
-    def __init__(
-        self,
+    * `slots`: of each stream, 1 to 64: four frames that arrive, the others with this program.
+    * `queue`: frames of a `latest` stream that wait for this program at most, from 1 on; by default the newest alone. Of an `every` stream all wait.
+    * `reconnect`: whether the next stream is waited for where the last has ended; else the source has ended then.
+    * `partial`: whether frames of `latest` streams are handed out that did not arrive whole in time; see `Frame.missing`.
+    * `insecure`: listen off loopback too, where whoever reaches the port can send. Without it, such an address is an ArgumentError.
+    * `memory`: bytes that all streams together may take.
+    * `http`: HOST:PORT of a page, and of `framewire-client` and whoever else opens streams by Socket.IO: `framewire-server` is started beside this program,
+      and its frames are read in place. That needs the programs (`pip install framewire[server]`); where the server ends before it is closed, its last words
+      are told: Interrupted.
+    """
+
+    def __new__(
+        cls,
         address: str,
         *,
         slots: int = 8,
@@ -233,7 +321,7 @@ class Receiver(Source):
         insecure: bool = False,
         memory: int | None = None,
         http: str | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def address(self) -> str:
         """HOST:PORT listened on, with the real port."""
@@ -245,7 +333,8 @@ class Reader(Source):
     """A stream of another process of this machine, read in place. From `open`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the stream is called."""
 
 def open(
     stream: str | None = None,
@@ -258,7 +347,18 @@ def open(
     busy_poll: float = 0.0,
     name: str | None = None,
 ) -> Reader:
-    """Reads a stream that another process of this machine shares. Without a name, the only one there is. `wait`: seconds to wait for it, None without end."""
+    """Reads a stream that another process of this machine shares. Without a name, the only one there is.
+
+    * `hub`: whose stream it is: a name, the port of a server, or the path of a socket; by default it is looked for at all of this machine.
+    * `slots`: frames that this program may hold at once, 1 to 62, beside those that wait.
+    * `queue`: frames that wait for this program at most, 1 to 8; by default the newest alone.
+    * `reconnect`: whether the stream is waited for where its process is gone. One that its process closed has ended all the same.
+    * `wait`: seconds to wait for the stream where it is not there, None without end.
+    * `busy_poll`: seconds that a frame is looked for before the thread sleeps: a processor for less delay.
+    * `name`: what the hub's operator sees of this program; by default the name of its file.
+
+    UnknownStream, which says which streams there are; Refused; Interrupted.
+    """
 
 def streams(hub: str | int | os.PathLike[str] | None = None) -> list[Stream]:
     """The streams that processes of this machine share."""
@@ -271,27 +371,35 @@ class Slot:
     def array(self) -> npt.NDArray[Any]:
         """Writable, in place."""
     @property
-    def planes(self) -> tuple[npt.NDArray[Any], ...]: ...
+    def planes(self) -> tuple[npt.NDArray[Any], ...]:
+        """Writable, in place."""
     metadata: Any
+    """What is told of the frame: bytes, a dict or a list (as JSON), None."""
     captured: float | None
+    """When it was taken, seconds as `time.monotonic()` has them; None (the default): now."""
     @property
     def number(self) -> int | None:
         """Once it is sent."""
     @property
-    def format(self) -> str: ...
+    def format(self) -> str:
+        """Of the stream."""
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Pixels."""
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Pixels."""
     def set_length(self, nbytes: int) -> None:
         """Of `bytes` frames alone, which differ in length."""
-    def discard(self) -> None: ...
+    def discard(self) -> None:
+        """Gives it back unsent. Twice is once."""
     def send(self) -> int:
         """Now. Twice is Closed."""
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+@disjoint_base
 class Output:
     """What `Sender` and `Publisher` have in common."""
 
@@ -315,25 +423,39 @@ class Output:
         timeout: float | None = None,
     ) -> Slot:
         """A slot to write into, no copy. The shape (as NumPy has it) is needed where no frame has been sent yet. Timeout where none came free."""
-    def skip(self) -> None: ...
+    def skip(self) -> None:
+        """Counts a picture that was not sent, so that a gap in the numbers has a cause."""
     def wait_open(self, timeout: float | None = None) -> None:
         """Until the receiver has opened the stream. Timeout, Refused. Needs a format."""
-    def wait_settled(self, timeout: float | None = None) -> None: ...
-    def stats(self) -> OutputStats: ...
+    def wait_settled(self, timeout: float | None = None) -> None:
+        """Until every frame sent so far has its fate at the receiver. Timeout, Refused."""
+    def stats(self) -> OutputStats:
+        """What became of the frames so far."""
     def close(self, timeout: float = 2.0) -> bool:
         """Waits so long for what was sent to arrive; whether it did."""
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether it was closed."""
     @property
-    def format(self) -> str | None: ...
+    def format(self) -> str | None:
+        """Of its stream, once that has begun; else what was said."""
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 class Sender(Output):
-    """Frames to whoever listens on a UDP address."""
+    """Frames to whoever listens on a UDP address, HOST:PORT. Between processes of one machine they go by shared memory.
 
-    def __init__(
-        self,
+    * `format`: what arrays are, such as `rgb24`; by default H x W is `gray8`, `gray16` or `depth32f` by its items, H x W x 3 `bgr24`, H x W x 4 `bgra32`,
+      one dimension of bytes `bytes`.
+    * `fps`: frames a second, told to the receiver.
+    * `delivery`: `latest`: what cannot leave in time gives way to the next, and nobody waits; `every`: nothing is lost, `send` and `frame` wait.
+    * `slots`: frames that are written and on their way; by default as many as the transport needs.
+    * `width`: pixels, of packed formats whose rows may be those of several widths; of `bytes` the most bytes of a frame.
+    * `metadata_max`: bytes of metadata that a frame may have, 0 to 4,096.
+    """
+
+    def __new__(
+        cls,
         address: str,
         *,
         format: str | None = None,
@@ -342,15 +464,20 @@ class Sender(Output):
         slots: int | None = None,
         width: int | None = None,
         metadata_max: int = 4096,
-    ) -> None: ...
+    ) -> Self: ...
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """HOST:PORT sent to."""
 
+@disjoint_base
 class Publisher(Output):
-    """Frames for other processes of this machine, which read them in place. No network."""
+    """Frames for other processes of this machine, which read them in place by `framewire.open(name)`. No network.
 
-    def __init__(
-        self,
+    `hub`: the name or path of the socket where readers find it; by default one of the stream's name. The others are as with `Sender`.
+    """
+
+    def __new__(
+        cls,
         name: str,
         *,
         hub: str | int | os.PathLike[str] | None = None,
@@ -360,8 +487,10 @@ class Publisher(Output):
         slots: int | None = None,
         width: int | None = None,
         metadata_max: int = 4096,
-    ) -> None: ...
+    ) -> Self: ...
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the stream is called."""
     @property
-    def readers(self) -> list[dict[str, Any]]: ...
+    def readers(self) -> list[dict[str, Any]]:
+        """Readers in other processes, and what became of the frames of each."""

@@ -13,6 +13,10 @@ def complete() -> None:
     """Gives the classes these methods."""
     for method in (_aio.recv_async, __aiter__, __anext__, __aenter__, __aexit__):
         setattr(_native.Source, method.__name__, method)
+    for buffered in (_native.Frame, _native.Slot):
+        # Before Python 3.12 no method says that a class has a buffer.
+        if not hasattr(buffered, "__buffer__"):
+            setattr(buffered, "__buffer__", __buffer__)  # noqa: B010
     for shown in (_repr_png_, _repr_mimebundle_):
         setattr(_native.Frame, shown.__name__, shown)
     for stats in (_native.SourceStats, _native.OutputStats):
@@ -36,6 +40,10 @@ async def __aexit__(
     self: _native.Source, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
 ) -> None:
     self.close()
+
+
+def __buffer__(self: Any, flags: int, /) -> memoryview:
+    return memoryview(self)
 
 
 # What a notebook asks for; loaded no sooner.

@@ -24,4 +24,8 @@ from framewire import (
     SystemLack as SystemLack,
     Timeout as Timeout,
     UnknownStream as UnknownStream,
+    __all__ as __all__,
+    __version__ as __version__,
+    open as open,
+    streams as streams,
 )
