@@ -370,18 +370,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "imagezmq-1.2.0" / "tests"
 
 
-class Program:
-    """One of them, as it is but for the import and the addresses of its author's machines."""
+class Output:
+    """A program, and what it says."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        text, count = re.subn(r"^import imagezmq$", "from framewire import imagezmq", (folder / name).read_text(), flags=re.MULTILINE)
-        assert count == 1
-        changed = folder / f"changed_{name}"
-        changed.write_text(re.sub(r"192\.168\.86\.\d+", "127.0.0.1", text))
-        environment = os.environ | {"PYTHONPATH": str(folder.parent.parent), "PYTHONUNBUFFERED": "1"}
-        self._program = subprocess.Popen(
-            [sys.executable, str(changed)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        )
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         self._said: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -400,16 +393,40 @@ class Program:
                 return said[-1]
             assert said[-1] != "it has ended", said
 
+    def has_said(self, beginning: str) -> int:
+        """How many lines that begin so it has said since it was asked last."""
+        count = 0
+        while not self._said.empty():
+            line = self._said.get()
+            assert line != "it has ended"
+            count += line.startswith(beginning)
+        return count
+
     def interrupt(self) -> None:
         self._program.send_signal(signal.SIGINT)
         self._program.wait(PATIENCE)
+
+    def end(self) -> None:
+        self._program.kill()
+        self._program.wait()
+
+
+class Program(Output):
+    """One of them, as it is but for the import and the addresses of its author's machines."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        text, count = re.subn(r"^import imagezmq$", "from framewire import imagezmq", (folder / name).read_text(), flags=re.MULTILINE)
+        assert count == 1
+        changed = folder / f"changed_{name}"
+        changed.write_text(re.sub(r"192\.168\.86\.\d+", "127.0.0.1", text))
+        environment = os.environ | {"PYTHONPATH": str(folder.parent.parent), "PYTHONUNBUFFERED": "1"}
+        super().__init__([sys.executable, str(changed)], environment)
 
     def __enter__(self) -> Program:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._program.kill()
-        self._program.wait()
+        self.end()
 
 
 @pytest.fixture
