@@ -9,6 +9,9 @@ use pyo3::prelude::*;
 pub(crate) trait Close: Send + Sync {
     /// Ends it within this time.
     fn close_within(&self, timeout: Duration);
+
+    /// Whether it sends: it is closed first then, while there still is whom it may send to.
+    fn sends(&self) -> bool;
 }
 
 /// How long what was sent last may take to arrive.
@@ -33,7 +36,11 @@ pub(crate) fn close_all_at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn close_all(py: Python<'_>) {
     let all = std::mem::take(&mut *opened());
-    py.detach(|| all.iter().filter_map(Weak::upgrade).for_each(|open| open.close_within(PATIENCE)));
+    py.detach(|| {
+        let all: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
+        let (outputs, sources): (Vec<_>, Vec<_>) = all.into_iter().partition(|open| open.sends());
+        outputs.iter().chain(&sources).for_each(|open| open.close_within(PATIENCE));
+    });
 }
 
 fn opened() -> MutexGuard<'static, Vec<Weak<dyn Close>>> {

@@ -108,6 +108,10 @@ impl Close for Sending {
     fn close_within(&self, timeout: Duration) {
         self.output().close(timeout);
     }
+
+    fn sends(&self) -> bool {
+        true
+    }
 }
 
 /// One slot in the program's hands.

@@ -104,6 +104,10 @@ impl Close for framewire_ends::Source {
     fn close_within(&self, _timeout: Duration) {
         self.close();
     }
+
+    fn sends(&self) -> bool {
+        false
+    }
 }
 
 #[pymethods]
