@@ -82,12 +82,6 @@ impl Source {
             [] => 0,
         };
         self.piece_bytes < row_bytes
-            || !self.outer.is_sorted_by(|(_, before), (_, after)| before >= after)
-            || self.is_backwards()
-    }
-
-    fn is_backwards(&self) -> bool {
-        self.outer.iter().any(|(items, stride)| *items > 1 && *stride <= 0)
     }
 
     /// Copies the items one after the other, the last dimension first. What does not fit is left out.

@@ -379,8 +379,9 @@ impl Frame {
         drop(pixels);
     }
 
+    /// Of the first dimension of `shape`.
     fn __len__(&self) -> usize {
-        self.bytes
+        self.layout().map_or(self.format.height() as usize, |layout| layout.shape()[0])
     }
 
     fn __repr__(&self) -> String {
