@@ -288,8 +288,9 @@ call = {
     "close": lambda: out.close(timeout=1000),
     "recv_async": lambda: asyncio.run(receiver.recv_async()),
 }[what]
-print("waits", flush=True)
 try:
+    # Who reads it may be faster than the call begins.
+    print("waits", flush=True)
     call()
 except KeyboardInterrupt:
     print("interrupted", time.monotonic_ns(), flush=True)
