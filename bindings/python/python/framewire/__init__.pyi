@@ -1,5 +1,7 @@
 """Raw video frames between programs, as NumPy arrays in the memory that they arrived in."""
 
+from __future__ import annotations
+
 import datetime
 import os
 from collections.abc import AsyncIterator, Iterator
