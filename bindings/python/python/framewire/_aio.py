@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from framewire import _native
 
+# As `typing` has it, which takes longer to load than all else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from typing import Any
 
     from framewire import Frame, Source
 
