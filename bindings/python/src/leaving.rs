@@ -1,6 +1,7 @@
 //! What is still open when the interpreter ends: its threads are ended while there is an interpreter to wait for them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -16,6 +17,12 @@ pub(crate) trait Close: Send + Sync {
 
 /// How long what was sent last may take to arrive.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a thread that has waited stays away from an interpreter that ends: the process is gone by then, unless something joins it.
+const STAYS_AWAY: Duration = Duration::from_secs(2);
+
+/// The thread that ends the interpreter, once it does.
+static LEAVES: OnceLock<ThreadId> = OnceLock::new();
 
 static OPEN: Mutex<Vec<Weak<dyn Close>>> = Mutex::new(Vec::new());
 
@@ -33,8 +40,17 @@ pub(crate) fn close_all_at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
+/// To be called before a thread that has waited asks for the interpreter's lock again. Up to Python 3.13 whoever asks an interpreter that has ended for it is
+/// ended by unwinding its stack, which frames of Rust are not made for: the process would die of it.
+pub(crate) fn stay_away() {
+    if LEAVES.get().is_some_and(|leaves| *leaves != thread::current().id()) {
+        thread::sleep(STAYS_AWAY);
+    }
+}
+
 #[pyfunction]
 fn close_all(py: Python<'_>) {
+    let _ = LEAVES.set(thread::current().id());
     let all = std::mem::take(&mut *opened());
     py.detach(|| {
         let all: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();

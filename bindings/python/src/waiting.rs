@@ -6,6 +6,7 @@ use framewire_ends::Error;
 use pyo3::prelude::*;
 
 use crate::errors::{argument, raised};
+use crate::leaving::stay_away;
 
 /// How long the interpreter's signals go unseen at most.
 pub(crate) const STEP: Duration = Duration::from_millis(50);
@@ -31,7 +32,12 @@ pub(crate) fn wait<T: Send>(
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-        let found = py.detach(|| step(left.min(STEP))).map_err(|error| raised(py, error))?;
+        let found = py.detach(|| {
+            let found = step(left.min(STEP));
+            stay_away();
+            found
+        });
+        let found = found.map_err(|error| raised(py, error))?;
         if found.is_some() {
             return Ok(found);
         }
@@ -50,9 +56,11 @@ pub(crate) fn interruptible<T: Send>(
     let (done, raised) = py.detach(|| {
         let mut raised = None;
         let done = act(&mut || {
+            stay_away();
             raised = Python::attach(|py| py.check_signals()).err();
             raised.is_none()
         });
+        stay_away();
         (done, raised)
     });
     raised.map_or(Ok(done), Err)
