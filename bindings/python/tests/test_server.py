@@ -187,22 +187,30 @@ def python(script: str) -> subprocess.Popen[str]:
 
 
 @needs_programs
-@pytest.mark.parametrize("end", ["leaves", "is killed"])
+@pytest.mark.parametrize("end", ["leaves", "is killed", "is killed, and has forked"])
 def test_the_server_ends_with_the_program_however_that_ends(end: str) -> None:
     program = python(f"""
-        import framewire.server, sys, time
+        import framewire.server, os, time
         server = framewire.server.Server("{HERE}", "{HERE}")
-        print(server.pid, flush=True)
-        if {end == "is killed"}:
+        child = os.fork() if {"forked" in end} else -1
+        if child == 0:
+            time.sleep(600)
+        print(server.pid, child, flush=True)
+        if {"killed" in end}:
             time.sleep(600)
     """)
     assert program.stdout is not None
-    with program.stdout as said:
-        pid = int(said.readline())
-    if end == "is killed":
-        program.kill()
-    program.wait(PATIENCE)
-    wait_until(lambda: is_gone(pid))
+    pid, child = map(int, program.stdout.readline().split())
+    try:
+        if "killed" in end:
+            program.kill()
+        program.wait(PATIENCE)
+        wait_until(lambda: is_gone(pid))
+        assert child < 0 or not is_gone(child)
+    finally:
+        if child > 0:
+            os.kill(child, signal.SIGKILL)
+        program.stdout.close()
 
 
 @needs_programs
@@ -255,8 +263,21 @@ def test_a_program_that_is_no_server_is_told_of(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "framewire-server").write_text("#!/bin/sh\necho 'out of order' >&2\nexit 3\n")
     (tmp_path / "framewire-server").chmod(0o755)
     monkeypatch.setattr(server, "_places", lambda name: iter([tmp_path / name]))
-    with pytest.raises(fw.Refused, match=r"did not start .*\(exit code 3\); it said last:\nout of order"):
+    with pytest.raises(fw.Refused, match=r"did not start .*\(exit code 3\); it said last:\nout of order") as told:
         fw.Receiver(HERE, http=HERE)
+    assert str(tmp_path / "framewire-server") in str(told.value)
+
+
+def test_a_server_of_another_version_is_not_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = tmp_path / "framewire-server"
+    other.write_text("#!/bin/sh\necho 'framewire-server 0.0.9'\necho 'commit: unknown'\n")
+    other.chmod(0o755)
+    monkeypatch.setattr(server, "_places", lambda name: iter([tmp_path / name]))
+    with pytest.raises(fw.SystemLack) as told:
+        fw.Receiver(HERE, http=HERE)
+    for said in (str(other), "0.0.9", fw.__version__, "pip install -U 'framewire[server]'"):
+        assert said in str(told.value)
+    assert told.value.code == "other-version"
 
 
 @needs_programs

@@ -30,6 +30,9 @@ _READY_WITHIN = 30.0
 _ENDS_WITHIN = 10.0
 """Seconds until a server that was asked to end is killed."""
 
+_VERSION_WITHIN = 30.0
+"""Seconds until a program that was asked for its version is taken for one that has none."""
+
 _LISTENING = re.compile(r"listening on (http://\S+) \(Socket\.IO\) and UDP (\S+)")
 _LINES_KEPT = 12
 
@@ -66,6 +69,21 @@ def _places(name: str) -> Iterator[Path]:
                 yield Path(str(file.locate()))
 
 
+def _check_version(path: str) -> None:
+    """SystemLack where the program is of another version than this package. What cannot say its version is told of when it starts."""
+    try:
+        said = subprocess.run([path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_VERSION_WITHIN, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    found = re.match(r"framewire-server (\S+)", said.decode(errors="replace"))
+    if found and found[1] != _native.__version__:
+        text = (
+            f"{path} is framewire-server {found[1]}, and this package is framewire {_native.__version__}; "
+            "have both of one version with: pip install -U 'framewire[server]'"
+        )
+        raise _error(_native.SystemLack, "other-version", text)
+
+
 class Server:
     """`framewire-server` as a child of this process, for as long as somebody wants its streams.
 
@@ -83,7 +101,9 @@ class Server:
         insecure: bool = False,
         memory: int | None = None,
     ) -> None:
-        command = [program("framewire-server"), "--until-input-ends", "--udp", address, "--listen", http]
+        path = program("framewire-server")
+        _check_version(path)
+        command = [path, "--until-input-ends", "--udp", address, "--listen", http]
         if partial:
             command.append("--partial")
         if insecure:
@@ -107,7 +127,9 @@ class Server:
             )
         except OSError as error:
             raise _error(_native.SystemLack, "no-programs", f"{command[0]} cannot be started: {error}") from error
+        self._path = path
         self._process = process
+        _running.add(process)
         self._end = weakref.finalize(self, _end, process, os.getpid())
         reader = threading.Thread(target=_read, args=(weakref.ref(self), process), name="framewire-server", daemon=True)
         reader.start()
@@ -161,10 +183,10 @@ class Server:
         while not self._listens.wait(0.1):
             if self._process.poll() is not None:
                 kind = _native.ArgumentError if self._process.returncode == 2 else _native.Refused
-                text = f"framewire-server did not start on UDP {address} and http {http} ({self._how()}){self._last_words()}"
+                text = f"{self._path} did not start on UDP {address} and http {http} ({self._how()}){self._last_words()}"
                 raise _error(kind, "server-ended", text)
             if time.monotonic() >= deadline:
-                text = f"framewire-server did not listen within {_READY_WITHIN:.0f} s; is this machine very busy?{self._last_words()}"
+                text = f"{self._path} did not listen within {_READY_WITHIN:.0f} s; is this machine very busy?{self._last_words()}"
                 raise _error(_native.Timeout, "server-silent", text)
 
     def _how(self) -> str:
@@ -196,6 +218,19 @@ def _read(server: weakref.ref[Server], process: subprocess.Popen[bytes]) -> None
             if heard_by is not None:
                 heard_by._heard(line.decode(errors="replace").rstrip("\n"))
             del heard_by
+
+
+_running: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    # A server runs until its input ends, which it does not while a child that was forked has it too.
+    for process in _running:
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
