@@ -13,7 +13,12 @@ mod process;
 mod source;
 mod stream;
 
+use std::time::Duration;
+
 pub use self::error::{Class, Error};
 pub use self::output::{Output, OutputOptions, OutputStats};
 pub use self::source::{Hub, OpenOptions, ReceiveOptions, Source, SourceStats, shared_streams};
 pub use self::stream::{Stream, Taken};
+
+/// How long anything is waited for before it is looked whether to wait on: how long a closing or a signal may go unseen.
+pub const STEP: Duration = Duration::from_millis(50);

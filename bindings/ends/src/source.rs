@@ -8,6 +8,7 @@ mod turns;
 mod watched;
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use framewire_transport::frame::ConsumerPolicy;
@@ -25,13 +26,14 @@ use crate::stream::{Stream, Taken};
 const ASSEMBLED: usize = 4;
 
 /// Frames of all streams that come to one place. It can be used by several threads; each frame goes to one of them.
-///
 pub struct Source {
     way: Way,
+    /// An error that [`Source::latest`] met after a frame that it had: some are told once.
+    kept: Mutex<Option<Error>>,
 }
 
 enum Way {
-    Network(Network),
+    Network(Box<Network>),
     Shared(Box<Shared>),
     All(Box<All>),
 }
@@ -54,7 +56,7 @@ pub struct SourceStats {
     pub streams: u64,
     /// How often a stream's hub or sender was gone, and back.
     pub reconnects: u64,
-    /// Slots in which there are frames that were taken and are not dropped yet.
+    /// Slots of the streams that are open in which there are frames that were taken and are not dropped yet.
     pub held: usize,
 }
 
@@ -75,12 +77,16 @@ impl SourceStats {
 }
 
 impl Source {
+    fn by(way: Way) -> Self {
+        Self { way, kept: Mutex::default() }
+    }
+
     /// Listens on a UDP address, HOST:PORT, for whoever sends there.
     ///
     /// # Errors
     /// The address is none or cannot be listened on; off loopback without [`ReceiveOptions::insecure`].
     pub fn bind(address: &str, options: &ReceiveOptions) -> Result<Self, Error> {
-        Ok(Self { way: Way::Network(Network::bind(address, options)?) })
+        Ok(Self::by(Way::Network(Box::new(Network::bind(address, options)?))))
     }
 
     /// Reads a stream of another process of this machine in place. Its hub is looked for; with no name, it is the only stream there is. A stream that is not
@@ -96,7 +102,7 @@ impl Source {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Self>, Error> {
         let shared = Shared::open(stream, options, go_on)?;
-        Ok(shared.map(|shared| Self { way: Way::Shared(Box::new(shared)) }))
+        Ok(shared.map(|shared| Self::by(Way::Shared(Box::new(shared)))))
     }
 
     /// Reads all streams of a hub of this machine in place, those that come later too, about 50 ms after they came: what a server has been sent. It ends when
@@ -107,7 +113,7 @@ impl Source {
     /// There is no hub, or it refuses. A stream that is refused later is told of once, by [`Source::recv`].
     pub fn open_all(hub: &Hub, options: &OpenOptions) -> Result<Self, Error> {
         let ends = Ends { with_streams: false, with_hub: !options.reconnect };
-        Ok(Self { way: Way::All(Box::new(All::open(hub.endpoint(), options, ends)?)) })
+        Ok(Self::by(Way::All(Box::new(All::open(hub.endpoint(), options, ends)?))))
     }
 
     /// As [`Source::open_all`], of a server that this program runs for frames from the network, by the options of [`Source::bind`]: slots that it fills itself
@@ -119,20 +125,36 @@ impl Source {
         let hold = options.slots.saturating_sub(ASSEMBLED).max(1);
         let ends = Ends { with_streams: !options.reconnect, with_hub: true };
         let options = OpenOptions::new().slots(hold).queue(options.queue);
-        Ok(Self { way: Way::All(Box::new(All::open(hub.endpoint(), &options, ends)?)) })
+        Ok(Self::by(Way::All(Box::new(All::open(hub.endpoint(), &options, ends)?))))
     }
 
     /// The next frame; `None` where none came within `timeout`. Callers that have to look after something else meanwhile, signals for instance, ask for short
-    /// times again and again; it costs nothing more.
+    /// times again and again; it costs nothing more. While a hub is looked for that is gone or stopped, it may take a tenth of a second longer.
     ///
     /// # Errors
-    /// [`Class::Ended`] after the last frame; [`Class::SlotsHeld`] where this program has held every slot for 80 ms; [`Class::Interrupted`] where the hub is gone
+    /// [`Class::Ended`] after the last frame; [`Class::SlotsHeld`] where this program has held every slot for 80 ms without giving one back, over all its
+    /// calls, and at once where `timeout` is zero; [`Class::Interrupted`] where the hub is gone
     /// and is not to be waited for; [`Class::Closed`].
     pub fn recv(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
+        self.kept()?;
         match &self.way {
             Way::Network(network) => network.recv(timeout),
             Way::Shared(shared) => shared.recv(timeout),
             Way::All(all) => all.recv(timeout),
+        }
+    }
+
+    /// A frame that waits already. Nobody is asked anything, a hub that may be stopped for one: it takes no time, but where this returns `None`,
+    /// [`Source::recv`] may find one.
+    ///
+    /// # Errors
+    /// As [`Source::recv`] with no time.
+    pub fn waiting(&self) -> Result<Option<Taken>, Error> {
+        self.kept()?;
+        match &self.way {
+            Way::Network(network) => network.recv(Duration::ZERO),
+            Way::Shared(shared) => shared.waiting(),
+            Way::All(all) => all.waiting(),
         }
     }
 
@@ -141,13 +163,41 @@ impl Source {
     /// # Errors
     /// As [`Source::recv`].
     pub fn latest(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
-        let Some(mut newest) = self.recv(timeout)? else { return Ok(None) };
+        Ok(self.recv(timeout)?.map(|taken| self.newest(taken)))
+    }
+
+    /// The newest frame of those that wait already: [`Source::latest`] as [`Source::waiting`] is to [`Source::recv`].
+    ///
+    /// # Errors
+    /// As [`Source::recv`] with no time.
+    pub fn latest_waiting(&self) -> Result<Option<Taken>, Error> {
+        Ok(self.waiting()?.map(|taken| self.newest(taken)))
+    }
+
+    /// The newest of those that wait after one.
+    fn newest(&self, mut newest: Taken) -> Taken {
         loop {
-            match self.recv(Duration::ZERO) {
+            match self.waiting() {
                 Ok(Some(newer)) => newest = newer,
-                // What else there is to say comes with the next call.
-                Ok(None) | Err(_) => return Ok(Some(newest)),
+                Ok(None) => return newest,
+                Err(error) => {
+                    // It may be told once, and so is for the next call; what is held is looked at anew.
+                    if error.class != Class::SlotsHeld {
+                        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    }
+                    return newest;
+                }
             }
+        }
+    }
+
+    /// # Errors
+    /// What was kept for this call.
+    fn kept(&self) -> Result<(), Error> {
+        // Where another thread has it, that takes what there is; in a forked child, nobody waits for one of the parent.
+        match self.kept.try_lock().ok().and_then(|mut kept| kept.take()) {
+            Some(error) => Err(error),
+            None => Ok(()),
         }
     }
 

@@ -227,3 +227,110 @@ fn all_streams_of_a_hub_are_read_as_they_come_and_its_end_is_told() {
         assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
     }
 }
+
+#[test]
+fn patience_with_held_slots_goes_over_calls_and_begins_anew_with_each_that_is_given_back() {
+    const STEP: Duration = Duration::from_millis(2);
+    for shared in [false, true] {
+        let (source, output, _folder) = pair(shared, Delivery::Latest);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Ok(Some(frame)) = output.frame(Duration::from_millis(5)) {
+                        let _ = output.send(frame);
+                    }
+                }
+            });
+            let mut held = Vec::new();
+            // Whoever has no time is told at once.
+            let error = loop {
+                match source.recv(Duration::ZERO) {
+                    Ok(taken) => held.extend(taken),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.class, Class::SlotsHeld);
+            assert_eq!(source.waiting().unwrap_err().class, Class::SlotsHeld);
+            let told = (0..10_000).find_map(|_| source.recv(STEP).err());
+            assert_eq!(told.map(|error| error.class), Some(Class::SlotsHeld), "shared: {shared}");
+            let began = std::time::Instant::now();
+            held.pop();
+            held.push(source.recv(SOON).unwrap().expect("a frame comes"));
+            // Where the machine did not keep this thread from it, that is too short a time for being told again.
+            let short = source.recv(STEP);
+            assert!(began.elapsed() >= Duration::from_millis(80) || short.unwrap().is_none());
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+#[test]
+fn what_comes_after_the_newest_is_told_by_the_next_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub: Hub = folder.path().join("front.sock").to_str().unwrap().parse().unwrap();
+    let output = Output::publish("front", Some(hub.clone()), OutputOptions::new()).unwrap();
+    output.begin(gray()).unwrap();
+    let open = OpenOptions::new().hub(hub).queue(8).reconnect(false);
+    let source = Source::open(Some("front"), &open, &mut || true).unwrap().unwrap();
+    send(&output, 1);
+    send(&output, 2);
+    assert!(output.close(SOON));
+    drop(output);
+    let frame = source.latest(SOON).unwrap().expect("frames wait").frame;
+    assert_eq!(frame[0], 2);
+    let error = (0..400).find_map(|_| source.latest(Duration::from_millis(50)).err());
+    assert_eq!(error.map(|error| error.class), Some(Class::Ended));
+}
+
+/// A hub that is stopped: it lets in whoever comes, and answers nobody.
+fn stopped_hub(path: &std::path::Path) -> std::os::fd::OwnedFd {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    bind(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    listen(&socket, 16).unwrap();
+    socket
+}
+
+#[test]
+fn whoever_takes_what_waits_asks_no_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.sock");
+    let hub: Hub = path.to_str().unwrap().parse().unwrap();
+    let share = ReceiverConfig::new().share(ShareConfig::new(Endpoint::path(&path).unwrap()));
+    let server = Receiver::bind("127.0.0.1:0".parse().unwrap(), share).unwrap();
+    let source = Source::open_all(&hub, &OpenOptions::new()).unwrap();
+    drop(server);
+    let _ = std::fs::remove_file(&path);
+    let stopped = stopped_hub(&path);
+    // It is asked by whoever has time, and goes on waiting for it.
+    assert!(source.recv(Duration::from_millis(200)).unwrap().is_none());
+    rustix::net::acceptfrom(&stopped).map(drop).unwrap();
+    while source.waiting().unwrap().is_some() {}
+    let asked = || {
+        rustix::io::ioctl_fionbio(&stopped, true).unwrap();
+        std::iter::from_fn(|| rustix::net::acceptfrom(&stopped).ok()).count()
+    };
+    asked();
+    for _ in 0..60 {
+        assert!(source.waiting().unwrap().is_none() && source.latest_waiting().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(asked(), 0);
+    source.close();
+    assert_eq!(source.waiting().unwrap_err().class, Class::Closed);
+}
+
+#[test]
+fn opening_a_stream_of_a_stopped_hub_is_given_up_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("front.sock");
+    let _stopped = stopped_hub(&path);
+    let hub: Hub = path.to_str().unwrap().parse().unwrap();
+    let mut asked = 0;
+    let opened = Source::open(Some("front"), &OpenOptions::new().hub(hub), &mut || {
+        asked += 1;
+        asked < 3
+    });
+    assert!(opened.unwrap().is_none());
+}

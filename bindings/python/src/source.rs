@@ -40,37 +40,27 @@ impl Source {
         self.source.as_ref().expect("there until it is dropped")
     }
 
-    /// A frame, by `look`.
-    fn take(
-        &self,
-        py: Python<'_>,
-        timeout: Option<f64>,
-        look: impl Fn(&framewire_ends::Source, Duration) -> Result<Option<Taken>, Error> + Sync,
-    ) -> PyResult<Option<Frame>> {
+    /// A frame, in one of these ways.
+    fn take(&self, py: Python<'_>, timeout: Option<f64>, by: By) -> PyResult<Option<Frame>> {
         let timeout = seconds(py, "timeout", timeout)?;
         let source = self.source();
-        let is_now = timeout == Some(Duration::ZERO);
-        // One that waits already is had without giving up the interpreter's lock, for which others may let this thread wait.
-        let waits = match look(source, Duration::ZERO) {
+        // One that waits already is had without giving up the interpreter's lock, for which others may let this thread wait. Everything else may have to ask a
+        // hub, which may be stopped.
+        let waits = match by.waiting(source) {
             // Another thread may give a slot back.
-            Err(error) if error.class == Class::SlotsHeld && !is_now => None,
+            Err(error) if error.class == Class::SlotsHeld && timeout != Some(Duration::ZERO) => None,
             found => found.map_err(|error| raised(py, error))?,
         };
         let taken = match waits {
-            None if !is_now => wait(py, timeout, |step| look(source, step))?,
+            None => wait(py, timeout, |step| by.within(source, step))?,
             waits => waits,
         };
         Ok(taken.map(Frame::new))
     }
 
     /// The same, and where the server has ended, how.
-    fn take_served(
-        &self,
-        py: Python<'_>,
-        timeout: Option<f64>,
-        look: impl Fn(&framewire_ends::Source, Duration) -> Result<Option<Taken>, Error> + Sync,
-    ) -> PyResult<Option<Frame>> {
-        let taken = self.take(py, timeout, look);
+    fn take_served(&self, py: Python<'_>, timeout: Option<f64>, by: By) -> PyResult<Option<Frame>> {
+        let taken = self.take(py, timeout, by);
         let (Err(error), Some(server)) = (&taken, &self.server) else { return taken };
         if is(py, error, Class::Interrupted) {
             let failure = server.bind(py).call_method0("failure")?;
@@ -89,6 +79,31 @@ impl Source {
             };
             error(py, Class::Timeout, "timeout", text)
         })
+    }
+}
+
+/// Which of the frames that wait is taken.
+#[derive(Clone, Copy)]
+enum By {
+    /// The next.
+    Turn,
+    /// The newest.
+    Age,
+}
+
+impl By {
+    fn waiting(self, source: &framewire_ends::Source) -> Result<Option<Taken>, Error> {
+        match self {
+            Self::Turn => source.waiting(),
+            Self::Age => source.latest_waiting(),
+        }
+    }
+
+    fn within(self, source: &framewire_ends::Source, timeout: Duration) -> Result<Option<Taken>, Error> {
+        match self {
+            Self::Turn => source.recv(timeout),
+            Self::Age => source.latest(timeout),
+        }
     }
 }
 
@@ -115,14 +130,14 @@ impl Source {
     /// The next frame; waits `timeout` seconds, without end by default. Timeout, Ended, SlotsHeld, Closed.
     #[pyo3(signature = (timeout = None))]
     fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
-        let taken = self.take_served(py, timeout, framewire_ends::Source::recv)?;
+        let taken = self.take_served(py, timeout, By::Turn)?;
         self.took(py, timeout, taken)
     }
 
     /// The newest frame of those that wait, the others dropped.
     #[pyo3(signature = (timeout = None))]
     fn latest(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Frame> {
-        let taken = self.take_served(py, timeout, framewire_ends::Source::latest)?;
+        let taken = self.take_served(py, timeout, By::Age)?;
         self.took(py, timeout, taken)
     }
 
@@ -163,7 +178,7 @@ impl Source {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
-        match self.take_served(py, None, framewire_ends::Source::recv) {
+        match self.take_served(py, None, By::Turn) {
             Err(error) if is(py, &error, Class::Ended) => Ok(None),
             taken => taken,
         }
@@ -260,7 +275,8 @@ fn served(py: Python<'_>, (address, http): (&str, &str), options: &ReceiveOption
             Ok(source)
         }
         Err(error) => {
-            server.call_method0("close")?;
+            // What went wrong first is what is told.
+            let _ = server.call_method0("close");
             Err(raised(py, error))
         }
     }

@@ -59,7 +59,7 @@ counts! {
         streams: u64,
         /// How often a stream's hub or sender was gone, and back.
         reconnects: u64,
-        /// Slots that frames and arrays of this program hold.
+        /// Slots of the streams that are open that frames and arrays of this program hold.
         held: usize,
     }
 }

@@ -2,14 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use framewire_ends::Error;
+use framewire_ends::{Error, STEP};
 use pyo3::prelude::*;
 
 use crate::errors::{argument, raised};
 use crate::leaving::stay_away;
-
-/// How long the interpreter's signals go unseen at most.
-pub(crate) const STEP: Duration = Duration::from_millis(50);
 
 /// Seconds as a program says them; `None` is without end. More than any clock has is without end too.
 pub(crate) fn seconds(py: Python<'_>, name: &str, seconds: Option<f64>) -> PyResult<Option<Duration>> {
@@ -30,8 +27,8 @@ pub(crate) fn wait<T: Send>(
     mut step: impl FnMut(Duration) -> Result<Option<T>, Error> + Send,
 ) -> PyResult<Option<T>> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut left = timeout.unwrap_or(Duration::MAX);
     loop {
-        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
         let found = py.detach(|| {
             let found = step(left.min(STEP));
             stay_away();
@@ -42,7 +39,9 @@ pub(crate) fn wait<T: Send>(
             return Ok(found);
         }
         py.check_signals()?;
-        if left <= STEP {
+        // By the clock: a step may end before its time.
+        left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
             return Ok(None);
         }
     }

@@ -3,35 +3,35 @@
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use framewire_transport::share::{Endpoint, SubscriptionConfig};
 use framewire_transport::{Reader, RecvError};
 
 use super::SourceStats;
+use super::hubs::PATIENCE_WHILE_READING;
 use super::shared::{OpenOptions, Shared};
-use super::turns::{self, Look};
+use super::turns::{Held, Look};
 use super::watched::{Watched, always_readable, ticked, ticks};
 use crate::error::{Class, Error};
 use crate::process::Process;
 use crate::stream::{Stream, Taken};
 
-/// How often it is asked which streams there are, while somebody waits: what a stream sends before it is found is not seen. An answer takes a tenth of a
-/// millisecond.
-const ASKED_EVERY: Duration = Duration::from_millis(50);
-
-/// How long the hub may take for an answer: whoever takes frames waits for it.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How often it is asked which streams there are, while somebody waits: what a stream sends before it is found is not seen.
+const LISTED_EVERY: Duration = Duration::from_millis(50);
 
 pub(super) struct All {
     watched: Watched,
     state: Mutex<State>,
-    endpoint: Endpoint,
+    /// Has one thread ask at a time. No other waits for it: the hub may be stopped.
+    asks: Mutex<()>,
+    reader: Reader,
     config: SubscriptionConfig,
     ends: Ends,
     /// Tells when to ask which streams there are.
     ticks: OwnedFd,
+    held: Held,
     closed: AtomicBool,
     process: Process,
 }
@@ -65,19 +65,30 @@ struct State {
 impl All {
     pub(super) fn open(endpoint: &Endpoint, options: &OpenOptions, ends: Ends) -> Result<Self, Error> {
         let config = options.subscription()?;
-        Reader::connect_within(endpoint.clone(), PATIENCE)?;
-        let (watched, ticks) = (Watched::new()?, ticks(ASKED_EVERY)?);
+        let reader = Reader::connect_within(endpoint.clone(), PATIENCE_WHILE_READING)?;
+        let (watched, ticks) = (Watched::new()?, ticks(LISTED_EVERY)?);
         watched.add(&ticks)?;
-        let (endpoint, closed) = (endpoint.clone(), AtomicBool::new(false));
-        let (state, process) = (Mutex::default(), Process::this());
-        let all = Self { watched, state, endpoint, config, ends, ticks, closed, process };
-        all.ask(&mut all.lock())?;
+        let (state, asks, held) = (Mutex::default(), Mutex::default(), Held::default());
+        let (closed, process) = (AtomicBool::new(false), Process::this());
+        let all = Self { watched, state, asks, reader, config, ends, ticks, held, closed, process };
+        all.ask()?;
         Ok(all)
     }
 
     /// The next frame within a time.
     pub(super) fn recv(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
-        turns::take(&self.watched, timeout, || {
+        self.held.take(&self.watched, timeout, || {
+            self.process.check("reader")?;
+            if self.lock().over.is_none() && ticked(&self.ticks) {
+                self.ask()?;
+            }
+            self.look()
+        })
+    }
+
+    /// A frame that waits already; the hub is not asked.
+    pub(super) fn waiting(&self) -> Result<Option<Taken>, Error> {
+        self.held.take(&self.watched, Duration::ZERO, || {
             self.process.check("reader")?;
             self.look()
         })
@@ -86,14 +97,11 @@ impl All {
     /// A frame that waits, each stream in turn.
     fn look(&self) -> Result<Look, Error> {
         let mut state = self.lock();
-        if state.over.is_none() && ticked(&self.ticks) {
-            self.ask(&mut state)?;
-        }
         let (mut held, mut turns) = (None, state.open.len());
         while turns > 0 {
             turns -= 1;
             let place = state.next % state.open.len();
-            match state.open[place].recv(Duration::ZERO) {
+            match state.open[place].waiting() {
                 Ok(Some(taken)) => {
                     state.next = place + 1;
                     return Ok(Look::Taken(taken));
@@ -129,39 +137,61 @@ impl All {
         }
     }
 
-    /// Reads those streams too that are new.
-    fn ask(&self, state: &mut State) -> Result<(), Error> {
-        let reader = match Reader::connect_within(self.endpoint.clone(), PATIENCE).map_err(Error::from) {
-            Ok(reader) => reader,
+    /// Reads those streams too that are new. Whoever takes frames, closes or counts meanwhile does not wait for the hub.
+    fn ask(&self) -> Result<(), Error> {
+        let _asks = match self.asks.try_lock() {
+            Ok(asks) => asks,
+            Err(TryLockError::Poisoned(asks)) => asks.into_inner(),
+            // Another thread does.
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
+        let there = match self.reader.streams().map_err(Error::from) {
+            Ok(there) => there.into_iter().map(|stream| stream.name).collect(),
             Err(error) if error.class == Class::Interrupted || error.code == "no-hub" => {
-                return self.interrupted(state);
+                return self.interrupted(&mut self.lock());
             }
-            // It is slow, or has enough to do: it is asked again.
-            Err(error) if error.class == Class::Timeout || state.past.streams > 0 => return Ok(()),
+            Err(error) if is_slow(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let Ok(there) = reader.streams() else { return Ok(()) };
-        state.is_gone = false;
-        state.there = there.into_iter().map(|stream| stream.name).collect();
-        let State { refused, there, .. } = &mut *state;
-        refused.retain(|name| there.contains(name));
-        for name in there.clone() {
-            if state.refused.contains(&name) || state.open.iter().any(|open| open.name() == name) {
-                continue;
-            }
-            match Shared::new(self.endpoint.clone(), name.clone(), self.config.clone(), false) {
-                Ok(opened) => {
-                    self.watched.add(opened.descriptor()?)?;
-                    state.open.push(opened);
-                }
+        for name in self.new_ones(there) {
+            match Shared::new(&self.reader, name.clone(), self.config.clone(), false) {
+                Ok(opened) => self.add(opened)?,
                 // It has ended meanwhile, or its hub has.
-                Err(error) if matches!(error.class, Class::UnknownStream | Class::Interrupted | Class::Timeout) => {}
+                Err(error) if matches!(error.class, Class::UnknownStream | Class::Interrupted) => {}
+                Err(error) if is_slow(&error) => return Ok(()),
                 Err(error) => {
-                    state.refused.insert(name);
+                    self.lock().refused.insert(name);
                     return Err(error);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Notes which streams there are; those that are to be opened.
+    fn new_ones(&self, there: BTreeSet<String>) -> Vec<String> {
+        let mut state = self.lock();
+        if state.over.is_some() {
+            return Vec::new();
+        }
+        state.is_gone = false;
+        state.refused.retain(|name| there.contains(name));
+        state.there = there;
+        let is_known =
+            |name: &String| state.refused.contains(name) || state.open.iter().any(|open| open.name() == name);
+        state.there.iter().filter(|name| !is_known(name)).cloned().collect()
+    }
+
+    /// Takes in a stream that was opened, unless it is over meanwhile.
+    fn add(&self, opened: Shared) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.over.is_some() {
+            drop(state);
+            opened.close();
+            return Ok(());
+        }
+        self.watched.add(opened.descriptor()?)?;
+        state.open.push(opened);
         Ok(())
     }
 
@@ -179,6 +209,7 @@ impl All {
         let readable = always_readable();
         if let Ok(readable) = &readable {
             self.watched.add(readable)?;
+            self.watched.remove(&self.ticks);
         }
         state.over = Some((error, readable.ok()));
         Ok(())
@@ -204,11 +235,11 @@ impl All {
         if !self.process.is_this() {
             return Vec::new();
         }
-        let mut state = self.lock();
-        if state.over.is_none() {
+        if self.lock().over.is_none() {
             // What is wrong is told to who takes frames.
-            let _ = self.ask(&mut state);
+            let _ = self.ask();
         }
+        let state = self.lock();
         // Of those that have ended, frames may wait still.
         state.open.iter().filter(|open| state.there.contains(open.name())).flat_map(Shared::streams).collect()
     }
@@ -240,4 +271,9 @@ impl All {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The hub is stopped, or has enough to do: it is asked again.
+fn is_slow(error: &Error) -> bool {
+    error.class == Class::Timeout || error.code == "hub-busy"
 }

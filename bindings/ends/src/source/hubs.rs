@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use framewire_transport::share::{Endpoint, EndpointError};
 use framewire_transport::{Reader, ShareError, SharedStreamInfo};
 
+use crate::STEP;
 use crate::error::{Class, Error};
 
 /// How long a hub is waited for that nobody named. One that runs answers within a millisecond.
@@ -17,8 +18,8 @@ const PATIENCE_OF_ANY: Duration = Duration::from_millis(300);
 /// How long one is waited for that was named.
 const PATIENCE_OF_NAMED: Duration = Duration::from_secs(5);
 
-/// How long it takes at most until it is asked whether to wait on.
-const ASKED_EVERY: Duration = Duration::from_millis(50);
+/// How long one may take for an answer while frames are taken: whoever takes them waits for it. An answer takes a tenth of a millisecond.
+pub(super) const PATIENCE_WHILE_READING: Duration = Duration::from_millis(100);
 
 /// Where a hub is: the port of a server, the name of a publisher, or the path of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub fn shared_streams(named: Option<&Hub>, go_on: &mut dyn FnMut() -> bool) -> O
     }
     let deadline = Instant::now() + patience * 2;
     while asked > 0 && Instant::now() < deadline {
-        match told.recv_timeout(ASKED_EVERY) {
+        match told.recv_timeout(STEP) {
             Ok(answer) => {
                 asked -= 1;
                 answers.add(answer, named.is_some());
@@ -103,6 +104,34 @@ pub fn shared_streams(named: Option<&Hub>, go_on: &mut dyn FnMut() -> bool) -> O
     }
     answers.streams.sort_by(|(one, at), (other, there)| (&one.name, at).cmp(&(&other.name, there)));
     Some(answers)
+}
+
+/// What a hub answers that is asked in a thread of its own, so that one that is stopped stops nobody else; `None` where `go_on`, asked at least every 50 ms,
+/// says no.
+///
+/// # Errors
+/// What the hub answers, or that the system has no thread left.
+pub(super) fn asked<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Option<T>, Error> {
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("framewire-ask".into()).spawn(move || {
+        // Nobody listens where nobody waits any more.
+        let _ = tell.send(ask());
+    });
+    thread.map_err(|error| {
+        let text = format!("no thread to ask a hub in: {error}; raise the limit of threads");
+        Error::new(Class::System, "no-thread", text)
+    })?;
+    loop {
+        match told.recv_timeout(STEP) {
+            Ok(answer) => return answer.map(Some),
+            Err(RecvTimeoutError::Timeout) if go_on() => {}
+            // Without an answer it ends only where it panics.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+    }
 }
 
 /// What hubs have said.

@@ -1,6 +1,5 @@
 //! Streams that senders bring over the network, as one source.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +9,8 @@ use framewire_transport::frame::Readiness;
 use framewire_transport::setters;
 use framewire_transport::{IncomingStream, Receiver, ReceiverConfig, RecvError};
 
-use super::turns::{self, Look};
-use super::watched::Watched;
+use super::turns::{Held, Look};
+use super::watched::{Watched, no_descriptor};
 use super::{SourceStats, policy};
 use crate::address::resolve;
 use crate::error::{Class, Error};
@@ -65,6 +64,7 @@ pub(super) struct Network {
     _arrivals: Readiness,
     local: SocketAddr,
     reconnect: bool,
+    held: Held,
     closed: AtomicBool,
     process: Process,
 }
@@ -107,14 +107,14 @@ impl Network {
         watched.add(&arrivals)?;
         let past = SourceStats::default();
         let state = Mutex::new(State { receiver: Some(receiver), open: Vec::new(), next: 0, past });
-        let reconnect = options.reconnect;
-        let closed = AtomicBool::new(false);
-        Ok(Self { watched, state, _arrivals: arrivals, local, reconnect, closed, process: Process::this() })
+        let (reconnect, held) = (options.reconnect, Held::default());
+        let (closed, process) = (AtomicBool::new(false), Process::this());
+        Ok(Self { watched, state, _arrivals: arrivals, local, reconnect, held, closed, process })
     }
 
     /// The next frame within a time.
     pub(super) fn recv(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
-        turns::take(&self.watched, timeout, || {
+        self.held.take(&self.watched, timeout, || {
             self.process.check("receiver")?;
             self.look()
         })
@@ -143,7 +143,10 @@ impl Network {
                     held = Some(error.into());
                     state.next = place + 1;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    state.next = place + 1;
+                    return Err(error.into());
+                }
             }
         }
         if state.open.is_empty() && state.past.streams > 0 && !self.reconnect {
@@ -249,10 +252,4 @@ impl Open {
         all.skipped += source.skipped;
         all.held += self.incoming.slots_held();
     }
-}
-
-fn no_descriptor(error: io::Error) -> Error {
-    let text =
-        format!("the system gave no descriptor to wait for frames with ({error}); raise the limit of open files");
-    Error::new(Class::System, "no-descriptor", text)
 }

@@ -9,21 +9,17 @@ use framewire_transport::setters;
 use framewire_transport::share::{Endpoint, SubscriptionConfig};
 use framewire_transport::{Frame, Reader, RecvError, Subscription};
 
-use super::hubs::{Hub, shared_streams};
+use super::hubs::{Hub, PATIENCE_WHILE_READING, asked, shared_streams};
+use super::turns::{Held, Look};
 use super::watched::{Watched, always_readable, ticked, ticks};
 use super::{SourceStats, policy};
+use crate::STEP;
 use crate::error::{Class, Error};
 use crate::process::Process;
 use crate::stream::{Stream, Taken};
 
 /// How often a stream is looked for whose source is gone.
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(100);
-
-/// How long its hub may take for an answer meanwhile: whoever takes frames waits for it.
-const PATIENCE: Duration = Duration::from_millis(50);
-
-/// How long anything is waited for before it is looked whether to wait on.
-const STEP: Duration = Duration::from_millis(50);
 
 /// How a stream of another process is read.
 #[derive(Debug, Clone)]
@@ -84,6 +80,7 @@ pub(super) struct Shared {
     name: String,
     config: SubscriptionConfig,
     reconnect: bool,
+    held: Held,
     closed: AtomicBool,
     process: Process,
 }
@@ -117,11 +114,12 @@ impl Shared {
         let deadline = Instant::now().checked_add(options.wait);
         loop {
             let Some(answers) = shared_streams(options.hub.as_ref(), go_on) else { return Ok(None) };
-            let error = match answers.find(stream) {
-                Ok((info, endpoint)) => match Self::new(endpoint, info.name, config.clone(), options.reconnect) {
-                    Ok(shared) => return Ok(Some(shared)),
-                    Err(error) => error,
-                },
+            let (config, reconnect) = (config.clone(), options.reconnect);
+            let opened = answers.find(stream).and_then(|(info, endpoint)| {
+                asked(move || Self::new(&Reader::connect(endpoint)?, info.name, config, reconnect), go_on)
+            });
+            let error = match opened {
+                Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
             let is_to_come = matches!(error.class, Class::UnknownStream | Class::Interrupted) || error.code == "no-hub";
@@ -136,38 +134,67 @@ impl Shared {
         }
     }
 
+    /// The hub may take as long for its answer as the reader has patience.
     pub(super) fn new(
-        endpoint: Endpoint,
+        reader: &Reader,
         name: String,
         config: SubscriptionConfig,
         reconnect: bool,
     ) -> Result<Self, Error> {
-        let subscription = Reader::connect(endpoint.clone())?.subscribe_with(&name, config.clone())?;
+        let subscription = reader.subscribe_with(&name, config.clone())?;
+        let endpoint = reader.endpoint().clone();
         let info = Arc::new(Stream::from(subscription.info()));
         let past = SourceStats { streams: 1, ..SourceStats::default() };
         let standing = Standing::Read(Arc::new(subscription));
         let state = Mutex::new(State { standing, info, past, is_watched: false });
-        let (closed, process) = (AtomicBool::new(false), Process::this());
-        Ok(Self { state, watched: Watched::new()?, endpoint, name, config, reconnect, closed, process })
+        let (held, closed, process) = (Held::default(), AtomicBool::new(false), Process::this());
+        Ok(Self { state, watched: Watched::new()?, endpoint, name, config, reconnect, held, closed, process })
     }
 
     /// The next frame within a time.
     pub(super) fn recv(&self, timeout: Duration) -> Result<Option<Taken>, Error> {
         self.process.check("reader")?;
         let deadline = Instant::now().checked_add(timeout);
+        let mut left = deadline.map(|_| timeout);
+        let mut patience = STEP;
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let began = Instant::now();
             // In steps, so that who waits sees that it is closed.
-            let step = left.map_or(STEP, |left| left.min(STEP));
-            let taken = match self.subscription()? {
-                Some(subscription) => self.take(&subscription, step)?,
-                None => {
-                    std::thread::sleep(step.min(LOOKED_FOR_EVERY));
-                    None
-                }
-            };
-            if taken.is_some() || left.is_some_and(|left| left <= step) {
-                return Ok(taken);
+            let step = left.map_or(STEP, |left| left.min(STEP)).min(patience);
+            patience = STEP;
+            match self.subscription()? {
+                Some(subscription) => match self.take(&subscription, step)? {
+                    Look::Taken(taken) => return Ok(Some(taken)),
+                    Look::Nothing => {}
+                    Look::Held(error) => match self.held.patience(began) {
+                        Some(left) if !timeout.is_zero() => patience = left,
+                        _ => return Err(error),
+                    },
+                },
+                None => std::thread::sleep(step.min(LOOKED_FOR_EVERY)),
+            }
+            left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A frame that waits already; no hub is asked.
+    pub(super) fn waiting(&self) -> Result<Option<Taken>, Error> {
+        self.process.check("reader")?;
+        let subscription = match &self.lock().standing {
+            Standing::Read(subscription) => subscription.clone(),
+            Standing::Over(error, _) => return Err(error.clone()),
+            Standing::LookedFor(_) => return Ok(None),
+        };
+        let began = Instant::now();
+        match self.take(&subscription, Duration::ZERO)? {
+            Look::Taken(taken) => Ok(Some(taken)),
+            Look::Nothing => Ok(None),
+            Look::Held(error) => {
+                self.held.patience(began);
+                Err(error)
             }
         }
     }
@@ -181,7 +208,7 @@ impl Shared {
             Standing::LookedFor(timer) if !ticked(timer) => Ok(None),
             Standing::LookedFor(_) => {
                 drop(state);
-                let found = Reader::connect_within(self.endpoint.clone(), PATIENCE)
+                let found = Reader::connect_within(self.endpoint.clone(), PATIENCE_WHILE_READING)
                     .and_then(|reader| reader.subscribe_with(&self.name, self.config.clone()));
                 // Whatever is wrong with it now, it may be right in a moment.
                 let Ok(subscription) = found else { return Ok(None) };
@@ -190,45 +217,42 @@ impl Shared {
                     return Ok(None);
                 }
                 let subscription = Arc::new(subscription);
+                state.turn_to(Standing::Read(subscription.clone()), &self.watched)?;
                 state.past.streams += 1;
                 state.past.reconnects += 1;
                 state.info = Arc::new(subscription.info().into());
-                if state.is_watched {
-                    self.watched.add(&*subscription)?;
-                }
-                state.standing = Standing::Read(subscription.clone());
                 Ok(Some(subscription))
             }
         }
     }
 
-    fn take(&self, subscription: &Arc<Subscription>, timeout: Duration) -> Result<Option<Taken>, Error> {
+    fn take(&self, subscription: &Arc<Subscription>, timeout: Duration) -> Result<Look, Error> {
         let taken = if timeout.is_zero() { subscription.try_recv() } else { subscription.recv_timeout(timeout) };
         match taken {
-            Ok(frame) => Ok(Some(self.taken(frame, subscription))),
-            Err(RecvError::Timeout) => Ok(None),
+            Ok(frame) => Ok(Look::Taken(self.taken(frame, subscription))),
+            Err(error @ RecvError::HoldsAllSlots { .. }) => Ok(Look::Held(error.into())),
+            Err(RecvError::Timeout) => {
+                self.held.is_not();
+                Ok(Look::Nothing)
+            }
             Err(error @ RecvError::HubGone) => {
                 self.lock().past.reconnects += 1;
-                if self.reconnect { Ok(None) } else { Err(error.into()) }
+                if self.reconnect { Ok(Look::Nothing) } else { Err(error.into()) }
             }
-            Err(error @ RecvError::Ended) => {
-                let is_to_come = self.reconnect && !subscription.is_closed();
-                let next = match is_to_come {
-                    true => Standing::LookedFor(ticks(LOOKED_FOR_EVERY)?),
-                    false => Standing::over(error.into()),
-                };
-                self.go_on_as(next, subscription)?;
-                Ok(None)
+            Err(RecvError::Ended) if self.reconnect && !subscription.is_closed() => {
+                self.go_on_as(Standing::LookedFor(ticks(LOOKED_FOR_EVERY)?), subscription)?;
+                Ok(Look::Nothing)
             }
-            Err(error @ RecvError::CutOff { .. }) => {
+            Err(error @ (RecvError::Ended | RecvError::CutOff { .. })) => {
                 self.go_on_as(Standing::over(error.into()), subscription)?;
-                Ok(None)
+                Err(error.into())
             }
             Err(error) => Err(error.into()),
         }
     }
 
     fn taken(&self, frame: Frame, subscription: &Subscription) -> Taken {
+        self.held.taken();
         let mut state = self.lock();
         state.past.taken += 1;
         state.past.bytes += frame.len() as u64;
@@ -245,12 +269,8 @@ impl Shared {
         if !matches!(&state.standing, Standing::Read(subscription) if Arc::ptr_eq(subscription, before)) {
             return Ok(());
         }
+        state.turn_to(next, &self.watched)?;
         state.past.dropped += before.stats().dropped;
-        if state.is_watched {
-            self.watched.remove(&**before);
-            next.watched(&self.watched)?;
-        }
-        state.standing = next;
         Ok(())
     }
 
@@ -302,10 +322,11 @@ impl Shared {
         if let Standing::Read(subscription) = &state.standing {
             state.past.dropped += subscription.stats().dropped;
         }
-        let over = Standing::over(Error::closed("reader"));
+        let closed = || Error::closed("reader");
         // Without a descriptor for it, who waits learns of the end a moment later.
-        let _ = over.watched(&self.watched);
-        let before = std::mem::replace(&mut state.standing, over);
+        let before = state
+            .turn_to(Standing::over(closed()), &self.watched)
+            .or_else(|_| state.turn_to(Standing::Over(closed(), None), &self.watched));
         drop(state);
         // It says goodbye to the hub.
         drop(before);
@@ -320,6 +341,20 @@ impl Shared {
     }
 }
 
+impl State {
+    /// From here on it stands so, and that is what the descriptor tells of; how it stood before.
+    ///
+    /// # Errors
+    /// The system does not watch it; it stands as before.
+    fn turn_to(&mut self, next: Standing, watched: &Watched) -> Result<Standing, Error> {
+        if self.is_watched {
+            next.watched(watched)?;
+            self.standing.unwatched(watched);
+        }
+        Ok(std::mem::replace(&mut self.standing, next))
+    }
+}
+
 impl Standing {
     fn over(error: Error) -> Self {
         Self::Over(error, always_readable().ok())
@@ -331,6 +366,14 @@ impl Standing {
             Self::Read(subscription) => watched.add(&**subscription),
             Self::LookedFor(timer) => watched.add(timer),
             Self::Over(_, readable) => readable.as_ref().map_or(Ok(()), |readable| watched.add(readable)),
+        }
+    }
+
+    fn unwatched(&self, watched: &Watched) {
+        match self {
+            Self::Read(subscription) => watched.remove(&**subscription),
+            Self::LookedFor(timer) => watched.remove(timer),
+            Self::Over(_, readable) => readable.iter().for_each(|readable| watched.remove(readable)),
         }
     }
 }

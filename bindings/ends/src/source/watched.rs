@@ -1,5 +1,6 @@
 //! Several descriptors as one.
 
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -17,15 +18,15 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new() -> Result<Self, Error> {
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system)? })
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC).map_err(no_descriptor)? })
     }
 
     pub(super) fn add(&self, fd: impl AsFd) -> Result<(), Error> {
-        epoll::add(&self.epoll, fd, EventData::new_u64(0), EventFlags::IN).map_err(system)
+        epoll::add(&self.epoll, fd, EventData::new_u64(0), EventFlags::IN).map_err(no_descriptor)
     }
 
     pub(super) fn remove(&self, fd: impl AsFd) {
-        // Whoever closes it takes it away as well.
+        // Closing it would not do: it stays in the set for as long as a forked child has it open too. One that was never in it is let be.
         let _ = epoll::delete(&self.epoll, fd);
     }
 }
@@ -42,10 +43,10 @@ impl AsFd for Watched {
 /// The system has no descriptor left.
 pub(super) fn ticks(every: Duration) -> Result<OwnedFd, Error> {
     let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-    let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags).map_err(system)?;
-    let every = Timespec::try_from(every).map_err(|_| system(Errno::INVAL))?;
+    let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags).map_err(no_descriptor)?;
+    let every = Timespec::try_from(every).map_err(|_| no_descriptor(Errno::INVAL))?;
     let times = Itimerspec { it_interval: every, it_value: every };
-    rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).map_err(system)?;
+    rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times).map_err(no_descriptor)?;
     Ok(timer)
 }
 
@@ -54,7 +55,7 @@ pub(super) fn ticks(every: Duration) -> Result<OwnedFd, Error> {
 /// # Errors
 /// The system has no descriptor left.
 pub(super) fn always_readable() -> Result<OwnedFd, Error> {
-    rustix::event::eventfd(1, rustix::event::EventfdFlags::CLOEXEC).map_err(system)
+    rustix::event::eventfd(1, rustix::event::EventfdFlags::CLOEXEC).map_err(no_descriptor)
 }
 
 /// Takes what made a descriptor of ticks readable; whether there was something.
@@ -71,11 +72,12 @@ pub(super) fn wait(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<(), 
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(system(error)),
+        Err(error) => Err(no_descriptor(error)),
     }
 }
 
-fn system(error: Errno) -> Error {
+/// What is told where the system gives no descriptor.
+pub(super) fn no_descriptor(error: impl fmt::Display) -> Error {
     let text =
         format!("the system gave no descriptor to wait for frames with ({error}); raise the limit of open files");
     Error::new(Class::System, "no-descriptor", text)

@@ -232,7 +232,7 @@ class SourceStats:
         """How often a stream's hub or sender was gone, and back."""
     @property
     def held(self) -> int:
-        """Slots in which there are frames that were taken and are not gone yet."""
+        """Slots of the streams that are open in which there are frames that were taken and are not gone yet."""
     def as_dict(self) -> dict[str, int]:
         """All of them by name."""
     def _repr_html_(self) -> str:
