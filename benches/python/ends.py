@@ -7,9 +7,13 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import framewire
 
 SHAPE = (1080, 1920, 3)
 RATE = 60

@@ -10,7 +10,7 @@ use framewire_transport::setters;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
 use framewire_transport::{
     Delivery, FrameFormat, FrameMut, PathKind, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender,
-    SenderConfig,
+    SenderConfig, ShareError,
 };
 
 use crate::address::resolve;
@@ -138,8 +138,18 @@ impl Output {
     /// # Errors
     /// The name is none, or another program has the hub's socket.
     pub fn publish(name: &str, hub: Option<Hub>, options: OutputOptions) -> Result<Self, Error> {
+        let has_its_own = hub.is_none();
         let hub = hub.map_or_else(|| Hub::of_name(name), Ok)?;
-        let publisher = Publisher::bind(ShareConfig::new(hub.endpoint().clone()))?;
+        let publisher = Publisher::bind(ShareConfig::new(hub.endpoint().clone())).map_err(|error| match error {
+            ShareError::HubThere { .. } if has_its_own => {
+                let text = format!(
+                    "another program, or another output of this one, publishes '{name}' already, at {}; end it, or use another name",
+                    hub.endpoint()
+                );
+                Error::new(Class::Refused, error.code(), text)
+            }
+            error => error.into(),
+        })?;
         Ok(Self::new(Target::Readers { name: name.to_owned(), hub }, Some(publisher), options))
     }
 

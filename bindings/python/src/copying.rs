@@ -163,11 +163,14 @@ fn item_of(format: &CStr, item_bytes: usize) -> Option<Item> {
 
 fn wrong_items(format: &CStr, array: &Bound<'_, PyAny>) -> Error {
     let format = format.to_string_lossy();
+    let dimensions = array.getattr("ndim").and_then(|count| count.extract::<usize>()).unwrap_or(0);
     let remedy = match format.trim_start_matches(['@', '=', '<', '>', '!']) {
         "?" => "; use array.view(numpy.uint8), or array * numpy.uint8(255)",
         "b" => "; use array.view(numpy.uint8) where that is what they mean",
         "h" => "; use array.view(numpy.uint16) where that is what they mean",
         "i" | "l" | "q" | "I" | "L" | "Q" => "; use array.astype(numpy.uint8), or numpy.uint16",
+        // What has three dimensions has colours, which are of 8 bits.
+        "e" | "d" if dimensions == 3 => "; use array.astype(numpy.uint8), after array * 255 where they are 0 to 1",
         "e" | "d" => "; use array.astype(numpy.float32)",
         "H" | "f" => " in this machine's byte order; use array.astype(array.dtype.newbyteorder('='))",
         _ => "",

@@ -74,7 +74,15 @@ fn place(class: Class) -> usize {
 }
 
 fn raise(py: Python<'_>, error: Error) -> PyResult<PyErr> {
-    let raised = types(py)?[place(error.class)].bind(py).call1((error.text,))?;
+    let text = match error.class {
+        // By the names that Python has for it.
+        Class::SlotsHeld => error
+            .text
+            .replace("copy what is to be kept", "copy() what is to be kept")
+            .replace("ask for more slots", "ask for more (slots=)"),
+        _ => error.text,
+    };
+    let raised = types(py)?[place(error.class)].bind(py).call1((text,))?;
     raised.setattr("code", error.code)?;
     Ok(PyErr::from_value(raised))
 }

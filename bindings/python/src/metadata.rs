@@ -35,7 +35,8 @@ pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Option<Encoded>> {
         || value.is_instance_of::<PyTuple>()
         || value.cast::<PyMapping>().is_ok();
     if !is_said {
-        let text = format!("a {} is no metadata; use a dict, a list, a str or bytes", value.get_type().name()?);
+        let text =
+            format!("a value of type {} is no metadata; use a dict, a list, a str or bytes", value.get_type().name()?);
         return Err(argument(py, "no-metadata", text));
     }
     let text = json(py)?.dumps.bind(py).call1((value,)).map_err(|error| {

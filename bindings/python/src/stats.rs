@@ -1,5 +1,6 @@
 //! Counts of sources and outputs.
 
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -34,9 +35,10 @@ macro_rules! counts {
                 Ok(counts)
             }
 
-            fn __repr__(&self) -> String {
-                let counts = [$(format!(concat!(stringify!($field), "={}"), self.0.$field)),+];
-                format!(concat!(stringify!($class), "({})"), counts.join(", "))
+            fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+                // As Python writes them: True, not true.
+                let counts = [$(format!(concat!(stringify!($field), "={}"), self.0.$field.into_bound_py_any(py)?.repr()?)),+];
+                Ok(format!(concat!(stringify!($class), "({})"), counts.join(", ")))
             }
         }
     };

@@ -237,3 +237,23 @@ def test_arguments_that_are_no_such_thing_are_type_errors():
     for abstract in (fw.Source, fw.Output, fw.Frame, fw.Stream, fw.Slot):
         with pytest.raises(TypeError):
             abstract()
+
+
+def test_colours_that_are_no_bytes_are_told_to_become_bytes():
+    with fw.Sender("127.0.0.1:9") as out:
+        with pytest.raises(fw.FormatError, match=r"astype\(numpy\.uint8\)"):
+            out.send(np.zeros((48, 64, 3), np.float64))
+        with pytest.raises(fw.FormatError, match=r"astype\(numpy\.float32\)"):
+            out.send(np.zeros((48, 64), np.float64))
+
+
+def test_a_name_that_is_none_or_taken_is_told_as_a_name():
+    with pytest.raises(fw.ArgumentError, match="'a b' cannot be a name"):
+        fw.Publisher("a b")
+    with fw.Publisher("taken"), pytest.raises(fw.Refused, match="publishes 'taken' already"):
+        fw.Publisher("taken")
+
+
+def test_statistics_are_written_as_python_writes_them(way: Way):
+    _, out = way.pair()
+    assert f"is_open={out.stats().is_open}" in repr(out.stats())

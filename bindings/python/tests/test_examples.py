@@ -38,11 +38,3 @@ def test_the_types_of_the_examples_are_right(tmp_path: Path):
         check=False,
     )
     assert checked.returncode == 0, checked.stdout
-
-
-def test_the_interface_is_as_it_is_written(tmp_path: Path):
-    pytest.importorskip("mypy", reason="SKIPPED: mypy is not there")
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "framewire"], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert checked.returncode == 0, checked.stdout

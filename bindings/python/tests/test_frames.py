@@ -25,15 +25,27 @@ def test_a_frame_says_what_it_is(way: Way):
     assert b"exposure_us" in frame.metadata_bytes
     assert frame.captured == pytest.approx(before, abs=1e-6)
     assert frame.captured_ns == pytest.approx(before * 1e9, abs=1e3)
-    if frame.captured_utc is not None:
-        assert frame.captured_utc.tzinfo == datetime.UTC
-    if frame.latency is not None:
-        assert 0 <= frame.latency < PATIENCE
     stream = frame.stream
     assert (stream.format, stream.width, stream.height, stream.fps, stream.delivery) == ("bgr24", 64, 48, 30.0, "every")
     assert (stream.peer is None) == (way.kind == "shm")
     assert frame.slot >= 0 and not frame.is_copy and not frame.released
     assert "bgr24" in repr(frame) and "64" in repr(frame)
+
+
+def test_a_frame_says_when_it_was_captured_and_how_old_it_came(way: Way):
+    source, out = way.pair()
+    deadline = time.monotonic() + PATIENCE
+    # The clocks of both ends are compared while frames come.
+    while True:
+        out.send(PICTURE, timeout=PATIENCE)
+        frame = source.recv(timeout=PATIENCE)
+        if frame.latency is not None and frame.captured_utc is not None:
+            break
+        assert time.monotonic() < deadline, "the clocks are compared"
+        time.sleep(0.02)
+    assert 0 <= frame.latency < PATIENCE
+    assert frame.captured_utc.tzinfo == datetime.UTC
+    assert abs((datetime.datetime.now(datetime.UTC) - frame.captured_utc).total_seconds()) < PATIENCE
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,23 @@ def test_times_to_wait_are_set_as_with_zeromq(address: str):
             calls.end()
 
 
+def test_what_cannot_be_sent_is_told(address: str):
+    with ImageSender(address) as sender:
+        with pytest.raises(fw.FormatError, match="list is no image"):
+            sender.send_image("x", [1, 2])
+        with pytest.raises(fw.FormatError, match="int is no file"):
+            sender.send_jpg("x", 5)
+        for message in ({1, 2}, b"bytes", object()):
+            with pytest.raises(fw.ArgumentError, match="JSON cannot say"):
+                sender.send_image(message, PICTURE)
+
+
+def test_without_numpy_it_is_said_how_it_is_installed(address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with ImageSender(address) as sender, pytest.raises(ImportError, match=r"pip install 'framewire\[numpy\]'"):
+        sender.send_jpg("x", b"file")
+
+
 def test_closed_ends_say_so_and_closing_twice_is_once(address: str):
     hub, sender = ImageHub(address), ImageSender(address)
     for end in (hub, sender):

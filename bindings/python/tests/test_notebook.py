@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 
@@ -156,6 +157,15 @@ def test_a_frame_shows_itself_in_words_too(way: Way):
     assert frame._repr_png_() is None
     assert set(frame._repr_mimebundle_()) == {"text/plain"}
     assert decoded(copy._repr_png_()).shape == (48, 64, 3)
+
+
+def test_without_numpy_a_frame_shows_itself_in_words(way: Way, monkeypatch: pytest.MonkeyPatch):
+    source, out = way.pair()
+    out.send(PICTURE)
+    frame = source.recv(timeout=PATIENCE)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert frame._repr_png_() is None
+    assert frame._repr_mimebundle_() == {"text/plain": repr(frame)}
 
 
 def test_a_file_in_a_frame_shows_itself_and_other_bytes_do_not(way: Way):

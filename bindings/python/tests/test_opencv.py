@@ -175,3 +175,9 @@ def test_numbers_are_opencvs():
         assert getattr(opencv, ours) == getattr(cv2, f"CAP_PROP_{theirs}")
     for name in opencv._CODES.values():
         assert hasattr(cv2, name)
+
+
+def test_opencvs_backend_is_accepted():
+    capture = VideoCapture("127.0.0.1:0", 1900)
+    assert capture.isOpened()
+    capture.release()

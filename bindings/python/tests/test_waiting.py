@@ -41,7 +41,7 @@ def test_a_program_that_holds_every_slot_is_told_what_to_do(way: Way):
             while True:
                 held.append(source.recv(timeout=PATIENCE))
                 assert len(held) < 100
-        assert "copy" in str(told.value) and "slots" in str(told.value)
+        assert "copy()" in str(told.value) and "slots=" in str(told.value)
         assert source.stats().held == len(held)
         # It is told again, and goes on once one is dropped.
         with pytest.raises(fw.SlotsHeld):

@@ -33,7 +33,18 @@ impl Hub {
     /// # Errors
     /// [`Class::Argument`] for what is no name.
     pub fn of_name(name: &str) -> Result<Self, Error> {
-        Ok(Self { endpoint: Endpoint::of_name(name)? })
+        let endpoint = Endpoint::of_name(name).map_err(|error| match error {
+            // Whoever gave a name knows of no path.
+            EndpointError::Path { .. } => {
+                let text = format!(
+                    "'{}' cannot be a name; use letters, digits, '-', '_', and dots within it, such as front",
+                    name.escape_debug()
+                );
+                Error::new(Class::Argument, error.code(), text)
+            }
+            error => error.into(),
+        })?;
+        Ok(Self { endpoint })
     }
 
     /// Where its socket is.
@@ -50,7 +61,7 @@ impl FromStr for Hub {
         let endpoint = match text.parse() {
             Ok(port) => Endpoint::of_port(port)?,
             Err(_) if text.contains('/') => Endpoint::path(Path::new(text))?,
-            Err(_) => Endpoint::of_name(text)?,
+            Err(_) => return Self::of_name(text),
         };
         Ok(Self { endpoint })
     }

@@ -352,7 +352,7 @@ def open(
     """Reads a stream that another process of this machine shares. Without a name, the only one there is.
 
     * `hub`: whose stream it is: a name, the port of a server, or the path of a socket; by default it is looked for at all of this machine.
-    * `slots`: frames that this program may hold at once, 1 to 62, beside those that wait.
+    * `slots`: frames that this program may hold at once, 1 to 62, beside those that wait. SlotsHeld counts one more, that of the frame that waits.
     * `queue`: frames that wait for this program at most, 1 to 8; by default the newest alone.
     * `reconnect`: whether the stream is waited for where its process is gone. One that its process closed has ended all the same.
     * `wait`: seconds to wait for the stream where it is not there, None without end.
@@ -376,7 +376,7 @@ class Slot:
     def planes(self) -> tuple[npt.NDArray[Any], ...]:
         """Writable, in place."""
     metadata: Any
-    """What is told of the frame: bytes, a dict or a list (as JSON), None."""
+    """What is told of the frame: bytes, a dict, a list or a str (as JSON), None."""
     captured: float | None
     """When it was taken, seconds as `time.monotonic()` has them; None (the default): now."""
     @property
@@ -449,7 +449,7 @@ class Sender(Output):
 
     * `format`: what arrays are, such as `rgb24`; by default H x W is `gray8`, `gray16` or `depth32f` by its items, H x W x 3 `bgr24`, H x W x 4 `bgra32`,
       one dimension of bytes `bytes`.
-    * `fps`: frames a second, told to the receiver.
+    * `fps`: frames a second, told to the receiver. It paces nothing: a loop without a camera that waits sleeps itself, such as `time.sleep(1 / 30)`.
     * `delivery`: `latest`: what cannot leave in time gives way to the next, and nobody waits; `every`: nothing is lost, `send` and `frame` wait.
     * `slots`: frames that are written and on their way; by default as many as the transport needs.
     * `width`: pixels, of packed formats whose rows may be those of several widths; of `bytes` the most bytes of a frame.

@@ -23,13 +23,13 @@ _QUALITY = 90
 
 def frame_png(frame: Frame) -> bytes | None:
     """The frame as a PNG file, at most 1,024 pixels wide; None where it is no picture, or was released."""
-    picture = None if frame.released else as_picture(frame)
+    picture = None if frame.released or not _has_numpy() else as_picture(frame)
     return None if picture is None else png(picture)
 
 
 def frame_mimebundle(frame: Frame) -> dict[str, Any]:
     """The frame as a picture, and in words: as JPEG where OpenCV or Pillow is loaded already, else as PNG. A frame of `bytes` that is a file of
-    one of these kinds is that file."""
+    one of these kinds is that file. Without NumPy, in words alone."""
     bundle: dict[str, Any] = {"text/plain": repr(frame)}
     if frame.released:
         return bundle
@@ -39,12 +39,20 @@ def frame_mimebundle(frame: Frame) -> dict[str, Any]:
             if start.startswith(magic):
                 bundle[kind] = bytes(frame)
         return bundle
-    picture = as_picture(frame)
+    picture = as_picture(frame) if _has_numpy() else None
     if picture is None:
         return bundle
     jpeg = _jpeg(picture)
     bundle["image/png" if jpeg is None else "image/jpeg"] = png(picture) if jpeg is None else jpeg
     return bundle
+
+
+def _has_numpy() -> bool:
+    try:
+        import numpy  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def stats_html(stats: SourceStats | OutputStats) -> str:

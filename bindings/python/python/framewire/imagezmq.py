@@ -204,8 +204,10 @@ _Parcel = tuple[Any, str | None, dict[str, Any]]
 
 def _image_parcel(msg: Any, image: npt.NDArray[Any]) -> _Parcel:
     """An image as a picture where Framewire has a format for its shape; any other array as its bytes."""
-    import numpy as np
-
+    np = _numpy()
+    if not isinstance(image, np.ndarray):
+        text = f"a value of type {type(image).__name__} is no image; send a NumPy array, such as cv2.imread and numpy.asarray make"
+        raise _error(framewire.FormatError, "array-items", text)
     shape, name = image.shape, image.dtype.name
     if image.size == 0 or image.dtype.hasobject:
         text = f"an array of shape {shape} and {image.dtype} cannot be sent; send one with items, of numbers"
@@ -220,11 +222,22 @@ def _image_parcel(msg: Any, image: npt.NDArray[Any]) -> _Parcel:
 
 
 def _file_parcel(msg: Any, file: Any) -> _Parcel:
-    import numpy as np
-
-    is_array = isinstance(file, np.ndarray)
-    array = np.ascontiguousarray(file).reshape(-1).view(np.uint8) if is_array else np.frombuffer(file, np.uint8)
+    np = _numpy()
+    try:
+        is_array = isinstance(file, np.ndarray)
+        array = np.ascontiguousarray(file).reshape(-1).view(np.uint8) if is_array else np.frombuffer(file, np.uint8)
+    except (TypeError, ValueError) as error:
+        text = f"a value of type {type(file).__name__} is no file ({error}); send bytes, or an array such as cv2.imencode makes"
+        raise _error(framewire.FormatError, "array-items", text) from None
     return _bytes_parcel(msg, _head(msg), array, {"file": True})
+
+
+def _numpy() -> Any:
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise ImportError("images are arrays of NumPy, which is not installed here; install it with: pip install 'framewire[numpy]'") from error
+    return np
 
 
 def _bytes_parcel(msg: Any, head: bytes | None, array: npt.NDArray[np.uint8], told: dict[str, Any]) -> _Parcel:
@@ -237,7 +250,11 @@ def _bytes_parcel(msg: Any, head: bytes | None, array: npt.NDArray[np.uint8], to
 
 def _head(msg: Any) -> bytes | None:
     """A message that is too long for a frame's metadata."""
-    said = json.dumps(msg).encode()
+    try:
+        said = json.dumps(msg).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        text = f"JSON cannot say this message ({error}); send a str, numbers, None, or lists and dicts of them"
+        raise _error(framewire.ArgumentError, "no-metadata", text) from None
     # What follows is aligned for items of any kind.
     return None if len(said) <= _MESSAGE_MAX else said + b" " * (-len(said) % 64)
 

@@ -47,14 +47,21 @@ class VideoCapture:
     `source`: `"udp://HOST:PORT"` or `"HOST:PORT"` to listen on, `"shm://NAME"` or `"NAME"` of a stream to read, `"shm://"` for the only one there is. `timeout`:
     seconds that `read` waits, None without end. `copy`: whether an image is a writable one of its own (the default), as OpenCV's are, or where nothing is
     to be converted a read-only array in place, which holds its slot. `convert`: whether images are made H x W x 3 blue first where their format is of 8 bits
-    and has colours, as OpenCV does; else they are as they came. `options` are those of `framewire.Receiver` or `framewire.open`; off loopback it takes
-    `insecure=True`.
+    and has colours, as OpenCV does; else they are as they came. `apiPreference` is OpenCV's and changes nothing.
+    `options` are those of `framewire.Receiver` or `framewire.open`; off loopback it takes `insecure=True`.
 
     As OpenCV's, it is made even where the stream is not there: ask `isOpened()`; `error` says why. What cannot be an address or an option is an ArgumentError.
     """
 
     def __init__(
-        self, source: str, *, timeout: float | None = READ_TIMEOUT, copy: bool = True, convert: bool = True, **options: Any
+        self,
+        source: str,
+        apiPreference: int = 0,
+        *,
+        timeout: float | None = READ_TIMEOUT,
+        copy: bool = True,
+        convert: bool = True,
+        **options: Any,
     ) -> None:
         self._timeout, self._copy, self._convert = timeout, copy, convert
         self._source: framewire.Source | None = None
