@@ -285,3 +285,26 @@ def test_the_package_runs_the_programs() -> None:
     demo = [sys.executable, "-m", "framewire", "demo", "pattern:64x48", "--frames", "10"]
     ran = subprocess.run(demo, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode == 0 and "10 frames sent, 10 delivered" in ran.stdout + ran.stderr, ran
+
+
+@needs_programs
+def test_ctrl_c_ends_the_wait_of_a_receiver_with_a_server() -> None:
+    program = python(f"""
+        import framewire as fw
+        with fw.Receiver("{HERE}", http="{HERE}") as receiver:
+            try:
+                print("waits", flush=True)
+                receiver.recv()
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+    """)
+    assert program.stdout is not None
+    try:
+        assert program.stdout.readline() == "waits\n"
+        wait_until(lambda: Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S")
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=PATIENCE)[0] == "interrupted\n"
+        assert program.returncode == 0
+    finally:
+        program.kill()
+        program.wait()

@@ -248,6 +248,8 @@ def test_a_reader_goes_on_once_a_killed_publisher_is_back():
 INTERRUPTED = """
 import asyncio, signal, sys, threading, time, os
 import numpy as np, framewire as fw
+from framewire.imagezmq import ImageHub, ImageSender
+from framewire.opencv import VideoCapture
 picture = np.zeros((48, 64, 3), np.uint8)
 receiver = fw.Receiver("127.0.0.1:0")
 gone = fw.Receiver("127.0.0.1:0"); address = gone.address; gone.close()
@@ -286,6 +288,10 @@ call = {
     "wait_open": lambda: out.wait_open(),
     "wait_settled": lambda: out.wait_settled(),
     "close": lambda: out.close(timeout=1000),
+    "hub": lambda: ImageHub("tcp://127.0.0.1:0").recv_image(),
+    "hub-subscribes": lambda: ImageHub("tcp://" + address, REQ_REP=False).recv_image(),
+    "image-sender": lambda: ImageSender("tcp://" + address).send_image("x", picture),
+    "capture": lambda: VideoCapture("127.0.0.1:0", timeout=None).read(),
     "recv_async": lambda: asyncio.run(receiver.recv_async()),
 }[what]
 try:
@@ -302,7 +308,7 @@ except KeyboardInterrupt:
     "call",
     [
         "recv", "latest", "next", "timeout", "reader", "reader-latest", "reader-spins", "open", "frame", "send", 
-        "wait_open", "wait_settled", "close", "recv_async",
+        "wait_open", "wait_settled", "close", "recv_async", "hub", "hub-subscribes", "image-sender", "capture",
     ],
 )  # fmt: skip
 def test_ctrl_c_ends_every_call_that_waits(call: str):
@@ -385,3 +391,30 @@ def test_a_signal_handler_that_raises_ends_the_wait(way: Way):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_latest_receiver_that_nobody_reads_stops_nobody(way: Way):
+    source, out = way.pair(delivery="latest")
+    # More than there are slots: each is taken, or gives way.
+    for _ in range(200):
+        out.send(PICTURE, timeout=PATIENCE)
+    assert out.stats().sent == 200
+    assert source.recv(timeout=PATIENCE).number > 0
+
+
+def test_other_threads_run_while_one_waits(way: Way):
+    source, out = way.pair()
+    taken: list[int] = []
+    waits = threading.Event()
+
+    def take() -> None:
+        waits.set()
+        taken.append(source.recv(timeout=PATIENCE).number)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    waits.wait(PATIENCE)
+    # Were the lock not given back, nothing were sent before the other's time is over.
+    out.send(PICTURE)
+    thread.join(PATIENCE / 2)
+    assert taken == [0]

@@ -301,7 +301,8 @@ class Source:
 class Receiver(Source):
     """Frames that senders bring to a UDP address of this machine, HOST:PORT (port 0: any that is free).
 
-    * `slots`: of each stream, 1 to 64: four frames that arrive, the others with this program.
+    * `slots`: of each stream, 1 to 64, for frames that arrive and those that this program holds. It may hold all, and is told so (SlotsHeld); of those that
+      come meanwhile none is kept. With `http=` four of them are for frames that arrive alone.
     * `queue`: frames of a `latest` stream that wait for this program at most, from 1 on; by default the newest alone. Of an `every` stream all wait.
     * `reconnect`: whether the next stream is waited for where the last has ended; else the source has ended then.
     * `partial`: whether frames of `latest` streams are handed out that did not arrive whole in time; see `Frame.missing`.
@@ -352,7 +353,8 @@ def open(
     """Reads a stream that another process of this machine shares. Without a name, the only one there is.
 
     * `hub`: whose stream it is: a name, the port of a server, or the path of a socket; by default it is looked for at all of this machine.
-    * `slots`: frames that this program may hold at once, 1 to 62, beside those that wait. SlotsHeld counts one more, that of the frame that waits.
+    * `slots`: frames that this program may hold at once, 1 to 62, beside those that wait. SlotsHeld counts one more: that
+      of the frame that waits, which the program may take too.
     * `queue`: frames that wait for this program at most, 1 to 8; by default the newest alone.
     * `reconnect`: whether the stream is waited for where its process is gone. One that its process closed has ended all the same.
     * `wait`: seconds to wait for the stream where it is not there, None without end.

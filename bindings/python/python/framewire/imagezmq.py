@@ -135,7 +135,7 @@ class ImageHub:
     """Receives images. `open_port`: the address to listen on (REQ/REP), or of a sender to subscribe to (PUB/SUB, `REQ_REP=False`).
 
     Images are copies, which can be drawn on and kept. With `in_place=True`, which imageZMQ does not have, they are read-only arrays in the memory that the
-    frame arrived in, and at most 12 of a sender can be kept.
+    frame arrived in, and at most 16 of a sender can be kept.
     """
 
     def __init__(self, open_port: str = "tcp://*:5555", REQ_REP: bool = True, *, in_place: bool = False) -> None:
