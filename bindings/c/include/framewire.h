@@ -799,7 +799,7 @@ typedef struct {
      */
     uint64_t reconnects;
     /**
-     * Slots in which there are frames that were taken and are not released yet.
+     * Slots of the streams that are open in which there are frames that were taken and are not released yet.
      */
     uint64_t held;
 } fw_source_counts;

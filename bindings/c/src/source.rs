@@ -99,7 +99,7 @@ pub struct fw_source_counts {
     pub streams: u64,
     /// How often a stream's hub or sender was gone, and back.
     pub reconnects: u64,
-    /// Slots in which there are frames that were taken and are not released yet.
+    /// Slots of the streams that are open in which there are frames that were taken and are not released yet.
     pub held: u64,
 }
 

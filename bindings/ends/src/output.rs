@@ -13,13 +13,11 @@ use framewire_transport::{
     SenderConfig, ShareError,
 };
 
+use crate::STEP;
 use crate::address::resolve;
 use crate::error::{Class, Error};
 use crate::process::Process;
 use crate::source::Hub;
-
-/// How long anything is waited for before it is asked whether to wait on.
-const STEP: Duration = Duration::from_millis(50);
 
 /// Slots that a receiver on this machine grants a sender at a time.
 const GRANTED_MAX: usize = 4;

@@ -334,3 +334,24 @@ fn opening_a_stream_of_a_stopped_hub_is_given_up_when_asked() {
     });
     assert!(opened.unwrap().is_none());
 }
+
+#[test]
+fn without_reconnect_the_end_of_a_hub_is_told_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.sock");
+    let hub: Hub = path.to_str().unwrap().parse().unwrap();
+    let share = ReceiverConfig::new().share(ShareConfig::new(Endpoint::path(&path).unwrap()));
+    let server = Receiver::bind("127.0.0.1:0".parse().unwrap(), share).unwrap();
+    let output = Output::connect(&server.local_addr().to_string(), OutputOptions::new()).unwrap();
+    output.begin(gray()).unwrap();
+    let incoming = server.accept().unwrap();
+    incoming.share_as("front").unwrap();
+    let open = OpenOptions::new().hub(hub).reconnect(false);
+    let source = Source::open(Some("front"), &open, &mut || true).unwrap().unwrap();
+    drop((server, incoming, output));
+    let error = source.recv(SOON).unwrap_err();
+    // Its stream may be over before the hub is.
+    assert!(matches!(error.class, Class::Interrupted | Class::Ended), "{error:?}");
+    assert_eq!(source.recv(SOON).unwrap_err(), error);
+    assert_eq!(source.waiting().unwrap_err(), error);
+}

@@ -235,9 +235,15 @@ impl Shared {
                 self.held.is_not();
                 Ok(Look::Nothing)
             }
-            Err(error @ RecvError::HubGone) => {
+            Err(RecvError::HubGone) if self.reconnect => {
                 self.lock().past.reconnects += 1;
-                if self.reconnect { Ok(Look::Nothing) } else { Err(error.into()) }
+                Ok(Look::Nothing)
+            }
+            Err(error @ RecvError::HubGone) => {
+                let text = "the process that shares the stream is gone; what was taken stays as it is; open it again, or leave reconnect on";
+                let error = Error::new(Class::Interrupted, error.code(), text);
+                self.go_on_as(Standing::over(error.clone()), subscription)?;
+                Err(error)
             }
             Err(RecvError::Ended) if self.reconnect && !subscription.is_closed() => {
                 self.go_on_as(Standing::LookedFor(ticks(LOOKED_FOR_EVERY)?), subscription)?;
