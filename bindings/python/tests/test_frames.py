@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import socket
+import threading
 import time
 
 import framewire as fw
@@ -210,3 +212,71 @@ def test_streams_are_listed(way: Way):
     if way.kind == "shm":
         assert stream.name in [shared.name for shared in fw.streams()]
         assert isinstance(out, fw.Publisher) and out.stats().readers == 1 and len(out.readers) == 1
+
+
+def test_a_frame_that_did_not_arrive_whole_says_what_is_missing():
+    sent = np.full((480, 640, 3), 7, np.uint8)
+    with fw.Receiver("127.0.0.1:0", partial=True) as source, Lossy(source.address) as lossy, fw.Sender(lossy.address) as out:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            assert time.monotonic() < deadline, "one of the frames lacks something"
+            out.send(sent, timeout=PATIENCE)
+            try:
+                frame = source.recv(timeout=0.2)
+            except fw.Timeout:
+                continue
+            assert frame.complete == (frame.missing == [])
+            if not frame.complete:
+                break
+        arrived = np.ones(frame.nbytes, bool)
+        for start, stop in frame.missing:
+            assert 0 <= start < stop <= frame.nbytes
+            arrived[start:stop] = False
+        assert (frame.array.reshape(-1)[arrived] == 7).all()
+
+
+class Lossy:
+    """A network between a sender and a receiver of which every twentieth datagram is lost, where it is a long one."""
+
+    def __init__(self, receiver: str) -> None:
+        host, port = receiver.split(":")
+        self._near, self._far = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+        self._near.bind(("127.0.0.1", 0))
+        self._far.connect((host, int(port)))
+        self.address = f"127.0.0.1:{self._near.getsockname()[1]}"
+        self._sender: object = None
+        self._count = 0
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(way,)) for way in (self._there, self._back)]
+
+    def _run(self, way) -> None:
+        while not self._is_over.is_set():
+            try:
+                way()
+            except (TimeoutError, ConnectionError):
+                continue
+
+    def _there(self) -> None:
+        self._count += 1
+        datagram, self._sender = self._near.recvfrom(1 << 16)
+        if len(datagram) < 1000 or self._count % 20:
+            self._far.send(datagram)
+
+    def _back(self) -> None:
+        datagram = self._far.recv(1 << 16)
+        if self._sender:
+            self._near.sendto(datagram, self._sender)
+
+    def __enter__(self):
+        for end in (self._near, self._far):
+            end.settimeout(0.2)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        self._near.close()
+        self._far.close()
