@@ -10,8 +10,9 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What waking a reader may cost of a processor's time, on average.
-const COST_MAX: Duration = Duration::from_micros(100);
+/// What waking a reader may cost of a processor's time, on average. On a virtual machine whose processors sleep deeply between frames, waking one costs an
+/// honest reader's hub more than 100 µs; thousands that watch a pipe cost a millisecond.
+const COST_MAX: Duration = Duration::from_micros(400);
 
 /// Wakes that are measured one by one before only some are.
 const MEASURED_FIRST: u64 = 32;
@@ -127,12 +128,13 @@ mod tests {
         let (mut alarm, _reader) = Alarm::new().unwrap();
         alarm.note(Duration::from_millis(2));
         for _ in 0..200 {
-            alarm.note(Duration::from_micros(9));
+            // As on a virtual machine whose processors sleep.
+            alarm.note(Duration::from_micros(150));
             assert!(!alarm.is_too_dear(), "{:?}", alarm.cost());
         }
-        for _ in 0..200 {
-            alarm.note(Duration::from_micros(130));
+        for _ in 0..400 {
+            alarm.note(Duration::from_micros(450));
         }
-        assert!(alarm.is_too_dear() && alarm.cost() > Duration::from_micros(120));
+        assert!(alarm.is_too_dear() && alarm.cost() > Duration::from_micros(400));
     }
 }
