@@ -85,8 +85,7 @@ impl Stop {
     pub fn on_end_of(&self, mut input: impl io::Read + Send + 'static) -> Result<(), Failure> {
         let stop = self.clone();
         let read = move || {
-            // One that cannot be read has nothing more either.
-            let _ = io::copy(&mut input, &mut io::sink());
+            read_to_end(&mut input);
             stop.interrupt();
         };
         let thread = std::thread::Builder::new().name("framewire-input".into()).spawn(read);
@@ -213,6 +212,23 @@ impl Stop {
     }
 }
 
+/// How often one is looked at that does not wait.
+const LOOKED_AT: Duration = Duration::from_millis(100);
+
+/// Reads until there is nothing more. One that cannot be read has nothing more either; one that others have set not to wait may have.
+fn read_to_end(input: &mut impl io::Read) {
+    let mut read = [0; 4096];
+    loop {
+        match input.read(&mut read) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOKED_AT),
+            Err(_) => return,
+        }
+    }
+}
+
 /// Wakes whoever waits, when it is dropped.
 struct TellsAtItsEnd(Stop);
 
@@ -289,6 +305,25 @@ mod tests {
         let panics = || Stop::new().unless_asked(|| -> () { std::panic::resume_unwind(Box::new(7)) });
         let panic = std::panic::catch_unwind(panics).unwrap_err();
         assert_eq!(panic.downcast_ref(), Some(&7), "an error is that there is no thread, and nothing else");
+    }
+
+    #[test]
+    fn an_input_that_does_not_wait_is_not_at_its_end() {
+        struct NotYet(u32);
+        impl io::Read for NotYet {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                match self.0 {
+                    1 => Err(io::ErrorKind::WouldBlock.into()),
+                    2 => Ok(1),
+                    3 => Err(io::ErrorKind::Interrupted.into()),
+                    _ => Ok(0),
+                }
+            }
+        }
+        let mut input = NotYet(0);
+        read_to_end(&mut input);
+        assert_eq!(input.0, 4);
     }
 
     #[test]
