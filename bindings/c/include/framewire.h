@@ -496,6 +496,10 @@ typedef struct {
      */
     uint32_t pfnc;
     /**
+     * Not used: 0.
+     */
+    uint32_t reserved;
+    /**
      * Its name, such as "bgr24". A static text, as are the others.
      */
     const char *name;
@@ -982,14 +986,16 @@ fw_result fw_output_begin(const fw_output *output,
 /**
  * A slot to write the next frame into, of the stream's format; what an earlier frame left is still in it.
  * `*slot` is NULL unless FW_OK is returned, and then the caller's, who gives it back with fw_slot_send or
- * fw_slot_discard. FW_TIMEOUT where none came free in time. The stream has begun (fw_output_begin).
+ * fw_slot_discard. FW_TIMEOUT where none came free in time; FW_SLOTS_HELD where the caller has them all. The
+ * stream has begun (fw_output_begin).
  */
 fw_result fw_output_frame(const fw_output *output, int64_t timeout_ns, fw_slot **slot, fw_error **err);
 
 /**
  * Copies a frame into a slot and sends it: `bytes` bytes that lie as the stream's format says, all planes one
  * behind the other. `options` may be NULL. `*number` is the frame's number. FW_TIMEOUT where no slot came free
- * in time; the picture is then counted as skipped. The stream has begun (fw_output_begin).
+ * in time; the picture is then counted as skipped. FW_SLOTS_HELD where the caller has them all. The stream has
+ * begun (fw_output_begin).
  */
 fw_result fw_output_send(const fw_output *output,
                          const uint8_t *data,
@@ -1029,9 +1035,12 @@ const char *fw_output_target(const fw_output *output);
 
 /**
  * Ends the stream: waits at most `timeout_ns` for what was sent to arrive; FW_TIMEOUT where it did not. From
- * then on no frame is taken. Closing twice is closing once.
+ * then on no frame is taken, and whoever waits for a slot is told. Closing twice is closing once, and says the
+ * same.
  */
-fw_result fw_output_close(const fw_output *output, int64_t timeout_ns, fw_error **err);
+fw_result fw_output_close(const fw_output *output,
+                          int64_t timeout_ns,
+                          fw_error **err);
 
 /**
  * Whether it was closed; true of NULL.
@@ -1125,7 +1134,7 @@ fw_result fw_slot_plane_array(const fw_slot *slot, uint32_t plane, fw_array *arr
 
 /**
  * Says how many bytes the frame has: of FW_BYTES 1 to as many as the stream began with, of others exactly what
- * they have. Pointers stay.
+ * they have. Pointers stay. Bytes beyond the new length are no longer the caller's: metadata may be put there.
  */
 fw_result fw_slot_set_length(fw_slot *slot,
                              size_t bytes,

@@ -2,7 +2,7 @@
 
 use framewire_ends::array::{ArrayLayout, DIMENSIONS_MAX, Item};
 
-use crate::border::Growing;
+use crate::border::growing;
 
 /// What the items of an array are: little-endian words.
 #[repr(C)]
@@ -42,10 +42,7 @@ pub struct fw_array {
 
 const _: () = assert!(DIMENSIONS_MAX == 3);
 
-// SAFETY: a size first, and integers.
-unsafe impl Growing for fw_array {
-    const NAME: &'static str = "fw_array";
-}
+growing!(fw_array { size, offset, item, dimensions, shape, strides });
 
 impl From<ArrayLayout> for fw_array {
     fn from(layout: ArrayLayout) -> Self {

@@ -119,16 +119,62 @@ pub(crate) unsafe fn bytes<'a>(data: *const u8, bytes: usize, what: &str) -> Res
 /// A struct that begins with its size, as the caller knows it.
 ///
 /// # Safety
-/// It begins with a `usize`, all bytes zero are a value of it, and so is whatever a program may put into its fields.
+/// It begins with a `usize`, has no padding, all bytes zero are a value of it, and so is whatever a program may put into its fields.
 pub(crate) unsafe trait Growing: Copy {
     /// What it is called.
     const NAME: &'static str;
+
+    /// Where its fields end, bytes from its first.
+    const ENDS: &'static [usize];
 
     /// All bytes zero.
     fn zero() -> Self {
         // SAFETY: a value, as the trait says.
         unsafe { MaybeUninit::zeroed().assume_init() }
     }
+}
+
+/// Says that a struct is [`Growing`], with all of its fields in their order. Of integers, arrays of them and pointers that may be NULL alone, the first a
+/// `usize` for its size. That it has no padding, which programs leave as it is, is checked.
+macro_rules! growing {
+    ($struct:ident { $($field:ident),+ $(,)? }) => {
+        // SAFETY: as this macro asks for; the padding is looked at below.
+        unsafe impl $crate::border::Growing for $struct {
+            const NAME: &'static str = stringify!($struct);
+            const ENDS: &'static [usize] = &[
+                $(std::mem::offset_of!($struct, $field) + $crate::border::bytes_of(|all: &$struct| &raw const all.$field)),+
+            ];
+        }
+
+        const _: () = assert!(
+            $crate::border::are_in_one_piece(
+                &[$(std::mem::offset_of!($struct, $field)),+],
+                <$struct as $crate::border::Growing>::ENDS,
+                size_of::<$struct>(),
+            ),
+            "a struct with padding, or with a field that is not named"
+        );
+    };
+}
+
+pub(crate) use growing;
+
+/// Bytes of a field.
+pub(crate) const fn bytes_of<T, F>(_: fn(&T) -> *const F) -> usize {
+    size_of::<F>()
+}
+
+/// Whether each field begins where the one before ends, from the struct's first byte to its last. Where addresses have 32 bits there may be gaps within it.
+pub(crate) const fn are_in_one_piece(starts: &[usize], ends: &[usize], bytes: usize) -> bool {
+    let (mut end, mut field) = (0, 0);
+    while field < starts.len() {
+        if starts[field] != end && cfg!(target_pointer_width = "64") {
+            return false;
+        }
+        end = ends[field];
+        field += 1;
+    }
+    end == bytes
 }
 
 /// The most that a struct may grow to: what is larger was not set.
@@ -189,9 +235,38 @@ pub(crate) unsafe fn write<T: Growing>(place: *mut T, value: &T) -> Result<(), E
 }
 
 fn check_size<T: Growing>(size: usize) -> Result<(), Error> {
-    if (size_of::<usize>()..=SIZE_MAX).contains(&size) {
+    // What a program of an earlier version knows ends with a field; of a later one's, that is not known here.
+    let is_whole = if size < size_of::<T>() { T::ENDS.contains(&size) } else { size <= SIZE_MAX };
+    if is_whole && size.is_multiple_of(4) {
         return Ok(());
     }
     let text = format!("the size of {} cannot be {size}; set its field size to sizeof ({})", T::NAME, T::NAME);
     Err(Error::new(Class::Argument, "struct-size", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::fw_output_options;
+
+    #[test]
+    fn a_size_is_that_of_whole_fields() {
+        let is_taken = |size| check_size::<fw_output_options>(size).is_ok();
+        let all = size_of::<fw_output_options>();
+        assert!([size_of::<usize>(), all, all + align_of::<usize>(), SIZE_MAX].into_iter().all(is_taken));
+        for wrong in [0, 1, size_of::<usize>() + 1, all - 1, all + 1, all + 3, SIZE_MAX + 8] {
+            assert!(!is_taken(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_behind_the_last_field_that_is_known_is_zero() {
+        let mut given = [fw_output_options::zero(); 2];
+        given[0].size = size_of_val(&given);
+        // SAFETY: as many bytes as its size says.
+        assert!(unsafe { options(given.as_ptr()) }.is_ok());
+        given[1].reserved = 1;
+        // SAFETY: as above.
+        assert_eq!(unsafe { options(given.as_ptr()) }.unwrap_err().code, "unknown-option");
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use framewire_ends::{Class, Error};
 use framewire_transport::{FrameFormat, PixelFormat};
 
-use crate::border::{self, Growing, call, make, null, say};
+use crate::border::{self, call, growing, make, null, say};
 use crate::result::{fw_error, fw_result, text_of};
 
 /// How pixels are laid out in memory, by the format's code. Samples of more than 8 bits are little-endian;
@@ -211,6 +211,8 @@ pub struct fw_format {
     pub sample_bytes: u32,
     /// Its code in the GenICam Pixel Format Naming Convention; 0 where it has none.
     pub pfnc: u32,
+    /// Not used: 0.
+    pub reserved: u32,
     /// Its name, such as "bgr24". A static text, as are the others.
     pub name: *const c_char,
     /// Its four characters in Video4Linux; NULL where it has none.
@@ -223,10 +225,7 @@ pub struct fw_format {
     pub ros: *const c_char,
 }
 
-// SAFETY: a size first, integers, and pointers that may be NULL.
-unsafe impl Growing for fw_format {
-    const NAME: &'static str = "fw_format";
-}
+growing!(fw_format { size, code, planes, bits, sample_bytes, pfnc, reserved, name, v4l2, gstreamer, ffmpeg, ros });
 
 /// A format's names, each with a zero behind it.
 struct Names {
@@ -263,6 +262,7 @@ impl From<&Names> for fw_format {
             bits: pixel.bits(),
             sample_bytes: pixel.sample_bytes().unwrap_or(0),
             pfnc: pixel.pfnc().unwrap_or(0),
+            reserved: 0,
             name: names.name.as_ptr(),
             v4l2,
             gstreamer,

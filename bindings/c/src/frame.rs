@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
-use framewire_ends::array::ArrayLayout;
+use framewire_ends::array::{ArrayLayout, of_length};
 use framewire_ends::{Class, Error, Taken};
 use framewire_transport::{FrameFormat, MetadataKind};
 
@@ -51,14 +51,6 @@ impl fw_frame {
     pub(crate) fn new(taken: Taken) -> Self {
         let of_stream = *taken.frame.format().unwrap_or(&taken.stream.format);
         Self { format: of_length(of_stream, taken.frame.len()), taken, stream: OnceLock::new() }
-    }
-}
-
-/// The format of one frame of so many bytes, of a stream whose frames may differ.
-pub(crate) fn of_length(format: FrameFormat, bytes: usize) -> FrameFormat {
-    match u32::try_from(bytes) {
-        Ok(bytes) if format.is_variable() => FrameFormat::new(format.pixel(), bytes, 1).unwrap_or(format),
-        _ => format,
     }
 }
 

@@ -5,10 +5,11 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 
+use framewire_ends::array::not_of_length;
 use framewire_ends::{Class, Error, Output, OutputOptions};
 use framewire_transport::{Delivery, FrameRate};
 
-use crate::border::{self, Growing, call, make, not_null, null, put, say, text, wait};
+use crate::border::{self, call, growing, make, not_null, null, put, say, text, wait};
 use crate::format::format_of;
 use crate::result::{fw_error, fw_result, text_of};
 use crate::slot::{self, fw_slot};
@@ -46,10 +47,7 @@ pub struct fw_output_options {
     pub reserved: u32,
 }
 
-// SAFETY: a size first, integers, and a pointer that may be NULL.
-unsafe impl Growing for fw_output_options {
-    const NAME: &'static str = "fw_output_options";
-}
+growing!(fw_output_options { size, hub, delivery, slots, metadata_max, rate_numerator, rate_denominator, reserved });
 
 /// What belongs to one frame that is sent; 0 is the default in every field.
 #[repr(C)]
@@ -72,10 +70,7 @@ pub struct fw_send_options {
     pub captured_utc_ns: u64,
 }
 
-// SAFETY: a size first, integers, and a pointer that may be NULL.
-unsafe impl Growing for fw_send_options {
-    const NAME: &'static str = "fw_send_options";
-}
+growing!(fw_send_options { size, metadata, metadata_bytes, metadata_kind, reserved, captured_ns, captured_utc_ns });
 
 /// What became of the frames of an output.
 #[repr(C)]
@@ -99,10 +94,7 @@ pub struct fw_output_counts {
     pub reserved: u32,
 }
 
-// SAFETY: a size first, and integers.
-unsafe impl Growing for fw_output_counts {
-    const NAME: &'static str = "fw_output_counts";
-}
+growing!(fw_output_counts { size, sent, delivered, skipped, bytes, readers, is_open, reserved });
 
 /// Options as the library has them.
 ///
@@ -200,7 +192,8 @@ pub extern "C" fn fw_output_begin(
 
 /// A slot to write the next frame into, of the stream's format; what an earlier frame left is still in it.
 /// `*slot` is NULL unless FW_OK is returned, and then the caller's, who gives it back with fw_slot_send or
-/// fw_slot_discard. FW_TIMEOUT where none came free in time. The stream has begun (fw_output_begin).
+/// fw_slot_discard. FW_TIMEOUT where none came free in time; FW_SLOTS_HELD where the caller has them all. The
+/// stream has begun (fw_output_begin).
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_output_frame(
     output: Option<&fw_output>,
@@ -220,7 +213,8 @@ pub extern "C" fn fw_output_frame(
 
 /// Copies a frame into a slot and sends it: `bytes` bytes that lie as the stream's format says, all planes one
 /// behind the other. `options` may be NULL. `*number` is the frame's number. FW_TIMEOUT where no slot came free
-/// in time; the picture is then counted as skipped. The stream has begun (fw_output_begin).
+/// in time; the picture is then counted as skipped. FW_SLOTS_HELD where the caller has them all. The stream has
+/// begun (fw_output_begin).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fw_output_send(
     output: Option<&fw_output>,
@@ -242,9 +236,9 @@ pub unsafe extern "C" fn fw_output_send(
         let metadata = unsafe { border::bytes(given.metadata, given.metadata_bytes, "metadata") }?;
         let kind = slot::kind_of(given.metadata_kind)?;
         if let Some(format) = output.format().filter(|format| !format.holds(pixels.len())) {
-            return Err(slot::not_of_length(&format, pixels.len()));
+            return Err(not_of_length(&format, pixels.len()));
         }
-        let Some(mut frame) = output.frame(wait(timeout_ns))? else {
+        let Some(mut frame) = output.frame_to_fill(wait(timeout_ns))? else {
             output.skip();
             return Ok(fw_result::FW_TIMEOUT);
         };
@@ -324,7 +318,8 @@ pub extern "C" fn fw_output_target(output: Option<&fw_output>) -> *const c_char 
 }
 
 /// Ends the stream: waits at most `timeout_ns` for what was sent to arrive; FW_TIMEOUT where it did not. From
-/// then on no frame is taken. Closing twice is closing once.
+/// then on no frame is taken, and whoever waits for a slot is told. Closing twice is closing once, and says the
+/// same.
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_output_close(
     output: Option<&fw_output>,

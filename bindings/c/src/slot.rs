@@ -5,24 +5,25 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use framewire_ends::{Class, Error, Output};
+use framewire_ends::array::{not_of_length, of_length};
+use framewire_ends::{Class, Error, Output, Slot};
 use framewire_transport::{FrameFormat, FrameMut, MetadataKind, Time};
 
 use crate::array::fw_array;
 use crate::border::{self, call, not_null, not_null_mut, null, put, say};
-use crate::frame::{array_of, fw_metadata_kind, of_length, plane_of};
+use crate::frame::{array_of, fw_metadata_kind, plane_of};
 use crate::result::{fw_error, fw_result};
 
 /// A slot to write the next frame into. It is given back with fw_slot_send or fw_slot_discard, and what its
 /// pointers point to with it. It may outlive its output.
 pub struct fw_slot {
-    frame: FrameMut,
+    frame: Slot,
     output: Arc<Output>,
     format: Option<FrameFormat>,
 }
 
 impl fw_slot {
-    pub(crate) fn new(frame: FrameMut, output: Arc<Output>) -> Self {
+    pub(crate) fn new(frame: Slot, output: Arc<Output>) -> Self {
         Self { format: frame.format().copied(), frame, output }
     }
 
@@ -42,20 +43,6 @@ pub(crate) fn kind_of(kind: u32) -> Result<MetadataKind, Error> {
         let text = format!("there is no kind {kind} of metadata; use one of fw_metadata_kind");
         Error::new(Class::Argument, "metadata-kind", text)
     })
-}
-
-pub(crate) fn not_of_length(format: &FrameFormat, bytes: usize) -> Error {
-    let text = match format.is_variable() {
-        true => {
-            format!("frames of this stream have 1 to {} bytes, and not {bytes}; send as many", format.frame_bytes())
-        }
-        false => format!(
-            "a frame of {format} with rows of {} bytes has {} bytes, and not {bytes}; send as many, or begin the stream with another format or stride",
-            format.stride(),
-            format.frame_bytes()
-        ),
-    };
-    Error::new(Class::Format, "frame-length", text)
 }
 
 /// # Errors
@@ -179,7 +166,7 @@ fn layout_of(slot: Option<&fw_slot>, plane: Option<u32>) -> Result<fw_array, Err
 }
 
 /// Says how many bytes the frame has: of FW_BYTES 1 to as many as the stream began with, of others exactly what
-/// they have. Pointers stay.
+/// they have. Pointers stay. Bytes beyond the new length are no longer the caller's: metadata may be put there.
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_slot_set_length(
     slot: Option<&mut fw_slot>,

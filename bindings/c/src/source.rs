@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use framewire_ends::{Error, OpenOptions, ReceiveOptions, Source, Taken};
 
-use crate::border::{self, Growing, Place, call, make, not_null, null, put, say, text, wait};
+use crate::border::{self, Place, call, growing, make, not_null, null, put, say, text, wait};
 use crate::frame::fw_frame;
 use crate::result::{fw_error, fw_result, text_of};
 use crate::stream::{fw_stream, fw_streams};
@@ -43,10 +43,7 @@ pub struct fw_receiver_options {
     pub memory_bytes_max: u64,
 }
 
-// SAFETY: a size first, and integers.
-unsafe impl Growing for fw_receiver_options {
-    const NAME: &'static str = "fw_receiver_options";
-}
+growing!(fw_receiver_options { size, slots, queue, no_reconnect, partial, insecure, reserved, memory_bytes_max });
 
 /// How a stream of another process is read; 0 is the default in every field.
 #[repr(C)]
@@ -74,10 +71,7 @@ pub struct fw_reader_options {
     pub busy_poll_ns: u64,
 }
 
-// SAFETY: a size first, integers, and pointers that may be NULL.
-unsafe impl Growing for fw_reader_options {
-    const NAME: &'static str = "fw_reader_options";
-}
+growing!(fw_reader_options { size, hub, name, slots, queue, no_reconnect, reserved, wait_ns, busy_poll_ns });
 
 /// What became of the frames of a source, over all its streams.
 #[repr(C)]
@@ -103,10 +97,7 @@ pub struct fw_source_counts {
     pub held: u64,
 }
 
-// SAFETY: a size first, and integers.
-unsafe impl Growing for fw_source_counts {
-    const NAME: &'static str = "fw_source_counts";
-}
+growing!(fw_source_counts { size, taken, dropped, lost, skipped, bytes, streams, reconnects, held });
 
 /// What is 0 is left as it is.
 fn given<T: TryFrom<u32>>(value: u32) -> Option<T> {

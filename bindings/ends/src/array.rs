@@ -297,6 +297,29 @@ pub fn not_of_format(array: ArrayShape<'_>, pixel: PixelFormat) -> Error {
     )
 }
 
+/// The format of one frame of so many bytes, of a stream whose frames may differ: one of bytes is as wide as it is long.
+pub fn of_length(format: FrameFormat, bytes: usize) -> FrameFormat {
+    match u32::try_from(bytes) {
+        Ok(bytes) if format.is_variable() => FrameFormat::new(format.pixel(), bytes, 1).unwrap_or(format),
+        _ => format,
+    }
+}
+
+/// Frames of a stream do not have so many bytes.
+pub fn not_of_length(format: &FrameFormat, bytes: usize) -> Error {
+    let text = match format.is_variable() {
+        true => {
+            format!("frames of this stream have 1 to {} bytes, and not {bytes}; send as many", format.frame_bytes())
+        }
+        false => format!(
+            "a frame of {format} with rows of {} bytes has {} bytes, and not {bytes}; send as many, or begin the stream with another format or stride",
+            format.stride(),
+            format.frame_bytes()
+        ),
+    };
+    Error::new(Class::Format, "frame-length", text)
+}
+
 /// A shape as it is said: 480x640x3.
 pub fn times(shape: &[usize]) -> String {
     let sides: Vec<_> = shape.iter().map(ToString::to_string).collect();
@@ -351,6 +374,16 @@ mod tests {
         assert_eq!((nv12.shape(), nv12.strides()), (&[6, 6][..], &[24, 1][..]));
         assert_eq!(layout(&padded(PixelFormat::Yuv420p)), None);
         assert_eq!(layout(&FrameFormat::new(PixelFormat::Yuv420p, 5, 4).unwrap()), None);
+    }
+
+    #[test]
+    fn a_frame_of_bytes_is_as_wide_as_it_is_long_and_others_are_what_they_are() {
+        let bytes = FrameFormat::new(PixelFormat::Bytes, 100, 1).unwrap();
+        assert_eq!((of_length(bytes, 7).width(), of_length(bytes, 0)), (7, bytes));
+        let gray = FrameFormat::new(PixelFormat::Gray8, 10, 10).unwrap();
+        assert_eq!(of_length(gray, 7), gray);
+        assert!(not_of_length(&bytes, 101).text.contains("1 to 100 bytes, and not 101"));
+        assert!(not_of_length(&gray, 101).text.contains("has 100 bytes, and not 101"));
     }
 
     #[test]

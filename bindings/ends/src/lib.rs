@@ -10,6 +10,7 @@ pub mod array;
 mod error;
 mod output;
 mod process;
+mod slot;
 mod source;
 mod stream;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use self::error::{Class, Error};
 pub use self::output::{Output, OutputOptions, OutputStats};
+pub use self::slot::{Slot, SlotHold};
 pub use self::source::{Hub, OpenOptions, ReceiveOptions, Source, SourceStats, shared_streams};
 pub use self::stream::{Stream, Taken};
 

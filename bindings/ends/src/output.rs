@@ -9,18 +9,16 @@ use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
 use framewire_transport::setters;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
 use framewire_transport::{
-    Delivery, FrameFormat, FrameMut, PathKind, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender,
-    SenderConfig, ShareError,
+    Delivery, FrameFormat, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender, SenderConfig,
+    ShareError,
 };
 
 use crate::STEP;
 use crate::address::resolve;
 use crate::error::{Class, Error};
 use crate::process::Process;
+use crate::slot::{Slot, SlotsHeld};
 use crate::source::Hub;
-
-/// Slots that a receiver on this machine grants a sender at a time.
-const GRANTED_MAX: usize = 4;
 
 /// What the frames of an output are like, whichever way they go.
 #[derive(Debug, Clone)]
@@ -69,6 +67,7 @@ pub struct Output {
     state: Mutex<State>,
     closed: AtomicBool,
     counts: Counts,
+    held: SlotsHeld,
     process: Process,
 }
 
@@ -77,8 +76,17 @@ struct State {
     /// Whose hub it is, of a stream that is published, until it is closed.
     publisher: Option<Publisher>,
     open: Option<Arc<Open>>,
-    /// What the stream had counted when it was closed.
-    last: Option<OutputStats>,
+    /// What was left of the stream when it was closed.
+    last: Option<Last>,
+}
+
+/// What is left of a stream that has ended.
+#[derive(Clone)]
+struct Last {
+    stats: OutputStats,
+    format: FrameFormat,
+    slots: usize,
+    has_arrived: bool,
 }
 
 /// What no sender counts.
@@ -154,7 +162,8 @@ impl Output {
     fn new(target: Target, publisher: Option<Publisher>, options: OutputOptions) -> Self {
         let state = Mutex::new(State { publisher, ..State::default() });
         let (closed, counts) = (AtomicBool::new(false), Counts::default());
-        Self { target, options, state, closed, counts, process: Process::this() }
+        let held = SlotsHeld::default();
+        Self { target, options, state, closed, counts, held, process: Process::this() }
     }
 
     /// Begins the stream, where it has not begun: its frames have this format.
@@ -194,30 +203,58 @@ impl Output {
                 if let Some(slots) = slots {
                     config = config.slots(slots);
                 }
-                let publisher = state.publisher.as_ref().ok_or_else(|| Error::closed("publisher"))?;
+                let publisher = state.publisher.as_ref().ok_or_else(|| Error::closed(self.what()))?;
                 Open::Published(publisher.stream(name, config)?)
             }
         }));
         Ok(())
     }
 
-    /// A slot to write the next frame into, of the stream's format; `None` where none came free within `timeout`.
+    /// A slot to write the next frame into, of the stream's format; `None` where none came free within `timeout`. It is the program's until it is sent or
+    /// dropped, and so is what is [held](Slot::hold) of it.
     ///
     /// # Errors
-    /// The stream has not begun, or cannot go on.
-    pub fn frame(&self, timeout: Duration) -> Result<Option<FrameMut>, Error> {
-        Ok(match &*self.stream()? {
-            Open::Sent(sender) => sender.frame_timeout(timeout)?,
-            Open::Published(stream) => stream.frame_timeout(timeout)?,
-        })
+    /// [`Class::SlotsHeld`] where the program has them all; [`Class::Closed`], also while it waits; the stream has not begun, or cannot go on.
+    pub fn frame(&self, timeout: Duration) -> Result<Option<Slot>, Error> {
+        let mut slot = self.frame_to_fill(timeout)?;
+        if let Some(slot) = &mut slot {
+            slot.count_in(&self.held);
+        }
+        Ok(slot)
+    }
+
+    /// The same for who copies a frame into it and sends it at once: it does not count as one that the program has.
+    ///
+    /// # Errors
+    /// As [`Output::frame`].
+    pub fn frame_to_fill(&self, timeout: Duration) -> Result<Option<Slot>, Error> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
+            // Not kept from one step to the next: what is closed meanwhile is to end.
+            let stream = self.stream()?;
+            let frame = match &*stream {
+                Open::Sent(sender) => sender.frame_timeout(left.min(STEP))?,
+                Open::Published(stream) => stream.frame_timeout(left.min(STEP))?,
+            };
+            if let Some(frame) = frame {
+                return Ok(Some(frame.into()));
+            }
+            self.held.check(stream.slots_max())?;
+            if left <= STEP {
+                return Ok(None);
+            }
+        }
     }
 
     /// Sends a frame that [`Output::frame`] gave; returns its number. It waits for nobody.
     ///
     /// # Errors
     /// The stream cannot go on.
-    pub fn send(&self, frame: FrameMut) -> Result<u64, Error> {
-        Ok(match &*self.stream()? {
+    pub fn send(&self, slot: Slot) -> Result<u64, Error> {
+        let stream = self.stream()?;
+        let frame = slot.into_frame();
+        Ok(match &*stream {
             Open::Sent(sender) => sender.send(frame)?,
             Open::Published(stream) => {
                 let bytes = frame.len() as u64;
@@ -270,7 +307,7 @@ impl Output {
 
     /// The format of its frames, once it has begun.
     pub fn format(&self) -> Option<FrameFormat> {
-        self.current().map(|open| *open.format())
+        self.told(|open| *open.format(), |last| last.format)
     }
 
     /// Where frames go: the receiver's address, or the path of the hub's socket.
@@ -299,10 +336,7 @@ impl Output {
         if !self.process.is_this() {
             return OutputStats::default();
         }
-        let state = self.lock();
-        let (open, last) = (state.open.clone(), state.last.clone());
-        drop(state);
-        let stats = open.map(|open| self.counted(&open)).or(last).unwrap_or_default();
+        let stats = self.told(|open| self.counted(open), |last| last.stats.clone()).unwrap_or_default();
         OutputStats { reordered: self.counts.reordered.load(Ordering::Relaxed), ..stats }
     }
 
@@ -332,30 +366,63 @@ impl Output {
         }
     }
 
-    /// Ends the stream: waits at most so long for what was sent to arrive; whether it did. From then on no frame is taken. Closing twice is closing once.
+    /// Ends the stream: waits at most so long for what was sent to arrive; whether it did. From then on no frame is taken. Closing twice is closing once, and
+    /// says the same.
     pub fn close(&self, timeout: Duration) -> bool {
         self.close_while(timeout, &mut || true)
     }
 
     /// The same; `go_on` is asked at least every 50 ms whether to wait on.
     pub fn close_while(&self, timeout: Duration, go_on: &mut dyn FnMut() -> bool) -> bool {
-        if self.closed.swap(true, Ordering::AcqRel) || !self.process.is_this() {
+        if !self.process.is_this() {
             return true;
         }
-        let (open, publisher) = {
-            let mut state = self.lock();
-            (state.open.take(), state.publisher.take())
+        let mut state = self.lock();
+        // With the lock: a stream that is begun is seen here, and none is begun from now on.
+        let is_first = !self.closed.swap(true, Ordering::AcqRel);
+        if !is_first {
+            drop(state);
+            return self.has_arrived_within(timeout, go_on);
+        }
+        let publisher = state.publisher.take();
+        let open = state.open.clone();
+        drop(state);
+        let has_arrived = match open.as_deref() {
+            Some(Open::Sent(sender)) => closes_within(sender, timeout, go_on),
+            Some(Open::Published(_)) | None => true,
         };
         let Some(open) = open else { return true };
-        let has_arrived = match &*open {
-            Open::Sent(sender) => closes_within(sender, timeout, go_on),
-            Open::Published(_) => true,
+        let last = Last {
+            stats: OutputStats { is_open: false, ..self.counted(&open) },
+            format: *open.format(),
+            slots: open.slots_max(),
+            has_arrived,
         };
-        let last = OutputStats { is_open: false, ..self.counted(&open) };
-        self.lock().last = Some(last);
+        let mut state = self.lock();
+        state.last = Some(last);
+        let ended = state.open.take();
+        drop(state);
         // Its name is another's to take from now on.
-        drop((open, publisher));
+        drop((ended, open, publisher));
         has_arrived
+    }
+
+    /// What another's closing says, once it does.
+    fn has_arrived_within(&self, timeout: Duration, go_on: &mut dyn FnMut() -> bool) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let state = self.lock();
+            match (&state.last, &state.open) {
+                (Some(last), _) => return last.has_arrived,
+                (None, None) => return true,
+                (None, Some(_)) => drop(state),
+            }
+            let left = deadline.map_or(STEP, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() || !go_on() {
+                return false;
+            }
+            std::thread::sleep(left.min(STEP));
+        }
     }
 
     /// Whether it was closed.
@@ -363,17 +430,10 @@ impl Output {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Slots that the program may have in its hands or on their way, all together; 0 before the stream has begun.
+    /// Slots that the program may have in its hands or on their way at present, all together; 0 before the stream has begun. Of one that is published, those
+    /// are among them that are there for its readers and that no reader holds.
     pub fn slots(&self) -> usize {
-        match self.current().as_deref() {
-            None => 0,
-            // The slots are the receiver's.
-            Some(Open::Sent(sender)) if sender.path() == PathKind::Shm => GRANTED_MAX,
-            Some(Open::Sent(sender)) => self.options.slots.unwrap_or_else(|| SenderConfig::new(*sender.format()).slots),
-            Some(Open::Published(stream)) => {
-                self.options.slots.unwrap_or_else(|| PublishConfig::new(*stream.format()).slots)
-            }
-        }
+        self.told(Open::slots_max, |last| last.slots).unwrap_or_default()
     }
 
     fn stream(&self) -> Result<Arc<Open>, Error> {
@@ -387,11 +447,36 @@ impl Output {
     }
 
     fn opened(&self) -> Result<MutexGuard<'_, State>, Error> {
-        self.process.check("sender")?;
+        self.process.check(self.what())?;
+        // With the lock, which whoever closes it has then too.
+        let state = self.lock();
         if self.is_closed() {
-            return Err(Error::closed("sender"));
+            return Err(Error::closed(self.what()));
         }
-        Ok(self.lock())
+        Ok(state)
+    }
+
+    /// What it is called in errors.
+    fn what(&self) -> &'static str {
+        match self.target {
+            Target::Peer(_) => "sender",
+            Target::Readers { .. } => "publisher",
+        }
+    }
+
+    /// Something of the stream, or of what is left of it.
+    fn told<T>(&self, of_open: impl FnOnce(&Open) -> T, of_last: impl FnOnce(&Last) -> T) -> Option<T> {
+        if !self.process.is_this() {
+            return None;
+        }
+        let state = self.lock();
+        match (state.open.clone(), &state.last) {
+            (Some(open), _) => {
+                drop(state);
+                Some(of_open(&open))
+            }
+            (None, last) => last.as_ref().map(of_last),
+        }
     }
 
     fn current(&self) -> Option<Arc<Open>> {
@@ -420,6 +505,13 @@ impl Open {
         match self {
             Self::Sent(sender) => sender.format(),
             Self::Published(stream) => stream.format(),
+        }
+    }
+
+    fn slots_max(&self) -> usize {
+        match self {
+            Self::Sent(sender) => sender.slots_max(),
+            Self::Published(stream) => stream.slots_max(),
         }
     }
 }

@@ -355,3 +355,82 @@ fn without_reconnect_the_end_of_a_hub_is_told_each_time() {
     assert_eq!(source.recv(SOON).unwrap_err(), error);
     assert_eq!(source.waiting().unwrap_err(), error);
 }
+
+#[test]
+fn whoever_waits_for_a_slot_learns_that_the_output_was_closed_and_the_name_is_free() {
+    for shared in [false, true] {
+        let (source, output, folder) = pair(shared, Delivery::Every);
+        if !shared {
+            assert!(output.wait_until_open(SOON).unwrap());
+        }
+        // All but one that the waiting thread is after are held, uncounted, so that nobody is told that the program has them all.
+        let mut held = Vec::new();
+        while let Some(slot) = output.frame_to_fill(Duration::ZERO).unwrap() {
+            held.push(slot);
+        }
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| output.frame(Duration::MAX).map(|slot| slot.is_some()));
+            std::thread::sleep(Duration::from_millis(120));
+            output.close(Duration::from_millis(1));
+            assert_eq!(waits.join().unwrap().unwrap_err().class, Class::Closed, "shared: {shared}");
+        });
+        if shared {
+            let hub: Hub = folder.path().join("front.sock").to_str().unwrap().parse().unwrap();
+            assert!(Output::publish("front", Some(hub), OutputOptions::new()).is_ok());
+        }
+        drop((held, source));
+    }
+}
+
+#[test]
+fn whoever_has_every_slot_of_an_output_is_told_and_has_one_again_once_one_is_given_back() {
+    for shared in [false, true] {
+        let (source, output, _folder) = pair(shared, Delivery::Every);
+        if !shared {
+            assert!(output.wait_until_open(SOON).unwrap());
+        }
+        let mut held = Vec::new();
+        let error = loop {
+            match output.frame(SOON) {
+                Ok(Some(slot)) => held.push(slot),
+                Ok(None) => panic!("a slot, or that there can be none"),
+                Err(error) => break error,
+            }
+        };
+        // Nothing was published yet that is kept for those who come.
+        let slots = output.slots() + usize::from(shared);
+        assert_eq!((error.class, held.len()), (Class::SlotsHeld, slots), "shared: {shared}");
+        assert!(error.text.contains(&held.len().to_string()));
+        let kept = held.pop().map(|slot| slot.hold());
+        assert_eq!(output.frame(SOON).err().unwrap().class, Class::SlotsHeld);
+        drop(kept);
+        let slot = output.frame(SOON).unwrap().unwrap();
+        output.send(slot).unwrap();
+        // It stays for those who come, where nothing is newer, or comes back.
+        let next = output.frame(SOON);
+        assert!(if shared {
+            next.is_err_and(|error| error.class == Class::SlotsHeld)
+        } else {
+            next.unwrap().is_some()
+        });
+        drop(source);
+    }
+}
+
+#[test]
+fn what_is_known_of_an_output_stays_while_it_is_closed_and_after_it() {
+    let listener = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let output = Output::connect(&listener.local_addr().unwrap().to_string(), OutputOptions::new()).unwrap();
+    output.begin(gray()).unwrap();
+    send(&output, 7);
+    let look = || (output.stats().sent, output.format(), output.slots() > 0);
+    // Nobody answers: it is asked for as long as it waits.
+    let mut asked = 0;
+    let has_arrived = output.close_while(SOON, &mut || {
+        assert_eq!(look(), (1, Some(gray()), true));
+        asked += 1;
+        asked < 3
+    });
+    assert!(!has_arrived && !output.close(SOON), "the second says what the first did");
+    assert_eq!((asked, look()), (3, (1, Some(gray()), true)));
+}

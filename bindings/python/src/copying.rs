@@ -2,12 +2,12 @@
 
 use std::ffi::CStr;
 
-use framewire_ends::array::{Item, times};
+use framewire_ends::array::Item;
 use framewire_ends::{Class, Error};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 
-use crate::errors::raised;
+use crate::errors::{is_exception, raised};
 
 /// An array that is to be copied; it stays where it is, and is read as it is at that moment.
 pub(crate) struct Source {
@@ -25,21 +25,7 @@ impl Source {
     /// It has none; its items are not those of any format.
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
-        let buffer = match PyUntypedBuffer::get(object) {
-            Ok(buffer) => buffer,
-            Err(error) if object.hasattr("__array__")? => {
-                let array = crate::numpy::array(object).map_err(|_| error)?;
-                PyUntypedBuffer::get(&array)?
-            }
-            Err(error) => {
-                let kind = object.get_type().name()?;
-                let text =
-                    format!("a {kind} is no array ({}); send a NumPy array, or what has a buffer", error.value(py));
-                let told = raised(py, Error::new(Class::Format, "no-array", text));
-                told.set_cause(py, Some(error));
-                return Err(told);
-            }
-        };
+        let buffer = buffer_of(object)?;
         let Some(item) = item_of(buffer.format(), buffer.item_size()) else {
             let error = wrong_items(buffer.format(), object);
             return Err(raised(py, error));
@@ -95,6 +81,34 @@ impl Source {
         // at above. Who writes into the array meanwhile has bytes of both pictures sent, and nothing else: they are copied through raw pointers.
         unsafe { copy(from, &self.outer, self.piece_bytes, &mut into) };
     }
+}
+
+/// An object's buffer; without one, that of what NumPy makes of it.
+///
+/// # Errors
+/// There is none, as of dates and of memory of another device: says what was expected.
+fn buffer_of(object: &Bound<'_, PyAny>) -> PyResult<PyUntypedBuffer> {
+    let py = object.py();
+    let found = PyUntypedBuffer::get(object).or_else(|error| {
+        // What is no error is not this function's to judge: Ctrl-C, for one.
+        if !is_exception(py, &error) || !object.hasattr("__array__")? {
+            return Err(error);
+        }
+        crate::numpy::array(object).and_then(|array| PyUntypedBuffer::get(&array))
+    });
+    found.or_else(|error| {
+        if !is_exception(py, &error) {
+            return Err(error);
+        }
+        let kind = object.get_type().name()?;
+        let text = format!(
+            "a {kind} is no array of pixels ({}); send a NumPy array, or what has a buffer, of uint8, uint16 or float32",
+            error.value(py)
+        );
+        let told = raised(py, Error::new(Class::Format, "no-array", text));
+        told.set_cause(py, Some(error));
+        Err(told)
+    })
 }
 
 /// Copies pieces, the last dimension first, and moves the target on.
@@ -180,11 +194,4 @@ fn wrong_items(format: &CStr, array: &Bound<'_, PyAny>) -> Error {
     let is = dtype.unwrap_or_else(|_| format!("'{}'", format.escape_debug()));
     let text = format!("an array of {is} is no picture: its items are to be uint8, uint16 or float32{remedy}");
     Error::new(Class::Format, "array-items", text)
-}
-
-/// An array is not the shape of a slot.
-pub(crate) fn wrong_length(shape: &[usize], bytes: usize, room: usize) -> Error {
-    let text =
-        format!("an array of {} has {bytes} bytes, and the frame {room}; send one of the stream's shape", times(shape));
-    Error::new(Class::Format, "array-shape", text)
 }

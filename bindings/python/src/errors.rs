@@ -68,6 +68,11 @@ pub(crate) fn is(py: Python<'_>, error: &PyErr, class: Class) -> bool {
     types(py).is_ok_and(|types| error.is_instance(py, types[place(class)].bind(py)))
 }
 
+/// Whether it is an error, which something else can be done about, rather than Ctrl-C or the program's end.
+pub(crate) fn is_exception(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyException>(py)
+}
+
 /// Every class of errors is in the table.
 fn place(class: Class) -> usize {
     CLASSES.iter().position(|(other, ..)| *other == Some(class)).unwrap_or(0)

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use framewire_ends::array::ArrayLayout;
+use framewire_ends::array::{ArrayLayout, of_length};
 use framewire_ends::{Class, Taken};
 use framewire_transport::{FrameFormat, FrameInfo, MetadataKind};
 use pyo3::exceptions::{PyBufferError, PyMemoryError};
@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple};
 use pyo3::{PyErr, ffi};
 
 use crate::buffer::{self, Memory, Viewed};
-use crate::errors::error;
+use crate::errors::{error, is_exception};
 use crate::metadata::decoded;
 use crate::numpy;
 use crate::owned::OwnedBytes;
@@ -79,7 +79,7 @@ impl Frame {
     pub(crate) fn new(taken: Taken) -> Self {
         let Taken { frame, stream } = taken;
         Self {
-            format: frame.format().copied().unwrap_or(stream.format),
+            format: of_length(*frame.format().unwrap_or(&stream.format), frame.len()),
             stream,
             info: *frame.info(),
             bytes: frame.len(),
@@ -333,10 +333,11 @@ impl Frame {
         };
         let is_here = device.getattr("type")?.extract::<String>()? == "cpu";
         // Another device has memory of its own anyway: what is only read on the way there need not be copied here.
-        let in_place = if is_here { None } else { torch.getattr("from_dlpack")?.call1((slf,)).ok() };
+        let in_place = if is_here { None } else { Some(torch.getattr("from_dlpack")?.call1((slf,))) };
         let tensor = match in_place {
-            Some(tensor) => tensor,
-            None => torch.getattr("from_numpy")?.call1((array.call_method0("copy")?,))?,
+            Some(Ok(tensor)) => tensor,
+            Some(Err(error)) if !is_exception(py, &error) => return Err(error),
+            _ => torch.getattr("from_numpy")?.call1((array.call_method0("copy")?,))?,
         };
         if is_here { Ok(tensor) } else { tensor.call_method1("to", (device,)) }
     }

@@ -1,15 +1,18 @@
 //! What is still open when the interpreter ends: its threads are ended while there is an interpreter to wait for them.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use crate::waiting::interruptible;
+
 /// Something that is closed at the end of the program, unless it was before.
 pub(crate) trait Close: Send + Sync {
-    /// Ends it within this time.
-    fn close_within(&self, timeout: Duration);
+    /// Ends it within this time, and waits for no longer than `go_on` says so.
+    fn close_while(&self, timeout: Duration, go_on: &mut dyn FnMut() -> bool);
 
     /// Whether it sends: it is closed first then, while there still is whom it may send to.
     fn sends(&self) -> bool;
@@ -23,6 +26,9 @@ const STAYS_AWAY: Duration = Duration::from_secs(2);
 
 /// The thread that ends the interpreter, once it does.
 static LEAVES: OnceLock<ThreadId> = OnceLock::new();
+
+/// How often it is looked whether all are closed.
+const LOOKED_AFTER: Duration = Duration::from_millis(5);
 
 static OPEN: Mutex<Vec<Weak<dyn Close>>> = Mutex::new(Vec::new());
 
@@ -49,13 +55,35 @@ pub(crate) fn stay_away() {
 }
 
 #[pyfunction]
-fn close_all(py: Python<'_>) {
+fn close_all(py: Python<'_>) -> PyResult<()> {
     let _ = LEAVES.set(thread::current().id());
     let all = std::mem::take(&mut *opened());
-    py.detach(|| {
+    interruptible(py, |go_on| {
         let all: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
         let (outputs, sources): (Vec<_>, Vec<_>) = all.into_iter().partition(|open| open.sends());
-        outputs.iter().chain(&sources).for_each(|open| open.close_within(PATIENCE));
+        close_at_once(&outputs, go_on);
+        sources.iter().for_each(|open| open.close_while(PATIENCE, go_on));
+    })
+}
+
+/// Closes all in the time of one: a receiver that does not answer takes no other's.
+fn close_at_once(outputs: &[Arc<dyn Close>], go_on: &mut dyn FnMut() -> bool) {
+    let is_given_up = AtomicBool::new(false);
+    let close = |output: &Arc<dyn Close>| {
+        output.close_while(PATIENCE, &mut || !is_given_up.load(Ordering::Relaxed));
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = outputs
+            .iter()
+            // Without a thread, it ends with the process.
+            .filter_map(|output| thread::Builder::new().spawn_scoped(scope, || close(output)).ok())
+            .collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            if !is_given_up.load(Ordering::Relaxed) && !go_on() {
+                is_given_up.store(true, Ordering::Relaxed);
+            }
+            thread::sleep(LOOKED_AFTER);
+        }
     });
 }
 

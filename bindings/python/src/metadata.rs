@@ -1,7 +1,8 @@
 //! What belongs to a frame beside its pixels: Python's values, and the bytes that travel.
 
 use framewire_transport::MetadataKind;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::PyErr;
+use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMapping, PyMemoryView, PyString, PyTuple};
@@ -40,15 +41,21 @@ pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Option<Encoded>> {
         return Err(argument(py, "no-metadata", text));
     }
     let text = json(py)?.dumps.bind(py).call1((value,)).map_err(|error| {
-        if !error.is_instance_of::<PyTypeError>(py) && !error.is_instance_of::<PyValueError>(py) {
-            return error;
-        }
-        let text = format!("metadata is no JSON ({}); use what JSON has, or bytes", error.value(py));
-        let told = argument(py, "metadata-no-json", text);
-        told.set_cause(py, Some(error));
-        told
+        let is_told = error.is_instance_of::<PyTypeError>(py)
+            || error.is_instance_of::<PyValueError>(py)
+            || error.is_instance_of::<PyRecursionError>(py);
+        if is_told { no_json(py, error) } else { error }
     })?;
-    Ok(Some(Encoded { kind: MetadataKind::Json, bytes: text.extract::<&str>()?.as_bytes().to_vec() }))
+    // Half of a pair of surrogates is in no UTF-8.
+    let bytes = text.extract::<&str>().map_err(|error| no_json(py, error))?.as_bytes().to_vec();
+    Ok(Some(Encoded { kind: MetadataKind::Json, bytes }))
+}
+
+fn no_json(py: Python<'_>, error: PyErr) -> PyErr {
+    let text = format!("metadata is no JSON ({}); use what JSON has, or bytes", error.value(py));
+    let told = argument(py, "metadata-no-json", text);
+    told.set_cause(py, Some(error));
+    told
 }
 
 /// What came, as Python has it.
@@ -59,8 +66,11 @@ pub(crate) fn decoded<'py>(py: Python<'py>, kind: MetadataKind, bytes: &[u8]) ->
     }
     match json(py)?.loads.bind(py).call1((&as_they_are,)) {
         Ok(value) => Ok(value),
-        // Deeper than the interpreter goes, too.
-        Err(_) => as_they_are.call_method1("decode", ("utf-8", "replace")),
+        // No JSON, or deeper than the interpreter goes.
+        Err(error) if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyRecursionError>(py) => {
+            as_they_are.call_method1("decode", ("utf-8", "replace"))
+        }
+        Err(error) => Err(error),
     }
 }
 

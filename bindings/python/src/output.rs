@@ -1,18 +1,17 @@
 //! Where a program's frames go, as Python has it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use framewire_ends::array::{ArrayLayout, ArrayShape, Item, format_of};
+use framewire_ends::array::{ArrayLayout, ArrayShape, Item, format_of, not_of_length};
 use framewire_ends::{Class, Error, OutputOptions};
 use framewire_transport::frame::{FrameRate, METADATA_MAX};
-use framewire_transport::{Delivery, FrameFormat, FrameMut, PixelFormat, Time};
+use framewire_transport::{Delivery, FrameFormat, PixelFormat, Time};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{PyClassInitializer, PyErr};
 
-use crate::copying::{self, Source};
+use crate::copying::Source;
 use crate::errors::{argument, error, raised};
 use crate::frame::Frame;
 use crate::leaving::{self, Close};
@@ -40,8 +39,6 @@ pub(crate) struct Sending {
     /// What arrays are, where that was said.
     pixel: Option<PixelFormat>,
     width: Option<u32>,
-    /// Slots that this program has open, or keeps by arrays of them.
-    in_hands: AtomicUsize,
 }
 
 impl Sending {
@@ -49,31 +46,19 @@ impl Sending {
         self.output.as_ref().expect("there until it is dropped")
     }
 
-    /// A slot, or `None` where none comes free in time.
-    fn slot(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<FrameMut>> {
+    /// A slot, or `None` where none comes free in time; `frame` is asked for it.
+    fn slot(
+        &self,
+        py: Python<'_>,
+        timeout: Option<Duration>,
+        frame: fn(&framewire_ends::Output, Duration) -> Result<Option<framewire_ends::Slot>, Error>,
+    ) -> PyResult<Option<framewire_ends::Slot>> {
         let output = self.output();
-        if let Some(frame) = output.frame(Duration::ZERO).map_err(|error| raised(py, error))? {
-            return Ok(Some(frame));
+        let slot = frame(output, Duration::ZERO).map_err(|error| raised(py, error))?;
+        if slot.is_some() || timeout == Some(Duration::ZERO) {
+            return Ok(slot);
         }
-        if timeout == Some(Duration::ZERO) {
-            return self.all_held().map_or(Ok(None), |error| Err(raised(py, error)));
-        }
-        wait(py, timeout, |step| match output.frame(step)? {
-            Some(frame) => Ok(Some(frame)),
-            None => self.all_held().map_or(Ok(None), Err),
-        })
-    }
-
-    /// Why no slot can come free.
-    fn all_held(&self) -> Option<Error> {
-        let (held, slots) = (self.in_hands.load(Ordering::Acquire), self.output().slots());
-        (slots > 0 && held >= slots).then(|| {
-            let text = format!(
-                "this program holds all {held} slots of the stream, by slots that it has not sent or by arrays of those that it has; send or drop them, \
-                 copy() what is kept, or ask for more (slots=)"
-            );
-            Error::new(Class::SlotsHeld, "holds-all-slots", text)
-        })
+        wait(py, timeout, |step| frame(output, step))
     }
 
     /// The format of an array, and the stream begun with it where it has not begun.
@@ -105,28 +90,12 @@ impl Drop for Sending {
 }
 
 impl Close for Sending {
-    fn close_within(&self, timeout: Duration) {
-        self.output().close(timeout);
+    fn close_while(&self, timeout: Duration, go_on: &mut dyn FnMut() -> bool) {
+        self.output().close_while(timeout, go_on);
     }
 
     fn sends(&self) -> bool {
         true
-    }
-}
-
-/// One slot in the program's hands.
-pub(crate) struct InHands(Arc<Sending>);
-
-impl InHands {
-    pub(crate) fn new(sending: &Arc<Sending>) -> Self {
-        sending.in_hands.fetch_add(1, Ordering::AcqRel);
-        Self(sending.clone())
-    }
-}
-
-impl Drop for InHands {
-    fn drop(&mut self) {
-        self.0.in_hands.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -190,8 +159,8 @@ impl Output {
             .rate(rate);
         let pixel = making.format.map(|name| pixel_format(py, name)).transpose()?;
         let width = match making.width.map(u32::try_from).transpose() {
-            Ok(width) => width,
-            Err(_) => return Err(argument(py, "out-of-range", "width= is to be pixels, from 1 on")),
+            Ok(width) if width != Some(0) => width,
+            _ => return Err(argument(py, "out-of-range", "width= is to be pixels, from 1 on")),
         };
         let output = py.detach(|| make(options)).map_err(|error| raised(py, error))?;
         let sending = Arc::new(Sending {
@@ -200,7 +169,6 @@ impl Output {
             interval: rate.map_or(INTERVAL, FrameRate::interval),
             pixel,
             width,
-            in_hands: AtomicUsize::new(0),
         });
         let open: Weak<Sending> = Arc::downgrade(&sending);
         leaving::note(open);
@@ -252,7 +220,7 @@ impl Output {
         };
         let source = Source::of(array)?;
         let format = sending.begin(py, source.shape(), source.item(), name)?;
-        let Some(mut frame) = sending.slot(py, timeout)? else {
+        let Some(mut frame) = sending.slot(py, timeout, framewire_ends::Output::frame_to_fill)? else {
             if sending.is_latest {
                 self.output().skip();
                 return Ok(None);
@@ -260,10 +228,10 @@ impl Output {
             return Err(self.timed_out(py, "no slot came free on the way to", timeout));
         };
         if format.is_variable() {
-            frame.set_len(source.bytes()).map_err(|_| wrong_length(py, &source, frame.capacity()))?;
+            frame.set_len(source.bytes()).map_err(|_| wrong_length(py, &source, &format))?;
         }
         if source.bytes() != frame.len() {
-            return Err(wrong_length(py, &source, frame.len()));
+            return Err(wrong_length(py, &source, &format));
         }
         if let Some(Encoded { kind, bytes }) = metadata {
             frame.set_metadata(kind, &bytes).map_err(|error| raised(py, error.into()))?;
@@ -325,7 +293,7 @@ impl Output {
                 }
             },
         };
-        let Some(mut frame) = sending.slot(py, timeout)? else {
+        let Some(mut frame) = sending.slot(py, timeout, framewire_ends::Output::frame)? else {
             return Err(self.timed_out(py, "no slot came free on the way to", timeout));
         };
         if let (true, Some([bytes])) = (format.is_variable(), shape.as_deref()) {
@@ -523,6 +491,6 @@ fn item_of(py: Python<'_>, dtype: &Bound<'_, PyAny>) -> PyResult<Item> {
     }
 }
 
-fn wrong_length(py: Python<'_>, source: &Source, room: usize) -> PyErr {
-    raised(py, copying::wrong_length(source.shape(), source.bytes(), room))
+fn wrong_length(py: Python<'_>, source: &Source, format: &FrameFormat) -> PyErr {
+    raised(py, not_of_length(format, source.bytes()))
 }

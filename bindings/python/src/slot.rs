@@ -4,9 +4,9 @@ use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use framewire_ends::Class;
-use framewire_ends::array::ArrayLayout;
-use framewire_transport::frame::Hold;
-use framewire_transport::{FrameFormat, FrameMut};
+use framewire_ends::SlotHold;
+use framewire_ends::array::{ArrayLayout, of_length};
+use framewire_transport::FrameFormat;
 use pyo3::exceptions::PyBufferError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -14,16 +14,17 @@ use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyErr, ffi};
 
 use crate::buffer::{self, Memory, Viewed};
-use crate::errors::{argument, error, raised};
+use crate::errors::{argument, error, is_exception, raised};
 use crate::metadata::encoded;
 use crate::numpy;
-use crate::output::{InHands, Sending, captured_at};
+use crate::output::{Sending, captured_at};
 use crate::plane::{self, Owner};
 
 /// A slot to write the next frame into. Sent at the end of the `with` block; given back unsent where that raises, or after `discard()`.
 ///
 /// `array` and `planes` are read-only once it is sent. Those that live on keep the slot from being used again until they are gone. What was made of them
-/// before, slices for one, is still writable then, and what is written through it may show in the frame that was sent.
+/// before, slices for one, is still writable then, and what is written through it may show in the frame that was sent, whole or by halves: whoever writes
+/// so races with the readers, in this process and in others. That is the program's to leave alone.
 #[pyclass(frozen, module = "framewire", weakref)]
 pub(crate) struct Slot {
     sending: Arc<Sending>,
@@ -36,9 +37,7 @@ struct State {
     /// Views that were not given back.
     views: usize,
     /// Keeps the slot for views that outlive its sending.
-    hold: Option<Hold>,
-    /// Counted as long as nobody else can have the slot.
-    in_hands: Option<InHands>,
+    hold: Option<SlotHold>,
     /// Arrays that were handed out: weak references.
     arrays: Vec<Py<PyWeakrefReference>>,
     metadata: Option<Py<PyAny>>,
@@ -46,7 +45,7 @@ struct State {
 }
 
 enum Stage {
-    Open(FrameMut),
+    Open(framewire_ends::Slot),
     /// Sent, or on the way to that: its number.
     Sent(Option<u64>),
     GivenBack,
@@ -54,24 +53,20 @@ enum Stage {
 
 impl State {
     /// Ends writing: what is kept of the slot is kept for the views alone.
-    fn end(&mut self, next: Stage) -> Option<FrameMut> {
+    fn end(&mut self, next: Stage) -> Option<framewire_ends::Slot> {
         if !matches!(self.stage, Stage::Open(_)) {
             return None;
         }
         let Stage::Open(frame) = std::mem::replace(&mut self.stage, next) else { return None };
-        match self.views {
-            0 => self.in_hands = None,
-            _ => self.hold = Some(frame.hold()),
-        }
+        self.hold = (self.views > 0).then(|| frame.hold());
         Some(frame)
     }
 }
 
 impl Slot {
-    pub(crate) fn new(sending: Arc<Sending>, format: FrameFormat, frame: FrameMut) -> Self {
-        let in_hands = Some(InHands::new(&sending));
+    pub(crate) fn new(sending: Arc<Sending>, format: FrameFormat, frame: framewire_ends::Slot) -> Self {
         let stage = Stage::Open(frame);
-        let state = State { stage, views: 0, hold: None, in_hands, arrays: Vec::new(), metadata: None, captured: None };
+        let state = State { stage, views: 0, hold: None, arrays: Vec::new(), metadata: None, captured: None };
         Self { sending, format, state: Mutex::new(state) }
     }
 
@@ -80,7 +75,7 @@ impl Slot {
     }
 
     /// Does something with what is written. Nothing of Python's is made meanwhile: that may have it drop arrays of this very slot.
-    fn open<T>(&self, py: Python<'_>, act: impl FnOnce(&mut FrameMut) -> T) -> PyResult<T> {
+    fn open<T>(&self, py: Python<'_>, act: impl FnOnce(&mut framewire_ends::Slot) -> T) -> PyResult<T> {
         let done = match &mut self.lock().stage {
             Stage::Open(frame) => Some(act(frame)),
             _ => None,
@@ -103,18 +98,29 @@ impl Slot {
 
     /// Notes an array that was handed out.
     fn note(&self, array: &Bound<'_, PyAny>) -> PyResult<()> {
-        let array = PyWeakrefReference::new(array)?.unbind();
-        self.lock().arrays.push(array);
-        Ok(())
+        let noted = PyWeakrefReference::new(array)?.unbind();
+        let mut state = self.lock();
+        let is_open = matches!(state.stage, Stage::Open(_));
+        state.arrays.push(noted);
+        drop(state);
+        // Another thread has sent it since the array was made.
+        if is_open { Ok(()) } else { self.seal(array.py()) }
     }
 
     /// Makes the arrays that were handed out read-only: the picture is others' from now on. What else was made of them, slices for one, cannot be found.
-    fn seal(&self, py: Python<'_>) {
+    ///
+    /// # Errors
+    /// What is none: Ctrl-C meanwhile.
+    fn seal(&self, py: Python<'_>) -> PyResult<()> {
         let arrays = std::mem::take(&mut self.lock().arrays);
         for array in arrays.iter().filter_map(|array| array.bind(py).upgrade()) {
-            // An array of the program's own kind may have another mind.
-            let _ = array.call_method1("setflags", (false,));
+            match array.call_method1("setflags", (false,)) {
+                Err(error) if !is_exception(py, &error) => return Err(error),
+                // An array of the program's own kind may have another mind.
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     fn give_back(&self) {
@@ -148,7 +154,7 @@ impl Viewed for Slot {
         let mut state = self.lock();
         state.views -= 1;
         let is_kept = state.views > 0 || matches!(state.stage, Stage::Open(_));
-        let rest = if is_kept { (None, None) } else { (state.hold.take(), state.in_hands.take()) };
+        let rest = if is_kept { None } else { state.hold.take() };
         drop(state);
         drop(rest);
     }
@@ -221,10 +227,13 @@ impl Slot {
         self.format.pixel().name()
     }
 
-    /// Pixels.
+    /// Pixels; of `bytes`, how many there are.
     #[getter]
     fn width(&self) -> u32 {
-        self.format.width()
+        match &self.lock().stage {
+            Stage::Open(frame) => of_length(self.format, frame.len()).width(),
+            _ => self.format.width(),
+        }
     }
 
     /// Pixels.
@@ -269,9 +278,13 @@ impl Slot {
             metadata.map_or(Ok(()), |metadata| frame.set_metadata(metadata.kind, &metadata.bytes))
         })?;
         noted.map_err(|error| raised(py, error.into()))?;
-        self.seal(py);
+        // Ended first: no array is made from now on that is not sealed.
         let frame = self.lock().end(Stage::Sent(None));
         let Some(frame) = frame else { return Err(over(py)) };
+        if let Err(error) = self.seal(py) {
+            self.lock().stage = Stage::GivenBack;
+            return Err(error);
+        }
         let sent = py.detach(|| self.sending.output().send(frame));
         match sent {
             Ok(number) => {

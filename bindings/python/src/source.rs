@@ -116,7 +116,7 @@ impl Drop for Source {
 }
 
 impl Close for framewire_ends::Source {
-    fn close_within(&self, _timeout: Duration) {
+    fn close_while(&self, _timeout: Duration, _go_on: &mut dyn FnMut() -> bool) {
         self.close();
     }
 

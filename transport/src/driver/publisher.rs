@@ -239,6 +239,12 @@ impl PublishedStream {
         &self.format
     }
 
+    /// The most slots that the program may have at present: [`PublishConfig::slots`], and those that are there for readers by now, which the program
+    /// has too while no reader holds them. The newest frame has one more, which the program may have before it has sent any.
+    pub fn slots_max(&self) -> usize {
+        self.pool.usable_count().saturating_sub(1)
+    }
+
     /// Slots of the whole pool, those for readers included, that somebody has. For tests.
     #[doc(hidden)]
     pub fn slots_in_use(&self) -> usize {

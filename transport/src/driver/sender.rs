@@ -31,7 +31,7 @@ use crate::backend::BackendKind;
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool, TIME_BYTES};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, SendState, SendStats};
-use crate::share::Invitation;
+use crate::share::{IN_FLIGHT_MAX, Invitation};
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::PathKind;
@@ -273,6 +273,15 @@ impl Sender {
     pub fn path_trouble(&self) -> Option<String> {
         let state = self.ways.lock();
         state.trouble.as_ref().map(Troubles::words)
+    }
+
+    /// The most slots that the program may have to write into, and frames that are on their way, all together: [`SenderConfig::slots`], and by shared
+    /// memory what a receiver grants at most.
+    pub fn slots_max(&self) -> usize {
+        match self.path() {
+            PathKind::Shm => IN_FLIGHT_MAX,
+            _ => self.ways.config.slots,
+        }
     }
 
     /// The format of every frame.

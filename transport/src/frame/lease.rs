@@ -57,7 +57,8 @@ impl Drop for SlotLease {
     }
 }
 
-/// A hold on a frame's slot alone, without what is known of the frame: sixteen bytes where a [`Frame`] has hundreds.
+/// A hold on a frame's slot alone, without what is known of the frame: sixteen bytes where a [`Frame`] has hundreds. It keeps the slot from being
+/// handed out again, and gives no access to its bytes.
 #[cfg(target_os = "linux")]
 #[derive(Clone)]
 pub struct Hold(SlotLease);
@@ -149,14 +150,14 @@ impl FrameMut {
 
     /// What [`FrameMut::set_metadata`] set.
     pub fn metadata(&self) -> Option<Metadata<'_>> {
-        // SAFETY: as in `deref`: at most the slot's bytes, initialised, and this lease is their only holder.
+        // SAFETY: as in `deref`: at most the slot's bytes, initialised, and nobody else has access to them: a `Hold` gives none.
         let slot = unsafe { std::slice::from_raw_parts(self.slot.ptr(), self.slot.bytes()) };
         metadata_in(slot, self.len, self.tail)
     }
 
     /// The slot, all of it.
     fn slot_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref_mut`: the slot's bytes, initialised, of which this lease is the only holder.
+        // SAFETY: as in `deref_mut`: the slot's bytes, initialised, to which nobody else has access.
         unsafe { std::slice::from_raw_parts_mut(self.slot.ptr(), self.slot.bytes()) }
     }
 
@@ -178,7 +179,8 @@ impl FrameMut {
     }
 
     /// One more hold on its slot, which then is no other frame's before that is dropped: for bindings whose callers may keep an address in it beyond
-    /// its sending.
+    /// its sending. A hold itself gives no access. Whoever writes through such an address once the frame is sent races with all who read the frame: a
+    /// binding that cannot prevent that says so to its callers.
     #[cfg(target_os = "linux")]
     #[doc(hidden)]
     pub fn hold(&self) -> Hold {
@@ -253,8 +255,8 @@ impl Deref for FrameMut {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the slot is initialised memory (a mapping starts as zeroes) of at least `len` bytes, and this lease
-        // is its only holder.
+        // SAFETY: the slot is initialised memory (a mapping starts as zeroes) of at least `len` bytes, and nobody
+        // else has access to it: a `Hold` gives none.
         unsafe { std::slice::from_raw_parts(self.slot.ptr(), self.len) }
     }
 }
@@ -461,7 +463,7 @@ impl Deref for Frame {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: `len` initialised bytes, and no writer exists: a `Frame` comes from a `FrameMut` or an `Arrival` that
-        // was the slot's only holder, and neither can be made of a slot that is held.
+        // alone had access to the slot (a `Hold` gives none), and neither can be made of a slot that is held.
         unsafe { std::slice::from_raw_parts(self.slot.ptr(), self.len) }
     }
 }

@@ -174,15 +174,15 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`EndpointError::Path`] for a name that is empty, begins with a dot, or has a slash, a space or a control character in it, or anything that is
-    /// not ASCII; and as [`Endpoint::of_port`].
+    /// not ASCII, and for the number of a UDP port, whose socket is that port's; and as [`Endpoint::of_port`].
     pub fn of_name(name: &str) -> Result<Self, EndpointError> {
         if name.is_empty() || name.starts_with('.') || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
         {
-            let why = "a name of letters, digits, '-', '_' and dots within it is wanted";
-            return Err(EndpointError::Path {
-                path: name.into(),
-                source: io::Error::new(io::ErrorKind::InvalidInput, why),
-            });
+            return Err(no_name(name, "a name of letters, digits, '-', '_' and dots within it is wanted"));
+        }
+        if let Ok(port) = name.parse::<u16>() {
+            let why = format!("it is the socket of a server at UDP port {port}; use a name with a letter in it");
+            return Err(no_name(name, &why));
         }
         Places::of_this_process().endpoint(name)
     }
@@ -361,6 +361,11 @@ impl Places {
     }
 }
 
+/// A name that no socket is to have.
+fn no_name(name: &str, why: &str) -> EndpointError {
+    EndpointError::Path { path: name.into(), source: io::Error::new(io::ErrorKind::InvalidInput, why) }
+}
+
 /// What is wrong with a folder, without what its own user is to do about it.
 fn what_is_wrong(error: &EndpointError) -> String {
     match error {
@@ -471,9 +476,12 @@ mod tests {
         let (port, name) = (Endpoint::of_port(7001).unwrap(), Endpoint::of_name("front").unwrap());
         assert_eq!((name.as_path().parent(), name.port()), (port.as_path().parent(), None));
         assert!(name.as_path().ends_with("framewire/front.sock") && name.is_default() || name.is_stopgap());
-        for wrong in ["", ".", "..", ".hidden", "a/b", "/etc", "a b", "a\0", "\u{e4}"] {
+        for wrong in ["", ".", "..", ".hidden", "a/b", "/etc", "a b", "a\0", "\u{e4}", "7001", "0", "007", "+7001"] {
             assert!(matches!(Endpoint::of_name(wrong), Err(EndpointError::Path { .. })), "{wrong:?}");
         }
+        let told = Endpoint::of_name("7001").unwrap_err().to_string();
+        assert!(told.contains("UDP port 7001"), "{told}");
+        assert!(["65536", "7001-a"].iter().all(|name| Endpoint::of_name(name).is_ok()));
     }
 
     #[test]

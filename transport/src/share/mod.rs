@@ -57,3 +57,6 @@ pub use messages::reread;
 #[cfg(target_os = "linux")]
 pub use reader::{Reader, Subscription, SubscriptionFrames};
 pub use subscription_config::{SharedStreamInfo, SubscriptionConfig, SubscriptionStats};
+
+/// Slots of a receiver's that a sender has to write into at once.
+pub(crate) const IN_FLIGHT_MAX: usize = 4;

@@ -11,6 +11,7 @@ use super::{drain, pipe, wake};
 use crate::frame::memfd::{Right, Unsealable};
 use crate::frame::{Arrival, Frame, FrameFormat, FrameInfo, FrameParts, FramePool, SLOTS_MAX};
 use crate::receive::{ReceiveStats, SourceCounts};
+use crate::share::IN_FLIGHT_MAX;
 use crate::share::layout::Inlet;
 use crate::share::memory::Shared;
 use crate::share::points::{self, Point};
@@ -18,8 +19,6 @@ use crate::time::Time;
 use crate::utc::UtcOffset;
 use crate::wire::{Delivery, FRAME_NUMBER_END};
 
-/// Slots that a sender has to write into at once.
-pub(crate) const IN_FLIGHT_MAX: usize = 4;
 /// Frames that a source may have skipped before its stream was opened by shared memory, beside one for each microsecond since: a thousand a
 /// second for seven weeks. What sums are made of stays far from where numbers end.
 const SKIPPED_MAX: u64 = 1 << 32;
