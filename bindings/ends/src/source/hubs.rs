@@ -35,12 +35,12 @@ impl Hub {
     pub fn of_name(name: &str) -> Result<Self, Error> {
         let endpoint = Endpoint::of_name(name).map_err(|error| match error {
             // Whoever gave a name knows of no path.
-            EndpointError::Path { .. } => {
+            EndpointError::Path { source, .. } => {
                 let text = format!(
-                    "'{}' cannot be a name; use letters, digits, '-', '_', and dots within it, such as front",
+                    "'{}' cannot be a name ({source}); use letters, digits, '-', '_', and dots within it, such as front",
                     name.escape_debug()
                 );
-                Error::new(Class::Argument, error.code(), text)
+                Error::new(Class::Argument, "invalid-socket-path", text)
             }
             error => error.into(),
         })?;
