@@ -1246,7 +1246,8 @@ void fw_source_free(fw_source *source);
 /**
  * The streams that processes of this machine share: at every hub, or at the one that is named. `hub` may be
  * NULL; else it is the port of a server, the name of a publisher, or the path of a socket. It takes a
- * millisecond, and up to 0.6 s where a hub does not answer. Freed with fw_streams_free.
+ * millisecond, and up to 0.6 s where a hub does not answer; one that is named and is not there, or does not
+ * answer within 5 s, is an error. Freed with fw_streams_free.
  */
 fw_streams *fw_shared_streams(const char *hub, fw_error **err);
 

@@ -50,7 +50,8 @@ impl FromIterator<fw_stream> for fw_streams {
 
 /// The streams that processes of this machine share: at every hub, or at the one that is named. `hub` may be
 /// NULL; else it is the port of a server, the name of a publisher, or the path of a socket. It takes a
-/// millisecond, and up to 0.6 s where a hub does not answer. Freed with fw_streams_free.
+/// millisecond, and up to 0.6 s where a hub does not answer; one that is named and is not there, or does not
+/// answer within 5 s, is an error. Freed with fw_streams_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fw_shared_streams(
     hub: *const c_char,
@@ -59,11 +60,11 @@ pub unsafe extern "C" fn fw_shared_streams(
     make(err, || {
         // SAFETY: NULL or a text, as the header asks for.
         let hub: Option<Hub> = unsafe { text(hub, "hub") }?.map(str::parse).transpose()?;
-        let answers = shared_streams(hub.as_ref(), &mut || true).unwrap_or_default();
+        let streams = shared_streams(hub.as_ref(), &mut || true).unwrap_or_default().all()?;
         let stream = |(info, endpoint): (_, framewire_transport::Endpoint)| {
             fw_stream::new(Arc::new(Stream::from(info)), Some(&endpoint.to_string()))
         };
-        Ok(Box::new(answers.streams.into_iter().map(stream).collect()))
+        Ok(Box::new(streams.into_iter().map(stream).collect()))
     })
 }
 

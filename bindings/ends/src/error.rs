@@ -158,13 +158,24 @@ impl From<ShareError> for Error {
                     ShareError::Silent { .. } => Class::Timeout,
                     ShareError::HubGone { .. } => Class::Interrupted,
                     ShareError::Forked { .. } => Class::Forked,
-                    ShareError::System(_) | ShareError::Unsupported | ShareError::Unsealed => Class::System,
+                    ShareError::System(_)
+                    | ShareError::Unsupported
+                    | ShareError::Unsealed
+                    | ShareError::DescriptorsLost { .. } => Class::System,
+                    ShareError::Connect { ref source, .. } if is_lack(source) => Class::System,
                     _ => Class::Refused,
                 };
                 Self::of(class, error.code(), &error)
             }
         }
     }
+}
+
+/// Whether the system refused for want of descriptors or memory.
+fn is_lack(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN];
+    Errno::from_io_error(error).is_some_and(|error| lacks.contains(&error))
 }
 
 impl From<EndpointError> for Error {

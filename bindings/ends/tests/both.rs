@@ -151,6 +151,9 @@ fn a_stream_that_nobody_shares_is_told_and_waited_for_as_long_as_asked() {
     let options = OpenOptions::new().hub(hub);
     let error = Source::open(Some("front"), &options, &mut || true).err().unwrap();
     assert_eq!(error.code, "no-hub");
+    let hub: Hub = folder.path().join("x.sock").to_str().unwrap().parse().unwrap();
+    let listed = framewire_ends::shared_streams(Some(&hub), &mut || true).unwrap().all();
+    assert_eq!(listed.unwrap_err().code, "no-hub", "a hub that was named is not silently one without streams");
     let options = options.wait(SOON);
     let mut asked = 0;
     let opened = Source::open(Some("front"), &options, &mut || {

@@ -362,7 +362,7 @@ pub(crate) fn open<'py>(
 pub(crate) fn streams(py: Python<'_>, hub: Option<HubPlace>) -> PyResult<Vec<Stream>> {
     let hub = hub.map(|hub| hub.hub(py)).transpose()?;
     let answers = interruptible(py, |go_on| shared_streams(hub.as_ref(), go_on))?;
-    let streams = answers.map(|answers| answers.streams).unwrap_or_default();
+    let streams = answers.unwrap_or_default().all().map_err(|error| raised(py, error))?;
     Ok(streams.into_iter().map(|(info, _)| Stream(Arc::new(info.into()))).collect())
 }
 

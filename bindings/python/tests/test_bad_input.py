@@ -257,3 +257,9 @@ def test_a_name_that_is_none_or_taken_is_told_as_a_name():
 def test_statistics_are_written_as_python_writes_them(way: Way):
     _, out = way.pair()
     assert f"is_open={out.stats().is_open}" in repr(out.stats())
+
+
+def test_the_streams_of_a_hub_that_is_not_there_are_not_silently_none(tmp_path):
+    with pytest.raises(fw.Refused) as told:
+        fw.streams(tmp_path / "nobody.sock")
+    assert told.value.code == "no-hub"

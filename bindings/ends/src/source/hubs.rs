@@ -85,7 +85,7 @@ pub fn shared_streams(named: Option<&Hub>, go_on: &mut dyn FnMut() -> bool) -> O
         }
     };
     let mut answers =
-        Answers { streams: Vec::new(), troubles: unlisted.iter().map(EndpointError::to_string).collect(), named: None };
+        Answers { streams: Vec::new(), troubles: unlisted.iter().map(EndpointError::to_string).collect(), wrong: None };
     let (tell, told) = mpsc::channel();
     let mut asked = endpoints.len();
     for endpoint in endpoints {
@@ -99,7 +99,8 @@ pub fn shared_streams(named: Option<&Hub>, go_on: &mut dyn FnMut() -> bool) -> O
         });
         if let Err(error) = thread {
             asked -= 1;
-            answers.troubles.push(format!("no thread to ask a hub in: {error}; raise the limit of threads"));
+            let text = format!("no thread to ask a hub in: {error}; raise the limit of threads, or of memory");
+            answers.wrong = Some(Error::new(Class::System, "sharing-resources", text));
         }
     }
     let deadline = Instant::now() + patience * 2;
@@ -153,8 +154,8 @@ pub struct Answers {
     pub streams: Vec<(SharedStreamInfo, Endpoint)>,
     /// Why others did not say, those left out whose socket is all that is left of them.
     pub troubles: Vec<String>,
-    /// What is wrong with the one that was named.
-    named: Option<Error>,
+    /// What is wrong with the one that was named, or with this process, so that what is not listed may be there all the same.
+    wrong: Option<Error>,
 }
 
 impl Answers {
@@ -163,11 +164,23 @@ impl Answers {
             Ok((streams, endpoint)) => {
                 self.streams.extend(streams.into_iter().map(|stream| (stream, endpoint.clone())))
             }
-            Err(error) if is_named => self.named = Some(error.into()),
+            Err(error) if is_named => self.wrong = Some(error.into()),
             // Killed hubs leave their sockets behind; those of others are theirs.
             Err(ShareError::NoHub { .. } | ShareError::Forbidden { .. }) => {}
-            Err(error) => self.troubles.push(error.to_string()),
+            Err(error) => match Error::from(error) {
+                // It would be so with each.
+                error if error.class == Class::System => self.wrong = Some(error),
+                error => self.troubles.push(error.to_string()),
+            },
         }
+    }
+
+    /// All streams, each with where its hub is.
+    ///
+    /// # Errors
+    /// What is wrong with the hub that was named; [`Class::System`] where this process has too little of something to ask.
+    pub fn all(self) -> Result<Vec<(SharedStreamInfo, Endpoint)>, Error> {
+        self.wrong.map_or(Ok(self.streams), Err)
     }
 
     /// The stream of this name, or the only one that there is.
@@ -180,7 +193,7 @@ impl Answers {
         if let [(stream, endpoint)] = found.as_slice() {
             return Ok((stream.clone(), endpoint.clone()));
         }
-        if let Some(error) = &self.named {
+        if let Some(error) = &self.wrong {
             return Err(error.clone());
         }
         let wanted = name.map_or("stream".to_owned(), |name| format!("stream '{}'", name.escape_debug()));

@@ -277,7 +277,7 @@ class Source:
     def latest(self, timeout: float | None = None) -> Frame:
         """The newest frame of those that wait, the others dropped."""
     def streams(self) -> list[Stream]:
-        """Those that are open at this moment."""
+        """Those that are open at this moment. One whose sender was killed is so for up to five seconds more."""
     def stats(self) -> SourceStats:
         """What became of the frames so far, over all its streams."""
     def fileno(self) -> int:
@@ -365,7 +365,7 @@ def open(
     """
 
 def streams(hub: str | int | os.PathLike[str] | None = None) -> list[Stream]:
-    """The streams that processes of this machine share."""
+    """The streams that processes of this machine share, at every hub or at the one that is named, whose absence is an error (Refused)."""
 
 @final
 class Slot:
