@@ -74,7 +74,7 @@ impl SlotsHeld {
         }
         let text = format!(
             "this program holds all {held} slots of the stream, by slots that it has not sent or by arrays of those that it has; send or give them back, \
-             copy what is kept, or ask for more slots"
+             copy what is to be kept, or ask for more slots"
         );
         Err(Error::new(Class::SlotsHeld, "holds-all-slots", text))
     }
