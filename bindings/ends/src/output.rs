@@ -120,7 +120,7 @@ pub struct OutputStats {
     pub delivered: u64,
     /// Frames that gave way to newer ones, or that there was no slot for.
     pub skipped: u64,
-    /// Bytes handed over, as the transport counts them; 0 of published frames.
+    /// Bytes handed over: of a stream that is sent as its datagrams have them, of a published one those of its pixels.
     pub bytes: u64,
     /// Arrays whose items had to be put in order before they were copied.
     pub reordered: u64,
