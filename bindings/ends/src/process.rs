@@ -1,18 +1,20 @@
 //! Whose an end is after a fork: its threads are in the process that made it, and nowhere else.
 
+use framewire_transport::share::Process as Made;
+
 use crate::error::{Class, Error};
 
-/// The process that something was made in.
+/// The process that something was made in. To ask whether it is still the same costs a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Process(u32);
+pub(crate) struct Process(Made);
 
 impl Process {
     pub(crate) fn this() -> Self {
-        Self(std::process::id())
+        Self(Made::this())
     }
 
     pub(crate) fn is_this(self) -> bool {
-        self == Self::this()
+        self.0.is_this()
     }
 
     /// # Errors

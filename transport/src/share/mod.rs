@@ -51,9 +51,13 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::ShareError;
 pub use figures::ReaderFigures;
 pub use invitation::Invitation;
+// For the bindings, whose ends are a process's own too.
 #[cfg(target_os = "linux")]
 #[doc(hidden)]
 pub use messages::reread;
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use process::Process;
 #[cfg(target_os = "linux")]
 pub use reader::{Reader, Subscription, SubscriptionFrames};
 pub use subscription_config::{SharedStreamInfo, SubscriptionConfig, SubscriptionStats};

@@ -8,14 +8,14 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 /// This process, as none of its children is. To ask whether it is still the same one costs a load: the kernel wipes the page that is looked
 /// at in every child (`MADV_WIPEONFORK`, Linux 4.14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Process(u64);
+pub struct Process(u64);
 
 /// How often a process of this line has been noted. A child begins with its parent's count.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 impl Process {
     /// The one that calls.
-    pub(crate) fn this() -> Self {
+    pub fn this() -> Self {
         let Some(mark) = mark() else { return Self(number()) };
         let fresh = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
         // A page of zeroes is that of a process that has not been noted yet; another thread may be noting it.
@@ -26,7 +26,7 @@ impl Process {
     }
 
     /// Whether the one that calls is this one, and no child of it.
-    pub(crate) fn is_this(self) -> bool {
+    pub fn is_this(self) -> bool {
         let now = mark().map_or_else(number, |mark| mark.load(Ordering::Relaxed));
         now == self.0
     }
