@@ -6,6 +6,7 @@ use libc::iovec;
 use thiserror::Error;
 
 use crate::frame::{Arrival, Frame, LandingLease, SLOTS_MAX};
+use crate::wire::DATAGRAM_MAX;
 
 /// Room for the bytes in front of a payload, and for every datagram that has none.
 pub const HEAD_MAX: usize = 1024;
@@ -38,12 +39,36 @@ pub enum BatchError {
     /// Another batch lands in the slot.
     #[error("another batch lands in the slot; release that one first")]
     Taken,
+    /// The batch was made for datagrams of the other kind.
+    #[error("a batch with a scratch takes sealed slices alone, and one without takes none; make one of the other kind")]
+    OtherKind,
 }
 
-/// Heads and payloads of a batch as one array `[head][payload][head][payload]…`, the shape that the kernel reads.
+/// What of a datagram is in memory of the batch's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// Its head; the payload lies in a frame or slot.
+    Head,
+    /// All of it.
+    Whole,
+}
+
+impl Own {
+    /// Pieces of each datagram.
+    const fn pieces(self) -> usize {
+        match self {
+            Self::Head => 2,
+            Self::Whole => 1,
+        }
+    }
+}
+
+/// Heads and payloads of a batch as one array `[head][payload][head][payload]…`, or `[datagram][datagram]…` where all of each is the
+/// batch's own: the shape that the kernel reads.
 struct Pieces {
     /// Owned through a raw pointer: the iovecs point into it, and the kernel writes there.
     heads: *mut u8,
+    own: Own,
     stride: usize,
     datagrams_max: usize,
     iovecs: Vec<iovec>,
@@ -57,14 +82,25 @@ impl Pieces {
     /// For 1 to [`BATCH_MAX`] datagrams and heads of at most [`HEAD_MAX`] bytes.
     fn new(datagrams_max: usize, head_bytes: usize) -> Self {
         // Whole cache lines, so that no two heads share one.
-        let stride = head_bytes.next_multiple_of(64);
+        Self::with_stride(datagrams_max, head_bytes, head_bytes.next_multiple_of(64), Own::Head)
+    }
+
+    /// The same with room for a payload of `cell_bytes` behind each head. One datagram begins where the one before it may end: a train
+    /// of them is one piece.
+    fn whole(datagrams_max: usize, head_bytes: usize, cell_bytes: usize) -> Self {
+        Self::with_stride(datagrams_max, head_bytes, head_bytes + cell_bytes, Own::Whole)
+    }
+
+    fn with_stride(datagrams_max: usize, head_bytes: usize, stride: usize, own: Own) -> Self {
         let heads = Box::into_raw(vec![0_u8; stride * datagrams_max].into_boxed_slice()).cast::<u8>();
-        let mut iovecs = Vec::with_capacity(2 * datagrams_max);
+        let mut iovecs = Vec::with_capacity(own.pieces() * datagrams_max);
         for _ in 0..datagrams_max {
             iovecs.push(iovec { iov_base: std::ptr::null_mut(), iov_len: head_bytes });
-            iovecs.push(iovec { iov_base: std::ptr::null_mut(), iov_len: 0 });
+            if own == Own::Head {
+                iovecs.push(iovec { iov_base: std::ptr::null_mut(), iov_len: 0 });
+            }
         }
-        let mut pieces = Self { heads, stride, datagrams_max, iovecs };
+        let mut pieces = Self { heads, own, stride, datagrams_max, iovecs };
         pieces.order_heads();
         pieces
     }
@@ -74,7 +110,7 @@ impl Pieces {
         for index in 0..self.datagrams_max {
             // SAFETY: `index` is below `datagrams_max`, so the head lies inside the allocation.
             let head = unsafe { self.heads.add(index * self.stride) };
-            self.iovecs[2 * index].iov_base = head.cast();
+            self.iovecs[self.own.pieces() * index].iov_base = head.cast();
         }
     }
 
@@ -96,11 +132,23 @@ impl Pieces {
     }
 
     fn set_payload(&mut self, index: usize, base: *mut u8, len: usize) {
+        debug_assert!(self.own == Own::Head);
         self.iovecs[2 * index + 1] = iovec { iov_base: base.cast(), iov_len: len };
     }
 
+    /// Bytes of a datagram that is the batch's own.
+    fn set_len(&mut self, index: usize, len: usize) {
+        assert!(self.own == Own::Whole && len <= self.stride);
+        self.iovecs[index].iov_len = len;
+    }
+
+    /// The pieces of consecutive datagrams.
+    fn range(&self, datagrams: Range<usize>) -> Range<usize> {
+        self.own.pieces() * datagrams.start..self.own.pieces() * datagrams.end
+    }
+
     fn of_datagram(&self, index: usize) -> &[iovec] {
-        &self.iovecs[2 * index..2 * index + 2]
+        &self.iovecs[self.range(index..index + 1)]
     }
 
     /// Bytes of head and payload.
@@ -108,9 +156,10 @@ impl Pieces {
         self.of_datagram(index).iter().map(|piece| piece.iov_len).sum()
     }
 
-    /// Whether a payload begins where the one before it ends.
+    /// Whether a payload begins where the one before it ends, or a datagram does that is the batch's own.
     fn continues(&self, index: usize) -> bool {
-        let (before, this) = (self.iovecs[2 * index - 1], self.iovecs[2 * index + 1]);
+        let last = |index: usize| self.iovecs[self.own.pieces() * (index + 1) - 1];
+        let (before, this) = (last(index - 1), last(index));
         before.iov_base.addr() + before.iov_len == this.iov_base.addr()
     }
 }
@@ -123,7 +172,10 @@ impl Drop for Pieces {
     }
 }
 
-/// Datagrams to send, each a head and a range of a frame.
+/// Datagrams to send, each a head and a range of a frame; or, in a batch with a scratch, a head and a payload that were sealed into it.
+///
+/// What is in the scratch stays as it was sealed until [`SendBatch::clear`]: whatever is sent again, after a full socket, one by one
+/// where trains are refused, by another backend, are the same bytes. Nothing is sealed twice.
 pub struct SendBatch {
     pieces: Pieces,
     head_bytes: usize,
@@ -144,6 +196,56 @@ impl SendBatch {
         Self { pieces, head_bytes, leases: Vec::with_capacity(SLOTS_MAX), len: 0, sent: 0, reordered: false }
     }
 
+    /// For sealed slices alone: the same, with a scratch of `cell_bytes` for the payload of each datagram, at most 65,507. It is to
+    /// be so small that what was sealed is still in cache when the system reads it.
+    pub fn with_scratch(datagrams_max: usize, head_bytes: usize, cell_bytes: usize) -> Self {
+        let (datagrams_max, head_bytes) = (datagrams_max.clamp(1, BATCH_MAX), head_bytes.min(HEAD_MAX));
+        let pieces = Pieces::whole(datagrams_max, head_bytes, cell_bytes.min(DATAGRAM_MAX));
+        Self { pieces, head_bytes, leases: Vec::new(), len: 0, sent: 0, reordered: false }
+    }
+
+    /// Whether the batch is for sealed slices.
+    pub fn has_scratch(&self) -> bool {
+        self.pieces.own == Own::Whole
+    }
+
+    /// Adds datagrams whose payloads are sealed into the scratch: together of `payload_bytes`, with `cell` bytes in each but the last,
+    /// which has the rest. `seal` is called once for each, in order, with its number, from 0, its head and its payload, to be
+    /// written.
+    ///
+    /// # Errors
+    /// The batch has not enough room, or no scratch for cells of `cell` bytes, or `cell` is 0. Nothing was sealed then.
+    pub fn push_sealed(
+        &mut self,
+        payload_bytes: usize,
+        cell: usize,
+        mut seal: impl FnMut(u32, &mut [u8], &mut [u8]),
+    ) -> Result<(), BatchError> {
+        if cell == 0 {
+            return Err(BatchError::EmptySlices);
+        }
+        if !self.has_scratch() {
+            return Err(BatchError::OtherKind);
+        }
+        let datagrams = payload_bytes.div_ceil(cell);
+        if datagrams > self.room() {
+            return Err(BatchError::Full { datagrams, room: self.room() });
+        }
+        let room = self.pieces.stride - self.head_bytes;
+        let longest = cell.min(payload_bytes);
+        if longest > room {
+            return Err(BatchError::Outside { range: 0..longest, bytes: room });
+        }
+        for (nth, at) in (0..).zip((0..payload_bytes).step_by(cell)) {
+            let len = self.head_bytes + cell.min(payload_bytes - at);
+            let (head, payload) = self.pieces.head_mut(self.len, len).split_at_mut(self.head_bytes);
+            seal(nth, head, payload);
+            self.pieces.set_len(self.len, len);
+            self.len += 1;
+        }
+        Ok(())
+    }
+
     /// Adds a datagram: the head, which `write_head` fills, and bytes `payload` of `frame`.
     ///
     /// # Errors
@@ -162,6 +264,9 @@ impl SendBatch {
 
     /// The bytes of a frame, if so many datagrams can be added.
     fn check<'a>(&self, frame: &'a Frame, payload: Range<usize>, datagrams: usize) -> Result<&'a [u8], BatchError> {
+        if self.has_scratch() {
+            return Err(BatchError::OtherKind);
+        }
         if datagrams > self.room() {
             return Err(BatchError::Full { datagrams, room: self.room() });
         }
@@ -236,15 +341,24 @@ impl SendBatch {
     /// those behind them stay.
     pub(super) fn note_sent(&mut self, datagrams: Range<usize>) {
         if datagrams.start > self.sent {
-            self.pieces.iovecs[2 * self.sent..2 * datagrams.end].rotate_right(2 * datagrams.len());
+            let pieces = self.pieces.own.pieces();
+            self.pieces.iovecs[pieces * self.sent..pieces * datagrams.end].rotate_right(pieces * datagrams.len());
             self.reordered = true;
         }
         self.sent += datagrams.len();
     }
 
-    /// The pieces of consecutive datagrams, two each.
+    /// The pieces of consecutive datagrams: two each, or one each where the batch has a scratch.
     pub(super) fn iovecs(&self, datagrams: Range<usize>) -> &[iovec] {
-        &self.pieces.iovecs[2 * datagrams.start..2 * datagrams.end]
+        &self.pieces.iovecs[self.pieces.range(datagrams)]
+    }
+
+    /// Consecutive datagrams of which each [continues](Self::continues) the one before it, as one piece; `None` where they are more.
+    #[cfg(target_os = "linux")]
+    pub(super) fn in_one_piece(&self, datagrams: Range<usize>) -> Option<iovec> {
+        let pieces = self.iovecs(datagrams);
+        let first = pieces.first().filter(|_| self.has_scratch())?;
+        Some(iovec { iov_base: first.iov_base, iov_len: pieces.iter().map(|piece| piece.iov_len).sum() })
     }
 
     /// Bytes of a datagram.
@@ -252,7 +366,7 @@ impl SendBatch {
         self.pieces.len(index)
     }
 
-    /// Whether a datagram carries on in its frame where the one before it ended.
+    /// Whether a datagram carries on in its frame, or in the scratch, where the one before it ended.
     pub(super) fn continues(&self, index: usize) -> bool {
         self.pieces.continues(index)
     }
@@ -449,6 +563,15 @@ mod tests {
     use super::*;
     use crate::frame::FramePool;
 
+    /// Every datagram that is still to be sent, in order.
+    fn sealed_unsent(batch: &SendBatch) -> Vec<Vec<u8>> {
+        let datagrams = batch.iovecs(batch.unsent()).iter();
+        // SAFETY: the pieces of a batch with a scratch lie in it, initialised, and nobody writes to it while it is borrowed.
+        datagrams
+            .map(|piece| unsafe { std::slice::from_raw_parts(piece.iov_base.cast(), piece.iov_len) }.to_vec())
+            .collect()
+    }
+
     /// First bytes of the heads and payloads that are still to be sent.
     fn unsent(batch: &SendBatch) -> Vec<(u8, u8)> {
         let pairs = batch.iovecs(batch.unsent()).chunks(2);
@@ -520,5 +643,65 @@ mod tests {
             assert!(batch.is_sent());
             batch.clear();
         }
+    }
+
+    #[test]
+    fn what_was_sealed_stays_as_it_is_however_it_leaves_and_each_datagram_is_sealed_once() {
+        let mut batch = SendBatch::with_scratch(6, 2, 4);
+        for _ in 0..2 {
+            let mut sealed = Vec::new();
+            let mut seal = |nth: u32, head: &mut [u8], payload: &mut [u8]| {
+                sealed.push((nth, payload.len()));
+                head.fill(nth as u8);
+                payload.fill(10 + nth as u8);
+            };
+            batch.push_sealed(9, 4, &mut seal).unwrap();
+            batch.push_sealed(12, 4, &mut seal).unwrap();
+            assert_eq!(sealed, [(0, 4), (1, 4), (2, 1), (0, 4), (1, 4), (2, 4)]);
+            assert!(batch.room() == 0 && batch.continues(1) && batch.continues(2) && !batch.continues(3));
+            let all = sealed_unsent(&batch);
+            assert_eq!(all[..3], [vec![0, 0, 10, 10, 10, 10], vec![1, 1, 11, 11, 11, 11], vec![2, 2, 12]]);
+            // Some go early, others are tried again, and all are as they were.
+            batch.note_sent(1..2);
+            assert_eq!(sealed_unsent(&batch), [&all[..1], &all[2..]].concat());
+            batch.note_sent(3..5);
+            assert_eq!(sealed_unsent(&batch), [&all[..1], &all[2..3], &all[5..]].concat());
+            batch.note_sent(batch.unsent());
+            assert!(batch.is_sent());
+            batch.clear();
+        }
+    }
+
+    #[test]
+    fn a_train_of_sealed_slices_is_one_piece_and_any_other_is_not() {
+        let mut batch = SendBatch::with_scratch(4, 2, 4);
+        batch
+            .push_sealed(15, 4, |nth, head, payload| {
+                head.fill(nth as u8);
+                payload.fill(nth as u8);
+            })
+            .unwrap();
+        let first = batch.iovecs(0..1)[0].iov_base;
+        let train = batch.in_one_piece(0..4).unwrap();
+        assert_eq!((train.iov_base, train.iov_len), (first, 4 * 2 + 15));
+        let pool = FramePool::new(1, 64).unwrap();
+        let frame = pool.try_acquire().unwrap().freeze();
+        let mut plain = SendBatch::new(2, 2);
+        plain.push_slices(&frame, 0..64, 32, |_, _| {}).unwrap();
+        assert!(plain.in_one_piece(0..2).is_none());
+        assert_eq!(plain.push_sealed(1, 1, |_, _, _| panic!("sealed")), Err(BatchError::OtherKind));
+        assert_eq!(batch.push(&frame, 0..1, |_| {}), Err(BatchError::OtherKind));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_scratch_is_refused_before_anything_is_sealed() {
+        let mut batch = SendBatch::with_scratch(2, 2, 4);
+        let never = |_: u32, _: &mut [u8], _: &mut [u8]| panic!("sealed");
+        assert_eq!(batch.push_sealed(4, 0, never), Err(BatchError::EmptySlices));
+        assert_eq!(batch.push_sealed(9, 4, never), Err(BatchError::Full { datagrams: 3, room: 2 }));
+        assert_eq!(batch.push_sealed(9, 5, never), Err(BatchError::Outside { range: 0..5, bytes: 4 }));
+        batch.push_sealed(3, usize::MAX, |_, _, payload| assert_eq!(payload.len(), 3)).unwrap();
+        assert_eq!((batch.room(), batch.unsent()), (1, 0..1));
+        assert_eq!(SendBatch::with_scratch(0, usize::MAX, usize::MAX).room(), 1);
     }
 }

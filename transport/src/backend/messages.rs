@@ -36,13 +36,19 @@ pub(super) struct SendMessages {
     messages: Vec<mmsghdr>,
     /// The datagrams in each message, as they lie in the batch.
     datagrams: Vec<Range<usize>>,
+    /// The one piece that a message of sealed slices is: it points into the batch.
+    whole: Vec<iovec>,
 }
 
 impl SendMessages {
     /// For batches of at most `datagrams_max`; larger ones take several rounds.
     pub(super) fn new(datagrams_max: usize) -> Self {
         let messages_max = datagrams_max.clamp(1, MESSAGES_MAX);
-        Self { messages: vec![empty_message(); messages_max], datagrams: Vec::with_capacity(messages_max) }
+        Self {
+            messages: vec![empty_message(); messages_max],
+            datagrams: Vec::with_capacity(messages_max),
+            whole: vec![iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; messages_max],
+        }
     }
 
     /// Takes as much of what the batch still has to send as goes in one call. With a segment size, datagrams of that
@@ -57,8 +63,15 @@ impl SendMessages {
                 Some(segment) => train_at(batch, at..unsent.end, segment),
                 None => 1,
             };
-            let iovecs = batch.iovecs(at..at + count);
-            set_iovecs(&mut self.messages[self.datagrams.len()], iovecs.as_ptr().cast_mut(), iovecs.len());
+            let nth = self.datagrams.len();
+            let iovecs = match batch.in_one_piece(at..at + count) {
+                Some(piece) => {
+                    self.whole[nth] = piece;
+                    &self.whole[nth..=nth]
+                }
+                None => batch.iovecs(at..at + count),
+            };
+            set_iovecs(&mut self.messages[nth], iovecs.as_ptr().cast_mut(), iovecs.len());
             self.datagrams.push(at..at + count);
             at += count;
         }

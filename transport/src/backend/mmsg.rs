@@ -55,8 +55,8 @@ impl Backend for MmsgBackend {
             let segment = self.segmentation.prepare(&self.socket, batch);
             let messages = self.sending.fill(batch, segment);
             // SAFETY: sendmmsg(sockfd: an open socket, msgvec: messages set just now, vlen: their number, flags). Each
-            // message's iovecs lie in `batch`, which owns the heads and holds leases on the frames, and is borrowed for
-            // the whole call; the kernel only reads them.
+            // message's iovecs lie in `batch` or in `sending`, and point into what `batch` owns or holds leases on; both are borrowed
+            // for the whole call, and the kernel only reads.
             let sent = unsafe {
                 libc::sendmmsg(
                     self.socket.socket().as_raw_fd(),

@@ -34,12 +34,15 @@ impl Backend for StdBackend {
         let unsent = batch.unsent();
         let mut sent = 0;
         for index in unsent {
-            let [head, payload] = batch.iovecs(index..index + 1) else { unreachable!("a datagram has two pieces") };
-            let pieces = [head, payload].map(|piece| match piece.iov_len {
-                0 => IoSlice::new(&[]),
-                // SAFETY: the batch holds a lease on the frame that this points into (or owns the head), for as long as
-                // it is borrowed here, and nobody writes to either.
-                len => IoSlice::new(unsafe { std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), len) }),
+            // Head and payload, or both in one.
+            let pieces = batch.iovecs(index..index + 1);
+            let pieces = [pieces.first(), pieces.get(1)].map(|piece| match piece.filter(|piece| piece.iov_len > 0) {
+                None => IoSlice::new(&[]),
+                // SAFETY: the batch holds a lease on the frame that this points into (or owns the head, or all of it), for as
+                // long as it is borrowed here, and nobody writes to either.
+                Some(piece) => {
+                    IoSlice::new(unsafe { std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len) })
+                }
             });
             match self.socket.socket().send_vectored(&pieces) {
                 Ok(_) => {
