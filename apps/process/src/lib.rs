@@ -1,6 +1,6 @@
 //! What each of Framewire's programs does as a process, whatever it is for: how it is stopped ([`stop`]) and ends ([`exit`]),
-//! what it says meanwhile ([`logs`], [`progress`], [`shown`]), how it reads addresses and times ([`address`], [`times`]), and when it does what is due
-//! ([`pace`]).
+//! what it says meanwhile ([`logs`], [`progress`], [`shown`]), how it reads addresses and times ([`address`], [`times`]), when it does what is due
+//! ([`pace`]), and what it keeps from run to run ([`state`]).
 //!
 //! Nothing here knows of streams. The programs are in the package `framewire`.
 #![forbid(unsafe_code)]
@@ -12,5 +12,6 @@ pub mod logs;
 pub mod pace;
 pub mod progress;
 pub mod shown;
+pub mod state;
 pub mod stop;
 pub mod times;
