@@ -193,18 +193,39 @@ fn a_short_datagram_ends_inside_its_head() {
     }
 }
 
-/// A frame in slices of `SLICE`, the last one shorter, received in landings of `landing` bytes from the frame's start on.
+/// A frame in slices of `SLICE`, the last one shorter, received in landings of `landing` bytes from the frame's start on: once from
+/// where it is, and once from a scratch that it was sealed into.
 fn send_frame(sender: &mut dyn Backend, receiver: &mut dyn Backend, slices: usize, landing: usize) {
+    for sealed in [false, true] {
+        send_frame_as(sealed, sender, receiver, slices, landing);
+    }
+}
+
+fn send_frame_as(sealed: bool, sender: &mut dyn Backend, receiver: &mut dyn Backend, slices: usize, landing: usize) {
     let payload = SLICE - HEAD;
     let pool = FramePool::new(2, slices * (landing - HEAD)).unwrap();
     let len = slices * payload - 100;
     let bytes: Vec<u8> = (0..len).map(|index| (index * 7 % 251) as u8).collect();
     let source = frame(&pool, &bytes);
-    let mut out = SendBatch::new(slices, HEAD);
-    for index in 0..slices {
-        let range = index * payload..len.min((index + 1) * payload);
-        out.push(&source, range, |head| head.fill(index as u8)).unwrap();
-    }
+    let mut out = if sealed {
+        let mut out = SendBatch::with_scratch(slices, HEAD, payload);
+        let mut times = 0;
+        out.push_sealed(len, payload, |nth, head, into| {
+            head.fill(nth as u8);
+            into.copy_from_slice(&source[nth as usize * payload..][..into.len()]);
+            times += 1;
+        })
+        .unwrap();
+        assert_eq!(times, slices, "each is sealed once");
+        out
+    } else {
+        let mut out = SendBatch::new(slices, HEAD);
+        for index in 0..slices {
+            let range = index * payload..len.min((index + 1) * payload);
+            out.push(&source, range, |head| head.fill(index as u8)).unwrap();
+        }
+        out
+    };
     assert_eq!(sender.send(&mut out).unwrap(), slices);
     let cell = landing - HEAD;
     let mut batch = ReceiveBatch::new(slices, HEAD);
@@ -327,6 +348,31 @@ fn a_datagram_larger_than_udp_carries_is_an_error_and_not_a_loss() {
         let error = sender.send(&mut out).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE), "{}", sender.kind());
         assert!(!out.is_sent());
+    }
+}
+
+#[test]
+fn what_goes_out_around_a_sealed_datagram_that_cannot_is_noted_exactly_and_nothing_is_sealed_again() {
+    for (mut sender, mut receiver) in every_pair() {
+        let mut out = SendBatch::with_scratch(4, HEAD, DATAGRAM_MAX);
+        let mut times = 0;
+        for (nth, len) in [200, 300, DATAGRAM_MAX, 100].into_iter().enumerate() {
+            out.push_sealed(len, len, |_, head, payload| {
+                head.fill(nth as u8);
+                payload.fill(nth as u8);
+                times += 1;
+            })
+            .unwrap();
+        }
+        let mut sent = 0;
+        for _ in 0..10 {
+            sent += sender.send(&mut out).unwrap_or(0);
+        }
+        assert!(!out.is_sent());
+        let came = receive_heads(receiver.as_mut(), 512, sent);
+        let expected = [(0, 200), (1, 300), (3, 100)].map(|(nth, len)| vec![nth; HEAD + len]);
+        assert_eq!(came, expected[..sent], "{}", sender.kind());
+        assert!(sent >= 2 && times == 4, "{sent} {times}");
     }
 }
 
