@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use framewire_signal::message::{Delivery, OpenRequest};
 use framewire_signal::{ClientConfig, ClientEvent, SignalClient, Token};
 use framewire_transport::{FrameFormat, PixelFormat, Sender, SenderConfig};
-use http::{connect, connect_from, get, get_over, web_socket};
-use running::{PATIENCE, Running, Server, in_dir, path_text, program, run};
+use http::{connect, connect_from, get, get_over, post, web_socket};
+use running::{PATIENCE, Running, Server, in_dir, path_text, program, run, write_private};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const PASSWORD: &str = "look here";
@@ -20,11 +20,6 @@ const PASSWORD: &str = "look here";
 const LOGIN: &str = "Authorization: Basic bWU6bG9vayBoZXJl";
 /// "me:let me in"
 const GUESS: &str = "Authorization: Basic bWU6bGV0IG1lIGlu";
-
-fn write_private(path: &std::path::Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
 
 /// A server that asks for both, and the directory with the files.
 fn locked() -> (Server, tempfile::TempDir) {
@@ -127,16 +122,45 @@ fn framewire_token_makes_one_that_both_ends_take_and_overwrites_none() {
 }
 
 #[test]
-fn a_secret_that_everyone_can_read_is_told_of() {
+fn a_secret_that_everyone_can_read_is_refused_with_what_to_type() {
     let directory = tempfile::tempdir().unwrap();
-    let (token, password) = (in_dir(&directory, "token"), in_dir(&directory, "password"));
-    for (path, text) in [(&token, TOKEN), (&password, PASSWORD)] {
-        write_private(path, text);
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let password = in_dir(&directory, "password");
+    write_private(&password, PASSWORD);
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let says = format!("chmod 600 {}", password.display());
+    refused(
+        "framewire-server",
+        &["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--view-password-file", path_text(&password)],
+        2,
+        &says,
+    );
+}
+
+#[test]
+fn the_form_the_token_and_the_password_each_let_a_viewer_in() {
+    let (server, _directory) = locked();
+    let page = get(&server.signal, "/", &[]);
+    assert!(page.status == 401 && page.body.contains("action=\"login\""), "{}", page.body);
+    assert!(!page.head.contains("Basic"), "no window of the browser's own: {}", page.head);
+    for path in ["/page.css", "/icon.svg"] {
+        assert_eq!(get(&server.signal, path, &[]).status, 200, "the form's looks: {path}");
     }
-    let said = Server::start(&["--token-file", path_text(&token), "--view-password-file", path_text(&password)]).stop();
-    for path in [&token, &password] {
-        assert!(said.contains(&format!("chmod 600 {}", path.display())), "{said}");
+    for given in [LOGIN.to_owned(), format!("Authorization: Bearer {TOKEN}"), "Authorization: Bearer look here".into()]
+    {
+        assert_eq!(get(&server.signal, "/api/streams", &[&given]).status, 200, "{given}");
+    }
+    let wrong = post(&server.signal, "/login", "secret=let+me+in", &[]);
+    assert!(wrong.status == 401 && wrong.body.contains("role=\"alert\""), "{}", wrong.body);
+    let right = post(&server.signal, "/login", "secret=look+here", &[]);
+    assert!(right.status == 303 && right.head.contains("location: ./"), "{}", right.head);
+    let pass = pass_of(&right.head);
+    assert_eq!(get(&server.signal, "/metrics", &[&format!("Cookie: {pass}")]).status, 200);
+    // Of another page, though it sends the right one.
+    let strange = post(&server.signal, "/login", "secret=look+here", &["Origin: http://evil.example"]);
+    assert_eq!(strange.status, 403);
+    for nonsense in ["", "secret", "other=look+here", &format!("secret={}", "x".repeat(20_000))] {
+        let answer = post(&server.signal, "/login", nonsense, &[]);
+        assert!((400..500).contains(&answer.status), "{}", answer.head);
     }
 }
 
@@ -162,7 +186,11 @@ fn passwords_are_guessed_a_few_times_a_second_and_other_viewers_are_none_the_wor
 /// The name and the value of the pass that a login is given.
 fn log_in(server: &Server) -> String {
     let answer = get(&server.signal, "/", &[LOGIN]);
-    let line = answer.head.lines().find(|line| line.starts_with("set-cookie: ")).expect(&answer.head);
+    pass_of(&answer.head)
+}
+
+fn pass_of(head: &str) -> String {
+    let line = head.lines().find(|line| line.starts_with("set-cookie: ")).expect(head);
     assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict"), "{line}");
     line["set-cookie: ".len()..].split(';').next().unwrap().to_owned()
 }

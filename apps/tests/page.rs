@@ -225,3 +225,38 @@ async fn below_a_path_of_a_proxy_the_page_has_its_style_its_figures_and_its_pict
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.close().await;
 }
+
+#[tokio::test]
+async fn a_person_logs_in_by_the_form_and_again_when_the_server_was_started_anew() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let password = running::in_dir(&directory, "password");
+    running::write_private(&password, "look here");
+    let arguments = ["--view-password-file", running::path_text(&password)];
+    let server = Server::start(&arguments);
+    let (signal, udp) = (server.signal.clone(), server.udp.clone());
+    let _client = stream(&server);
+    let is_form = "!!document.querySelector('#secret')";
+    browser.open(&server.url()).await;
+    browser.wait_for(is_form).await;
+    browser.picture("log-in").await;
+    let send = |text: &str| {
+        format!("document.querySelector('#secret').value = '{text}'; document.querySelector('form button').click();")
+    };
+    browser.run(&send("let me in")).await;
+    browser.wait_for("!!document.querySelector('.wrong')").await;
+    browser.picture("log-in-wrong").await;
+    browser.run(&send("look here")).await;
+    browser.wait_for(LIVE).await;
+    browser.wait_for(&there_are(1)).await;
+    server.running.kill();
+    browser.wait_for("document.querySelector('#state').dataset.state === 'lost'").await;
+    let _server = Server::start_at(&signal, &udp, &arguments);
+    browser.wait_for(is_form).await;
+    browser.be_dark().await;
+    browser.be_narrow().await;
+    browser.picture("log-in-again").await;
+    browser.run(&send("look here")).await;
+    browser.wait_for(&there_are(1)).await;
+    browser.close().await;
+}

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use http::{connect, connect_from, get, receive, send_text, web_socket};
-use running::{PATIENCE, Running, Server, run};
+use running::{PATIENCE, Running, Server, run, write_private};
 
 fn stream(server: &Server, more: &[&str]) -> Running {
     let arguments: Vec<&str> = ["pattern:64x48", "--fps", "100"].iter().chain(more).copied().collect();
@@ -116,15 +116,15 @@ fn pages_of_strangers_are_refused_however_they_ask() {
 }
 
 #[test]
-fn with_a_token_only_who_knows_the_view_password_looks() {
+fn with_a_token_only_who_knows_it_or_the_view_password_looks() {
     let directory = tempfile::tempdir().unwrap();
     let (token, password) = (running::in_dir(&directory, "token"), running::in_dir(&directory, "password"));
-    std::fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
-    std::fs::write(&password, "look here\n").unwrap();
+    write_private(&token, "0123456789abcdef0123456789abcdef");
+    write_private(&password, "look here\n");
     let locked = Server::start(&["--token-file", running::path_text(&token)]);
-    let answer = get(&locked.signal, "/", &[]);
-    assert_eq!(answer.status, 403);
-    assert!(answer.body.contains("--view-password-file"), "{}", answer.body);
+    let answer = get(&locked.signal, "/metrics", &[]);
+    assert_eq!(answer.status, 401);
+    assert!(answer.body.contains("Authorization: Bearer TOKEN"), "{}", answer.body);
     assert_eq!(get(&locked.signal, "/healthz", &[]).status, 200);
     let arguments = ["--token-file", running::path_text(&token), "--view-password-file", running::path_text(&password)];
     let server = Server::start(&arguments);

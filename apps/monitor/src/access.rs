@@ -1,8 +1,10 @@
-//! Who may look: anyone who reaches the server, or who knows the view password. Which hosts and pages may ask at all is decided
+//! Who may look: anyone who reaches the server, or who gives one of its secrets. Which hosts and pages may ask at all is decided
 //! before, for all that the server answers.
 
+mod guesses;
+mod login;
 mod pass;
-mod password;
+mod secret;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -14,103 +16,132 @@ use axum::response::{IntoResponse, Response};
 use framewire_process::exit::Failure;
 use framewire_signal::Connected;
 
+use guesses::{Guesses, Verdict};
 use pass::Passes;
 
-pub use password::ViewPassword;
+pub(crate) use login::log_in;
+pub use secret::Secret;
 
-use password::{Guesses, Verdict};
-
-/// Has browsers ask for a user, of whom any is taken, and the password.
-const REALM: HeaderValue = HeaderValue::from_static("Basic realm=\"Framewire\", charset=\"UTF-8\"");
+/// Has no browser ask by a window of its own, which the page's form is for; programs know what to send.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"Framewire\"");
 /// Nothing from elsewhere, no scripts or styles but the page's own files.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 );
 
 /// Who may look.
 pub struct Access {
-    /// Asked for, where there is one.
-    password: Option<ViewPassword>,
+    /// Any of them opens; none where everyone may look.
+    secrets: Vec<Secret>,
     guesses: Guesses,
     passes: Passes,
-    /// Streaming takes a token, so looking without a password is not for everyone either.
-    is_locked: bool,
 }
 
 /// How somebody came to look.
 enum Entry {
     /// It takes nothing, or they had been let in before.
     Open,
-    /// With the password: they get a pass of this name and value.
+    /// With a secret: they get a pass of this name and value.
     LoggedIn(HeaderValue),
 }
 
 impl Access {
-    /// For whoever knows the password; without one for everyone, or, where streaming takes a token (`is_locked`), for nobody.
+    /// For whoever gives one of these secrets; without any, for everyone. Where the server speaks TLS itself (`over_tls`), no browser
+    /// sends what it is given over anything else.
     ///
     /// # Errors
     /// The system gives no random numbers.
-    pub fn new(password: Option<ViewPassword>, is_locked: bool) -> Result<Self, Failure> {
-        Ok(Self { password, guesses: Guesses::default(), passes: Passes::new()?, is_locked })
+    pub fn new(secrets: Vec<Secret>, over_tls: bool) -> Result<Self, Failure> {
+        Ok(Self { secrets, guesses: Guesses::default(), passes: Passes::new(over_tls)? })
+    }
+
+    /// Whether looking takes a secret.
+    pub(crate) fn asks(&self) -> bool {
+        !self.secrets.is_empty()
     }
 
     fn admit(&self, headers: &HeaderMap, connected: &Connected) -> Result<Entry, Refusal> {
-        let Some(password) = &self.password else {
-            return if self.is_locked { Err(Refusal::Locked) } else { Ok(Entry::Open) };
-        };
-        let (port, now) = (connected.local().port(), SystemTime::now());
-        if self.passes.is_in(headers, port, now) {
+        if !self.asks() {
+            return Ok(Entry::Open);
+        }
+        if self.passes.is_in(headers, connected.local().port(), SystemTime::now()) {
             connected.prove();
             return Ok(Entry::Open);
         }
-        match self.guesses.judge(password, headers, connected.neighbour(), Instant::now()) {
+        // A browser asks without one first, which is no guess.
+        let given = secret::given(headers).ok_or(Refusal::Secret)?;
+        self.judge(&given, connected).map(Entry::LoggedIn)
+    }
+
+    /// The pass of whoever gives this.
+    fn judge(&self, given: &[u8], connected: &Connected) -> Result<HeaderValue, Refusal> {
+        match self.guesses.judge(connected.neighbour(), Instant::now(), || secret::is_among(&self.secrets, given)) {
             Verdict::Right => {
                 connected.prove();
-                self.passes.issue(port, now).map(Entry::LoggedIn).map_err(|_| Refusal::NoRandom)
+                let port = connected.local().port();
+                self.passes.issue(port, SystemTime::now()).map_err(|_| Refusal::NoRandom)
             }
-            Verdict::Wrong => Err(Refusal::Password),
+            Verdict::Wrong => Err(Refusal::Secret),
             Verdict::TooMany => Err(Refusal::TooManyGuesses),
         }
     }
 }
 
 /// Why somebody may not look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
-    Locked,
-    Password,
+    Secret,
     TooManyGuesses,
     NoRandom,
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+impl Refusal {
+    /// The answer's status, and what it says to people.
+    fn says(self) -> (StatusCode, &'static str) {
         match self {
-            Self::Locked => {
-                let message = "this server asks its clients for a token, and has no password for viewers; start it with \
-                               --view-password-file FILE to look at its streams\n";
-                (StatusCode::FORBIDDEN, message).into_response()
-            }
-            Self::Password => {
-                let message = "give the view password, with any user name\n";
-                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, REALM)], message).into_response()
-            }
+            Self::Secret => (
+                StatusCode::UNAUTHORIZED,
+                "give the view token (Authorization: Bearer TOKEN), or the view password (Basic, with any user name); browsers log in \
+                 at the server's page\n",
+            ),
             Self::TooManyGuesses => {
-                let message = "too many wrong passwords came from your address; wait a second\n";
-                (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], message).into_response()
+                (StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords came from your address; wait a second\n")
             }
             Self::NoRandom => {
-                let message = "the system gives no random numbers for a pass; try again\n";
-                (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, "the system gives no random numbers for a pass; try again\n")
             }
+        }
+    }
+
+    /// What programs are to do, too.
+    fn mark(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        match self {
+            Self::Secret => drop(headers.insert(header::WWW_AUTHENTICATE, CHALLENGE)),
+            Self::TooManyGuesses => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::NoRandom => {}
         }
     }
 }
 
-/// Axum middleware: 401, 403 or 429 to who may not look.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.says().into_response();
+        self.mark(&mut response);
+        response
+    }
+}
+
+/// Axum middleware: 401 or 429 to who may not look; for the page itself with a form to log in by.
 pub(crate) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let connected = request.extensions().get::<Connected>().expect("every request of the server's connections has it");
     match access.admit(request.headers(), connected) {
+        Err(refusal) if request.uri().path() == "/" => {
+            // Whoever has given nothing yet has made no mistake.
+            let is_first = refusal == Refusal::Secret && secret::given(request.headers()).is_none();
+            login::form(refusal, is_first)
+        }
         Err(refusal) => refusal.into_response(),
         Ok(Entry::Open) => next.run(request).await,
         Ok(Entry::LoggedIn(pass)) => {
@@ -127,7 +158,8 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Not none at all: a browser would then say of the form that it comes from nowhere.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

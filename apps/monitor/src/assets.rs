@@ -23,6 +23,11 @@ pub(crate) async fn icon(headers: HeaderMap) -> Response {
     asset(&headers, "image/svg+xml", include_str!("page/icon.svg"))
 }
 
+/// To the page, for whoever comes back to where the form was sent.
+pub(crate) async fn back() -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, HeaderValue::from_static("./"))]).into_response()
+}
+
 /// The file, or "not modified" for who has this build's already.
 fn asset(headers: &HeaderMap, content_type: &'static str, text: &'static str) -> Response {
     let tag = HeaderValue::from_str(&tag(text)).expect("hexadecimal digits in quotes fit a header");
@@ -49,6 +54,7 @@ mod tests {
     fn the_page_is_light_and_asks_nobody_else_for_anything() {
         let files = [
             include_str!("page/index.html"),
+            include_str!("page/login.html"),
             include_str!("page/page.css"),
             include_str!("page/page.js"),
             include_str!("page/figures.js"),

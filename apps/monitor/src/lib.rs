@@ -7,6 +7,7 @@
 //! | path | what |
 //! |---|---|
 //! | `/` | the live page, with its style and script |
+//! | `/login` | where the page's form to log in is sent |
 //! | `/api/streams` | all streams, JSON |
 //! | `/api/events` | the same as server-sent events, four a second |
 //! | `/api/pictures` | WebSocket: pictures of streams, on request |
@@ -32,7 +33,7 @@ mod pictures;
 mod preview;
 mod snapshot;
 
-pub use access::{Access, ViewPassword};
+pub use access::{Access, Secret};
 pub use board::{About, Board, Entry, LiveStream};
 pub use figures::{Counts, Figures};
 pub use health::Health;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware, routing};
@@ -13,25 +13,35 @@ use crate::metrics::CONTENT_TYPE;
 use crate::monitor::Monitor;
 use crate::{assets, events, picture_file, pictures};
 
+/// The longest secret, with each of its bytes written as three.
+const LOGIN_BYTES_MAX: usize = 16 << 10;
+
 /// The pages, for whom `access` lets in.
 pub fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
+    let access = Arc::new(access);
     let guarded = Router::new()
         .route("/", routing::get(assets::page))
-        .route("/page.css", routing::get(assets::style))
         .route("/page.js", routing::get(assets::script))
         .route("/figures.js", routing::get(assets::figures))
-        .route("/icon.svg", routing::get(assets::icon))
         .route("/api/streams", routing::get(streams))
         .route("/api/events", routing::get(events::events))
         .route("/api/pictures", routing::get(pictures::pictures))
         .route("/api/pictures/{stream}", routing::get(picture_file::picture))
         .route("/metrics", routing::get(metrics))
-        .layer(middleware::from_fn_with_state(Arc::new(access), access::admit));
+        .layer(middleware::from_fn_with_state(access.clone(), access::admit));
+    let login = Router::new()
+        .route("/login", routing::post(access::log_in).get(assets::back))
+        .layer(DefaultBodyLimit::max(LOGIN_BYTES_MAX))
+        .with_state(access);
     Router::new()
         .route("/healthz", routing::get(health))
+        // What the form to log in by looks like.
+        .route("/page.css", routing::get(assets::style))
+        .route("/icon.svg", routing::get(assets::icon))
         .merge(guarded)
         .layer(middleware::from_fn(access::harden))
         .with_state(monitor)
+        .merge(login.layer(middleware::from_fn(access::harden)))
 }
 
 /// For whoever asks whether to start the server again, which mends no disk: hence no error.

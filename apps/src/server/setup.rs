@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use framewire_monitor::{Access, Board, Monitor, PreviewConfig, PreviewWorker, ViewPassword, pages};
+use framewire_monitor::{Access, Board, Monitor, PreviewConfig, PreviewWorker, Secret, pages};
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost};
@@ -11,7 +11,7 @@ use framewire_sink::Recording;
 
 use crate::build::COMMIT;
 use crate::cli::{ServerArgs, Wire};
-use crate::credentials::token;
+use crate::credentials::{token, token_as_secret};
 use crate::recording;
 
 /// Where a server listens: its names, looked up.
@@ -75,8 +75,8 @@ pub(crate) fn start_signal(
     board: &Arc<Board>,
 ) -> Result<SignalServer, Failure> {
     let config = signal_config(args, places)?;
-    let password = args.view_password_file.as_deref().map(ViewPassword::from_file).transpose()?;
-    let access = Access::new(password, config.token.is_some())?;
+    let password = args.view_password_file.as_deref().map(Secret::password_from_file).transpose()?;
+    let access = Access::new(password.into_iter().chain(token_as_secret(&args.common)?).collect(), false)?;
     let pages = pages(Arc::new(Monitor::new(board.clone(), args.preview_fps, COMMIT)), access);
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
 }

@@ -35,13 +35,28 @@ pub(crate) fn get(address: &str, path: &str, lines: &[&str]) -> Answer {
     get_over(connect(address), path, lines)
 }
 
-/// The same over a connection that is there.
-pub(crate) fn get_over(mut stream: TcpStream, path: &str, lines: &[&str]) -> Answer {
+/// Sends a form.
+pub(crate) fn post(address: &str, path: &str, form: &str, lines: &[&str]) -> Answer {
+    ask(connect(address), "POST", path, lines, form)
+}
+
+/// As [`get`], over a connection that is there.
+pub(crate) fn get_over(stream: TcpStream, path: &str, lines: &[&str]) -> Answer {
+    ask(stream, "GET", path, lines, "")
+}
+
+fn ask(mut stream: TcpStream, method: &str, path: &str, lines: &[&str], form: &str) -> Answer {
     let address = stream.peer_addr().unwrap();
     let host =
         if lines.iter().any(|line| line.starts_with("Host:")) { String::new() } else { format!("Host: {address}\r\n") };
     let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\n{host}Connection: close\r\n{more}\r\n").unwrap();
+    let content = match method {
+        "POST" => {
+            format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len())
+        }
+        _ => String::new(),
+    };
+    write!(stream, "{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{content}{more}\r\n{form}").unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let text = String::from_utf8_lossy(&bytes);

@@ -257,3 +257,9 @@ pub(crate) fn path_text(path: &Path) -> &str {
 pub(crate) fn in_dir(directory: &tempfile::TempDir, name: &str) -> PathBuf {
     directory.path().join(name)
 }
+
+/// A file for this user alone, as secrets are.
+pub(crate) fn write_private(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}

@@ -271,6 +271,7 @@ function show(snapshot) {
 
 const figures = {
   heard: 0,
+  asked: 0,
   connected: false,
   // Of all tabs, where the browser has one; else this tab's own.
   worker: null,
@@ -315,6 +316,13 @@ const figures = {
     this.source.addEventListener('error', () => this.lost());
   },
 
+  // A pass ends with its server and with the day: then the page asks for the password again.
+  mayLook() {
+    if (Date.now() - this.asked < RETRY_MAX_MS) return;
+    this.asked = Date.now();
+    fetch('api/streams', { cache: 'no-store' }).then((answer) => { if (answer.status === 401) location.reload(); }, () => {});
+  },
+
   // What the server says; null where it is lost.
   take(data) {
     if (data === null) {
@@ -330,6 +338,7 @@ const figures = {
   lost() {
     pictures.drop();
     tell('lost', 'Server lost, trying again …');
+    this.mayLook();
     if (!this.source) return;
     this.source.close();
     clearTimeout(this.retry);
