@@ -18,7 +18,7 @@ import place
 import plot
 import report
 import rust_peers
-from contenders import CONTENDERS, LOCAL, NAMES, USUAL, Settings
+from contenders import CONTENDERS, LOCAL, NAMES, PROTECTED, USUAL, Settings
 from environment import pinned_versions
 from frame import FrameFormat
 from result import ContenderFailed
@@ -80,6 +80,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=contender_names, default=USUAL, metavar="A,B", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--local", action="store_const", const=LOCAL, dest="only",
                         help="what hands frames over on one machine, by its memory; the others are what a network carries, too")
+    parser.add_argument("--protected", action="store_const", const=PROTECTED, dest="only",
+                        help="what is encrypted, beside the same in the clear")
     parser.add_argument("--framewire", type=Path, default=WORKSPACE / "target/release/framewire", metavar="PATH",
                         help="the program to measure (default target/release/framewire)")
     parser.add_argument("--namespaces", action="store_true",

@@ -15,6 +15,9 @@ from place import Place
 from result import ContenderFailed, Result
 
 
+USUAL_GROUP, LOCAL_GROUP, PROTECTED_GROUP = "usual", "local", "protected"
+
+
 @dataclass(frozen=True)
 class Settings:
     frame: FrameFormat
@@ -47,8 +50,8 @@ class Contender:
     """Whether it can run, and means something, between two network namespaces."""
     moves_bytes: bool = True
     """Whether a frame's bytes are copied or touched. Where not, bytes a second say nothing: frames a second do."""
-    usual: bool = True
-    """Whether it is measured unless others are named; the rest is what one machine's memory can do."""
+    group: str = USUAL_GROUP
+    """Which of them it is measured with, unless it is named: `usual`, `local` (by one machine's memory) or `protected`."""
 
 
 def _framewire(name: str, settings: Settings) -> Result:
@@ -60,6 +63,11 @@ def _framewire_spinning(name: str, settings: Settings) -> Result:
     return _row(framewire_bench.run([sleeping], settings, ["--busy-poll"]), sleeping)
 
 
+def _framewire_protected(name: str, settings: Settings) -> Result:
+    plain = name.removesuffix("-protected")
+    return _row(framewire_bench.run([plain], settings, [framewire_bench.PROTECT]), plain)
+
+
 def _row(results: dict[str, Result], name: str) -> Result:
     if name not in results:
         raise ContenderFailed(f"framewire's report has no row '{name}'")
@@ -69,7 +77,13 @@ def _row(results: dict[str, Result], name: str) -> Result:
 def _local(name: str, how: str, run: Callable[[str, Settings], Result], moves_bytes: bool) -> Contender:
     """What hands frames over on one machine alone. What is framewire bench's needs that program."""
     why_missing = framewire_bench.why_missing if run in (_framewire, _framewire_spinning) else lambda _settings: None
-    return Contender(name, how, run, why_missing, across_wire=False, moves_bytes=moves_bytes, usual=False)
+    return Contender(name, how, run, why_missing, across_wire=False, moves_bytes=moves_bytes, group=LOCAL_GROUP)
+
+
+def _protected(name: str, how: str, run: Callable[[str, Settings], Result]) -> Contender:
+    """What nobody on the way can read."""
+    why_missing = framewire_bench.why_missing_protected if run is _framewire_protected else lambda _settings: None
+    return Contender(name, how, run, why_missing, group=PROTECTED_GROUP)
 
 
 CONTENDERS = [
@@ -82,6 +96,10 @@ CONTENDERS = [
     Contender("tcp", "TCP socket in Python", python_pair.run),
     Contender("iperf3-udp", "UDP, 65,507 B datagrams", iperf3_pair.run, iperf3_pair.why_missing, across_wire=False),
     Contender("iperf3-tcp", "TCP", iperf3_pair.run, iperf3_pair.why_missing),
+    _protected("framewire-protected", "UDP, Noise, AES-128-GCM", _framewire_protected),
+    _protected("zenoh-tls", "TLS 1.3 over TCP, payload not read", python_pair.run),
+    _protected("zenoh-quic", "QUIC, payload not read", python_pair.run),
+    _protected("imagezmq-curve", "CurveZMQ over TCP, REQ/REP", python_pair.run),
     _local("shm", "Framewire, handed over", _framewire, moves_bytes=False),
     _local("iceoryx2", "handed over, reader waits for its event", python_pair.run_in_rust, moves_bytes=False),
     _local("zenoh-rust", "handed over, shared memory from Rust", python_pair.run_in_rust, moves_bytes=False),
@@ -96,7 +114,15 @@ CONTENDERS = [
 ]
 
 NAMES = [contender.name for contender in CONTENDERS]
-USUAL = [contender.name for contender in CONTENDERS if contender.usual]
-LOCAL = [contender.name for contender in CONTENDERS if not contender.usual] + ["zenoh-shm-bytes", "imagezmq"]
+
+
+def _names(group: str) -> list[str]:
+    return [contender.name for contender in CONTENDERS if contender.group == group]
+
+
+USUAL = _names(USUAL_GROUP)
+LOCAL = [*_names(LOCAL_GROUP), "zenoh-shm-bytes", "imagezmq"]
 """What `--local` compares: hand-overs on one machine, and two Python peers for scale."""
+PROTECTED = [*_names(PROTECTED_GROUP), "framewire", "zenoh-tcp", "imagezmq"]
+"""What `--protected` compares: what is encrypted, and the same in the clear, which is what encryption costs each."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Sequence
 
@@ -15,12 +16,26 @@ REST_SECONDS = 120.0
 
 BUILD = "cargo build --release -p framewire"
 
+PROTECT = "--protect"
+"""What has `framewire bench` encrypt on loopback too."""
+
 
 def why_missing(settings) -> str | None:
     program = settings.framewire
     if os.access(program, os.X_OK) and program.is_file():
         return None
     return f"there is no program {program}: build it with '{BUILD}', or name it with --framewire PATH"
+
+
+def why_missing_protected(settings) -> str | None:
+    """The same of a program that can protect what it measures: one of an earlier version cannot."""
+    if (reason := why_missing(settings)) is not None:
+        return reason
+    try:
+        said = subprocess.run([settings.framewire, "bench", "--help"], capture_output=True, text=True, timeout=START_SECONDS).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{settings.framewire} bench --help: {error}"
+    return None if PROTECT in said else f"{settings.framewire} bench has no {PROTECT}: build it anew with '{BUILD}'"
 
 
 def run(names: list[str], settings, more: Sequence[str] = ()) -> dict[str, Result]:

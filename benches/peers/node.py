@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy
 
@@ -31,8 +32,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--latency-seconds", type=float, required=True)
     parser.add_argument("--latency-fps", type=float, required=True)
+    parser.add_argument("--secrets", type=Path, required=True, metavar="FOLDER")
     arguments = parser.parse_args()
     module, options = transports.load(arguments.transport)
+    if arguments.transport in transports.PROTECTED:
+        options = options | {"secrets": arguments.secrets}
     if arguments.role == "send":
         picture = Picture(arguments.frame)
         sender = module.Sender(arguments.host, arguments.port, picture, **options)

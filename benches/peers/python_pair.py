@@ -55,12 +55,15 @@ def measure(name: str, settings) -> tuple[dict, dict]:
     phases = ["--frame", str(frame), "--seconds", settings.seconds, "--latency-seconds", settings.latency_seconds]
     phases += ["--latency-fps", settings.latency_fps]
 
-    def node(role: str, port: int) -> list[str]:
-        # -B: the source tree stays as it is.
-        python = settings.python_with_transports()
-        return [str(part) for part in (python, "-B", NODE, role, name, place.receiver_address, port, *phases)]
+    with tempfile.TemporaryDirectory(prefix="framewire-peers-") as secrets:
+        phases += ["--secrets", secrets]
 
-    return _measure(node, free_port(), settings)
+        def node(role: str, port: int) -> list[str]:
+            # -B: the source tree stays as it is.
+            python = settings.python_with_transports()
+            return [str(part) for part in (python, "-B", NODE, role, name, place.receiver_address, port, *phases)]
+
+        return _measure(node, free_port(), settings)
 
 
 def _measure(node: Callable[[str, int], list[str]], port: int, settings) -> tuple[dict, dict]:
