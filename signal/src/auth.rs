@@ -1,59 +1,41 @@
-//! Proof of a shared token in the Socket.IO handshake, without sending the token.
-//!
-//! The client sends, as the handshake's `auth` payload,
-//! `{"nonce": N, "time": T, "proof": hex(HMAC-SHA256(token, "framewire-signal-1|N|T"))}`, where `N` is 16 to 64 characters
-//! of hexadecimal that it never uses again and `T` is its clock in whole seconds since 1970 (UTC), written in decimal.
-//! This keeps the token off the wire and a proof from being used twice. It does not encrypt what follows: over a network
-//! that others can change, put TLS in front.
+//! Secrets that server and clients share, and proof of them both ways without sending them.
 
+mod proof;
 #[cfg(feature = "server")]
 mod verifier;
 
-use std::path::{Path, PathBuf};
-use std::{env, fmt, fs, io};
+use std::path::Path;
+use std::{env, fmt, io};
 
-use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 
+#[cfg(feature = "client")]
+pub(crate) use self::proof::Side;
+#[cfg(any(feature = "client", feature = "server"))]
+pub(crate) use self::proof::Transcript;
 #[cfg(feature = "server")]
-pub(crate) use self::verifier::Verifier;
-
-/// How far the clocks of client and server may differ, in seconds: generous for machines with NTP, short for a thief.
-pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
+pub(crate) use self::verifier::{Exchange, Guesses, Verifier, introduced};
+use crate::secret_file::{SecretFileError, read_secret_file};
 
 /// What has fewer can be guessed from one proof seen on the wire, at leisure: 128 bits are beyond that.
 const TOKEN_BYTES_MIN: usize = 16;
 /// A token file above this is some other file.
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 
-/// A secret that server and clients share, at least 16 bytes (128 bits). Never printed, never sent: a client proves that it has it, as
-/// [`Proof`] says. It guards the connect alone and encrypts nothing: over a network that others can read or change, put a proxy that speaks
-/// TLS in front of the server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(Box<[u8]>);
+/// A secret that server and clients share, at least 16 bytes (128 bits). Never printed, never sent: each end proves to the other that it has
+/// it. It encrypts nothing; with TLS, which a client asks for wherever it has a secret, nobody else reads what is said either.
+#[derive(Clone)]
+pub struct Token(Box<str>);
 
 /// Why there is no token.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The file could not be read.
-    #[error("the token file {path} cannot be read ({source}); check the path and who may read it")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is larger than a token can be.
-    #[error("the token file {path} has {bytes} bytes, more than {TOKEN_FILE_BYTES_MAX}; is it the right file?")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
+    /// The file cannot be read, is larger than 4,096 bytes, or is open to everyone on the machine.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
     /// Nothing but white space was given.
     #[error("the token from {0} is empty; put a secret there, made by: framewire token")]
     Empty(String),
@@ -69,14 +51,14 @@ pub enum TokenError {
 }
 
 impl Token {
-    /// A new token of 128 bits, as it is written: 32 digits of hexadecimal.
+    /// A new token of 128 bits, as it is written: 22 characters of base64url.
     ///
     /// # Errors
     /// The system gives no random bytes.
     pub fn random_text() -> io::Result<String> {
         let mut bytes = [0; TOKEN_BYTES_MIN];
         fill_random(&mut bytes)?;
-        Ok(to_hex(&bytes))
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// A token as it is written: 16 bytes or more in hexadecimal or base64, white space at both ends left out. What is written
@@ -88,20 +70,19 @@ impl Token {
         Self::from_source(secret.as_ref(), "the program")
     }
 
-    /// The token in a file, white space at both ends (such as the last newline) left out. Warns when everyone on the
-    /// machine may read the file.
+    /// The token in a file, white space at both ends (such as the last newline) left out.
     ///
     /// # Errors
-    /// When the file cannot be read, is larger than 4096 bytes, holds nothing, or what can be guessed.
+    /// When the file cannot be read, is larger than 4096 bytes or open to everyone on the machine, holds nothing, or what can be guessed.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokenError> {
         let path = path.as_ref();
-        let unreadable = |source| TokenError::Unreadable { path: path.into(), source };
-        let bytes = fs::metadata(path).map_err(unreadable)?.len();
-        if bytes > TOKEN_FILE_BYTES_MAX {
-            return Err(TokenError::TooLarge { path: path.into(), bytes });
-        }
-        warn_if_everyone_reads(path, "token");
-        Self::from_source(&fs::read(path).map_err(unreadable)?, &path.display().to_string())
+        let secret = read_secret_file(path, "token", TOKEN_FILE_BYTES_MAX)?;
+        Self::from_source(&secret, &path.display().to_string())
+    }
+
+    /// The secret as it is written, for who shows it to its owner or writes it to a file that nobody else reads.
+    pub fn secret(&self) -> &str {
+        &self.0
     }
 
     /// The token in an environment variable.
@@ -113,23 +94,26 @@ impl Token {
         Self::from_source(secret.as_encoded_bytes(), variable)
     }
 
-    fn from_source(secret: &[u8], source: &str) -> Result<Self, TokenError> {
+    pub(crate) fn from_source(secret: &[u8], source: &str) -> Result<Self, TokenError> {
         let secret = secret.trim_ascii();
         if secret.is_empty() {
             return Err(TokenError::Empty(source.into()));
         }
-        if encoded_bits(secret).is_none_or(|bits| bits < TOKEN_BYTES_MIN * 8) {
-            return Err(TokenError::Weak(source.into()));
-        }
-        Ok(Self(secret.into()))
-    }
-
-    fn keyed(&self, nonce: &str, time: i64) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
-        mac.update(format!("framewire-signal-1|{nonce}|{time}").as_bytes());
-        mac
+        let is_strong = encoded_bits(secret).is_some_and(|bits| bits >= TOKEN_BYTES_MIN * 8);
+        let secret = std::str::from_utf8(secret).ok().filter(|_| is_strong);
+        secret.map(|secret| Self(secret.into())).ok_or_else(|| TokenError::Weak(source.into()))
     }
 }
+
+/// In a time that does not tell where they differ.
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        // What is made of two texts by a hash is as long for both, and differs everywhere.
+        proof::digest(self) == proof::digest(other)
+    }
+}
+
+impl Eq for Token {}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,48 +128,6 @@ fn encoded_bits(text: &[u8]) -> Option<usize> {
     }
     let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_+/".contains(byte)).then_some(6 * text.len())
-}
-
-/// Tells people when a file that holds a secret can be read by everyone on the machine. `what` is what it holds.
-pub fn warn_if_everyone_reads(path: &Path, what: &str) {
-    if fs::metadata(path).is_ok_and(|file| is_readable_by_everyone(&file)) {
-        tracing::warn!(
-            "the {what} file {0} can be read by everyone on this machine; run: chmod 600 {0}",
-            path.display()
-        );
-    }
-}
-
-#[cfg(unix)]
-fn is_readable_by_everyone(file: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    file.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn is_readable_by_everyone(_: &fs::Metadata) -> bool {
-    false
-}
-
-/// What a client sends in the handshake's `auth` payload: `proof` is HMAC-SHA256, keyed with the token as it is written, over
-/// `framewire-signal-1|NONCE|TIME`. [`SignalClient`](crate::SignalClient) makes it by itself; clients in other languages do so by this rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
-    /// 16 to 64 digits of hexadecimal, never used before by anyone who has the token.
-    pub nonce: String,
-    /// The client's clock, in seconds since 1970-01-01 00:00 UTC; at most [`CLOCK_SKEW_SECONDS_MAX`] from the server's.
-    pub time: i64,
-    /// The keyed hash, 64 digits of hexadecimal.
-    pub proof: String,
-}
-
-impl Proof {
-    /// Proves that the maker has `token`, at the time given in seconds since 1970.
-    pub fn new(token: &Token, nonce: [u8; 16], time: i64) -> Self {
-        let nonce = to_hex(&nonce);
-        let proof = to_hex(&token.keyed(&nonce, time).finalize().into_bytes());
-        Self { nonce, time, proof }
-    }
 }
 
 /// Random bytes of the system's.

@@ -3,17 +3,34 @@
 use crate::auth::TokenError;
 #[cfg(feature = "client")]
 use crate::client::{ClientError, UrlError};
+use crate::join::JoinError;
 use crate::message::Refused;
+use crate::pin::PinError;
+use crate::secret_file::SecretFileError;
 #[cfg(feature = "server")]
-use crate::server::{Full, StartError};
+use crate::server::{Full, IdentityError, StartError};
 
 framewire_transport::error_codes! {
+    SecretFileError {
+        Self::Unreadable { .. } => "secret-unreadable",
+        Self::TooLarge { .. } => "secret-too-large",
+        Self::OpenToOthers { .. } => "secret-open-to-others",
+    }
     TokenError {
-        Self::Unreadable { .. } => "token-unreadable",
-        Self::TooLarge { .. } => "token-too-large",
         Self::Empty(_) => "token-empty",
         Self::Weak(_) => "token-weak",
         Self::NotInEnvironment(_) => "token-not-set",
+    } => {
+        Self::File(error) => error,
+    }
+    PinError { Self { .. } => "invalid-pin" }
+    JoinError {
+        Self::Scheme | Self::Address(_) => "invalid-join-string",
+        Self::NoSecrets | Self::NoToken | Self::NoPin => "half-join-string",
+    } => {
+        Self::Token(error) => error,
+        Self::Pin(error) => error,
+        Self::File(error) => error,
     }
     #[cfg(feature = "client")]
     UrlError { Self { .. } => "invalid-server-address" }
@@ -23,6 +40,17 @@ framewire_transport::error_codes! {
         Self::Random(_) | Self::Thread(_) => "client-resources",
     } => {
         Self::Url(error) => error,
+    }
+    #[cfg(feature = "server")]
+    IdentityError {
+        Self::Unreadable { .. } => "certificate-unreadable",
+        Self::NoCertificate { .. } => "certificate-missing",
+        Self::NoKey { .. } => "certificate-key-missing",
+        Self::Mismatch { .. } => "certificate-key-mismatch",
+        Self::Unusable { .. } => "certificate-unusable",
+        Self::Names(_) => "certificate-names",
+    } => {
+        Self::KeyFile(error) => error,
     }
     #[cfg(feature = "server")]
     StartError {

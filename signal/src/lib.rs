@@ -11,6 +11,7 @@
 //! | stream as a client | [`ClientConfig::open`], [`SignalClient::next_event`] |
 //! | only listen | [`ClientConfig::new`], [`ClientEvent::Feedback`]; any other Socket.IO client, protocol 5, does too |
 //! | let in only who has a secret | [`Token`], at both ends |
+//! | have nobody listen in, or play the server | [`ServerConfig::tls`], [`Identity`]; [`ClientConfig::join`], [`Join`] |
 //! | know what went wrong without reading text | [`codes`] |
 //!
 //! # A server and a client
@@ -76,7 +77,7 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `client` | [`SignalClient`], with TLS | on |
-//! | `server` | [`SignalServer`] | on |
+//! | `server` | [`SignalServer`], with TLS | on |
 
 #![forbid(unsafe_code)]
 
@@ -84,21 +85,29 @@ mod auth;
 #[cfg(feature = "client")]
 mod client;
 pub mod codes;
+mod introduction;
+mod join;
 #[cfg(any(feature = "client", feature = "server"))]
 mod limit;
 pub mod message;
+mod pin;
 mod report;
+mod secret_file;
 #[cfg(feature = "server")]
 mod server;
 mod share;
 #[cfg(any(feature = "client", feature = "server"))]
 mod unpoisoned;
 
-pub use auth::{CLOCK_SKEW_SECONDS_MAX, Proof, Token, TokenError, warn_if_everyone_reads};
+pub use auth::{Token, TokenError};
 #[cfg(feature = "client")]
 pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError};
+pub use introduction::Role;
+pub use join::{Join, JoinError};
+pub use pin::{Pin, PinError};
+pub use secret_file::{SecretFileError, read_secret_file};
 #[cfg(feature = "server")]
 pub use server::{
-    Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Neighbour, Place, Places, ServerConfig,
-    SignalCounters, SignalServer, StartError, StreamEnd, StreamHost,
+    Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Identity, IdentityError, Neighbour,
+    Place, Places, ServerConfig, SignalCounters, SignalServer, StartError, StreamEnd, StreamHost,
 };

@@ -10,11 +10,18 @@ use serde::{Deserialize, Serialize};
 
 pub use framewire_transport::Delivery;
 
+pub use crate::introduction::{Binding, Challenge, Introduction, PROOF_VERSION, Prove, Proven, Role};
 pub use crate::report::{CaptureTime, Feedback, PlainFeedback, Statistics, StreamStatistics, Timestamp};
 pub use crate::share::{SHARE_PATH_BYTES_MAX, ShareOffer};
 
 /// Names of the Socket.IO events, all in the default namespace `/`.
 pub mod event {
+    /// Server to a client that has introduced itself: [`Challenge`](super::Challenge).
+    pub const CHALLENGE: &str = "challenge";
+    /// Client to server, once the server's proof is right: [`Prove`](super::Prove).
+    pub const PROVE: &str = "prove";
+    /// Server to client, once the client's proof is right: [`Proven`](super::Proven). Where it is wrong, `refused` comes, and the end.
+    pub const PROVEN: &str = "proven";
     /// Client to server: an [`Opening`](super::Opening), with a `request` id of the client's choice.
     pub const OPEN: &str = "open";
     /// Server to client: [`Granted`](super::Granted), with the `request` id it answers.
@@ -346,21 +353,41 @@ pub mod reason {
     pub const INTERNAL: &str = "internal";
     /// The server asks for a token, and the client gave no proof of one.
     pub const TOKEN_REQUIRED: &str = "token-required";
-    /// The proof is not of the form it must be.
+    /// The client has a token, and the server asks for none, so that nothing would prove it.
+    pub const NO_TOKEN_HERE: &str = "no-token-here";
+    /// The client proves its token in a version that the server does not speak.
+    pub const PROOF_VERSION: &str = "proof-version";
+    /// What proves the token is not of the form it must be.
     pub const PROOF_MALFORMED: &str = "proof-malformed";
     /// The proof was made with another token.
     pub const PROOF_WRONG: &str = "proof-wrong";
-    /// The proof was used before.
-    pub const PROOF_REPLAYED: &str = "proof-replayed";
-    /// The client's clock and the server's differ too much.
-    pub const CLOCK_SKEW: &str = "clock-skew";
+    /// The proof did not come within 5 s.
+    pub const PROOF_LATE: &str = "proof-late";
+    /// Too many proofs of the client's address were wrong of late.
+    pub const TOO_MANY_PROOFS: &str = "too-many-proofs";
+    /// The client asks that proofs name the server's key, and the server speaks no TLS itself.
+    pub const NO_TLS_HERE: &str = "no-tls-here";
+    /// The client has proved to be one that looks, or the server takes no others.
+    pub const VIEW_ONLY: &str = "view-only";
+    /// The stream's key may not travel over a connection that others can read.
+    pub const KEY_OVER_PLAIN: &str = "key-over-plain";
+    /// Said by a client itself: the server did not prove that it has the client's token.
+    pub const SERVER_UNPROVEN: &str = "server-unproven";
+    /// Said by a client itself: the server's key is not the one of the pin.
+    pub const WRONG_PIN: &str = "wrong-pin";
+    /// Said by a client itself: the server's certificate is not trusted.
+    pub const NOT_TRUSTED: &str = "not-trusted";
+    /// Said by a client itself, which has a secret: the server speaks no TLS.
+    pub const SERVER_IS_PLAIN: &str = "server-is-plain";
+    /// Said by a client itself, which has no secret: the server speaks only TLS.
+    pub const SERVER_IS_PROTECTED: &str = "server-is-protected";
     /// The server has as many clients as it takes.
     pub const SERVER_FULL: &str = "server-full";
     /// The server refused the connect without a code that this crate knows how to read.
     pub const CONNECT_REFUSED: &str = "connect-refused";
 
     /// Those that say "later": places that others have, and leave.
-    pub(super) const FOR_NOW: [&str; 2] = [TOO_MANY, SERVER_FULL];
+    pub(super) const FOR_NOW: [&str; 3] = [TOO_MANY, SERVER_FULL, TOO_MANY_PROOFS];
 }
 
 /// A client ends a stream of its own.

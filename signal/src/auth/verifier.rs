@@ -1,112 +1,202 @@
-//! The server's check of proofs.
+//! The server's side of a proof: what it asks of whom, and whether it is right.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use hmac::Mac;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CLOCK_SKEW_SECONDS_MAX, Proof, Token};
-use crate::message::{Refused, reason};
+use super::proof::Side;
+use super::{Token, Transcript};
+use crate::message::{Binding, Challenge, Introduction, PROOF_VERSION, Prove, Refused, Role, reason};
+use crate::pin::Pin;
 
-/// Nonces remembered: over two minutes, more than 100 connects a second, each by someone who has the token.
-pub(super) const NONCES_MAX: usize = 16_384;
+/// Characters of a nonce: those of 8 to 32 bytes.
+const NONCE_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
+/// Wrong proofs of one address within [`WINDOW`]; more are not looked at.
+const WRONG_MAX: u32 = 50;
+const WINDOW: Duration = Duration::from_secs(10);
+/// Addresses that have proved wrongly within the last window and are remembered; beyond, only theirs are counted.
+const ADDRESSES_MAX: usize = 4_096;
 
-/// Checks proofs, and remembers those it saw for as long as they would pass.
+/// The tokens that clients must prove to have.
 pub(crate) struct Verifier {
-    token: Token,
-    pub(super) nonces: HashSet<String>,
-    /// The same nonces with the second they may be forgotten, oldest first by arrival.
-    pub(super) order: VecDeque<(i64, String)>,
+    stream: Option<Token>,
+    view: Option<Token>,
 }
 
 impl Verifier {
-    pub(crate) fn new(token: Token) -> Self {
-        Self { token, nonces: HashSet::new(), order: VecDeque::new() }
+    /// For a server with these tokens: one for streaming, which is for viewing, too, and one for viewing alone. `None` for one without.
+    pub(crate) fn new(stream: Option<Token>, view: Option<Token>) -> Option<Self> {
+        (stream.is_some() || view.is_some()).then_some(Self { stream, view })
     }
 
-    /// Whether `auth` proves the token at `now`, in seconds since 1970. A proof passes once.
-    pub(crate) fn verify(&mut self, auth: Option<&Value>, now: i64) -> Result<(), Refused> {
-        let proof: Proof = match auth {
-            None | Some(Value::Null) => return Err(token_required()),
-            Some(Value::Object(fields)) if fields.is_empty() => return Err(token_required()),
-            Some(value) => Proof::deserialize(value).map_err(|error| malformed(&error.to_string()))?,
-        };
-        let nonce_fits = (16..=64).contains(&proof.nonce.len());
-        if !nonce_fits || !proof.nonce.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    /// Begins the proof of who sends this as the handshake's `auth`, over a connection on which TLS proved that the server has `key`.
+    pub(crate) fn begin(&self, auth: Option<&Value>, key: Option<Pin>) -> Result<Exchange, Refused> {
+        let introduction = introduced(auth)?.ok_or_else(token_required)?;
+        let Introduction { role, nonce, binding, .. } = introduction;
+        let is_hexadecimal = nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !NONCE_CHARS.contains(&nonce.len()) || !is_hexadecimal {
             return Err(malformed("the nonce must be 16 to 64 characters of hexadecimal"));
         }
-        let claimed =
-            from_hex(&proof.proof).ok_or_else(|| malformed("the proof must be 64 characters of hexadecimal"))?;
-        let skew = proof.time.abs_diff(now);
-        if skew > CLOCK_SKEW_SECONDS_MAX {
-            return Err(Refused::new(
-                reason::CLOCK_SKEW,
-                format!(
-                    "the clocks of client and server differ by {skew} seconds, more than {CLOCK_SKEW_SECONDS_MAX}; set \
-                     both by NTP"
-                ),
-            ));
-        }
-        // Compares in constant time.
-        if self.token.keyed(&proof.nonce, proof.time).verify_slice(&claimed).is_err() {
-            return Err(Refused::new(
-                reason::PROOF_WRONG,
-                "the client's token is not the server's; give both the same token file",
-            ));
-        }
-        self.remember(proof, now)
+        let key = match (binding, key) {
+            (Binding::None, _) => None,
+            (Binding::Spki, Some(key)) => Some(key),
+            (Binding::Spki, None) => {
+                return Err(Refused::new(
+                    reason::NO_TLS_HERE,
+                    "this server speaks no TLS itself, and the client would be shown its key; start the server with --protect, or let the \
+                     client trust the proxy's certificate (--ca FILE)",
+                ));
+            }
+        };
+        let (token, other) = match role {
+            Role::Stream => (self.stream.clone(), None),
+            Role::View => match &self.view {
+                Some(view) => (Some(view.clone()), self.stream.clone()),
+                None => (self.stream.clone(), None),
+            },
+        };
+        let token = token.ok_or_else(|| {
+            Refused::new(
+                reason::VIEW_ONLY,
+                "this server has a token for viewing alone: nobody streams to it; give it one for streaming, too",
+            )
+        })?;
+        let server_nonce = fresh_nonce().map_err(|error| {
+            tracing::error!("the system gives no random bytes: {error}");
+            Refused::new(reason::INTERNAL, "the server failed at this request; its log says how")
+        })?;
+        let transcript = Transcript { role, client_nonce: nonce, server_nonce, key };
+        Ok(Exchange { transcript, token, other })
+    }
+}
+
+/// What the `auth` of a handshake says of a proof that is to come; nothing where there is none.
+///
+/// # Errors
+/// It says something else.
+pub(crate) fn introduced(auth: Option<&Value>) -> Result<Option<Introduction>, Refused> {
+    let auth = match auth {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(fields)) if fields.is_empty() => return Ok(None),
+        Some(auth) => auth,
+    };
+    let version = auth.get("version").and_then(Value::as_u64);
+    // The first version had none, and the time.
+    if auth.get("time").is_some() || version.is_some_and(|version| version != u64::from(PROOF_VERSION)) {
+        return Err(Refused::new(
+            reason::PROOF_VERSION,
+            format!(
+                "the client proves its token in version {}, this server in version {PROOF_VERSION}; use the same release at both",
+                version.unwrap_or(1)
+            ),
+        ));
+    }
+    Introduction::deserialize(auth).map(Some).map_err(|error| malformed(&error.to_string()))
+}
+
+fn fresh_nonce() -> std::io::Result<String> {
+    let mut nonce = [0; 16];
+    super::fill_random(&mut nonce)?;
+    Ok(super::to_hex(&nonce))
+}
+
+/// One proof that is under way. Its nonce is the server's own, so what was seen of another, before a restart or at another server, is of no use.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    transcript: Transcript,
+    token: Token,
+    /// The one for streaming, where the client wants to look and may have either.
+    other: Option<Token>,
+}
+
+impl Exchange {
+    /// What the client asked to be.
+    pub(crate) fn role(&self) -> Role {
+        self.transcript.role
     }
 
-    /// Called for valid proofs only, so that nobody without the token fills the memory.
-    fn remember(&mut self, proof: Proof, now: i64) -> Result<(), Refused> {
-        while let Some((_, nonce)) = self.order.pop_front_if(|(forget_at, _)| *forget_at < now) {
-            self.nonces.remove(&nonce);
+    /// The server's own proof, and what the client's is to be made of.
+    pub(crate) fn challenge(&self) -> Challenge {
+        let proof = |token| self.transcript.proof(Side::Server, token);
+        Challenge {
+            nonce: self.transcript.server_nonce.clone(),
+            proof: proof(&self.token),
+            stream_proof: self.other.as_ref().map(proof),
         }
-        // Hexadecimal of either case is the same nonce only if the bytes hashed are; it is kept as it was hashed.
-        if self.nonces.contains(&proof.nonce) {
-            return Err(Refused::new(
-                reason::PROOF_REPLAYED,
-                "this proof was used before; make a new one, with a fresh random nonce, for each connect",
-            ));
+    }
+
+    /// Whether the client has shown that it has a token.
+    pub(crate) fn check(&self, said: Option<&Value>) -> Result<(), Refused> {
+        let said = said.ok_or_else(|| malformed("\"prove\" must have one JSON object"))?;
+        let Prove { proof } = Prove::deserialize(said).map_err(|error| malformed(&error.to_string()))?;
+        let is_proved = |token: &Token| self.transcript.is_proof(Side::Client, token, &proof);
+        // Both are looked at, so that the time tells nothing.
+        let (by_token, by_other) = (is_proved(&self.token), self.other.as_ref().is_some_and(is_proved));
+        if by_token || by_other {
+            return Ok(());
         }
-        if self.nonces.len() >= NONCES_MAX {
-            return Err(Refused::new(
-                reason::SERVER_FULL,
-                format!("{NONCES_MAX} clients connected within the last two minutes; connect again later"),
-            ));
-        }
-        self.nonces.insert(proof.nonce.clone());
-        // A proof made up to a skew ahead passes until a skew after its time.
-        self.order.push_back((now.max(proof.time).saturating_add_unsigned(CLOCK_SKEW_SECONDS_MAX), proof.nonce));
-        Ok(())
+        Err(Refused::new(
+            reason::PROOF_WRONG,
+            "the client's token is not the server's; give both the same token file, or the client the join string that the server prints",
+        ))
     }
 }
 
 fn token_required() -> Refused {
     Refused::new(
         reason::TOKEN_REQUIRED,
-        "this server asks for a token and the client sent no proof of one; give the client the server's token file",
+        "this server asks for a token and the client sent no proof of one; give the client the server's join string or token file",
     )
 }
 
 fn malformed(what: &str) -> Refused {
-    Refused::new(
-        reason::PROOF_MALFORMED,
-        format!("the handshake's auth must be {{\"nonce\", \"time\", \"proof\"}} as documented: {what}"),
-    )
+    Refused::new(reason::PROOF_MALFORMED, format!("what proves the token is not as documented: {what}"))
 }
 
-/// The 32 bytes of a SHA-256 in hexadecimal.
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let text = text.as_bytes();
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
-        return None;
+/// Wrong proofs of late, by whom they came from.
+pub(crate) struct Guesses<F> {
+    wrong: HashMap<F, (Instant, u32)>,
+}
+
+impl<F: Copy + Eq + std::hash::Hash> Guesses<F> {
+    pub(crate) fn new() -> Self {
+        Self { wrong: HashMap::new() }
     }
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+
+    /// Whether one more of this address is looked at now.
+    ///
+    /// # Errors
+    /// It has been wrong too often.
+    pub(crate) fn check(&self, from: F, now: Instant) -> Result<(), Refused> {
+        let is_over = self.wrong.get(&from).is_some_and(|(begun, count)| *count >= WRONG_MAX && !is_past(*begun, now));
+        if !is_over {
+            return Ok(());
+        }
+        Err(Refused::new(
+            reason::TOO_MANY_PROOFS,
+            format!(
+                "{WRONG_MAX} proofs of this address were wrong within {} s, and no more are looked at for a while; give each client there the \
+                 server's token file, or its join string",
+                WINDOW.as_secs()
+            ),
+        ))
     }
-    Some(bytes)
+
+    /// Counts a wrong one.
+    pub(crate) fn was_wrong(&mut self, from: F, now: Instant) {
+        if self.wrong.len() >= ADDRESSES_MAX {
+            self.wrong.retain(|_, (begun, _)| !is_past(*begun, now));
+        }
+        let known = self.wrong.get(&from).copied().filter(|(begun, _)| !is_past(*begun, now));
+        if known.is_some() || self.wrong.len() < ADDRESSES_MAX {
+            let (begun, count) = known.unwrap_or((now, 0));
+            self.wrong.insert(from, (begun, count.saturating_add(1)));
+        }
+    }
+}
+
+fn is_past(begun: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(begun) >= WINDOW
 }

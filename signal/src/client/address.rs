@@ -65,9 +65,19 @@ impl ServerUrl {
         url.into()
     }
 
+    /// Whether it is written with TLS.
+    pub(super) fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The host alone, an address without brackets and zone: what a certificate is for.
+    pub(super) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
     /// As the system's resolver takes it, which knows the interfaces.
     pub(super) fn host_and_port(&self) -> (String, u16) {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let host = self.host();
         let zone = self.zone.as_ref().map(|zone| format!("%{zone}")).unwrap_or_default();
         (format!("{host}{zone}"), self.url.port_or_known_default().unwrap_or_default())
     }

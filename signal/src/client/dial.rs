@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::address::ServerUrl;
+use crate::pin::Pin;
 use crate::unpoisoned::unpoisoned;
 
 /// How long an address may take to answer before the next one is tried beside it, as RFC 8305 advises.
@@ -24,11 +25,21 @@ pub(super) struct Line(Mutex<State>);
 struct State {
     peer: Option<SocketAddr>,
     heard: Option<Instant>,
+    key: Option<Pin>,
 }
 
 impl Line {
     pub(super) fn reached(&self, peer: SocketAddr) {
-        *self.lock() = State { peer: Some(peer), heard: None };
+        *self.lock() = State { peer: Some(peer), heard: None, key: None };
+    }
+
+    /// TLS has proved that the other end has this key.
+    pub(super) fn protected(&self, key: Pin) {
+        self.lock().key = Some(key);
+    }
+
+    pub(super) fn key(&self) -> Option<Pin> {
+        self.lock().key
     }
 
     pub(super) fn heard(&self) {

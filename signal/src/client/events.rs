@@ -18,7 +18,7 @@ pub enum ClientEvent {
     Connected,
     /// The stream is open: send datagrams there. Comes again after each reconnect, maybe with another port.
     Opened(Opened),
-    /// The server refused the connection (it is asked again, as a [`Retrying`](Self::Retrying) says) or the stream (it is
+    /// The server refused the connection, or this client does not trust it, as its reason says (it is asked again, as a [`Retrying`](Self::Retrying) says) or the stream (it is
     /// asked again after a reconnect, and before, with growing waits of up to two seconds, where the refusal
     /// [is for now](Refused::is_for_now)).
     Refused(Refused),

@@ -4,13 +4,16 @@ mod address;
 mod backoff;
 mod dial;
 mod events;
+mod proving;
 mod session;
 mod socket;
 mod supervisor;
 mod tls;
+mod wire;
 mod wishes;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,18 +30,32 @@ use self::events::EventQueue;
 use self::supervisor::Supervisor;
 use self::wishes::Wishes;
 use crate::auth::Token;
+use crate::join::Join;
 use crate::limit;
-use crate::message::{OpenRequest, Refused, Resume};
+use crate::message::{OpenRequest, Refused, Resume, Role};
+use crate::pin::Pin;
 
 /// How a signal client is set up: [`ClientConfig::new`], and what is to be different from that.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// The server, as `http://HOST:PORT` (or `https://`, where a proxy in front of it speaks TLS). Of a name, all addresses are
+    /// The server, as `http://HOST:PORT` or `https://HOST:PORT`. Of a name, all addresses are
     /// tried; without a port it is 80, or 443. A link-local IPv6 address has its interface behind it, as in `http://[fe80::1%eth0]:8080`.
+    ///
+    /// With a token, a pin or an authority TLS is spoken, whichever of the two is written. Without any of them `http://` is spoken plainly, and
+    /// `https://` is trusted with a certificate of an authority that this machine trusts.
     pub server_url: String,
-    /// The server's token, if it asks for one; none by default. Only a proof of it is sent.
+    /// The server's token, if it asks for one; none by default. Only a proof of it is sent, and a server that does not prove the same is given nothing.
     pub token: Option<Token>,
+    /// What to be to a server that asks for a token: by default one that streams.
+    pub role: Role,
+    /// The key that the server must have; none by default. Nothing else of its certificate is looked at.
+    pub pin: Option<Pin>,
+    /// A file of certificates (PEM) of which one has signed the server's, or is it, in place of those that this machine trusts; none by
+    /// default. Not looked at where there is a pin.
+    pub ca: Option<PathBuf>,
+    /// Whether `http://` is spoken plainly though there is a token, so that who listens in may follow all that is said, and change it. False by default.
+    pub insecure: bool,
     /// The stream to open at each connect; none, the default, for a client that only listens.
     pub open: Option<OpenRequest>,
     /// Whether the server speaks the plain wire, the headerless datagrams of the original system: feedback has two fields then, one event a datagram; [`ClientEvent::PlainFeedback`] comes instead of
@@ -49,11 +66,29 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// A client that listens at this server, has no token and opens nothing.
     pub fn new(server_url: impl Into<String>) -> Self {
-        Self { server_url: server_url.into(), token: None, open: None, plain: false }
+        Self {
+            server_url: server_url.into(),
+            token: None,
+            role: Role::Stream,
+            pin: None,
+            ca: None,
+            insecure: false,
+            open: None,
+            plain: false,
+        }
+    }
+
+    /// A client that listens at the server of this join string.
+    pub fn join(join: &Join) -> Self {
+        Self::new(format!("https://{}", join.authority())).token(join.token.clone()).pin(join.pin)
     }
 
     setters! {
         token: impl Into<Option<Token>>,
+        role: Role,
+        pin: impl Into<Option<Pin>>,
+        ca: impl Into<Option<PathBuf>>,
+        insecure: bool,
         open: impl Into<Option<OpenRequest>>,
         plain: bool,
     }
@@ -129,6 +164,12 @@ impl SignalClient {
     /// connection.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.line.peer()
+    }
+
+    /// The pin of the key that the server has proved to have over the last connection. `None` before the first one, and where everything is said plainly,
+    /// so that who listens in may follow: as to a server that offers nothing else, where the client has no secret.
+    pub fn server_pin(&self) -> Option<Pin> {
+        self.line.key()
     }
 
     /// When the server said anything last; `None` while there is no connection, or nothing has been said on it. A server of

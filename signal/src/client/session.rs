@@ -5,7 +5,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,10 @@ use super::address::ServerUrl;
 use super::backoff::Backoff;
 use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
-use super::socket::{self, Client, Signal};
+use super::proving::{Proving, unproven};
+use super::socket::{self, Client, NoConnection, Signal};
+use super::tls::Known;
 use super::wishes::Wishes;
-use crate::auth::Proof;
 use crate::message::{CloseRequest, Heartbeat, Numbered, OpenReply, Opening, Refused, Resume, event};
 
 /// How long to wait for TCP and WebSocket, and again for Socket.IO's answer to CONNECT.
@@ -49,6 +50,8 @@ pub(super) enum End {
     Unreachable { reason: String },
     /// The server answered, and said no.
     Refused(Refused),
+    /// It is not the one that was meant, or cannot be known as that one.
+    Distrusted(Refused),
     /// There was one.
     Lost { reason: String },
 }
@@ -130,38 +133,38 @@ impl<'a> Session<'a> {
         end
     }
 
-    /// Until Socket.IO's CONNECT was answered.
+    /// Until Socket.IO's CONNECT was answered, and each end has proved what it must.
     async fn connect(&self) -> Result<(Client, mpsc::Receiver<Signal>), End> {
         let unreachable = |reason: String| End::Unreachable { reason };
-        let auth = self.proof().map_err(unreachable)?;
+        let mut proving = match &self.config.token {
+            Some(token) => Some(
+                Proving::new(token, self.config.role)
+                    .map_err(|error| unreachable(format!("the system gives no random bytes: {error}")))?,
+            ),
+            None => None,
+        };
+        let known = Known::by(self.config, self.url);
+        // The key that both name is that of this very connection.
+        let auth = |key| proving.as_mut().and_then(|proving| serde_json::to_value(proving.introduce(key)).ok());
         let (client, mut signals) =
-            match timeout(CONNECT_TIMEOUT, socket::connect(self.url, auth.as_ref(), self.line)).await {
-                Ok(connected) => connected.map_err(unreachable)?,
+            match timeout(CONNECT_TIMEOUT, socket::connect(self.url, &known, auth, self.line)).await {
+                Ok(Ok(connected)) => connected,
+                Ok(Err(NoConnection::Unreachable(reason))) => return Err(unreachable(reason)),
+                Ok(Err(NoConnection::Distrusted(refused))) => return Err(End::Distrusted(refused)),
                 Err(_) => return Err(unreachable(format!("no answer within {CONNECT_TIMEOUT:?}"))),
             };
-        let deadline = Instant::now() + CONNECT_TIMEOUT;
-        loop {
-            match timeout_at(deadline, signals.recv()).await {
-                Ok(Some(Signal::Connected)) => return Ok((client, signals)),
-                Ok(Some(Signal::Refused(refused))) => return Err(End::Refused(refused)),
-                Ok(Some(Signal::Failed(text))) => return Err(unreachable(text)),
-                Ok(Some(Signal::Closed) | None) => return Err(unreachable("the server closed the connection".into())),
-                Ok(Some(Signal::Said { .. })) => {}
-                Err(_) => {
-                    let what = format!("Socket.IO's CONNECT was not answered within {CONNECT_TIMEOUT:?}");
-                    return Err(unreachable(what));
-                }
+        match next_of_connect(&mut signals, |signal| matches!(signal, Signal::Connected)).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let what = format!("Socket.IO's CONNECT was not answered within {CONNECT_TIMEOUT:?}");
+                return Err(unreachable(what));
             }
+            Err(end) => return Err(end),
         }
-    }
-
-    /// That this client has the token, if it has one.
-    fn proof(&self) -> Result<Option<Value>, String> {
-        let Some(token) = &self.config.token else { return Ok(None) };
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| format!("the system gives no random bytes: {error}"))?;
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        serde_json::to_value(Proof::new(token, nonce, time)).map(Some).map_err(|error| error.to_string())
+        if let Some(proving) = &mut proving {
+            prove(proving, &client, &mut signals).await?;
+        }
+        Ok((client, signals))
     }
 
     /// Until the connection ends.
@@ -307,6 +310,48 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Sees the server prove the token, and proves it then. What else is said meanwhile is nobody's yet, and is not heard.
+async fn prove(proving: &mut Proving<'_>, client: &Client, signals: &mut mpsc::Receiver<Signal>) -> Result<(), End> {
+    let is_said =
+        |wanted: &'static str| move |signal: &Signal| matches!(signal, Signal::Said { name, .. } if name == wanted);
+    let Some(Signal::Said { data, .. }) = next_of_connect(signals, is_said(event::CHALLENGE)).await? else {
+        return Err(End::Distrusted(unproven("it asks for none")));
+    };
+    let answer = proving.answer(&data).map_err(End::Distrusted)?;
+    say(client, event::PROVE, &answer).await?;
+    match next_of_connect(signals, is_said(event::PROVEN)).await? {
+        Some(_) => Ok(()),
+        None => Err(End::Unreachable {
+            reason: format!("the proof of the token was not answered within {CONNECT_TIMEOUT:?}"),
+        }),
+    }
+}
+
+/// The first signal that is wanted, of a connection that is not made yet; `None` where it does not come.
+async fn next_of_connect(
+    signals: &mut mpsc::Receiver<Signal>,
+    is_wanted: impl Fn(&Signal) -> bool,
+) -> Result<Option<Signal>, End> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    loop {
+        match timeout_at(deadline, signals.recv()).await {
+            Ok(Some(signal)) if is_wanted(&signal) => return Ok(Some(signal)),
+            Ok(Some(Signal::Refused(refused))) => return Err(End::Refused(refused)),
+            Ok(Some(Signal::Said { name, data })) if name == event::REFUSED => {
+                if let Some(OpenReply::Refused(refused)) = read::<OpenReply>(data) {
+                    return Err(End::Refused(refused));
+                }
+            }
+            Ok(Some(Signal::Failed(reason))) => return Err(End::Unreachable { reason }),
+            Ok(Some(Signal::Closed) | None) => {
+                return Err(End::Unreachable { reason: "the server closed the connection".into() });
+            }
+            Ok(Some(Signal::Connected | Signal::Said { .. })) => {}
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
 /// Returns then; without a time, never.
 async fn until(due: Option<Instant>) {
     match due {
@@ -339,7 +384,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_server_said_before_it_closed_is_heard_after_a_write_has_failed() {
         let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
-        let config = ClientConfig { server_url: url.to_string(), token: None, open: None, plain: true };
+        let config = ClientConfig::new(url.to_string()).plain(true);
         let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
         let resume = Resume::random().unwrap();
         let mut session = Session::new(&url, &config, &resume, &events, &wishes, &line);
@@ -362,7 +407,7 @@ mod tests {
     #[test]
     fn an_answer_to_open_that_cannot_be_understood_ends_the_session_with_what_is_wrong_with_it() {
         let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
-        let config = ClientConfig { server_url: url.to_string(), token: None, open: None, plain: false };
+        let config = ClientConfig::new(url.to_string());
         let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
         let resume = Resume::random().unwrap();
         let mut session = Session::new(&url, &config, &resume, &events, &wishes, &line);

@@ -11,20 +11,21 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::address::ServerUrl;
 use super::dial::{Line, dial};
-use super::tls;
+use super::tls::{self, Known};
+use super::wire::Wire;
 use crate::limit;
 use crate::message::{Refused, reason};
+use crate::pin::Pin;
 
 /// Far more than any event has: a server's largest is of a few hundred bytes.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -50,7 +51,7 @@ pub(super) enum Signal {
     Said { name: String, data: Value },
 }
 
-type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Stream = WebSocketStream<Wire>;
 type Outgoing = Arc<Mutex<SplitSink<Stream, Message>>>;
 
 /// The writing end of a connection. What is read comes as [`Signal`]s.
@@ -58,44 +59,72 @@ pub(super) struct Client {
     outgoing: Outgoing,
 }
 
-/// Connects, and asks for CONNECT with `auth`; its answer is the first signal. A task of the runtime reads from then on.
-///
-/// # Errors
-/// Why there is no connection, for people.
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum NoConnection {
+    /// For people.
+    Unreachable(String),
+    /// There might be one, and this client does not want it so.
+    Distrusted(Refused),
+}
+
+/// Connects, and asks for CONNECT with what `auth` makes of the key that proofs are to name; the answer is the first signal. A task of the
+/// runtime reads from then on.
 pub(super) async fn connect(
     url: &ServerUrl,
-    auth: Option<&Value>,
+    known: &Known,
+    auth: impl FnOnce(Option<Pin>) -> Option<Value>,
     line: &Arc<Line>,
-) -> Result<(Client, mpsc::Receiver<Signal>), String> {
+) -> Result<(Client, mpsc::Receiver<Signal>), NoConnection> {
+    let unreachable = NoConnection::Unreachable;
+    let failed = |error: Error| explain(&error);
     let (stream, peer) = dial(url).await.map_err(|error| match limit::remedy(&error) {
-        Some(remedy) => format!("{error}; {remedy}"),
-        None => error.to_string(),
+        Some(remedy) => unreachable(format!("{error}; {remedy}")),
+        None => unreachable(error.to_string()),
     })?;
     line.reached(peer);
-    let target = format!("{}?EIO=4&transport=websocket", url.socket_io().replacen("http", "ws", 1));
-    let request = target.into_client_request().map_err(|error| explain(&error))?;
+    let (stream, key, scheme) = match known {
+        Known::Not => (Wire::Plain(stream), None, "ws"),
+        known => {
+            let protected = tls::protect(stream, url, known).await.map_err(NoConnection::Distrusted)?;
+            line.protected(protected.key);
+            let key = protected.is_bound.then_some(protected.key);
+            (Wire::Protected(Box::new(protected.stream)), key, "wss")
+        }
+    };
+    let socket_io = url.socket_io();
+    let behind_scheme = socket_io.trim_start_matches("https:").trim_start_matches("http:");
+    let target = format!("{scheme}:{behind_scheme}?EIO=4&transport=websocket");
+    let request = target.into_client_request().map_err(failed)?;
     let config =
         WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX)).max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let connector = match request.uri().scheme_str() {
-        // Files are read.
-        Some("wss") => Connector::Rustls(spawn_blocking(tls::config).await.map_err(|error| error.to_string())??.into()),
-        _ => Connector::Plain,
-    };
-    let connected = client_async_tls_with_config(request, stream, Some(config), Some(connector)).await;
-    let (stream, _) = connected.map_err(|error| explain(&error))?;
+    let (stream, _) = client_async_with_config(request, stream, Some(config)).await.map_err(failed)?;
     let (outgoing, mut incoming) = stream.split();
     let client = Client { outgoing: Arc::new(Mutex::new(outgoing)) };
     let patience = match incoming.next().await {
         Some(Ok(Message::Text(text))) if text.as_str().starts_with('0') => patience(&text.as_str()[1..]),
-        Some(Ok(_)) => return Err("it speaks no Engine.IO 4".into()),
+        Some(Ok(_)) => return Err(unreachable("it speaks no Engine.IO 4".into())),
         Some(Err(error)) => return Err(explain(&error)),
-        None => return Err("the server closed the connection".into()),
+        None => return Err(unreachable("the server closed the connection".into())),
     };
-    let auth = auth.map(Value::to_string).unwrap_or_default();
-    client.write(format!("40{auth}")).await.map_err(|error| explain(&error))?;
+    let auth = auth(key).as_ref().map(Value::to_string).unwrap_or_default();
+    client.write(format!("40{auth}")).await.map_err(failed)?;
     let (signals, received) = mpsc::channel(SIGNALS_MAX);
     tokio::spawn(read(incoming, client.outgoing.clone(), signals, line.clone(), patience));
     Ok((client, received))
+}
+
+/// Why there is no connection, where it failed so.
+fn explain(error: &Error) -> NoConnection {
+    match error {
+        // What Framewire's own server answers where it speaks TLS.
+        Error::Http(response) if response.status() == StatusCode::PERMANENT_REDIRECT => {
+            let message = "the server is protected, and this client has nothing to know it by; give it the join string that the server prints \
+                           at its start (--join)";
+            NoConnection::Distrusted(Refused::new(reason::SERVER_IS_PROTECTED, message))
+        }
+        error => NoConnection::Unreachable(said(error)),
+    }
 }
 
 impl Client {
@@ -107,7 +136,7 @@ impl Client {
         match self.write(format!("42{}", Value::from(vec![Value::from(name), data.clone()]))).await {
             Ok(()) => Ok(true),
             Err(Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_)) => Ok(false),
-            Err(error) => Err(explain(&error)),
+            Err(error) => Err(said(&error)),
         }
     }
 
@@ -140,7 +169,7 @@ async fn read(
             Some(Ok(Message::Close(_))) | None => break Signal::Closed,
             // Binary attachments are of events that are not known here.
             Some(Ok(_)) => continue,
-            Some(Err(error)) => break Signal::Failed(explain(&error)),
+            Some(Err(error)) => break Signal::Failed(said(&error)),
         };
         line.heard();
         match Packet::parse(text.as_str()) {
@@ -224,12 +253,9 @@ fn refusal(said: &str) -> Refused {
 }
 
 /// An error for people: what a page says that answers instead of Socket.IO, else the innermost cause.
-fn explain(error: &Error) -> String {
+fn said(error: &Error) -> String {
     match error {
-        Error::Io(error) => {
-            let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
-            tls.map_or_else(|| error.to_string(), tls::explain)
-        }
+        Error::Io(error) => error.to_string(),
         Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
             let said = String::from_utf8_lossy(body);

@@ -53,6 +53,11 @@ impl Supervisor {
                     self.events.push(ClientEvent::Refused(refused));
                     (reason, true)
                 }
+                Ok(End::Distrusted(refused)) => {
+                    let reason = format!("{} is not connected to: {}", self.url, refused.message);
+                    self.events.push(ClientEvent::Refused(refused));
+                    (reason, true)
+                }
                 Ok(End::Unreachable { reason }) => (format!("{} cannot be reached: {reason}", self.url), false),
                 Ok(End::Lost { reason }) => {
                     if started.elapsed() >= HELD {

@@ -1,15 +1,20 @@
-//! TLS towards a proxy in front of a server: whom this machine trusts.
+//! TLS towards a server, or a proxy in front of it: by what it is known.
 //!
-//! Those are the authorities in the system's store, or in what `SSL_CERT_FILE` and `SSL_CERT_DIR` name; and a certificate that
+//! That is its key, where the client has its pin; else authorities: those in the system's store, or in what `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` name, or those of a file that the program names; and a certificate that
 //! is in there itself is trusted also where it says that it is an authority, as those do that people sign for
-//! themselves: that is what OpenSSL does.
+//! themselves: that is what OpenSSL does. Where the client has a token, whoever answers may be talked to so far that they prove that they have
+//! it, too: over the key that TLS has proved, so that nobody between the two passes that on.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -17,12 +22,181 @@ use rustls::{
     SignatureScheme,
 };
 use rustls_native_certs::load_native_certs;
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-/// Reads whom this machine trusts: a few hundred files at most.
+use super::address::ServerUrl;
+use crate::message::{Refused, reason};
+use crate::pin::Pin;
+
+/// By what a server is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Not at all: everything is said plainly.
+    Not,
+    /// Its key.
+    Key(Pin),
+    /// Authorities: those of the file, or those that this machine trusts.
+    Authority(Option<PathBuf>),
+    /// Those that this machine trusts, else by the token that it proves to have.
+    Token,
+}
+
+impl Known {
+    pub(super) fn by(config: &super::ClientConfig, url: &ServerUrl) -> Self {
+        match config {
+            super::ClientConfig { pin: Some(pin), .. } => Self::Key(*pin),
+            super::ClientConfig { ca: Some(file), .. } => Self::Authority(Some(file.clone())),
+            super::ClientConfig { token: Some(_), insecure, .. } if !insecure || url.is_https() => Self::Token,
+            _ if url.is_https() => Self::Authority(None),
+            _ => Self::Not,
+        }
+    }
+
+    /// Whether the client has anything that is lost where it speaks plainly.
+    fn is_by_secret(&self) -> bool {
+        !matches!(self, Self::Not | Self::Authority(None))
+    }
+}
+
+/// A connection over which nobody listens in.
+pub(super) struct Protected {
+    pub(super) stream: TlsStream<TcpStream>,
+    /// The key that the server has proved to have.
+    pub(super) key: Pin,
+    /// Whether that is what proofs have to name: no authority vouches for who has it.
+    pub(super) is_bound: bool,
+}
+
+/// Speaks TLS with a server that is known so.
 ///
 /// # Errors
-/// Nobody, with what to do.
-pub(super) fn config() -> Result<ClientConfig, String> {
+/// It cannot, or the server is another; with what to do.
+pub(super) async fn protect(stream: TcpStream, url: &ServerUrl, known: &Known) -> Result<Protected, Refused> {
+    let not_trusted = |message: String| Refused::new(reason::NOT_TRUSTED, message);
+    let name = ServerName::try_from(url.host().to_owned());
+    let name = name.map_err(|_| not_trusted(format!("{:?} is no name that a certificate could be for", url.host())))?;
+    let wanted = known.clone();
+    // Files are read.
+    let made = spawn_blocking(move || Verifier::new(&wanted)).await;
+    let verifier = Arc::new(made.map_err(|error| not_trusted(error.to_string()))?.map_err(not_trusted)?);
+    let config = config(verifier.clone()).map_err(not_trusted)?;
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let stream = connected.map_err(|error| explain_io(&error, known))?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let key = certificate.and_then(|certificate| pin_of(certificate).ok());
+    let key = key.ok_or_else(|| not_trusted("its certificate has no key that can be read".into()))?;
+    Ok(Protected { stream, key, is_bound: !verifier.is_vouched_for.load(Ordering::Relaxed) })
+}
+
+fn config(verifier: Arc<Verifier>) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(verifier.provider.clone()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| error.to_string())?;
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, Error> {
+    Ok(Pin::of_public_key(&ParsedCertificate::try_from(certificate)?.subject_public_key_info()))
+}
+
+/// Looks at the server's certificate.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    pin: Option<Pin>,
+    trust: Option<Trust>,
+    /// Whether one that nobody vouches for is taken, too.
+    takes_anyone: bool,
+    is_vouched_for: AtomicBool,
+}
+
+impl Verifier {
+    /// Reads whom this machine, or the file, trusts: a few hundred files at most.
+    ///
+    /// # Errors
+    /// Nobody, with what to do.
+    fn new(known: &Known) -> Result<Self, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let (pin, trust) = match known {
+            Known::Key(pin) => (Some(*pin), None),
+            Known::Authority(Some(file)) => (None, Some(Trust::new(read_authorities(file)?, &provider)?)),
+            Known::Authority(None) => (None, Some(Trust::new(authorities_of_this_machine()?, &provider)?)),
+            Known::Not | Known::Token => {
+                let authorities = authorities_of_this_machine().unwrap_or_default();
+                (None, Trust::new(authorities, &provider).ok())
+            }
+        };
+        let takes_anyone = *known == Known::Token;
+        Ok(Self { provider, pin, trust, takes_anyone, is_vouched_for: AtomicBool::new(false) })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if let Some(pin) = self.pin {
+            let theirs = pin_of(end_entity)?;
+            return if theirs == pin { Ok(ServerCertVerified::assertion()) } else { Err(other_key(pin, theirs)) };
+        }
+        let refused = match &self.trust {
+            Some(trust) => match trust.verify(end_entity, intermediates, server_name, ocsp_response, now) {
+                Ok(verified) => {
+                    self.is_vouched_for.store(true, Ordering::Relaxed);
+                    return Ok(verified);
+                }
+                Err(error) => error,
+            },
+            None => Error::InvalidCertificate(CertificateError::UnknownIssuer),
+        };
+        if self.takes_anyone { Ok(ServerCertVerified::assertion()) } else { Err(refused) }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The server has another key than the client's pin is of.
+#[derive(Debug, thiserror::Error)]
+#[error("the server's key has the pin {theirs}, and the one that is wanted is {wanted}")]
+struct OtherKey {
+    wanted: Pin,
+    theirs: Pin,
+}
+
+fn other_key(wanted: Pin, theirs: Pin) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(OtherKey { wanted, theirs }))))
+}
+
+fn authorities_of_this_machine() -> Result<Vec<CertificateDer<'static>>, String> {
     let found = load_native_certs();
     if found.certs.is_empty() {
         let why: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
@@ -31,19 +205,59 @@ pub(super) fn config() -> Result<ClientConfig, String> {
             "this machine trusts no certificates{why}; install ca-certificates, or name a file of certificates in SSL_CERT_FILE"
         ));
     }
-    trusting(found.certs)
+    Ok(found.certs)
 }
 
-fn trusting(certificates: Vec<CertificateDer<'static>>) -> Result<ClientConfig, String> {
-    let provider = Arc::new(ring::default_provider());
-    let trust = Trust::new(certificates, &provider)?;
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(trust)).with_no_client_auth())
+fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let path = file.display();
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if certificates.is_empty() => Err(format!(
+            "{path} holds no certificate in PEM; name a file with the authority's, or with the server's own"
+        )),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(format!(
+            "the certificates in {path} cannot be read ({error}); check the path, and that they are in PEM"
+        )),
+    }
+}
+
+/// What is wrong with TLS with a server that is known so.
+fn explain_io(error: &io::Error, known: &Known) -> Refused {
+    let not_trusted = |message: String| Refused::new(reason::NOT_TRUSTED, message);
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        if error.kind() == io::ErrorKind::UnexpectedEof && known.is_by_secret() {
+            return Refused::new(
+                reason::SERVER_IS_PLAIN,
+                server_is_plain("it ended the connection when it was spoken TLS to"),
+            );
+        }
+        return not_trusted(format!("no TLS with it: {error}"));
+    };
+    match tls {
+        Error::InvalidMessage(_) if known.is_by_secret() => {
+            Refused::new(reason::SERVER_IS_PLAIN, server_is_plain("what answers there does not speak TLS"))
+        }
+        Error::InvalidCertificate(CertificateError::Other(other)) if other.0.downcast_ref::<OtherKey>().is_some() => {
+            let message = format!(
+                "{}; if the server was set up anew, take the join string that it prints now, and if not, another answers in its place",
+                other.0
+            );
+            Refused::new(reason::WRONG_PIN, message)
+        }
+        error => not_trusted(explain(error)),
+    }
+}
+
+fn server_is_plain(what: &str) -> String {
+    format!(
+        "{what}, and a client that has a token, a pin or an authority says nothing plainly; have the server speak TLS (leave out its --insecure, \
+         or start it with --protect), or, where everyone on the network may listen in, give this client --insecure"
+    )
 }
 
 /// What is wrong with a server's TLS or its certificate, and what to do.
-pub(super) fn explain(error: &Error) -> String {
+fn explain(error: &Error) -> String {
     let remedy = match error {
         Error::InvalidCertificate(why) => return format!("its certificate is not trusted ({why}); {}", remedy(why)),
         // Whatever comes first is read as a record of TLS.
@@ -70,6 +284,9 @@ pub(super) fn explain(error: &Error) -> String {
     format!("no TLS with it ({error}); {remedy}")
 }
 
+const OWN: &str = "of Framewire's own server, paste the join string that it prints (--join); where the certificate is your own, name its file (--ca, or \
+                   SSL_CERT_FILE)";
+
 fn remedy(why: &CertificateError) -> &'static str {
     match why {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -86,12 +303,8 @@ fn remedy(why: &CertificateError) -> &'static str {
         }
         CertificateError::Revoked => "have another one made",
         // Bad is also the signature of an authority that has the same name and another key.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "where it is your own, name its file in SSL_CERT_FILE"
-        }
-        CertificateError::Other(other) if is_ca_as_server(other) => {
-            "where it is your own, name its file in SSL_CERT_FILE"
-        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => OWN,
+        CertificateError::Other(other) if is_ca_as_server(other) => OWN,
         _ => "have it made anew, as certificates of servers are",
     }
 }
@@ -121,8 +334,8 @@ fn is_ca_as_server(error: &OtherError) -> bool {
     matches!(error.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-impl ServerCertVerifier for Trust {
-    fn verify_server_cert(
+impl Trust {
+    fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -138,28 +351,6 @@ impl ServerCertVerifier for Trust {
             }
             verified => verified,
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
     }
 }
 
@@ -189,10 +380,10 @@ mod tests {
         shown: &CertificateDer<'static>,
         name: &str,
     ) -> Result<ServerCertVerified, Error> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let trust = Trust::new(trusted.iter().map(|certificate| (*certificate).clone()).collect(), &provider).unwrap();
         let name = ServerName::try_from(name).unwrap();
-        trust.verify_server_cert(shown, &[], &name, &[], UnixTime::now())
+        trust.verify(shown, &[], &name, &[], UnixTime::now())
     }
 
     #[test]

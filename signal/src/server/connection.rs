@@ -1,4 +1,4 @@
-//! One TCP connection: it holds a place, and it ends when its peer takes nothing for too long.
+//! One TCP connection: it holds a place, and it ends when its peer takes nothing for too long, or when it is cut.
 //!
 //! The Socket.IO library's writer waits for as long as a socket takes nothing, and until it is done the library neither
 //! forgets the client nor says that it is gone: a peer that is alive and does not read would keep its place for ever.
@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 /// How long a write may find no room. A client that reads at all makes room much sooner.
@@ -22,11 +23,25 @@ pub(super) struct Connection<S, P> {
     /// Runs while a write waits.
     stall: Option<Pin<Box<Sleep>>>,
     is_given_up: bool,
+    /// Whoever holds the other end may cut it.
+    cut: Option<oneshot::Receiver<()>>,
 }
 
 impl<S, P> Connection<S, P> {
-    pub(super) fn new(stream: S, place: P) -> Self {
-        Self { stream, _place: place, stall: None, is_given_up: false }
+    pub(super) fn new(stream: S, place: P, cut: Option<oneshot::Receiver<()>>) -> Self {
+        Self { stream, _place: place, stall: None, is_given_up: false, cut }
+    }
+
+    fn is_cut(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(cut) = &mut self.cut else { return false };
+        match Pin::new(cut).poll(context) {
+            Poll::Pending => false,
+            Poll::Ready(said) => {
+                self.cut = None;
+                self.is_given_up |= said.is_ok();
+                said.is_ok()
+            }
+        }
     }
 
     fn bound<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -42,7 +57,7 @@ impl<S, P> Connection<S, P> {
 }
 
 fn given_up() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("the client took nothing for {STALL_MAX:?}"))
+    io::Error::new(io::ErrorKind::TimedOut, format!("the client took nothing for {STALL_MAX:?}, or was not let in"))
 }
 
 impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Connection<S, P> {
@@ -51,6 +66,9 @@ impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Connection<S, P> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_given_up || self.is_cut(context) {
+            return Poll::Ready(Err(given_up()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -103,7 +121,7 @@ mod tests {
     async fn a_peer_that_reads_nothing_is_given_up_and_its_place_is_free() {
         let place = Arc::new(());
         let (near, _far) = duplex(8);
-        let mut connection = Connection::new(near, place.clone());
+        let mut connection = Connection::new(near, place.clone(), None);
         let begun = Instant::now();
         let error = connection.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!((error.kind(), begun.elapsed()), (io::ErrorKind::TimedOut, STALL_MAX));
@@ -115,7 +133,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_slowly_is_waited_for_each_time_anew() {
         let (near, mut far) = duplex(8);
-        let mut connection = Connection::new(near, ());
+        let mut connection = Connection::new(near, (), None);
         let reader = async {
             let mut bytes = [0; 8];
             for _ in 0..8 {

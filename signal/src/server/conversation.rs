@@ -1,8 +1,8 @@
 //! What the server says and hears on Socket.IO: who may connect, opening, closing, heartbeats.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,15 +17,15 @@ use tokio::sync::Semaphore;
 use super::StreamEnd;
 use super::outbox::Outbox;
 use super::places::{Full, Place, Places};
+use super::proving::{Proving, dismiss};
 use super::seats::Connected;
 use super::shown::ShownIds;
 use super::streams::Streams;
-use crate::auth::Verifier;
+use crate::auth::Exchange;
 use crate::message::{
-    CloseRequest, Closed, Feedback, Heartbeat, Numbered, OpenReply, Opening, PlainFeedback, Refused, Statistics, event,
-    reason,
+    CloseRequest, Closed, Feedback, Heartbeat, Numbered, OpenReply, Opening, PlainFeedback, Proven, Refused, Role,
+    Statistics, event, reason,
 };
-use crate::unpoisoned::unpoisoned;
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -40,13 +40,15 @@ const CLIENT_EVENTS_MAX: usize = 512;
 const CLIENT_PLAIN_EVENTS_MAX: usize = 4096;
 /// Requests of one client that may be under way at once.
 const REQUESTS_A_CLIENT_MAX: usize = 4;
+/// What is for everybody is for everybody in this room: those who have proved what they must.
+const EVERYBODY: &str = "everybody";
 
 /// The server's side of the conversation with all clients.
 pub(super) struct Conversation {
     pub(super) streams: Streams<Sid>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) shown: ShownIds,
-    verifier: Option<Mutex<Verifier>>,
+    pub(super) proving: Arc<Proving>,
     places: Arc<Places>,
     plain: bool,
 }
@@ -56,11 +58,11 @@ impl Conversation {
         streams: Streams<Sid>,
         shown: ShownIds,
         outbox: Arc<Outbox>,
-        verifier: Option<Verifier>,
+        proving: Arc<Proving>,
         clients_max: usize,
         plain: bool,
     ) -> Self {
-        Self { streams, outbox, shown, verifier: verifier.map(Mutex::new), places: Places::new(clients_max), plain }
+        Self { streams, outbox, shown, proving, places: Places::new(clients_max), plain }
     }
 
     pub(super) fn clients(&self) -> usize {
@@ -93,12 +95,18 @@ impl Conversation {
     }
 
     fn admit(&self, socket: &SocketRef, auth: Option<&Value>) -> Result<(), ConnectRefused> {
-        if let Some(verifier) = &self.verifier {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-            unpoisoned(verifier.lock()).verify(auth, now).map_err(ConnectRefused)?;
+        match self.proving.begin(auth, connected(socket)).map_err(ConnectRefused)? {
+            // It has its place once it has proved what it must: until then its connection is all that it has.
+            Some(exchange) => drop(socket.extensions.insert(exchange)),
+            None => self.seat(socket, Role::Stream).map_err(ConnectRefused)?,
         }
+        Ok(())
+    }
+
+    /// Gives a client one of the places for clients.
+    fn seat(&self, socket: &SocketRef, role: Role) -> Result<(), Refused> {
         let connected = connected(socket);
-        let place = if self.verifier.is_some() {
+        let place = if self.proving.is_asked_for() {
             connected.prove();
             // Its first connection may be gone: a poll has one of its own.
             self.places.take_proven(connected.neighbour())
@@ -114,31 +122,17 @@ impl Conversation {
                     format!("{clients} clients are connected, the most this server takes; connect again later")
                 }
             };
-            ConnectRefused(Refused::new(reason::SERVER_FULL, message))
+            Refused::new(reason::SERVER_FULL, message)
         })?;
-        socket.extensions.insert(HeldPlace(Arc::new(place)));
+        socket.extensions.insert(Seated { role, _place: Arc::new(place) });
         Ok(())
     }
 
     fn greet(self: Arc<Self>, socket: &SocketRef) {
-        let turns = Arc::new(Semaphore::new(REQUESTS_A_CLIENT_MAX));
         let conversation = self.clone();
-        let open_turns = turns.clone();
-        socket.on(event::OPEN, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            conversation.clone().open(open_turns.clone(), socket, data.ok(), ack)
-        });
-        let conversation = self.clone();
-        socket.on(event::CLOSE, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            conversation.clone().close(turns.clone(), socket, data.ok(), ack)
-        });
-        socket.on(event::HEARTBEAT, async |socket: SocketRef, TryData(beat): TryData<Heartbeat>| {
-            if let Ok(beat) = beat {
-                say(&socket, event::HEARTBEAT, &beat);
-            }
-        });
-        let conversation = self;
         socket.on_disconnect(move |socket: SocketRef| {
-            socket.extensions.remove::<HeldPlace>();
+            conversation.proving.forget(&socket);
+            socket.extensions.remove::<Seated>();
             async move {
                 let gone = tokio::task::spawn_blocking(move || {
                     for stream in conversation.streams.client_gone(socket.id) {
@@ -148,6 +142,47 @@ impl Conversation {
                 if let Err(error) = gone.await {
                     tracing::error!("the host failed when a client left: {error}");
                 }
+            }
+        });
+        let Some(exchange) = socket.extensions.remove::<Exchange>() else { return self.welcome(socket) };
+        let conversation = self.clone();
+        socket.on(event::PROVE, move |socket: SocketRef, TryData(said): TryData<Value>| {
+            let conversation = conversation.clone();
+            async move {
+                // There is one attempt.
+                let Some(exchange) = conversation.proving.take(&socket) else { return };
+                match conversation.hear_proof(&socket, &exchange, said.ok().as_ref()) {
+                    Ok(()) => {
+                        conversation.welcome(&socket);
+                        say(&socket, event::PROVEN, &Proven::new(exchange.role()));
+                    }
+                    Err(refused) => dismiss(socket, refused),
+                }
+            }
+        });
+        self.proving.ask(socket, exchange);
+    }
+
+    fn hear_proof(&self, socket: &SocketRef, exchange: &Exchange, said: Option<&Value>) -> Result<(), Refused> {
+        self.proving.check(exchange, said, connected(socket).neighbour())?;
+        self.seat(socket, exchange.role())
+    }
+
+    /// From here on it hears what is for everybody, and is heard.
+    fn welcome(self: Arc<Self>, socket: &SocketRef) {
+        socket.join(EVERYBODY);
+        let turns = Arc::new(Semaphore::new(REQUESTS_A_CLIENT_MAX));
+        let conversation = self.clone();
+        let open_turns = turns.clone();
+        socket.on(event::OPEN, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            conversation.clone().open(open_turns.clone(), socket, data.ok(), ack)
+        });
+        socket.on(event::CLOSE, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            self.clone().close(turns.clone(), socket, data.ok(), ack)
+        });
+        socket.on(event::HEARTBEAT, async |socket: SocketRef, TryData(beat): TryData<Heartbeat>| {
+            if let Ok(beat) = beat {
+                say(&socket, event::HEARTBEAT, &beat);
             }
         });
     }
@@ -161,6 +196,11 @@ impl Conversation {
                 return Err(Refused::new(reason::PLAIN_WIRE, message));
             }
             data.check()?;
+            if asker.extensions.get::<Seated>().is_none_or(|seated| seated.role == Role::View) {
+                let message = "this client has proved to be one that looks, which opens no streams; connect as one that streams, with the \
+                               token for streaming";
+                return Err(Refused::new(reason::VIEW_ONLY, message));
+            }
             self.streams.open(asker.id, connected(&asker).neighbour(), &data, || asker.connected())
         };
         let (name, body) = match in_turn(turns, data, work).await {
@@ -198,15 +238,15 @@ impl Speaker<'_> {
         let for_others = Feedback { stream: shown.shown(feedback.stream), ..*feedback };
         let owner = streams.owner(feedback.stream).and_then(|owner| self.io.get_socket(owner));
         let Some(owner) = owner else {
-            return missed(self.io.emit(event::FEEDBACK, &for_others).await);
+            return missed(self.io.to(EVERYBODY).emit(event::FEEDBACK, &for_others).await);
         };
         let by_owner = usize::from(owner.emit(event::FEEDBACK, feedback).is_err());
-        by_owner + missed(owner.broadcast().emit(event::FEEDBACK, &for_others).await)
+        by_owner + missed(owner.to(EVERYBODY).emit(event::FEEDBACK, &for_others).await)
     }
 
     /// The same for a datagram of the plain wire, which is of no stream.
     pub(super) async fn plain_feedback(&self, plain: &PlainFeedback) -> usize {
-        missed(self.io.emit(event::FEEDBACK, plain).await)
+        missed(self.io.to(EVERYBODY).emit(event::FEEDBACK, plain).await)
     }
 
     /// The same for statistics.
@@ -214,7 +254,7 @@ impl Speaker<'_> {
         for stream in &mut statistics.streams {
             stream.stream = self.conversation.shown.shown(stream.stream);
         }
-        missed(self.io.volatile().emit(event::STATISTICS, &statistics).await)
+        missed(self.io.to(EVERYBODY).volatile().emit(event::STATISTICS, &statistics).await)
     }
 
     /// Tells the client that had opened a stream that it ended on the data path.
@@ -241,12 +281,15 @@ fn missed(sent: Result<(), BroadcastError>) -> usize {
     }
 }
 
-/// Holds one of the places for clients until its socket is gone.
+/// What a client is, and one of the places for clients until its socket is gone.
 #[derive(Clone)]
-struct HeldPlace(#[expect(dead_code, reason = "held for its drop")] Arc<Place>);
+struct Seated {
+    role: Role,
+    _place: Arc<Place>,
+}
 
 /// The connection over which a client's session began.
-fn connected(socket: &SocketRef) -> &Connected {
+pub(super) fn connected(socket: &SocketRef) -> &Connected {
     socket.req_parts().extensions.get().expect("every request of an accepted connection has it")
 }
 
@@ -294,7 +337,7 @@ fn answer<T: Serialize>(socket: &SocketRef, ack: AckSender, name: &'static str, 
     }
 }
 
-fn say<T: Serialize>(socket: &SocketRef, name: &'static str, message: &T) {
+pub(super) fn say<T: Serialize>(socket: &SocketRef, name: &'static str, message: &T) {
     if let Err(error) = socket.emit(name, message) {
         tracing::debug!("{name} was not sent to client {}: {error}", socket.id);
     }

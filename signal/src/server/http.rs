@@ -92,7 +92,7 @@ async fn serve_connection(stream: TcpStream, seat: Taken, app: TowerToHyperServi
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Connection::new(stream, seat.clone())), answer)
+        .serve_connection(TokioIo::new(Connection::new(stream, seat.clone(), seat.take_cut())), answer)
         .with_upgrades();
     tokio::select! {
         served = served => if let Err(error) = served {

@@ -6,8 +6,10 @@ mod connection;
 mod conversation;
 mod hosts;
 mod http;
+mod identity;
 mod outbox;
 mod places;
+mod proving;
 mod seats;
 mod shown;
 mod streams;
@@ -28,9 +30,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::admission::Gate;
 use self::conversation::{CONNECT_TIMEOUT, Conversation, Speaker};
+pub use self::identity::{Identity, IdentityError};
 use self::outbox::Outbox;
 pub use self::outbox::SignalCounters;
 pub use self::places::{Full, Neighbour, Place, Places};
+use self::proving::Proving;
 pub use self::seats::Connected;
 use self::seats::Seats;
 use self::shown::ShownIds;
@@ -103,15 +107,20 @@ pub trait StreamHost: Send + Sync {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Address to listen on. Default 127.0.0.1:8080: off loopback, set a token too. Port 0 picks a free one.
+    /// Address to listen on. Default 127.0.0.1:8080: off loopback, set a token and [`tls`](Self::tls), too. Port 0 picks a free one.
     /// `[::]` takes IPv4, too. Where this machine does not have it, it is left out as those of `listen_also` are; where none is left, that
     /// is an error.
     pub listen: SocketAddr,
     /// Further addresses to listen on, such as those of the other family that a name has. One that this machine does not have is
     /// left out; port 0 stands for the port of the first. Default none.
     pub listen_also: Vec<SocketAddr>,
-    /// The token that clients must prove to have. Default none: anyone who reaches the address may connect.
+    /// The token that clients must prove to have which stream; they may look, too. Default none: anyone who reaches the address may connect.
     pub token: Option<Token>,
+    /// The token that clients must prove to have which look and open nothing. Default none: with a token for streaming they need that.
+    pub view_token: Option<Token>,
+    /// The certificate and key with which TLS is spoken, and nothing else: plain HTTP is redirected. Default none: everything is said plainly,
+    /// and no stream gets a key.
+    pub tls: Option<Identity>,
     /// Web origins such as `https://monitor.example` whose pages may connect, besides pages of this very host. Clients
     /// that are not browsers send no origin and pass. Their hosts are names of this server, too: pages and polls are answered
     /// under those, under addresses, `localhost` and the machine's own names, and no other. Default none.
@@ -138,6 +147,8 @@ impl ServerConfig {
         listen: SocketAddr,
         listen_also: impl Into<Vec<SocketAddr>>,
         token: impl Into<Option<Token>>,
+        view_token: impl Into<Option<Token>>,
+        tls: impl Into<Option<Identity>>,
         allowed_origins: impl Into<Vec<String>>,
         feedback_rate: f64,
         plain: bool,
@@ -151,6 +162,8 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
             listen_also: Vec::new(),
             token: None,
+            view_token: None,
+            tls: None,
             allowed_origins: Vec::new(),
             feedback_rate: DEFAULT_FEEDBACK_RATE,
             plain: false,
@@ -284,11 +297,11 @@ impl SignalServer {
         let listeners = listeners.map_err(listening)?;
 
         let outbox = Arc::new(Outbox::new(config.feedback_rate));
-        let verifier = config.token.map(Verifier::new);
+        let proving = Arc::new(Proving::new(Verifier::new(config.token, config.view_token)));
         let streams = Streams::new(host);
         let shown = ShownIds::new().map_err(StartError::Random)?;
         let conversation =
-            Arc::new(Conversation::new(streams, shown, outbox.clone(), verifier, config.clients_max, config.plain));
+            Arc::new(Conversation::new(streams, shown, outbox.clone(), proving, config.clients_max, config.plain));
         let (layer, io) = conversation.begin();
 
         // A client that polls has two connections, and some are on their way in or out; a quarter is kept for the proven.
@@ -345,7 +358,8 @@ impl SignalServer {
 
     /// What was counted so far.
     pub fn counters(&self) -> SignalCounters {
-        SignalCounters { clients: self.conversation.clients(), ..self.conversation.outbox.counters() }
+        let Conversation { outbox, proving, .. } = &*self.conversation;
+        SignalCounters { clients: self.conversation.clients(), proofs_failed: proving.failed(), ..outbox.counters() }
     }
 
     /// Sends what still waits, with the last feedback of every stream, disconnects all clients and frees the port. Takes

@@ -29,6 +29,8 @@ const EVENTS_A_TURN: usize = 32;
 pub struct SignalCounters {
     /// Clients connected now.
     pub clients: usize,
+    /// Proofs of a token that were wrong, late or none.
+    pub proofs_failed: u64,
     /// Feedback events sent to all clients, each counted once.
     pub feedback_sent: u64,
     /// Frames whose feedback was merged into a later event.

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::places::{Full, Neighbour, Place, Places};
+use crate::pin::Pin;
 use crate::unpoisoned::unpoisoned;
 
 /// All connections.
@@ -34,6 +35,10 @@ struct Seat {
     place: Place,
     use_: Mutex<Use>,
     left: Notify,
+    /// The key that TLS has proved.
+    key: OnceLock<Pin>,
+    /// Ends the connection, whatever it has become.
+    cut: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 #[derive(Debug)]
@@ -60,9 +65,11 @@ impl Seats {
         })?;
         let id = self.next_event();
         let use_ = Mutex::new(Use { requests: 0, idle_since: id });
-        let seat = Arc::new(Seat { id, peer, local, place, use_, left: Notify::new() });
+        let (cut, is_cut) = oneshot::channel();
+        let (left, key, cut) = (Notify::new(), OnceLock::new(), Mutex::new(Some(cut)));
+        let seat = Arc::new(Seat { id, peer, local, place, use_, left, key, cut });
         self.lock().insert(id, seat.clone());
-        Ok(Taken { seats: self.clone(), connected: Connected(seat) })
+        Ok(Taken { seats: self.clone(), connected: Connected(seat), is_cut: Mutex::new(Some(is_cut)) })
     }
 
     /// Has the connection of this address that has been idle for longest end.
@@ -112,6 +119,30 @@ impl Connected {
         self.0.peer.ip().into()
     }
 
+    /// The pin of the key that TLS has proved over it; `None` where everything is said plainly.
+    pub fn key(&self) -> Option<Pin> {
+        self.0.key.get().copied()
+    }
+
+    /// Whether nobody in between can read or change what is said: whether it is TLS.
+    pub fn is_protected(&self) -> bool {
+        self.key().is_some()
+    }
+
+    /// Notes that TLS has proved this key.
+    pub(super) fn protect(&self, key: Pin) {
+        // Once a connection.
+        let _ = self.0.key.set(key);
+    }
+
+    /// Ends it, also when it has long become a WebSocket.
+    pub(super) fn end(&self) {
+        if let Some(cut) = unpoisoned(self.0.cut.lock()).take() {
+            // It may have ended by itself.
+            let _ = cut.send(());
+        }
+    }
+
     /// Notes that who is at the other end has proved who they are, by a token or a password: such a connection counts for its
     /// address no more.
     pub fn prove(&self) {
@@ -131,9 +162,15 @@ impl Connected {
 pub(super) struct Taken {
     seats: Arc<Seats>,
     connected: Connected,
+    is_cut: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Taken {
+    /// What says that the connection is to end, for who reads from it; once.
+    pub(super) fn take_cut(&self) -> Option<oneshot::Receiver<()>> {
+        unpoisoned(self.is_cut.lock()).take()
+    }
+
     pub(super) fn connected(&self) -> Connected {
         self.connected.clone()
     }
