@@ -1,6 +1,7 @@
 #![doc = include_str!("../ERRORS.md")]
 
 use crate::backend::UnknownBackend;
+use crate::crypto::KeyError;
 use crate::driver::{
     AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, PathChoiceError, SendError,
     SliceSizeError,
@@ -94,6 +95,10 @@ error_codes! {
         Self::Resources => "refused-resources",
         Self::Version => "refused-version",
         Self::Memory => "refused-memory",
+        Self::NeedsKey => "refused-needs-key",
+        Self::WrongKey => "refused-wrong-key",
+        Self::NoKeys => "refused-no-keys",
+        Self::NoSuite => "refused-no-suite",
     }
     PoolError {
         Self::SlotCount(_) => "slot-count",
@@ -124,6 +129,10 @@ error_codes! {
         Self::Syntax(_) => "invalid-cpus",
         Self::NotAllowed { .. } => "cpu-not-allowed",
         Self::Unsupported => "cpus-unsupported",
+    }
+    KeyError {
+        Self::Length { .. } => "key-length",
+        Self::Characters => "invalid-key",
     }
     UnknownBackend { Self { .. } => "unknown-backend" }
     EndpointError {

@@ -124,6 +124,8 @@ mod charge;
 mod clock;
 pub mod codes;
 #[doc(hidden)]
+pub mod crypto;
+#[doc(hidden)]
 pub mod driver;
 #[allow(unsafe_code, reason = "raw slot memory; each block names its invariant")]
 pub mod frame;
@@ -151,6 +153,7 @@ pub mod wire;
 
 pub use backend::{BackendKind, UnknownBackend};
 pub use clock::clock_id;
+pub use crypto::{Key, KeyError, KeyId};
 pub use driver::{
     AcceptStreamError, Admission, AnnounceError, Announcement, BindError, ConnectError, CpuError, Cpus, IncomingStream,
     ListenerStats, NotSent, PathChoice, PathChoiceError, PlainReceiver, PlainReceiverConfig, PlainSender,

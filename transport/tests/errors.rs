@@ -21,7 +21,8 @@ fn errors_say_their_codes_also_where_they_hand_on_anothers() {
 #[test]
 fn every_error_that_is_promised_has_a_code_and_can_grow() {
     /// Of what is no promise: the cores of the protocol, back-ends, and what lands in slots.
-    const HIDDEN: [&str; 6] = ["NotLanded", "NotTaken", "AcceptError", "BatchError", "RingError", "WireError"];
+    const HIDDEN: [&str; 8] =
+        ["NotLanded", "NotTaken", "AcceptError", "BatchError", "RingError", "WireError", "Forged", "HandshakeError"];
     let coded = include_str!("../src/codes.rs");
     framewire_testing::assert_coded(env!("CARGO_MANIFEST_DIR"), &["src"], coded, &HIDDEN, 16);
 }

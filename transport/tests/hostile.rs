@@ -69,7 +69,7 @@ fn a_flood_of_requests_has_no_more_sent_again_than_the_budget_and_the_credit_all
             let newest = pair.sender.next_number() - 1;
             for nth in 0..2_000 {
                 let bitmap = [0xff; NACK_BITMAP_MAX];
-                pair.sender.handle_datagram(&nack(newest, nth % 100, &bitmap[..nth as usize % 512]), now);
+                pair.sender.handle_datagram(&nack(newest, nth % 100, &bitmap[..nth as usize % NACK_BITMAP_MAX]), now);
             }
         });
         let stats = *pair.sender.stats();

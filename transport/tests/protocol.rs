@@ -7,6 +7,7 @@ mod conversation;
 mod document;
 
 use document::Section;
+use framewire_transport::crypto::SEAL_LEN;
 use framewire_transport::frame::{ChromaPlace, ColourRange, FrameFormat, METADATA_MAX, PixelFormat, Scan, TAIL_MAX};
 use framewire_transport::receive;
 use framewire_transport::wire::{
@@ -193,7 +194,7 @@ fn the_limits_are_those_of_the_code() {
     ];
     assert_eq!(document::limits(), code);
     assert_eq!(MAGIC.to_be_bytes(), *b"FW");
-    const { assert!(Nack::LEN + NACK_BITMAP_MAX <= SLICE_BYTES_MIN) };
+    const { assert!(Nack::LEN + NACK_BITMAP_MAX + SEAL_LEN <= SLICE_BYTES_MIN) };
     const { assert!(Challenge::LEN < Open::LEN && Accept::LEN < Open::LEN && Refuse::LEN < Open::LEN) };
     assert_eq!(document::flags(), [(Flags::TAGGED, "TAGGED"), (Flags::REPAIR, "REPAIR")]);
     for (number, name) in document::refuse_reasons() {

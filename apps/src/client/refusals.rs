@@ -88,7 +88,9 @@ mod tests {
 
     #[test]
     fn what_a_receiver_has_no_room_for_now_ends_no_client_whose_stream_was_open_before() {
-        use RefuseReason::{Format, FrameTooLarge, Memory, Resources, TooManyStreams, Version};
+        use RefuseReason::{
+            Format, FrameTooLarge, Memory, NeedsKey, NoKeys, NoSuite, Resources, TooManyStreams, Version, WrongKey,
+        };
         for (reason, is_final) in [
             (TooManyStreams, false),
             (Memory, false),
@@ -96,6 +98,10 @@ mod tests {
             (Format, true),
             (FrameTooLarge, true),
             (Version, true),
+            (NeedsKey, true),
+            (WrongKey, true),
+            (NoKeys, true),
+            (NoSuite, true),
         ] {
             let mut refusals = Refusals::default();
             refusals.is_taken();

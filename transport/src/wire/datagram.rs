@@ -5,7 +5,7 @@ use thiserror::Error;
 /// The first two bytes of every datagram: "FW".
 pub const MAGIC: u16 = 0x4657;
 /// The protocol version that this crate speaks.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 /// Bytes of the [`Prelude`]: magic, version, kind, stream, epoch.
 pub const PRELUDE_LEN: usize = 12;
 
@@ -51,14 +51,16 @@ impl Kind {
 pub struct Flags;
 
 impl Flags {
-    /// An authentication tag of [`super::TAG_LEN`] bytes follows the datagram's fields, in front of a payload.
+    /// The datagram is one of a protected stream: sealed, with a tag of [`super::TAG_LEN`] bytes behind its fields, or a message of the
+    /// handshake.
     pub const TAGGED: u16 = 1;
     /// This slice has been sent before.
     pub const REPAIR: u16 = 2;
     /// The flags that this version understands; a datagram with any other is refused.
     pub const KNOWN: u16 = Self::REPAIR;
 
-    /// The same of one kind: slices and parity have tags in an epoch of which both ends know that it has.
+    /// The same of one kind: slices and parity have tags in an epoch of which both ends know that it has. All others are read once they
+    /// are opened, and have the flag no longer.
     pub(crate) const fn known(kind: Kind) -> u16 {
         match kind {
             Kind::Slice | Kind::Parity => Self::KNOWN | Self::TAGGED,
@@ -160,11 +162,48 @@ impl Prelude {
     }
 }
 
-/// Declares a datagram: its fields follow the prelude in order, big-endian, without gaps.
+/// What a field of a datagram can be.
+pub(super) trait Field: Sized {
+    /// Reads it from as many bytes as it has.
+    fn read(bytes: &[u8]) -> Self;
+    /// Writes it to as many bytes as it has.
+    fn write(&self, out: &mut [u8]);
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => {$(
+        impl Field for $type {
+            #[inline]
+            fn read(bytes: &[u8]) -> Self {
+                Self::from_be_bytes(bytes.try_into().expect("split at its size"))
+            }
+
+            #[inline]
+            fn write(&self, out: &mut [u8]) {
+                out.copy_from_slice(&self.to_be_bytes());
+            }
+        }
+    )*};
+}
+numbers!(u8 u16 u32 u64);
+
+/// Bytes that are no number: keys, messages.
+impl<const LEN: usize> Field for [u8; LEN] {
+    fn read(bytes: &[u8]) -> Self {
+        bytes.try_into().expect("split at its size")
+    }
+
+    fn write(&self, out: &mut [u8]) {
+        out.copy_from_slice(self);
+    }
+}
+
+/// Declares a datagram: its fields follow the prelude in order, big-endian, without gaps. One that has a form of its own where it is part of a
+/// handshake is declared twice, that form with the flag that tells them apart.
 ///
 /// `FIELDS` lists them with offset and size, so that a test can hold `PROTOCOL.md` against the code.
 macro_rules! datagram {
-    ($(#[$doc:meta])* $name:ident = $kind:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$doc:meta])* $name:ident = $kind:ident $(with $flag:ident)? { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $name {
@@ -207,12 +246,14 @@ macro_rules! datagram {
                 $(
                     // The array's length is the sum of these sizes, so each split has its bytes.
                     let (field, tail) = rest.split_at(size_of::<$type>());
-                    let $field = <$type>::from_be_bytes(field.try_into().expect("split at its size"));
+                    let $field = <$type as $crate::wire::datagram::Field>::read(field);
                     rest = tail;
                 )*
                 debug_assert!(rest.is_empty());
                 let parsed = Self { stream: prelude.stream, epoch: prelude.epoch, $($field,)* };
-                if parsed.flags & !$crate::wire::Flags::known(prelude.kind) != 0 {
+                let needed = 0 $(| $crate::wire::Flags::$flag)?;
+                let known = $crate::wire::Flags::known(prelude.kind) | needed;
+                if parsed.flags & !known != 0 || parsed.flags & needed != needed {
                     return Err($crate::wire::WireError::Flags(parsed.flags));
                 }
                 Ok(parsed)
@@ -235,7 +276,7 @@ macro_rules! datagram {
                 prelude.emit(head);
                 $(
                     let (field, tail) = rest.split_at_mut(size_of::<$type>());
-                    field.copy_from_slice(&self.$field.to_be_bytes());
+                    $crate::wire::datagram::Field::write(&self.$field, field);
                     rest = tail;
                 )*
                 debug_assert!(rest.is_empty());

@@ -189,8 +189,8 @@ datagram! {
     }
 }
 
-/// Bytes of bitmap one [`Nack`] carries at most: with it the datagram fits the smallest path.
-pub const NACK_BITMAP_MAX: usize = 512;
+/// Bytes of bitmap one [`Nack`] carries at most: with it the datagram fits the smallest path, sealed as well.
+pub const NACK_BITMAP_MAX: usize = 496;
 
 impl Nack {
     /// The bitmap behind the fields of the datagram `bytes`.
@@ -478,6 +478,14 @@ pub enum RefuseReason {
     Version = 6,
     /// The memory for the stream's frames is more than what is left of what all streams may have; the limit is in bytes.
     Memory = 7,
+    /// The receiver takes this stream protected alone, and the sender has no key.
+    NeedsKey = 8,
+    /// The receiver has keys, and none is the sender's.
+    WrongKey = 9,
+    /// The sender has a key, and the receiver has none.
+    NoKeys = 10,
+    /// The sender offers no cipher that the receiver has.
+    NoSuite = 11,
 }
 
 impl RefuseReason {
@@ -491,6 +499,10 @@ impl RefuseReason {
             5 => Some(Self::Resources),
             6 => Some(Self::Version),
             7 => Some(Self::Memory),
+            8 => Some(Self::NeedsKey),
+            9 => Some(Self::WrongKey),
+            10 => Some(Self::NoKeys),
+            11 => Some(Self::NoSuite),
             _ => None,
         }
     }

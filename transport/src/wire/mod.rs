@@ -10,6 +10,7 @@ mod messages;
 mod parity;
 mod path_kind;
 pub mod plain;
+mod sealed;
 
 pub use cut::Cut;
 pub use datagram::{AnyPrelude, Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
@@ -21,6 +22,7 @@ pub use messages::{
 };
 pub use parity::{BLOCK_SLICES_MAX, ParityLayout};
 pub use path_kind::PathKind;
+pub use sealed::{SealedAccept, SealedOpen, fields_len};
 
 /// The largest UDP payload over IPv4, and the slice size of the original system: 65,535 less 20 (IP) less 8 (UDP).
 pub const DATAGRAM_MAX: usize = 65_507;

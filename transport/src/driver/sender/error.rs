@@ -191,6 +191,22 @@ fn refusal(reason: Option<RefuseReason>, limit: u64) -> String {
              its service"
         ),
         Some(RefuseReason::Resources) => "it has no memory or socket left for it; free some there".into(),
+        Some(RefuseReason::NeedsKey) => {
+            "it takes this stream protected alone, and this sender has no key; give it the one that the receiver has for \
+             the stream (SenderConfig::key)"
+                .into()
+        }
+        Some(RefuseReason::WrongKey) => {
+            "it does not know this sender's key, or has another one for this stream; give both ends the same one".into()
+        }
+        Some(RefuseReason::NoKeys) => {
+            "this sender has a key, and it has none; give it the key (ReceiverConfig::keys, or Announcement::key), or \
+             send unprotected where nobody else listens"
+                .into()
+        }
+        Some(RefuseReason::NoSuite) => {
+            "it has none of the ciphers that this sender offers; use the same release at both ends".into()
+        }
         None => "for a reason this version does not know; use the same release at both ends".into(),
     }
 }
