@@ -51,7 +51,7 @@ fn open_receiver(open: Open) -> ReceiveStream {
     let slot_bytes = Reassembler::slot_bytes(&open.cut());
     let config = ReceiveConfig {
         open,
-        has_tags: false,
+        sealed: None,
         open_bytes: Open::LEN,
         buffer_bytes: 400_000,
         batch_max: 16,
@@ -113,7 +113,7 @@ fn an_opening_with_an_absurd_first_frame_changes_nothing_and_is_the_listeners_to
     let mut receiver = open_receiver(o);
     give(&mut receiver, &Open { epoch: 2, first_frame: u64::MAX, ..o }.emit(), Time::ZERO);
     assert_eq!((receiver.epoch(), receiver.settled(), receiver.ended()), (1, 0, None));
-    assert_eq!(receiver.poll_stray().map(|stray| stray.open.first_frame), Some(u64::MAX));
+    assert_eq!(receiver.poll_stray().map(|stray| stray.open.epoch()), Some(open.epoch));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn frames_four_apart_are_both_asked_for() {
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
             open: Open { rate_num: 1, rate_den: 10, paced: 1, ..o },
-            has_tags: false,
+            sealed: None,
             open_bytes: Open::LEN,
             buffer_bytes: 400_000,
             batch_max: 16,
@@ -352,7 +352,7 @@ fn frames_that_found_no_slot_are_settled_in_the_end() {
     let mut receiver = ReceiveStream::new(
         ReceiveConfig {
             open: o,
-            has_tags: false,
+            sealed: None,
             open_bytes: Open::LEN,
             buffer_bytes: 400_000,
             batch_max: 16,

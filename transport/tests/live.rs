@@ -332,7 +332,7 @@ impl HostileStream {
         while let Some(len) = self.core.poll_transmit(now, &mut control) {
             let _ = self.socket.send_to(&control[..len], address);
         }
-        while let Some(run) = self.core.poll_slices(&mut self.publication, 4, now) {
+        while let Some(mut run) = self.core.poll_slices(&mut self.publication, 4, now) {
             for nth in 0..run.count {
                 let datagram = run.to_datagram(nth);
                 *template = datagram[..SLICE_HEADER_LEN].to_vec();

@@ -76,7 +76,7 @@ fn the_parity_of_a_stream_takes_what_is_reserved_for_it_and_no_more_in_any_epoch
             let slot_bytes = Reassembler::slot_bytes(&Cut::new(first.frame_bytes, usize::from(slice_bytes)));
             let config = ReceiveConfig {
                 open: first,
-                has_tags: false,
+                sealed: None,
                 open_bytes: Open::LEN,
                 buffer_bytes: 400_000,
                 batch_max: 16,
@@ -86,7 +86,7 @@ fn the_parity_of_a_stream_takes_what_is_reserved_for_it_and_no_more_in_any_epoch
             let pool = || FramePool::new(4, slot_bytes).unwrap();
             let bare = Open { parity_max: 0, ..first };
             let before = TAKEN.load(Ordering::Relaxed);
-            let stream = ReceiveStream::new(ReceiveConfig { open: bare, ..config }, pool(), Time::ZERO);
+            let stream = ReceiveStream::new(ReceiveConfig { open: bare, ..config.clone() }, pool(), Time::ZERO);
             let without = TAKEN.load(Ordering::Relaxed) - before;
             drop(stream);
             let before = TAKEN.load(Ordering::Relaxed);
@@ -98,7 +98,7 @@ fn the_parity_of_a_stream_takes_what_is_reserved_for_it_and_no_more_in_any_epoch
                 for (more, parity_max) in [fair, fair.saturating_mul(2), u16::MAX].into_iter().enumerate() {
                     let epoch = 2 + 3 * nth as u32 + more as u32;
                     let next = Open { epoch, slice_bytes, parity_max, ..first };
-                    stream.handle_proven_open(&next, Open::LEN, false, Time::ZERO);
+                    stream.handle_proven_open((&next, None), Open::LEN, false, Time::ZERO);
                     assert_eq!(stream.epoch(), epoch, "{what}");
                 }
             }

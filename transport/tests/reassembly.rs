@@ -90,7 +90,7 @@ fn sliced(pool: &FramePool, frame_bytes: usize) -> Vec<Slice> {
         }
         let published = publication.publish(frame.freeze()).unwrap();
         sender.handle_frame(&published, Time::ZERO).unwrap();
-        while let Some(run) = sender.poll_slices(&mut publication, 5, Time::ZERO) {
+        while let Some(mut run) = sender.poll_slices(&mut publication, 5, Time::ZERO) {
             for nth in 0..run.count {
                 let datagram = run.to_datagram(nth);
                 let (header, payload) = datagram.split_at(head_bytes);

@@ -121,7 +121,7 @@ fn receiver() -> ReceiveStream {
     let open = Open::parse(&bytes[..len]).unwrap();
     let config = ReceiveConfig {
         open,
-        has_tags: false,
+        sealed: None,
         open_bytes: len,
         buffer_bytes: 400_000,
         batch_max: 16,

@@ -63,7 +63,7 @@ fn every_frame_arrives_byte_for_byte_in_every_weather() {
             let weather = Weather { doubled: rough, cut: rough, delayed: rough, interrupts, ..weather };
             let mut pair = Pair::with_slices(seed, Delivery::Every, FRAME_BYTES, slice_bytes, weather);
             if seed / 4 % 2 == 1 {
-                pair.set_tags();
+                pair.set_protected();
             }
             if seed / 8 % 2 == 1 {
                 pair.set_varied();
@@ -173,7 +173,7 @@ fn the_counters_of_both_ends_add_up_in_every_weather_and_over_restarts_of_either
                 let weather = Weather { doubled: rough, cut: rough, delayed: 3 * rough, interrupts, ..weather };
                 let mut pair = Pair::with_slices(seed, delivery, FRAME_BYTES / 4, slice_bytes, weather);
                 if seed / 4 % 2 == 1 {
-                    pair.set_tags();
+                    pair.set_protected();
                 }
                 if seed / 8 % 2 == 1 {
                     pair.set_varied();

@@ -50,8 +50,8 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
     let delivery = if choices.byte() & 1 == 0 { Delivery::Every } else { Delivery::Latest };
     let fec = [Fec::Off, Fec::Auto, Fec::Percent(40)][usize::from(choices.byte() % 3)];
     let choice = choices.byte();
-    let (partial, has_tags) = (choice & 1 == 1, choice & 2 == 2);
-    let (mut publication, mut stream) = sender(delivery, fec, has_tags);
+    let (partial, is_protected) = (choice & 1 == 1, choice & 2 == 2);
+    let (mut publication, mut stream) = sender(delivery, fec, is_protected);
     let mut receiver: Option<ReceiveStream> = None;
     let (mut there, mut back) = (Way::default(), Way::default());
     let mut newest = None;
@@ -65,7 +65,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
         while let Some(len) = stream.poll_transmit(now, &mut control) {
             there.send(&mut choices, control[..len].to_vec());
         }
-        while let Some(run) = stream.poll_slices(&mut publication, 4, now) {
+        while let Some(mut run) = stream.poll_slices(&mut publication, 4, now) {
             let datagrams: Vec<_> = (0..run.count).map(|nth| run.to_datagram(nth)).collect();
             datagrams.into_iter().for_each(|datagram| there.send(&mut choices, datagram));
         }
@@ -76,7 +76,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
             newest = None;
         }
         match &mut receiver {
-            None => receiver = arriving.iter().find_map(|datagram| pools.receiver(datagram, (partial, has_tags), now)),
+            None => receiver = arriving.iter().find_map(|datagram| pools.receiver(datagram, (partial, is_protected), now)),
             Some(receiver) => arriving.chunks(4).for_each(|batch| take_in(receiver, batch, now)),
         }
         if let Some(receiver) = &mut receiver {

@@ -148,11 +148,11 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|pools| {
     let mut choices = Choices(bytes);
     let mut now = Time::from_nanos(1_000_000_000);
     let choice = choices.byte();
-    let (partial, has_tags) = (choice & 1 == 1, choice & 2 == 2);
+    let (partial, is_protected) = (choice & 1 == 1, choice & 2 == 2);
     let pixel = if choice & 4 == 4 { PixelFormat::Bytes } else { PixelFormat::Gray8 };
     let kind = Kind { pixel, tail_max: if choice & 8 == 8 { TAIL_MAX } else { 0 } };
     let first = open(&mut choices, 5, kind);
-    let Some(mut receiver) = pools.receiver(&first, (partial, has_tags), now) else { return };
+    let Some(mut receiver) = pools.receiver(&first, (partial, is_protected), now) else { return };
     let mut held = Vec::new();
     while !choices.is_empty() {
         let (epoch, cut) = (receiver.epoch(), *receiver.cut());

@@ -82,9 +82,9 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
     let mut choices = Choices(bytes);
     let mut now = Time::from_nanos(1_000_000_000);
     let choice = choices.byte();
-    let (delivery, has_tags) = (if choice & 1 == 0 { Delivery::Every } else { Delivery::Latest }, choice & 2 == 2);
+    let (delivery, is_protected) = (if choice & 1 == 0 { Delivery::Every } else { Delivery::Latest }, choice & 2 == 2);
     let fec = [Fec::Off, Fec::Auto, Fec::Percent(30)][usize::from(choices.byte() % 3)];
-    let (mut publication, mut stream) = sender(delivery, fec, has_tags);
+    let (mut publication, mut stream) = sender(delivery, fec, is_protected);
     let mut epoch = u32::MAX;
     while !choices.is_empty() {
         let mut said = 0;
@@ -104,7 +104,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
         stream.handle_datagram(&said, now);
         stream.handle_timeout(now);
         let mut slices = 0;
-        while let Some(run) = stream.poll_slices(&mut publication, 16, now) {
+        while let Some(mut run) = stream.poll_slices(&mut publication, 16, now) {
             assert!(run.count > 0 && run.payload().end <= run.frame.len());
             slices += run.count;
             assert!(slices <= 1 << 16, "more than any credit that is believed");

@@ -1,10 +1,12 @@
 //! What the targets share: a fuzzer's bytes as choices, pools that outlive a run, and both ends of a small stream.
 
+use std::sync::Arc;
+
 use framewire_transport::frame::{FramePool, FrameRate, Presentation};
-use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream};
+use framewire_transport::receive::{CONTROL_MAX, Reassembler, ReceiveConfig, ReceiveStream, SealedOpening};
 use framewire_transport::send::{Fec, Publication, SendConfig, Subscriber};
-use framewire_transport::wire::{Cut, Delivery, Kind, Open, Prelude};
-use framewire_transport::{Frame, FrameFormat, PixelFormat, Time};
+use framewire_transport::wire::{AnyOpen, Cut, Delivery};
+use framewire_transport::{Frame, FrameFormat, Key, PixelFormat, Time};
 
 /// Bytes of a frame: seven slices, the last one shorter.
 pub const FRAME_BYTES: usize = 3_100;
@@ -73,17 +75,25 @@ pub fn byte_of(number: u64, at: usize) -> u8 {
     (number as usize * 31 + at * 7 + at / 251) as u8
 }
 
+/// What both ends of a protected stream have.
+pub fn key() -> Key {
+    Key::from_bytes([0x5a; 32])
+}
+
 /// A sender that has not been answered yet.
-pub fn sender(delivery: Delivery, fec: Fec, has_tags: bool) -> (Publication, Subscriber) {
+pub fn sender(delivery: Delivery, fec: Fec, is_protected: bool) -> (Publication, Subscriber) {
     let format = FrameFormat::new(PixelFormat::Gray8, FRAME_BYTES as u32, 1).unwrap();
     let config = SendConfig {
-        has_tags,
         fec,
         presentation: Presentation::UNKNOWN.rate(FrameRate::per_second(100).ok()),
         ..SendConfig::new(7, u32::MAX, format, delivery, SLICE_BYTES)
     };
     let publication = Publication::new(format, delivery);
-    let subscriber = publication.subscribe(config, Time::from_nanos(1_000_000_000));
+    let now = Time::from_nanos(1_000_000_000);
+    let mut subscriber = publication.subscribe(config, now);
+    if is_protected {
+        subscriber.protect(key(), now);
+    }
     (publication, subscriber)
 }
 
@@ -97,15 +107,22 @@ impl Pools {
     }
 
     /// A receiver for what a datagram opens, if it does.
-    pub fn receiver(&self, datagram: &[u8], (partial, has_tags): (bool, bool), now: Time) -> Option<ReceiveStream> {
-        if !matches!(Prelude::parse(datagram), Ok(Prelude { kind: Kind::Open, .. })) {
+    pub fn receiver(&self, datagram: &[u8], (partial, is_protected): (bool, bool), now: Time) -> Option<ReceiveStream> {
+        let (open, sealed) = match AnyOpen::parse(datagram).ok()? {
+            AnyOpen::Plain(open) if !is_protected => (open, None),
+            AnyOpen::Sealed(datagram) if is_protected => {
+                let (sealed, open) = SealedOpening::read(&key(), &datagram).ok()?;
+                (open, Some(Arc::new(sealed)))
+            }
+            _ => return None,
+        };
+        if open.tail_max > TAIL_MAX {
             return None;
         }
-        let open = Open::parse(datagram).ok().filter(|open| open.tail_max <= TAIL_MAX)?;
         let fits = open.frame_bytes as usize == FRAME_BYTES && open.slice_bytes == SLICE_BYTES && open.parity_max <= 64;
         let config = ReceiveConfig {
             open,
-            has_tags,
+            sealed,
             open_bytes: datagram.len(),
             buffer_bytes: 100_000,
             batch_max: 4,

@@ -15,9 +15,9 @@ use super::receiver::{ReceiverShared, ReceiverState};
 use super::stream_shared::StreamShared;
 use crate::backend::listening::{Arrived, ListeningSocket};
 use crate::backend::wait;
-use crate::receive::{ClosedStreams, EndReason};
+use crate::receive::{ClosedStreams, EndReason, LAST_WORD_MAX, LastWord};
 use crate::time::Time;
-use crate::wire::{AnyPrelude, Challenge, Closed, Kind, Open, Prelude, Refuse, RefuseReason, VERSION, WireError};
+use crate::wire::{AnyPrelude, Challenge, Kind, Open, Prelude, Refuse, RefuseReason, VERSION, WireError};
 
 /// Datagrams that are read before the thread looks around.
 const BURST: usize = 256;
@@ -155,7 +155,7 @@ impl Listener {
         let answer = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
             if let Some(last_word) = self.last_word(open.stream, open.epoch) {
                 // Its sender took the silence after the close for a restart: it means to open nothing.
-                Answer::new(&last_word.emit())
+                Answer::of(&last_word)
             } else if let Err(refusal) = self.open_stream(opening) {
                 Answer::new(&self.refuse(opening, refusal))
             } else {
@@ -172,7 +172,7 @@ impl Listener {
     }
 
     /// What the sender of a stream that was closed was told, or is told again, in this epoch.
-    fn last_word(&mut self, stream: u32, epoch: u32) -> Option<Closed> {
+    fn last_word(&mut self, stream: u32, epoch: u32) -> Option<LastWord> {
         // It may be lingering still.
         if let Some(open) = self.shared.lock().streams.iter().find(|open| open.open.stream == stream) {
             note_closed(&mut self.closed, open);
@@ -228,7 +228,7 @@ impl Listener {
         let answer = prelude.and_then(|prelude| {
             let Prelude { kind, stream, epoch } = prelude;
             if let Some(last_word) = last_word {
-                return Some(Answer::new(&last_word.emit()));
+                return Some(Answer::of(&last_word));
             }
             let Some(open) = state.streams.iter().find(|open| open.open.stream == stream) else {
                 let flows = matches!(kind, Kind::Slice | Kind::Parity | Kind::Ping | Kind::Close);
@@ -352,15 +352,21 @@ impl Listener {
 
 /// An answer of fields.
 struct Answer {
-    bytes: [u8; Closed::LEN],
+    bytes: [u8; LAST_WORD_MAX],
     len: usize,
 }
 
 impl Answer {
     fn new(datagram: &[u8]) -> Self {
-        let mut bytes = [0; Closed::LEN];
+        let mut bytes = [0; LAST_WORD_MAX];
         bytes[..datagram.len()].copy_from_slice(datagram);
         Self { bytes, len: datagram.len() }
+    }
+
+    fn of(last_word: &LastWord) -> Self {
+        let mut bytes = [0; LAST_WORD_MAX];
+        let len = last_word.emit(&mut bytes);
+        Self { bytes, len }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -369,7 +375,7 @@ impl Answer {
 }
 
 // The longest of them; and none is longer than the opening that it answers.
-const _: () = assert!(Challenge::LEN <= Closed::LEN && Refuse::LEN <= Closed::LEN && Closed::LEN <= Open::LEN);
+const _: () = assert!(Challenge::LEN <= LAST_WORD_MAX && Refuse::LEN <= LAST_WORD_MAX && LAST_WORD_MAX <= Open::LEN);
 
 /// Notes what the sender of a stream was told, if it is closed.
 fn note_closed(closed: &mut ClosedStreams, stream: &StreamShared) {

@@ -25,7 +25,7 @@ use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, StrayOpening, buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{Delivery, PathKind, TRAIN_SLICES_MAX};
+use crate::wire::{AnyOpen, Delivery, PathKind, TRAIN_SLICES_MAX};
 
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ pub(super) fn start(
     let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
     let config = ReceiveConfig {
         open,
-        has_tags: false,
+        sealed: None,
         open_bytes,
         buffer_bytes,
         batch_max: batch_limit,
@@ -239,7 +239,7 @@ impl ReceiveLoop {
             );
             (self.peer, self.local) = (peer, local);
         }
-        self.core.handle_proven_open(&open, open_bytes, has_moved, Time::now());
+        self.core.handle_proven_open((&open, None), open_bytes, has_moved, Time::now());
     }
 
     fn connect(&mut self, local: SocketAddr, peer: SocketAddr) -> io::Result<()> {
@@ -349,7 +349,7 @@ impl ReceiveLoop {
         if frames == 0 {
             self.publish_stats();
         }
-        if let Some(StrayOpening { open, open_bytes, .. }) = self.core.poll_stray() {
+        if let Some(StrayOpening { open: AnyOpen::Plain(open), open_bytes, .. }) = self.core.poll_stray() {
             self.receiver.hand_to_listener(Opening { open, open_bytes, peer: self.peer, local: self.local });
         }
     }
@@ -374,7 +374,7 @@ impl ReceiveLoop {
         state.settled = self.core.settled();
     }
 
-    fn end(&self, reason: EndReason) {
+    fn end(&mut self, reason: EndReason) {
         self.publish_stats();
         let mut state = self.shared.lock();
         (state.ended, state.last_word) = (Some(reason), self.core.last_word());

@@ -8,10 +8,10 @@ use super::opening::{Opening, OpeningId};
 use super::sharing::Sharing;
 use crate::backend::Waker;
 use crate::frame::SLOTS_MAX;
-use crate::receive::{EndReason, ReceiveStats, SourceCounts};
+use crate::receive::{EndReason, LastWord, ReceiveStats, SourceCounts};
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
-use crate::wire::{Closed, EPOCHS_AHEAD_MAX, Open};
+use crate::wire::{EPOCHS_AHEAD_MAX, Open};
 
 /// What a stream's thread and the program share.
 pub(super) struct StreamShared {
@@ -43,7 +43,7 @@ pub(super) struct StreamState {
     pub(super) stats: ReceiveStats,
     pub(super) ended: Option<EndReason>,
     /// What its sender was told, once it is closed.
-    pub(super) last_word: Option<Closed>,
+    pub(super) last_word: Option<LastWord>,
     pub(super) source: SourceCounts,
     /// Of the largest slice at present.
     pub(super) slice_bytes: u16,

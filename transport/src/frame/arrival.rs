@@ -138,6 +138,19 @@ impl Arrival {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 
+    /// Has `change` look at and change the bytes `range` of the slot where they lie: a payload that is opened in place.
+    ///
+    /// # Panics
+    /// Where the range is not inside the slot, or a landing is outstanding.
+    pub(crate) fn change<T>(&mut self, range: Range<usize>, change: impl FnOnce(&mut [u8]) -> T) -> T {
+        self.assert_landed();
+        let target = self.landing_ptr(&range);
+        // SAFETY: the range lies inside the slot, checked above, and its bytes are initialised, as the whole mapping is. No other
+        // reference to the slot exists while it is an `Arrival`, no landing is outstanding, and none begins while `self` is
+        // borrowed; other processes have the pages mapped to read alone, and are handed no frame of this slot before it is one.
+        change(unsafe { std::slice::from_raw_parts_mut(target, range.len()) })
+    }
+
     /// Sets the bytes `range` of the slot to zero.
     ///
     /// # Panics
@@ -227,10 +240,11 @@ mod tests {
         let pool = FramePool::new(2, 64).unwrap();
         let (mut arrival, mut other) = (pool.try_arrival().unwrap(), pool.try_arrival().unwrap());
         let lease = arrival.landing_lease().unwrap();
-        let uses: [fn(&mut Arrival, &mut Arrival); 6] = [
+        let uses: [fn(&mut Arrival, &mut Arrival); 7] = [
             |arrival, _| arrival.read(0, &mut [0; 4]),
             |arrival, _| arrival.write(0, b"abcd"),
             |arrival, _| arrival.clear(0..4),
+            |arrival, _| arrival.change(0..4, |bytes| bytes.fill(1)),
             |arrival, _| arrival.move_within(0, 8, 4),
             |arrival, other| arrival.copy_from(other, 0, 8, 4),
             |arrival, other| other.copy_from(arrival, 0, 8, 4),

@@ -1,5 +1,8 @@
 //! What a receiving stream is told, and how it ends.
 
+use std::sync::Arc;
+
+use super::sealed::SealedOpening;
 use crate::frame::{FrameFormat, PoolError, Tail};
 use crate::wire::{Cut, Delivery, Open, WireError};
 
@@ -35,13 +38,12 @@ impl ReassemblerConfig {
 }
 
 /// What the driver knows when a stream is opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ReceiveConfig {
     /// The opening that was accepted.
     pub open: Open,
-    /// Whether each slice's head has room for a tag. No datagram says so: the sender must have been told, too
-    /// ([`SendConfig::has_tags`](crate::send::SendConfig::has_tags)).
-    pub has_tags: bool,
+    /// The same as it came, of a protected stream: nothing is believed then that is not sealed.
+    pub sealed: Option<Arc<SealedOpening>>,
     /// Bytes of the datagram it came in.
     pub open_bytes: usize,
     /// The socket's receive buffer, as read back, bytes.
@@ -56,9 +58,9 @@ pub struct ReceiveConfig {
 
 impl ReceiveConfig {
     /// How the frames of the stream's first epoch are cut.
-    pub const fn cut(&self) -> Cut {
+    pub fn cut(&self) -> Cut {
         let cut = self.open.cut();
-        if self.has_tags { Cut::with_tags(cut.frame_bytes(), cut.slice_bytes()) } else { cut }
+        if self.sealed.is_some() { cut.tagged() } else { cut }
     }
 }
 

@@ -76,6 +76,8 @@ pub(crate) enum Rejected {
     Duplicate,
     Ahead,
     NoSlot,
+    Forged,
+    Replayed,
 }
 
 /// Datagrams that were dropped, by cause. Duplicates and late ones are normal on a network that repairs.
@@ -98,6 +100,10 @@ pub struct RejectedCounts {
     pub ahead: u64,
     /// Of a frame for which no slot was free.
     pub no_slot: u64,
+    /// On a protected stream: not sealed under its keys, or changed on the way. Counted before anything of it was believed.
+    pub forged: u64,
+    /// On a protected stream: sealed as it should be, and here before. A network that doubles datagrams does so too.
+    pub replayed: u64,
 }
 
 impl RejectedCounts {
@@ -111,12 +117,14 @@ impl RejectedCounts {
             Rejected::Duplicate => &mut self.duplicate,
             Rejected::Ahead => &mut self.ahead,
             Rejected::NoSlot => &mut self.no_slot,
+            Rejected::Forged => &mut self.forged,
+            Rejected::Replayed => &mut self.replayed,
         } += 1;
     }
 
     /// All of them.
     pub fn total(&self) -> u64 {
-        let Self { malformed, stream, epoch, size, late, duplicate, ahead, no_slot } = self;
-        malformed + stream + epoch + size + late + duplicate + ahead + no_slot
+        let Self { malformed, stream, epoch, size, late, duplicate, ahead, no_slot, forged, replayed } = self;
+        malformed + stream + epoch + size + late + duplicate + ahead + no_slot + forged + replayed
     }
 }

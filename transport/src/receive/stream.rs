@@ -10,26 +10,31 @@ mod opening;
 use std::time::Duration;
 
 pub use self::opening::StrayOpening;
+use super::closed::LastWord;
 use super::config::{AcceptError, EndReason, ReassemblerConfig, ReceiveConfig};
 use super::loss::LossDetector;
 use super::parity::parity_room_bytes;
 use super::placement::LandingRun;
 use super::reassembler::Reassembler;
+use super::sealed::Session;
 use super::source::SourceAccount;
 use super::stats::{ReceiveStats, Rejected, SourceCounts};
 use super::window::window;
 use crate::clock::Heard;
+use crate::crypto::{SEAL_LEN, Suite};
 use crate::frame::{Arrival, Frame, FrameFormat, FramePool, Presentation};
 use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
-    Accept, Close, Closed, Cut, Delivery, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE,
-    ParityHeader, Ping, Prelude, SliceHeader, WireError,
+    Accept, AnyOpen, Close, Closed, Cut, Delivery, Feedback, Flags, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE,
+    ParityHeader, Ping, Prelude, SealedAccept, SealedOpen, SliceHeader, TIME_UNKNOWN, WireError, fields_len,
 };
 
 /// Room for any datagram that a receiver sends.
-pub const CONTROL_MAX: usize = Nack::LEN + NACK_BITMAP_MAX;
+pub const CONTROL_MAX: usize = Nack::LEN + NACK_BITMAP_MAX + SEAL_LEN;
+/// The longest fields of a datagram that a sender sends and that is no slice.
+const FIELDS_MAX: usize = SealedOpen::LEN;
 /// A sender says something at least four times a second; one that is silent for this long is gone.
 pub const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Frames without an interval of their own are given up after this, in `latest`.
@@ -81,6 +86,8 @@ pub struct ReceiveStream {
     source: SourceAccount,
     heard: Time,
     ended: Option<EndReason>,
+    /// The keys of the present epoch of a protected stream, from when its opening is answered.
+    session: Option<Session>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -155,6 +162,7 @@ impl ReceiveStream {
             source: SourceAccount::new(open.skipped, open.no_credit),
             heard: now,
             ended: None,
+            session: None,
             largest_slice: cut.largest_slice(),
             config,
         })
@@ -195,9 +203,26 @@ impl ReceiveStream {
         self.heard
     }
 
+    /// How a protected stream's slices are sealed; `None` where they are not, or its opening has not been answered yet.
+    pub fn suite(&self) -> Option<Suite> {
+        self.session.as_ref().map(Session::suite)
+    }
+
+    /// Whether only what is sealed is believed.
+    fn is_protected(&self) -> bool {
+        self.config.sealed.is_some()
+    }
+
     /// What was said to the sender at the close, for whoever answers it when this is gone; `None` for a stream that was not closed.
-    pub fn last_word(&self) -> Option<Closed> {
-        (self.ended == Some(EndReason::Closed)).then(|| self.closed())
+    pub fn last_word(&mut self) -> Option<LastWord> {
+        if self.ended != Some(EndReason::Closed) {
+            return None;
+        }
+        let closed = self.closed();
+        Some(match &mut self.session {
+            Some(session) => LastWord::sealed(&closed, |datagram| session.seal(datagram, Closed::LEN)),
+            None => LastWord::new(&closed),
+        })
     }
 
     /// The system grants another receive buffer, bytes.
@@ -248,9 +273,9 @@ impl ReceiveStream {
         }
         if prelude.kind == Kind::Slice {
             let slice = SliceHeader::parse_checked(head, len, self.cut()).map_err(malformed)?;
-            self.check_epoch(slice.epoch)?;
+            self.check_slice((slice.epoch, slice.sequence), (spot, head, len))?;
             self.heard = now;
-            let was_overtaken = self.see(slice.sequence)?;
+            let was_overtaken = self.see(slice.sequence);
             self.reassembler.handle_slice(&slice, spot, now);
             if was_overtaken && slice.flags & Flags::REPAIR == 0 {
                 self.loss.handle_overtaken(slice.frame, slice.index, now);
@@ -259,57 +284,90 @@ impl ReceiveStream {
         }
         if prelude.kind == Kind::Parity {
             let parity = ParityHeader::parse_checked(head, len, self.cut()).map_err(malformed)?;
-            self.check_epoch(parity.epoch)?;
+            self.check_slice((parity.epoch, parity.sequence), (spot, head, len))?;
             self.heard = now;
-            self.see(parity.sequence)?;
+            self.see(parity.sequence);
             self.reassembler.handle_parity(&parity, spot, now);
             return Ok(());
         }
         // Other datagrams are short; their tail landed where a payload was expected.
-        let mut bytes = [0; Open::LEN];
+        let mut bytes = [0; FIELDS_MAX];
         let head_len = head.len().min(self.cut().head_bytes());
         bytes[..head_len].copy_from_slice(&head[..head_len]);
         if len > head_len {
             let tail = len.min(bytes.len());
             self.reassembler.read_landed(spot, &mut bytes[head_len..tail]);
         }
-        let bytes = &bytes[..len.min(Open::LEN)];
+        let bytes = &mut bytes[..len.min(FIELDS_MAX)];
         // Of one that is longer than what lands here the rest was cut off: it is as long as it says.
         let was_cut = len > self.cut().head_bytes() + self.reassembler.landing_bytes(spot);
         let whole = |says: u16| if was_cut { len.max(usize::from(says)) } else { len };
         match prelude.kind {
             Kind::Open => {
-                let open = Open::parse(bytes).map_err(malformed)?;
-                self.handle_open(&open, whole(open.slice_bytes), now)
+                let open = AnyOpen::parse(bytes).map_err(malformed)?;
+                self.handle_open(&open, whole(open.slice_bytes()), now)
             }
             Kind::Ping => {
+                self.open_control(prelude, bytes)?;
                 let ping = Ping::parse_checked(bytes).map_err(malformed)?;
                 // No more than there is memory for: the sender takes it for the size of its slices.
                 let len = whole(ping.length).min(self.largest_slice);
-                self.handle_ping(&ping, path_bytes(len), now)
+                self.handle_ping(&ping, path_bytes(len), now);
+                Ok(())
             }
-            Kind::Close => self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now),
+            Kind::Close => {
+                self.open_control(prelude, bytes)?;
+                self.handle_close(&Close::parse_checked(bytes).map_err(malformed)?, now);
+                Ok(())
+            }
             _ => Err(Rejected::Malformed),
         }
     }
 
-    /// A slice has come: whether it is of use or not, it has left the socket buffer. Tells whether one that left later had
-    /// come before.
-    fn see(&mut self, sequence: u64) -> Result<bool, Rejected> {
+    /// A slice, or a parity slice, whose fields agree: whether it is of this epoch and within what was granted, and on a protected
+    /// stream sealed by the sender. Its payload lies open from then on; of one that is refused nothing is believed, and what lay where it
+    /// landed is gone.
+    fn check_slice(
+        &mut self,
+        (epoch, sequence): (u32, u64),
+        (spot, head, len): (usize, &[u8], usize),
+    ) -> Result<(), Rejected> {
+        self.check_epoch(epoch)?;
         if sequence >= self.sequence_limit() {
             return Err(Rejected::Ahead);
         }
-        let was_overtaken = !self.sequence_seen.raise(sequence + 1);
+        if !self.is_protected() {
+            return Ok(());
+        }
+        let session = self.session.as_mut().ok_or(Rejected::Forged)?;
+        let payload = len - self.reassembler.cut().head_bytes();
+        let opened = |payload: &mut [u8]| session.open_slice(sequence, head, payload);
+        self.reassembler.change_landed(spot, payload, opened).ok_or(Rejected::Size)?
+    }
+
+    /// On a protected stream, opens a datagram of fields where it lies.
+    fn open_control(&mut self, prelude: Prelude, bytes: &mut [u8]) -> Result<(), Rejected> {
+        self.check_epoch(prelude.epoch)?;
+        if !self.is_protected() {
+            return Ok(());
+        }
+        let session = self.session.as_mut().ok_or(Rejected::Forged)?;
+        let fields = fields_len(prelude.kind, bytes).ok_or(Rejected::Malformed)?;
+        session.open_control(bytes, fields)
+    }
+
+    /// A slice has come: whether it is of use or not, it has left the socket buffer. Tells whether one that left later had
+    /// come before.
+    fn see(&mut self, sequence: u64) -> bool {
         self.arrived += 1;
-        Ok(was_overtaken)
+        !self.sequence_seen.raise(sequence + 1)
     }
 
     fn check_epoch(&self, epoch: u32) -> Result<(), Rejected> {
         if epoch == self.config.open.epoch { Ok(()) } else { Err(Rejected::Epoch) }
     }
 
-    fn handle_ping(&mut self, ping: &Ping, path_bytes: u16, now: Time) -> Result<(), Rejected> {
-        self.check_epoch(ping.epoch)?;
+    fn handle_ping(&mut self, ping: &Ping, path_bytes: u16, now: Time) {
         self.heard = now;
         self.path_bytes = self.path_bytes.max(path_bytes);
         self.sender_time.hear(ping.sender_ns, now);
@@ -322,6 +380,9 @@ impl ReceiveStream {
         // A ping travels behind the slices it speaks of: what has not arrived by now has been lost or overtaken.
         if ping.sequence <= self.sequence_limit() {
             self.sequence_seen.raise(ping.sequence);
+            if let Some(session) = &mut self.session {
+                session.note_sent(ping.sequence);
+            }
         }
         if ping.frame <= self.reassembler.frame_limit() {
             self.loss.handle_sent(ping.frame);
@@ -331,11 +392,9 @@ impl ReceiveStream {
         }
         self.source.handle_report(self.reassembler.stats(), ping.frame, ping.skipped, ping.no_credit);
         self.pending.feedback = true;
-        Ok(())
     }
 
-    fn handle_close(&mut self, close: &Close, now: Time) -> Result<(), Rejected> {
-        self.check_epoch(close.epoch)?;
+    fn handle_close(&mut self, close: &Close, now: Time) {
         self.heard = now;
         self.closing = Some(*close);
         self.source.handle_report(self.reassembler.stats(), close.frames, close.skipped, close.no_credit);
@@ -346,7 +405,6 @@ impl ReceiveStream {
             self.sent = Some((close.frames, now));
         }
         self.pending.feedback = true;
-        Ok(())
     }
 
     /// Ends the batch: frames that are complete can be polled, and answers too. The caller must hold no landing lease
@@ -427,32 +485,57 @@ impl ReceiveStream {
 
     /// Writes the next datagram for the sender; returns its length.
     pub fn poll_transmit(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
-        let Open { stream, epoch, .. } = self.config.open;
         let sequence_limit = self.grant();
         if let Some(echo_ns) = self.pending.accept.take() {
-            let accept = Accept {
-                stream,
-                epoch,
-                flags: 0,
-                path_bytes: std::mem::take(&mut self.path_bytes),
-                frame_limit: self.reassembler.frame_limit(),
-                sequence_limit,
-                receiver_ns: now.as_nanos(),
-                echo_ns,
-                delivered: self.reassembler.stats().frames_delivered,
-                buffer_bytes: u32::try_from(self.config.buffer_bytes).unwrap_or(u32::MAX),
-                slots: self.reassembler.slot_count() as u32,
-            };
-            return Some(put(out, &accept.emit()));
+            let accept = self.accept(echo_ns, sequence_limit, now);
+            if let Some(len) = self.put_accept(&accept, out) {
+                return Some(len);
+            }
         }
+        let len = self.write_answer(now, out)?;
+        match &mut self.session {
+            Some(session) => Some(session.seal(out, len)),
+            // Nothing is said in clear of what is protected.
+            None => (!self.is_protected()).then_some(len),
+        }
+    }
+
+    fn accept(&mut self, echo_ns: u64, sequence_limit: u64, now: Time) -> Accept {
+        Accept {
+            stream: self.config.open.stream,
+            epoch: self.config.open.epoch,
+            flags: 0,
+            path_bytes: std::mem::take(&mut self.path_bytes),
+            frame_limit: self.reassembler.frame_limit(),
+            sequence_limit,
+            receiver_ns: now.as_nanos(),
+            // A sealed one is said again as it was, and echoes nothing.
+            echo_ns: if self.is_protected() { TIME_UNKNOWN } else { echo_ns },
+            delivered: self.reassembler.stats().frames_delivered,
+            buffer_bytes: u32::try_from(self.config.buffer_bytes).unwrap_or(u32::MAX),
+            slots: self.reassembler.slot_count() as u32,
+        }
+    }
+
+    /// Writes the answer to an opening; with the first one to a protected stream's opening its keys are there.
+    fn put_accept(&mut self, accept: &Accept, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
+        let Some(opening) = &self.config.sealed else { return Some(put(out, &accept.emit())) };
+        if self.session.is_none() {
+            self.session = Session::new(opening, accept);
+        }
+        let accept = self.session.as_ref()?.accept(accept.path_bytes);
+        Some(put(out, &accept.emit()))
+    }
+
+    fn write_answer(&mut self, now: Time, out: &mut [u8; CONTROL_MAX]) -> Option<usize> {
         if std::mem::take(&mut self.pending.closed) {
             return Some(put(out, &self.closed().emit()));
         }
         if std::mem::take(&mut self.pending.feedback) {
             return Some(put(out, &self.feedback(now).emit()));
         }
-        let round_trip = self.way.round_trip();
-        let len = self.loss.poll_nack(&self.reassembler, (stream, epoch), round_trip, now, out)?;
+        let (id, round_trip) = ((self.config.open.stream, self.config.open.epoch), self.way.round_trip());
+        let len = self.loss.poll_nack(&self.reassembler, id, round_trip, now, out)?;
         self.reassembler.stats_mut().nacks_sent += 1;
         Some(len)
     }
@@ -555,4 +638,6 @@ fn put(out: &mut [u8; CONTROL_MAX], bytes: &[u8]) -> usize {
 }
 
 // An answer is never longer than the opening it answers: a forged one amplifies nothing.
-const _: () = assert!(Feedback::LEN <= CONTROL_MAX && Accept::LEN <= Open::LEN);
+const _: () = assert!(Feedback::LEN + SEAL_LEN <= CONTROL_MAX && Accept::LEN <= Open::LEN);
+const _: () = assert!(SealedAccept::LEN <= CONTROL_MAX && SealedAccept::LEN <= SealedOpen::LEN);
+const _: () = assert!(Ping::LEN + SEAL_LEN <= FIELDS_MAX && Open::LEN <= FIELDS_MAX);

@@ -24,8 +24,8 @@ pub struct SendConfig {
     pub delivery: Delivery,
     /// Bytes of a slice, header included. Lowered where the path turns out not to carry so much.
     pub slice_bytes: u16,
-    /// Whether each slice's head has room for a tag, by default not. No datagram says so: the receiver must have been told, too
-    /// ([`ReceiveConfig::has_tags`](crate::receive::ReceiveConfig::has_tags)).
+    /// Whether each slice's head has a tag: that of a protected stream has ([`Subscriber::protect`](super::Subscriber::protect), which sets
+    /// this).
     pub has_tags: bool,
     /// Bytes of IP and UDP headers in front of each datagram, which a link's rate counts: 28 over IPv4 (the default of
     /// [`SendConfig::new`]), 48 over IPv6.

@@ -1,16 +1,17 @@
 //! Frames on their way out: each stays here, and so keeps its slot, until the receiver has settled it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 
 use super::parity::{OutgoingParity, odd_byte};
 use super::publication::Published;
+use crate::crypto::SliceSealer;
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::time::Time;
 use crate::wire::{Cut, Flags, ParityHeader, SliceHeader};
 
 /// Consecutive slices of one frame, or of its parity, to be sent now: descriptors, not copies.
-#[derive(Debug)]
 pub struct SliceRun<'a> {
     /// The memory whose bytes are the payloads: the frame with what follows its pixels, or its parity.
     pub frame: &'a Frame,
@@ -18,6 +19,8 @@ pub struct SliceRun<'a> {
     pub count: u32,
     pub(super) cut: Cut,
     pub(super) head: RunHead,
+    /// What seals them, on a protected stream.
+    pub(super) sealer: Option<&'a mut SliceSealer>,
 }
 
 /// The first slice's header; each following one has `index` and `sequence` one higher.
@@ -27,11 +30,25 @@ pub(super) enum RunHead {
     Parity(ParityHeader),
 }
 
+impl fmt::Debug for SliceRun<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sealed = self.is_sealed();
+        f.debug_struct("SliceRun").field("count", &self.count).field("head", &self.head).field("sealed", &sealed).finish()
+    }
+}
+
 impl SliceRun<'_> {
     fn first(&self) -> u32 {
         match self.head {
             RunHead::Slice(header) => header.index,
             RunHead::Parity(header) => header.index,
+        }
+    }
+
+    fn sequence(&self) -> u64 {
+        match self.head {
+            RunHead::Slice(header) => header.sequence,
+            RunHead::Parity(header) => header.sequence,
         }
     }
 
@@ -45,13 +62,42 @@ impl SliceRun<'_> {
         self.cut.bytes_within(self.frame.whole().len(), self.first(), self.count)
     }
 
-    /// The datagram of the `nth` slice of the run, as a copy: for networks that are not sockets. Room for a tag is zeroes.
-    pub fn to_datagram(&self, nth: u32) -> Vec<u8> {
-        let mut datagram = vec![0; self.cut.head_bytes()];
-        self.emit_header(nth, &mut datagram);
-        let payload = self.cut.bytes_within(self.frame.whole().len(), self.first().saturating_add(nth), 1);
-        datagram.extend_from_slice(&self.frame.whole()[payload]);
+    /// The datagram of the `nth` slice of the run, as a copy: for networks that are not sockets. Each is made once.
+    pub fn to_datagram(&mut self, nth: u32) -> Vec<u8> {
+        let mut datagram = vec![0; self.cut.head_bytes() + self.payload_of(nth).len()];
+        let (head, payload) = datagram.split_at_mut(self.cut.head_bytes());
+        if self.is_sealed() {
+            self.seal(nth, head, payload);
+        } else {
+            self.emit_header(nth, head);
+            payload.copy_from_slice(&self.frame.whole()[self.payload_of(nth)]);
+        }
         datagram
+    }
+
+    /// The bytes of [`SliceRun::frame`] that the `nth` slice of the run carries.
+    fn payload_of(&self, nth: u32) -> Range<usize> {
+        self.cut.bytes_within(self.frame.whole().len(), self.first().saturating_add(nth), 1)
+    }
+
+    /// Whether the slices are sealed: then what is sent of each is what [`SliceRun::seal`] writes, and else [`SliceRun::payload`] itself.
+    pub fn is_sealed(&self) -> bool {
+        self.sealer.is_some()
+    }
+
+    /// Writes the `nth` slice of a sealed run: its head with the tag, and what its payload is sealed to, which is as long. Each slice is
+    /// written once: whoever has to send it again sends the same bytes.
+    ///
+    /// # Panics
+    /// The head or the payload is of another length than the slice's, or the run is not sealed.
+    pub fn seal(&mut self, nth: u32, head: &mut [u8], sealed: &mut [u8]) {
+        self.emit_header(nth, head);
+        let payload = &self.frame.whole()[self.payload_of(nth)];
+        let sequence = self.sequence().wrapping_add(nth.into());
+        let (fields, tag) = head.split_first_chunk_mut().expect("a cut's heads have room for the fields");
+        let tag = tag.first_chunk_mut().expect("and those of a protected stream for a tag");
+        let sealer = self.sealer.as_mut().expect("the run is sealed, as its caller sees to");
+        sealer.seal(sequence, fields, payload, sealed, tag);
     }
 
     /// Writes the fields of the `nth` slice of the run, which has [`SliceRun::count`] of them, to the start of its head.

@@ -10,6 +10,7 @@ mod control;
 
 mod doubt;
 mod feed;
+mod protected;
 mod reports;
 mod slice_size;
 mod slices;
@@ -17,6 +18,7 @@ mod slices;
 use std::time::Duration;
 
 use self::doubt::Doubt;
+use self::protected::Protected;
 use super::config::{SendConfig, SendState};
 use super::fec::FecControl;
 use super::gate::FrameGate;
@@ -141,6 +143,8 @@ pub struct Subscriber {
     closing: bool,
     /// A close has been sent: every frame has been, too.
     close_sent: bool,
+    /// The keys, where the stream is protected.
+    protected: Option<Protected>,
 }
 
 impl Subscriber {
@@ -194,6 +198,7 @@ impl Subscriber {
             utc: None,
             closing: false,
             close_sent: false,
+            protected: None,
             config,
         }
     }
@@ -254,6 +259,9 @@ impl Subscriber {
         if self.state == SendState::Open && now >= self.silence_ends() {
             self.restart(now);
         }
+        if self.state == SendState::Open && self.is_rekeying_due(now) {
+            self.renew_keys(now);
+        }
         self.grow_slices(now);
         if let Some(gate) = &mut self.gate {
             gate.handle_timeout(now);
@@ -262,6 +270,9 @@ impl Subscriber {
 
     /// Begins anew: the far end is gone, or has forgotten us.
     fn restart(&mut self, now: Time) {
+        if let Some(protected) = &mut self.protected {
+            protected.end_epoch(self.config.epoch);
+        }
         self.config.epoch = self.config.epoch.wrapping_add(1);
         self.state = SendState::Opening { attempts: 0 };
         self.probes = 0;
@@ -335,7 +346,8 @@ impl Subscriber {
             SendState::Open => {
                 let held = self.gate.as_ref().map_or(Time::MAX, FrameGate::poll_timeout);
                 let slices = held.min(self.pacer.poll_timeout()).min(self.parity_due());
-                self.next_transmit().min(self.silence_ends()).min(self.doubt_ends()).min(slices)
+                let keys = self.rekeying_ends();
+                self.next_transmit().min(self.silence_ends()).min(self.doubt_ends()).min(slices).min(keys)
             }
             SendState::Closed(_) => Time::MAX,
             _ => self.due,

@@ -28,6 +28,11 @@ impl Cut {
         Self::with_head(frame_bytes, slice_bytes, SLICE_HEADER_LEN + TAG_LEN)
     }
 
+    /// The same frames in slices of the same size, with room for a tag in each head.
+    pub const fn tagged(self) -> Self {
+        Self::with_head(self.frame_bytes, self.slice_bytes(), SLICE_HEADER_LEN + TAG_LEN)
+    }
+
     const fn with_head(frame_bytes: u32, slice_bytes: usize, head_bytes: usize) -> Self {
         let slice_bytes = match slice_bytes {
             ..SLICE_BYTES_MIN => SLICE_BYTES_MIN,

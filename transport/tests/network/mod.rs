@@ -2,16 +2,18 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
 mod batches;
+mod middle;
+mod nonces;
 mod pair;
 mod peer;
 mod receiving;
-pub(crate) mod tags;
 mod truth;
 pub(crate) mod varied;
 mod way;
 mod weather;
 
 pub(crate) use self::batches::BATCH_MAX;
+pub(crate) use self::middle::Middle;
 pub(crate) use self::pair::{Pair, picture};
 pub(crate) use self::peer::Peer;
 pub(crate) use self::weather::{Rate, Weather};

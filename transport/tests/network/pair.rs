@@ -6,7 +6,7 @@ use std::time::Duration;
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation, TAIL_MAX};
 use framewire_transport::send::{Fec, Publication, SendConfig};
 use framewire_transport::wire::Delivery;
-use framewire_transport::{Time, send};
+use framewire_transport::{Key, Time, send};
 
 use super::{Peer, Weather, varied};
 
@@ -30,6 +30,9 @@ impl DerefMut for Pair {
         &mut self.peer
     }
 }
+
+/// What both ends of a protected stream have.
+const KEY: [u8; 32] = *b"a key that both ends know here!!";
 
 impl Pair {
     pub(crate) const SLICE_BYTES: usize = 1_472;
@@ -140,15 +143,15 @@ impl Pair {
         self.subscribe_anew();
     }
 
-    /// Each slice's head has room for a tag. To be called before anything happens.
-    pub(crate) fn set_tags(&mut self) {
-        self.config.has_tags = true;
+    /// The stream is protected. To be called before anything happens.
+    pub(crate) fn set_protected(&mut self) {
+        self.key = Some(Key::from_bytes(KEY));
         self.subscribe_anew();
     }
 
-    /// The receiver is told the contrary of what the sender does about tags. To be called before anything happens.
-    pub(crate) fn disagree_on_tags(&mut self) {
-        self.config.has_tags = !self.config.has_tags;
+    /// The receiver asks for another key than the sender has, or for none. To be called before anything happens.
+    pub(crate) fn disagree_on_the_key(&mut self, key: Option<Key>) {
+        self.key = key;
     }
 
     /// The sender must keep its slices as they are.
@@ -165,7 +168,10 @@ impl Pair {
 
     fn subscribe_anew(&mut self) {
         self.publication = Publication::new(self.format, self.config.delivery).with_tails(self.config.tail_max);
-        let sender = self.publication.subscribe(self.config, self.now);
+        let mut sender = self.publication.subscribe(self.config, self.now);
+        if let Some(key) = &self.key {
+            sender.protect(key.clone(), self.now);
+        }
         self.sender = sender;
     }
 }

@@ -1,15 +1,16 @@
 //! One subscriber of a publication: the sending thread of its own, and the far end.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use framewire_transport::frame::{Frame, FrameFormat};
 use framewire_transport::receive::{ClosedStreams, EndReason, ReceiveStream};
 use framewire_transport::send::{LinkBudget, Publication, SendConfig, SendState, Subscriber};
-use framewire_transport::{Time, send};
+use framewire_transport::{Key, Time, send};
 
 use super::batches::Batches;
-use super::tags;
+use super::middle::Middle;
+use super::nonces::Nonces;
 use super::truth::Truth;
 use super::way::{Towards, Way};
 use super::{Random, Weather};
@@ -34,11 +35,16 @@ pub(crate) struct Peer {
     pub(crate) partial: bool,
     /// What the receiver says is bent on its way.
     pub(crate) bend: Option<fn(Vec<u8>) -> Vec<u8>>,
+    /// Whom datagrams pass on their way.
+    pub(crate) middle: Option<Middle>,
+    nonces: Nonces,
     /// What came with gaps: the frame's number, and bytes that are missing.
     pub(crate) torn: Vec<(u64, usize)>,
     way: Way,
     steps_at_now: u32,
     pub(super) config: SendConfig,
+    /// What the receiver takes the stream under alone; none where it is not protected.
+    pub(super) key: Option<Key>,
     pub(super) format: FrameFormat,
     pub(super) is_stopped: bool,
     /// What has come to the sender and was not read yet.
@@ -56,6 +62,8 @@ pub(crate) struct Peer {
     pub(super) closed: ClosedStreams,
     /// When the receiver's socket is closed.
     pub(super) leaves: Time,
+    /// Handshakes that were begun with this receiver's process.
+    pub(super) ephemerals: HashSet<[u8; 32]>,
     pub(super) next_answer: Time,
     /// Consumers hold the newest frames, so many.
     pub(crate) holds: usize,
@@ -76,11 +84,14 @@ impl Peer {
             buffer_bytes: 400_000,
             partial: false,
             bend: None,
+            middle: None,
+            nonces: Nonces::default(),
             torn: Vec::new(),
             way: Way::new(now),
             steps_at_now: 0,
             format: config.format,
             config,
+            key: None,
             is_stopped: false,
             said: VecDeque::new(),
             batches: Batches::new(seed),
@@ -91,6 +102,7 @@ impl Peer {
             opened: 0,
             closed: ClosedStreams::default(),
             leaves: Time::MAX,
+            ephemerals: HashSet::new(),
             next_answer: now,
             holds: 0,
             held: VecDeque::new(),
@@ -143,22 +155,27 @@ impl Peer {
             let mut batch: Vec<Vec<u8>> = Vec::new();
             while batch.len() < self.batches.room() {
                 let room = self.batches.room() - batch.len();
-                let Some(run) = self.sender.poll_slices(publication, room as u32, self.now) else { break };
+                let Some(mut run) = self.sender.poll_slices(publication, room as u32, self.now) else { break };
                 batch.extend((0..run.count).map(|nth| run.to_datagram(nth)));
             }
             if batch.is_empty() && self.said.is_empty() {
                 break;
             }
-            let tag_bytes = self.sender.cut().tag_bytes();
-            for mut datagram in batch {
-                tags::put(&mut datagram, tag_bytes);
+            for datagram in batch {
                 self.fly(Towards::Receiver, datagram);
             }
         }
     }
 
     pub(super) fn fly(&mut self, towards: Towards, bytes: Vec<u8>) {
-        self.way.fly(&self.weather, &mut self.random, self.now, towards, bytes);
+        self.nonces.see(towards, &bytes);
+        let passed = match &mut self.middle {
+            Some(middle) => middle.pass(towards, bytes),
+            None => vec![(towards, bytes)],
+        };
+        for (towards, bytes) in passed {
+            self.way.fly(&self.weather, &mut self.random, self.now, towards, bytes);
+        }
     }
 
     /// The receiver's process stops; what comes waits.

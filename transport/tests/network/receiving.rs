@@ -1,15 +1,17 @@
 //! The far end: the receiving thread of a stream, with the listener beside it. As in `driver/receive_loop.rs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use framewire_transport::Time;
 use framewire_transport::frame::{Frame, FramePool};
-use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStream};
-use framewire_transport::wire::{Challenge, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SliceHeader};
+use framewire_transport::receive::{
+    self, LAST_WORD_MAX, LastWord, Reassembler, ReceiveConfig, ReceiveStream, SealedOpening,
+};
+use framewire_transport::wire::{AnyOpen, Challenge, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SliceHeader};
 
 use super::Peer;
 use super::batches::BATCH_MAX;
-use super::tags;
 use super::truth::Truth;
 use super::varied;
 use super::way::Towards;
@@ -76,14 +78,11 @@ impl Peer {
         self.batches.read[count] += 1;
         let batch: Vec<_> = self.waiting.drain(..count).collect();
         let head_bytes = receiver.cut().head_bytes();
-        // Where only one end knows of tags, there is none to look at.
-        let tag_bytes = receiver.cut().tag_bytes().min(self.sender.cut().tag_bytes());
         for (spot, bytes) in batch.iter().enumerate() {
             receiver.land(spot, &bytes[bytes.len().min(head_bytes)..]);
         }
         for (spot, bytes) in batch.iter().enumerate() {
             let head = &bytes[..bytes.len().min(head_bytes)];
-            tags::check(head, tag_bytes);
             let before = *receiver.stats();
             receiver.handle_datagram(spot, head, bytes.len(), self.now);
             let after = receiver.stats();
@@ -110,17 +109,17 @@ impl Peer {
     fn listen(&mut self, bytes: &[u8]) {
         // Cut short on its way: the sender repeats it.
         let Ok(Prelude { kind, stream, epoch }) = Prelude::parse(bytes) else { return };
-        if let Some(last_word) = self.receiver.as_ref().and_then(ReceiveStream::last_word) {
+        if let Some(last_word) = self.receiver.as_mut().and_then(ReceiveStream::last_word) {
             self.closed.note(last_word);
         }
         if kind == Kind::Open
-            && let Ok(open) = Open::parse(bytes)
+            && let Ok(open) = AnyOpen::parse(bytes)
         {
             self.handle_opening(&open, bytes.len());
         } else if kind == Kind::Close
             && let Some(last_word) = self.closed.answer(stream, epoch)
         {
-            self.fly(Towards::Sender, last_word.emit().to_vec());
+            self.say(&last_word);
         } else if kind != Kind::Open && self.now >= self.next_answer {
             self.next_answer = self.now + ANSWERS_APART;
             let refuse = Refuse { stream, epoch, flags: 0, reason: RefuseReason::Unknown as u16, limit: 0 };
@@ -128,20 +127,49 @@ impl Peer {
         }
     }
 
-    /// An opening that the listener judges.
-    fn handle_opening(&mut self, open: &Open, open_bytes: usize) {
-        let is_open = self.now < self.leaves;
-        if let Some(receiver) = self.receiver.as_mut().filter(|_| is_open) {
-            if open.cookie != COOKIE {
-                let path_bytes = u16::try_from(open_bytes).unwrap_or(u16::MAX);
-                let Open { stream, epoch, .. } = *open;
-                let challenge = Challenge { stream, epoch, flags: 0, path_bytes, cookie: COOKIE };
-                self.fly(Towards::Sender, challenge.emit().to_vec());
-                return;
+    /// Whether an opening is of the run that is open, once more.
+    fn is_repetition(&self, open: &Open) -> bool {
+        self.receiver.as_ref().is_some_and(|receiver| receiver.epoch() == open.epoch)
+    }
+
+    fn say(&mut self, last_word: &LastWord) {
+        let mut bytes = [0; LAST_WORD_MAX];
+        let len = last_word.emit(&mut bytes);
+        self.fly(Towards::Sender, bytes[..len].to_vec());
+    }
+
+    /// What an opening says, where it is one that this receiver takes.
+    fn read_opening(&self, open: &AnyOpen) -> Option<(Open, Option<Arc<SealedOpening>>)> {
+        match (open, &self.key) {
+            (AnyOpen::Plain(open), None) => Some((*open, None)),
+            (AnyOpen::Sealed(datagram), Some(key)) if datagram.key_id == key.id().bytes() => {
+                let (sealed, open) = SealedOpening::read(key, datagram).ok()?;
+                Some((open, Some(Arc::new(sealed))))
             }
+            _ => None,
+        }
+    }
+
+    /// An opening that the listener judges.
+    fn handle_opening(&mut self, open: &AnyOpen, open_bytes: usize) {
+        let is_open = self.now < self.leaves;
+        let challenges = self.receiver.is_some() && is_open && open.cookie() != COOKIE;
+        if challenges {
+            let path_bytes = u16::try_from(open_bytes).unwrap_or(u16::MAX);
+            let (stream, epoch) = (open.stream(), open.epoch());
+            let challenge = Challenge { stream, epoch, flags: 0, path_bytes, cookie: COOKIE };
+            self.fly(Towards::Sender, challenge.emit().to_vec());
+            return;
+        }
+        let Some((open, sealed)) = self.read_opening(open) else { return };
+        if sealed.as_ref().is_some_and(|sealed| !self.ephemerals.insert(*sealed.ephemeral()) && !self.is_repetition(&open)) {
+            return;
+        }
+        let open = &open;
+        if let Some(receiver) = self.receiver.as_mut().filter(|_| is_open) {
             let ahead = open.epoch.wrapping_sub(receiver.epoch());
             if ahead <= EPOCHS_AHEAD_MAX && receiver.ended().is_none() {
-                receiver.handle_proven_open(open, open_bytes, false, self.now);
+                receiver.handle_proven_open((open, sealed.as_ref()), open_bytes, false, self.now);
                 self.hand_on();
                 return;
             }
@@ -150,16 +178,16 @@ impl Peer {
                 return;
             }
         }
-        if let Some(last_word) = self.receiver.as_ref().and_then(ReceiveStream::last_word) {
+        if let Some(last_word) = self.receiver.as_mut().and_then(ReceiveStream::last_word) {
             self.closed.note(last_word);
         }
         if let Some(last_word) = self.closed.answer(open.stream, open.epoch) {
-            self.fly(Towards::Sender, last_word.emit().to_vec());
+            self.say(&last_word);
             return;
         }
         let config = ReceiveConfig {
             open: *open,
-            has_tags: self.config.has_tags,
+            sealed,
             open_bytes,
             buffer_bytes: self.buffer_bytes,
             batch_max: BATCH_MAX,

@@ -8,7 +8,7 @@ use framewire_transport::Time;
 
 use super::{Random, Weather};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Towards {
     Receiver,
     Sender,

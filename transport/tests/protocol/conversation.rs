@@ -39,7 +39,7 @@ impl Sender {
 
     fn slices(&mut self, now: Time) -> Vec<Vec<u8>> {
         let mut slices = Vec::new();
-        while let Some(run) = self.0.poll_slices(&mut self.1, 16, now) {
+        while let Some(mut run) = self.0.poll_slices(&mut self.1, 16, now) {
             slices.extend((0..run.count).map(|nth| run.to_datagram(nth)));
         }
         slices
@@ -97,7 +97,7 @@ fn the_worked_example_is_what_both_ends_say() {
     let open = Open::parse(&open).unwrap();
     let config = ReceiveConfig {
         open,
-        has_tags: false,
+        sealed: None,
         open_bytes: Open::LEN,
         buffer_bytes: 212_992,
         batch_max: 16,

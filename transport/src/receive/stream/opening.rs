@@ -1,28 +1,38 @@
 //! Openings of a stream that is open: which go on with it, and which are the listener's to judge.
 
+use std::sync::Arc;
+
 use super::{Pending, ReceiveStream, Told, path_bytes, window};
 use crate::receive::parity::parity_store_bytes;
+use crate::receive::sealed::{SealedOpening, Session};
 use crate::receive::stats::Rejected;
 use crate::rising::Rising;
 use crate::time::Time;
-use crate::wire::{EPOCHS_AHEAD_MAX, Open};
+use crate::wire::{AnyOpen, EPOCHS_AHEAD_MAX, Open};
 
 /// An opening that came from this stream's address and is the listener's to judge: of a later run, or of another stream whose program
 /// has the port now.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct StrayOpening {
-    /// The opening.
-    pub open: Open,
+    /// The opening: whether one of a protected stream is its sender's is for the listener to find out, too.
+    pub open: AnyOpen,
     /// Bytes of its datagram.
     pub open_bytes: usize,
 }
 
 impl ReceiveStream {
     /// The sender has proved to the listener that it is at its address, and has opened this stream from there: for its next run,
-    /// or once more because it has not heard our answer. Where the address is another one than before, `has_moved`.
-    pub fn handle_proven_open(&mut self, open: &Open, open_bytes: usize, has_moved: bool, now: Time) {
-        if let Err(rejected) = self.try_open(open, open_bytes, now) {
+    /// or once more because it has not heard our answer. Where the address is another one than before, `has_moved`. `sealed` is the
+    /// opening as it came on a protected stream: one that is not is refused there, and any that is on others.
+    pub fn handle_proven_open(
+        &mut self,
+        (open, sealed): (&Open, Option<&Arc<SealedOpening>>),
+        open_bytes: usize,
+        has_moved: bool,
+        now: Time,
+    ) {
+        if let Err(rejected) = self.try_open((open, sealed), open_bytes, now) {
             self.reassembler.stats_mut().rejected.count(rejected);
         } else if has_moved {
             // The way is another one.
@@ -32,22 +42,44 @@ impl ReceiveStream {
 
     /// The sender has not heard our accept; or something that only the listener can judge: a later run, which has to prove its
     /// address first, for anyone can put this one on a datagram, or a stream of another program that has the address now.
-    pub(super) fn handle_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
-        let ours = &self.config.open;
-        let id = |open: &Open| (open.stream, open.epoch, open.cookie);
-        if id(open) == id(ours) && self.ended.is_none() {
-            return self.try_open(open, open_bytes, now);
+    pub(super) fn handle_open(&mut self, open: &AnyOpen, open_bytes: usize, now: Time) -> Result<(), Rejected> {
+        if self.ended.is_none() {
+            match (open, &self.config.sealed) {
+                (AnyOpen::Plain(open), None) if id(open) == id(&self.config.open) => {
+                    return self.try_open((open, None), open_bytes, now);
+                }
+                (AnyOpen::Sealed(datagram), Some(sealed)) if sealed.is(datagram) => {
+                    self.accept_again(self.config.open.sender_ns, open_bytes, now);
+                    return Ok(());
+                }
+                _ => {}
+            }
         }
         // One with a cookie is answered sooner than one without: whoever floods us has none.
-        if open.cookie != 0 || self.stray.is_none() {
+        if open.cookie() != 0 || self.stray.is_none() {
             self.stray = Some(StrayOpening { open: *open, open_bytes });
         }
         Ok(())
     }
 
-    fn try_open(&mut self, open: &Open, open_bytes: usize, now: Time) -> Result<(), Rejected> {
+    /// Has the opening answered, once more.
+    fn accept_again(&mut self, sender_ns: u64, open_bytes: usize, now: Time) {
+        self.heard = now;
+        self.path_bytes = self.path_bytes.max(path_bytes(open_bytes));
+        self.pending.accept = Some(sender_ns);
+    }
+
+    fn try_open(
+        &mut self,
+        (open, sealed): (&Open, Option<&Arc<SealedOpening>>),
+        open_bytes: usize,
+        now: Time,
+    ) -> Result<(), Rejected> {
         if open.stream != self.config.open.stream {
             return Err(Rejected::Stream);
+        }
+        if sealed.is_some() != self.is_protected() {
+            return Err(Rejected::Forged);
         }
         if self.ended.is_some() {
             // The stream is over for its consumers: the listening socket will open a new one.
@@ -68,7 +100,19 @@ impl ReceiveStream {
         if geometry(open) != geometry(&self.config.open) || !slices_fit {
             return Err(Rejected::Size);
         }
+        let is_repetition = match (sealed, &self.config.sealed) {
+            (Some(sealed), Some(known)) => sealed.ephemeral() == known.ephemeral(),
+            _ => ahead == 0,
+        };
+        if ahead == 0 && !is_repetition && self.session.as_ref().is_some_and(Session::is_used) {
+            // The sender has the keys of the one before: this is a copy that waited.
+            return Err(Rejected::Replayed);
+        }
         self.config.open.cookie = open.cookie;
+        if !is_repetition {
+            // New keys, for which the answer is another one.
+            (self.config.sealed, self.session) = (sealed.cloned(), None);
+        }
         if ahead > 0 {
             self.config.open.epoch = open.epoch;
             self.config.open.slice_bytes = open.slice_bytes;
@@ -94,9 +138,7 @@ impl ReceiveStream {
             self.sent = None;
             self.pending = Pending::default();
         }
-        self.heard = now;
-        self.path_bytes = self.path_bytes.max(path_bytes(open_bytes));
-        self.pending.accept = Some(open.sender_ns);
+        self.accept_again(open.sender_ns, open_bytes, now);
         Ok(())
     }
 
@@ -104,4 +146,9 @@ impl ReceiveStream {
     pub fn poll_stray(&mut self) -> Option<StrayOpening> {
         self.stray.take()
     }
+}
+
+/// What the opening of one run has in common with its repetitions.
+fn id(open: &Open) -> (u32, u32, u64) {
+    (open.stream, open.epoch, open.cookie)
 }

@@ -27,9 +27,22 @@ impl Subscriber {
         if prelude.stream != self.config.stream {
             return Err(WireError::Value("stream"));
         }
-        if prelude.epoch != self.config.epoch {
-            return Err(WireError::Value("epoch"));
+        match prelude.kind {
+            // These two come from who has no keys, and only cause a question.
+            Kind::Challenge | Kind::Refuse => {}
+            _ if self.is_protected() => return self.handle_sealed(prelude, bytes, now),
+            _ => {}
         }
+        self.handle_answer(prelude, bytes, now)
+    }
+
+    pub(super) fn check_epoch(&self, prelude: Prelude) -> Result<(), WireError> {
+        if prelude.epoch == self.config.epoch { Ok(()) } else { Err(WireError::Value("epoch")) }
+    }
+
+    /// Takes in what the receiver says; what had to be sealed has been opened.
+    pub(super) fn handle_answer(&mut self, prelude: Prelude, bytes: &[u8], now: Time) -> Result<(), WireError> {
+        self.check_epoch(prelude)?;
         match prelude.kind {
             Kind::Challenge => self.handle_challenge(&Challenge::parse(bytes)?, now),
             Kind::Accept => self.handle_accept(&Accept::parse(bytes)?, now),
@@ -95,7 +108,7 @@ impl Subscriber {
         }
     }
 
-    fn handle_accept(&mut self, accept: &Accept, now: Time) {
+    pub(super) fn handle_accept(&mut self, accept: &Accept, now: Time) {
         if !self.is_opening() {
             return;
         }
@@ -201,7 +214,7 @@ impl Subscriber {
         }
     }
 
-    fn handle_closed(&mut self, closed: &Closed, now: Time) {
+    pub(super) fn handle_closed(&mut self, closed: &Closed, now: Time) {
         if !self.close_sent {
             return;
         }

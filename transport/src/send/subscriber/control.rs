@@ -27,14 +27,14 @@ impl Subscriber {
                 self.asked = now;
                 self.state = SendState::Opening { attempts: attempts.saturating_add(1) };
                 self.due = now + self.backoff(attempts);
-                Some(self.put_opening(out, &self.open(now).emit()))
+                self.put_sealed_opening(&self.open(now), out)
             }
             SendState::Refused { .. } => {
                 self.asked = now;
                 self.due = now + self.jittered(RETRY_MAX);
-                Some(self.put_opening(out, &self.open(now).emit()))
+                self.put_sealed_opening(&self.open(now), out)
             }
-            SendState::Open => Some(self.ping_or_close(now, out)),
+            SendState::Open => self.ping_or_close(now, out),
             SendState::Closed(_) => None,
         }
     }
@@ -94,7 +94,7 @@ impl Subscriber {
         }
     }
 
-    fn ping_or_close(&mut self, now: Time, out: &mut [u8]) -> usize {
+    fn ping_or_close(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
         let SendConfig { stream, epoch, delivery, .. } = self.config;
         let sent_below = self.outbox.sent_below(self.handed);
         let all_sent = sent_below == self.handed && self.repairs.is_empty();
@@ -115,7 +115,8 @@ impl Subscriber {
             self.pinged = now;
             self.close_sent = true;
             let close = Close { stream, epoch, flags: 0, reserved: 0, frames: self.handed, skipped, no_credit };
-            return put(out, &close.emit(), 0);
+            let len = put(out, &close.emit(), 0);
+            return self.seal_control(out, Close::LEN, len);
         }
         self.due = now + self.patience();
         self.probes = self.probes.saturating_add(1);
@@ -125,7 +126,7 @@ impl Subscriber {
             self.undelivered_since = None;
             self.path.doubt();
         }
-        let len = self.path.pad_ping(Ping::LEN, now);
+        let len = self.path.pad_ping(self.sealed_len(Ping::LEN), now);
         let (echo_ns, echo_held_ns) = self.receiver_time.echo(now);
         let (utc_ns, utc_error_us) = utc_fields(self.utc, now.as_nanos());
         let ping = Ping {
@@ -144,7 +145,8 @@ impl Subscriber {
             utc_ns,
             utc_error_us,
         };
-        put(out, &ping.emit(), len)
+        let len = put(out, &ping.emit(), len);
+        self.seal_control(out, Ping::LEN, len)
     }
 
     /// A receiver that is gone is asked more and more seldom.
@@ -153,7 +155,7 @@ impl Subscriber {
     }
 
     /// Writes an opening, as long as the path is to be tried with.
-    fn put_opening(&mut self, out: &mut [u8], bytes: &[u8]) -> usize {
+    pub(super) fn put_opening(&mut self, out: &mut [u8], bytes: &[u8]) -> usize {
         put(out, bytes, self.path.pad(bytes.len()))
     }
 

@@ -64,8 +64,13 @@ impl Subscriber {
         let cookie = self.cookie;
         self.restart(now);
         self.cookie = cookie;
+        self.cut_anew();
+    }
+
+    /// Frames are cut in another way from now on, in which nothing of them has been sent.
+    pub(super) fn cut_anew(&mut self) {
         self.outbox.cut_anew(self.config.cut());
-        self.pacer = self.pacer.for_slices(slice_bytes, self.config.headers_bytes, train(&self.config));
+        self.pacer = self.pacer.for_slices(self.config.slice_bytes, self.config.headers_bytes, train(&self.config));
         if self.budget.is_some() {
             self.budget = Some(RepairBudget::new(self.config.cut().slices()));
         }

@@ -1,5 +1,6 @@
 //! What a subscriber is sent of the frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
 
+use super::protected::Protected;
 use super::{DRAIN_MAX, Subscriber, TAIL_PROBE_AFTER, train};
 use crate::send::config::SendState;
 use crate::send::gate::FrameGate;
@@ -41,7 +42,8 @@ impl Subscriber {
             (RunHead::Parity(_), Parity::Leaving(parity)) => parity.bytes(),
             _ => outgoing.frame(),
         };
-        Some(SliceRun { frame, count, cut: outgoing.cut(), head })
+        let sealer = self.protected.as_mut().and_then(Protected::slices);
+        Some(SliceRun { frame, count, cut: outgoing.cut(), head, sealer })
     }
 
     /// Slices that were asked for again.
