@@ -113,7 +113,7 @@ fn an_opening_with_an_absurd_first_frame_changes_nothing_and_is_the_listeners_to
     let mut receiver = open_receiver(o);
     give(&mut receiver, &Open { epoch: 2, first_frame: u64::MAX, ..o }.emit(), Time::ZERO);
     assert_eq!((receiver.epoch(), receiver.settled(), receiver.ended()), (1, 0, None));
-    assert_eq!(receiver.poll_stray().map(|stray| stray.open.epoch()), Some(open.epoch));
+    assert_eq!(receiver.poll_stray().map(|stray| stray.open.epoch()), Some(2));
 }
 
 #[test]

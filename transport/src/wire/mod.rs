@@ -3,6 +3,7 @@
 //! Every datagram starts with the same 12 bytes, the [`Prelude`]. All numbers are big-endian. Parsing never allocates and
 //! never panics, whatever the bytes.
 
+mod any_open;
 mod cut;
 mod datagram;
 mod describe;
@@ -12,6 +13,7 @@ mod path_kind;
 pub mod plain;
 mod sealed;
 
+pub use any_open::AnyOpen;
 pub use cut::Cut;
 pub use datagram::{AnyPrelude, Flags, Kind, MAGIC, PRELUDE_LEN, Prelude, VERSION, WireError};
 pub(crate) use describe::open_of;
