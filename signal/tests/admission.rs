@@ -3,87 +3,105 @@
 
 mod stage;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use framewire_signal::message::reason;
-use framewire_signal::{ClientEvent, Proof, ServerConfig, Token};
+use framewire_signal::{ClientConfig, ClientEvent, Role, ServerConfig, Token};
+use serde_json::json;
 
-use stage::raw::{Raw, http, upgrade};
-use stage::{await_connected, await_event, await_opened, await_refused, connect, listener, loopback, request, serve};
+use stage::raw::{Raw, http, introduction, proof, upgrade};
+use stage::{
+    Asked, PATIENCE, await_event, await_feedback, await_opened, await_refused, connect, feedback, listener, loopback,
+    request, serve,
+};
 
-fn token() -> Token {
-    Token::new("00112233445566778899aabbccddeeff").unwrap()
+const TOKEN: &str = "00112233445566778899aabbccddeeff";
+const VIEW_TOKEN: &str = "kCpVUAk0lZlcKPXqdcE7gQ";
+
+fn token(text: &str) -> Token {
+    Token::new(text).unwrap()
 }
 
+/// A server with a token that speaks plainly, as behind a proxy.
 fn guarded() -> ServerConfig {
-    loopback().token(Some(token()))
+    loopback().token(token(TOKEN))
 }
 
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
-}
-
-fn auth(nonce: u8, time: i64) -> String {
-    serde_json::to_string(&Proof::new(&token(), [nonce; 16], time)).unwrap()
+fn holder(address: std::net::SocketAddr, text: &str) -> ClientConfig {
+    listener(address).token(token(text)).insecure(true)
 }
 
 #[test]
 fn a_client_with_the_token_gets_in_and_opens() {
     let (server, _asked) = serve(guarded());
-    let config = listener(server.local_addr()).token(Some(token())).open(Some(request(7)));
-    assert_eq!(await_opened(&connect(config)).stream, 7);
+    let client = connect(holder(server.local_addr(), TOKEN).open(request(7)));
+    assert_eq!(await_opened(&client).stream, 7);
+    assert_eq!((server.counters().clients, server.counters().proofs_failed), (1, 0));
+    assert_eq!((client.server_pin(), server.pin()), (None, None), "it was said plainly");
 }
 
 #[test]
 fn a_client_with_another_token_or_none_is_told_what_to_do() {
     let (server, _asked) = serve(guarded());
-    let other = Token::new("ffeeddccbbaa99887766554433221100").unwrap();
-    for (token, code) in [(Some(other), reason::PROOF_WRONG), (None, reason::TOKEN_REQUIRED)] {
-        let client = connect(listener(server.local_addr()).token(token));
+    let other = holder(server.local_addr(), "ffeeddccbbaa99887766554433221100");
+    // The one with another finds out first: the server's proof is not of its token.
+    for (config, code, what) in [
+        (other, reason::SERVER_UNPROVEN, "is not connected to"),
+        (listener(server.local_addr()), reason::TOKEN_REQUIRED, "refused the connection"),
+    ] {
+        let client = connect(config);
         let refused = await_refused(&client);
         assert_eq!(refused.reason, code);
-        assert!(refused.message.contains("token file"), "{refused}");
+        assert!(refused.message.contains("token file") && refused.message.contains("join string"), "{refused}");
         let retry = await_event(&client, |event| match event {
             ClientEvent::Retrying { reason, .. } => Some(reason.clone()),
             _ => None,
         });
-        assert!(
-            retry.contains("refused the connection") && retry.contains(&server.local_addr().to_string()),
-            "{retry}"
-        );
+        assert!(retry.contains(what) && retry.contains(&server.local_addr().to_string()), "{retry}");
     }
     assert_eq!(server.counters().clients, 0);
 }
 
 #[test]
-fn a_token_given_to_a_server_that_asks_for_none_does_no_harm() {
-    let (server, _asked) = serve(loopback());
-    await_connected(&connect(listener(server.local_addr()).token(Some(token()))));
+fn a_token_is_of_no_use_where_none_is_proved_and_both_ends_are_told() {
+    let (server, asked) = serve(loopback());
+    let refused = await_refused(&connect(holder(server.local_addr(), TOKEN).open(request(7))));
+    assert_eq!(refused.reason, reason::NO_TOKEN_HERE);
+    assert!(refused.message.contains("--token-file"), "{refused}");
+    assert!(asked.try_recv().is_err());
 }
 
 #[test]
-fn a_proof_seen_on_the_wire_does_not_pass_again() {
+fn a_proof_is_good_over_its_own_connection_alone_also_after_a_restart() {
     let (server, _asked) = serve(guarded());
-    let auth = auth(1, now());
-    let (_first, answer) = Raw::connect(server.local_addr(), &auth);
-    assert!(answer.starts_with("40{"), "{answer}");
-    let (_second, answer) = Raw::connect(server.local_addr(), &auth);
-    assert!(answer.starts_with("44{\"message\":\"proof-replayed: "), "{answer}");
-}
-
-#[test]
-fn a_clock_that_is_off_is_said_so() {
-    let (server, _asked) = serve(guarded());
-    for time in [now() - 3600, now() + 3600] {
-        let (_raw, answer) = Raw::connect(server.local_addr(), &auth(1, time));
-        assert!(answer.starts_with("44{\"message\":\"clock-skew: ") && answer.contains("NTP"), "{answer}");
-    }
+    let (mut raw, _) = Raw::connect(server.local_addr(), &introduction("stream"));
+    let challenge = raw.receive_event("challenge").unwrap();
+    let nonce = challenge["nonce"].as_str().unwrap();
+    assert_eq!(challenge["proof"], proof("server", "stream", TOKEN, nonce));
+    let good = json!({"proof": proof("client", "stream", TOKEN, nonce)});
+    raw.emit("prove", &good);
+    assert_eq!(raw.receive_event("proven").unwrap(), json!({"role": "stream"}));
+    let again = |address| {
+        let (mut raw, _) = Raw::connect(address, &introduction("stream"));
+        assert_ne!(raw.receive_event("challenge").unwrap()["nonce"], nonce);
+        raw.emit("prove", &good);
+        let refused = raw.receive_event("refused").unwrap();
+        assert_eq!(refused["reason"], reason::PROOF_WRONG);
+        assert_eq!(raw.receive(), Some("41".into()));
+        assert_eq!(raw.receive(), None, "and the connection ends");
+    };
+    again(server.local_addr());
+    assert_eq!(server.counters().proofs_failed, 1);
+    let address = server.local_addr();
+    server.shutdown();
+    let (restarted, _asked) = serve(guarded().listen(address));
+    again(restarted.local_addr());
 }
 
 #[test]
 fn what_is_no_proof_is_refused_and_the_server_lives() {
     let (server, _asked) = serve(guarded());
-    for auth in ["{\"token\":\"00112233445566778899aabbccddeeff\"}", "7", "[]", "\"x\"", "null", "{\"nonce\":{}}", "{"]
+    let old = json!({"nonce": "abababababababababababababababab", "time": 1_795_330_822, "proof": "00"}).to_string();
+    for auth in
+        [&old, "{\"token\":\"00112233445566778899aabbccddeeff\"}", "7", "[]", "\"x\"", "null", "{\"nonce\":{}}", "{"]
     {
         let mut raw = upgrade(server.local_addr(), "").unwrap();
         raw.receive().unwrap();
@@ -91,17 +109,88 @@ fn what_is_no_proof_is_refused_and_the_server_lives() {
         let answer = raw.receive();
         assert!(answer.as_ref().is_none_or(|text| text.starts_with("44")), "{auth}: {answer:?}");
     }
-    let (_raw, answer) = Raw::connect(server.local_addr(), &auth(1, now()));
-    assert!(answer.starts_with("40{"), "{answer}");
+    for said in [json!(null), json!({}), json!({"proof": 7}), json!({"proof": "x"}), json!([])] {
+        let (mut raw, _) = Raw::connect(server.local_addr(), &introduction("stream"));
+        raw.emit("prove", &said);
+        let refused = raw.receive_event("refused").unwrap();
+        assert!(
+            [reason::PROOF_MALFORMED, reason::PROOF_WRONG].contains(&refused["reason"].as_str().unwrap()),
+            "{refused}"
+        );
+    }
+    let (_raw, answer) = Raw::prove(server.local_addr(), TOKEN);
+    assert!(answer.starts_with("42[\"proven\""), "{answer}");
 }
 
 #[test]
 fn one_who_is_not_let_in_can_open_nothing() {
     let (server, asked) = serve(guarded());
-    let (mut raw, _) = Raw::connect(server.local_addr(), "");
+    let (mut raw, answer) = Raw::connect(server.local_addr(), "");
+    assert!(answer.starts_with("44{\"message\":\"token-required: "), "{answer}");
     raw.emit("open", &serde_json::to_value(request(1)).unwrap());
     assert_eq!(raw.receive(), None, "the server ends the connection");
     assert!(asked.try_recv().is_err());
+}
+
+#[test]
+fn before_its_proof_a_client_hears_nothing_opens_nothing_and_has_no_place_and_five_seconds() {
+    let (server, asked) = serve(guarded().clients_max(1));
+    let (mut raw, _) = Raw::connect(server.local_addr(), &introduction("stream"));
+    raw.receive_event("challenge").unwrap();
+    raw.emit("open", &serde_json::to_value(request(1)).unwrap());
+    raw.emit("close", &json!({"stream": 1}));
+    raw.emit("heartbeat", &json!({"beat": 1}));
+    // Another takes the one place, and hears of a frame.
+    let client = connect(holder(server.local_addr(), TOKEN).open(request(7)));
+    await_opened(&client);
+    assert_eq!(asked.recv_timeout(PATIENCE), Ok(Asked::Open(request(7))));
+    server.feedback(feedback(7, 1));
+    await_feedback(&client);
+    // The first word that it hears is the last.
+    let refused = raw.receive().unwrap();
+    assert!(refused.starts_with("42[\"refused\",") && refused.contains(reason::PROOF_LATE), "{refused}");
+    assert_eq!((raw.receive().as_deref(), raw.receive()), (Some("41"), None));
+    assert_eq!((server.counters().clients, server.counters().proofs_failed), (1, 1));
+    assert!(asked.try_recv().is_err());
+}
+
+#[test]
+fn a_client_that_proved_to_look_hears_of_streams_and_opens_none() {
+    let (server, asked) = serve(guarded().view_token(token(VIEW_TOKEN)));
+    let streamer = connect(holder(server.local_addr(), TOKEN).open(request(7)));
+    await_opened(&streamer);
+    assert_eq!(asked.recv_timeout(PATIENCE), Ok(Asked::Open(request(7))));
+    for text in [VIEW_TOKEN, TOKEN] {
+        let viewer = connect(holder(server.local_addr(), text).role(Role::View).open(request(8)));
+        let refused = await_refused(&viewer);
+        assert!(refused.reason == reason::VIEW_ONLY && refused.message.contains("token for streaming"), "{refused}");
+        let watching = connect(holder(server.local_addr(), text).role(Role::View));
+        stage::await_listening(&server, &watching);
+        server.feedback(feedback(7, 1));
+        assert_eq!(await_feedback(&watching).stream, server.shown_id(7));
+    }
+    assert!(asked.try_recv().is_err(), "the host has not been asked");
+    // The token for viewing is for nothing else.
+    let refused = await_refused(&connect(holder(server.local_addr(), VIEW_TOKEN)));
+    assert_eq!(refused.reason, reason::SERVER_UNPROVEN);
+}
+
+#[test]
+fn who_guesses_is_not_looked_at_for_a_while() {
+    let (server, _asked) = serve(guarded());
+    let (mut wrong, mut refused) = (0, String::new());
+    while wrong < 60 && refused.is_empty() {
+        let (_raw, answer) = Raw::prove(server.local_addr(), VIEW_TOKEN);
+        match answer.starts_with("42[\"refused\"") {
+            true => wrong += 1,
+            false => refused = answer,
+        }
+    }
+    assert!(refused.starts_with("44{\"message\":\"too-many-proofs: "), "{wrong} wrong ones, {refused:?}");
+    assert_eq!(server.counters().proofs_failed, 50);
+    let other = stage::raw::connect_from([127, 0, 0, 2], server.local_addr());
+    let (_raw, answer) = Raw::prove_over(other, TOKEN);
+    assert!(answer.starts_with("42[\"proven\""), "{answer}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ mod stage;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use framewire_signal::Token;
 use framewire_signal::message::reason;
-use framewire_signal::{Proof, Token};
 
 use stage::raw::{Raw, connect_from, http, http_over, upgrade_over};
 use stage::{PATIENCE, await_connected, await_refused, connect, listener, loopback, serve};
@@ -16,14 +16,7 @@ use stage::{PATIENCE, await_connected, await_refused, connect, listener, loopbac
 const FLOOD: usize = 576;
 const POLL: &str = "/socket.io/?EIO=4&transport=polling";
 
-fn token() -> Token {
-    Token::new("00112233445566778899aabbccddeeff").unwrap()
-}
-
-fn proof() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-    serde_json::to_string(&Proof::new(&token(), [7; 16], now)).unwrap()
-}
+const TOKEN: &str = "00112233445566778899aabbccddeeff";
 
 /// Connections of one address on which nothing is asked.
 fn idle(address: SocketAddr) -> Vec<TcpStream> {
@@ -32,11 +25,11 @@ fn idle(address: SocketAddr) -> Vec<TcpStream> {
 
 #[test]
 fn an_address_that_holds_idle_connections_keeps_out_neither_another_nor_itself() {
-    let (server, _asked) = serve(loopback().token(Some(token())));
+    let (server, _asked) = serve(loopback().token(Token::new(TOKEN).unwrap()));
     let address = server.local_addr();
     let held = idle(address);
-    let (other, answer) = Raw::connect_over(connect_from([127, 0, 0, 2], address), &proof());
-    assert!(answer.starts_with("40{"), "{answer}");
+    let (other, answer) = Raw::prove_over(connect_from([127, 0, 0, 2], address), TOKEN);
+    assert!(answer.starts_with("42[\"proven\""), "{answer}");
     // Who shares the address with them and has the token.
     let mut raw = upgrade_over(TcpStream::connect(address).unwrap(), "").unwrap();
     raw.receive().unwrap();

@@ -1,128 +1,202 @@
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use super::verifier::NONCES_MAX;
+use super::proof::Side;
 use super::*;
-use crate::message::{Refused, reason};
-
-const NOW: i64 = 1_795_330_822;
+use crate::message::{Introduction, PROOF_VERSION, Prove, Role, reason};
+use crate::pin::Pin;
 
 fn token() -> Token {
     Token::new("00112233445566778899aabbccddeeff").unwrap()
 }
 
-fn proof(nonce: u8, time: i64) -> Value {
-    serde_json::to_value(Proof::new(&token(), [nonce; 16], time)).unwrap()
+fn other_token() -> Token {
+    Token::new("ffeeddccbbaa99887766554433221100").unwrap()
 }
 
-fn refusal(auth: Option<&Value>, now: i64) -> Refused {
-    Verifier::new(token()).verify(auth, now).unwrap_err()
+fn key() -> Pin {
+    Pin::of_public_key(b"key")
 }
 
-#[test]
-fn a_proof_is_the_documented_hash() {
-    // By: printf 'framewire-signal-1|%s|1795330822' $nonce | openssl dgst -sha256 -hmac '00112233445566778899aabbccddeeff'
-    let proof = Proof::new(&token(), [0xab; 16], NOW);
-    assert_eq!(proof.nonce, "ab".repeat(16));
-    assert_eq!(proof.proof, "bf86ca4d0ad3ff6777e233eb7cdedbf83749ec806a739b953d9ce270a4452209");
+fn introduction(role: Role) -> Value {
+    json!({"version": PROOF_VERSION, "role": role, "nonce": "ab".repeat(16), "binding": "spki"})
 }
 
-#[test]
-fn a_proof_passes_once() {
-    let mut verifier = Verifier::new(token());
-    verifier.verify(Some(&proof(1, NOW)), NOW).unwrap();
-    let replayed = verifier.verify(Some(&proof(1, NOW)), NOW + 1).unwrap_err();
-    assert_eq!(replayed.reason, reason::PROOF_REPLAYED);
-    assert!(replayed.message.contains("fresh random nonce"));
-    verifier.verify(Some(&proof(2, NOW)), NOW).unwrap();
+fn begin(verifier: &Verifier, auth: &Value) -> Result<Exchange, crate::message::Refused> {
+    verifier.begin(Some(auth), Some(key()))
+}
+
+/// What a client with this token says to a challenge.
+fn answer(exchange: &Exchange, role: Role, token: &Token, key: Option<Pin>) -> Value {
+    let server_nonce = exchange.challenge().nonce;
+    let transcript = Transcript { role, client_nonce: "ab".repeat(16), server_nonce, key };
+    serde_json::to_value(Prove::new(transcript.proof(Side::Client, token))).unwrap()
 }
 
 #[test]
-fn a_nonce_is_remembered_for_as_long_as_its_proof_would_pass() {
-    let mut verifier = Verifier::new(token());
-    let ahead = proof(1, NOW + 60);
-    verifier.verify(Some(&ahead), NOW).unwrap();
-    for later in [60, 119, 120] {
-        assert_eq!(verifier.verify(Some(&ahead), NOW + later).unwrap_err().reason, reason::PROOF_REPLAYED);
+fn who_has_the_token_passes_and_who_has_another_does_not() {
+    let verifier = Verifier::new(Some(token()), None).unwrap();
+    for role in [Role::Stream, Role::View] {
+        let exchange = begin(&verifier, &introduction(role)).unwrap();
+        exchange.check(Some(&answer(&exchange, role, &token(), Some(key())))).unwrap();
+        let refused = exchange.check(Some(&answer(&exchange, role, &other_token(), Some(key())))).unwrap_err();
+        assert_eq!(refused.reason, reason::PROOF_WRONG);
+        assert!(refused.message.contains("token file"), "{refused}");
     }
-    assert_eq!(verifier.verify(Some(&ahead), NOW + 121).unwrap_err().reason, reason::CLOCK_SKEW);
-    verifier.verify(Some(&proof(2, NOW + 121)), NOW + 121).unwrap();
-    assert_eq!(verifier.nonces.len(), 1, "the first is forgotten");
 }
 
 #[test]
-fn a_clock_off_by_a_minute_passes_and_by_more_is_told_how_much() {
-    for time in [NOW - 60, NOW + 60] {
-        Verifier::new(token()).verify(Some(&proof(1, time)), NOW).unwrap();
-    }
-    for time in [NOW - 61, NOW + 61] {
-        let refused = refusal(Some(&proof(1, time)), NOW);
-        assert_eq!(refused.reason, reason::CLOCK_SKEW);
-        assert!(refused.message.contains("61 seconds") && refused.message.contains("NTP"), "{refused}");
-    }
-    assert_eq!(refusal(Some(&proof(1, i64::MIN)), i64::MAX).reason, reason::CLOCK_SKEW);
+fn a_proof_is_good_for_one_connection_whatever_is_forgotten_in_between() {
+    let first = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    let proof = answer(&first, Role::Stream, &token(), Some(key()));
+    first.check(Some(&proof)).unwrap();
+    // The server has started again, and remembers nothing.
+    let second = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    assert_ne!(first.challenge().nonce, second.challenge().nonce);
+    assert_eq!(second.check(Some(&proof)).unwrap_err().reason, reason::PROOF_WRONG);
 }
 
 #[test]
-fn another_token_is_refused() {
-    let other = Token::new("ffeeddccbbaa99887766554433221100").unwrap();
-    let auth = serde_json::to_value(Proof::new(&other, [1; 16], NOW)).unwrap();
-    assert_eq!(refusal(Some(&auth), NOW).reason, reason::PROOF_WRONG);
+fn a_proof_that_was_made_for_another_servers_key_is_refused() {
+    let exchange = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    for other in [Some(Pin::of_public_key(b"a rogue's")), None] {
+        let relayed = answer(&exchange, Role::Stream, &token(), other);
+        assert_eq!(exchange.check(Some(&relayed)).unwrap_err().reason, reason::PROOF_WRONG);
+    }
+}
+
+#[test]
+fn what_the_server_said_is_no_proof_of_the_client() {
+    let exchange = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    let reflected = json!({"proof": exchange.challenge().proof});
+    assert_eq!(exchange.check(Some(&reflected)).unwrap_err().reason, reason::PROOF_WRONG);
+}
+
+#[test]
+fn the_token_for_viewing_is_for_that_alone_and_the_one_for_streaming_for_both() {
+    let verifier = Verifier::new(Some(token()), Some(other_token())).unwrap();
+    for (role, token, passes) in [
+        (Role::Stream, token(), true),
+        (Role::Stream, other_token(), false),
+        (Role::View, token(), true),
+        (Role::View, other_token(), true),
+    ] {
+        let exchange = begin(&verifier, &introduction(role)).unwrap();
+        let checked = exchange.check(Some(&answer(&exchange, role, &token, Some(key()))));
+        assert_eq!((checked.is_ok(), exchange.role()), (passes, role));
+    }
+    let view_alone = Verifier::new(None, Some(token())).unwrap();
+    let refused = begin(&view_alone, &introduction(Role::Stream)).unwrap_err();
+    assert!(refused.reason == reason::VIEW_ONLY && refused.message.contains("one for streaming"), "{refused}");
+    assert!(Verifier::new(None, None).is_none());
+}
+
+#[test]
+fn a_proof_can_name_no_key_where_there_is_none() {
+    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let refused = verifier.begin(Some(&introduction(Role::Stream)), None).unwrap_err();
+    assert!(refused.reason == reason::NO_TLS_HERE && refused.message.contains("--ca"), "{refused}");
+    // A client that knows the server by an authority, behind a proxy or not.
+    let unbound = json!({"version": 2, "role": "stream", "nonce": "ab".repeat(16), "binding": "none"});
+    for own in [None, Some(key())] {
+        let exchange = verifier.begin(Some(&unbound), own).unwrap();
+        exchange.check(Some(&answer(&exchange, Role::Stream, &token(), None))).unwrap();
+    }
 }
 
 #[test]
 fn no_proof_at_all_is_told_what_to_give() {
+    let verifier = Verifier::new(Some(token()), None).unwrap();
     for auth in [None, Some(json!(null)), Some(json!({}))] {
-        let refused = refusal(auth.as_ref(), NOW);
+        let refused = verifier.begin(auth.as_ref(), Some(key())).unwrap_err();
         assert_eq!(refused.reason, reason::TOKEN_REQUIRED);
-        assert!(refused.message.contains("token file"));
+        assert!(refused.message.contains("join string or token file"), "{refused}");
     }
 }
 
 #[test]
-fn malformed_proofs_are_refused_without_a_panic() {
-    let good = proof(1, NOW);
-    let with = |key: &str, value: Value| {
-        let mut auth = good.clone();
-        auth[key] = value;
+fn who_proves_in_another_version_is_told_so() {
+    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let first = json!({"nonce": "ab".repeat(16), "time": 1_795_330_822, "proof": "00".repeat(32)});
+    for (auth, version) in [(first, "version 1"), (json!({"version": 3, "anything": 1}), "version 3")] {
+        let refused = begin(&verifier, &auth).unwrap_err();
+        assert!(refused.reason == reason::PROOF_VERSION && refused.message.contains(version), "{refused}");
+        assert!(refused.message.contains("the same release"), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_not_as_documented_is_refused_without_a_panic() {
+    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let with = |field: &str, value: Value| {
+        let mut auth = introduction(Role::Stream);
+        auth[field] = value;
         auth
     };
-    let cases = [
+    let wrong = [
         json!("token"),
         json!([1, 2, 3]),
         json!({"token": "secret"}),
+        with("role", json!("admin")),
         with("nonce", json!("short")),
         with("nonce", json!("z".repeat(32))),
         with("nonce", json!("a".repeat(65))),
-        with("time", json!("now")),
-        with("time", json!(1e300)),
-        with("proof", json!("")),
-        with("proof", json!("é".repeat(32))),
-        with("proof", json!("g".repeat(64))),
+        with("nonce", json!("é".repeat(16))),
+        with("binding", json!("tls-unique")),
     ];
-    for auth in cases {
-        assert_eq!(refusal(Some(&auth), NOW).reason, reason::PROOF_MALFORMED, "{auth}");
+    for auth in wrong {
+        assert_eq!(begin(&verifier, &auth).unwrap_err().reason, reason::PROOF_MALFORMED, "{auth}");
+    }
+    let exchange = begin(&verifier, &introduction(Role::Stream)).unwrap();
+    for said in [None, Some(json!(7)), Some(json!({})), Some(json!({"proof": 7}))] {
+        assert_eq!(exchange.check(said.as_ref()).unwrap_err().reason, reason::PROOF_MALFORMED, "{said:?}");
+    }
+    for proof in ["", "é", &"g".repeat(64), &"0".repeat(64), &"0".repeat(60_000)] {
+        assert_eq!(exchange.check(Some(&json!({"proof": proof}))).unwrap_err().reason, reason::PROOF_WRONG);
     }
 }
 
 #[test]
-fn the_memory_for_nonces_is_bounded_and_frees_itself() {
-    let mut verifier = Verifier::new(token());
-    for count in 0..NONCES_MAX {
-        let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&(count as u64).to_le_bytes());
-        let auth = serde_json::to_value(Proof::new(&token(), nonce, NOW)).unwrap();
-        verifier.verify(Some(&auth), NOW).unwrap();
+fn who_guesses_is_looked_at_no_more_for_a_while_and_nobody_else_suffers() {
+    let (mut guesses, now) = (Guesses::new(), Instant::now());
+    let (guesser, other) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+    for _ in 0..50 {
+        guesses.check(guesser, now).unwrap();
+        guesses.was_wrong(guesser, now);
     }
-    assert_eq!(verifier.verify(Some(&proof(0xff, NOW)), NOW).unwrap_err().reason, reason::SERVER_FULL);
-    verifier.verify(Some(&proof(0xff, NOW + 61)), NOW + 61).unwrap();
-    assert_eq!((verifier.nonces.len(), verifier.order.len()), (1, 1));
+    let refused = guesses.check(guesser, now).unwrap_err();
+    assert!(refused.reason == reason::TOO_MANY_PROOFS && refused.is_for_now(), "{refused}");
+    guesses.check(other, now).unwrap();
+    guesses.check(guesser, now + Duration::from_secs(10)).unwrap();
+    for host in 0..10_000 {
+        guesses.was_wrong(Ipv4Addr::from_bits(host), now);
+    }
+    guesses.check(guesser, now).unwrap_err();
+}
+
+#[test]
+fn an_introduction_is_read_as_it_is_written() {
+    let written =
+        serde_json::to_value(Introduction::new(Role::View, "ab".repeat(16), crate::message::Binding::Spki)).unwrap();
+    assert_eq!(introduced(Some(&written)).unwrap().unwrap().role, Role::View);
+}
+
+/// A file that nobody else reads, as an editor under a common umask makes none.
+fn write_private(path: &Path, text: &str) {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
 #[test]
 fn a_token_file_gives_its_token_without_the_newline() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
-    fs::write(&path, "00112233445566778899aabbccddeeff\r\n").unwrap();
+    write_private(&path, "00112233445566778899aabbccddeeff\r\n");
     assert_eq!(Token::from_file(&path).unwrap(), token());
 }
 
@@ -131,23 +205,16 @@ fn a_token_file_that_is_missing_empty_or_huge_is_an_error_with_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     let missing = Token::from_file(&path).unwrap_err();
-    assert!(matches!(missing, TokenError::Unreadable { .. }) && missing.to_string().contains(path.to_str().unwrap()));
-    fs::write(&path, " \n").unwrap();
+    assert!(
+        matches!(missing, TokenError::File(SecretFileError::Unreadable { .. }))
+            && missing.to_string().contains(path.to_str().unwrap())
+    );
+    write_private(&path, " \n");
     let empty = Token::from_file(&path).unwrap_err();
     assert!(matches!(empty, TokenError::Empty(_)) && empty.to_string().contains(path.to_str().unwrap()));
-    fs::write(&path, "x".repeat(4097)).unwrap();
-    assert!(matches!(Token::from_file(&path).unwrap_err(), TokenError::TooLarge { bytes: 4097, .. }));
-}
-
-#[cfg(unix)]
-#[test]
-fn a_file_everyone_may_read_is_noticed() {
-    use std::os::unix::fs::PermissionsExt;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    for (mode, everyone) in [(0o600, false), (0o640, false), (0o644, true)] {
-        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(is_readable_by_everyone(&file.as_file().metadata().unwrap()), everyone);
-    }
+    write_private(&path, &"x".repeat(4097));
+    let large = Token::from_file(&path).unwrap_err();
+    assert!(matches!(large, TokenError::File(SecretFileError::TooLarge { bytes_max: 4096, .. })), "{large}");
 }
 
 #[test]

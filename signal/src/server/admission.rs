@@ -45,16 +45,17 @@ impl Gate {
         Self { allowed_origins, hosts, handshakes }
     }
 
-    /// Where a request comes from, or why it is refused.
-    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Origin, String> {
+    /// Where a request comes from, or why it is refused. `is_protected` says whether it came in TLS.
+    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap, is_protected: bool) -> Result<Origin, String> {
         let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
         let origin = origin.map(|origin| origin.to_ascii_lowercase());
         let host = host(headers);
+        let scheme = if is_protected { "https" } else { "http" };
         let is_program = origin.is_none() && is_web_socket(headers);
         if !is_program && !self.hosts.contain(host) {
             return Err(format!(
                 "{host:?} is not known as a name of this server, and may be a stranger's that was pointed here; use the \
-                 server's address, or start it with --allow-origin http://{}\n",
+                 server's address, or start it with --allow-origin {scheme}://{}\n",
                 if host.is_empty() { "HOST:PORT" } else { host }
             ));
         }
@@ -72,8 +73,10 @@ impl Gate {
                 .into());
         }
         let Some(origin) = origin else { return Ok(Origin::None) };
-        let page_host = origin.split_once("://").map_or("", |(_, authority)| authority);
-        if host.is_empty() || page_host != host.to_ascii_lowercase() {
+        // Where TLS is spoken a page that came without it may be anybody's. Where it is not, a proxy may speak it.
+        let (page_scheme, page_host) = origin.split_once("://").unwrap_or_default();
+        let may_be_ours = !is_protected || page_scheme == "https";
+        if !may_be_ours || host.is_empty() || page_host != host.to_ascii_lowercase() {
             return Err(format!(
                 "a page of {origin:?} may not connect to {host:?}; start the server with --allow-origin {origin}, so that \
                  it is one of the allowed origins, if that page shall\n"
@@ -121,7 +124,8 @@ impl Handshakes {
 
 /// Axum middleware: answers 403 to a page that may not connect, 503 to a handshake too many, and passes on the rest.
 pub(super) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let origin = match gate.judge(request.method(), request.uri(), request.headers()) {
+    let is_protected = request.extensions().get::<Connected>().is_some_and(Connected::is_protected);
+    let origin = match gate.judge(request.method(), request.uri(), request.headers(), is_protected) {
         Ok(origin) => origin,
         Err(message) => {
             tracing::warn!("a request was refused: {}", message.trim_end());

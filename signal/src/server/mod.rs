@@ -4,12 +4,14 @@ mod admission;
 mod coalescer;
 mod connection;
 mod conversation;
+mod front;
 mod hosts;
 mod http;
 mod identity;
 mod outbox;
 mod places;
 mod proving;
+mod redirect;
 mod seats;
 mod shown;
 mod streams;
@@ -17,6 +19,7 @@ mod trouble;
 mod versions;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -30,11 +33,13 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::admission::Gate;
 use self::conversation::{CONNECT_TIMEOUT, Conversation, Speaker};
+use self::http::Tls;
 pub use self::identity::{Identity, IdentityError};
 use self::outbox::Outbox;
 pub use self::outbox::SignalCounters;
 pub use self::places::{Full, Neighbour, Place, Places};
 use self::proving::Proving;
+use self::redirect::Redirect;
 pub use self::seats::Connected;
 use self::seats::Seats;
 use self::shown::ShownIds;
@@ -42,6 +47,7 @@ use self::streams::Streams;
 use crate::auth::{Token, Verifier};
 use crate::limit;
 use crate::message::{Closed, Feedback, OpenRequest, Opened, Refused, Statistics};
+use crate::pin::Pin;
 
 /// TCP port of [`ServerConfig::new`]. A client's URL names it: without a port it means 80, or 443 with `https`.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -253,6 +259,7 @@ pub struct SignalServer {
     io: SocketIo,
     accepting: Option<tokio::task::JoinHandle<()>>,
     local_addr: SocketAddr,
+    tls: Option<Arc<Tls>>,
 }
 
 impl SignalServer {
@@ -312,12 +319,14 @@ impl SignalServer {
             .layer(middleware::from_fn(versions::admit))
             .layer(middleware::from_fn_with_state(gate, admission::admit));
         let seats = Seats::new(connections_max.saturating_add(connections_max / 3));
-        let accepting = runtime.spawn(http::serve(listeners, app, seats));
+        let redirect = Redirect::new(&config.allowed_origins);
+        let tls = config.tls.map(|identity| Arc::new(Tls { identity, redirect, failed: AtomicU64::new(0) }));
+        let accepting = runtime.spawn(http::serve(listeners, app, seats, tls.clone()));
 
         let (speaking, speaking_io) = (conversation.clone(), io.clone());
         runtime.spawn(async move { outbox.run(&Speaker { conversation: &speaking, io: &speaking_io }).await });
         drop(entered);
-        Ok(Self { runtime: Some(runtime), conversation, io, accepting: Some(accepting), local_addr })
+        Ok(Self { runtime: Some(runtime), conversation, io, accepting: Some(accepting), local_addr, tls })
     }
 
     /// The first of the addresses that it listens on, with the port that was picked.
@@ -356,10 +365,21 @@ impl SignalServer {
         self.conversation.outbox.end_stream(Closed { stream, message: message.into() }, end);
     }
 
+    /// The pin of the key that it proves by TLS to have now; `None` where it speaks plainly.
+    pub fn pin(&self) -> Option<Pin> {
+        self.tls.as_ref().map(|tls| tls.identity.pin())
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> SignalCounters {
         let Conversation { outbox, proving, .. } = &*self.conversation;
-        SignalCounters { clients: self.conversation.clients(), proofs_failed: proving.failed(), ..outbox.counters() }
+        let tls_failed = self.tls.as_ref().map_or(0, |tls| tls.failed.load(Ordering::Relaxed));
+        SignalCounters {
+            clients: self.conversation.clients(),
+            proofs_failed: proving.failed(),
+            tls_failed,
+            ..outbox.counters()
+        }
     }
 
     /// Sends what still waits, with the last feedback of every stream, disconnects all clients and frees the port. Takes

@@ -31,6 +31,8 @@ pub struct SignalCounters {
     pub clients: usize,
     /// Proofs of a token that were wrong, late or none.
     pub proofs_failed: u64,
+    /// Connections that spoke no TLS to a server that does, or not to its end; those that were redirected are not among them.
+    pub tls_failed: u64,
     /// Feedback events sent to all clients, each counted once.
     pub feedback_sent: u64,
     /// Frames whose feedback was merged into a later event.

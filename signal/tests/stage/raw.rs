@@ -3,9 +3,26 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use serde_json::Value;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::PATIENCE;
+
+/// The nonce of every client here.
+const NONCE: &str = "abababababababababababababababab";
+
+/// What a client says at CONNECT that has a token, and no authority or key to know the server by.
+pub fn introduction(role: &str) -> String {
+    json!({"version": 2, "role": role, "nonce": NONCE, "binding": "none"}).to_string()
+}
+
+/// A proof as it is documented, of the client or the server.
+pub fn proof(side: &str, role: &str, token: &str, server_nonce: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(token.as_bytes()).unwrap();
+    mac.update(format!("framewire-signal-2|{side}|{role}|{NONCE}|{server_nonce}|none").as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// A connection that became a WebSocket.
 pub struct Raw {
@@ -83,6 +100,23 @@ impl Raw {
         raw.send(&format!("40{auth}"));
         let answer = raw.receive().unwrap();
         (raw, answer)
+    }
+
+    /// The same, and proves the token for streaming; the server's answer to that, as Socket.IO says it.
+    pub fn prove_over(stream: TcpStream, token: &str) -> (Self, String) {
+        let (mut raw, answer) = Self::connect_over(stream, &introduction("stream"));
+        if !answer.starts_with("40{") {
+            return (raw, answer);
+        }
+        let challenge = raw.receive_event("challenge").unwrap();
+        let nonce = challenge["nonce"].as_str().unwrap();
+        raw.emit("prove", &json!({"proof": proof("client", "stream", token, nonce)}));
+        let answer = raw.receive().unwrap();
+        (raw, answer)
+    }
+
+    pub fn prove(address: SocketAddr, token: &str) -> (Self, String) {
+        Self::prove_over(TcpStream::connect(address).unwrap(), token)
     }
 
     pub fn emit(&mut self, event: &str, data: &Value) {

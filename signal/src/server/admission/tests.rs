@@ -9,7 +9,7 @@ fn gate() -> Gate {
 fn judge_lines(path: &str, lines: &[(&str, &str)]) -> Result<Origin, String> {
     let name = |name: &str| header::HeaderName::from_bytes(name.as_bytes()).unwrap();
     let headers = lines.iter().map(|(line, value)| (name(line), value.parse().unwrap())).collect();
-    gate().judge(&Method::GET, &path.parse().unwrap(), &headers)
+    gate().judge(&Method::GET, &path.parse().unwrap(), &headers, false)
 }
 
 fn judge(origin: Option<&str>, host: &str) -> Result<Origin, String> {
@@ -24,6 +24,19 @@ fn what_is_no_browser_passes_and_so_does_a_page_of_the_same_host() {
     for host in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080", "cam.localhost:8080"] {
         assert_eq!(judge(Some(&format!("http://{host}")), host), Ok(Origin::Same), "{host}");
     }
+}
+
+#[test]
+fn where_tls_is_spoken_a_page_that_came_without_it_is_a_stranger() {
+    let judge = |origin: &str, is_protected| {
+        let lines = [("host", "127.0.0.1:8080"), ("origin", origin)];
+        let headers =
+            lines.iter().map(|(line, value)| (header::HeaderName::from_static(line), value.parse().unwrap())).collect();
+        gate().judge(&Method::GET, &"/socket.io/".parse().unwrap(), &headers, is_protected)
+    };
+    assert_eq!(judge("https://127.0.0.1:8080", true), Ok(Origin::Same));
+    assert_eq!(judge("https://127.0.0.1:8080", false), Ok(Origin::Same), "a proxy speaks TLS for it");
+    assert!(judge("http://127.0.0.1:8080", true).unwrap_err().contains("--allow-origin http://127.0.0.1:8080"));
 }
 
 #[test]
