@@ -80,6 +80,20 @@ fn nothing_forged_or_stale_is_handed_on_and_frames_arrive_again_once_he_stops() 
 }
 
 #[test]
+fn on_a_stream_that_is_not_protected_what_he_made_is_handed_on() {
+    let fooled = (0..40).filter(|seed| {
+        let unprotected = || {
+            let mut pair = Pair::with_interval(*seed, Delivery::Latest, FRAME_BYTES, 548, INTERVAL, Weather::FAIR);
+            pair.middle = Some(Middle::new(*seed));
+            // Each byte is looked at as it comes.
+            stream(&mut pair, 10);
+        };
+        std::panic::catch_unwind(unprotected).is_err()
+    });
+    assert!(fooled.count() > 20, "so these tests can fail");
+}
+
+#[test]
 fn keys_are_renewed_after_an_hour_and_no_frame_is_lost_by_it() {
     for delivery in [Delivery::Every, Delivery::Latest] {
         let mut pair = Pair::with_interval(1, delivery, FRAME_BYTES, 548, INTERVAL, Weather::FAIR);

@@ -7,9 +7,9 @@ mod network;
 
 use std::time::Duration;
 
+use framewire_transport::Key;
 use framewire_transport::send::{Fec, SendStats};
 use framewire_transport::wire::{Cut, Delivery, SLICE_BYTES_MIN, SLICE_HEADER_LEN, SliceHeader, TAG_LEN};
-use framewire_transport::Key;
 use network::{Pair, Weather};
 
 const FRAME_BYTES: usize = 100_000;

@@ -182,7 +182,12 @@ impl Reassembler {
 
     /// Has `change` change the first `len` bytes that landed at a spot, before the batch ends and before the slice is handled; `None` where
     /// there is no room for so many.
-    pub(super) fn change_landed<T>(&mut self, spot: usize, len: usize, change: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+    pub(super) fn change_landed<T>(
+        &mut self,
+        spot: usize,
+        len: usize,
+        change: impl FnOnce(&mut [u8]) -> T,
+    ) -> Option<T> {
         let spot = self.placement.spot(spot).filter(|spot| len <= spot.len)?;
         let slot = self.slots[usize::from(spot.place)].as_mut()?;
         Some(slot.change(spot.offset..spot.offset + len, change))

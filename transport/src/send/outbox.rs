@@ -33,7 +33,11 @@ pub(super) enum RunHead {
 impl fmt::Debug for SliceRun<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sealed = self.is_sealed();
-        f.debug_struct("SliceRun").field("count", &self.count).field("head", &self.head).field("sealed", &sealed).finish()
+        f.debug_struct("SliceRun")
+            .field("count", &self.count)
+            .field("head", &self.head)
+            .field("sealed", &sealed)
+            .finish()
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) use self::batches::BATCH_MAX;
 pub(crate) use self::middle::Middle;
 pub(crate) use self::pair::{Pair, picture};
 pub(crate) use self::peer::Peer;
+pub(crate) use self::way::Towards;
 pub(crate) use self::weather::{Rate, Weather};
 
 /// Xorshift: a failing seed replays exactly.

@@ -38,6 +38,9 @@ pub(crate) struct Peer {
     /// Whom datagrams pass on their way.
     pub(crate) middle: Option<Middle>,
     nonces: Nonces,
+    /// What travels this way is kept, and does not arrive.
+    withholds: Option<Towards>,
+    withheld: Vec<Vec<u8>>,
     /// What came with gaps: the frame's number, and bytes that are missing.
     pub(crate) torn: Vec<(u64, usize)>,
     way: Way,
@@ -86,6 +89,8 @@ impl Peer {
             bend: None,
             middle: None,
             nonces: Nonces::default(),
+            withholds: None,
+            withheld: Vec::new(),
             torn: Vec::new(),
             way: Way::new(now),
             steps_at_now: 0,
@@ -169,6 +174,10 @@ impl Peer {
 
     pub(super) fn fly(&mut self, towards: Towards, bytes: Vec<u8>) {
         self.nonces.see(towards, &bytes);
+        if self.withholds == Some(towards) {
+            self.withheld.push(bytes);
+            return;
+        }
         let passed = match &mut self.middle {
             Some(middle) => middle.pass(towards, bytes),
             None => vec![(towards, bytes)],
@@ -176,6 +185,12 @@ impl Peer {
         for (towards, bytes) in passed {
             self.way.fly(&self.weather, &mut self.random, self.now, towards, bytes);
         }
+    }
+
+    /// From now on, what travels this way is kept and does not arrive; returns what has been kept so far.
+    pub(crate) fn withhold(&mut self, towards: Option<Towards>) -> Vec<Vec<u8>> {
+        self.withholds = towards;
+        std::mem::take(&mut self.withheld)
     }
 
     /// The receiver's process stops; what comes waits.

@@ -8,7 +8,9 @@ use framewire_transport::frame::{Frame, FramePool};
 use framewire_transport::receive::{
     self, LAST_WORD_MAX, LastWord, Reassembler, ReceiveConfig, ReceiveStream, SealedOpening,
 };
-use framewire_transport::wire::{AnyOpen, Challenge, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SliceHeader};
+use framewire_transport::wire::{
+    AnyOpen, Challenge, EPOCHS_AHEAD_MAX, Kind, Open, Prelude, Refuse, RefuseReason, SliceHeader,
+};
 
 use super::Peer;
 use super::batches::BATCH_MAX;
@@ -162,7 +164,10 @@ impl Peer {
             return;
         }
         let Some((open, sealed)) = self.read_opening(open) else { return };
-        if sealed.as_ref().is_some_and(|sealed| !self.ephemerals.insert(*sealed.ephemeral()) && !self.is_repetition(&open)) {
+        if sealed
+            .as_ref()
+            .is_some_and(|sealed| !self.ephemerals.insert(*sealed.ephemeral()) && !self.is_repetition(&open))
+        {
             return;
         }
         let open = &open;

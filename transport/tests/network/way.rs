@@ -9,7 +9,7 @@ use framewire_transport::Time;
 use super::{Random, Weather};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Towards {
+pub(crate) enum Towards {
     Receiver,
     Sender,
 }

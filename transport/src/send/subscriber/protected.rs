@@ -7,7 +7,9 @@ use super::Subscriber;
 use crate::crypto::{ControlOpener, Initiator, Key, SEAL_LEN, SenderSession, SliceSealer, Suite, Suites};
 use crate::send::config::SendState;
 use crate::time::Time;
-use crate::wire::{Accept, Closed, Kind, NACK_BITMAP_MAX, Nack, Open, Prelude, SealedAccept, SealedOpen, WireError, fields_len};
+use crate::wire::{
+    Accept, Closed, Kind, NACK_BITMAP_MAX, Nack, Open, Prelude, SealedAccept, SealedOpen, WireError, fields_len,
+};
 
 /// How long keys are used: then the next epoch has others, which nothing of these tells.
 const REKEY_AFTER: Duration = Duration::from_secs(3600);
@@ -36,7 +38,10 @@ struct Asking {
 
 impl fmt::Debug for Protected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Protected").field("key", &self.key).field("is_agreed", &self.session.is_some()).finish_non_exhaustive()
+        f.debug_struct("Protected")
+            .field("key", &self.key)
+            .field("is_agreed", &self.session.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -53,7 +58,8 @@ impl Protected {
         }
         let mut datagram = SealedOpen::of(open, self.key.id().bytes(), Suites::supported().bits());
         let started = Initiator::start(&self.key, &datagram.context(), &SealedOpen::payload(open));
-        let (initiator, message) = started.inspect_err(|error| tracing::warn!(%error, "a stream is not opened")).ok()?;
+        let (initiator, message) =
+            started.inspect_err(|error| tracing::warn!(%error, "a stream is not opened")).ok()?;
         datagram.message = message;
         // An answer to the one before is of no use any more.
         (self.asking, self.session) = (Some(Asking { datagram, initiator, answered: None }), None);
