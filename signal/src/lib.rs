@@ -96,12 +96,13 @@ mod secret_file;
 #[cfg(feature = "server")]
 mod server;
 mod share;
+mod stream_key;
 #[cfg(any(feature = "client", feature = "server"))]
 mod unpoisoned;
 
 pub use auth::{Token, TokenError};
 #[cfg(feature = "client")]
-pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError};
+pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError, tls_config};
 pub use introduction::Role;
 pub use join::{Join, JoinError};
 pub use pin::{Pin, PinError};

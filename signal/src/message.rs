@@ -6,6 +6,7 @@
 use std::fmt;
 
 use framewire_transport::{FrameFormat, PixelFormat, setters};
+use framewire_transport::crypto::Key;
 use serde::{Deserialize, Serialize};
 
 pub use framewire_transport::Delivery;
@@ -288,17 +289,21 @@ pub struct Opened {
     /// Where a client on the server's machine may send them by shared memory instead; absent where the server shares nothing.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::share::read_offer")]
     pub share: Option<ShareOffer>,
+    /// The key that the stream's frames are encrypted under, 43 characters of base64url: a secret. Absent where they are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::stream_key")]
+    pub key: Option<Key>,
 }
 
 impl Opened {
     /// The stream's datagrams go to this port of the host that the client reached the server at.
     pub fn new(stream: u32, udp_port: u16) -> Self {
-        Self { stream, udp_host: None, udp_port, protocol: PROTOCOL, share: None }
+        Self { stream, udp_host: None, udp_port, protocol: PROTOCOL, share: None, key: None }
     }
 
     setters! {
         udp_host: impl Into<Option<String>>,
         share: impl Into<Option<ShareOffer>>,
+        key: impl Into<Option<Key>>,
     }
 }
 

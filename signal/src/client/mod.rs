@@ -28,6 +28,7 @@ use self::dial::Line;
 pub use self::events::ClientEvent;
 use self::events::EventQueue;
 use self::supervisor::Supervisor;
+pub use self::tls::tls_config;
 use self::wishes::Wishes;
 use crate::auth::Token;
 use crate::join::Join;

@@ -91,6 +91,16 @@ pub(super) async fn protect(stream: TcpStream, url: &ServerUrl, known: &Known) -
     Ok(Protected { stream, key, is_bound: !verifier.is_vouched_for.load(Ordering::Relaxed) })
 }
 
+/// What TLS with a server's page is set up by, for a program that speaks HTTP with it itself: the server is known by its key (`pin`), else by the
+/// authorities of a file of certificates in PEM (`ca`), else by those that this machine trusts. Reads files.
+///
+/// # Errors
+/// The file holds no certificate, or this machine trusts nobody; with what to do.
+pub fn tls_config(pin: Option<Pin>, ca: Option<PathBuf>) -> Result<Arc<ClientConfig>, String> {
+    let known = pin.map_or(Known::Authority(ca), Known::Key);
+    Ok(Arc::new(config(Arc::new(Verifier::new(&known)?))?))
+}
+
 fn config(verifier: Arc<Verifier>) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(verifier.provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
