@@ -1,6 +1,7 @@
 //! Receives a live stream and looks at its newest frame whenever it has time for one, as a program that steers by what it sees.
 //!
-//! `receive_latest ADDRESS`, such as `receive_latest 0.0.0.0:9000`, until the stream ends. Without arguments it makes a camera of its
+//! `receive_latest ADDRESS`, such as `receive_latest 127.0.0.1:9000`, until the stream ends; beyond this machine both ends are given a key
+//! ([`ReceiverConfig::keys`], [`SenderConfig::key`]). Without arguments it makes a camera of its
 //! own.
 
 use std::error::Error;

@@ -1,6 +1,7 @@
 //! Sends the frames of one stream on to another receiver, from the memory that they were received into: nothing is copied.
 //!
-//! `relay LISTEN RECEIVER`, such as `relay 0.0.0.0:9000 192.168.1.5:9000`. Without arguments it has a camera and a receiver of its own.
+//! `relay LISTEN RECEIVER`, such as `relay 127.0.0.1:9000 127.0.0.1:9001`; beyond this machine all ends are given a key
+//! ([`ReceiverConfig::keys`], [`SenderConfig::key`]). Without arguments it has a camera and a receiver of its own.
 
 use std::error::Error;
 use std::net::SocketAddr;

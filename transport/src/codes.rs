@@ -3,8 +3,8 @@
 use crate::backend::UnknownBackend;
 use crate::crypto::KeyError;
 use crate::driver::{
-    AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, PathChoiceError, SendError,
-    SliceSizeError,
+    AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, PathChoiceError,
+    ProtectionParseError, SendError, SliceSizeError,
 };
 use crate::frame::{
     FormatError, FrameRateError, FrameTooLong, MetadataTooLong, PoolError, PresentationError, RecvError,
@@ -55,6 +55,9 @@ error_codes! {
         Self::Address { .. } => "address-unusable",
         Self::OutOfRange { .. } => "config-out-of-range",
         Self::LengthsDiffer(_) => "plain-receives-one-length",
+        Self::Unprotected(_) => "receiver-unprotected",
+        Self::NoKeys => "receiver-without-keys",
+        Self::KeysUnused => "receiver-keys-unused",
         Self::System(_) => "receiver-resources",
     } => {
         Self::Pool(error) => error,
@@ -64,11 +67,17 @@ error_codes! {
         Self::TooMany { .. } => "too-many-announced",
         Self::StreamMemory { .. } => "stream-memory",
         Self::Memory { .. } => "memory",
+        Self::Unprotected { .. } => "announced-unprotected",
+        Self::NoKey => "announced-without-key",
+        Self::KeyUnused => "announced-key-unused",
     }
     ConnectError {
         Self::SliceBytes(_) => "slice-size-out-of-range",
         Self::LengthsDiffer(_) => "plain-sends-one-length",
         Self::Socket { .. } => "no-socket",
+        Self::Unprotected { .. } => "unprotected",
+        Self::NoKey => "no-key",
+        Self::KeyUnused => "key-unused",
         Self::System(_) => "sender-resources",
     } => {
         Self::Pool(error) => error,
@@ -123,6 +132,7 @@ error_codes! {
     PresentationError { Self { .. } => "invalid-presentation" }
     SliceSizeError { Self { .. } => "invalid-slice-size" }
     PathChoiceError { Self { .. } => "invalid-path" }
+    ProtectionParseError { Self { .. } => "invalid-protection" }
     FecError { Self { .. } => "invalid-fec" }
     BitrateError { Self { .. } => "invalid-rate" }
     CpuError {

@@ -153,12 +153,12 @@ pub mod wire;
 
 pub use backend::{BackendKind, UnknownBackend};
 pub use clock::clock_id;
-pub use crypto::{Key, KeyError, KeyId};
+pub use crypto::{Key, KeyError, KeyId, Suite};
 pub use driver::{
     AcceptStreamError, Admission, AnnounceError, Announcement, BindError, ConnectError, CpuError, Cpus, IncomingStream,
     ListenerStats, NotSent, PathChoice, PathChoiceError, PlainReceiver, PlainReceiverConfig, PlainSender,
-    PlainSenderConfig, PublishConfig, PublishedStream, Publisher, Receiver, ReceiverConfig, SendError, Sender,
-    SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
+    PlainSenderConfig, Protection, ProtectionParseError, PublishConfig, PublishedStream, Publisher, Receiver,
+    ReceiverConfig, SendError, Sender, SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
 };
 pub use frame::{
     ChromaPlace, ColourRange, Consumer, ConsumerPolicy, Frame, FrameFormat, FrameInfo, FrameMut, FrameRate, Metadata,

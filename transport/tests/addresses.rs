@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
 use framewire_transport::frame::{ConsumerPolicy, FrameRate, Presentation};
 use framewire_transport::{
-    BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
+    BackendKind, Delivery, FrameFormat, PixelFormat, Protection, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
 use hosts::Hosts;
 
@@ -24,11 +24,11 @@ const DELIVERIES: [Delivery; 2] = [Delivery::Every, Delivery::Latest];
 fn config(delivery: Delivery) -> SenderConfig {
     let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
     let presentation = Presentation::UNKNOWN.rate(FrameRate::from_interval(INTERVAL));
-    SenderConfig::new(format).delivery(delivery).presentation(presentation)
+    SenderConfig::new(format).delivery(delivery).presentation(presentation).protection(Protection::Off)
 }
 
 fn bind(address: &str) -> Receiver {
-    let config = ReceiverConfig::new().latest_policy(ConsumerPolicy::Block);
+    let config = ReceiverConfig::new().latest_policy(ConsumerPolicy::Block).protection(Protection::Off);
     Receiver::bind(address.parse().unwrap(), config).unwrap()
 }
 
@@ -67,7 +67,8 @@ fn a_receiver_on_a_wildcard_address_answers_from_the_loopback_address_that_was_a
             continue;
         }
         for backend in BackendKind::ALL.iter().copied() {
-            let receiver = Receiver::bind(listen.parse().unwrap(), ReceiverConfig::new().backend(backend)).unwrap();
+            let here = ReceiverConfig::new().backend(backend).protection(Protection::Off);
+            let receiver = Receiver::bind(listen.parse().unwrap(), here).unwrap();
             let sender = Sender::connect(at(asked, &receiver), config(Delivery::Every)).unwrap();
             assert_answers(&receiver, &sender, &format!("{listen} asked at {asked}, {backend}"));
         }

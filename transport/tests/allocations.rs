@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use framewire_transport::driver::SliceSize;
 use framewire_transport::{
-    BackendKind, Delivery, FrameFormat, IncomingStream, MetadataKind, PixelFormat, Receiver, ReceiverConfig, Sender,
-    SenderConfig,
+    BackendKind, Delivery, FrameFormat, IncomingStream, Key, MetadataKind, PixelFormat, Receiver, ReceiverConfig,
+    Sender, SenderConfig,
 };
 #[cfg(target_os = "linux")]
 use framewire_transport::{ConsumerPolicy, Endpoint, Reader, RecvError, SubscriptionConfig, share::ShareConfig};
@@ -81,10 +81,13 @@ static ALLOCATOR: Counting = Counting;
 const METADATA: [u8; 200] = [b' '; 200];
 
 /// Streams frames, with metadata and a time of their own in turn, and counts the allocations of the whole process while [`FRAMES`] of them are taken.
-fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize) -> u64 {
-    let config = ReceiverConfig::new().backend(backend);
+fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize, key: Option<&Key>) -> u64 {
+    let config = ReceiverConfig::new().backend(backend).keys(key.cloned().into_iter().collect::<Vec<_>>());
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
-    stream(&receiver, (backend, delivery, slice), |_, count| count())
+    stream(&receiver, (backend, delivery, slice), key, |stream, count| {
+        assert_eq!(stream.info().protection.is_some(), key.is_some());
+        count()
+    })
 }
 
 /// The same with readers of each policy, over the hub's socket and pages as from another process, so that both their ends are counted.
@@ -97,7 +100,7 @@ fn allocations_with_readers(delivery: Delivery) -> u64 {
     let endpoint = Endpoint::path(folder.join("hub.sock")).unwrap();
     let config = ReceiverConfig::new().share(ShareConfig::new(endpoint.clone()).block(true));
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
-    let counted = stream(&receiver, (BackendKind::Auto, delivery, SliceSize::Auto), |stream, count| {
+    let counted = stream(&receiver, (BackendKind::Auto, delivery, SliceSize::Auto), None, |stream, count| {
         stream.share_as("front").unwrap();
         let reader = Reader::connect(endpoint).unwrap();
         let policies = [ConsumerPolicy::Latest, ConsumerPolicy::Queue(2), ConsumerPolicy::Block];
@@ -131,10 +134,11 @@ fn allocations_with_readers(delivery: Delivery) -> u64 {
 fn stream(
     receiver: &Receiver,
     (backend, delivery, slice): (BackendKind, Delivery, SliceSize),
+    key: Option<&Key>,
     within: impl FnOnce(&IncomingStream, &mut dyn FnMut() -> u64) -> u64,
 ) -> u64 {
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
-    let config = SenderConfig::new(format).delivery(delivery).slice(slice).backend(backend);
+    let config = SenderConfig::new(format).delivery(delivery).slice(slice).backend(backend).key(key.cloned());
     let sender = Sender::connect(receiver.local_addr(), config).unwrap();
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -180,7 +184,7 @@ fn allocations_of_a_reader(waits: Waits) -> u64 {
     let endpoint = Endpoint::path(folder.join("hub.sock")).unwrap();
     let config = ReceiverConfig::new().share(ShareConfig::new(endpoint.clone()));
     let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
-    let counted = stream(&receiver, (BackendKind::Auto, Delivery::Latest, SliceSize::Auto), |stream, _| {
+    let counted = stream(&receiver, (BackendKind::Auto, Delivery::Latest, SliceSize::Auto), None, |stream, _| {
         stream.share_as("front").unwrap();
         let busy_poll = if waits == Waits::Polls { PATIENCE } else { Duration::ZERO };
         let config = SubscriptionConfig::new().policy(ConsumerPolicy::Queue(2)).busy_poll(busy_poll);
@@ -252,9 +256,11 @@ fn after_the_first_frames_neither_end_allocates() {
     for backend in BackendKind::ALL.iter().copied().filter(|kind| *kind != BackendKind::Auto) {
         for delivery in [Delivery::Every, Delivery::Latest] {
             for slice in [SliceSize::Auto, SliceSize::Bytes(1_472)] {
-                let counted = allocations(backend, delivery, slice);
-                let first = FIRST.lock().unwrap().take().unwrap_or_default();
-                assert_eq!(counted, 0, "{backend}, {}, {slice:?}; the first {first}", delivery.name());
+                for key in [None, Some(Key::random().unwrap())] {
+                    let counted = allocations(backend, delivery, slice, key.as_ref());
+                    let first = FIRST.lock().unwrap().take().unwrap_or_default();
+                    assert_eq!(counted, 0, "{backend}, {}, {slice:?}, {key:?}; the first {first}", delivery.name());
+                }
             }
         }
     }

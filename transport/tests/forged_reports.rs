@@ -10,7 +10,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use framewire_transport::frame::{ConsumerPolicy, FrameRate, Presentation};
-use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time};
+use framewire_transport::{
+    Delivery, FrameFormat, PixelFormat, Protection, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
+};
 use hosts::Hosts;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -81,12 +83,12 @@ fn stream_among(delivery: Delivery, codes: &[u8]) {
         Ok(raw) => raw,
         Err(error) => return framewire_testing::skip(format_args!("no raw socket ({error}); run as root")),
     };
-    let config = ReceiverConfig::new().latest_policy(ConsumerPolicy::Block);
+    let config = ReceiverConfig::new().latest_policy(ConsumerPolicy::Block).protection(Protection::Off);
     let receiver = hosts.far.on(|| Receiver::bind("0.0.0.0:0".parse().unwrap(), config).unwrap());
     let far = SocketAddrV4::new(FAR, receiver.local_addr().port());
     let format = FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap();
     let presentation = Presentation::UNKNOWN.rate(FrameRate::from_interval(INTERVAL));
-    let config = SenderConfig::new(format).delivery(delivery).presentation(presentation);
+    let config = SenderConfig::new(format).delivery(delivery).presentation(presentation).protection(Protection::Off);
     let sender = hosts.near.on(|| Sender::connect(far.into(), config).unwrap());
     sender.wait_until_open(PATIENCE).unwrap();
     let slice_bytes = sender.slice_bytes();

@@ -10,7 +10,8 @@ use framewire_transport::frame::{ConsumerPolicy, RecvError};
 use framewire_transport::send::{Publication, SendConfig, SendState, Subscriber};
 use framewire_transport::wire::{RefuseReason, SLICE_HEADER_LEN};
 use framewire_transport::{
-    BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time, send,
+    BackendKind, Delivery, FrameFormat, PixelFormat, Protection, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
+    send,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -391,7 +392,8 @@ fn a_port_in_use_is_refused_with_its_number() {
     let error = Receiver::bind(address, ReceiverConfig::default()).err().unwrap();
     assert!(matches!(error, BindError::InUse(taken) if taken == address));
     assert!(error.to_string().contains(&address.port().to_string()));
-    let elsewhere = Receiver::bind("192.0.2.1:9".parse().unwrap(), ReceiverConfig::default()).err().unwrap();
+    let plain = ReceiverConfig::new().protection(Protection::Off);
+    let elsewhere = Receiver::bind("192.0.2.1:9".parse().unwrap(), plain).err().unwrap();
     assert!(matches!(elsewhere, BindError::Address { .. }), "{elsewhere}");
 }
 

@@ -38,9 +38,9 @@ impl Backend for StdBackend {
             let pieces = batch.iovecs(index..index + 1);
             let pieces = [pieces.first(), pieces.get(1)].map(|piece| match piece.filter(|piece| piece.iov_len > 0) {
                 None => IoSlice::new(&[]),
-                // SAFETY: the batch holds a lease on the frame that this points into (or owns the head, or all of it), for as
-                // long as it is borrowed here, and nobody writes to either.
                 Some(piece) => {
+                    // SAFETY: the batch holds a lease on the frame that this points into (or owns the head, or all of it), for as
+                    // long as it is borrowed here, and nobody writes to either.
                     IoSlice::new(unsafe { std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len) })
                 }
             });

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::stream_shared::StreamShared;
 use crate::backend::BackendKind;
+use crate::crypto::Suite;
 use crate::frame::{Consumer, ConsumerPolicy, Frame, FrameFormat, FrameIter, Presentation, Readiness, RecvError};
 use crate::receive::{EndReason, ReceiveStats, SourceCounts};
 use crate::share::{ReaderFigures, ShareError};
@@ -34,6 +35,8 @@ pub struct StreamInfo {
     pub backend: BackendKind,
     /// Which way its frames come. Of a sender that shares memory with this process, `peer` says nothing but that it is on this machine.
     pub path: PathKind,
+    /// The cipher that its datagrams are protected by, as of its opening; `None` where they are plain, and by shared memory.
+    pub protection: Option<Suite>,
 }
 
 /// A stream that a sender has opened. It is the stream's first consumer itself; [`IncomingStream::subscribe`] makes more.

@@ -8,19 +8,24 @@ use std::time::Duration;
 
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::opening::{
-    Admission, Cookies, Ended, Limits, Opening, OpeningId, Refusal, Standing, Worker, admit, least_needed,
-    least_needed_with, stream_bytes,
+    Admission, Asked, Cookies, Ended, Keys, Limits, Opening, OpeningId, Patience, Proof, Refusal, Standing, Worker,
+    admit, least_needed, least_needed_with, proof, read, stream_bytes,
 };
 use super::receiver::{ReceiverShared, ReceiverState};
 use super::stream_shared::StreamShared;
 use crate::backend::listening::{Arrived, ListeningSocket};
 use crate::backend::wait;
+use crate::crypto::{Key, KeyId};
 use crate::receive::{ClosedStreams, EndReason, LAST_WORD_MAX, LastWord};
 use crate::time::Time;
-use crate::wire::{AnyPrelude, Challenge, Kind, Open, Prelude, Refuse, RefuseReason, VERSION, WireError};
+use crate::wire::{
+    AnyOpen, AnyPrelude, Challenge, Kind, Open, Prelude, Refuse, RefuseReason, SealedOpen, VERSION, WireError,
+};
 
 /// Datagrams that are read before the thread looks around.
 const BURST: usize = 256;
+/// Bytes of the longest opening, without what only tells of the path.
+const OPEN_MAX: usize = if SealedOpen::LEN > Open::LEN { SealedOpen::LEN } else { Open::LEN };
 /// How often streams that have ended are cleared away when nothing else happens.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -37,6 +42,9 @@ pub(super) struct Listener {
     socket: ListeningSocket,
     shared: Arc<ReceiverShared>,
     cookies: Cookies,
+    /// Those of the configuration.
+    keys: Vec<(KeyId, Key)>,
+    patience: Patience,
     /// Makes the streams' memory.
     worker: Option<JoinHandle<()>>,
     threads: Vec<(Arc<StreamShared>, JoinHandle<()>)>,
@@ -55,11 +63,14 @@ impl Listener {
     pub(super) fn new(socket: ListeningSocket, shared: Arc<ReceiverShared>) -> io::Result<Self> {
         let worker = Worker::new(shared.clone());
         let cookies = Cookies::new()?;
+        let keys = shared.config.keys.iter().map(|key| (key.id(), key.clone())).collect();
         let worker = Builder::new().name("framewire-open".into()).spawn(move || worker.run())?;
         Ok(Self {
             socket,
             shared,
             cookies,
+            keys,
+            patience: Patience::default(),
             worker: Some(worker),
             // Once, and not while frames flow.
             threads: Vec::with_capacity(THREADS_KEPT),
@@ -86,11 +97,11 @@ impl Listener {
             let handed_over = std::mem::take(&mut state.handed_over);
             let refusals = std::mem::take(&mut state.refusals);
             drop(state);
-            for opening in handed_over {
-                self.handle_opening(&opening);
+            for asked in handed_over {
+                self.handle_opening(&asked);
             }
             for (opening, refusal) in refusals {
-                let refuse = self.refuse(&opening, refusal);
+                let refuse = self.refuse(opening.id(), refusal);
                 let _ = self.socket.answer(&refuse, opening.peer, opening.local);
             }
         }
@@ -120,14 +131,14 @@ impl Listener {
     /// As the system says, where it says so time and again.
     fn receive(&mut self) -> io::Result<()> {
         // What is behind the fields only tells that the path carries so much.
-        let mut bytes = [0_u8; Open::LEN];
+        let mut bytes = [0_u8; OPEN_MAX];
         let mut failures = 0;
         // So many at once that a flood cannot keep this thread from anything else.
         for _ in 0..BURST {
             match self.socket.receive(&mut bytes) {
                 Ok(arrived) => {
                     failures = 0;
-                    self.handle(&bytes[..arrived.len.min(Open::LEN)], arrived);
+                    self.handle(&bytes[..arrived.len.min(OPEN_MAX)], arrived);
                 }
                 Err(error) if remedy(&error) == Remedy::Wait => break,
                 // An answer of ours reached nobody: not this socket's fault.
@@ -142,33 +153,108 @@ impl Listener {
     /// `bytes` are the first of the datagram.
     fn handle(&mut self, bytes: &[u8], arrived: Arrived) {
         let Arrived { len, peer, local } = arrived;
-        match Open::parse(bytes) {
-            Ok(open) => self.handle_opening(&Opening { open, open_bytes: len, peer, local }),
+        match AnyOpen::parse(bytes) {
+            Ok(open) => self.handle_opening(&Asked { open, open_bytes: len, peer, local }),
             Err(WireError::Version(_)) => self.handle_other_version(bytes, arrived, Time::now()),
             Err(_) => self.handle_stray(bytes, arrived, Time::now()),
         }
     }
 
-    fn handle_opening(&mut self, opening: &Opening) {
-        let Opening { open, open_bytes, peer, local } = *opening;
+    fn handle_opening(&mut self, asked: &Asked) {
+        let Asked { open_bytes, peer, local, .. } = *asked;
+        let OpeningId { stream, epoch, .. } = asked.id();
         let now = Time::now();
-        let answer = if self.cookies.is_good(open.cookie, peer, open.stream, now) {
-            if let Some(last_word) = self.last_word(open.stream, open.epoch) {
+        let answer = if self.cookies.is_good(asked.open.cookie(), peer, stream, now) {
+            if let Some(last_word) = self.last_word(stream, epoch) {
                 // Its sender took the silence after the close for a restart: it means to open nothing.
                 Answer::of(&last_word)
-            } else if let Err(refusal) = self.open_stream(opening) {
-                Answer::new(&self.refuse(opening, refusal))
+            } else if let Err(refusal) = self.prove_and_open(asked, now) {
+                Answer::new(&self.refuse(asked.id(), refusal))
             } else {
                 return;
             }
         } else {
             self.shared.lock().stats.challenged += 1;
-            let cookie = self.cookies.cookie(peer, open.stream, now);
+            let cookie = self.cookies.cookie(peer, stream, now);
             let path_bytes = u16::try_from(open_bytes).unwrap_or(u16::MAX);
-            Answer::new(&Challenge { stream: open.stream, epoch: open.epoch, flags: 0, path_bytes, cookie }.emit())
+            Answer::new(&Challenge { stream, epoch, flags: 0, path_bytes, cookie }.emit())
         };
         // The sender repeats itself where this is lost.
         let _ = self.socket.answer(answer.bytes(), peer, local);
+    }
+
+    /// Opens the stream, or goes on with it, if whoever asks has its key. Until that is known nothing is kept of it.
+    fn prove_and_open(&mut self, asked: &Asked, now: Time) -> Result<(), Refusal> {
+        let datagram = match &asked.open {
+            AnyOpen::Sealed(datagram) if self.has_seen(asked, datagram, now) => return Ok(()),
+            AnyOpen::Sealed(datagram) => Some(datagram),
+            AnyOpen::Plain(_) => None,
+        };
+        let opening = match (self.proof_of(asked)?, datagram) {
+            (Proof::Plain(open), _) => {
+                let Asked { open_bytes, peer, local, .. } = *asked;
+                Opening { open, sealed: None, open_bytes, peer, local }
+            }
+            (Proof::Sealed(key), Some(datagram)) => {
+                let address = asked.peer.ip();
+                if !self.patience.is_left(address, now) {
+                    self.shared.lock().stats.unread += 1;
+                    return Ok(());
+                }
+                read(asked, &key, datagram).inspect_err(|(reason, _)| {
+                    if *reason == RefuseReason::WrongKey {
+                        self.patience.lose(address, now);
+                        self.shared.lock().stats.forged += 1;
+                    }
+                })?
+            }
+            (Proof::Sealed(_), None) => return Ok(()),
+        };
+        self.open_stream(&opening)
+    }
+
+    /// Whether an opening has been read before. One that opened what is open is answered again; one that opened something else opens
+    /// nothing, whoever shows it.
+    fn has_seen(&self, asked: &Asked, datagram: &SealedOpen, now: Time) -> bool {
+        let mut state = self.shared.lock();
+        let of_it = |stream: &&Arc<StreamShared>| stream.open.stream == datagram.stream && !stream.is_over();
+        let known = state.streams.iter().find(of_it).and_then(|stream| Some((stream, stream.newest_as(datagram)?)));
+        if let Some((stream, opening)) = known {
+            // Its sender has not heard that, or this one was on its way before the stream had its own socket.
+            if (opening.peer, opening.local) == (asked.peer, asked.local) {
+                stream.continue_from(&Opening { open_bytes: asked.open_bytes, ..opening });
+            }
+            return true;
+        }
+        if state.waiting.has(datagram) {
+            return true;
+        }
+        let ephemeral = datagram.message.first_chunk().expect("a message begins with it, and is longer");
+        let is_known = state.ephemerals.is_known(ephemeral, now);
+        state.stats.replayed += u64::from(is_known);
+        is_known
+    }
+
+    /// What an opening must be made under.
+    ///
+    /// # Errors
+    /// It is not, as can be seen without reading it.
+    fn proof_of(&self, asked: &Asked) -> Result<Proof, Refusal> {
+        let config = &self.shared.config;
+        let state = self.shared.lock();
+        let stream = asked.id().stream;
+        let announced = state.announced.get(&stream);
+        if config.admission == Admission::Announced && announced.is_none() {
+            return Err((RefuseReason::Unknown, 0));
+        }
+        let keys = match announced.and_then(|announced| announced.key.as_ref()) {
+            Some(key) => Keys::One(key),
+            None => Keys::Any(&self.keys),
+        };
+        let is_protected =
+            state.streams.iter().any(|open| open.open.stream == stream && open.is_protected() && !open.is_over());
+        let takes_plain = config.protection.decide(false, self.shared.local) == Ok(false) && !is_protected;
+        proof(asked, keys, takes_plain)
     }
 
     /// What the sender of a stream that was closed was told, or is told again, in this epoch.
@@ -211,8 +297,7 @@ impl Listener {
     }
 
     /// Notes a refusal, and makes the datagram that tells of it.
-    fn refuse(&self, opening: &Opening, (reason, limit): Refusal) -> [u8; Refuse::LEN] {
-        let Opening { open: Open { stream, epoch, .. }, peer, .. } = *opening;
+    fn refuse(&self, OpeningId { stream, epoch, peer, .. }: OpeningId, (reason, limit): Refusal) -> [u8; Refuse::LEN] {
         self.shared.lock().stats.refused += 1;
         tracing::info!(%peer, stream, ?reason, limit, "refused a stream");
         Refuse { stream, epoch, flags: 0, reason: reason as u16, limit }.emit()
@@ -264,19 +349,22 @@ impl Listener {
         if let Some(known) = known.filter(|known| known.has_had(opening.id())) {
             // Opened already: its sender has not heard that, or this one was on its way before the stream had its own socket.
             if known.opening() == opening.id() && !known.is_over() {
-                known.continue_from(opening);
+                let known = known.clone();
+                go_on(&mut state, &known, opening);
             }
             return Ok(());
         }
         if self.ended.is_repetition(opening.id(), Time::now()) {
             return Ok(());
         }
-        if let Some(known) = known.filter(|known| known.is_continued_by(open)).cloned() {
+        // Whoever has no key ends nothing that is protected; who has one, and hears us at an address, is who is there.
+        let is_free = |is_protected: bool| opening.sealed.is_some() || !is_protected;
+        if let Some(known) = known.filter(|known| known.is_continued_by(opening)).cloned() {
             self.give_up(&mut state, EndReason::Replaced, |stream| {
-                stream.open.stream != open.stream && stream.opening().peer == peer
+                stream.open.stream != open.stream && stream.opening().peer == peer && is_free(stream.is_protected())
             });
             state.stats.moved += u64::from(known.opening().peer != peer);
-            known.continue_from(opening);
+            go_on(&mut state, &known, opening);
             return Ok(());
         }
         if state.waiting.takes(opening) {
@@ -289,13 +377,16 @@ impl Listener {
         // The same stream from another address, or after its end: the sender is the one we hear now. And an address has one
         // sender: the one before it, which had the port, is gone.
         let is_past = |id: OpeningId| id.stream == open.stream || id.peer == peer;
-        let is_replaced = |stream: &StreamShared| stream.open.stream == open.stream || stream.opening().peer == peer;
+        let is_replaced = |stream: &StreamShared| {
+            (stream.open.stream == open.stream || stream.opening().peer == peer)
+                && (is_free(stream.is_protected()) || stream.is_over())
+        };
         let others = state.streams.iter().filter(|stream| !is_replaced(stream)).count();
         let others = others + state.waiting.count(|id| !is_past(id));
         let spare =
             if others < limits.streams { None } else { least_needed(standings(&state.streams, slots), Time::now()) };
         let spare = spare.map(|place| state.streams[place].open.stream);
-        let (_, bytes) = admit(open, limits, others - usize::from(spare.is_some()), announced)?;
+        let (_, bytes) = admit((open, &opening.cut()), limits, others - usize::from(spare.is_some()), announced)?;
         if bytes > shared.budget.limit() {
             return Err((RefuseReason::Memory, shared.budget.limit() as u64));
         }
@@ -309,7 +400,7 @@ impl Listener {
             return Ok(());
         }
         self.give_up(&mut state, EndReason::Replaced, is_replaced);
-        state.waiting.discard(is_past);
+        state.waiting.discard(|waiting| is_past(waiting.id()) && is_free(waiting.sealed.is_some()));
         let reservation = shared.budget.reserve(bytes);
         let Some(reservation) = reservation else {
             let is_open = |thread: &Arc<StreamShared>| state.streams.iter().any(|stream| Arc::ptr_eq(stream, thread));
@@ -377,6 +468,14 @@ impl Answer {
 // The longest of them; and none is longer than the opening that it answers.
 const _: () = assert!(Challenge::LEN <= LAST_WORD_MAX && Refuse::LEN <= LAST_WORD_MAX && LAST_WORD_MAX <= Open::LEN);
 
+/// Has a stream go on with an opening, which then opens nothing else.
+fn go_on(state: &mut ReceiverState, stream: &StreamShared, opening: &Opening) {
+    if let Some(sealed) = &opening.sealed {
+        state.ephemerals.note(sealed.ephemeral(), Time::now());
+    }
+    stream.continue_from(opening);
+}
+
 /// Notes what the sender of a stream was told, if it is closed.
 fn note_closed(closed: &mut ClosedStreams, stream: &StreamShared) {
     if let Some(last_word) = stream.lock().last_word {
@@ -395,8 +494,7 @@ pub(super) fn standings(streams: &[Arc<StreamShared>], slots: usize) -> impl Ite
 
 /// Bytes that were reserved for a stream.
 fn bytes_of(stream: &StreamShared, slots: usize) -> usize {
-    let open = &stream.open;
-    stream_bytes(&open.cut(), open.parity_max, slots).unwrap_or(0)
+    stream_bytes(&stream.cut, stream.open.parity_max, slots).unwrap_or(0)
 }
 
 fn join(thread: JoinHandle<()>) {

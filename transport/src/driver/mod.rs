@@ -8,6 +8,7 @@ mod inlet;
 mod listener;
 mod opening;
 mod plain;
+mod protection;
 mod publisher;
 mod rebind;
 mod receive_loop;
@@ -21,6 +22,7 @@ mod threads;
 pub use incoming::{IncomingStream, StreamInfo};
 pub use opening::{Admission, Announcement};
 pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
+pub use protection::{Protection, ProtectionParseError};
 pub use publisher::{PublishConfig, PublishedStream, Publisher};
 pub use receiver::{AcceptStreamError, AnnounceError, BindError, ListenerStats, Receiver, ReceiverConfig};
 pub use send_loop::SEND_BUFFER_MAX;
@@ -39,4 +41,13 @@ fn batch_datagrams(cut: &Cut) -> usize {
     /// are far off, which then is not in cache.
     const MIN: usize = 16;
     (cut.slices() as usize).clamp(MIN.max(cut.train()), MAX)
+}
+
+/// The same of slices that are to be sent. Sealed ones are moved in fewer at a time: so many that what was written to the scratch is
+/// still in the core's own cache when the system reads it.
+fn send_batch_datagrams(cut: &Cut) -> usize {
+    /// Trains, or datagrams as long as one.
+    const TRAINS: usize = 4;
+    let datagrams = batch_datagrams(cut);
+    if cut.tag_bytes() == 0 { datagrams } else { datagrams.min(TRAINS * cut.train()) }
 }

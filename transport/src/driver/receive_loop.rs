@@ -14,18 +14,19 @@ use super::backend_thread::{self, reopen, replace};
 use super::batch_datagrams;
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::incoming::{IncomingStream, StreamInfo};
-use super::opening::{Opening, Reservation};
+use super::opening::{Asked, Opening, Reservation};
 use super::receiver::ReceiverShared;
 use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, Waker, wait};
 use crate::clock::clock_id;
+use crate::crypto::Suite;
 use crate::frame::{ConsumerPolicy, FramePool, FrameRing, PoolError, TIME_BYTES};
 use crate::receive::{
     AcceptError, CONTROL_MAX, EndReason, ReceiveConfig, ReceiveStream, StrayOpening, buffer_bytes_wanted,
 };
 use crate::time::Time;
-use crate::wire::{AnyOpen, Delivery, PathKind, TRAIN_SLICES_MAX};
+use crate::wire::{Delivery, PathKind, TRAIN_SLICES_MAX};
 
 /// How long a closed stream answers a sender that has not heard its answer.
 const LINGER: Duration = Duration::from_secs(2);
@@ -53,8 +54,8 @@ pub(super) fn start(
     reservation: Arc<Reservation>,
     receiver: &Arc<ReceiverShared>,
 ) -> Result<StartedStream, StartError> {
-    let Opening { open, open_bytes, peer, local } = *opening;
-    let cut = open.cut();
+    let Opening { open, open_bytes, peer, local, .. } = *opening;
+    let cut = opening.cut();
     let socket = ConnectedSocket::share_port(local, peer)?;
     let wanted = buffer_bytes_wanted(&cut);
     let buffer_bytes = socket.set_receive_buffer(wanted)?;
@@ -63,7 +64,7 @@ pub(super) fn start(
     let batch_limit = batch_max.max(TRAIN_SLICES_MAX);
     let config = ReceiveConfig {
         open,
-        sealed: None,
+        sealed: opening.sealed.clone(),
         open_bytes,
         buffer_bytes,
         batch_max: batch_limit,
@@ -104,6 +105,7 @@ pub(super) fn start(
         ..BackendConfig::new(batch_max, cut.slice_bytes())
     };
     let (format, presentation) = (*core.format(), *core.presentation());
+    let protection = opening.sealed.as_ref().and_then(|sealed| sealed.suite());
     let shared = Arc::new(StreamShared::new(opening, waker));
     receiver.shares.share(&shared, (&pool, base), (delivery, PathKind::Udp), &receiver.budget, &ring);
     let (backend, thread) = {
@@ -150,10 +152,11 @@ pub(super) fn start(
         buffer_bytes,
         backend,
         path: PathKind::Udp,
+        protection,
     };
     tracing::info!(
         %peer, stream = info.stream, format = %info.format, delivery = delivery.name(), slice_bytes = open.slice_bytes, buffer_bytes,
-        backend = %info.backend, "stream opened"
+        backend = %info.backend, protection = protection.map_or("none", Suite::name), "stream opened"
     );
     Ok(StartedStream { incoming: IncomingStream { info, consumer, shared }, thread })
 }
@@ -226,7 +229,7 @@ impl ReceiveLoop {
     /// Goes on with a sender that has proved its address. That may have changed, or the sender may speak to another one of this
     /// machine's: then with a new socket, for the old one hears and speaks from the old address, which may be gone.
     fn follow(&mut self) {
-        let Some(Opening { peer, local, open, open_bytes }) = self.shared.take_proven() else { return };
+        let Some(Opening { peer, local, open, sealed, open_bytes }) = self.shared.take_proven() else { return };
         let has_moved = (peer, local) != (self.peer, self.local);
         if has_moved {
             if let Err(error) = self.connect(local, peer) {
@@ -239,7 +242,7 @@ impl ReceiveLoop {
             );
             (self.peer, self.local) = (peer, local);
         }
-        self.core.handle_proven_open((&open, None), open_bytes, has_moved, Time::now());
+        self.core.handle_proven_open((&open, sealed.as_ref()), open_bytes, has_moved, Time::now());
     }
 
     fn connect(&mut self, local: SocketAddr, peer: SocketAddr) -> io::Result<()> {
@@ -349,8 +352,8 @@ impl ReceiveLoop {
         if frames == 0 {
             self.publish_stats();
         }
-        if let Some(StrayOpening { open: AnyOpen::Plain(open), open_bytes, .. }) = self.core.poll_stray() {
-            self.receiver.hand_to_listener(Opening { open, open_bytes, peer: self.peer, local: self.local });
+        if let Some(StrayOpening { open, open_bytes, .. }) = self.core.poll_stray() {
+            self.receiver.hand_to_listener(Asked { open, open_bytes, peer: self.peer, local: self.local });
         }
     }
 

@@ -12,13 +12,16 @@ use thiserror::Error;
 use super::incoming::IncomingStream;
 use super::listener::{Listener, standings};
 use super::opening::{
-    Admission, Announcement, Budget, Opening, Refusal, Waiting, default_memory_bytes, least_needed_of, stream_bytes,
+    Admission, Announcement, Asked, Budget, Ephemerals, Opening, Refusal, Waiting, default_memory_bytes,
+    least_needed_of, stream_bytes,
 };
+use super::protection::{Protection, Undecided};
 use super::sharing::{PoolSlots, Shares};
 use super::stream_shared::StreamShared;
 use super::threads::ThreadConfig;
 use crate::backend::listening::ListeningSocket;
 use crate::backend::{BackendKind, Waker};
+use crate::crypto::Key;
 use crate::frame::readiness::{self, Raised, Readiness, Tells};
 use crate::frame::{ConsumerPolicy, FrameFormat, PoolError, SLOTS_MAX, TAIL_MAX};
 use crate::limit::remedy;
@@ -31,6 +34,8 @@ use crate::wire::{Cut, SLICE_BYTES_MIN};
 
 /// The most streams that one receiver opens.
 const STREAMS_MAX: usize = 4_096;
+/// The most keys beside those of announced streams: each opening is held against all of their ids.
+const KEYS_MAX: usize = 256;
 
 /// What a receiver is told when it is made: [`ReceiverConfig::new`], and what is to be different from that.
 ///
@@ -74,6 +79,12 @@ pub struct ReceiverConfig {
     /// Hand on frames of `latest` streams that did not become complete in time too, with what they have; off by default.
     /// [`Frame::missing`](crate::Frame::missing) tells what they lack.
     pub partial: bool,
+    /// The keys of protected streams, at most 256, by default none: a sender that has one of them may open any stream under it. A stream
+    /// that is announced with a key of its own ([`Announcement::key`]) is taken under that one alone. With keys, none is taken plain.
+    pub keys: Vec<Key>,
+    /// Whether streams are protected; by default they are with keys, and without them only loopback is listened on
+    /// ([`Protection::Auto`]).
+    pub protection: Protection,
 }
 
 impl Default for ReceiverConfig {
@@ -91,6 +102,8 @@ impl Default for ReceiverConfig {
             latest_policy: ConsumerPolicy::Latest,
             share: None,
             partial: false,
+            keys: Vec::new(),
+            protection: Protection::Auto,
         }
     }
 }
@@ -125,6 +138,25 @@ pub enum BindError {
     /// The wire of the original system knows frames by their length.
     #[error("the plain wire carries frames of one length, and those of {0} differ; use Sender and Receiver for them")]
     LengthsDiffer(FrameFormat),
+    /// Anybody's frames would be taken beyond this machine.
+    #[error(
+        "on {0} anybody who reaches it could send frames, and they would travel in plain text; give both ends one key \
+         (ReceiverConfig::keys, SenderConfig::key), or, on a network that you trust, say Protection::Off (--insecure) at both \
+         ends, or listen on loopback"
+    )]
+    Unprotected(SocketAddr),
+    /// Streams are to be protected, and there are no keys.
+    #[error(
+        "streams are to be protected (Protection::On) and there are no keys; give both ends one (ReceiverConfig::keys, \
+         SenderConfig::key), or leave it to Protection::Auto, which receives plain text on loopback alone"
+    )]
+    NoKeys,
+    /// There are keys, and streams are not to be protected.
+    #[error(
+        "there are keys and streams are not to be protected (Protection::Off); leave the keys out at both ends to receive plain \
+         text, or leave it to Protection::Auto to have streams protected"
+    )]
+    KeysUnused,
     /// No memory for the slots.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -183,7 +215,9 @@ pub(super) struct ReceiverState {
     /// Openings that came to nothing, and are still to be answered.
     pub(super) refusals: Vec<(Opening, Refusal)>,
     /// Openings that came to another stream's socket.
-    pub(super) handed_over: Vec<Opening>,
+    pub(super) handed_over: Vec<Asked>,
+    /// What has opened protected streams.
+    pub(super) ephemerals: Ephemerals,
     pub(super) stats: ListenerStats,
     pub(super) stop: bool,
     raised: Raised,
@@ -208,7 +242,7 @@ impl ReceiverState {
         for open in self.streams.iter().filter(|open| open.open.stream == stream) {
             open.stop();
         }
-        self.waiting.discard(|waiting| waiting.stream == stream);
+        self.waiting.discard(|waiting| waiting.open.stream == stream);
     }
 }
 
@@ -230,6 +264,12 @@ pub struct ListenerStats {
     pub other_version: u64,
     /// Streams that went on from another address of their sender.
     pub moved: u64,
+    /// Openings of protected streams that were not made under their key; counted in `refused` too.
+    pub forged: u64,
+    /// Openings of protected streams that had opened something before, and were recorded and shown again, or were long on their way.
+    pub replayed: u64,
+    /// Openings of protected streams that were not looked at, as too many of their address had been forged just before.
+    pub unread: u64,
 }
 
 impl ReceiverShared {
@@ -255,7 +295,7 @@ impl ReceiverShared {
     }
 
     /// Gives the listener an opening that came to the socket of another stream.
-    pub(super) fn hand_to_listener(&self, opening: Opening) {
+    pub(super) fn hand_to_listener(&self, opening: Asked) {
         let handed_over = &mut self.lock().handed_over;
         // The sender repeats what there is no room for.
         if handed_over.len() < self.config.streams_max {
@@ -284,9 +324,11 @@ impl ReceiverConfig {
         latest_policy: ConsumerPolicy,
         share: impl Into<Option<ShareConfig>>,
         partial: bool,
+        keys: impl Into<Vec<Key>>,
+        protection: Protection,
     }
 
-    fn check(&self) -> Result<(), BindError> {
+    fn check(&self, address: SocketAddr) -> Result<(), BindError> {
         let numbers = [
             ("slots of a stream", self.slots, SLOTS_MAX),
             ("streams at once", self.streams_max, STREAMS_MAX),
@@ -294,9 +336,23 @@ impl ReceiverConfig {
             ("bytes of memory for a stream", self.stream_bytes_max, usize::MAX),
         ];
         let is_out = |(_, value, max): &(_, usize, usize)| !(1..=*max).contains(value);
-        match numbers.into_iter().find(is_out) {
-            Some((what, value, max)) => Err(BindError::OutOfRange { what, value, min: 1, max }),
-            None => Ok(()),
+        if let Some((what, value, max)) = numbers.into_iter().find(is_out) {
+            return Err(BindError::OutOfRange { what, value, min: 1, max });
+        }
+        if self.keys.len() > KEYS_MAX {
+            return Err(BindError::OutOfRange { what: "keys", value: self.keys.len(), min: 0, max: KEYS_MAX });
+        }
+        self.check_protection(address)
+    }
+
+    fn check_protection(&self, address: SocketAddr) -> Result<(), BindError> {
+        match self.protection.decide(!self.keys.is_empty(), address) {
+            Ok(_) => Ok(()),
+            Err(Undecided::KeyUnused) => Err(BindError::KeysUnused),
+            // Those that are announced are asked for keys of their own.
+            Err(_) if self.admission == Admission::Announced => Ok(()),
+            Err(Undecided::Unprotected) => Err(BindError::Unprotected(address)),
+            Err(Undecided::NoKey) => Err(BindError::NoKeys),
         }
     }
 }
@@ -333,6 +389,27 @@ pub enum AnnounceError {
         /// What all may have.
         limit: usize,
     },
+    /// It would be taken in plain text beyond this machine.
+    #[error(
+        "a stream without a key would travel to {address} in plain text; announce it with one that its sender has, too \
+         (Announcement::key, SenderConfig::key), or, on a network that you trust, say Protection::Off (--insecure) at both ends"
+    )]
+    Unprotected {
+        /// What the receiver listens on.
+        address: SocketAddr,
+    },
+    /// Streams are to be protected, and it has no key.
+    #[error(
+        "streams are to be protected (Protection::On) and this one has no key; announce it with one that its sender has, too \
+         (Announcement::key, SenderConfig::key), or leave it to Protection::Auto, which receives plain text on loopback alone"
+    )]
+    NoKey,
+    /// It has a key, and streams are not to be protected.
+    #[error(
+        "the stream has a key and streams are not to be protected (Protection::Off); announce it without one to receive plain \
+         text, or leave it to Protection::Auto to have it protected"
+    )]
+    KeyUnused,
 }
 
 /// Why no stream came.
@@ -352,10 +429,10 @@ impl Receiver {
     /// addresses, on `[::]` on all of both kinds; a sender is answered from the address that it asked.
     ///
     /// # Errors
-    /// A number of the configuration is out of range, the port is in use, the address is not this machine's, or the system
-    /// has no thread left.
+    /// A number of the configuration is out of range, the port is in use, the address is not this machine's, anybody's frames would be
+    /// taken beyond this machine, or the system has no thread left.
     pub fn bind(address: SocketAddr, config: ReceiverConfig) -> Result<Self, BindError> {
-        config.check()?;
+        config.check(address)?;
         let listening = ListeningSocket::bind(address).map_err(|source| BindError::from_bind(address, source))?;
         let budget = Budget::new(config.memory_bytes_max);
         let shared = Arc::new(ReceiverShared {
@@ -456,7 +533,7 @@ impl Receiver {
     /// shared memory ([`SenderConfig::share`](crate::SenderConfig::share)): for that sender alone. What an earlier call has returned for the stream counts no more.
     ///
     /// # Errors
-    /// As many streams are announced as may be, or the stream needs more memory than it may have.
+    /// As many streams are announced as may be, the stream needs more memory than it may have, or it has no key where it needs one.
     pub fn announce(
         &self,
         stream: u32,
@@ -467,7 +544,7 @@ impl Receiver {
         let config = &self.shared.config;
         // The format was checked: a frame fits 32 bits. With the smallest slices: those that come need not be larger.
         let frame_bytes = u32::try_from(format.frame_bytes().saturating_add(TAIL_MAX)).unwrap_or(u32::MAX);
-        let bytes = stream_bytes(&Cut::new(frame_bytes, SLICE_BYTES_MIN), 0, self.shared.pool_slots().base)
+        let bytes = stream_bytes(&Cut::with_tags(frame_bytes, SLICE_BYTES_MIN), 0, self.shared.pool_slots().base)
             .unwrap_or(usize::MAX);
         if bytes > config.stream_bytes_max {
             return Err(AnnounceError::StreamMemory { bytes, limit: config.stream_bytes_max });
@@ -475,6 +552,13 @@ impl Receiver {
         if bytes > config.memory_bytes_max {
             return Err(AnnounceError::Memory { bytes, limit: config.memory_bytes_max });
         }
+        let has_key = announced.key.is_some() || !config.keys.is_empty();
+        let address = self.shared.local;
+        config.protection.decide(has_key, address).map_err(|why| match why {
+            Undecided::Unprotected => AnnounceError::Unprotected { address },
+            Undecided::NoKey => AnnounceError::NoKey,
+            Undecided::KeyUnused => AnnounceError::KeyUnused,
+        })?;
         let mut state = self.shared.lock();
         let limit = config.streams_max.saturating_mul(4);
         if state.announced.len() >= limit && !state.announced.contains_key(&stream) {

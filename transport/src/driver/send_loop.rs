@@ -2,18 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::backend_thread::{self, reopen, replace};
-use super::batch_datagrams;
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
+use super::protection::Protection;
 use super::rebind::{Look, Rebind};
+use super::send_batch_datagrams;
 use super::sender::handover::{Figures, HandedOver, Handover};
 use super::sender::way::Carried;
-use super::sender::{SendError, SenderConfig};
+use super::sender::{ConnectError, SendError, SenderConfig};
 use super::threads::ThreadConfig;
 use crate::backend::{
     Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes, wait, wall_clock,
@@ -44,7 +46,7 @@ pub(super) fn start(
     handover: Arc<Handover>,
 ) -> io::Result<(BackendKind, JoinHandle<()>)> {
     let cut = subscriber.cut();
-    let datagrams = batch_datagrams(&cut);
+    let datagrams = send_batch_datagrams(&cut);
     set_send_buffer(&socket, cut.frame_bytes());
     let peer = socket.peer();
     let backend_config = BackendConfig {
@@ -52,6 +54,7 @@ pub(super) fn start(
         sqpoll: config.sqpoll,
         ..BackendConfig::new(datagrams, cut.slice_bytes())
     };
+    let protection = config.protection;
     let ThreadConfig { busy_poll, cpus } = config.threads.clone();
     backend_thread::start("framewire-send", config.backend, socket, backend_config, cpus, move |backend| {
         let mut send_loop = SendLoop {
@@ -63,7 +66,8 @@ pub(super) fn start(
             backend_config,
             cut,
             busy_poll,
-            batch: SendBatch::new(datagrams, cut.head_bytes()),
+            batch: batch_of(&cut),
+            protection,
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
             control: Box::new([0; CONTROL_MAX]),
             rebind: Rebind::new(peer),
@@ -77,6 +81,16 @@ pub(super) fn start(
         let _end = EndNoted(send_loop.handover.clone());
         send_loop.run();
     })
+}
+
+/// A batch for slices that are cut so.
+fn batch_of(cut: &Cut) -> SendBatch {
+    let datagrams = send_batch_datagrams(cut);
+    if cut.tag_bytes() == 0 {
+        SendBatch::new(datagrams, cut.head_bytes())
+    } else {
+        SendBatch::with_scratch(datagrams, cut.head_bytes(), cut.payload_bytes().into())
+    }
 }
 
 /// The send buffer bounds what waits for a slow network card; a frame of it keeps the card busy.
@@ -107,6 +121,7 @@ struct SendLoop {
     cut: Cut,
     busy_poll: Duration,
     batch: SendBatch,
+    protection: Protection,
     inbox: ReceiveBatch,
     /// Where datagrams of fields are written.
     control: Box<[u8; CONTROL_MAX]>,
@@ -208,8 +223,11 @@ impl SendLoop {
             return Next::Stop;
         }
         let now = Time::now();
+        if let Some(key) = wishes.key {
+            self.subscriber.protect(key, now);
+        }
         if let Some(peer) = wishes.redirect {
-            self.rebind.redirect(peer);
+            self.redirect(peer);
         }
         let Reports { unreachable, narrow } = std::mem::take(&mut self.reports);
         if unreachable {
@@ -263,6 +281,18 @@ impl SendLoop {
             Next::Again
         } else {
             Next::Send
+        }
+    }
+
+    /// Goes on to where the receiver is by now, unless nobody has said that the stream may leave the machine in plain text.
+    fn redirect(&mut self, peer: SocketAddr) {
+        match self.protection.decide(self.subscriber.is_protected(), peer) {
+            Ok(_) => self.rebind.redirect(peer),
+            Err(why) => {
+                let error = ConnectError::undecided(why, peer);
+                tracing::error!(%peer, %error, "the stream is not sent to where the receiver is said to be");
+                self.fail(error.to_string());
+            }
         }
     }
 
@@ -344,10 +374,13 @@ impl SendLoop {
         while self.batch.room() >= train {
             let room = self.batch.room() - self.batch.room() % train;
             let room = u32::try_from(room).unwrap_or(u32::MAX);
-            let Some(run) = self.subscriber.poll_slices(&mut self.publication, room, now) else { break };
-            let pushed = self
-                .batch
-                .push_slices(run.frame, run.payload(), run.payload_bytes(), |nth, head| run.emit_header(nth, head));
+            let Some(mut run) = self.subscriber.poll_slices(&mut self.publication, room, now) else { break };
+            let (payload, cell) = (run.payload(), run.payload_bytes());
+            let pushed = if run.is_sealed() {
+                self.batch.push_sealed(payload.len(), cell, |nth, head, payload| run.seal(nth, head, payload))
+            } else {
+                self.batch.push_slices(run.frame, payload, cell, |nth, head| run.emit_header(nth, head))
+            };
             if let Err(error) = pushed {
                 // Asked for again by the receiver, like what the network loses.
                 tracing::error!(%error, "slices were not sent");
@@ -471,15 +504,17 @@ impl SendLoop {
     fn fit_slices(&mut self, cut: Cut) {
         let (slice_bytes, before) = (cut.slice_bytes(), self.cut.slice_bytes());
         let carries = if slice_bytes < before { "does not carry" } else { "carries more than" };
-        tracing::info!(
-            "the path to {} {carries} slices of {before} bytes; they have {slice_bytes} from now on",
-            self.backend.socket().peer()
-        );
-        let datagrams = batch_datagrams(&cut);
+        // The same size where they are sealed from now on.
+        if slice_bytes != before {
+            tracing::info!(
+                "the path to {} {carries} slices of {before} bytes; they have {slice_bytes} from now on",
+                self.backend.socket().peer()
+            );
+        }
         self.cut = cut;
-        self.backend_config.datagrams_max = datagrams;
+        self.backend_config.datagrams_max = send_batch_datagrams(&cut);
         self.backend_config.slice_bytes = slice_bytes;
-        self.batch = SendBatch::new(datagrams, cut.head_bytes());
+        self.batch = batch_of(&cut);
         reopen(&mut self.backend, &self.backend_config);
     }
 

@@ -28,6 +28,8 @@ use self::trouble::{Trouble, Troubles};
 use self::way::Moment;
 use self::ways::Ways;
 use crate::backend::BackendKind;
+use crate::crypto::{Key, Suite};
+use crate::driver::protection::Protection;
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool, TIME_BYTES};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, SendState, SendStats};
@@ -232,6 +234,27 @@ impl Sender {
         self.ways.tell_keeper();
     }
 
+    /// The receiver has this key for the stream from now on: a server that was started anew has made another one. Where it is not
+    /// the one at present, the stream begins anew under it, and what is on its way goes once more. With [`Protection::Off`] it is let be, and the
+    /// log says so; by shared memory it is kept for the case that the stream comes to go by datagrams.
+    pub fn set_key(&self, key: Key) {
+        if self.ways.config.protection == Protection::Off {
+            tracing::warn!(
+                stream = self.ways.stream,
+                "a key was given to a stream that is not to be protected; it is not used"
+            );
+            return;
+        }
+        let mut state = self.ways.lock();
+        state.key = Some(key.clone());
+        let way = state.way().cloned();
+        drop(state);
+        if let Some(way) = way {
+            way.set_key(key);
+        }
+        self.ways.tell_keeper();
+    }
+
     /// Where the stream stands.
     pub fn state(&self) -> SendState {
         self.ways.standing().state
@@ -256,6 +279,11 @@ impl Sender {
     /// so many, and more again where it does.
     pub fn slice_bytes(&self) -> u16 {
         self.ways.standing().slice_bytes
+    }
+
+    /// The cipher that the stream is protected by; `None` where it is plain, by shared memory, and while it is not open.
+    pub fn protection(&self) -> Option<Suite> {
+        self.ways.standing().protection
     }
 
     /// What moves the datagrams; [`BackendKind::Auto`] where there are none.

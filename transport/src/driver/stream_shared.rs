@@ -11,12 +11,14 @@ use crate::frame::SLOTS_MAX;
 use crate::receive::{EndReason, LastWord, ReceiveStats, SourceCounts};
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
-use crate::wire::{EPOCHS_AHEAD_MAX, Open};
+use crate::wire::{Cut, EPOCHS_AHEAD_MAX, Open, SealedOpen};
 
 /// What a stream's thread and the program share.
 pub(super) struct StreamShared {
     /// What opened it first.
     pub(super) open: Open,
+    /// How its frames were cut then.
+    pub(super) cut: Cut,
     state: Mutex<StreamState>,
     /// Its consumers want no more frames.
     pub(super) stop: AtomicBool,
@@ -31,6 +33,8 @@ pub(super) struct StreamShared {
 pub(super) struct StreamState {
     /// What opened it last: the address may be another one by then.
     pub(super) opening: OpeningId,
+    /// The newest opening by whoever has the stream's key, where it is protected.
+    newest: Option<Opening>,
     /// The sender's run at present.
     pub(super) epoch: u32,
     /// Frames below this number are settled.
@@ -65,6 +69,7 @@ impl StreamShared {
         let open = opening.open;
         let state = StreamState {
             opening: opening.id(),
+            newest: opening.sealed.is_some().then(|| opening.clone()),
             epoch: open.epoch,
             settled: 0,
             heard: Time::now(),
@@ -77,6 +82,7 @@ impl StreamShared {
         };
         Self {
             open,
+            cut: opening.cut(),
             state: Mutex::new(state),
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
@@ -105,7 +111,8 @@ impl StreamShared {
     }
 
     /// Whether an opening goes on with this stream: a later run of the same sender, which sends the same.
-    pub(super) fn is_continued_by(&self, open: &Open) -> bool {
+    pub(super) fn is_continued_by(&self, opening: &Opening) -> bool {
+        let open = &opening.open;
         let what =
             |open: &Open| (open.stream, open.pixel, open.width, open.height, open.stride, open.tail_max, open.delivery);
         let state = self.lock();
@@ -114,8 +121,9 @@ impl StreamShared {
         let goes_on = (1..=EPOCHS_AHEAD_MAX).contains(&ahead)
             && open.first_frame.saturating_add(SLOTS_MAX as u64) >= state.settled;
         // An opening that contradicts itself moves no stream.
-        let can_be = open.format().is_ok() && usize::from(open.slice_bytes) <= self.open.cut().largest_slice();
-        what(open) == what(&self.open) && can_be && goes_on && !self.is_over()
+        let can_be = open.format().is_ok() && usize::from(open.slice_bytes) <= self.cut.largest_slice();
+        let is_cut_so = opening.sealed.is_some() == self.is_protected();
+        what(open) == what(&self.open) && can_be && is_cut_so && goes_on && !self.is_over()
     }
 
     /// Whether an opening is one of the run at present, or of one shortly before it: a repetition, or a copy that waited.
@@ -125,11 +133,26 @@ impl StreamShared {
         state.opening.stream == opening.stream && state.opening.has_way_of(&opening) && behind <= EPOCHS_AHEAD_MAX
     }
 
+    /// Whether nothing is believed of it that is not sealed.
+    pub(super) fn is_protected(&self) -> bool {
+        self.cut.tag_bytes() > 0
+    }
+
+    /// The newest opening, where it came as this datagram.
+    pub(super) fn newest_as(&self, datagram: &SealedOpen) -> Option<Opening> {
+        let state = self.lock();
+        let is_same = |newest: &&Opening| newest.sealed.as_ref().is_some_and(|sealed| sealed.is(datagram));
+        state.newest.as_ref().filter(is_same).cloned()
+    }
+
     /// The sender has proved its address, and goes on from there.
     pub(super) fn continue_from(&self, opening: &Opening) {
         let mut state = self.lock();
         state.opening = opening.id();
-        state.proven = Some(*opening);
+        if opening.sealed.is_some() {
+            state.newest = Some(opening.clone());
+        }
+        state.proven = Some(opening.clone());
         drop(state);
         self.waker.wake();
     }
@@ -184,12 +207,12 @@ mod tests {
     fn while_the_thread_has_not_come_to_a_later_run_an_earlier_one_goes_on_with_nothing() {
         let stream = stream();
         let (sixth, seventh) = (opening(7, 6, HERE[1]), opening(7, 7, HERE[2]));
-        assert!(stream.is_continued_by(&sixth.open) && stream.is_continued_by(&seventh.open));
+        assert!(stream.is_continued_by(&sixth) && stream.is_continued_by(&seventh));
         stream.continue_from(&seventh);
         // It waited on its way.
-        assert!(!stream.is_continued_by(&sixth.open), "an older address would take the place of the newer one");
-        assert!(!stream.is_continued_by(&seventh.open), "the same run would begin again");
-        assert!(stream.is_continued_by(&opening(7, 8, HERE[0]).open));
+        assert!(!stream.is_continued_by(&sixth), "an older address would take the place of the newer one");
+        assert!(!stream.is_continued_by(&seventh), "the same run would begin again");
+        assert!(stream.is_continued_by(&opening(7, 8, HERE[0])));
         assert!(stream.has_had(seventh.id()) && stream.has_had(opening(7, 6, HERE[2]).id()));
         assert!(!stream.has_had(sixth.id()), "it came from elsewhere");
         assert_eq!(stream.take_proven().map(|proven| proven.id()), Some(seventh.id()));
@@ -203,7 +226,7 @@ mod tests {
         assert_eq!(stream.take_proven().map(|taken| taken.id()), Some(next.id()));
         stream.stay_at(before.peer, before.local, before.epoch);
         assert_eq!(stream.opening(), before);
-        assert!(stream.is_continued_by(&next.open));
+        assert!(stream.is_continued_by(&next));
     }
 
     #[test]
@@ -215,7 +238,7 @@ mod tests {
         stream.continue_from(&newer);
         stream.stay_at(before.peer, before.local, before.epoch);
         assert_eq!(stream.opening(), newer.id());
-        assert!(stream.has_had(newer.id()) && !stream.is_continued_by(&newer.open));
+        assert!(stream.has_had(newer.id()) && !stream.is_continued_by(&newer));
         assert_eq!(stream.take_proven().map(|taken| taken.id()), Some(newer.id()));
     }
 }

@@ -243,6 +243,7 @@ impl Taking {
             buffer_bytes: 0,
             backend: BackendKind::Auto,
             path: PathKind::Shm,
+            protection: None,
         };
         tracing::info!(
             pid = entering.peer.pid, stream = info.stream, format = %info.format, delivery = delivery.name(), slots = pool.slot_count(),

@@ -76,7 +76,7 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
     let others = state.streams.iter().filter(|stream| !is_replaced(stream) && !stream.is_over()).count();
     let others = others + state.waiting.count(|id| id.stream != open.stream);
     let announced = is_announced.then_some(&state.announced);
-    let (format, _) = admit(open, limits, others, announced).map_err(refusal_of)?;
+    let (format, _) = admit((open, &open.cut()), limits, others, announced).map_err(refusal_of)?;
     if state.incoming.len() >= limits.streams {
         return Err((Refusal::Streams, 0, limits.streams as u64));
     }
@@ -109,12 +109,12 @@ fn let_in(receiver: &Arc<ReceiverShared>, entering: Entering) -> Result<(), Refu
         past.lock().ended.get_or_insert(EndReason::Replaced);
         past.abandon();
     }
-    state.waiting.discard(|id| id.stream == open.stream);
+    state.waiting.discard(|waiting| waiting.open.stream == open.stream);
     // Where it comes back with the end of the former one: the sender asks again.
     let Some(reservation) = reservation.or_else(|| budget.reserve(bytes)) else {
         return Err(lacking(refused()));
     };
-    let opening = Opening { open: *open, open_bytes: Open::LEN, peer: HERE, local: receiver.local };
+    let opening = Opening { open: *open, sealed: None, open_bytes: Open::LEN, peer: HERE, local: receiver.local };
     let waker = Arc::new(Waker::new().map_err(|error| lacking(short_of(&error)))?);
     let shared = Arc::new(StreamShared::new(&opening, waker));
     shared.lock().slice_bytes = 0;

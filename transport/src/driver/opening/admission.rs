@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::crypto::Key;
 use crate::frame::{FrameFormat, FramePool, TIME_BYTES};
 use crate::receive::{Reassembler, SPILL_BYTES_MAX, parity_room_bytes};
 use crate::setters;
@@ -19,7 +20,7 @@ pub enum Admission {
 }
 
 /// What the opening of an announced stream must say, whichever way it comes; what is `None` may be anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Announcement {
     /// The format of its frames.
@@ -28,17 +29,22 @@ pub struct Announcement {
     pub delivery: Option<Delivery>,
     /// The most bytes of metadata that a frame of it may have: its opening may say less.
     pub metadata_max: Option<usize>,
+    /// The key that it is protected by: by datagrams it is taken under no other one, nor plain. Without one it is under any of
+    /// [`ReceiverConfig::keys`](crate::ReceiverConfig::keys), and plain where there are none and
+    /// [`ReceiverConfig::protection`](struct@crate::ReceiverConfig#structfield.protection) allows that. By shared memory it says nothing.
+    pub key: Option<Key>,
 }
 
 impl Announcement {
     /// Of frames of a format, and nothing more.
     pub const fn new(format: FrameFormat) -> Self {
-        Self { format, delivery: None, metadata_max: None }
+        Self { format, delivery: None, metadata_max: None, key: None }
     }
 
     setters! {
         delivery: impl Into<Option<Delivery>>,
         metadata_max: impl Into<Option<usize>>,
+        key: impl Into<Option<Key>>,
     }
 
     /// Whether it is this stream that was announced.
@@ -69,7 +75,7 @@ pub(in crate::driver) struct Limits {
 
 /// Checks an opening; `announced` is `None` where anyone may come. Returns the format, and the bytes that the stream takes.
 pub(in crate::driver) fn admit(
-    open: &Open,
+    (open, cut): (&Open, &Cut),
     limits: Limits,
     streams_open: usize,
     announced: Option<&HashMap<u32, Announcement>>,
@@ -86,7 +92,7 @@ pub(in crate::driver) fn admit(
     if streams_open >= limits.streams {
         return Err((RefuseReason::TooManyStreams, limits.streams as u64));
     }
-    let bytes = stream_bytes(&open.cut(), open.parity_max, limits.slots);
+    let bytes = stream_bytes(cut, open.parity_max, limits.slots);
     let bytes = bytes.filter(|bytes| *bytes <= limits.stream_bytes);
     bytes.map(|bytes| (format, bytes)).ok_or((RefuseReason::FrameTooLarge, limits.stream_bytes as u64))
 }
@@ -113,16 +119,16 @@ mod tests {
         };
         let limits = Limits { streams: 1, stream_bytes: 1 << 30, slots: 2 };
         let is_let_in = |open: &Open, announced: Announcement| {
-            let refused = admit(open, limits, 0, Some(&HashMap::from([(7, announced)]))).map(drop);
+            let refused = admit((open, &open.cut()), limits, 0, Some(&HashMap::from([(7, announced)]))).map(drop);
             assert!(refused.is_ok() || refused == Err((RefuseReason::Format, 0)), "{refused:?}");
             refused.is_ok()
         };
         let (any, every) = (Announcement::new(format), Announcement::new(format).delivery(Delivery::Every));
         for delivery in [Delivery::Every, Delivery::Latest] {
-            assert!(is_let_in(&open(delivery, tail_max), any));
-            assert_eq!(is_let_in(&open(delivery, tail_max), every), delivery == Delivery::Every);
+            assert!(is_let_in(&open(delivery, tail_max), any.clone()));
+            assert_eq!(is_let_in(&open(delivery, tail_max), every.clone()), delivery == Delivery::Every);
             for (metadata_max, fits) in [(99, false), (100, true), (usize::MAX, true)] {
-                assert_eq!(is_let_in(&open(delivery, tail_max), any.metadata_max(metadata_max)), fits);
+                assert_eq!(is_let_in(&open(delivery, tail_max), any.clone().metadata_max(metadata_max)), fits);
             }
         }
         let other = FrameFormat::new(crate::frame::PixelFormat::Gray8, 64, 49).unwrap();

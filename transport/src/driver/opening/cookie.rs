@@ -12,6 +12,8 @@ use crate::time::Time;
 
 /// Cookies change with this period; one is good for this one and the next.
 const COOKIE_PERIOD: Duration = Duration::from_secs(30);
+/// No cookie is good for longer.
+pub(super) const COOKIE_LIFE: Duration = Duration::from_secs(60);
 
 /// Makes cookies, and knows its own again.
 pub(in crate::driver) struct Cookies {

@@ -16,5 +16,5 @@ pub(in crate::driver) fn opening(stream: u32, epoch: u32, peer: &str) -> Opening
         .poll_transmit(Time::ZERO, &mut bytes)
         .unwrap();
     let (open, peer) = (Open::parse(&bytes[..len]).unwrap(), peer.parse().unwrap());
-    Opening { open, open_bytes: len, peer, local: "10.0.0.9:1".parse().unwrap() }
+    Opening { open, sealed: None, open_bytes: len, peer, local: "10.0.0.9:1".parse().unwrap() }
 }

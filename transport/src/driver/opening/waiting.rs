@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Opening, OpeningId, Reservation};
 use crate::frame::PoolInMaking;
-use crate::wire::Open;
+use crate::wire::{Open, SealedOpen};
 
 /// Of so many turns, one is that of the stream which has waited longest, however much it has to do: it is ready in time, and holds up
 /// the small ones that go on coming by no more than a turn in so many.
@@ -67,12 +67,13 @@ impl Waiting {
             let waits = &stream.opening;
             // One that is being started goes on elsewhere once it is: its sender, which may speak already, repeats itself.
             let is_same_way = stream.is_starting || waits.id().has_way_of(&opening.id());
-            waits.open.stream == open.stream && is_same_way && has_same_frames(&waits.open, open)
+            let is_cut_so = waits.sealed.is_some() == opening.sealed.is_some() && has_same_frames(&waits.open, open);
+            waits.open.stream == open.stream && is_same_way && is_cut_so
         };
         let Some(stream) = self.streams.iter_mut().find(known) else { return false };
         let ahead = open.epoch.wrapping_sub(stream.opening.open.epoch);
         if (1..=u32::MAX / 2).contains(&ahead) && !stream.is_starting {
-            stream.opening = *opening;
+            stream.opening = opening.clone();
         }
         true
     }
@@ -81,7 +82,7 @@ impl Waiting {
     pub(in crate::driver) fn push(&mut self, opening: &Opening, bytes: usize, reservation: Reservation) {
         self.streams.push(WaitingStream {
             ticket: self.next_ticket,
-            opening: *opening,
+            opening: opening.clone(),
             left: bytes,
             reservation: Arc::new(reservation),
             pool: None,
@@ -90,9 +91,14 @@ impl Waiting {
         self.next_ticket += 1;
     }
 
+    /// Whether a datagram is what a stream waits with, once more.
+    pub(in crate::driver) fn has(&self, datagram: &SealedOpen) -> bool {
+        self.streams.iter().any(|stream| stream.opening.sealed.as_ref().is_some_and(|sealed| sealed.is(datagram)))
+    }
+
     /// Gives streams up.
-    pub(in crate::driver) fn discard(&mut self, is_past: impl Fn(OpeningId) -> bool) {
-        self.discarded.extend(self.streams.extract_if(.., |stream| is_past(stream.opening.id())));
+    pub(in crate::driver) fn discard(&mut self, is_past: impl Fn(&Opening) -> bool) {
+        self.discarded.extend(self.streams.extract_if(.., |stream| is_past(&stream.opening)));
     }
 
     /// What has been given up, to be dropped without a lock.
@@ -109,7 +115,7 @@ impl Waiting {
         self.turns += 1;
         Some(Turn {
             ticket: stream.ticket,
-            opening: stream.opening,
+            opening: stream.opening.clone(),
             reservation: stream.reservation.clone(),
             pool: stream.pool.take(),
         })
@@ -131,7 +137,7 @@ impl Waiting {
     pub(super) fn begin_start(&mut self, ticket: u64) -> Option<Opening> {
         let stream = self.find(ticket)?;
         stream.is_starting = true;
-        Some(stream.opening)
+        Some(stream.opening.clone())
     }
 
     /// The stream waits no more. False where it was given up meanwhile.
@@ -241,7 +247,7 @@ mod tests {
             waiting(&[(1, "10.0.0.1:1", PAGE), (2, "10.0.0.1:2", PAGE), (3, "10.0.0.2:1", PAGE)]);
         assert_eq!(waiting.of_address("10.0.0.1".parse().unwrap()), 2);
         let turn = waiting.next().unwrap();
-        waiting.discard(|id| id.peer.ip() == turn.opening.peer.ip());
+        waiting.discard(|opening| opening.peer.ip() == turn.opening.peer.ip());
         assert_eq!((waiting.of_address("10.0.0.1".parse().unwrap()), waiting.releasing_bytes()), (0, 2 * PAGE));
         let pool = PoolInMaking::new(1, 1).unwrap().holding(turn.reservation.clone());
         let given_up = waiting.put_back(turn.ticket, pool);

@@ -16,6 +16,7 @@ use crate::driver::receiver::ReceiverShared;
 use crate::driver::sharing::PoolSlots;
 use crate::frame::PoolInMaking;
 use crate::receive::Reassembler;
+use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::RefuseReason;
 
@@ -34,7 +35,7 @@ impl Worker {
 
     pub(in crate::driver) fn run(self) {
         while let Some(turn) = self.next() {
-            let (ticket, opening) = (turn.ticket, turn.opening);
+            let (ticket, opening) = (turn.ticket, turn.opening.clone());
             if let Err(error) = self.advance(turn) {
                 let limit = open_files_limit(&error);
                 let open_files_max = (limit > 0).then_some(limit);
@@ -78,7 +79,7 @@ impl Worker {
         let mut pool = match pool {
             Some(pool) => pool,
             None => {
-                let slot_bytes = Reassembler::slot_bytes(&opening.open.cut());
+                let slot_bytes = Reassembler::slot_bytes(&opening.cut());
                 let PoolSlots { all, base } = self.shared.pool_slots();
                 PoolInMaking::new(all, slot_bytes)?.with_spares(base).holding(reservation.clone())
             }
@@ -97,6 +98,9 @@ impl Worker {
         state.started.push((stream.incoming.shared.clone(), stream.thread));
         if state.waiting.finish(ticket) && !state.stop {
             state.streams.push(stream.incoming.shared.clone());
+            if let Some(sealed) = &opening.sealed {
+                state.ephemerals.note(sealed.ephemeral(), Time::now());
+            }
             self.shared.hand_in(state, stream.incoming);
         } else {
             stream.incoming.shared.abandon();

@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use super::path::PathChoice;
 use crate::backend::BackendKind;
+use crate::crypto::Key;
+use crate::driver::protection::Protection;
 use crate::driver::threads::ThreadConfig;
 use crate::frame::{FrameFormat, METADATA_MAX, Presentation, TIME_BYTES};
 use crate::send::{Fec, LinkBudget};
@@ -116,6 +118,12 @@ pub struct SenderConfig {
     /// Where the receiver shares its streams, as its invitation says or as an [`Endpoint`](crate::share::Endpoint); by default where those of a server with the receiver's UDP port
     /// are ([`Endpoint::of_port`](crate::share::Endpoint::of_port)).
     pub share: Option<Invitation>,
+    /// The key that the receiver has for this stream, too; by default none. With it the frames are encrypted, and both ends prove that
+    /// they have it. By shared memory it says nothing.
+    pub key: Option<Key>,
+    /// Whether the stream is protected; by default it is with a [`key`](Self::key), and without one it does not leave this
+    /// machine ([`Protection::Auto`]).
+    pub protection: Protection,
 }
 
 impl SenderConfig {
@@ -140,6 +148,8 @@ impl SenderConfig {
             stream: None,
             path: PathChoice::Auto,
             share: None,
+            key: None,
+            protection: Protection::Auto,
         }
     }
 
@@ -180,5 +190,7 @@ impl SenderConfig {
         stream: impl Into<Option<u32>>,
         path: PathChoice,
         share: impl Into<Option<Invitation>>,
+        key: impl Into<Option<Key>>,
+        protection: Protection,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::driver::protection::Undecided;
 use crate::frame::{FrameFormat, FrameMut, FramePool, PoolError};
 use crate::limit::remedy;
 use crate::wire::{DATAGRAM_MAX, RefuseReason, SLICE_BYTES_MIN, VERSION};
@@ -34,6 +35,38 @@ pub enum ConnectError {
     /// No thread or wake-up descriptor.
     #[error("the system refused a thread or descriptor for the sender: {source}; {help}", source = .0, help = remedy(.0).unwrap_or("check the process's limits"))]
     System(io::Error),
+    /// The stream would leave this machine in plain text.
+    #[error(
+        "frames to {peer} would travel in plain text, for anybody on the way to read and to replace; give both ends one key \
+         (SenderConfig::key, ReceiverConfig::keys; framewire-client --join), or, on a network that you trust, say \
+         Protection::Off (--insecure) at both ends"
+    )]
+    Unprotected {
+        /// Where to.
+        peer: SocketAddr,
+    },
+    /// The stream is to be protected, and has no key.
+    #[error(
+        "the stream is to be protected (Protection::On) and has no key; give both ends one (SenderConfig::key, \
+         ReceiverConfig::keys), or leave it to Protection::Auto, which sends in plain text on loopback alone"
+    )]
+    NoKey,
+    /// The stream has a key, and is not to be protected.
+    #[error(
+        "the stream has a key and is not to be protected (Protection::Off); leave the key out at both ends to send in plain \
+         text, or leave it to Protection::Auto to have it protected"
+    )]
+    KeyUnused,
+}
+
+impl ConnectError {
+    pub(in crate::driver) fn undecided(why: Undecided, peer: SocketAddr) -> Self {
+        match why {
+            Undecided::Unprotected => Self::Unprotected { peer },
+            Undecided::NoKey => Self::NoKey,
+            Undecided::KeyUnused => Self::KeyUnused,
+        }
+    }
 }
 
 /// Why a frame could not be sent, or the stream not be closed in order.

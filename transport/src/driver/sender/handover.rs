@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::SendError;
 use super::way::Carried;
 use crate::backend::Waker;
+use crate::crypto::{Key, Suite};
 use crate::frame::{Frame, SLOTS_MAX};
 use crate::send::{SendState, SendStats, SlotNeed, Subscriber};
 use crate::unpoisoned::unpoisoned;
@@ -34,6 +35,8 @@ pub(in crate::driver) struct Wishes {
     pub(in crate::driver) room: bool,
     /// The receiver is at this address.
     pub(in crate::driver) redirect: Option<SocketAddr>,
+    /// It has this key.
+    pub(in crate::driver) key: Option<Key>,
     /// To have nothing leave and nothing come in, if the stream is not open, or to go on.
     pub(in crate::driver) pause: Option<bool>,
     /// To give everything back, if the stream is not open: another way takes it.
@@ -47,6 +50,7 @@ pub(in crate::driver) struct Figures {
     pub(in crate::driver) stats: SendStats,
     pub(in crate::driver) round_trip: Duration,
     pub(in crate::driver) slice_bytes: u16,
+    pub(in crate::driver) suite: Option<Suite>,
     slots: SlotNeed,
     /// Every frame below `next_number` is settled.
     is_settled: bool,
@@ -60,6 +64,7 @@ impl Figures {
             stats: *subscriber.stats(),
             round_trip: subscriber.round_trip(),
             slice_bytes: subscriber.slice_bytes(),
+            suite: subscriber.suite(),
             slots: subscriber.slot_need(),
             is_settled: subscriber.is_settled(),
             next_number: subscriber.next_number(),

@@ -54,9 +54,11 @@ pub(super) fn knock(ways: &Ways) -> Result<Door, Trouble> {
 /// # Errors
 /// No memory, socket or thread.
 pub(super) fn by_datagrams(ways: &Arc<Ways>) -> Result<(Arc<dyn Way>, SocketAddr), ConnectError> {
-    let peer = ways.lock().peer;
+    let state = ways.lock();
+    let (peer, key) = (state.peer, state.key.clone());
+    drop(state);
     let (first, epoch) = ways.beginning();
-    let way = UdpWay::start(peer, &ways.config, (ways.stream, first, epoch), teller(ways))?;
+    let way = UdpWay::start(peer, &ways.config, key, (ways.stream, first, epoch), teller(ways))?;
     Ok((Arc::new(way), peer))
 }
 

@@ -182,7 +182,7 @@ fn ends<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
 fn unanswered(delivery: Delivery) -> (UdpSocket, Arc<UdpWay>) {
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let config = SenderConfig::new(format()).delivery(delivery);
-    let way = UdpWay::start(nobody.local_addr().unwrap(), &config, (1, 0, 7), || {}).unwrap();
+    let way = UdpWay::start(nobody.local_addr().unwrap(), &config, None, (1, 0, 7), || {}).unwrap();
     (nobody, Arc::new(way))
 }
 

@@ -1,6 +1,6 @@
 //! The way by datagrams: a thread that moves what the protocol core wants out, and a pool of this process's own.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::config::{SenderConfig, SliceSize};
 use super::error::{ConnectError, NotSent, SendError};
 use super::handover::Handover;
+use super::path::PathChoice;
 use super::way::{Carried, Moment, Standing, Way};
 use crate::backend::{BackendKind, ConnectedSocket, Waker, headers_bytes, wall_clock};
 use crate::clock::clock_id;
+use crate::crypto::Key;
 use crate::driver::send_loop;
 use crate::frame::{Frame, FrameMut, FramePool};
 use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, slots_ready};
@@ -25,11 +27,17 @@ pub(super) struct UdpWay {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Refuses what no datagram can be.
+/// Refuses what no datagram can be, and a protection that contradicts the key.
 ///
 /// # Errors
-/// Slices of a size that cannot be.
+/// Slices of a size that cannot be; a key that is not to be used, or none where there is to be one.
 pub(super) fn check(config: &SenderConfig) -> Result<(), ConnectError> {
+    let by_shm = config.path == PathChoice::Shm;
+    // Where the receiver is does not matter for what contradicts itself.
+    let anywhere = config.protection.decide(config.key.is_some(), (Ipv4Addr::LOCALHOST, 0).into());
+    if let Some(why) = anywhere.err().filter(|_| !by_shm) {
+        return Err(ConnectError::undecided(why, (Ipv4Addr::LOCALHOST, 0).into()));
+    }
     match config.slice {
         SliceSize::Bytes(bytes) if !(SLICE_BYTES_MIN..=DATAGRAM_MAX).contains(&usize::from(bytes)) => {
             Err(ConnectError::SliceBytes(bytes))
@@ -39,17 +47,20 @@ pub(super) fn check(config: &SenderConfig) -> Result<(), ConnectError> {
 }
 
 impl UdpWay {
-    /// Begins to open the stream; its first frame has the number `first`. `on_change` is called on the sending thread when the stream has
-    /// become open, or was and is not any more.
+    /// Begins to open the stream, under `key` if there is one; its first frame has the number `first`. `on_change` is called on the
+    /// sending thread when the stream has become open, or was and is not any more.
     ///
     /// # Errors
-    /// No memory, socket or thread.
+    /// No memory, socket or thread; or the stream would leave this machine in plain text without that having been said.
     pub(super) fn start(
         peer: SocketAddr,
         config: &SenderConfig,
+        key: Option<Key>,
         (stream, first, epoch): (u32, u64, u32),
         on_change: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, ConnectError> {
+        let decided = config.protection.decide(key.is_some(), peer);
+        let is_protected = decided.map_err(|why| ConnectError::undecided(why, peer))?;
         let socket = ConnectedSocket::connect(peer).map_err(|source| ConnectError::Socket { peer, source })?;
         let slice_bytes = match config.slice {
             // The system may know the path from a report, which may be forged.
@@ -59,7 +70,8 @@ impl UdpWay {
         let tail_max = config.tail_max();
         let frame_bytes = config.format.frame_bytes() + tail_max;
         // No slice is longer than a whole frame. The format was checked: a frame fits 32 bits, and no slice is longer than a datagram.
-        let longest = Cut::new(u32::try_from(frame_bytes).unwrap_or(u32::MAX), SLICE_BYTES_MIN).largest_slice();
+        let cut = Cut::new(u32::try_from(frame_bytes).unwrap_or(u32::MAX), SLICE_BYTES_MIN);
+        let longest = if is_protected { cut.tagged() } else { cut }.largest_slice();
         let slice_bytes = slice_bytes.clamp(SLICE_BYTES_MIN, longest) as u16;
         let pool = FramePool::with_spares(config.slots, slots_ready(frame_bytes), frame_bytes)?;
         let pool = pool.with_format(config.format, tail_max);
@@ -90,6 +102,9 @@ impl UdpWay {
             },
             Time::now(),
         );
+        if let Some(key) = key {
+            subscriber.protect(key, Time::now());
+        }
         subscriber.set_utc(wall_clock::compare());
         if let Some(link) = &config.link {
             subscriber.set_link(link.clone());
@@ -180,6 +195,10 @@ impl Way for UdpWay {
         });
     }
 
+    fn set_key(&self, key: Key) {
+        self.handover.wish(|wishes, _| wishes.key = Some(key));
+    }
+
     fn standing(&self) -> Standing {
         let state = self.handover.lock();
         let figures = state.figures();
@@ -188,6 +207,7 @@ impl Way for UdpWay {
             stats: figures.stats,
             round_trip: figures.round_trip,
             slice_bytes: figures.slice_bytes,
+            protection: figures.suite,
             next_number: state.next_number(),
             failed: state.failure.is_some(),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::error::{NotSent, SendError};
 use crate::backend::BackendKind;
+use crate::crypto::{Key, Suite};
 use crate::frame::{Frame, FrameMut, FramePool};
 use crate::send::{ClosedReport, SendState, SendStats};
 use crate::wire::{Delivery, PathKind};
@@ -29,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) round_trip: Duration,
     /// 0 where nothing is cut.
     pub(crate) slice_bytes: u16,
+    /// The cipher that the stream is protected by, where it is open and protected.
+    pub(crate) protection: Option<Suite>,
     /// The number that the next frame gets.
     pub(crate) next_number: u64,
     /// The stream cannot go on.
@@ -115,6 +118,9 @@ pub(crate) trait Way: Send + Sync {
 
     /// The receiver is at this address.
     fn redirect(&self, peer: SocketAddr);
+
+    /// The receiver has this key for the stream.
+    fn set_key(&self, key: Key);
 
     fn standing(&self) -> Standing;
 

@@ -17,6 +17,7 @@ use super::path::PathChoice;
 use super::trouble::{Trouble, Troubles};
 use super::way::{Carried, Moment, Standing, Way};
 use crate::backend::Waker;
+use crate::crypto::Key;
 use crate::frame::{Frame, FrameMut, PoolMark, SLOTS_MAX};
 use crate::random::random_u32;
 use crate::send::{ClosedReport, SendState, SendStats};
@@ -47,6 +48,8 @@ pub(super) struct Ways {
 pub(super) struct State {
     pub(super) current: Current,
     pub(super) peer: SocketAddr,
+    /// What the stream is protected by where it goes by datagrams.
+    pub(super) key: Option<Key>,
     /// Where the receiver shares its streams, if it has said so.
     pub(super) invitation: Option<Invitation>,
     /// What earlier ways have counted.
@@ -116,6 +119,7 @@ impl Ways {
         let state = State {
             current: Current::Between(Between::default()),
             peer,
+            key: config.key.clone(),
             invitation: config.share.clone(),
             before: SendStats::default(),
             sent_floor: 0,
@@ -460,6 +464,7 @@ impl Ways {
                     stats: between.stats(),
                     round_trip: Duration::from_millis(1),
                     slice_bytes: 0,
+                    protection: None,
                     next_number: between.next_number,
                     failed: state.failure.is_some(),
                 };

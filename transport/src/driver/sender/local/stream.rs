@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::state::{Shared, State};
 use super::watch::watch;
 use crate::backend::BackendKind;
+use crate::crypto::Key;
 use crate::driver::sender::config::SenderConfig;
 use crate::driver::sender::error::{NotSent, SendError};
 use crate::driver::sender::way::{Carried, Moment, Standing, Way};
@@ -245,6 +246,8 @@ impl Way for LocalWay {
 
     fn redirect(&self, _peer: SocketAddr) {}
 
+    fn set_key(&self, _key: Key) {}
+
     fn standing(&self) -> Standing {
         let mut state = self.shared.lock();
         if state.closed.is_none() {
@@ -259,6 +262,7 @@ impl Way for LocalWay {
             stats: state.stats,
             round_trip: Duration::from_millis(1),
             slice_bytes: 0,
+            protection: None,
             next_number: state.next_number,
             failed: false,
         }

@@ -79,6 +79,9 @@ impl Ways {
             let Some(waiting) = between.waiting.pop_front() else {
                 tracing::debug!(stream = self.stream, path = %way.path(), "the stream goes on");
                 // Under the lock: whoever moves or closes the stream from here on finds this way.
+                if let Some(key) = &state.key {
+                    way.set_key(key.clone());
+                }
                 if state.peer != peer {
                     way.redirect(state.peer);
                 }
