@@ -40,11 +40,15 @@ pub struct BenchArgs {
     /// Have neither end of memory, pipe, shm and shm-read sleep between frames, which takes two cores; of the others both ends sleep
     #[arg(long)]
     pub busy_poll: bool,
-    /// Measure these alone: framewire, kernel (what UDP can at best do on this machine), tcp, which are measured unless others are
+    /// Measure these alone: framewire, protected (the same with a key), kernel (what UDP can at best do on this machine), tcp, which are measured unless others are
     /// named; shm (frames handed over in shared memory, nothing touched), shm-read (made and read in place, every byte), memory (the
     /// same in two threads of one process: the floor of both), pipe (a bare wake of another process)
     #[arg(long, value_enum, value_name = "NAME,NAME", value_delimiter = ',', hide_possible_values = true)]
     pub only: Vec<Contender>,
+    /// Measure protected streams beside plain ones, on loopback too, and what one core seals: with a key that is made for the bench and
+    /// goes to the other end over its control connection, in the clear
+    #[arg(long)]
+    pub protect: bool,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
@@ -52,7 +56,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub to: Option<Address>,
     /// Receive what bench --to sends, over TCP and UDP; anyone who reaches the port can have frames thrown away here
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "frame", "metadata_bytes", "rounds", "seconds", "rate", "latency_seconds", "busy_poll", "only", "json"])]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["to", "protect", "frame", "metadata_bytes", "rounds", "seconds", "rate", "latency_seconds", "busy_poll", "only", "json"])]
     pub receive: Option<Address>,
     /// End after one bench
     #[arg(long, requires = "receive")]
@@ -92,6 +96,7 @@ mod tests {
         assert_eq!(bench(&["--only", "shm-read,memory"]).unwrap().only, [Contender::ShmRead, Contender::Memory]);
         let args = bench(&["--rate", "240", "--latency-seconds", "5", "--busy-poll"]).unwrap();
         assert_eq!((args.rate, args.latency_seconds, args.busy_poll), (240, 5.0, true));
+        assert!(bench(&["--protect"]).unwrap().protect);
         assert!(bench(&["--receive", "0.0.0.0:9000", "--once"]).unwrap().once);
     }
 
@@ -106,7 +111,7 @@ mod tests {
     #[test]
     fn a_bench_refuses_what_it_cannot_do() {
         let refused = |arguments: &[&str]| bench(arguments).unwrap_err().to_string();
-        assert!(refused(&["--only", "udp"]).contains("framewire, kernel, tcp"));
+        assert!(refused(&["--only", "udp"]).contains("framewire, protected, kernel, tcp"));
         assert!(refused(&["--metadata-bytes", "4097"]).contains("0..=4096"));
         assert!(refused(&["--rounds", "0"]).contains("--rounds"));
         assert!(refused(&["--rate", "0"]).contains("--rate"));

@@ -16,6 +16,8 @@ use super::stamp::Stamp;
 pub enum Contender {
     /// A `Sender` and a `Receiver`, every frame delivered.
     Framewire,
+    /// The same, encrypted under a key that both have.
+    Protected,
     /// The same bytes in the same batches with no header and no protocol: what UDP can at best do on this machine.
     Kernel,
     /// One TCP connection.
@@ -32,17 +34,17 @@ pub enum Contender {
 
 impl Contender {
     /// All of them, in the order in which they are measured and shown.
-    pub const ALL: [Self; 7] =
-        [Self::Framewire, Self::Kernel, Self::Tcp, Self::Shm, Self::ShmRead, Self::Memory, Self::Pipe];
+    pub const ALL: [Self; 8] =
+        [Self::Framewire, Self::Protected, Self::Kernel, Self::Tcp, Self::Shm, Self::ShmRead, Self::Memory, Self::Pipe];
 
-    /// Whether it is measured unless others are named: those that a network can carry.
+    /// Whether it is measured unless others are named: those that a network can carry, a protected one where that is asked for.
     pub const fn is_default(self) -> bool {
         matches!(self, Self::Framewire | Self::Kernel | Self::Tcp)
     }
 
     /// Whether it needs nothing but the memory of one machine, and a process of its own at the other end, or none.
     pub(super) const fn is_local(self) -> bool {
-        !self.is_default()
+        !self.is_default() && !matches!(self, Self::Protected)
     }
 
     /// Whether every byte of a frame moves or is touched: where not, bytes a second say nothing.
@@ -54,6 +56,7 @@ impl Contender {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Framewire => "framewire",
+            Self::Protected => "protected",
             Self::Kernel => "kernel",
             Self::Tcp => "tcp",
             Self::Shm => "shm",

@@ -19,7 +19,7 @@ use super::patience::LOOK_AROUND;
 use super::stamp::Phase;
 
 /// Changes with every change of what the two ends say or do.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const PROGRAM: &str = "framewire-bench";
 /// How long the first line may take.
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
@@ -58,6 +58,9 @@ pub(super) struct Run {
     /// The reader looks for frames without sleeping.
     #[serde(default)]
     pub(super) busy_poll: bool,
+    /// Of a protected stream, as [`Key::to_text`](framewire_transport::Key::to_text) writes it: of one that has nothing to hide.
+    #[serde(default)]
+    pub(super) key: Option<String>,
 }
 
 /// What the far end says.
@@ -293,6 +296,7 @@ mod tests {
             udp_port: 9,
             path: Some("/tmp/here".into()),
             busy_poll: true,
+            key: Some("a key".into()),
         };
         near.send(&run).unwrap();
         assert_eq!(far.receive::<Run>(HELLO_PATIENCE).unwrap(), run);
@@ -320,16 +324,16 @@ mod tests {
 
     #[test]
     fn another_version_is_told_at_both_ends() {
-        let newer = b"{\"program\":\"framewire-bench\",\"version\":3,\"clock\":0,\"more\":[]}\n";
+        let newer = b"{\"program\":\"framewire-bench\",\"version\":4,\"clock\":0,\"more\":[]}\n";
         let said = greeted(newer).to_string();
-        assert!(said.contains("version 3") && said.contains("same release"), "{said}");
+        assert!(said.contains("version 4") && said.contains("same release"), "{said}");
         let (mut near, far) = pair();
         near.write_all(newer).unwrap();
         let error = Control::answer(far, 0, &Stop::new()).map(|_| ()).unwrap_err();
-        assert!(matches!(error, ControlError::Version { theirs: 3, .. }));
+        assert!(matches!(error, ControlError::Version { theirs: 4, .. }));
         let mut answer = String::new();
         near.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains("\"version\":2"), "{answer}");
+        assert!(answer.contains("\"version\":3"), "{answer}");
     }
 
     #[test]

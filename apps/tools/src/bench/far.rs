@@ -145,9 +145,10 @@ impl Far<'_> {
         let stream = getrandom::u32()
             .map_err(|error| Failure::runtime(format!("the system gives no random numbers: {error}")))?;
         let (link, port, window): (Box<dyn ReceiveLink>, _, _) = match run.contender {
-            Contender::Framewire => {
+            Contender::Framewire | Contender::Protected => {
                 let what = (stream, frame.format);
-                let link = FramewireReceiver::bind(self.local, self.elsewhere, what, backend, self.stop)?;
+                let key = run.key.as_deref().map(str::parse).transpose().map_err(Failure::runtime)?;
+                let link = FramewireReceiver::bind(self.local, self.elsewhere, what, key, backend, self.stop)?;
                 let port = link.port();
                 (Box::new(link), port, 0)
             }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 use framewire_transport::frame::{MetadataKind, RecvError};
-use framewire_transport::{Admission, BindError, IncomingStream, SendError, SliceSize};
 use framewire_transport::{
-    BackendKind, Delivery, FrameFormat, PathChoice, Receiver, ReceiverConfig, Sender, SenderConfig,
+    Admission, Announcement, BackendKind, BindError, Delivery, FrameFormat, IncomingStream, Key, PathChoice,
+    Protection, Receiver, ReceiverConfig, SendError, Sender, SenderConfig, SliceSize,
 };
 
 use super::contender::{Arrived, ReceiveLink, SendLink};
@@ -17,6 +17,11 @@ use super::stamp::Stamp;
 
 /// How long an end waits for the other to confirm the close; every figure is known by then.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// What is measured has nothing to hide: plain is as it was asked for, beyond this machine too.
+fn protection(key: Option<&Key>) -> Protection {
+    if key.is_some() { Protection::On } else { Protection::Off }
+}
 
 /// The sending half: every frame in a slot of the sender's pool, stamped, not redrawn.
 pub(super) struct FramewireSender {
@@ -27,18 +32,18 @@ pub(super) struct FramewireSender {
 }
 
 impl FramewireSender {
-    /// Opens the stream that the far end has announced. Each frame is to have so many bytes of metadata.
+    /// Opens the stream that the far end has announced, under the key if there is one. Each frame is to have so many bytes of metadata.
     pub(super) fn connect(
         peer: SocketAddr,
         stream: u32,
         format: FrameFormat,
+        key: Option<Key>,
         (slice, backend): (SliceSize, BackendKind),
         metadata_bytes: u16,
         stop: &Stop,
     ) -> Result<Self, Failure> {
-        let stream = Some(stream);
         let config = SenderConfig::new(format).delivery(Delivery::Every).path(PathChoice::Udp);
-        let config = config.slice(slice).backend(backend).stream(stream);
+        let config = config.slice(slice).backend(backend).stream(stream).protection(protection(key.as_ref())).key(key);
         let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
         let wait = Wait::begin(stop, PATIENCE);
         loop {
@@ -89,22 +94,24 @@ pub(super) struct FramewireReceiver {
 }
 
 impl FramewireReceiver {
-    /// Listens on a UDP address for one stream with this id and format, of anybody; if `elsewhere`, on another port
-    /// where that one is taken.
+    /// Listens on a UDP address for one stream with this id and format, of anybody who has the key if there is one; if `elsewhere`,
+    /// on another port where that one is taken.
     pub(super) fn bind(
         address: SocketAddr,
         elsewhere: bool,
         (stream, format): (u32, FrameFormat),
+        key: Option<Key>,
         backend: BackendKind,
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let config = ReceiverConfig::new().backend(backend).admission(Admission::Announced).streams_max(1);
+        let config = config.protection(protection(key.as_ref()));
         let bound = match Receiver::bind(address, config.clone()) {
             Err(BindError::InUse(_)) if elsewhere => Receiver::bind(SocketAddr::new(address.ip(), 0), config),
             bound => bound,
         };
         let receiver = bound.map_err(Failure::runtime)?;
-        receiver.announce(stream, format).map_err(Failure::runtime)?;
+        receiver.announce(stream, Announcement::new(format).key(key)).map_err(Failure::runtime)?;
         Ok(Self { stream: None, receiver, stop: stop.clone() })
     }
 

@@ -18,6 +18,7 @@ mod near;
 mod patience;
 mod pipe;
 mod report;
+mod sealing;
 mod shm;
 mod stamp;
 mod tally;

@@ -9,7 +9,7 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::pace::Pacer;
 use framewire_process::progress::Progress;
 use framewire_process::stop::Stop;
-use framewire_transport::{Time, clock_id};
+use framewire_transport::{Key, Time, clock_id};
 
 use super::args::BenchArgs;
 use super::child::ReceivingProcess;
@@ -20,6 +20,7 @@ use super::kernel::{KernelSender, KernelSocket};
 use super::memory;
 use super::pipe::{Pipe, PipeSender};
 use super::report::{CpuSeconds, CpuUsPerFrame, Measured, Report};
+use super::sealing;
 use super::shm::ShmSender;
 use super::stamp::{Phase, Stamp};
 use super::tcp::TcpSender;
@@ -46,7 +47,7 @@ pub(super) fn run(args: &BenchArgs, stop: &Stop) -> Result<Report, Failure> {
     let mut near = Near::new(args, stop).map_err(|failure| if stop.is_stopped() { nothing() } else { failure })?;
     let contenders = near.contenders()?;
     let progress = Progress::new(false);
-    let mut rounds = Vec::new();
+    let (mut rounds, mut sealed) = (Vec::new(), Vec::new());
     'rounds: for round in 1..=args.rounds {
         let mut measured = Vec::new();
         for contender in &contenders {
@@ -57,13 +58,16 @@ pub(super) fn run(args: &BenchArgs, stop: &Stop) -> Result<Report, Failure> {
                 Err(failure) => return Err(Failure::runtime(format!("{contender}: {failure}"))),
             }
         }
+        if contenders.contains(&Contender::Protected) {
+            sealed.push(sealing::measure()?);
+        }
         rounds.push(measured);
     }
     drop(progress);
     if rounds.is_empty() {
         return Err(nothing());
     }
-    Ok(Report::new(args, &contenders, &rounds))
+    Ok(Report::new(args, &contenders, &rounds).with_sealing(&sealed))
 }
 
 struct Near<'a> {
@@ -108,8 +112,17 @@ impl<'a> Near<'a> {
     /// Those that were asked for and can be.
     fn contenders(&self) -> Result<Vec<Contender>, Failure> {
         let only = &self.args.only;
-        let asked =
-            |contender: &Contender| if only.is_empty() { contender.is_default() } else { only.contains(contender) };
+        let asked = |contender: &Contender| match *contender {
+            // Beside those that are named, too.
+            Contender::Protected => self.args.protect || only.contains(contender),
+            contender => {
+                if only.is_empty() {
+                    contender.is_default()
+                } else {
+                    only.contains(&contender)
+                }
+            }
+        };
         let mut contenders: Vec<_> = Contender::ALL.into_iter().filter(asked).collect();
         if !self.one_machine {
             let why = "the bare kernel is measured on one machine only: nothing would replace what a network loses";
@@ -236,11 +249,14 @@ impl<'a> Near<'a> {
         let (format, stop) = (frame.format, self.stop.clone());
         let peer = self.control.peer();
         Ok(match contender {
-            Contender::Framewire => {
-                let ready = self.ask(self.run_of(contender))?;
+            Contender::Framewire | Contender::Protected => {
+                let is_protected = contender == Contender::Protected;
+                let key = is_protected.then(Key::random).transpose().map_err(Failure::runtime)?;
+                let text = key.as_ref().map(Key::to_text);
+                let ready = self.ask(Run { key: text, ..self.run_of(contender) })?;
                 let peer = SocketAddr::new(peer.ip(), ready.port);
                 let how = (slice, backend);
-                Box::new(FramewireSender::connect(peer, ready.stream, format, how, metadata_bytes, &stop)?)
+                Box::new(FramewireSender::connect(peer, ready.stream, format, key, how, metadata_bytes, &stop)?)
             }
             Contender::Kernel => {
                 let socket = KernelSocket::towards(peer, slice)?;
@@ -279,6 +295,7 @@ impl<'a> Near<'a> {
             udp_port: 0,
             path: None,
             busy_poll: self.args.spins(contender),
+            key: None,
         }
     }
 

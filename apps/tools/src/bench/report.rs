@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::BenchArgs;
 use super::contender::Contender;
+use super::sealing::{self, Sealing};
 
 /// What a contender did in one round.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +60,22 @@ pub(super) struct Report {
     metadata_bytes: u16,
     rounds: usize,
     contenders: Vec<Line>,
+    /// Absent where nothing is protected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealing: Option<Sealed>,
+}
+
+/// What one core seals, and how far a protected stream comes with that.
+#[derive(Debug, Clone, Serialize, PartialEq)]
+struct Sealed {
+    suite: &'static str,
+    rates: Vec<Sealing>,
+    /// What a protected stream could reach at best, where the plain one was measured, too: both one after the other on one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_gigabytes_per_second: Option<f64>,
+    /// What it does, over that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio_to_bound: Option<f64>,
 }
 
 /// A contender over all rounds: frames are sums, everything else medians.
@@ -143,7 +160,31 @@ impl Report {
             metadata_bytes: args.metadata_bytes,
             rounds: rounds.len(),
             contenders: contenders.iter().enumerate().map(line).collect(),
+            sealing: None,
         }
+    }
+
+    /// With what one core sealed after each round.
+    pub(super) fn with_sealing(mut self, rounds: &[(&'static str, [Sealing; 2])]) -> Self {
+        let Some((suite, sizes)) = rounds.first() else { return self };
+        let rates: Vec<_> = (0..sizes.len())
+            .map(|at| Sealing {
+                payload_bytes: sizes[at].payload_bytes,
+                gigabytes_per_second: median(rounds.iter().map(|(_, rates)| rates[at].gigabytes_per_second))
+                    .unwrap_or_default(),
+            })
+            .collect();
+        let line = |name: Contender| self.contenders.iter().find(|line| line.name == name);
+        let rate = |name: Contender| line(name).and_then(|line| line.gigabytes_per_second);
+        // Of the size that is nearest to what was sent.
+        let slice_bytes = line(Contender::Protected).and_then(|line| line.slice_bytes).unwrap_or(u16::MAX);
+        let nearest = rates.iter().min_by_key(|rate| rate.payload_bytes.abs_diff(slice_bytes.into()));
+        let bound = rate(Contender::Framewire)
+            .zip(nearest)
+            .map(|(plain, nearest)| sealing::bound(plain, nearest.gigabytes_per_second));
+        let ratio = bound.zip(rate(Contender::Protected)).map(|(bound, rate)| rate / bound);
+        self.sealing = Some(Sealed { suite: *suite, rates, bound_gigabytes_per_second: bound, ratio_to_bound: ratio });
+        self
     }
 
     /// Says it on standard output.
@@ -179,6 +220,15 @@ impl fmt::Display for Report {
                 let CpuUsPerFrame { full_rate, steady } = line.cpu_us_per_frame;
                 write!(f, "\n{:13}{:.0} frames/s; {full_rate:.1} µs of processor", "", line.frames_per_second)?;
                 write!(f, " a frame, {steady:.1} at {} frames/s", self.rate)?;
+            }
+        }
+        if let Some(Sealed { suite, rates, bound_gigabytes_per_second, ratio_to_bound }) = &self.sealing {
+            write!(f, "\none core seals with {suite}:")?;
+            for Sealing { payload_bytes, gigabytes_per_second } in rates {
+                write!(f, "\n{:11}{gigabytes_per_second:>6.2} in slices of {payload_bytes} bytes", "")?;
+            }
+            if let (Some(bound), Some(ratio)) = (bound_gigabytes_per_second, ratio_to_bound) {
+                write!(f, "\n{:11}{bound:>6.2} at best protected: 1/(1/plain + 1/sealing); {ratio:.2} of it", "")?;
             }
         }
         if self.busy_poll && self.contenders.iter().any(|line| line.name.is_local()) {
@@ -297,6 +347,29 @@ kernel       5.00         -      0.25       -       -       -       -
              2 of 302 frames lost";
         assert_eq!(report.to_string(), expected);
         assert!(expected.lines().all(|line| line.chars().count() <= 80), "on any terminal");
+    }
+
+    #[test]
+    fn beside_what_is_protected_stands_what_one_core_seals_and_what_that_allows() {
+        let round = vec![measured(6.0, Some(1.0)), measured(1.8, Some(1.0))];
+        let rates = |rate| [65_439, 1_404].map(|payload_bytes| Sealing { payload_bytes, gigabytes_per_second: rate });
+        let contenders = [Contender::Framewire, Contender::Protected];
+        let report = Report::new(&args(&["--protect"]), &contenders, &[round]);
+        let report = report.with_sealing(&[("AES-128-GCM", rates(2.0)), ("AES-128-GCM", rates(4.0))]);
+        let text = report.to_string();
+        let expected = "
+one core seals with AES-128-GCM:
+             3.00 in slices of 65439 bytes
+             3.00 in slices of 1404 bytes
+             2.00 at best protected: 1/(1/plain + 1/sealing); 0.90 of it";
+        assert!(text.ends_with(expected), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "on any terminal");
+        let json = serde_json::to_value(report).unwrap();
+        assert_eq!(json["sealing"]["ratio_to_bound"], 0.9);
+        assert_eq!(
+            json["sealing"]["rates"][1],
+            serde_json::json!({"payload_bytes": 1404, "gigabytes_per_second": 3.0})
+        );
     }
 
     #[test]
