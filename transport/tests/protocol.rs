@@ -5,9 +5,11 @@
 mod conversation;
 #[path = "protocol/document.rs"]
 mod document;
+#[path = "protocol/protection.rs"]
+mod protection;
 
 use document::Section;
-use framewire_transport::crypto::SEAL_LEN;
+use framewire_transport::crypto::{CONTROLS_BACK, GENERATION_SHIFT, SEAL_LEN, SLICES_BACK};
 use framewire_transport::frame::{ChromaPlace, ColourRange, FrameFormat, METADATA_MAX, PixelFormat, Scan, TAIL_MAX};
 use framewire_transport::receive;
 use framewire_transport::wire::{
@@ -177,7 +179,7 @@ fn another_magic_version_kind_or_flag_is_refused() {
 
 #[test]
 fn the_limits_are_those_of_the_code() {
-    let code: [(&str, u64); 13] = [
+    let code: [(&str, u64); 17] = [
         ("VERSION", VERSION.into()),
         ("PRELUDE_LEN", PRELUDE_LEN as u64),
         ("SLICE_HEADER_LEN", SLICE_HEADER_LEN as u64),
@@ -191,6 +193,10 @@ fn the_limits_are_those_of_the_code() {
         ("TAIL_MAX", TAIL_MAX as u64),
         ("TIME_UNKNOWN", TIME_UNKNOWN),
         ("TAG_LEN", TAG_LEN as u64),
+        ("SEAL_LEN", SEAL_LEN as u64),
+        ("GENERATION_SHIFT", GENERATION_SHIFT.into()),
+        ("SLICES_BACK", SLICES_BACK),
+        ("CONTROLS_BACK", CONTROLS_BACK),
     ];
     assert_eq!(document::limits(), code);
     assert_eq!(MAGIC.to_be_bytes(), *b"FW");
@@ -265,6 +271,7 @@ fn the_timers_are_those_of_the_sources() {
         ("send/path.rs", include_str!("../src/send/path.rs")),
         ("send/subscriber/reports.rs", include_str!("../src/send/subscriber/reports.rs")),
         ("send/subscriber.rs", include_str!("../src/send/subscriber.rs")),
+        ("send/subscriber/protected.rs", include_str!("../src/send/subscriber/protected.rs")),
         ("send/subscriber/doubt.rs", include_str!("../src/send/subscriber/doubt.rs")),
     ];
     for (file, constant, default_ns) in document::timers() {

@@ -50,13 +50,34 @@ fn section(text: &'static str) -> Section {
         }
     }
     let golden = body.split_once(&format!("```golden {name}\n")).unwrap().1.split_once("\n```").unwrap().0;
+    let golden = bytes(golden);
+    Section { name, kind: kind.parse().unwrap(), len: len.parse().unwrap(), fields, values, golden }
+}
+
+fn bytes(text: &str) -> Vec<u8> {
     let bytes = |text: &str| {
         // "00*490": so many of them.
         let (byte, times) = text.split_once('*').unwrap_or((text, "1"));
         std::iter::repeat_n(u8::from_str_radix(byte, 16).unwrap(), times.parse().unwrap())
     };
-    let golden = golden.split_whitespace().flat_map(bytes).collect();
-    Section { name, kind: kind.parse().unwrap(), len: len.parse().unwrap(), fields, values, golden }
+    text.split_whitespace().flat_map(bytes).collect()
+}
+
+/// What the document says that comes out of fixed keys: names and bytes.
+pub(crate) fn answers() -> HashMap<&'static str, Vec<u8>> {
+    let answers = TEXT.split("\n```answer ").skip(1);
+    answers
+        .map(|text| text.split_once("\n```").unwrap().0.split_once('\n').unwrap())
+        .map(|(name, text)| (name, bytes(text)))
+        .collect()
+}
+
+/// The fields behind the prelude of the datagrams that open a protected stream: name, offset, size.
+pub(crate) fn sealed_openings() -> [Vec<(&'static str, usize, usize)>; 2] {
+    let chapter = TEXT.split_once("\n### Sealed openings\n").unwrap().1;
+    let accept = chapter.split_once("\nAccept (kind 7)").unwrap().1;
+    let field = |row: Vec<&'static str>| (row[2], row[0].parse().unwrap(), row[1].parse().unwrap());
+    [chapter, accept].map(|text| rows(text, "| offset |").skip(1).map(field).collect())
 }
 
 /// The table of limits: name and value.
