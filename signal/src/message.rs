@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use framewire_transport::{FrameFormat, PixelFormat, setters};
-use framewire_transport::crypto::Key;
+use framewire_transport::{FrameFormat, Key, PixelFormat, setters};
 use serde::{Deserialize, Serialize};
 
 pub use framewire_transport::Delivery;
@@ -289,7 +288,8 @@ pub struct Opened {
     /// Where a client on the server's machine may send them by shared memory instead; absent where the server shares nothing.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::share::read_offer")]
     pub share: Option<ShareOffer>,
-    /// The key that the stream's frames are encrypted under, 43 characters of base64url: a secret. Absent where they are not encrypted.
+    /// The key under which its datagrams are encrypted, 43 characters of base64url in JSON; absent where they go plainly. A secret between the
+    /// server and this client: a [`SignalServer`](crate::SignalServer) sends one over TLS alone.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::stream_key")]
     pub key: Option<Key>,
 }
@@ -476,7 +476,7 @@ mod tests {
 
     #[test]
     fn replies_say_which_they_are() {
-        let opened = Opened { stream: 7, udp_host: None, udp_port: 9, protocol: 1, share: None };
+        let opened = Opened { stream: 7, udp_host: None, udp_port: 9, protocol: 1, share: None, key: None };
         let granted = Granted { opened, resume: Some(Resume("s".into())) };
         let value = serde_json::to_value(Numbered { request: Some(3), body: OpenReply::Opened(granted) }).unwrap();
         let written =
@@ -488,6 +488,21 @@ mod tests {
             serde_json::from_value(json!({"reply": "refused", "reason": "r", "message": "m"})).unwrap();
         let OpenReply::Refused(refused) = refused else { panic!("it is refused") };
         assert_eq!(refused, Refused::new("r", "m"));
+    }
+
+    #[test]
+    fn a_streams_key_is_read_as_it_is_written_and_never_printed() {
+        let key = Key::from_bytes([7; 32]);
+        let opened = Opened::new(7, 9).key(key.clone());
+        let mut written = serde_json::to_value(&opened).unwrap();
+        assert_eq!(written["key"], key.to_text());
+        assert_eq!(serde_json::from_value::<Opened>(written.clone()).unwrap(), opened);
+        assert!(!format!("{opened:?}").contains(&key.to_text()), "{opened:?}");
+        written["key"] = json!(&key.to_text()[1..]);
+        let error = serde_json::from_value::<Opened>(written.clone()).unwrap_err().to_string();
+        assert!(error.contains("43 characters") && !error.contains(&key.to_text()[1..9]), "{error}");
+        written["key"] = json!(null);
+        assert_eq!(serde_json::from_value::<Opened>(written).unwrap().key, None);
     }
 
     #[test]

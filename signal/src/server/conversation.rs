@@ -201,7 +201,16 @@ impl Conversation {
                                token for streaming";
                 return Err(Refused::new(reason::VIEW_ONLY, message));
             }
-            self.streams.open(asker.id, connected(&asker).neighbour(), &data, || asker.connected())
+            let connected = connected(&asker);
+            let granted = self.streams.open(asker.id, connected.neighbour(), &data, || asker.connected())?;
+            if granted.opened.key.is_some() && !connected.is_protected() {
+                // It may have gone meanwhile, and its stream with it.
+                let _ = self.streams.close(asker.id, data.request.stream);
+                tracing::error!(peer = %connected.peer(), "a stream's key was not sent over a connection that others can read: give the server a certificate");
+                let message = "the stream is protected, and its key does not travel over a connection that others can read; connect with TLS";
+                return Err(Refused::new(reason::KEY_OVER_PLAIN, message));
+            }
+            Ok(granted)
         };
         let (name, body) = match in_turn(turns, data, work).await {
             Ok(granted) => (event::OPENED, OpenReply::Opened(granted)),

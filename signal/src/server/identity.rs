@@ -262,3 +262,6 @@ pub(super) fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, TlsError> 
     let parsed = ParsedCertificate::try_from(certificate)?;
     Ok(Pin::of_public_key(&parsed.subject_public_key_info()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,39 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use framewire_signal::message::{Delivery, Feedback, OpenRequest, Opened, Refused, Statistics, Timestamp};
-use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StreamHost};
-use framewire_transport::{FrameFormat, PixelFormat};
+use framewire_signal::{
+    ClientConfig, ClientEvent, Identity, Join, ServerConfig, SignalClient, SignalServer, StreamHost, Token,
+};
+use framewire_transport::{FrameFormat, Key, PixelFormat};
+
+/// The token of servers here that have one.
+pub const TOKEN: &str = "kCpVUAk0lZlcKPXqdcE7gQ";
+
+pub fn token() -> Token {
+    Token::new(TOKEN).unwrap()
+}
+
+/// A key and a certificate that nobody has signed.
+pub fn identity() -> Identity {
+    let (certificate, key) = Identity::generate(&["localhost".into(), "127.0.0.1".into()]).unwrap();
+    Identity::from_pem(&certificate, &key).unwrap()
+}
+
+/// A server with a token that speaks TLS and nothing else.
+pub fn protected() -> ServerConfig {
+    loopback().token(token()).tls(identity())
+}
+
+/// What such a server prints at its start.
+pub fn join_string(server: &SignalServer) -> Join {
+    let address = server.local_addr();
+    Join::new(address.ip().to_string(), address.port(), token(), server.pin().unwrap()).unwrap()
+}
+
+/// The key of every stream whose name is "sealed".
+pub fn stream_key() -> Key {
+    Key::from_bytes([7; 32])
+}
 
 /// Far more than anything here takes; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,6 +75,7 @@ impl StreamHost for Host {
         self.tell(Asked::Open(request.clone()));
         match request.name.as_str() {
             "refuse me" => Err(Refused::new("unknown-pixel", "gray9 is not a pixel format; use gray8")),
+            "sealed" => Ok(Opened::new(request.stream, 12_345).key(stream_key())),
             "panic" => panic!("the host panics as the test wants it"),
             _ => Ok(Opened::new(request.stream, 12_345)),
         }

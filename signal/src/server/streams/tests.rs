@@ -28,7 +28,7 @@ impl StreamHost for Diary {
             return Err(Refused::new("protocol", ""));
         }
         self.write(format!("open {}", request.stream));
-        Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1, share: None })
+        Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1, share: None, key: None })
     }
 
     fn close(&self, stream: u32) {
