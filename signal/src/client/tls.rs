@@ -18,8 +18,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, OtherError,
+    RootCertStore, SignatureScheme,
 };
 use rustls_native_certs::load_native_certs;
 use tokio::net::TcpStream;
@@ -245,7 +245,7 @@ fn explain_io(error: &io::Error, known: &Known) -> Refused {
         return not_trusted(format!("no TLS with it: {error}"));
     };
     match tls {
-        Error::InvalidMessage(_) if known.is_by_secret() => {
+        Error::InvalidMessage(why) if known.is_by_secret() && *why != InvalidMessage::HandshakePayloadTooLarge => {
             Refused::new(reason::SERVER_IS_PLAIN, server_is_plain("what answers there does not speak TLS"))
         }
         Error::InvalidCertificate(CertificateError::Other(other)) if other.0.downcast_ref::<OtherKey>().is_some() => {
@@ -270,6 +270,9 @@ fn server_is_plain(what: &str) -> String {
 fn explain(error: &Error) -> String {
     let remedy = match error {
         Error::InvalidCertificate(why) => return format!("its certificate is not trusted ({why}); {}", remedy(why)),
+        Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
+            "its certificates have more than 64 KiB: have it show its own and those that signed it, and no others"
+        }
         // Whatever comes first is read as a record of TLS.
         Error::InvalidMessage(_) => {
             return format!(
