@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 mod network;
-//SOCK#[path = "protected/sockets.rs"]
-//SOCKmod sockets;
+#[path = "protected/sockets.rs"]
+mod sockets;
 
 use std::time::Duration;
 

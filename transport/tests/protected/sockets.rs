@@ -3,16 +3,17 @@
 use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
-use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream};
-use framewire_transport::send::{self, Fec, Publication, SendConfig, SendState, SliceRun, Subscriber};
-use framewire_transport::wire::{Cut, Delivery, Open, SliceHeader};
-use framewire_transport::{BackendKind, Time};
+use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, SealedOpening};
+use framewire_transport::send::{self, Fec, Publication, SendConfig, SendState, Subscriber};
+use framewire_transport::wire::{AnyOpen, Cut, Delivery};
+use framewire_transport::{BackendKind, Key, Time};
 
-use super::network::{picture, tags};
+use super::network::picture;
 
 /// Slices of a frame, the last one shorter.
 const SLICES: usize = 50;
@@ -54,6 +55,8 @@ struct Ends {
     sender: Subscriber,
     sending: Box<dyn Backend>,
     batch: SendBatch,
+    /// Of a protected stream.
+    key: Option<Key>,
     /// Every so many slices one is not sent; 0 for none.
     lost: u64,
     /// Every so many slices one leaves behind those of its run.
@@ -70,17 +73,24 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(kind: BackendKind, slice_bytes: u16, has_tags: bool, fec: Fec) -> Self {
-        let head_bytes = if has_tags { 68 } else { 52 };
+    fn new(kind: BackendKind, slice_bytes: u16, key: Option<&Key>, fec: Fec) -> Self {
+        let head_bytes = if key.is_some() { 68 } else { 52 };
         let frame_bytes = SLICES * (usize::from(slice_bytes) - head_bytes) - 100;
         let format = FrameFormat::new(PixelFormat::Gray8, frame_bytes as u32, 1).unwrap();
         let (left, right) = sockets();
         let buffer_bytes = right.set_receive_buffer(4 << 20).unwrap();
         let now = Time::from_nanos(1_000_000_000);
-        let config =
-            SendConfig { has_tags, fec, spreads: false, ..SendConfig::new(7, 1, format, Delivery::Every, slice_bytes) };
+        let config = SendConfig { fec, spreads: false, ..SendConfig::new(7, 1, format, Delivery::Every, slice_bytes) };
         let publication = Publication::new(format, Delivery::Every);
-        let sender = publication.subscribe(config, now);
+        let mut sender = publication.subscribe(config, now);
+        if let Some(key) = key {
+            sender.protect(key.clone(), now);
+        }
+        let cell_bytes = usize::from(slice_bytes) - head_bytes;
+        let batch = match key {
+            Some(_) => SendBatch::with_scratch(BATCH, head_bytes, cell_bytes),
+            None => SendBatch::new(BATCH, head_bytes),
+        };
         assert_eq!((sender.cut().head_bytes(), sender.cut().slices()), (head_bytes, SLICES as u32));
         Self {
             now,
@@ -88,7 +98,8 @@ impl Ends {
             source: FramePool::new(4, frame_bytes).unwrap(),
             sender,
             sending: open_backend(kind, left, slice_bytes),
-            batch: SendBatch::new(BATCH, head_bytes),
+            batch,
+            key: key.cloned(),
             lost: 0,
             late: 0,
             slices: 0,
@@ -128,7 +139,7 @@ impl Ends {
         self.sender.handle_timeout(now);
         let mut bytes = Box::new([0; send::CONTROL_MAX]);
         while let Some(len) = self.sender.poll_transmit(now, &mut bytes) {
-            match (&self.receiver, Open::parse(&bytes[..len])) {
+            match (&self.receiver, AnyOpen::parse(&bytes[..len])) {
                 // The listener's affair.
                 (None, Ok(open)) => self.accept(open, len),
                 _ => {
@@ -141,18 +152,35 @@ impl Ends {
         let train = self.sender.cut().train();
         while self.batch.room() >= train {
             let room = (self.batch.room() - self.batch.room() % train) as u32;
-            let Some(run) = self.sender.poll_slices(&mut self.publication, room, now) else { break };
+            let Some(mut run) = self.sender.poll_slices(&mut self.publication, room, now) else { break };
+            let (payload, cell) = (run.payload(), run.payload_bytes());
             if (self.lost, self.late) == (0, 0) {
-                let push = |nth, head: &mut [u8]| write_head(&run, nth, head);
-                self.batch.push_slices(run.frame, run.payload(), run.payload_bytes(), push).unwrap();
+                if run.is_sealed() {
+                    let seal = |nth, head: &mut [u8], sealed: &mut [u8]| run.seal(nth, head, sealed);
+                    self.batch.push_sealed(payload.len(), cell, seal).unwrap();
+                } else {
+                    self.batch.push_slices(run.frame, payload, cell, |nth, head| run.emit_header(nth, head)).unwrap();
+                }
                 continue;
             }
+            // Sealed in order, however they leave.
+            let sealed: Vec<_> =
+                if run.is_sealed() { (0..run.count).map(|nth| run.to_datagram(nth)).collect() } else { vec![] };
             let is_nth = |every: u64, nth: u32| every > 0 && (self.slices + u64::from(nth)).is_multiple_of(every);
             let (late, soon): (Vec<_>, Vec<_>) = (0..run.count).partition(|nth| is_nth(self.late, *nth));
             for nth in soon.into_iter().chain(late).filter(|nth| !is_nth(self.lost, *nth)) {
-                let start = run.payload().start + nth as usize * run.payload_bytes();
-                let payload = start..run.payload().end.min(start + run.payload_bytes());
-                self.batch.push(run.frame, payload, |head| write_head(&run, nth, head)).unwrap();
+                if let Some(sealed) = sealed.get(nth as usize) {
+                    let copy = |_, head: &mut [u8], payload: &mut [u8]| {
+                        let (its_head, its_payload) = sealed.split_at(head.len());
+                        head.copy_from_slice(its_head);
+                        payload.copy_from_slice(its_payload);
+                    };
+                    self.batch.push_sealed(sealed.len() - run_head(&self.key), cell, copy).unwrap();
+                    continue;
+                }
+                let start = payload.start + nth as usize * cell;
+                let payload = start..payload.end.min(start + cell);
+                self.batch.push(run.frame, payload, |head| run.emit_header(nth, head)).unwrap();
             }
             self.slices += u64::from(run.count);
         }
@@ -164,10 +192,18 @@ impl Ends {
         }
     }
 
-    fn accept(&mut self, open: Open, open_bytes: usize) {
+    fn accept(&mut self, open: AnyOpen, open_bytes: usize) {
+        let (open, sealed) = match (open, &self.key) {
+            (AnyOpen::Plain(open), None) => (open, None),
+            (AnyOpen::Sealed(datagram), Some(key)) => {
+                let (sealed, open) = SealedOpening::read(key, &datagram).unwrap();
+                (open, Some(Arc::new(sealed)))
+            }
+            (open, key) => panic!("{open:?} under {key:?}"),
+        };
         let config = ReceiveConfig {
             open,
-            has_tags: self.sender.cut().tag_bytes() > 0,
+            sealed,
             open_bytes,
             buffer_bytes: self.buffer_bytes,
             batch_max: BATCH,
@@ -180,7 +216,7 @@ impl Ends {
 
     fn run_receiver(&mut self) {
         let Some(receiver) = &mut self.receiver else { return };
-        let (now, tag_bytes) = (self.now, receiver.cut().tag_bytes());
+        let now = self.now;
         loop {
             receiver.predict(BATCH.min(self.receiving.landings()));
             self.landings.clear();
@@ -190,7 +226,6 @@ impl Ends {
             let received = if self.there == 0 { Ok(0) } else { self.receiving.receive(&mut self.landings) };
             self.landings.release();
             for datagram in self.landings.datagrams() {
-                tags::check(datagram.head, tag_bytes);
                 receiver.handle_datagram(datagram.index, datagram.head, datagram.len, now);
             }
             receiver.end_batch(now);
@@ -230,9 +265,9 @@ impl Ends {
     }
 }
 
-fn write_head(run: &SliceRun<'_>, nth: u32, head: &mut [u8]) {
-    run.emit_header(nth, head);
-    tags::put(head, head.len() - SliceHeader::LEN);
+/// Bytes of a slice's head.
+fn run_head(key: &Option<Key>) -> usize {
+    if key.is_some() { 68 } else { 52 }
 }
 
 /// Waits until the socket has room, or something to read.
@@ -247,9 +282,10 @@ fn wait_for(backend: &dyn Backend, to_write: bool, error: &io::Error) {
 fn frames_arrive_byte_for_byte_over_every_backend_and_their_payloads_land_where_they_belong() {
     for kind in kinds() {
         for slice_bytes in [1_472, 1_471, 548, 9_000, 65_507] {
-            let [bare, tagged] = [false, true].map(|has_tags| {
-                let mut ends = Ends::new(kind, slice_bytes, has_tags, Fec::Off);
+            let [bare, tagged] = [None, Some(Key::random().unwrap())].map(|key| {
+                let mut ends = Ends::new(kind, slice_bytes, key.as_ref(), Fec::Off);
                 let seen = ends.stream();
+                assert_eq!(seen.rejected.total(), 0, "{seen:?}");
                 assert_eq!((seen.slices, ends.sender.stats().slices_resent), (FRAMES * SLICES as u64, 0), "{seen:?}");
                 seen.slices_moved
             });
@@ -262,13 +298,32 @@ fn frames_arrive_byte_for_byte_over_every_backend_and_their_payloads_land_where_
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn where_trains_are_refused_the_same_bytes_go_out_one_by_one_and_none_is_sealed_again() {
+    for kind in kinds() {
+        let mut ends = Ends::new(kind, 1_472, Some(&Key::random().unwrap()), Fec::Off);
+        // A socket without checksums is one of the cases in which the kernel refuses to segment.
+        let off: libc::c_int = 1;
+        let size = size_of::<libc::c_int>() as libc::socklen_t;
+        let socket = ends.sending.socket().as_fd().as_raw_fd();
+        // SAFETY: setsockopt(socket: open, level and option as named, value: an int that lives over the call, its size).
+        let set =
+            unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const off).cast(), size) };
+        assert_eq!(set, 0);
+        let seen = ends.stream();
+        assert_eq!((seen.slices, seen.rejected.total()), (FRAMES * SLICES as u64, 0), "{kind}: {seen:?}");
+        assert_eq!(ends.sender.stats().slices_resent, 0);
+    }
+}
+
 #[test]
 fn what_is_lost_and_what_comes_late_is_repaired_or_restored_over_every_backend() {
     for kind in kinds() {
         for (slice_bytes, fec) in
             [(1_472, Fec::Off), (1_471, Fec::Percent(20)), (548, Fec::Percent(10)), (9_000, Fec::Off)]
         {
-            let mut ends = Ends::new(kind, slice_bytes, true, fec);
+            let mut ends = Ends::new(kind, slice_bytes, Some(&Key::random().unwrap()), fec);
             (ends.lost, ends.late) = (23, 7);
             let seen = ends.stream();
             let sent = *ends.sender.stats();
@@ -303,10 +358,14 @@ fn a_train_of_slices_with_tags_leaves_as_one_message_of_as_many_slices_as_one_wi
         let mut sending = open_backend(BackendKind::Mmsg, left, slice_bytes as u16);
         let pool = FramePool::new(1, frame_bytes as usize).unwrap();
         let frame = picture(&pool, 0, Time::ZERO).unwrap();
-        let mut batch = SendBatch::new(cut.train(), cut.head_bytes());
+        let cell = cut.payload_bytes().into();
+        let mut batch = SendBatch::with_scratch(cut.train(), cut.head_bytes(), cell);
         let payload = cut.bytes_of(0, cut.train() as u32);
-        let write_head = |nth: u32, head: &mut [u8]| head.fill(nth as u8);
-        batch.push_slices(&frame, payload, cut.payload_bytes().into(), write_head).unwrap();
+        let seal = |nth: u32, head: &mut [u8], sealed: &mut [u8]| {
+            head.fill(nth as u8);
+            sealed.copy_from_slice(&frame[cut.bytes_of(nth, 1)]);
+        };
+        batch.push_sealed(payload.len(), cell, seal).unwrap();
         assert_eq!(sending.send(&mut batch).unwrap(), cut.train());
         let mut message = vec![0; 65_536];
         let len = right.recv(&mut message).unwrap();
