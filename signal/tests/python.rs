@@ -7,14 +7,14 @@
 mod stage;
 
 use std::env;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use framewire_signal::message::PROTOCOL;
-use framewire_signal::{ClientConfig, ClientEvent, Token};
+use framewire_signal::{ClientConfig, ClientEvent, Join, Pin, Token};
 use serde_json::{Value, json};
 
-use stage::{Asked, PATIENCE, await_event, connect, feedback, loopback, request, serve};
+use stage::{Asked, PATIENCE, await_event, connect, feedback, join_string, loopback, protected, request, serve};
 
 /// A script that talks to the test in lines of JSON, and ends when its standard input does.
 struct Python {
@@ -26,6 +26,11 @@ struct Python {
 impl Python {
     /// `None`, said aloud, when the interpreter lacks one of the packages.
     fn run(packages: &str, script: &str, arguments: &[String]) -> Option<Self> {
+        Self::run_with(Stdio::inherit(), packages, script, arguments)
+    }
+
+    /// The same, with what it says on standard error going there.
+    fn run_with(errors: Stdio, packages: &str, script: &str, arguments: &[String]) -> Option<Self> {
         let interpreter = env::var_os("FRAMEWIRE_PYTHON").unwrap_or_else(|| "python3".into());
         let import = Command::new(&interpreter).args(["-c", &format!("import {packages}")]).output();
         if !import.is_ok_and(|import| import.status.success()) {
@@ -40,6 +45,7 @@ impl Python {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -74,15 +80,21 @@ impl Drop for Python {
 }
 
 const LISTENER: &str = r#"
-import hashlib, hmac, json, secrets, sys, threading, time
+import hashlib, hmac, json, secrets, sys, threading
 import socketio
 
 url, transport, token, message = sys.argv[1], sys.argv[2], sys.argv[3], json.loads(sys.argv[4])
+nonce = secrets.token_hex(16)
+introduction = {"version": 2, "role": "stream", "nonce": nonce, "binding": "none"}
+proven = threading.Event()
 
-def proof():
-    nonce, now = secrets.token_hex(16), int(time.time())
-    text = f"framewire-signal-1|{nonce}|{now}".encode()
-    return {"nonce": nonce, "time": now, "proof": hmac.new(token.encode(), text, hashlib.sha256).hexdigest()}
+def proof(side, server_nonce):
+    text = f"framewire-signal-2|{side}|stream|{nonce}|{server_nonce}|none".encode()
+    return hmac.new(token.encode(), text, hashlib.sha256).hexdigest()
+
+def prove(challenge):
+    assert challenge["proof"] == proof("server", challenge["nonce"])
+    client.emit("prove", {"proof": proof("client", challenge["nonce"])})
 
 # Handlers run on threads of their own, and print writes in pieces.
 lock = threading.Lock()
@@ -94,7 +106,11 @@ def say(data):
 client = socketio.Client()
 client.on("feedback", say)
 transports = None if transport == "default" else [transport]
-client.connect(url, auth=proof if token else None, transports=transports)
+client.on("challenge", prove)
+client.on("proven", lambda said: proven.set())
+client.connect(url, auth=introduction if token else None, transports=transports)
+if token:
+    assert proven.wait(20)
 if message:
     answer = client.call("open", message, timeout=10)
     say(answer)
@@ -150,6 +166,63 @@ fn a_python_client_of_the_plain_wire_gets_what_it_always_got() {
     for (size, event) in [1_234, 65_507].into_iter().zip(python.hear_sorted(2, "frame_size")) {
         let timestamp = event["timestamp"].as_str().unwrap().to_owned();
         assert_eq!(event, json!({"timestamp": timestamp, "frame_size": size}));
+    }
+}
+
+/// The program in README's chapter on other languages, as it stands there.
+fn listing() -> &'static str {
+    let readme = include_str!("../../README.md");
+    let chapter = readme.split("### Listening to a protected server").nth(1).expect("the chapter is there");
+    chapter.split("```python\n").nth(1).and_then(|program| program.split("```").next()).expect("it has a program")
+}
+
+/// A file with a join string, which nobody else reads.
+fn join_file(join: &Join) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{}", join.to_text()).unwrap();
+    file
+}
+
+#[test]
+fn the_readmes_listener_hears_of_frames_from_a_protected_server_over_tls() {
+    let viewing = Token::new("00112233445566778899aabbccddeeff").unwrap();
+    let (server, _asked) = serve(protected().view_token(viewing.clone()));
+    for token in [stage::token(), viewing] {
+        let mut join = join_string(&server);
+        join.token = token;
+        let file = join_file(&join);
+        let arguments = [file.path().to_str().unwrap().to_owned()];
+        let Some(mut python) = Python::run("socketio, requests, websocket", listing(), &arguments) else { return };
+        // Its first frames come before it has proved its token: until then it hears of none.
+        let (heard, line) = std::sync::mpsc::channel();
+        std::thread::spawn(move || heard.send((python.output.next().map(Result::unwrap), python)));
+        let line = loop {
+            server.feedback(feedback(7, 1));
+            match line.recv_timeout(std::time::Duration::from_millis(50)) {
+                Ok((line, _python)) => break line.expect("the program hears of a frame"),
+                Err(error) => assert_eq!(error, std::sync::mpsc::RecvTimeoutError::Timeout),
+            }
+        };
+        assert!(line.contains("'frame': 1,") && line.contains(&format!("'stream': {}", server.shown_id(7))), "{line}");
+    }
+}
+
+#[test]
+fn the_readmes_listener_believes_no_other_server_and_proves_nothing_to_it() {
+    let (server, _asked) = serve(protected());
+    let (mut other_key, mut other_token) = (join_string(&server), join_string(&server));
+    other_key.pin = Pin::of_public_key(b"another");
+    other_token.token = Token::new("00112233445566778899aabbccddeeff").unwrap();
+    for (join, says) in [(other_key, "another server answers there"), (other_token, "the server has another token")] {
+        let file = join_file(&join);
+        let arguments = [file.path().to_str().unwrap().to_owned()];
+        let python = Python::run_with(Stdio::piped(), "socketio, requests, websocket", listing(), &arguments);
+        let Some(mut python) = python else { return };
+        let mut said = String::new();
+        let mut errors = python.child.stderr.take().unwrap();
+        let _ = errors.read_to_string(&mut said);
+        assert!(said.contains(says), "{said}");
+        assert_eq!(server.counters().clients, 0);
     }
 }
 
