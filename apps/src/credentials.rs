@@ -1,6 +1,5 @@
 //! The token that both ends share: where a program has it from.
 
-use framewire_monitor::Secret;
 use framewire_process::exit::Failure;
 use framewire_signal::Token;
 
@@ -18,18 +17,6 @@ pub(crate) fn token(args: &CommonArgs) -> Result<Option<Token>, Failure> {
         }
         None => Ok(None),
     }
-}
-
-/// What lets whoever has the token look, too.
-///
-/// # Errors
-/// As [`token`].
-pub(crate) fn token_as_secret(args: &CommonArgs) -> Result<Option<Secret>, Failure> {
-    let text = match &args.token_file {
-        Some(path) => Some(std::fs::read(path).map_err(Failure::usage)?),
-        None => std::env::var_os(TOKEN_VARIABLE).map(std::ffi::OsString::into_encoded_bytes),
-    };
-    Ok(text.map(|text| Secret::token(text.trim_ascii())))
 }
 
 /// The variable that may hold the token.

@@ -30,8 +30,8 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), F
     let server_args = server_args(args);
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| {
-            ends::serve(&server_args, &server_stop, |signal, udp| {
-                let _ = send_address.send((signal, udp));
+            ends::serve(&server_args, &server_stop, |listening| {
+                let _ = send_address.send((listening.signal, listening.udp));
             })
             // However it ended, there is nobody left to send to.
             .inspect(|_| stop.stop())
@@ -95,7 +95,7 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
     ServerArgs {
         partial: false,
         listen: any_port.clone(),
-        udp: any_port,
+        udp: Some(any_port),
         announce_udp: None,
         plain_frame: plain_frame(args),
         sinks: SinkArgs {
@@ -110,8 +110,16 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         frames: None,
         seconds: None,
         until_input_ends: false,
-        insecure: false,
+        // What it shows is how fast frames are, not what ciphers take.
+        insecure: true,
+        protect: false,
+        join_file: None,
+        announce: None,
+        tls_cert: None,
+        tls_key: None,
+        state_directory: None,
         allow_origin: Vec::new(),
+        view_token_file: None,
         view_password_file: None,
         preview_fps: PREVIEW_FPS,
         preview_width: PREVIEW_WIDTH,
@@ -151,7 +159,11 @@ fn client_args(args: &DemoArgs, signal: SocketAddr, udp: SocketAddr) -> ClientAr
     stream.fps.get_or_insert(Pace::Max);
     stream.delivery.get_or_insert(Delivery::Every);
     ClientArgs {
-        insecure: false,
+        // A token that the environment has is shown on loopback plainly, too.
+        insecure: true,
+        join: None,
+        ca: None,
+        protect: false,
         common: args.common.clone(),
         server: format!("http://{signal}"),
         udp: Some(udp.into()),
@@ -169,6 +181,7 @@ fn merge(sent: &Summary, received: Summary) -> Summary {
         slices_parity: sent.slices_parity,
         path: received.path.or_else(|| sent.path.clone()),
         path_trouble: sent.path_trouble.clone(),
+        protected: received.protected.or(sent.protected),
         backend: received.backend.or_else(|| sent.backend.clone()),
         slice_bytes: received.slice_bytes.or(sent.slice_bytes),
         cpu_seconds: cpu_seconds(),

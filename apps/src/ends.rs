@@ -1,29 +1,28 @@
 //! The two ends, each on the wire that was asked for.
 
-use std::net::SocketAddr;
-
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 
 use crate::cli::{ClientArgs, ServerArgs, Wire};
 use crate::client::source;
+use crate::client::target::Target;
+use crate::server::Listening;
 use crate::{client, plain, server};
 
-/// Runs a server until its limits are reached or somebody asks it to stop. `ready` is called once it listens, with the
-/// addresses for Socket.IO and for frames. The second value is that of a sink that failed, where the server went on without it.
+/// Runs a server until its limits are reached or somebody asks it to stop. `ready` is called once it listens. The second value is that of a sink that failed, where the server went on without it.
 ///
 /// # Errors
 /// What cannot be asked for, and what failed: an address in use, a sink that cannot be written to, where that is the server's one job.
 pub fn serve(
     args: &ServerArgs,
     stop: &Stop,
-    ready: impl FnOnce(SocketAddr, SocketAddr),
+    ready: impl FnOnce(&Listening),
 ) -> Result<(Summary, Option<Failure>), Failure> {
-    let places = server::prepare(args, stop)?;
+    let (places, guard) = server::prepare(args, stop)?;
     match args.common.wire {
-        Wire::Framed => server::framed::run(args, &places, stop, ready),
-        Wire::Plain => plain::server::run(args, &places, stop, ready),
+        Wire::Framed => server::framed::run(args, &places, guard, stop, ready),
+        Wire::Plain => plain::server::run(args, &places, guard, stop, ready),
     }
 }
 
@@ -33,11 +32,13 @@ pub fn serve(
 /// # Errors
 /// What cannot be asked for, and what failed.
 pub fn send(args: &ClientArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
+    // First who is meant: standard input may have the line that says so, and frames are none of those to be looked for.
+    let target = Target::of(args)?;
     let Some(source) = source::open(&args.stream, stop)? else {
         return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
     };
     match args.common.wire {
-        Wire::Framed => client::framed::run(args, source, stop),
-        Wire::Plain => plain::client::run(args, source, stop),
+        Wire::Framed => client::framed::run(args, target, source, stop),
+        Wire::Plain => plain::client::run(args, &target, source, stop),
     }
 }

@@ -121,12 +121,18 @@ fn with_a_token_only_who_knows_it_or_the_view_password_looks() {
     let (token, password) = (running::in_dir(&directory, "token"), running::in_dir(&directory, "password"));
     write_private(&token, "0123456789abcdef0123456789abcdef");
     write_private(&password, "look here\n");
-    let locked = Server::start(&["--token-file", running::path_text(&token)]);
+    let locked = Server::start(&["--insecure", "--token-file", running::path_text(&token)]);
     let answer = get(&locked.signal, "/metrics", &[]);
     assert_eq!(answer.status, 401);
     assert!(answer.body.contains("Authorization: Bearer TOKEN"), "{}", answer.body);
     assert_eq!(get(&locked.signal, "/healthz", &[]).status, 200);
-    let arguments = ["--token-file", running::path_text(&token), "--view-password-file", running::path_text(&password)];
+    let arguments = [
+        "--insecure",
+        "--token-file",
+        running::path_text(&token),
+        "--view-password-file",
+        running::path_text(&password),
+    ];
     let server = Server::start(&arguments);
     assert_eq!(get(&server.signal, "/metrics", &[]).status, 401);
     // "me:look here"

@@ -137,14 +137,14 @@ fn a_password_goes_to_the_server_and_nowhere_else() {
     command.args(["top", "--server", &refusing.url()]).env("FRAMEWIRE_VIEW_PASSWORD_FILE", &file);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && said.contains("refuses the password"), "{said}");
+    assert!(output.status.code() == Some(1) && said.contains("refuses the token or password"), "{said}");
     assert!(!said.contains("sesame"));
 }
 
 #[test]
 fn what_cannot_be_asked_for_is_wrong_usage() {
     for (arguments, says) in [
-        (["--server", "https://cams"], "asks for TLS"),
+        (["--join", "framewire://cams:1#x"], "lists the processes"),
         (["--server", "cams:8080"], "http://HOST:PORT"),
         (["--interval", "0"], "0.1 to 3600"),
         (["--view-password-file", "/no/such/file"], "cannot be read"),

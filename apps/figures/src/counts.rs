@@ -165,19 +165,25 @@ pub struct DatagramsDropped {
     pub ahead: u64,
     /// Of a frame for which no slot was free.
     pub no_slot: u64,
+    /// Of a protected stream, and not made under its keys, or changed on the way.
+    pub forged: u64,
+    /// Of a protected stream, recorded and shown again, or doubled on the way.
+    pub replayed: u64,
 }
 
 impl DatagramsDropped {
     /// What a stream has counted so far.
     pub fn of(stats: &ReceiveStats) -> Self {
-        let RejectedCounts { malformed, stream, epoch, size, late, duplicate, ahead, no_slot, .. } = stats.rejected;
+        let RejectedCounts {
+            malformed, stream, epoch, size, late, duplicate, ahead, no_slot, forged, replayed, ..
+        } = stats.rejected;
         let socket = stats.socket_drops;
-        Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot }
+        Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot, forged, replayed }
     }
 
     /// Each cause by name, with its datagrams.
-    pub fn causes(&self) -> [(&'static str, u64); 9] {
-        let Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot } = *self;
+    pub fn causes(&self) -> [(&'static str, u64); 11] {
+        let Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot, forged, replayed } = *self;
         [
             ("socket", socket),
             ("malformed", malformed),
@@ -188,12 +194,14 @@ impl DatagramsDropped {
             ("duplicate", duplicate),
             ("ahead", ahead),
             ("no_slot", no_slot),
+            ("forged", forged),
+            ("replayed", replayed),
         ]
     }
 
     /// Adds those of another stream.
     fn add(&mut self, other: &Self) {
-        let Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot } = other;
+        let Self { socket, malformed, stream, epoch, size, late, duplicate, ahead, no_slot, forged, replayed } = other;
         self.socket += socket;
         self.malformed += malformed;
         self.stream += stream;
@@ -203,6 +211,8 @@ impl DatagramsDropped {
         self.duplicate += duplicate;
         self.ahead += ahead;
         self.no_slot += no_slot;
+        self.forged += forged;
+        self.replayed += replayed;
     }
 }
 

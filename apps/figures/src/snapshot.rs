@@ -31,6 +31,10 @@ pub struct ServerSnapshot<T = String> {
     /// What `/healthz` says; nothing where a server does not say.
     #[serde(default)]
     pub health: T,
+    /// `protected`, `open` (it listens on loopback alone, and nothing is protected there) or `insecure` (nothing is, because somebody said so);
+    /// nothing where a server does not say.
+    #[serde(default)]
+    pub guard: T,
 }
 
 /// One stream.
@@ -62,6 +66,12 @@ pub struct StreamSnapshot<T = String> {
     /// Which way its frames come: `udp`, or `shm` for shared memory; older servers do not say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<T>,
+    /// Whether its frames are encrypted on their way. Those of shared memory go no way.
+    #[serde(default)]
+    pub protected: bool,
+    /// By what; absent where they are not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cipher: Option<T>,
     /// What moves the datagrams; absent where none do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backend: Option<T>,

@@ -42,6 +42,9 @@ pub struct Summary {
     /// Why that was not shared memory, or not to the end, although it was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_trouble: Option<String>,
+    /// Whether the datagrams were encrypted; absent where none were sent, and where some streams were and others not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
     /// What moved the datagrams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
@@ -262,7 +265,8 @@ impl fmt::Display for Summary {
             write!(f, ", {:.2} s for each GB", self.cpu_seconds / (self.bytes as f64 / 1e9))?;
         }
         if let (Some(backend), Some(slice_bytes)) = (&self.backend, self.slice_bytes) {
-            write!(f, "\n  path      {backend}, slices of {slice_bytes} bytes")?;
+            let encrypted = if self.protected == Some(true) { ", encrypted" } else { "" };
+            write!(f, "\n  path      {backend}, slices of {slice_bytes} bytes{encrypted}")?;
             write!(f, ", {} moved", self.slices_moved.unwrap_or(0))?;
             write!(f, ", {} sent again", self.slices_resent.unwrap_or(0))?;
         } else if self.path.as_deref() == Some("shm") {

@@ -34,6 +34,8 @@ pub struct About {
     pub delivery: Option<Delivery>,
     /// Which way its frames come.
     pub path: PathKind,
+    /// What they are encrypted by on it, if they are.
+    pub cipher: Option<&'static str>,
     /// What moves the datagrams.
     pub backend: String,
 }
@@ -100,8 +102,22 @@ pub struct Board {
     pub(crate) begun: Instant,
     state: Mutex<State>,
     opened: AtomicU64,
+    turned_away: Mutex<TurnedAway>,
     /// Of all that record.
     pub sinks: Vec<Arc<SinkTotals>>,
+}
+
+/// Those who had not what lets them in, since the server began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// Proofs of a token that were wrong, late or none.
+    pub proofs: u64,
+    /// Connections that spoke no TLS to its end.
+    pub tls: u64,
+    /// Openings of protected streams that were not made under their key.
+    pub openings_forged: u64,
+    /// Openings of protected streams that had opened something before.
+    pub openings_replayed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +130,13 @@ struct State {
 impl Board {
     /// Of a server whose frames are recorded there.
     pub fn new(sinks: Vec<Arc<SinkTotals>>) -> Self {
-        Self { begun: Instant::now(), state: Mutex::default(), opened: AtomicU64::new(0), sinks }
+        Self {
+            begun: Instant::now(),
+            state: Mutex::default(),
+            opened: AtomicU64::new(0),
+            turned_away: Mutex::default(),
+            sinks,
+        }
     }
 
     /// Adds a stream with its recordings; it is there until the answer is dropped.
@@ -161,6 +183,16 @@ impl Board {
     /// The stream of this id; the newest, where one that fell silent is still there.
     pub fn find(&self, id: u32) -> Option<Arc<LiveStream>> {
         self.lock().streams.iter().rev().find(|stream| stream.about.id == id).cloned()
+    }
+
+    /// Takes over who was turned away so far.
+    pub fn set_turned_away(&self, counts: TurnedAway) {
+        *lock(&self.turned_away) = counts;
+    }
+
+    /// Who was turned away so far, as it was told last.
+    pub fn turned_away(&self) -> TurnedAway {
+        *lock(&self.turned_away)
     }
 
     /// How many streams there have been.
@@ -218,6 +250,7 @@ pub(crate) mod tests {
             presentation: Presentation::UNKNOWN,
             delivery: Some(Delivery::Latest),
             path: PathKind::Udp,
+            cipher: Some("AES-128-GCM"),
             backend: "mmsg".to_owned(),
         }
     }

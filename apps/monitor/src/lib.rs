@@ -34,9 +34,9 @@ mod preview;
 mod snapshot;
 
 pub use access::{Access, Secret};
-pub use board::{About, Board, Entry, LiveStream};
+pub use board::{About, Board, Entry, LiveStream, TurnedAway};
 pub use figures::{Counts, Figures};
 pub use health::Health;
-pub use monitor::Monitor;
+pub use monitor::{Guarding, Monitor};
 pub use pages::pages;
 pub use preview::{PictureTap, PreviewConfig, PreviewWorker};

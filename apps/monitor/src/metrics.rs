@@ -73,9 +73,18 @@ impl Collector for BoardMetrics {
                 ("format", what.format.to_string()),
                 ("delivery", what.delivery.map(|delivery| delivery.name()).unwrap_or_default().to_owned()),
                 ("path", what.path.name().to_owned()),
+                ("cipher", what.cipher.unwrap_or_default().to_owned()),
             ];
             about.encode_info(&labels)?;
         }
+
+        let turned_away = self.board.turned_away();
+        counter(out, "framewire_failed_proofs", "Proofs of a token that were wrong, late or none", turned_away.proofs)?;
+        counter(out, "framewire_failed_tls", "Connections that spoke no TLS to its end", turned_away.tls)?;
+        let help = "Openings of protected streams not made under their key";
+        counter(out, "framewire_forged_openings", help, turned_away.openings_forged)?;
+        let help = "Openings of protected streams that had opened something before";
+        counter(out, "framewire_replayed_openings", help, turned_away.openings_replayed)?;
 
         let of = Families { series: &series };
         of.counter(out, "framewire_frames_delivered", "Frames that arrived complete", |counts| {

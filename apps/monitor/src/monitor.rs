@@ -26,14 +26,37 @@ pub struct Monitor {
     newest: Mutex<Option<(Instant, Bytes)>>,
     pub(crate) metrics: Metrics,
     preview_fps: f64,
+    guarding: Guarding,
     places: Arc<Places>,
+}
+
+/// What guards a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarding {
+    /// TLS, tokens, encrypted frames.
+    Protected,
+    /// Nothing but that it listens on loopback.
+    Open,
+    /// Nothing at all, because somebody said so.
+    Insecure,
+}
+
+impl Guarding {
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::Open => "open",
+            Self::Insecure => "insecure",
+        }
+    }
 }
 
 impl Monitor {
     /// Of a server whose streams are on `board`, at most `preview_fps` pictures a second of each; its program was built from `commit`.
-    pub fn new(board: Arc<Board>, preview_fps: f64, commit: &'static str) -> Self {
+    pub fn new(board: Arc<Board>, preview_fps: f64, guarding: Guarding, commit: &'static str) -> Self {
         let metrics = Metrics::new(board.clone(), commit);
-        Self { board, newest: Mutex::default(), metrics, preview_fps, places: Places::new(STAYING_MAX) }
+        Self { board, newest: Mutex::default(), metrics, preview_fps, guarding, places: Places::new(STAYING_MAX) }
     }
 
     /// A place for a connection that stays, if there is one.
@@ -53,7 +76,7 @@ impl Monitor {
         match &*newest {
             Some((made, json)) if now.saturating_duration_since(*made) < SNAPSHOT_LIFETIME => json.clone(),
             _ => {
-                let json = serde_json::to_vec(&snapshot(&self.board, self.preview_fps, now))
+                let json = serde_json::to_vec(&snapshot(&self.board, self.preview_fps, self.guarding, now))
                     .expect("a snapshot is always JSON");
                 let json = Bytes::from(json);
                 *newest = Some((now, json.clone()));

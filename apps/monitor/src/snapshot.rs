@@ -13,16 +13,18 @@ use framewire_transport::frame::{ChromaPlace, ColourRange, Presentation, Scan};
 use crate::board::{Board, LiveStream};
 use crate::figures::Counts;
 use crate::health::Health;
+use crate::monitor::Guarding;
 use crate::newest::Newest;
 
 /// All streams as they are now.
-pub(crate) fn snapshot(board: &Board, preview_fps: f64, now: Instant) -> Snapshot {
+pub(crate) fn snapshot(board: &Board, preview_fps: f64, guarding: Guarding, now: Instant) -> Snapshot {
     Snapshot {
         server: ServerSnapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: now.saturating_duration_since(board.begun).as_secs_f64(),
             preview_fps,
             health: Health::of(board).to_string(),
+            guard: guarding.name().to_owned(),
         },
         streams: board.streams().iter().map(|live| stream(live, &Seen::of(live, now), now)).collect(),
     }
@@ -66,6 +68,8 @@ fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
         pictures: pictures(about.presentation),
         delivery: about.delivery.map(|delivery| delivery.name().to_owned()),
         path: Some(about.path.name().to_owned()),
+        protected: about.cipher.is_some(),
+        cipher: about.cipher.map(str::to_owned),
         backend: (about.path == PathKind::Udp).then(|| about.backend.clone()),
         // Nothing is cut in shared memory.
         slice_bytes: seen.slice_bytes.filter(|bytes| *bytes > 0).map(u32::from),
@@ -118,7 +122,7 @@ mod tests {
     fn what_comes_through_shared_memory_has_no_backend() {
         let board = board();
         let _stream = board.add(crate::board::About { path: PathKind::Shm, ..about(1, "cam") }, Vec::new());
-        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, Guarding::Open, Instant::now())).unwrap();
         assert_eq!((&json["streams"][0]["path"], json["streams"][0].get("backend")), (&"shm".into(), None));
     }
 
@@ -128,7 +132,8 @@ mod tests {
         let stream = board.add(about(7, "<b>\"cam\"</b>"), Vec::new());
         let now = Instant::now();
         stream.figures().add_frame(3_072, Some(Duration::from_millis(2)), now);
-        let json = serde_json::to_value(snapshot(&board, 10.0, now + Duration::from_millis(500))).unwrap();
+        let json =
+            serde_json::to_value(snapshot(&board, 10.0, Guarding::Open, now + Duration::from_millis(500))).unwrap();
         let stream = &json["streams"][0];
         assert_eq!(stream["name"], "<b>\"cam\"</b>");
         assert_eq!(stream["backend"], "mmsg");
@@ -162,7 +167,7 @@ mod tests {
         sinks[0].fail("the disk is full".into());
         sinks[0].add_missed(framewire_sink::Missed::Failed, 60);
         sinks[1].add_frame(100);
-        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, Guarding::Open, Instant::now())).unwrap();
         let said = &json["streams"][0]["sinks"];
         assert_eq!((&said[0]["state"], &said[0]["reason"]), (&"failed".into(), &"the disk is full".into()));
         assert_eq!((&said[0]["frames_failed"], &said[1]["frames"]), (&60.into(), &1.into()));
@@ -182,7 +187,7 @@ mod tests {
             .range(ColourRange::Limited);
         let _all = board.add(crate::board::About { presentation, ..about(7, "cam") }, Vec::new());
         let _nothing = board.add(about(8, "other"), Vec::new());
-        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, Guarding::Open, Instant::now())).unwrap();
         let told = ["rate", "scan", "aspect", "chroma", "range"].map(|key| json["streams"][0][key].as_str().unwrap());
         assert_eq!(
             told,
@@ -197,7 +202,7 @@ mod tests {
     fn before_the_first_frame_age_and_latency_are_null() {
         let board = board();
         let _stream = board.add(about(7, ""), Vec::new());
-        let json = serde_json::to_value(snapshot(&board, 10.0, Instant::now())).unwrap();
+        let json = serde_json::to_value(snapshot(&board, 10.0, Guarding::Open, Instant::now())).unwrap();
         assert!(json["streams"][0]["age_seconds"].is_null() && json["streams"][0]["latency_ms"].is_null());
     }
 }

@@ -20,5 +20,5 @@ fn run() -> Result<(), Failure> {
     config::warn_of_unknown_variables();
     let stop = Stop::new();
     stop.on_interrupt()?;
-    finish(args.common.run.json, ends::serve(&args, &stop, server::announce)?)
+    finish(args.common.run.json, ends::serve(&args, &stop, server::Listening::announce)?)
 }

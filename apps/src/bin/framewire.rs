@@ -52,7 +52,7 @@ fn run(command: &Command) -> Result<(), Failure> {
             finish(args.common.run.json, demo::run(args, &stop)?)
         }
         Command::Client(args) => finish(args.common.run.json, ends::send(args, &stop)?),
-        Command::Server(args) => finish(args.common.run.json, ends::serve(args, &stop, server::announce)?),
+        Command::Server(args) => finish(args.common.run.json, ends::serve(args, &stop, server::Listening::announce)?),
         Command::Watch(args) => finish(args.run.json, watch::run(args, &stop)?),
         Command::Bench(args) => bench::run(args, &stop),
         Command::Completions(args) => manual::completions(args),

@@ -57,7 +57,17 @@ pub struct ClientArgs {
     /// How long the server may take to answer at first, such as 10s or 2min; by default it is waited for without end
     #[arg(long, value_name = "TIME", value_parser = duration, env = "FRAMEWIRE_CONNECT_TIMEOUT")]
     pub connect_timeout: Option<Duration>,
-    /// On the plain wire, send to another machine, though nothing guards the datagrams
+    /// Join a server by the line that it prints at its start: - to paste it, or a file that has it; --server is not looked at
+    // A variable that held the line itself would be seen: its name says that it holds a file's.
+    #[arg(long, value_name = "-|FILE", env = "FRAMEWIRE_JOIN_FILE")]
+    pub join: Option<PathBuf>,
+    /// A file of certificates, PEM, of which one has signed the server's, or is it, in place of those that this machine trusts
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_CA")]
+    pub ca: Option<PathBuf>,
+    /// Send nothing that is not protected, on loopback, too
+    #[arg(long, env = "FRAMEWIRE_PROTECT")]
+    pub protect: bool,
+    /// Stream although nothing protects it: with a token to a server that speaks no TLS, and on the plain wire to another machine
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
     /// What is sent, and how.

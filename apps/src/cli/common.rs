@@ -36,7 +36,7 @@ pub struct CommonArgs {
     /// CPUs for the threads that move datagrams, such as 2 or 2,3 or 4-7 (framed wire); by default the system's choice
     #[arg(long, value_name = "LIST", env = "FRAMEWIRE_CPUS")]
     pub cpus: Option<Cpus>,
-    /// A file with the token that both ends share, made by framewire token; see also FRAMEWIRE_TOKEN
+    /// A file with the token for streaming that both ends share, made by framewire token; see also FRAMEWIRE_TOKEN
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// What a program says, and where its settings are.

@@ -22,9 +22,9 @@ pub struct ServerArgs {
     /// Address for Socket.IO: opening streams, feedback; :PORT for all addresses of this machine
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", env = "FRAMEWIRE_LISTEN")]
     pub listen: Address,
-    /// Address for the frames; of a name with several, the first
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:12345", env = "FRAMEWIRE_UDP")]
-    pub udp: Address,
+    /// Address for the frames; of a name with several, the first; by default port 12345 of the host of --listen
+    #[arg(long, value_name = "HOST:PORT", env = "FRAMEWIRE_UDP")]
+    pub udp: Option<Address>,
     /// Where clients are told to send frames, if that is not --udp as they see it: the outer port of a container or a router, or
     /// host and port (framed wire)
     #[arg(long, value_name = "HOST:PORT|PORT", env = "FRAMEWIRE_ANNOUNCE_UDP")]
@@ -53,15 +53,35 @@ pub struct ServerArgs {
     /// The server does one job: a sink that fails ends it.
     #[arg(skip)]
     pub single_job: bool,
-    /// Off loopback, let anyone who reaches the server connect, and on the plain wire send frames
+    /// Protect nothing: no TLS, no token but one that is given, frames that anyone on the way can read and change; for networks that you trust
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
+    /// Protect everything on loopback, too, as off loopback: TLS, tokens, encrypted frames
+    #[arg(long, env = "FRAMEWIRE_PROTECT")]
+    pub protect: bool,
+    /// A file to which the line is written that cameras join by, for its owner alone; by default join in the state directory
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_JOIN_FILE")]
+    pub join_file: Option<PathBuf>,
+    /// Where other machines reach the server, for that line, if it is not as they see --listen: the outer host and port of a container or a router
+    #[arg(long, value_name = "HOST[:PORT]", env = "FRAMEWIRE_ANNOUNCE")]
+    pub announce: Option<String>,
+    /// A file with the server's certificate, and those that signed it behind it, PEM; read again when it changes; by default one that the server makes
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// A file with the key of that certificate, PEM
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Where tokens, certificate and key are kept that the server makes; by default $STATE_DIRECTORY, else framewire in $XDG_STATE_HOME or in ~/.local/state
+    #[arg(long, value_name = "DIR", env = "FRAMEWIRE_STATE_DIRECTORY")]
+    pub state_directory: Option<PathBuf>,
     /// Web origins such as https://monitor.example whose pages may connect, and whose hosts are names of this server, as a
     /// proxy's are; its addresses, localhost and the machine's own name need none; may be given several times
     #[arg(long, value_name = "ORIGIN", value_parser = origin, env = "FRAMEWIRE_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
-    /// A file with the password for looking at the page and at metrics, of at least 8 characters; with a token and without it,
-    /// nobody may look
+    /// A file with the token for looking at the page and at metrics; by default one that the server makes, or the token for streaming
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_TOKEN_FILE")]
+    pub view_token_file: Option<PathBuf>,
+    /// A file with a password that does the same, of at least 8 characters, for who would not copy a token
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_PASSWORD_FILE")]
     pub view_password_file: Option<PathBuf>,
     /// Pictures a second of each stream on the page, at most; 0 for none

@@ -12,18 +12,19 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::message::{METADATA_BYTES_MAX, OpenRequest, Opened, ShareOffer};
-use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
+use framewire_signal::{ClientError, ClientEvent, SignalClient};
+use framewire_transport::crypto::Key;
 use framewire_transport::share::Invitation;
-use framewire_transport::{Delivery, FrameFormat, LinkBudget, PathChoice, PathKind};
+use framewire_transport::{Delivery, FrameFormat, LinkBudget, PathChoice, PathKind, Protection};
 use framewire_transport::{SendError, Sender, SenderConfig, SliceSize};
 
 use super::feed::Feed;
 use super::refusals::Refusals;
 use super::source::Source;
+use super::target::Target;
 use super::trouble::{not_all_arrived, nothing_arrived, too_late};
 use super::window::Window;
 use crate::cli::ClientArgs;
-use crate::credentials::token;
 
 /// How long the receiver may take to confirm the end; then the figures of this side stand alone.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -37,17 +38,23 @@ const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
 /// A server that is there says something each quarter of a second.
 const HEARD_LATELY: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
+pub(crate) fn run(
+    args: &ClientArgs,
+    target: Target,
+    source: Source,
+    stop: &Stop,
+) -> Result<(Summary, Option<Failure>), Failure> {
     let mut feed = Feed::new(source, &args.stream)?;
     let format = feed.source().format();
     let chosen = args.stream.delivery;
     let delivery = chosen.unwrap_or(if feed.source().is_live() { Delivery::Latest } else { Delivery::Every });
     let window = Window::open(args.stream.window, format, stop)?;
     let stream = random_stream_id()?;
-    let signal = start_signal(args, &format, delivery, stream, feed.presentation().rate)?;
+    let signal = start_signal(args, &target, &format, delivery, stream, feed.presentation().rate)?;
     let path = path_of(args);
     let mut talk = Talk {
         signal,
+        target,
         udp: args.udp.clone(),
         peer: None,
         path,
@@ -61,7 +68,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         moved: None,
     };
     let mut progress = Progress::new(args.verbose > 0);
-    let Some((peer, invitation)) = talk.wait_until_opened(args, stop, &mut progress)? else {
+    let Some(Way { peer, invitation, key, protection }) = talk.wait_until_opened(args, stop, &mut progress)? else {
         talk.signal.shutdown();
         stop.outcome()?;
         return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
@@ -79,8 +86,11 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         .threads(args.common.threads())
         .stream(stream)
         .path(path)
-        .share(invitation);
+        .share(invitation)
+        .key(key.clone())
+        .protection(protection);
     let sender = Sender::connect(peer, config).map_err(Failure::runtime)?;
+    talk.target.tell(peer, sender.path(), key.as_ref());
     let started = Instant::now();
     let sent = std::thread::scope(|scope| {
         let (sender, talk) = (&sender, &mut talk);
@@ -134,6 +144,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         path: Some(path.to_string()),
         path_trouble: sender.path_trouble(),
         // Of what moves no datagrams there is nothing to say.
+        protected: by_udp.then(|| sender.protection().is_some()),
         backend: by_udp.then(|| sender.backend().to_string()),
         slice_bytes: by_udp.then(|| u64::from(sender.slice_bytes())),
         slices_resent: Some(stats.slices_resent),
@@ -175,6 +186,7 @@ fn means_datagrams(args: &ClientArgs) -> Option<&'static str> {
 
 fn start_signal(
     args: &ClientArgs,
+    target: &Target,
     format: &FrameFormat,
     delivery: Delivery,
     stream: u32,
@@ -189,8 +201,7 @@ fn start_signal(
         .frames_per_second(rate.map(FrameRate::as_f64))
         .slice_bytes(slice_bytes)
         .metadata_bytes_max(METADATA_BYTES_MAX);
-    let config = ClientConfig::new(args.server.as_str()).token(token(&args.common)?).open(open);
-    SignalClient::start(config).map_err(|error| match error {
+    SignalClient::start(target.config().open(open)).map_err(|error| match error {
         ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
         _ => Failure::usage(error),
     })
@@ -258,9 +269,18 @@ fn close(
     }
 }
 
+/// Where frames go, and how.
+struct Way {
+    peer: SocketAddr,
+    invitation: Option<Invitation>,
+    key: Option<Key>,
+    protection: Protection,
+}
+
 /// What is said to and by the server over Socket.IO.
 struct Talk {
     signal: SignalClient,
+    target: Target,
     verbose: bool,
     latency: LatencyHistogram,
     /// Where the user says that frames go.
@@ -348,18 +368,19 @@ impl Talk {
         args: &ClientArgs,
         stop: &Stop,
         progress: &mut Progress,
-    ) -> Result<Option<(SocketAddr, Option<Invitation>)>, Failure> {
+    ) -> Result<Option<Way>, Failure> {
         let begun = Instant::now();
         while !stop.is_stopped() {
             if let Some(limit) = args.connect_timeout.filter(|limit| begun.elapsed() >= *limit) {
-                return Err(too_late(limit, &args.server, self.away.as_deref()));
+                return Err(too_late(limit, &self.target.server, self.away.as_deref()));
             }
             match self.signal.next_event(REFRESH) {
                 Some(ClientEvent::Opened(opened)) => {
                     let peer = self.resolve(&opened)?;
+                    let (key, protection) = self.target.protection(&opened)?;
                     self.peer = Some(peer);
                     self.refusals.is_taken();
-                    return Ok(Some((peer, self.invitation(&opened))));
+                    return Ok(Some(Way { peer, invitation: self.invitation(&opened), key, protection }));
                 }
                 Some(event) => self.handle(&event, progress),
                 None => {}
@@ -401,6 +422,15 @@ impl Talk {
         match moved.look_up(Instant::now(), |opened| self.resolve(opened)) {
             LookUp::Found(peer) => {
                 self.peer = Some(peer);
+                // It was started again, maybe without what protected it: then nothing more goes there.
+                match self.target.protection(&moved.opened) {
+                    Ok((Some(key), _)) => sender.set_key(key),
+                    Ok((None, _)) => {}
+                    Err(failure) => {
+                        self.refused = Some(failure);
+                        return;
+                    }
+                }
                 sender.redirect_with(peer, self.invitation(&moved.opened));
             }
             LookUp::NotDue => self.moved = Some(moved),

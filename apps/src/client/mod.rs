@@ -5,5 +5,6 @@ pub(crate) mod framed;
 mod refusals;
 mod sidecar;
 pub(crate) mod source;
+pub(crate) mod target;
 pub(crate) mod trouble;
 pub(crate) mod window;

@@ -8,15 +8,15 @@ use framewire_process::address::Address;
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
-use framewire_signal::{ClientConfig, ClientError, ClientEvent, SignalClient};
+use framewire_signal::{ClientError, ClientEvent, SignalClient};
 use framewire_transport::{PlainSender, PlainSenderConfig};
 
 use crate::cli::ClientArgs;
 use crate::client::feed::Feed;
 use crate::client::source::Source;
+use crate::client::target::Target;
 use crate::client::trouble::{nothing_arrived, too_late};
 use crate::client::window::Window;
-use crate::credentials::token;
 
 /// How long to wait for the server's acknowledgement of the last datagrams.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -26,7 +26,12 @@ const SLOTS: usize = 2;
 /// That of the original system.
 const DEFAULT_UDP_PORT: u16 = 12_345;
 
-pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
+pub(crate) fn run(
+    args: &ClientArgs,
+    target: &Target,
+    source: Source,
+    stop: &Stop,
+) -> Result<(Summary, Option<Failure>), Failure> {
     if args.stream.metadata.is_some() {
         return Err(Failure::usage("the plain wire carries no metadata; leave --metadata out, or use --wire framed"));
     }
@@ -46,13 +51,12 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
         )));
     }
     let window = Window::open(args.stream.window, format, stop)?;
-    let config = ClientConfig::new(args.server.as_str()).token(token(&args.common)?).plain(true);
-    let signal = SignalClient::start(config).map_err(|error| match error {
+    let signal = SignalClient::start(target.config().plain(true)).map_err(|error| match error {
         ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
         _ => Failure::usage(error),
     })?;
     let mut progress = Progress::new(args.verbose > 0);
-    let is_heard = wait_until_connected(args, &signal, stop, &mut progress)?;
+    let is_heard = wait_until_connected(args, &target.server, &signal, stop, &mut progress)?;
     let config = PlainSenderConfig::new(format).slots(SLOTS).backend(args.common.backend.unwrap_or_default());
     let sender = PlainSender::connect(peer, &config).map_err(Failure::runtime)?;
     let started = Instant::now();
@@ -112,6 +116,7 @@ pub(crate) fn run(args: &ClientArgs, source: Source, stop: &Stop) -> Result<(Sum
 /// Waits for the Socket.IO connection, so that the first acknowledgements are heard; whether there is one.
 fn wait_until_connected(
     args: &ClientArgs,
+    server: &str,
     signal: &SignalClient,
     stop: &Stop,
     progress: &mut Progress,
@@ -132,7 +137,7 @@ fn wait_until_connected(
         }
     }
     if let Some(limit) = args.connect_timeout.filter(|_| !stop.is_stopped()) {
-        return Err(too_late(limit, &args.server, away.as_deref()));
+        return Err(too_late(limit, server, away.as_deref()));
     }
     say(format_args!("framewire-client: no Socket.IO server answers; frames are sent without acknowledgement"));
     Ok(false)

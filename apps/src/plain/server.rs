@@ -1,6 +1,5 @@
 //! The server on the original system's wire.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +16,8 @@ use framewire_transport::{Delivery, PathKind};
 use framewire_transport::{PlainReceiver, PlainReceiverConfig};
 
 use crate::cli::ServerArgs;
+use crate::server::Listening;
+use crate::server::guard::Guard;
 use crate::server::service::ServiceManager;
 use crate::server::setup::{Places, recording, slots_beside, start_preview, start_signal};
 use crate::server::tally::Tally;
@@ -40,8 +41,9 @@ impl StreamHost for NoHost {
 pub(crate) fn run(
     args: &ServerArgs,
     places: &Places,
+    mut guard: Guard,
     stop: &Stop,
-    ready: impl FnOnce(SocketAddr, SocketAddr),
+    ready: impl FnOnce(&Listening),
 ) -> Result<(Summary, Option<Failure>), Failure> {
     if let Some(idle) = args.shared.idle(false) {
         tracing::warn!("{idle}");
@@ -52,7 +54,7 @@ pub(crate) fn run(
         return Err(Failure::usage(reason));
     }
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
-    let signal = Arc::new(start_signal(args, places, Arc::new(NoHost), &board)?);
+    let signal = Arc::new(start_signal(args, places, &mut guard, Arc::new(NoHost), &board)?);
     let config = PlainReceiverConfig::new(format)
         .slots(SLOTS + slots_beside(args))
         .backend(args.common.backend.unwrap_or_default())
@@ -61,8 +63,9 @@ pub(crate) fn run(
     let receiver = PlainReceiver::bind(places.udp, &config, move |len| acknowledge.plain_feedback(len as u64))
         .map_err(Failure::runtime)?;
     let mut manager = ServiceManager::from_environment();
-    manager.ready(signal.local_addr(), receiver.local_addr());
-    ready(signal.local_addr(), receiver.local_addr());
+    let listening = Listening::new(args, places, &guard, signal.local_addr(), receiver.local_addr())?;
+    manager.ready(&listening);
+    ready(&listening);
     let recorded = Recorded::new(format, args.plain_frame.rate, STREAM.0, STREAM.1);
     // Nothing makes this wire's sender wait.
     let recorder =
@@ -76,6 +79,7 @@ pub(crate) fn run(
         presentation: args.plain_frame.rate.into(),
         delivery: None,
         path: PathKind::Udp,
+        cipher: None,
         backend: args.common.backend.unwrap_or_default().to_string(),
     };
     let entry = board.add(about, recorder.sinks());

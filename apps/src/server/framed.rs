@@ -1,12 +1,11 @@
 //! The server on Framewire's own wire.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_monitor::PreviewWorker;
-use framewire_monitor::{About, Board, Entry, Figures, Health};
+use framewire_monitor::{About, Board, Entry, Figures, Health, TurnedAway};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
@@ -14,13 +13,16 @@ use framewire_signal::message::{CaptureTime, Feedback};
 use framewire_signal::{SignalServer, StreamEnd};
 use framewire_sink::{Recorded, Recorder, Recording};
 use framewire_transport::ReceiverConfig;
+use framewire_transport::crypto::Suite;
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 use framewire_transport::share::ShareError;
 use framewire_transport::{AcceptStreamError, Admission, IncomingStream, PathKind, Receiver};
 use framewire_transport::{EndReason, ReceiveStats};
 
 use super::flowing::Flowing;
+use super::guard::Guard;
 use super::host::ServerHost;
+use super::introduction::Listening;
 use super::names::StreamNames;
 use super::service::ServiceManager;
 use super::setup::{Places, recording, slots_beside, start_preview, start_signal};
@@ -34,14 +36,16 @@ const QUEUE: ConsumerPolicy = ConsumerPolicy::Queue(3);
 pub(crate) fn run(
     args: &ServerArgs,
     places: &Places,
+    mut guard: Guard,
     stop: &Stop,
-    ready: impl FnOnce(SocketAddr, SocketAddr),
+    ready: impl FnOnce(&Listening),
 ) -> Result<(Summary, Option<Failure>), Failure> {
     let config = ReceiverConfig::new()
         .backend(args.common.backend.unwrap_or_default())
         .sqpoll(args.common.sqpoll)
         .threads(args.common.threads())
         .admission(Admission::Announced)
+        .protection(guard.protection())
         .latest_policy(QUEUE)
         .partial(args.partial);
     let memory_bytes_max = args.memory.unwrap_or(config.memory_bytes_max);
@@ -60,14 +64,16 @@ pub(crate) fn run(
         receiver: receiver.clone(),
         names: names.clone(),
         flowing: flowing.clone(),
+        keys: guard.is_protected().then(Arc::default),
         delivery: args.delivery,
         announce_udp: args.announce_udp.clone(),
     };
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
-    let signal = start_signal(args, places, Arc::new(host), &board)?;
+    let signal = start_signal(args, places, &mut guard, Arc::new(host), &board)?;
     let mut manager = ServiceManager::from_environment();
-    manager.ready(signal.local_addr(), receiver.local_addr());
-    ready(signal.local_addr(), receiver.local_addr());
+    let listening = Listening::new(args, places, &guard, signal.local_addr(), receiver.local_addr())?;
+    manager.ready(&listening);
+    ready(&listening);
     let tally = Tally::new();
     let service = Service {
         args,
@@ -92,6 +98,13 @@ pub(crate) fn run(
                 Err(AcceptStreamError::Timeout) => {}
                 Err(_) => break,
             }
+            let (away, openings) = (signal.counters(), receiver.stats());
+            board.set_turned_away(TurnedAway {
+                proofs: away.proofs_failed,
+                tls: away.tls_failed,
+                openings_forged: openings.forged,
+                openings_replayed: openings.replayed,
+            });
             let state = tally.lock();
             let counts = state.counts;
             let figures = (counts.frames_delivered, counts.bytes, state.latest, counts.frames_dropped.total());
@@ -128,7 +141,7 @@ impl Service<'_> {
         let info = *stream.info();
         {
             let mut state = self.tally.lock();
-            state.begin(info.path);
+            state.begin(info.path, info.protection.is_some());
             if info.path == PathKind::Udp {
                 state.backend = Some(info.backend.to_string());
                 state.slice_bytes = Some(u64::from(stream.slice_bytes()));
@@ -150,6 +163,7 @@ impl Service<'_> {
             presentation: info.presentation,
             delivery: Some(info.delivery),
             path: info.path,
+            cipher: info.protection.map(Suite::name),
             backend: info.backend.to_string(),
         };
         let entry = self.board.add(about, recorder.sinks());

@@ -10,6 +10,7 @@ use framewire_sink::Recording;
 use framewire_transport::{AnnounceError, Announcement, Delivery, Receiver};
 
 use super::flowing::Flowing;
+use super::keys::StreamKeys;
 use super::names::StreamNames;
 
 /// Opens streams of one receiver.
@@ -19,6 +20,8 @@ pub(super) struct ServerHost {
     pub(super) names: Arc<StreamNames>,
     /// Which of them flow.
     pub(super) flowing: Arc<Flowing>,
+    /// What their frames are encrypted under; none where they are not.
+    pub(super) keys: Option<Arc<StreamKeys>>,
     /// Where they go.
     pub(super) recording: Arc<Recording>,
     /// The only mode allowed, if the operator chose one.
@@ -44,7 +47,14 @@ impl StreamHost for ServerHost {
             return Err(Refused::new("sink", reason));
         }
         let metadata_max = request.metadata_bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
-        let announced = Announcement::new(format).delivery(asked).metadata_max(metadata_max);
+        let key = self.keys.as_ref().map(|keys| {
+            keys.of_opening(request.stream, |stream| self.flowing.contains(stream)).map_err(|error| {
+                tracing::error!("no key for a stream: {error}");
+                Refused::new(reason::INTERNAL, "the server has no random numbers for a key just now; try again")
+            })
+        });
+        let key = key.transpose()?;
+        let announced = Announcement::new(format).delivery(asked).metadata_max(metadata_max).key(key.clone());
         let invitation = self.receiver.announce(request.stream, announced).map_err(|error| match error {
             AnnounceError::StreamMemory { .. } | AnnounceError::Memory { .. } => {
                 Refused::new("memory", error.to_string())
@@ -59,7 +69,7 @@ impl StreamHost for ServerHost {
         // Frames come once the client has its answer.
         self.names.note(request.stream, &request.name);
         if let Some(AnnouncedAddress { host, port }) = &self.announce_udp {
-            return Ok(Opened::new(request.stream, *port).udp_host(host.clone()).share(share));
+            return Ok(Opened::new(request.stream, *port).udp_host(host.clone()).share(share).key(key));
         }
         let udp = self.receiver.local_addr();
         // An address that stands for all of them is no place to send to: the client uses the one it reached us at.
@@ -67,10 +77,13 @@ impl StreamHost for ServerHost {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         });
-        Ok(Opened::new(request.stream, udp.port()).udp_host(udp_host).share(share))
+        Ok(Opened::new(request.stream, udp.port()).udp_host(udp_host).share(share).key(key))
     }
 
     fn close(&self, stream: u32) {
+        if let Some(keys) = &self.keys {
+            keys.forget(stream);
+        }
         self.receiver.withdraw(stream);
     }
 
@@ -113,7 +126,15 @@ mod tests {
             frames_max: None,
         };
         let recording = Recording::new(asked, &Stop::new());
-        ServerHost { receiver, names: Arc::default(), flowing: Arc::default(), recording, delivery, announce_udp: None }
+        ServerHost {
+            receiver,
+            names: Arc::default(),
+            flowing: Arc::default(),
+            keys: None,
+            recording,
+            delivery,
+            announce_udp: None,
+        }
     }
 
     fn request(stream: u32) -> OpenRequest {

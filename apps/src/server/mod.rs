@@ -2,31 +2,41 @@
 
 mod flowing;
 pub(crate) mod framed;
+pub(crate) mod guard;
 mod host;
+mod introduction;
+mod keys;
 mod names;
 pub(crate) mod service;
 pub(crate) mod setup;
 mod share;
 pub(crate) mod tally;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use framewire_process::exit::{Failure, say};
+use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 
 use crate::cli::ServerArgs;
 use crate::recording;
-use setup::{Places, raise_open_files};
+use guard::Guard;
+use setup::{Places, forbid_core_dumps, raise_open_files};
 
-/// Sees to it that the server can do what it is asked for, and that it ends when it should; returns where it listens.
+pub use introduction::Listening;
+
+/// Sees to it that the server can do what it is asked for, and that it ends when it should; returns where it listens, and
+/// what guards it.
 ///
 /// # Errors
 /// What cannot be asked for.
-pub(crate) fn prepare(args: &ServerArgs, stop: &Stop) -> Result<Places, Failure> {
+pub(crate) fn prepare(args: &ServerArgs, stop: &Stop) -> Result<(Places, Guard), Failure> {
     recording::check(&args.sinks, args.common.run.json)?;
     recording::warn_of_mp4(&args.sinks, args.single_job);
     let places = Places::of(args)?;
+    let guard = Guard::of(args, &places)?;
+    if guard.is_protected() {
+        forbid_core_dumps();
+    }
     raise_open_files();
     if args.until_input_ends {
         stop.on_end_of(std::io::stdin())?;
@@ -42,10 +52,5 @@ pub(crate) fn prepare(args: &ServerArgs, stop: &Stop) -> Result<Places, Failure>
             })
             .map_err(Failure::runtime)?;
     }
-    Ok(places)
-}
-
-/// Tells people where the server listens.
-pub fn announce(signal: SocketAddr, udp: SocketAddr) {
-    say(format_args!("framewire-server: listening on http://{signal} (Socket.IO) and UDP {udp}"));
+    Ok((places, guard))
 }

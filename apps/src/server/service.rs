@@ -1,10 +1,11 @@
 //! What a service manager, such as systemd, is told of a server that it started: it listens, it works, it stops.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use framewire_monitor::Health;
 use sd_notify::NotifyState;
+
+use super::introduction::Listening;
 
 /// How often the status changes: seldom enough to cost the manager nothing.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
@@ -29,8 +30,9 @@ impl ServiceManager {
     }
 
     /// Both ports listen.
-    pub(crate) fn ready(&mut self, signal: SocketAddr, udp: SocketAddr) {
-        tell(&[NotifyState::Ready, NotifyState::Status(&format!("listening on http://{signal} and UDP {udp}"))]);
+    pub(crate) fn ready(&mut self, listening: &Listening) {
+        let status = format!("listening on {} and UDP {}", listening.url(), listening.udp);
+        tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
     /// The server's main loop has come round, with these figures since the start. How it does is asked when it is told.

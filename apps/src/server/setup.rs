@@ -3,16 +3,21 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use framewire_monitor::{Access, Board, Monitor, PreviewConfig, PreviewWorker, Secret, pages};
+use framewire_monitor::{Access, Board, Monitor, PreviewConfig, PreviewWorker, pages};
+use framewire_process::address::Address;
 use framewire_process::exit::Failure;
+use framewire_process::reach::own_host;
 use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost};
 use framewire_sink::Recording;
 
+use super::guard::Guard;
 use crate::build::COMMIT;
 use crate::cli::{ServerArgs, Wire};
-use crate::credentials::{token, token_as_secret};
 use crate::recording;
+
+/// Where frames go unless that is said.
+const UDP_PORT: u16 = 12_345;
 
 /// Where a server listens: its names, looked up.
 pub(crate) struct Places {
@@ -21,16 +26,31 @@ pub(crate) struct Places {
     pub(crate) signal_also: Vec<SocketAddr>,
     /// Frames go to one.
     pub(crate) udp: SocketAddr,
+    /// Where others reach it, as far as it can tell; as in an address, but without brackets.
+    pub(crate) reach_host: Option<String>,
+    /// If it is not the port that is listened on.
+    pub(crate) reach_port: Option<u16>,
 }
 
 impl Places {
     pub(crate) fn of(args: &ServerArgs) -> Result<Self, Failure> {
         let mut signal = args.listen.resolve()?;
         let signal_also = signal.split_off(1);
-        Ok(Self { signal: signal[0], signal_also, udp: args.udp.resolve_one(None)? })
+        let udp = match &args.udp {
+            Some(udp) => udp.resolve_one(None)?,
+            None => SocketAddr::new(signal[0].ip(), UDP_PORT),
+        };
+        let bare = |host: String| host.trim_matches(['[', ']']).to_owned();
+        let announced = args.announce.as_deref().map(|text| Address::with_default_port(text, 0)).transpose();
+        let announced = announced.map_err(|error| Failure::usage(format!("--announce: {error}")))?;
+        let own = || if args.listen.is_unspecified() { own_host() } else { Some(bare(args.listen.host())) };
+        let reach_host =
+            announced.as_ref().map(|address| bare(address.host())).filter(|host| !host.is_empty()).or_else(own);
+        let reach_port = announced.map(|address| address.port()).filter(|port| *port != 0);
+        Ok(Self { signal: signal[0], signal_also, udp, reach_host, reach_port })
     }
 
-    fn all(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = SocketAddr> {
         [self.signal, self.udp].into_iter().chain(self.signal_also.iter().copied())
     }
 }
@@ -44,40 +64,34 @@ pub(crate) fn raise_open_files() {
     }
 }
 
-fn signal_config(args: &ServerArgs, places: &Places) -> Result<ServerConfig, Failure> {
-    let token = token(&args.common)?;
-    if args.common.wire == Wire::Plain && !args.insecure && !places.udp.ip().is_loopback() {
-        return Err(Failure::usage(format!(
-            "{} can be reached from other machines, and a token guards no datagram of the plain wire; give --insecure to take frames from anyone, or use --wire framed",
-            places.udp
-        )));
+/// A core dump has all keys and tokens in it.
+pub(crate) fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Less than any dump takes. Nought would not do: the kernel hands dumps to programs all the same then, and at one byte it does not.
+    let least = Rlimit { current: Some(1), maximum: Some(1) };
+    if let Err(error) = setrlimit(Resource::Core, least) {
+        tracing::debug!(%error, "core dumps are not forbidden");
     }
-    for address in places.all() {
-        if token.is_none() && !args.insecure && !address.ip().is_loopback() {
-            return Err(Failure::usage(format!(
-                "{address} can be reached from other machines; give --token-file FILE (both ends the same), or --insecure to let anyone connect"
-            )));
-        }
-    }
-    Ok(ServerConfig::new()
-        .listen(places.signal)
-        .listen_also(places.signal_also.as_slice())
-        .token(token)
-        .allowed_origins(args.allow_origin.as_slice())
-        .plain(args.common.wire == Wire::Plain))
 }
 
 /// Starts the signal server, with the pages that show what is on the board.
 pub(crate) fn start_signal(
     args: &ServerArgs,
     places: &Places,
+    guard: &mut Guard,
     host: Arc<dyn StreamHost>,
     board: &Arc<Board>,
 ) -> Result<SignalServer, Failure> {
-    let config = signal_config(args, places)?;
-    let password = args.view_password_file.as_deref().map(Secret::password_from_file).transpose()?;
-    let access = Access::new(password.into_iter().chain(token_as_secret(&args.common)?).collect(), false)?;
-    let pages = pages(Arc::new(Monitor::new(board.clone(), args.preview_fps, COMMIT)), access);
+    let config = ServerConfig::new()
+        .listen(places.signal)
+        .listen_also(places.signal_also.as_slice())
+        .token(guard.token.clone())
+        .view_token(guard.view_token.clone())
+        .tls(guard.identity.clone())
+        .allowed_origins(args.allow_origin.as_slice())
+        .plain(args.common.wire == Wire::Plain);
+    let access = Access::new(guard.secrets(), guard.is_protected())?;
+    let pages = pages(Arc::new(Monitor::new(board.clone(), args.preview_fps, guard.guarding(), COMMIT)), access);
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
 pub(crate) struct State {
     pub(crate) counts: StreamCounts,
     paths: Paths,
+    /// Of those that came by UDP.
+    is_protected: Option<bool>,
     pub(crate) backend: Option<String>,
     pub(crate) slice_bytes: Option<u64>,
     pub(crate) latest: Option<Duration>,
@@ -57,9 +59,12 @@ impl Paths {
 }
 
 impl State {
-    /// A stream has begun, whose frames come this way.
-    pub(crate) fn begin(&mut self, path: PathKind) {
+    /// A stream has begun, whose frames come this way, encrypted on it or not.
+    pub(crate) fn begin(&mut self, path: PathKind, is_protected: bool) {
         self.paths.add(path);
+        if path == PathKind::Udp {
+            self.is_protected = Some(is_protected);
+        }
     }
 }
 
@@ -69,6 +74,7 @@ impl Tally {
             state: Mutex::new(State {
                 counts: StreamCounts::default(),
                 paths: Paths::None,
+                is_protected: None,
                 backend: None,
                 slice_bytes: None,
                 latest: None,
@@ -123,6 +129,7 @@ impl Tally {
             stages_ms: state.stages.figures(),
             cpu_seconds,
             path: state.paths.of_all().map(|path| path.to_string()),
+            protected: state.is_protected,
             backend: state.backend.clone(),
             slice_bytes: state.slice_bytes,
             ..Summary::counted(&state.counts, state.paths != Paths::None)
@@ -144,7 +151,7 @@ mod tests {
     fn a_summary_says_a_path_only_where_every_streams_frames_came_that_way() {
         let path = |paths: &[PathKind]| {
             let tally = Tally::new();
-            paths.iter().for_each(|path| tally.lock().begin(*path));
+            paths.iter().for_each(|path| tally.lock().begin(*path, false));
             tally.summary(0.0).path
         };
         assert_eq!(path(&[]), None);

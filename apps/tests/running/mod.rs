@@ -42,6 +42,8 @@ pub(crate) fn program_on(hosts: &Hosts, host: &str, name: &str) -> Command {
 fn prepared(mut command: Command) -> Command {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove("RUST_LOG").env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
+    // Nor is anything of what a protected server keeps this user's own.
+    command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FRAMEWIRE_")) {
         command.env_remove(name);
     }
@@ -156,6 +158,7 @@ impl Drop for Running {
 /// A server that listens, and where.
 pub(crate) struct Server {
     pub(crate) running: Running,
+    scheme: String,
     pub(crate) signal: String,
     pub(crate) udp: String,
 }
@@ -174,14 +177,15 @@ impl Server {
     /// Runs what becomes a server.
     pub(crate) fn start_by(command: &mut Command) -> Self {
         let mut running = Running::start(command);
-        let line = running.wait_for("listening on http://");
-        let (_, addresses) = line.split_once("http://").unwrap();
+        let line = running.wait_for("listening on http");
+        let (said, addresses) = line.split_once("://").unwrap();
+        let scheme = said.rsplit(' ').next().unwrap().to_owned();
         let (signal, udp) = addresses.split_once(" (Socket.IO) and UDP ").unwrap();
-        Self { running, signal: signal.to_owned(), udp: udp.to_owned() }
+        Self { running, scheme, signal: signal.to_owned(), udp: udp.to_owned() }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.signal)
+        format!("{}://{}", self.scheme, self.signal)
     }
 
     /// A client of this server, to be run.

@@ -112,7 +112,7 @@ class Tile {
     put(this.name, stream.name);
     this.name.title = stream.name;
     const from = stream.source ? ' from ' + stream.source : '';
-    put(this.format, `${size(stream)} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}`);
+    put(this.format, `${size(stream)} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}${stream.cipher ? ', ' + stream.cipher : ''}`);
     this.showAge();
     put(this.rate, plain(stream.frames_per_second, 1));
     put(this.bytes, plain(stream.gigabytes_per_second, 3));
@@ -258,6 +258,7 @@ function show(snapshot) {
     }
   }
   byId('empty').hidden = tiles.size > 0;
+  showGuard(snapshot.server.guard);
   const sum = (of) => snapshot.streams.reduce((total, stream) => total + stream[of], 0);
   const streams = snapshot.streams.length;
   put(byId('totals'), `${streams} ${streams === 1 ? 'stream' : 'streams'}, ${plain(sum('frames_per_second'), 0)} frames/s, ${plain(sum('gigabytes_per_second'), 2)} GB/s`);
@@ -265,6 +266,15 @@ function show(snapshot) {
   if (news.length) put(byId('news'), news.join(' '));
   full.show();
   pictures.ask();
+}
+
+// On loopback there is nothing to say.
+function showGuard(guard) {
+  const words = { protected: 'Protected', insecure: 'Not protected: --insecure' }[guard];
+  const element = byId('guard');
+  element.hidden = !words;
+  element.dataset.guard = guard ?? '';
+  put(element, words ?? '');
 }
 
 // ---- figures

@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -53,9 +54,26 @@ fn parse(said: &str) -> Result<Targets, String> {
     whole.parse().map_err(|error| format!("{error}"))
 }
 
+/// Libraries that repeat what is said over connections, in which there are tokens of streams and of pages; and the most that is written of
+/// what they say, whatever was asked for.
+const REPEATING: [(&str, Level); 6] = [
+    ("engineioxide", Level::INFO),
+    ("socketioxide", Level::INFO),
+    ("tungstenite", Level::DEBUG),
+    ("tokio_tungstenite", Level::DEBUG),
+    ("hyper", Level::DEBUG),
+    ("rustls", Level::DEBUG),
+];
+
+/// Whether a line of this part of the program, at this level, repeats nothing that is secret.
+pub(super) fn is_discreet(target: &str, level: Level) -> bool {
+    // A library's other packages begin like it: `socketioxide_core`.
+    let most = REPEATING.iter().find(|(library, _)| target.starts_with(library)).map(|(_, most)| *most);
+    most.is_none_or(|most| level <= most)
+}
+
 #[cfg(test)]
 mod tests {
-    use tracing::Level;
 
     use super::*;
 
@@ -80,6 +98,19 @@ mod tests {
         ] {
             let expected = [own, own, own, others].map(Some);
             assert_eq!(most(&filter(verbose, None), parts), expected, "{verbose}");
+        }
+    }
+
+    #[test]
+    fn what_repeats_what_is_said_over_connections_is_not_traced_whoever_asks() {
+        for (target, level, is_written) in [
+            ("tungstenite::protocol", Level::TRACE, false),
+            ("tungstenite::protocol", Level::DEBUG, true),
+            ("socketioxide_core::packet", Level::DEBUG, false),
+            ("engineioxide::socket", Level::WARN, true),
+            ("framewire_signal::client", Level::TRACE, true),
+        ] {
+            assert_eq!(is_discreet(target, level), is_written, "{target} {level}");
         }
     }
 

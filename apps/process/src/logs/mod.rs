@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use tracing::Level;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use filter::Filter;
+use filter::{Filter, is_discreet};
 use limit::{LeftOut, Limit, Limiter};
 use line::FORMAT;
 use queue::{Of, Queue};
@@ -51,6 +52,7 @@ pub fn start(verbose: u8, format: LogFormat) -> Logs {
         LogFormat::Json => lines.json().boxed(),
     };
     let logs = tracing_subscriber::registry().with(lines).with(Limit::new(limiter.clone())).with(targets);
+    let logs = logs.with(filter_fn(|line| is_discreet(line.target(), *line.level())));
     // A program that has logs already (a test) keeps them.
     let _ = logs.try_init();
     if let Some(unread) = unread {

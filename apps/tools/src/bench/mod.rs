@@ -18,7 +18,7 @@ mod near;
 mod patience;
 mod pipe;
 mod report;
-mod sealing;
+pub(crate) mod sealing;
 mod shm;
 mod stamp;
 mod tally;

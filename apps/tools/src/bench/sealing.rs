@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::thread::thread_cpu_seconds;
 
 /// Payload bytes of the slices that are sealed: the largest, on loopback, and those of an MTU of 1,500.
-pub(super) const PAYLOADS: [usize; 2] = [DATAGRAM_MAX - HEAD, 1_472 - HEAD];
+pub(crate) const PAYLOADS: [usize; 2] = [DATAGRAM_MAX - HEAD, 1_472 - HEAD];
 const HEAD: usize = SLICE_HEADER_LEN + TAG_LEN;
 /// What is sealed comes from a frame, and goes to a scratch that stays in the core's own cache, as a sender's does.
 const FRAME: usize = 2 << 20;
@@ -21,17 +21,17 @@ const TIME: Duration = Duration::from_millis(100);
 
 /// What one core seals in slices of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Sealing {
-    pub(super) payload_bytes: usize,
+pub(crate) struct Sealing {
+    pub(crate) payload_bytes: usize,
     /// Of payload, a second of processor time.
-    pub(super) gigabytes_per_second: f64,
+    pub(crate) gigabytes_per_second: f64,
 }
 
 /// Seals for a tenth of a second with each size; the cipher, too, which is the one that both ends of a stream here take.
 ///
 /// # Errors
 /// The system has no random numbers.
-pub(super) fn measure() -> Result<(&'static str, [Sealing; 2]), Failure> {
+pub(crate) fn measure() -> Result<(&'static str, [Sealing; 2]), Failure> {
     let mut sealer = sealer()?;
     let frame = vec![0x5a; FRAME];
     let mut scratch = vec![0; SCRATCH];
@@ -84,7 +84,7 @@ fn sealer() -> Result<SliceSealer, Failure> {
 }
 
 /// What a stream reaches at best whose every byte is sealed by the core that also sends it: as long as both take, one after the other.
-pub(super) fn bound(plain: f64, sealing: f64) -> f64 {
+pub(crate) fn bound(plain: f64, sealing: f64) -> f64 {
     1.0 / (1.0 / plain + 1.0 / sealing)
 }
 

@@ -11,6 +11,7 @@ mod machine;
 mod opencv;
 mod pages;
 mod path;
+mod protection;
 mod report;
 mod route;
 mod sharing;
@@ -67,6 +68,7 @@ fn examine(machine: &Machine, route: &Route, stop: &Stop) -> Vec<Finding> {
         vec![pages::finding(machine)],
         cpus::findings(machine),
         sharing::findings(machine),
+        protection::findings(),
         vec![opencv::finding()],
     ];
     stop.sleep_until(begun + WATCHED);
@@ -112,6 +114,8 @@ mod tests {
                 "send-buffer-limit",
                 "shared-memory-exec",
                 "shared-memory-seals",
+                "state-directory",
+                "stream-cipher",
             ]
         );
         for finding in findings {

@@ -6,6 +6,7 @@
 mod columns;
 mod model;
 mod poll;
+mod secure;
 mod shown;
 mod streams;
 mod terminal;
@@ -36,9 +37,21 @@ pub struct TopArgs {
     /// Print the table once and end, as where standard output is no terminal
     #[arg(long)]
     pub once: bool,
+    /// The line that the server prints at its start: - to paste it, or a file that has it; --server is not looked at
+    #[arg(long, value_name = "-|FILE", env = "FRAMEWIRE_JOIN_FILE")]
+    pub join: Option<PathBuf>,
+    /// A file with the server's view token, or its token for streaming
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_TOKEN_FILE")]
+    pub view_token_file: Option<PathBuf>,
     /// A file with the password of the server's page, where it has one
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_PASSWORD_FILE")]
     pub view_password_file: Option<PathBuf>,
+    /// A file of certificates, PEM, of which one has signed the server's, or is it, in place of those that this machine trusts
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_CA")]
+    pub ca: Option<PathBuf>,
+    /// Give a token or a password also to a server on another machine that speaks no TLS, where anyone on the way reads it
+    #[arg(long, env = "FRAMEWIRE_INSECURE")]
+    pub insecure: bool,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -51,7 +64,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// What cannot be asked for; where they are to be printed, that the server does not answer.
 pub fn run(args: &TopArgs, stop: &Stop) -> Result<(), Failure> {
-    let source = Source::new(&args.server, args.view_password_file.as_deref())?;
+    let source = Source::new(args)?;
     let mut model = Model::new(source.server(), args.interval);
     if args.once || !std::io::stdout().is_terminal() {
         return print(model, &source);

@@ -1,7 +1,7 @@
 //! Asking a server for its streams, over HTTP.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,15 +9,19 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use framewire_process::address::Address;
 use framewire_process::exit::Failure;
+use framewire_signal::{Join, Token};
 use thiserror::Error;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::{StatusCode, Uri, header};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Connector, DefaultConnector, NextTimeout, TcpConnector};
 
+use super::TopArgs;
+use super::secure::Secure;
 use super::shown::Shown;
 use super::streams::{Snapshot, parse};
+use crate::join::{check_no_join_string, read_join};
 
 /// A server on the same network answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 8 << 20;
 /// Where a page is unless its address says otherwise.
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 /// Whom a page with a password lets in.
 const USER: &str = "framewire";
 /// More than this is no password file.
@@ -44,12 +49,31 @@ impl Source {
     /// Asks nothing yet.
     ///
     /// # Errors
-    /// The address is none, or the password cannot be read.
-    pub(super) fn new(server: &str, password_file: Option<&Path>) -> Result<Self, Failure> {
-        let server = server.trim_end_matches('/');
-        let (zoneless, at) = without_zone(server)?;
+    /// The address is none, what lets one look cannot be read, or would be read by others on the way.
+    pub(super) fn new(args: &TopArgs) -> Result<Self, Failure> {
+        check_no_join_string("--server", &args.server)?;
+        let join = args.join.as_deref().map(read_join).transpose()?;
+        let server = match &join {
+            Some(join) => format!("https://{}", join.authority()),
+            None => args.server.trim_end_matches('/').to_owned(),
+        };
+        let (zoneless, at) = without_zone(&server)?;
         let streams = streams_uri(&zoneless).map_err(Failure::usage)?;
-        let authorization = password_file.map(authorization).transpose()?;
+        let authorization = authorization(args, join.as_ref())?;
+        if authorization.is_some()
+            && !args.insecure
+            && streams.scheme_str() == Some("http")
+            && !is_on_this_machine(&streams)
+        {
+            return Err(Failure::usage(format!(
+                "{server} speaks no TLS, so that anyone on the way would read the token or password; give the line that a protected server \
+                 prints at its start with --join, write https://, or, on a network that you trust, say --insecure"
+            )));
+        }
+        let secure = match streams.scheme_str() {
+            Some("https") => Some(Secure::new(join.map(|join| join.pin), args.ca.clone())?),
+            _ => None,
+        };
         let config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
@@ -62,11 +86,18 @@ impl Source {
             Some(at) => vec![at],
             None => loopback(&streams),
         };
-        let agent = match &places[..] {
-            [] => config.build().into(),
-            _ => Agent::with_parts(config.build(), DefaultConnector::default(), At(places)),
+        let agent = match (secure, &places[..]) {
+            (None, []) => config.build().into(),
+            (None, _) => Agent::with_parts(config.build(), DefaultConnector::default(), At(places)),
+            (Some(secure), []) => {
+                let way = ().chain(TcpConnector::default()).chain(secure);
+                Agent::with_parts(config.build(), way, DefaultResolver::default())
+            }
+            (Some(secure), _) => {
+                Agent::with_parts(config.build(), ().chain(TcpConnector::default()).chain(secure), At(places))
+            }
         };
-        Ok(Self { agent, server: server.to_owned(), streams, authorization })
+        Ok(Self { agent, server, streams, authorization })
     }
 
     /// The server's address.
@@ -84,13 +115,18 @@ impl Source {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let unreachable =
-            |error: ureq::Error| AskError::Unreachable { server: server(), why: Shown::new(&error.to_string()) };
+        let unreachable = |error: ureq::Error| match untrusted(&error) {
+            Some(why) => AskError::Untrusted { server: server(), why: Shown::new(&why) },
+            None => AskError::Unreachable { server: server(), why: Shown::new(&error.to_string()) },
+        };
         let mut response = request.call().map_err(unreachable)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED if self.authorization.is_some() => return Err(AskError::WrongPassword(server())),
             StatusCode::UNAUTHORIZED => return Err(AskError::NoPassword(server())),
+            StatusCode::PERMANENT_REDIRECT if self.streams.scheme_str() == Some("http") => {
+                return Err(AskError::SpeaksTls(server()));
+            }
             StatusCode::NOT_FOUND => return Err(AskError::NoStreams(server())),
             StatusCode::FORBIDDEN => {
                 let said = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
@@ -114,10 +150,23 @@ impl Source {
 pub(super) enum AskError {
     #[error("{server} cannot be reached ({why}); is framewire-server running there? --server names another")]
     Unreachable { server: String, why: Shown },
-    #[error("the page of {0} has a password; give the file that holds it with --view-password-file")]
+    #[error(
+        "the page of {0} asks for a token or a password; give the line that the server prints at its start with --join, or a file with --view-token-file \
+         or --view-password-file"
+    )]
     NoPassword(String),
-    #[error("{0} refuses the password; give the file that the server has with --view-password-file")]
+    #[error(
+        "{0} refuses the token or password; give the one that the server has, with --join, --view-token-file or --view-password-file"
+    )]
     WrongPassword(String),
+    #[error(
+        "{0} speaks TLS; give the line that it prints at its start with --join, or write https:// and name its certificate with --ca"
+    )]
+    SpeaksTls(String),
+    #[error(
+        "{server} is not the server that is meant, as far as can be told ({why}); take the line that it prints now, or name its certificate with --ca"
+    )]
+    Untrusted { server: String, why: Shown },
     #[error("{0} has no /api/streams; is it a framewire-server, of this release?")]
     NoStreams(String),
     #[error("{server} refuses: {why}")]
@@ -135,7 +184,8 @@ fn without_zone(server: &str) -> Result<(String, Option<SocketAddr>), Failure> {
         return Ok((server.to_owned(), None));
     };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let address = Address::with_default_port(authority, HTTP_PORT).map_err(Failure::usage)?;
+    let port = if scheme == "https" { HTTPS_PORT } else { HTTP_PORT };
+    let address = Address::with_default_port(authority, port).map_err(Failure::usage)?;
     let at = address.resolve_one(None)?;
     Ok((format!("{scheme}://[{}]:{}{path}", at.ip(), at.port()), Some(at)))
 }
@@ -146,7 +196,7 @@ fn loopback(server: &Uri) -> Vec<SocketAddr> {
     if !server.host().is_some_and(|host| host.eq_ignore_ascii_case("localhost")) {
         return Vec::new();
     }
-    let port = server.port_u16().unwrap_or(HTTP_PORT);
+    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("https") { HTTPS_PORT } else { HTTP_PORT });
     vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
@@ -168,10 +218,7 @@ fn streams_uri(server: &str) -> Result<Uri, String> {
         .parse()
         .map_err(|error| format!("'{shown}' is no address ({error}); write http://HOST:PORT"))?;
     match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(format!("'{shown}' asks for TLS, which framewire-server has not; write http://HOST:PORT"));
-        }
+        Some("http" | "https") => {}
         _ => return Err(format!("'{shown}' is no address of a server; write http://HOST:PORT")),
     }
     // A password in an address is seen by whoever lists processes.
@@ -186,10 +233,36 @@ fn streams_uri(server: &str) -> Result<Uri, String> {
     Ok(uri)
 }
 
+/// What lets one look: the token of the join string, one of a file, or the password by HTTP Basic.
+fn authorization(args: &TopArgs, join: Option<&Join>) -> Result<Option<String>, Failure> {
+    if let Some(file) = &args.view_token_file {
+        let token = Token::from_file(file).map_err(Failure::usage)?;
+        return Ok(Some(format!("Bearer {}", token.secret())));
+    }
+    if let Some(file) = &args.view_password_file {
+        return basic(file).map(Some);
+    }
+    Ok(join.map(|join| format!("Bearer {}", join.token.secret())))
+}
+
 /// HTTP Basic, with the password in a file, white space at both ends (such as the last newline) left out.
-fn authorization(file: &Path) -> Result<String, Failure> {
+fn basic(file: &Path) -> Result<String, Failure> {
     let password = read_password(file).map_err(Failure::usage)?;
     Ok(format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{password}"))))
+}
+
+/// Why it is not known who answers, where that is why nothing was asked.
+fn untrusted(error: &ureq::Error) -> Option<String> {
+    let ureq::Error::Io(error) = error else { return None };
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        error @ rustls::Error::InvalidCertificate(_) => Some(error.to_string()),
+        _ => None,
+    }
+}
+
+fn is_on_this_machine(server: &Uri) -> bool {
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 fn read_password(file: &Path) -> Result<String, PasswordError> {
@@ -220,6 +293,12 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
+    fn top(arguments: &[&str]) -> TopArgs {
+        use clap::{Args, FromArgMatches};
+        let command = TopArgs::augment_args(clap::Command::new("top"));
+        TopArgs::from_arg_matches(&command.get_matches_from(["top"].iter().chain(arguments))).unwrap()
+    }
+
     #[test]
     fn addresses_are_taken_as_people_write_them_and_others_refused_with_the_remedy() {
         let uri = |server: &str| streams_uri(server.trim_end_matches('/')).map(|uri| uri.to_string());
@@ -227,7 +306,6 @@ mod tests {
         assert_eq!(uri("http://[::1]:8080"), Ok("http://[::1]:8080/api/streams".into()));
         assert_eq!(uri("http://proxy/cams/"), Ok("http://proxy/cams/api/streams".into()));
         for (server, says) in [
-            ("https://cams", "asks for TLS"),
             ("127.0.0.1:8080", "write http://HOST:PORT"),
             ("localhost", "write http://HOST:PORT"),
             ("", "write http://HOST:PORT"),
@@ -277,7 +355,7 @@ mod tests {
                 let body = r#"{"server":{"version":"0.1.0","uptime_seconds":1},"streams":[]}"#;
                 write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
             });
-            let source = Source::new(&format!("http://localhost:{port}"), None).unwrap();
+            let source = Source::new(&top(&["--server", &format!("http://localhost:{port}")])).unwrap();
             assert_eq!(source.ask().unwrap().server.version.as_str(), "0.1.0");
             answering.join().unwrap();
         }
@@ -287,7 +365,7 @@ mod tests {
     fn a_password_comes_from_a_file_without_its_newline() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("password");
-        let refused = |file: &Path| authorization(file).unwrap_err().to_string();
+        let refused = |file: &Path| basic(file).unwrap_err().to_string();
         assert!(refused(&file).contains("cannot be read"));
         std::fs::write(&file, " \n").unwrap();
         assert!(refused(&file).contains("is empty"));
@@ -295,6 +373,28 @@ mod tests {
         assert!(refused(&file).contains("right file"));
         std::fs::write(&file, "open sesame\n").unwrap();
         let expected = format!("Basic {}", BASE64_STANDARD.encode("framewire:open sesame"));
-        assert_eq!(authorization(&file).unwrap(), expected);
+        assert_eq!(basic(&file).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_lets_one_look_leaves_the_machine_over_tls_alone_unless_that_was_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        std::fs::write(&file, "open sesame\n").unwrap();
+        let asks = |server: &str, more: &[&str]| {
+            let of_file = ["--view-password-file", file.to_str().unwrap()];
+            Source::new(&top(&[&["--server", server], &of_file[..], more].concat()))
+        };
+        for server in
+            ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080", "http://[::ffff:127.0.0.1]"]
+        {
+            assert!(asks(server, &[]).is_ok(), "{server}");
+        }
+        let refused = asks("http://cams:8080", &[]).err().unwrap().to_string();
+        assert!(
+            refused.contains("--join") && refused.contains("--insecure") && !refused.contains("sesame"),
+            "{refused}"
+        );
+        assert!(asks("http://cams:8080", &["--insecure"]).is_ok());
     }
 }

@@ -1,0 +1,100 @@
+//! A protected server, and those who join it.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::running::{PATIENCE, Running, program, run};
+
+/// The file with the line that clients join by.
+pub(crate) const JOIN: &str = "join";
+
+/// A server that listens on loopback and is protected all the same.
+pub(crate) struct Protected {
+    pub(crate) running: Running,
+    pub(crate) signal: String,
+    udp: String,
+    state: PathBuf,
+}
+
+/// Where a server listens: Socket.IO and frames.
+pub(crate) type At = (String, String);
+
+impl Protected {
+    pub(crate) fn start(directory: &TempDir, arguments: &[&str]) -> Self {
+        Self::start_by(&mut program("framewire-server"), "127.0.0.1:0", directory, arguments)
+    }
+
+    pub(crate) fn start_at((signal, udp): &At, directory: &TempDir, arguments: &[&str]) -> Self {
+        let arguments = [&["--udp", udp], arguments].concat();
+        Self::start_by(&mut program("framewire-server"), signal, directory, &arguments)
+    }
+
+    pub(crate) fn start_by(command: &mut Command, listen: &str, directory: &TempDir, arguments: &[&str]) -> Self {
+        let state = directory.path().join("state");
+        command.args(["--protect", "--share", "off", "--listen", listen]).arg("--state-directory").arg(&state);
+        if !arguments.contains(&"--udp") {
+            command.args(["--udp", "127.0.0.1:0"]);
+        }
+        let mut running = Running::start(command.args(arguments));
+        let line = running.wait_for("listening on https://");
+        let (_, addresses) = line.split_once("https://").unwrap();
+        let (signal, udp) = addresses.split_once(" (Socket.IO) and UDP ").unwrap();
+        let (signal, udp) = (signal.to_owned(), udp.trim_end_matches(['"', '}']).to_owned());
+        Self { running, signal, udp, state }
+    }
+
+    pub(crate) fn state(&self, name: &str) -> PathBuf {
+        self.state.join(name)
+    }
+
+    /// The line that clients join by.
+    pub(crate) fn join(&self) -> String {
+        std::fs::read_to_string(self.state(JOIN)).unwrap().trim_end().to_owned()
+    }
+
+    /// Until the server's streams have had so many frames, as who looks is told.
+    pub(crate) fn wait_for_frames(&self, frames: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let join = self.state(JOIN);
+            let output = run("framewire", &["top", "--once", "--join", join.to_str().unwrap()]);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            // What is live has frames at a rate: a few looks later there are as many as are asked for.
+            if said.contains("live") && frames > 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{said}{}", String::from_utf8_lossy(&output.stderr));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it in order; returns where it was, and its summary.
+    pub(crate) fn stop(self) -> (At, Vec<u8>) {
+        self.running.interrupt();
+        let (code, said, summary) = self.running.wait();
+        assert_eq!(code, Some(0), "{said}");
+        ((self.signal, self.udp), summary)
+    }
+
+    /// Ends it as `kill -9` does; returns where it was.
+    pub(crate) fn kill(self) -> At {
+        self.running.kill();
+        (self.signal, self.udp)
+    }
+}
+
+/// A client that finds its server by these.
+pub(crate) fn client(arguments: &[&str]) -> Command {
+    let mut client = program("framewire-client");
+    client.args(arguments);
+    client
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
