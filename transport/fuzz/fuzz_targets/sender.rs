@@ -104,7 +104,7 @@ fuzz_target!(|bytes: &[u8]| POOLS.with(|(pools, control)| {
         stream.handle_datagram(&said, now);
         stream.handle_timeout(now);
         let mut slices = 0;
-        while let Some(mut run) = stream.poll_slices(&mut publication, 16, now) {
+        while let Some(run) = stream.poll_slices(&mut publication, 16, now) {
             assert!(run.count > 0 && run.payload().end <= run.frame.len());
             slices += run.count;
             assert!(slices <= 1 << 16, "more than any credit that is believed");

@@ -1,5 +1,7 @@
 //! What the targets share: a fuzzer's bytes as choices, pools that outlive a run, and both ends of a small stream.
 
+pub mod absurd;
+
 use std::sync::Arc;
 
 use framewire_transport::frame::{FramePool, FrameRate, Presentation};
