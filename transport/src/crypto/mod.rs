@@ -29,6 +29,6 @@ pub use key::{Key, KeyError, KeyId};
 pub use open::{ControlOpener, Forged, SliceOpener};
 pub use recorder::Recording;
 pub use replay::{CONTROLS_BACK, SLICES_BACK};
-pub use schedule::GENERATION_SHIFT;
+pub use schedule::{GENERATION_SHIFT, shorten_generations};
 pub use seal::{ControlSealer, SEAL_LEN, SliceSealer};
 pub use suite::{Suite, Suites};

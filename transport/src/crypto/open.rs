@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::replay::{ControlWindow, SliceWindow};
-use super::schedule::{GENERATION_SHIFT, Purpose, SealKey, Secret};
+use super::schedule::{Purpose, SealKey, Secret, generation_shift};
 use super::seal::{CLEAR_LEN, SEAL_LEN, aad, flags_of, set_flags};
 use super::suite::Suite;
 use crate::wire::{Flags, SLICE_HEADER_LEN, TAG_LEN};
@@ -40,7 +40,7 @@ impl SliceOpener {
         let (first, next) = (key(0), key(1));
         Self {
             suite,
-            shift: GENERATION_SHIFT,
+            shift: generation_shift(),
             seen: Box::new(SliceWindow::new()),
             generation: 0,
             before: None,

@@ -1,6 +1,6 @@
 //! For tests alone: sees to it that no key ever seals two things under one nonce, which would give both away, and the key of the tags.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +41,13 @@ impl Recording {
         let (all, distinct) =
             counts.map_or((0, 0), |counts| counts.fold((0, 0), |(all, one), times| (all + times, one + 1)));
         (all, all - distinct)
+    }
+
+    /// How many keys sealed something.
+    pub fn keys(&self) -> usize {
+        let seals = seals();
+        let keys = seals.iter().flat_map(HashMap::keys).map(|(key, _)| key);
+        keys.collect::<HashSet<_>>().len()
     }
 
     #[inline]

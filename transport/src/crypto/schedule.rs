@@ -1,5 +1,7 @@
 //! The keys of an epoch, which all follow from what its handshake agreed on: HKDF-Expand with SHA-256.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk};
 use sha2::{Digest, Sha256};
@@ -15,6 +17,19 @@ pub(super) type Secret = Zeroizing<[u8; 32]>;
 /// A slice's generation is its sequence without so many bits: a key seals 2^22 slices of one, a half of what QUIC (RFC 9001, B.1) allows for
 /// packets of 64 KiB, and by far less than it does for those of 1,500 bytes.
 pub const GENERATION_SHIFT: u32 = 22;
+
+/// What it is in this process.
+static SHIFT: AtomicU32 = AtomicU32::new(GENERATION_SHIFT);
+
+/// For tests alone: sessions that begin from now on have another key each 2^`shift` slices, at both ends. Builds without debug assertions know
+/// nothing of it.
+pub fn shorten_generations(shift: u32) {
+    SHIFT.store(shift, Ordering::Relaxed);
+}
+
+pub(super) fn generation_shift() -> u32 {
+    if cfg!(debug_assertions) { SHIFT.load(Ordering::Relaxed) } else { GENERATION_SHIFT }
+}
 
 /// What keys are for: no two are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

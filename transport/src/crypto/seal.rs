@@ -1,6 +1,6 @@
 //! Datagrams as they leave.
 
-use super::schedule::{GENERATION_SHIFT, Purpose, SealKey, Secret};
+use super::schedule::{Purpose, SealKey, Secret, generation_shift};
 use super::suite::Suite;
 use crate::wire::{Flags, SLICE_HEADER_LEN, TAG_LEN};
 
@@ -24,7 +24,7 @@ pub struct SliceSealer {
 impl SliceSealer {
     pub(super) fn new(secret: Secret, suite: Suite) -> Self {
         let key = SealKey::new(&secret, suite, Purpose::Slices, 0);
-        Self { secret, suite, shift: GENERATION_SHIFT, generation: 0, key, next: 0 }
+        Self { secret, suite, shift: generation_shift(), generation: 0, key, next: 0 }
     }
 
     /// For tests: with another key each 2^`shift` slices. To be called before the first one, at both ends alike.

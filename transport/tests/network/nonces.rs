@@ -43,8 +43,7 @@ impl Nonces {
                 (true, u64::from_be_bytes(sequence), bytes)
             }
             _ => {
-                let mut plain = bytes.to_vec();
-                let fields = fields_len(kind, &mut plain).expect("an end sends whole datagrams");
+                let fields = fields_len(kind, bytes).expect("an end sends whole datagrams");
                 let counter = bytes[fields..fields + 8].try_into().expect("eight bytes");
                 (false, u64::from_be_bytes(counter), &bytes[..fields + SEAL_LEN])
             }
