@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod browser;
+mod protected;
 mod proxy;
 mod running;
 
@@ -258,5 +259,35 @@ async fn a_person_logs_in_by_the_form_and_again_when_the_server_was_started_anew
     browser.picture("log-in-again").await;
     browser.run(&send("look here")).await;
     browser.wait_for(&there_are(1)).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_protected_server_shows_itself_over_tls_to_who_has_its_token_and_says_how_streams_are_protected() {
+    let Some(browser) = Browser::start((1_100, 700)).await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let server = protected::Protected::start(&directory, &[]);
+    let join = server.state(protected::JOIN);
+    let _client = Running::start(
+        protected::client(&["--join", running::path_text(&join)]).args([SOURCE, "--fps", "30", "--name", "front"]),
+    );
+    browser.open(&format!("https://{}/", server.signal)).await;
+    browser.wait_for("!!document.querySelector('#secret')").await;
+    let token = std::fs::read_to_string(server.state("view-token")).unwrap();
+    let send = format!(
+        "document.querySelector('#secret').value = '{}'; document.querySelector('form button').click();",
+        token.trim()
+    );
+    browser.run(&send).await;
+    browser.wait_for(&there_are(1)).await;
+    browser.wait_for("document.querySelector('#guard').textContent === 'Protected'").await;
+    browser.wait_for("/AES-128-GCM|ChaCha20/.test(document.querySelector('.format').textContent)").await;
+    browser.picture("protected").await;
+    assert_eq!(browser.value("document.cookie").await, "", "no script reads the pass");
+    server.stop();
+    let open = Server::start(&["--insecure"]);
+    browser.open(&open.url()).await;
+    browser.wait_for("document.querySelector('#guard').textContent.includes('--insecure')").await;
+    browser.picture("insecure").await;
     browser.close().await;
 }

@@ -110,7 +110,7 @@ impl Server {
         let line = line["fields"]["message"].as_str().unwrap().to_owned();
         let (_, addresses) = line.split_once("http://").unwrap();
         let (signal, udp) = addresses.split_once(" (Socket.IO) and UDP ").unwrap();
-        Self { running, signal: signal.to_owned(), udp: udp.to_owned() }
+        Self { running, scheme: "http".to_owned(), signal: signal.to_owned(), udp: udp.to_owned() }
     }
 }
 

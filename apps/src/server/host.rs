@@ -59,6 +59,9 @@ impl StreamHost for ServerHost {
             AnnounceError::StreamMemory { .. } | AnnounceError::Memory { .. } => {
                 Refused::new("memory", error.to_string())
             }
+            AnnounceError::Unprotected { .. } | AnnounceError::NoKey | AnnounceError::KeyUnused => {
+                Refused::new("protection", error.to_string())
+            }
             _ => Refused::new(
                 reason::TOO_MANY,
                 "as many streams are announced as this server allows; close one and try again",
@@ -108,14 +111,14 @@ mod tests {
     use super::*;
     use framewire_process::stop::Stop;
     use framewire_sink::{Asked, Roll};
-    use framewire_transport::{Admission, FrameFormat, PixelFormat, ReceiverConfig};
+    use framewire_transport::{Admission, FrameFormat, PixelFormat, Protection, ReceiverConfig};
 
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
         host_with(udp, delivery, &["null"])
     }
 
     fn host_with(udp: &str, delivery: Option<Delivery>, sinks: &[&str]) -> ServerHost {
-        let config = ReceiverConfig::new().admission(Admission::Announced);
+        let config = ReceiverConfig::new().admission(Admission::Announced).protection(Protection::Off);
         let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
         let asked = Asked {
             program: "framewire-server",
@@ -185,6 +188,19 @@ mod tests {
         let published = ServerHost { announce_udp: Some("18301".parse().unwrap()), ..host("127.0.0.1:0", None) };
         let opened = published.open(&request(1)).unwrap();
         assert_eq!((opened.udp_host, opened.udp_port), (None, 18_301), "the outer port of the host it was reached at");
+    }
+
+    #[test]
+    fn a_protected_servers_streams_each_have_a_key_that_their_clients_are_given_and_nobody_sees() {
+        let receiver = ReceiverConfig::new().admission(Admission::Announced).protection(Protection::On);
+        let receiver = Arc::new(Receiver::bind("127.0.0.1:0".parse().unwrap(), receiver).unwrap());
+        let host = ServerHost { receiver, keys: Some(Arc::default()), ..host("127.0.0.1:0", None) };
+        let [first, second] = [1, 2].map(|stream| host.open(&request(stream)).unwrap());
+        assert_ne!(first.key.clone().unwrap(), second.key.unwrap());
+        let text = first.key.clone().unwrap().to_text();
+        assert!(!format!("{first:?}").contains(&text) && serde_json::to_string(&first).unwrap().contains(&text));
+        let without = ServerHost { keys: None, ..host };
+        assert_eq!(without.open(&request(3)).unwrap_err().reason, "protection");
     }
 
     #[test]

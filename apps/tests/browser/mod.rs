@@ -82,6 +82,8 @@ impl Browser {
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".into(), json!({"args": arguments}));
         capabilities.insert("goog:loggingPrefs".into(), json!({"browser": "ALL"}));
+        // Servers make certificates of their own, which a person is asked about.
+        capabilities.insert("acceptInsecureCerts".into(), json!(true));
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await.unwrap();
         Some(Self { client, driver })

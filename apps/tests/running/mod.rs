@@ -158,7 +158,7 @@ impl Drop for Running {
 /// A server that listens, and where.
 pub(crate) struct Server {
     pub(crate) running: Running,
-    scheme: String,
+    pub(crate) scheme: String,
     pub(crate) signal: String,
     pub(crate) udp: String,
 }

@@ -33,7 +33,7 @@ _ENDS_WITHIN = 10.0
 _VERSION_WITHIN = 30.0
 """Seconds until a program that was asked for its version is taken for one that has none."""
 
-_LISTENING = re.compile(r"listening on (http://\S+) \(Socket\.IO\) and UDP (\S+)")
+_LISTENING = re.compile(r"listening on (https?://\S+) \(Socket\.IO\) and UDP (\S+)")
 _LINES_KEPT = 12
 
 
