@@ -275,6 +275,8 @@ function showGuard(guard) {
   element.hidden = !words;
   element.dataset.guard = guard ?? '';
   put(element, words ?? '');
+  // The line to paste there is the server's to print: it is a secret.
+  if (guard === 'protected') put(document.querySelector('#empty code'), 'framewire-client --join -');
 }
 
 // ---- figures
