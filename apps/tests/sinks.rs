@@ -246,7 +246,7 @@ fn a_sink_of_any_bytes_is_written_to() {
     let mut running = Running::start(&mut command);
     let line = running.wait_for("listening on http://");
     let (signal, udp) = line.split_once("http://").unwrap().1.split_once(" (Socket.IO) and UDP ").unwrap();
-    let server = Server { running, signal: signal.to_owned(), udp: udp.to_owned() };
+    let server = Server { running, scheme: "http".to_owned(), signal: signal.to_owned(), udp: udp.to_owned() };
     send(&server, "cam", "3");
     server.stop();
     let expected = std::ffi::OsString::from_vec(b"caf\xe9-cam.y4m".to_vec());

@@ -183,7 +183,7 @@ impl Report {
             .zip(nearest)
             .map(|(plain, nearest)| sealing::bound(plain, nearest.gigabytes_per_second));
         let ratio = bound.zip(rate(Contender::Protected)).map(|(bound, rate)| rate / bound);
-        self.sealing = Some(Sealed { suite: *suite, rates, bound_gigabytes_per_second: bound, ratio_to_bound: ratio });
+        self.sealing = Some(Sealed { suite, rates, bound_gigabytes_per_second: bound, ratio_to_bound: ratio });
         self
     }
 

@@ -79,6 +79,9 @@ fn draw_title(model: &Model, area: Rect, buffer: &mut Buffer) {
             title.push(Span::raw(format!("  {streams}")));
             title.push(Span::styled(format!("  {}, up {}", server.version, duration(server.uptime_seconds)), DIM));
         }
+        if server.guard.as_str() == "insecure" {
+            title.push(Span::styled("  not protected (--insecure)", BAD));
+        }
     }
     Line::from(title).render(left, buffer);
     Line::styled(word, style).render(right, buffer);
