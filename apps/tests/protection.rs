@@ -60,6 +60,8 @@ fn a_server_is_joined_by_its_line_and_a_second_start_is_joined_by_the_same() {
     }
     let again = Protected::start_at(&address, &directory, &[]);
     assert_eq!(again.join(), join, "what the first start made, the second finds");
+    let (_, said) = again.stop();
+    assert_eq!(String::from_utf8_lossy(&said).lines().next(), Some(&*join), "whoever started it is told, too");
 }
 
 #[test]

@@ -33,6 +33,13 @@ pub struct SinkArgs {
     pub slow_sink: Option<SlowSink>,
 }
 
+impl SinkArgs {
+    /// Whether frames go to standard output.
+    pub(crate) fn writes_stdout(&self) -> bool {
+        self.sink.iter().any(|sink| matches!(sink, SinkSpec::Stdout(_)))
+    }
+}
+
 /// A file's name is any bytes.
 pub(super) fn sinks() -> impl TypedValueParser<Value = SinkSpec> {
     OsStringValueParser::new().try_map(|name| SinkSpec::from_os(&name))

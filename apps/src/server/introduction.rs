@@ -1,6 +1,6 @@
 //! What a server says at its start: where it listens, by what line cameras join it, and how people look.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -13,6 +13,9 @@ use super::guard::{Guard, Looking};
 use super::setup::Places;
 use crate::cli::ServerArgs;
 
+/// Set by systemd where standard output or standard error goes to its journal.
+const JOURNAL: &str = "JOURNAL_STREAM";
+
 /// A server that listens.
 pub struct Listening {
     /// Where Socket.IO and the page are.
@@ -24,6 +27,8 @@ pub struct Listening {
     is_waived: bool,
     /// Whether who reads standard error is a person before a screen, and nothing keeps what is said there.
     is_before_people: bool,
+    /// Whether standard output is nobody's but who started the program: then that line is what it has to say there, for scripts.
+    has_stdout: bool,
 }
 
 struct Guarded {
@@ -72,6 +77,7 @@ impl Listening {
             guarded: guarded.transpose()?,
             is_waived: guard.is_waived(),
             is_before_people: is_text && std::io::stderr().is_terminal(),
+            has_stdout: !args.common.run.json && !args.sinks.writes_stdout() && std::env::var_os(JOURNAL).is_none(),
         })
     }
 
@@ -80,7 +86,8 @@ impl Listening {
         format!("{}://{}", if self.guarded.is_some() { "https" } else { "http" }, self.signal)
     }
 
-    /// Tells people. What lets somebody in is told a screen alone: what else standard error is, such as a journal, keeps it, and others read that.
+    /// Tells people. What lets somebody in is told a screen, or else whoever reads standard output; never a log, which keeps it, and which
+    /// others read: standard error where that is no screen, and either where it is the system's journal.
     pub fn announce(&self) {
         say(format_args!("framewire-server: listening on {} (Socket.IO) and UDP {}", self.url(), self.udp));
         if self.is_waived {
@@ -92,6 +99,10 @@ impl Listening {
         if let Some(guarded) = &self.guarded {
             say(format_args!("framewire-server: {}", guarded.for_cameras(self.is_before_people)));
             say(format_args!("framewire-server: {}", guarded.for_viewers(self.is_before_people)));
+            if !self.is_before_people && self.has_stdout {
+                // Nobody may read it.
+                let _ = writeln!(std::io::stdout(), "{}", guarded.join.to_text());
+            }
         }
     }
 }
