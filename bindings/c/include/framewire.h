@@ -42,6 +42,11 @@
 #include <stdint.h>
 
 /**
+ * Bytes of a key.
+ */
+#define FW_KEY_BYTES 32
+
+/**
  * As `metadata_max`: frames have no metadata.
  */
 #define FW_NO_METADATA 4294967295
@@ -395,6 +400,26 @@ typedef enum {
 } fw_delivery;
 
 /**
+ * Whether frames are encrypted, and both ends prove that they have the key.
+ */
+typedef enum {
+    /**
+     * With a key, also on loopback. Without one frames are plain, and do not leave this machine: off loopback
+     * that is an error. The default.
+     */
+    FW_PROTECTION_AUTO = 0,
+    /**
+     * Always: without a key it is an error.
+     */
+    FW_PROTECTION_ON = 1,
+    /**
+     * Never: whoever is on the way can read the frames, and send others in their place. For networks that you
+     * trust; with a key it is an error.
+     */
+    FW_PROTECTION_OFF = 2,
+} fw_protection;
+
+/**
  * What the bytes of metadata are, as their source said.
  */
 typedef enum {
@@ -440,6 +465,12 @@ typedef struct fw_error fw_error;
  * clones are released with fw_frame_release, whatever becomes of its source meanwhile.
  */
 typedef struct fw_frame fw_frame;
+
+/**
+ * The secret of a stream: whoever has it can send the stream and take it, and nobody else can. Freed with
+ * fw_key_free.
+ */
+typedef struct fw_key fw_key;
 
 /**
  * Where frames go. Freed with fw_output_free.
@@ -605,9 +636,14 @@ typedef struct {
      */
     uint32_t rate_denominator;
     /**
-     * Not used: 0.
+     * Of a sender alone: an fw_protection. 0: FW_PROTECTION_AUTO.
      */
-    uint32_t reserved;
+    uint32_t protection;
+    /**
+     * Of a sender alone: the key that the receiver has, too. With it frames are encrypted, and both ends prove
+     * that they have it. It may be freed once the sender is open. NULL: none.
+     */
+    const fw_key *key;
 } fw_output_options;
 
 /**
@@ -709,17 +745,22 @@ typedef struct {
      */
     uint32_t partial;
     /**
-     * Not 0: listen off loopback too, where whoever reaches the port can send and listen in.
+     * An fw_protection. 0: FW_PROTECTION_AUTO.
      */
-    uint32_t insecure;
+    uint32_t protection;
     /**
-     * Not used: 0.
+     * How many keys there are.
      */
-    uint32_t reserved;
+    uint32_t keys_count;
     /**
      * Bytes that all streams together may take. 0: as the transport says.
      */
     uint64_t memory_bytes_max;
+    /**
+     * The keys that senders have, too: with any, frames are encrypted, and no sender without one of them is
+     * heard. They may be freed once the receiver is open. NULL: none.
+     */
+    const fw_key *const *keys;
 } fw_receiver_options;
 
 /**
@@ -959,6 +1000,42 @@ fw_frame *fw_frame_clone(const fw_frame *frame);
 void fw_frame_release(fw_frame *frame);
 
 /**
+ * A key that nobody else has. Freed with fw_key_free.
+ */
+fw_key *fw_key_random(fw_error **err);
+
+/**
+ * The key of a text that fw_key_text gave, here or elsewhere: 43 characters, without what a file may have
+ * behind them. Freed with fw_key_free.
+ */
+fw_key *fw_key_from_text(const char *key, fw_error **err);
+
+/**
+ * The key of FW_KEY_BYTES bytes, which must be random: a password is none, whatever is computed from it. Freed
+ * with fw_key_free.
+ */
+fw_key *fw_key_from_bytes(const uint8_t *bytes,
+                          fw_error **err);
+
+/**
+ * The key as 43 characters, as much of a secret as the key: for a file that nobody else may read, and for no
+ * argument, environment or log. NULL of NULL. Borrowed from the key.
+ */
+const char *fw_key_text(const fw_key *key);
+
+/**
+ * What the key is called where it is not to be told: 16 hexadecimal digits, no secret. NULL of NULL. Borrowed
+ * from the key.
+ */
+const char *fw_key_id(const fw_key *key);
+
+/**
+ * Frees a key, and overwrites what it was. Sources and outputs that were opened with it keep their own. It may
+ * be NULL.
+ */
+void fw_key_free(fw_key *key);
+
+/**
  * Sends frames to whoever listens on a UDP address, HOST:PORT. Nobody has to listen yet. `options` may be
  * NULL. Freed with fw_output_free.
  */
@@ -1032,6 +1109,12 @@ fw_result fw_output_stats(const fw_output *output, fw_output_counts *counts, fw_
  * output.
  */
 const char *fw_output_target(const fw_output *output);
+
+/**
+ * The cipher that its datagrams are protected by, such as "AES-128-GCM"; NULL where they are plain, by shared
+ * memory, and while the stream is not open. A static text.
+ */
+const char *fw_output_protection(const fw_output *output);
 
 /**
  * Ends the stream: waits at most `timeout_ns` for what was sent to arrive; FW_TIMEOUT where it did not. From
@@ -1320,6 +1403,12 @@ const char *fw_stream_peer(const fw_stream *stream);
  * Where the socket of its hub is, in what fw_shared_streams says; NULL elsewhere.
  */
 const char *fw_stream_hub(const fw_stream *stream);
+
+/**
+ * The cipher that its datagrams are protected by, such as "AES-128-GCM"; NULL where they are plain, and by
+ * shared memory. A static text.
+ */
+const char *fw_stream_protection(const fw_stream *stream);
 
 /**
  * How its frames come to whoever hands them out: "udp" or "shm"; NULL where they are made there. A static

@@ -127,6 +127,7 @@ struct Free {
     void operator()(fw_frame *frame) const noexcept { fw_frame_release(frame); }
     void operator()(fw_slot *slot) const noexcept { fw_slot_discard(slot); }
     void operator()(fw_streams *streams) const noexcept { fw_streams_free(streams); }
+    void operator()(fw_key *key) const noexcept { fw_key_free(key); }
 };
 
 template <typename T>
@@ -169,13 +170,16 @@ struct Stream {
     std::string peer;
     /// Where its hub is, in what shared_streams says; else empty.
     std::string hub;
+    /// The cipher that its datagrams are protected by; empty where they are plain, and by shared memory.
+    std::string protection;
 
     explicit Stream(const fw_stream *stream)
         : name(detail::text(fw_stream_name(stream))), format(static_cast<fw_pixel_format>(fw_stream_format(stream))),
           format_name(detail::text(fw_stream_format_name(stream))), width(fw_stream_width(stream)),
           height(fw_stream_height(stream)), stride(fw_stream_stride(stream)),
           delivery(static_cast<fw_delivery>(fw_stream_delivery(stream))), metadata_max(fw_stream_metadata_max(stream)),
-          rate(0), peer(detail::text(fw_stream_peer(stream))), hub(detail::text(fw_stream_hub(stream))) {
+          rate(0), peer(detail::text(fw_stream_peer(stream))), hub(detail::text(fw_stream_hub(stream))),
+          protection(detail::text(fw_stream_protection(stream))) {
         std::uint32_t numerator = 0, denominator = 1;
         if (fw_stream_rate(stream, &numerator, &denominator))
             rate = double(numerator) / denominator;
@@ -414,6 +418,52 @@ private:
     detail::Handle<fw_source> source_;
 };
 
+/// The secret that both ends of a protected stream have. Goes into `key` of OutputOptions and `keys` of ReceiverOptions as what get() gives.
+class Key {
+public:
+    /// Takes over a key of the C interface.
+    explicit Key(fw_key *key) noexcept : key_(key) {}
+
+    /// One that nobody else has.
+    static Result<Key> try_random() {
+        fw_error *error = nullptr;
+        fw_key *key = fw_key_random(&error);
+        return made(key, error);
+    }
+    /// Of what text() gave, here or elsewhere.
+    static Result<Key> try_from_text(const std::string &text) {
+        fw_error *error = nullptr;
+        fw_key *key = fw_key_from_text(text.c_str(), &error);
+        return made(key, error);
+    }
+    /// Of FW_KEY_BYTES bytes, which must be random.
+    static Result<Key> try_from_bytes(const std::uint8_t *bytes) {
+        fw_error *error = nullptr;
+        fw_key *key = fw_key_from_bytes(bytes, &error);
+        return made(key, error);
+    }
+    /// 43 characters, as much of a secret as the key.
+    std::string text() const { return detail::text(fw_key_text(get())); }
+    /// What it is called where it is not to be told.
+    std::string id() const { return detail::text(fw_key_id(get())); }
+    const fw_key *get() const noexcept { return key_.get(); }
+
+#if FRAMEWIRE_EXCEPTIONS
+    static Key random() { return try_random().value(); }
+    static Key from_text(const std::string &text) { return try_from_text(text).value(); }
+    static Key from_bytes(const std::uint8_t *bytes) { return try_from_bytes(bytes).value(); }
+#endif
+
+private:
+    static Result<Key> made(fw_key *key, fw_error *error) {
+        if (key == nullptr)
+            return Error(FW_ERROR, error);
+        return Key(key);
+    }
+
+    detail::Handle<fw_key> key_;
+};
+
 using ReceiverOptions = fw_receiver_options;
 using ReaderOptions = fw_reader_options;
 using OutputOptions = fw_output_options;
@@ -588,6 +638,8 @@ public:
         fw_output_stats(get(), &counts, nullptr);
         return counts;
     }
+    /// The cipher that its datagrams are protected by; empty where they are plain, by shared memory, and while the stream is not open.
+    std::string protection() const { return detail::text(fw_output_protection(get())); }
     /// HOST:PORT of the receiver, or the path of the hub's socket.
     std::string target() const { return detail::text(fw_output_target(get())); }
     /// Waits so long for what was sent to arrive; whether it did.

@@ -265,7 +265,7 @@ mod tests {
         given[0].size = size_of_val(&given);
         // SAFETY: as many bytes as its size says.
         assert!(unsafe { options(given.as_ptr()) }.is_ok());
-        given[1].reserved = 1;
+        given[1].protection = 1;
         // SAFETY: as above.
         assert_eq!(unsafe { options(given.as_ptr()) }.unwrap_err().code, "unknown-option");
     }

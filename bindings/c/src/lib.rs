@@ -10,6 +10,7 @@ pub mod array;
 mod border;
 pub mod format;
 pub mod frame;
+pub mod key;
 pub mod output;
 pub mod result;
 pub mod slot;

@@ -11,6 +11,7 @@ use framewire_transport::{Delivery, FrameRate};
 
 use crate::border::{self, call, growing, make, not_null, null, put, say, text, wait};
 use crate::format::format_of;
+use crate::key::{cipher, fw_key, fw_protection, key_of, protection_of};
 use crate::result::{fw_error, fw_result, text_of};
 use crate::slot::{self, fw_slot};
 use crate::stream::fw_delivery;
@@ -43,11 +44,24 @@ pub struct fw_output_options {
     pub rate_numerator: u32,
     /// See rate_numerator. 0: 1.
     pub rate_denominator: u32,
-    /// Not used: 0.
-    pub reserved: u32,
+    /// Of a sender alone: an fw_protection. 0: FW_PROTECTION_AUTO.
+    pub protection: u32,
+    /// Of a sender alone: the key that the receiver has, too. With it frames are encrypted, and both ends prove
+    /// that they have it. It may be freed once the sender is open. NULL: none.
+    pub key: *const fw_key,
 }
 
-growing!(fw_output_options { size, hub, delivery, slots, metadata_max, rate_numerator, rate_denominator, reserved });
+growing!(fw_output_options {
+    size,
+    hub,
+    delivery,
+    slots,
+    metadata_max,
+    rate_numerator,
+    rate_denominator,
+    protection,
+    key,
+});
 
 /// What belongs to one frame that is sent; 0 is the default in every field.
 #[repr(C)]
@@ -148,7 +162,10 @@ pub unsafe extern "C" fn fw_sender_open(
             let text = "a sender has no hub; leave hub NULL, or open a publisher";
             return Err(Error::new(Class::Argument, "hub", text));
         }
-        Ok(handle(Output::connect(address, options_of(&given)?)?))
+        // SAFETY: NULL or a key, as the header asks for.
+        let key = unsafe { key_of(given.key) };
+        let options = options_of(&given)?.key(key).protection(protection_of(given.protection)?);
+        Ok(handle(Output::connect(address, options)?))
     })
 }
 
@@ -167,6 +184,10 @@ pub unsafe extern "C" fn fw_publisher_open(
         let given = unsafe { border::options(options) }?;
         // SAFETY: NULL or a text, as the header asks for.
         let hub = unsafe { text(given.hub, "hub") }?.map(str::parse).transpose()?;
+        if !given.key.is_null() || given.protection == fw_protection::FW_PROTECTION_ON as u32 {
+            let text = "what is published goes by shared memory, which is not encrypted; leave key and protection 0";
+            return Err(Error::new(Class::Argument, "protection", text));
+        }
         Ok(handle(Output::publish(name, hub, options_of(&given)?)?))
     })
 }
@@ -315,6 +336,13 @@ pub unsafe extern "C" fn fw_output_stats(
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_output_target(output: Option<&fw_output>) -> *const c_char {
     output.map_or(ptr::null(), |output| output.target.as_ptr())
+}
+
+/// The cipher that its datagrams are protected by, such as "AES-128-GCM"; NULL where they are plain, by shared
+/// memory, and while the stream is not open. A static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_output_protection(output: Option<&fw_output>) -> *const c_char {
+    say(output, ptr::null(), |output| cipher(output.output.stats().protection))
 }
 
 /// Ends the stream: waits at most `timeout_ns` for what was sent to arrive; FW_TIMEOUT where it did not. From

@@ -104,9 +104,23 @@ impl From<Error> for fw_error {
             Class::System => fw_class::FW_CLASS_SYSTEM,
             Class::Forked => fw_class::FW_CLASS_FORKED,
         };
-        Self { class, code: text_of(error.code), text: text_of(&error.text) }
+        Self { class, code: text_of(error.code), text: text_of(&error.in_words(WORDS)) }
     }
 }
+
+/// What Rust's items are in C.
+const WORDS: &[(&str, &str)] = &[
+    ("ReceiverConfig::keys, SenderConfig::key", "keys of fw_receiver_options, key of fw_output_options"),
+    ("ReceiverConfig::keys, or Announcement::key", "keys of fw_receiver_options"),
+    ("Announcement::key, SenderConfig::key", "keys of fw_receiver_options, key of fw_output_options"),
+    ("ReceiverConfig::keys", "keys of fw_receiver_options"),
+    ("SenderConfig::key", "key of fw_output_options"),
+    ("Protection::Off (--insecure)", "FW_PROTECTION_OFF"),
+    ("Protection::Off", "FW_PROTECTION_OFF"),
+    ("Protection::On", "FW_PROTECTION_ON"),
+    ("Protection::Auto", "FW_PROTECTION_AUTO"),
+    ("Key::to_text said", "fw_key_text gave"),
+];
 
 /// A text as C has it: up to its first zero, if it has one.
 pub(crate) fn text_of(text: &str) -> CString {

@@ -11,6 +11,7 @@ use framewire_ends::{Error, OpenOptions, ReceiveOptions, Source, Taken};
 
 use crate::border::{self, Place, call, growing, make, not_null, null, put, say, text, wait};
 use crate::frame::fw_frame;
+use crate::key::{fw_key, keys_of, protection_of};
 use crate::result::{fw_error, fw_result, text_of};
 use crate::stream::{fw_stream, fw_streams};
 
@@ -35,15 +36,28 @@ pub struct fw_receiver_options {
     /// Not 0: frames of `latest` streams are handed out too that did not become whole in time
     /// (fw_frame_missing).
     pub partial: u32,
-    /// Not 0: listen off loopback too, where whoever reaches the port can send and listen in.
-    pub insecure: u32,
-    /// Not used: 0.
-    pub reserved: u32,
+    /// An fw_protection. 0: FW_PROTECTION_AUTO.
+    pub protection: u32,
+    /// How many keys there are.
+    pub keys_count: u32,
     /// Bytes that all streams together may take. 0: as the transport says.
     pub memory_bytes_max: u64,
+    /// The keys that senders have, too: with any, frames are encrypted, and no sender without one of them is
+    /// heard. They may be freed once the receiver is open. NULL: none.
+    pub keys: *const *const fw_key,
 }
 
-growing!(fw_receiver_options { size, slots, queue, no_reconnect, partial, insecure, reserved, memory_bytes_max });
+growing!(fw_receiver_options {
+    size,
+    slots,
+    queue,
+    no_reconnect,
+    partial,
+    protection,
+    keys_count,
+    memory_bytes_max,
+    keys,
+});
 
 /// How a stream of another process is read; 0 is the default in every field.
 #[repr(C)]
@@ -117,11 +131,14 @@ pub unsafe extern "C" fn fw_receiver_open(
         let address = unsafe { text(address, "address") }?.ok_or_else(|| null("address"))?;
         // SAFETY: NULL, or a struct that begins with its size, as the header asks for.
         let given_options = unsafe { border::options(options) }?;
+        // SAFETY: as many keys as the caller says.
+        let keys = unsafe { keys_of(given_options.keys, given_options.keys_count) }?;
         let mut options = ReceiveOptions::new()
             .queue(given(given_options.queue))
             .reconnect(given_options.no_reconnect == 0)
             .partial(given_options.partial != 0)
-            .insecure(given_options.insecure != 0)
+            .keys(keys)
+            .protection(protection_of(given_options.protection)?)
             .memory_bytes_max(usize::try_from(given_options.memory_bytes_max).ok().filter(|bytes| *bytes != 0));
         if let Some(slots) = given(given_options.slots) {
             options = options.slots(slots);

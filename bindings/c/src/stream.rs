@@ -10,6 +10,7 @@ use framewire_transport::{Delivery, PathKind};
 
 use crate::border::{make, say, text};
 use crate::format::name_of;
+use crate::key::cipher;
 use crate::result::{fw_error, text_of};
 
 /// Whether a stream loses nothing.
@@ -160,6 +161,13 @@ pub extern "C" fn fw_stream_peer(stream: Option<&fw_stream>) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_stream_hub(stream: Option<&fw_stream>) -> *const c_char {
     stream.and_then(|stream| stream.hub.as_ref()).map_or(ptr::null(), |hub| hub.as_ptr())
+}
+
+/// The cipher that its datagrams are protected by, such as "AES-128-GCM"; NULL where they are plain, and by
+/// shared memory. A static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_stream_protection(stream: Option<&fw_stream>) -> *const c_char {
+    say(stream, ptr::null(), |stream| cipher(stream.stream.protection))
 }
 
 /// How its frames come to whoever hands them out: "udp" or "shm"; NULL where they are made there. A static

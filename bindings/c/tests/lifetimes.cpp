@@ -224,7 +224,7 @@ void what_cannot_be_is_told_with_the_value() {
         return error.kind() == kind && error.text().find(value) != std::string::npos;
     };
     CHECK(told(framewire::Receiver::try_open("nonsense").error(), FW_CLASS_ARGUMENT, "nonsense"));
-    CHECK(told(framewire::Receiver::try_open("0.0.0.0:0").error(), FW_CLASS_ARGUMENT, "insecure"));
+    CHECK(told(framewire::Receiver::try_open("0.0.0.0:0").error(), FW_CLASS_ARGUMENT, "FW_PROTECTION_OFF"));
     CHECK(told(framewire::Receiver::try_open("\xff:1").error(), FW_CLASS_ARGUMENT, "UTF-8"));
     CHECK(told(framewire::Reader::try_open("no-such-stream").error(), FW_CLASS_UNKNOWN_STREAM, "no-such-stream"));
     framewire::OutputOptions wrong{};

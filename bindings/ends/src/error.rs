@@ -2,7 +2,9 @@
 
 use framewire_transport::frame::{FormatError, MetadataTooLong, PoolError};
 use framewire_transport::share::EndpointError;
-use framewire_transport::{AcceptStreamError, BindError, ConnectError, NotSent, RecvError, SendError, ShareError};
+use framewire_transport::{
+    AcceptStreamError, BindError, ConnectError, KeyError, NotSent, RecvError, SendError, ShareError,
+};
 use thiserror::Error as ThisError;
 
 /// What a program does about an error: each is a class of its own in languages that have them.
@@ -53,6 +55,15 @@ impl Error {
     /// The end was closed by this program.
     pub fn closed(what: &str) -> Self {
         Self::new(Class::Closed, "closed", format!("this {what} was closed; make a new one"))
+    }
+
+    /// The text in the words of a language: of each pair the first, an item of Rust's, is said as the second. Those that others begin with come behind them.
+    pub fn in_words(self, words: &[(&str, &str)]) -> String {
+        // Most of what is told, and all of it that is told often, names none.
+        if !self.text.contains("::") {
+            return self.text;
+        }
+        words.iter().fold(self.text, |text, (item, word)| text.replace(item, word))
     }
 
     fn of(class: Class, code: &'static str, error: &dyn std::error::Error) -> Self {
@@ -127,7 +138,11 @@ impl From<ConnectError> for Error {
             ConnectError::Pool(error) => error.into(),
             error => {
                 let class = match error {
-                    ConnectError::SliceBytes(_) | ConnectError::LengthsDiffer(_) => Class::Argument,
+                    ConnectError::SliceBytes(_)
+                    | ConnectError::LengthsDiffer(_)
+                    | ConnectError::Unprotected { .. }
+                    | ConnectError::NoKey
+                    | ConnectError::KeyUnused => Class::Argument,
                     _ => Class::System,
                 };
                 Self::of(class, error.code(), &error)
@@ -185,6 +200,12 @@ impl From<EndpointError> for Error {
             _ => Class::System,
         };
         Self::of(class, error.code(), &error)
+    }
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        Self::of(Class::Argument, error.code(), &error)
     }
 }
 

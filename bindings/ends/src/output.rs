@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
+use framewire_transport::crypto::Suite;
 use framewire_transport::setters;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
 use framewire_transport::{
-    Delivery, FrameFormat, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender, SenderConfig,
-    ShareError,
+    Delivery, FrameFormat, Key, Protection, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender,
+    SenderConfig, ShareError,
 };
 
 use crate::STEP;
@@ -32,6 +33,11 @@ pub struct OutputOptions {
     pub metadata_max: usize,
     /// How many pictures are shown a second, where that is known.
     pub rate: Option<FrameRate>,
+    /// The key that the receiver has, too: with it frames are encrypted, and both ends prove that they have it. None by default. Of a stream that is published it
+    /// says nothing.
+    pub key: Option<Key>,
+    /// Whether frames are protected: by default where there is a key, and without one they do not leave this machine.
+    pub protection: Protection,
 }
 
 impl OutputOptions {
@@ -45,12 +51,21 @@ impl OutputOptions {
         slots: impl Into<Option<usize>>,
         metadata_max: usize,
         rate: impl Into<Option<FrameRate>>,
+        key: impl Into<Option<Key>>,
+        protection: Protection,
     }
 }
 
 impl Default for OutputOptions {
     fn default() -> Self {
-        Self { delivery: Delivery::Latest, slots: None, metadata_max: METADATA_MAX, rate: None }
+        Self {
+            delivery: Delivery::Latest,
+            slots: None,
+            metadata_max: METADATA_MAX,
+            rate: None,
+            key: None,
+            protection: Protection::Auto,
+        }
     }
 }
 
@@ -128,6 +143,8 @@ pub struct OutputStats {
     pub readers: usize,
     /// Whether the receiver has opened the stream; true once a published one has begun.
     pub is_open: bool,
+    /// The cipher that its datagrams are protected by, such as AES-128-GCM; `None` where they are plain, by shared memory, and while it is not open.
+    pub protection: Option<&'static str>,
 }
 
 impl Output {
@@ -189,7 +206,9 @@ impl Output {
                 let mut config = SenderConfig::new(format)
                     .delivery(delivery)
                     .metadata_max(metadata_max)
-                    .presentation(self.options.presentation());
+                    .presentation(self.options.presentation())
+                    .key(self.options.key.clone())
+                    .protection(self.options.protection);
                 if let Some(slots) = slots {
                     config = config.slots(slots);
                 }
@@ -351,6 +370,7 @@ impl Output {
                     skipped: frames_skipped,
                     bytes,
                     is_open: matches!(sender.state(), SendState::Open),
+                    protection: sender.protection().map(Suite::name),
                     ..OutputStats::default()
                 }
             }

@@ -84,7 +84,7 @@ impl Source {
     /// Listens on a UDP address, HOST:PORT, for whoever sends there.
     ///
     /// # Errors
-    /// The address is none or cannot be listened on; off loopback without [`ReceiveOptions::insecure`].
+    /// The address is none or cannot be listened on; off loopback without a key, unless it is said that this is meant ([`Protection::Off`](framewire_transport::Protection::Off)).
     pub fn bind(address: &str, options: &ReceiveOptions) -> Result<Self, Error> {
         Ok(Self::by(Way::Network(Box::new(Network::bind(address, options)?))))
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use framewire_transport::crypto::Suite;
 use framewire_transport::frame::Presentation;
 use framewire_transport::{Delivery, Frame, FrameFormat, PathKind, SharedStreamInfo, StreamInfo};
 
@@ -23,6 +24,8 @@ pub struct Stream {
     pub peer: Option<SocketAddr>,
     /// How its frames come to whoever hands them out; `None` where they are made there.
     pub path: Option<PathKind>,
+    /// The cipher that its datagrams are protected by, such as AES-128-GCM; `None` where they are plain, and by shared memory.
+    pub protection: Option<&'static str>,
 }
 
 impl From<&StreamInfo> for Stream {
@@ -35,6 +38,7 @@ impl From<&StreamInfo> for Stream {
             metadata_max: info.metadata_max,
             peer: Some(info.peer),
             path: Some(info.path),
+            protection: info.protection.map(Suite::name),
         }
     }
 }
@@ -49,6 +53,7 @@ impl From<SharedStreamInfo> for Stream {
             metadata_max: info.metadata_max,
             peer: None,
             path: info.path,
+            protection: None,
         }
     }
 }

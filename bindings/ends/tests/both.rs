@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framewire_ends::{Class, Hub, OpenOptions, Output, OutputOptions, ReceiveOptions, Source, Taken};
 use framewire_transport::share::{Endpoint, ShareConfig};
-use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig};
+use framewire_transport::{Delivery, FrameFormat, Key, PixelFormat, Protection, Receiver, ReceiverConfig};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -166,8 +166,57 @@ fn a_stream_that_nobody_shares_is_told_and_waited_for_as_long_as_asked() {
 #[test]
 fn off_loopback_nobody_listens_by_mistake() {
     let error = Source::bind("0.0.0.0:0", &ReceiveOptions::default()).err().unwrap();
-    assert_eq!((error.class, error.code), (Class::Argument, "insecure-address"));
-    assert!(Source::bind("0.0.0.0:0", &ReceiveOptions::new().insecure(true)).is_ok());
+    assert_eq!((error.class, error.code), (Class::Argument, "receiver-unprotected"));
+    let key = Key::random().unwrap();
+    for meant in [ReceiveOptions::new().protection(Protection::Off), ReceiveOptions::new().keys([key.clone()])] {
+        assert!(Source::bind("0.0.0.0:0", &meant).is_ok());
+    }
+    let both = ReceiveOptions::new().protection(Protection::Off).keys([key]);
+    let error = Source::bind("127.0.0.1:0", &both).err().unwrap();
+    assert_eq!((error.class, error.code), (Class::Argument, "receiver-keys-unused"));
+}
+
+#[test]
+fn off_loopback_nobody_sends_by_mistake() {
+    // Of those that are there for documentation: nobody has it.
+    let unprotected = Output::connect("192.0.2.1:9", OutputOptions::new()).unwrap();
+    let error = unprotected.begin(gray()).unwrap_err();
+    assert_eq!((error.class, error.code), (Class::Argument, "unprotected"));
+    let on = OutputOptions::new().protection(Protection::On);
+    let error = Output::connect("127.0.0.1:9", on).unwrap().begin(gray()).unwrap_err();
+    assert_eq!((error.class, error.code), (Class::Argument, "no-key"));
+}
+
+#[test]
+fn with_a_key_frames_are_protected_and_both_ends_say_by_what() {
+    let (key, another) = (Key::random().unwrap(), Key::random().unwrap());
+    let source = Source::bind("127.0.0.1:0", &ReceiveOptions::new().keys([another, key.clone()])).unwrap();
+    let to = source.local_addr().unwrap().to_string();
+    let every = OutputOptions::new().delivery(Delivery::Every);
+    let output = Output::connect(&to, every.clone().key(key)).unwrap();
+    output.begin(gray()).unwrap();
+    send(&output, 7);
+    let taken = taken(&source);
+    assert!(taken.frame.iter().all(|gray| *gray == 7));
+    let cipher = taken.stream.protection.expect("it is protected");
+    assert_eq!(output.stats().protection, Some(cipher));
+    assert!(output.close(SOON));
+
+    // Whoever has no key of it, or none at all, is told how to have one.
+    for (options, code) in [(every.clone(), "refused-needs-key"), (every.key(Key::random().unwrap()), "refused-wrong-key")] {
+        let stranger = Output::connect(&to, options).unwrap();
+        stranger.begin(gray()).unwrap();
+        let error = stranger.wait_until_open(SOON).unwrap_err();
+        assert_eq!((error.class, error.code), (Class::Refused, code));
+    }
+}
+
+#[test]
+fn errors_are_said_in_the_words_of_a_language() {
+    let error = Source::bind("0.0.0.0:0", &ReceiveOptions::default()).err().unwrap();
+    let words = [("ReceiverConfig::keys, SenderConfig::key", "key="), ("Protection::Off", "off")];
+    let text = error.in_words(&words);
+    assert!(text.contains("(key=)") && text.contains("say off"), "{text}");
 }
 
 #[test]

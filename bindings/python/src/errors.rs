@@ -40,6 +40,20 @@ const CLASSES: [(Option<Class>, &str, &str); 12] = [
     (Some(Class::Forked), "Forked", "This process was forked from the one that made it: make one here."),
 ];
 
+/// What Rust's items are in Python.
+const WORDS: &[(&str, &str)] = &[
+    ("ReceiverConfig::keys, SenderConfig::key", "key="),
+    ("ReceiverConfig::keys, or Announcement::key", "key= or keys="),
+    ("Announcement::key, SenderConfig::key", "key="),
+    ("ReceiverConfig::keys", "key= or keys="),
+    ("SenderConfig::key", "key="),
+    ("Protection::Off (--insecure)", "protection=\"off\""),
+    ("Protection::Off", "protection=\"off\""),
+    ("Protection::On", "protection=\"on\""),
+    ("Protection::Auto", "protection=\"auto\""),
+    ("Key::to_text said", "Key.text says"),
+];
+
 static TYPES: PyOnceLock<Vec<Py<PyType>>> = PyOnceLock::new();
 
 /// Every class under its name.
@@ -79,16 +93,17 @@ fn place(class: Class) -> usize {
 }
 
 fn raise(py: Python<'_>, error: Error) -> PyResult<PyErr> {
-    let text = match error.class {
+    let Error { class, code, .. } = error;
+    let text = match class {
         // By the names that Python has for it.
         Class::SlotsHeld => error
             .text
             .replace("copy what is to be kept", "copy() what is to be kept")
             .replace("ask for more slots", "ask for more (slots=)"),
-        _ => error.text,
+        _ => error.in_words(WORDS),
     };
-    let raised = types(py)?[place(error.class)].bind(py).call1((text,))?;
-    raised.setattr("code", error.code)?;
+    let raised = types(py)?[place(class)].bind(py).call1((text,))?;
+    raised.setattr("code", code)?;
     Ok(PyErr::from_value(raised))
 }
 

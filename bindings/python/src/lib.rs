@@ -12,6 +12,7 @@ mod errors;
 mod frame;
 #[allow(unsafe_code, reason = "the interpreter is asked for its number")]
 mod interpreter;
+mod key;
 mod leaving;
 mod metadata;
 mod numpy;
@@ -36,6 +37,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for (name, class) in errors::classes(py)? {
         module.add(name, class)?;
     }
+    module.add_class::<key::Key>()?;
     module.add_class::<stream::Stream>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<stats::SourceStats>()?;

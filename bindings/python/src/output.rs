@@ -14,6 +14,7 @@ use pyo3::{PyClassInitializer, PyErr};
 use crate::copying::Source;
 use crate::errors::{argument, error, raised};
 use crate::frame::Frame;
+use crate::key::key_of;
 use crate::leaving::{self, Close};
 use crate::metadata::{Encoded, encoded};
 use crate::slot::Slot;
@@ -379,7 +380,8 @@ pub(crate) struct Sender;
 impl Sender {
     #[new]
     #[pyo3(signature = (
-        address, *, format = None, fps = None, delivery = "latest", slots = None, width = None, metadata_max = 4096
+        address, *, format = None, fps = None, delivery = "latest", slots = None, width = None, metadata_max = 4096,
+        key = None, protection = "auto"
     ))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
     fn new(
@@ -391,9 +393,14 @@ impl Sender {
         slots: Option<i64>,
         width: Option<i64>,
         metadata_max: i64,
+        key: Option<&Bound<'_, PyAny>>,
+        protection: &str,
     ) -> PyResult<PyClassInitializer<Self>> {
         let making = Making { format, fps, delivery, slots, width, metadata_max };
-        let output = Output::new(py, &making, |options| framewire_ends::Output::connect(address, options))?;
+        let (key, protection) = (key_of(py, key)?, crate::key::protection(py, protection)?);
+        let output = Output::new(py, &making, |options| {
+            framewire_ends::Output::connect(address, options.key(key).protection(protection))
+        })?;
         Ok(PyClassInitializer::from(output).add_subclass(Self))
     }
 

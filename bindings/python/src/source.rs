@@ -12,6 +12,7 @@ use pyo3::{PyClassInitializer, PyErr};
 
 use crate::errors::{argument, error, is, raised};
 use crate::frame::Frame;
+use crate::key::keys_of;
 use crate::leaving::{self, Close};
 use crate::stats::SourceStats;
 use crate::stream::Stream;
@@ -213,7 +214,8 @@ pub(crate) struct Receiver;
 impl Receiver {
     #[new]
     #[pyo3(signature = (
-        address, *, slots = 8, queue = None, reconnect = true, partial = false, insecure = false, memory = None, http = None
+        address, *, slots = 8, queue = None, reconnect = true, partial = false, key = None, keys = None, protection = "auto",
+        memory = None, http = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
     fn new(
@@ -223,7 +225,9 @@ impl Receiver {
         queue: Option<i64>,
         reconnect: bool,
         partial: bool,
-        insecure: bool,
+        key: Option<&Bound<'_, PyAny>>,
+        keys: Option<&Bound<'_, PyAny>>,
+        protection: &str,
         memory: Option<i64>,
         http: Option<&str>,
     ) -> PyResult<PyClassInitializer<Self>> {
@@ -232,7 +236,8 @@ impl Receiver {
             .queue(queue.map(|queue| count(py, "queue", queue)).transpose()?)
             .reconnect(reconnect)
             .partial(partial)
-            .insecure(insecure)
+            .keys(keys_of(py, key, keys)?)
+            .protection(crate::key::protection(py, protection)?)
             .memory_bytes_max(memory.map(|memory| count(py, "memory", memory)).transpose()?);
         if let Some(http) = http {
             let source = served(py, (address, http), &options)?;
@@ -262,7 +267,11 @@ impl Receiver {
 fn served(py: Python<'_>, (address, http): (&str, &str), options: &ReceiveOptions) -> PyResult<Source> {
     let asked = PyDict::new(py);
     asked.set_item("partial", options.partial)?;
-    asked.set_item("insecure", options.insecure)?;
+    if !options.keys.is_empty() {
+        let text = "with http= the server makes a key for each stream itself: leave key= and keys= out";
+        return Err(argument(py, "keys-of-server", text));
+    }
+    asked.set_item("protection", options.protection.name())?;
     asked.set_item("memory", options.memory_bytes_max)?;
     let server = py.import("framewire.server")?.getattr("Server")?.call((address, http), Some(&asked))?;
     let hub = HubPlace::Port(server.getattr("port")?.extract()?).hub(py)?;

@@ -83,5 +83,7 @@ counts! {
         readers: usize,
         /// Whether the receiver has opened the stream; a published one is open once it has begun.
         is_open: bool,
+        /// The cipher that its datagrams are protected by, such as AES-128-GCM; None where they are plain, by shared memory, and while it is not open.
+        protection: Option<&'static str>,
     }
 }

@@ -65,6 +65,12 @@ impl Stream {
         self.0.path.map(|path| path.name())
     }
 
+    /// The cipher that its datagrams are protected by, such as AES-128-GCM; None where they are plain, and by shared memory.
+    #[getter]
+    fn protection(&self) -> Option<&'static str> {
+        self.0.protection
+    }
+
     fn __repr__(&self) -> String {
         let stream = &self.0;
         format!("<framewire.Stream '{}': {}, {}>", stream.name.escape_debug(), stream.format, stream.delivery.name())

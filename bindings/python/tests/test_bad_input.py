@@ -107,10 +107,11 @@ def test_an_address_that_is_none_is_told_how_one_looks(address: str):
 
 
 def test_off_loopback_a_receiver_wants_to_be_told_that_this_is_meant():
-    with pytest.raises(fw.ArgumentError, match="insecure") as told:
+    with pytest.raises(fw.ArgumentError, match='key=.*protection="off"') as told:
         fw.Receiver("0.0.0.0:0")
-    assert told.value.code == "insecure-address"
-    fw.Receiver("0.0.0.0:0", insecure=True).close()
+    assert told.value.code == "receiver-unprotected"
+    fw.Receiver("0.0.0.0:0", protection="off").close()
+    fw.Receiver("0.0.0.0:0", key=fw.Key.random()).close()
 
 
 def test_an_address_that_is_taken_is_refused():

@@ -159,7 +159,7 @@ def test_what_is_no_stream_is_told(wrong):
 
 
 def test_off_loopback_it_wants_to_be_told_that_this_is_meant():
-    with VideoCapture("udp://@0.0.0.0:0", insecure=True) as capture:
+    with VideoCapture("udp://@0.0.0.0:0", protection="off") as capture:
         assert capture.isOpened()
 
 

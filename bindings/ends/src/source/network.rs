@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use framewire_transport::frame::Readiness;
 use framewire_transport::setters;
-use framewire_transport::{IncomingStream, Receiver, ReceiverConfig, RecvError};
+use framewire_transport::{IncomingStream, Key, Protection, Receiver, ReceiverConfig, RecvError};
 
 use super::turns::{Held, Look};
 use super::watched::{Watched, no_descriptor};
 use super::{SourceStats, policy};
 use crate::address::resolve;
-use crate::error::{Class, Error};
+use crate::error::Error;
 use crate::process::Process;
 use crate::stream::{Stream, Taken};
 
@@ -29,8 +29,10 @@ pub struct ReceiveOptions {
     pub reconnect: bool,
     /// Hand out frames of `latest` streams too that did not become whole in time; off by default.
     pub partial: bool,
-    /// Listen off loopback too, where whoever reaches the port can send and listen in; off by default.
-    pub insecure: bool,
+    /// The keys that senders have, too: with any, frames are encrypted, and no sender without one of them is heard. None by default.
+    pub keys: Vec<Key>,
+    /// Whether frames are protected: by default where there are keys, and without them loopback alone is listened on.
+    pub protection: Protection,
     /// Bytes that all streams together may take; by default what the transport says.
     pub memory_bytes_max: Option<usize>,
 }
@@ -46,14 +48,23 @@ impl ReceiveOptions {
         queue: impl Into<Option<usize>>,
         reconnect: bool,
         partial: bool,
-        insecure: bool,
+        keys: impl Into<Vec<Key>>,
+        protection: Protection,
         memory_bytes_max: impl Into<Option<usize>>,
     }
 }
 
 impl Default for ReceiveOptions {
     fn default() -> Self {
-        Self { slots: 8, queue: None, reconnect: true, partial: false, insecure: false, memory_bytes_max: None }
+        Self {
+            slots: 8,
+            queue: None,
+            reconnect: true,
+            partial: false,
+            keys: Vec::new(),
+            protection: Protection::Auto,
+            memory_bytes_max: None,
+        }
     }
 }
 
@@ -88,16 +99,9 @@ struct Open {
 impl Network {
     pub(super) fn bind(address: &str, options: &ReceiveOptions) -> Result<Self, Error> {
         let address = resolve(address)?;
-        if !address.ip().to_canonical().is_loopback() && !options.insecure {
-            let text = format!(
-                "on {address} whoever reaches the port may send frames; use a loopback address such as 127.0.0.1:{}, or say \
-                 that this is meant (insecure)",
-                address.port()
-            );
-            return Err(Error::new(Class::Argument, "insecure-address", text));
-        }
         let policy = policy(options.queue)?;
         let mut config = ReceiverConfig::new().slots(options.slots).latest_policy(policy).partial(options.partial);
+        config = config.keys(options.keys.clone()).protection(options.protection);
         if let Some(bytes) = options.memory_bytes_max {
             config = config.memory_bytes_max(bytes).stream_bytes_max(bytes);
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
@@ -20,6 +20,7 @@ __all__ = [
     "FormatError",
     "Frame",
     "Interrupted",
+    "Key",
     "Output",
     "OutputStats",
     "Publisher",
@@ -83,6 +84,33 @@ class Forked(Error, RuntimeError):
     """This process was forked from the one that made it: make one here."""
 
 @final
+class Key:
+    """The secret that both ends of a stream have: whoever has it can send the stream and take it, and nobody else. Frames are encrypted by it, and both ends
+    prove that they have it. One for a sender and its receiver, and another for the next.
+
+    Of its text, 43 characters (what a file has around them is left out), or of its 32 bytes, which must be random: a password is none.
+
+        pathlib.Path("key").write_text(framewire.Key.random().text)     # once; then chmod 600 key, and copied to the other end
+        key = framewire.Key(pathlib.Path("key").read_text())
+
+    It shows its `id` alone where it is printed.
+    """
+
+    def __new__(cls, key: str | bytes) -> Self: ...
+    @staticmethod
+    def random() -> Key:
+        """One that nobody else has."""
+    @property
+    def text(self) -> str:
+        """43 characters, as much of a secret as the key: for a file that nobody else may read, and for no argument, environment or log."""
+    @property
+    def id(self) -> str:
+        """What it is called where it is not to be told: 16 hexadecimal digits, no secret."""
+    def __bytes__(self) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Stream:
     """What a stream is."""
 
@@ -113,6 +141,9 @@ class Stream:
     @property
     def path(self) -> Literal["udp", "shm"] | None:
         """How its frames come to whoever hands them out; None where they are made there."""
+    @property
+    def protection(self) -> str | None:
+        """The cipher that its datagrams are protected by, such as `AES-128-GCM`; None where they are plain, and by shared memory."""
     def _repr_html_(self) -> str:
         """For notebooks: a table of one row."""
 
@@ -263,7 +294,10 @@ class OutputStats:
     @property
     def is_open(self) -> bool:
         """Whether the receiver has opened the stream; true once a published one has begun."""
-    def as_dict(self) -> dict[str, int | bool]:
+    @property
+    def protection(self) -> str | None:
+        """The cipher that its datagrams are protected by, such as `AES-128-GCM`; None where they are plain, by shared memory, and while it is not open."""
+    def as_dict(self) -> dict[str, int | bool | str | None]:
         """All of them by name."""
     def _repr_html_(self) -> str:
         """For notebooks: a table."""
@@ -306,7 +340,9 @@ class Receiver(Source):
     * `queue`: frames of a `latest` stream that wait for this program at most, from 1 on; by default the newest alone. Of an `every` stream all wait.
     * `reconnect`: whether the next stream is waited for where the last has ended; else the source has ended then.
     * `partial`: whether frames of `latest` streams are handed out that did not arrive whole in time; see `Frame.missing`.
-    * `insecure`: listen off loopback too, where whoever reaches the port can send. Without it, such an address is an ArgumentError.
+    * `key`, `keys`: those that senders have, too: frames are encrypted, and no sender without one of them is heard.
+    * `protection`: `auto`: with a key; without one loopback alone is listened on, and anything else is an ArgumentError. `on`: without a key an
+      ArgumentError everywhere. `off`: whoever reaches the port can send, and whoever is on the way can look: for networks that you trust.
     * `memory`: bytes that all streams together may take.
     * `http`: HOST:PORT of a page, and of `framewire-client` and whoever else opens streams by Socket.IO: `framewire-server` is started beside this program,
       and its frames are read in place. That needs the programs (`pip install framewire[server]`); where the server ends before it is closed, its last words
@@ -321,7 +357,9 @@ class Receiver(Source):
         queue: int | None = None,
         reconnect: bool = True,
         partial: bool = False,
-        insecure: bool = False,
+        key: Key | None = None,
+        keys: Iterable[Key] | None = None,
+        protection: Literal["auto", "on", "off"] = "auto",
         memory: int | None = None,
         http: str | None = None,
     ) -> Self: ...
@@ -456,6 +494,9 @@ class Sender(Output):
     * `slots`: frames that are written and on their way; by default as many as the transport needs.
     * `width`: pixels, of packed formats whose rows may be those of several widths; of `bytes` the most bytes of a frame.
     * `metadata_max`: bytes of metadata that a frame may have, 0 to 4,096.
+    * `key`: the receiver's: frames are encrypted, and nobody without it has them. By shared memory nothing is encrypted.
+    * `protection`: `auto`: with a key; without one frames do not leave this machine: off loopback the first is an ArgumentError. `on`: without a key an
+      ArgumentError everywhere. `off`: in plain text, for networks that you trust.
     """
 
     def __new__(
@@ -468,6 +509,8 @@ class Sender(Output):
         slots: int | None = None,
         width: int | None = None,
         metadata_max: int = 4096,
+        key: Key | None = None,
+        protection: Literal["auto", "on", "off"] = "auto",
     ) -> Self: ...
     @property
     def address(self) -> str:

@@ -9,6 +9,7 @@ from framewire import (
     FormatError as FormatError,
     Frame as Frame,
     Interrupted as Interrupted,
+    Key as Key,
     Output as Output,
     OutputStats as OutputStats,
     Publisher as Publisher,

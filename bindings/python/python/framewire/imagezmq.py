@@ -6,7 +6,8 @@
 The images go by UDP (between processes of one machine, by shared memory). At the same port TCP carries what goes the other way: the hub's replies in
 REQ/REP, who subscribes in PUB/SUB. ZeroMQ itself is not needed, and is not spoken: both ends must use this module.
 
-As imageZMQ does, `tcp://*:5555` lets in whoever reaches the port, without encryption; use `tcp://127.0.0.1:5555` for one machine.
+As imageZMQ does, `tcp://*:5555` lets in whoever reaches the port, without encryption; use `tcp://127.0.0.1:5555` for one machine, or give both ends one
+`key=framewire.Key(…)`: images and their messages are encrypted then, and come from nobody without it. What goes by TCP, the replies, stays as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import struct
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import framewire
 
@@ -66,13 +67,13 @@ class ImageSender:
     """Sends images to a hub. `connect_to`: the hub's address (REQ/REP), or the address to wait for hubs at (PUB/SUB, `REQ_REP=False`).
 
     In REQ/REP a call waits until the hub has replied; no image is lost, one whose hub goes away is sent again once it is back. In PUB/SUB it waits for
-    nobody; a hub that is slow has the newest images.
+    nobody; a hub that is slow has the newest images. `key`, which imageZMQ does not have: the hub's, for images that nobody else sees.
     """
 
-    def __init__(self, connect_to: str = "tcp://127.0.0.1:5555", REQ_REP: bool = True) -> None:
+    def __init__(self, connect_to: str = "tcp://127.0.0.1:5555", REQ_REP: bool = True, *, key: framewire.Key | None = None) -> None:
         self.zmq_context = _Context()
         self.zmq_socket = _Socket(self._close)
-        self._way: _Requests | _Publication = _Requests(connect_to, self.zmq_socket) if REQ_REP else _Publication(connect_to)
+        self._way: _Requests | _Publication = _Requests(connect_to, self.zmq_socket, key) if REQ_REP else _Publication(connect_to, key)
 
     def send_image(self, msg: Any, image: npt.NDArray[Any]) -> bytes | None:
         """Sends an image and a message (whatever JSON can say). The hub's reply; None in PUB/SUB."""
@@ -135,16 +136,18 @@ class ImageHub:
     """Receives images. `open_port`: the address to listen on (REQ/REP), or of a sender to subscribe to (PUB/SUB, `REQ_REP=False`).
 
     Images are copies, which can be drawn on and kept. With `in_place=True`, which imageZMQ does not have, they are read-only arrays in the memory that the
-    frame arrived in, and at most 16 of a sender can be kept.
+    frame arrived in, and at most 16 of a sender can be kept. `key`, which imageZMQ does not have: that of the senders; no image without it is taken.
     """
 
-    def __init__(self, open_port: str = "tcp://*:5555", REQ_REP: bool = True, *, in_place: bool = False) -> None:
+    def __init__(
+        self, open_port: str = "tcp://*:5555", REQ_REP: bool = True, *, in_place: bool = False, key: framewire.Key | None = None
+    ) -> None:
         self.REQ_REP = REQ_REP
         self.zmq_context = _Context()
         self.zmq_socket = _Socket(self._close)
         slots = _SLOTS_IN_PLACE if in_place else _SLOTS
         self._in_place = in_place
-        self._way: _Replies | _Subscriptions = _Replies(open_port, slots) if REQ_REP else _Subscriptions(open_port, slots)
+        self._way: _Replies | _Subscriptions = _Replies(open_port, slots, key) if REQ_REP else _Subscriptions(open_port, slots, key)
 
     def connect(self, open_port: str) -> None:
         """Subscribes to one more sender. In REQ/REP it does nothing, as in imageZMQ."""
@@ -278,8 +281,8 @@ def _unpacked(frame: framewire.Frame) -> tuple[Any, npt.NDArray[Any], dict[str, 
 class _Stream:
     """Images to one receiver: a stream of Framewire, or the next one where they become others."""
 
-    def __init__(self, address: str, delivery: Any) -> None:
-        self._address, self._delivery = address, delivery
+    def __init__(self, address: str, delivery: Any, key: framewire.Key | None) -> None:
+        self._address, self._delivery, self._key = address, delivery, key
         self._sender: framewire.Sender | None = None
         self._kind: tuple[Any, ...] = ()
         self._room = 0
@@ -297,7 +300,13 @@ class _Stream:
         # Files differ in length: room for longer ones.
         self._room = max(_FILE_BYTES_MIN, 1 << (nbytes - 1).bit_length()) if format else 0
         self._sender = framewire.Sender(
-            self._address, format=format, width=self._room or None, delivery=self._delivery, metadata_max=_METADATA_MAX
+            self._address,
+            format=format,
+            width=self._room or None,
+            delivery=self._delivery,
+            metadata_max=_METADATA_MAX,
+            key=self._key,
+            protection=_protection(self._key),
         )
         self._kind = kind
 
@@ -310,8 +319,9 @@ class _Stream:
 class _Requests:
     """The sender's end of REQ/REP."""
 
-    def __init__(self, address: str, options: _Socket) -> None:
+    def __init__(self, address: str, options: _Socket, key: framewire.Key | None) -> None:
         self._host, self._port = _host_and_port(address)
+        self._key = key
         self._token = secrets.token_bytes(16)
         self._options = options
         self._line: socket.socket | None = None
@@ -353,7 +363,7 @@ class _Requests:
             line.sendall(_GREETING.pack(_GREETED, self._token, 0))
             # The address that answered, of all that the host's name may have.
             host, port = line.getpeername()[:2]
-            self._stream = _Stream(_joined(host, port), "every")
+            self._stream = _Stream(_joined(host, port), "every", self._key)
             self._line = line
         return self._line
 
@@ -402,13 +412,13 @@ class _Requests:
 class _Replies:
     """The hub's end of REQ/REP."""
 
-    def __init__(self, address: str, slots: int) -> None:
+    def __init__(self, address: str, slots: int, key: framewire.Key | None) -> None:
         host, port = _host_and_port(address)
         self._listener = _listener(host, port)
         try:
             # UDP at the port that TCP has.
             port = self._listener.getsockname()[1]
-            self._receiver = framewire.Receiver(_joined(host, port), slots=slots, insecure=not _is_loopback(host))
+            self._receiver = framewire.Receiver(_joined(host, port), slots=slots, key=key, protection=_protection(key))
         except BaseException:
             self._listener.close()
             raise
@@ -524,8 +534,9 @@ class _Caller:
 class _Publication:
     """The sender's end of PUB/SUB."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: framewire.Key | None) -> None:
         self._listener = _listener(*_host_and_port(address))
+        self._key = key
         self._waiting: collections.deque[_Caller] = collections.deque()
         self._subscribers: list[tuple[_Caller, _Stream]] = []
 
@@ -550,7 +561,7 @@ class _Publication:
                 host = caller.line.getpeername()[0]
             except OSError:
                 continue
-            self._subscribers.append((caller, _Stream(_joined(host, port), "latest")))
+            self._subscribers.append((caller, _Stream(_joined(host, port), "latest", self._key)))
 
     def close(self) -> None:
         self._listener.close()
@@ -566,8 +577,8 @@ class _Publication:
 class _Subscriptions:
     """The hub's end of PUB/SUB."""
 
-    def __init__(self, address: str, slots: int) -> None:
-        self._slots = slots
+    def __init__(self, address: str, slots: int, key: framewire.Key | None) -> None:
+        self._slots, self._key = slots, key
         self._senders: list[_Subscription] = []
         self._receivers: dict[str, framewire.Receiver] = {}
         self._turn = 0
@@ -607,7 +618,9 @@ class _Subscriptions:
     def _receiver(self, host: str) -> framewire.Receiver:
         """The receiver at an address of this machine."""
         if host not in self._receivers:
-            self._receivers[host] = framewire.Receiver(_joined(host, 0), slots=self._slots, insecure=not _is_loopback(host))
+            self._receivers[host] = framewire.Receiver(
+                _joined(host, 0), slots=self._slots, key=self._key, protection=_protection(self._key)
+            )
         return self._receivers[host]
 
     def close(self) -> None:
@@ -718,8 +731,9 @@ def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+def _protection(key: framewire.Key | None) -> Literal["auto", "off"]:
+    """Without a key images are as those of imageZMQ: plain wherever they go."""
+    return "off" if key is None else "auto"
 
 
 def _listener(host: str, port: int) -> socket.socket:

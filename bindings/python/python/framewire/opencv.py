@@ -48,7 +48,7 @@ class VideoCapture:
     seconds that `read` waits, None without end. `copy`: whether an image is a writable one of its own (the default), as OpenCV's are, or where nothing is
     to be converted a read-only array in place, which holds its slot. `convert`: whether images are made H x W x 3 blue first where their format is of 8 bits
     and has colours, as OpenCV does; else they are as they came. `apiPreference` is OpenCV's and changes nothing.
-    `options` are those of `framewire.Receiver` or `framewire.open`; off loopback it takes `insecure=True`.
+    `options` are those of `framewire.Receiver` or `framewire.open`; off loopback it takes `key=`, or `protection="off"` on a network that you trust.
 
     As OpenCV's, it is made even where the stream is not there: ask `isOpened()`; `error` says why. What cannot be an address or an option is an ArgumentError.
     """

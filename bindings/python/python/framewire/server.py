@@ -98,7 +98,7 @@ class Server:
         http: str,
         *,
         partial: bool = False,
-        insecure: bool = False,
+        protection: str = "auto",
         memory: int | None = None,
     ) -> None:
         path = program("framewire-server")
@@ -106,8 +106,10 @@ class Server:
         command = [path, "--until-input-ends", "--udp", address, "--listen", http]
         if partial:
             command.append("--partial")
-        if insecure:
+        if protection == "off":
             command.append("--insecure")
+        elif protection == "on":
+            command.append("--protect")
         if memory is not None:
             command += ["--memory", f"{memory}B", "--stream-memory", f"{memory}B"]
         # Where its streams are shared is for this program to know.
