@@ -48,7 +48,9 @@ impl fw_key {
 /// A key that nobody else has. Freed with fw_key_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_key_random(err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>) -> Option<Box<fw_key>> {
-    make(err, || Key::random().map(fw_key::new).map_err(|error| Error::new(Class::System, "no-random", error.to_string())))
+    make(err, || {
+        Key::random().map(fw_key::new).map_err(|error| Error::new(Class::System, "no-random", error.to_string()))
+    })
 }
 
 /// The key of a text that fw_key_text gave, here or elsewhere: 43 characters, without what a file may have
@@ -114,9 +116,8 @@ pub extern "C" fn fw_key_free(key: Option<Box<fw_key>>) {
 /// As of [`text`].
 unsafe fn text_unshown<'a>(secret: *const c_char) -> Result<&'a str, Error> {
     // SAFETY: as this function asks for.
-    let found = unsafe { text(secret, "key") }.map_err(|error| {
-        Error::new(error.class, error.code, "the key is not UTF-8; give what fw_key_text gave")
-    })?;
+    let found = unsafe { text(secret, "key") }
+        .map_err(|error| Error::new(error.class, error.code, "the key is not UTF-8; give what fw_key_text gave"))?;
     found.ok_or_else(|| null("key"))
 }
 

@@ -212,6 +212,9 @@ void null_is_no_crash() {
     CHECK(fw_stream_width(nullptr) == 0 && fw_stream_height(nullptr) == 0 && fw_stream_stride(nullptr) == 0);
     CHECK(!fw_stream_rate(nullptr, nullptr, nullptr) && fw_stream_delivery(nullptr) == 0 && fw_stream_metadata_max(nullptr) == 0);
     CHECK(fw_stream_peer(nullptr) == nullptr && fw_stream_hub(nullptr) == nullptr && fw_stream_path(nullptr) == nullptr);
+    CHECK(fw_key_text(nullptr) == nullptr && fw_key_id(nullptr) == nullptr && fw_output_protection(nullptr) == nullptr);
+    CHECK(fw_stream_protection(nullptr) == nullptr && fw_key_from_text(nullptr, nullptr) == nullptr);
+    fw_key_free(nullptr);
     CHECK(fw_error_class(nullptr) == FW_CLASS_NONE && fw_error_code(nullptr) == nullptr && fw_error_text(nullptr) == nullptr);
     fw_error_free(nullptr);
     CHECK(fw_format_at(0, nullptr, nullptr) == FW_ERROR && fw_format_code(nullptr, nullptr) == 0 && fw_format_name(1) == nullptr);
@@ -256,9 +259,54 @@ void what_cannot_be_is_told_with_the_value() {
     struct {
         fw_receiver_options options;
         std::uint64_t unknown;
-    } asks{{sizeof asks, 0, 0, 0, 0, 0, 0, 0}, 5};
+    } asks{{sizeof asks, 0, 0, 0, 0, 0, 0, 0, nullptr}, 5};
     CHECK(fw_receiver_open("127.0.0.1:0", &asks.options, &error) == nullptr);
     CHECK(told(framewire::Error(FW_ERROR, error), FW_CLASS_ARGUMENT, "does not know"));
+}
+
+void with_a_key_frames_are_protected_and_strangers_are_told() {
+    auto key = framewire::Key::random();
+    CHECK(key.text().size() == 43 && key.id().size() == 16 && framewire::Key::from_text(key.text() + "\n").id() == key.id());
+    const fw_key *keys[] = {key.get()};
+    framewire::ReceiverOptions taking{};
+    taking.keys = keys;
+    taking.keys_count = 1;
+    framewire::Receiver receiver("127.0.0.1:0", taking);
+    auto sending = every();
+    sending.key = key.get();
+    framewire::Sender sender(receiver.address(), sending);
+    // Both ends have their own.
+    key = framewire::Key::random();
+    sender.begin(FW_GRAY8, 64, 48);
+    send(sender, 7);
+    framewire::Frame frame = next(receiver);
+    CHECK(frame.data()[0] == 7 && !frame.stream().protection.empty() && frame.stream().protection == sender.protection());
+
+    auto refused = [&](const framewire::OutputOptions &options, const char *code) {
+        framewire::Sender stranger(receiver.address(), options);
+        stranger.begin(FW_GRAY8, 64, 48);
+        const auto waited = stranger.try_wait_open(SOON);
+        return !waited && waited.error().kind() == FW_CLASS_REFUSED && waited.error().code() == code
+            && waited.error().text().find("::") == std::string::npos;
+    };
+    CHECK(refused(every(), "refused-needs-key"));
+    sending.key = key.get();
+    CHECK(refused(sending, "refused-wrong-key"));
+
+    fw_error *error = nullptr;
+    CHECK(fw_key_from_text("too short, and a secret", &error) == nullptr);
+    const framewire::Error told(FW_ERROR, error);
+    CHECK(told.kind() == FW_CLASS_ARGUMENT && told.text().find("secret") == std::string::npos);
+    CHECK(!framewire::Key::try_from_text("\xff") && !framewire::Key::try_from_bytes(nullptr));
+    const std::uint8_t bytes[FW_KEY_BYTES] = {1};
+    CHECK(framewire::Key::from_bytes(bytes).id() == framewire::Key::from_bytes(bytes).id());
+    taking.keys = nullptr;
+    CHECK(!framewire::Receiver::try_open("127.0.0.1:0", taking));
+    sending.protection = FW_PROTECTION_OFF;
+    framewire::Sender contradicts("127.0.0.1:9", sending);
+    CHECK(contradicts.try_begin(FW_GRAY8, 64, 48).error().code() == "key-unused");
+    sending.protection = 9;
+    CHECK(!framewire::Sender::try_open("127.0.0.1:9", sending) && !framewire::Publisher::try_open("with-a-key", sending));
 }
 
 void every_format_is_told_and_goes_through() {
@@ -376,6 +424,7 @@ int main() {
     a_child_is_told_that_it_was_forked();
     null_is_no_crash();
     what_cannot_be_is_told_with_the_value();
+    with_a_key_frames_are_protected_and_strangers_are_told();
     every_format_is_told_and_goes_through();
 #ifdef WITH_OPENCV
     the_last_mat_gives_the_slot_back();

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
 use framewire_transport::crypto::Suite;
+use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
 use framewire_transport::setters;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
 use framewire_transport::{

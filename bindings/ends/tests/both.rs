@@ -203,7 +203,9 @@ fn with_a_key_frames_are_protected_and_both_ends_say_by_what() {
     assert!(output.close(SOON));
 
     // Whoever has no key of it, or none at all, is told how to have one.
-    for (options, code) in [(every.clone(), "refused-needs-key"), (every.key(Key::random().unwrap()), "refused-wrong-key")] {
+    for (options, code) in
+        [(every.clone(), "refused-needs-key"), (every.key(Key::random().unwrap()), "refused-wrong-key")]
+    {
         let stranger = Output::connect(&to, options).unwrap();
         stranger.begin(gray()).unwrap();
         let error = stranger.wait_until_open(SOON).unwrap_err();

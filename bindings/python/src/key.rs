@@ -24,7 +24,11 @@ impl Key {
         if let Ok(text) = key.cast::<PyString>() {
             // What a file has behind it is no part of it. A text that is not UTF-8 is no key either.
             let text = text.to_string_lossy();
-            return text.trim().parse().map(Self).map_err(|error: framewire_transport::KeyError| raised(py, error.into()));
+            return text
+                .trim()
+                .parse()
+                .map(Self)
+                .map_err(|error: framewire_transport::KeyError| raised(py, error.into()));
         }
         let Ok(bytes) = key.extract::<&[u8]>() else {
             let text = format!("a key is made of its text or of its {BYTES} bytes, not of {}", key.get_type().name()?);

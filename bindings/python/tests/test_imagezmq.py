@@ -109,6 +109,26 @@ def test_images_of_any_shape_are_sent_and_replied_to(address: str, calls: Calls)
             assert calls.result() == b"reply %d" % number
 
 
+def test_with_a_key_images_are_protected_in_both_forms(address: str, calls: Calls):
+    key = fw.Key.random()
+    with ImageHub(address, key=key) as hub, ImageSender(address, key=key) as sender:
+        calls.begin(lambda: sender.send_image("cam", PICTURE))
+        message, image = hub.recv_image()
+        assert message == "cam" and np.array_equal(image, PICTURE)
+        hub.send_reply(b"seen")
+        assert calls.result() == b"seen"
+    with ImageSender(f"tcp://127.0.0.1:{(port := free_port())}", REQ_REP=False, key=key) as sender:
+        with ImageHub(f"tcp://127.0.0.1:{port}", REQ_REP=False, key=key) as hub:
+            message, image = published(sender, hub, "cam", PICTURE)
+            assert message == "cam" and np.array_equal(image, PICTURE)
+
+
+def test_a_hub_with_a_key_takes_no_image_without_it(address: str):
+    with ImageHub(address, key=fw.Key.random()), ImageSender(address) as sender, pytest.raises(fw.Refused) as told:
+        sender.send_image("cam", PICTURE)
+    assert told.value.code == "refused-needs-key"
+
+
 @pytest.mark.parametrize("message", ["", "Kamera 1 ü", {"a": [1, None, 2.5]}, 17, None, ["x", {}], "long " * 5000])
 def test_messages_are_whatever_json_can_say(address: str, calls: Calls, message: Any):
     with ImageHub(address) as hub, ImageSender(address) as sender:
