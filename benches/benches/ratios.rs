@@ -3,13 +3,16 @@
 //!
 //! `cargo bench -p framewire-benches --bench ratios -- [--rounds N] [--seconds S] [--only NAME,NAME] [FILTER…]`; a filter is
 //! a part of `PICTURE/SLICE_BYTES`.
+//!
+//! `protected` is `mmsg` with a key, and `sealing` what one core seals of the same slices. With both stands what `protected` could reach at
+//! best were a frame sealed and sent by one core, one after the other, `1/(1/mmsg + 1/sealing)` of the same round, and how much of it it does.
 #![allow(missing_docs)]
 
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use framewire_benches::KernelLink;
-use framewire_benches::{FramewireLink, Link, Options, Picture, SLICE_BYTES, TcpLink};
+use framewire_benches::{FramewireLink, Link, Options, Picture, SLICE_BYTES, SealingLink, TcpLink};
 use framewire_transport::BackendKind;
 use framewire_transport::wire::train_slices;
 
@@ -59,6 +62,10 @@ fn contenders(picture: &Picture, slice_bytes: u16, options: &Options) -> Vec<Con
     for kind in BackendKind::ALL.iter().copied().filter(|kind| *kind != BackendKind::Auto) {
         add(kind.name(), &|| Box::new(FramewireLink::new(picture, kind, slice_bytes, trains)));
     }
+    let protected =
+        || Box::new(FramewireLink::protected(picture, BackendKind::Auto, slice_bytes, trains)) as Box<dyn Link>;
+    add("protected", &protected);
+    add("sealing", &|| Box::new(SealingLink::new(picture, slice_bytes)));
     add("tcp", &|| Box::new(TcpLink::new(picture)));
     contenders
 }
@@ -89,8 +96,21 @@ fn main() {
                     median(cpu_seconds_per_gb),
                 );
             }
+            if let Some((bound, reached)) = bound(&contenders) {
+                println!("  protected could reach {bound:.2} GB/s at best, and reaches {reached:.2} of it");
+            }
         }
     }
+}
+
+/// What the protected contender could reach at best, and how much of that it does: medians of what the rounds say.
+fn bound(contenders: &[Contender]) -> Option<(f64, f64)> {
+    let rates = |name: &str| contenders.iter().find(|contender| contender.name == name).map(|it| &it.rates);
+    let (plain, sealing, protected) = (rates("mmsg")?, rates("sealing")?, rates("protected")?);
+    let bounds: Vec<f64> =
+        plain.iter().zip(sealing).map(|(plain, sealing)| 1.0 / (1.0 / plain + 1.0 / sealing)).collect();
+    let reached: Vec<f64> = protected.iter().zip(&bounds).map(|(rate, bound)| rate / bound).collect();
+    Some((median(&bounds), median(&reached)))
 }
 
 fn sorted(values: &[f64]) -> Vec<f64> {

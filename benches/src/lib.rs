@@ -8,6 +8,7 @@ mod framewire;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod options;
+mod sealing;
 mod slices;
 mod tcp;
 mod worker;
@@ -19,6 +20,7 @@ pub use framewire::FramewireLink;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelLink;
 pub use options::Options;
+pub use sealing::{SealingLink, sessions};
 pub use slices::{Arrivals, headers};
 pub use tcp::TcpLink;
 
