@@ -93,6 +93,7 @@
 //! | numbered, kept for repairs | sending | `SendLoop::run` → `Handover::take` → `Publication::publish` |
 //! | cut into slices | sending | `Subscriber::poll_slices`: a `SliceRun` of head fields and a range of the frame's bytes |
 //! | sent | sending | `SendBatch::push_slices` → `Backend::send`: one system call for many `[head][payload]` pairs, no copy |
+//! | sealed, where the stream is protected | sending | in its place `SendBatch::push_sealed` → `SliceRun::seal`: from the slot into a scratch of the batch's, in cache, which is sent |
 //! | expected | receiving | `ReceiveStream::predict` → `FramePool::try_arrival`: an `Arrival`; `ReceiveBatch::post_cells` says where the next payloads are to land |
 //! | landed | receiving | `Backend::receive`: the kernel's copy into the slot is the only one |
 //! | put together | receiving | `ReceiveStream::handle_datagram` → `Reassembler::handle_slice`; `end_batch` moves what landed elsewhere |
