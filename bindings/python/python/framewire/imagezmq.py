@@ -13,6 +13,7 @@ As imageZMQ does, `tcp://*:5555` lets in whoever reaches the port, without encry
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import secrets
 import select
@@ -310,6 +311,12 @@ class _Stream:
         )
         self._kind = kind
 
+    def check(self) -> None:
+        """Refused where the receiver refuses the stream: nobody replies then."""
+        if self._sender is not None:
+            with contextlib.suppress(framewire.Timeout):
+                self._sender.wait_open(timeout=0)
+
     def close(self, timeout: float = 1.0) -> None:
         sender, self._sender, self._kind = self._sender, None, ()
         if sender is not None:
@@ -392,6 +399,8 @@ class _Requests:
                         self._hang_up(0.0)
                     text = f"the hub at {self._host}:{self._port} did not reply within the time given; is it busy?"
                     raise _error(framewire.Timeout, "imagezmq-no-reply", text) from None
+                if self._stream is not None:
+                    self._stream.check()
                 continue
             if not more:
                 raise EOFError
@@ -775,7 +784,7 @@ def _has_ended(line: socket.socket) -> bool:
     """Whether the other end is gone. It is one that has nothing more to say."""
     try:
         line.recv(64, socket.MSG_DONTWAIT)
-    except BlockingIOError:
+    except (BlockingIOError, TimeoutError):
         return False
     except OSError:
         return True
