@@ -245,6 +245,10 @@ fn no_secret_is_in_logs_arguments_environments_or_summaries() {
             seen.extend(std::fs::read(format!("/proc/{process}/{what}")).unwrap());
         }
     }
+    // Nor would they be in what it leaves when it crashes.
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.running.id())).unwrap();
+    let core: Vec<_> = limits.lines().find(|line| line.contains("core file")).unwrap().split_whitespace().collect();
+    assert_eq!(core[4..6], ["1", "1"], "{core:?}");
     let secrets: Vec<String> = ["token", "view-token", "identity.pem", JOIN]
         .iter()
         .flat_map(|name| {
