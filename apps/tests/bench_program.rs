@@ -151,7 +151,7 @@ fn a_far_end_that_is_absent_or_something_else_is_a_clear_error() {
 
 #[test]
 fn values_that_cannot_be_are_usage_errors_with_the_remedy() {
-    refused(&["--only", "udp"], 2, &["'udp'", "framewire, kernel, tcp"]);
+    refused(&["--only", "udp"], 2, &["'udp'", "framewire, protected, kernel, tcp"]);
     refused(&["--frame", "1920x1080"], 2, &["'1920x1080'", "1920x1080:gray8"]);
     refused(&["--frame", "2x2:gray8"], 2, &["4 bytes (2x2:gray8)", "16 or more"]);
     refused(&["--frame", "40000x40000:bgr24"], 2, &["smaller"]);

@@ -266,7 +266,7 @@ fn no_secret_is_in_logs_arguments_environments_or_summaries() {
     let (_, said, summary) = server.running.wait();
     seen.extend(said.bytes().chain(summary));
     let seen = String::from_utf8_lossy(&seen);
-    assert!(seen.len() > 10_000, "it was traced: {} bytes", seen.len());
+    assert!(seen.contains("DEBUG") && seen.len() > 4_000, "it was traced: {} bytes", seen.len());
     // The certificate's own lines are no secret, and TLS shows them; the key is the last of the file.
     for secret in &secrets {
         let at = seen.find(secret.as_str());
