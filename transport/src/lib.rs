@@ -58,6 +58,7 @@
 //! | work on the newest frame | [`IncomingStream::recv`], [`ConsumerPolicy::Latest`] | `receive_latest` |
 //! | record and show the same stream | [`IncomingStream::subscribe`], [`ConsumerPolicy::Block`] | `two_consumers` |
 //! | know what was lost, and why | [`IncomingStream::stats`], [`IncomingStream::source`], [`Consumer::dropped`] | `losses` |
+//! | have nobody on the way read or forge it | [`Key::random`], [`SenderConfig::key`], [`ReceiverConfig::keys`], [`Protection`] | |
 //! | wait for frames in tokio | [`Consumer::readiness`] | `async_tokio` |
 //! | send on what you receive, without a copy | [`Sender::send_shared`] | `relay` |
 //! | read a stream of another process of this machine, without a copy | [`Reader::subscribe`], [`Subscription`] | `read_shared`, `async_shared` |
@@ -80,6 +81,7 @@
 //! | settled | of a frame: its fate is known, delivered or not, and nothing more is sent of it |
 //! | epoch | one run of a sender towards its receiver; a sender that begins anew, since either end was gone, begins the next one |
 //! | opening | what a sender asks with until the receiver takes its stream; answered with a challenge first, so that nobody opens one in another's name |
+//! | key | 32 random bytes that both ends of a protected stream have; without one a stream does not leave the machine unless [`Protection::Off`] says so |
 //! | hub | the process in whose slots frames are that others of its machine read in place; it listens at an [`Endpoint`] |
 //! | plain wire | the datagrams of the system that Framewire began as: pieces without a head ([`PlainSender`], [`PlainReceiver`]) |
 //!

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use framewire_transport::crypto::{MESSAGE_1_LEN, Recording};
-use framewire_transport::wire::{Challenge, SealedOpen};
+use framewire_transport::wire::{Challenge, SealedAccept, SealedOpen};
 use framewire_transport::{
     Admission, Announcement, BackendKind, ConnectError, Delivery, FrameFormat, IncomingStream, Key, PathChoice,
     PixelFormat, Protection, Receiver, ReceiverConfig, RefuseReason, SendError, Sender, SenderConfig, SliceSize,
@@ -216,11 +216,13 @@ fn a_sender_that_is_given_a_key_goes_on_protected_and_a_stream_that_is_announced
     let stream = accept(&receiver);
     take(&stream, 0);
     assert_eq!((sender.protection(), stream.info().protection), (None, None));
+    // What is not would come once more, in a stream that has not had it.
+    sender.wait_until_settled(PATIENCE).unwrap();
     let (first, second) = (key(), key());
     receiver.announce(1, Announcement::new(format()).key(first.clone())).unwrap();
     sender.set_key(first);
     send(&sender, 1);
-    // Slots of another cut.
+    // Slots of another cut, so another stream for whoever reads it.
     let stream = accept(&receiver);
     take(&stream, 1);
     assert!(stream.info().protection.is_some());
@@ -258,6 +260,8 @@ struct Recorder {
     front: UdpSocket,
     back: UdpSocket,
     openings: Mutex<Vec<Vec<u8>>>,
+    /// What the receiver answers openings with is lost.
+    loses_accepts: AtomicBool,
     done: AtomicBool,
 }
 
@@ -268,8 +272,13 @@ impl Recorder {
             socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
             socket
         };
-        let recorder =
-            Self { front: socket(), back: socket(), openings: Mutex::default(), done: AtomicBool::new(false) };
+        let recorder = Self {
+            front: socket(),
+            back: socket(),
+            openings: Mutex::default(),
+            loses_accepts: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+        };
         recorder.back.connect(receiver).unwrap();
         let recorder = Arc::new(recorder);
         for is_forth in [true, false] {
@@ -298,7 +307,10 @@ impl Recorder {
                 }
                 let _ = self.back.send(&bytes[..len]);
             } else if let Ok(len) = self.back.recv(&mut bytes) {
-                let _ = self.front.send(&bytes[..len]);
+                let is_lost = self.loses_accepts.load(Ordering::Acquire) && SealedAccept::parse(&bytes[..len]).is_ok();
+                if !is_lost {
+                    let _ = self.front.send(&bytes[..len]);
+                }
             }
         }
     }
@@ -336,6 +348,22 @@ fn an_opening_that_was_recorded_opens_nothing_neither_while_its_stream_is_open_n
     });
     assert_eq!(receiver.stats().opened, 1);
     assert!(receiver.accept_timeout(Duration::ZERO).is_err());
+    recorder.done.store(true, Ordering::Release);
+}
+
+#[test]
+fn a_sender_whose_stream_was_ended_before_it_heard_of_it_opens_it_by_another_opening() {
+    let key = key();
+    let receiver = receiver(&[&key]);
+    let recorder = Recorder::new(receiver.local_addr());
+    recorder.loses_accepts.store(true, Ordering::Release);
+    let sender = sender(recorder.address(), &key);
+    drop(accept(&receiver));
+    // It repeats what has opened something already.
+    until("an opening that is known", || receiver.stats().replayed > 0);
+    recorder.loses_accepts.store(false, Ordering::Release);
+    send(&sender, 0);
+    take(&accept(&receiver), 0);
     recorder.done.store(true, Ordering::Release);
 }
 
@@ -434,6 +462,8 @@ fn a_plain_sender_is_not_led_off_this_machine_by_whoever_says_where_the_receiver
     send(&sender, 0);
     let stream = accept(&receiver);
     take(&stream, 0);
+    // Else it is soon heard again, and the stream goes on where it is.
+    drop((stream, receiver));
     sender.redirect("192.0.2.1:7".parse().unwrap());
     let mut failure = None;
     until("a failure", || {

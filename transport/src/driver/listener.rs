@@ -168,10 +168,14 @@ impl Listener {
             if let Some(last_word) = self.last_word(stream, epoch) {
                 // Its sender took the silence after the close for a restart: it means to open nothing.
                 Answer::of(&last_word)
-            } else if let Err(refusal) = self.prove_and_open(asked, now) {
-                Answer::new(&self.refuse(asked.id(), refusal))
             } else {
-                return;
+                match self.prove_and_open(asked, now) {
+                    Ok(None) => return,
+                    Ok(Some(cookie)) => {
+                        Answer::new(&Challenge { stream, epoch, flags: 0, path_bytes: 0, cookie }.emit())
+                    }
+                    Err(refusal) => Answer::new(&self.refuse(asked.id(), refusal)),
+                }
             }
         } else {
             self.shared.lock().stats.challenged += 1;
@@ -183,12 +187,19 @@ impl Listener {
         let _ = self.socket.answer(answer.bytes(), peer, local);
     }
 
-    /// Opens the stream, or goes on with it, if whoever asks has its key. Until that is known nothing is kept of it.
-    fn prove_and_open(&mut self, asked: &Asked, now: Time) -> Result<(), Refusal> {
+    /// Opens the stream, or goes on with it, if whoever asks has its key. Until that is known nothing is kept of it. Where the opening
+    /// has opened something before that is over, a cookie to make another one with.
+    fn prove_and_open(&mut self, asked: &Asked, now: Time) -> Result<Option<u64>, Refusal> {
         let datagram = match &asked.open {
-            AnyOpen::Sealed(datagram) if self.has_seen(asked, datagram, now) => return Ok(()),
-            AnyOpen::Sealed(datagram) => Some(datagram),
             AnyOpen::Plain(_) => None,
+            AnyOpen::Sealed(datagram) => match self.seen(asked, datagram, now) {
+                Seen::Never => Some(datagram),
+                Seen::Open => return Ok(None),
+                // Its sender may not have heard what came of it, and would repeat it in vain.
+                Seen::Spent => {
+                    return Ok(Some(self.cookies.another(datagram.cookie, asked.peer, datagram.stream, now)));
+                }
+            },
         };
         let opening = match (self.proof_of(asked)?, datagram) {
             (Proof::Plain(open), _) => {
@@ -199,7 +210,7 @@ impl Listener {
                 let address = asked.peer.ip();
                 if !self.patience.is_left(address, now) {
                     self.shared.lock().stats.unread += 1;
-                    return Ok(());
+                    return Ok(None);
                 }
                 read(asked, &key, datagram).inspect_err(|(reason, _)| {
                     if *reason == RefuseReason::WrongKey {
@@ -208,14 +219,14 @@ impl Listener {
                     }
                 })?
             }
-            (Proof::Sealed(_), None) => return Ok(()),
+            (Proof::Sealed(_), None) => return Ok(None),
         };
-        self.open_stream(&opening)
+        self.open_stream(&opening).map(|()| None)
     }
 
     /// Whether an opening has been read before. One that opened what is open is answered again; one that opened something else opens
     /// nothing, whoever shows it.
-    fn has_seen(&self, asked: &Asked, datagram: &SealedOpen, now: Time) -> bool {
+    fn seen(&self, asked: &Asked, datagram: &SealedOpen, now: Time) -> Seen {
         let mut state = self.shared.lock();
         let of_it = |stream: &&Arc<StreamShared>| stream.open.stream == datagram.stream && !stream.is_over();
         let known = state.streams.iter().find(of_it).and_then(|stream| Some((stream, stream.newest_as(datagram)?)));
@@ -224,15 +235,15 @@ impl Listener {
             if (opening.peer, opening.local) == (asked.peer, asked.local) {
                 stream.continue_from(&Opening { open_bytes: asked.open_bytes, ..opening });
             }
-            return true;
+            return Seen::Open;
         }
         if state.waiting.has(datagram) {
-            return true;
+            return Seen::Open;
         }
         let ephemeral = datagram.message.first_chunk().expect("a message begins with it, and is longer");
         let is_known = state.ephemerals.is_known(ephemeral, now);
         state.stats.replayed += u64::from(is_known);
-        is_known
+        if is_known { Seen::Spent } else { Seen::Never }
     }
 
     /// What an opening must be made under.
@@ -439,6 +450,15 @@ impl Listener {
             past.abandon();
         }
     }
+}
+
+/// What is known of an opening before it is read.
+enum Seen {
+    Never,
+    /// What it opened is open, or will be.
+    Open,
+    /// What it opened is over, or is another run by now.
+    Spent,
 }
 
 /// An answer of fields.

@@ -40,6 +40,12 @@ impl Cookies {
         [period, period.wrapping_sub(1)].into_iter().any(|period| cookie == self.of_period(peer, stream, period))
     }
 
+    /// Another good one in place of one that is good: who had that has to begin a new opening with it.
+    pub(in crate::driver) fn another(&self, cookie: u64, peer: SocketAddr, stream: u32, now: Time) -> u64 {
+        let newest = self.cookie(peer, stream, now);
+        if newest == cookie { self.of_period(peer, stream, Self::period(now).wrapping_sub(1)) } else { newest }
+    }
+
     fn period(now: Time) -> u64 {
         now.as_nanos() / COOKIE_PERIOD.as_nanos() as u64
     }
@@ -66,6 +72,10 @@ mod tests {
         assert!(cookies.is_good(cookie, peer, 3, now));
         assert!(cookies.is_good(cookie, peer, 3, now + COOKIE_PERIOD));
         assert!(!cookies.is_good(cookie, peer, 3, now + COOKIE_PERIOD * 2));
+        let another = cookies.another(cookie, peer, 3, now);
+        assert!(another != cookie && cookies.is_good(another, peer, 3, now));
+        assert_eq!(cookies.another(another, peer, 3, now), cookie);
+        assert_eq!(cookies.another(cookie, peer, 3, now + COOKIE_PERIOD), cookies.cookie(peer, 3, now + COOKIE_PERIOD));
         assert!(!cookies.is_good(cookie, other, 3, now));
         assert!(!cookies.is_good(cookie, peer, 4, now));
         assert!(!Cookies::new().unwrap().is_good(cookie, peer, 3, now));
