@@ -1,7 +1,7 @@
 """A peer of protected streams over UDP, from PROTOCOL.md alone: the key as 43 characters on its standard input, what it did on its output.
 
-    peer.py send HOST PORT       streams frames to a receiver
-    peer.py receive              takes a stream; says its port first
+    peer.py send HOST PORT SUITES    streams frames to a receiver, of which it offers these suites
+    peer.py receive SUITES           takes a stream, with one of these; says its port first
 
 Frames are gray8; byte `i` of frame `n` is (31 n + 7 i) mod 251. Both ways somebody without the key is heard in between, who must change nothing."""
 
@@ -41,8 +41,8 @@ def flipped(datagram):
 
 
 class Sender:
-    def __init__(self, key, address):
-        self.key = key
+    def __init__(self, key, address, suites):
+        self.key, self.suites = key, suites
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.connect(address)
         self.stream, self.epoch = random.getrandbits(32), random.getrandbits(32)
@@ -73,7 +73,7 @@ class Sender:
     def open(self):
         cookie = 0
         while True:
-            opening, noise = p.sealed_open(self.key, self.plain_open(cookie), 3)
+            opening, noise = p.sealed_open(self.key, self.plain_open(cookie), self.suites)
             answer = None
             while answer is None or answer[3] == p.CHALLENGE and cookie:
                 self.socket.send(opening)
@@ -161,8 +161,8 @@ class Sender:
 
 
 class Receiver:
-    def __init__(self, key):
-        self.key = key
+    def __init__(self, key, suites):
+        self.key, self.suites = key, suites
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind(("127.0.0.1", 0))
@@ -217,7 +217,7 @@ class Receiver:
             self.opening, self.open = datagram[:184], plain
             self.slice_bytes = struct.unpack(">H", plain[14:16])[0]
             accept = struct.pack(">HHQQQQQII", 0, 0, 4, 64, now(), p.TIME_UNKNOWN, 0, 4 << 20, 4)
-            suite = p.AES if suites & 1 else p.CHACHA
+            suite = p.AES if suites & self.suites & 1 else p.CHACHA
             self.accept, self.session = p.sealed_accept(noise, suite, self.prelude(p.ACCEPT) + accept)
             print("suite", suite, flush=True)
         # Somebody else answers first: in clear, and with what is no message of ours.
@@ -284,11 +284,11 @@ def main():
     text = sys.stdin.readline().strip()
     key = base64.urlsafe_b64decode(text + "=")
     if sys.argv[1] == "send":
-        sender = Sender(key, (sys.argv[2], int(sys.argv[3])))
+        sender = Sender(key, (sys.argv[2], int(sys.argv[3])), int(sys.argv[4]))
         sender.open()
         print("closed", *sender.stream_frames(), flush=True)
     else:
-        Receiver(key).run()
+        Receiver(key, int(sys.argv[2])).run()
 
 
 if __name__ == "__main__":
