@@ -1,5 +1,6 @@
 //! Secrets that server and clients share, and proof of them both ways without sending them.
 
+#[cfg(any(feature = "client", feature = "server"))]
 mod proof;
 #[cfg(feature = "server")]
 mod verifier;
@@ -9,6 +10,7 @@ use std::{env, fmt, io};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 #[cfg(feature = "client")]
@@ -109,7 +111,7 @@ impl Token {
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
         // What is made of two texts by a hash is as long for both, and differs everywhere.
-        proof::digest(self) == proof::digest(other)
+        Sha256::digest(self.secret()) == Sha256::digest(other.secret())
     }
 }
 

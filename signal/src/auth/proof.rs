@@ -5,7 +5,7 @@
 //! told nothing of use.
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::Token;
 use crate::message::Role;
@@ -56,11 +56,6 @@ impl Transcript {
 
 fn keyed(token: &Token) -> Hmac<Sha256> {
     Hmac::new_from_slice(token.secret().as_bytes()).expect("HMAC takes a key of any length")
-}
-
-/// A hash of the token that is of no use to who sees it.
-pub(super) fn digest(token: &Token) -> [u8; 32] {
-    Sha256::digest(token.secret()).into()
 }
 
 /// The 32 bytes of a SHA-256 in hexadecimal.
