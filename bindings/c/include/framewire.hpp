@@ -683,8 +683,20 @@ public:
             return Error(FW_ERROR, error);
         return Sender(output);
     }
+    /// To a protected server: the line that it prints at its start, or the file that has it. The size of the options is set here.
+    static Result<Sender> try_join(const std::string &join, const std::string &name = {}, OutputOptions options = {}) {
+        options.size = sizeof options;
+        fw_error *error = nullptr;
+        fw_output *output = fw_sender_join(join.c_str(), name.c_str(), &options, &error);
+        if (output == nullptr)
+            return Error(FW_ERROR, error);
+        return Sender(output);
+    }
 #if FRAMEWIRE_EXCEPTIONS
     explicit Sender(const std::string &address, OutputOptions options = {}) : Sender(try_open(address, options).value()) {}
+    static Sender join(const std::string &join, const std::string &name = {}, OutputOptions options = {}) {
+        return try_join(join, name, options).value();
+    }
 #endif
 
 private:

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn fw_key_from_text(
 ) -> Option<Box<fw_key>> {
     make(err, || {
         // SAFETY: NULL or a text, as the header asks for.
-        let text = unsafe { text_unshown(key) }?;
+        let text = unsafe { secret(key, "key") }?;
         Ok(fw_key::new(text.trim().parse()?))
     })
 }
@@ -114,11 +114,12 @@ pub extern "C" fn fw_key_free(key: Option<Box<fw_key>>) {
 ///
 /// # Safety
 /// As of [`text`].
-unsafe fn text_unshown<'a>(secret: *const c_char) -> Result<&'a str, Error> {
+pub(crate) unsafe fn secret<'a>(secret: *const c_char, what: &str) -> Result<&'a str, Error> {
     // SAFETY: as this function asks for.
-    let found = unsafe { text(secret, "key") }
-        .map_err(|error| Error::new(error.class, error.code, "the key is not UTF-8; give what fw_key_text gave"))?;
-    found.ok_or_else(|| null("key"))
+    let found = unsafe { text(secret, what) }.map_err(|error| {
+        Error::new(error.class, error.code, format!("the {what} is not UTF-8; give the whole of it as it was"))
+    })?;
+    found.ok_or_else(|| null(what))
 }
 
 /// Whether frames are protected, as programs say it.

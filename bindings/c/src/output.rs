@@ -11,7 +11,7 @@ use framewire_transport::{Delivery, FrameRate};
 
 use crate::border::{self, call, growing, make, not_null, null, put, say, text, wait};
 use crate::format::format_of;
-use crate::key::{cipher, fw_key, fw_protection, key_of, protection_of};
+use crate::key::{cipher, fw_key, fw_protection, key_of, protection_of, secret};
 use crate::result::{fw_error, fw_result, text_of};
 use crate::slot::{self, fw_slot};
 use crate::stream::fw_delivery;
@@ -166,6 +166,34 @@ pub unsafe extern "C" fn fw_sender_open(
         let key = unsafe { key_of(given.key) };
         let options = options_of(&given)?.key(key).protection(protection_of(given.protection)?);
         Ok(handle(Output::connect(address, options)?))
+    })
+}
+
+/// Sends frames to a protected server, which is joined by the line that it prints at its start,
+/// framewire://HOST:PORT#TOKEN.PIN, or by the file that it wrote (--join-file). Both prove who they are, frames
+/// are encrypted, and the server gives the key. Where it is away, or starts anew, it is waited for;
+/// FW_CLASS_REFUSED where it refuses, or is not the one that was joined. `name` is what the stream is called
+/// there; it may be NULL. `options` may be NULL; key and protection are left 0. Freed with fw_output_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fw_sender_join(
+    join: *const c_char,
+    name: *const c_char,
+    options: *const fw_output_options,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> Option<Box<fw_output>> {
+    make(err, || {
+        // SAFETY: NULL or a text, as the header asks for.
+        let join = unsafe { secret(join, "join string") }?;
+        // SAFETY: NULL or a text, as the header asks for.
+        let name = unsafe { text(name, "stream's name") }?.unwrap_or_default();
+        // SAFETY: NULL, or a struct that begins with its size, as the header asks for.
+        let given = unsafe { border::options(options) }?;
+        if !given.hub.is_null() || !given.key.is_null() {
+            let text = "a server that is joined gives the key, and has no hub; leave hub and key NULL";
+            return Err(Error::new(Class::Argument, "joined-key", text));
+        }
+        let options = options_of(&given)?.protection(protection_of(given.protection)?);
+        Ok(handle(Output::join(join, name, options)?))
     })
 }
 

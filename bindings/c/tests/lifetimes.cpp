@@ -300,6 +300,11 @@ void with_a_key_frames_are_protected_and_strangers_are_told() {
     CHECK(!framewire::Key::try_from_text("\xff") && !framewire::Key::try_from_bytes(nullptr));
     const std::uint8_t bytes[FW_KEY_BYTES] = {1};
     CHECK(framewire::Key::from_bytes(bytes).id() == framewire::Key::from_bytes(bytes).id());
+    for (const char *wrong : {"framewire://h:1", "framewire://h:1#secret.x", "/no/such/file", "\xff"}) {
+        const auto joined = framewire::Sender::try_join(wrong);
+        CHECK(!joined && joined.error().kind() == FW_CLASS_ARGUMENT && joined.error().text().find("secret.x") == std::string::npos);
+    }
+    CHECK(fw_sender_join(nullptr, nullptr, nullptr, nullptr) == nullptr);
     taking.keys = nullptr;
     CHECK(!framewire::Receiver::try_open("127.0.0.1:0", taking));
     sending.protection = FW_PROTECTION_OFF;

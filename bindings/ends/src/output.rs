@@ -5,18 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use framewire_signal::Join;
 use framewire_transport::crypto::Suite;
 use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
 use framewire_transport::setters;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
 use framewire_transport::{
-    Delivery, FrameFormat, Key, Protection, PublishConfig, PublishedStream, Publisher, SendState, SendStats, Sender,
-    SenderConfig, ShareError,
+    Delivery, FrameFormat, Key, Protection, PublishConfig, PublishedStream, Publisher, RefuseReason, SendError,
+    SendState, SendStats, Sender, SenderConfig, ShareError,
 };
 
 use crate::STEP;
 use crate::address::resolve;
 use crate::error::{Class, Error};
+use crate::joined::{self, Joined};
 use crate::process::Process;
 use crate::slot::{Slot, SlotsHeld};
 use crate::source::Hub;
@@ -116,12 +118,14 @@ struct Counts {
 /// Where they go.
 enum Target {
     Peer(SocketAddr),
+    Server { join: Box<Join>, name: String },
     Readers { name: String, hub: Hub },
 }
 
 /// The stream once it has begun.
 enum Open {
     Sent(Sender),
+    Joined(Joined),
     Published(PublishedStream),
 }
 
@@ -154,6 +158,21 @@ impl Output {
     /// The address is none.
     pub fn connect(address: &str, options: OutputOptions) -> Result<Self, Error> {
         Ok(Self::new(Target::Peer(resolve(address)?), None, options))
+    }
+
+    /// Sends to a server that is joined by the line that it prints at its start, `framewire://HOST:PORT#TOKEN.PIN`, or by a file that has it. Both prove who
+    /// they are, and frames are encrypted. Where the server is away or starts anew it is waited for. The stream is called `name` there, which may be empty.
+    ///
+    /// # Errors
+    /// It is no such line, or no file that nobody else may read; a key is given, which the server gives, or [`Protection::Off`].
+    pub fn join(join: &str, name: &str, options: OutputOptions) -> Result<Self, Error> {
+        if options.key.is_some() || options.protection == Protection::Off {
+            let text =
+                "a server that is joined protects the stream, and gives the key itself; leave key and protection out";
+            return Err(Error::new(Class::Argument, "joined-key", text));
+        }
+        let target = Target::Server { join: Box::new(joined::read(join)?), name: name.to_owned() };
+        Ok(Self::new(target, None, options))
     }
 
     /// Shares a stream of this name with other processes of this machine, at a hub of its own: by default one of the stream's name.
@@ -202,18 +221,8 @@ impl Output {
         }
         let OutputOptions { delivery, slots, metadata_max, .. } = self.options;
         state.open = Some(Arc::new(match &self.target {
-            Target::Peer(peer) => {
-                let mut config = SenderConfig::new(format)
-                    .delivery(delivery)
-                    .metadata_max(metadata_max)
-                    .presentation(self.options.presentation())
-                    .key(self.options.key.clone())
-                    .protection(self.options.protection);
-                if let Some(slots) = slots {
-                    config = config.slots(slots);
-                }
-                Open::Sent(Sender::connect(*peer, config)?)
-            }
+            Target::Peer(peer) => Open::Sent(Sender::connect(*peer, self.sender_config(format))?),
+            Target::Server { join, name } => Open::Joined(Joined::begin(join, name, self.sender_config(format))?),
             Target::Readers { name, .. } => {
                 let mut config = PublishConfig::new(format)
                     .delivery(delivery)
@@ -227,6 +236,17 @@ impl Output {
             }
         }));
         Ok(())
+    }
+
+    fn sender_config(&self, format: FrameFormat) -> SenderConfig {
+        let options = &self.options;
+        let config = SenderConfig::new(format)
+            .delivery(options.delivery)
+            .metadata_max(options.metadata_max)
+            .presentation(options.presentation())
+            .key(options.key.clone())
+            .protection(options.protection);
+        options.slots.map_or(config.clone(), |slots| config.slots(slots))
     }
 
     /// A slot to write the next frame into, of the stream's format; `None` where none came free within `timeout`. It is the program's until it is sent or
@@ -254,12 +274,20 @@ impl Output {
             let stream = self.stream()?;
             let frame = match &*stream {
                 Open::Sent(sender) => sender.frame_timeout(left.min(STEP))?,
+                // One step for both would be another's frame late.
+                Open::Joined(joined) => match joined.sender(left.min(STEP))? {
+                    Some(sender) => sender.frame_timeout(left.min(STEP))?,
+                    None => None,
+                },
                 Open::Published(stream) => stream.frame_timeout(left.min(STEP))?,
             };
             if let Some(frame) = frame {
                 return Ok(Some(frame.into()));
             }
-            self.held.check(stream.slots_max())?;
+            // A server that has not taken the stream yet has given none.
+            if stream.slots_max() > 0 {
+                self.held.check(stream.slots_max())?;
+            }
             if left <= STEP {
                 return Ok(None);
             }
@@ -275,6 +303,9 @@ impl Output {
         let frame = slot.into_frame();
         Ok(match &*stream {
             Open::Sent(sender) => sender.send(frame)?,
+            Open::Joined(joined) => {
+                joined.sender(Duration::ZERO)?.ok_or_else(|| Error::closed(self.what()))?.send(frame)?
+            }
             Open::Published(stream) => {
                 let bytes = frame.len() as u64;
                 let number = stream.send(frame)?;
@@ -289,6 +320,12 @@ impl Output {
     pub fn skip(&self) {
         match self.stream().as_deref() {
             Ok(Open::Sent(sender)) => sender.skip(),
+            Ok(Open::Joined(joined)) => match joined.taken() {
+                Some(sender) => sender.skip(),
+                None => {
+                    self.counts.skipped.fetch_add(1, Ordering::Relaxed);
+                }
+            },
             Ok(Open::Published(stream)) => {
                 stream.skip();
                 self.counts.skipped.fetch_add(1, Ordering::Relaxed);
@@ -309,6 +346,7 @@ impl Output {
     pub fn wait_until_open(&self, timeout: Duration) -> Result<bool, Error> {
         match &*self.stream()? {
             Open::Sent(sender) => told(sender.wait_until_open(timeout)),
+            Open::Joined(joined) => joined_is(joined, timeout, |sender, left| sender.wait_until_open(left)),
             Open::Published(_) => Ok(true),
         }
     }
@@ -320,6 +358,9 @@ impl Output {
     pub fn wait_until_settled(&self, timeout: Duration) -> Result<bool, Error> {
         match &*self.stream()? {
             Open::Sent(sender) => told(sender.wait_until_settled(timeout)),
+            // Nothing has been sent.
+            Open::Joined(joined) if joined.taken().is_none() => Ok(true),
+            Open::Joined(joined) => joined_is(joined, timeout, |sender, left| sender.wait_until_settled(left)),
             Open::Published(_) => Ok(true),
         }
     }
@@ -329,10 +370,19 @@ impl Output {
         self.told(|open| *open.format(), |last| last.format)
     }
 
-    /// Where frames go: the receiver's address, or the path of the hub's socket.
+    /// Why a server that is joined has not taken the stream yet, or not again.
+    pub fn trouble(&self) -> Option<String> {
+        match self.current().as_deref() {
+            Some(Open::Joined(joined)) => joined.trouble(),
+            _ => None,
+        }
+    }
+
+    /// Where frames go: the receiver's or the server's address, or the path of the hub's socket.
     pub fn target(&self) -> String {
         match &self.target {
             Target::Peer(peer) => peer.to_string(),
+            Target::Server { join, .. } => join.authority(),
             Target::Readers { hub, .. } => hub.to_string(),
         }
     }
@@ -362,17 +412,10 @@ impl Output {
     fn counted(&self, open: &Open) -> OutputStats {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         match open {
-            Open::Sent(sender) => {
-                let SendStats { frames, frames_delivered, frames_skipped, bytes, .. } = sender.stats();
-                OutputStats {
-                    sent: frames,
-                    delivered: frames_delivered,
-                    skipped: frames_skipped,
-                    bytes,
-                    is_open: matches!(sender.state(), SendState::Open),
-                    protection: sender.protection().map(Suite::name),
-                    ..OutputStats::default()
-                }
+            Open::Sent(sender) => counted_by(sender),
+            Open::Joined(joined) => {
+                let counted = joined.taken().map(|sender| counted_by(&sender)).unwrap_or_default();
+                OutputStats { skipped: counted.skipped + count(&self.counts.skipped), ..counted }
             }
             Open::Published(stream) => OutputStats {
                 sent: count(&self.counts.published),
@@ -409,6 +452,8 @@ impl Output {
         drop(state);
         let has_arrived = match open.as_deref() {
             Some(Open::Sent(sender)) => closes_within(sender, timeout, go_on),
+            // What has not been taken has sent nothing.
+            Some(Open::Joined(joined)) => joined.taken().is_none_or(|sender| closes_within(&sender, timeout, go_on)),
             Some(Open::Published(_)) | None => true,
         };
         let Some(open) = open else { return true };
@@ -479,7 +524,7 @@ impl Output {
     /// What it is called in errors.
     fn what(&self) -> &'static str {
         match self.target {
-            Target::Peer(_) => "sender",
+            Target::Peer(_) | Target::Server { .. } => "sender",
             Target::Readers { .. } => "publisher",
         }
     }
@@ -524,6 +569,7 @@ impl Open {
     fn format(&self) -> &FrameFormat {
         match self {
             Self::Sent(sender) => sender.format(),
+            Self::Joined(joined) => joined.format(),
             Self::Published(stream) => stream.format(),
         }
     }
@@ -531,9 +577,55 @@ impl Open {
     fn slots_max(&self) -> usize {
         match self {
             Self::Sent(sender) => sender.slots_max(),
+            Self::Joined(joined) => joined.taken().map_or(0, |sender| sender.slots_max()),
             Self::Published(stream) => stream.slots_max(),
         }
     }
+}
+
+fn counted_by(sender: &Sender) -> OutputStats {
+    let SendStats { frames, frames_delivered, frames_skipped, bytes, .. } = sender.stats();
+    OutputStats {
+        sent: frames,
+        delivered: frames_delivered,
+        skipped: frames_skipped,
+        bytes,
+        is_open: matches!(sender.state(), SendState::Open),
+        protection: sender.protection().map(Suite::name),
+        ..OutputStats::default()
+    }
+}
+
+/// Whether something is so of a joined stream in time. A server that is back, and has not been told of the stream yet, does not know it: that passes.
+fn joined_is(
+    joined: &Joined,
+    timeout: Duration,
+    mut is_so: impl FnMut(&Sender, Duration) -> Result<(), SendError>,
+) -> Result<bool, Error> {
+    let deadline = Instant::now().checked_add(timeout);
+    loop {
+        let left = deadline.map_or(STEP, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if let Some(sender) = joined.sender(left.min(STEP))? {
+            match is_so(&sender, left.min(STEP)) {
+                Err(SendError::Refused { reason: Some(reason), .. }) if passes(reason) => {
+                    std::thread::sleep(left.min(STEP))
+                }
+                said => {
+                    if told(said)? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        if left <= STEP && deadline.is_some() {
+            return Ok(false);
+        }
+    }
+}
+
+/// Of a stream that the server has taken: it was started anew, and gives the stream another key in a moment.
+fn passes(reason: RefuseReason) -> bool {
+    matches!(reason, RefuseReason::Unknown | RefuseReason::WrongKey | RefuseReason::NoKeys)
 }
 
 /// Whether the receiver has confirmed the end in time.
@@ -553,7 +645,7 @@ fn closes_within(sender: &Sender, timeout: Duration, go_on: &mut dyn FnMut() -> 
 }
 
 /// Whether it happened in time.
-fn told(waited: Result<(), framewire_transport::SendError>) -> Result<bool, Error> {
+fn told(waited: Result<(), SendError>) -> Result<bool, Error> {
     match waited.map_err(Error::from) {
         Ok(()) => Ok(true),
         Err(error) if error.class == Class::Timeout => Ok(false),

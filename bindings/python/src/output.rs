@@ -1,5 +1,6 @@
 //! Where a program's frames go, as Python has it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -186,9 +187,9 @@ impl Output {
 
     /// Nothing came free, or nobody answered, in time.
     fn timed_out(&self, py: Python<'_>, what: &str, timeout: Option<Duration>) -> PyErr {
-        let waited = timeout.unwrap_or_default().as_secs_f64();
-        let text =
-            format!("{what} {} within {waited} s; wait longer, or look whether it is there", self.output().target());
+        let (waited, target) = (timeout.unwrap_or_default().as_secs_f64(), self.output().target());
+        let why = self.output().trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+        let text = format!("{what} {target} within {waited} s{why}; wait longer, or look whether it is there");
         error(py, Class::Timeout, "timeout", text)
     }
 }
@@ -380,13 +381,13 @@ pub(crate) struct Sender;
 impl Sender {
     #[new]
     #[pyo3(signature = (
-        address, *, format = None, fps = None, delivery = "latest", slots = None, width = None, metadata_max = 4096,
-        key = None, protection = "auto"
+        address = None, *, format = None, fps = None, delivery = "latest", slots = None, width = None, metadata_max = 4096,
+        key = None, protection = "auto", join = None, name = ""
     ))]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
     fn new(
         py: Python<'_>,
-        address: &str,
+        address: Option<&str>,
         format: Option<&str>,
         fps: Option<f64>,
         delivery: &str,
@@ -395,16 +396,23 @@ impl Sender {
         metadata_max: i64,
         key: Option<&Bound<'_, PyAny>>,
         protection: &str,
+        join: Option<JoinPlace>,
+        name: &str,
     ) -> PyResult<PyClassInitializer<Self>> {
         let making = Making { format, fps, delivery, slots, width, metadata_max };
         let (key, protection) = (key_of(py, key)?, crate::key::protection(py, protection)?);
         let output = Output::new(py, &making, |options| {
-            framewire_ends::Output::connect(address, options.key(key).protection(protection))
+            let options = options.key(key).protection(protection);
+            match (address, join) {
+                (Some(address), None) => framewire_ends::Output::connect(address, options),
+                (None, Some(join)) => framewire_ends::Output::join(&join.text(), name, options),
+                (address, _) => Err(nowhere(address.is_some())),
+            }
         })?;
         Ok(PyClassInitializer::from(output).add_subclass(Self))
     }
 
-    /// HOST:PORT that frames are sent to.
+    /// HOST:PORT that frames are sent to; of a server that is joined, its own.
     #[getter]
     fn address(slf: &Bound<'_, Self>) -> String {
         slf.as_super().get().output().target()
@@ -471,6 +479,32 @@ impl Publisher {
             })
             .collect()
     }
+}
+
+/// The line by which a server is joined, or the file that it is in.
+#[derive(FromPyObject)]
+enum JoinPlace {
+    Text(String),
+    Path(PathBuf),
+}
+
+impl JoinPlace {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Path(path) => path.to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// Neither an address nor a server, or both.
+fn nowhere(has_both: bool) -> Error {
+    let text = if has_both {
+        "a server that is joined says where frames go: leave the address or join= out"
+    } else {
+        "frames go to an address, HOST:PORT, or to a server, join=: say one"
+    };
+    Error::new(Class::Argument, "invalid-address", text)
 }
 
 /// A format by any of its names.

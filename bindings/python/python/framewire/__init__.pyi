@@ -497,11 +497,15 @@ class Sender(Output):
     * `key`: the receiver's: frames are encrypted, and nobody without it has them. By shared memory nothing is encrypted.
     * `protection`: `auto`: with a key; without one frames do not leave this machine: off loopback the first is an ArgumentError. `on`: without a key an
       ArgumentError everywhere. `off`: in plain text, for networks that you trust.
+    * `join`: in place of the address, a protected server: the line that `framewire-server` prints at its start, or the file that it wrote (`--join-file`). Both
+      prove who they are, frames are encrypted, and the server gives the key. Where it is away, or starts anew, it is waited for, and `latest` frames are
+      skipped meanwhile. Refused where it refuses, or is not the one that was joined. The line is a secret: no argument, environment or log is for it.
+    * `name`: what the stream is called at the server.
     """
 
     def __new__(
         cls,
-        address: str,
+        address: str | None = None,
         *,
         format: str | None = None,
         fps: float | None = None,
@@ -511,10 +515,12 @@ class Sender(Output):
         metadata_max: int = 4096,
         key: Key | None = None,
         protection: Literal["auto", "on", "off"] = "auto",
+        join: str | os.PathLike[str] | None = None,
+        name: str = "",
     ) -> Self: ...
     @property
     def address(self) -> str:
-        """HOST:PORT sent to."""
+        """HOST:PORT sent to; of a server that is joined, its own."""
 
 @disjoint_base
 class Publisher(Output):
