@@ -1042,6 +1042,18 @@ void fw_key_free(fw_key *key);
 fw_output *fw_sender_open(const char *address, const fw_output_options *options, fw_error **err);
 
 /**
+ * Sends frames to a protected server, which is joined by the line that it prints at its start,
+ * framewire://HOST:PORT#TOKEN.PIN, or by the file that it wrote (--join-file). Both prove who they are, frames
+ * are encrypted, and the server gives the key. Where it is away, or starts anew, it is waited for;
+ * FW_CLASS_REFUSED where it refuses, or is not the one that was joined. `name` is what the stream is called
+ * there; it may be NULL. `options` may be NULL; key and protection are left 0. Freed with fw_output_free.
+ */
+fw_output *fw_sender_join(const char *join,
+                          const char *name,
+                          const fw_output_options *options,
+                          fw_error **err);
+
+/**
  * Shares a stream of this name with other processes of this machine, which read its frames in place. No
  * network. `options` may be NULL. Freed with fw_output_free.
  */
