@@ -1,13 +1,16 @@
 //! What a server says at its start: where it listens, by what line cameras join it, and how people look.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use framewire_process::exit::{Failure, say};
 use framewire_process::logs::LogFormat;
 use framewire_process::state::replace_private;
 use framewire_signal::Join;
+use rustix::fs::{FileType, fstat};
 
 use super::guard::{Guard, Looking};
 use super::setup::Places;
@@ -25,6 +28,8 @@ pub struct Listening {
     guarded: Option<Guarded>,
     /// Nothing guards it, because somebody said so.
     is_waived: bool,
+    /// Streaming takes a token all the same.
+    has_token: bool,
     /// Whether who reads standard error is a person before a screen, and nothing keeps what is said there.
     is_before_people: bool,
     /// Whether standard output is nobody's but who started the program: then that line is what it has to say there, for scripts.
@@ -60,7 +65,7 @@ impl Listening {
                 ))
             })?;
             if let Some(file) = &guard.join_file {
-                replace_private(file, (join.to_text() + "\n").as_bytes()).map_err(|error| {
+                keep(file, &(join.to_text() + "\n")).map_err(|error| {
                     let file = file.display();
                     Failure::runtime(format!(
                         "the line to join by cannot be written to '{file}': {error}; name another with --join-file FILE"
@@ -76,8 +81,13 @@ impl Listening {
             udp,
             guarded: guarded.transpose()?,
             is_waived: guard.is_waived(),
-            is_before_people: is_text && std::io::stderr().is_terminal(),
-            has_stdout: !args.common.run.json && !args.sinks.writes_stdout() && std::env::var_os(JOURNAL).is_none(),
+            has_token: guard.token.is_some(),
+            is_before_people: is_text && io::stderr().is_terminal(),
+            has_stdout: !args.common.run.json
+                && !args.sinks.writes_stdout()
+                && std::env::var_os(JOURNAL).is_none()
+                && !rustix::process::getpid().is_init()
+                && is_read_at_once(&io::stdout(), &io::stderr()),
         })
     }
 
@@ -87,12 +97,14 @@ impl Listening {
     }
 
     /// Tells people. What lets somebody in is told a screen, or else whoever reads standard output; never a log, which keeps it, and which
-    /// others read: standard error where that is no screen, and either where it is the system's journal.
+    /// others read: standard error where that is no screen, standard output where it is a file or goes where standard error does, either where it
+    /// is the system's journal, or a container's.
     pub fn announce(&self) {
         say(format_args!("framewire-server: listening on {} (Socket.IO) and UDP {}", self.url(), self.udp));
         if self.is_waived {
+            let may = if self.has_token { "look, whoever has the token stream" } else { "look and stream" };
             say(format_args!(
-                "framewire-server: --insecure: whoever reaches it may look and stream, and who is on the way reads and changes everything; \
+                "framewire-server: --insecure: whoever reaches it may {may}, and who is on the way reads and changes everything; \
                  leave it out to have all of it protected"
             ));
         }
@@ -101,9 +113,35 @@ impl Listening {
             say(format_args!("framewire-server: {}", guarded.for_viewers(self.is_before_people)));
             if !self.is_before_people && self.has_stdout {
                 // Nobody may read it.
-                let _ = writeln!(std::io::stdout(), "{}", guarded.join.to_text());
+                let _ = writeln!(io::stdout(), "{}", guarded.join.to_text());
             }
         }
+    }
+}
+
+/// Leaves a file that has the text as it is: the directory of a service may be read-only once it is whole.
+fn keep(file: &Path, text: &str) -> io::Result<()> {
+    if is_private(file).unwrap_or(false) && std::fs::read(file).is_ok_and(|kept| kept == text.as_bytes()) {
+        return Ok(());
+    }
+    replace_private(file, text.as_bytes())
+}
+
+fn is_private(file: &Path) -> io::Result<bool> {
+    let found = std::fs::symlink_metadata(file)?;
+    Ok(found.is_file() && found.permissions().mode() & 0o077 == 0)
+}
+
+/// Whether what is written to `out` is gone when it was read, as far as can be told: on a screen, or in a pipe of its own, as a script has
+/// it. A file keeps it, and so does whatever collects both outputs in one.
+fn is_read_at_once(out: &impl AsFd, error: &impl AsFd) -> bool {
+    let (Ok(at), Ok(beside)) = (fstat(out), fstat(error)) else {
+        return false;
+    };
+    match FileType::from_raw_mode(at.st_mode) {
+        FileType::Fifo => (at.st_dev, at.st_ino) != (beside.st_dev, beside.st_ino),
+        FileType::CharacterDevice => rustix::termios::isatty(out),
+        _ => false,
     }
 }
 
@@ -133,5 +171,40 @@ impl Guarded {
             (Looking::ByVariable, _) => format!("{page}, for whoever has the token"),
             (Looking::Open, _) => page,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lets_in_goes_to_a_pipe_of_its_own_and_never_into_a_file_or_where_errors_go() {
+        let (_reader, pipe) = io::pipe().unwrap();
+        let (_other_reader, other) = io::pipe().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        assert!(is_read_at_once(&pipe, &other));
+        assert!(is_read_at_once(&pipe, &file));
+        assert!(!is_read_at_once(&pipe, &pipe.try_clone().unwrap()), "as with 2>&1");
+        assert!(!is_read_at_once(&file, &pipe), "as under nohup");
+        assert!(!is_read_at_once(&std::fs::File::open("/dev/null").unwrap(), &pipe));
+    }
+
+    #[test]
+    fn a_line_to_join_by_that_is_there_already_is_not_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, missing) = (directory.path().join("join"), directory.path().join("gone/join"));
+        keep(&file, "a").unwrap();
+        let number = |file: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(file).unwrap());
+        let first = number(&file);
+        keep(&file, "a").unwrap();
+        assert_eq!(number(&file), first, "a read-only directory will do");
+        keep(&file, "b").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"b");
+        // What others may read by now is replaced, whatever is in it.
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+        keep(&file, "b").unwrap();
+        assert!(is_private(&file).unwrap());
+        assert!(keep(&missing, "a").is_err());
     }
 }
