@@ -89,18 +89,36 @@ impl StateDirectory {
     /// A file that others may read, that cannot be read or be written; what `make` says.
     pub fn kept(&self, name: &str, make: impl FnOnce() -> Result<String, Failure>) -> Result<Kept, Failure> {
         let path = self.file(name);
-        if let Some(text) = read_private(&path)? {
-            return Ok(Kept { path, text, is_new: false });
-        }
-        let text = make()?;
-        match self.write_new(&path, name, text.as_bytes()) {
-            Ok(()) => Ok(Kept { path, text, is_new: true }),
-            // Another program was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read_private(&path)? {
-                Some(text) => Ok(Kept { path, text, is_new: false }),
-                None => Err(unwritten(&path, &error)),
-            },
-            Err(error) => Err(unwritten(&path, &error)),
+        let kept = match read_private(&path)? {
+            Some(text) => Kept { path, text, is_new: false },
+            None => {
+                let text = make()?;
+                match self.write_new(&path, name, text.as_bytes()) {
+                    Ok(()) => Kept { path, text, is_new: true },
+                    // Another program was faster, and may have removed what this one had beside it.
+                    Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+                        let text = read_private(&path)?.ok_or_else(|| unwritten(&path, &error))?;
+                        Kept { path, text, is_new: false }
+                    }
+                    Err(error) => return Err(unwritten(&path, &error)),
+                }
+            }
+        };
+        self.clear_beside(name);
+        Ok(kept)
+    }
+
+    /// Removes what programs that were killed while they made what is kept under `name` have left: secrets that nobody would miss, or
+    /// remove. One that is at it still finds what is there in its place.
+    fn clear_beside(&self, name: &str) {
+        let prefix = format!(".{name}.");
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let found = entry.file_name();
+            let random = found.to_str().and_then(|found| found.strip_prefix(&prefix));
+            if random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+                // It is of no use to anyone, and in nobody's way: a directory that is read-only keeps it.
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 
@@ -132,7 +150,7 @@ impl Kept {
         let path = self.path.display();
         Failure::runtime(format!(
             "{path} is no whole {what}: {why}; put it back from a copy, or run: rm {path} (another is made at the next start, \
-             and every client needs the new join string)"
+             which whoever had this one needs)"
         ))
     }
 }
@@ -326,6 +344,20 @@ mod tests {
         assert_eq!((fs::read(&path).unwrap().as_slice(), mode(&path)), (&b"two\n"[..], 0o600));
         assert_eq!(write_private(&path, b"three").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_program_left_beside_is_removed_and_nothing_else() {
+        let (_root, state) = temporary();
+        for left in [".token.0123456789abcdef", ".view-token.0123456789abcdef", ".token.mine"] {
+            write_private(&state.file(left), b"half").unwrap();
+        }
+        for is_new in [true, false] {
+            assert_eq!(state.kept("token", || made("one")).unwrap().is_new, is_new);
+            assert!(!state.file(".token.0123456789abcdef").exists());
+            assert!(state.file(".token.mine").exists() && state.file(".view-token.0123456789abcdef").exists());
+            write_private(&state.file(".token.0123456789abcdef"), b"half").unwrap();
+        }
     }
 
     #[test]
