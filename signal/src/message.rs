@@ -341,6 +341,12 @@ impl Refused {
     pub fn is_for_now(&self) -> bool {
         reason::FOR_NOW.contains(&self.reason.as_str())
     }
+
+    /// Whether what answered is not the server that is meant, or cannot be known as that one, so that it was given nothing. Another may answer
+    /// in a server's place for a while: one that was the right one before may well be so again.
+    pub fn is_of_another(&self) -> bool {
+        reason::OF_ANOTHER.contains(&self.reason.as_str())
+    }
 }
 
 /// Codes in [`Refused::reason`] that this crate uses; a host adds its own.
@@ -393,6 +399,8 @@ pub mod reason {
 
     /// Those that say "later": places that others have, and leave.
     pub(super) const FOR_NOW: [&str; 3] = [TOO_MANY, SERVER_FULL, TOO_MANY_PROOFS];
+    /// Those that a client says of who answers in the server's place.
+    pub(super) const OF_ANOTHER: [&str; 4] = [SERVER_UNPROVEN, WRONG_PIN, NOT_TRUSTED, SERVER_IS_PLAIN];
 }
 
 /// A client ends a stream of its own.

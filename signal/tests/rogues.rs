@@ -4,6 +4,7 @@
 mod stage;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +17,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_tungstenite::accept_async;
@@ -209,4 +210,37 @@ fn a_certificate_of_more_than_any_has_ends_the_connection_and_is_said() {
         assert_eq!(refused.reason, reason::NOT_TRUSTED);
         assert!(refused.message.contains("more than 64 KiB"), "{refused}");
     }
+}
+
+/// As a server does that is being stopped, or has as many clients as it takes.
+#[test]
+fn who_ends_the_connection_before_tls_is_agreed_on_is_asked_again() {
+    let (server, _asked) = serve(protected());
+    let to = server.local_addr();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = ended.clone();
+    let between = Rogue::start(move |mut near| {
+        let count = count.clone();
+        async move {
+            match count.fetch_add(1, Ordering::Relaxed) {
+                // At once, with what is unread: it is reset.
+                0 => {}
+                // In good order.
+                1 => drop(near.read(&mut [0; 4096]).await),
+                _ => {
+                    let mut far = TcpStream::connect(to).await.unwrap();
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                }
+            }
+        }
+    });
+    let mut join = join_string(&server);
+    join.port = between.address.port();
+    let client = connect(ClientConfig::join(&join).open(request(7)));
+    await_event(&client, |event| match event {
+        ClientEvent::Refused(refused) => panic!("nobody has refused anything: {refused}"),
+        ClientEvent::Opened(_) => Some(()),
+        _ => None,
+    });
+    assert_eq!(ended.load(Ordering::Relaxed), 3);
 }

@@ -34,7 +34,8 @@ impl Refusals {
     /// The server refuses over Socket.IO; true where that is final.
     #[must_use]
     pub(super) fn is_final(&mut self, refused: &Refused) -> bool {
-        if !self.was_taken || !refused.is_for_now() {
+        // Who answers in a server's place for a moment ends no stream: it is given nothing, and the server may be back.
+        if !self.was_taken || !(refused.is_for_now() || refused.is_of_another()) {
             return true;
         }
         self.count += 1;
@@ -77,7 +78,10 @@ mod tests {
     #[test]
     fn what_is_refused_for_now_ends_no_client_whose_stream_was_taken_before_and_anything_else_does() {
         let codes = [(reason::SERVER_FULL, false), (reason::TOO_MANY, false), (reason::NOT_YOURS, true)];
-        for (code, is_final) in codes.into_iter().chain([(reason::PROOF_WRONG, true), ("delivery", true)]) {
+        let others = [reason::WRONG_PIN, reason::NOT_TRUSTED, reason::SERVER_UNPROVEN, reason::SERVER_IS_PLAIN];
+        let others = others.map(|code| (code, false));
+        for (code, is_final) in codes.into_iter().chain(others).chain([(reason::PROOF_WRONG, true), ("delivery", true)])
+        {
             let refused = Refused::new(code, "");
             let mut refusals = Refusals::default();
             assert!(refusals.is_final(&refused), "{code} before the stream was ever taken");

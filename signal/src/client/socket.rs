@@ -86,7 +86,7 @@ pub(super) async fn connect(
     let (stream, key, scheme) = match known {
         Known::Not => (Wire::Plain(stream), None, "ws"),
         known => {
-            let protected = tls::protect(stream, url, known).await.map_err(NoConnection::Distrusted)?;
+            let protected = tls::protect(stream, url, known).await?;
             line.protected(protected.key);
             let key = protected.is_bound.then_some(protected.key);
             (Wire::Protected(Box::new(protected.stream)), key, "wss")

@@ -28,6 +28,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::address::ServerUrl;
+use super::socket::NoConnection;
 use crate::message::{Refused, reason};
 use crate::pin::Pin;
 
@@ -74,8 +75,7 @@ pub(super) struct Protected {
 ///
 /// # Errors
 /// It cannot, or the server is another; with what to do.
-pub(super) async fn protect(stream: TcpStream, url: &ServerUrl, known: &Known) -> Result<Protected, Refused> {
-    let not_trusted = |message: String| Refused::new(reason::NOT_TRUSTED, message);
+pub(super) async fn protect(stream: TcpStream, url: &ServerUrl, known: &Known) -> Result<Protected, NoConnection> {
     let name = ServerName::try_from(url.host().to_owned());
     let name = name.map_err(|_| not_trusted(format!("{:?} is no name that a certificate could be for", url.host())))?;
     let wanted = known.clone();
@@ -232,19 +232,20 @@ fn read_authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     }
 }
 
-/// What is wrong with TLS with a server that is known so.
-fn explain_io(error: &io::Error, known: &Known) -> Refused {
-    let not_trusted = |message: String| Refused::new(reason::NOT_TRUSTED, message);
+fn not_trusted(message: String) -> NoConnection {
+    NoConnection::Distrusted(Refused::new(reason::NOT_TRUSTED, message))
+}
+
+/// Why there is no TLS with a server that is known so.
+fn explain_io(error: &io::Error, known: &Known) -> NoConnection {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-        if error.kind() == io::ErrorKind::UnexpectedEof && known.is_by_secret() {
-            return Refused::new(
-                reason::SERVER_IS_PLAIN,
-                server_is_plain("it ended the connection when it was spoken TLS to"),
-            );
-        }
-        return not_trusted(format!("no TLS with it: {error}"));
+        // So ends, too, what a server began that is stopped, or has no place for one more: nothing is known of it yet.
+        return NoConnection::Unreachable(format!(
+            "the connection ended before TLS was agreed on ({error}); where that stays so, what answers there has no place for one more, or \
+             speaks no TLS: have it speak TLS (leave out its --insecure, or start it with --protect)"
+        ));
     };
-    match tls {
+    NoConnection::Distrusted(match tls {
         Error::InvalidMessage(why) if known.is_by_secret() && *why != InvalidMessage::HandshakePayloadTooLarge => {
             Refused::new(reason::SERVER_IS_PLAIN, server_is_plain("what answers there does not speak TLS"))
         }
@@ -255,8 +256,8 @@ fn explain_io(error: &io::Error, known: &Known) -> Refused {
             );
             Refused::new(reason::WRONG_PIN, message)
         }
-        error => not_trusted(explain(error)),
-    }
+        error => Refused::new(reason::NOT_TRUSTED, explain(error)),
+    })
 }
 
 fn server_is_plain(what: &str) -> String {
