@@ -28,7 +28,7 @@ impl Hosts {
         Self { allowed, own_name: node_name }
     }
 
-    /// Whether a `Host` header names this server. Its port is no matter.
+    /// Whether a `Host` header names this server. Which port is no matter, but what is none may be another address yet.
     pub(super) fn contain(&self, host: &str) -> bool {
         let name = name_of(host).to_ascii_lowercase();
         // A name that ends with a dot is the same name.
@@ -51,7 +51,7 @@ impl Hosts {
 fn name_of(host: &str) -> &str {
     match host.rsplit_once(':') {
         // The last colon is a port's, unless it is inside the brackets of an IPv6 address.
-        Some((name, port)) if !port.contains(']') => name,
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     }
 }
@@ -104,6 +104,9 @@ mod tests {
             "a.monitor.example",
             "xlocalhost",
             "[::1].evil.example",
+            "127.0.0.1:80@evil.example",
+            "localhost:@evil.example",
+            "[::1]:80@evil.example",
             ".local",
         ] {
             assert!(!hosts().contain(host), "{host}");
