@@ -42,7 +42,7 @@ impl Target {
         };
         let config = config.insecure(args.insecure);
         let has_secret = config.token.is_some() || config.pin.is_some() || config.ca.is_some();
-        let is_https = config.server_url.starts_with("https://");
+        let is_https = is_https(&config.server_url);
         if args.protect && !has_secret && !is_https {
             return Err(Failure::usage(
                 "--protect needs something by which the server is known; give the line that it prints at its start with --join -, or in a \
@@ -92,6 +92,12 @@ impl Target {
     }
 }
 
+/// Whether TLS is asked for, however that is written: an address is read so, too.
+fn is_https(server_url: &str) -> bool {
+    let scheme = server_url.trim_start().split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+}
+
 /// The server of a join string. It says all that there is to say.
 fn joined(args: &ClientArgs, from: &std::path::Path, given: Option<Token>) -> Result<ClientConfig, Failure> {
     if from.as_os_str() == "-" && matches!(args.stream.source, SourceSpec::Stdin) {
@@ -108,4 +114,19 @@ fn joined(args: &ClientArgs, from: &std::path::Path, given: Option<Token>) -> Re
         tracing::info!("the token of the join string is taken, not the other that is given");
     }
     Ok(ClientConfig::join(&join))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_asked_for_however_it_is_written() {
+        for url in ["https://cams.example", "HTTPS://cams.example:8443", " Https://cams.example/a"] {
+            assert!(is_https(url), "{url}");
+        }
+        for url in ["http://cams.example", "HTTP://https:80", "https", ""] {
+            assert!(!is_https(url), "{url}");
+        }
+    }
 }
