@@ -159,10 +159,11 @@ impl Following {
         self.signal.shutdown();
     }
 
-    /// A stream that was taken once is asked for again while the server refuses it for now; before that a refusal is the answer.
+    /// A stream that was taken once is asked for again while the server refuses it for now, or another answers; before that a refusal is the answer.
     fn refused(&self, refused: &Refused, was_taken: bool) {
         let text = format!("the server {} refuses: {}", self.server, refused.message);
-        if was_taken && refused.is_for_now() {
+        // Who answers in a server's place for a moment is given nothing, and ends no stream.
+        if was_taken && (refused.is_for_now() || refused.is_of_another()) {
             self.shared.change(|state| state.trouble = Some(text));
         } else {
             self.fail(Error::new(Class::Refused, "server-refuses", text));
