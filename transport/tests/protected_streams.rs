@@ -398,7 +398,8 @@ fn openings_that_were_not_made_under_the_key_are_read_a_few_times_a_second_and_t
     }
     let stats = receiver.stats();
     let windows = begun.elapsed().as_secs() + 2;
-    assert!(stats.forged <= 32 * windows, "{stats:?} in {windows} s");
+    // And of all addresses one each 4 ms.
+    assert!(stats.forged <= (32 + 250) * windows, "{stats:?} in {windows} s");
     assert_eq!((stats.opened, stats.refused, receiver.memory_bytes()), (0, stats.forged, before));
     // From the same address.
     let sender = sender(receiver.local_addr(), &key);

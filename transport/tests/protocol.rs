@@ -255,6 +255,7 @@ fn the_timers_are_those_of_the_sources() {
         ("clock.rs", include_str!("../src/clock.rs")),
         ("driver/opening/cookie.rs", include_str!("../src/driver/opening/cookie.rs")),
         ("driver/opening/ended.rs", include_str!("../src/driver/opening/ended.rs")),
+        ("driver/opening/patience.rs", include_str!("../src/driver/opening/patience.rs")),
         ("driver/errors.rs", include_str!("../src/driver/errors.rs")),
         ("driver/listener.rs", include_str!("../src/driver/listener.rs")),
         ("driver/plain/receiver.rs", include_str!("../src/driver/plain/receiver.rs")),

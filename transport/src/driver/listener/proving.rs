@@ -30,7 +30,7 @@ impl Listener {
             }
             (Proof::Sealed(key), Some(datagram)) => {
                 let address = asked.peer.ip();
-                if !self.patience.is_left(address, now) {
+                if !self.patience.takes(address, now) {
                     self.shared.lock().stats.unread += 1;
                     return Ok(None);
                 }
