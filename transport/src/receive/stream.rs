@@ -310,8 +310,9 @@ impl ReceiveStream {
             Kind::Ping => {
                 self.open_control(prelude, bytes)?;
                 let ping = Ping::parse_checked(bytes).map_err(malformed)?;
-                // No more than there is memory for: the sender takes it for the size of its slices.
-                let len = whole(ping.length).min(self.largest_slice);
+                // No more than there is memory for: the sender takes it for the size of its slices. Nor more than it says itself, for no seal
+                // covers what is behind it.
+                let len = whole(ping.length).min(ping.length.into()).min(self.largest_slice);
                 self.handle_ping(&ping, path_bytes(len), now);
                 Ok(())
             }

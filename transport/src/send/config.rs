@@ -24,8 +24,8 @@ pub struct SendConfig {
     pub delivery: Delivery,
     /// Bytes of a slice, header included. Lowered where the path turns out not to carry so much.
     pub slice_bytes: u16,
-    /// Whether each slice's head has a tag: that of a protected stream has ([`Subscriber::protect`](super::Subscriber::protect), which sets
-    /// this).
+    /// Whether each slice's head has a tag. [`Subscriber::protect`](super::Subscriber::protect) alone sets this: a subscriber that is made
+    /// begins without, whatever is said here.
     pub has_tags: bool,
     /// Bytes of IP and UDP headers in front of each datagram, which a link's rate counts: 28 over IPv4 (the default of
     /// [`SendConfig::new`]), 48 over IPv6.
@@ -113,7 +113,8 @@ impl SendConfig {
     /// The same with slices as they can be: those that are shorter or longer have the nearest size that can.
     pub(super) fn with_slices_that_can_be(self) -> Self {
         // No longer than a datagram, which fits.
-        Self { slice_bytes: self.cut().slice_bytes() as u16, ..self }
+        let plain = Self { has_tags: false, ..self };
+        Self { slice_bytes: plain.cut().slice_bytes() as u16, ..plain }
     }
 
     /// How frames are cut, the longest that there may be.

@@ -49,6 +49,7 @@ impl ReceiveStream {
                     return self.try_open((open, None), open_bytes, now);
                 }
                 (AnyOpen::Sealed(datagram), Some(sealed)) if sealed.is(datagram) => {
+                    self.check_unused()?;
                     self.accept_again(self.config.open.sender_ns, open_bytes, now);
                     return Ok(());
                 }
@@ -60,6 +61,12 @@ impl ReceiveStream {
             self.stray = Some(StrayOpening { open: *open, open_bytes });
         }
         Ok(())
+    }
+
+    /// Whether the present epoch of a protected stream may be opened once more: only until its sender is known to have the keys, for then it
+    /// asks no more. What comes later has waited, or was recorded, and shows of nobody that he is there.
+    fn check_unused(&self) -> Result<(), Rejected> {
+        if self.session.as_ref().is_some_and(Session::is_used) { Err(Rejected::Replayed) } else { Ok(()) }
     }
 
     /// Has the opening answered, once more.
@@ -104,9 +111,8 @@ impl ReceiveStream {
             (Some(sealed), Some(known)) => sealed.ephemeral() == known.ephemeral(),
             _ => ahead == 0,
         };
-        if ahead == 0 && !is_repetition && self.session.as_ref().is_some_and(Session::is_used) {
-            // The sender has the keys of the one before: this is a copy that waited.
-            return Err(Rejected::Replayed);
+        if ahead == 0 {
+            self.check_unused()?;
         }
         self.config.open.cookie = open.cookie;
         if !is_repetition {

@@ -21,7 +21,7 @@ impl Subscriber {
 
     fn try_handle(&mut self, bytes: &[u8], now: Time) -> Result<(), WireError> {
         let prelude = match Prelude::parse(bytes) {
-            Err(WireError::Version(version)) => return self.handle_other_version(bytes, version, now),
+            Err(WireError::Version(version)) => return self.handle_other_version(bytes, version),
             prelude => prelude?,
         };
         if prelude.stream != self.config.stream {
@@ -61,13 +61,12 @@ impl Subscriber {
     }
 
     /// The far end speaks another version of the protocol: a refusal, whatever else it says.
-    fn handle_other_version(&mut self, bytes: &[u8], version: u8, now: Time) -> Result<(), WireError> {
+    fn handle_other_version(&mut self, bytes: &[u8], version: u8) -> Result<(), WireError> {
         let AnyPrelude { stream, epoch, .. } = Prelude::parse_any_version(bytes)?;
         if !self.is_opening() || stream != self.config.stream || epoch != self.config.epoch {
             return Err(WireError::Version(version));
         }
-        self.state = SendState::Refused { reason: Some(RefuseReason::Version), limit: version.into() };
-        self.due = now + RETRY_MAX;
+        self.refuse(Some(RefuseReason::Version), version.into());
         Ok(())
     }
 
@@ -100,12 +99,17 @@ impl Subscriber {
 
     fn handle_refuse(&mut self, refuse: &Refuse, now: Time) {
         if self.is_opening() {
-            self.state = SendState::Refused { reason: RefuseReason::from_wire(refuse.reason), limit: refuse.limit };
-            self.due = now + RETRY_MAX;
+            self.refuse(RefuseReason::from_wire(refuse.reason), refuse.limit);
         } else if self.state == SendState::Open {
             // It has been open; whoever is there now does not know it.
             self.doubt(None, now);
         }
+    }
+
+    /// The next attempt is to wait, counted from the last one: anybody can say this again and again, and must not keep it off for ever.
+    fn refuse(&mut self, reason: Option<RefuseReason>, limit: u64) {
+        self.state = SendState::Refused { reason, limit };
+        self.due = self.asked + RETRY_MAX;
     }
 
     pub(super) fn handle_accept(&mut self, accept: &Accept, now: Time) {
