@@ -195,7 +195,8 @@ fn kept_token(state: &StateDirectory, name: &str) -> Result<Token, Failure> {
         let text = Token::random_text();
         text.map(|text| text + "\n").map_err(|error| no_random("a token", &error))
     })?;
-    Token::new(&kept.text).map_err(|error| kept.is_broken("token", &error))
+    // What Token says is of a secret that somebody gives, and how to make one: here another is made by itself.
+    Token::new(&kept.text).map_err(|_| kept.is_broken("token", &"16 bytes in hexadecimal or base64url are not in it"))
 }
 
 fn kept_identity(state: &StateDirectory, places: &Places) -> Result<Identity, Failure> {
