@@ -28,7 +28,7 @@ pub struct Listening {
     guarded: Option<Guarded>,
     /// Nothing guards it, because somebody said so.
     is_waived: bool,
-    /// Streaming takes a token all the same.
+    /// A token is asked for all the same.
     has_token: bool,
     /// Whether who reads standard error is a person before a screen, and nothing keeps what is said there.
     is_before_people: bool,
@@ -102,9 +102,9 @@ impl Listening {
     pub fn announce(&self) {
         say(format_args!("framewire-server: listening on {} (Socket.IO) and UDP {}", self.url(), self.udp));
         if self.is_waived {
-            let may = if self.has_token { "look, whoever has the token stream" } else { "look and stream" };
+            let who = if self.has_token { "whoever has the token" } else { "whoever reaches it" };
             say(format_args!(
-                "framewire-server: --insecure: whoever reaches it may {may}, and who is on the way reads and changes everything; \
+                "framewire-server: --insecure: {who} may look and stream, and who is on the way reads and changes everything; \
                  leave it out to have all of it protected"
             ));
         }
