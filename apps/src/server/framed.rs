@@ -71,7 +71,7 @@ pub(crate) fn run(
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
     let signal = start_signal(args, places, &mut guard, Arc::new(host), &board)?;
     let mut manager = ServiceManager::from_environment();
-    let listening = Listening::new(args, places, &guard, signal.local_addr(), receiver.local_addr())?;
+    let mut listening = Listening::new(args, places, &guard, signal.local_addr(), receiver.local_addr())?;
     manager.ready(&listening);
     ready(&listening);
     let tally = Tally::new();
@@ -98,6 +98,7 @@ pub(crate) fn run(
                 Err(AcceptStreamError::Timeout) => {}
                 Err(_) => break,
             }
+            listening.follow(signal.pin());
             let (away, openings) = (signal.counters(), receiver.stats());
             board.set_turned_away(TurnedAway {
                 proofs: away.proofs_failed,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use framewire_process::exit::{Failure, say};
 use framewire_process::logs::LogFormat;
 use framewire_process::state::replace_private;
-use framewire_signal::Join;
+use framewire_signal::{Join, Pin};
 use rustix::fs::{FileType, fstat};
 
 use super::guard::{Guard, Looking};
@@ -64,16 +64,11 @@ impl Listening {
                     "no line to join by can be made: {error}; say where the server is with --announce HOST"
                 ))
             })?;
-            if let Some(file) = &guard.join_file {
-                keep(file, &(join.to_text() + "\n")).map_err(|error| {
-                    let file = file.display();
-                    Failure::runtime(format!(
-                        "the line to join by cannot be written to '{file}': {error}; name another with --join-file FILE"
-                    ))
-                })?;
-            }
             let view_secret = guard.view_token.as_ref().map(|token| token.secret().to_owned());
-            Ok(Guarded { join, join_file: guard.join_file.clone(), looking: guard.looking.clone(), view_secret })
+            let (join_file, looking) = (guard.join_file.clone(), guard.looking.clone());
+            let guarded = Guarded { join, join_file, looking, view_secret };
+            guarded.keep_join()?;
+            Ok(guarded)
         });
         let is_text = args.common.run.log_format == LogFormat::Text;
         Ok(Self {
@@ -94,6 +89,19 @@ impl Listening {
     /// The address of the page, and of Socket.IO.
     pub fn url(&self) -> String {
         format!("{}://{}", if self.guarded.is_some() { "https" } else { "http" }, self.signal)
+    }
+
+    /// Has the line that clients join by say the key that the server proves now to have: its certificate may have been renewed with another.
+    pub(crate) fn follow(&mut self, pin: Option<Pin>) {
+        let is_before_people = self.is_before_people;
+        let Some((guarded, pin)) = self.guarded.as_mut().zip(pin) else { return };
+        if !guarded.follow(pin) {
+            return;
+        }
+        if let Err(failure) = guarded.keep_join() {
+            say(format_args!("framewire-server: {failure}"));
+        }
+        say(format_args!("framewire-server: its key is another now: {}", guarded.for_cameras(is_before_people)));
     }
 
     /// Tells people. What lets somebody in is told a screen, or else whoever reads standard output; never a log, which keeps it, and which
@@ -146,6 +154,21 @@ fn is_read_at_once(out: &impl AsFd, error: &impl AsFd) -> bool {
 }
 
 impl Guarded {
+    fn keep_join(&self) -> Result<(), Failure> {
+        let Some(file) = &self.join_file else { return Ok(()) };
+        keep(file, &(self.join.to_text() + "\n")).map_err(|error| {
+            let file = file.display();
+            Failure::runtime(format!(
+                "the line to join by cannot be written to '{file}': {error}; name another with --join-file FILE"
+            ))
+        })
+    }
+
+    /// Has the line say this key; false where it says that already.
+    fn follow(&mut self, pin: Pin) -> bool {
+        std::mem::replace(&mut self.join.pin, pin) != pin
+    }
+
     fn for_cameras(&self, is_before_people: bool) -> String {
         match &self.join_file {
             _ if is_before_people => {
@@ -176,6 +199,8 @@ impl Guarded {
 
 #[cfg(test)]
 mod tests {
+    use framewire_signal::Token;
+
     use super::*;
 
     #[test]
@@ -206,5 +231,29 @@ mod tests {
         keep(&file, "b").unwrap();
         assert!(is_private(&file).unwrap());
         assert!(keep(&missing, "a").is_err());
+    }
+
+    #[test]
+    fn a_certificate_that_was_renewed_with_another_key_changes_the_line_to_join_by_and_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("join");
+        let token = Token::new(Token::random_text().unwrap()).unwrap();
+        let (old, new) = (Pin::of_public_key(b"old"), Pin::of_public_key(b"new"));
+        let join = Join::new("cams.example", 8080, token, old).unwrap();
+        let guarded = Guarded { join, join_file: Some(file.clone()), looking: Looking::Open, view_secret: None };
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+        let mut listening = Listening {
+            signal: nowhere,
+            udp: nowhere,
+            guarded: Some(guarded),
+            is_waived: false,
+            has_token: true,
+            is_before_people: false,
+            has_stdout: false,
+        };
+        listening.follow(Some(old));
+        assert!(!file.exists(), "nothing has changed");
+        listening.follow(Some(new));
+        assert_eq!(Join::from_file(&file).unwrap().pin, new);
     }
 }
