@@ -13,10 +13,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-#[cfg(feature = "client")]
-pub(crate) use self::proof::Side;
 #[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use self::proof::Transcript;
+#[cfg(feature = "client")]
+pub(crate) use self::proof::{Bound, Side};
 #[cfg(feature = "server")]
 pub(crate) use self::verifier::{Exchange, Guesses, Verifier, introduced};
 use crate::secret_file::{SecretFileError, read_secret_file};

@@ -49,13 +49,15 @@ pub enum Binding {
     Spki,
     /// Nothing: the client knows the server by an authority that it trusts, and a proxy may speak TLS for it.
     None,
+    /// That the client speaks without TLS: a server that speaks it then refuses, for somebody else speaks it in between.
+    Plain,
 }
 
 /// The `auth` payload of a client's CONNECT, where it has a token: what it wants to be, and what the server's proof is to be made of.
 ///
 /// `proof` in what follows is HMAC-SHA256, keyed with the token as it is written, in hexadecimal, over
 /// `framewire-signal-2|SIDE|ROLE|CLIENT_NONCE|SERVER_NONCE|BINDING`: `SIDE` is `server` or `client`, whichever end proves, `ROLE` and the nonces are
-/// as they were sent, and `BINDING` is `none`, or SHA-256 of the server's SubjectPublicKeyInfo in 64 lower-case digits of hexadecimal.
+/// as they were sent, and `BINDING` is `none`, `plain`, or SHA-256 of the server's SubjectPublicKeyInfo in 64 lower-case digits of hexadecimal.
 ///
 /// The server answers with [`Challenge`]; the client checks that proof, and ends the connection where it is wrong; it sends [`Prove`], and the server
 /// says [`event::PROVEN`](crate::message::event::PROVEN). Until then, which may take 5 s, nothing else is said and nothing is opened.

@@ -108,6 +108,9 @@ pub use join::{Join, JoinError};
 pub use pin::{Pin, PinError};
 pub use secret_file::{SecretFileError, read_secret_file};
 #[cfg(feature = "server")]
+#[doc(hidden)]
+pub use server::outcome_at_the_front;
+#[cfg(feature = "server")]
 pub use server::{
     Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Identity, IdentityError, Neighbour,
     Place, Places, ServerConfig, SignalCounters, SignalServer, StartError, StreamEnd, StreamHost,

@@ -18,6 +18,17 @@ pub(crate) enum Side {
     Client,
 }
 
+/// What both proofs name of the connection that they are said over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The key that TLS proved the server to have.
+    Key(Pin),
+    /// An authority, which the client believes, speaks for whoever speaks TLS.
+    Authority,
+    /// There is no TLS: a server that speaks it is not the one that the client speaks to.
+    Plain,
+}
+
 /// What both ends know of one connection before they prove anything.
 #[derive(Debug, Clone)]
 pub(crate) struct Transcript {
@@ -26,8 +37,7 @@ pub(crate) struct Transcript {
     pub(crate) client_nonce: String,
     /// The same of the server's.
     pub(crate) server_nonce: String,
-    /// The key that TLS proved the server to have, where the two agree to name it.
-    pub(crate) key: Option<Pin>,
+    pub(crate) bound: Bound,
 }
 
 impl Transcript {
@@ -46,7 +56,11 @@ impl Transcript {
             Side::Server => "server",
             Side::Client => "client",
         };
-        let binding = self.key.map_or_else(|| "none".into(), |pin| super::to_hex(pin.as_bytes()));
+        let binding = match self.bound {
+            Bound::Key(pin) => super::to_hex(pin.as_bytes()),
+            Bound::Authority => "none".into(),
+            Bound::Plain => "plain".into(),
+        };
         let Self { role, client_nonce, server_nonce, .. } = self;
         let mut mac = keyed(token);
         mac.update(format!("framewire-signal-2|{side}|{role}|{client_nonce}|{server_nonce}|{binding}").as_bytes());
@@ -85,7 +99,7 @@ mod tests {
             role: Role::Stream,
             client_nonce: "ab".repeat(16),
             server_nonce: "cd".repeat(16),
-            key: Some(Pin::of_public_key(b"key")),
+            bound: Bound::Key(Pin::of_public_key(b"key")),
         }
     }
 
@@ -98,7 +112,7 @@ mod tests {
             "a8e4486e81f1c1eab6667748c1f6db47cc48beab2c47646df1520a66e685d68b"
         );
         // By the same with 'client|view' and 'none'.
-        let other = Transcript { role: Role::View, key: None, ..transcript() };
+        let other = Transcript { role: Role::View, bound: Bound::Authority, ..transcript() };
         assert_eq!(
             other.proof(Side::Client, &token()),
             "b3ff9db17db400124952e12c1f07913f07d4b58272e6e1b87fd3767d7bf88dc6"
@@ -114,8 +128,9 @@ mod tests {
             Transcript { role: Role::View, ..transcript() },
             Transcript { client_nonce: "ac".repeat(16), ..transcript() },
             Transcript { server_nonce: "ce".repeat(16), ..transcript() },
-            Transcript { key: None, ..transcript() },
-            Transcript { key: Some(Pin::of_public_key(b"another")), ..transcript() },
+            Transcript { bound: Bound::Authority, ..transcript() },
+            Transcript { bound: Bound::Plain, ..transcript() },
+            Transcript { bound: Bound::Key(Pin::of_public_key(b"another")), ..transcript() },
         ];
         for other in others {
             assert!(!other.is_proof(Side::Client, &token(), &good), "{other:?}");

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::proof::Side;
+use super::proof::{Bound, Side};
 use super::*;
 use crate::message::{Introduction, PROOF_VERSION, Prove, Role, reason};
 use crate::pin::Pin;
@@ -31,7 +31,12 @@ fn begin(verifier: &Verifier, auth: &Value) -> Result<Exchange, crate::message::
 /// What a client with this token says to a challenge.
 fn answer(exchange: &Exchange, role: Role, token: &Token, key: Option<Pin>) -> Value {
     let server_nonce = exchange.challenge().nonce;
-    let transcript = Transcript { role, client_nonce: "ab".repeat(16), server_nonce, key };
+    let transcript = Transcript {
+        role,
+        client_nonce: "ab".repeat(16),
+        server_nonce,
+        bound: key.map_or(Bound::Authority, Bound::Key),
+    };
     serde_json::to_value(Prove::new(transcript.proof(Side::Client, token))).unwrap()
 }
 
@@ -259,4 +264,23 @@ fn a_token_below_128_bits_is_refused_with_the_command_that_makes_one() {
     let (one, other) = (Token::random_text().unwrap(), Token::random_text().unwrap());
     Token::new(&one).unwrap();
     assert_ne!(one, other);
+}
+
+#[test]
+fn who_says_that_it_speaks_plainly_is_not_let_in_over_tls_that_somebody_else_speaks_for_it() {
+    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let mut plainly = introduction(Role::Stream);
+    plainly["binding"] = "plain".into();
+    let refused = verifier.begin(Some(&plainly), Some(key())).unwrap_err();
+    assert_eq!(refused.reason, reason::SERVER_IS_PROTECTED);
+    assert!(refused.message.contains("https://"), "{refused}");
+    let exchange = verifier.begin(Some(&plainly), None).unwrap();
+    let proof = |bound| {
+        let server_nonce = exchange.challenge().nonce;
+        let transcript = Transcript { role: Role::Stream, client_nonce: "ab".repeat(16), server_nonce, bound };
+        serde_json::to_value(Prove::new(transcript.proof(Side::Client, &token()))).unwrap()
+    };
+    exchange.check(Some(&proof(Bound::Plain))).unwrap();
+    // What was proved to one that speaks plainly is of no use as what an authority stands for.
+    assert_eq!(exchange.check(Some(&proof(Bound::Authority))).unwrap_err().reason, reason::PROOF_WRONG);
 }

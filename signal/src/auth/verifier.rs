@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::proof::Side;
+use super::proof::{Bound, Side};
 use super::{Token, Transcript};
 use crate::message::{Binding, Challenge, Introduction, PROOF_VERSION, Prove, Refused, Role, reason};
 use crate::pin::Pin;
@@ -39,9 +39,17 @@ impl Verifier {
         if !NONCE_CHARS.contains(&nonce.len()) || !is_hexadecimal {
             return Err(malformed("the nonce must be 16 to 64 characters of hexadecimal"));
         }
-        let key = match (binding, key) {
-            (Binding::None, _) => None,
-            (Binding::Spki, Some(key)) => Some(key),
+        let bound = match (binding, key) {
+            (Binding::None, _) => Bound::Authority,
+            (Binding::Plain, None) => Bound::Plain,
+            (Binding::Plain, Some(_)) => {
+                return Err(Refused::new(
+                    reason::SERVER_IS_PROTECTED,
+                    "the client says that it speaks without TLS, and this server speaks it: somebody between the two passes on what each \
+                     says, and reads it; have the client speak to this server by https://, without --insecure",
+                ));
+            }
+            (Binding::Spki, Some(key)) => Bound::Key(key),
             (Binding::Spki, None) => {
                 return Err(Refused::new(
                     reason::NO_TLS_HERE,
@@ -67,7 +75,7 @@ impl Verifier {
             tracing::error!("the system gives no random bytes: {error}");
             Refused::new(reason::INTERNAL, "the server failed at this request; its log says how")
         })?;
-        let transcript = Transcript { role, client_nonce: nonce, server_nonce, key };
+        let transcript = Transcript { role, client_nonce: nonce, server_nonce, bound };
         Ok(Exchange { transcript, token, other })
     }
 }

@@ -5,9 +5,8 @@ use std::io;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::auth::{Side, Token, Transcript, fill_random, to_hex};
+use crate::auth::{Bound, Side, Token, Transcript, fill_random, to_hex};
 use crate::message::{Binding, Challenge, Introduction, Prove, Refused, Role, reason};
-use crate::pin::Pin;
 
 /// One proof, of one connect.
 pub(super) struct Proving<'a> {
@@ -21,14 +20,19 @@ impl<'a> Proving<'a> {
     pub(super) fn new(token: &'a Token, role: Role) -> io::Result<Self> {
         let mut nonce = [0; 16];
         fill_random(&mut nonce)?;
-        let transcript = Transcript { role, client_nonce: to_hex(&nonce), server_nonce: String::new(), key: None };
+        let transcript =
+            Transcript { role, client_nonce: to_hex(&nonce), server_nonce: String::new(), bound: Bound::Plain };
         Ok(Self { token, transcript })
     }
 
-    /// What is said at CONNECT, over a connection whose proofs are to name this key.
-    pub(super) fn introduce(&mut self, key: Option<Pin>) -> Introduction {
-        self.transcript.key = key;
-        let binding = if key.is_some() { Binding::Spki } else { Binding::None };
+    /// What is said at CONNECT, over a connection of which the proofs are to name this.
+    pub(super) fn introduce(&mut self, bound: Bound) -> Introduction {
+        self.transcript.bound = bound;
+        let binding = match bound {
+            Bound::Key(_) => Binding::Spki,
+            Bound::Authority => Binding::None,
+            Bound::Plain => Binding::Plain,
+        };
         Introduction::new(self.transcript.role, self.transcript.client_nonce.clone(), binding)
     }
 

@@ -144,8 +144,8 @@ impl<'a> Session<'a> {
             None => None,
         };
         let known = Known::by(self.config, self.url);
-        // The key that both name is that of this very connection.
-        let auth = |key| proving.as_mut().and_then(|proving| serde_json::to_value(proving.introduce(key)).ok());
+        // What both name is this very connection's.
+        let auth = |bound| proving.as_mut().and_then(|proving| serde_json::to_value(proving.introduce(bound)).ok());
         let (client, mut signals) =
             match timeout(CONNECT_TIMEOUT, socket::connect(self.url, &known, auth, self.line)).await {
                 Ok(Ok(connected)) => connected,

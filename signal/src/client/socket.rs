@@ -23,9 +23,9 @@ use super::address::ServerUrl;
 use super::dial::{Line, dial};
 use super::tls::{self, Known};
 use super::wire::Wire;
+use crate::auth::Bound;
 use crate::limit;
 use crate::message::{Refused, reason};
-use crate::pin::Pin;
 
 /// Far more than any event has: a server's largest is of a few hundred bytes.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -68,12 +68,12 @@ pub(super) enum NoConnection {
     Distrusted(Refused),
 }
 
-/// Connects, and asks for CONNECT with what `auth` makes of the key that proofs are to name; the answer is the first signal. A task of the
+/// Connects, and asks for CONNECT with what `auth` makes of what proofs are to name; the answer is the first signal. A task of the
 /// runtime reads from then on.
 pub(super) async fn connect(
     url: &ServerUrl,
     known: &Known,
-    auth: impl FnOnce(Option<Pin>) -> Option<Value>,
+    auth: impl FnOnce(Bound) -> Option<Value>,
     line: &Arc<Line>,
 ) -> Result<(Client, mpsc::Receiver<Signal>), NoConnection> {
     let unreachable = NoConnection::Unreachable;
@@ -83,13 +83,13 @@ pub(super) async fn connect(
         None => unreachable(error.to_string()),
     })?;
     line.reached(peer);
-    let (stream, key, scheme) = match known {
-        Known::Not => (Wire::Plain(stream), None, "ws"),
+    let (stream, bound, scheme) = match known {
+        Known::Not => (Wire::Plain(stream), Bound::Plain, "ws"),
         known => {
             let protected = tls::protect(stream, url, known).await?;
             line.protected(protected.key);
-            let key = protected.is_bound.then_some(protected.key);
-            (Wire::Protected(Box::new(protected.stream)), key, "wss")
+            let bound = if protected.is_bound { Bound::Key(protected.key) } else { Bound::Authority };
+            (Wire::Protected(Box::new(protected.stream)), bound, "wss")
         }
     };
     let socket_io = url.socket_io();
@@ -107,7 +107,7 @@ pub(super) async fn connect(
         Some(Err(error)) => return Err(explain(&error)),
         None => return Err(unreachable("the server closed the connection".into())),
     };
-    let auth = auth(key).as_ref().map(Value::to_string).unwrap_or_default();
+    let auth = auth(bound).as_ref().map(Value::to_string).unwrap_or_default();
     client.write(format!("40{auth}")).await.map_err(failed)?;
     let (signals, received) = mpsc::channel(SIGNALS_MAX);
     tokio::spawn(read(incoming, client.outgoing.clone(), signals, line.clone(), patience));

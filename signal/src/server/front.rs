@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::identity::Identity;
+
 /// How long TLS may take to begin and to be agreed on.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a client may send until TLS is agreed on: several times what any does, of which a certificate is none.
@@ -76,6 +78,16 @@ where
     timeout(HANDSHAKE_TIMEOUT, entering).await.unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("TLS was not agreed on within {HANDSHAKE_TIMEOUT:?}")))
     })
+}
+
+/// What comes of a connection whose client sends these bytes, and then nothing: for fuzzers.
+///
+/// # Errors
+/// It is not let in.
+pub fn outcome_at_the_front(bytes: &[u8], identity: &Identity) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let config = identity.current(std::time::Instant::now()).config.clone();
+    runtime.block_on(enter(tokio::io::join(bytes, tokio::io::sink()), config)).map(|_| ())
 }
 
 /// A connection whose first byte has been looked at, and of which so much more is read until TLS is agreed on.

@@ -33,6 +33,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::admission::Gate;
 use self::conversation::{CONNECT_TIMEOUT, Conversation, Speaker};
+#[doc(hidden)]
+pub use self::front::outcome_at_the_front;
 use self::http::Tls;
 pub use self::identity::{Identity, IdentityError};
 use self::outbox::Outbox;
