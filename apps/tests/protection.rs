@@ -70,10 +70,10 @@ fn a_client_goes_on_when_its_server_was_started_again_with_another_key_for_the_s
     let server = Protected::start(&directory, &[]);
     let join = path_text(&server.state(JOIN)).to_owned();
     let client = Running::start(client(&["--join", &join, "--json"]).args(["pattern:64x48", "--fps", "50"]));
-    server.wait_for_frames(5);
+    server.wait_until_live();
     let address = server.kill();
     let server = Protected::start_at(&address, &directory, &[]);
-    server.wait_for_frames(5);
+    server.wait_until_live();
     client.interrupt();
     let (code, said, summary) = client.wait();
     assert_eq!(code, Some(0), "{said}");
@@ -238,7 +238,7 @@ fn no_secret_is_in_logs_arguments_environments_or_summaries() {
     let mut sending = client(&["--join", &join, "--json", "-vv"]);
     sending.args(["pattern:64x48", "--fps", "50"]).env("RUST_LOG", "trace");
     let sending = Running::start(&mut sending);
-    server.wait_for_frames(3);
+    server.wait_until_live();
     let mut seen = Vec::new();
     for process in [server.running.id(), sending.id()] {
         for what in ["cmdline", "environ"] {
@@ -333,7 +333,7 @@ fn top_knows_the_server_by_its_line_and_no_other() {
     let server = Protected::start(&directory, &[]);
     let join = path_text(&server.state(JOIN)).to_owned();
     let _sending = Running::start(client(&["--join", &join, "--name", "front"]).args(["pattern:64x48", "--fps", "50"]));
-    server.wait_for_frames(1);
+    server.wait_until_live();
     let top = |arguments: &[&str]| {
         let output = run("framewire", &[&["top", "--once"], arguments].concat());
         let said = [output.stdout, output.stderr].concat();

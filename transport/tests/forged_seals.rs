@@ -70,12 +70,7 @@ fn protected(delivery: Delivery, weather: Weather) -> Pair {
 }
 
 fn stream(pair: &mut Pair, frames: usize) {
-    for _ in 0..frames {
-        if !pair.offer_frame() {
-            pair.skip();
-        }
-        pair.run_for(INTERVAL);
-    }
+    pair.film(frames, INTERVAL);
 }
 
 /// All that is known of an end, but for what it has refused: that is counted.

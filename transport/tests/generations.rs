@@ -84,10 +84,5 @@ fn run(seed: u64) -> u64 {
 
 /// Frames at their interval; whatever arrives is looked at byte by byte as it comes.
 fn stream(pair: &mut Pair, frames: usize) {
-    for _ in 0..frames {
-        if !pair.offer_frame() {
-            pair.skip();
-        }
-        pair.run_for(INTERVAL);
-    }
+    pair.film(frames, INTERVAL);
 }

@@ -39,12 +39,7 @@ fn pair(seed: u64) -> Pair {
 
 /// Frames at their interval, and what may happen between them: whatever arrives is looked at byte by byte as it comes.
 fn stream(pair: &mut Pair, frames: usize) {
-    for _ in 0..frames {
-        if !pair.offer_frame() {
-            pair.skip();
-        }
-        pair.run_for(INTERVAL);
-    }
+    pair.film(frames, INTERVAL);
 }
 
 fn run(seed: u64) -> u64 {

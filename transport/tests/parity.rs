@@ -25,14 +25,7 @@ fn latest(seed: u64, slice_bytes: u16, fec: Fec, weather: Weather) -> Pair {
 
 /// Sends frames as a camera does; returns how many of them arrive.
 fn send(pair: &mut Pair, frames: usize) -> usize {
-    let before = pair.delivered.len();
-    for _ in 0..frames {
-        if !pair.offer_frame() {
-            pair.skip();
-        }
-        pair.run_for(INTERVAL);
-    }
-    pair.delivered.len() - before
+    pair.film(frames, INTERVAL)
 }
 
 fn sent(pair: &Pair) -> SendStats {

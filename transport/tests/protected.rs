@@ -40,14 +40,7 @@ fn stream(pair: &mut Pair, frames: u64) -> SendStats {
 
 /// A camera's frames; returns how many of them arrived.
 fn capture(pair: &mut Pair, frames: usize) -> usize {
-    let before = pair.delivered.len();
-    for _ in 0..frames {
-        if !pair.offer_frame() {
-            pair.skip();
-        }
-        pair.run_for(INTERVAL);
-    }
-    pair.delivered.len() - before
+    pair.film(frames, INTERVAL)
 }
 
 fn head_bytes(pair: &Pair) -> (usize, usize) {
@@ -163,6 +156,22 @@ fn a_later_run_of_the_sender_keeps_them_too() {
         assert!(capture(&mut pair, 30) >= 28);
         assert_eq!((head_bytes(&pair), pair.receiver.as_ref().unwrap().stats().restarts), ((68, 68), 1));
     }
+}
+
+#[test]
+fn the_first_slice_leaves_two_round_trips_after_a_sender_has_begun_to_open() {
+    let latency = Duration::from_millis(20);
+    let mut pair = protected(1, Delivery::Latest, 1_472, Fec::Off, Weather { latency, ..Weather::FAIR });
+    capture(&mut pair, 10);
+    // From another address, so that it has no cookie, as at the very first.
+    let (begun, slices) = (pair.now, pair.sender.stats().slices);
+    pair.peer.sender.handle_redirect(28, begun);
+    assert!(pair.offer_frame());
+    while pair.sender.stats().slices == slices {
+        assert!(pair.step(begun + Duration::from_secs(1)), "nothing leaves: {:?}", pair.sender);
+    }
+    let (took, round_trip) = (pair.now.since(begun), 2 * latency);
+    assert!((2 * round_trip..2 * round_trip + Duration::from_millis(1)).contains(&took), "{took:?}");
 }
 
 #[test]

@@ -22,14 +22,7 @@ fn protected() -> Pair {
 }
 
 fn stream(pair: &mut Pair, frames: usize) -> usize {
-    let before = pair.delivered.len();
-    for _ in 0..frames {
-        if !pair.offer_frame() {
-            pair.skip();
-        }
-        pair.run_for(INTERVAL);
-    }
-    pair.delivered.len() - before
+    pair.film(frames, INTERVAL)
 }
 
 /// Has a receiver take in one datagram, and do nothing that is due.

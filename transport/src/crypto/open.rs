@@ -61,12 +61,6 @@ impl SliceOpener {
         self.suite
     }
 
-    /// Whether a slice with this sequence can be a new one: costs next to nothing, and is asked before its tag is.
-    #[inline]
-    pub fn is_new(&self, sequence: u64) -> bool {
-        self.seen.is_new(sequence)
-    }
-
     /// Opens `payload` in place, as it came behind `fields` and `tag`; `sequence` is the one in the fields. Only one that is genuine is
     /// remembered, and no other changes anything but `payload`, which is zeroes where the tag is wrong.
     ///

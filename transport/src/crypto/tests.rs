@@ -138,9 +138,7 @@ fn a_slice_is_refused_whatever_bit_of_it_is_another_and_whatever_its_length() {
         for sequence in (0..5).chain(6..100) {
             assert_eq!(open(&mut receiver, sequence, &whole), Err(Forged::Tag));
         }
-        assert!(receiver.slices.is_new(5));
         assert_eq!(open(&mut receiver, 5, &whole), Ok(payload));
-        assert!(!receiver.slices.is_new(5));
         assert_eq!(open(&mut receiver, 5, &whole), Err(Forged::Replay));
     }
 }

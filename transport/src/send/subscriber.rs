@@ -259,8 +259,8 @@ impl Subscriber {
         if self.state == SendState::Open && now >= self.silence_ends() {
             self.restart(now);
         }
-        if self.state == SendState::Open && self.is_rekeying_due(now) {
-            self.renew_keys(now);
+        if self.state == SendState::Open && now >= self.rekeying_ends() {
+            self.restart_from_here(now);
         }
         self.grow_slices(now);
         if let Some(gate) = &mut self.gate {
@@ -304,6 +304,13 @@ impl Subscriber {
         if self.gate.is_some() {
             self.gate = Some(FrameGate::new(self.config.interval()));
         }
+    }
+
+    /// The same from the address that the receiver knows: it is that which a cookie is good for.
+    fn restart_from_here(&mut self, now: Time) {
+        let cookie = self.cookie;
+        self.restart(now);
+        self.cookie = cookie;
     }
 
     /// How long to wait for feedback before asking for it: longer each time that asking brought nothing.

@@ -103,6 +103,18 @@ impl Pair {
         is_taken
     }
 
+    /// A camera's frames, one each interval, skipped where no slot is free; returns how many of them arrived.
+    pub(crate) fn film(&mut self, frames: usize, interval: Duration) -> usize {
+        let before = self.delivered.len();
+        for _ in 0..frames {
+            if !self.offer_frame() {
+                self.skip();
+            }
+            self.run_for(interval);
+        }
+        self.delivered.len() - before
+    }
+
     /// The source could not write a frame.
     pub(crate) fn skip(&mut self) {
         if self.publication.skip() {

@@ -164,18 +164,10 @@ impl Subscriber {
 
     /// Takes in a datagram of a protected stream's receiver.
     pub(super) fn handle_sealed(&mut self, prelude: Prelude, bytes: &[u8], now: Time) -> Result<(), WireError> {
-        let Some(protected) = &mut self.protected else { return Ok(()) };
         if prelude.kind == Kind::Accept {
-            self.check_epoch(prelude)?;
-            let answer = SealedAccept::parse(bytes)?;
-            if !self.is_opening() {
-                return Ok(());
-            }
-            let Some(protected) = &mut self.protected else { return Ok(()) };
-            let accept = protected.accepted(&answer, now).ok_or(WireError::Value("message"))?;
-            self.handle_accept(&accept, now);
-            return Ok(());
+            return self.handle_sealed_accept(prelude, bytes, now);
         }
+        let Some(protected) = &mut self.protected else { return Ok(()) };
         let mut answer = [0; ANSWER_MAX];
         let len = bytes.len().min(ANSWER_MAX);
         let answer = &mut answer[..len];
@@ -188,9 +180,15 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Whether the keys are old enough for others.
-    pub(super) fn is_rekeying_due(&self, now: Time) -> bool {
-        now >= self.rekeying_ends()
+    fn handle_sealed_accept(&mut self, prelude: Prelude, bytes: &[u8], now: Time) -> Result<(), WireError> {
+        self.check_epoch(prelude)?;
+        let answer = SealedAccept::parse(bytes)?;
+        let is_opening = self.is_opening();
+        if let Some(protected) = self.protected.as_mut().filter(|_| is_opening) {
+            let accept = protected.accepted(&answer, now).ok_or(WireError::Value("message"))?;
+            self.handle_accept(&accept, now);
+        }
+        Ok(())
     }
 
     /// When the next epoch is to begin for new keys: when nothing is on its way that would have to be sent again, or soon after in any
@@ -199,12 +197,5 @@ impl Subscriber {
         let session = self.protected.as_ref().and_then(|protected| protected.session.as_ref());
         let patience = if self.outbox.is_empty() { Duration::ZERO } else { REKEY_PATIENCE };
         session.map_or(Time::MAX, |(_, since)| *since + REKEY_AFTER + patience)
-    }
-
-    /// Begins the next epoch, from the same address.
-    pub(super) fn renew_keys(&mut self, now: Time) {
-        let cookie = self.cookie;
-        self.restart(now);
-        self.cookie = cookie;
     }
 }

@@ -60,10 +60,7 @@ impl Subscriber {
     /// Begins a new epoch with slices of another size.
     fn cut_slices(&mut self, slice_bytes: u16, now: Time) {
         self.config.slice_bytes = slice_bytes;
-        // It is the address that a cookie is good for.
-        let cookie = self.cookie;
-        self.restart(now);
-        self.cookie = cookie;
+        self.restart_from_here(now);
         self.cut_anew();
     }
 
