@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use framewire_transport::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, Waker, wait};
+use framewire_transport::crypto::Recording;
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 use framewire_transport::receive::{self, Reassembler, ReceiveConfig, ReceiveStats, ReceiveStream, SealedOpening};
 use framewire_transport::send::{self, Fec, Publication, SendConfig, SendState, Subscriber};
@@ -301,6 +302,7 @@ fn frames_arrive_byte_for_byte_over_every_backend_and_their_payloads_land_where_
 #[cfg(target_os = "linux")]
 #[test]
 fn where_trains_are_refused_the_same_bytes_go_out_one_by_one_and_none_is_sealed_again() {
+    let recording = Recording::begin();
     for kind in kinds() {
         let mut ends = Ends::new(kind, 1_472, Some(&Key::random().unwrap()), Fec::Off);
         // A socket without checksums is one of the cases in which the kernel refuses to segment.
@@ -315,6 +317,8 @@ fn where_trains_are_refused_the_same_bytes_go_out_one_by_one_and_none_is_sealed_
         assert_eq!((seen.slices, seen.rejected.total()), (FRAMES * SLICES as u64, 0), "{kind}: {seen:?}");
         assert_eq!(ends.sender.stats().slices_resent, 0);
     }
+    let (sealed, again) = recording.seen();
+    assert!(again == 0 && (sealed > 0 || !Recording::IS_LIVE), "{again} of {sealed}");
 }
 
 #[test]
