@@ -35,6 +35,27 @@ pub struct ServerSnapshot<T = String> {
     /// nothing where a server does not say.
     #[serde(default)]
     pub guard: T,
+    /// Links whose rate is shared out, in the order of `--link`; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkSnapshot<T>>,
+}
+
+/// A link whose rate is shared out among streams, and what of it is given away. Bits are those on the wire, headers included.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct LinkSnapshot<T = String> {
+    /// As `--link` names it: the interface.
+    pub name: T,
+    /// What it carries.
+    pub bits_per_second: u64,
+    /// What of that may be given to streams: its share.
+    pub usable_bits_per_second: u64,
+    /// What is given to streams now, watchers included.
+    pub granted_bits_per_second: u64,
+    /// Streams and watchers that have some of it.
+    pub grants: u64,
+    /// Openings and watches that did not fit, since the server began.
+    pub refused: u64,
 }
 
 /// One stream.
@@ -112,6 +133,57 @@ pub struct StreamSnapshot<T = String> {
     /// Programs of the server's machine that read it in place.
     #[serde(default)]
     pub readers: Vec<ReaderSnapshot<T>>,
+    /// Who asked this server for the stream and is sent it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watchers: Vec<WatcherSnapshot<T>>,
+    /// Nobody wants it: its client was told so, and may throttle it or release its camera.
+    #[serde(default)]
+    pub idle: bool,
+    /// What it was granted of a link; absent where links are not shared out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub grant: Option<GrantSnapshot<T>>,
+    /// Where this server watches it: the name of the node that it comes from; absent for one that comes from its sender.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upstream: Option<T>,
+}
+
+/// Who asked a server for a stream and is sent it: a program of another machine, or another server that sends it on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct WatcherSnapshot<T = String> {
+    /// Its address, without the port.
+    pub address: T,
+    /// The name of the node that it is; absent where it is no server of the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<T>,
+    /// `every` or `latest`.
+    pub delivery: T,
+    /// `opening`, `open` or `silent`.
+    pub state: T,
+    /// The most frames a second that it wants; absent where it wants all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_per_second_max: Option<f64>,
+    /// Frames sent to it.
+    pub frames_sent: u64,
+    /// Frames that gave way to newer ones, or that it did not want.
+    pub frames_skipped: u64,
+    /// Bytes of the frames sent.
+    pub bytes_sent: u64,
+}
+
+/// What a stream was granted of a link.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct GrantSnapshot<T = String> {
+    /// The link's name.
+    pub link: T,
+    /// On the wire, headers included.
+    pub bits_per_second: u64,
+    /// Frames a second that it was thinned to; absent where it has all that it asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_per_second: Option<f64>,
+    /// 0 to 9; of those that do not fit, the lower is thinned first.
+    pub priority: u8,
 }
 
 /// As servers did before they knew of frames that have none.

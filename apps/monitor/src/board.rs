@@ -1,11 +1,11 @@
 //! What is known of the streams that come in now: for the page, for metrics, for whoever else looks.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use framewire_figures::snapshot::ReaderSnapshot;
+use framewire_figures::snapshot::{GrantSnapshot, LinkSnapshot, ReaderSnapshot, WatcherSnapshot};
 use framewire_process::lock::lock;
 use framewire_sink::{SinkTotals, StreamSink};
 use framewire_transport::frame::Presentation;
@@ -51,6 +51,10 @@ pub struct LiveStream {
     /// How its recordings get on.
     pub sinks: Vec<Arc<StreamSink>>,
     readers: Mutex<Vec<ReaderSnapshot>>,
+    watchers: Mutex<Vec<WatcherSnapshot>>,
+    grant: Mutex<Option<GrantSnapshot>>,
+    upstream: Mutex<Option<String>>,
+    is_idle: AtomicBool,
     /// Where its pictures are.
     pub pictures: PictureTap,
 }
@@ -81,6 +85,46 @@ impl LiveStream {
         *lock(&self.readers) = distinct(readers);
     }
 
+    /// Who is sent it, as they were told of last.
+    pub fn watchers(&self) -> Vec<WatcherSnapshot> {
+        lock(&self.watchers).clone()
+    }
+
+    /// Takes over who is sent it.
+    pub fn set_watchers(&self, watchers: Vec<WatcherSnapshot>) {
+        *lock(&self.watchers) = watchers;
+    }
+
+    /// What it was granted of a link, if links are shared out.
+    pub fn grant(&self) -> Option<GrantSnapshot> {
+        lock(&self.grant).clone()
+    }
+
+    /// Takes over what it is granted.
+    pub fn set_grant(&self, grant: Option<GrantSnapshot>) {
+        *lock(&self.grant) = grant;
+    }
+
+    /// The name of the node that this server watches it at; nothing of one that comes from its sender.
+    pub fn upstream(&self) -> Option<String> {
+        lock(&self.upstream).clone()
+    }
+
+    /// It comes from this node, which sends it on.
+    pub fn set_upstream(&self, node: Option<String>) {
+        *lock(&self.upstream) = node;
+    }
+
+    /// Whether nobody wants it, as its client was told.
+    pub fn is_idle(&self) -> bool {
+        self.is_idle.load(Ordering::Relaxed)
+    }
+
+    /// Its client was told that nobody wants it, or that somebody does again.
+    pub fn set_idle(&self, is_idle: bool) {
+        self.is_idle.store(is_idle, Ordering::Relaxed);
+    }
+
     /// What it has counted. Held by its own thread for each frame: give it back at once.
     pub fn figures(&self) -> MutexGuard<'_, Figures> {
         lock(&self.figures)
@@ -103,6 +147,8 @@ pub struct Board {
     state: Mutex<State>,
     opened: AtomicU64,
     turned_away: Mutex<TurnedAway>,
+    links: Mutex<Vec<LinkSnapshot>>,
+    relayed: Mutex<Relayed>,
     /// Of all that record.
     pub sinks: Vec<Arc<SinkTotals>>,
 }
@@ -120,6 +166,27 @@ pub struct TurnedAway {
     pub openings_replayed: u64,
 }
 
+/// What was sent on to watchers since the server began, of all streams; and how many there are now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// Watchers that are sent a stream now.
+    pub watchers: u64,
+    /// Wishes for names that are not here, which wait.
+    pub waiting: u64,
+    /// Streams that this server watches at other nodes now, to send them on.
+    pub upstreams: u64,
+    /// Watchers that were let in.
+    pub begun: u64,
+    /// Watches that were refused: by rights, hops, loops, room on a link.
+    pub refused: u64,
+    /// Frames sent on, each watcher's for itself.
+    pub frames_sent: u64,
+    /// Frames that gave way to newer ones, or that a watcher did not want.
+    pub frames_skipped: u64,
+    /// Bytes of the frames sent on.
+    pub bytes_sent: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     streams: Vec<Arc<LiveStream>>,
@@ -135,6 +202,8 @@ impl Board {
             state: Mutex::default(),
             opened: AtomicU64::new(0),
             turned_away: Mutex::default(),
+            links: Mutex::default(),
+            relayed: Mutex::default(),
             sinks,
         }
     }
@@ -158,6 +227,10 @@ impl Board {
             figures: Mutex::new(Figures::new(begun)),
             sinks,
             readers: Mutex::default(),
+            watchers: Mutex::default(),
+            grant: Mutex::default(),
+            upstream: Mutex::default(),
+            is_idle: AtomicBool::new(false),
             pictures: PictureTap::default(),
         });
         streams.push(stream.clone());
@@ -193,6 +266,26 @@ impl Board {
     /// Who was turned away so far, as it was told last.
     pub fn turned_away(&self) -> TurnedAway {
         *lock(&self.turned_away)
+    }
+
+    /// Takes over which links are shared out, and what of them is given away.
+    pub fn set_links(&self, links: Vec<LinkSnapshot>) {
+        *lock(&self.links) = links;
+    }
+
+    /// The links that are shared out, as they were told of last.
+    pub fn links(&self) -> Vec<LinkSnapshot> {
+        lock(&self.links).clone()
+    }
+
+    /// Takes over what was sent on so far.
+    pub fn set_relayed(&self, relayed: Relayed) {
+        *lock(&self.relayed) = relayed;
+    }
+
+    /// What was sent on so far, as it was told last.
+    pub fn relayed(&self) -> Relayed {
+        *lock(&self.relayed)
     }
 
     /// How many streams there have been.

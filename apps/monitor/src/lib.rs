@@ -34,7 +34,7 @@ mod preview;
 mod snapshot;
 
 pub use access::{Access, Secret};
-pub use board::{About, Board, Entry, LiveStream, TurnedAway};
+pub use board::{About, Board, Entry, LiveStream, Relayed, TurnedAway};
 pub use figures::{Counts, Figures};
 pub use health::Health;
 pub use monitor::{Guarding, Monitor};

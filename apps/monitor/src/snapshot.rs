@@ -25,6 +25,7 @@ pub(crate) fn snapshot(board: &Board, preview_fps: f64, guarding: Guarding, now:
             preview_fps,
             health: Health::of(board).to_string(),
             guard: guarding.name().to_owned(),
+            links: board.links(),
         },
         streams: board.streams().iter().map(|live| stream(live, &Seen::of(live, now), now)).collect(),
     }
@@ -89,6 +90,10 @@ fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
             .map(|limits| ValueRangeSnapshot { low: limits.low(), high: limits.high() }),
         sinks: live.sinks.iter().map(|recording| sink(recording)).collect(),
         readers: live.readers(),
+        watchers: live.watchers(),
+        idle: live.is_idle(),
+        grant: live.grant(),
+        upstream: live.upstream(),
     }
 }
 

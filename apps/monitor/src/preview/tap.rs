@@ -155,6 +155,11 @@ impl PictureTap {
         }
     }
 
+    /// How many look now: a page that shows the stream waits for its next picture, but for the moment in which it shows one.
+    pub fn lookers(&self) -> usize {
+        self.shown.receiver_count()
+    }
+
     /// Nobody waits any longer.
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);
