@@ -4,7 +4,7 @@ use crate::backend::UnknownBackend;
 use crate::crypto::KeyError;
 use crate::driver::{
     AcceptStreamError, AnnounceError, BindError, ConnectError, CpuError, NotSent, PathChoiceError,
-    ProtectionParseError, SendError, SliceSizeError,
+    ProtectionParseError, RelayError, SendError, SliceSizeError,
 };
 use crate::frame::{
     FormatError, FrameRateError, FrameTooLong, MetadataTooLong, PoolError, PresentationError, RecvError,
@@ -81,6 +81,14 @@ error_codes! {
         Self::System(_) => "sender-resources",
     } => {
         Self::Pool(error) => error,
+    }
+    RelayError {
+        Self::OutOfRange { .. } => "relay-out-of-range",
+        Self::TooMany { .. } => "too-many-watchers",
+        Self::Ended => "relayed-stream-ended",
+        Self::System(_) => "relay-resources",
+    } => {
+        Self::Connect(error) => error,
     }
     SendError {
         Self::Failed { .. } => "sending-failed",

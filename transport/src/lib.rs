@@ -161,7 +161,8 @@ pub use driver::{
     AcceptStreamError, Admission, AnnounceError, Announcement, BindError, ConnectError, CpuError, Cpus, IncomingStream,
     ListenerStats, NotSent, PathChoice, PathChoiceError, PlainReceiver, PlainReceiverConfig, PlainSender,
     PlainSenderConfig, Protection, ProtectionParseError, PublishConfig, PublishedStream, Publisher, Receiver,
-    ReceiverConfig, SendError, Sender, SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig,
+    ReceiverConfig, Relay, RelayConfig, RelayError, RelayStream, RelayStreamConfig, RelayStreamStats, RelayTo,
+    SendError, Sender, SenderConfig, SliceSize, SliceSizeError, StreamInfo, ThreadConfig, Watcher,
 };
 pub use frame::{
     ChromaPlace, ColourRange, Consumer, ConsumerPolicy, Frame, FrameFormat, FrameInfo, FrameMut, FrameRate, Metadata,

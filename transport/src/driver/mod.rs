@@ -13,6 +13,7 @@ mod publisher;
 mod rebind;
 mod receive_loop;
 mod receiver;
+mod relay;
 mod send_loop;
 pub(crate) mod sender;
 mod sharing;
@@ -25,6 +26,7 @@ pub use plain::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConf
 pub use protection::{Protection, ProtectionParseError};
 pub use publisher::{PublishConfig, PublishedStream, Publisher};
 pub use receiver::{AcceptStreamError, AnnounceError, BindError, ListenerStats, Receiver, ReceiverConfig};
+pub use relay::{Relay, RelayConfig, RelayError, RelayStream, RelayStreamConfig, RelayStreamStats, RelayTo, Watcher};
 pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{
     ConnectError, NotSent, PathChoice, PathChoiceError, SendError, Sender, SenderConfig, SliceSize, SliceSizeError,
