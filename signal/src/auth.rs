@@ -10,6 +10,7 @@ use std::{env, fmt, io};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -18,7 +19,7 @@ pub(crate) use self::proof::Transcript;
 #[cfg(feature = "client")]
 pub(crate) use self::proof::{Bound, Side};
 #[cfg(feature = "server")]
-pub(crate) use self::verifier::{Exchange, Guesses, Verifier, introduced};
+pub(crate) use self::verifier::{Exchange, Guesses, Verifier, introduced, no_token_here};
 use crate::secret_file::{SecretFileError, read_secret_file};
 
 /// What has fewer can be guessed from one proof seen on the wire, at leisure: 128 bits are beyond that.
@@ -85,6 +86,14 @@ impl Token {
     /// The secret as it is written, for who shows it to its owner or writes it to a file that nobody else reads.
     pub fn secret(&self) -> &str {
         &self.0
+    }
+
+    /// The token by which the servers of a cluster know each other, made of the cluster's key: HMAC-SHA256 of `framewire node`, keyed with the
+    /// key as it is written, in 64 lower-case digits of hexadecimal.
+    pub fn of_node(cluster_key: &Self) -> Self {
+        let mut mac = Hmac::<Sha256>::new_from_slice(cluster_key.0.as_bytes()).expect("HMAC takes a key of any length");
+        mac.update(b"framewire node");
+        Self(to_hex(&mac.finalize().into_bytes()).into())
     }
 
     /// The token in an environment variable.

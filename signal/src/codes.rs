@@ -37,6 +37,7 @@ framewire_transport::error_codes! {
     #[cfg(feature = "client")]
     ClientError {
         Self::Open(_) => "invalid-open-request",
+        Self::Watch(_) => "invalid-watch-request",
         Self::Random(_) | Self::Thread(_) => "client-resources",
     } => {
         Self::Url(error) => error,

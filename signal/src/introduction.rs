@@ -17,6 +17,9 @@ pub enum Role {
     Stream,
     /// Hears of streams and opens none. The token for viewing is for this, and so is the one for streaming.
     View,
+    /// Another server of the cluster: hears of streams and watches them for others, and opens none. The token that is
+    /// [made of the cluster's key](crate::Token::of_node) is for this. Nobody writes it down: it is read from no text.
+    Node,
 }
 
 impl fmt::Display for Role {
@@ -24,6 +27,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Stream => "stream",
             Self::View => "view",
+            Self::Node => "node",
         })
     }
 }

@@ -102,7 +102,7 @@ mod unpoisoned;
 
 pub use auth::{Token, TokenError};
 #[cfg(feature = "client")]
-pub use client::{ClientConfig, ClientError, ClientEvent, SignalClient, UrlError, tls_config};
+pub use client::{ClientConfig, ClientError, ClientEvent, ServerTarget, SignalClient, UrlError, tls_config};
 pub use introduction::Role;
 pub use join::{Join, JoinError};
 pub use pin::{Pin, PinError};
@@ -112,6 +112,6 @@ pub use secret_file::{SecretFileError, read_secret_file};
 pub use server::outcome_at_the_front;
 #[cfg(feature = "server")]
 pub use server::{
-    Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Identity, IdentityError, Neighbour,
-    Place, Places, ServerConfig, SignalCounters, SignalServer, StartError, StreamEnd, StreamHost,
+    Asker, Connected, DEFAULT_CLIENTS_MAX, DEFAULT_FEEDBACK_RATE, DEFAULT_PORT, Full, Identity, IdentityError,
+    Neighbour, Place, Places, ServerConfig, SignalCounters, SignalServer, StartError, StreamEnd, StreamHost,
 };

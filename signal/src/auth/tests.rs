@@ -25,7 +25,7 @@ fn introduction(role: Role) -> Value {
 }
 
 fn begin(verifier: &Verifier, auth: &Value) -> Result<Exchange, crate::message::Refused> {
-    verifier.begin(Some(auth), Some(key()))
+    Ok(verifier.begin(Some(auth), Some(key()))?.expect("this server asks everybody"))
 }
 
 /// What a client with this token says to a challenge.
@@ -42,7 +42,7 @@ fn answer(exchange: &Exchange, role: Role, token: &Token, key: Option<Pin>) -> V
 
 #[test]
 fn who_has_the_token_passes_and_who_has_another_does_not() {
-    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let verifier = Verifier::new(Some(token()), None, None).unwrap();
     for role in [Role::Stream, Role::View] {
         let exchange = begin(&verifier, &introduction(role)).unwrap();
         exchange.check(Some(&answer(&exchange, role, &token(), Some(key())))).unwrap();
@@ -54,18 +54,18 @@ fn who_has_the_token_passes_and_who_has_another_does_not() {
 
 #[test]
 fn a_proof_is_good_for_one_connection_whatever_is_forgotten_in_between() {
-    let first = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    let first = begin(&Verifier::new(Some(token()), None, None).unwrap(), &introduction(Role::Stream)).unwrap();
     let proof = answer(&first, Role::Stream, &token(), Some(key()));
     first.check(Some(&proof)).unwrap();
     // The server has started again, and remembers nothing.
-    let second = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    let second = begin(&Verifier::new(Some(token()), None, None).unwrap(), &introduction(Role::Stream)).unwrap();
     assert_ne!(first.challenge().nonce, second.challenge().nonce);
     assert_eq!(second.check(Some(&proof)).unwrap_err().reason, reason::PROOF_WRONG);
 }
 
 #[test]
 fn a_proof_that_was_made_for_another_servers_key_is_refused() {
-    let exchange = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    let exchange = begin(&Verifier::new(Some(token()), None, None).unwrap(), &introduction(Role::Stream)).unwrap();
     for other in [Some(Pin::of_public_key(b"a rogue's")), None] {
         let relayed = answer(&exchange, Role::Stream, &token(), other);
         assert_eq!(exchange.check(Some(&relayed)).unwrap_err().reason, reason::PROOF_WRONG);
@@ -74,14 +74,14 @@ fn a_proof_that_was_made_for_another_servers_key_is_refused() {
 
 #[test]
 fn what_the_server_said_is_no_proof_of_the_client() {
-    let exchange = begin(&Verifier::new(Some(token()), None).unwrap(), &introduction(Role::Stream)).unwrap();
+    let exchange = begin(&Verifier::new(Some(token()), None, None).unwrap(), &introduction(Role::Stream)).unwrap();
     let reflected = json!({"proof": exchange.challenge().proof});
     assert_eq!(exchange.check(Some(&reflected)).unwrap_err().reason, reason::PROOF_WRONG);
 }
 
 #[test]
 fn the_token_for_viewing_is_for_that_alone_and_the_one_for_streaming_for_both() {
-    let verifier = Verifier::new(Some(token()), Some(other_token())).unwrap();
+    let verifier = Verifier::new(Some(token()), Some(other_token()), None).unwrap();
     for (role, token, passes) in [
         (Role::Stream, token(), true),
         (Role::Stream, other_token(), false),
@@ -92,28 +92,28 @@ fn the_token_for_viewing_is_for_that_alone_and_the_one_for_streaming_for_both() 
         let checked = exchange.check(Some(&answer(&exchange, role, &token, Some(key()))));
         assert_eq!((checked.is_ok(), exchange.role()), (passes, role));
     }
-    let view_alone = Verifier::new(None, Some(token())).unwrap();
+    let view_alone = Verifier::new(None, Some(token()), None).unwrap();
     let refused = begin(&view_alone, &introduction(Role::Stream)).unwrap_err();
     assert!(refused.reason == reason::VIEW_ONLY && refused.message.contains("one for streaming"), "{refused}");
-    assert!(Verifier::new(None, None).is_none());
+    assert!(Verifier::new(None, None, None).is_none());
 }
 
 #[test]
 fn a_proof_can_name_no_key_where_there_is_none() {
-    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let verifier = Verifier::new(Some(token()), None, None).unwrap();
     let refused = verifier.begin(Some(&introduction(Role::Stream)), None).unwrap_err();
     assert!(refused.reason == reason::NO_TLS_HERE && refused.message.contains("--ca"), "{refused}");
     // A client that knows the server by an authority, behind a proxy or not.
     let unbound = json!({"version": 2, "role": "stream", "nonce": "ab".repeat(16), "binding": "none"});
     for own in [None, Some(key())] {
-        let exchange = verifier.begin(Some(&unbound), own).unwrap();
+        let exchange = verifier.begin(Some(&unbound), own).unwrap().unwrap();
         exchange.check(Some(&answer(&exchange, Role::Stream, &token(), None))).unwrap();
     }
 }
 
 #[test]
 fn no_proof_at_all_is_told_what_to_give() {
-    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let verifier = Verifier::new(Some(token()), None, None).unwrap();
     for auth in [None, Some(json!(null)), Some(json!({}))] {
         let refused = verifier.begin(auth.as_ref(), Some(key())).unwrap_err();
         assert_eq!(refused.reason, reason::TOKEN_REQUIRED);
@@ -123,7 +123,7 @@ fn no_proof_at_all_is_told_what_to_give() {
 
 #[test]
 fn who_proves_in_another_version_is_told_so() {
-    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let verifier = Verifier::new(Some(token()), None, None).unwrap();
     let first = json!({"nonce": "ab".repeat(16), "time": 1_795_330_822, "proof": "00".repeat(32)});
     for (auth, version) in [(first, "version 1"), (json!({"version": 3, "anything": 1}), "version 3")] {
         let refused = begin(&verifier, &auth).unwrap_err();
@@ -134,7 +134,7 @@ fn who_proves_in_another_version_is_told_so() {
 
 #[test]
 fn what_is_not_as_documented_is_refused_without_a_panic() {
-    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let verifier = Verifier::new(Some(token()), None, None).unwrap();
     let with = |field: &str, value: Value| {
         let mut auth = introduction(Role::Stream);
         auth[field] = value;
@@ -268,13 +268,13 @@ fn a_token_below_128_bits_is_refused_with_the_command_that_makes_one() {
 
 #[test]
 fn who_says_that_it_speaks_plainly_is_not_let_in_over_tls_that_somebody_else_speaks_for_it() {
-    let verifier = Verifier::new(Some(token()), None).unwrap();
+    let verifier = Verifier::new(Some(token()), None, None).unwrap();
     let mut plainly = introduction(Role::Stream);
     plainly["binding"] = "plain".into();
     let refused = verifier.begin(Some(&plainly), Some(key())).unwrap_err();
     assert_eq!(refused.reason, reason::SERVER_IS_PROTECTED);
     assert!(refused.message.contains("https://"), "{refused}");
-    let exchange = verifier.begin(Some(&plainly), None).unwrap();
+    let exchange = verifier.begin(Some(&plainly), None).unwrap().unwrap();
     let proof = |bound| {
         let server_nonce = exchange.challenge().nonce;
         let transcript = Transcript { role: Role::Stream, client_nonce: "ab".repeat(16), server_nonce, bound };

@@ -23,16 +23,27 @@ const ADDRESSES_MAX: usize = 4_096;
 pub(crate) struct Verifier {
     stream: Option<Token>,
     view: Option<Token>,
+    node: Option<Token>,
 }
 
 impl Verifier {
-    /// For a server with these tokens: one for streaming, which is for viewing, too, and one for viewing alone. `None` for one without.
-    pub(crate) fn new(stream: Option<Token>, view: Option<Token>) -> Option<Self> {
-        (stream.is_some() || view.is_some()).then_some(Self { stream, view })
+    /// For a server with these tokens: one for streaming, which is for viewing, too, one for viewing alone, and one for the servers of its cluster.
+    /// `None` for one without.
+    pub(crate) fn new(stream: Option<Token>, view: Option<Token>, node: Option<Token>) -> Option<Self> {
+        (stream.is_some() || view.is_some() || node.is_some()).then_some(Self { stream, view, node })
     }
 
-    /// Begins the proof of who sends this as the handshake's `auth`, over a connection on which TLS proved that the server has `key`.
-    pub(crate) fn begin(&self, auth: Option<&Value>, key: Option<Pin>) -> Result<Exchange, Refused> {
+    /// Whether everybody must prove something, and not only who says to be of the cluster.
+    pub(crate) fn asks_everybody(&self) -> bool {
+        self.stream.is_some() || self.view.is_some()
+    }
+
+    /// Begins the proof of who sends this as the handshake's `auth`, over a connection on which TLS proved that the server has `key`; `None` where
+    /// there is nothing to prove.
+    pub(crate) fn begin(&self, auth: Option<&Value>, key: Option<Pin>) -> Result<Option<Exchange>, Refused> {
+        if !self.asks_everybody() && matches!(introduced(auth), Ok(None) | Err(_)) {
+            return Ok(None);
+        }
         let introduction = introduced(auth)?.ok_or_else(token_required)?;
         let Introduction { role, nonce, binding, .. } = introduction;
         let is_hexadecimal = nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -64,9 +75,15 @@ impl Verifier {
                 Some(view) => (Some(view.clone()), self.stream.clone()),
                 None => (self.stream.clone(), None),
             },
+            Role::Node => (self.node.clone(), None),
         };
-        let token = token.ok_or_else(|| {
-            Refused::new(
+        let token = token.ok_or_else(|| match role {
+            Role::Node => Refused::new(
+                reason::NO_CLUSTER,
+                "this server is in no cluster, and knows no other server as one of it; give both the same cluster key (--cluster-key-file)",
+            ),
+            Role::Stream | Role::View if !self.asks_everybody() => no_token_here(),
+            Role::Stream | Role::View => Refused::new(
                 reason::VIEW_ONLY,
                 "this server has a token for viewing alone: nobody streams to it; give it one for streaming, too",
             )
@@ -76,7 +93,7 @@ impl Verifier {
             Refused::new(reason::INTERNAL, "the server failed at this request; its log says how")
         })?;
         let transcript = Transcript { role, client_nonce: nonce, server_nonce, bound };
-        Ok(Exchange { transcript, token, other })
+        Ok(Some(Exchange { transcript, token, other }))
     }
 }
 
@@ -150,6 +167,14 @@ impl Exchange {
             "the client's token is not the server's; give both the same token file, or the client the join string that the server prints",
         ))
     }
+}
+
+/// What is said to who has a token where there is none to prove: whoever has one wants to see it proved, too.
+pub(crate) fn no_token_here() -> Refused {
+    Refused::new(
+        reason::NO_TOKEN_HERE,
+        "the client has a token and this server has none to prove; start the server with the token (--token-file), or the client without",
+    )
 }
 
 fn token_required() -> Refused {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::message::{Closed, Feedback, Opened, PlainFeedback, Refused, Statistics};
+use crate::message::{
+    Closed, Feedback, Grant, Idle, Opened, PlainFeedback, Refused, Replaced, Statistics, Unwatched, Waiting, Watching,
+};
 use crate::unpoisoned::unpoisoned;
 
 /// Events that wait for the program: half a second of the plain wire at its fastest that anyone prints.
@@ -20,8 +22,30 @@ pub enum ClientEvent {
     Opened(Opened),
     /// The server refused the connection, or this client does not trust it, as its reason says (it is asked again, as a [`Retrying`](Self::Retrying) says) or the stream (it is
     /// asked again after a reconnect, and before, with growing waits of up to two seconds, where the refusal
-    /// [is for now](Refused::is_for_now)).
+    /// [is for now](Refused::is_for_now)). A client of several servers says so once each of them has refused in turn; before, its
+    /// [`Retrying`](Self::Retrying) says which did, and why.
     Refused(Refused),
+    /// A stream that is watched is sent: announce it at the receiver. Comes again after each reconnect, and whenever the stream comes back, maybe
+    /// in another format or with another key.
+    Watching(Watching),
+    /// A stream to watch is not there; [`Watching`](Self::Watching) follows when it is.
+    Waiting(Waiting),
+    /// A stream that was watched is sent no more: at this client's wish, or for as long as it is away at the server.
+    Unwatched(Unwatched),
+    /// The server refused to let this client watch a stream. It is asked again after a reconnect, and before, with growing waits of up to two seconds, where the refusal
+    /// [is for now](Refused::is_for_now).
+    WatchRefused {
+        /// The watcher's own id of the stream.
+        stream: u32,
+        /// Why.
+        refused: Refused,
+    },
+    /// Whether anybody wants this client's stream. A stream that was just opened is wanted until this says otherwise.
+    Idle(Idle),
+    /// How much of a link this client's stream has from now on.
+    Granted(Grant),
+    /// Another stream has this one's name, and was started later.
+    Replaced(Replaced),
     /// The stream ended: at this client's wish, or the server's.
     Closed(Closed),
     /// A frame arrived; of this client's stream if it has one, else of any.

@@ -5,6 +5,7 @@ mod backoff;
 mod dial;
 mod events;
 mod proving;
+mod server_target;
 mod session;
 mod socket;
 mod supervisor;
@@ -27,13 +28,14 @@ pub use self::address::UrlError;
 use self::dial::Line;
 pub use self::events::ClientEvent;
 use self::events::EventQueue;
+pub use self::server_target::ServerTarget;
 use self::supervisor::Supervisor;
 pub use self::tls::tls_config;
 use self::wishes::Wishes;
 use crate::auth::Token;
 use crate::join::Join;
 use crate::limit;
-use crate::message::{OpenRequest, Refused, Resume, Role};
+use crate::message::{OpenRequest, Refused, Resume, Role, WatchRequest};
 use crate::pin::Pin;
 
 /// How a signal client is set up: [`ClientConfig::new`], and what is to be different from that.
@@ -59,6 +61,12 @@ pub struct ClientConfig {
     pub insecure: bool,
     /// The stream to open at each connect; none, the default, for a client that only listens.
     pub open: Option<OpenRequest>,
+    /// The streams to watch, asked for at each connect; none by default. A server grants at most 16 to one client.
+    pub watches: Vec<WatchRequest>,
+    /// Other servers, for when this one is away: none by default. The client stays where it is as long as that server answers. It goes to the next of the
+    /// list, and from the last to the first, when its connection is lost and not back within half a second and up to half a second more at random, when
+    /// the server says that it [moves](crate::message::Moved), and when it refuses the connection, the stream or what is to be watched.
+    pub others: Vec<ServerTarget>,
     /// Whether the server speaks the plain wire, the headerless datagrams of the original system: feedback has two fields then, one event a datagram; [`ClientEvent::PlainFeedback`] comes instead of
     /// [`ClientEvent::Feedback`]. False by default.
     pub plain: bool,
@@ -75,6 +83,8 @@ impl ClientConfig {
             ca: None,
             insecure: false,
             open: None,
+            watches: Vec::new(),
+            others: Vec::new(),
             plain: false,
         }
     }
@@ -91,7 +101,15 @@ impl ClientConfig {
         ca: impl Into<Option<PathBuf>>,
         insecure: bool,
         open: impl Into<Option<OpenRequest>>,
+        others: impl Into<Vec<ServerTarget>>,
         plain: bool,
+    }
+
+    /// Watches this stream, too.
+    #[must_use]
+    pub fn watch(mut self, request: WatchRequest) -> Self {
+        self.watches.push(request);
+        self
     }
 }
 
@@ -105,6 +123,9 @@ pub enum ClientError {
     /// The stream to open is out of bounds.
     #[error("the stream cannot be opened: {}", .0.message)]
     Open(Refused),
+    /// A stream to watch is out of bounds.
+    #[error("the stream cannot be watched: {}", .0.message)]
+    Watch(Refused),
     /// The system gave no random bytes.
     #[error("the system gives no random bytes ({0}); wait until it has started up")]
     Random(io::Error),
@@ -137,6 +158,7 @@ impl SignalClient {
         if let Some(open) = &config.open {
             open.check().map_err(ClientError::Open)?;
         }
+        config.watches.iter().try_for_each(WatchRequest::check).map_err(ClientError::Watch)?;
         let resume = Resume::random().map_err(ClientError::Random)?;
         let events = Arc::new(EventQueue::default());
         let wishes = Arc::new(Wishes::default());
@@ -183,6 +205,28 @@ impl SignalClient {
     /// server closes it; without a connection or a stream, or where the server refuses, nothing does.
     pub fn close_stream(&self) {
         self.wishes.close_stream();
+    }
+
+    /// The server that it is connected to, or connects to next: the URL of [`ClientConfig::server_url`], or of one of the
+    /// [others](ClientConfig::others).
+    pub fn server(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// Watches this stream, too, now and after each reconnect; in place of what was wished with the same [`stream`](WatchRequest::stream), where
+    /// there was anything. Returns at once; [`ClientEvent::Watching`], [`ClientEvent::Waiting`] or [`ClientEvent::WatchRefused`] follows.
+    ///
+    /// # Errors
+    /// The request is out of its bounds.
+    pub fn watch(&self, request: WatchRequest) -> Result<(), ClientError> {
+        request.check().map_err(ClientError::Watch)?;
+        self.wishes.watch(request);
+        Ok(())
+    }
+
+    /// Watches the stream of this id no more. Returns at once; [`ClientEvent::Unwatched`] follows where there is a connection.
+    pub fn unwatch(&self, stream: u32) {
+        self.wishes.unwatch(stream);
     }
 
     /// Disconnects and ends the thread. A wish to close the stream goes out before. Takes at most a second or so.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::message::WatchRequest;
 use crate::unpoisoned::unpoisoned;
 
 /// Set by the program, seen by the thread whether it waits inside its runtime or outside.
@@ -25,6 +26,14 @@ pub(super) struct Wanted {
 impl Wishes {
     pub(super) fn close_stream(&self) {
         self.wish(|wanted| wanted.close_stream = true);
+    }
+
+    pub(super) fn watch(&self, request: WatchRequest) {
+        let _ = request;
+    }
+
+    pub(super) fn unwatch(&self, stream: u32) {
+        let _ = stream;
     }
 
     pub(super) fn stop(&self) {

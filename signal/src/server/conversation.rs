@@ -23,8 +23,8 @@ use super::shown::ShownIds;
 use super::streams::Streams;
 use crate::auth::Exchange;
 use crate::message::{
-    CloseRequest, Closed, Feedback, Heartbeat, Numbered, OpenReply, Opening, PlainFeedback, Proven, Refused, Role,
-    Statistics, event, reason,
+    CloseRequest, Closed, Feedback, Grant, Heartbeat, Idle, Moved, Numbered, OpenReply, Opening, PlainFeedback, Proven,
+    Refused, Role, Statistics, Unwatched, Watching, event, reason,
 };
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
@@ -98,15 +98,15 @@ impl Conversation {
         match self.proving.begin(auth, connected(socket)).map_err(ConnectRefused)? {
             // It has its place once it has proved what it must: until then its connection is all that it has.
             Some(exchange) => drop(socket.extensions.insert(exchange)),
-            None => self.seat(socket, Role::Stream).map_err(ConnectRefused)?,
+            None => self.seat(socket, Role::Stream, false).map_err(ConnectRefused)?,
         }
         Ok(())
     }
 
     /// Gives a client one of the places for clients.
-    fn seat(&self, socket: &SocketRef, role: Role) -> Result<(), Refused> {
+    fn seat(&self, socket: &SocketRef, role: Role, has_proved: bool) -> Result<(), Refused> {
         let connected = connected(socket);
-        let place = if self.proving.is_asked_for() {
+        let place = if has_proved {
             connected.prove();
             // Its first connection may be gone: a poll has one of its own.
             self.places.take_proven(connected.neighbour())
@@ -165,7 +165,7 @@ impl Conversation {
 
     fn hear_proof(&self, socket: &SocketRef, exchange: &Exchange, said: Option<&Value>) -> Result<(), Refused> {
         self.proving.check(exchange, said, connected(socket).neighbour())?;
-        self.seat(socket, exchange.role())
+        self.seat(socket, exchange.role(), true)
     }
 
     /// From here on it hears what is for everybody, and is heard.
@@ -196,7 +196,7 @@ impl Conversation {
                 return Err(Refused::new(reason::PLAIN_WIRE, message));
             }
             data.check()?;
-            if asker.extensions.get::<Seated>().is_none_or(|seated| seated.role == Role::View) {
+            if asker.extensions.get::<Seated>().is_none_or(|seated| seated.role != Role::Stream) {
                 let message = "this client has proved to be one that looks, which opens no streams; connect as one that streams, with the \
                                token for streaming";
                 return Err(Refused::new(reason::VIEW_ONLY, message));
@@ -217,6 +217,26 @@ impl Conversation {
             Err(refused) => (event::REFUSED, OpenReply::Refused(refused)),
         };
         answer(&socket, ack, name, &Numbered { request, body });
+    }
+
+    pub(super) fn tell_watching(&self, io: &SocketIo, watching: Watching) {
+        let _ = (io, watching);
+    }
+
+    pub(super) fn tell_unwatched(&self, io: &SocketIo, unwatched: Unwatched) {
+        let _ = (io, unwatched);
+    }
+
+    pub(super) fn tell_idle(&self, io: &SocketIo, idle: Idle) {
+        let _ = (io, idle);
+    }
+
+    pub(super) fn tell_grant(&self, io: &SocketIo, grant: Grant) {
+        let _ = (io, grant);
+    }
+
+    pub(super) fn tell_moved(&self, io: &SocketIo, moved: Moved) {
+        let _ = (io, moved);
     }
 
     async fn close(self: Arc<Self>, turns: Arc<Semaphore>, socket: SocketRef, data: Option<Value>, ack: AckSender) {

@@ -14,6 +14,7 @@ mod proving;
 mod redirect;
 mod seats;
 mod shown;
+mod stream_host;
 mod streams;
 mod trouble;
 mod versions;
@@ -45,10 +46,11 @@ use self::redirect::Redirect;
 pub use self::seats::Connected;
 use self::seats::Seats;
 use self::shown::ShownIds;
+pub use self::stream_host::{Asker, StreamEnd, StreamHost};
 use self::streams::Streams;
 use crate::auth::{Token, Verifier};
 use crate::limit;
-use crate::message::{Closed, Feedback, OpenRequest, Opened, Refused, Statistics};
+use crate::message::{Closed, Feedback, Grant, Idle, Moved, Statistics, Unwatched, Watching};
 use crate::pin::Pin;
 
 /// TCP port of [`ServerConfig::new`]. A client's URL names it: without a port it means 80, or 443 with `https`.
@@ -66,51 +68,6 @@ const BLOCKING_THREADS: usize = 2;
 /// How long [`SignalServer::shutdown`] waits for the last words to go out.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How a stream ended on the data path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StreamEnd {
-    /// For good: its id is free.
-    Over,
-    /// Its frames stopped, and may come again. It stays its client's.
-    MayGoOn,
-}
-
-/// What streams are to the rest of the program. Called on threads of the signal server that may block, one call at a time.
-pub trait StreamHost: Send + Sync {
-    /// Makes the data path ready for a stream. The request is within its documented bounds; format, geometry, protocol
-    /// version and slice size are the host's to judge. A client that lost its connection opens the same stream id again:
-    /// the host goes on with it, or starts it afresh.
-    ///
-    /// # Errors
-    /// [`Refused`], which goes to the client as it is.
-    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused>;
-
-    /// Ends a stream: its client wished it, or it was just opened and its address has no place for it. Not called for streams of a
-    /// client that disconnected: see [`client_gone`](Self::client_gone).
-    fn close(&self, stream: u32);
-
-    /// A client disconnected, and left these streams behind; [`close`](Self::close) is not called for them. It may come back within a
-    /// second: data that still flows needs no Socket.IO. By default nothing is done.
-    fn client_gone(&self, streams: &[u32]) {
-        let _ = streams;
-    }
-
-    /// Whether frames of a stream may still come, though its client may have gone: as long as they may, nobody else opens a
-    /// stream of its id. By default they may not.
-    fn is_flowing(&self, stream: u32) -> bool {
-        let _ = stream;
-        false
-    }
-
-    /// An address has as many streams as it may, and asks for another. Ends one of `left`, which it has of clients that have gone,
-    /// and returns it; `None` where frames of all of them may still come. By default they may.
-    fn make_room(&self, left: &[u32]) -> Option<u32> {
-        let _ = left;
-        None
-    }
-}
-
 /// How a signal server is set up: [`ServerConfig::new`], and what is to be different from that.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -126,6 +83,9 @@ pub struct ServerConfig {
     pub token: Option<Token>,
     /// The token that clients must prove to have which look and open nothing. Default none: with a token for streaming they need that.
     pub view_token: Option<Token>,
+    /// The token that other servers of a cluster must prove to have, [`Token::of_node`] of the cluster's key; they look and watch. Default none: no
+    /// server is known as one.
+    pub node_token: Option<Token>,
     /// The certificate and key with which TLS is spoken, and nothing else: plain HTTP is redirected. Default none: everything is said plainly,
     /// and no stream gets a key.
     pub tls: Option<Identity>,
@@ -156,6 +116,7 @@ impl ServerConfig {
         listen_also: impl Into<Vec<SocketAddr>>,
         token: impl Into<Option<Token>>,
         view_token: impl Into<Option<Token>>,
+        node_token: impl Into<Option<Token>>,
         tls: impl Into<Option<Identity>>,
         allowed_origins: impl Into<Vec<String>>,
         feedback_rate: f64,
@@ -171,6 +132,7 @@ impl Default for ServerConfig {
             listen_also: Vec::new(),
             token: None,
             view_token: None,
+            node_token: None,
             tls: None,
             allowed_origins: Vec::new(),
             feedback_rate: DEFAULT_FEEDBACK_RATE,
@@ -306,7 +268,7 @@ impl SignalServer {
         let listeners = listeners.map_err(listening)?;
 
         let outbox = Arc::new(Outbox::new(config.feedback_rate));
-        let proving = Arc::new(Proving::new(Verifier::new(config.token, config.view_token)));
+        let proving = Arc::new(Proving::new(Verifier::new(config.token, config.view_token, config.node_token)));
         let streams = Streams::new(host);
         let shown = ShownIds::new().map_err(StartError::Random)?;
         let conversation =
@@ -365,6 +327,32 @@ impl SignalServer {
     /// Returns without waiting; the host is not called.
     pub fn end_stream(&self, stream: u32, end: StreamEnd, message: impl Into<String>) {
         self.conversation.outbox.end_stream(Closed { stream, message: message.into() }, end);
+    }
+
+    /// Tells the watcher of this wish that its stream is sent, after the host had it wait, or the stream was gone, or is another one than before. Said after the
+    /// answer to a [`watch`](StreamHost::watch) that is under way. Returns without waiting; a wish that nobody has any more is passed over.
+    pub fn tell_watching(&self, watching: Watching) {
+        self.conversation.tell_watching(&self.io, watching);
+    }
+
+    /// Tells the watcher of this wish that its stream is sent no more for now; the wish stands. As [`tell_watching`](Self::tell_watching).
+    pub fn tell_unwatched(&self, stream: u32, message: impl Into<String>) {
+        self.conversation.tell_unwatched(&self.io, Unwatched::new(stream, message));
+    }
+
+    /// Tells the client that opened a stream whether anybody wants it, and tells it again when it comes back. Returns without waiting.
+    pub fn tell_idle(&self, stream: u32, idle: bool) {
+        self.conversation.tell_idle(&self.io, Idle::new(stream, idle));
+    }
+
+    /// Tells the client that opened a stream how much of a link it has, and tells it again when it comes back. Returns without waiting.
+    pub fn tell_grant(&self, grant: Grant) {
+        self.conversation.tell_grant(&self.io, grant);
+    }
+
+    /// Tells every client to go to another server, if it knows one; those that do not stay. Returns without waiting.
+    pub fn tell_moved(&self, message: impl Into<String>) {
+        self.conversation.tell_moved(&self.io, Moved::new(message));
     }
 
     /// The pin of the key that it proves by TLS to have now; `None` where it speaks plainly.

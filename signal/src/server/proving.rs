@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::conversation::{connected, say};
 use super::places::Neighbour;
 use super::seats::Connected;
-use crate::auth::{Exchange, Guesses, Verifier, introduced};
+use crate::auth::{Exchange, Guesses, Verifier, introduced, no_token_here};
 use crate::message::{Numbered, OpenReply, Refused, event, reason};
 use crate::unpoisoned::unpoisoned;
 
@@ -40,11 +40,6 @@ impl Proving {
         Self { verifier, guesses: Mutex::new(Guesses::new()), failed: AtomicU64::new(0) }
     }
 
-    /// Whether everybody must prove something.
-    pub(super) fn is_asked_for(&self) -> bool {
-        self.verifier.is_some()
-    }
-
     /// Proofs that were wrong, late or none.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
@@ -53,18 +48,13 @@ impl Proving {
     /// What the client has to prove that says this as it connects; nothing where there is nothing to prove.
     pub(super) fn begin(&self, auth: Option<&Value>, connected: &Connected) -> Result<Option<Exchange>, Refused> {
         let Some(verifier) = &self.verifier else {
-            // Whoever has a token wants to see it proved, too.
             return match introduced(auth) {
-                Ok(Some(_)) => Err(Refused::new(
-                    reason::NO_TOKEN_HERE,
-                    "the client has a token and this server has none to prove; start the server with the token (--token-file), or the \
-                     client without",
-                )),
+                Ok(Some(_)) => Err(no_token_here()),
                 Ok(None) | Err(_) => Ok(None),
             };
         };
         unpoisoned(self.guesses.lock()).check(connected.neighbour(), Instant::now())?;
-        verifier.begin(auth, connected.key()).map(Some).inspect_err(|_| self.count())
+        verifier.begin(auth, connected.key()).inspect_err(|_| self.count())
     }
 
     /// Shows a client that the server has the token, and waits for its proof for as long as one may take.

@@ -28,7 +28,7 @@ impl StreamHost for Diary {
             return Err(Refused::new("protocol", ""));
         }
         self.write(format!("open {}", request.stream));
-        Ok(Opened { stream: request.stream, udp_host: None, udp_port: 1, protocol: 1, share: None, key: None })
+        Ok(Opened::new(request.stream, 1))
     }
 
     fn close(&self, stream: u32) {
@@ -64,6 +64,9 @@ fn opening(stream: u32, resume: Option<&Resume>) -> Opening {
         delivery: Delivery::Every,
         slice_bytes: None,
         metadata_bytes_max: None,
+        on_demand: false,
+        priority: None,
+        incarnation: None,
     };
     Opening { request, resume: resume.cloned() }
 }
