@@ -78,6 +78,12 @@ impl ClockEstimator {
         self.samples.get().map(|best| Duration::from_nanos(best.round_trip_ns))
     }
 
+    /// A time on the near clock, on the far one. `None` while nothing is known of the far clock.
+    pub(crate) fn far(&self, near: Time) -> Option<u64> {
+        let offset = if self.shared { 0 } else { self.samples.get()?.offset_ns };
+        Some(u64::try_from((i128::from(near.as_nanos()) + offset).max(0)).unwrap_or(u64::MAX))
+    }
+
     /// A time on the far clock, on the near one. `None` while nothing is known of the far clock.
     pub(crate) fn near(&self, far_ns: u64) -> Option<Time> {
         let offset = if self.shared { 0 } else { self.samples.get()?.offset_ns };
@@ -126,6 +132,7 @@ mod tests {
         clock.handle_echo(1_000_000, 50_000, 1_000_000 + 150_000 + ahead, Time::from_nanos(1_250_000));
         assert_eq!(clock.round_trip(), Some(Duration::from_micros(200)));
         assert_eq!(clock.near(9_000_000), Some(Time::from_nanos(4_000_000)));
+        assert_eq!(clock.far(Time::from_nanos(4_000_000)), Some(9_000_000));
         // A slow one on the way back would put the offset wrong; it is not taken.
         clock.handle_echo(2_000_000, 0, 2_100_000 + ahead, Time::from_nanos(4_000_000));
         assert_eq!(clock.near(9_000_000), Some(Time::from_nanos(4_000_000)));

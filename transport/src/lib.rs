@@ -169,7 +169,7 @@ pub use frame::{
     MetadataKind, PixelFormat, Presentation, RecvError, SampleAspect, Scan,
 };
 pub use receive::{EndReason, PlainStats, ReceiveStats, RejectedCounts, SourceCounts};
-pub use send::{Bitrate, BitrateError, ClosedReport, Fec, FecError, LinkBudget, SendState, SendStats};
+pub use send::{Bitrate, BitrateError, ClosedReport, Fec, FecError, LinkBudget, Pace, SendState, SendStats};
 pub use share::{
     Endpoint, EndpointError, Reader, ReaderFigures, ShareConfig, ShareError, SharedStreamInfo, Subscription,
     SubscriptionConfig, SubscriptionFrames, SubscriptionStats,

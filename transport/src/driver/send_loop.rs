@@ -226,6 +226,9 @@ impl SendLoop {
         if let Some(key) = wishes.key {
             self.subscriber.protect(key, now);
         }
+        if let Some(pace) = wishes.pace {
+            self.subscriber.set_pace(pace);
+        }
         if let Some(peer) = wishes.redirect {
             self.redirect(peer);
         }

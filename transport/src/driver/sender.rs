@@ -32,7 +32,7 @@ use crate::crypto::{Key, Suite};
 use crate::driver::protection::Protection;
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool, TIME_BYTES};
 use crate::random::random_u32;
-use crate::send::{ClosedReport, SendState, SendStats};
+use crate::send::{Bitrate, ClosedReport, Pace, SendState, SendStats};
 use crate::share::{IN_FLIGHT_MAX, Invitation};
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
@@ -253,6 +253,28 @@ impl Sender {
             way.set_key(key);
         }
         self.ways.tell_keeper();
+    }
+
+    /// Sends so from now on, whatever was said before; also after the receiver has moved ([`Sender::redirect`]). By shared memory it says nothing, and holds where the
+    /// stream comes to go by datagrams.
+    pub fn set_pace(&self, pace: Pace) {
+        let mut state = self.ways.lock();
+        state.pace = pace;
+        let way = state.way().cloned();
+        drop(state);
+        if let Some(way) = way {
+            way.set_pace(pace);
+        }
+    }
+
+    /// Sends no faster than this from now on, IP and UDP headers included, or as fast as its link carries (`None`). The rest of its [`Pace`] stays as it is.
+    pub fn set_rate_max(&self, rate_max: Option<Bitrate>) {
+        self.set_pace(self.pace().rate_max(rate_max));
+    }
+
+    /// What [`Sender::set_pace`] set.
+    pub fn pace(&self) -> Pace {
+        self.ways.lock().pace
     }
 
     /// Where the stream stands.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::setters;
 use crate::time::Time;
 use crate::unpoisoned::unpoisoned;
 
@@ -100,6 +101,54 @@ impl LinkBudget {
     }
 }
 
+/// How a sender may send, as whoever shares out its link grants it: [`Pace::new`], and what is to be different from that. Unlike [`LinkBudget`] it may
+/// change while the stream runs ([`Sender::set_pace`](crate::Sender::set_pace)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Pace {
+    /// What the sender sends at most, repairs and parity included; by default whatever its link carries. In `latest`, frames that do not fit are skipped.
+    pub rate_max: Option<Bitrate>,
+    /// Bytes that may leave at once, IP and UDP headers included; at least a slice's, and by default what leaves in 1 ms at [`rate_max`](Self::rate_max), or a train where
+    /// that is more. No train is longer. It says nothing without a rate. A thread is woken some 50 to 100 µs late: bursts that take less than that at the rate keep the
+    /// sender below it.
+    pub burst_bytes: Option<u32>,
+    /// When frames are begun: so long after the beginning of an interval, counted on the receiver's monotonic clock from its zero. Each frame is
+    /// kept until then, for less than an interval. By default none is. It says nothing where frames come as they come.
+    pub phase: Option<Duration>,
+}
+
+impl Pace {
+    /// As fast as the link carries it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        rate_max: impl Into<Option<Bitrate>>,
+        burst_bytes: impl Into<Option<u32>>,
+        phase: impl Into<Option<Duration>>,
+    }
+}
+
+/// A rate that was granted to one stream.
+#[derive(Debug, Clone, Copy)]
+struct Granted {
+    rate: Bitrate,
+    burst_bytes: Option<u32>,
+    free_at: Time,
+}
+
+impl Granted {
+    fn meter(&self, datagram: Datagram, train: u32) -> Meter {
+        let cost = self.rate.time_for(datagram.on_the_link());
+        let burst = match self.burst_bytes {
+            Some(bytes) => self.rate.time_for(bytes.into()).max(cost),
+            None => LINK_BURST.max(cost * train),
+        };
+        Meter { cost, burst, free_at: self.free_at }
+    }
+}
+
 /// What a datagram is to the link.
 #[derive(Debug, Clone, Copy)]
 struct Datagram {
@@ -131,6 +180,11 @@ impl Meter {
         u32::try_from(left.as_nanos() / self.cost.as_nanos().max(1)).unwrap_or(u32::MAX)
     }
 
+    /// How many may leave at once, however long nothing has.
+    fn most(&self) -> u32 {
+        u32::try_from(self.burst.as_nanos() / self.cost.as_nanos().max(1)).unwrap_or(u32::MAX).max(1)
+    }
+
     /// From when on so many may.
     fn time_for(&self, slices: u32) -> Time {
         let needs = (self.cost * slices).min(self.burst);
@@ -152,6 +206,7 @@ pub(super) struct Pacer {
     train: u32,
     own: Option<Meter>,
     link: Option<LinkBudget>,
+    granted: Option<Granted>,
     /// When what was refused may leave.
     until: Option<Time>,
 }
@@ -159,7 +214,14 @@ pub(super) struct Pacer {
 impl Pacer {
     /// For slices of this size, `train` of which leave together, each with so many bytes of headers of IP and UDP.
     pub(super) fn new(slice_bytes: u16, headers_bytes: u16, train: u32) -> Self {
-        Self { slice: Datagram { bytes: slice_bytes, headers_bytes }, train, own: None, link: None, until: None }
+        Self {
+            slice: Datagram { bytes: slice_bytes, headers_bytes },
+            train,
+            own: None,
+            link: None,
+            granted: None,
+            until: None,
+        }
     }
 
     /// The link is shared with other streams.
@@ -167,9 +229,21 @@ impl Pacer {
         self.link = Some(link);
     }
 
+    /// This stream alone keeps to a rate, from now on; `None` takes that back.
+    pub(super) fn set_rate_max(&mut self, rate: Option<Bitrate>, burst_bytes: Option<u32>) {
+        let free_at = self.granted.map_or(Time::ZERO, |granted| granted.free_at);
+        self.granted = rate.map(|rate| Granted { rate, burst_bytes, free_at });
+    }
+
+    /// Slices that may leave together: those of a whole train, or of what may leave at once.
+    pub(super) fn train(&self) -> u32 {
+        let granted = self.granted.map(|granted| granted.meter(self.slice, self.train));
+        granted.map_or(self.train, |meter| self.train.min(meter.most()))
+    }
+
     /// The same link, for slices of another size, or over the other version of IP.
     pub(super) fn for_slices(&self, slice_bytes: u16, headers_bytes: u16, train: u32) -> Self {
-        Self { link: self.link.clone(), ..Self::new(slice_bytes, headers_bytes, train) }
+        Self { link: self.link.clone(), granted: self.granted, ..Self::new(slice_bytes, headers_bytes, train) }
     }
 
     /// A frame of `slices` leaves over at most `spread`, and the receiver's socket takes `burst` slices at once.
@@ -187,14 +261,16 @@ impl Pacer {
     /// Lets some of `wanted` slices leave now: `choose` is told how many may, and says how many of these do, which are taken off
     /// at once. Repairs are not spread over the interval. Less than a train is left until there is more.
     pub(super) fn take(&mut self, wanted: u32, is_repair: bool, now: Time, choose: impl FnOnce(u32) -> u32) -> u32 {
-        let least = wanted.min(self.train);
+        let least = wanted.min(self.train());
+        let mut granted = self.granted.map(|granted| granted.meter(self.slice, self.train));
         let own = self.own.as_ref().filter(|_| !is_repair);
         let (own_allows, own_from) = own.map_or((u32::MAX, now), |own| (own.allowed(now), own.time_for(least)));
+        let (may, may_from) = granted.map_or((u32::MAX, now), |meter| (meter.allowed(now), meter.time_for(least)));
         let mut until = None;
         let pick = |allowed: u32, from: Time| {
-            let allowed = own_allows.min(allowed);
+            let allowed = own_allows.min(may).min(allowed);
             if allowed < least {
-                until = Some(own_from.max(from));
+                until = Some(own_from.max(may_from).max(from));
                 return 0;
             }
             choose(wanted.min(allowed))
@@ -211,14 +287,23 @@ impl Pacer {
         if let Some(own) = &mut self.own {
             own.take(taken, now);
         }
+        if let (Some(meter), Some(granted)) = (&mut granted, &mut self.granted) {
+            meter.take(taken, now);
+            granted.free_at = meter.free_at;
+        }
         taken
     }
 
     /// A datagram of fields leaves. It does not wait, and what comes after it pays for it.
     pub(super) fn handle_control(&mut self, bytes: usize, now: Time) {
+        let datagram = Datagram { bytes: u16::try_from(bytes).unwrap_or(u16::MAX), ..self.slice };
         if let Some(link) = &self.link {
-            let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
-            link.with_meter(Datagram { bytes, ..self.slice }, 1, |meter| meter.take(1, now));
+            link.with_meter(datagram, 1, |meter| meter.take(1, now));
+        }
+        if let Some(granted) = &mut self.granted {
+            let mut meter = granted.meter(datagram, 1);
+            meter.take(1, now);
+            granted.free_at = meter.free_at;
         }
     }
 
@@ -351,6 +436,35 @@ mod tests {
         let now = Time::from_nanos(5_000_000);
         pacer.handle_control(65_507, now);
         assert_eq!(pacer.take(1_000, false, now, |allowed| allowed), 125 - 66);
+    }
+
+    #[test]
+    fn a_rate_that_is_granted_while_a_stream_runs_holds_from_then_on_for_repairs_too_and_can_be_taken_back() {
+        // A slice of 972 bytes with its headers takes 100 µs at 80 Mbit/s, and 3,500 bytes are three of them.
+        let mut pacer = Pacer::new(972, 28, 44);
+        let begun = Time::from_nanos(5_000_000);
+        assert_eq!(send(&mut pacer, 1_000, begun), (1_000, begun));
+        pacer.set_rate_max(Some("80M".parse().unwrap()), Some(3_500));
+        assert_eq!(pacer.train(), 3);
+        let (at_once, last) = send(&mut pacer, 1_000, begun);
+        assert_eq!(at_once, 3);
+        let took = last.since(begun);
+        assert!((Duration::from_micros(99_600)..=Duration::from_micros(100_000)).contains(&took), "{took:?}");
+        assert_eq!(pacer.take(10, true, last, |all| all), 0, "a repair is no exception");
+        // Of smaller slices more leave at once, and a datagram of fields is paid for.
+        let mut smaller = pacer.for_slices(472, 28, 44);
+        assert_eq!(smaller.train(), 7);
+        let later = last + Duration::from_secs(1);
+        smaller.handle_control(972, later);
+        assert_eq!(smaller.take(100, false, later, |all| all), 0, "a train of seven is waited for");
+        assert_eq!(smaller.take(4, false, later, |all| all), 4);
+        // Less than a slice is a slice; without a word, a millisecond.
+        pacer.set_rate_max(Some("80M".parse().unwrap()), Some(1));
+        assert_eq!(pacer.train(), 1);
+        pacer.set_rate_max(Some("800M".parse().unwrap()), None);
+        assert_eq!(pacer.take(1_000, false, later, |all| all), 100);
+        pacer.set_rate_max(None, None);
+        assert_eq!(pacer.take(1_000, false, later, |all| all), 1_000);
     }
 
     #[test]

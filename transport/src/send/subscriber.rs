@@ -23,8 +23,9 @@ use super::config::{SendConfig, SendState};
 use super::fec::FecControl;
 use super::gate::FrameGate;
 use super::outbox::Outbox;
-use super::pace::{LinkBudget, Pacer};
+use super::pace::{LinkBudget, Pace, Pacer};
 use super::path::PathProbe;
+use super::phase::FramePhase;
 use super::repair::{RepairBudget, RepairQueue};
 use super::stats::SendStats;
 use crate::clock::Heard;
@@ -78,6 +79,8 @@ pub struct Subscriber {
     /// In `every` frames are begun as far as credit goes.
     gate: Option<FrameGate>,
     pacer: Pacer,
+    /// Where frames are to be begun at a moment of their own.
+    phase: Option<FramePhase>,
     fec: FecControl,
     stats: SendStats,
     way: PathModel,
@@ -158,6 +161,7 @@ impl Subscriber {
             budget: (config.delivery == Delivery::Latest).then(|| RepairBudget::new(config.cut().slices())),
             gate: (config.delivery == Delivery::Latest).then(|| FrameGate::new(config.interval())),
             pacer: Pacer::new(config.slice_bytes, config.headers_bytes, train(&config)),
+            phase: None,
             fec: FecControl::new(config.fec, now),
             stats: SendStats::default(),
             way: PathModel::new(false),
@@ -216,6 +220,12 @@ impl Subscriber {
         self.pacer.set_link(link);
     }
 
+    /// Slices leave, and frames are begun, as was granted, from now on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pacer.set_rate_max(pace.rate_max, pace.burst_bytes);
+        self.phase = pace.phase.map(FramePhase::new);
+    }
+
     /// The epoch that a receiver may know.
     pub(crate) fn epoch(&self) -> u32 {
         self.config.epoch
@@ -265,6 +275,9 @@ impl Subscriber {
         self.grow_slices(now);
         if let Some(gate) = &mut self.gate {
             gate.handle_timeout(now);
+        }
+        if let Some(phase) = &mut self.phase {
+            phase.handle_timeout(now);
         }
     }
 
@@ -352,6 +365,7 @@ impl Subscriber {
         match self.state {
             SendState::Open => {
                 let held = self.gate.as_ref().map_or(Time::MAX, FrameGate::poll_timeout);
+                let held = held.min(self.phase.as_ref().map_or(Time::MAX, FramePhase::poll_timeout));
                 let slices = held.min(self.pacer.poll_timeout()).min(self.parity_due());
                 let keys = self.rekeying_ends();
                 self.next_transmit().min(self.silence_ends()).min(self.doubt_ends()).min(slices).min(keys)

@@ -12,7 +12,7 @@ use super::way::Carried;
 use crate::backend::Waker;
 use crate::crypto::{Key, Suite};
 use crate::frame::{Frame, SLOTS_MAX};
-use crate::send::{SendState, SendStats, SlotNeed, Subscriber};
+use crate::send::{Pace, SendState, SendStats, SlotNeed, Subscriber};
 use crate::unpoisoned::unpoisoned;
 use crate::wire::Delivery;
 
@@ -37,6 +37,8 @@ pub(in crate::driver) struct Wishes {
     pub(in crate::driver) redirect: Option<SocketAddr>,
     /// It has this key.
     pub(in crate::driver) key: Option<Key>,
+    /// To send so.
+    pub(in crate::driver) pace: Option<Pace>,
     /// To have nothing leave and nothing come in, if the stream is not open, or to go on.
     pub(in crate::driver) pause: Option<bool>,
     /// To give everything back, if the stream is not open: another way takes it.

@@ -15,7 +15,7 @@ use crate::clock::clock_id;
 use crate::crypto::Key;
 use crate::driver::send_loop;
 use crate::frame::{Frame, FrameMut, FramePool};
-use crate::send::{ClosedReport, Fec, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, slots_ready};
+use crate::send::{ClosedReport, Fec, Pace, Publication, REPORTED_BYTES_MIN, SendConfig, SendState, slots_ready};
 use crate::time::Time;
 use crate::wire::{Cut, DATAGRAM_MAX, PathKind, SLICE_BYTES_MIN};
 
@@ -197,6 +197,10 @@ impl Way for UdpWay {
 
     fn set_key(&self, key: Key) {
         self.handover.wish(|wishes, _| wishes.key = Some(key));
+    }
+
+    fn set_pace(&self, pace: Pace) {
+        self.handover.wish(|wishes, _| wishes.pace = Some(pace));
     }
 
     fn standing(&self) -> Standing {

@@ -7,7 +7,7 @@ use super::error::{NotSent, SendError};
 use crate::backend::BackendKind;
 use crate::crypto::{Key, Suite};
 use crate::frame::{Frame, FrameMut, FramePool};
-use crate::send::{ClosedReport, SendState, SendStats};
+use crate::send::{ClosedReport, Pace, SendState, SendStats};
 use crate::wire::{Delivery, PathKind};
 
 /// What is waited for.
@@ -121,6 +121,9 @@ pub(crate) trait Way: Send + Sync {
 
     /// The receiver has this key for the stream.
     fn set_key(&self, key: Key);
+
+    /// Frames are to be sent so; of one that goes by no link, it says nothing.
+    fn set_pace(&self, pace: Pace);
 
     fn standing(&self) -> Standing;
 

@@ -20,7 +20,7 @@ use crate::backend::Waker;
 use crate::crypto::Key;
 use crate::frame::{Frame, FrameMut, PoolMark, SLOTS_MAX};
 use crate::random::random_u32;
-use crate::send::{ClosedReport, SendState, SendStats};
+use crate::send::{ClosedReport, Pace, SendState, SendStats};
 use crate::share::Invitation;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::Delivery;
@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) peer: SocketAddr,
     /// What the stream is protected by where it goes by datagrams.
     pub(super) key: Option<Key>,
+    /// How it is sent there.
+    pub(super) pace: Pace,
     /// Where the receiver shares its streams, if it has said so.
     pub(super) invitation: Option<Invitation>,
     /// What earlier ways have counted.
@@ -120,6 +122,7 @@ impl Ways {
             current: Current::Between(Between::default()),
             peer,
             key: config.key.clone(),
+            pace: Pace::default(),
             invitation: config.share.clone(),
             before: SendStats::default(),
             sent_floor: 0,

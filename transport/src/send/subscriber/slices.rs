@@ -1,7 +1,7 @@
 //! What a subscriber is sent of the frames: repairs, then slices as far as credit, the gate and the pace allow, then parity.
 
 use super::protected::Protected;
-use super::{DRAIN_MAX, Subscriber, TAIL_PROBE_AFTER, train};
+use super::{DRAIN_MAX, Subscriber, TAIL_PROBE_AFTER};
 use crate::send::config::SendState;
 use crate::send::gate::FrameGate;
 use crate::send::outbox::{Outgoing, Parity, RunHead, SliceRun};
@@ -80,7 +80,9 @@ impl Subscriber {
     fn poll_new(&mut self, publication: &mut Publication, max: u32, now: Time) -> Option<(u64, RunHead, u32)> {
         let outgoing = self.outbox.current()?;
         let (number, first, left) = (outgoing.number(), outgoing.next, outgoing.count() - outgoing.next);
-        if number >= self.frame_limit.value() || (first == 0 && (self.is_held(now) || !self.may_begin(now))) {
+        if number >= self.frame_limit.value()
+            || (first == 0 && (self.is_held(now) || !self.may_begin(now) || !self.is_in_phase(number, now)))
+        {
             return None;
         }
         if left == 0 {
@@ -113,7 +115,7 @@ impl Subscriber {
 
     /// What decides how many slices are worth sending where credit lets `max` leave.
     fn worth_sending(&self, max: u32) -> Worth {
-        let train = train(&self.config);
+        let train = self.pacer.train();
         // Room is the caller's affair; only credit is worth waiting for, and only where it will be enough.
         let window = self.sequence_limit.value().saturating_sub(self.sequence_seen.value());
         let may_wait = u64::from(max) == self.credit() && self.in_flight() && window >= 2 * u64::from(train);
@@ -201,6 +203,12 @@ impl Subscriber {
         let all_settled = oldest == Some(outgoing.number());
         gate.queued(self.sequence_seen.value(), round_trip, now) <= FrameGate::nearly_none(outgoing.count())
             && gate.lets(outgoing.number(), outgoing.frame().info().captured, all_settled, now)
+    }
+
+    /// Whether it is the moment at which frames are to be begun.
+    fn is_in_phase(&mut self, number: u64, now: Time) -> bool {
+        let far_ns = self.way.clock().far(now);
+        self.phase.as_mut().is_none_or(|phase| phase.lets(number, self.config.interval(), far_ns, now))
     }
 
     /// Notes how far the frame has been sent, unless these are repairs.

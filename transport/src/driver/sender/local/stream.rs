@@ -14,7 +14,7 @@ use crate::driver::sender::error::{NotSent, SendError};
 use crate::driver::sender::way::{Carried, Moment, Standing, Way};
 use crate::driver::threads::stay_on;
 use crate::frame::{Frame, FrameMut, FramePool};
-use crate::send::{ClosedReport, SendState};
+use crate::send::{ClosedReport, Pace, SendState};
 use crate::share::inlet::source::{Connection, EnterError, Source, provide};
 use crate::wire::{Delivery, PathKind};
 
@@ -247,6 +247,8 @@ impl Way for LocalWay {
     fn redirect(&self, _peer: SocketAddr) {}
 
     fn set_key(&self, _key: Key) {}
+
+    fn set_pace(&self, _pace: Pace) {}
 
     fn standing(&self) -> Standing {
         let mut state = self.shared.lock();

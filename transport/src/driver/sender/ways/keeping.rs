@@ -9,6 +9,7 @@ use crate::driver::sender::SendError;
 use crate::driver::sender::between::Waiting;
 use crate::driver::sender::trouble::{Trouble, Troubles};
 use crate::driver::sender::way::Way;
+use crate::send::Pace;
 use crate::unpoisoned::unpoisoned;
 use crate::wire::PathKind;
 
@@ -81,6 +82,9 @@ impl Ways {
                 // Under the lock: whoever moves or closes the stream from here on finds this way.
                 if let Some(key) = &state.key {
                     way.set_key(key.clone());
+                }
+                if state.pace != Pace::default() {
+                    way.set_pace(state.pace);
                 }
                 if state.peer != peer {
                     way.redirect(state.peer);
