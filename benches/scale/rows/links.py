@@ -1,0 +1,65 @@
+"""A link that is never oversold."""
+
+import time
+
+from programs import Program, wait_for
+from servers import Server
+
+from .asked import Asked, lost
+
+FRAME_BYTES = 640 * 480
+WIRE = 1.083
+"""Bytes on the wire for each of a frame, at an MTU of 1,500."""
+
+
+def links(asked: Asked) -> None:
+    """10 cameras that fill 95 % of a link of 1 Gbit/s, one more that does not fit, and one that goes before the others."""
+    count, seconds, rate = asked.of((10, 20, "1gbit"), (3, 3, "100mbit"))
+    gigabits = asked.of(1.0, 0.1)
+    fps = gigabits * 1e9 * 0.95 / count / (FRAME_BYTES * 8 * WIRE) * 0.995
+    full(asked, count, seconds, rate, fps, gigabits)
+    first(asked, count, seconds, rate, fps, gigabits)
+
+
+def full(asked: Asked, count: int, seconds: float, rate: str, fps: float, gigabits: float) -> None:
+    host = asked.network.host()
+    host.limit(rate)
+    server = Server(asked.programs, host, "--link", f"eth0={gigabits * 1000:g}M:0.95", name="full").listens()
+    cameras: list[Program] = [
+        asked.programs.client(f"cam-{number}", asked.network.host(), "pattern:640x480:gray8", server.url, "--fps", f"{fps:.3f}")
+        for number in range(count)]
+    wait_for("all cameras", lambda: len(server.own()) == count)
+    begun = {name: stream["frames_delivered"] for name, stream in server.own().items()}
+    time.sleep(seconds)
+    frames = [stream["frames_delivered"] - begun[name] for name, stream in server.own().items()]
+    asked.report.measured("Jain's index", sum(frames) ** 2 / (len(frames) * sum(frame * frame for frame in frames)), at_least=0.99)
+
+    # One more than fits.
+    more = asked.programs.client("one-more", asked.network.host(), "pattern:640x480:gray8", server.url, "--fps", f"{fps:.3f}").expected_to_end()
+    more.process.wait(60)
+    said = more.log()
+    asked.report.fact("one camera more is refused", float(more.process.returncode != 0 and "bit/s" in said), at_least=1)
+    summaries = [camera.stop() for camera in cameras]
+    asked.report.measured("frames lost", sum(lost(summary) for summary in summaries), at_most=0)
+    asked.report.fact("frames delivered", sum(summary["frames_delivered"] for summary in summaries), at_least=count * fps * seconds / 2)
+    server.program.stop()
+
+
+def first(asked: Asked, count: int, seconds: float, rate: str, fps: float, gigabits: float) -> None:
+    """A camera of a high priority, alone and among as many as the link does not carry."""
+    host = asked.network.host()
+    host.limit(rate)
+    server = Server(asked.programs, host, "--link", f"eth0={gigabits * 1000:g}M:0.95", name="first").listens()
+
+    def run_first(seconds: float) -> dict:
+        mine = asked.programs.client("first", asked.network.host(), "pattern:640x480:gray8", server.url, "--fps", f"{fps:.3f}", "--priority", "9")
+        wait_for("the first camera", lambda: server.own().get("first", {}).get("frames_delivered", 0) > 10)
+        time.sleep(seconds)
+        return mine.stop()
+    alone = run_first(seconds)["latency_ms"]["p99"]
+    for number in range(count):
+        asked.programs.client(f"low-{number}", asked.network.host(), "pattern:640x480:gray8", server.url, "--fps", f"{fps:.3f}", "--priority", "1")
+    wait_for("the others", lambda: len([name for name in server.own() if name.startswith("low-")]) == count)
+    among = run_first(seconds)
+    asked.report.measured("one that goes first: its p99 among too many", (among["latency_ms"]["p99"] / alone - 1) * 100, "% more", at_most=10)
+    asked.report.fact("one that goes first: frames of it lost", lost(among), at_most=0)

@@ -1,0 +1,55 @@
+"""One camera in many places."""
+
+import time
+
+from programs import Program, wait_for
+from report import percentile
+from servers import Server
+
+from .asked import Asked
+
+RATE = 30
+FRAME_BYTES = 640 * 480
+
+
+def watchers(asked: Asked) -> None:
+    """One camera (VGA gray, 30 frames/s), 100 watchers on hosts of their own, one of which is stopped."""
+    count, seconds = asked.of((100, 30), (6, 3))
+    server = Server(asked.programs, asked.network.host()).listens()
+    asked.programs.client("front", asked.network.host(), "pattern:640x480:gray8", server.url, "--fps", str(RATE), "--delivery", "latest")
+    wait_for("the camera at the server", lambda: server.own().get("front"))
+    places = asked.network.add(count)
+
+    without = watched(asked, server, places, seconds, stopped=0)
+    asked.report.fact("watchers that had frames", sum(summary["frames_delivered"] > 0 for summary in without), at_least=count)
+    shares = [summary["frames_delivered"] / (summary["frames_delivered"] + sum(summary["frames_dropped"].values())) for summary in without]
+    asked.report.measured("frames that the worst of them had", min(shares) * 100, "%", at_least=99.9)
+    slowest = [summary["latency_ms"]["p99"] for summary in without]
+    asked.report.measured("p99 of the slowest", max(slowest), "ms", at_most=33)
+
+    beside = watched(asked, server, places, seconds, stopped=1)
+    again = watched(asked, server, places, seconds, stopped=0)
+    quiet = percentile([summary["latency_ms"]["p99"] for summary in without + again], 50)
+    troubled = percentile([summary["latency_ms"]["p99"] for summary in beside], 50)
+    asked.report.measured("one stopped: the others' p99", (troubled / quiet - 1) * 100, "% more", at_most=5.0)
+    fewest = min(summary["frames_delivered"] for summary in beside)
+    asked.report.fact("one stopped: frames that the worst of the others had", fewest, at_least=RATE * seconds / 4)
+
+
+def watched(asked: Asked, server: Server, places: list, seconds: float, stopped: int) -> list[dict]:
+    """The summaries of all that are not stopped, of the seconds in which all were there."""
+    before = [host.bytes_received() for host in places]
+    watching: list[Program] = [asked.programs.watch("front", host, server.url) for host in places]
+
+    def all_there() -> bool:
+        return all(host.bytes_received() - begun > 10 * FRAME_BYTES for host, begun in zip(places, before, strict=True))
+    wait_for("frames at every watcher", all_there)
+    for watcher in watching[:stopped]:
+        watcher.freeze()
+    time.sleep(seconds)
+    for watcher in watching:
+        watcher.interrupt()
+    summaries = [watcher.end() for watcher in watching[stopped:]]
+    for watcher in watching[:stopped]:
+        watcher.kill()
+    return summaries

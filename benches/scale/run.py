@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Framewire beyond one machine, by its real programs on hosts that are network namespaces at one switch: each row of what it must reach, measured.
+
+    cargo build --release -p framewire --bins
+    sudo benches/scale/run.py                             # all rows, a quarter of an hour; --json for one object
+    sudo benches/scale/run.py --only cluster,watchers     # of cluster, redis, relay, watchers, links, idle, discovery, clocks
+    sudo benches/scale/run.py --short                     # all of them small, in a minute or two: facts alone decide, as in .ci/run
+
+Needs root, ip, tc, unshare, nsenter (iproute2, util-linux) and redis-server. Ends with 1 where something was not reached. Everything is in namespaces of its own,
+so that nothing is left of it however it ends. --logs DIR keeps what every program wrote.
+
+All hosts share this machine's processors: a sender pays for the receiver's share of the network, and what is measured is an upper limit.
+"""
+
+import sys
+
+# Before the modules beside this file are imported: the source tree stays as it is.
+sys.dont_write_bytecode = True
+
+import argparse
+import dataclasses
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import network
+from programs import Programs
+from report import Failed, Report, table
+from rows import ROWS, Asked
+
+WORKSPACE = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    network.go_inside()
+    report = Report(say)
+    for row in arguments.only:
+        report.row = row
+        started = time.monotonic()
+        say(f"{row}: {ROWS[row].__doc__.strip().splitlines()[0]}")
+        try:
+            measure(row, arguments, report)
+        except (Failed, OSError, KeyError, ValueError) as error:
+            report.failed(f"{type(error).__name__}: {error}" if not isinstance(error, Failed) else str(error))
+        say(f"  {time.monotonic() - started:.0f} s")
+    if arguments.json:
+        print(json.dumps({"figures": [dataclasses.asdict(figure) for figure in report.figures], "failures": report.failures}, indent=2))
+    else:
+        print(table(report))
+    return 0 if report.is_reached(facts_alone=arguments.short) else 1
+
+
+def measure(row: str, arguments: argparse.Namespace, report: Report) -> None:
+    with ExitStack() as stack:
+        if arguments.logs:
+            logs = arguments.logs / row
+            logs.mkdir(parents=True, exist_ok=True)
+        else:
+            logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fws-")))
+        switch = stack.enter_context(network.Network())
+        programs = stack.enter_context(Programs(arguments.programs.resolve(), logs))
+        ROWS[row](Asked(switch, programs, logs, report, arguments.short))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=Path, default=WORKSPACE / "target/release", metavar="DIR",
+                        help="where framewire, framewire-server and framewire-client are (default target/release)")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(ROWS), metavar="ROW,ROW", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--short", action="store_true", help="small, and facts alone decide")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep what every program wrote")
+    parser.add_argument("--json", action="store_true", help="print every figure")
+    arguments = parser.parse_args()
+    if unknown := [row for row in arguments.only if row not in ROWS]:
+        parser.error(f"no row '{unknown[0]}'; there are {', '.join(ROWS)}")
+    if missing := [name for name in ("framewire", "framewire-server", "framewire-client") if not (arguments.programs / name).exists()]:
+        parser.error(f"{arguments.programs / missing[0]} is not there: cargo build --release -p framewire --bins, or --programs DIR")
+    if reason := network.why_not():
+        parser.error(reason)
+    return arguments
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
