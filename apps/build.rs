@@ -8,6 +8,7 @@ use std::process::Command;
 const SOURCES: &[&str] = &[
     "apps/build.rs",
     "apps/Cargo.toml",
+    "apps/budget",
     "apps/figures",
     "apps/monitor",
     "apps/process",
