@@ -131,7 +131,7 @@ pub fn links(specs: &[LinkSpec], cards: &[Card]) -> Result<(Vec<Link>, Vec<Strin
 pub(crate) fn shown(bits: u64) -> String {
     let (value, unit) = match bits {
         ..1_000_000 => (bits as f64 / 1e3, "kbit/s"),
-        ..1_000_000_000 => (bits as f64 / 1e6, "Mbit/s"),
+        1_000_000..1_000_000_000 => (bits as f64 / 1e6, "Mbit/s"),
         _ => (bits as f64 / 1e9, "Gbit/s"),
     };
     format!("{} {unit}", figures(value))
