@@ -14,13 +14,13 @@ use socketioxide::socket::Sid;
 use socketioxide::{BroadcastError, ParserConfig, SocketIo};
 use tokio::sync::Semaphore;
 
-use super::StreamEnd;
 use super::outbox::Outbox;
 use super::places::{Full, Place, Places};
 use super::proving::{Proving, dismiss};
 use super::seats::Connected;
 use super::shown::ShownIds;
 use super::streams::Streams;
+use super::{Asker, StreamEnd};
 use crate::auth::Exchange;
 use crate::message::{
     CloseRequest, Closed, Feedback, Grant, Heartbeat, Idle, Moved, Numbered, OpenReply, Opening, PlainFeedback, Proven,
@@ -202,7 +202,8 @@ impl Conversation {
                 return Err(Refused::new(reason::VIEW_ONLY, message));
             }
             let connected = connected(&asker);
-            let granted = self.streams.open(asker.id, connected.neighbour(), &data, || asker.connected())?;
+            let asks = Asker::over(&connected, Role::Stream);
+            let granted = self.streams.open(asker.id, connected.neighbour(), &asks, &data, || asker.connected())?;
             if granted.opened.key.is_some() && !connected.is_protected() {
                 // It may have gone meanwhile, and its stream with it.
                 let _ = self.streams.close(asker.id, data.request.stream);

@@ -63,6 +63,16 @@ pub trait StreamHost: Send + Sync {
     /// [`Refused`], which goes to the client as it is.
     fn open(&self, request: &OpenRequest) -> Result<Opened, Refused>;
 
+    /// As [`open`](Self::open), for a host to which it matters who asks, such as one that counts what its links carry: this is what is called. By default it
+    /// does not matter.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_for(&self, asker: &Asker, request: &OpenRequest) -> Result<Opened, Refused> {
+        let _ = asker;
+        self.open(request)
+    }
+
     /// Ends a stream: its client wished it, or it was just opened and its address has no place for it. Not called for streams of a
     /// client that disconnected: see [`client_gone`](Self::client_gone).
     fn close(&self, stream: u32);

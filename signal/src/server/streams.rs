@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::places::Neighbour;
-use super::{StreamEnd, StreamHost};
+use super::{Asker, StreamEnd, StreamHost};
 use crate::message::{Granted, Opening, Refused, Resume, reason};
 use crate::unpoisoned::unpoisoned;
 
@@ -38,12 +38,13 @@ impl<C: Copy + Eq> Streams<C> {
         Self { host, turn: Mutex::default(), owners: Mutex::default() }
     }
 
-    /// Opens a stream for `client`, whose address is `from`. `is_connected` is asked afterwards: a client that left meanwhile
+    /// Opens a stream for `client`, which asks as `asker`; its address counts as `from`. `is_connected` is asked afterwards: a client that left meanwhile
     /// owns nothing.
     pub(super) fn open(
         &self,
         client: C,
         from: Neighbour,
+        asker: &Asker,
         opening: &Opening,
         is_connected: impl FnOnce() -> bool,
     ) -> Result<Granted, Refused> {
@@ -52,7 +53,7 @@ impl<C: Copy + Eq> Streams<C> {
         let resume = self.secret_for(client, opening)?;
         let has_room = self.check_quota(client, from, stream)?;
         let held_at = self.held_at(stream, &resume);
-        let opened = self.host.open(&opening.request)?;
+        let opened = self.host.open_for(asker, &opening.request)?;
         let from = match held_at {
             _ if has_room => from,
             // It has its place already. Where its client comes from an address by now that has no place left, it goes on

@@ -51,6 +51,10 @@ impl StreamHost for Diary {
     }
 }
 
+fn asker() -> Asker {
+    Asker::new(([10, 0, 0, 1], 1).into(), crate::message::Role::Stream, false)
+}
+
 fn opening(stream: u32, resume: Option<&Resume>) -> Opening {
     let request = OpenRequest {
         protocol: 1,
@@ -82,7 +86,7 @@ fn from(last: u8) -> Neighbour {
 
 /// Opens a stream and returns its secret.
 fn open(streams: &Streams<char>, client: char, stream: u32, resume: Option<&Resume>) -> Result<Resume, Refused> {
-    streams.open(client, from(1), &opening(stream, resume), || true).map(|granted| granted.resume.unwrap())
+    streams.open(client, from(1), &asker(), &opening(stream, resume), || true).map(|granted| granted.resume.unwrap())
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn a_client_may_choose_the_secret_and_shows_it_to_a_server_that_does_not_know_th
 #[test]
 fn a_client_that_left_while_its_stream_opened_leaves_none_behind() {
     let (diary, streams) = streams();
-    streams.open('a', from(1), &opening(1, None), || false).unwrap();
+    streams.open('a', from(1), &asker(), &opening(1, None), || false).unwrap();
     assert!(streams.client_gone('a').is_empty() && streams.owners().is_empty());
     assert_eq!(diary.read(), ["open 1", "gone [1]"]);
 }
@@ -198,7 +202,7 @@ fn one_address_does_not_use_up_what_all_may_open() {
     let clients = || ('a'..='z').flat_map(|client| std::iter::repeat_n(client, STREAMS_A_CLIENT_MAX));
     let opened = clients().zip(0..).take_while(|(client, stream)| open(&streams, *client, *stream, None).is_ok());
     assert_eq!(opened.count(), STREAMS_AN_ADDRESS_MAX);
-    streams.open('z', from(2), &opening(9_999, None), || true).expect("another address has room of its own");
+    streams.open('z', from(2), &asker(), &opening(9_999, None), || true).expect("another address has room of its own");
 }
 
 #[test]
@@ -217,7 +221,7 @@ fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_lef
     diary.silent.lock().unwrap().insert(7);
     let mut of_another_version = opening(1_000, None);
     of_another_version.request.protocol = 2;
-    assert_eq!(streams.open('c', from(1), &of_another_version, || true).unwrap_err().reason, "protocol");
+    assert_eq!(streams.open('c', from(1), &asker(), &of_another_version, || true).unwrap_err().reason, "protocol");
     assert!(streams.owners().contains_key(&7), "no stream ends for one that is refused");
     open(&streams, 'c', 1_000, None).expect("stream 7 is as good as over");
     assert_eq!(open(&streams, 'c', 1_001, None).unwrap_err().reason, reason::TOO_MANY, "it made room once");
@@ -228,10 +232,11 @@ fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_lef
 fn a_stream_whose_client_comes_from_a_full_address_by_now_keeps_its_place_and_takes_none_there() {
     let (diary, streams) = streams();
     let secret = open(&streams, 'a', 9_999, None).unwrap();
-    let reopen = |client, shown| streams.open(client, from(2), &opening(9_999, shown), || true).map(drop);
+    let reopen = |client, shown| streams.open(client, from(2), &asker(), &opening(9_999, shown), || true).map(drop);
     let fill = |first: u32| {
         let clients = ('b'..='z').flat_map(|client| std::iter::repeat_n(client, STREAMS_A_CLIENT_MAX));
-        let opened = |(client, stream)| streams.open(client, from(2), &opening(stream, None), || true).is_ok();
+        let opened =
+            |(client, stream)| streams.open(client, from(2), &asker(), &opening(stream, None), || true).is_ok();
         clients.zip(first..).take_while(|both| opened(*both)).count()
     };
     assert_eq!(fill(0), STREAMS_AN_ADDRESS_MAX);
