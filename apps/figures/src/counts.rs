@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamCounts {
     /// Frames complete, as whoever takes them counts.
+    #[serde(default)]
     pub frames_delivered: u64,
     /// Bytes of these.
     #[serde(default)]
     pub bytes: u64,
     /// Frames that were not delivered, by cause.
+    #[serde(default)]
     pub frames_dropped: FramesDropped,
     /// Of the frames delivered, those that lacked slices at first.
     #[serde(default)]

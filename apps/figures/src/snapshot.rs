@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{ClusterSnapshot, PlaceSnapshot};
 use crate::counts::StreamCounts;
 
 /// `GET /api/streams`, and each event of `/api/events`.
@@ -13,7 +14,10 @@ use crate::counts::StreamCounts;
 pub struct Snapshot<T = String> {
     /// The server itself.
     pub server: ServerSnapshot<T>,
-    /// In the order in which they came.
+    /// What it knows of its cluster; absent where it is in none, or was not asked (`scope=cluster`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cluster: Option<ClusterSnapshot<T>>,
+    /// In the order in which they came; those of other nodes after its own.
     pub streams: Vec<StreamSnapshot<T>>,
 }
 
@@ -46,12 +50,14 @@ pub struct ServerSnapshot<T = String> {
 pub struct LinkSnapshot<T = String> {
     /// As `--link` names it: the interface.
     pub name: T,
-    /// What it carries.
+    /// What it carries each way; 0 where another server tells of it, which does not say.
     pub bits_per_second: u64,
     /// What of that may be given to streams: its share.
-    pub usable_bits_per_second: u64,
-    /// What is given to streams now, watchers included.
-    pub granted_bits_per_second: u64,
+    pub bits_per_second_max: u64,
+    /// What is given to streams that come in on it.
+    pub received_bits_per_second: u64,
+    /// What is given to watchers that are sent a stream over it.
+    pub sent_bits_per_second: u64,
     /// Streams and watchers that have some of it.
     pub grants: u64,
     /// Openings and watches that did not fit, since the server began.
@@ -64,8 +70,14 @@ pub struct LinkSnapshot<T = String> {
 pub struct StreamSnapshot<T = String> {
     /// The number that it is shown by; not that of a later stream of the same name.
     pub id: u64,
-    /// Unique among the streams; given by a client, so any text.
+    /// Unique among the streams of its server; given by a client, so any text.
     pub name: T,
+    /// Where it is, where that was asked.
+    #[serde(flatten)]
+    pub place: PlaceSnapshot<T>,
+    /// Another node's, of which nothing is known here but what that says: what is counted, and latency, is not among it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hearsay: bool,
     /// The sender's address without its port, which would help who forges its datagrams.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<T>,
@@ -100,6 +112,7 @@ pub struct StreamSnapshot<T = String> {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub slice_bytes: Option<u32>,
     /// Since it began.
+    #[serde(default)]
     pub uptime_seconds: f64,
     /// Since the newest frame came; `null` before the first.
     pub age_seconds: Option<f64>,
@@ -142,6 +155,9 @@ pub struct StreamSnapshot<T = String> {
     /// What it was granted of a link; absent where links are not shared out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub grant: Option<GrantSnapshot<T>>,
+    /// How it does, in the word of its node; absent where a server tells of its own stream.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub activity: Option<T>,
     /// Where this server watches it: the name of the node that it comes from; absent for one that comes from its sender.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub upstream: Option<T>,
