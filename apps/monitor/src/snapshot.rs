@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use framewire_figures::cluster::PlaceSnapshot;
 use framewire_figures::snapshot::{
     PicturesSnapshot, RecentLatencyMs, ServerSnapshot, SinkSnapshot, Snapshot, StreamSnapshot, ValueRangeSnapshot,
 };
@@ -27,6 +28,7 @@ pub(crate) fn snapshot(board: &Board, preview_fps: f64, guarding: Guarding, now:
             guard: guarding.name().to_owned(),
             links: board.links(),
         },
+        cluster: None,
         streams: board.streams().iter().map(|live| stream(live, &Seen::of(live, now), now)).collect(),
     }
 }
@@ -61,6 +63,9 @@ fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
     StreamSnapshot {
         id: u64::from(about.id),
         name: live.label(),
+        place: PlaceSnapshot::default(),
+        hearsay: false,
+        activity: None,
         source: about.source.map(|source| source.ip().to_string()),
         pixel: about.format.pixel().name().to_owned(),
         width: about.format.width(),

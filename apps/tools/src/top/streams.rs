@@ -105,9 +105,9 @@ pub(super) mod made_up {
     /// A server with these streams.
     pub(in crate::top) fn snapshot(streams: Vec<Stream>) -> Snapshot {
         let (version, health) = (Shown::new("0.1.0"), Shown::new("ok"));
-        let server =
-            ServerSnapshot { version, uptime_seconds: 12.3, preview_fps: 0.0, health, guard: Shown::new("protected") };
-        Snapshot { server, streams }
+        let guard = Shown::new("protected");
+        let server = ServerSnapshot { version, uptime_seconds: 12.3, health, guard, ..ServerSnapshot::default() };
+        Snapshot { server, streams, cluster: None }
     }
 }
 
