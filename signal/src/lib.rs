@@ -12,6 +12,7 @@
 //! | only listen | [`ClientConfig::new`], [`ClientEvent::Feedback`]; any other Socket.IO client, protocol 5, does too |
 //! | let in only who has a secret | [`Token`], at both ends |
 //! | have nobody listen in, or play the server | [`ServerConfig::tls`], [`Identity`]; [`ClientConfig::join`], [`Join`] |
+//! | know what is on other servers, and find them | [`directory`] |
 //! | know what went wrong without reading text | [`codes`] |
 //!
 //! # A server and a client
@@ -78,6 +79,8 @@
 //! |---|---|---|
 //! | `client` | [`SignalClient`], with TLS | on |
 //! | `server` | [`SignalServer`], with TLS | on |
+//! | `cluster` | directories that Redis or Valkey carries | off |
+//! | `mdns` | servers that find each other on a network | off |
 
 #![forbid(unsafe_code)]
 
@@ -85,6 +88,7 @@ mod auth;
 #[cfg(feature = "client")]
 mod client;
 pub mod codes;
+pub mod directory;
 mod introduction;
 mod join;
 #[cfg(any(feature = "client", feature = "server"))]
