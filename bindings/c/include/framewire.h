@@ -764,6 +764,59 @@ typedef struct {
 } fw_receiver_options;
 
 /**
+ * How a stream of a server is watched; 0 is the default in every field, but for one of `server` and `join`.
+ */
+typedef struct {
+    /**
+     * sizeof (fw_watch_options).
+     */
+    size_t size;
+    /**
+     * The address of a server that nothing protects, http://HOST:PORT, or whose certificate this machine
+     * trusts, https://HOST:PORT. NULL: `join`.
+     */
+    const char *server;
+    /**
+     * A protected server: the line that it prints at its start, or the path of the file that it wrote
+     * (--join-file). NULL: `server`.
+     */
+    const char *join;
+    /**
+     * An fw_delivery. FW_LATEST (0): what does not come in time gives way to the next. FW_EVERY: nothing is
+     * lost for as long as the program keeps up; the server does not wait for it where it does not.
+     */
+    uint32_t delivery;
+    /**
+     * Slots, 1 to 64: four frames being assembled, the others with the program. 0: 8.
+     */
+    uint32_t slots;
+    /**
+     * Frames of a `latest` stream that wait for the program at most. 0: the newest alone.
+     */
+    uint32_t queue;
+    /**
+     * Not 0: the source ends when the stream does. 0: it is waited for until it is back.
+     */
+    uint32_t no_reconnect;
+    /**
+     * Not 0: frames are handed out too that did not become whole in time (fw_frame_missing).
+     */
+    uint32_t partial;
+    /**
+     * An fw_protection. FW_PROTECTION_OFF takes plain text from another machine. 0: FW_PROTECTION_AUTO.
+     */
+    uint32_t protection;
+    /**
+     * Frames a second that are wanted at most; those between are left out. 0: all.
+     */
+    double fps_max;
+    /**
+     * Bytes that the stream may take. 0: as the transport says.
+     */
+    uint64_t memory_bytes_max;
+} fw_watch_options;
+
+/**
  * How a stream of another process is read; 0 is the default in every field.
  */
 typedef struct {
@@ -1273,6 +1326,21 @@ void fw_slot_discard(fw_slot *slot);
  * (fw_source_address). `options` may be NULL. Freed with fw_source_free.
  */
 fw_source *fw_receiver_open(const char *address, const fw_receiver_options *options, fw_error **err);
+
+/**
+ * A stream that a server has, by its name: its frames come here, from this machine or another. Returns at
+ * once. A stream that is not there yet is waited for, and so are a server that is away and a stream that went
+ * (fw_source_trouble). `options` says the server. Where that refuses, or is not the one that was joined,
+ * fw_source_next says so: FW_CLASS_REFUSED. Freed with fw_source_free.
+ */
+fw_source *fw_source_watch(const char *name, const fw_watch_options *options, fw_error **err);
+
+/**
+ * Why nothing comes of a stream that is watched, where something is known: its server is away, or has no stream
+ * of that name. Its text is for people; its class is FW_CLASS_TIMEOUT. NULL where nothing is known, and of other
+ * sources. Freed with fw_error_free.
+ */
+fw_error *fw_source_trouble(const fw_source *source);
 
 /**
  * Reads a stream of another process of this machine, in place. `stream` is its name; NULL: the only one that

@@ -128,6 +128,7 @@ struct Free {
     void operator()(fw_slot *slot) const noexcept { fw_slot_discard(slot); }
     void operator()(fw_streams *streams) const noexcept { fw_streams_free(streams); }
     void operator()(fw_key *key) const noexcept { fw_key_free(key); }
+    void operator()(fw_error *error) const noexcept { fw_error_free(error); }
 };
 
 template <typename T>
@@ -465,6 +466,7 @@ private:
 };
 
 using ReceiverOptions = fw_receiver_options;
+using WatchOptions = fw_watch_options;
 using ReaderOptions = fw_reader_options;
 using OutputOptions = fw_output_options;
 using SendOptions = fw_send_options;
@@ -484,6 +486,25 @@ public:
 #if FRAMEWIRE_EXCEPTIONS
     explicit Receiver(const std::string &address, ReceiverOptions options = {}) : Receiver(try_open(address, options).value()) {}
 #endif
+
+    /// The stream of this name at a server, whose address (`http://HOST:PORT`) or join string the options say. Returns at once, and waits for what is not there
+    /// (trouble()). The size of the options is set here.
+    static Result<Receiver> try_watch(const std::string &name, WatchOptions options) {
+        options.size = sizeof options;
+        fw_error *error = nullptr;
+        fw_source *source = fw_source_watch(name.c_str(), &options, &error);
+        if (source == nullptr)
+            return Error(FW_ERROR, error);
+        return Receiver(source);
+    }
+#if FRAMEWIRE_EXCEPTIONS
+    static Receiver watch(const std::string &name, WatchOptions options) { return try_watch(name, options).value(); }
+#endif
+    /// Why nothing comes of a stream that is watched; empty where nothing is known.
+    std::string trouble() const {
+        detail::Handle<fw_error> trouble(fw_source_trouble(get()));
+        return detail::text(fw_error_text(trouble.get()));
+    }
 
 private:
     explicit Receiver(fw_source *source) noexcept : Source(source) {}

@@ -115,14 +115,7 @@ growing!(fw_output_counts { size, sent, delivered, skipped, bytes, readers, is_o
 /// # Errors
 /// A value that cannot be.
 fn options_of(given: &fw_output_options) -> Result<OutputOptions, Error> {
-    let delivery = match given.delivery {
-        latest if latest == fw_delivery::FW_LATEST as u32 => Delivery::Latest,
-        every if every == fw_delivery::FW_EVERY as u32 => Delivery::Every,
-        other => {
-            let text = format!("there is no delivery {other}; use FW_LATEST (0) or FW_EVERY (1)");
-            return Err(Error::new(Class::Argument, "delivery", text));
-        }
-    };
+    let delivery = delivery_of(given.delivery)?;
     let rate = match (given.rate_numerator, given.rate_denominator) {
         (0, _) => None,
         (numerator, denominator) => Some(
@@ -139,6 +132,21 @@ fn options_of(given: &fw_output_options) -> Result<OutputOptions, Error> {
         FW_NO_METADATA => options.metadata_max(0),
         bytes => options.metadata_max(bytes as usize),
     })
+}
+
+/// A delivery as programs say it.
+///
+/// # Errors
+/// There is no such value.
+pub(crate) fn delivery_of(said: u32) -> Result<Delivery, Error> {
+    match said {
+        latest if latest == fw_delivery::FW_LATEST as u32 => Ok(Delivery::Latest),
+        every if every == fw_delivery::FW_EVERY as u32 => Ok(Delivery::Every),
+        other => {
+            let text = format!("there is no delivery {other}; use FW_LATEST (0) or FW_EVERY (1)");
+            Err(Error::new(Class::Argument, "delivery", text))
+        }
+    }
 }
 
 fn handle(output: Output) -> Box<fw_output> {

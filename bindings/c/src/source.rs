@@ -7,11 +7,12 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use framewire_ends::{Error, OpenOptions, ReceiveOptions, Source, Taken};
+use framewire_ends::{Class, Error, OpenOptions, ReceiveOptions, ServerPlace, Source, Taken, WatchOptions};
 
 use crate::border::{self, Place, call, growing, make, not_null, null, put, say, text, wait};
 use crate::frame::fw_frame;
-use crate::key::{fw_key, keys_of, protection_of};
+use crate::key::{fw_key, keys_of, protection_of, secret};
+use crate::output::delivery_of;
 use crate::result::{fw_error, fw_result, text_of};
 use crate::stream::{fw_stream, fw_streams};
 
@@ -57,6 +58,51 @@ growing!(fw_receiver_options {
     keys_count,
     memory_bytes_max,
     keys,
+});
+
+/// How a stream of a server is watched; 0 is the default in every field, but for one of `server` and `join`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct fw_watch_options {
+    /// sizeof (fw_watch_options).
+    pub size: usize,
+    /// The address of a server that nothing protects, http://HOST:PORT, or whose certificate this machine
+    /// trusts, https://HOST:PORT. NULL: `join`.
+    pub server: *const c_char,
+    /// A protected server: the line that it prints at its start, or the path of the file that it wrote
+    /// (--join-file). NULL: `server`.
+    pub join: *const c_char,
+    /// An fw_delivery. FW_LATEST (0): what does not come in time gives way to the next. FW_EVERY: nothing is
+    /// lost for as long as the program keeps up; the server does not wait for it where it does not.
+    pub delivery: u32,
+    /// Slots, 1 to 64: four frames being assembled, the others with the program. 0: 8.
+    pub slots: u32,
+    /// Frames of a `latest` stream that wait for the program at most. 0: the newest alone.
+    pub queue: u32,
+    /// Not 0: the source ends when the stream does. 0: it is waited for until it is back.
+    pub no_reconnect: u32,
+    /// Not 0: frames are handed out too that did not become whole in time (fw_frame_missing).
+    pub partial: u32,
+    /// An fw_protection. FW_PROTECTION_OFF takes plain text from another machine. 0: FW_PROTECTION_AUTO.
+    pub protection: u32,
+    /// Frames a second that are wanted at most; those between are left out. 0: all.
+    pub fps_max: f64,
+    /// Bytes that the stream may take. 0: as the transport says.
+    pub memory_bytes_max: u64,
+}
+
+growing!(fw_watch_options {
+    size,
+    server,
+    join,
+    delivery,
+    slots,
+    queue,
+    no_reconnect,
+    partial,
+    protection,
+    fps_max,
+    memory_bytes_max,
 });
 
 /// How a stream of another process is read; 0 is the default in every field.
@@ -143,10 +189,65 @@ pub unsafe extern "C" fn fw_receiver_open(
         if let Some(slots) = given(given_options.slots) {
             options = options.slots(slots);
         }
-        let source = Source::bind(address, &options)?;
-        let address = source.local_addr().map(|address| text_of(&address.to_string()));
-        Ok(Box::new(fw_source { source, address }))
+        Ok(listening(Source::bind(address, &options)?))
     })
+}
+
+fn listening(source: Source) -> Box<fw_source> {
+    let address = source.local_addr().map(|address| text_of(&address.to_string()));
+    Box::new(fw_source { source, address })
+}
+
+/// A stream that a server has, by its name: its frames come here, from this machine or another. Returns at
+/// once. A stream that is not there yet is waited for, and so are a server that is away and a stream that went
+/// (fw_source_trouble). `options` says the server. Where that refuses, or is not the one that was joined,
+/// fw_source_next says so: FW_CLASS_REFUSED. Freed with fw_source_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fw_source_watch(
+    name: *const c_char,
+    options: *const fw_watch_options,
+    err: Option<&mut MaybeUninit<Option<Box<fw_error>>>>,
+) -> Option<Box<fw_source>> {
+    make(err, || {
+        // SAFETY: NULL or a text, as the header asks for.
+        let name = unsafe { text(name, "stream's name") }?.ok_or_else(|| null("stream's name"))?;
+        // SAFETY: NULL, or a struct that begins with its size, as the header asks for.
+        let given_options = unsafe { border::options(options) }?;
+        // SAFETY: NULL or a text, as the header asks for.
+        let server = unsafe { text(given_options.server, "server's address") }?;
+        let server = match (server, given_options.join.is_null()) {
+            (Some(url), true) => ServerPlace::Url(url.to_owned()),
+            // SAFETY: a text, as the header asks for.
+            (None, false) => ServerPlace::Join(unsafe { secret(given_options.join, "join string") }?.to_owned()),
+            _ => {
+                let text = "a stream is watched at a server: set server or join of fw_watch_options, one of the two";
+                return Err(Error::new(Class::Argument, "invalid-address", text));
+            }
+        };
+        let mut receive = ReceiveOptions::new()
+            .queue(given(given_options.queue))
+            .reconnect(given_options.no_reconnect == 0)
+            .partial(given_options.partial != 0)
+            .protection(protection_of(given_options.protection)?)
+            .memory_bytes_max(usize::try_from(given_options.memory_bytes_max).ok().filter(|bytes| *bytes != 0));
+        if let Some(slots) = given(given_options.slots) {
+            receive = receive.slots(slots);
+        }
+        let options = WatchOptions::new()
+            .receive(receive)
+            .delivery(delivery_of(given_options.delivery)?)
+            .frames_per_second_max(Some(given_options.fps_max).filter(|fps| *fps != 0.0));
+        Ok(listening(Source::watch(name, &server, &options)?))
+    })
+}
+
+/// Why nothing comes of a stream that is watched, where something is known: its server is away, or has no stream
+/// of that name. Its text is for people; its class is FW_CLASS_TIMEOUT. NULL where nothing is known, and of other
+/// sources. Freed with fw_error_free.
+#[unsafe(no_mangle)]
+pub extern "C" fn fw_source_trouble(source: Option<&fw_source>) -> Option<Box<fw_error>> {
+    let trouble = say(source, None, |source| source.source.trouble());
+    trouble.map(|trouble| Box::new(Error::new(Class::Timeout, "timeout", trouble).into()))
 }
 
 /// Reads a stream of another process of this machine, in place. `stream` is its name; NULL: the only one that

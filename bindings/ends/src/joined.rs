@@ -233,7 +233,7 @@ fn is_link_local(ip: Ipv6Addr) -> bool {
 }
 
 /// Who knows the id knows a stream, so nobody may guess it.
-fn random_stream() -> Result<u32, Error> {
+pub(crate) fn random_stream() -> Result<u32, Error> {
     getrandom::u32().map_err(|error| {
         let text = format!("the system gives no random numbers ({error}); wait until it has started up");
         Error::new(Class::System, "client-resources", text)

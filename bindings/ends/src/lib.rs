@@ -14,14 +14,16 @@ mod process;
 mod slot;
 mod source;
 mod stream;
+mod watching;
 
 use std::time::Duration;
 
 pub use self::error::{Class, Error};
 pub use self::output::{Output, OutputOptions, OutputStats};
 pub use self::slot::{Slot, SlotHold};
-pub use self::source::{Hub, OpenOptions, ReceiveOptions, Source, SourceStats, shared_streams};
+pub use self::source::{Hub, OpenOptions, ReceiveOptions, Source, SourceStats, WatchOptions, shared_streams};
 pub use self::stream::{Stream, Taken};
+pub use self::watching::ServerPlace;
 
 /// How long anything is waited for before it is looked whether to wait on: how long a closing or a signal may go unseen.
 pub const STEP: Duration = Duration::from_millis(50);

@@ -16,11 +16,12 @@ use framewire_transport::frame::ConsumerPolicy;
 use self::all::{All, Ends};
 pub use self::hubs::{Hub, shared_streams};
 use self::network::Network;
-pub use self::network::ReceiveOptions;
+pub use self::network::{ReceiveOptions, WatchOptions};
 pub use self::shared::OpenOptions;
 use self::shared::Shared;
 use crate::error::{Class, Error};
 use crate::stream::{Stream, Taken};
+use crate::watching::ServerPlace;
 
 /// Slots of a stream in which frames are assembled.
 const ASSEMBLED: usize = 4;
@@ -87,6 +88,16 @@ impl Source {
     /// The address is none or cannot be listened on; off loopback without a key, unless it is said that this is meant ([`Protection::Off`](framewire_transport::Protection::Off)).
     pub fn bind(address: &str, options: &ReceiveOptions) -> Result<Self, Error> {
         Ok(Self::by(Way::Network(Box::new(Network::bind(address, options)?))))
+    }
+
+    /// The stream of this name at a server, wherever that is. One that is not there yet is waited for, and so are a server that is away and a stream that went:
+    /// what is waited for is said by [`Source::trouble`]. Returns at once.
+    ///
+    /// # Errors
+    /// The name, the server's address or join string or a number cannot be; the system has no port or no thread. What the server refuses is told by
+    /// [`Source::recv`], from then on.
+    pub fn watch(name: &str, server: &ServerPlace, options: &WatchOptions) -> Result<Self, Error> {
+        Ok(Self::by(Way::Network(Box::new(Network::watch(name, server, options)?))))
     }
 
     /// Reads a stream of another process of this machine in place. Its hub is looked for; with no name, it is the only stream there is. A stream that is not
@@ -230,6 +241,14 @@ impl Source {
             Way::Network(network) => network.stats(),
             Way::Shared(shared) => shared.stats(),
             Way::All(all) => all.stats(),
+        }
+    }
+
+    /// Why nothing comes of a stream that is [watched](Source::watch), where something is known: the server is away, or has no such stream.
+    pub fn trouble(&self) -> Option<String> {
+        match &self.way {
+            Way::Network(network) => network.trouble(),
+            Way::Shared(_) | Way::All(_) => None,
         }
     }
 

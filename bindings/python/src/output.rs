@@ -139,12 +139,7 @@ impl Output {
         making: &Making<'_>,
         make: impl FnOnce(OutputOptions) -> Result<framewire_ends::Output, Error> + Send,
     ) -> PyResult<Self> {
-        let delivery =
-            [Delivery::Latest, Delivery::Every].into_iter().find(|delivery| delivery.name() == making.delivery);
-        let Some(delivery) = delivery else {
-            let text = format!("'{}' is no delivery; use latest or every", making.delivery.escape_debug());
-            return Err(argument(py, "unknown-delivery", text));
-        };
+        let delivery = delivery_of(py, making.delivery)?;
         if making.metadata_max > METADATA_MAX as i64 {
             let text = format!(
                 "metadata_max={} cannot be: a frame has room for {METADATA_MAX} bytes at most; send more as frames of bytes",
@@ -483,13 +478,13 @@ impl Publisher {
 
 /// The line by which a server is joined, or the file that it is in.
 #[derive(FromPyObject)]
-enum JoinPlace {
+pub(crate) enum JoinPlace {
     Text(String),
     Path(PathBuf),
 }
 
 impl JoinPlace {
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
             Self::Text(text) => text,
             Self::Path(path) => path.to_string_lossy().into_owned(),
@@ -505,6 +500,15 @@ fn nowhere(has_both: bool) -> Error {
         "frames go to an address, HOST:PORT, or to a server, join=: say one"
     };
     Error::new(Class::Argument, "invalid-address", text)
+}
+
+/// A delivery by its name.
+pub(crate) fn delivery_of(py: Python<'_>, name: &str) -> PyResult<Delivery> {
+    let found = [Delivery::Latest, Delivery::Every].into_iter().find(|delivery| delivery.name() == name);
+    found.ok_or_else(|| {
+        let text = format!("'{}' is no delivery; use latest or every", name.escape_debug());
+        argument(py, "unknown-delivery", text)
+    })
 }
 
 /// A format by any of its names.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use framewire_ends::{Class, Error, Hub, OpenOptions, ReceiveOptions, Taken, shared_streams};
+use framewire_ends::{
+    Class, Error, Hub, OpenOptions, ReceiveOptions, ServerPlace, Taken, WatchOptions, shared_streams,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyClassInitializer, PyErr};
@@ -14,6 +16,7 @@ use crate::errors::{argument, error, is, raised};
 use crate::frame::Frame;
 use crate::key::keys_of;
 use crate::leaving::{self, Close};
+use crate::output::{JoinPlace, delivery_of};
 use crate::stats::SourceStats;
 use crate::stream::Stream;
 use crate::waiting::{interruptible, seconds, wait};
@@ -75,7 +78,10 @@ impl Source {
     fn took(&self, py: Python<'_>, timeout: Option<f64>, taken: Option<Frame>) -> PyResult<Frame> {
         taken.ok_or_else(|| {
             let text = match timeout {
-                Some(seconds) if seconds > 0.0 => format!("no frame came from {} within {seconds} s", self.place),
+                Some(seconds) if seconds > 0.0 => {
+                    let why = self.source().trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+                    format!("no frame came from {} within {seconds} s{why}", self.place)
+                }
                 _ => format!("no frame of {} waits", self.place),
             };
             error(py, Class::Timeout, "timeout", text)
@@ -231,14 +237,9 @@ impl Receiver {
         memory: Option<i64>,
         http: Option<&str>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let options = ReceiveOptions::new()
-            .slots(count(py, "slots", slots)?)
-            .queue(queue.map(|queue| count(py, "queue", queue)).transpose()?)
-            .reconnect(reconnect)
-            .partial(partial)
+        let options = options_of(py, slots, queue, reconnect, partial, memory)?
             .keys(keys_of(py, key, keys)?)
-            .protection(crate::key::protection(py, protection)?)
-            .memory_bytes_max(memory.map(|memory| count(py, "memory", memory)).transpose()?);
+            .protection(crate::key::protection(py, protection)?);
         if let Some(http) = http {
             let source = served(py, (address, http), &options)?;
             return Ok(PyClassInitializer::from(source).add_subclass(Self));
@@ -249,10 +250,54 @@ impl Receiver {
         Ok(PyClassInitializer::from(Source::new(source, place)).add_subclass(Self))
     }
 
+    /// A stream of a server, on this machine or another, by its name. `server`: its address; `join`: the line that a protected one prints, or its file.
+    #[staticmethod]
+    #[pyo3(
+        signature = (
+            name, *, server = None, join = None, delivery = "latest", max_fps = None, slots = 8, queue = None, reconnect = true,
+            partial = false, protection = "auto", memory = None
+        ),
+        text_signature = "(name, *, server=None, join=None, delivery='latest', max_fps=None, slots=8, queue=None, reconnect=True, partial=False, protection='auto', memory=None)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
+    fn watch<'py>(
+        py: Python<'py>,
+        name: &str,
+        server: Option<String>,
+        join: Option<JoinPlace>,
+        delivery: &str,
+        max_fps: Option<f64>,
+        slots: i64,
+        queue: Option<i64>,
+        reconnect: bool,
+        partial: bool,
+        protection: &str,
+        memory: Option<i64>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let receive = options_of(py, slots, queue, reconnect, partial, memory)?;
+        let receive = receive.protection(crate::key::protection(py, protection)?);
+        let options =
+            WatchOptions::new().receive(receive).delivery(delivery_of(py, delivery)?).frames_per_second_max(max_fps);
+        let server = match (server, join) {
+            (Some(url), None) => ServerPlace::Url(url),
+            (None, Some(join)) => ServerPlace::Join(join.text()),
+            _ => {
+                let text =
+                    "a stream is watched at a server: say server='http://HOST:PORT', or join= for a protected one";
+                return Err(argument(py, "invalid-address", text));
+            }
+        };
+        let source = py.detach(|| framewire_ends::Source::watch(name, &server, &options));
+        let source = source.map_err(|error| raised(py, error))?;
+        let source = Source::new(source, format!("'{}'", name.escape_debug()));
+        Bound::new(py, PyClassInitializer::from(source).add_subclass(Self))
+    }
+
     /// HOST:PORT listened on, with the real port.
     #[getter]
     fn address(slf: &Bound<'_, Self>) -> String {
-        slf.as_super().get().place.clone()
+        let source = slf.as_super().get();
+        source.source().local_addr().map_or_else(|| source.place.clone(), |address| address.to_string())
     }
 
     /// The URL of the page and of Socket.IO, with the real port; None without `http=`.
@@ -261,6 +306,23 @@ impl Receiver {
         let server = slf.as_super().get().server.as_ref();
         server.map(|server| server.bind(slf.py()).getattr("http")).transpose()
     }
+}
+
+/// What `Receiver` and `Receiver.watch` have in common.
+fn options_of(
+    py: Python<'_>,
+    slots: i64,
+    queue: Option<i64>,
+    reconnect: bool,
+    partial: bool,
+    memory: Option<i64>,
+) -> PyResult<ReceiveOptions> {
+    Ok(ReceiveOptions::new()
+        .slots(count(py, "slots", slots)?)
+        .queue(queue.map(|queue| count(py, "queue", queue)).transpose()?)
+        .reconnect(reconnect)
+        .partial(partial)
+        .memory_bytes_max(memory.map(|memory| count(py, "memory", memory)).transpose()?))
 }
 
 /// The streams of a server that is started for them.

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use framewire_transport::frame::Readiness;
 use framewire_transport::setters;
-use framewire_transport::{IncomingStream, Key, Protection, Receiver, ReceiverConfig, RecvError};
+use framewire_transport::{Admission, Delivery, IncomingStream, Key, Protection, Receiver, ReceiverConfig, RecvError};
 
 use super::turns::{Held, Look};
 use super::watched::{Watched, no_descriptor};
 use super::{SourceStats, policy};
 use crate::address::resolve;
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::process::Process;
 use crate::stream::{Stream, Taken};
+use crate::watching::{ServerPlace, Watch};
 
 /// What a source over the network is to be like.
 #[derive(Debug, Clone)]
@@ -52,6 +53,16 @@ impl ReceiveOptions {
         protection: Protection,
         memory_bytes_max: impl Into<Option<usize>>,
     }
+
+    fn receiver(&self) -> Result<ReceiverConfig, Error> {
+        let policy = policy(self.queue)?;
+        let config = ReceiverConfig::new().slots(self.slots).latest_policy(policy).partial(self.partial);
+        let config = config.keys(self.keys.clone()).protection(self.protection);
+        Ok(match self.memory_bytes_max {
+            Some(bytes) => config.memory_bytes_max(bytes).stream_bytes_max(bytes),
+            None => config,
+        })
+    }
 }
 
 impl Default for ReceiveOptions {
@@ -68,7 +79,35 @@ impl Default for ReceiveOptions {
     }
 }
 
+/// How a stream of a server is watched.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct WatchOptions {
+    /// What the source is like. Keys are the server's to give: none is to be said here.
+    pub receive: ReceiveOptions,
+    /// `latest` (the default): what does not come in time gives way to the next. `every`: nothing is lost for as long as this program keeps up, and nobody waits
+    /// for it where it does not.
+    pub delivery: Option<Delivery>,
+    /// Most frames a second that are wanted, finite and above 0; by default all of them.
+    pub frames_per_second_max: Option<f64>,
+}
+
+impl WatchOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        receive: ReceiveOptions,
+        delivery: impl Into<Option<Delivery>>,
+        frames_per_second_max: impl Into<Option<f64>>,
+    }
+}
+
 pub(super) struct Network {
+    /// The wish, where the stream was asked for.
+    wish: Mutex<Option<Watch>>,
     watched: Watched,
     state: Mutex<State>,
     /// Kept, so that it stays readable once the receiver is gone: whoever waits then learns of that.
@@ -81,7 +120,7 @@ pub(super) struct Network {
 }
 
 struct State {
-    receiver: Option<Receiver>,
+    receiver: Option<Arc<Receiver>>,
     open: Vec<Open>,
     /// Where the next look begins, so that each stream has its turn.
     next: usize,
@@ -99,21 +138,30 @@ struct Open {
 impl Network {
     pub(super) fn bind(address: &str, options: &ReceiveOptions) -> Result<Self, Error> {
         let address = resolve(address)?;
-        let policy = policy(options.queue)?;
-        let mut config = ReceiverConfig::new().slots(options.slots).latest_policy(policy).partial(options.partial);
-        config = config.keys(options.keys.clone()).protection(options.protection);
-        if let Some(bytes) = options.memory_bytes_max {
-            config = config.memory_bytes_max(bytes).stream_bytes_max(bytes);
+        Self::of(Arc::new(Receiver::bind(address, options.receiver()?)?), None, options.reconnect)
+    }
+
+    pub(super) fn watch(name: &str, server: &ServerPlace, options: &WatchOptions) -> Result<Self, Error> {
+        let receive = &options.receive;
+        if !receive.keys.is_empty() {
+            let text = "the server gives the key of each stream itself; leave keys out";
+            return Err(Error::new(Class::Argument, "keys-of-server", text));
         }
-        let receiver = Receiver::bind(address, config)?;
+        // Nobody else is to open a stream here.
+        let config = receive.receiver()?.admission(Admission::Announced);
+        let (watch, receiver) = Watch::begin(name, server, options, config)?;
+        Self::of(receiver, Some(watch), receive.reconnect)
+    }
+
+    fn of(receiver: Arc<Receiver>, watch: Option<Watch>, reconnect: bool) -> Result<Self, Error> {
         let (watched, local) = (Watched::new()?, receiver.local_addr());
         let arrivals = receiver.readiness().map_err(no_descriptor)?;
         watched.add(&arrivals)?;
         let past = SourceStats::default();
         let state = Mutex::new(State { receiver: Some(receiver), open: Vec::new(), next: 0, past });
-        let (reconnect, held) = (options.reconnect, Held::default());
+        let (wish, held) = (Mutex::new(watch), Held::default());
         let (closed, process) = (AtomicBool::new(false), Process::this());
-        Ok(Self { watched, state, _arrivals: arrivals, local, reconnect, held, closed, process })
+        Ok(Self { wish, watched, state, _arrivals: arrivals, local, reconnect, held, closed, process })
     }
 
     /// The next frame within a time.
@@ -128,6 +176,7 @@ impl Network {
     fn look(&self) -> Result<Look, Error> {
         let mut state = self.lock();
         self.accept(&mut state)?;
+        let failure = self.wish().as_ref().and_then(|watch| watch.check().err());
         let (mut held, mut turns) = (None, state.open.len());
         while turns > 0 {
             turns -= 1;
@@ -153,6 +202,9 @@ impl Network {
                 }
             }
         }
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
         if state.open.is_empty() && state.past.streams > 0 && !self.reconnect {
             return Err(RecvError::Ended.into());
         }
@@ -168,7 +220,11 @@ impl Network {
             self.watched.add(&readiness)?;
             state.past.reconnects += u64::from(state.past.streams > 0 && state.open.is_empty());
             state.past.streams += 1;
-            let info = Arc::new(Stream::from(incoming.info()));
+            let mut info = Stream::from(incoming.info());
+            if let Some(name) = self.wish().as_ref().and_then(Watch::name) {
+                info.name = name;
+            }
+            let info = Arc::new(info);
             state.open.push(Open { incoming, readiness, info });
         }
     }
@@ -201,6 +257,13 @@ impl Network {
         all
     }
 
+    pub(super) fn trouble(&self) -> Option<String> {
+        if !self.process.is_this() {
+            return None;
+        }
+        self.wish().as_ref().and_then(Watch::trouble)
+    }
+
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.local
     }
@@ -214,8 +277,13 @@ impl Network {
         open.iter().for_each(|open| open.add_to(&mut state.past));
         state.past.held = 0;
         drop(state);
-        // Both wait for threads. Who waits for frames is woken by the end of the receiver.
-        drop((open, receiver));
+        // Who waits for frames is woken by the end of the receiver; the wish, which has it too, may take a moment longer.
+        if let Some(receiver) = &receiver {
+            receiver.stop();
+        }
+        let watch = self.wish().take();
+        // All wait for threads.
+        drop((open, watch, receiver));
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -226,6 +294,10 @@ impl Network {
     pub(super) fn descriptor(&self) -> Result<&Watched, Error> {
         self.process.check("receiver")?;
         Ok(&self.watched)
+    }
+
+    fn wish(&self) -> MutexGuard<'_, Option<Watch>> {
+        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -242,6 +314,9 @@ impl Drop for Network {
         // The threads that would be waited for are the parent's; a lock that one of them had is never given back.
         if let Ok(mut state) = self.state.try_lock() {
             std::mem::forget((state.receiver.take(), std::mem::take(&mut state.open)));
+        }
+        if let Ok(mut watch) = self.wish.try_lock() {
+            std::mem::forget(watch.take());
         }
     }
 }

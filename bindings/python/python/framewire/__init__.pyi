@@ -363,6 +363,35 @@ class Receiver(Source):
         memory: int | None = None,
         http: str | None = None,
     ) -> Self: ...
+    @staticmethod
+    def watch(
+        name: str,
+        *,
+        server: str | None = None,
+        join: str | os.PathLike[str] | None = None,
+        delivery: Literal["latest", "every"] = "latest",
+        max_fps: float | None = None,
+        slots: int = 8,
+        queue: int | None = None,
+        reconnect: bool = True,
+        partial: bool = False,
+        protection: Literal["auto", "on", "off"] = "auto",
+        memory: int | None = None,
+    ) -> Receiver:
+        """A stream that a server has, by its name: its frames come here, from this machine or another. Returns at once. A stream that is not there yet is waited
+        for, and so are a server that is away and a stream that went and comes back; what is waited for is in the text of Timeout.
+
+        * `server`: the address of one that nothing protects, `http://HOST:PORT`, or whose certificate this machine trusts, `https://HOST:PORT`.
+        * `join`: in place of that a protected server: the line that it prints at its start, or the file that it wrote (`--join-file`). Both prove who they are,
+          frames are encrypted, and the server gives the key. The line is a secret: no argument, environment or log is for it.
+        * `delivery`: `latest`: what does not come in time gives way to the next. `every`: nothing is lost for as long as this program keeps up; the server does
+          not wait for it where it does not, and what it leaves out then is counted as skipped.
+        * `max_fps`: frames a second at most; those between are left out. By default all.
+        * `protection`: `off` takes plain text from another machine, in a network that you trust; by default that is Refused.
+        * `reconnect`: whether the stream is waited for where it has ended; else the source has ended then.
+
+        The others are as above. Refused where the server refuses, or is not the one that was joined.
+        """
     @property
     def address(self) -> str:
         """HOST:PORT listened on, with the real port."""
