@@ -17,7 +17,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// The wait before the next attempt. `random` is uniform in 0 to 1.
-    fn next(&mut self, is_refused: bool, random: f64) -> Duration {
+    pub(super) fn next(&mut self, is_refused: bool, random: f64) -> Duration {
         let longest = if is_refused { REFUSED_MAX } else { AWAY_MAX };
         let doubled = FIRST.saturating_mul(2_u32.saturating_pow(self.attempts));
         self.attempts = self.attempts.saturating_add(1);
@@ -26,8 +26,7 @@ impl Backoff {
 
     /// As [`next`](Self::next). Without randomness there is no jitter, which does no harm to one client.
     pub(super) fn next_at_random(&mut self, is_refused: bool) -> Duration {
-        let random = getrandom::u32().map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX));
-        self.next(is_refused, random)
+        self.next(is_refused, random())
     }
 
     /// Attempts since the last success.
@@ -39,6 +38,11 @@ impl Backoff {
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
     }
+}
+
+/// Uniform in 0 to 1.
+pub(super) fn random() -> f64 {
+    getrandom::u32().map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -6,16 +6,19 @@ mod dial;
 mod events;
 mod proving;
 mod server_target;
+mod servers;
 mod session;
 mod socket;
 mod supervisor;
 mod tls;
+mod watches;
 mod wire;
 mod wishes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
@@ -23,19 +26,18 @@ use std::{fmt, io, thread};
 use framewire_transport::setters;
 use thiserror::Error;
 
-use self::address::ServerUrl;
 pub use self::address::UrlError;
 use self::dial::Line;
 pub use self::events::ClientEvent;
 use self::events::EventQueue;
 pub use self::server_target::ServerTarget;
-use self::supervisor::Supervisor;
+use self::supervisor::{Known, Server, Supervisor};
 pub use self::tls::tls_config;
 use self::wishes::Wishes;
 use crate::auth::Token;
 use crate::join::Join;
 use crate::limit;
-use crate::message::{OpenRequest, Refused, Resume, Role, WatchRequest};
+use crate::message::{OpenRequest, Refused, Role, WatchRequest};
 use crate::pin::Pin;
 
 /// How a signal client is set up: [`ClientConfig::new`], and what is to be different from that.
@@ -144,7 +146,7 @@ pub struct SignalClient {
     wishes: Arc<Wishes>,
     line: Arc<Line>,
     thread: Option<JoinHandle<()>>,
-    url: ServerUrl,
+    known: Arc<Known>,
 }
 
 impl SignalClient {
@@ -154,21 +156,24 @@ impl SignalClient {
     /// The address or the request to open is not of the form or range it must be; the system gives no thread or no random number. That the
     /// server is away is none: [`ClientEvent::Retrying`] tells.
     pub fn start(config: ClientConfig) -> Result<Self, ClientError> {
-        let url = ServerUrl::parse(&config.server_url)?;
         if let Some(open) = &config.open {
             open.check().map_err(ClientError::Open)?;
         }
         config.watches.iter().try_for_each(WatchRequest::check).map_err(ClientError::Watch)?;
-        let resume = Resume::random().map_err(ClientError::Random)?;
-        let events = Arc::new(EventQueue::default());
         let wishes = Arc::new(Wishes::default());
-        let line = Arc::new(Line::default());
-        let supervisor = Supervisor::new(url.clone(), config, resume, events.clone(), wishes.clone(), line.clone());
+        config.watches.iter().for_each(|request| wishes.watch(request.clone()));
+        let others = config.others.clone().into_iter().map(|other| other.of(&config));
+        let configs: Vec<ClientConfig> = [config.clone()].into_iter().chain(others).collect();
+        let servers: Result<Vec<Server>, ClientError> = configs.into_iter().map(Server::new).collect();
+        let known = Arc::new(Known { servers: servers?, current: AtomicUsize::new(0) });
+        let (events, line) = (Arc::new(EventQueue::default()), Arc::new(Line::default()));
+        let supervisor =
+            Supervisor { known: known.clone(), events: events.clone(), wishes: wishes.clone(), line: line.clone() };
         let thread = thread::Builder::new()
             .name("framewire-signal".into())
             .spawn(move || supervisor.run())
             .map_err(ClientError::Thread)?;
-        Ok(Self { events, wishes, line, thread: Some(thread), url })
+        Ok(Self { events, wishes, line, thread: Some(thread), known })
     }
 
     /// What happened next; waits for it. `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
@@ -210,7 +215,7 @@ impl SignalClient {
     /// The server that it is connected to, or connects to next: the URL of [`ClientConfig::server_url`], or of one of the
     /// [others](ClientConfig::others).
     pub fn server(&self) -> String {
-        self.url.to_string()
+        self.known.current().url.to_string()
     }
 
     /// Watches this stream, too, now and after each reconnect; in place of what was wished with the same [`stream`](WatchRequest::stream), where
@@ -252,6 +257,6 @@ impl Drop for SignalClient {
 
 impl fmt::Debug for SignalClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignalClient").field("server", &self.url).finish_non_exhaustive()
+        f.debug_struct("SignalClient").field("server", &self.known.current().url).finish_non_exhaustive()
     }
 }

@@ -20,9 +20,14 @@ use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
 use super::proving::{Proving, unproven};
 use super::socket::{self, Client, NoConnection, Signal};
+use super::supervisor::Server;
 use super::tls::Known;
+use super::watches::{ANSWER_TIMEOUT, Say, Watches};
 use super::wishes::Wishes;
-use crate::message::{CloseRequest, Heartbeat, Numbered, OpenReply, Opening, Refused, Resume, event};
+use crate::message::{
+    CloseRequest, Grant, Heartbeat, Idle, Moved, Numbered, OpenReply, Opening, Quiet, Refused, Replaced, Resume,
+    UnwatchRequest, Unwatched, WatchReply, event,
+};
 
 /// How long to wait for TCP and WebSocket, and again for Socket.IO's answer to CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +41,8 @@ const HEARTBEAT: Duration = Duration::from_millis(250);
 const HEARTBEAT_PLAIN: Duration = Duration::from_secs(1);
 /// A server that answered heartbeats before is gone when it has not for so long.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// The same where there are other servers to go to.
+const SILENCE_MAX_OF_SEVERAL: Duration = Duration::from_millis(1500);
 /// How long what a server said before it closed may take to be read, once a write has failed.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long a wish to close the stream may hold up the end.
@@ -54,6 +61,12 @@ pub(super) enum End {
     Distrusted(Refused),
     /// There was one.
     Lost { reason: String },
+    /// The same, and nothing was heard on it for long.
+    Silent { reason: String },
+    /// The server says that there are others.
+    Moved { reason: String },
+    /// The server lets the client in and refuses what it is there for, and there are others.
+    TurnedAway(Refused),
 }
 
 /// One connection and its surroundings.
@@ -67,6 +80,9 @@ pub(super) struct Session<'a> {
     line: &'a Arc<Line>,
     /// Requests are numbered from 1: the one to open, and the one to close.
     open_deadline: Option<Instant>,
+    watches: Watches,
+    /// Until when the server may take to let the client in, where there are others.
+    pub(super) give_up_at: Option<Instant>,
     /// When to ask again for a stream that was refused for now.
     open_again: Option<Instant>,
     refusals: Backoff,
@@ -83,14 +99,8 @@ const OPEN_ID: u64 = 1;
 const CLOSE_ID: u64 = 2;
 
 impl<'a> Session<'a> {
-    pub(super) fn new(
-        url: &'a ServerUrl,
-        config: &'a ClientConfig,
-        resume: &'a Resume,
-        events: &'a EventQueue,
-        wishes: &'a Wishes,
-        line: &'a Arc<Line>,
-    ) -> Self {
+    pub(super) fn new(server: &'a Server, events: &'a EventQueue, wishes: &'a Wishes, line: &'a Arc<Line>) -> Self {
+        let Server { url, config, resume } = server;
         Self {
             url,
             config,
@@ -98,6 +108,8 @@ impl<'a> Session<'a> {
             events,
             wishes,
             line,
+            watches: Watches::default(),
+            give_up_at: None,
             open_deadline: None,
             open_again: None,
             refusals: Backoff::default(),
@@ -115,6 +127,10 @@ impl<'a> Session<'a> {
                 tokio::select! {
                     connected = &mut connecting => break connected,
                     () = self.wishes.changed() => if self.wishes.wanted().stop { return End::Stopped },
+                    () = until(self.give_up_at) => {
+                        let reason = "it did not let this client in for too long, and there are other servers".into();
+                        return End::Unreachable { reason };
+                    }
                 }
             }
         };
@@ -124,7 +140,7 @@ impl<'a> Session<'a> {
         };
         self.events.push(ClientEvent::Connected);
         let end = self.converse(&client, &mut signals).await;
-        if let End::Lost { .. } = end {
+        if let End::Lost { .. } | End::Silent { .. } = end {
             self.hear_last_words(&mut signals).await;
         }
         self.line.lost();
@@ -169,7 +185,14 @@ impl<'a> Session<'a> {
 
     /// Until the connection ends.
     async fn converse(&mut self, client: &Client, signals: &mut mpsc::Receiver<Signal>) -> End {
-        if let Err(end) = self.open(client).await {
+        let begun = async {
+            if self.config.open.is_some() || !self.wishes.watches().is_empty() {
+                // What of others arrives it has no use for.
+                say(client, event::QUIET, &Quiet::new(true)).await?;
+            }
+            self.open(client).await
+        };
+        if let Err(end) = begun.await {
             return end;
         }
         let mut heartbeat = interval(if self.config.plain { HEARTBEAT_PLAIN } else { HEARTBEAT });
@@ -179,9 +202,13 @@ impl<'a> Session<'a> {
                 signal = signals.recv() => self.handle(signal),
                 _ = heartbeat.tick() => self.beat(client).await,
                 () = until(self.open_again) => self.open(client).await,
+                () = until(self.watches.due()) => Ok(()),
                 () = self.wishes.changed() => Ok(()),
             };
             if let Err(end) = step {
+                return end;
+            }
+            if let Err(end) = self.watch(client).await {
                 return end;
             }
             // A wish made before the session began is seen here too: the heartbeat's first tick is at once.
@@ -203,6 +230,23 @@ impl<'a> Session<'a> {
         let opening = Opening { request: open.clone(), resume: Some(self.resume.clone()) };
         say(client, event::OPEN, &Numbered { request: Some(OPEN_ID), body: opening }).await?;
         self.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
+        Ok(())
+    }
+
+    /// Says what is to be watched, and what no more.
+    async fn watch(&mut self, client: &Client) -> Result<(), End> {
+        self.watches.want(&self.wishes.watches());
+        while let Some(to_say) = self.watches.say(Instant::now()) {
+            match to_say {
+                Say::Watch(number, body) => {
+                    say(client, event::WATCH, &Numbered { request: Some(number), body }).await?;
+                }
+                Say::Unwatch(number, stream) => {
+                    let body = UnwatchRequest::new(stream);
+                    say(client, event::UNWATCH, &Numbered { request: Some(number), body }).await?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -235,14 +279,46 @@ impl<'a> Session<'a> {
             event::FEEDBACK => {
                 let own = self.config.open.as_ref().map(|open| open.stream);
                 let theirs = data.get("stream").and_then(Value::as_u64);
-                if own.is_none() || theirs == own.map(u64::from) {
+                let hears_all = own.is_none() && self.wishes.watches().is_empty();
+                if hears_all || theirs.is_some_and(|theirs| own.map(u64::from) == Some(theirs)) {
                     self.pass(data, ClientEvent::Feedback);
                 }
             }
             event::STATISTICS => self.pass(data, ClientEvent::Statistics),
             event::HEARTBEAT => self.last_answer = Some(Instant::now()),
+            event::WATCHING | event::WAITING | event::REFUSED if self.watches_wait_for(&data) => {
+                if let Some(Numbered { request: Some(number), body }) = read::<Numbered<WatchReply>>(data) {
+                    let event = self.watches.answered(number, body, Instant::now());
+                    return self.tell_of_watching(event);
+                }
+            }
+            event::WATCHING => {
+                let event = read(data).and_then(|watching| self.watches.watching(watching));
+                return self.tell_of_watching(event);
+            }
+            event::UNWATCHED => {
+                let event = read::<Numbered<Unwatched>>(data)
+                    .and_then(|Numbered { request, body }| self.watches.unwatched(request, body));
+                return self.tell_of_watching(event);
+            }
+            event::IDLE => self.pass_own(data, |idle: &Idle| Some(idle.stream), ClientEvent::Idle),
+            event::GRANT => {
+                self.pass_own(data, |grant: &Grant| grant.is_usable().then_some(grant.stream), ClientEvent::Granted);
+            }
+            event::REPLACED => {
+                self.pass_own(data, |replaced: &Replaced| Some(replaced.stream), ClientEvent::Replaced);
+            }
+            event::MOVED if self.has_others() => {
+                let why = read::<Moved>(data).map(|moved| moved.message).unwrap_or_default();
+                let why: String = why.chars().take(WHY_CHARS_MAX).collect();
+                return Err(End::Moved { reason: format!("the server says to go to another: {why}") });
+            }
             event::OPENED | event::REFUSED => match read::<Numbered<OpenReply>>(data) {
                 Some(Numbered { request: Some(OPEN_ID), body }) if self.open_deadline.take().is_some() => {
+                    let body = match body {
+                        OpenReply::Refused(refused) if self.has_others() => return Err(End::TurnedAway(refused)),
+                        body => body,
+                    };
                     self.events.push(match body {
                         OpenReply::Opened(granted) => ClientEvent::Opened(granted.opened),
                         OpenReply::Refused(refused) => {
@@ -265,6 +341,41 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn has_others(&self) -> bool {
+        !self.config.others.is_empty()
+    }
+
+    fn watches_wait_for(&self, answer: &Value) -> bool {
+        answer.get("request").and_then(Value::as_u64).is_some_and(|number| self.watches.waits_for(number))
+    }
+
+    /// Tells the program, unless there is nothing to watch here and there are other servers.
+    fn tell_of_watching(&self, event: Option<ClientEvent>) -> Result<(), End> {
+        let Some(event) = event else { return Ok(()) };
+        let is_all = self.config.open.is_none() && self.wishes.watches().len() == 1;
+        match event {
+            ClientEvent::WatchRefused { refused, .. } if is_all && self.has_others() => Err(End::TurnedAway(refused)),
+            event => {
+                self.events.push(event);
+                Ok(())
+            }
+        }
+    }
+
+    /// Passes on what is of the stream that this client opened.
+    fn pass_own<T: DeserializeOwned>(
+        &self,
+        data: Value,
+        stream: impl FnOnce(&T) -> Option<u32>,
+        event: fn(T) -> ClientEvent,
+    ) {
+        let own = self.config.open.as_ref().map(|open| open.stream);
+        match read::<T>(data) {
+            Some(message) if own.is_some() && stream(&message) == own => self.events.push(event(message)),
+            _ => tracing::debug!("what the server said of another stream, or nothing of use of this one, was ignored"),
+        }
+    }
+
     /// Why there will be no stream, where this is the answer that the session waits for and it says nothing that is known here.
     fn unreadable(&self, answer: &Value) -> Option<End> {
         let is_awaited = self.open_deadline.is_some() && answer.get("request").and_then(Value::as_u64) == Some(OPEN_ID);
@@ -285,8 +396,12 @@ impl<'a> Session<'a> {
 
     async fn beat(&mut self, client: &Client) -> Result<(), End> {
         let now = Instant::now();
-        if self.last_answer.is_some_and(|last| now - last > SILENCE_MAX) {
-            return Err(End::Lost { reason: format!("the server was silent for {SILENCE_MAX:?}") });
+        let silence_max = if self.has_others() { SILENCE_MAX_OF_SEVERAL } else { SILENCE_MAX };
+        if self.last_answer.is_some_and(|last| now - last > silence_max) {
+            return Err(End::Silent { reason: format!("the server was silent for {silence_max:?}") });
+        }
+        if self.watches.is_late(now) {
+            return Err(End::Lost { reason: format!("the server did not answer \"watch\" within {ANSWER_TIMEOUT:?}") });
         }
         if self.open_deadline.is_some_and(|deadline| now > deadline) {
             return Err(End::Lost { reason: format!("the server did not answer \"open\" within {OPEN_TIMEOUT:?}") });
@@ -386,8 +501,8 @@ mod tests {
         let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
         let config = ClientConfig::new(url.to_string()).plain(true);
         let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
-        let resume = Resume::random().unwrap();
-        let mut session = Session::new(&url, &config, &resume, &events, &wishes, &line);
+        let server = Server { url, config, resume: Resume::random().unwrap() };
+        let mut session = Session::new(&server, &events, &wishes, &line);
         let (sender, mut signals) = mpsc::channel(8);
         let server = async {
             for size in 0..3 {
@@ -409,8 +524,8 @@ mod tests {
         let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
         let config = ClientConfig::new(url.to_string());
         let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
-        let resume = Resume::random().unwrap();
-        let mut session = Session::new(&url, &config, &resume, &events, &wishes, &line);
+        let server = Server { url, config, resume: Resume::random().unwrap() };
+        let mut session = Session::new(&server, &events, &wishes, &line);
         let answer = |request: u64, port: Value| serde_json::json!({"request": request, "reply": "opened", "stream": 1, "udp_port": port, "protocol": 2});
         session.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
         // Of another request it says nothing about this one.

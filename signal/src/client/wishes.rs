@@ -12,11 +12,12 @@ use crate::unpoisoned::unpoisoned;
 #[derive(Default)]
 pub(super) struct Wishes {
     wanted: Mutex<Wanted>,
+    watches: Mutex<Vec<WatchRequest>>,
     outside: Condvar,
     inside: Notify,
 }
 
-/// Wishes are never taken back.
+/// These wishes are never taken back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) close_stream: bool,
@@ -29,15 +30,25 @@ impl Wishes {
     }
 
     pub(super) fn watch(&self, request: WatchRequest) {
-        let _ = request;
+        let mut watches = self.watches();
+        watches.retain(|other| other.stream != request.stream);
+        watches.push(request);
+        drop(watches);
+        self.inside.notify_one();
     }
 
     pub(super) fn unwatch(&self, stream: u32) {
-        let _ = stream;
+        self.watches().retain(|other| other.stream != stream);
+        self.inside.notify_one();
     }
 
     pub(super) fn stop(&self) {
         self.wish(|wanted| wanted.stop = true);
+    }
+
+    /// What is to be watched.
+    pub(super) fn watches(&self) -> MutexGuard<'_, Vec<WatchRequest>> {
+        unpoisoned(self.watches.lock())
     }
 
     pub(super) fn wanted(&self) -> Wanted {

@@ -14,17 +14,20 @@ use socketioxide::socket::Sid;
 use socketioxide::{BroadcastError, ParserConfig, SocketIo};
 use tokio::sync::Semaphore;
 
+use super::StreamEnd;
+use super::news::News;
 use super::outbox::Outbox;
 use super::places::{Full, Place, Places};
 use super::proving::{Proving, dismiss};
 use super::seats::Connected;
 use super::shown::ShownIds;
+use super::stream_host::{Asker, StreamHost};
 use super::streams::Streams;
-use super::{Asker, StreamEnd};
+use super::watchers::{GRACE, Watchers, Word};
 use crate::auth::Exchange;
 use crate::message::{
-    CloseRequest, Closed, Feedback, Grant, Heartbeat, Idle, Moved, Numbered, OpenReply, Opening, PlainFeedback, Proven,
-    Refused, Role, Statistics, Unwatched, Watching, event, reason,
+    CloseRequest, Closed, Feedback, Heartbeat, Moved, Numbered, OpenReply, Opening, PlainFeedback, Proven, Quiet,
+    Refused, Role, Statistics, UnwatchRequest, Unwatched, WatchAnswer, WatchReply, WatchRequest, event, reason,
 };
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
@@ -42,10 +45,13 @@ const CLIENT_PLAIN_EVENTS_MAX: usize = 4096;
 const REQUESTS_A_CLIENT_MAX: usize = 4;
 /// What is for everybody is for everybody in this room: those who have proved what they must.
 const EVERYBODY: &str = "everybody";
+/// Those of them who hear of each frame.
+const LISTENERS: &str = "listeners";
 
 /// The server's side of the conversation with all clients.
 pub(super) struct Conversation {
     pub(super) streams: Streams<Sid>,
+    pub(super) watchers: Watchers<Sid>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) shown: ShownIds,
     pub(super) proving: Arc<Proving>,
@@ -55,14 +61,15 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new(
-        streams: Streams<Sid>,
+        host: Arc<dyn StreamHost>,
         shown: ShownIds,
         outbox: Arc<Outbox>,
         proving: Arc<Proving>,
         clients_max: usize,
         plain: bool,
     ) -> Self {
-        Self { streams, outbox, shown, proving, places: Places::new(clients_max), plain }
+        let (streams, watchers) = (Streams::new(host.clone()), Watchers::new(host));
+        Self { streams, watchers, outbox, shown, proving, places: Places::new(clients_max), plain }
     }
 
     pub(super) fn clients(&self) -> usize {
@@ -134,6 +141,9 @@ impl Conversation {
             conversation.proving.forget(&socket);
             socket.extensions.remove::<Seated>();
             async move {
+                if conversation.watchers.leave(socket.id) {
+                    conversation.clone().end_wishes_later();
+                }
                 let gone = tokio::task::spawn_blocking(move || {
                     for stream in conversation.streams.client_gone(socket.id) {
                         conversation.outbox.flush_stream(stream);
@@ -170,15 +180,28 @@ impl Conversation {
 
     /// From here on it hears what is for everybody, and is heard.
     fn welcome(self: Arc<Self>, socket: &SocketRef) {
-        socket.join(EVERYBODY);
-        let turns = Arc::new(Semaphore::new(REQUESTS_A_CLIENT_MAX));
-        let conversation = self.clone();
-        let open_turns = turns.clone();
-        socket.on(event::OPEN, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            conversation.clone().open(open_turns.clone(), socket, data.ok(), ack)
-        });
+        socket.join([EVERYBODY, LISTENERS]);
+        socket.extensions.insert(Turns(Arc::new(Semaphore::new(REQUESTS_A_CLIENT_MAX))));
+        let [opening, closing, watching, unwatching] = std::array::from_fn(|_| self.clone());
+        socket.on(
+            event::OPEN,
+            move |io: SocketIo, socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+                opening.clone().open(io, socket, data.ok(), ack)
+            },
+        );
         socket.on(event::CLOSE, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            self.clone().close(turns.clone(), socket, data.ok(), ack)
+            closing.clone().close(socket, data.ok(), ack)
+        });
+        socket.on(event::WATCH, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            watching.clone().watch(socket, data.ok(), ack)
+        });
+        socket.on(event::UNWATCH, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            unwatching.clone().unwatch(socket, data.ok(), ack)
+        });
+        socket.on(event::QUIET, async |socket: SocketRef, TryData(wanted): TryData<Quiet>| match wanted {
+            Ok(Quiet { quiet: true, .. }) => socket.leave(LISTENERS),
+            Ok(Quiet { quiet: false, .. }) => socket.join(LISTENERS),
+            Err(_) => {}
         });
         socket.on(event::HEARTBEAT, async |socket: SocketRef, TryData(beat): TryData<Heartbeat>| {
             if let Ok(beat) = beat {
@@ -187,9 +210,9 @@ impl Conversation {
         });
     }
 
-    async fn open(self: Arc<Self>, turns: Arc<Semaphore>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+    async fn open(self: Arc<Self>, io: SocketIo, socket: SocketRef, data: Option<Value>, ack: AckSender) {
         let request = request_id(data.as_ref());
-        let asker = socket.clone();
+        let (asker, conversation) = (socket.clone(), self.clone());
         let work = move |data: Opening| {
             if self.plain {
                 let message = "this server speaks the plain wire, on which nothing is opened; just send datagrams";
@@ -202,45 +225,119 @@ impl Conversation {
                 return Err(Refused::new(reason::VIEW_ONLY, message));
             }
             let connected = connected(&asker);
-            let asks = Asker::over(&connected, Role::Stream);
+            let asks = Asker::over(connected, Role::Stream);
             let granted = self.streams.open(asker.id, connected.neighbour(), &asks, &data, || asker.connected())?;
             if granted.opened.key.is_some() && !connected.is_protected() {
                 // It may have gone meanwhile, and its stream with it.
                 let _ = self.streams.close(asker.id, data.request.stream);
-                tracing::error!(peer = %connected.peer(), "a stream's key was not sent over a connection that others can read: give the server a certificate");
-                let message = "the stream is protected, and its key does not travel over a connection that others can read; connect with TLS";
-                return Err(Refused::new(reason::KEY_OVER_PLAIN, message));
+                return Err(key_over_plain(connected));
             }
-            Ok(granted)
+            let older = self.streams.settle_name(data.request.stream);
+            Ok((granted, older))
         };
-        let (name, body) = match in_turn(turns, data, work).await {
-            Ok(granted) => (event::OPENED, OpenReply::Opened(granted)),
-            Err(refused) => (event::REFUSED, OpenReply::Refused(refused)),
+        let (granted, older) = match in_turn(&socket, data, work).await {
+            Ok(done) => done,
+            Err(body) => {
+                let body = OpenReply::Refused(body);
+                return answer(&socket, ack, event::REFUSED, &Numbered { request, body });
+            }
         };
-        answer(&socket, ack, name, &Numbered { request, body });
+        let stream = granted.opened.stream;
+        answer(&socket, ack, event::OPENED, &Numbered { request, body: OpenReply::Opened(granted) });
+        conversation.streams.answered(socket.id, stream).into_iter().for_each(|news| say_news(&socket, news));
+        for (owner, replaced) in older {
+            if let Some(socket) = io.get_socket(owner) {
+                say_news(&socket, News::Replaced(replaced));
+            }
+        }
     }
 
-    pub(super) fn tell_watching(&self, io: &SocketIo, watching: Watching) {
-        let _ = (io, watching);
+    async fn watch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+        let request = request_id(data.as_ref());
+        let (asker, conversation) = (socket.clone(), self.clone());
+        let work = move |mut data: WatchRequest| {
+            if self.plain {
+                let message =
+                    "this server speaks the plain wire, and sends nothing; watch at one that speaks Framewire's own";
+                return Err(Refused::new(reason::PLAIN_WIRE, message));
+            }
+            let Some(seated) = asker.extensions.get::<Seated>() else {
+                return Err(Refused::new(reason::INTERNAL, "the client has gone"));
+            };
+            // Who is no node knows of none, and may say anything.
+            if seated.role != Role::Node {
+                data.hops.clear();
+            }
+            data.check()?;
+            let from = Asker::over(connected(&asker), seated.role);
+            let answer = self.watchers.watch(asker.id, &from, &data, || asker.connected());
+            if !asker.connected() {
+                self.clone().end_wishes_later();
+            }
+            match answer? {
+                WatchAnswer::Watching(watching) if watching.key.is_some() && !from.protected => {
+                    // It may have gone meanwhile, and its wish with it.
+                    let _ = self.watchers.unwatch(asker.id, data.stream);
+                    Err(key_over_plain(connected(&asker)))
+                }
+                answer => Ok((data.stream, answer)),
+            }
+        };
+        match in_turn(&socket, data, work).await {
+            Ok((stream, reply)) => {
+                let (name, body) = match reply {
+                    WatchAnswer::Watching(watching) => (event::WATCHING, WatchReply::Watching(watching)),
+                    WatchAnswer::Waiting(waiting) => (event::WAITING, WatchReply::Waiting(waiting)),
+                };
+                answer(&socket, ack, name, &Numbered { request, body });
+                conversation.watchers.answered(stream).into_iter().for_each(|(_, word)| say_word(&socket, word));
+            }
+            Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: WatchReply::Refused(body) }),
+        }
     }
 
-    pub(super) fn tell_unwatched(&self, io: &SocketIo, unwatched: Unwatched) {
-        let _ = (io, unwatched);
+    async fn unwatch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+        let request = request_id(data.as_ref());
+        let asker = socket.id;
+        let work = move |data: UnwatchRequest| {
+            self.watchers.unwatch(asker, data.stream)?;
+            Ok(Unwatched::new(data.stream, "its watcher wants it no more"))
+        };
+        match in_turn(&socket, data, work).await {
+            Ok(body) => answer(&socket, ack, event::UNWATCHED, &Numbered { request, body }),
+            Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: WatchReply::Refused(body) }),
+        }
     }
 
-    pub(super) fn tell_idle(&self, io: &SocketIo, idle: Idle) {
-        let _ = (io, idle);
+    /// Ends the wishes of those who have just gone, unless they come back.
+    fn end_wishes_later(self: Arc<Self>) {
+        let runtime = tokio::runtime::Handle::current();
+        runtime.spawn(async move {
+            tokio::time::sleep(GRACE).await;
+            let ended = tokio::task::spawn_blocking(move || self.watchers.end_of_grace(std::time::Instant::now()));
+            if let Err(error) = ended.await {
+                tracing::error!("the host failed when a watcher had gone: {error}");
+            }
+        });
     }
 
-    pub(super) fn tell_grant(&self, io: &SocketIo, grant: Grant) {
-        let _ = (io, grant);
+    /// Tells a watcher, where there is one and nothing else is to be said before.
+    pub(super) fn tell_watcher(&self, io: &SocketIo, word: Word) {
+        let Some((watcher, word)) = self.watchers.tell(word) else { return };
+        if let Some(socket) = io.get_socket(watcher) {
+            say_word(&socket, word);
+        }
     }
 
-    pub(super) fn tell_moved(&self, io: &SocketIo, moved: Moved) {
-        let _ = (io, moved);
+    /// Tells who opened a stream.
+    pub(super) fn tell_owner(&self, io: &SocketIo, news: News) {
+        let owner = self.streams.tell(&news);
+        if let Some(socket) = owner.and_then(|owner| io.get_socket(owner)) {
+            say_news(&socket, news);
+        }
     }
 
-    async fn close(self: Arc<Self>, turns: Arc<Semaphore>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+    async fn close(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
         let request = request_id(data.as_ref());
         let asker = socket.id;
         let work = move |data: CloseRequest| {
@@ -248,7 +345,7 @@ impl Conversation {
             self.outbox.flush_stream(data.stream);
             Ok(Closed { stream: data.stream, message: "its client closed it".into() })
         };
-        match in_turn(turns, data, work).await {
+        match in_turn(&socket, data, work).await {
             Ok(body) => answer(&socket, ack, event::CLOSED, &Numbered { request, body }),
             Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: OpenReply::Refused(body) }),
         }
@@ -268,15 +365,15 @@ impl Speaker<'_> {
         let for_others = Feedback { stream: shown.shown(feedback.stream), ..*feedback };
         let owner = streams.owner(feedback.stream).and_then(|owner| self.io.get_socket(owner));
         let Some(owner) = owner else {
-            return missed(self.io.to(EVERYBODY).emit(event::FEEDBACK, &for_others).await);
+            return missed(self.io.to(LISTENERS).emit(event::FEEDBACK, &for_others).await);
         };
         let by_owner = usize::from(owner.emit(event::FEEDBACK, feedback).is_err());
-        by_owner + missed(owner.to(EVERYBODY).emit(event::FEEDBACK, &for_others).await)
+        by_owner + missed(owner.to(LISTENERS).emit(event::FEEDBACK, &for_others).await)
     }
 
     /// The same for a datagram of the plain wire, which is of no stream.
     pub(super) async fn plain_feedback(&self, plain: &PlainFeedback) -> usize {
-        missed(self.io.to(EVERYBODY).emit(event::FEEDBACK, plain).await)
+        missed(self.io.to(LISTENERS).emit(event::FEEDBACK, plain).await)
     }
 
     /// The same for statistics.
@@ -285,6 +382,11 @@ impl Speaker<'_> {
             stream.stream = self.conversation.shown.shown(stream.stream);
         }
         missed(self.io.to(EVERYBODY).volatile().emit(event::STATISTICS, &statistics).await)
+    }
+
+    /// Tells everybody to go elsewhere; returns how many missed it.
+    pub(super) async fn moved(&self, moved: &Moved) -> usize {
+        missed(self.io.to(EVERYBODY).emit(event::MOVED, moved).await)
     }
 
     /// Tells the client that had opened a stream that it ended on the data path.
@@ -318,6 +420,10 @@ struct Seated {
     _place: Arc<Place>,
 }
 
+/// The requests that a client may have under way.
+#[derive(Clone)]
+struct Turns(Arc<Semaphore>);
+
 /// The connection over which a client's session began.
 pub(super) fn connected(socket: &SocketRef) -> &Connected {
     socket.req_parts().extensions.get().expect("every request of an accepted connection has it")
@@ -334,7 +440,7 @@ impl fmt::Display for ConnectRefused {
 
 /// Does `work` on a thread that may block, unless the client has too much under way already.
 async fn in_turn<T, R>(
-    turns: Arc<Semaphore>,
+    socket: &SocketRef,
     data: Option<Value>,
     work: impl FnOnce(T) -> Result<R, Refused> + Send + 'static,
 ) -> Result<R, Refused>
@@ -342,7 +448,8 @@ where
     T: DeserializeOwned + Send + 'static,
     R: Send + 'static,
 {
-    let Ok(_turn) = turns.try_acquire() else {
+    let turns = socket.extensions.get::<Turns>();
+    let Some(_turn) = turns.as_ref().and_then(|turns| turns.0.try_acquire().ok()) else {
         let message = format!("{REQUESTS_A_CLIENT_MAX} requests of this client are under way; wait for their answers");
         return Err(Refused::new(reason::TOO_MANY, message));
     };
@@ -353,6 +460,33 @@ where
         tracing::error!("the host failed at a request: {error}");
         Err(Refused::new(reason::INTERNAL, "the server failed at this request; its log says how"))
     })
+}
+
+/// A key is for who is meant alone.
+fn key_over_plain(connected: &Connected) -> Refused {
+    tracing::error!(peer = %connected.peer(), "a stream's key was not sent over a connection that others can read: give the server a certificate");
+    let message =
+        "the stream is protected, and its key does not travel over a connection that others can read; connect with TLS";
+    Refused::new(reason::KEY_OVER_PLAIN, message)
+}
+
+fn say_word(socket: &SocketRef, word: Word) {
+    match word {
+        Word::Watching(watching) if watching.key.is_some() && !connected(socket).is_protected() => {
+            let unwatched = Unwatched::new(watching.stream, key_over_plain(connected(socket)).message);
+            say(socket, event::UNWATCHED, &unwatched);
+        }
+        Word::Watching(watching) => say(socket, event::WATCHING, &watching),
+        Word::Unwatched(unwatched) => say(socket, event::UNWATCHED, &unwatched),
+    }
+}
+
+fn say_news(socket: &SocketRef, news: News) {
+    match news {
+        News::Idle(idle) => say(socket, event::IDLE, &idle),
+        News::Grant(grant) => say(socket, event::GRANT, &grant),
+        News::Replaced(replaced) => say(socket, event::REPLACED, &replaced),
+    }
 }
 
 fn request_id(data: Option<&Value>) -> Option<u64> {

@@ -8,6 +8,7 @@ mod front;
 mod hosts;
 mod http;
 mod identity;
+mod news;
 mod outbox;
 mod places;
 mod proving;
@@ -18,6 +19,7 @@ mod stream_host;
 mod streams;
 mod trouble;
 mod versions;
+mod watchers;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +40,7 @@ use self::conversation::{CONNECT_TIMEOUT, Conversation, Speaker};
 pub use self::front::outcome_at_the_front;
 use self::http::Tls;
 pub use self::identity::{Identity, IdentityError};
+use self::news::News;
 use self::outbox::Outbox;
 pub use self::outbox::SignalCounters;
 pub use self::places::{Full, Neighbour, Place, Places};
@@ -47,7 +50,7 @@ pub use self::seats::Connected;
 use self::seats::Seats;
 use self::shown::ShownIds;
 pub use self::stream_host::{Asker, StreamEnd, StreamHost};
-use self::streams::Streams;
+use self::watchers::Word;
 use crate::auth::{Token, Verifier};
 use crate::limit;
 use crate::message::{Closed, Feedback, Grant, Idle, Moved, Statistics, Unwatched, Watching};
@@ -269,10 +272,9 @@ impl SignalServer {
 
         let outbox = Arc::new(Outbox::new(config.feedback_rate));
         let proving = Arc::new(Proving::new(Verifier::new(config.token, config.view_token, config.node_token)));
-        let streams = Streams::new(host);
         let shown = ShownIds::new().map_err(StartError::Random)?;
         let conversation =
-            Arc::new(Conversation::new(streams, shown, outbox.clone(), proving, config.clients_max, config.plain));
+            Arc::new(Conversation::new(host, shown, outbox.clone(), proving, config.clients_max, config.plain));
         let (layer, io) = conversation.begin();
 
         // A client that polls has two connections, and some are on their way in or out; a quarter is kept for the proven.
@@ -332,27 +334,27 @@ impl SignalServer {
     /// Tells the watcher of this wish that its stream is sent, after the host had it wait, or the stream was gone, or is another one than before. Said after the
     /// answer to a [`watch`](StreamHost::watch) that is under way. Returns without waiting; a wish that nobody has any more is passed over.
     pub fn tell_watching(&self, watching: Watching) {
-        self.conversation.tell_watching(&self.io, watching);
+        self.conversation.tell_watcher(&self.io, Word::Watching(watching));
     }
 
     /// Tells the watcher of this wish that its stream is sent no more for now; the wish stands. As [`tell_watching`](Self::tell_watching).
     pub fn tell_unwatched(&self, stream: u32, message: impl Into<String>) {
-        self.conversation.tell_unwatched(&self.io, Unwatched::new(stream, message));
+        self.conversation.tell_watcher(&self.io, Word::Unwatched(Unwatched::new(stream, message)));
     }
 
     /// Tells the client that opened a stream whether anybody wants it, and tells it again when it comes back. Returns without waiting.
     pub fn tell_idle(&self, stream: u32, idle: bool) {
-        self.conversation.tell_idle(&self.io, Idle::new(stream, idle));
+        self.conversation.tell_owner(&self.io, News::Idle(Idle::new(stream, idle)));
     }
 
     /// Tells the client that opened a stream how much of a link it has, and tells it again when it comes back. Returns without waiting.
     pub fn tell_grant(&self, grant: Grant) {
-        self.conversation.tell_grant(&self.io, grant);
+        self.conversation.tell_owner(&self.io, News::Grant(grant));
     }
 
     /// Tells every client to go to another server, if it knows one; those that do not stay. Returns without waiting.
     pub fn tell_moved(&self, message: impl Into<String>) {
-        self.conversation.tell_moved(&self.io, Moved::new(message));
+        self.conversation.outbox.moved(Moved::new(message));
     }
 
     /// The pin of the key that it proves by TLS to have now; `None` where it speaks plainly.
@@ -366,6 +368,7 @@ impl SignalServer {
         let tls_failed = self.tls.as_ref().map_or(0, |tls| tls.failed.load(Ordering::Relaxed));
         SignalCounters {
             clients: self.conversation.clients(),
+            wishes: self.conversation.watchers.len(),
             proofs_failed: proving.failed(),
             tls_failed,
             ..outbox.counters()

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::StreamEnd;
 use super::coalescer::{Coalescer, Verdict};
 use super::conversation::Speaker;
-use crate::message::{Closed, Feedback, PlainFeedback, Statistics, Timestamp};
+use crate::message::{Closed, Feedback, Moved, PlainFeedback, Statistics, Timestamp};
 use crate::unpoisoned::unpoisoned;
 
 /// Feedback that waits for the runtime. It is a fraction of a second at the default rate with every stream at its bound.
@@ -23,12 +23,14 @@ const ENDED_WAITING_MAX: usize = 1024;
 /// socket, so that a client that reads is never overrun.
 const EVENTS_A_TURN: usize = 32;
 
-/// Counts since the server started. None of them ever goes down, but `clients`.
+/// Counts since the server started. None of them ever goes down, but `clients` and `wishes`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SignalCounters {
     /// Clients connected now.
     pub clients: usize,
+    /// Wishes to watch a stream that stand now.
+    pub wishes: usize,
     /// Proofs of a token that were wrong, late or none.
     pub proofs_failed: u64,
     /// Connections that spoke no TLS to a server that does, or not to its end; those that were redirected are not among them.
@@ -59,6 +61,7 @@ struct Waiting {
     plain: VecDeque<(Timestamp, u64)>,
     statistics: Option<Statistics>,
     ended: VecDeque<(Closed, StreamEnd)>,
+    moved: Option<Moved>,
     counters: SignalCounters,
 }
 
@@ -68,6 +71,7 @@ enum Item {
     Plain(Timestamp, u64),
     Statistics(Statistics),
     Ended(Closed, StreamEnd),
+    Moved(Moved),
 }
 
 impl Outbox {
@@ -78,6 +82,7 @@ impl Outbox {
             plain: VecDeque::with_capacity(PLAIN_WAITING_MAX),
             statistics: None,
             ended: VecDeque::new(),
+            moved: None,
             counters: SignalCounters::default(),
         };
         Self { waiting: Mutex::new(waiting), filled: Notify::new() }
@@ -136,6 +141,11 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    pub(super) fn moved(&self, moved: Moved) {
+        self.lock().moved = Some(moved);
+        self.filled.notify_one();
+    }
+
     pub(super) fn counters(&self) -> SignalCounters {
         self.lock().counters
     }
@@ -182,6 +192,7 @@ impl Outbox {
                     speaker.plain_feedback(&plain).await
                 }
                 Item::Statistics(statistics) => speaker.statistics(statistics.clone()).await,
+                Item::Moved(moved) => speaker.moved(moved).await,
             };
             self.lock().count(&item, missed);
             sent += 1;
@@ -215,7 +226,8 @@ impl Waiting {
             return Some(Item::Plain(timestamp, frame_size));
         }
         let statistics = self.statistics.take().map(Item::Statistics);
-        statistics.or_else(|| self.ended.pop_front().map(|(closed, end)| Item::Ended(closed, end)))
+        let ended = || self.ended.pop_front().map(|(closed, end)| Item::Ended(closed, end));
+        statistics.or_else(ended).or_else(|| self.moved.take().map(Item::Moved))
     }
 
     fn flush_stream(&mut self, stream: u32) {
@@ -232,7 +244,7 @@ impl Waiting {
                 self.counters.feedback_coalesced += feedback.coalesced - 1;
             }
             Item::Plain(..) => self.counters.plain_sent += 1,
-            Item::Statistics(_) | Item::Ended(..) => {}
+            Item::Statistics(_) | Item::Ended(..) | Item::Moved(_) => {}
         }
         self.counters.missed_by_slow_clients += missed as u64;
     }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::news::{Latest, News};
 use super::places::Neighbour;
 use super::{Asker, StreamEnd, StreamHost};
-use crate::message::{Granted, Opening, Refused, Resume, reason};
+use crate::message::{Granted, Opening, Refused, Replaced, Resume, reason};
 use crate::unpoisoned::unpoisoned;
 
 /// Streams a client may have open: more than the cameras of one machine.
@@ -22,8 +23,14 @@ pub(super) struct Streams<C> {
     host: Arc<dyn StreamHost>,
     /// Held for as long as the host works.
     turn: Mutex<()>,
-    /// Changed by who has the turn only.
-    owners: Mutex<HashMap<u32, Owner<C>>>,
+    /// Whose owners are changed by who has the turn only.
+    owners: Mutex<Owners<C>>,
+}
+
+struct Owners<C> {
+    of: HashMap<u32, Owner<C>>,
+    /// The stream that the host is asked to open, and what is told of it meanwhile.
+    opening: Option<(u32, Latest)>,
 }
 
 struct Owner<C> {
@@ -31,15 +38,20 @@ struct Owner<C> {
     client: Option<C>,
     from: Neighbour,
     resume: Resume,
+    name: String,
+    incarnation: Option<u64>,
+    /// Whether it is still to be said that the stream is open: what is told of it is told after that.
+    is_unanswered: bool,
+    told: Latest,
 }
 
 impl<C: Copy + Eq> Streams<C> {
     pub(super) fn new(host: Arc<dyn StreamHost>) -> Self {
-        Self { host, turn: Mutex::default(), owners: Mutex::default() }
+        Self { host, turn: Mutex::default(), owners: Mutex::new(Owners { of: HashMap::new(), opening: None }) }
     }
 
     /// Opens a stream for `client`, which asks as `asker`; its address counts as `from`. `is_connected` is asked afterwards: a client that left meanwhile
-    /// owns nothing.
+    /// owns nothing. Once it was said that the stream is open, [`answered`](Self::answered) is to be called.
     pub(super) fn open(
         &self,
         client: C,
@@ -53,7 +65,10 @@ impl<C: Copy + Eq> Streams<C> {
         let resume = self.secret_for(client, opening)?;
         let has_room = self.check_quota(client, from, stream)?;
         let held_at = self.held_at(stream, &resume);
-        let opened = self.host.open_for(asker, &opening.request)?;
+        self.owners().opening = Some((stream, Latest::default()));
+        let opened = self.host.open_for(asker, &opening.request);
+        let told = self.told_meanwhile(stream, opened.as_ref().is_ok_and(|opened| opened.grant.is_some()));
+        let opened = opened?;
         let from = match held_at {
             _ if has_room => from,
             // It has its place already. Where its client comes from an address by now that has no place left, it goes on
@@ -67,18 +82,92 @@ impl<C: Copy + Eq> Streams<C> {
             }
         };
         let is_connected = is_connected();
-        let owner = Owner { client: is_connected.then_some(client), from, resume: resume.clone() };
-        self.owners().insert(stream, owner);
+        let request = &opening.request;
+        let owner = Owner {
+            client: is_connected.then_some(client),
+            from,
+            resume: resume.clone(),
+            name: request.name.clone(),
+            incarnation: request.incarnation,
+            is_unanswered: true,
+            told,
+        };
+        self.owners().of.insert(stream, owner);
         if !is_connected {
             self.leave(&[stream]);
         }
         Ok(Granted { opened, resume: Some(resume) })
     }
 
+    /// What is known of a stream that the host was asked to open, by what was told while it was.
+    fn told_meanwhile(&self, stream: u32, is_granted: bool) -> Latest {
+        let mut owners = self.owners();
+        let told = owners.opening.take().map(|(_, told)| told).unwrap_or_default();
+        let Some(owner) = owners.of.get_mut(&stream) else { return told };
+        let before = std::mem::take(&mut owner.told);
+        owner.told = told.or(if is_granted { before.without_grant() } else { before });
+        owner.told.clone()
+    }
+
+    /// Has the names of streams go to those that were started last, after this one was opened. Who has to be told so now: a client hears of its
+    /// own stream with what else [`answered`](Self::answered) has for it.
+    pub(super) fn settle_name(&self, stream: u32) -> Vec<(C, Replaced)> {
+        let _turn = self.turn();
+        let mut owners = self.owners();
+        let Some(opened) = owners.of.get(&stream) else { return Vec::new() };
+        let Some(incarnation) = opened.incarnation.filter(|_| !opened.name.is_empty()) else { return Vec::new() };
+        let (name, mut newest) = (opened.name.clone(), (incarnation, stream));
+        let mut of_name = Vec::new();
+        for (id, owner) in owners.of.iter().filter(|(_, owner)| owner.name == name) {
+            if let Some(incarnation) = owner.incarnation {
+                newest = newest.max((incarnation, *id));
+                of_name.push((*id, incarnation));
+            }
+        }
+        let (newest_incarnation, by) = newest;
+        let older: Vec<u32> =
+            of_name.into_iter().filter(|(_, of)| *of < newest_incarnation).map(|(id, _)| id).collect();
+        let mut to_tell = Vec::new();
+        for id in &older {
+            let Some(owner) = owners.of.get_mut(id) else { continue };
+            let message = format!(
+                "another stream named {name:?} was started later and has the name; this one is listed beside it"
+            );
+            let replaced = Replaced::new(*id, message);
+            owner.told.note(News::Replaced(replaced.clone()));
+            let is_told_now = by == stream && !owner.is_unanswered;
+            to_tell.extend(owner.client.filter(|_| is_told_now).map(|client| (client, replaced)));
+        }
+        drop(owners);
+        older.into_iter().filter(|id| *id == stream || by == stream).for_each(|id| self.host.replaced(id, by));
+        to_tell
+    }
+
+    /// It was said to `client` that the stream is open, or not: what is to be told of it then.
+    pub(super) fn answered(&self, client: C, stream: u32) -> Vec<News> {
+        let mut owners = self.owners();
+        let owner = owners.of.get_mut(&stream).filter(|owner| owner.client == Some(client));
+        let Some(owner) = owner.filter(|owner| owner.is_unanswered) else { return Vec::new() };
+        owner.is_unanswered = false;
+        owner.told.to_tell()
+    }
+
+    /// Keeps what is told of a stream, and returns whom to tell now, if anybody.
+    pub(super) fn tell(&self, news: &News) -> Option<C> {
+        let mut owners = self.owners();
+        if let Some((_, told)) = owners.opening.as_mut().filter(|(stream, _)| *stream == news.stream()) {
+            told.note(news.clone());
+            return None;
+        }
+        let owner = owners.of.get_mut(&news.stream())?;
+        owner.told.note(news.clone());
+        owner.client.filter(|_| !owner.is_unanswered)
+    }
+
     /// The stream's secret, for whom it belongs to or who is the first to open it.
     fn secret_for(&self, client: C, opening: &Opening) -> Result<Resume, Refused> {
         let stream = opening.request.stream;
-        if let Some(owner) = self.owners().get(&stream) {
+        if let Some(owner) = self.owners().of.get(&stream) {
             let is_shown = opening.resume.as_ref().is_some_and(|shown| shown.is(&owner.resume));
             if is_shown || owner.client == Some(client) {
                 return Ok(owner.resume.clone());
@@ -105,7 +194,7 @@ impl<C: Copy + Eq> Streams<C> {
 
     /// The address whose place a stream has that is being opened again.
     fn held_at(&self, stream: u32, resume: &Resume) -> Option<Neighbour> {
-        self.owners().get(&stream).filter(|owner| owner.resume.is(resume)).map(|owner| owner.from)
+        self.owners().of.get(&stream).filter(|owner| owner.resume.is(resume)).map(|owner| owner.from)
     }
 
     /// Whether its address has room for this stream as it is; otherwise another stream has to end for a new one.
@@ -120,13 +209,13 @@ impl<C: Copy + Eq> Streams<C> {
     fn make_room(&self, from: Neighbour, stream: u32) -> bool {
         let left = self.others(stream, |owner| owner.from == from && owner.client.is_none());
         let ended = self.host.make_room(&left);
-        ended.is_some_and(|ended| self.owners().remove(&ended).is_some())
+        ended.is_some_and(|ended| self.owners().of.remove(&ended).is_some())
     }
 
     /// The streams that are meant, but for `stream`.
     fn others(&self, stream: u32, is_meant: impl Fn(&Owner<C>) -> bool) -> Vec<u32> {
         let owners = self.owners();
-        owners.iter().filter(|(id, owner)| **id != stream && is_meant(owner)).map(|(id, _)| *id).collect()
+        owners.of.iter().filter(|(id, owner)| **id != stream && is_meant(owner)).map(|(id, _)| *id).collect()
     }
 
     /// Ends a stream of `client`'s own.
@@ -138,7 +227,7 @@ impl<C: Copy + Eq> Streams<C> {
                 format!("stream {stream} is not one that this client has open; close only what you opened"),
             ));
         }
-        self.owners().remove(&stream);
+        self.owners().of.remove(&stream);
         self.host.close(stream);
         Ok(())
     }
@@ -147,7 +236,7 @@ impl<C: Copy + Eq> Streams<C> {
     pub(super) fn client_gone(&self, client: C) -> Vec<u32> {
         let _turn = self.turn();
         let mut streams = Vec::new();
-        for (stream, owner) in self.owners().iter_mut().filter(|(_, owner)| owner.client == Some(client)) {
+        for (stream, owner) in self.owners().of.iter_mut().filter(|(_, owner)| owner.client == Some(client)) {
             owner.client = None;
             streams.push(*stream);
         }
@@ -162,7 +251,7 @@ impl<C: Copy + Eq> Streams<C> {
         self.host.client_gone(streams);
         for stream in streams {
             if !self.host.is_flowing(*stream) {
-                self.owners().remove(stream);
+                self.owners().of.remove(stream);
             }
         }
     }
@@ -173,14 +262,14 @@ impl<C: Copy + Eq> Streams<C> {
         let _turn = self.turn();
         let client = self.owner(stream);
         if client.is_none() || end == StreamEnd::Over {
-            self.owners().remove(&stream);
+            self.owners().of.remove(&stream);
         }
         client
     }
 
     /// Who has opened a stream and is still there. Waits for no host.
     pub(super) fn owner(&self, stream: u32) -> Option<C> {
-        self.owners().get(&stream).and_then(|owner| owner.client)
+        self.owners().of.get(&stream).and_then(|owner| owner.client)
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -188,7 +277,7 @@ impl<C: Copy + Eq> Streams<C> {
         unpoisoned(self.turn.lock())
     }
 
-    fn owners(&self) -> MutexGuard<'_, HashMap<u32, Owner<C>>> {
+    fn owners(&self) -> MutexGuard<'_, Owners<C>> {
         unpoisoned(self.owners.lock())
     }
 }

@@ -156,7 +156,7 @@ fn a_client_may_choose_the_secret_and_shows_it_to_a_server_that_does_not_know_th
 fn a_client_that_left_while_its_stream_opened_leaves_none_behind() {
     let (diary, streams) = streams();
     streams.open('a', from(1), &asker(), &opening(1, None), || false).unwrap();
-    assert!(streams.client_gone('a').is_empty() && streams.owners().is_empty());
+    assert!(streams.client_gone('a').is_empty() && streams.owners().of.is_empty());
     assert_eq!(diary.read(), ["open 1", "gone [1]"]);
 }
 
@@ -222,7 +222,7 @@ fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_lef
     let mut of_another_version = opening(1_000, None);
     of_another_version.request.protocol = 2;
     assert_eq!(streams.open('c', from(1), &asker(), &of_another_version, || true).unwrap_err().reason, "protocol");
-    assert!(streams.owners().contains_key(&7), "no stream ends for one that is refused");
+    assert!(streams.owners().of.contains_key(&7), "no stream ends for one that is refused");
     open(&streams, 'c', 1_000, None).expect("stream 7 is as good as over");
     assert_eq!(open(&streams, 'c', 1_001, None).unwrap_err().reason, reason::TOO_MANY, "it made room once");
     assert_eq!(open(&streams, 'c', 8, None).unwrap_err().reason, reason::NOT_YOURS);
@@ -251,9 +251,9 @@ fn a_stream_whose_client_comes_from_a_full_address_by_now_keeps_its_place_and_ta
     // One that is refused changes nothing.
     let before = diary.read().len();
     assert_eq!(reopen('C', None).unwrap_err().reason, reason::NOT_YOURS);
-    assert_eq!((diary.read().len(), streams.owners()[&9_999].resume.is(&secret)), (before, true));
+    assert_eq!((diary.read().len(), streams.owners().of[&9_999].resume.is(&secret)), (before, true));
     // Once there is room, it counts there.
     streams.close('b', 0).unwrap();
     reopen('D', Some(&secret)).unwrap();
-    assert_eq!(streams.owners()[&9_999].from, from(2));
+    assert_eq!(streams.owners().of[&9_999].from, from(2));
 }

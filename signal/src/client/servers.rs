@@ -1,0 +1,211 @@
+//! At which of its servers a client is, and when it goes to the next.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+
+/// How long a server that was lost may be away before the next is tried, and up to as much more at random: a client of a server that
+/// dies is not back at another in step with all others.
+const AWAY: Duration = Duration::from_millis(500);
+/// How long a server may take until it has let the client in, where there are others; twice as long in each further round, up to the longest.
+const FIRST_ROUND: Duration = Duration::from_secs(2);
+const LONGEST_ROUND: Duration = Duration::from_secs(15);
+
+/// How it ended at the server that is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// There was no connection.
+    Unreachable,
+    /// There was none, or it ended, because the server does not want the client or its stream, or is not known to be the right one.
+    Refused,
+    /// There was one for a while.
+    Lost,
+    /// There was one, on which nothing was heard for so long that the server is away for certain.
+    Silent,
+    /// There was one that held for no time.
+    Dropped,
+    /// The server says to go elsewhere.
+    Moved,
+}
+
+/// What comes then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Next {
+    /// How long to wait before.
+    pub(super) in_: Duration,
+    /// Whether every server has been tried in vain since the last connection that held, or since this was so last.
+    pub(super) is_round_over: bool,
+}
+
+/// The servers of a list, by their places in it.
+#[derive(Debug)]
+pub(super) struct Servers {
+    count: usize,
+    current: usize,
+    backoff: Backoff,
+    /// Tried in vain since the last connection that held.
+    failures: u32,
+    was_refused: bool,
+    /// Until when the current one is waited for, which was lost.
+    leave_at: Option<Instant>,
+}
+
+impl Servers {
+    /// So many, at least one.
+    pub(super) fn new(count: usize) -> Self {
+        Self { count, current: 0, backoff: Backoff::default(), failures: 0, was_refused: false, leave_at: None }
+    }
+
+    /// The one to try.
+    pub(super) fn current(&self) -> usize {
+        self.current
+    }
+
+    /// Attempts since the last connection that held.
+    pub(super) fn attempts(&self) -> u32 {
+        self.backoff.attempts()
+    }
+
+    /// Until when the current one may take to let the client in; `None` where there is no other.
+    pub(super) fn give_up_at(&self, now: Instant) -> Option<Instant> {
+        if self.count == 1 {
+            return None;
+        }
+        let round = self.failures / u32::try_from(self.count).unwrap_or(u32::MAX);
+        let longest = FIRST_ROUND.saturating_mul(2_u32.saturating_pow(round)).min(LONGEST_ROUND);
+        Some(self.leave_at.unwrap_or(now + longest))
+    }
+
+    /// It ended so. `random` is uniform in 0 to 1.
+    pub(super) fn next(&mut self, outcome: Outcome, now: Instant, random: f64) -> Next {
+        if matches!(outcome, Outcome::Lost | Outcome::Silent | Outcome::Moved) {
+            self.backoff.reset();
+            (self.failures, self.was_refused, self.leave_at) = (0, false, None);
+        }
+        if self.count == 1 {
+            let in_ = self.backoff.next(outcome == Outcome::Refused, random);
+            return Next { in_, is_round_over: true };
+        }
+        let jitter = AWAY.mul_f64(random.clamp(0.0, 1.0));
+        match outcome {
+            Outcome::Lost => {
+                self.leave_at = Some(now + AWAY + jitter);
+                return Next { in_: self.backoff.next(false, random), is_round_over: false };
+            }
+            Outcome::Silent | Outcome::Moved => {
+                self.go_on();
+                return Next { in_: jitter, is_round_over: false };
+            }
+            Outcome::Unreachable | Outcome::Dropped | Outcome::Refused => {}
+        }
+        // It was lost, and may be back: tried again, unless that is too late then.
+        if let Some(leave_at) = self.leave_at.filter(|_| outcome == Outcome::Unreachable) {
+            let in_ = self.backoff.next(false, random);
+            if now + in_ < leave_at {
+                return Next { in_, is_round_over: false };
+            }
+        }
+        if self.leave_at.take().is_some() {
+            // The wait for it was no round.
+            self.backoff.reset();
+        }
+        self.was_refused |= outcome == Outcome::Refused;
+        self.failures = self.failures.saturating_add(1);
+        self.go_on();
+        let is_round_over = self.failures as usize % self.count == 0;
+        let in_ = if is_round_over { self.backoff.next(self.was_refused, random) } else { Duration::ZERO };
+        self.was_refused &= !is_round_over;
+        Next { in_, is_round_over }
+    }
+
+    fn go_on(&mut self) {
+        self.current = (self.current + 1) % self.count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn one_server_alone_is_tried_again_and_again() {
+        let (mut servers, now) = (Servers::new(1), Instant::now());
+        let mut waits = |outcome| servers.next(outcome, now, 0.0).in_;
+        assert_eq!([Outcome::Unreachable; 4].map(&mut waits), [100, 200, 400, 400].map(millis));
+        assert_eq!([Outcome::Lost, Outcome::Unreachable].map(&mut waits), [100, 200].map(millis));
+        assert_eq!([Outcome::Refused; 4].map(&mut waits), [400, 800, 1600, 2000].map(millis));
+        assert_eq!((servers.current(), servers.give_up_at(now)), (0, None));
+    }
+
+    #[test]
+    fn a_server_that_is_lost_is_waited_for_and_left_within_a_second() {
+        for (random, away) in [(0.0, 500), (1.0, 1000)] {
+            let (mut servers, begun) = (Servers::new(3), Instant::now());
+            let mut now = begun;
+            let mut next = servers.next(Outcome::Lost, now, random);
+            while servers.current() == 0 {
+                assert!(!next.is_round_over);
+                now += next.in_;
+                assert!(servers.give_up_at(now).unwrap() <= begun + millis(away));
+                next = servers.next(Outcome::Unreachable, now, random);
+            }
+            assert_eq!((servers.current(), next.in_), (1, Duration::ZERO));
+            assert!(now <= begun + millis(away), "{:?}", now - begun);
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_silent_or_says_to_go_is_not_waited_for() {
+        for outcome in [Outcome::Silent, Outcome::Moved] {
+            let (mut servers, now) = (Servers::new(2), Instant::now());
+            assert_eq!(servers.next(outcome, now, 0.5), Next { in_: millis(250), is_round_over: false });
+            assert_eq!(servers.current(), 1);
+            assert_eq!(servers.next(outcome, now, 0.0).in_, Duration::ZERO);
+            assert_eq!(servers.current(), 0, "the first comes after the last");
+        }
+    }
+
+    #[test]
+    fn dead_servers_are_passed_over_at_once_and_all_of_them_are_asked_again_with_growing_waits() {
+        let (mut servers, now) = (Servers::new(3), Instant::now());
+        let mut tried = Vec::new();
+        for _ in 0..9 {
+            let at = servers.current();
+            let Next { in_, is_round_over } = servers.next(Outcome::Unreachable, now, 0.0);
+            tried.push((at, in_.as_millis(), is_round_over));
+        }
+        let round = |wait| [(0, 0, false), (1, 0, false), (2, wait, true)];
+        assert_eq!(tried, [round(100), round(200), round(400)].concat());
+    }
+
+    #[test]
+    fn where_one_of_them_refuses_all_are_asked_less_often() {
+        let (mut servers, now) = (Servers::new(2), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            servers.next(Outcome::Refused, now, 0.0);
+            waits.push(servers.next(Outcome::Unreachable, now, 0.0).in_.as_millis());
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 2000]);
+    }
+
+    #[test]
+    fn a_slow_server_gets_more_time_in_each_round_and_a_connection_that_held_starts_it_over() {
+        let (mut servers, now) = (Servers::new(2), Instant::now());
+        let mut patience = Vec::new();
+        for _ in 0..5 {
+            patience.push((servers.give_up_at(now).unwrap() - now).as_secs());
+            servers.next(Outcome::Unreachable, now, 0.0);
+            servers.next(Outcome::Dropped, now, 0.0);
+        }
+        assert_eq!(patience, [2, 4, 8, 15, 15]);
+        servers.next(Outcome::Moved, now, 0.0);
+        assert_eq!(servers.give_up_at(now).unwrap() - now, FIRST_ROUND);
+    }
+}
