@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use framewire_process::exit::Failure;
 use framewire_signal::Connected;
+use framewire_signal::directory::{ClusterKey, NodeProof};
 
 use guesses::{Guesses, Verdict};
 use pass::Passes;
@@ -36,6 +37,8 @@ pub struct Access {
     secrets: Vec<Secret>,
     guesses: Guesses,
     passes: Passes,
+    /// By which other servers of the cluster prove that they are.
+    nodes: Option<ClusterKey>,
 }
 
 /// How somebody came to look.
@@ -53,7 +56,13 @@ impl Access {
     /// # Errors
     /// The system gives no random numbers.
     pub fn new(secrets: Vec<Secret>, over_tls: bool) -> Result<Self, Failure> {
-        Ok(Self { secrets, guesses: Guesses::default(), passes: Passes::new(over_tls)? })
+        Ok(Self { secrets, guesses: Guesses::default(), passes: Passes::new(over_tls)?, nodes: None })
+    }
+
+    /// Lets the other servers of the cluster look, too: those that prove that they have its key. They look on behalf of whoever they let look.
+    #[must_use]
+    pub fn nodes(self, key: Option<ClusterKey>) -> Self {
+        Self { nodes: key, ..self }
     }
 
     /// Whether looking takes a secret.
@@ -69,9 +78,33 @@ impl Access {
             connected.prove();
             return Ok(Entry::Open);
         }
+        if let Some(proof) = node_proof(headers) {
+            return self.judge_node(&proof, connected).map(|()| Entry::Open);
+        }
         // A browser asks without one first, which is no guess.
         let given = secret::given(headers).ok_or(Refusal::Secret)?;
         self.judge(&given, connected).map(Entry::LoggedIn)
+    }
+
+    /// Lets a node of the cluster in, and nobody else.
+    ///
+    /// # Errors
+    /// The answer to whoever is none.
+    pub(crate) fn admit_node(&self, headers: &HeaderMap, connected: &Connected) -> Result<(), Response> {
+        let judged = node_proof(headers).ok_or(Refusal::Node).and_then(|proof| self.judge_node(&proof, connected));
+        judged.map_err(Refusal::into_response)
+    }
+
+    fn judge_node(&self, proof: &NodeProof, connected: &Connected) -> Result<(), Refusal> {
+        let is_right = || self.nodes.as_ref().is_some_and(|key| proof.is_of(key, connected.key()));
+        match self.guesses.judge(connected.neighbour(), Instant::now(), is_right) {
+            Verdict::Right => {
+                connected.prove();
+                Ok(())
+            }
+            Verdict::Wrong => Err(Refusal::Node),
+            Verdict::TooMany => Err(Refusal::TooManyGuesses),
+        }
     }
 
     /// The pass of whoever gives this.
@@ -88,12 +121,18 @@ impl Access {
     }
 }
 
+/// What a node shows, if whoever asks says that it is one.
+fn node_proof(headers: &HeaderMap) -> Option<NodeProof> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.parse().ok()
+}
+
 /// Why somebody may not look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     Secret,
     TooManyGuesses,
     NoRandom,
+    Node,
 }
 
 impl Refusal {
@@ -108,6 +147,10 @@ impl Refusal {
             Self::TooManyGuesses => {
                 (StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords came from your address; wait a second\n")
             }
+            Self::Node => (
+                StatusCode::UNAUTHORIZED,
+                "this is for the servers of this cluster, which prove themselves by its key; give all of them the same --cluster-key-file\n",
+            ),
             Self::NoRandom => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the system gives no random numbers for a pass; try again\n")
             }
@@ -120,7 +163,7 @@ impl Refusal {
         match self {
             Self::Secret => drop(headers.insert(header::WWW_AUTHENTICATE, CHALLENGE)),
             Self::TooManyGuesses => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::NoRandom => {}
+            Self::NoRandom | Self::Node => {}
         }
     }
 }

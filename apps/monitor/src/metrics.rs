@@ -4,6 +4,8 @@
 //! its name; what else is known of it is in `framewire_stream_info`. What streams have counted stays in the totals of the
 //! server, `framewire_server_…`, and of its sinks, `framewire_sink_…`.
 
+mod cluster;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +20,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::board::{Board, LiveStream};
+use crate::cluster::Neighbours;
 use crate::figures::{Counts, LATENCY_BOUNDS};
 
 /// What a scrape is told that it reads.
@@ -28,9 +31,9 @@ pub(crate) const CONTENT_TYPE: HeaderValue =
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    pub(crate) fn new(board: Arc<Board>, commit: &'static str) -> Self {
+    pub(crate) fn new(board: Arc<Board>, neighbours: Option<Arc<Neighbours>>, commit: &'static str) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(BoardMetrics { board, commit }));
+        registry.register_collector(Box::new(BoardMetrics { board, neighbours, commit }));
         Self(registry)
     }
 
@@ -45,6 +48,8 @@ impl Metrics {
 #[derive(Debug)]
 struct BoardMetrics {
     board: Arc<Board>,
+    /// The cluster, where the server is in one.
+    neighbours: Option<Arc<Neighbours>>,
     /// What the program was built from.
     commit: &'static str,
 }
@@ -97,6 +102,11 @@ impl Collector for BoardMetrics {
         server(out, &all.stream)?;
         sinks(out, self.board.sinks.as_slice(), &series)?;
         readers(out, &series)?;
+        cluster::watchers(out, self.board.relayed(), &series)?;
+        cluster::links(out, &self.board.links())?;
+        if let Some(neighbours) = &self.neighbours {
+            cluster::neighbours(out, neighbours)?;
+        }
 
         let now = Instant::now();
         let help = "Since the newest frame of a stream arrived";
@@ -326,7 +336,7 @@ mod tests {
     use std::time::Duration;
 
     fn text(board: &Arc<Board>) -> String {
-        Metrics::new(board.clone(), "unknown").text().unwrap()
+        Metrics::new(board.clone(), None, "unknown").text().unwrap()
     }
 
     #[test]

@@ -6,11 +6,17 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use framewire_figures::cluster::ClusterSnapshot;
+use framewire_figures::snapshot::{ServerSnapshot, StreamSnapshot};
 use framewire_process::lock::lock;
+use framewire_signal::directory::{ClusterKey, NodeId};
 use framewire_signal::{Connected, Full, Place, Places};
+use serde::Serialize;
 
 use crate::board::Board;
+use crate::cluster::{ClusterSource, Elsewhere, Neighbours};
 use crate::metrics::Metrics;
+use crate::peers::{PeerPicture, Wish};
 use crate::snapshot::snapshot;
 
 /// Connections that stay, for figures and for pictures: two for each of so many pages. Those of clients that stream must find
@@ -25,6 +31,8 @@ pub struct Monitor {
     pub(crate) board: Arc<Board>,
     newest: Mutex<Option<(Instant, Bytes)>>,
     pub(crate) metrics: Metrics,
+    commit: &'static str,
+    neighbours: Option<Arc<Neighbours>>,
     preview_fps: f64,
     guarding: Guarding,
     places: Arc<Places>,
@@ -55,8 +63,27 @@ impl Guarding {
 impl Monitor {
     /// Of a server whose streams are on `board`, at most `preview_fps` pictures a second of each; its program was built from `commit`.
     pub fn new(board: Arc<Board>, preview_fps: f64, guarding: Guarding, commit: &'static str) -> Self {
-        let metrics = Metrics::new(board.clone(), commit);
-        Self { board, newest: Mutex::default(), metrics, preview_fps, guarding, places: Places::new(STAYING_MAX) }
+        let metrics = Metrics::new(board.clone(), None, commit);
+        Self {
+            board,
+            newest: Mutex::default(),
+            metrics,
+            commit,
+            neighbours: None,
+            preview_fps,
+            guarding,
+            places: Places::new(STAYING_MAX),
+        }
+    }
+
+    /// Shows the cluster, too, that the server is a node of. With its key the server proves itself to other nodes when it fetches pictures from
+    /// them; without one it is let in where everyone is.
+    #[must_use]
+    pub fn cluster(mut self, source: Arc<dyn ClusterSource>, key: Option<ClusterKey>) -> Self {
+        let neighbours = Arc::new(Neighbours::new(source, key));
+        self.metrics = Metrics::new(self.board.clone(), Some(neighbours.clone()), self.commit);
+        self.neighbours = Some(neighbours);
+        self
     }
 
     /// A place for a connection that stays, if there is one.
@@ -69,7 +96,49 @@ impl Monitor {
         self.preview_fps > 0.0
     }
 
-    /// All streams as JSON, at most [`SNAPSHOT_LIFETIME`] old.
+    /// Whether it is this server; one that is in no cluster is any.
+    pub(crate) fn is_own(&self, node: NodeId) -> bool {
+        self.neighbours.as_ref().is_none_or(|neighbours| neighbours.is_own(node))
+    }
+
+    /// A picture of another node's stream.
+    pub(crate) async fn picture_elsewhere(&self, node: NodeId, wish: Wish) -> Option<PeerPicture> {
+        self.neighbours.as_ref()?.picture(node, wish).await
+    }
+
+    /// What this server says of itself to other nodes; `None` where it is in no cluster.
+    pub(crate) fn own_entry(&self) -> Option<Arc<[u8]>> {
+        self.neighbours.as_ref().map(|neighbours| neighbours.source.own_entry())
+    }
+
+    /// What is known of other nodes; `None` where it is in no cluster.
+    pub(crate) fn elsewhere(&self) -> Option<Arc<Elsewhere>> {
+        self.neighbours.as_ref().map(|neighbours| neighbours.elsewhere())
+    }
+
+    /// All streams of the cluster as JSON, each with where it is; the server's own alone where it is in none.
+    pub(crate) fn cluster_snapshot(&self) -> Bytes {
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Told<'a> {
+            Own(StreamSnapshot),
+            Elsewhere(&'a framewire_figures::cluster::RemoteStreamSnapshot),
+        }
+        #[derive(Serialize)]
+        struct All<'a> {
+            server: ServerSnapshot,
+            cluster: &'a ClusterSnapshot,
+            streams: Vec<Told<'a>>,
+        }
+        let Some(elsewhere) = self.elsewhere() else { return self.snapshot() };
+        let own = snapshot(&self.board, self.preview_fps, self.guarding, Instant::now());
+        let placed = |stream| Told::Own(StreamSnapshot { place: elsewhere.own.clone(), ..stream });
+        let streams = own.streams.into_iter().map(placed).chain(elsewhere.streams.iter().map(Told::Elsewhere));
+        let all = All { server: own.server, cluster: &elsewhere.cluster, streams: streams.collect() };
+        Bytes::from(serde_json::to_vec(&all).expect("a snapshot is always JSON"))
+    }
+
+    /// All streams of the server as JSON, at most [`SNAPSHOT_LIFETIME`] old.
     pub(crate) fn snapshot(&self) -> Bytes {
         let mut newest = lock(&self.newest);
         let now = Instant::now();

@@ -11,7 +11,8 @@ use crate::access::{self, Access};
 use crate::health::Health;
 use crate::metrics::CONTENT_TYPE;
 use crate::monitor::Monitor;
-use crate::{assets, events, picture_file, pictures};
+use crate::scope::Scope;
+use crate::{assets, events, node, picture_file, pictures};
 
 /// The longest secret, with each of its bytes written as three.
 const LOGIN_BYTES_MAX: usize = 16 << 10;
@@ -32,7 +33,8 @@ pub fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
     let login = Router::new()
         .route("/login", routing::post(access::log_in).get(assets::back))
         .layer(DefaultBodyLimit::max(LOGIN_BYTES_MAX))
-        .with_state(access);
+        .with_state(access.clone());
+    let node = Router::new().route("/api/node", routing::get(node::entry)).with_state((monitor.clone(), access));
     Router::new()
         .route("/healthz", routing::get(health))
         // What the form to log in by looks like.
@@ -41,7 +43,7 @@ pub fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
         .merge(guarded)
         .layer(middleware::from_fn(access::harden))
         .with_state(monitor)
-        .merge(login.layer(middleware::from_fn(access::harden)))
+        .merge(login.merge(node).layer(middleware::from_fn(access::harden)))
 }
 
 /// For whoever asks whether to start the server again, which mends no disk: hence no error.
@@ -49,9 +51,13 @@ async fn health(State(monitor): State<Arc<Monitor>>) -> String {
     format!("{}\n", Health::of(&monitor.board))
 }
 
-async fn streams(State(monitor): State<Arc<Monitor>>) -> Response {
+async fn streams(State(monitor): State<Arc<Monitor>>, scope: Scope) -> Response {
     let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], monitor.snapshot()).into_response()
+    let told = match scope {
+        Scope::Server => monitor.snapshot(),
+        Scope::Cluster => monitor.cluster_snapshot(),
+    };
+    ([(header::CONTENT_TYPE, json)], told).into_response()
 }
 
 async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {

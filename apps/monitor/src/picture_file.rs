@@ -7,11 +7,14 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use framewire_pictures::{ValueRange, is_pictured};
 use framewire_signal::Connected;
+use framewire_signal::directory::NodeId;
 use serde::Deserialize;
 
 use crate::monitor::Monitor;
+use crate::peers::Wish as PeerWish;
 use crate::pictures::Size;
 use crate::preview::PictureKind;
 
@@ -25,6 +28,9 @@ pub(crate) struct Wish {
     /// `LOW-HIGH`, for formats that are shown by a range of values; by default found by what is in the frame.
     #[serde(default)]
     range: String,
+    /// Which node's stream it is; the server's own without it.
+    #[serde(default)]
+    node: Option<NodeId>,
 }
 
 pub(crate) async fn picture(
@@ -41,6 +47,17 @@ pub(crate) async fn picture(
         Ok(range) => range,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
+    if let Some(node) = wish.node.filter(|node| !monitor.is_own(*node)) {
+        let wish = PeerWish { stream, size: wish.size.unwrap_or(Size::Full), range, seen: 0 };
+        return match tokio::time::timeout(PATIENCE, monitor.picture_elsewhere(node, wish)).await {
+            Ok(Some(picture)) => jpeg(picture.jpeg),
+            Ok(None) => {
+                let message = "no such stream is known of that node, it does not answer, or it has no picture; /api/streams?scope=cluster lists them\n";
+                (StatusCode::NOT_FOUND, message).into_response()
+            }
+            Err(_) => no_frame(),
+        };
+    }
     let Some(live) = monitor.board.find(stream) else {
         return (StatusCode::NOT_FOUND, format!("there is no stream {stream}; /api/streams lists them\n"))
             .into_response();
@@ -54,17 +71,21 @@ pub(crate) async fn picture(
     }
     let kind = PictureKind::of(format.pixel(), wish.size.unwrap_or(Size::Full).into(), range);
     match tokio::time::timeout(PATIENCE, live.pictures.next(kind, 0)).await {
-        Ok(Some(picture)) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            ];
-            (headers, picture.jpeg).into_response()
-        }
+        Ok(Some(picture)) => jpeg(picture.jpeg),
         Ok(None) => (StatusCode::NOT_FOUND, "the stream has ended\n").into_response(),
-        Err(_) => {
-            let message = format!("no frame of the stream came for {} s\n", PATIENCE.as_secs());
-            (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
-        }
+        Err(_) => no_frame(),
     }
+}
+
+fn jpeg(bytes: Bytes) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, bytes).into_response()
+}
+
+fn no_frame() -> Response {
+    let message = format!("no frame of the stream came for {} s\n", PATIENCE.as_secs());
+    (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
 }

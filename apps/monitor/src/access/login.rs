@@ -43,7 +43,7 @@ pub(super) fn form(refusal: Refusal, is_first: bool) -> Response {
     let (status, _) = refusal.says();
     let words = match refusal {
         _ if is_first => "",
-        Refusal::Secret => "That is neither the view token nor the view password of this server.",
+        Refusal::Secret | Refusal::Node => "That is neither the view token nor the view password of this server.",
         Refusal::TooManyGuesses => "Too many wrong ones came from your address. Wait a second.",
         Refusal::NoRandom => "The server has no random numbers just now. Try again.",
     };
