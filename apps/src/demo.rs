@@ -161,11 +161,11 @@ fn client_args(args: &DemoArgs, signal: SocketAddr, udp: SocketAddr) -> ClientAr
     ClientArgs {
         // A token that the environment has is shown on loopback plainly, too.
         insecure: true,
-        join: None,
+        join: Vec::new(),
         ca: None,
         protect: false,
         common: args.common.clone(),
-        server: format!("http://{signal}"),
+        server: vec![format!("http://{signal}")],
         udp: Some(udp.into()),
         connect_timeout: None,
         stream,

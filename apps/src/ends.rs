@@ -6,7 +6,7 @@ use framewire_process::stop::Stop;
 
 use crate::cli::{ClientArgs, ServerArgs, Wire};
 use crate::client::source;
-use crate::client::target::Target;
+use crate::client::target::targets;
 use crate::server::Listening;
 use crate::{client, plain, server};
 
@@ -33,12 +33,12 @@ pub fn serve(
 /// What cannot be asked for, and what failed.
 pub fn send(args: &ClientArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     // First who is meant: standard input may have the line that says so, and frames are none of those to be looked for.
-    let target = Target::of(args)?;
+    let targets = targets(args)?;
     let Some(source) = source::open(&args.stream, stop)? else {
         return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
     };
     match args.common.wire {
-        Wire::Framed => client::framed::run(args, target, source, stop),
-        Wire::Plain => plain::client::run(args, &target, source, stop),
+        Wire::Framed => client::run::run(args, targets, source, stop),
+        Wire::Plain => plain::client::run(args, &targets, source, stop),
     }
 }

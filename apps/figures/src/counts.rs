@@ -102,7 +102,7 @@ pub struct FramesDropped {
 
 impl FramesDropped {
     /// Adds those of another stream. What a sender says of itself may be any number.
-    fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         let Self { skipped_at_source, no_credit, lost, incomplete, no_slot, slow_consumer } = other;
         for (sum, more) in [
             (&mut self.skipped_at_source, skipped_at_source),

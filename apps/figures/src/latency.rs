@@ -40,6 +40,12 @@ impl LatencyHistogram {
         self.units.saturating_record(units.max(1));
     }
 
+    /// Notes what another one of the same units has.
+    pub fn add(&mut self, other: &Self) {
+        let added = self.units.add(&other.units);
+        debug_assert!(added.is_ok() && self.unit_ns == other.unit_ns, "both are of the same units");
+    }
+
     /// The figures, milliseconds; `None` where no frame was noted.
     pub fn figures(&self) -> Option<LatencyMs> {
         let ms = |units: u64| (units * self.unit_ns) as f64 / 1e6;

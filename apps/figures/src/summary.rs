@@ -78,6 +78,44 @@ pub struct Summary {
     /// What was recorded, sink by sink.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<SinkFigures>,
+    /// What each server was sent, where there are several: of one source, or in turn. The figures above are of all of them together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerFigures>,
+}
+
+/// What one of a client's servers was sent, or several that took turns: sent = delivered + dropped.
+#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
+pub struct ServerFigures {
+    /// The server's address; those that took turns with commas.
+    pub server: String,
+    /// Frames that were there for it.
+    pub frames_sent: u64,
+    /// Those that arrived.
+    pub frames_delivered: u64,
+    /// Those that did not, by cause.
+    pub frames_dropped: FramesDropped,
+    /// Of those that arrived, what each had that took a turn, in order; empty where it was one server all the while.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<TurnFigures>,
+}
+
+/// A server's turn.
+#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
+pub struct TurnFigures {
+    /// The server's address.
+    pub server: String,
+    /// Frames that it has confirmed.
+    pub frames_delivered: u64,
+}
+
+impl fmt::Display for ServerFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, frames_sent, frames_delivered, frames_dropped, turns } = self;
+        write!(f, "{frames_delivered} of {frames_sent} frames to {server}")?;
+        let mut causes = frames_dropped.causes().into_iter().filter(|(_, frames)| *frames > 0);
+        causes.try_for_each(|(cause, frames)| write!(f, ", {frames} {}", cause.replace('_', " ")))?;
+        turns.iter().try_for_each(|turn| write!(f, "; {} had {}", turn.server, turn.frames_delivered))
+    }
 }
 
 /// What came of the frames that were offered to a reader in another process than the server: offered = taken + dropped + those that
@@ -259,6 +297,9 @@ impl fmt::Display for Summary {
         }
         for sink in &self.sinks {
             write!(f, "\n  recorded  {sink}")?;
+        }
+        for server in &self.servers {
+            write!(f, "\n  server    {server}")?;
         }
         write!(f, "\n  cpu       {:.2} s", self.cpu_seconds)?;
         if self.bytes > 0 {

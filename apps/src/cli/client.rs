@@ -47,9 +47,11 @@ pub struct ClientArgs {
     /// Common flags.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// The server's Socket.IO address; behind a proxy with the path that it has the server at, such as http://proxy/cams
+    /// The server's Socket.IO address; behind a proxy with the path that it has the server at, such as http://proxy/cams. Given several times,
+    /// frames go to all of them: in latest each has the newest, in every each has all while it is there, and the source waits for the slowest.
+    /// A,B is A, and B where A is gone
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "FRAMEWIRE_SERVER")]
-    pub server: String,
+    pub server: Vec<String>,
     /// Where frames go, whatever the server says; :PORT for that port of the host that answers at --server (framed wire); by
     /// default what the server says, and on the plain wire 127.0.0.1:12345
     #[arg(long, value_name = "HOST:PORT", env = "FRAMEWIRE_UDP")]
@@ -57,10 +59,11 @@ pub struct ClientArgs {
     /// How long the server may take to answer at first, such as 10s or 2min; by default it is waited for without end
     #[arg(long, value_name = "TIME", value_parser = duration, env = "FRAMEWIRE_CONNECT_TIMEOUT")]
     pub connect_timeout: Option<Duration>,
-    /// Join a server by the line that it prints at its start: - to paste it, or a file that has it; --server is not looked at
+    /// Join a server by the line that it prints at its start: - to paste it, or a file that has it; --server is not looked at. Several times,
+    /// and with commas, as --server
     // A variable that held the line itself would be seen: its name says that it holds a file's.
     #[arg(long, value_name = "-|FILE", env = "FRAMEWIRE_JOIN_FILE")]
-    pub join: Option<PathBuf>,
+    pub join: Vec<PathBuf>,
     /// A file of certificates, PEM, of which one has signed the server's, or is it, in place of those that this machine trusts
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_CA")]
     pub ca: Option<PathBuf>,

@@ -1,10 +1,17 @@
-//! The client: reads a source, opens a stream at a server, and sends it frame by frame.
+//! The client: reads a source, opens a stream at each of its servers, and sends it frame by frame.
 
+mod account;
+mod fan;
 pub(crate) mod feed;
-pub(crate) mod framed;
+mod outlet;
 mod refusals;
+pub(crate) mod run;
 mod sidecar;
 pub(crate) mod source;
+mod talk;
 pub(crate) mod target;
+mod thinning;
 pub(crate) mod trouble;
+mod udp_watch;
+mod way;
 pub(crate) mod window;

@@ -1,4 +1,6 @@
-//! Which server a client speaks to, how it knows that one again, and what it takes for granted there.
+//! Which servers a client speaks to, how it knows each again, and what it takes for granted there.
+
+use std::path::Path;
 
 use framewire_capture::SourceSpec;
 use framewire_process::exit::{Failure, say};
@@ -10,6 +12,46 @@ use framewire_transport::{PathKind, Protection};
 
 use crate::cli::ClientArgs;
 use crate::credentials::token;
+
+/// Most servers of one command line: each has a connection, a thread or two, and frames that are held for it.
+const SERVERS_MAX: usize = 16;
+
+/// The servers that a client has its frames go to, all at once.
+pub(crate) type Targets = Vec<InTurn>;
+
+/// One server, and those that are asked, one after the other, where it is gone. Never empty.
+pub(crate) type InTurn = Vec<Target>;
+
+/// The servers of a command line: of each `--server` or `--join` one, with those that take its place behind commas.
+///
+/// # Errors
+/// As of [`Target::of`]; a list with a gap, one server twice, or more servers than a client speaks to.
+pub(crate) fn targets(args: &ClientArgs) -> Result<Targets, Failure> {
+    let (flag, values): (_, Vec<String>) = match args.join.as_slice() {
+        [] => ("--server", args.server.clone()),
+        files => ("--join", files.iter().map(|file| file.to_string_lossy().into_owned()).collect()),
+    };
+    let targets = values.iter().map(|value| {
+        let turn = value.split(',').map(str::trim);
+        turn.map(|one| match one {
+            "" => Err(Failure::usage(format!("{flag} {value:?} has no server before or behind a comma; write A,B"))),
+            one => Target::of(args, flag, one),
+        })
+        .collect::<Result<InTurn, _>>()
+    });
+    let targets = targets.collect::<Result<Targets, _>>()?;
+    let servers: Vec<_> = targets.iter().flatten().map(|target| target.server.as_str()).collect();
+    if servers.len() > SERVERS_MAX {
+        return Err(Failure::usage(format!(
+            "{} servers are too many; name at most {SERVERS_MAX}, and let a server's watchers have the rest",
+            servers.len()
+        )));
+    }
+    if let Some((_, twice)) = servers.iter().enumerate().find(|(at, server)| servers[..*at].contains(server)) {
+        return Err(Failure::usage(format!("{twice} is named twice; a server has a stream once, so name it once")));
+    }
+    Ok(targets)
+}
 
 /// A server, as the command line says it.
 pub(crate) struct Target {
@@ -27,8 +69,10 @@ pub(crate) struct Target {
 impl Target {
     /// # Errors
     /// A join string that cannot be read or is given where others see it, a token that cannot be read, what cannot be said together.
-    pub(crate) fn of(args: &ClientArgs) -> Result<Self, Failure> {
-        check_no_join_string("--server", &args.server)?;
+    fn of(args: &ClientArgs, flag: &str, value: &str) -> Result<Self, Failure> {
+        for server in &args.server {
+            check_no_join_string("--server", server)?;
+        }
         if let SourceSpec::File(path) = &args.stream.source {
             check_no_join_string("the source", &path.to_string_lossy())?;
         }
@@ -36,9 +80,9 @@ impl Target {
             return Err(Failure::usage("--insecure and --protect say the opposite of each other; leave one out"));
         }
         let given = token(&args.common)?;
-        let config = match &args.join {
-            Some(from) => joined(args, from.as_path(), given)?,
-            None => ClientConfig::new(args.server.as_str()).token(given).ca(args.ca.clone()),
+        let config = match flag {
+            "--join" => joined(args, Path::new(value), given)?,
+            _ => ClientConfig::new(value).token(given).ca(args.ca.clone()),
         };
         let config = config.insecure(args.insecure);
         let has_secret = config.token.is_some() || config.pin.is_some() || config.ca.is_some();
@@ -99,7 +143,7 @@ fn is_https(server_url: &str) -> bool {
 }
 
 /// The server of a join string. It says all that there is to say.
-fn joined(args: &ClientArgs, from: &std::path::Path, given: Option<Token>) -> Result<ClientConfig, Failure> {
+fn joined(args: &ClientArgs, from: &Path, given: Option<Token>) -> Result<ClientConfig, Failure> {
     if from.as_os_str() == "-" && matches!(args.stream.source, SourceSpec::Stdin) {
         return Err(Failure::usage(
             "both the frames and the join string would come from standard input; give the string in a file: --join FILE",
@@ -119,6 +163,33 @@ fn joined(args: &ClientArgs, from: &std::path::Path, given: Option<Token>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn named(flags: &[&str]) -> Result<Vec<Vec<String>>, String> {
+        use clap::Parser;
+        let args = ClientArgs::parse_from(["client"].iter().chain(flags));
+        let servers = |turn: &InTurn| turn.iter().map(|target| target.server.clone()).collect();
+        targets(&args).map(|targets| targets.iter().map(servers).collect()).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn servers_that_are_named_one_by_one_have_it_all_and_those_behind_commas_in_turn() {
+        assert_eq!(named(&[]).unwrap(), [["http://127.0.0.1:8080"]]);
+        let both = named(&["--server", "http://a:1, http://b:1", "--server", "http://c:1"]).unwrap();
+        assert_eq!(both, [vec!["http://a:1", "http://b:1"], vec!["http://c:1"]]);
+    }
+
+    #[test]
+    fn a_list_with_a_gap_a_server_twice_and_too_many_are_refused_with_the_remedy() {
+        for (flags, said) in [
+            (&["--server", "http://a:1,"] as &[_], "write A,B"),
+            (&["--server", "http://a:1", "--server", "http://b:1,http://a:1"], "http://a:1 is named twice"),
+        ] {
+            let refused = named(flags).unwrap_err();
+            assert!(refused.contains(said), "{refused}");
+        }
+        let many = (0..17).map(|port| format!("http://a:{}", port + 1)).collect::<Vec<_>>().join(",");
+        assert!(named(&["--server", &many]).unwrap_err().contains("17 servers are too many; name at most 16"));
+    }
 
     #[test]
     fn tls_is_asked_for_however_it_is_written() {

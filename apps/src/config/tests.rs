@@ -71,7 +71,7 @@ fn one_file_serves_both_programs() {
     let (server, client) = (server(file), client(file, &[]));
     assert_eq!((server.common.backend, client.common.backend), (Some(BackendKind::Mmsg), Some(BackendKind::Std)));
     assert_eq!((server.common.busy_poll, client.common.busy_poll.as_micros()), (client.common.busy_poll, 7));
-    assert_eq!((server.listen.port(), client.server.as_str()), (1, "http://there"));
+    assert_eq!((server.listen.port(), client.server[0].as_str()), (1, "http://there"));
 }
 
 #[test]

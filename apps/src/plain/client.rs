@@ -14,7 +14,7 @@ use framewire_transport::{PlainSender, PlainSenderConfig};
 use crate::cli::ClientArgs;
 use crate::client::feed::Feed;
 use crate::client::source::Source;
-use crate::client::target::Target;
+use crate::client::target::Targets;
 use crate::client::trouble::{nothing_arrived, too_late};
 use crate::client::window::Window;
 
@@ -28,13 +28,15 @@ const DEFAULT_UDP_PORT: u16 = 12_345;
 
 pub(crate) fn run(
     args: &ClientArgs,
-    target: &Target,
+    targets: &Targets,
     source: Source,
     stop: &Stop,
 ) -> Result<(Summary, Option<Failure>), Failure> {
     if args.stream.metadata.is_some() {
         return Err(Failure::usage("the plain wire carries no metadata; leave --metadata out, or use --wire framed"));
     }
+    let [turn] = targets.as_slice() else { return Err(one_server()) };
+    let [target] = turn.as_slice() else { return Err(one_server()) };
     let mut feed = Feed::new(source, &args.stream)?;
     let format = feed.source().format();
     let here = || Address::from(SocketAddr::from(([127, 0, 0, 1], DEFAULT_UDP_PORT)));
@@ -111,6 +113,10 @@ pub(crate) fn run(
     // Without Socket.IO nobody says what arrived.
     let failure = is_heard.then(|| nothing_arrived(datagrams, acknowledged, peer)).flatten();
     Ok((summary, feed.failure.or(failure)))
+}
+
+fn one_server() -> Failure {
+    Failure::usage("the plain wire has one server, which is told nothing of where frames go; name one, or use --wire framed")
 }
 
 /// Waits for the Socket.IO connection, so that the first acknowledgements are heard; whether there is one.

@@ -1,0 +1,234 @@
+//! The client on Framewire's own wire: one source, and the servers that its frames go to.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use framewire_capture::FrameRate;
+use framewire_figures::summary::Summary;
+use framewire_figures::summary::cpu_seconds;
+use framewire_process::exit::Failure;
+use framewire_process::progress::{Progress, REFRESH};
+use framewire_process::stop::Stop;
+use framewire_signal::message::{METADATA_BYTES_MAX, OpenRequest};
+use framewire_transport::frame::Presentation;
+use framewire_transport::{ClosedReport, Delivery, FrameFormat, LinkBudget, SenderConfig, SliceSize};
+
+use super::account;
+use super::fan::Fan;
+use super::feed::Feed;
+use super::outlet::Outlet;
+use super::source::Source;
+use super::talk::Talk;
+use super::target::{InTurn, Targets};
+use super::way::Directions;
+use super::window::Window;
+use crate::cli::ClientArgs;
+
+pub(crate) fn run(
+    args: &ClientArgs,
+    targets: Targets,
+    source: Source,
+    stop: &Stop,
+) -> Result<(Summary, Option<Failure>), Failure> {
+    let mut feed = Feed::new(source, &args.stream)?;
+    let offer = Offer::of(args, &feed);
+    let window = Window::open(args.stream.window, offer.format, stop)?;
+    let is_one_of_several = targets.len() > 1;
+    let (mut outlets, mut talks) = (Vec::new(), Vec::new());
+    for turn in targets {
+        let (outlet, talk, stream) = offer.begin(turn, is_one_of_several)?;
+        outlets.push(outlet);
+        talks.push((talk, stream));
+    }
+    let fan = Fan::new(outlets, offer.format, offer.delivery)?;
+    let progress = Mutex::new(Progress::new(args.verbose > 0));
+    let done = Stop::new();
+    let (ended, elapsed, said) = std::thread::scope(|scope| {
+        let spoken: Vec<_> = talks
+            .into_iter()
+            .zip(&fan.outlets)
+            .map(|((mut talk, stream), outlet)| {
+                let (fan, offer, done, progress) = (&fan, &offer, &done, &progress);
+                scope.spawn(move || {
+                    let config = || offer.sender(stream);
+                    outlet.keep_up(&mut talk, args.connect_timeout, config, (stop, done), |talk| {
+                        show(fan, talk, progress);
+                        // Who has nobody left to send to is told why.
+                        if fan.is_over() {
+                            stop.stop();
+                        }
+                        fan.tell();
+                    });
+                    if fan.is_over() {
+                        stop.stop();
+                    }
+                    fan.tell();
+                    // Others may go on; this one has its last words with the stream.
+                    while is_one_of_several && !done.is_stopped() && !stop.is_stopped() {
+                        stop.sleep(REFRESH);
+                    }
+                    talk.end()
+                })
+            })
+            .collect();
+        let begun = fan.wait_until_begun(stop).then(Instant::now);
+        let sent = begun.map(|_| send_all(&mut feed, &fan, offer.delivery, window.as_ref(), stop));
+        let closed = sent.unwrap_or(Ok(())).and_then(|()| close_all(&fan, stop));
+        let elapsed = begun.map(|begun| begun.elapsed()).unwrap_or_default();
+        done.stop();
+        let said: Vec<_> = spoken.into_iter().map(|thread| thread.join().unwrap_or_default()).collect();
+        (begun.map(|_| closed), elapsed, said)
+    });
+    drop((window, progress));
+    if let Some(failure) = fan.failure() {
+        return Err(failure);
+    }
+    let Some(closed) = ended else {
+        stop.outcome()?;
+        return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
+    };
+    let reports = closed?;
+    stop.outcome()?;
+    let (mut summary, failure) = account::of(&fan, &reports, &said, offer.delivery, offer.format.frame_bytes() as u64);
+    summary.set_rates(elapsed);
+    Ok((summary, feed.failure.or(failure)))
+}
+
+/// The line that shows how all of it gets on.
+fn show(fan: &Fan, talk: &Talk, progress: &Mutex<Progress>) {
+    let Ok(mut progress) = progress.try_lock() else { return };
+    let senders: Vec<_> = fan.outlets.iter().filter_map(Outlet::sender).collect();
+    if let (true, Some(away)) = (senders.is_empty(), talk.away()) {
+        return progress.say(away.to_owned());
+    }
+    let stats: Vec<_> = senders.iter().map(|sender| (sender.stats(), sender.format().frame_bytes() as u64)).collect();
+    let delivered = stats.iter().map(|(stats, _)| stats.frames_delivered).sum();
+    let bytes = stats.iter().map(|(stats, frame_bytes)| stats.frames_delivered * frame_bytes).sum();
+    progress.show(delivered, bytes, None, stats.iter().map(|(stats, _)| stats.frames_skipped).sum());
+}
+
+/// What each server is offered.
+struct Offer<'a> {
+    args: &'a ClientArgs,
+    format: FrameFormat,
+    delivery: Delivery,
+    presentation: Presentation,
+    is_paced: bool,
+    directions: Directions,
+    /// Of the one link that all of them are behind.
+    link: Option<LinkBudget>,
+}
+
+impl<'a> Offer<'a> {
+    fn of(args: &'a ClientArgs, feed: &Feed) -> Self {
+        let usual = if feed.source().is_live() { Delivery::Latest } else { Delivery::Every };
+        Self {
+            args,
+            format: feed.source().format(),
+            delivery: args.stream.delivery.unwrap_or(usual),
+            presentation: feed.presentation(),
+            is_paced: feed.interval().is_some(),
+            directions: Directions::of(args),
+            link: args.stream.max_rate.map(LinkBudget::new),
+        }
+    }
+
+    /// Begins to open the stream at a server, under an id of its own: who knows it can send the stream's datagrams.
+    ///
+    /// # Errors
+    /// What cannot be opened; no random number, no thread.
+    fn begin(&self, turn: InTurn, is_one_of_several: bool) -> Result<(Outlet, Talk, u32), Failure> {
+        let stream = random_stream_id()?;
+        let names: Vec<_> = turn.iter().map(|target| target.server.as_str()).collect();
+        let outlet = Outlet::new(names.join(","), self.delivery);
+        let flags = (is_one_of_several, self.args.verbose > 0);
+        let talk = Talk::start(turn, self.request(stream), self.directions.clone(), flags)?;
+        Ok((outlet, talk, stream))
+    }
+
+    fn request(&self, stream: u32) -> OpenRequest {
+        let slice_bytes = match self.args.stream.slice {
+            Some(SliceSize::Bytes(bytes)) => Some(u32::from(bytes)),
+            _ => None,
+        };
+        OpenRequest::new(stream, &self.format, self.delivery)
+            .name(self.args.stream.name.as_str())
+            .frames_per_second(self.presentation.rate.map(FrameRate::as_f64))
+            .slice_bytes(slice_bytes)
+            .metadata_bytes_max(METADATA_BYTES_MAX)
+    }
+
+    fn sender(&self, stream: u32) -> SenderConfig {
+        let ClientArgs { stream: asked, common, .. } = self.args;
+        SenderConfig::new(self.format)
+            .delivery(self.delivery)
+            .slice(asked.slice.unwrap_or_default())
+            .presentation(self.presentation)
+            .paced(self.is_paced)
+            .deadline(asked.deadline.unwrap_or_default())
+            .fec(asked.fec.unwrap_or_default())
+            .link(self.link.clone())
+            .backend(common.backend.unwrap_or_default())
+            .sqpoll(common.sqpoll)
+            .threads(common.threads())
+            .stream(stream)
+            .path(self.directions.path)
+    }
+}
+
+fn random_stream_id() -> Result<u32, Failure> {
+    getrandom::u32().map_err(|error| Failure::runtime(format!("the system gives no random numbers: {error}")))
+}
+
+/// Sends what the feed gives, until it ends, there is nobody left to send to, or somebody asks to stop.
+fn send_all(
+    feed: &mut Feed,
+    fan: &Fan,
+    delivery: Delivery,
+    window: Option<&Window>,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    // Of a live source, in `latest`, a picture that has waited for its interval has passed.
+    let passing = feed.interval().filter(|_| delivery == Delivery::Latest && feed.source().is_live());
+    while feed.wait(stop) {
+        let patience = passing.unwrap_or(REFRESH);
+        let Some(mut frame) = fan.frame_timeout(patience)? else {
+            if passing.is_some() {
+                fan.skip();
+                feed.skip();
+            }
+            continue;
+        };
+        if !feed.write(&mut frame) {
+            break;
+        }
+        if let Some(window) = window {
+            window.show(&frame);
+        }
+        fan.send(frame, stop)?;
+    }
+    Ok(())
+}
+
+/// Ends the stream everywhere, at once.
+///
+/// # Errors
+/// The one stream could not go on.
+fn close_all(fan: &Fan, stop: &Stop) -> Result<Vec<Option<ClosedReport>>, Failure> {
+    let is_of_several = fan.is_of_several();
+    std::thread::scope(|scope| {
+        let closing: Vec<_> =
+            fan.outlets.iter().map(|outlet| scope.spawn(move || outlet.close(is_of_several, stop))).collect();
+        let reports = closing.into_iter().zip(&fan.outlets).map(|(thread, outlet)| {
+            let closed = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            match closed {
+                Err(failure) if is_of_several => {
+                    outlet.give_up(failure);
+                    Ok(None)
+                }
+                closed => closed,
+            }
+        });
+        reports.collect()
+    })
+}
