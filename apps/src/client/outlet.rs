@@ -100,8 +100,7 @@ impl Outlet {
         look: impl FnMut(&Talk),
     ) -> Result<bool, Failure> {
         let Some(way) = talk.wait_until_opened(limit, stop, look)? else { return Ok(false) };
-        let config =
-            config().share(way.invitation.clone()).key(way.key.clone()).protection(way.protection);
+        let config = config().share(way.invitation.clone()).key(way.key.clone()).protection(way.protection);
         let sender = Sender::connect(way.peer, config).map_err(Failure::runtime)?;
         talk.tell_of_protection(&way, sender.path());
         Ok(self.sender.set(sender).is_ok())
@@ -130,7 +129,8 @@ impl Outlet {
     /// The stream cannot go on there.
     pub(super) fn send(&self, frame: &Frame, now: Instant, stop: &Stop) -> Result<(), Failure> {
         let sender = self.sender().filter(|_| self.given_up().is_none());
-        let Some(sender) = sender.filter(|sender| self.delivery == Delivery::Latest || self.has_room(sender, stop)) else {
+        let Some(sender) = sender.filter(|sender| self.delivery == Delivery::Latest || self.has_room(sender, stop))
+        else {
             self.miss();
             return Ok(());
         };

@@ -102,6 +102,7 @@ mod tests {
         thinning.grant(Some(10.0));
         thinning.set_idle(true, Some(Duration::from_millis(1)));
         let later = Instant::now() + Duration::from_secs(1);
-        assert_eq!(passed(&mut thinning, later, 10, 1_000), 10);
+        let passed = passed(&mut thinning, later, 10, 1_000);
+        assert!((9..=11).contains(&passed), "{passed}");
     }
 }

@@ -116,7 +116,9 @@ pub(crate) fn run(
 }
 
 fn one_server() -> Failure {
-    Failure::usage("the plain wire has one server, which is told nothing of where frames go; name one, or use --wire framed")
+    Failure::usage(
+        "the plain wire has one server, which is told nothing of where frames go; name one, or use --wire framed",
+    )
 }
 
 /// Waits for the Socket.IO connection, so that the first acknowledgements are heard; whether there is one.
