@@ -168,6 +168,8 @@ fn client_args(args: &DemoArgs, signal: SocketAddr, udp: SocketAddr) -> ClientAr
         server: vec![format!("http://{signal}")],
         udp: Some(udp.into()),
         connect_timeout: None,
+        on_demand: None,
+        priority: None,
         stream,
         verbose: args.verbose,
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser};
+use clap::{ArgAction, Args, Parser, ValueEnum};
 use framewire_capture::{FrameRate, RawFormat, SourceSpec};
 use framewire_process::address::Address;
 use framewire_process::exit::CODES;
@@ -36,6 +36,25 @@ impl FromStr for Pace {
             "source" => Ok(Self::Source),
             "max" => Ok(Self::Max),
             rate => rate.parse().map(Self::Rate).map_err(|error| format!("{error}; or write source or max")),
+        }
+    }
+}
+
+/// What a client does while nobody wants its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnDemand {
+    /// It sends a picture now and then.
+    Throttle,
+    /// It closes the device.
+    Release,
+}
+
+impl OnDemand {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Throttle => "throttle",
+            Self::Release => "release",
         }
     }
 }
@@ -73,6 +92,13 @@ pub struct ClientArgs {
     /// Stream although nothing protects it: with a token to a server that speaks no TLS, and on the plain wire to another machine
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
+    /// While nobody wants the stream (no sink, reader, watcher or page): throttle (a picture a second, or one of 100 where that is less) or
+    /// release (the device is closed, and opened again when somebody does); latest and live sources only. By default all frames are sent
+    #[arg(long, value_enum, value_name = "throttle|release", hide_possible_values = true, env = "FRAMEWIRE_ON_DEMAND")]
+    pub on_demand: Option<OnDemand>,
+    /// Which streams give way where a server's link is too small for all: 0 first, 9 last; by default 5
+    #[arg(long, value_name = "0..9", value_parser = clap::value_parser!(u8).range(0..=9), env = "FRAMEWIRE_PRIORITY")]
+    pub priority: Option<u8>,
     /// What is sent, and how.
     #[command(flatten)]
     pub stream: StreamArgs,

@@ -15,7 +15,7 @@ mod share;
 mod sinks;
 mod watch;
 
-pub use client::{ClientArgs, Pace, StreamArgs};
+pub use client::{ClientArgs, OnDemand, Pace, StreamArgs};
 pub use common::{CommonArgs, RunArgs, Wire};
 pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, Program};
 pub use server::{PREVIEW_FPS, PREVIEW_WIDTH, ServerArgs};

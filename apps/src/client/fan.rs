@@ -47,6 +47,24 @@ impl Fan {
         self.news.notify_all();
     }
 
+    /// Nobody wants any frame, as far as servers have said.
+    pub(super) fn is_idle(&self) -> bool {
+        let mut asked = self.outlets.iter().filter(|outlet| outlet.sender().is_some()).peekable();
+        asked.peek().is_some() && asked.all(Outlet::is_idle)
+    }
+
+    /// Waits until somebody wants frames again, or asks to stop.
+    pub(super) fn wait_until_wanted(&self, stop: &Stop) {
+        while self.is_idle() && !stop.is_stopped() && !self.is_over() {
+            self.wait_for_news();
+        }
+    }
+
+    fn wait_for_news(&self) {
+        let lock = self.news_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.news.wait_timeout(lock, REFRESH / 8).unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Nothing goes anywhere any more.
     pub(super) fn is_over(&self) -> bool {
         self.outlets.iter().all(|outlet| outlet.given_up().is_some())
@@ -75,8 +93,7 @@ impl Fan {
                     return true;
                 }
             }
-            let lock = self.news_lock.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(self.news.wait_timeout(lock, REFRESH / 4).unwrap_or_else(PoisonError::into_inner));
+            self.wait_for_news();
         }
     }
 
@@ -134,8 +151,7 @@ impl Fan {
     /// Where nothing is to be lost and nobody is there, the source waits.
     fn wait_for_one(&self, stop: &Stop) {
         while !stop.is_stopped() && !self.is_over() && !self.outlets.iter().any(Outlet::is_there) {
-            let lock = self.news_lock.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(self.news.wait_timeout(lock, REFRESH / 8).unwrap_or_else(PoisonError::into_inner));
+            self.wait_for_news();
         }
     }
 }

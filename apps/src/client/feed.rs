@@ -6,7 +6,7 @@ use framewire_capture::{CaptureError, FrameRate, FrameSource, PlaceTime};
 use framewire_process::exit::Failure;
 use framewire_process::pace::Pacer;
 use framewire_process::stop::Stop;
-use framewire_transport::FrameMut;
+use framewire_transport::{FrameFormat, FrameMut};
 use framewire_transport::frame::Presentation;
 
 use super::sidecar::Sidecar;
@@ -154,16 +154,65 @@ impl Feed {
         self.source.next_frame(frame).map_err(failed)
     }
 
+    /// Closes the source, so that others may have its device: until [`Feed::wake`] it gives nothing.
+    pub(crate) fn rest(&mut self) {
+        let resting = Resting { format: self.source.format(), presentation: self.source.presentation() };
+        self.source = Box::new(resting);
+    }
+
+    /// Goes on with the source, opened anew.
+    ///
+    /// # Errors
+    /// Its frames are others than before.
+    pub(crate) fn wake(&mut self, source: Source) -> Result<(), Failure> {
+        let (before, now) = (self.source.format(), source.format());
+        if before != now {
+            return Err(Failure::runtime(format!(
+                "the source gave frames of {before} before it was released, and gives {now} now; start the client again for these"
+            )));
+        }
+        self.source = source;
+        self.pacer.start_over();
+        Ok(())
+    }
+
     /// Counts a frame that there was no slot for.
     pub(crate) fn skip(&mut self) {
         self.frames += 1;
     }
 }
 
+/// A source that is closed, and is what it will be.
+struct Resting {
+    format: FrameFormat,
+    presentation: Presentation,
+}
+
+impl FrameSource for Resting {
+    fn format(&self) -> FrameFormat {
+        self.format
+    }
+    fn presentation(&self) -> Presentation {
+        self.presentation
+    }
+    fn frame_count(&self) -> Option<u64> {
+        None
+    }
+    fn is_live(&self) -> bool {
+        true
+    }
+    fn next_frame(&mut self, _: &mut FrameMut) -> Result<bool, CaptureError> {
+        Ok(false)
+    }
+    fn rewind(&mut self) -> Result<(), CaptureError> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use framewire_transport::frame::FramePool;
-    use framewire_transport::{FrameFormat, PixelFormat};
+    use framewire_transport::PixelFormat;
 
     use super::*;
 
@@ -217,6 +266,22 @@ mod tests {
             dues.push((now - start).as_millis());
         }
         dues
+    }
+
+    #[test]
+    fn a_source_that_was_released_is_read_on_where_it_is_what_it_was() {
+        use clap::Parser;
+        let args = crate::cli::ClientArgs::parse_from(["client", "--fps", "max"]);
+        let open = |text: &str| text.parse::<framewire_capture::SourceSpec>().unwrap().open(&Default::default()).unwrap();
+        let mut feed = Feed::new(open("pattern:8x4"), &args.stream).unwrap();
+        let pool = FramePool::for_format(1, feed.source().format()).unwrap();
+        assert!(feed.write(&mut pool.try_acquire().unwrap()));
+        feed.rest();
+        assert!(feed.source().is_live() && !feed.write(&mut pool.try_acquire().unwrap()));
+        let said = feed.wake(open("pattern:16x4")).unwrap_err().to_string();
+        assert!(said.contains("16x4") && said.contains("before it was released"), "{said}");
+        feed.wake(open("pattern:8x4")).unwrap();
+        assert!(feed.write(&mut pool.try_acquire().unwrap()));
     }
 
     #[test]

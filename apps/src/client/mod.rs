@@ -1,6 +1,7 @@
 //! The client: reads a source, opens a stream at each of its servers, and sends it frame by frame.
 
 mod account;
+mod demand;
 mod fan;
 pub(crate) mod feed;
 mod outlet;

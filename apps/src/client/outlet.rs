@@ -1,6 +1,6 @@
 //! A stream at one server: what is said there, and what is sent.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,10 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
 use framewire_transport::frame::Frame;
-use framewire_transport::{ClosedReport, Delivery, SendError, SendState, Sender, SenderConfig};
+use framewire_signal::message::Grant;
+use framewire_transport::{Bitrate, ClosedReport, Delivery, Pace, SendError, SendState, Sender, SenderConfig};
 
-use super::talk::{Said, Talk};
+use super::talk::{Said, Talk, Wish};
 use super::thinning::Thinning;
 
 /// How long the receiver may take to confirm the end; then the figures of this side stand alone.
@@ -31,18 +32,24 @@ pub(super) struct Outlet {
     sender: OnceLock<Sender>,
     given_up: OnceLock<Failure>,
     thinning: Mutex<Thinning>,
+    /// Nobody wants its frames.
+    is_idle: AtomicBool,
+    /// From one frame to the next, where that is known.
+    interval: Option<Duration>,
     /// Frames of a stream that is to lose none, which passed while the server was not there.
     missed: AtomicU64,
 }
 
 impl Outlet {
-    pub(super) fn new(server: String, delivery: Delivery) -> Self {
+    pub(super) fn new(server: String, delivery: Delivery, interval: Option<Duration>) -> Self {
         Self {
             server,
             delivery,
             sender: OnceLock::new(),
             given_up: OnceLock::new(),
             thinning: Mutex::default(),
+            is_idle: AtomicBool::new(false),
+            interval,
             missed: AtomicU64::new(0),
         }
     }
@@ -61,7 +68,12 @@ impl Outlet {
         let _first = self.given_up.set(failure);
     }
 
-    pub(super) fn thinning(&self) -> MutexGuard<'_, Thinning> {
+    /// Whether nobody wants its frames.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_idle.load(Ordering::Acquire)
+    }
+
+    fn thinning(&self) -> MutexGuard<'_, Thinning> {
         self.thinning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,6 +95,7 @@ impl Outlet {
         look(talk);
         while !done.is_stopped() && self.given_up().is_none() {
             talk.listen(sender);
+            talk.wishes().into_iter().for_each(|wish| self.heed(wish, sender));
             if let Some(refused) = talk.take_refused() {
                 self.give_up(refused);
             }
@@ -103,7 +116,28 @@ impl Outlet {
         let config = config().share(way.invitation.clone()).key(way.key.clone()).protection(way.protection);
         let sender = Sender::connect(way.peer, config).map_err(Failure::runtime)?;
         talk.tell_of_protection(&way, sender.path());
+        self.heed(Wish::Grant(way.grant), &sender);
         Ok(self.sender.set(sender).is_ok())
+    }
+
+    /// Does as the server wants it. Of what is to lose nothing no frame is left out: it goes slower.
+    fn heed(&self, wish: Wish, sender: &Sender) {
+        match wish {
+            Wish::Idle(is_idle) => {
+                if self.is_idle.swap(is_idle, Ordering::AcqRel) != is_idle {
+                    tracing::info!(server = %self.server, is_idle, "whether anybody wants the stream");
+                }
+                self.thinning().set_idle(is_idle, self.interval);
+            }
+            Wish::Grant(grant) => {
+                let grant = grant.filter(Grant::is_usable);
+                sender.set_pace(pace(grant));
+                self.thinning().grant(grant.and_then(|grant| grant.frames_per_second));
+                if let Some(grant) = grant {
+                    tracing::info!(server = %self.server, ?grant, "granted");
+                }
+            }
+        }
     }
 
     /// Whether frames go there now.
@@ -226,5 +260,42 @@ impl Outlet {
     /// Of frames that were to arrive, those that passed while the server was not there.
     pub(super) fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
+    }
+}
+
+/// How fast a stream may be sent that has this of a link; as fast as that goes, where it is not shared out.
+fn pace(grant: Option<Grant>) -> Pace {
+    let Some(grant) = grant else { return Pace::new() };
+    let bits = grant.bits_per_second.clamp(Bitrate::MIN.bits_per_second(), Bitrate::MAX.bits_per_second());
+    Pace::new()
+        .rate_max(Bitrate::from_bits_per_second(bits))
+        .burst_bytes(grant.burst_bytes)
+        .phase(grant.phase_us.map(|phase| Duration::from_micros(phase.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_kept_to_also_where_its_numbers_are_beyond_what_a_sender_can_do() {
+        assert_eq!(pace(None), Pace::new());
+        let granted = pace(Some(Grant::new(7, 80_000_000, 50_000).phase_us(4_000)));
+        assert_eq!(granted.rate_max.map(Bitrate::bits_per_second), Some(80_000_000));
+        assert_eq!((granted.burst_bytes, granted.phase), (Some(50_000), Some(Duration::from_millis(4))));
+        for (bits, expected) in [(1, Bitrate::MIN), (u64::MAX, Bitrate::MAX)] {
+            assert_eq!(pace(Some(Grant::new(7, bits, 1))).rate_max, Some(expected));
+        }
+    }
+
+    #[test]
+    fn frames_that_pass_while_a_server_is_not_there_are_in_its_account_where_none_is_to_be_lost() {
+        let of = |delivery| {
+            let outlet = Outlet::new("http://a".into(), delivery, None);
+            (0..3).for_each(|_| outlet.miss());
+            let figures = outlet.account(None, &Said::default());
+            (figures.frames_sent, figures.frames_delivered, figures.frames_dropped.skipped_at_source)
+        };
+        assert_eq!((of(Delivery::Every), of(Delivery::Latest)), ((3, 0, 3), (0, 0, 0)));
     }
 }

@@ -1,11 +1,10 @@
 //! The client on Framewire's own wire: one source, and the servers that its frames go to.
 
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use framewire_capture::FrameRate;
-use framewire_figures::summary::Summary;
-use framewire_figures::summary::cpu_seconds;
+use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
@@ -14,6 +13,7 @@ use framewire_transport::frame::Presentation;
 use framewire_transport::{ClosedReport, Delivery, FrameFormat, LinkBudget, SenderConfig, SliceSize};
 
 use super::account;
+use super::demand;
 use super::fan::Fan;
 use super::feed::Feed;
 use super::outlet::Outlet;
@@ -22,7 +22,7 @@ use super::talk::Talk;
 use super::target::{InTurn, Targets};
 use super::way::Directions;
 use super::window::Window;
-use crate::cli::ClientArgs;
+use crate::cli::{ClientArgs, OnDemand};
 
 pub(crate) fn run(
     args: &ClientArgs,
@@ -32,6 +32,7 @@ pub(crate) fn run(
 ) -> Result<(Summary, Option<Failure>), Failure> {
     let mut feed = Feed::new(source, &args.stream)?;
     let offer = Offer::of(args, &feed);
+    demand::check(args.on_demand, offer.delivery, &feed)?;
     let window = Window::open(args.stream.window, offer.format, stop)?;
     let is_one_of_several = targets.len() > 1;
     let (mut outlets, mut talks) = (Vec::new(), Vec::new());
@@ -72,7 +73,7 @@ pub(crate) fn run(
             })
             .collect();
         let begun = fan.wait_until_begun(stop).then(Instant::now);
-        let sent = begun.map(|_| send_all(&mut feed, &fan, offer.delivery, window.as_ref(), stop));
+        let sent = begun.map(|_| send_all(&mut feed, &fan, &offer, window.as_ref(), stop));
         let closed = sent.unwrap_or(Ok(())).and_then(|()| close_all(&fan, stop));
         let elapsed = begun.map(|begun| begun.elapsed()).unwrap_or_default();
         done.stop();
@@ -113,10 +114,13 @@ struct Offer<'a> {
     format: FrameFormat,
     delivery: Delivery,
     presentation: Presentation,
-    is_paced: bool,
+    /// From one frame to the next, where there is a pace.
+    interval: Option<Duration>,
     directions: Directions,
     /// Of the one link that all of them are behind.
     link: Option<LinkBudget>,
+    /// When this run began, by which servers know it from another one of the same name.
+    incarnation: Option<u64>,
 }
 
 impl<'a> Offer<'a> {
@@ -127,9 +131,10 @@ impl<'a> Offer<'a> {
             format: feed.source().format(),
             delivery: args.stream.delivery.unwrap_or(usual),
             presentation: feed.presentation(),
-            is_paced: feed.interval().is_some(),
+            interval: feed.interval(),
             directions: Directions::of(args),
             link: args.stream.max_rate.map(LinkBudget::new),
+            incarnation: now_utc_ns(),
         }
     }
 
@@ -140,7 +145,7 @@ impl<'a> Offer<'a> {
     fn begin(&self, turn: InTurn, is_one_of_several: bool) -> Result<(Outlet, Talk, u32), Failure> {
         let stream = random_stream_id()?;
         let names: Vec<_> = turn.iter().map(|target| target.server.as_str()).collect();
-        let outlet = Outlet::new(names.join(","), self.delivery);
+        let outlet = Outlet::new(names.join(","), self.delivery, self.interval);
         let flags = (is_one_of_several, self.args.verbose > 0);
         let talk = Talk::start(turn, self.request(stream), self.directions.clone(), flags)?;
         Ok((outlet, talk, stream))
@@ -156,6 +161,9 @@ impl<'a> Offer<'a> {
             .frames_per_second(self.presentation.rate.map(FrameRate::as_f64))
             .slice_bytes(slice_bytes)
             .metadata_bytes_max(METADATA_BYTES_MAX)
+            .on_demand(self.args.on_demand.is_some())
+            .priority(self.args.priority)
+            .incarnation(self.incarnation)
     }
 
     fn sender(&self, stream: u32) -> SenderConfig {
@@ -164,7 +172,7 @@ impl<'a> Offer<'a> {
             .delivery(self.delivery)
             .slice(asked.slice.unwrap_or_default())
             .presentation(self.presentation)
-            .paced(self.is_paced)
+            .paced(self.interval.is_some())
             .deadline(asked.deadline.unwrap_or_default())
             .fec(asked.fec.unwrap_or_default())
             .link(self.link.clone())
@@ -176,6 +184,12 @@ impl<'a> Offer<'a> {
     }
 }
 
+/// A clock that stands before 1970 says nothing.
+fn now_utc_ns() -> Option<u64> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok().filter(|nanos| *nanos > 0)
+}
+
 fn random_stream_id() -> Result<u32, Failure> {
     getrandom::u32().map_err(|error| Failure::runtime(format!("the system gives no random numbers: {error}")))
 }
@@ -184,13 +198,17 @@ fn random_stream_id() -> Result<u32, Failure> {
 fn send_all(
     feed: &mut Feed,
     fan: &Fan,
-    delivery: Delivery,
+    offer: &Offer<'_>,
     window: Option<&Window>,
     stop: &Stop,
 ) -> Result<(), Failure> {
     // Of a live source, in `latest`, a picture that has waited for its interval has passed.
-    let passing = feed.interval().filter(|_| delivery == Delivery::Latest && feed.source().is_live());
+    let passing = feed.interval().filter(|_| offer.delivery == Delivery::Latest && feed.source().is_live());
     while feed.wait(stop) {
+        if offer.args.on_demand == Some(OnDemand::Release) && fan.is_idle() {
+            demand::rest(feed, fan, &offer.args.stream, stop)?;
+            continue;
+        }
         let patience = passing.unwrap_or(REFRESH);
         let Some(mut frame) = fan.frame_timeout(patience)? else {
             if passing.is_some() {

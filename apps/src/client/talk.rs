@@ -8,7 +8,7 @@ use framewire_figures::summary::TurnFigures;
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
-use framewire_signal::message::OpenRequest;
+use framewire_signal::message::{Grant, OpenRequest};
 use framewire_signal::{ClientError, ClientEvent, SignalClient};
 use framewire_transport::{PathKind, SendError, Sender};
 
@@ -25,6 +25,8 @@ const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Talk {
     signal: SignalClient,
     targets: InTurn,
+    /// Which of them has the stream, or is asked for it.
+    at: usize,
     directions: Directions,
     /// As people are told of it: `the server`, where there is one.
     who: String,
@@ -43,7 +45,19 @@ pub(super) struct Talk {
     udp_watch: UdpWatch,
     /// The server is back, and it is not known yet where frames go.
     moved: Option<Moved>,
+    /// Who had the stream in turn, each with what all before it had.
     turns: Vec<TurnFigures>,
+    /// What the server wants of the stream, and has not been done.
+    wishes: Vec<Wish>,
+}
+
+/// What a server wants of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Wish {
+    /// Nobody wants its frames, or somebody does.
+    Idle(bool),
+    /// It has so much of a link; all of it, where none is shared out.
+    Grant(Option<Grant>),
 }
 
 /// What is left of it when it is over.
@@ -84,7 +98,8 @@ impl Talk {
         (is_one_of_several, is_verbose): (bool, bool),
     ) -> Result<Self, Failure> {
         let is_named = is_one_of_several || targets.len() > 1;
-        let signal = SignalClient::start(targets[0].config().open(open)).map_err(|error| match error {
+        let others: Vec<_> = targets[1..].iter().map(|target| target.config().into()).collect();
+        let signal = SignalClient::start(targets[0].config().open(open).others(others)).map_err(|error| match error {
             ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
             _ => Failure::usage(error),
         })?;
@@ -92,6 +107,7 @@ impl Talk {
             who: if is_named { targets[0].server.clone() } else { "the server".to_owned() },
             signal,
             targets,
+            at: 0,
             directions,
             is_verbose,
             latency: LatencyHistogram::new(),
@@ -104,12 +120,13 @@ impl Talk {
             udp_watch: UdpWatch::default(),
             moved: None,
             turns: Vec::new(),
+            wishes: Vec::new(),
         })
     }
 
     /// The server that is spoken to.
     pub(super) fn target(&self) -> &Target {
-        &self.targets[0]
+        &self.targets[self.at]
     }
 
     /// Why there is no connection and when it is asked again, while there is none.
@@ -120,6 +137,31 @@ impl Talk {
     /// What ends the stream at this server, once.
     pub(super) fn take_refused(&mut self) -> Option<Failure> {
         self.refused.take()
+    }
+
+    /// What the server wants of the stream since this was asked last.
+    pub(super) fn wishes(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// Another one than before may have taken the stream.
+    fn look_who_it_is(&mut self, delivered: u64) {
+        let server = self.signal.server();
+        let Some(at) = self.targets.iter().position(|target| target.is(&server)) else { return };
+        let before = std::mem::replace(&mut self.at, at);
+        if self.targets.len() == 1 {
+            return;
+        }
+        self.who.clone_from(&self.targets[at].server);
+        if at != before || self.turns.is_empty() {
+            self.turns.push(TurnFigures { server: self.who.clone(), frames_delivered: delivered });
+        }
+        if at != before {
+            say(format_args!(
+                "framewire-client: {} takes the stream in place of {}",
+                self.who, self.targets[before].server
+            ));
+        }
     }
 
     /// Waits for the server, for at most `limit` where there is one; `None` where somebody asked to stop meanwhile.
@@ -139,6 +181,7 @@ impl Talk {
             }
             match self.signal.next_event(REFRESH) {
                 Some(ClientEvent::Opened(opened)) => {
+                    self.look_who_it_is(0);
                     let way = self.directions.way(&opened, self.target(), self.signal.peer())?;
                     self.peer = Some(way.peer);
                     self.refusals.is_taken();
@@ -165,7 +208,10 @@ impl Talk {
         match self.signal.next_event(REFRESH / 2) {
             // The server is back, maybe elsewhere.
             Some(ClientEvent::Opened(opened)) => {
+                self.look_who_it_is(sender.stats().frames_delivered);
                 self.refusals.is_taken();
+                // Whoever opens a stream wants it, until it says otherwise.
+                self.wishes.extend([Wish::Idle(false), Wish::Grant(opened.grant)]);
                 self.moved = Some(Moved::new(opened));
             }
             Some(event) => self.handle(&event),
@@ -298,6 +344,9 @@ impl Talk {
                 say(format_args!("framewire-client: {who} is gone: {reason}; it is asked again until it is back"));
                 self.away = Some(reason.clone());
             }
+            ClientEvent::Idle(idle) => self.wishes.push(Wish::Idle(idle.idle)),
+            ClientEvent::Granted(grant) => self.wishes.push(Wish::Grant(Some(*grant))),
+            ClientEvent::Replaced(replaced) => say(format_args!("framewire-client: {who}: {}", replaced.message)),
             ClientEvent::Closed(closed) => tracing::info!("{who} closed the stream: {}", closed.message),
             other => tracing::debug!(?other, "signal"),
         }

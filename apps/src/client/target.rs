@@ -40,6 +40,13 @@ pub(crate) fn targets(args: &ClientArgs) -> Result<Targets, Failure> {
         .collect::<Result<InTurn, _>>()
     });
     let targets = targets.collect::<Result<Targets, _>>()?;
+    if let Some(turn) = targets.iter().find(|turn| turn.iter().any(|other| other.is_plain != turn[0].is_plain)) {
+        let (protected, plain) = if turn[0].is_plain { (&turn[1], &turn[0]) } else { (&turn[0], &turn[1]) };
+        return Err(Failure::usage(format!(
+            "{} is protected and {} is not: what goes to one in the other's place must be as safe there; join both, or name both by --server",
+            protected.server, plain.server
+        )));
+    }
     let servers: Vec<_> = targets.iter().flatten().map(|target| target.server.as_str()).collect();
     if servers.len() > SERVERS_MAX {
         return Err(Failure::usage(format!(
@@ -101,6 +108,19 @@ impl Target {
             insecure: args.insecure,
             config,
         })
+    }
+
+    /// Whether a connection to `server`, as the client of it writes addresses, is one to this.
+    pub(crate) fn is(&self, server: &str) -> bool {
+        /// As addresses are read: the host in lower case, without what goes without saying.
+        fn plainest(url: &str) -> String {
+            let url = url.trim().trim_end_matches('/').to_lowercase();
+            let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
+            let usual = if scheme == "https" { ":443" } else { ":80" };
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            format!("{scheme}://{}/{path}", host.strip_suffix(usual).unwrap_or(host))
+        }
+        plainest(&self.server) == plainest(server)
     }
 
     /// What the connection is set up by.
@@ -176,6 +196,24 @@ mod tests {
         assert_eq!(named(&[]).unwrap(), [["http://127.0.0.1:8080"]]);
         let both = named(&["--server", "http://a:1, http://b:1", "--server", "http://c:1"]).unwrap();
         assert_eq!(both, [vec!["http://a:1", "http://b:1"], vec!["http://c:1"]]);
+    }
+
+    #[test]
+    fn a_server_is_known_again_however_its_address_is_written() {
+        let is = |given: &str, server: &str| {
+            use clap::Parser;
+            let args = ClientArgs::parse_from(["client", "--server", given]);
+            targets(&args).unwrap()[0][0].is(server)
+        };
+        assert!(is("HTTP://Cams.example:80/", "http://cams.example") && is("http://a:8080/x", "http://a:8080/x"));
+        assert!(!is("http://a:8080", "http://a:8081") && !is("https://a", "http://a") && !is("http://a/x", "http://a"));
+    }
+
+    #[test]
+    fn of_two_that_take_turns_one_that_is_protected_is_not_followed_by_one_that_is_not() {
+        let refused = named(&["--server", "http://a:1,https://b:1"]).unwrap_err();
+        assert!(refused.contains("https://b:1 is protected and http://a:1 is not"), "{refused}");
+        assert!(named(&["--server", "http://a:1", "--server", "https://b:1"]).is_ok(), "each is its own");
     }
 
     #[test]

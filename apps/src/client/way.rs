@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use framewire_process::address::{Address, announced};
 use framewire_process::exit::Failure;
-use framewire_signal::message::{Opened, ShareOffer};
+use framewire_signal::message::{Grant, Opened, ShareOffer};
 use framewire_transport::crypto::Key;
 use framewire_transport::share::Invitation;
 use framewire_transport::{PathChoice, Protection};
@@ -23,6 +23,8 @@ pub(super) struct Way {
     pub(super) invitation: Option<Invitation>,
     pub(super) key: Option<Key>,
     pub(super) protection: Protection,
+    /// How much of its link the server grants the stream, where it shares one out.
+    pub(super) grant: Option<Grant>,
 }
 
 /// What the user says of it.
@@ -46,7 +48,7 @@ impl Directions {
     pub(super) fn way(&self, opened: &Opened, target: &Target, server: Option<SocketAddr>) -> Result<Way, Failure> {
         let peer = self.resolve(opened, server)?;
         let (key, protection) = target.protection(opened)?;
-        Ok(Way { peer, invitation: self.invitation(opened), key, protection })
+        Ok(Way { peer, invitation: self.invitation(opened), key, protection, grant: opened.grant })
     }
 
     /// Where the server takes frames by shared memory; not where the user says that they go elsewhere.

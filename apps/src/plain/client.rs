@@ -35,6 +35,11 @@ pub(crate) fn run(
     if args.stream.metadata.is_some() {
         return Err(Failure::usage("the plain wire carries no metadata; leave --metadata out, or use --wire framed"));
     }
+    if args.on_demand.is_some() || args.priority.is_some() {
+        return Err(Failure::usage(
+            "nobody says on the plain wire who wants a stream or what its link has; leave --on-demand and --priority out, or use --wire framed",
+        ));
+    }
     let [turn] = targets.as_slice() else { return Err(one_server()) };
     let [target] = turn.as_slice() else { return Err(one_server()) };
     let mut feed = Feed::new(source, &args.stream)?;
