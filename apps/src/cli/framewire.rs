@@ -39,7 +39,8 @@ pub enum Command {
     Server(Box<ServerArgs>),
     /// As framewire-client
     Client(Box<ClientArgs>),
-    /// Read a stream that a hub of this machine shares (such as framewire-server), in place, and hand its frames on
+    /// Read a stream, and hand its frames on: one that a hub of this machine shares (such as framewire-server), in place, or one of a server, over
+    /// the network
     Watch(Box<WatchArgs>),
     /// The hubs of this machine that share streams (such as framewire-server), and these
     Ls(LsArgs),

@@ -10,6 +10,7 @@
 mod client;
 mod common;
 mod framewire;
+mod remote;
 mod server;
 mod share;
 mod sinks;
@@ -18,6 +19,7 @@ mod watch;
 pub use client::{ClientArgs, OnDemand, Pace, StreamArgs};
 pub use common::{CommonArgs, RunArgs, Wire};
 pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, Program};
+pub use remote::RemoteArgs;
 pub use server::{PREVIEW_FPS, PREVIEW_WIDTH, ServerArgs};
 pub use share::{READER_SLOTS, READER_TIMEOUT, Share, ShareArgs};
 pub use sinks::SinkArgs;

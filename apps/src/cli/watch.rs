@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use framewire_process::address::Address;
 use framewire_transport::frame::ConsumerPolicy;
 use framewire_transport::share::{Endpoint, SubscriptionConfig};
 
 use super::common::{RunArgs, micros};
+use super::remote::RemoteArgs;
 use super::share::Share;
 use super::sinks::SinkArgs;
 
@@ -19,9 +21,19 @@ pub struct WatchArgs {
     /// The socket of the hub that shares the stream; by default those of all hubs of this machine
     #[arg(long, value_name = "PATH", env = "FRAMEWIRE_SHARE", value_parser = hub_socket)]
     pub share: Option<Endpoint>,
+    /// The stream of a server of this or another machine, by the network.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// Where frames of --server come in: by default a port of the system's choice, on loopback where the server is there
+    #[arg(long, value_name = "ADDR:PORT", env = "FRAMEWIRE_WATCH_UDP")]
+    pub udp: Option<Address>,
+    /// Of --server, at most so many frames a second: those between are not sent
+    #[arg(long, value_name = "N", value_parser = frames_a_second)]
+    pub max_fps: Option<f64>,
     /// Which frames wait while this program is busy: latest (the newest alone), queue:N (up to N, 1 to 8, then the oldest gives way),
     /// block (every frame: the sender waits, where the hub lets readers ask for that); by default latest, and for streams of which nothing
-    /// is lost queue:8, or a shorter one where the hub has fewer slots left for readers
+    /// is lost queue:8, or a shorter one where the hub has fewer slots left for readers. Of --server, block asks for every frame as long as this
+    /// program keeps up: no server waits for who watches it
     #[arg(long, value_name = "latest|queue:N|block", value_parser = policy)]
     pub policy: Option<ConsumerPolicy>,
     /// Where frames go.
@@ -69,9 +81,25 @@ fn policy(text: &str) -> Result<ConsumerPolicy, String> {
     })
 }
 
+fn frames_a_second(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| {
+        let text: String = text.chars().take(40).collect();
+        format!("'{}' is no rate; write frames a second, such as 10 or 0.5", text.escape_debug())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_of_frames_is_above_zero() {
+        assert_eq!((frames_a_second("0.5"), frames_a_second("10")), (Ok(0.5), Ok(10.0)));
+        for nonsense in ["0", "-1", "inf", "NaN", "fast"] {
+            assert!(frames_a_second(nonsense).unwrap_err().contains("frames a second"), "{nonsense}");
+        }
+    }
 
     #[test]
     fn a_socket_is_a_path_and_what_has_a_server_share_nothing_is_none() {

@@ -6,8 +6,8 @@ use framewire_capture::{CaptureError, FrameRate, FrameSource, PlaceTime};
 use framewire_process::exit::Failure;
 use framewire_process::pace::Pacer;
 use framewire_process::stop::Stop;
-use framewire_transport::{FrameFormat, FrameMut};
 use framewire_transport::frame::Presentation;
+use framewire_transport::{FrameFormat, FrameMut};
 
 use super::sidecar::Sidecar;
 use super::source::{Source, source_failure};
@@ -211,8 +211,8 @@ impl FrameSource for Resting {
 
 #[cfg(test)]
 mod tests {
-    use framewire_transport::frame::FramePool;
     use framewire_transport::PixelFormat;
+    use framewire_transport::frame::FramePool;
 
     use super::*;
 
@@ -272,7 +272,8 @@ mod tests {
     fn a_source_that_was_released_is_read_on_where_it_is_what_it_was() {
         use clap::Parser;
         let args = crate::cli::ClientArgs::parse_from(["client", "--fps", "max"]);
-        let open = |text: &str| text.parse::<framewire_capture::SourceSpec>().unwrap().open(&Default::default()).unwrap();
+        let open =
+            |text: &str| text.parse::<framewire_capture::SourceSpec>().unwrap().open(&Default::default()).unwrap();
         let mut feed = Feed::new(open("pattern:8x4"), &args.stream).unwrap();
         let pool = FramePool::for_format(1, feed.source().format()).unwrap();
         assert!(feed.write(&mut pool.try_acquire().unwrap()));

@@ -9,8 +9,8 @@ use framewire_figures::summary::ServerFigures;
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
-use framewire_transport::frame::Frame;
 use framewire_signal::message::Grant;
+use framewire_transport::frame::Frame;
 use framewire_transport::{Bitrate, ClosedReport, Delivery, Pace, SendError, SendState, Sender, SenderConfig};
 
 use super::talk::{Said, Talk, Wish};

@@ -99,10 +99,11 @@ impl Talk {
     ) -> Result<Self, Failure> {
         let is_named = is_one_of_several || targets.len() > 1;
         let others: Vec<_> = targets[1..].iter().map(|target| target.config().into()).collect();
-        let signal = SignalClient::start(targets[0].config().open(open).others(others)).map_err(|error| match error {
-            ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
-            _ => Failure::usage(error),
-        })?;
+        let signal =
+            SignalClient::start(targets[0].config().open(open).others(others)).map_err(|error| match error {
+                ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
+                _ => Failure::usage(error),
+            })?;
         Ok(Self {
             who: if is_named { targets[0].server.clone() } else { "the server".to_owned() },
             signal,

@@ -1,11 +1,14 @@
 //! Which servers a client speaks to, how it knows each again, and what it takes for granted there.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use framewire_capture::SourceSpec;
 use framewire_process::exit::{Failure, say};
+use framewire_process::stop::Stop;
+use framewire_signal::directory::{Guard, discover};
 use framewire_signal::message::Opened;
-use framewire_signal::{ClientConfig, Token};
+use framewire_signal::{ClientConfig, Role, Token};
 use framewire_tools::join::{check_no_join_string, read_join};
 use framewire_transport::crypto::Key;
 use framewire_transport::{PathKind, Protection};
@@ -16,41 +19,65 @@ use crate::credentials::token;
 /// Most servers of one command line: each has a connection, a thread or two, and frames that are held for it.
 const SERVERS_MAX: usize = 16;
 
+/// In place of a server: those that are found on this network.
+const AUTO: &str = "auto";
+/// How long servers are looked for at a time: most answer within a second.
+const LOOK_FOR: Duration = Duration::from_millis(1_500);
+const SHORTEST_LOOK: Duration = Duration::from_millis(200);
+
 /// The servers that a client has its frames go to, all at once.
 pub(crate) type Targets = Vec<InTurn>;
 
 /// One server, and those that are asked, one after the other, where it is gone. Never empty.
 pub(crate) type InTurn = Vec<Target>;
 
-/// The servers of a command line: of each `--server` or `--join` one, with those that take its place behind commas.
+/// By what a program knows its servers, and they it.
+pub(crate) struct Credentials<'a> {
+    pub(crate) token: Option<Token>,
+    /// What to be to a server that asks for a token.
+    pub(crate) role: Role,
+    pub(crate) ca: Option<&'a Path>,
+    pub(crate) protect: bool,
+    pub(crate) insecure: bool,
+    /// Standard input has something else than a join string.
+    pub(crate) stdin_is_taken: bool,
+}
+
+/// The servers of a client's command line: of each `--server` or `--join` one, with those that take its place behind commas.
 ///
 /// # Errors
-/// As of [`Target::of`]; a list with a gap, one server twice, or more servers than a client speaks to.
-pub(crate) fn targets(args: &ClientArgs) -> Result<Targets, Failure> {
-    let (flag, values): (_, Vec<String>) = match args.join.as_slice() {
-        [] => ("--server", args.server.clone()),
-        files => ("--join", files.iter().map(|file| file.to_string_lossy().into_owned()).collect()),
-    };
-    let targets = values.iter().map(|value| {
-        let turn = value.split(',').map(str::trim);
-        turn.map(|one| match one {
-            "" => Err(Failure::usage(format!("{flag} {value:?} has no server before or behind a comma; write A,B"))),
-            one => Target::of(args, flag, one),
-        })
-        .collect::<Result<InTurn, _>>()
-    });
-    let targets = targets.collect::<Result<Targets, _>>()?;
-    if let Some(turn) = targets.iter().find(|turn| turn.iter().any(|other| other.is_plain != turn[0].is_plain)) {
-        let (protected, plain) = if turn[0].is_plain { (&turn[1], &turn[0]) } else { (&turn[0], &turn[1]) };
-        return Err(Failure::usage(format!(
-            "{} is protected and {} is not: what goes to one in the other's place must be as safe there; join both, or name both by --server",
-            protected.server, plain.server
-        )));
+/// As of [`in_turn`]; more servers than a client speaks to.
+pub(crate) fn targets(args: &ClientArgs, stop: &Stop) -> Result<Targets, Failure> {
+    if let SourceSpec::File(path) = &args.stream.source {
+        check_no_join_string("the source", &path.to_string_lossy())?;
     }
+    if args.insecure && args.protect {
+        return Err(Failure::usage("--insecure and --protect say the opposite of each other; leave one out"));
+    }
+    args.server.iter().try_for_each(|server| check_no_join_string("--server", server))?;
+    let credentials = Credentials {
+        token: token(&args.common)?,
+        role: Role::Stream,
+        ca: args.ca.as_deref(),
+        protect: args.protect,
+        insecure: args.insecure,
+        stdin_is_taken: matches!(args.stream.source, SourceSpec::Stdin),
+    };
+    let targets = match args.join.as_slice() {
+        [] => args
+            .server
+            .iter()
+            .map(|servers| in_turn("--server", servers, &credentials, (args.connect_timeout, stop)))
+            .collect::<Result<Targets, _>>()?,
+        files => files
+            .iter()
+            .map(|files| in_turn("--join", &files.to_string_lossy(), &credentials, (args.connect_timeout, stop)))
+            .collect::<Result<Targets, _>>()?,
+    };
     let servers: Vec<_> = targets.iter().flatten().map(|target| target.server.as_str()).collect();
     if servers.len() > SERVERS_MAX {
         return Err(Failure::usage(format!(
-            "{} servers are too many; name at most {SERVERS_MAX}, and let a server's watchers have the rest",
+            "{} servers are too many; name at most {SERVERS_MAX}, and let others watch the stream there",
             servers.len()
         )));
     }
@@ -58,6 +85,40 @@ pub(crate) fn targets(args: &ClientArgs) -> Result<Targets, Failure> {
         return Err(Failure::usage(format!("{twice} is named twice; a server has a stream once, so name it once")));
     }
     Ok(targets)
+}
+
+/// One server, and behind commas those that take its place; of `auto` those that are found.
+///
+/// # Errors
+/// As of [`Target::of`]; a list with a gap, or of servers of which some are protected and some not.
+pub(crate) fn in_turn(
+    flag: &str,
+    value: &str,
+    credentials: &Credentials<'_>,
+    patience: (Option<Duration>, &Stop),
+) -> Result<InTurn, Failure> {
+    if flag == "--server" && value.trim() == AUTO {
+        return found(credentials, patience);
+    }
+    let turn = value.split(',').map(str::trim).map(|one| match one {
+        "" => Err(Failure::usage(format!("{flag} {value:?} has no server before or behind a comma; write A,B"))),
+        AUTO if flag == "--server" => {
+            Err(Failure::usage("--server auto stands alone: it is all servers that are found, in turn"))
+        }
+        one => Target::of(flag, one, credentials),
+    });
+    let turn = turn.collect::<Result<InTurn, _>>()?;
+    match turn.iter().find(|other| other.is_plain != turn[0].is_plain) {
+        None => Ok(turn),
+        Some(other) => {
+            let (protected, plain) = if turn[0].is_plain { (other, &turn[0]) } else { (&turn[0], other) };
+            Err(Failure::usage(format!(
+                "{} is protected and {} is not: what goes to one in the other's place must be as safe there; join both, or name both by \
+                 --server",
+                protected.server, plain.server
+            )))
+        }
+    }
 }
 
 /// A server, as the command line says it.
@@ -75,26 +136,18 @@ pub(crate) struct Target {
 
 impl Target {
     /// # Errors
-    /// A join string that cannot be read or is given where others see it, a token that cannot be read, what cannot be said together.
-    fn of(args: &ClientArgs, flag: &str, value: &str) -> Result<Self, Failure> {
-        for server in &args.server {
-            check_no_join_string("--server", server)?;
-        }
-        if let SourceSpec::File(path) = &args.stream.source {
-            check_no_join_string("the source", &path.to_string_lossy())?;
-        }
-        if args.insecure && args.protect {
-            return Err(Failure::usage("--insecure and --protect say the opposite of each other; leave one out"));
-        }
-        let given = token(&args.common)?;
+    /// A join string that cannot be read or is given where others see it, what cannot be said together.
+    fn of(flag: &str, value: &str, credentials: &Credentials<'_>) -> Result<Self, Failure> {
+        check_no_join_string(flag, value)?;
+        let &Credentials { ref token, role, ca, protect, insecure, .. } = credentials;
         let config = match flag {
-            "--join" => joined(args, Path::new(value), given)?,
-            _ => ClientConfig::new(value).token(given).ca(args.ca.clone()),
+            "--join" => joined(Path::new(value), credentials)?,
+            _ => ClientConfig::new(value).token(token.clone()).ca(ca.map(Path::to_owned)),
         };
-        let config = config.insecure(args.insecure);
+        let config = config.role(role).insecure(insecure);
         let has_secret = config.token.is_some() || config.pin.is_some() || config.ca.is_some();
         let is_https = is_https(&config.server_url);
-        if args.protect && !has_secret && !is_https {
+        if protect && !has_secret && !is_https {
             return Err(Failure::usage(
                 "--protect needs something by which the server is known; give the line that it prints at its start with --join -, or in a \
                  file with --join FILE",
@@ -102,12 +155,23 @@ impl Target {
         }
         Ok(Self {
             server: config.server_url.clone(),
-            is_demanding: (has_secret || args.protect) && !args.insecure,
+            is_demanding: (has_secret || protect) && !insecure,
             is_plain: !has_secret && !is_https,
-            protect: args.protect,
-            insecure: args.insecure,
+            protect,
+            insecure,
             config,
         })
+    }
+
+    /// Whether nothing at all says who the server is, or somebody has said that it does not matter.
+    pub(crate) fn may_be_plain(&self) -> bool {
+        self.is_plain || self.insecure
+    }
+
+    /// The host, as the address has it; empty where it has none.
+    pub(crate) fn host(&self) -> &str {
+        let (_, behind) = self.server.split_once("://").unwrap_or(("", &self.server));
+        behind.split('/').next().unwrap_or_default()
     }
 
     /// Whether a connection to `server`, as the client of it writes addresses, is one to this.
@@ -163,21 +227,67 @@ fn is_https(server_url: &str) -> bool {
 }
 
 /// The server of a join string. It says all that there is to say.
-fn joined(args: &ClientArgs, from: &Path, given: Option<Token>) -> Result<ClientConfig, Failure> {
-    if from.as_os_str() == "-" && matches!(args.stream.source, SourceSpec::Stdin) {
+fn joined(from: &Path, credentials: &Credentials<'_>) -> Result<ClientConfig, Failure> {
+    if from.as_os_str() == "-" && credentials.stdin_is_taken {
         return Err(Failure::usage(
             "both the frames and the join string would come from standard input; give the string in a file: --join FILE",
         ));
     }
-    if args.ca.is_some() {
+    if credentials.ca.is_some() {
         return Err(Failure::usage("the join string says by what key the server is known; leave --ca out"));
     }
     let join = read_join(from)?;
     // Whoever has both means the one that comes with the server.
-    if given.is_some_and(|given| given != join.token) {
+    if credentials.token.as_ref().is_some_and(|given| *given != join.token) {
         tracing::info!("the token of the join string is taken, not the other that is given");
     }
     Ok(ClientConfig::join(&join))
+}
+
+/// The servers of this network, in the order of their names: whoever is there first has it. Waited for as long as a server may take to answer.
+///
+/// # Errors
+/// None can be looked for, or none was found in time.
+fn found(credentials: &Credentials<'_>, (limit, stop): (Option<Duration>, &Stop)) -> Result<InTurn, Failure> {
+    let begun = Instant::now();
+    let mut is_told = false;
+    loop {
+        let round =
+            limit.map_or(LOOK_FOR, |limit| limit.saturating_sub(begun.elapsed()).clamp(SHORTEST_LOOK, LOOK_FOR));
+        let looked = stop.unless_asked(move || discover(round)).map_err(|error| {
+            Failure::runtime(format!(
+                "no thread to look for servers in: {error}; stop other programs, or raise the limit"
+            ))
+        })?;
+        let Some(looked) = looked else {
+            stop.outcome()?;
+            return Err(Failure::runtime("stopped before a server was found"));
+        };
+        let all = looked.map_err(Failure::runtime)?;
+        // One that is protected is known by its token or not at all: whoever announces itself on this network may be anybody.
+        let (open, closed): (Vec<_>, Vec<_>) =
+            all.iter().partition(|one| credentials.token.is_some() == (one.guard == Guard::Protected));
+        if !open.is_empty() {
+            let names: Vec<_> = open.iter().map(|one| format!("{} ({})", one.name, one.url)).collect();
+            tracing::info!("found {}", names.join(", "));
+            return open.iter().map(|one| Target::of("--server", &one.url, credentials)).collect();
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            let what = match (closed.first(), credentials.token.is_some()) {
+                (None, _) => "no server was found on this network yet".to_owned(),
+                (Some(one), false) => {
+                    format!("{} is protected; give its token by --token-file, or join it by --join", one.url)
+                }
+                (Some(one), true) => format!("{} is not protected, and a token was given", one.url),
+            };
+            say(format_args!("framewire: {what}; it is looked for until there is one"));
+        }
+        if limit.is_some_and(|limit| begun.elapsed() >= limit) {
+            return Err(Failure::runtime(
+                "no server was found on this network that lets this program in; name one by --server",
+            ));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -188,7 +298,9 @@ mod tests {
         use clap::Parser;
         let args = ClientArgs::parse_from(["client"].iter().chain(flags));
         let servers = |turn: &InTurn| turn.iter().map(|target| target.server.clone()).collect();
-        targets(&args).map(|targets| targets.iter().map(servers).collect()).map_err(|failure| failure.to_string())
+        targets(&args, &Stop::new())
+            .map(|targets| targets.iter().map(servers).collect())
+            .map_err(|failure| failure.to_string())
     }
 
     #[test]
@@ -203,7 +315,7 @@ mod tests {
         let is = |given: &str, server: &str| {
             use clap::Parser;
             let args = ClientArgs::parse_from(["client", "--server", given]);
-            targets(&args).unwrap()[0][0].is(server)
+            targets(&args, &Stop::new()).unwrap()[0][0].is(server)
         };
         assert!(is("HTTP://Cams.example:80/", "http://cams.example") && is("http://a:8080/x", "http://a:8080/x"));
         assert!(!is("http://a:8080", "http://a:8081") && !is("https://a", "http://a") && !is("http://a/x", "http://a"));
