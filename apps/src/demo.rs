@@ -12,8 +12,8 @@ use framewire_process::stop::Stop;
 use framewire_transport::Delivery;
 
 use crate::cli::{
-    ClientArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, READER_SLOTS, READER_TIMEOUT, ServerArgs, Share, ShareArgs,
-    SinkArgs,
+    ClientArgs, ClusterArgs, DemoArgs, PREVIEW_FPS, PREVIEW_WIDTH, Pace, READER_SLOTS, READER_TIMEOUT, ServerArgs,
+    Share, ShareArgs, SinkArgs,
 };
 use crate::ends;
 
@@ -125,6 +125,8 @@ fn server_args(args: &DemoArgs) -> ServerArgs {
         preview_width: PREVIEW_WIDTH,
         memory: None,
         stream_memory: None,
+        link: Vec::new(),
+        cluster: ClusterArgs::default(),
         // What it shows is the way over UDP.
         shared: ShareArgs {
             share: Some(Share::Off),

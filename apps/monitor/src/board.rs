@@ -24,6 +24,8 @@ pub struct About {
     pub id: u32,
     /// What people call it: any text without control characters.
     pub name: String,
+    /// When its client's program began, nanoseconds since 1970; `None` where it does not say. Of two of one name, the later one has it.
+    pub incarnation: Option<u64>,
     /// Where it came from when it was opened; the plain wire does not say.
     pub source: Option<SocketAddr>,
     /// Of every frame.
@@ -70,7 +72,7 @@ impl LiveStream {
     }
 
     /// Whether it has had no frame of late: its sender has gone, or it is about to.
-    fn is_silent(&self, now: Instant) -> bool {
+    pub fn is_silent(&self, now: Instant) -> bool {
         let newest = self.figures().counts.newest.unwrap_or(self.begun);
         now.saturating_duration_since(newest) >= SILENT_AFTER
     }
@@ -215,8 +217,14 @@ impl Board {
         let streams = &mut state.streams;
         let (begun, is_taken) = (Instant::now(), |label: &str| streams.iter().any(|stream| stream.label() == label));
         let mut label = unique(&about.name, is_taken);
-        // A camera that was restarted goes on under its name, though nobody has told the server yet that its last run is over.
-        let before = streams.iter().find(|stream| stream.label() == about.name && stream.is_silent(begun));
+        // A camera that was restarted goes on under its name, though nobody has told the server yet that its last run is over; and so does one that
+        // was started later than another of its name.
+        let is_newer = |before: &LiveStream| {
+            let both = about.incarnation.zip(before.about.incarnation);
+            both.is_some_and(|(this, before)| this > before)
+        };
+        let has_to_give = |stream: &LiveStream| stream.is_silent(begun) || is_newer(stream);
+        let before = streams.iter().find(|stream| stream.label() == about.name && has_to_give(stream));
         if let Some(before) = before {
             before.set_label(std::mem::replace(&mut label, about.name.clone()));
         }
@@ -338,6 +346,7 @@ pub(crate) mod tests {
         About {
             id,
             name: name.to_owned(),
+            incarnation: None,
             source: Some("10.0.0.3:4444".parse().unwrap()),
             format: FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap(),
             presentation: Presentation::UNKNOWN,
@@ -413,5 +422,15 @@ pub(crate) mod tests {
         let (again, other) = (board.add(about(3, "cam"), Vec::new()), board.add(about(4, "busy"), Vec::new()));
         assert_eq!((again.label(), silent.label()), ("cam".to_owned(), "cam-2".to_owned()));
         assert_eq!((other.label(), busy.label()), ("busy-2".to_owned(), "busy".to_owned()));
+    }
+
+    #[test]
+    fn of_two_streams_of_one_name_the_one_that_was_started_later_has_it() {
+        let board = board();
+        let of = |id, incarnation| About { incarnation, ..about(id, "cam") };
+        let (old, new) = (board.add(of(1, Some(7)), Vec::new()), board.add(of(2, Some(8)), Vec::new()));
+        assert_eq!((old.label(), new.label()), ("cam-2".to_owned(), "cam".to_owned()));
+        let (older, unknown) = (board.add(of(3, Some(6)), Vec::new()), board.add(of(4, None), Vec::new()));
+        assert_eq!((new.label(), older.label(), unknown.label()), ("cam".into(), "cam-3".into(), "cam-4".into()));
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod cluster;
 mod common;
 mod framewire;
 mod remote;
@@ -17,6 +18,7 @@ mod sinks;
 mod watch;
 
 pub use client::{ClientArgs, OnDemand, Pace, StreamArgs};
+pub use cluster::{ClusterArgs, Discover};
 pub use common::{CommonArgs, RunArgs, Wire};
 pub use framewire::{Command, CompletionsArgs, DemoArgs, FramewireArgs, ManArgs, Program};
 pub use remote::RemoteArgs;

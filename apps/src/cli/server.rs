@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
+use framewire_budget::LinkSpec;
 use framewire_capture::RawFormat;
 use framewire_process::address::{Address, AnnouncedAddress};
 use framewire_process::exit::CODES;
@@ -10,6 +11,7 @@ use framewire_process::times::seconds;
 use framewire_sink::RollLimit;
 use framewire_transport::Delivery;
 
+use super::cluster::ClusterArgs;
 use super::common::{CommonArgs, delivery};
 use super::share::ShareArgs;
 use super::sinks::SinkArgs;
@@ -97,6 +99,13 @@ pub struct ServerArgs {
     /// Memory that one stream may take; by default half of what all may
     #[arg(long, value_name = "SIZE", value_parser = memory, env = "FRAMEWIRE_STREAM_MEMORY")]
     pub stream_memory: Option<usize>,
+    /// An interface, its rate, and which part of that streams may take together, 0.8 unless it is said, such as eth0=10G or eth0=1G:0.95: streams
+    /// and watchers for whom there is no room are refused with what would fit, or have those of lower priority thinned; may be given several times
+    #[arg(long, value_name = "NAME=RATE[:SHARE]", env = "FRAMEWIRE_LINK", value_delimiter = ',')]
+    pub link: Vec<LinkSpec>,
+    /// Which other servers it is one with.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Who may read the streams in place.
     #[command(flatten)]
     pub shared: ShareArgs,

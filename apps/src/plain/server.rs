@@ -48,13 +48,18 @@ pub(crate) fn run(
     if let Some(idle) = args.shared.idle(false) {
         tracing::warn!("{idle}");
     }
+    if !args.link.is_empty() || args.cluster.cluster.is_some() {
+        return Err(Failure::usage(
+            "on the plain wire nothing is opened that links or other servers could be told of; use --wire framed, or leave --link and --cluster out",
+        ));
+    }
     let format = args.plain_frame.format;
     let recording = recording(args, stop);
     if let Some(reason) = recording.refusal(&format) {
         return Err(Failure::usage(reason));
     }
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
-    let signal = Arc::new(start_signal(args, places, &mut guard, Arc::new(NoHost), &board)?);
+    let signal = Arc::new(start_signal(args, places, &mut guard, Arc::new(NoHost), &board, None)?);
     let config = PlainReceiverConfig::new(format)
         .slots(SLOTS + slots_beside(args))
         .backend(args.common.backend.unwrap_or_default())
@@ -72,6 +77,7 @@ pub(crate) fn run(
         Recorder::start(&recording, &recorded, Delivery::Latest, |policy| receiver.consumer().subscribe_here(policy));
     let tally = Tally::new();
     let about = About {
+        incarnation: None,
         id: STREAM.1,
         name: STREAM.0.to_owned(),
         source: None,

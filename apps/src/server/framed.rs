@@ -1,12 +1,13 @@
 //! The server on Framewire's own wire.
 
-use std::sync::{Arc, MutexGuard};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_monitor::PreviewWorker;
 use framewire_monitor::{About, Board, Entry, Figures, Health, TurnedAway};
 use framewire_process::exit::Failure;
+use framewire_process::lock::lock;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::message::{CaptureTime, Feedback};
@@ -19,15 +20,20 @@ use framewire_transport::share::ShareError;
 use framewire_transport::{AcceptStreamError, Admission, IncomingStream, PathKind, Receiver};
 use framewire_transport::{EndReason, ReceiveStats};
 
+use super::announced::{Announced, Said};
+use super::cluster::{Node, peers};
 use super::flowing::Flowing;
 use super::guard::Guard;
 use super::host::ServerHost;
+use super::interest::{Interest, Wanted};
 use super::introduction::Listening;
-use super::names::StreamNames;
+use super::links::Links;
 use super::service::ServiceManager;
-use super::setup::{Places, recording, slots_beside, start_preview, start_signal};
+use super::setup::{Places, SLOTS_SENT_ON, links, recording, slots_beside, start_preview, start_relay, start_signal};
 use super::share;
 use super::tally::Tally;
+use super::voice::Voice;
+use super::watching::{Source, UpstreamPlace, Watches};
 use crate::cli::ServerArgs;
 
 /// Frames that wait while a thread is not scheduled; more are dropped, and counted.
@@ -49,27 +55,46 @@ pub(crate) fn run(
         .latest_policy(QUEUE)
         .partial(args.partial);
     let memory_bytes_max = args.memory.unwrap_or(config.memory_bytes_max);
-    let slots = config.slots + slots_beside(args);
+    let slots = config.slots + slots_beside(args) + SLOTS_SENT_ON;
     let config = config
         .slots(slots)
         .memory_bytes_max(memory_bytes_max)
         .stream_bytes_max(args.stream_memory.unwrap_or(memory_bytes_max.div_ceil(2)));
-    let receiver = Arc::new(Receiver::bind(places.udp, config).map_err(Failure::runtime)?);
+    let receiver = Arc::new(Receiver::bind(places.udp, config.clone()).map_err(Failure::runtime)?);
     share::begin(&args.shared, &receiver)?;
-    let names = Arc::new(StreamNames::default());
+    let announced = Arc::new(Announced::default());
+    let voice = Voice::default();
+    let links = Arc::new(Links::new(links(args)?, voice.clone()));
+    let node = Node::of(args, places)?.map(Arc::new);
+    let upstream =
+        UpstreamPlace { bind: places.udp, config: config.latest_policy(ConsumerPolicy::Latest).partial(false) };
+    let watches = Arc::new(Watches::new(
+        start_relay(args, &guard)?,
+        links.clone(),
+        voice.clone(),
+        peers(node.as_ref()),
+        upstream,
+        guard.is_protected(),
+    ));
     let flowing = Arc::new(Flowing::default());
     let recording = recording(args, stop);
     let host = ServerHost {
         recording: recording.clone(),
         receiver: receiver.clone(),
-        names: names.clone(),
+        announced: announced.clone(),
+        links: links.clone(),
+        watches: watches.clone(),
         flowing: flowing.clone(),
         keys: guard.is_protected().then(Arc::default),
         delivery: args.delivery,
         announce_udp: args.announce_udp.clone(),
     };
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
-    let signal = start_signal(args, places, &mut guard, Arc::new(host), &board)?;
+    let signal = Arc::new(start_signal(args, places, &mut guard, Arc::new(host), &board, node.as_deref())?);
+    voice.speak_by(&signal);
+    if let Some(node) = &node {
+        node.join(places, &guard, signal.local_addr())?;
+    }
     let mut manager = ServiceManager::from_environment();
     let mut listening = Listening::new(args, places, &guard, signal.local_addr(), receiver.local_addr())?;
     manager.ready(&listening);
@@ -81,7 +106,10 @@ pub(crate) fn run(
         signal: &signal,
         tally: &tally,
         receiver: &receiver,
-        names: &names,
+        announced: &announced,
+        links: &links,
+        watches: &watches,
+        node: node.as_deref(),
         flowing: &flowing,
         recording: &recording,
         board: &board,
@@ -89,16 +117,18 @@ pub(crate) fn run(
     };
     let mut progress = Progress::new(args.verbose > 0);
     std::thread::scope(|scope| {
+        scope.spawn(|| watches.watch_elsewhere(stop));
         while !stop.is_stopped() {
             match receiver.accept_timeout(REFRESH) {
                 Ok(stream) => {
-                    let service = &service;
+                    let (service, stream) = (&service, Arc::new(stream));
                     scope.spawn(move || service.serve(&stream));
                 }
                 Err(AcceptStreamError::Timeout) => {}
                 Err(_) => break,
             }
             listening.follow(signal.pin());
+            service.look_after_watchers();
             let (away, openings) = (signal.counters(), receiver.stats());
             board.set_turned_away(TurnedAway {
                 proofs: away.proofs_failed,
@@ -117,10 +147,23 @@ pub(crate) fn run(
         receiver.stop();
     });
     drop(progress);
-    signal.shutdown();
+    // The host may just be asked something; then it ends with the last answer.
+    if let Some(signal) = Arc::into_inner(signal) {
+        signal.shutdown();
+    }
     stop.outcome()?;
     let summary = Summary { sinks: recording.figures(), ..tally.summary(cpu_seconds()) };
     Ok((summary, recording.failure()))
+}
+
+/// How often is looked whether somebody wants a stream that nobody did: programs that come to read it in place wait so long at most.
+const IDLE_REFRESH: Duration = Duration::from_millis(20);
+
+/// Who wants a stream.
+struct Demand {
+    interest: Arc<Mutex<Interest>>,
+    /// What it is to those who watch it.
+    source: u64,
 }
 
 struct Service<'a> {
@@ -129,7 +172,10 @@ struct Service<'a> {
     signal: &'a SignalServer,
     tally: &'a Tally,
     receiver: &'a Receiver,
-    names: &'a StreamNames,
+    announced: &'a Announced,
+    links: &'a Links,
+    watches: &'a Watches,
+    node: Option<&'a Node>,
     flowing: &'a Flowing,
     recording: &'a Arc<Recording>,
     board: &'a Arc<Board>,
@@ -137,8 +183,17 @@ struct Service<'a> {
 }
 
 impl Service<'_> {
+    /// Does what is due for watchers and links now and then, and tells who looks.
+    fn look_after_watchers(&self) {
+        self.board.set_relayed(self.watches.tick(Instant::now()));
+        self.board.set_links(self.links.all_shown());
+        if let Some(node) = self.node {
+            node.tell(self.board);
+        }
+    }
+
     /// Takes the frames of a stream until it ends.
-    fn serve(&self, stream: &IncomingStream) {
+    fn serve(&self, stream: &Arc<IncomingStream>) {
         let info = *stream.info();
         {
             let mut state = self.tally.lock();
@@ -151,7 +206,8 @@ impl Service<'_> {
         let flows = self.flowing.begin(info.stream);
         // Who knows the id can send the stream's datagrams: what people, files and pages are shown is another number.
         let shown_id = self.signal.shown_id(info.stream);
-        let name = self.names.of(info.stream, shown_id);
+        let said = self.announced.of(info.stream);
+        let name = said.name(shown_id);
         tracing::info!(stream = ?name, peer = %info.peer, format = %info.format, "open");
         let recorded = Recorded::new(info.format, info.presentation, &name, shown_id);
         let recorder =
@@ -159,6 +215,7 @@ impl Service<'_> {
         let about = About {
             id: shown_id,
             name: name.clone(),
+            incarnation: said.incarnation,
             source: Some(info.peer),
             format: info.format,
             presentation: info.presentation,
@@ -173,14 +230,17 @@ impl Service<'_> {
             Ok(()) | Err(ShareError::NotShared) => {}
             Err(error) => tracing::warn!(stream = ?name, %error, "no reader on this machine finds it"),
         }
+        let demand = self.begin_demand(stream, &entry, &said);
         let mut asked = None;
         while !self.stop.is_stopped() {
             let now = Instant::now();
-            if asked.is_none_or(|asked| now.saturating_duration_since(asked) >= REFRESH) {
+            let is_idle = entry.is_idle();
+            let interval = if is_idle { IDLE_REFRESH } else { REFRESH };
+            if asked.is_none_or(|asked| now.saturating_duration_since(asked) >= interval) {
                 asked = Some(now);
-                entry.set_readers(share::told(stream.readers()));
+                self.look_who_wants(stream, &entry, &demand, recorder.sinks().len(), now);
             }
-            match stream.recv_timeout(REFRESH) {
+            match stream.recv_timeout(interval) {
                 Ok(frame) => self.take(stream, &entry, &recorder, &frame),
                 Err(RecvError::Ended) => break,
                 Err(_) => drop(show_stats(stream, &entry, &recorder, &stream.stats())),
@@ -210,6 +270,7 @@ impl Service<'_> {
             Some(EndReason::Replaced) => "another stream has taken its place",
             _ => "the server stops",
         };
+        self.watches.end(demand.source, why);
         drop(flows);
         // What has taken its place is the same client's, who goes on.
         if stream.end_reason() != Some(EndReason::Replaced) {
@@ -217,6 +278,7 @@ impl Service<'_> {
             let is_over = stream.end_reason() == Some(EndReason::Closed);
             let end = if is_over { StreamEnd::Over } else { StreamEnd::MayGoOn };
             self.signal.end_stream(info.stream, end, why);
+            if is_over { self.links.close(info.stream) } else { self.links.fall_silent(info.stream) }
         }
         let shown = recorder.shown();
         counts.frames_dropped.slow_consumer = stream.dropped() + recorder.finish();
@@ -226,6 +288,36 @@ impl Service<'_> {
         if is_over && was_shown && self.recording.only_shows() {
             // The end of a film: whoever reads it waits for the end of standard output.
             self.stop.stop();
+        }
+    }
+
+    /// Lets a stream be watched.
+    fn begin_demand(&self, stream: &Arc<IncomingStream>, entry: &Entry, said: &Said) -> Demand {
+        let interest = Arc::new(Mutex::new(Interest::new(said.is_on_demand)));
+        let rate = said.frames_per_second.or_else(|| stream.info().presentation.rate.map(|rate| rate.as_f64()));
+        let source = self.watches.begin(Source::here(stream, (**entry).clone(), rate, interest.clone()));
+        if let Some(node) = self.node {
+            node.tell(self.board);
+        }
+        Demand { interest, source }
+    }
+
+    /// Looks who wants a stream, for those who look, and for its client where it sends on demand.
+    fn look_who_wants(&self, stream: &IncomingStream, entry: &Entry, demand: &Demand, sinks: usize, now: Instant) {
+        entry.set_readers(share::told(stream.readers()));
+        entry.set_watchers(self.watches.shown(demand.source));
+        entry.set_grant(self.links.shown(stream.info().stream));
+        // Who comes while this is counted has said so before the next look, and is waited for anew.
+        let wanted = Wanted {
+            sinks,
+            readers: entry.readers().len(),
+            watchers: self.watches.count(demand.source),
+            lookers: entry.pictures.lookers(),
+        };
+        let changed = lock(&demand.interest).look(wanted, now);
+        if let Some(idle) = changed {
+            entry.set_idle(idle);
+            self.signal.tell_idle(stream.info().stream, idle);
         }
     }
 

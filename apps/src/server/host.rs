@@ -4,24 +4,32 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use framewire_process::address::AnnouncedAddress;
-use framewire_signal::StreamHost;
-use framewire_signal::message::{OpenRequest, Opened, PROTOCOL, Refused, ShareOffer, reason};
+use framewire_signal::message::{
+    Grant, OpenRequest, Opened, PROTOCOL, Refused, ShareOffer, WatchAnswer, WatchRequest, reason,
+};
+use framewire_signal::{Asker, StreamHost};
 use framewire_sink::Recording;
 use framewire_transport::{AnnounceError, Announcement, Delivery, Receiver};
 
+use super::announced::Announced;
 use super::flowing::Flowing;
 use super::keys::StreamKeys;
-use super::names::StreamNames;
+use super::links::Links;
+use super::watching::Watches;
 
 /// Opens streams of one receiver.
 pub(super) struct ServerHost {
     pub(super) receiver: Arc<Receiver>,
-    /// What the streams are called.
-    pub(super) names: Arc<StreamNames>,
+    /// What was said of the streams.
+    pub(super) announced: Arc<Announced>,
     /// Which of them flow.
     pub(super) flowing: Arc<Flowing>,
     /// What their frames are encrypted under; none where they are not.
     pub(super) keys: Option<Arc<StreamKeys>>,
+    /// Which links they take.
+    pub(super) links: Arc<Links>,
+    /// Who watches them.
+    pub(super) watches: Arc<Watches>,
     /// Where they go.
     pub(super) recording: Arc<Recording>,
     /// The only mode allowed, if the operator chose one.
@@ -30,8 +38,9 @@ pub(super) struct ServerHost {
     pub(super) announce_udp: Option<AnnouncedAddress>,
 }
 
-impl StreamHost for ServerHost {
-    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+impl ServerHost {
+    /// Opens a stream that has been granted this of its link.
+    fn open_with(&self, request: &OpenRequest, grant: Option<Grant>) -> Result<Opened, Refused> {
         if request.protocol != PROTOCOL {
             let message = format!("protocol {} is not {PROTOCOL}; use the same release at both ends", request.protocol);
             return Err(Refused::new("protocol", message));
@@ -70,9 +79,9 @@ impl StreamHost for ServerHost {
         // For a client on this machine, where streams are shared there.
         let share = invitation.as_ref().and_then(ShareOffer::new);
         // Frames come once the client has its answer.
-        self.names.note(request.stream, &request.name);
+        self.announced.note(request);
         if let Some(AnnouncedAddress { host, port }) = &self.announce_udp {
-            return Ok(Opened::new(request.stream, *port).udp_host(host.clone()).share(share).key(key));
+            return Ok(Opened::new(request.stream, *port).udp_host(host.clone()).share(share).key(key).grant(grant));
         }
         let udp = self.receiver.local_addr();
         // An address that stands for all of them is no place to send to: the client uses the one it reached us at.
@@ -80,10 +89,28 @@ impl StreamHost for ServerHost {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         });
-        Ok(Opened::new(request.stream, udp.port()).udp_host(udp_host).share(share).key(key))
+        Ok(Opened::new(request.stream, udp.port()).udp_host(udp_host).share(share).key(key).grant(grant))
+    }
+}
+
+impl StreamHost for ServerHost {
+    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+        self.open_with(request, None)
+    }
+
+    fn open_for(&self, asker: &Asker, request: &OpenRequest) -> Result<Opened, Refused> {
+        // A stream that has its place on a link keeps it if what follows is refused: it may flow.
+        let had_place = self.links.has(request.stream);
+        let grant = self.links.open(asker.ip, request)?;
+        self.open_with(request, grant).inspect_err(|_| {
+            if !had_place {
+                self.links.close(request.stream);
+            }
+        })
     }
 
     fn close(&self, stream: u32) {
+        self.links.close(stream);
         if let Some(keys) = &self.keys {
             keys.forget(stream);
         }
@@ -94,6 +121,7 @@ impl StreamHost for ServerHost {
         // Frames may still flow. A client that comes back announces its streams again.
         for stream in streams {
             self.receiver.retract(*stream);
+            self.links.leave(*stream, self.flowing.contains(*stream));
         }
     }
 
@@ -102,7 +130,15 @@ impl StreamHost for ServerHost {
     }
 
     fn make_room(&self, left: &[u32]) -> Option<u32> {
-        self.receiver.withdraw_silent(left)
+        self.receiver.withdraw_silent(left).inspect(|stream| self.links.close(*stream))
+    }
+
+    fn watch(&self, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
+        self.watches.watch(asker, request)
+    }
+
+    fn unwatch(&self, stream: u32) {
+        self.watches.unwatch(stream);
     }
 }
 
@@ -131,7 +167,7 @@ mod tests {
         let recording = Recording::new(asked, &Stop::new());
         ServerHost {
             receiver,
-            names: Arc::default(),
+            announced: Arc::default(),
             flowing: Arc::default(),
             keys: None,
             recording,
@@ -207,7 +243,7 @@ mod tests {
     fn a_streams_name_is_known_once_it_may_be_opened() {
         let host = host("127.0.0.1:0", None);
         host.open(&request(5).name("front")).unwrap();
-        assert_eq!(host.names.of(5, 1), "front");
+        assert_eq!(host.announced.of(5).name(1), "front");
     }
 
     #[test]

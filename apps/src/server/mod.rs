@@ -1,16 +1,21 @@
 //! The server: opens streams that clients ask for, hands their frames to sinks, and tells of them over Socket.IO.
 
+mod announced;
+pub(crate) mod cluster;
 mod flowing;
 pub(crate) mod framed;
 pub(crate) mod guard;
 mod host;
+mod interest;
 mod introduction;
 mod keys;
-mod names;
+mod links;
 pub(crate) mod service;
 pub(crate) mod setup;
 mod share;
 pub(crate) mod tally;
+mod voice;
+mod watching;
 
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use framewire_budget::{Link, cards};
 use framewire_monitor::{Access, Board, Monitor, PreviewConfig, PreviewWorker, pages};
 use framewire_process::address::Address;
 use framewire_process::exit::Failure;
@@ -10,7 +11,9 @@ use framewire_process::reach::own_host;
 use framewire_process::stop::Stop;
 use framewire_signal::{ServerConfig, SignalServer, StreamHost};
 use framewire_sink::Recording;
+use framewire_transport::{Relay, RelayConfig};
 
+use super::cluster::Node;
 use super::guard::Guard;
 use crate::build::COMMIT;
 use crate::cli::{ServerArgs, Wire};
@@ -81,12 +84,14 @@ pub(crate) fn start_signal(
     guard: &mut Guard,
     host: Arc<dyn StreamHost>,
     board: &Arc<Board>,
+    node: Option<&Node>,
 ) -> Result<SignalServer, Failure> {
     let config = ServerConfig::new()
         .listen(places.signal)
         .listen_also(places.signal_also.as_slice())
         .token(guard.token.clone())
         .view_token(guard.view_token.clone())
+        .node_token(node.and_then(Node::token))
         .tls(guard.identity.clone())
         .allowed_origins(args.allow_origin.as_slice())
         .plain(args.common.wire == Wire::Plain);
@@ -105,6 +110,28 @@ pub(crate) fn recording(args: &ServerArgs, stop: &Stop) -> Arc<Recording> {
 /// Slots that a receiver needs beside its own: each sink but the first may be busy with a frame, and so may the page's pictures.
 pub(crate) fn slots_beside(args: &ServerArgs) -> usize {
     args.sinks.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0)
+}
+
+/// Slots that frames are in while they are sent on to watchers: those of the newest three.
+pub(crate) const SLOTS_SENT_ON: usize = 3;
+
+/// The links of the command line, as they are on this machine.
+pub(super) fn links(args: &ServerArgs) -> Result<Vec<Link>, Failure> {
+    if args.link.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (links, told) = framewire_budget::links(&args.link, &cards()).map_err(Failure::usage)?;
+    told.iter().for_each(|told| tracing::warn!("{told}"));
+    Ok(links)
+}
+
+/// What sends streams on to those who watch them.
+pub(super) fn start_relay(args: &ServerArgs, guard: &Guard) -> Result<Relay, Failure> {
+    let config = RelayConfig::new()
+        .backend(args.common.backend.unwrap_or_default())
+        .threads(args.common.threads())
+        .protection(guard.protection());
+    Relay::start(config).map_err(Failure::runtime)
 }
 
 pub(crate) fn start_preview(args: &ServerArgs) -> Result<PreviewWorker, Failure> {

@@ -1,0 +1,98 @@
+//! What clients said of their streams, from the opening over Socket.IO to the first frames over UDP.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+
+use framewire_process::lock::lock;
+use framewire_signal::message::OpenRequest;
+
+/// As many streams as a receiver may have announced. What was said of older ones is forgotten: whoever serves those has read it.
+const STREAMS_MAX: usize = 256;
+
+/// What was said of a stream beside what its datagrams say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Said {
+    name: String,
+    /// Whether its client sends less while nobody wants it.
+    pub(super) is_on_demand: bool,
+    /// Frames a second that its client means to keep.
+    pub(super) frames_per_second: Option<f64>,
+    /// When its client's program started: of equal names the newer one is meant.
+    pub(super) incarnation: Option<u64>,
+}
+
+impl Said {
+    /// What people call the stream: its client's name for it, or else the number that it is shown by.
+    pub(super) fn name(&self, shown_id: u32) -> String {
+        match self.name.trim() {
+            "" => format!("{shown_id:08x}"),
+            name => name.to_owned(),
+        }
+    }
+}
+
+/// What was said, by stream id, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Announced(Mutex<VecDeque<(u32, Said)>>);
+
+impl Announced {
+    /// Notes what is said of a stream that is being opened.
+    pub(super) fn note(&self, request: &OpenRequest) {
+        let said = Said {
+            name: request.name.clone(),
+            is_on_demand: request.on_demand,
+            frames_per_second: request.frames_per_second,
+            incarnation: request.incarnation,
+        };
+        let mut all = self.lock();
+        all.retain(|(id, _)| *id != request.stream);
+        if all.len() == STREAMS_MAX {
+            all.pop_front();
+        }
+        all.push_back((request.stream, said));
+    }
+
+    /// What was said of a stream last; nothing where it is not known.
+    pub(super) fn of(&self, stream: u32) -> Said {
+        self.lock().iter().find(|(id, _)| *id == stream).map(|(_, said)| said.clone()).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(u32, Said)>> {
+        lock(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framewire_transport::{Delivery, FrameFormat, PixelFormat};
+
+    use super::*;
+
+    fn note(announced: &Announced, stream: u32, name: &str) {
+        let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+        announced.note(&OpenRequest::new(stream, &format, Delivery::Latest).name(name));
+    }
+
+    #[test]
+    fn a_stream_is_called_what_its_client_said_last_or_else_by_the_number_it_is_shown_by() {
+        let announced = Announced::default();
+        note(&announced, 7, "front");
+        note(&announced, 8, "  ");
+        let name = |stream| announced.of(stream).name(0xab);
+        assert_eq!((name(7), name(8), name(9)), ("front".into(), "000000ab".into(), "000000ab".into()));
+        note(&announced, 7, "rear");
+        assert_eq!(name(7), "rear");
+    }
+
+    #[test]
+    fn clients_that_come_and_go_make_it_no_larger() {
+        let announced = Announced::default();
+        for stream in 0..10_000 {
+            note(&announced, stream, "cam");
+            note(&announced, 42, "constant");
+        }
+        assert_eq!(announced.lock().len(), STREAMS_MAX);
+        let name = |stream| announced.of(stream).name(1);
+        assert_eq!((name(9_999), name(42), name(1)), ("cam".into(), "constant".into(), "00000001".into()));
+    }
+}

@@ -1,0 +1,207 @@
+//! This server as a node: what it says of itself to others, and which of them has a stream that is asked for here.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use framewire_monitor::{Board, LiveStream};
+use framewire_process::exit::Failure;
+use framewire_process::state::StateDirectory;
+use framewire_signal::directory::{
+    Cluster, ClusterConfig, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry, Load, NodeEntry,
+    NodeId, NodeState, OwnNode, OwnState, RedisConfig, StreamEntry, StreamState,
+};
+use framewire_signal::message::Role;
+use framewire_signal::{ClientConfig, Token};
+
+use super::guard::Guard;
+use super::setup::Places;
+use super::watching::{Alone, Peer, Peers};
+use crate::cli::ServerArgs;
+
+/// Names the password of an engine's user.
+const PASSWORD_VARIABLE: &str = "FRAMEWIRE_CLUSTER_PASSWORD";
+
+/// This server among others, once it listens.
+pub(crate) struct Node {
+    id: NodeId,
+    incarnation: u64,
+    name: String,
+    key: Option<ClusterKey>,
+    redis: Option<RedisConfig>,
+    mdns: bool,
+    cluster: OnceLock<Arc<Cluster>>,
+}
+
+impl Node {
+    /// As the command line has it; `None` for a server that is alone.
+    ///
+    /// # Errors
+    /// A key or password that cannot be read, an engine without a key.
+    pub(crate) fn of(args: &ServerArgs, places: &Places) -> Result<Option<Self>, Failure> {
+        let flags = &args.cluster;
+        let key = flags.cluster_key_file.as_ref().map(ClusterKey::from_file).transpose().map_err(Failure::usage)?;
+        let is_reachable = places.all().any(|address| !address.ip().is_loopback());
+        let mdns = cfg!(feature = "mdns") && flags.discover.map_or(is_reachable, |discover| discover.is_on());
+        if flags.cluster.is_none() && key.is_none() && !mdns {
+            return Ok(None);
+        }
+        let redis = flags.cluster.as_ref().map(|url| redis(args, url)).transpose()?;
+        let (id, incarnation) = identity(args)?;
+        let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name = flags.node_name.clone().unwrap_or_else(own);
+        Ok(Some(Self { id, incarnation, name, key, redis, mdns, cluster: OnceLock::new() }))
+    }
+
+    /// By what other nodes are known here.
+    pub(crate) fn token(&self) -> Option<Token> {
+        self.key.as_ref().map(ClusterKey::node_token)
+    }
+
+    /// Begins to take part: it listens at this address.
+    ///
+    /// # Errors
+    /// What is asked for cannot be.
+    pub(crate) fn join(&self, places: &Places, guard: &Guard, signal: SocketAddr) -> Result<(), Failure> {
+        let scheme = if guard.is_protected() { "https" } else { "http" };
+        let host = places.reach_host.clone().unwrap_or_else(|| signal.ip().to_string());
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let url = format!("{scheme}://{host}:{}", places.reach_port.unwrap_or(signal.port()));
+        let says = guard.guarding().name().parse::<NodeGuard>().unwrap_or_default();
+        let own = OwnNode::new(self.id, self.incarnation, &self.name, url).pin(guard.pin()).guard(says);
+        let config = ClusterConfig::new(own)
+            .key(self.key.clone())
+            .redis(self.redis.clone())
+            .mdns(self.mdns)
+            .version(env!("CARGO_PKG_VERSION"));
+        let cluster = Cluster::start(config).map_err(Failure::usage)?;
+        // There is one in a program's life.
+        let _ = self.cluster.set(Arc::new(cluster));
+        Ok(())
+    }
+
+    /// What is known of all of them, once it takes part.
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.get()
+    }
+
+    /// Tells the others what there is here.
+    pub(crate) fn tell(&self, board: &Board) {
+        let Some(cluster) = self.cluster.get() else { return };
+        let now = Instant::now();
+        let streams: Vec<StreamEntry> = board.streams().iter().map(|live| entry(live, now)).collect();
+        let bytes = streams.iter().filter_map(|stream| stream.bytes_per_second).sum();
+        let links = board.links().into_iter().map(|link| {
+            LinkEntry::new(link.name, link.bits_per_second_max)
+                .received_bits_per_second(link.received_bits_per_second)
+                .sent_bits_per_second(link.sent_bits_per_second)
+        });
+        let watchers = u32::try_from(board.relayed().watchers).unwrap_or(u32::MAX);
+        let load = Load::new().bytes_per_second(bytes).watchers(watchers);
+        cluster.set_own(OwnState::new(streams).load(load).links(links.collect::<Vec<_>>()));
+    }
+}
+
+impl Peers for Node {
+    fn own(&self) -> Option<(String, String)> {
+        Some((self.id.to_string(), self.name.clone()))
+    }
+
+    fn find(&self, name: &str, passed: &[String]) -> Option<Peer> {
+        let key = self.key.as_ref()?;
+        let view = self.cluster.get()?.view();
+        let may_come_from = |node: &NodeEntry| !passed.contains(&node.node.to_string());
+        let candidates = view.streams().filter(|seen| {
+            let is_named = seen.stream.name == name
+                || seen.full_name() == name
+                || name
+                    .rsplit_once('@')
+                    .is_some_and(|(name, node)| seen.stream.name == name && seen.node.entry.node.to_string() == node);
+            is_named
+                && matches!(seen.node.state, NodeState::Live | NodeState::Stale)
+                && may_come_from(&seen.node.entry)
+                && !seen.stream.hops.contains(&self.id)
+        });
+        let best = candidates.min_by_key(|seen| {
+            (!seen.has_plain_name, seen.node.state, seen.stream.hops.len(), std::cmp::Reverse(seen.stream.incarnation))
+        })?;
+        let node = &best.node.entry;
+        let client = ClientConfig::new(&node.url)
+            .token(key.node_token())
+            .role(Role::Node)
+            .pin(node.pin)
+            // The cluster's key has signed that nothing protects it.
+            .insecure(node.guard != NodeGuard::Protected);
+        Some(Peer { node: node.node.to_string(), name: node.name.clone(), stream: best.stream.name.clone(), client })
+    }
+
+    fn names(&self) -> Vec<String> {
+        let Some(cluster) = self.cluster.get() else { return Vec::new() };
+        let view = cluster.view();
+        let others = view.streams().filter(|seen| seen.node.state != NodeState::Own);
+        others.map(|seen| seen.stream.name.clone()).collect()
+    }
+
+    fn name_of(&self, node: &str) -> Option<String> {
+        let view = self.cluster.get()?.view();
+        view.node(node.parse().ok()?).map(|seen| seen.entry.name.clone())
+    }
+}
+
+/// Who else there is for this server.
+pub(super) fn peers(node: Option<&Arc<Node>>) -> Arc<dyn Peers> {
+    match node {
+        Some(node) => node.clone(),
+        None => Arc::new(Alone),
+    }
+}
+
+fn redis(args: &ServerArgs, url: &str) -> Result<RedisConfig, Failure> {
+    let flags = &args.cluster;
+    let from_file = flags.cluster_password_file.as_ref().map(EnginePassword::from_file);
+    let from_variable = || std::env::var_os(PASSWORD_VARIABLE).filter(|value| !value.is_empty());
+    let password = from_file
+        .or_else(|| from_variable().map(|value| EnginePassword::new(value.as_encoded_bytes())))
+        .transpose()
+        .map_err(Failure::usage)?;
+    Ok(RedisConfig::new(url).prefix(&flags.cluster_prefix).password(password).ca(flags.cluster_ca.clone()))
+}
+
+/// Which server this is, in whatever run: kept beside what else a server keeps. One that keeps nothing is another each time.
+fn identity(args: &ServerArgs) -> Result<(NodeId, u64), Failure> {
+    let now = SystemTime::now();
+    let kept = StateDirectory::open(args.state_directory.as_deref()).map_err(|failure| failure.to_string()).and_then(
+        |state| {
+            KeptNode::of_state_directory(state.path(), &args.listen.to_string(), now).map_err(|error| error.to_string())
+        },
+    );
+    match kept {
+        Ok(kept) => Ok((kept.node, kept.incarnation)),
+        Err(why) => {
+            tracing::warn!("this server is another node at each start: {why}");
+            let nanoseconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+            let id = NodeId::random().map_err(Failure::runtime)?;
+            Ok((id, u64::try_from(nanoseconds).unwrap_or(u64::MAX)))
+        }
+    }
+}
+
+/// A stream as others are told of it: by the number that it is shown by.
+fn entry(live: &LiveStream, now: Instant) -> StreamEntry {
+    let about = &live.about;
+    let (frames, gigabytes) = live.figures().rates(now);
+    let state = if live.is_silent(now) { StreamState::Silent } else { StreamState::Streaming };
+    StreamEntry::new(
+        about.id.into(),
+        live.label(),
+        about.format.pixel().name(),
+        about.format.width(),
+        about.format.height(),
+    )
+    .delivery(about.delivery)
+    .frames_per_second(Some(frames).filter(|rate| rate.is_finite() && *rate >= 0.0))
+    .bytes_per_second((gigabytes * 1e9) as u64)
+    .state(state)
+    .incarnation(about.incarnation.unwrap_or(0))
+    .idle(live.is_idle())
+}

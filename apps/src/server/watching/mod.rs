@@ -1,0 +1,380 @@
+//! Watchers: who asked for a stream of this server's, and is sent it on.
+//!
+//! A wish stands until it is taken back: it waits for a stream of its name, is granted, and waits again when that ends. One for a
+//! stream that another server has is granted by watching it there ([`upstream`]), once for all who ask here.
+
+mod peers;
+mod source;
+mod upstream;
+mod wish;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use framewire_figures::snapshot::WatcherSnapshot;
+use framewire_monitor::Relayed;
+use framewire_process::lock::lock;
+use framewire_signal::Asker;
+use framewire_signal::message::{HOPS_MAX, PROTOCOL, Refused, Waiting, WatchAnswer, WatchRequest, Watching, reason};
+use framewire_transport::crypto::Key;
+use framewire_transport::{Delivery, FrameRate, Relay, RelayError, RelayTo, SendStats, SliceSize};
+
+pub(crate) use self::peers::{Alone, Peer, Peers};
+pub(crate) use self::source::Source;
+pub(crate) use self::upstream::UpstreamPlace;
+use self::upstream::Upstreams;
+use self::wish::{Watched, Wish};
+use super::links::Links;
+use super::voice::Voice;
+
+/// Wishes that there may be at once, those that wait among them: each costs a little, whoever makes it.
+const WISHES_MAX: usize = 4096;
+/// A name is near another from this likeness on: a slip or two.
+const LIKENESS_MIN: f64 = 0.75;
+
+/// All watchers of a server's streams.
+pub(crate) struct Watches {
+    relay: Relay,
+    links: Arc<Links>,
+    voice: Voice,
+    peers: Arc<dyn Peers>,
+    upstreams: Upstreams,
+    /// Each gets a key of its own.
+    is_protected: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    sources: Vec<Source>,
+    next_id: u64,
+    /// By the watchers' own ids of the streams.
+    wishes: HashMap<u32, Wish>,
+    begun: u64,
+    refused: u64,
+    /// What was sent for wishes that are over.
+    sent: SendStats,
+}
+
+impl Watches {
+    pub(super) fn new(
+        relay: Relay,
+        links: Arc<Links>,
+        voice: Voice,
+        peers: Arc<dyn Peers>,
+        place: UpstreamPlace,
+        is_protected: bool,
+    ) -> Self {
+        let upstreams = Upstreams::new(place);
+        Self { relay, links, voice, peers, upstreams, is_protected, state: Mutex::default() }
+    }
+
+    /// Somebody asks for a stream, or says again what they want.
+    ///
+    /// # Errors
+    /// [`Refused`]: the wish is over.
+    pub(super) fn watch(&self, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
+        let mut state = lock(&self.state);
+        let answer = self.grant(&mut state, asker, request);
+        if answer.is_err() {
+            state.refused += 1;
+            self.end_wish(&mut state, request.stream);
+        }
+        answer
+    }
+
+    /// A wish is over.
+    pub(super) fn unwatch(&self, stream: u32) {
+        self.end_wish(&mut lock(&self.state), stream);
+    }
+
+    /// A stream has come; it is there until it is ended by the number that this returns.
+    pub(super) fn begin(&self, mut source: Source) -> u64 {
+        let mut state = lock(&self.state);
+        state.next_id += 1;
+        let id = state.next_id;
+        source.id = id;
+        state.sources.push(source);
+        self.settle(&mut state);
+        id
+    }
+
+    /// A stream has ended; who watched it waits for its return.
+    pub(super) fn end(&self, source: u64, why: &str) {
+        let mut state = lock(&self.state);
+        state.sources.retain(|one| one.id != source);
+        let is_meant = |wish: &Wish| wish.watched.as_ref().is_some_and(|watched| watched.source == source);
+        let ended: Vec<u32> =
+            state.wishes.iter().filter(|(_, wish)| is_meant(wish)).map(|(stream, _)| *stream).collect();
+        for stream in ended {
+            self.stop_sending(&mut state, stream);
+            self.voice.say(|signal| signal.tell_unwatched(stream, why));
+        }
+        self.settle(&mut state);
+    }
+
+    /// How many watch a stream.
+    pub(super) fn count(&self, source: u64) -> usize {
+        let state = lock(&self.state);
+        state.wishes.values().filter(|wish| wish.watched.as_ref().is_some_and(|one| one.source == source)).count()
+    }
+
+    /// Who watches a stream, for who looks.
+    pub(super) fn shown(&self, source: u64) -> Vec<WatcherSnapshot> {
+        let state = lock(&self.state);
+        let mut watchers: Vec<_> = state
+            .wishes
+            .values()
+            .filter(|wish| wish.watched.as_ref().is_some_and(|watched| watched.source == source))
+            .filter_map(|wish| wish.shown(|node| self.peers.name_of(node)))
+            .collect();
+        watchers.sort_by(|a, b| a.address.cmp(&b.address));
+        watchers
+    }
+
+    /// Does what is due now and then; returns what has been sent on so far.
+    pub(super) fn tick(&self, now: Instant) -> Relayed {
+        let mut state = lock(&self.state);
+        self.settle(&mut state);
+        let State { sources, wishes, .. } = &mut *state;
+        for source in sources {
+            let is_watched =
+                wishes.values().any(|wish| wish.watched.as_ref().is_some_and(|watched| watched.source == source.id));
+            source.rest(is_watched, now);
+        }
+        let mut sent = state.sent;
+        state.wishes.values().for_each(|wish| add(&mut sent, &wish.stats()));
+        let watchers = state.wishes.values().filter(|wish| wish.watched.is_some()).count();
+        Relayed {
+            watchers: watchers as u64,
+            waiting: (state.wishes.len() - watchers) as u64,
+            upstreams: state.sources.iter().filter(|source| !source.is_here()).count() as u64,
+            begun: state.begun,
+            refused: state.refused,
+            frames_sent: sent.frames_sent,
+            frames_skipped: sent.frames_skipped,
+            bytes_sent: sent.bytes,
+        }
+    }
+
+    /// The names that somebody waits for or watches, with the nodes that they must not come through.
+    fn wanted(&self) -> Vec<(String, Vec<String>)> {
+        let state = lock(&self.state);
+        let is_elsewhere = |wish: &&Wish| {
+            let source = wish.watched.as_ref().and_then(|one| state.sources.iter().find(|s| s.id == one.source));
+            source.is_none_or(|source| !source.is_here())
+        };
+        state
+            .wishes
+            .values()
+            .filter(is_elsewhere)
+            .map(|wish| (wish.request.name.clone(), wish.request.hops.clone()))
+            .collect()
+    }
+
+    /// Those who wait for a stream that cannot be had just now are told why.
+    fn tell_waiting(&self, name: &str, why: &str) {
+        let mut state = lock(&self.state);
+        for wish in state.wishes.values_mut().filter(|wish| wish.watched.is_none() && wish.request.name == name) {
+            self.say_why(wish, why);
+        }
+    }
+
+    fn say_why(&self, wish: &mut Wish, why: &str) {
+        if wish.told.as_deref() != Some(why) {
+            wish.told = Some(why.to_owned());
+            self.voice.say(|signal| signal.tell_unwatched(wish.request.stream, why));
+        }
+    }
+
+    fn grant(&self, state: &mut State, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
+        if request.protocol != PROTOCOL {
+            let message = format!("protocol {} is not {PROTOCOL}; use the same release at both ends", request.protocol);
+            return Err(Refused::new("protocol", message));
+        }
+        if self.is_protected && !asker.protected {
+            let message = "the stream is protected, and its key does not travel over a connection that others can read; connect with TLS";
+            return Err(Refused::new(reason::KEY_OVER_PLAIN, message));
+        }
+        let own = self.peers.own();
+        if let Some((own, name)) = &own
+            && request.hops.contains(own)
+        {
+            let message = format!(
+                "{name} has been asked for {:?} by itself, over other servers; ask the one that has it",
+                request.name
+            );
+            return Err(Refused::new(reason::HOPS, message));
+        }
+        if let Some(wish) = state.wishes.get(&request.stream)
+            && wish.is(asker, request)
+            && let Some(watched) = &wish.watched
+        {
+            // It has its stream, under a key that it was told.
+            return Ok(WatchAnswer::Watching(watched.answer.clone()));
+        }
+        self.end_wish(state, request.stream);
+        if state.wishes.len() >= WISHES_MAX {
+            let message =
+                format!("{WISHES_MAX} streams are asked for at this server, as many as may be; try again later");
+            return Err(Refused::new(reason::TOO_MANY, message));
+        }
+        let mut wish = Wish::new(asker, request);
+        let answer = match self.source_of(state, &request.name) {
+            Some(at) => WatchAnswer::Watching(self.send(&mut state.sources[at], &mut wish)?),
+            None => WatchAnswer::Waiting(self.look_elsewhere(state, &mut wish)?),
+        };
+        state.begun += u64::from(wish.watched.is_some());
+        state.wishes.insert(request.stream, wish);
+        Ok(answer)
+    }
+
+    /// A stream that is here, or is had from another server already.
+    fn source_of(&self, state: &State, name: &str) -> Option<usize> {
+        let here = |name: &str| {
+            let is_it = |source: &Source| source.is_here() && source.name() == name;
+            state.sources.iter().position(is_it)
+        };
+        here(name)
+            .or_else(|| {
+                let (name, node) = name.rsplit_once('@')?;
+                let (own, own_name) = self.peers.own()?;
+                (node == own || node == own_name).then(|| here(name))?
+            })
+            .or_else(|| state.sources.iter().position(|source| !source.is_here() && source.name() == name))
+    }
+
+    /// Has another server send it here, or waits for somebody to bring it.
+    fn look_elsewhere(&self, state: &State, wish: &mut Wish) -> Result<Waiting, Refused> {
+        let WatchRequest { stream, name, hops, .. } = &wish.request;
+        if let Some(peer) = self.peers.find(name, hops) {
+            if hops.len() >= HOPS_MAX {
+                let message = format!(
+                    "{name:?} would come through more than {HOPS_MAX} servers, as it is not here but at {}; watch it there",
+                    peer.name
+                );
+                return Err(Refused::new(reason::HOPS, message));
+            }
+            return Ok(Waiting::new(*stream, format!("{name:?} is at {}, and is asked for there", peer.name)));
+        }
+        let message = format!("there is no stream {name:?}; it is sent once it comes");
+        let here = state.sources.iter().filter(|source| source.is_here()).map(Source::name);
+        let nearest = nearest(name, here.chain(self.peers.names()));
+        wish.has_heard_nearest = nearest.is_some();
+        Ok(Waiting::new(*stream, message).nearest(nearest))
+    }
+
+    /// Begins to send a stream for a wish.
+    fn send(&self, source: &mut Source, wish: &mut Wish) -> Result<Watching, Refused> {
+        let WatchRequest { stream, udp_port, frames_per_second_max, slice_bytes, delivery, .. } = wish.request;
+        let delivery = delivery.unwrap_or(Delivery::Latest);
+        let rate = match (source.frames_per_second, frames_per_second_max) {
+            (Some(rate), Some(most)) => Some(rate.min(most)),
+            (rate, most) => rate.or(most),
+        };
+        let link = self.links.watch(wish.asker.ip, stream, source.info.format, rate)?;
+        let added = self.key().and_then(|key| {
+            let most = frames_per_second_max.and_then(|most| FrameRate::from_decimal(most).ok());
+            let slice = slice_bytes.map_or(SliceSize::Auto, |bytes| SliceSize::Bytes(bytes.min(65_507) as u16));
+            let to = RelayTo::new(stream)
+                .key(key.clone())
+                .delivery(delivery)
+                .frames_per_second_max(most)
+                .slice(slice)
+                .link(link);
+            let relayed = source.relayed(&self.relay).map_err(refused)?;
+            Ok((relayed.add(wish.asker.at(udp_port), to).map_err(refused)?, key))
+        });
+        let (watcher, key) = added.inspect_err(|_| self.links.unwatch(stream))?;
+        let (mut hops, mut node) = (source.hops.clone(), source.node.clone());
+        if let Some((own, _)) = self.peers.own() {
+            node.get_or_insert_with(|| own.clone());
+            hops.push(own);
+        }
+        let answer = Watching::new(stream, source.name(), &source.info.format, delivery)
+            .node(node)
+            .frames_per_second(rate)
+            .metadata_bytes_max(u32::try_from(source.info.metadata_max).ok())
+            .key(key)
+            .hops(hops);
+        source.wake(&self.voice);
+        tracing::info!(stream = ?source.name(), watcher = %wish.asker.ip, "watched");
+        (wish.told, wish.watched) = (None, Some(Watched { source: source.id, watcher, answer: answer.clone() }));
+        Ok(answer)
+    }
+
+    fn key(&self) -> Result<Option<Key>, Refused> {
+        self.is_protected.then(Key::random).transpose().map_err(|error| {
+            tracing::error!("no key for a watcher: {error}");
+            Refused::new(reason::INTERNAL, "the server has no random numbers for a key just now; try again")
+        })
+    }
+
+    /// Sends to those who waited what has come.
+    fn settle(&self, state: &mut State) {
+        let waiting: Vec<u32> =
+            state.wishes.iter().filter(|(_, wish)| wish.watched.is_none()).map(|(stream, _)| *stream).collect();
+        for stream in waiting {
+            let name = state.wishes[&stream].request.name.clone();
+            let Some(at) = self.source_of(state, &name) else { continue };
+            let State { sources, wishes, begun, .. } = &mut *state;
+            let wish = wishes.get_mut(&stream).expect("it waits under this lock");
+            match self.send(&mut sources[at], wish) {
+                Ok(watching) => {
+                    *begun += 1;
+                    self.voice.say(|signal| signal.tell_watching(watching));
+                }
+                Err(refused) => self.say_why(wish, &refused.message),
+            }
+        }
+    }
+
+    fn stop_sending(&self, state: &mut State, stream: u32) {
+        let Some(wish) = state.wishes.get_mut(&stream) else { return };
+        add(&mut state.sent, &wish.stats());
+        if wish.watched.take().is_some() {
+            self.links.unwatch(stream);
+        }
+    }
+
+    fn end_wish(&self, state: &mut State, stream: u32) {
+        self.stop_sending(state, stream);
+        state.wishes.remove(&stream);
+    }
+}
+
+fn add(sum: &mut SendStats, more: &SendStats) {
+    sum.frames_sent += more.frames_sent;
+    sum.frames_skipped += more.frames_skipped;
+    sum.bytes += more.bytes;
+}
+
+fn refused(error: RelayError) -> Refused {
+    let code = match error {
+        RelayError::TooMany { .. } | RelayError::Ended => reason::TOO_MANY,
+        RelayError::Connect(_) => reason::BAD_REQUEST,
+        _ => reason::INTERNAL,
+    };
+    Refused::new(code, error.to_string())
+}
+
+/// The name that is most like one, if any is near.
+fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    let likeness = |other: &String| strsim::jaro_winkler(other, name);
+    let likely = names.map(|other| (likeness(&other), other)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
+    likely.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_one_with_a_slip_and_never_any_other() {
+        let names = || ["cam-front", "cam-rear", "lathe"].map(str::to_owned).into_iter();
+        assert_eq!(nearest("cam-fornt", names()).as_deref(), Some("cam-front"));
+        assert_eq!(nearest("laethe", names()).as_deref(), Some("lathe"));
+        assert_eq!(nearest("xyz", names()), None);
+    }
+}
