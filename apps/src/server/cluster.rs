@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use framewire_monitor::{Board, LiveStream};
+use framewire_figures::cluster::EngineSnapshot;
+use framewire_monitor::{Board, ClusterSource, LiveStream};
 use framewire_process::exit::Failure;
 use framewire_process::state::StateDirectory;
 use framewire_signal::directory::{
-    Cluster, ClusterConfig, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry, Load, NodeEntry,
-    NodeId, NodeState, OwnNode, OwnState, RedisConfig, StreamEntry, StreamState,
+    Cluster, ClusterConfig, ClusterCounters, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry, Load,
+    NodeEntry, NodeId, NodeState, OwnNode, OwnState, RedisConfig, StreamEntry, StreamState, View,
 };
 use framewire_signal::message::Role;
 use framewire_signal::{ClientConfig, Token};
@@ -30,7 +31,7 @@ pub(crate) struct Node {
     key: Option<ClusterKey>,
     redis: Option<RedisConfig>,
     mdns: bool,
-    cluster: OnceLock<Arc<Cluster>>,
+    cluster: OnceLock<Cluster>,
 }
 
 impl Node {
@@ -76,13 +77,13 @@ impl Node {
             .version(env!("CARGO_PKG_VERSION"));
         let cluster = Cluster::start(config).map_err(Failure::usage)?;
         // There is one in a program's life.
-        let _ = self.cluster.set(Arc::new(cluster));
+        let _ = self.cluster.set(cluster);
         Ok(())
     }
 
-    /// What is known of all of them, once it takes part.
-    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
-        self.cluster.get()
+    /// What all servers of the cluster have.
+    pub(crate) fn key(&self) -> Option<ClusterKey> {
+        self.key.clone()
     }
 
     /// Tells the others what there is here.
@@ -99,6 +100,25 @@ impl Node {
         let watchers = u32::try_from(board.relayed().watchers).unwrap_or(u32::MAX);
         let load = Load::new().bytes_per_second(bytes).watchers(watchers);
         cluster.set_own(OwnState::new(streams).load(load).links(links.collect::<Vec<_>>()));
+    }
+}
+
+/// The pages are made before it takes part, and see nobody until then.
+impl ClusterSource for Node {
+    fn view(&self) -> Arc<View> {
+        self.cluster.get().map(|cluster| cluster.view()).unwrap_or_default()
+    }
+
+    fn own_entry(&self) -> Arc<[u8]> {
+        self.cluster.get().map_or_else(|| Arc::from([]), |cluster| cluster.own_entry())
+    }
+
+    fn engines(&self) -> Vec<EngineSnapshot> {
+        self.cluster.get().map(ClusterSource::engines).unwrap_or_default()
+    }
+
+    fn counters(&self) -> ClusterCounters {
+        self.cluster.get().map(|cluster| cluster.counters()).unwrap_or_default()
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn run(
         announce_udp: args.announce_udp.clone(),
     };
     let (board, preview) = (Arc::new(Board::new(recording.totals())), start_preview(args)?);
-    let signal = Arc::new(start_signal(args, places, &mut guard, Arc::new(host), &board, node.as_deref())?);
+    let signal = Arc::new(start_signal(args, places, &mut guard, Arc::new(host), &board, node.as_ref())?);
     voice.speak_by(&signal);
     if let Some(node) = &node {
         node.join(places, &guard, signal.local_addr())?;

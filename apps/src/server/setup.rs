@@ -84,19 +84,25 @@ pub(crate) fn start_signal(
     guard: &mut Guard,
     host: Arc<dyn StreamHost>,
     board: &Arc<Board>,
-    node: Option<&Node>,
+    node: Option<&Arc<Node>>,
 ) -> Result<SignalServer, Failure> {
     let config = ServerConfig::new()
         .listen(places.signal)
         .listen_also(places.signal_also.as_slice())
         .token(guard.token.clone())
         .view_token(guard.view_token.clone())
-        .node_token(node.and_then(Node::token))
+        .node_token(node.and_then(|node| node.token()))
         .tls(guard.identity.clone())
         .allowed_origins(args.allow_origin.as_slice())
         .plain(args.common.wire == Wire::Plain);
-    let access = Access::new(guard.secrets(), guard.is_protected())?;
-    let pages = pages(Arc::new(Monitor::new(board.clone(), args.preview_fps, guard.guarding(), COMMIT)), access);
+    let key = node.and_then(|node| node.key());
+    let access = Access::new(guard.secrets(), guard.is_protected())?.nodes(key.clone());
+    let monitor = Monitor::new(board.clone(), args.preview_fps, guard.guarding(), COMMIT);
+    let monitor = match node {
+        Some(node) => monitor.cluster(node.clone(), key),
+        None => monitor,
+    };
+    let pages = pages(Arc::new(monitor), access);
     SignalServer::start_with_pages(config, host, pages).map_err(Failure::runtime)
 }
 
