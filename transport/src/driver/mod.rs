@@ -33,6 +33,7 @@ pub use sender::{
 };
 pub use threads::{CpuError, Cpus, ThreadConfig};
 
+use crate::backend::SendBatch;
 use crate::wire::Cut;
 
 /// Datagrams that are moved in one batch: a frame, as far as one system call takes it.
@@ -52,4 +53,13 @@ fn send_batch_datagrams(cut: &Cut) -> usize {
     const TRAINS: usize = 4;
     let datagrams = batch_datagrams(cut);
     if cut.tag_bytes() == 0 { datagrams } else { datagrams.min(TRAINS * cut.train()) }
+}
+
+/// A batch for so many slices that are cut so.
+fn batch_of(cut: &Cut, datagrams: usize) -> SendBatch {
+    if cut.tag_bytes() == 0 {
+        SendBatch::new(datagrams, cut.head_bytes())
+    } else {
+        SendBatch::with_scratch(datagrams, cut.head_bytes(), cut.payload_bytes().into())
+    }
 }

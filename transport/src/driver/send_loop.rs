@@ -12,11 +12,11 @@ use super::backend_thread::{self, reopen, replace};
 use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use super::protection::Protection;
 use super::rebind::{Look, Rebind};
-use super::send_batch_datagrams;
 use super::sender::handover::{Figures, HandedOver, Handover};
 use super::sender::way::Carried;
 use super::sender::{ConnectError, SendError, SenderConfig};
 use super::threads::ThreadConfig;
+use super::{batch_of, send_batch_datagrams};
 use crate::backend::{
     Backend, BackendConfig, BackendKind, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes, wait, wall_clock,
 };
@@ -26,9 +26,9 @@ use crate::time::Time;
 use crate::wire::Cut;
 
 /// Datagrams from the receiver that are read at once: credit comes a few times a frame.
-const INBOX: usize = 16;
+pub(super) const INBOX: usize = 16;
 /// Room for the longest of them, a request for slices.
-const INBOX_BYTES: usize = 1024;
+pub(super) const INBOX_BYTES: usize = 1024;
 /// Less is not worth asking for.
 const SEND_BUFFER_MIN: usize = 256 << 10;
 /// The largest send buffer that a stream asks for, bytes: 8 MiB, a 4K frame.
@@ -66,7 +66,7 @@ pub(super) fn start(
             backend_config,
             cut,
             busy_poll,
-            batch: batch_of(&cut),
+            batch: batch_of(&cut, datagrams),
             protection,
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
             control: Box::new([0; CONTROL_MAX]),
@@ -83,18 +83,8 @@ pub(super) fn start(
     })
 }
 
-/// A batch for slices that are cut so.
-fn batch_of(cut: &Cut) -> SendBatch {
-    let datagrams = send_batch_datagrams(cut);
-    if cut.tag_bytes() == 0 {
-        SendBatch::new(datagrams, cut.head_bytes())
-    } else {
-        SendBatch::with_scratch(datagrams, cut.head_bytes(), cut.payload_bytes().into())
-    }
-}
-
 /// The send buffer bounds what waits for a slow network card; a frame of it keeps the card busy.
-fn set_send_buffer(socket: &ConnectedSocket, frame_bytes: u32) {
+pub(super) fn set_send_buffer(socket: &ConnectedSocket, frame_bytes: u32) {
     if let Err(error) = socket.set_send_buffer((frame_bytes as usize).clamp(SEND_BUFFER_MIN, SEND_BUFFER_MAX)) {
         tracing::debug!(%error, "the send buffer stays at the system's default");
     }
@@ -517,7 +507,7 @@ impl SendLoop {
         self.cut = cut;
         self.backend_config.datagrams_max = send_batch_datagrams(&cut);
         self.backend_config.slice_bytes = slice_bytes;
-        self.batch = batch_of(&cut);
+        self.batch = batch_of(&cut, self.backend_config.datagrams_max);
         reopen(&mut self.backend, &self.backend_config);
     }
 

@@ -1,6 +1,7 @@
 //! The sender's side of the protocol, pure: no socket, no thread, no clock.
 
 mod config;
+mod distribution;
 mod fec;
 mod gate;
 mod loss_meter;
@@ -16,6 +17,7 @@ mod stats;
 mod subscriber;
 
 pub use config::{ClosedReport, SendConfig, SendState};
+pub use distribution::Distribution;
 pub use fec::{Fec, FecError};
 pub use outbox::SliceRun;
 pub use pace::{Bitrate, BitrateError, LinkBudget, Pace};

@@ -49,6 +49,14 @@ impl SliceRun<'_> {
         }
     }
 
+    /// The frame's number in the stream.
+    pub fn number(&self) -> u64 {
+        match self.head {
+            RunHead::Slice(header) => header.frame,
+            RunHead::Parity(header) => header.frame,
+        }
+    }
+
     fn sequence(&self) -> u64 {
         match self.head {
             RunHead::Slice(header) => header.sequence,
@@ -290,12 +298,28 @@ impl Outbox {
         self.frames.back().is_some_and(|outgoing| outgoing.next == 0)
     }
 
-    /// Drops the frames of which no slice has been sent in this epoch; returns those of them that had not been sent whole
+    /// Drops the frames of which no slice has been sent in this epoch, but the newest `kept`; returns those of them that had not been sent whole
     /// in an earlier one, which they had if their number is below `sent_below`.
-    pub(super) fn drop_unsent(&mut self, sent_below: u64) -> Dropped {
+    pub(super) fn drop_unsent(&mut self, kept: usize, sent_below: u64) -> Dropped {
+        let mut dropped = Dropped::default();
+        let unsent = self.frames.iter().filter(|outgoing| outgoing.next == 0).count();
+        let mut too_many = unsent.saturating_sub(kept);
+        self.frames.retain(|outgoing| {
+            let keep = outgoing.next > 0 || too_many == 0;
+            if !keep {
+                too_many -= 1;
+                dropped.count(outgoing, sent_below);
+            }
+            keep
+        });
+        dropped
+    }
+
+    /// Drops the frames below `below` but one, the others as [`Outbox::settle`] does.
+    pub(super) fn drop_below(&mut self, below: u64, but: u64, sent_below: u64) -> Dropped {
         let mut dropped = Dropped::default();
         self.frames.retain(|outgoing| {
-            let keep = outgoing.next > 0;
+            let keep = outgoing.number() >= below || outgoing.number() == but;
             if !keep {
                 dropped.count(outgoing, sent_below);
             }

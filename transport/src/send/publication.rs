@@ -70,11 +70,21 @@ impl Publication {
         reason = "the frame goes back to whom it came from; a box would be an allocation"
     )]
     pub fn publish(&mut self, frame: Frame) -> Result<Published, Frame> {
-        if !self.format.holds(frame.len()) || frame.tail().bytes() > self.tail_max.into() {
+        self.publish_as(self.next_number, frame)
+    }
+
+    /// The same under a number of its own, which is none below [`Publication::next_number`]: there are no frames of the numbers before it, and every subscriber is to
+    /// hear of those.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the frame goes back to whom it came from; a box would be an allocation"
+    )]
+    pub(super) fn publish_as(&mut self, number: u64, frame: Frame) -> Result<Published, Frame> {
+        let is_next = (self.next_number..u64::MAX).contains(&number);
+        if !is_next || !self.format.holds(frame.len()) || frame.tail().bytes() > self.tail_max.into() {
             return Err(frame);
         }
-        let number = self.next_number;
-        self.next_number += 1;
+        self.next_number = number + 1;
         Ok(Published { number, frame })
     }
 

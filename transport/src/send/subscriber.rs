@@ -20,6 +20,7 @@ use std::time::Duration;
 use self::doubt::Doubt;
 use self::protected::Protected;
 use super::config::{SendConfig, SendState};
+use super::distribution::Thinning;
 use super::fec::FecControl;
 use super::gate::FrameGate;
 use super::outbox::Outbox;
@@ -88,6 +89,10 @@ pub struct Subscriber {
     draining: Option<Time>,
     /// In `latest`, how many frames may be on their way.
     share: usize,
+    /// In `latest`, how many frames may wait of which nothing has been sent.
+    waiting_max: usize,
+    /// Where it gets no more than so many frames a second.
+    thinning: Option<Thinning>,
     /// A ping goes ahead of the next frame.
     ping_first: bool,
     /// The last ping was that one.
@@ -167,6 +172,8 @@ impl Subscriber {
             way: PathModel::new(false),
             draining: None,
             share: SLOTS_MAX,
+            waiting_max: 1,
+            thinning: None,
             ping_first: false,
             ping_was_first: false,
             ping_owed: false,

@@ -1,8 +1,13 @@
 //! Sends on what is received, to many, from the slots that it landed in: nothing is copied, and nobody is waited for.
 
+mod batches;
 mod config;
 mod error;
+mod leg;
+#[cfg_attr(not(target_os = "linux"), path = "poller_by_poll.rs")]
+mod poller;
 mod post;
+mod sent_on;
 mod stream;
 mod watcher;
 mod worker;
@@ -24,7 +29,7 @@ use crate::frame::Consumer;
 /// Frames go from the slots that they are in: none is copied, and each of a stream's watchers holds it until it has it, but only while it is among the newest
 /// three. Whoever is slower than that, or has stopped, is cut short, and costs the others nothing. On each path slices have the size that it carries.
 ///
-/// ```no_run
+/// ```
 /// use framewire_transport::{Delivery, Receiver, ReceiverConfig, Sender, SenderConfig, FrameFormat, PixelFormat};
 /// use framewire_transport::{ConsumerPolicy, Relay, RelayConfig, RelayStreamConfig, RelayTo};
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SILENCE_MAX, Subscriber, train};
+use super::{SILENCE_MAX, Subscriber, Thinning, train};
 use crate::frame::Frame;
 use crate::send::config::SendState;
 use crate::send::outbox::Dropped;
@@ -41,7 +41,7 @@ impl Subscriber {
         if number != next {
             return Err(NotTaken::Order { number, next });
         }
-        self.drop_replaceable();
+        self.drop_beyond(self.waiting_max - 1);
         if self.outbox.is_full() {
             return Err(NotTaken::Full);
         }
@@ -71,11 +71,16 @@ impl Subscriber {
 
     /// In `latest`, drops the frames of which nothing has been sent, so that their slots can take newer ones.
     pub fn drop_replaceable(&mut self) {
+        self.drop_beyond(0);
+    }
+
+    /// The same of all but the newest `kept` of them.
+    fn drop_beyond(&mut self, kept: usize) {
         if self.config.delivery == Delivery::Latest {
             // Less than a train of the next frame waits for more.
             let slices = self.outbox.current().map_or(self.config.cut().slices(), |outgoing| outgoing.count());
             let least = train(&self.config).min(slices);
-            let dropped = self.outbox.drop_unsent(self.sent_below.value());
+            let dropped = self.outbox.drop_unsent(kept, self.sent_below.value());
             self.note_dropped(dropped);
             if self.state == SendState::Open && self.credit() < u64::from(least) {
                 self.stats.frames_no_credit += dropped.unbegun;
@@ -92,6 +97,48 @@ impl Subscriber {
     /// At least one.
     pub fn set_share(&mut self, frames: usize) {
         self.share = frames.max(1);
+    }
+
+    /// How many frames may wait in `latest` of which nothing has been sent, at least 1, the default: then a newer one replaces it.
+    pub(in crate::send) fn set_waiting_max(&mut self, frames: usize) {
+        self.waiting_max = frames.max(1);
+    }
+
+    /// It gets no more than one frame in each interval, from now on.
+    pub fn set_interval_min(&mut self, interval: Duration) {
+        self.thinning = Some(Thinning::new(interval));
+    }
+
+    /// Whether it is to get a frame that comes now.
+    pub(in crate::send) fn wants_frame(&mut self, now: Time) -> bool {
+        self.thinning.as_mut().is_none_or(|thinning| thinning.lets(now))
+    }
+
+    /// There are no frames of the next `count` numbers.
+    pub(in crate::send) fn handle_missing(&mut self, count: u64) {
+        self.handed += count;
+        self.stats.frames += count;
+        self.stats.frames_skipped += count;
+        self.skipped_behind += count;
+    }
+
+    /// The frame of which some slices have been sent, and not all.
+    pub(in crate::send) fn half_sent(&mut self) -> Option<u64> {
+        self.outbox.current().filter(|outgoing| outgoing.next > 0).map(|outgoing| outgoing.number())
+    }
+
+    /// Lets go of the frames below this number but one, in `latest`, whatever has become of them.
+    pub(in crate::send) fn let_go_below(&mut self, below: u64, but: Option<u64>, now: Time) {
+        if self.holds_from() >= below {
+            return;
+        }
+        match but {
+            None => self.settle(below, now),
+            Some(but) => {
+                let dropped = self.outbox.drop_below(below, but, self.sent_below.value());
+                self.note_dropped(dropped);
+            }
+        }
     }
 
     /// The lowest number that it holds, or that it will be handed.
