@@ -221,7 +221,7 @@ async fn below_a_path_of_a_proxy_the_page_has_its_style_its_figures_and_its_pict
     assert!(browser.value("document.querySelector('#empty').innerText").await.as_str().unwrap().ends_with(&url));
     let _client = stream(&server);
     browser.wait_for(&there_are(1)).await;
-    assert_eq!(browser.value("getComputedStyle(document.querySelector('#streams')).listStyleType").await, "none");
+    assert_eq!(browser.value("getComputedStyle(document.querySelector('.tiles')).listStyleType").await, "none");
     browser.picture("below-a-path").await;
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.close().await;

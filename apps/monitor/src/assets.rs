@@ -15,6 +15,10 @@ pub(crate) async fn script(headers: HeaderMap) -> Response {
     asset(&headers, "text/javascript; charset=utf-8", include_str!("page/page.js"))
 }
 
+pub(crate) async fn places(headers: HeaderMap) -> Response {
+    asset(&headers, "text/javascript; charset=utf-8", include_str!("page/places.js"))
+}
+
 pub(crate) async fn figures(headers: HeaderMap) -> Response {
     asset(&headers, "text/javascript; charset=utf-8", include_str!("page/figures.js"))
 }
@@ -56,6 +60,7 @@ mod tests {
             include_str!("page/index.html"),
             include_str!("page/login.html"),
             include_str!("page/page.css"),
+            include_str!("page/places.js"),
             include_str!("page/page.js"),
             include_str!("page/figures.js"),
             include_str!("page/icon.svg"),

@@ -39,8 +39,10 @@ function listen() {
   clearTimeout(retry);
   source?.close();
   heard = Date.now();
-  source = new EventSource('api/events');
-  source.addEventListener('streams', ({ data }) => { heard = Date.now(); tell(data); });
+  source = new EventSource('api/events?scope=cluster');
+  for (const event of ['streams', 'cluster']) {
+    source.addEventListener(event, ({ data }) => { heard = Date.now(); tell({ event, data }); });
+  }
   source.addEventListener('error', lost);
 }
 

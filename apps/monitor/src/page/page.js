@@ -19,7 +19,12 @@ const CAUSES = [
 ];
 
 const byId = (id) => document.getElementById(id);
+// By node and number at that node; the server's own have no node.
 const tiles = new Map();
+// The same by the number that their pictures are asked for by, and by what is seen of them.
+const byNumber = new Map();
+const byRoot = new WeakMap();
+let numbers = 0;
 // Where the server is: the page's own address.
 const base = new URL('.', location.href);
 byId('origin').textContent = base.href.replace(/\/$/, '');
@@ -86,6 +91,14 @@ class Tile {
     const root = byId('tile').content.firstElementChild.cloneNode(true);
     this.root = root;
     this.id = stream.id;
+    this.node = stream.node;
+    this.number = ++numbers;
+    // Where it stands among those of its server.
+    this.nth = 0;
+    // Others are told of once a second.
+    this.samples = SECONDS_SHOWN * (stream.hearsay ? 1 : EVENTS_A_SECOND);
+    // Nobody is asked again before.
+    this.pausedUntil = 0;
     this.history = [];
     this.seen = 0;
     this.asked = false;
@@ -97,28 +110,47 @@ class Tile {
     this.shot = find('shot');
     this.placeholder = find('placeholder');
     this.curve = find('curve');
-    for (const name of ['name', 'format', 'captured', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'readers', 'key-rate', 'key-latency', 'metadata', 'metadata-kind', 'metadata-text']) {
+    for (const name of ['name', 'place', 'place-name', 'place-state', 'format', 'captured', 'age', 'rate', 'bytes', 'p50', 'p99', 'losses', 'granted', 'readers', 'watchers', 'key-rate', 'key-latency', 'metadata', 'metadata-kind', 'metadata-text']) {
       this[name.replace('-', '')] = find(name);
     }
     this.range = new ValueRange(find('range'), () => this.look());
     root.dataset.stream = stream.id;
+    byNumber.set(this.number, this);
+    byRoot.set(root, this);
     this.picture.addEventListener('click', () => full.open(this));
     watcher.observe(root);
-    byId('streams').append(root);
   }
 
   show(stream, snapshot) {
     this.stream = stream;
     put(this.name, stream.name);
     this.name.title = stream.name;
-    const from = stream.source ? ' from ' + stream.source : '';
-    put(this.format, `${size(stream)} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}${stream.cipher ? ', ' + stream.cipher : ''}`);
+    const from = stream.upstream ? ', watched at ' + stream.upstream : stream.source ? ' from ' + stream.source : '';
+    const idle = stream.idle ? ', idle: nobody wants it' : '';
+    put(this.format, `${size(stream)} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}${stream.cipher ? ', ' + stream.cipher : ''}${idle}`);
+    this.root.classList.toggle('idle', stream.idle);
+    this.showPlace();
     this.showAge();
     put(this.rate, plain(stream.frames_per_second, 1));
     put(this.bytes, plain(stream.gigabytes_per_second, 3));
     put(this.p50, stream.latency_ms ? millis(stream.latency_ms.p50) : '–');
     put(this.p99, stream.latency_ms ? millis(stream.latency_ms.p99) : '–');
     this.picture.setAttribute('aria-label', `Show ${stream.name} full size`);
+    if (stream.hearsay) this.showHearsay(stream); else this.showLosses(stream);
+    if (stream.pictured === false) put(this.placeholder, `${stream.pixel}: no picture${stream.newest ? `, ${whole(stream.newest.bytes)} bytes` : ''}`);
+    else if (!snapshot.preview_fps) put(this.placeholder, 'Pictures are switched off at the server');
+    this.picture.disabled = stream.pictured === false;
+    this.showReaders(stream.readers ?? []);
+    this.showWatchers(stream.watchers ?? []);
+    this.showGrant(stream.grant);
+    this.showNewest(stream.newest);
+    this.range.show(stream);
+    this.history.push([stream.frames_per_second, stream.latency_ms ? stream.latency_ms.p99 : null]);
+    if (this.history.length > this.samples) this.history.shift();
+    if (this.visible) this.draw();
+  }
+
+  showLosses(stream) {
     const losses = CAUSES.filter(([cause]) => stream.frames_dropped[cause] > 0)
       .map(([cause, words]) => `${stream.frames_dropped[cause]} ${words}`);
     for (const sink of stream.sinks ?? []) {
@@ -128,15 +160,46 @@ class Tile {
     }
     put(this.losses, losses.length ? losses.join(', ') : 'No frame missing');
     this.losses.classList.toggle('some', losses.length > 0);
-    if (stream.pictured === false) put(this.placeholder, `${stream.pixel}: no picture${stream.newest ? `, ${whole(stream.newest.bytes)} bytes` : ''}`);
-    else if (!snapshot.preview_fps) put(this.placeholder, 'Pictures are switched off at the server');
-    this.picture.disabled = stream.pictured === false;
-    this.showReaders(stream.readers ?? []);
-    this.showNewest(stream.newest);
-    this.range.show(stream);
-    this.history.push([stream.frames_per_second, stream.latency_ms ? stream.latency_ms.p99 : null]);
-    if (this.history.length > SECONDS_SHOWN * EVENTS_A_SECOND) this.history.shift();
-    if (this.visible) this.draw();
+  }
+
+  // Its node counts what is missing; this server knows no more than that node says.
+  showHearsay(stream) {
+    put(this.losses, stream.activity === 'silent' ? 'No frame of late' : '');
+    this.losses.classList.toggle('some', stream.activity === 'silent');
+    if (!this.shot.hidden) return;
+    const node = places.nodes.get(stream.node);
+    put(this.placeholder, node?.trouble ? `No picture: ${node.trouble}` : node?.state === 'unreachable' ? 'No picture: its server is unreachable' : 'Waiting for a picture …');
+  }
+
+  // Of a cluster: which server has it, and how fresh that is.
+  showPlace() {
+    const node = places.nodes.get(places.nodeOf(this));
+    this.place.hidden = !places.isCluster || !node;
+    if (this.place.hidden) return;
+    put(this.placename, node.name || 'unnamed');
+    put(this.placestate, places.words(node));
+    this.place.dataset.state = node.state;
+    this.root.dataset.state = node.state;
+  }
+
+  showGrant(grant) {
+    this.granted.hidden = !grant;
+    if (!grant) return;
+    const thinned = grant.frames_per_second === undefined ? '' : `, thinned to ${plain(grant.frames_per_second, 1)} frames/s`;
+    put(this.granted, `Granted ${bits(grant.bits_per_second)} of ${grant.link}, priority ${grant.priority}${thinned}`);
+    this.granted.classList.toggle('some', thinned !== '');
+  }
+
+  // Whom the server sends it on to.
+  showWatchers(watchers) {
+    this.watchers.hidden = watchers.length === 0;
+    while (this.watchers.children.length > watchers.length) this.watchers.lastChild.remove();
+    watchers.forEach((watcher, nth) => {
+      const line = this.watchers.children[nth] ?? this.watchers.appendChild(document.createElement('li'));
+      const who = watcher.node ? `${watcher.node} (${watcher.address})` : watcher.address;
+      const most = watcher.frames_per_second_max === undefined ? '' : ` up to ${plain(watcher.frames_per_second_max, 1)} frames/s`;
+      put(line, `Watched by ${who}, ${watcher.delivery}${most}: ${whole(watcher.frames_sent)} sent, ${whole(watcher.frames_skipped)} skipped${watcher.state === 'open' ? '' : ', ' + watcher.state}`);
+    });
   }
 
   // What the newest frame says beside its pixels. Strangers wrote it: it is text, whatever it looks like.
@@ -176,7 +239,10 @@ class Tile {
 
   // Of the picture that is shown, or of the newest frame where there is none.
   showAge() {
-    const seconds = this.taken === null ? this.stream.age_seconds : (performance.now() - this.taken) / 1000;
+    const node = this.stream.hearsay ? places.nodes.get(this.node) : undefined;
+    // Of a stream that was never pictured here: since its node was heard, where that is long ago.
+    const told = node ? (node.state === 'live' ? null : (performance.now() - node.heard) / 1000) : this.stream.age_seconds ?? null;
+    const seconds = this.taken === null ? told : (performance.now() - this.taken) / 1000;
     put(this.age, age(seconds));
     const interval = this.stream.frames_per_second > 0 ? 1 / this.stream.frames_per_second : 0;
     this.root.classList.toggle('stale', seconds !== null && seconds > 2 + 2 * interval);
@@ -191,7 +257,7 @@ class Tile {
     const context = canvas.getContext('2d');
     context.clearRect(0, 0, width, height);
     const colour = (name) => getComputedStyle(canvas).getPropertyValue(name);
-    const points = SECONDS_SHOWN * EVENTS_A_SECOND;
+    const points = this.samples;
     const x = (nth) => (points - history.length + nth) * width / (points - 1);
     const curve = (of, most) => {
       context.beginPath();
@@ -224,48 +290,90 @@ class Tile {
 
   gone() {
     watcher.unobserve(this.root);
+    byNumber.delete(this.number);
     this.root.remove();
   }
 }
 
 const watcher = new IntersectionObserver((entries) => {
   for (const entry of entries) {
-    const tile = tiles.get(Number(entry.target.dataset.stream));
+    const tile = byRoot.get(entry.target);
     if (tile) tile.visible = entry.isIntersecting;
   }
   pictures.ask();
 }, { rootMargin: '100px' });
 
+// What is spoken of, to whoever does not see it.
+const news = [];
+function say(words) { news.push(words); }
+
+function speak() {
+  if (news.length) put(byId('news'), news.splice(0).join(' '));
+}
+
+// The server's own streams, as it knows them.
 function show(snapshot) {
+  update(snapshot.streams, (tile) => !tile.stream.hearsay, snapshot.server);
+  showGuard(snapshot.server.guard);
+  showLinks(snapshot.server.links ?? []);
+  settle();
+}
+
+// What is known of other servers, and of their streams.
+function showElsewhere({ cluster, streams }) {
+  places.take(cluster);
+  update(streams, (tile) => tile.stream.hearsay, { preview_fps: 1 });
+  settle();
+}
+
+// Takes over these streams; those of this kind that are not among them have gone.
+function update(streams, isOfThese, server) {
   const there = new Set();
-  const [came, went] = [[], []];
-  for (const stream of snapshot.streams) {
-    there.add(stream.id);
-    let tile = tiles.get(stream.id);
+  streams.forEach((stream, nth) => {
+    const key = `${stream.node ?? ''}/${stream.id}`;
+    there.add(key);
+    let tile = tiles.get(key);
     if (!tile) {
       tile = new Tile(stream);
-      tiles.set(stream.id, tile);
-      came.push(stream.name);
+      tiles.set(key, tile);
+      say(`Stream ${stream.name} has come.`);
     }
-    tile.show(stream, snapshot.server);
-  }
-  for (const [id, tile] of tiles) {
-    if (!there.has(id)) {
-      went.push(tile.stream.name);
+    tile.nth = nth;
+    tile.show(stream, server);
+  });
+  for (const [key, tile] of tiles) {
+    if (isOfThese(tile) && !there.has(key)) {
+      say(`Stream ${tile.stream.name} has gone.`);
       tile.gone();
-      tiles.delete(id);
+      tiles.delete(key);
       full.lose(tile);
     }
   }
+}
+
+function settle() {
   byId('empty').hidden = tiles.size > 0;
-  showGuard(snapshot.server.guard);
-  const sum = (of) => snapshot.streams.reduce((total, stream) => total + stream[of], 0);
-  const streams = snapshot.streams.length;
-  put(byId('totals'), `${streams} ${streams === 1 ? 'stream' : 'streams'}, ${plain(sum('frames_per_second'), 0)} frames/s, ${plain(sum('gigabytes_per_second'), 2)} GB/s`);
-  const news = [...came.map((name) => `Stream ${name} has come.`), ...went.map((name) => `Stream ${name} has gone.`)];
-  if (news.length) put(byId('news'), news.join(' '));
+  const streams = [...tiles.values()].map((tile) => tile.stream);
+  const sum = (of) => streams.reduce((total, stream) => total + stream[of], 0);
+  const servers = places.isCluster ? ` at ${places.nodes.size} servers` : '';
+  put(byId('totals'), `${streams.length} ${streams.length === 1 ? 'stream' : 'streams'}${servers}, ${plain(sum('frames_per_second'), 0)} frames/s, ${plain(sum('gigabytes_per_second'), 2)} GB/s`);
+  speak();
   full.show();
-  pictures.ask();
+  places.arrange();
+}
+
+// What of each link is given away.
+function showLinks(links) {
+  const list = byId('links');
+  list.hidden = links.length === 0;
+  while (list.children.length > links.length) list.lastChild.remove();
+  links.forEach((link, nth) => {
+    const line = list.children[nth] ?? list.appendChild(document.createElement('li'));
+    const refused = link.refused > 0 ? `, ${whole(link.refused)} refused` : '';
+    put(line, `${link.name}: ${bits(link.received_bits_per_second)} in, ${bits(link.sent_bits_per_second)} out of ${bits(link.bits_per_second_max)}${refused}`);
+    const most = Math.max(link.received_bits_per_second, link.sent_bits_per_second);
+    line.classList.toggle('full', most > 0.95 * link.bits_per_second_max);
+  });
 }
 
 // On loopback there is nothing to say.
@@ -312,7 +420,7 @@ const figures = {
   share() {
     if (!window.SharedWorker) return;
     this.worker = new SharedWorker('figures.js', { name: 'framewire' });
-    this.worker.port.onmessage = ({ data }) => { if (this.connected) this.take(data); };
+    this.worker.port.onmessage = ({ data }) => { if (this.connected) this.take(data?.event, data?.data ?? null); };
     // Where there is none after all, as in some private windows.
     this.worker.onerror = () => {
       this.worker = null;
@@ -323,8 +431,8 @@ const figures = {
   listen() {
     this.source?.close();
     this.heard = Date.now();
-    this.source = new EventSource('api/events');
-    this.source.addEventListener('streams', (event) => this.take(event.data));
+    this.source = new EventSource('api/events?scope=cluster');
+    for (const name of ['streams', 'cluster']) this.source.addEventListener(name, (event) => this.take(name, event.data));
     this.source.addEventListener('error', () => this.lost());
   },
 
@@ -336,14 +444,14 @@ const figures = {
   },
 
   // What the server says; null where it is lost.
-  take(data) {
+  take(event, data) {
     if (data === null) {
       this.lost();
       return;
     }
     this.heard = Date.now();
     tell('live', 'Live');
-    show(JSON.parse(data));
+    if (event === 'cluster') showElsewhere(JSON.parse(data)); else show(JSON.parse(data));
     pictures.connect();
   },
 
@@ -361,7 +469,8 @@ const figures = {
 setInterval(() => {
   figures.look();
   if (figures.connected && Date.now() - figures.heard > SILENCE_MS) figures.lost();
-  for (const tile of tiles.values()) tile.showAge();
+  for (const tile of tiles.values()) { tile.showAge(); if (tile.stream.hearsay) tile.showPlace(); }
+  places.showAges();
 }, SILENCE_MS / 6);
 
 function tell(state, words) {
@@ -410,29 +519,33 @@ const pictures = {
   ask() {
     if (this.socket?.readyState !== WebSocket.OPEN || document.hidden) return;
     if (full.tile) {
-      full.asked ||= this.send(full.tile, 'full', full.seen);
+      if (performance.now() >= full.pausedUntil) full.asked ||= this.send(full.tile, 'full', full.seen);
       return;
     }
+    const now = performance.now();
     for (const tile of tiles.values()) {
-      if (tile.visible && tile.stream.pictured !== false) tile.asked ||= this.send(tile, 'tile', tile.seen);
+      const isWanted = tile.visible && tile.stream.pictured !== false && now >= tile.pausedUntil;
+      if (isWanted) tile.asked ||= this.send(tile, 'tile', tile.seen);
     }
   },
 
   send(tile, size, seen) {
     const range = tile.range.chosen ?? undefined;
-    this.socket.send(JSON.stringify({ stream: tile.id, size, seen, range }));
+    this.socket.send(JSON.stringify({ stream: tile.id, node: tile.node, size, seen, range, tag: tile.number }));
     return true;
   },
 
   take(bytes) {
     const view = new DataView(bytes);
-    const [id, isFull, serial] = [view.getUint32(0), view.getUint8(4) === 1, Number(view.getBigUint64(8))];
-    const target = isFull ? full : tiles.get(id);
+    const [isFull, number, serial] = [view.getUint8(4) === 1, view.getUint32(4) & 0xffffff, Number(view.getBigUint64(8))];
+    const tile = byNumber.get(number);
+    const target = isFull ? full : tile;
     if (!target) return;
-    if (isFull && full.tile?.id !== id) { full.asked = false; this.ask(); return; }
+    if (isFull && full.tile?.number !== number) { full.asked = false; this.ask(); return; }
     if (serial === 0) {
-      // The stream has gone, which the next figures say; ask again with them if it has not.
+      // The stream has gone, which the next figures say; ask again with them if it has not. Another server may be away for longer.
       target.asked = false;
+      if (tile?.node) target.pausedUntil = performance.now() + RETRY_MAX_MS / 2;
       return;
     }
     const taken = performance.now() - Number(view.getBigUint64(24)) / 1000;
@@ -472,10 +585,12 @@ const full = {
   tile: null,
   seen: 0,
   asked: false,
+  pausedUntil: 0,
 
   open(tile) {
     this.tile = tile;
     this.seen = 0;
+    this.pausedUntil = 0;
     this.shot.setAttribute('aria-label', 'Live picture of ' + tile.stream.name);
     this.shot.hidden = true;
     // The small picture, until the large one comes.
@@ -495,7 +610,9 @@ const full = {
     const stream = this.tile?.stream;
     if (!stream) return;
     const latency = stream.latency_ms ? `, p50 ${millis(stream.latency_ms.p50)}, p99 ${millis(stream.latency_ms.p99)}` : '';
-    put(byId('full-figures'), `${size(stream)} ${stream.pixel}, ${plain(stream.frames_per_second, 1)} frames/s${latency}`);
+    const node = places.isCluster ? places.nodes.get(places.nodeOf(this.tile)) : undefined;
+    const place = node ? `${node.name}${node.state === 'live' ? '' : ' (' + places.words(node) + ')'}, ` : '';
+    put(byId('full-figures'), `${place}${size(stream)} ${stream.pixel}, ${plain(stream.frames_per_second, 1)} frames/s${latency}`);
   },
 
   lose(tile) {
@@ -512,5 +629,6 @@ full.dialog.addEventListener('close', () => {
   pictures.ask();
 });
 
+places.begin();
 figures.share();
 figures.look();
