@@ -18,7 +18,8 @@ pub use self::open::{
 };
 pub use self::refused::{Refused, reason};
 pub use self::watch::{
-    HOPS_MAX, NODE_CHARS, UnwatchRequest, Unwatched, Waiting, WatchAnswer, WatchReply, WatchRequest, Watching,
+    HOPS_MAX, NODE_CHARS, UnwatchRequest, Unwatched, WATCH_NAME_CHARS_MAX, Waiting, WatchAnswer, WatchReply,
+    WatchRequest, Watching,
 };
 
 pub use crate::introduction::{Binding, Challenge, Introduction, PROOF_VERSION, Prove, Proven, Role};
@@ -127,10 +128,10 @@ mod optional_delivery {
 }
 
 /// Whether a stream may be called so.
-fn check_name(name: &str) -> Result<(), Refused> {
+fn check_name(name: &str, chars_max: usize) -> Result<(), Refused> {
     let name_chars = name.chars().count();
-    if name_chars > NAME_CHARS_MAX {
-        return bad(format!("the name has {name_chars} characters; use at most {NAME_CHARS_MAX}"));
+    if name_chars > chars_max {
+        return bad(format!("the name has {name_chars} characters; use at most {chars_max}"));
     }
     if name.chars().any(char::is_control) {
         return bad(format!("the name {name:?} has control characters; leave them out"));

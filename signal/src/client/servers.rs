@@ -114,7 +114,7 @@ impl Servers {
         self.was_refused |= outcome == Outcome::Refused;
         self.failures = self.failures.saturating_add(1);
         self.go_on();
-        let is_round_over = self.failures as usize % self.count == 0;
+        let is_round_over = (self.failures as usize).is_multiple_of(self.count);
         let in_ = if is_round_over { self.backoff.next(self.was_refused, random) } else { Duration::ZERO };
         self.was_refused &= !is_round_over;
         Next { in_, is_round_over }

@@ -191,3 +191,6 @@ impl Entry {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use framewire_transport::{Delivery, FrameFormat, Key, PixelFormat, setters};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Grant, METADATA_BYTES_MAX, PIXEL_CHARS_MAX, PROTOCOL, Refused, SIDE_PIXELS_MAX, ShareOffer, bad, check_name,
-    check_rate, check_slice_bytes, reason,
+    Grant, METADATA_BYTES_MAX, NAME_CHARS_MAX, PIXEL_CHARS_MAX, PROTOCOL, Refused, SIDE_PIXELS_MAX, ShareOffer, bad,
+    check_name, check_rate, check_slice_bytes, reason,
 };
 
 /// Highest [`OpenRequest::priority`].
@@ -107,7 +107,7 @@ impl OpenRequest {
     /// # Errors
     /// [`Refused`] with reason `bad-request` and the value that is out of range.
     pub fn check(&self) -> Result<(), Refused> {
-        check_name(&self.name)?;
+        check_name(&self.name, NAME_CHARS_MAX)?;
         let pixel_fits = (1..=PIXEL_CHARS_MAX).contains(&self.pixel.len());
         if !pixel_fits || !self.pixel.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             let shown: String = self.pixel.chars().take(PIXEL_CHARS_MAX).collect();

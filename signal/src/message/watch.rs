@@ -3,10 +3,14 @@
 use framewire_transport::{Delivery, FrameFormat, Key, setters};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{METADATA_BYTES_MAX, PROTOCOL, Refused, bad, check_name, check_rate, check_slice_bytes, reason};
+use super::{
+    METADATA_BYTES_MAX, NAME_CHARS_MAX, PROTOCOL, Refused, bad, check_name, check_rate, check_slice_bytes, reason,
+};
 
 /// Most servers that a stream may come through before who watches it: beyond, each adds a frame's time, and a loop is likelier than a use.
 pub const HOPS_MAX: usize = 3;
+/// Longest name that a stream is asked for by, in characters: its own and a node's, with `@` between them.
+pub const WATCH_NAME_CHARS_MAX: usize = 2 * NAME_CHARS_MAX + 1;
 /// Digits of hexadecimal of a node's id: those of 16 bytes.
 pub const NODE_CHARS: usize = 32;
 
@@ -22,7 +26,7 @@ pub struct WatchRequest {
     /// Id of the stream as the watcher receives it: random, chosen by the watcher, kept over reconnects, and a secret between the two. It names the
     /// wish, too. It is not the id of the stream that is asked for, which the watcher does not know.
     pub stream: u32,
-    /// The name of the stream that is asked for: 1 to [`NAME_CHARS_MAX`](super::NAME_CHARS_MAX) characters, no control characters. `NAME@NODE` is
+    /// The name of the stream that is asked for: 1 to [`WATCH_NAME_CHARS_MAX`] characters, no control characters. `NAME@NODE` is
     /// the one of that name at that node.
     pub name: String,
     /// UDP port of the watcher's receiver, at the address that it asks from; not 0.
@@ -75,13 +79,13 @@ impl WatchRequest {
                 "a stream without a name cannot be asked for; say the name of one, as the server lists it".into()
             );
         }
-        check_name(&self.name)?;
+        check_name(&self.name, WATCH_NAME_CHARS_MAX)?;
         if self.udp_port == 0 {
             return bad("frames cannot be sent to port 0; say the port that the watcher's receiver listens on".into());
         }
         check_rate(self.frames_per_second_max)?;
         check_slice_bytes(self.slice_bytes)?;
-        check_hops(&self.hops)
+        check_hops(&self.hops, HOPS_MAX)
     }
 }
 
@@ -119,7 +123,8 @@ pub struct Watching {
     /// server and this watcher: a [`SignalServer`](crate::SignalServer) sends one over TLS alone.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::stream_key")]
     pub key: Option<Key>,
-    /// The nodes that it came through to this server, from its sender's on, with this server's own id last; none where it is in no cluster.
+    /// The nodes that it came through, from its sender's on, with this server's own id last: at most one more than [`HOPS_MAX`]. None where the server
+    /// is in no cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_hops")]
     pub hops: Vec<String>,
 }
@@ -256,10 +261,10 @@ impl Unwatched {
     }
 }
 
-fn check_hops(hops: &[String]) -> Result<(), Refused> {
-    if hops.len() > HOPS_MAX {
+fn check_hops(hops: &[String], most: usize) -> Result<(), Refused> {
+    if hops.len() > most {
         return bad(format!(
-            "{} hops are more than a stream may have, {HOPS_MAX}; watch it nearer to its sender",
+            "{} hops are more than a stream may have, {most}; watch it nearer to its sender",
             hops.len()
         ));
     }
@@ -275,6 +280,9 @@ fn check_hops(hops: &[String]) -> Result<(), Refused> {
 /// What a server says of hops is read by the same bounds as what a client says.
 fn read_hops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let hops = Vec::<String>::deserialize(deserializer)?;
-    check_hops(&hops).map_err(|refused| serde::de::Error::custom(refused.message))?;
+    check_hops(&hops, HOPS_MAX + 1).map_err(|refused| serde::de::Error::custom(refused.message))?;
     Ok(hops)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use framewire_signal::message::{Delivery, Feedback, OpenRequest, Opened, Refused, Statistics, Timestamp};
+use framewire_signal::message::{
+    Delivery, Feedback, OpenRequest, Opened, Refused, Statistics, Timestamp, Waiting, WatchAnswer, WatchRequest,
+    Watching,
+};
 use framewire_signal::{
-    ClientConfig, ClientEvent, Identity, Join, ServerConfig, SignalClient, SignalServer, StreamHost, Token,
+    Asker, ClientConfig, ClientEvent, Identity, Join, ServerConfig, SignalClient, SignalServer, StreamHost, Token,
 };
 use framewire_transport::{FrameFormat, Key, PixelFormat};
 
@@ -53,9 +56,12 @@ pub enum Asked {
     Open(OpenRequest),
     Close(u32),
     Gone(Vec<u32>),
+    Replaced(u32, u32),
+    Watch(Asker, WatchRequest),
+    Unwatch(u32),
 }
 
-/// A host that opens everything but what is named "refuse me" or "panic", and tells the test.
+/// A host that opens everything but what is named "refuse me" or "panic", has every stream but those and what is named "not yet", and tells the test.
 pub struct Host(Mutex<Sender<Asked>>);
 
 impl Host {
@@ -88,6 +94,28 @@ impl StreamHost for Host {
     fn client_gone(&self, streams: &[u32]) {
         self.tell(Asked::Gone(streams.to_vec()));
     }
+
+    fn replaced(&self, stream: u32, by: u32) {
+        self.tell(Asked::Replaced(stream, by));
+    }
+
+    fn watch(&self, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
+        self.tell(Asked::Watch(*asker, request.clone()));
+        let watching = watching(request.stream, &request.name);
+        match request.name.as_str() {
+            "refuse me" => Err(Refused::new("no", "not this one")),
+            "not yet" => {
+                Ok(WatchAnswer::Waiting(Waiting::new(request.stream, "it is not there").nearest("not yes".to_owned())))
+            }
+            "sealed" => Ok(WatchAnswer::Watching(watching.key(stream_key()))),
+            "panic" => panic!("the host panics as the test wants it"),
+            _ => Ok(WatchAnswer::Watching(watching)),
+        }
+    }
+
+    fn unwatch(&self, stream: u32) {
+        self.tell(Asked::Unwatch(stream));
+    }
 }
 
 pub fn loopback() -> ServerConfig {
@@ -102,6 +130,23 @@ pub fn serve(config: ServerConfig) -> (SignalServer, Receiver<Asked>) {
 pub fn request(stream: u32) -> OpenRequest {
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
     OpenRequest::new(stream, &format, Delivery::Every).name("test").frames_per_second(60.0)
+}
+
+/// What the host says of a stream that it has.
+pub fn watching(stream: u32, name: &str) -> Watching {
+    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    Watching::new(stream, name, &format, Delivery::Latest).frames_per_second(60.0)
+}
+
+/// The next thing that the host was asked that `wanted` takes.
+pub fn await_asked<T>(asked: &Receiver<Asked>, mut wanted: impl FnMut(Asked) -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    while let Ok(asked) = asked.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        if let Some(found) = wanted(asked) {
+            return found;
+        }
+    }
+    panic!("the host was not asked what was expected within {PATIENCE:?}");
 }
 
 pub fn listener(address: SocketAddr) -> ClientConfig {

@@ -104,13 +104,18 @@ impl Raw {
 
     /// The same, and proves the token for streaming; the server's answer to that, as Socket.IO says it.
     pub fn prove_over(stream: TcpStream, token: &str) -> (Self, String) {
-        let (mut raw, answer) = Self::connect_over(stream, &introduction("stream"));
+        Self::prove_as("stream", stream, token)
+    }
+
+    /// The same for what else one may be.
+    pub fn prove_as(role: &str, stream: TcpStream, token: &str) -> (Self, String) {
+        let (mut raw, answer) = Self::connect_over(stream, &introduction(role));
         if !answer.starts_with("40{") {
             return (raw, answer);
         }
         let challenge = raw.receive_event("challenge").unwrap();
         let nonce = challenge["nonce"].as_str().unwrap();
-        raw.emit("prove", &json!({"proof": proof("client", "stream", token, nonce)}));
+        raw.emit("prove", &json!({"proof": proof("client", role, token, nonce)}));
         let answer = raw.receive().unwrap();
         (raw, answer)
     }

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::*;
-use crate::message::{Delivery, OpenRequest, Opened};
+use crate::message::{Delivery, Grant, Idle, OpenRequest, Opened};
 
 #[derive(Default)]
 struct Diary {
@@ -33,6 +33,10 @@ impl StreamHost for Diary {
 
     fn close(&self, stream: u32) {
         self.write(format!("close {stream}"));
+    }
+
+    fn replaced(&self, stream: u32, by: u32) {
+        self.write(format!("{stream} replaced by {by}"));
     }
 
     fn client_gone(&self, streams: &[u32]) {
@@ -256,4 +260,95 @@ fn a_stream_whose_client_comes_from_a_full_address_by_now_keeps_its_place_and_ta
     streams.close('b', 0).unwrap();
     reopen('D', Some(&secret)).unwrap();
     assert_eq!(streams.owners().of[&9_999].from, from(2));
+}
+
+/// Opens a stream of this name and incarnation, and says what is to be told of others, and of itself.
+fn open_named(
+    streams: &Streams<char>,
+    client: char,
+    stream: u32,
+    name: &str,
+    incarnation: Option<u64>,
+) -> (Vec<(char, u32)>, Vec<News>) {
+    let mut opening = opening(stream, None);
+    opening.request = opening.request.name(name).incarnation(incarnation);
+    streams.open(client, from(1), &asker(), &opening, || true).unwrap();
+    let older = streams.settle_name(stream).into_iter().map(|(client, replaced)| (client, replaced.stream)).collect();
+    (older, streams.answered(client, stream))
+}
+
+fn is_replaced(news: &[News]) -> bool {
+    matches!(news, [News::Replaced(replaced)] if replaced.message.contains("\"front\""))
+}
+
+#[test]
+fn of_two_streams_of_one_name_the_one_that_started_last_has_it_whichever_came_first() {
+    let (diary, streams) = streams();
+    assert_eq!(open_named(&streams, 'a', 1, "front", Some(10)), (vec![], vec![]));
+    assert_eq!(open_named(&streams, 'b', 2, "front", Some(20)), (vec![('a', 1)], vec![]));
+    let (told, own) = open_named(&streams, 'c', 3, "front", Some(15));
+    assert!(told.is_empty() && is_replaced(&own), "{own:?}");
+    assert_eq!(diary.read(), ["open 1", "open 2", "1 replaced by 2", "open 3", "3 replaced by 2"]);
+    // It is told again when it comes back.
+    let (told, own) = open_named(&streams, 'c', 3, "front", Some(15));
+    assert!(told.is_empty() && is_replaced(&own), "{own:?}");
+}
+
+#[test]
+fn names_that_say_no_start_are_none_or_of_one_start_stand_beside_each_other() {
+    let (diary, streams) = streams();
+    for (stream, name, incarnation) in
+        [(1, "front", Some(10)), (2, "front", None), (3, "front", Some(10)), (4, "", Some(1)), (5, "", Some(2))]
+    {
+        assert_eq!(open_named(&streams, 'a', stream, name, incarnation), (vec![], vec![]), "{stream}");
+    }
+    assert_eq!(diary.read().len(), 5);
+}
+
+#[test]
+fn what_is_told_of_a_stream_waits_for_the_answer_and_is_told_again_to_who_comes_back() {
+    let (_diary, streams) = streams();
+    let (idle, awake) = (News::Idle(Idle::new(1, true)), News::Idle(Idle::new(1, false)));
+    let grant = News::Grant(Grant::new(1, 1_000_000, 65_536));
+    assert_eq!(streams.tell(&idle), None, "there is no such stream");
+    let secret = open(&streams, 'a', 1, None).unwrap();
+    assert_eq!(streams.tell(&idle), None, "it is not said yet that it is open");
+    assert_eq!((streams.answered('b', 1), streams.answered('a', 1)), (vec![], vec![idle.clone()]));
+    assert_eq!(streams.answered('a', 1), []);
+    assert_eq!((streams.tell(&awake), streams.tell(&grant), streams.tell(&idle)), (Some('a'), Some('a'), Some('a')));
+    open(&streams, 'b', 1, Some(&secret)).unwrap();
+    assert_eq!(streams.answered('b', 1), [idle, grant.clone()]);
+    assert_eq!(streams.tell(&awake), Some('b'));
+    open(&streams, 'c', 1, Some(&secret)).unwrap();
+    assert_eq!(streams.answered('c', 1), [grant], "that it is wanted goes without saying");
+}
+
+/// Grants something with each stream that it opens, and may tell of more meanwhile, as the account of a link does.
+struct Granting {
+    streams: std::sync::OnceLock<std::sync::Weak<Streams<char>>>,
+    tells: Mutex<Option<Grant>>,
+}
+
+impl StreamHost for Granting {
+    fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
+        let streams = self.streams.get().unwrap().upgrade().unwrap();
+        if let Some(grant) = self.tells.lock().unwrap().take() {
+            assert_eq!(streams.tell(&News::Grant(grant)), None);
+        }
+        Ok(Opened::new(request.stream, 1).grant(Grant::new(request.stream, 1, 1)))
+    }
+
+    fn close(&self, _stream: u32) {}
+}
+
+#[test]
+fn a_grant_that_changes_while_its_stream_opens_is_not_lost_and_what_opened_says_anew_holds() {
+    let newer = Grant::new(1, 2, 1);
+    let host = Arc::new(Granting { streams: std::sync::OnceLock::new(), tells: Mutex::new(Some(newer)) });
+    let streams = Arc::new(Streams::new(host.clone()));
+    host.streams.set(Arc::downgrade(&streams)).unwrap();
+    let secret = open(&streams, 'a', 1, None).unwrap();
+    assert_eq!(streams.answered('a', 1), [News::Grant(newer)], "it was told after what 'opened' says");
+    open(&streams, 'b', 1, Some(&secret)).unwrap();
+    assert_eq!(streams.answered('b', 1), [], "'opened' says it");
 }
