@@ -62,7 +62,7 @@ def measure(row: str, arguments: argparse.Namespace, report: Report) -> None:
             logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fws-")))
         switch = stack.enter_context(network.Network())
         programs = stack.enter_context(Programs(arguments.programs.resolve(), logs))
-        ROWS[row](Asked(switch, programs, logs, report, arguments.short))
+        ROWS[row](Asked(switch, programs, report, arguments.short))
 
 
 def parse_arguments() -> argparse.Namespace:

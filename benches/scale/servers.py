@@ -2,10 +2,9 @@
 
 import http.client
 import json
-import secrets
 import socket
+import subprocess
 import time
-from pathlib import Path
 
 from network import Host
 from programs import Program, Programs, wait_for
@@ -103,10 +102,9 @@ class Redis:
         return int(said["total_net_input_bytes"]) + int(said["total_net_output_bytes"])
 
 
-def cluster(redis: Redis, folder: Path) -> list[str]:
+def cluster(programs: Programs, redis: Redis) -> list[str]:
     """What has a server take part: the engine, and the key by which nodes know each other."""
-    key = folder / "cluster-key"
+    key = programs.logs / "cluster-key"
     if not key.exists():
-        key.touch(mode=0o600)
-        key.write_text(secrets.token_hex(32) + "\n")
+        subprocess.run([programs.folder / "framewire", "token", "--file", key], check=True, capture_output=True)
     return ["--cluster", redis.url, "--cluster-key-file", str(key), "--discover=off"]

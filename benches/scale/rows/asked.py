@@ -1,7 +1,6 @@
 """What a row is given."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from network import Network
@@ -15,7 +14,6 @@ class Asked:
 
     network: Network
     programs: Programs
-    folder: Path
     report: Report
     is_short: bool
 

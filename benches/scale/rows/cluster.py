@@ -19,7 +19,7 @@ def cluster(asked: Asked) -> None:
     count, each = asked.of(8, 3), asked.of(25, 2)
     rate = 10
     redis = Redis(asked.programs, asked.network.host()).start()
-    ring = joined(redis, asked.folder)
+    ring = joined(asked.programs, redis)
     servers = [Server(asked.programs, host, *ring, "--node-name", f"hall-{number}", name=f"hall-{number}")
                for number, host in enumerate(asked.network.add(count))]
     for server in servers:
@@ -71,7 +71,7 @@ def what_it_takes(asked: Asked, redis: Redis, servers: list[Server]) -> None:
 
 
 def directory_threads(server: Server) -> float:
-    return server.program.cpu_seconds_of("framewire-clust")
+    return server.program.cpu_seconds_of("fw-directory")
 
 
 def killed(asked: Asked, servers: list[Server], clients: list) -> None:

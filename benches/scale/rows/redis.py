@@ -16,7 +16,7 @@ def redis(asked: Asked) -> None:
     """Redis killed, frozen, emptied, restarted, and missing at the start, while streams run: nothing may come of it but a banner."""
     seconds = asked.of(60, 3)
     engine = Redis(asked.programs, asked.network.host())
-    servers = [Server(asked.programs, host, *joined(engine, asked.folder), name=f"hall-{number}") for number, host in enumerate(asked.network.add(3))]
+    servers = [Server(asked.programs, host, *joined(asked.programs, engine), name=f"hall-{number}") for number, host in enumerate(asked.network.add(3))]
     for server in servers:
         server.listens()
     cameras = asked.network.host()

@@ -1,0 +1,259 @@
+//! A stream of a server by its name, beside a server that does what a server may: late, away, with another key, in another format, refusing.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use framewire_ends::{Class, ReceiveOptions, ServerPlace, Source, Taken, WatchOptions};
+use framewire_signal::message::{OpenRequest, Opened, Refused, Role, Waiting, WatchAnswer, WatchRequest, Watching};
+use framewire_signal::{Asker, Identity, Join, ServerConfig, SignalServer, StreamHost, Token};
+use framewire_transport::{Delivery, FrameFormat, Key, PixelFormat, Protection, Sender, SenderConfig};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn gray(width: u32) -> FrameFormat {
+    FrameFormat::new(PixelFormat::Gray8, width, 48).unwrap()
+}
+
+/// What streams the server has: one, or none.
+#[derive(Default)]
+struct Host(Mutex<Stage>);
+
+#[derive(Default)]
+struct Stage {
+    format: Option<FrameFormat>,
+    key: Option<Key>,
+    refusal: Option<Refused>,
+    /// Who watches.
+    asked: Option<(Asker, WatchRequest)>,
+    left: usize,
+}
+
+impl StreamHost for Host {
+    fn open(&self, _request: &OpenRequest) -> Result<Opened, Refused> {
+        Err(Refused::new("no-cameras", "this server takes none"))
+    }
+
+    fn close(&self, _stream: u32) {}
+
+    fn watch(&self, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
+        let mut stage = self.0.lock().unwrap();
+        stage.asked = Some((*asker, request.clone()));
+        if let Some(refused) = &stage.refusal {
+            return Err(refused.clone());
+        }
+        Ok(match stage.format {
+            Some(format) => WatchAnswer::Watching(watching(request, &format, stage.key.clone())),
+            None => WatchAnswer::Waiting(
+                Waiting::new(request.stream, "there is no stream 'front'").nearest(Some("frond".to_owned())),
+            ),
+        })
+    }
+
+    fn unwatch(&self, _stream: u32) {
+        self.0.lock().unwrap().left += 1;
+    }
+}
+
+fn watching(request: &WatchRequest, format: &FrameFormat, key: Option<Key>) -> Watching {
+    let delivery = request.delivery.unwrap_or(Delivery::Latest);
+    Watching::new(request.stream, request.name.clone(), format, delivery).key(key)
+}
+
+/// A server, and what it has.
+struct Served {
+    server: SignalServer,
+    host: Arc<Host>,
+}
+
+impl Served {
+    fn start(config: ServerConfig, stage: Stage) -> Self {
+        let host = Arc::new(Host(Mutex::new(stage)));
+        let config = config.listen("127.0.0.1:0".parse().unwrap());
+        Self { server: SignalServer::start(config, host.clone()).unwrap(), host }
+    }
+
+    fn plain(format: Option<FrameFormat>) -> Self {
+        Self::start(ServerConfig::new(), Stage { format, ..Stage::default() })
+    }
+
+    fn place(&self) -> ServerPlace {
+        ServerPlace::Url(format!("http://{}", self.server.local_addr()))
+    }
+
+    /// What has been asked, once somebody has.
+    fn asked(&self) -> (Asker, WatchRequest) {
+        eventually(|| self.host.0.lock().unwrap().asked.clone())
+    }
+
+    /// Sends to whoever has asked, as a server does.
+    fn sender(&self, format: FrameFormat, key: Option<Key>) -> Sender {
+        let (asker, request) = self.asked();
+        let delivery = request.delivery.unwrap_or(Delivery::Latest);
+        let config = SenderConfig::new(format).stream(request.stream).delivery(delivery);
+        let config = match key {
+            Some(key) => config.key(key),
+            None => config,
+        };
+        Sender::connect(asker.at(request.udp_port), config).unwrap()
+    }
+}
+
+fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it does not come");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends until a frame of this format comes.
+fn taken(source: &Source, sender: &Sender, format: FrameFormat) -> Taken {
+    eventually(|| {
+        if let Ok(mut frame) = sender.frame() {
+            frame.fill(7);
+            let _ = sender.send(frame);
+        }
+        let taken = source.recv(Duration::from_millis(20)).unwrap();
+        taken.filter(|taken| taken.stream.format == format)
+    })
+}
+
+#[test]
+fn frames_come_under_the_name_and_the_wish_says_what_was_asked_for() {
+    let served = Served::plain(Some(gray(64)));
+    let options = WatchOptions::new().delivery(Delivery::Every).frames_per_second_max(5.0);
+    let source = Source::watch("front", &served.place(), &options).unwrap();
+    let (asker, request) = served.asked();
+    assert!(asker.ip.is_loopback());
+    assert_eq!((request.name.as_str(), request.frames_per_second_max), ("front", Some(5.0)));
+    assert_eq!(
+        source.local_addr().map(|local| (local.ip().is_loopback(), local.port())),
+        Some((true, request.udp_port))
+    );
+    let sender = served.sender(gray(64), None);
+    let taken = taken(&source, &sender, gray(64));
+    assert_eq!((taken.stream.name.as_str(), taken.stream.delivery), ("front", Delivery::Every));
+    assert!(taken.frame.iter().all(|gray| *gray == 7) && source.trouble().is_none());
+    source.close();
+    assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
+    eventually(|| (served.host.0.lock().unwrap().left == 1).then_some(()));
+}
+
+#[test]
+fn what_is_waited_for_is_told_and_comes() {
+    let served = Served::plain(None);
+    let source = Source::watch("front", &served.place(), &WatchOptions::new()).unwrap();
+    let trouble = eventually(|| source.trouble());
+    assert!(trouble.contains("no stream 'front'") && trouble.contains("'frond'"), "{trouble}");
+    assert!(source.recv(Duration::ZERO).unwrap().is_none());
+    let (_, request) = served.asked();
+    served.server.tell_watching(watching(&request, &gray(64), None));
+    let sender = served.sender(gray(64), None);
+    taken(&source, &sender, gray(64));
+}
+
+#[test]
+fn a_stream_that_comes_back_in_another_format_is_taken() {
+    let served = Served::plain(Some(gray(64)));
+    let source = Source::watch("front", &served.place(), &WatchOptions::new()).unwrap();
+    let sender = served.sender(gray(64), None);
+    taken(&source, &sender, gray(64));
+    drop(sender);
+    let (_, request) = served.asked();
+    served.server.tell_unwatched(request.stream, "the stream has ended");
+    served.server.tell_watching(watching(&request, &gray(32), None));
+    let sender = served.sender(gray(32), None);
+    taken(&source, &sender, gray(32));
+    assert_eq!(source.stats().streams, 2);
+}
+
+#[test]
+fn without_waiting_for_its_return_the_stream_ends() {
+    let served = Served::plain(Some(gray(64)));
+    let options = WatchOptions::new().receive(ReceiveOptions::new().reconnect(false));
+    let source = Source::watch("front", &served.place(), &options).unwrap();
+    let sender = served.sender(gray(64), None);
+    taken(&source, &sender, gray(64));
+    drop(sender);
+    let end = eventually(|| source.recv(Duration::from_millis(50)).err());
+    assert_eq!(end.class, Class::Ended);
+}
+
+#[test]
+fn a_refusal_wakes_whoever_waits_and_is_told_each_time() {
+    let refusal = Some(Refused::new("no-watchers", "nobody may watch here"));
+    let served = Served::start(ServerConfig::new(), Stage { refusal, ..Stage::default() });
+    let source = Source::watch("front", &served.place(), &WatchOptions::new()).unwrap();
+    for _ in 0..2 {
+        let error = source.recv(SOON).unwrap_err();
+        assert_eq!((error.class, error.code), (Class::Refused, "server-refuses"));
+        assert!(error.text.contains("nobody may watch here"), "{error}");
+    }
+}
+
+#[test]
+fn a_protected_server_is_believed_by_its_line_and_its_key_protects_the_frames() {
+    let token = Token::new("kCpVUAk0lZlcKPXqdcE7gQ").unwrap();
+    let (certificate, key) = Identity::generate(&["127.0.0.1".into()]).unwrap();
+    let config = ServerConfig::new().token(token.clone()).tls(Identity::from_pem(&certificate, &key).unwrap());
+    let key = Key::from_bytes([7; 32]);
+    let stage = Stage { format: Some(gray(64)), key: Some(key.clone()), ..Stage::default() };
+    let served = Served::start(config, stage);
+    let address = served.server.local_addr();
+    let join = Join::new("127.0.0.1", address.port(), token, served.server.pin().unwrap()).unwrap();
+    let place = ServerPlace::Join(join.to_text());
+    let source = Source::watch("front", &place, &WatchOptions::new()).unwrap();
+    let (asker, _) = served.asked();
+    assert!(asker.protected);
+    assert_ne!(asker.role, Role::Node);
+    let sender = served.sender(gray(64), Some(key));
+    assert!(taken(&source, &sender, gray(64)).stream.protection.is_some());
+
+    // Of a server that was started anew, while the sender of before has not ended.
+    let (_, request) = served.asked();
+    let other = Key::from_bytes([8; 32]);
+    served.server.tell_watching(watching(&request, &gray(64), Some(other.clone())));
+    let anew = served.sender(gray(64), Some(other));
+    eventually(|| {
+        taken(&source, &anew, gray(64));
+        (source.stats().streams == 2).then_some(())
+    });
+
+    let off = WatchOptions::new().receive(ReceiveOptions::new().protection(Protection::Off));
+    assert_eq!(Source::watch("front", &place, &off).err().map(|error| error.code), Some("joined-key"));
+}
+
+#[test]
+fn a_server_that_is_joined_and_gives_no_key_is_refused() {
+    let token = Token::new("kCpVUAk0lZlcKPXqdcE7gQ").unwrap();
+    let (certificate, key) = Identity::generate(&["127.0.0.1".into()]).unwrap();
+    let config = ServerConfig::new().token(token.clone()).tls(Identity::from_pem(&certificate, &key).unwrap());
+    let served = Served::start(config, Stage { format: Some(gray(64)), ..Stage::default() });
+    let port = served.server.local_addr().port();
+    let join = Join::new("127.0.0.1", port, token, served.server.pin().unwrap()).unwrap();
+    let source = Source::watch("front", &ServerPlace::Join(join.to_text()), &WatchOptions::new()).unwrap();
+    assert_eq!(source.recv(SOON).unwrap_err().code, "server-unprotected");
+}
+
+#[test]
+fn what_cannot_be_is_told_at_once() {
+    let at = |url: &str| ServerPlace::Url(url.to_owned());
+    let given = [
+        ("", at("http://127.0.0.1:9"), WatchOptions::new()),
+        ("front", at("127.0.0.1:9"), WatchOptions::new()),
+        ("front", at("http://127.0.0.1:9"), WatchOptions::new().frames_per_second_max(0.0)),
+        ("front", ServerPlace::Join("framewire://h:1".to_owned()), WatchOptions::new()),
+        (
+            "front",
+            at("http://127.0.0.1:9"),
+            WatchOptions::new().receive(ReceiveOptions::new().keys([Key::from_bytes([1; 32])])),
+        ),
+    ];
+    for (name, place, options) in given {
+        let error = Source::watch(name, &place, &options).err().unwrap();
+        assert_eq!(error.class, Class::Argument, "{name} {place:?}: {error}");
+    }
+}
