@@ -1,6 +1,8 @@
 //! The directory at work: a thread of its own that says the own entry, hears the others', and ages them.
 
 mod config;
+#[cfg(feature = "cluster")]
+mod redis;
 mod run;
 
 use std::io;
@@ -47,6 +49,37 @@ struct Shared {
     engine_connects: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+}
+
+#[cfg(any(feature = "cluster", feature = "mdns"))]
+impl Shared {
+    /// An engine that has not been tried yet.
+    fn add_engine(&self, engine: &'static str) {
+        unpoisoned(self.engines.lock()).push(EngineState { engine, is_up: false, problem: None });
+    }
+
+    /// How it does: up where there is no problem. What changes is logged, once.
+    fn set_engine(&self, engine: &'static str, problem: Option<String>) {
+        if problem.is_some() {
+            self.engine_errors.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut engines = unpoisoned(self.engines.lock());
+        let Some(state) = engines.iter_mut().find(|state| state.engine == engine) else { return };
+        let after = EngineState { engine, is_up: problem.is_none(), problem };
+        if *state == after {
+            return;
+        }
+        let is_news = state.is_up != after.is_up || state.problem.is_none();
+        *state = after.clone();
+        drop(engines);
+        match &after.problem {
+            Some(problem) if is_news => {
+                tracing::warn!(engine, "{problem}; it is tried again, and the own streams go on without it");
+            }
+            Some(problem) => tracing::debug!(engine, "{problem}"),
+            None => tracing::info!(engine, "the directory is up"),
+        }
+    }
 }
 
 /// How one engine does.

@@ -36,6 +36,8 @@ pub struct Directory {
     others_bytes: usize,
     gone: Gone,
     crowd: Crowd,
+    /// How many nodes an engine says that there are in all.
+    counted: u64,
     counters: DirectoryCounters,
 }
 
@@ -107,6 +109,7 @@ impl Directory {
             others_bytes: 0,
             gone: Gone::default(),
             crowd: Crowd::default(),
+            counted: 0,
             counters: DirectoryCounters::default(),
         })
     }
@@ -208,6 +211,11 @@ impl Directory {
         self.crowd.age(now);
     }
 
+    /// How many nodes there are in all, by an engine that does not bring the entries of those for which there is no room.
+    pub fn handle_count(&mut self, nodes: u64) {
+        self.counted = nodes;
+    }
+
     /// The own entry, signed, where it is to be said now: every 2 s, and within 100 ms of a change. Its sequence rises each time.
     pub fn poll_own(&mut self, now: Duration) -> Option<Vec<u8>> {
         if now < self.own_is_due_at() {
@@ -252,7 +260,11 @@ impl Directory {
             };
             SeenNode { entry: other.entry.clone(), state, age }
         });
-        View::new(std::iter::once(own).chain(others).collect(), self.crowd.nodes())
+        let nodes: Vec<_> = std::iter::once(own).chain(others).collect();
+        // An engine counts also those whose keys have just expired: while there is room, all are known.
+        let is_full = self.others.len() >= NODES_MAX || self.crowd.nodes() > 0;
+        let uncounted = if is_full { self.counted.saturating_sub(nodes.len() as u64) } else { 0 };
+        View::new(nodes, self.crowd.nodes().max(uncounted))
     }
 
     /// What it has counted.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::{ClusterConfig, Shared};
@@ -28,7 +29,8 @@ pub(super) async fn run(
     let begun = Instant::now();
     let (heard, mut hearing) = mpsc::channel::<Vec<u8>>(HEARD_MAX);
     let (own, _) = watch::channel::<Arc<[u8]>>(Arc::from([]));
-    let _ = (&config, &heard);
+    let (nodes, mut counted) = watch::channel(0);
+    let _engines = start(&config, shared, &own, heard, nodes);
     let mut has_news = true;
     let mut viewed_at = begun;
     loop {
@@ -59,7 +61,39 @@ pub(super) async fn run(
                 let _ = directory.handle_entry(&bytes, begun.elapsed());
                 has_news = true;
             }
+            Ok(()) = counted.changed() => {
+                directory.handle_count(*counted.borrow_and_update());
+                has_news = true;
+            }
             () = sleep_until(view_at.min(begun + directory.own_is_due_at())) => {}
         }
     }
+}
+
+/// The engines that the configuration names, until what is returned is dropped.
+#[cfg_attr(
+    not(any(feature = "cluster", feature = "mdns")),
+    expect(unused_variables, reason = "there is none to start")
+)]
+fn start(
+    config: &ClusterConfig,
+    shared: &Arc<Shared>,
+    own: &watch::Sender<Arc<[u8]>>,
+    heard: mpsc::Sender<Vec<u8>>,
+    nodes: watch::Sender<u64>,
+) -> JoinSet<()> {
+    let mut engines = JoinSet::new();
+    #[cfg(feature = "cluster")]
+    if let Some(redis) = &config.redis {
+        shared.add_engine(super::redis::ENGINE);
+        let carried = super::redis::Carried {
+            node: config.own.node,
+            own: own.subscribe(),
+            heard: heard.clone(),
+            nodes,
+            shared: shared.clone(),
+        };
+        engines.spawn(super::redis::run(redis.clone(), carried));
+    }
+    engines
 }
