@@ -1,0 +1,160 @@
+//! Directories of servers that a real Redis carries: killed, frozen, emptied, restarted, missing, a stranger's.
+#![cfg(feature = "cluster")]
+
+mod engine;
+mod strangers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Redis;
+use framewire_signal::directory::{
+    Cluster, ClusterConfig, ClusterKey, Guard, NodeId, NodeState, OwnNode, OwnState, RedisConfig, StreamEntry, View,
+};
+use framewire_testing::Signal;
+
+/// For what comes in seconds on a machine that is not busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn key() -> ClusterKey {
+    ClusterKey::new("000102030405060708090a0b0c0d0e0f").unwrap()
+}
+
+fn own(n: u8) -> OwnNode {
+    let node = NodeId::new([n; 16]);
+    OwnNode::new(node, 1, format!("hall-{n}"), format!("http://10.0.0.{n}:8080")).guard(Guard::Insecure)
+}
+
+fn streams(names: &[&str]) -> OwnState {
+    let stream = |(id, name): (usize, &&str)| StreamEntry::new(id as u64, *name, "gray8", 640, 480);
+    OwnState::new(names.iter().enumerate().map(stream).collect())
+}
+
+fn node(redis: &Redis, n: u8) -> Cluster {
+    start(n, RedisConfig::new(redis.url()))
+}
+
+fn start(n: u8, redis: RedisConfig) -> Cluster {
+    let cluster = Cluster::start(ClusterConfig::new(own(n)).key(key()).redis(redis)).unwrap();
+    cluster.set_own(streams(&[&format!("cam-{n}")]));
+    cluster
+}
+
+/// Waits for a view of which this holds.
+fn wait_for(cluster: &Cluster, what: &str, holds: impl FnMut(&Arc<View>) -> bool) -> Arc<View> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut views = cluster.views();
+    let seen = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, views.wait_for(holds)).await.map(|seen| seen.unwrap().clone())
+    });
+    seen.unwrap_or_else(|_| {
+        panic!("{what} did not come: {:#?}, {:?}, {:?}", cluster.view(), cluster.engines(), cluster.counters())
+    })
+}
+
+/// Waits for what an engine says of itself, which comes with some view.
+fn wait_for_engine(cluster: &Cluster, what: &str, mut holds: impl FnMut(bool, &str) -> bool) {
+    wait_for(cluster, what, |_| {
+        cluster.engines().iter().any(|engine| holds(engine.is_up, engine.problem.as_deref().unwrap_or_default()))
+    });
+}
+
+fn state_of(view: &View, n: u8) -> Option<NodeState> {
+    view.node(NodeId::new([n; 16])).map(|node| node.state)
+}
+
+fn sees_live(view: &View, stream: &str, n: u8) -> bool {
+    view.find(stream)
+        .is_some_and(|seen| seen.node.state == NodeState::Live && seen.node.entry.name == format!("hall-{n}"))
+}
+
+#[test]
+fn each_server_sees_the_streams_of_the_others_as_they_come_and_go() {
+    let Some(redis) = Redis::new(&[]) else { return };
+    let (a, b, c) = (node(&redis, 1), node(&redis, 2), node(&redis, 3));
+    for cluster in [&a, &b, &c] {
+        wait_for(cluster, "three nodes", |view| {
+            view.nodes.len() == 3 && view.nodes.iter().all(|node| node.entry.streams.len() == 1)
+        });
+    }
+    b.set_own(streams(&["cam-2", "new"]));
+    wait_for(&a, "a new stream", |view| sees_live(view, "new", 2));
+    b.set_own(streams(&["new"]));
+    let view = wait_for(&c, "a stream that went", |view| view.find("cam-2").is_none());
+    assert_eq!(view.nodes[0].entry.node, NodeId::new([3; 16]), "the own is first");
+    let counters = a.counters();
+    assert!(
+        counters.directory.entries_taken > 0 && counters.received_bytes > 0 && counters.sent_bytes > 0,
+        "{counters:?}"
+    );
+    assert_eq!((counters.directory.forged, counters.directory.unreadable, counters.engine_errors), (0, 0, 0));
+    assert!(!a.own_entry().is_empty());
+}
+
+#[test]
+fn a_server_that_is_gone_is_stale_and_what_is_here_is_not() {
+    let Some(redis) = Redis::new(&[]) else { return };
+    let (a, b) = (node(&redis, 1), node(&redis, 2));
+    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    drop(b);
+    let view = wait_for(&a, "a stale node", |view| state_of(view, 2) == Some(NodeState::Stale));
+    assert_eq!(state_of(&view, 1), Some(NodeState::Own));
+    assert!(view.find("cam-1").is_some() && view.find("cam-2").is_some());
+}
+
+#[test]
+fn a_redis_that_is_killed_and_comes_back_empty_hides_no_own_stream_and_has_all_again() {
+    let Some(mut redis) = Redis::new(&[]) else { return };
+    let (a, b) = (node(&redis, 1), node(&redis, 2));
+    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    redis.kill();
+    wait_for_engine(&a, "word of it", |is_up, problem| !is_up && !problem.is_empty());
+    let view = wait_for(&a, "a stale node", |view| state_of(view, 2) == Some(NodeState::Stale));
+    assert_eq!(view.find("cam-1").unwrap().node.state, NodeState::Own);
+    b.set_own(streams(&["cam-2", "meanwhile"]));
+    redis.start();
+    wait_for(&a, "what came meanwhile", |view| sees_live(view, "meanwhile", 2));
+    wait_for(&b, "the other way", |view| sees_live(view, "cam-1", 1));
+    wait_for_engine(&a, "a Redis that is up", |is_up, _| is_up);
+}
+
+#[test]
+fn a_frozen_redis_is_told_of_and_goes_on_where_it_was() {
+    let Some(redis) = Redis::new(&[]) else { return };
+    let (a, b) = (node(&redis, 1), node(&redis, 2));
+    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    redis.send(Signal::STOP);
+    wait_for_engine(&a, "word of it", |_, problem| problem.contains("does not answer within"));
+    // Nothing waits for it.
+    a.set_own(streams(&["cam-1", "here"]));
+    wait_for(&a, "an own stream", |view| view.find("here").is_some());
+    redis.send(Signal::CONT);
+    wait_for(&b, "what came meanwhile", |view| sees_live(view, "here", 1));
+}
+
+#[test]
+fn an_emptied_redis_is_full_again() {
+    let Some(redis) = Redis::new(&[]) else { return };
+    let (a, b) = (node(&redis, 1), node(&redis, 2));
+    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    redis::cmd("FLUSHALL").exec(&mut redis.connection()).unwrap();
+    b.set_own(streams(&["after"]));
+    wait_for(&a, "what came after", |view| sees_live(view, "after", 2));
+    wait_for(&b, "the other way", |view| sees_live(view, "cam-1", 1));
+    let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis.connection()).unwrap();
+    for key in left {
+        let millis: i64 = redis::cmd("PTTL").arg(&key).query(&mut redis.connection()).unwrap();
+        assert!(millis > 0, "{key} expires");
+    }
+}
+
+#[test]
+fn a_server_starts_without_its_redis() {
+    let Some(mut redis) = Redis::missing(&[]) else { return };
+    let (a, b) = (node(&redis, 1), node(&redis, 2));
+    wait_for_engine(&a, "word of it", |is_up, problem| !is_up && problem.contains("cannot be reached"));
+    wait_for(&a, "the own stream", |view| view.find("cam-1").is_some());
+    redis.start();
+    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    drop(b);
+}
