@@ -68,7 +68,10 @@ pub(super) async fn run(config: RedisConfig, mut carried: Carried) {
         let problem = match Session::open(&place).await {
             Ok(mut session) => {
                 carried.shared.engine_connects.fetch_add(1, Ordering::Relaxed);
-                session.work(&mut carried).await
+                let problem = session.work(&mut carried).await;
+                // One that turns everybody away says why before it is asked, and is gone when it is.
+                let greeting = if session.was_answered { None } else { line::greeting(&place).await };
+                greeting.map_or(problem, |said| said::explain_text(None, &said, &place))
             }
             Err(problem) => problem,
         };
@@ -120,6 +123,7 @@ struct Session<'a> {
     /// What stands in the way of saying, and of reading: either may be forbidden alone.
     said_problem: Option<String>,
     read_problem: Option<String>,
+    was_answered: bool,
 }
 
 impl<'a> Session<'a> {
@@ -133,6 +137,7 @@ impl<'a> Session<'a> {
             heads: HashMap::new(),
             said_problem: None,
             read_problem: None,
+            was_answered: false,
         })
     }
 
@@ -310,6 +315,7 @@ impl<'a> Session<'a> {
         self.ration.renew();
         let asked = timeout(within, pipeline.query_async(&mut self.connection)).await;
         let Ok(answers) = asked else { return Err(said::silent(self.place, within)) };
+        self.was_answered |= answers.is_ok();
         answers.map_err(|error| said::explain(&error, self.place))
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -23,6 +23,8 @@ use crate::client::tls_config;
 const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 /// For the password and the database.
 const LET_IN_WITHIN: Duration = Duration::from_secs(1);
+/// For what one that turns everybody away says at once.
+const GREETED_WITHIN: Duration = Duration::from_millis(300);
 /// Most bytes that come for one thing that is asked: twice the entries that are asked for at once.
 const RATION_BYTES: u64 = 4 << 20;
 
@@ -57,6 +59,15 @@ pub(super) async fn connect(place: &Place) -> Result<(MultiplexedConnection, Rat
     // It ends with the connection's last handle.
     tokio::spawn(driver);
     Ok((connection, ration))
+}
+
+/// What it says without being asked, where it does.
+pub(super) async fn greeting(place: &Place) -> Option<String> {
+    let mut stream = dial(place, &Ration::new()).await.ok()?;
+    let mut said = [0; 512];
+    let bytes = timeout(GREETED_WITHIN, stream.read(&mut said)).await.ok()?.ok()?;
+    let said = String::from_utf8_lossy(&said[..bytes]).into_owned();
+    said.starts_with('-').then_some(said)
 }
 
 /// Who asks.
@@ -139,7 +150,7 @@ impl AsyncWrite for Rationed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
 
     #[test]
     fn nobody_is_read_beyond_what_was_asked() {

@@ -12,9 +12,13 @@ const REPEATED_CHARS_MAX: usize = 160;
 
 /// What it answered, or what became of the connection.
 pub(super) fn explain(error: &RedisError, place: &Place) -> String {
-    let said = harmless(&error.to_string());
+    explain_text(error.code(), &error.to_string(), place)
+}
+
+pub(super) fn explain_text(code: Option<&str>, said: &str, place: &Place) -> String {
+    let said = harmless(said);
     let at = at(place);
-    let is = |words: &[&str]| words.iter().any(|word| error.code() == Some(word) || said.contains(word));
+    let is = |words: &[&str]| words.iter().any(|word| code == Some(word) || said.contains(word));
     let prefix = &place.config.prefix;
     if is(&["protected mode", "DENIED"]) {
         format!(
