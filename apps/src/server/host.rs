@@ -147,7 +147,10 @@ mod tests {
     use super::*;
     use framewire_process::stop::Stop;
     use framewire_sink::{Asked, Roll};
-    use framewire_transport::{Admission, FrameFormat, PixelFormat, Protection, ReceiverConfig};
+    use framewire_transport::{Admission, FrameFormat, PixelFormat, Protection, ReceiverConfig, Relay, RelayConfig};
+
+    use crate::server::voice::Voice;
+    use crate::server::watching::{Alone, UpstreamPlace};
 
     fn host(udp: &str, delivery: Option<Delivery>) -> ServerHost {
         host_with(udp, delivery, &["null"])
@@ -155,7 +158,11 @@ mod tests {
 
     fn host_with(udp: &str, delivery: Option<Delivery>, sinks: &[&str]) -> ServerHost {
         let config = ReceiverConfig::new().admission(Admission::Announced).protection(Protection::Off);
-        let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config).unwrap());
+        let receiver = Arc::new(Receiver::bind(udp.parse().unwrap(), config.clone()).unwrap());
+        let links = Arc::new(Links::new(Vec::new(), Voice::default()));
+        let relay = Relay::start(RelayConfig::new()).unwrap();
+        let upstream = UpstreamPlace { bind: receiver.local_addr(), config };
+        let watches = Watches::new(relay, links.clone(), Voice::default(), Arc::new(Alone), upstream, false);
         let asked = Asked {
             program: "framewire-server",
             sinks: sinks.iter().map(|sink| sink.parse().unwrap()).collect(),
@@ -168,6 +175,8 @@ mod tests {
         ServerHost {
             receiver,
             announced: Arc::default(),
+            links,
+            watches: Arc::new(watches),
             flowing: Arc::default(),
             keys: None,
             recording,
