@@ -1,8 +1,8 @@
 //! What Framewire says over Socket.IO: opening streams, feedback, statistics; the server's side and the client's.
 //!
 //! Frames go over UDP (`framewire-transport`); what is said rarely goes over Socket.IO, so that programs in any language and pages can
-//! take part: a client opens a stream and is told where its datagrams go, everybody who listens hears of each frame that arrived
-//! (`feedback`) and once in a while how all streams do (`statistics`). Nothing of this holds frames up. What is said, event by event, is
+//! take part: a client opens a stream and is told where its datagrams go, another asks to watch it, everybody who listens hears of each frame that
+//! arrived (`feedback`) and once in a while how all streams do (`statistics`). Nothing of this holds frames up. What is said, event by event, is
 //! in [`message`].
 //!
 //! | you want to | begin at |
@@ -10,6 +10,10 @@
 //! | serve: open streams, tell of frames | [`SignalServer::start`], [`StreamHost`], [`SignalServer::feedback`] |
 //! | stream as a client | [`ClientConfig::open`], [`SignalClient::next_event`] |
 //! | only listen | [`ClientConfig::new`], [`ClientEvent::Feedback`]; any other Socket.IO client, protocol 5, does too |
+//! | watch a stream of a server | [`ClientConfig::watch`], [`ClientEvent::Watching`] |
+//! | send on what somebody watches | [`StreamHost::watch`], [`SignalServer::tell_watching`] |
+//! | say that nobody wants a stream, or how much it may send | [`SignalServer::tell_idle`], [`SignalServer::tell_grant`]; [`ClientEvent::Idle`], [`ClientEvent::Granted`] |
+//! | go to another server when one dies | [`ClientConfig::others`], [`ServerTarget`] |
 //! | let in only who has a secret | [`Token`], at both ends |
 //! | have nobody listen in, or play the server | [`ServerConfig::tls`], [`Identity`]; [`ClientConfig::join`], [`Join`] |
 //! | know what is on other servers, and find them | [`directory`] |

@@ -2,6 +2,55 @@
 //!
 //! Every message is one JSON object, sent as the only argument of an event whose name is in [`event`]. Unknown fields are
 //! ignored, so that either side can grow first.
+//!
+//! | event | from, to | what is said | when |
+//! |---|---|---|---|
+//! | `challenge` | server, client | [`Challenge`] | to an [`Introduction`] in CONNECT's `auth`, where there is a token |
+//! | `prove` | client, server | [`Prove`] | once the server's proof is right |
+//! | `proven` | server, client | [`Proven`] | once the client's is; before it nothing else is said or heard |
+//! | `open` | client, server | [`Opening`], numbered | |
+//! | `opened`, `refused` | server, client | [`Granted`], [`Refused`], with the number that they answer | |
+//! | `close` | client, server | [`CloseRequest`], numbered | |
+//! | `closed` | server, client | [`Closed`] | to `close`, or when the stream ends at the server |
+//! | `watch` | client, server | [`WatchRequest`], numbered | for a stream that the server has, or will have |
+//! | `watching`, `waiting`, `refused` | server, client | [`Watching`], [`Waiting`], [`Refused`], with the number that they answer | |
+//! | `watching` | server, client | [`Watching`], without a number | when the stream comes, comes back, or is another |
+//! | `unwatch` | client, server | [`UnwatchRequest`], numbered | |
+//! | `unwatched` | server, client | [`Unwatched`] | to `unwatch`, or while the stream is away, where the wish stands |
+//! | `idle` | server, who opened the stream | [`Idle`] | when nobody wants it any more, or somebody does again |
+//! | `grant` | server, who opened the stream | [`Grant`] | when its part of a link changes |
+//! | `replaced` | server, who opened the stream | [`Replaced`] | when another of its name was started later |
+//! | `moved` | server, everybody | [`Moved`] | when clients had better go elsewhere |
+//! | `feedback` | server, everybody but the quiet | [`Feedback`], or [`PlainFeedback`] | at each frame, or a few |
+//! | `quiet` | client, server | [`Quiet`] | by who has no use for feedback of others' streams |
+//! | `statistics` | server, everybody | [`Statistics`] | once in a while |
+//! | `heartbeat` | client, server, client | the same object | as often as the client likes |
+//!
+//! `idle`, `grant` and `replaced` come after the `opened` of their stream, and what still holds of them comes again after each further `opened`. What is
+//! told of a wish comes after the answer to it.
+//!
+//! # Watching
+//!
+//! ```text
+//! watcher                                                   server
+//!   | watch {request, stream, name, udp_port, ...}             |
+//!   |--------------------------------------------------------->|  the host looks for the name
+//!   | waiting {request, stream, message, nearest}              |
+//!   |<---------------------------------------------------------|  it is not there: the wish stands
+//!   | watching {stream, pixel, width, height, stride, key, …}  |
+//!   |<---------------------------------------------------------|  now it is
+//!   |            UDP: Open, to the watcher's own address       |
+//!   |<. . . . . . . . . . . . . . . . . . . . . . . . . . . . .|  repeated until it is answered
+//!   |            UDP: Accept, of an id that was announced      |
+//!   |. . . . . . . . . . . . . . . . . . . . . . . . . . . . .>|  from here on frames
+//! ```
+//!
+//! A wish is named by the watcher's own random id, and ends with `unwatch`, or when its client has been gone for two seconds: one that comes back
+//! within them, from the same address, asks again by the same id. There may be 16 of a client (64 of a node), 64 of an address, 256 in all;
+//! one more is refused with `too-many`, and may be asked for again later.
+//!
+//! Frames go to the address that the request came from: there is no field that says another. Behind a proxy that is the proxy's, so who
+//! watches connects to the server itself.
 
 mod grant;
 mod open;

@@ -14,7 +14,10 @@ use framewire_signal::message::PROTOCOL;
 use framewire_signal::{ClientConfig, ClientEvent, Join, Pin, Token};
 use serde_json::{Value, json};
 
-use stage::{Asked, PATIENCE, await_event, connect, feedback, join_string, loopback, protected, request, serve};
+use stage::{
+    Asked, PATIENCE, await_asked, await_event, connect, feedback, join_string, loopback, protected, request, serve,
+    watching,
+};
 
 /// A script that talks to the test in lines of JSON, and ends when its standard input does.
 struct Python {
@@ -285,4 +288,58 @@ fn our_client_hears_a_python_server_of_the_plain_wire_and_finds_it_again() {
     let mut python = Python::run("socketio, aiohttp", SERVER, &[port.to_string()]).unwrap();
     assert_eq!(python.hear().as_u64(), Some(port));
     hears(&mut python);
+}
+
+const WATCHER: &str = r#"
+import json, sys, threading
+import socketio
+
+url, message = sys.argv[1], json.loads(sys.argv[2])
+lock = threading.Lock()
+
+def say(name):
+    def hear(data):
+        with lock:
+            print(json.dumps([name, data]))
+    return hear
+
+client = socketio.Client()
+for name in ("watching", "unwatched", "feedback"):
+    client.on(name, say(name))
+client.connect(url, transports=["websocket"])
+client.emit("quiet", {"quiet": True})
+say("answer")(client.call("watch", message, timeout=10))
+sys.stdin.readline()
+say("answer")(client.call("unwatch", {"stream": message["stream"]}, timeout=10))
+sys.stdin.read()
+client.disconnect()
+"#;
+
+/// Both come, in no order: an acknowledgement and an event.
+fn hear_both(python: &mut Python, event: &str) -> [Value; 2] {
+    let (first, second) = (python.hear(), python.hear());
+    let (answer, said) = if first[0] == "answer" { (first, second) } else { (second, first) };
+    assert_eq!((&answer[0], &said[0]), (&json!("answer"), &json!(event)));
+    [answer[1].clone(), said[1].clone()]
+}
+
+#[test]
+fn a_python_client_watches_a_stream_and_hears_no_feedback_of_it() {
+    let (server, asked) = serve(loopback());
+    let wish = json!({"protocol": PROTOCOL, "stream": 5, "name": "front", "udp_port": 9_000});
+    let arguments = [format!("http://{}", server.local_addr()), wish.to_string()];
+    let Some(mut python) = Python::run("socketio, websocket", WATCHER, &arguments) else { return };
+    let mut answer = serde_json::to_value(watching(5, "front")).unwrap();
+    answer["reply"] = "watching".into();
+    for said in hear_both(&mut python, "watching") {
+        assert_eq!(said, answer);
+    }
+    server.feedback(feedback(7, 0));
+    server.tell_unwatched(5, "its client has gone");
+    assert_eq!(python.hear(), json!(["unwatched", {"stream": 5, "message": "its client has gone"}]));
+    python.say("");
+    for said in hear_both(&mut python, "unwatched") {
+        assert_eq!(said["stream"], 5, "{said}");
+    }
+    assert_eq!(await_asked(&asked, |asked| matches!(asked, Asked::Unwatch(_)).then_some(asked)), Asked::Unwatch(5));
 }

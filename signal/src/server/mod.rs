@@ -15,6 +15,7 @@ mod proving;
 mod redirect;
 mod seats;
 mod shown;
+mod speaker;
 mod stream_host;
 mod streams;
 mod trouble;
@@ -35,7 +36,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use self::admission::Gate;
-use self::conversation::{CONNECT_TIMEOUT, Conversation, Speaker};
+use self::conversation::{CONNECT_TIMEOUT, Conversation};
 #[doc(hidden)]
 pub use self::front::outcome_at_the_front;
 use self::http::Tls;
@@ -49,6 +50,7 @@ use self::redirect::Redirect;
 pub use self::seats::Connected;
 use self::seats::Seats;
 use self::shown::ShownIds;
+use self::speaker::Speaker;
 pub use self::stream_host::{Asker, StreamEnd, StreamHost};
 use self::watchers::Word;
 use crate::auth::{Token, Verifier};

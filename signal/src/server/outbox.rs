@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::StreamEnd;
 use super::coalescer::{Coalescer, Verdict};
-use super::conversation::Speaker;
+use super::speaker::Speaker;
 use crate::message::{Closed, Feedback, Moved, PlainFeedback, Statistics, Timestamp};
 use crate::unpoisoned::unpoisoned;
 

@@ -1,0 +1,47 @@
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_said_before_it_closed_is_heard_after_a_write_has_failed() {
+    let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
+    let config = ClientConfig::new(url.to_string()).plain(true);
+    let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
+    let server = Server { url, config, resume: Resume::random().unwrap() };
+    let mut session = Session::new(&server, &events, &wishes, &line);
+    let (sender, mut signals) = mpsc::channel(8);
+    let server = async {
+        for size in 0..3 {
+            let data = serde_json::json!({"timestamp": "", "frame_size": size});
+            sender.send(Signal::Said { name: event::FEEDBACK.into(), data }).await.unwrap();
+            tokio::time::sleep(LAST_WORDS / 4).await;
+        }
+    };
+    tokio::join!(session.hear_last_words(&mut signals), server);
+    let sizes = std::iter::from_fn(|| match events.next(Duration::ZERO)? {
+        ClientEvent::PlainFeedback(plain) => Some(plain.frame_size),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn an_answer_to_open_that_cannot_be_understood_ends_the_session_with_what_is_wrong_with_it() {
+    let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
+    let config = ClientConfig::new(url.to_string());
+    let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
+    let server = Server { url, config, resume: Resume::random().unwrap() };
+    let mut session = Session::new(&server, &events, &wishes, &line);
+    let answer = |request: u64, port: Value| serde_json::json!({"request": request, "reply": "opened", "stream": 1, "udp_port": port, "protocol": 2});
+    session.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
+    // Of another request it says nothing about this one.
+    assert!(session.hear(event::OPENED, answer(9, 99_999.into())).is_ok());
+    for (port, says) in [(Value::from(99_999), "99999"), ("x".into(), "\"x\""), (Value::Null, "null")] {
+        match session.hear(event::OPENED, answer(OPEN_ID, port)) {
+            Err(End::Lost { reason }) => {
+                assert!(reason.contains("cannot be understood") && reason.contains(says), "{reason}");
+            }
+            _ => panic!("{says} was taken"),
+        }
+    }
+    assert!(session.hear(event::OPENED, answer(OPEN_ID, 12_345.into())).is_ok());
+    assert!(matches!(events.next(Duration::ZERO), Some(ClientEvent::Opened(opened)) if opened.udp_port == 12_345));
+}
