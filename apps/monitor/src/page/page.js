@@ -128,7 +128,7 @@ class Tile {
     const from = stream.upstream ? ', watched at ' + stream.upstream : stream.source ? ' from ' + stream.source : '';
     const idle = stream.idle ? ', idle: nobody wants it' : '';
     put(this.format, `${size(stream)} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}${stream.cipher ? ', ' + stream.cipher : ''}${idle}`);
-    this.root.classList.toggle('idle', stream.idle);
+    this.root.classList.toggle('hearsay', stream.hearsay === true);
     this.showPlace();
     this.showAge();
     put(this.rate, plain(stream.frames_per_second, 1));

@@ -113,7 +113,7 @@ const places = {
   // Frames and the server's own streams go on without the engine, which is to be seen.
   showBanner(cluster) {
     const away = (cluster.engines ?? []).filter((engine) => engine.problem);
-    const words = away.map((engine) => `The directory’s engine (${engine.engine}) is away: ${engine.problem}.`);
+    const words = away.map((engine) => `The directory’s engine (${engine.engine}) is away: ${engine.problem.replace(/[.?!]?$/, (end) => end || '.')}`);
     if (away.length) words.push('This server’s own streams and all frames go on; what is shown of other servers grows old.');
     if (cluster.nodes_unlisted > 0) words.push(`${whole(cluster.nodes_unlisted)} more servers are not shown.`);
     if (cluster.streams_unlisted > 0) words.push(`${whole(cluster.streams_unlisted)} more streams are not shown.`);
