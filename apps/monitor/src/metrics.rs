@@ -331,7 +331,11 @@ fn counter(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::Relayed;
     use crate::board::tests::{about, board};
+    use crate::cluster::tests::{Still, directory};
+    use framewire_figures::cluster::EngineSnapshot;
+    use framewire_figures::snapshot::{GrantSnapshot, LinkSnapshot, WatcherSnapshot};
     use framewire_sink::{Missed, StreamSink};
     use std::time::Duration;
 
@@ -423,6 +427,45 @@ mod tests {
         assert!(said.contains("framewire_readers{stream=\"cam\"} 0") && !said.contains("reader=\"1\""), "{said}");
     }
 
+    #[test]
+    fn what_is_sent_on_granted_and_wanted_by_nobody_is_counted() {
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
+        stream.set_watchers(vec![WatcherSnapshot::default(); 2]);
+        stream.set_idle(true);
+        let grant = GrantSnapshot { link: "eth0".into(), bits_per_second: 500_000_000, ..GrantSnapshot::default() };
+        stream.set_grant(Some(grant));
+        board.set_relayed(Relayed {
+            frames_sent: 7,
+            frames_skipped: 3,
+            bytes_sent: 70,
+            upstreams: 1,
+            ..Relayed::default()
+        });
+        let link = LinkSnapshot {
+            name: "eth0".into(),
+            bits_per_second: 1_000_000_000,
+            bits_per_second_max: 800_000_000,
+            ..LinkSnapshot::default()
+        };
+        board.set_links(vec![LinkSnapshot { received_bits_per_second: 500_000_000, refused: 2, ..link }]);
+        let said = text(&board);
+        for line in [
+            "framewire_watchers{stream=\"cam\"} 2",
+            "framewire_stream_idle{stream=\"cam\"} 1",
+            "framewire_stream_grant_bits_per_second{stream=\"cam\",link=\"eth0\"} 500000000",
+            "framewire_relay_frames_sent_total 7",
+            "framewire_relay_frames_skipped_total 3",
+            "framewire_relay_sent_bytes_total 70",
+            "framewire_upstreams 1",
+            "framewire_link_bits_per_second_max{link=\"eth0\"} 800000000",
+            "framewire_link_granted_bits_per_second{link=\"eth0\",way=\"received\"} 500000000",
+            "framewire_link_refusals_total{link=\"eth0\"} 2",
+        ] {
+            assert!(said.lines().any(|said| said == line), "'{line}' is not in\n{said}");
+        }
+    }
+
     fn reader(seat: u64, name: &str) -> ReaderSnapshot {
         ReaderSnapshot {
             seat,
@@ -470,7 +513,11 @@ mod tests {
         let stream = board.add(about(1, "cam"), Vec::new());
         stream.figures().add_frame(1, Some(Duration::from_millis(1)), Instant::now());
         stream.set_readers(vec![reader(1, "view")]);
-        let said = text(&board);
+        board.set_links(vec![LinkSnapshot { name: "eth0".into(), ..LinkSnapshot::default() }]);
+        let mut cluster = Still::new(directory(1, "a", "http://127.0.0.1:1"));
+        cluster.engines.push(EngineSnapshot { engine: "redis".into(), up: true, problem: None });
+        let neighbours = Arc::new(Neighbours::new(Arc::new(cluster), None));
+        let said = Metrics::new(board.clone(), Some(neighbours), "unknown").text().unwrap();
         let dashboard = include_str!("../../packaging/grafana-dashboard.json");
         serde_json::from_str::<serde_json::Value>(dashboard).expect("the dashboard is JSON");
         let words = dashboard.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');

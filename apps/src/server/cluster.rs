@@ -209,7 +209,7 @@ fn identity(args: &ServerArgs) -> Result<(NodeId, u64), Failure> {
 /// A stream as others are told of it: by the number that it is shown by.
 fn entry(live: &LiveStream, now: Instant) -> StreamEntry {
     let about = &live.about;
-    let (frames, gigabytes) = live.figures().rates(now);
+    let (frames, bytes) = live.figures().rates(now);
     let state = if live.is_silent(now) { StreamState::Silent } else { StreamState::Streaming };
     StreamEntry::new(
         about.id.into(),
@@ -220,7 +220,7 @@ fn entry(live: &LiveStream, now: Instant) -> StreamEntry {
     )
     .delivery(about.delivery)
     .frames_per_second(Some(frames).filter(|rate| rate.is_finite() && *rate >= 0.0))
-    .bytes_per_second((gigabytes * 1e9) as u64)
+    .bytes_per_second(bytes as u64)
     .state(state)
     .incarnation(about.incarnation.unwrap_or(0))
     .idle(live.is_idle())

@@ -145,6 +145,8 @@ class Tile {
     this.showGrant(stream.grant);
     this.showNewest(stream.newest);
     this.range.show(stream);
+    // What a silent server said last is no figure of now.
+    if (stream.hearsay && stream.state !== 'live') return;
     this.history.push([stream.frames_per_second, stream.latency_ms ? stream.latency_ms.p99 : null]);
     if (this.history.length > this.samples) this.history.shift();
     if (this.visible) this.draw();
@@ -354,7 +356,9 @@ function update(streams, isOfThese, server) {
 function settle() {
   byId('empty').hidden = tiles.size > 0;
   const streams = [...tiles.values()].map((tile) => tile.stream);
-  const sum = (of) => streams.reduce((total, stream) => total + stream[of], 0);
+  // Nobody knows what a server carries that is silent.
+  const known = streams.filter((stream) => (stream.state ?? 'live') === 'live');
+  const sum = (of) => known.reduce((total, stream) => total + stream[of], 0);
   const servers = places.isCluster ? ` at ${places.nodes.size} servers` : '';
   put(byId('totals'), `${streams.length} ${streams.length === 1 ? 'stream' : 'streams'}${servers}, ${plain(sum('frames_per_second'), 0)} frames/s, ${plain(sum('gigabytes_per_second'), 2)} GB/s`);
   speak();

@@ -186,3 +186,41 @@ async fn a_connection_that_nobody_wants_anything_of_is_given_up() {
     assert_eq!(peers.counts().failed, 0);
     assert!(next(&peers, &there.address("http"), wish(0)).await.is_some(), "and made again when somebody looks");
 }
+
+#[tokio::test]
+async fn what_a_server_says_to_nodes_is_told_to_nodes_of_its_cluster_alone() {
+    use crate::cluster::tests::{Still, directory};
+    use framewire_signal::directory::{ClusterKey, NodeProof};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let source = Arc::new(Still::new(directory(1, "a", "http://127.0.0.1:1")));
+    let monitor = Monitor::new(board(), 0.0, Guarding::Open, "unknown").cluster(source, Some(key()));
+    let access = Access::new(vec![Secret::token("a view token")], false).unwrap().nodes(Some(key()));
+    let config = ServerConfig::new().listen("127.0.0.1:0".parse().unwrap());
+    let pages = crate::pages(Arc::new(monitor), access);
+    let server = SignalServer::start_with_pages(config, Arc::new(NoStreams), pages).unwrap();
+    let at = server.local_addr();
+    let ask = |path: &'static str, line: String| async move {
+        let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+        let question = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n{line}\r\n");
+        stream.write_all(question.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let proof = |key: &ClusterKey| format!("Authorization: {}\r\n", NodeProof::new(key, None).unwrap());
+    let stranger = ClusterKey::new("ffffffffffffffffffffffffffffffff").unwrap();
+    let viewer = "Authorization: Bearer a view token\r\n".to_owned();
+    for given in [String::new(), viewer.clone(), proof(&stranger)] {
+        let answer = ask("/api/node", given.clone()).await;
+        assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("signed"), "{given}: {answer}");
+    }
+    let answer = ask("/api/node", proof(&key())).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("signed"), "{answer}");
+    // A node looks on behalf of whoever it lets look; a viewer looks at the whole cluster.
+    for given in [viewer, proof(&key())] {
+        let answer = ask("/api/streams?scope=cluster", given).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"cluster\""), "{answer}");
+    }
+    assert!(ask("/api/streams?scope=cluster", proof(&stranger)).await.starts_with("HTTP/1.1 401"));
+}

@@ -20,9 +20,19 @@ pub(super) struct Column {
     pub(super) text: fn(&Stream) -> String,
 }
 
+/// Of a cluster alone.
+const SERVER: &str = "server";
+
 /// The first is the name.
-pub(super) const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 17] = [
     Column { title: "stream", width: 12, is_number: false, rank: 0, text: |stream| stream.name.to_string() },
+    Column {
+        title: SERVER,
+        width: 12,
+        is_number: false,
+        rank: 0,
+        text: |stream| said(&stream.place.node_name).to_owned(),
+    },
     Column { title: "source", width: 21, is_number: false, rank: 3, text: |stream| said(&stream.source).to_owned() },
     Column { title: "format", width: 17, is_number: false, rank: 2, text: format_of },
     Column {
@@ -65,7 +75,7 @@ pub(super) const COLUMNS: [Column; 16] = [
         width: 8,
         is_number: true,
         rank: 0,
-        text: |stream| count(stream.counts.frames_dropped.total()),
+        text: |stream| counted(stream, stream.counts.frames_dropped.total()),
     },
     Column {
         title: "skipped",
@@ -112,9 +122,14 @@ pub(super) const COLUMNS: [Column; 16] = [
     },
 ];
 
+/// All columns, of one server or of a cluster.
+pub(super) fn all(is_cluster: bool) -> impl Iterator<Item = &'static Column> {
+    COLUMNS.iter().filter(move |column| is_cluster || column.title != SERVER)
+}
+
 /// Which columns fit so many columns of a terminal, with a space between any two.
-pub(super) fn fitting(width: usize) -> Vec<&'static Column> {
-    let ranked = |rank| COLUMNS.iter().filter(move |column| column.rank <= rank).collect::<Vec<_>>();
+pub(super) fn fitting(width: usize, is_cluster: bool) -> Vec<&'static Column> {
+    let ranked = |rank| all(is_cluster).filter(move |column| column.rank <= rank).collect::<Vec<_>>();
     let taken = |columns: &[&Column]| columns.iter().map(|column| column.width + 1).sum::<usize>().saturating_sub(1);
     (0..=4).rev().map(ranked).find(|columns| taken(columns) <= width).unwrap_or_else(|| ranked(0))
 }
@@ -129,6 +144,8 @@ fn activity_name(activity: Activity) -> &'static str {
         Activity::Opening => "opening",
         Activity::Live => "live",
         Activity::Silent => "silent",
+        Activity::Stale => "stale",
+        Activity::Away => "away",
     }
 }
 
@@ -137,7 +154,12 @@ fn latency(stream: &Stream, part: fn(&RecentLatencyMs) -> f64) -> String {
 }
 
 fn dropped(stream: &Stream, cause: fn(&FramesDropped) -> u64) -> String {
-    count(cause(&stream.counts.frames_dropped))
+    counted(stream, cause(&stream.counts.frames_dropped))
+}
+
+/// What another server's stream counts, that server knows.
+fn counted(stream: &Stream, frames: u64) -> String {
+    if stream.hearsay { NOTHING.to_owned() } else { count(frames) }
 }
 
 /// A number that stays within its column, whatever it is.
@@ -190,10 +212,10 @@ mod tests {
 
     #[test]
     fn what_fits_is_shown_and_the_name_always() {
-        let titles = |width| fitting(width).iter().map(|column| column.title).collect::<Vec<_>>();
+        let titles = |width| fitting(width, false).iter().map(|column| column.title).collect::<Vec<_>>();
         assert_eq!(titles(80), ["stream", "state", "frames/s", "GB/s", "p50 ms", "p99 ms", "dropped", "age"]);
         assert!(titles(100).contains(&"format") && !titles(100).contains(&"source"));
-        assert_eq!(titles(200).len(), COLUMNS.len());
+        assert_eq!(titles(200).len(), COLUMNS.len() - 1, "all but the server, which is of a cluster");
         assert_eq!(titles(0), ["stream", "frames/s", "GB/s", "dropped"]);
     }
 

@@ -31,6 +31,9 @@ pub struct TopArgs {
     /// The server's address, that of its page and of Socket.IO
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "FRAMEWIRE_SERVER")]
     pub server: String,
+    /// Show the streams of all servers of its cluster, each with where it is
+    #[arg(long)]
+    pub cluster: bool,
     /// Seconds between two looks, 0.1 to 3600
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
     pub interval: Duration,

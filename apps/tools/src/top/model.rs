@@ -1,10 +1,10 @@
 //! What there is to show: the last answer, what came before it, and what the user has chosen. No clock: time is an argument.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::shown::Shown;
-use super::streams::{Snapshot, Stream};
+use super::streams::{Snapshot, Stream, key};
 
 /// How far the graphs go back.
 pub(super) const SPAN: Duration = Duration::from_secs(300);
@@ -20,7 +20,7 @@ pub(super) struct Model {
     pub(super) help: bool,
     /// Where the selection is; where its stream has gone, the one that took its place.
     selected: usize,
-    histories: HashMap<u64, History>,
+    histories: HashMap<(Option<Shown>, u64), History>,
     /// Answers so far, and answers that should have been.
     ticks: u64,
 }
@@ -59,12 +59,12 @@ impl Model {
         self.ticks += 1;
         match answer {
             Ok(snapshot) => {
-                let selected = self.selected().map(|stream| stream.id);
+                let selected = self.selected().map(key);
                 self.link = Link::Live;
                 self.snapshot = snapshot;
                 self.note_figures();
                 let streams = &self.snapshot.streams;
-                let followed = streams.iter().position(|stream| Some(stream.id) == selected);
+                let followed = streams.iter().position(|stream| Some(key(stream)) == selected);
                 self.selected = followed.unwrap_or_else(|| self.selected.min(streams.len().saturating_sub(1)));
             }
             Err(why) => {
@@ -80,9 +80,10 @@ impl Model {
     fn note_figures(&mut self) {
         let span = (SPAN.as_secs_f64() / self.interval.as_secs_f64()).ceil() as u64;
         let streams = &self.snapshot.streams;
-        self.histories.retain(|id, _| streams.iter().any(|stream| stream.id == *id));
+        let there: HashSet<_> = streams.iter().map(key).collect();
+        self.histories.retain(|key, _| there.contains(key));
         for stream in streams {
-            let history = self.histories.entry(stream.id).or_default();
+            let history = self.histories.entry(key(stream)).or_default();
             history.samples.push_back(Sample {
                 tick: self.ticks,
                 rate: stream.frames_per_second,
@@ -119,7 +120,7 @@ impl Model {
         columns: usize,
     ) -> Vec<Option<f64>> {
         let mut graph = vec![None; columns];
-        let Some(history) = self.histories.get(&stream.id).filter(|_| columns > 0) else { return graph };
+        let Some(history) = self.histories.get(&key(stream)).filter(|_| columns > 0) else { return graph };
         let span = (SPAN.as_secs_f64() / self.interval.as_secs_f64()).ceil() as u64;
         // Shares begin at fixed ticks, so that the graph moves on as a whole.
         let share = span.div_ceil(columns as u64).max(1);
@@ -211,7 +212,7 @@ mod tests {
             answer.streams[0].frames_per_second = f64::from(tick);
             model.handle_answer(Ok(answer), SECOND * tick);
         }
-        assert_eq!(model.histories[&1].samples.len(), 300);
+        assert_eq!(model.histories[&(None, 1)].samples.len(), 300);
         let graph = rates(&model, 300);
         assert_eq!((graph[0], graph[299]), (Some(701.0), Some(1_000.0)));
         // Five to a column; the newest has begun with the thousandth.

@@ -59,6 +59,7 @@ impl Source {
         };
         let (zoneless, at) = without_zone(&server)?;
         let streams = streams_uri(&zoneless).map_err(Failure::usage)?;
+        let streams = if args.cluster { of_the_cluster(streams) } else { streams };
         let authorization = authorization(args, join.as_ref())?;
         if authorization.is_some()
             && !args.insecure
@@ -210,6 +211,11 @@ impl Resolver for At {
         self.0.iter().for_each(|at| addresses.push(*at));
         Ok(addresses)
     }
+}
+
+/// Where the same server tells of all servers of its cluster.
+fn of_the_cluster(streams: Uri) -> Uri {
+    format!("{streams}?scope=cluster").parse().expect("an address with a question behind it is one")
 }
 
 fn streams_uri(server: &str) -> Result<Uri, String> {

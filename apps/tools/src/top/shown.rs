@@ -12,7 +12,7 @@ const CHARS_MAX: usize = 400;
 const REPLACEMENT: char = '\u{fffd}';
 
 /// A text in which nothing commands a terminal, breaks a line or turns the direction of what follows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Shown(String);
 
 impl Shown {

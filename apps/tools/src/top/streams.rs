@@ -1,5 +1,6 @@
 //! What a server says of its streams (`GET /api/streams`), with the texts of strangers made harmless.
 
+use framewire_figures::cluster::EngineSnapshot;
 use framewire_figures::snapshot::{ServerSnapshot, SinkSnapshot, StreamSnapshot};
 
 use super::shown::Shown;
@@ -16,9 +17,24 @@ pub(super) type Stream = StreamSnapshot<Shown>;
 /// What is not as it should be.
 pub(super) fn parse(json: &[u8]) -> Result<Snapshot, serde_json::Error> {
     let mut snapshot: Snapshot = serde_json::from_slice(json)?;
-    snapshot.streams.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+    snapshot.streams.sort_by(|one, other| (&one.name, key(one)).cmp(&(&other.name, key(other))));
     snapshot.streams.truncate(STREAMS_MAX);
     Ok(snapshot)
+}
+
+/// What is one stream's alone: the number is so at its server, and no further.
+pub(super) fn key(stream: &Stream) -> (Option<Shown>, u64) {
+    (stream.place.node.clone(), stream.id)
+}
+
+/// What does not carry the directory, in the server's words.
+pub(super) fn away(snapshot: &Snapshot) -> Option<String> {
+    let engines = snapshot.cluster.iter().flat_map(|cluster| &cluster.engines);
+    let told = |engine: &EngineSnapshot<Shown>| {
+        engine.problem.as_ref().map(|problem| format!("the directory's engine ({}) is away: {problem}", engine.engine))
+    };
+    let told: Vec<_> = engines.filter_map(told).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// What does not work, in the server's words.
@@ -54,12 +70,23 @@ pub(super) enum Activity {
     Live,
     /// They came once.
     Silent,
+    /// Its server has been silent for 6 s: who knows.
+    Stale,
+    /// Its server has been silent for a minute.
+    Away,
 }
 
 /// What a stream is doing.
 pub(super) fn activity(stream: &Stream) -> Activity {
     /// No camera is so slow that nobody would wonder.
     const PAUSE_SECONDS: f64 = 2.0;
+    match said(&stream.place.state) {
+        "stale" => return Activity::Stale,
+        "unreachable" => return Activity::Away,
+        _ if stream.hearsay && said(&stream.activity) == "silent" => return Activity::Silent,
+        _ if stream.hearsay => return Activity::Live,
+        _ => {}
+    }
     match stream.age_seconds {
         None => Activity::Opening,
         // Of a slow one, three frames are missing before it counts as silent.
@@ -148,6 +175,24 @@ mod tests {
         assert!(said(r#"{"server":{"version":"1","uptime_seconds":0}}"#).contains("streams"));
         assert!(said(r#"{"server":{"version":"1","uptime_seconds":0},"streams":[{"id":-1}]}"#).contains("-1"));
         assert!(said("<html>").contains("line 1"));
+    }
+
+    const CLUSTER: &str = r#"{"server":{"version":"0.1.0","uptime_seconds":12.3},"cluster":{"node":"01","name":"a",
+        "engines":[{"engine":"redis","up":false,"problem":"it does not\u001banswer"}],
+        "nodes":[{"node":"01","name":"a","url":"http://a","state":"live"},{"node":"02","name":"b","url":"http://b","state":"stale"}]},
+        "streams":[{"id":1,"name":"cam","node":"02","node_name":"b","url":"http://b","state":"stale","hearsay":true,
+        "pixel":"gray8","width":640,"height":480,"frames_per_second":10.0,"gigabytes_per_second":0.003,"activity":"streaming"},
+        {"id":1,"name":"cam","node":"03","node_name":"c","state":"live","hearsay":true,
+        "pixel":"gray8","width":640,"height":480,"frames_per_second":10.0,"gigabytes_per_second":0.003,"activity":"silent"}]}"#;
+
+    #[test]
+    fn of_a_cluster_equal_numbers_and_names_of_two_servers_are_two_streams() {
+        let snapshot = parse(CLUSTER.as_bytes()).unwrap();
+        let [first, second] = &snapshot.streams[..] else { panic!("{snapshot:?}") };
+        assert_ne!(key(first), key(second));
+        assert_eq!((activity(first), activity(second)), (Activity::Stale, Activity::Silent));
+        let away = away(&snapshot).unwrap();
+        assert_eq!(away, "the directory's engine (redis) is away: it does not\u{fffd}answer");
     }
 
     #[test]

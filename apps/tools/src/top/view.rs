@@ -15,7 +15,7 @@ use ratatui::widgets::{
 
 use super::columns::{self, Column, count, decimal, duration, fitting, format_of};
 use super::model::{Link, Model, SPAN, Sample};
-use super::streams::{Activity, Stream, activity, said, trouble, unrecorded};
+use super::streams::{Activity, Snapshot, Stream, activity, away, said, trouble, unrecorded};
 use framewire_process::shown::{columns_of, fitted};
 
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
@@ -36,7 +36,7 @@ pub(super) fn draw(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer
     let trouble = match (&model.link, area.width) {
         (Link::Lost { .. }, 0..120) => 3,
         (Link::Lost { .. }, 120..) => 2,
-        (Link::Live, _) if trouble(&model.snapshot.server).is_some() => 2,
+        (Link::Live, _) if all_trouble(&model.snapshot).is_some() => 2,
         _ => 0,
     };
     let detail = match (model.selected(), area.height) {
@@ -76,7 +76,11 @@ fn draw_title(model: &Model, area: Rect, buffer: &mut Buffer) {
         let (server, streams) = (&model.snapshot.server, model.snapshot.streams.len());
         let streams = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
         if !server.version.as_str().is_empty() {
-            title.push(Span::raw(format!("  {streams}")));
+            let servers = match model.snapshot.cluster.as_ref().map(|cluster| cluster.nodes.len()) {
+                Some(nodes) if nodes != 1 => format!(" at {nodes} servers"),
+                _ => String::new(),
+            };
+            title.push(Span::raw(format!("  {streams}{servers}")));
             title.push(Span::styled(format!("  {}, up {}", server.version, duration(server.uptime_seconds)), DIM));
         }
         if server.guard.as_str() == "insecure" {
@@ -92,10 +96,16 @@ fn draw_trouble(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
         Link::Lost { why, since } => {
             format!("No answer for {}, asking again: {why}", duration(now.saturating_sub(*since).as_secs_f64()))
         }
-        Link::Live => trouble(&model.snapshot.server).unwrap_or_default().to_owned(),
+        Link::Live => all_trouble(&model.snapshot).unwrap_or_default(),
         Link::Asking => return,
     };
     Paragraph::new(trouble).style(BAD).wrap(Wrap { trim: true }).render(area, buffer);
+}
+
+/// What does not work, of the server and of its cluster.
+fn all_trouble(snapshot: &Snapshot) -> Option<String> {
+    let told: Vec<_> = trouble(&snapshot.server).map(str::to_owned).into_iter().chain(away(snapshot)).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn draw_table(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -109,7 +119,7 @@ fn draw_table(model: &Model, area: Rect, buffer: &mut Buffer) {
         Paragraph::new(text).style(DIM).wrap(Wrap { trim: true }).render(area, buffer);
         return;
     }
-    let columns = fitting(area.width.into());
+    let columns = fitting(area.width.into(), model.snapshot.cluster.is_some());
     let others: usize = columns.iter().skip(1).map(|column| column.width + 1).sum();
     let name_width = usize::from(area.width).saturating_sub(others);
     let is_old = model.link != Link::Live;
@@ -141,7 +151,8 @@ fn cell<'a>(column: &Column, stream: &Stream, width: usize, is_old: bool) -> Cel
     match (column.title, activity(stream)) {
         _ if is_old => cell,
         ("state", Activity::Live) => cell.style(Color::Green),
-        ("state", Activity::Silent | Activity::Opening) => cell.style(Color::Yellow),
+        ("state", Activity::Silent | Activity::Opening | Activity::Stale) => cell.style(Color::Yellow),
+        ("state", Activity::Away) => cell.style(Color::Red),
         ("dropped", _) if stream.counts.frames_dropped.total() > 0 => cell.style(Color::Red),
         _ => cell,
     }
@@ -168,6 +179,9 @@ fn draw_details(model: &Model, stream: &Stream, area: Rect, buffer: &mut Buffer)
 }
 
 fn details(stream: &Stream) -> Vec<Line<'static>> {
+    if stream.hearsay {
+        return elsewhere(stream);
+    }
     let way = match stream.slice_bytes {
         Some(bytes) => format!("{}, slices of {bytes}", said(&stream.backend)),
         None => said(&stream.path).to_string(),
@@ -198,6 +212,20 @@ fn details(stream: &Stream) -> Vec<Line<'static>> {
     said.extend(unrecorded(stream).map(|sinks| Line::styled(format!("recording fails  {sinks}"), BAD)));
     said.extend(readers(stream).into_iter().map(Line::raw));
     said
+}
+
+/// Of another server's stream: what is counted of it, that server tells.
+fn elsewhere(stream: &Stream) -> Vec<Line<'static>> {
+    let idle = if stream.idle { "  nobody wants it" } else { "" };
+    vec![
+        Line::raw(format!(
+            "at {}  {}  {}{idle}",
+            said(&stream.place.node_name),
+            format_of(stream),
+            said(&stream.delivery)
+        )),
+        Line::raw(format!("its losses and latency are told at {}", said(&stream.place.url))),
+    ]
 }
 
 /// A figure that has a graph.
@@ -253,13 +281,14 @@ PgUp PgDn    ten at a time
 ?            this help
 q Esc Ctrl-C quit
 
-state    opening: no frame yet; silent: none of late
+state    opening: no frame yet; silent: none of late;
+         stale, away: its server is silent
 p50 p99  from capture to complete, half of the
          frames and all but one in a hundred
 dropped  frames that did not arrive, all causes;
          a wide screen has a column for each
 age      of the newest frame";
-    let (width, height) = (56.min(area.width), 13.min(area.height));
+    let (width, height) = (56.min(area.width), 14.min(area.height));
     let place = Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height);
     Clear.render(place, buffer);
     Paragraph::new(text).block(Block::bordered().title(" help ")).render(place, buffer);
@@ -278,9 +307,10 @@ pub(super) fn text(model: &Model) -> String {
         let widest = texts.max().unwrap_or(0);
         if at == 0 { widest.clamp(column.title.len(), NAME_MAX) } else { widest.max(column.title.len()) }
     };
-    let widths: Vec<_> = columns::COLUMNS.iter().enumerate().map(|(at, column)| width(at, column)).collect();
+    let columns: Vec<_> = columns::all(model.snapshot.cluster.is_some()).collect();
+    let widths: Vec<_> = columns.iter().enumerate().map(|(at, column)| width(at, column)).collect();
     let line = |text: &dyn Fn(&Column) -> String| {
-        let cells = columns::COLUMNS.iter().zip(&widths).map(|(column, width)| {
+        let cells = columns.iter().zip(&widths).map(|(column, width)| {
             let text = fitted(&text(column), *width);
             let space = " ".repeat(width.saturating_sub(columns_of(&text)));
             if column.is_number { space + &text } else { text + &space }
@@ -332,7 +362,7 @@ fn all_readers(model: &Model) -> String {
 
 /// What does not work, a line each, under the table.
 fn troubles(model: &Model) -> String {
-    let server = trouble(&model.snapshot.server).map(str::to_owned);
+    let server = all_trouble(&model.snapshot);
     let told = |stream: &Stream| unrecorded(stream).map(|sinks| format!("{}: recording fails  {sinks}", stream.name));
     let lines = server.into_iter().chain(model.snapshot.streams.iter().filter_map(told));
     lines.map(|line| line + "\n").collect()

@@ -26,6 +26,37 @@ fn eight() -> Snapshot {
     snapshot((1..=8).map(|number| stream(number, &format!("cam-{number}"))).collect())
 }
 
+fn elsewhere(id: u64, name: &str, node: &str, state: &str) -> super::Stream {
+    let said = |text: &str| Some(crate::top::shown::Shown::new(text));
+    let mut stream = super::Stream { hearsay: true, age_seconds: None, latency_ms: None, ..stream(id, name) };
+    (stream.place.node, stream.place.node_name, stream.place.state) = (said(node), said(node), said(state));
+    stream.place.url = said("https://b:8080");
+    stream
+}
+
+#[test]
+fn of_a_cluster_each_stream_is_told_with_its_server_and_that_servers_state() {
+    let mut answer = snapshot(vec![
+        stream(1, "front"),
+        elsewhere(1, "back", "hall-b", "stale"),
+        elsewhere(1, "side", "hall-c", "unreachable"),
+    ]);
+    answer.streams[0].place.node_name = Some(crate::top::shown::Shown::new("hall-a"));
+    let nodes = vec![framewire_figures::cluster::NodeSnapshot::default(); 3];
+    answer.cluster = Some(framewire_figures::cluster::ClusterSnapshot { nodes, ..Default::default() });
+    let mut model = showing(answer);
+    model.select(1);
+    let screen = screen(&model, (90, 24));
+    assert!(screen[0].contains("3 streams at 3 servers"), "{screen:#?}");
+    assert!(screen[1].contains("server") && screen[2].contains("hall-a"), "{screen:#?}");
+    assert!(screen[3].contains("hall-b") && screen[3].contains("stale"), "{screen:#?}");
+    assert!(screen[4].contains("hall-c") && screen[4].contains("away"), "{screen:#?}");
+    assert!(screen.iter().any(|line| line.contains("told at https://b:8080")), "{screen:#?}");
+    let text = text(&model);
+    let back = text.lines().find(|line| line.starts_with("back")).unwrap();
+    assert!(back.contains("hall-b") && !back.contains(" 0 "), "nothing that is not known is said: {back}");
+}
+
 #[test]
 fn a_small_screen_has_every_stream_and_the_chosen_one_in_detail() {
     let mut model = showing(eight());
