@@ -33,6 +33,8 @@ use self::events::EventQueue;
 pub use self::server_target::ServerTarget;
 use self::supervisor::{Known, Server, Supervisor};
 pub use self::tls::tls_config;
+#[cfg(feature = "mdns")]
+pub(crate) use self::tls::{pin_of, tls_config_for_anyone};
 use self::wishes::Wishes;
 use crate::auth::Token;
 use crate::join::Join;

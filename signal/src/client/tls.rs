@@ -101,6 +101,17 @@ pub fn tls_config(pin: Option<Pin>, ca: Option<PathBuf>) -> Result<Arc<ClientCon
     Ok(Arc::new(config(Arc::new(Verifier::new(&known)?))?))
 }
 
+/// What TLS is set up by with a server of which nothing is known, and nothing believed but what it signs: which key it has is told by [`pin_of`].
+///
+/// # Errors
+/// The library has no ciphers.
+#[cfg(feature = "mdns")]
+pub(crate) fn tls_config_for_anyone() -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let is_vouched_for = AtomicBool::new(false);
+    Ok(Arc::new(config(Arc::new(Verifier { provider, pin: None, trust: None, takes_anyone: true, is_vouched_for }))?))
+}
+
 fn config(verifier: Arc<Verifier>) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(verifier.provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
@@ -109,7 +120,7 @@ fn config(verifier: Arc<Verifier>) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, Error> {
+pub(crate) fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, Error> {
     Ok(Pin::of_public_key(&ParsedCertificate::try_from(certificate)?.subject_public_key_info()))
 }
 

@@ -1,6 +1,8 @@
 //! The directory at work: a thread of its own that says the own entry, hears the others', and ages them.
 
 mod config;
+#[cfg(feature = "mdns")]
+mod peers;
 #[cfg(feature = "cluster")]
 mod redis;
 mod run;
@@ -17,6 +19,7 @@ use tokio::sync::{Notify, watch};
 pub use self::config::{ClusterConfig, EnginePassword, RedisConfig};
 use super::core::{Directory, DirectoryCounters};
 use super::entry::OwnState;
+use super::found::Found;
 use super::key::ClusterKey;
 use super::signed::EntryError;
 use super::view::View;
@@ -45,6 +48,8 @@ struct Shared {
     own_entry: Mutex<Arc<[u8]>>,
     counters: Mutex<DirectoryCounters>,
     engines: Mutex<Vec<EngineState>>,
+    #[cfg(feature = "mdns")]
+    peers: Mutex<peers::Peers>,
     engine_errors: AtomicU64,
     engine_connects: AtomicU64,
     received_bytes: AtomicU64,
@@ -176,6 +181,8 @@ impl Cluster {
             own_entry: Mutex::new(Arc::from([])),
             counters: Mutex::default(),
             engines: Mutex::default(),
+            #[cfg(feature = "mdns")]
+            peers: Mutex::default(),
             engine_errors: AtomicU64::new(0),
             engine_connects: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
@@ -184,7 +191,11 @@ impl Cluster {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClusterError::Thread)?;
         let theirs = shared.clone();
-        let run = move || runtime.block_on(run::run(config, directory, &theirs, said));
+        let run = move || {
+            runtime.block_on(run::run(config, directory, &theirs, said));
+            // A name that is still being looked up is not waited for.
+            runtime.shutdown_background();
+        };
         let thread = thread::Builder::new().name("fw-directory".into()).spawn(run).map_err(ClusterError::Thread)?;
         Ok(Self { shared, view, thread: Some(thread) })
     }
@@ -213,6 +224,20 @@ impl Cluster {
     /// How the engines do; none where there are none.
     pub fn engines(&self) -> Vec<EngineState> {
         unpoisoned(self.shared.engines.lock()).clone()
+    }
+
+    /// The servers that mDNS tells of and that answered in the last 6 s; those that were killed are not among them, whatever is still announced. By name; empty
+    /// without mDNS, and without a cluster key, by which they are asked.
+    pub fn found(&self) -> Vec<Found> {
+        #[cfg(feature = "mdns")]
+        {
+            let peers = unpoisoned(self.shared.peers.lock());
+            let mut found: Vec<_> = peers.values().filter_map(peers::Peer::answering).collect();
+            found.sort_by(|a, b| (&a.name, a.node, &a.url).cmp(&(&b.name, b.node, &b.url)));
+            found
+        }
+        #[cfg(not(feature = "mdns"))]
+        Vec::new()
     }
 
     /// What was counted.

@@ -53,6 +53,11 @@ pub enum DiscoverError {
 /// # Errors
 /// Nothing can be asked: there is no interface with multicast, or the program was built without mDNS.
 pub fn discover(timeout: Duration) -> Result<Vec<Found>, DiscoverError> {
-    let _ = timeout;
-    Err(DiscoverError::NotBuilt)
+    #[cfg(feature = "mdns")]
+    return super::mdns::discover(timeout);
+    #[cfg(not(feature = "mdns"))]
+    {
+        let _ = timeout;
+        Err(DiscoverError::NotBuilt)
+    }
 }

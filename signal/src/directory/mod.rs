@@ -20,7 +20,10 @@ mod cluster;
 mod core;
 mod entry;
 mod found;
+mod hex;
 mod key;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod node;
 mod proof;
 mod signed;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::hex::from_hex;
 use crate::auth::{fill_random, to_hex};
 
 /// A server in a cluster: 16 bytes, written as 32 lower-case digits of hexadecimal. It stays the same over restarts, and is no secret.
@@ -67,21 +68,7 @@ impl FromStr for NodeId {
     type Err = NodeIdError;
 
     fn from_str(text: &str) -> Result<Self, NodeIdError> {
-        let wrong = || NodeIdError { chars: text.chars().count() };
-        let digits = text.as_bytes();
-        if digits.len() != 32 {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let [high, low] = [pair[0], pair[1]].map(|digit| match digit {
-                b'0'..=b'9' => Some(digit - b'0'),
-                b'a'..=b'f' => Some(digit - b'a' + 10),
-                _ => None,
-            });
-            *byte = high.ok_or_else(wrong)? << 4 | low.ok_or_else(wrong)?;
-        }
-        Ok(Self(bytes))
+        from_hex(text.as_bytes()).map(Self).ok_or_else(|| NodeIdError { chars: text.chars().count() })
     }
 }
 

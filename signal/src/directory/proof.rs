@@ -7,6 +7,7 @@ use std::str::FromStr;
 use hmac::Mac;
 use thiserror::Error;
 
+use super::hex::from_hex;
 use super::key::{ClusterKey, keyed};
 use crate::auth::{fill_random, to_hex};
 use crate::pin::Pin;
@@ -15,8 +16,6 @@ use crate::pin::Pin;
 const SCHEME: &str = "Framewire-Node";
 /// Digits of a nonce.
 const NONCE_DIGITS: usize = 32;
-/// Digits of a proof.
-const MAC_DIGITS: usize = 64;
 
 /// What a node says in the header `Authorization` of `GET /api/node`: `Framewire-Node NONCE.PROOF`.
 ///
@@ -75,14 +74,10 @@ impl FromStr for NodeProof {
     fn from_str(header: &str) -> Result<Self, NodeProofError> {
         let (scheme, rest) = header.split_once(' ').ok_or(NodeProofError)?;
         let (nonce, digits) = rest.trim().split_once('.').ok_or(NodeProofError)?;
-        let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !scheme.eq_ignore_ascii_case(SCHEME) || !is_hex(nonce, NONCE_DIGITS) || !is_hex(digits, MAC_DIGITS) {
+        if !scheme.eq_ignore_ascii_case(SCHEME) || from_hex::<{ NONCE_DIGITS / 2 }>(nonce.as_bytes()).is_none() {
             return Err(NodeProofError);
         }
-        let mut mac = [0; 32];
-        for (index, byte) in mac.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).map_err(|_| NodeProofError)?;
-        }
+        let mac = from_hex(digits.as_bytes()).ok_or(NodeProofError)?;
         Ok(Self { nonce: nonce.to_owned(), mac })
     }
 }

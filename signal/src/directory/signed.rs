@@ -4,6 +4,7 @@ use hmac::Mac;
 use thiserror::Error;
 
 use super::entry::NodeEntry;
+use super::hex::from_hex;
 use super::key::ClusterKey;
 use crate::auth::to_hex;
 
@@ -14,6 +15,7 @@ const MAGIC: &[u8] = b"framewire-node-1";
 /// Digits of a signature.
 const MAC_DIGITS: usize = 64;
 /// Bytes before the JSON: the magic, a space, the signature, a newline. Two entries that begin with the same of them are the same.
+#[cfg(feature = "cluster")]
 pub(super) const HEAD_BYTES: usize = MAGIC.len() + 1 + MAC_DIGITS + 1;
 
 /// Bytes that are no entry of this cluster's.
@@ -76,10 +78,5 @@ pub(super) fn open(key: &ClusterKey, bytes: &[u8]) -> Result<NodeEntry, EntryErr
 
 fn split(bytes: &[u8]) -> Option<([u8; 32], &[u8])> {
     let (digits, json) = bytes.strip_prefix(MAGIC)?.strip_prefix(b" ")?.split_at_checked(MAC_DIGITS)?;
-    let mut mac = [0; 32];
-    for (byte, pair) in mac.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = [pair[0], pair[1]].map(|digit| char::from(digit).to_digit(16));
-        *byte = (high? << 4 | low?) as u8;
-    }
-    Some((mac, json.strip_prefix(b"\n")?))
+    Some((from_hex(digits)?, json.strip_prefix(b"\n")?))
 }

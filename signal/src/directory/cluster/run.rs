@@ -95,5 +95,10 @@ fn start(
         };
         engines.spawn(super::redis::run(redis.clone(), carried));
     }
+    #[cfg(feature = "mdns")]
+    if config.mdns {
+        shared.add_engine(super::peers::ENGINE);
+        engines.spawn(super::peers::run(config.clone(), heard.clone(), shared.clone()));
+    }
     engines
 }
