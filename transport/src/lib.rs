@@ -60,7 +60,8 @@
 //! | know what was lost, and why | [`IncomingStream::stats`], [`IncomingStream::source`], [`Consumer::dropped`] | `losses` |
 //! | have nobody on the way read or forge it | [`Key::random`], [`SenderConfig::key`], [`ReceiverConfig::keys`], [`Protection`] | |
 //! | wait for frames in tokio | [`Consumer::readiness`] | `async_tokio` |
-//! | send on what you receive, without a copy | [`Sender::send_shared`] | `relay` |
+//! | send on what you receive to many, without a copy | [`Relay`], [`RelayStream::add`]; to one, and every frame, [`Sender::send_shared`] | `relay` |
+//! | keep to a rate, and to moments of its own, while a stream runs | [`Sender::set_pace`], [`Pace`] | |
 //! | read a stream of another process of this machine, without a copy | [`Reader::subscribe`], [`Subscription`] | `read_shared`, `async_shared` |
 //! | send what is no picture, or what belongs to one beside it | [`PixelFormat::Bytes`], [`FrameMut::set_metadata`], [`Frame::captured_utc`] | `metadata` |
 //!
@@ -82,6 +83,7 @@
 //! | epoch | one run of a sender towards its receiver; a sender that begins anew, since either end was gone, begins the next one |
 //! | opening | what a sender asks with until the receiver takes its stream; answered with a challenge first, so that nobody opens one in another's name |
 //! | key | 32 random bytes that both ends of a protected stream have; without one a stream does not leave the machine unless [`Protection::Off`] says so |
+//! | watcher | who is sent a stream on that this process has: one of those a [`Relay`] sends it to |
 //! | hub | the process in whose slots frames are that others of its machine read in place; it listens at an [`Endpoint`] |
 //! | plain wire | the datagrams of the system that Framewire began as: pieces without a head ([`PlainSender`], [`PlainReceiver`]) |
 //!

@@ -5,7 +5,7 @@ mod network;
 
 use std::time::Duration;
 
-use framewire_transport::send::{Fec, LinkBudget};
+use framewire_transport::send::{Fec, LinkBudget, Pace};
 use framewire_transport::wire::Delivery;
 use network::{Pair, Rate, Weather};
 
@@ -37,6 +37,67 @@ fn in_every_all_frames_arrive_within_the_rate_whatever_is_lost() {
             let rate = bits as f64 / pair.now.since(begun).as_secs_f64();
             assert!(rate < 101e6, "{fec:?}, {slice_bytes}, {weather:?}: {rate}");
             assert!(lost > 0 || rate > 40e6, "{fec:?}, {slice_bytes}, {weather:?}: {rate}");
+        }
+    }
+}
+
+#[test]
+fn a_rate_that_is_granted_while_a_stream_runs_is_kept_from_then_on_and_taken_back_again() {
+    for (seed, lost) in (0..).zip([0, 20]) {
+        let weather = Weather { lost, ..Weather::FAIR };
+        let mut pair = Pair::with_interval(seed, Delivery::Latest, FRAME_BYTES, 1_472, INTERVAL, weather);
+        let film = |pair: &mut Pair, pace: Pace| {
+            pair.sender.set_pace(pace);
+            let before = pair.bytes_sent();
+            for _ in 0..250 {
+                pair.sender.drop_replaceable();
+                pair.offer_frame();
+                pair.run_for(INTERVAL);
+            }
+            // Of both ways; what comes back is little.
+            (pair.bytes_sent() - before) as f64 * 8.0 / (250.0 * INTERVAL.as_secs_f64())
+        };
+        // A camera's 40 Mbit/s and what belongs to them.
+        let free = film(&mut pair, Pace::new());
+        assert!((40e6..55e6).contains(&free), "{free}");
+        let granted = film(
+            &mut pair,
+            Pace::new().rate_max("20M".parse::<framewire_transport::Bitrate>().unwrap()).burst_bytes(6_000),
+        );
+        assert!((14e6..21e6).contains(&granted), "{granted}");
+        let frames = pair.delivered.len();
+        let again = film(&mut pair, Pace::new());
+        assert!((40e6..55e6).contains(&again), "{again}");
+        assert!(pair.delivered.len() >= frames + if lost > 0 { 200 } else { 245 }, "{:?}", pair.sender.stats());
+    }
+}
+
+#[test]
+fn frames_are_begun_at_the_moment_that_was_granted_on_the_receivers_clock_and_none_is_lost_to_that() {
+    let latency = Duration::from_micros(100);
+    for phase in [0, 7, 15, 19].map(Duration::from_millis) {
+        for late in [0, 3, 11].map(Duration::from_millis) {
+            let weather = Weather { latency, ..Weather::FAIR };
+            let mut pair = Pair::with_interval(1, Delivery::Latest, FRAME_BYTES, 1_472, INTERVAL, weather);
+            pair.run_for(late);
+            pair.sender.set_pace(Pace::new().phase(phase));
+            pair.peer.holds = 1;
+            let mut begun = Vec::new();
+            for _ in 0..200 {
+                pair.sender.drop_replaceable();
+                pair.offer_frame();
+                pair.run_for(INTERVAL);
+                begun.extend(pair.newest().map(|frame| (frame.info().number, frame.info().begun)));
+            }
+            begun.dedup();
+            assert!(begun.len() >= 195, "{phase:?}, {late:?}: {} {:?}", begun.len(), pair.sender.stats());
+            // Once the clocks have been compared.
+            for (number, begun) in begun.into_iter().filter(|(number, _)| *number > 20) {
+                let into = (begun - phase - latency).as_nanos() % INTERVAL.as_nanos() as u64;
+                let slack = INTERVAL.as_nanos() as u64 / 8 + latency.as_nanos() as u64;
+                let is_near = into <= slack || into >= INTERVAL.as_nanos() as u64 - latency.as_nanos() as u64;
+                assert!(is_near, "frame {number}, {phase:?}, {late:?}: {into} ns after its moment");
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Streams that are received and sent on to many, over real sockets: each watcher gets what it should, whatever becomes of the others.
 #![allow(missing_docs)]
 
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use framewire_transport::frame::FrameRate;
@@ -194,8 +195,9 @@ fn watchers_come_and_go_while_frames_flow_and_those_who_go_are_told() {
         let watcher = stream.add(comes.local_addr(), RelayTo::new(2)).unwrap();
         let watched = opened(&served, &comes);
         // It begins with what comes, and is not told of what was before.
+        let first = watch(&served, &watched, 5)[0];
         let from = watched.stats().first_frame;
-        assert!(watch(&served, &watched, 5)[0] >= from && (nth == 0 || from > 0), "{from}");
+        assert!(first >= from && (nth == 0 || from > 0), "{from}");
         drop(watcher);
         let ended = loop {
             match watched.recv_timeout(PATIENCE) {
@@ -219,7 +221,7 @@ fn a_source_that_ends_ends_its_watchers_and_one_of_another_format_comes_in_its_p
     let server = receiver(None);
     let relay = Relay::start(RelayConfig::new()).unwrap();
     let end = receiver(None);
-    for format in [format(), FrameFormat::new(PixelFormat::Rgb8, 64, 48).unwrap()] {
+    for format in [format(), FrameFormat::new(PixelFormat::Rgb24, 64, 48).unwrap()] {
         let camera = Sender::connect(server.local_addr(), SenderConfig::new(format)).unwrap();
         let incoming = server.accept_timeout(PATIENCE).unwrap();
         let served = Served { camera, incoming, _server: receiver(None) };
@@ -329,5 +331,95 @@ fn nothing_is_sent_on_in_plain_text_unless_that_was_said_and_nonsense_is_refused
     for config in [RelayConfig::new().workers(0), RelayConfig::new().watchers_max(0), RelayConfig::new().workers(65)] {
         let error = Relay::start(config).err().unwrap();
         assert_eq!(error.code(), "relay-out-of-range", "{error}");
+    }
+}
+
+/// Set for a process that watches.
+const WATCHES: &str = "FRAMEWIRE_TEST_WATCHES";
+
+/// Not a test but a program of its own, where it is asked for.
+#[test]
+fn as_a_process_that_watches() {
+    if std::env::var_os(WATCHES).is_none() {
+        return;
+    }
+    let receiver = receiver(None);
+    println!("watching at {}", receiver.local_addr());
+    while let Ok(stream) = receiver.accept() {
+        stream.frames().for_each(drop);
+    }
+}
+
+/// Another process that watches.
+struct Process {
+    child: std::process::Child,
+    address: std::net::SocketAddr,
+}
+
+impl Process {
+    fn start() -> Self {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "as_a_process_that_watches", "--nocapture"])
+            .env(WATCHES, "1")
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address =
+            lines.map_while(Result::ok).find_map(|line| Some(line.split_once("watching at ")?.1.parse().unwrap()));
+        Self { child, address: address.expect("it says where it watches") }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_watcher_that_is_killed_and_one_that_is_stopped_take_nothing_from_the_others() {
+    let served = served(format());
+    let relay = Relay::start(RelayConfig::new()).unwrap();
+    let stream = served.relayed(&relay);
+    let stays = receiver(None);
+    let _stays = stream.add(stays.local_addr(), RelayTo::new(1).delivery(Delivery::Every)).unwrap();
+    let staying = opened(&served, &stays);
+    let processes = [Process::start(), Process::start()];
+    let watchers: [_; 2] =
+        std::array::from_fn(|nth| stream.add(processes[nth].address, RelayTo::new(2 + nth as u32)).unwrap());
+    let begun = Instant::now();
+    while watchers.iter().any(|watcher| watcher.stats().frames_delivered < 3) {
+        assert!(begun.elapsed() < PATIENCE, "the processes see nothing");
+        watch(&served, &staying, 1);
+    }
+    processes[0].signal(rustix::process::Signal::KILL);
+    processes[1].signal(rustix::process::Signal::STOP);
+    let begun = Instant::now();
+    // Until both are known to say nothing.
+    while watchers.iter().any(|watcher| watcher.state() == SendState::Open) {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", watchers.each_ref().map(Watcher::state));
+        watch(&served, &staying, 5);
+    }
+    watch(&served, &staying, 200);
+    let stats = staying.stats();
+    assert_eq!((stats.frames_incomplete, stats.frames_no_slot), (0, 0));
+    // One that wakes up goes on.
+    let before = watchers[1].stats().frames_delivered;
+    processes[1].signal(rustix::process::Signal::CONT);
+    let begun = Instant::now();
+    while watchers[1].stats().frames_delivered < before + 3 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", watchers[1].stats());
+        watch(&served, &staying, 1);
+    }
+    for watcher in &watchers {
+        let stats = watcher.stats();
+        assert!(stats.frames >= stats.frames_sent + stats.frames_skipped + stats.frames_abandoned, "{stats:?}");
     }
 }
