@@ -314,6 +314,43 @@ void with_a_key_frames_are_protected_and_strangers_are_told() {
     CHECK(!framewire::Sender::try_open("127.0.0.1:9", sending) && !framewire::Publisher::try_open("with-a-key", sending));
 }
 
+// Beside a server that is not there: what comes of one that is, other tests see.
+void who_watches_is_told_what_is_waited_for_and_of_the_closing() {
+    framewire::WatchOptions options{};
+    options.server = "http://127.0.0.1:9";
+    options.delivery = FW_EVERY;
+    options.fps_max = 12.5;
+    {
+        auto watched = framewire::Receiver::watch("front", options);
+        CHECK(watched.address().rfind("127.0.0.1:", 0) == 0);
+        while (watched.trouble().empty())
+            CHECK(watched.try_next(std::chrono::milliseconds(10)).result() == FW_TIMEOUT);
+        std::thread closing([&] { watched.close(); });
+        CHECK(watched.try_next().error().kind() == FW_CLASS_CLOSED);
+        closing.join();
+    }
+    auto refused = [](const char *name, framewire::WatchOptions options) {
+        const auto watched = framewire::Receiver::try_watch(name, options);
+        return !watched && watched.error().kind() == FW_CLASS_ARGUMENT && watched.error().text().find("secret.x") == std::string::npos;
+    };
+    CHECK(refused("", options));
+    auto wrong = options;
+    wrong.join = "framewire://h:1#secret.x";
+    CHECK(refused("front", wrong));
+    wrong.server = nullptr;
+    CHECK(refused("front", wrong));
+    wrong.join = nullptr;
+    CHECK(refused("front", wrong));
+    wrong = options;
+    wrong.fps_max = -1.0;
+    CHECK(refused("front", wrong));
+    wrong = options;
+    wrong.delivery = 9;
+    CHECK(refused("front", wrong));
+    CHECK(fw_source_watch(nullptr, &options, nullptr) == nullptr && fw_source_watch("front", nullptr, nullptr) == nullptr);
+    CHECK(fw_source_trouble(nullptr) == nullptr);
+}
+
 void every_format_is_told_and_goes_through() {
     for (std::size_t at = 0; at < fw_format_count(); at++) {
         auto format = framewire::detail::sized<fw_format>();
@@ -430,6 +467,7 @@ int main() {
     null_is_no_crash();
     what_cannot_be_is_told_with_the_value();
     with_a_key_frames_are_protected_and_strangers_are_told();
+    who_watches_is_told_what_is_waited_for_and_of_the_closing();
     every_format_is_told_and_goes_through();
 #ifdef WITH_OPENCV
     the_last_mat_gives_the_slot_back();
