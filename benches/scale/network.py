@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-INSIDE = "FRAMEWIRE_SCALE_INSIDE"
+INSIDE = "SCALE_INSIDE"
 SWITCH = "fws"
 NAMES = Path("/run/netns")
 TOOLS = ["ip", "tc", "unshare", "nsenter", "redis-server"]

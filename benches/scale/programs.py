@@ -139,7 +139,7 @@ class Programs:
         return self.start(name, host, "framewire-client", source, "--server", server, "--name", name, "--json", *arguments)
 
     def watch(self, name: str, host: Host, server: str, *arguments: str, as_: str = "watcher") -> Program:
-        return self.start(as_, host, "framewire", "watch", name, "--server", server, "--json", *arguments)
+        return self.start(as_, host, "framewire", "watch", name, "--server", server, "--insecure", "--json", *arguments)
 
     def __exit__(self, *_) -> None:
         for program in self._started:

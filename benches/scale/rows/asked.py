@@ -23,5 +23,10 @@ class Asked:
 
 
 def lost(summary: dict) -> int:
-    """Frames that a camera made and nobody has, whatever the cause."""
-    return sum(summary["frames_dropped"].values())
+    """Frames that were sent and did not arrive, whatever the cause."""
+    return sum(count for cause, count in summary["frames_dropped"].items() if cause != "skipped_at_source")
+
+
+def skipped(summary: dict) -> int:
+    """Frames that their source did not begin to send: the one before was on its way still, on a machine that has too much to do, or a link that is full."""
+    return summary["frames_dropped"]["skipped_at_source"]

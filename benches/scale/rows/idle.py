@@ -1,8 +1,8 @@
 """Cameras that nobody looks at."""
 
-import threading
 import time
 
+from page import Page
 from programs import wait_for
 from servers import Server
 
@@ -36,19 +36,16 @@ def idle(asked: Asked) -> None:
 
 
 def awake(asked: Asked, server: Server, does: str, host) -> None:
-    """From the moment when a page asks for a picture."""
+    """From the moment when a page looks."""
     took = []
     for _ in range(asked.of(5, 1)):
-        stream = server.own()[does]
-        looks = threading.Event()
-        looker = Looker(server, stream["id"], looks)
+        page = Page(server.host.address, server.own()[does]["id"])
         before, began = host.bytes_received(), time.monotonic()
-        looker.start()
+        page.start()
         # The first whole frame, on the cable.
         wait_for("a frame for a page that looks", lambda before=before: host.bytes_received() - before >= 1920 * 1080, pause=0.002)
         took.append(time.monotonic() - began)
-        looks.set()
-        looker.join()
+        page.close()
         def is_quiet() -> bool:
             before = host.bytes_received()
             time.sleep(1)
@@ -56,18 +53,3 @@ def awake(asked: Asked, server: Server, does: str, host) -> None:
         wait_for("an idle camera again", is_quiet)
     asked.report.measured(f"{does}: awake, the slowest", max(took) * RATE, "intervals", at_most=2.0)
     asked.report.fact(f"{does}: times it woke", len(took), at_least=len(took))
-
-
-class Looker(threading.Thread):
-    """A page that asks for a stream's pictures, one after another."""
-
-    def __init__(self, server: Server, stream: int, ends: threading.Event):
-        super().__init__(daemon=True)
-        self._path, self._ends = f"/api/pictures/{stream}?size=tile", ends
-        self._server = Server.__new__(Server)
-        self._server.host, self._server._connection = server.host, None
-
-    def run(self) -> None:
-        while not self._ends.is_set():
-            self._server.ask(self._path, seconds=10)
-            time.sleep(0.05)
