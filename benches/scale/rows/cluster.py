@@ -10,8 +10,8 @@ from servers import cluster as joined
 
 from .asked import Asked
 
-LOOK_PAUSE = 0.025
-"""Seconds between two looks at a page: by so much a time may be too long."""
+LOOK_PAUSE = 0.1
+"""Seconds between two looks at a page: by so much a time may be too long. Each costs a server what it knows of all streams."""
 
 
 def cluster(asked: Asked) -> None:
@@ -76,7 +76,7 @@ def directory_threads(server: Server) -> float:
 
 def killed(asked: Asked, servers: list[Server], clients: list) -> None:
     dead, others = servers[0], servers[1:]
-    names = set(dead.own())
+    names = set(wait_for("the streams of the server that is to be killed", dead.own))
     dead.program.kill()
     began = time.monotonic()
 
