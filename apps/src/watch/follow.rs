@@ -13,7 +13,7 @@ use framewire_transport::frame::{ConsumerPolicy, Frame, FrameRing, Presentation,
 use framewire_transport::share::SharedStreamInfo;
 use framewire_transport::{Delivery, FrameFormat, PathKind, Time};
 
-use super::reading::Frames;
+use super::reading::{Datagrams, Frames};
 use crate::server::tally::Tally;
 
 /// What is known of the stream.
@@ -62,8 +62,17 @@ pub(super) fn follow(frames: &impl Frames, mut stream: Stream, asked: &Asked<'_>
     asked.stop.outcome()?;
     let counts = frames.counts();
     tally.add(&slow(counts.dropped + too_slow));
-    let path = Some(PathKind::Shm.name().to_owned());
-    Ok(Summary { reader: Some(counts), sinks: asked.recording.figures(), path, ..tally.summary(cpu_seconds()) })
+    tally.add(&frames.came());
+    let mut state = tally.lock();
+    match frames.datagrams() {
+        Some(Datagrams { is_protected, backend, slice_bytes }) => {
+            state.begin(PathKind::Udp, is_protected);
+            (state.backend, state.slice_bytes) = (Some(backend), Some(slice_bytes.into()));
+        }
+        None => state.begin(PathKind::Shm, false),
+    }
+    drop(state);
+    Ok(Summary { reader: Some(counts), sinks: asked.recording.figures(), ..tally.summary(cpu_seconds()) })
 }
 
 /// Records frames of one format, beginning with `first`. Returns how many frames sinks were too slow for, and the first frame of another

@@ -1,10 +1,11 @@
-//! `framewire watch`: reads a stream that a hub of this machine shares, and hands its frames on.
+//! `framewire watch`: reads a stream that a hub of this machine shares, or a server has, and hands its frames on.
 
 mod choice;
 mod follow;
 mod found;
 mod presence;
 mod reading;
+mod remote;
 mod room;
 
 use framewire_figures::summary::{Summary, cpu_seconds};
@@ -27,6 +28,15 @@ pub fn run(args: &WatchArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), 
     recording::check(&args.sinks, args.run.json)?;
     recording::warn_of_mp4(&args.sinks, args.frames.is_some());
     let recording = recording::begin(Program { name: PROGRAM, has_one_job: true }, &args.sinks, args.frames, stop);
+    if args.remote.is_named() {
+        let summary = remote::run(args, &recording, stop)?;
+        return Ok((summary, recording.failure()));
+    }
+    if args.udp.is_some() || args.max_fps.is_some() {
+        return Err(Failure::usage(
+            "--udp and --max-fps are for frames that come by the network, of --server or --join; leave them out",
+        ));
+    }
     let Some(Found { frames, info }) = found::wait(args, stop)? else {
         // Whoever stops waiting has read nothing, which is no failure.
         return Ok((Summary { cpu_seconds: cpu_seconds(), ..Summary::default() }, None));

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use framewire_figures::counts::StreamCounts;
 use framewire_figures::summary::ReaderCounts;
 use framewire_process::exit::say;
 use framewire_process::stop::Stop;
@@ -25,9 +26,27 @@ pub(super) trait Frames {
     /// What came of them so far.
     fn counts(&self) -> ReaderCounts;
 
+    /// What the network lost of them, and what not; nothing where there is none.
+    fn came(&self) -> StreamCounts {
+        StreamCounts::default()
+    }
+
+    /// How the datagrams moved that they came in; `None` where they came by shared memory.
+    fn datagrams(&self) -> Option<Datagrams> {
+        None
+    }
+
     /// Since when they are read. What was complete before lay there already, as the newest frame of a `latest` stream does, and waited for
     /// nobody.
     fn since(&self) -> Time;
+}
+
+/// How datagrams moved.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Datagrams {
+    pub(super) is_protected: bool,
+    pub(super) backend: String,
+    pub(super) slice_bytes: u16,
 }
 
 /// A stream by its name: where its sender goes without closing it and comes again, as one that was started anew does, it is read on.

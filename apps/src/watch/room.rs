@@ -10,7 +10,7 @@ use super::PROGRAM;
 use crate::cli::{QUEUE_MAX, WatchArgs};
 
 /// So many sinks have a slot each; more of them share these.
-const SINKS_WITH_A_SLOT: usize = 3;
+pub(super) const SINKS_WITH_A_SLOT: usize = 3;
 
 /// By which policy frames wait for this program: as for its server's own sinks, none is lost of a stream that loses none, as far as eight
 /// can wait.

@@ -252,13 +252,18 @@ pub struct Unwatched {
     pub stream: u32,
     /// For people: why.
     pub message: String,
+    /// Its sender has closed it, so that who reads it has all of it. Absent for false: it is away, or wanted no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
 }
 
 impl Unwatched {
-    /// This wish's frames come no more.
+    /// This wish's frames come no more, or not for now.
     pub fn new(stream: u32, message: impl Into<String>) -> Self {
-        Self { stream, message: message.into() }
+        Self { stream, message: message.into(), over: false }
     }
+
+    setters! { over: bool, }
 }
 
 fn check_hops(hops: &[String], most: usize) -> Result<(), Refused> {

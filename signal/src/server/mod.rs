@@ -344,6 +344,11 @@ impl SignalServer {
         self.conversation.tell_watcher(&self.io, Word::Unwatched(Unwatched::new(stream, message)));
     }
 
+    /// The same, of a stream that its sender has closed: who watches it to its end has reached that.
+    pub fn tell_watched_to_its_end(&self, stream: u32, message: impl Into<String>) {
+        self.conversation.tell_watcher(&self.io, Word::Unwatched(Unwatched::new(stream, message).over(true)));
+    }
+
     /// Tells the client that opened a stream whether anybody wants it, and tells it again when it comes back. Returns without waiting.
     pub fn tell_idle(&self, stream: u32, idle: bool) {
         self.conversation.tell_owner(&self.io, News::Idle(Idle::new(stream, idle)));

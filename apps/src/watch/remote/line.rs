@@ -1,0 +1,155 @@
+//! What is said with the server that has the stream.
+
+use std::time::{Duration, Instant};
+
+use framewire_process::exit::{Failure, say};
+use framewire_signal::message::{Refused, WatchRequest};
+use framewire_signal::{ClientConfig, ClientError, ClientEvent, ServerTarget, SignalClient};
+
+use super::super::PROGRAM;
+use super::port::{Port, delivery};
+use crate::cli::WatchArgs;
+use crate::client::target::{InTurn, Target};
+
+/// How long the server may take to say that it sends no more.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The connection to a server, and the port that it sends to.
+pub(super) struct Line {
+    signal: SignalClient,
+    servers: InTurn,
+    pub(super) port: Port,
+    /// As the stream was asked for, and as the server lists it once it sends it.
+    pub(super) name: String,
+    /// The server has sent it.
+    was_given: bool,
+    /// Why there is no connection; it has been told.
+    away: Option<String>,
+    is_waited_for: bool,
+    refused: Option<String>,
+}
+
+/// What the server has said of the stream.
+#[derive(Debug, PartialEq)]
+pub(super) enum News {
+    /// It is sent.
+    Given,
+    /// It is not there: why, as a sentence.
+    NotThere(String),
+    /// It is sent no more for now.
+    Gone,
+    /// Its sender has closed it.
+    Over,
+    /// The connection is gone.
+    Away,
+}
+
+impl Line {
+    /// Asks for the stream of this name.
+    ///
+    /// # Errors
+    /// A name or an address that cannot be, a port that cannot be listened on, no thread.
+    pub(super) fn start(args: &WatchArgs, name: &str, servers: InTurn) -> Result<Self, Failure> {
+        let port = Port::bind(args, &servers[0])?;
+        let request = WatchRequest::new(port.stream(), name, port.number())
+            .delivery(delivery(args.policy))
+            .frames_per_second_max(args.max_fps);
+        let others: Vec<ServerTarget> = servers[1..].iter().map(|server| server.config().into()).collect();
+        let config: ClientConfig = servers[0].config().watch(request).others(others);
+        let signal = SignalClient::start(config).map_err(|error| match error {
+            ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
+            _ => Failure::usage(error),
+        })?;
+        let name = name.to_owned();
+        Ok(Self { signal, servers, port, name, was_given: false, away: None, is_waited_for: false, refused: None })
+    }
+
+    /// The server that is spoken to.
+    fn server(&self) -> &Target {
+        let server = self.signal.server();
+        self.servers.iter().find(|target| target.is(&server)).unwrap_or(&self.servers[0])
+    }
+
+    /// What the server says next, within this time.
+    ///
+    /// # Errors
+    /// It refuses, or does not send the stream as was asked for.
+    pub(super) fn next(&mut self, timeout: Duration) -> Result<Option<News>, Failure> {
+        let Some(event) = self.signal.next_event(timeout) else { return Ok(None) };
+        match event {
+            ClientEvent::Watching(watching) => {
+                let server = self.signal.server();
+                let server = self.servers.iter().find(|target| target.is(&server)).unwrap_or(&self.servers[0]);
+                self.port.expect(&watching, server)?;
+                (self.was_given, self.refused, self.is_waited_for) = (true, None, false);
+                self.name = watching.name;
+                Ok(Some(News::Given))
+            }
+            ClientEvent::Waiting(waiting) => {
+                let nearest = waiting.nearest.map(|name| format!("; the nearest name is {name:?}")).unwrap_or_default();
+                let what = format!("{}{nearest}", waiting.message);
+                if !std::mem::replace(&mut self.is_waited_for, true) {
+                    say(format_args!("{PROGRAM}: waiting for stream {:?}: {what}", self.name));
+                }
+                Ok(Some(News::NotThere(what)))
+            }
+            ClientEvent::Unwatched(unwatched) => {
+                tracing::info!("{}", unwatched.message);
+                Ok(Some(if unwatched.over { News::Over } else { News::Gone }))
+            }
+            ClientEvent::WatchRefused { refused, .. } | ClientEvent::Refused(refused) => {
+                self.refused(&refused).map(|()| None)
+            }
+            ClientEvent::Retrying { reason, .. } => {
+                self.is_away(&reason, "it is asked again until it answers");
+                Ok(Some(News::NotThere(reason)))
+            }
+            ClientEvent::Disconnected { reason } => {
+                let reason = format!("{} is gone: {reason}", self.server().server);
+                self.is_away(&reason, "it is asked again until it is back");
+                Ok(Some(News::Away))
+            }
+            ClientEvent::Connected => {
+                if self.away.take().is_some() {
+                    say(format_args!("{PROGRAM}: {} answers", self.server().server));
+                }
+                Ok(None)
+            }
+            other => {
+                tracing::debug!(?other, "signal");
+                Ok(None)
+            }
+        }
+    }
+
+    fn is_away(&mut self, reason: &str, what: &str) {
+        if self.away.is_none() {
+            say(format_args!("{PROGRAM}: {reason}; {what}"));
+        }
+        self.away = Some(reason.to_owned());
+    }
+
+    /// A stream that was given once is asked for again while the server refuses it for now, or another answers; before that a refusal is the answer.
+    fn refused(&mut self, refused: &Refused) -> Result<(), Failure> {
+        // Who answers in a server's place for a moment is given nothing, and ends no stream.
+        if !self.was_given || !(refused.is_for_now() || refused.is_of_another()) {
+            return Err(Failure::runtime(format!("{} refuses: {refused}", self.server().server)));
+        }
+        if self.refused.replace(refused.reason.clone()).as_ref() != Some(&refused.reason) {
+            say(format_args!("{PROGRAM}: stream {:?} is not read on: {refused}; it is asked for again", self.name));
+        }
+        Ok(())
+    }
+
+    /// Has the server send no more, and hears that it does not.
+    pub(super) fn end(self) {
+        self.signal.unwatch(self.port.stream());
+        let deadline = Instant::now() + FAREWELL;
+        while let Some(event) = self.signal.next_event(deadline.saturating_duration_since(Instant::now())) {
+            if matches!(event, ClientEvent::Unwatched(_) | ClientEvent::Disconnected { .. }) {
+                break;
+            }
+        }
+        self.signal.shutdown();
+    }
+}
