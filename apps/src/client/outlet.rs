@@ -86,7 +86,7 @@ impl Outlet {
         (stop, done): (&Stop, &Stop),
         mut look: impl FnMut(&Talk),
     ) {
-        match self.open(talk, limit, config, stop, &mut look) {
+        match self.open(talk, limit, config, (stop, done), &mut look) {
             Ok(true) => {}
             Ok(false) => return,
             Err(failure) => return self.give_up(failure),
@@ -103,16 +103,16 @@ impl Outlet {
         }
     }
 
-    /// False where somebody asked to stop.
+    /// False where it came to nothing before the end.
     fn open(
         &self,
         talk: &mut Talk,
         limit: Option<Duration>,
         config: impl FnOnce() -> SenderConfig,
-        stop: &Stop,
+        until: (&Stop, &Stop),
         look: impl FnMut(&Talk),
     ) -> Result<bool, Failure> {
-        let Some(way) = talk.wait_until_opened(limit, stop, look)? else { return Ok(false) };
+        let Some(way) = talk.wait_until_opened(limit, until, look)? else { return Ok(false) };
         let config = config().share(way.invitation.clone()).key(way.key.clone()).protection(way.protection);
         let sender = Sender::connect(way.peer, config).map_err(Failure::runtime)?;
         talk.tell_of_protection(&way, sender.path());

@@ -165,18 +165,19 @@ impl Talk {
         }
     }
 
-    /// Waits for the server, for at most `limit` where there is one; `None` where somebody asked to stop meanwhile.
+    /// Waits for the server, for at most `limit` where there is one; `None` where somebody asked to stop meanwhile, or all is `done`
+    /// elsewhere.
     ///
     /// # Errors
     /// It refuses, or has not answered in time; where frames go is not known.
     pub(super) fn wait_until_opened(
         &mut self,
         limit: Option<Duration>,
-        stop: &Stop,
+        (stop, done): (&Stop, &Stop),
         mut look: impl FnMut(&Self),
     ) -> Result<Option<Way>, Failure> {
         let begun = Instant::now();
-        while !stop.is_stopped() {
+        while !stop.is_stopped() && !done.is_stopped() {
             if let Some(limit) = limit.filter(|limit| begun.elapsed() >= *limit) {
                 return Err(too_late(limit, &self.target().server, self.away.as_deref()));
             }

@@ -270,7 +270,7 @@ impl Service<'_> {
             Some(EndReason::Replaced) => "another stream has taken its place",
             _ => "the server stops",
         };
-        self.watches.end(demand.source, why);
+        self.watches.end(demand.source, stream.end_reason() == Some(EndReason::Closed), why);
         drop(flows);
         // What has taken its place is the same client's, who goes on.
         if stream.end_reason() != Some(EndReason::Replaced) {

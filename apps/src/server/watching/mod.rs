@@ -100,8 +100,8 @@ impl Watches {
         id
     }
 
-    /// A stream has ended; who watched it waits for its return.
-    pub(super) fn end(&self, source: u64, why: &str) {
+    /// A stream has ended, because its sender has closed it (`is_over`) or for now; who watched it waits for its return.
+    pub(super) fn end(&self, source: u64, is_over: bool, why: &str) {
         let mut state = lock(&self.state);
         state.sources.retain(|one| one.id != source);
         let is_meant = |wish: &Wish| wish.watched.as_ref().is_some_and(|watched| watched.source == source);
@@ -109,7 +109,10 @@ impl Watches {
             state.wishes.iter().filter(|(_, wish)| is_meant(wish)).map(|(stream, _)| *stream).collect();
         for stream in ended {
             self.stop_sending(&mut state, stream);
-            self.voice.say(|signal| signal.tell_unwatched(stream, why));
+            self.voice.say(|signal| match is_over {
+                true => signal.tell_watched_to_its_end(stream, why),
+                false => signal.tell_unwatched(stream, why),
+            });
         }
         self.settle(&mut state);
     }

@@ -47,6 +47,8 @@ struct Upstream {
     watching: Option<Watching>,
     /// What has come, and what it is to those who watch here.
     come: Option<(u64, Arc<IncomingStream>)>,
+    /// Its sender has closed it there.
+    is_over: bool,
     unwanted_since: Option<Instant>,
 }
 
@@ -129,7 +131,7 @@ impl Watches {
         let request = WatchRequest::new(stream, &peer.stream, receiver.local_addr().port()).hops(hops);
         let client = SignalClient::start(peer.client.clone().watch(request)).map_err(|error| error.to_string())?;
         tracing::info!(stream = ?peer.stream, node = ?peer.name, "asked for there");
-        Ok(Upstream { peer, client, stream, watching: None, come: None, unwanted_since: None })
+        Ok(Upstream { peer, client, stream, watching: None, come: None, is_over: false, unwanted_since: None })
     }
 
     fn receiver(&self) -> Result<&Receiver, Failure> {
@@ -153,6 +155,7 @@ impl Watches {
                             told.push((name.clone(), format!("{}: {refused}", upstream.peer.name)));
                         }
                     }
+                    ClientEvent::Unwatched(unwatched) => upstream.is_over = unwatched.over,
                     ClientEvent::WatchRefused { refused, .. } => {
                         tracing::warn!(stream = ?name, node = ?upstream.peer.name, "refused there: {refused}");
                         told.push((name.clone(), format!("{} refuses it: {refused}", upstream.peer.name)));
@@ -180,7 +183,7 @@ impl Watches {
         let announced = Announcement::new(format).delivery(watching.delivery).key(watching.key.clone());
         let receiver = self.receiver().map_err(|failure| Refused::new(reason::INTERNAL, failure.to_string()))?;
         receiver.announce(upstream.stream, announced).map_err(|error| Refused::new("memory", error.to_string()))?;
-        upstream.watching = Some(watching);
+        (upstream.watching, upstream.is_over) = (Some(watching), false);
         Ok(())
     }
 
@@ -197,7 +200,7 @@ impl Watches {
             let source =
                 Source::elsewhere(&stream, name.clone(), node.unwrap_or_else(|| upstream.peer.node.clone()), hops);
             let before = upstream.come.take();
-            drop_ended(self, before, "it began anew");
+            drop_ended(self, before, false, "it began anew");
             tracing::info!(stream = ?name, node = ?upstream.peer.name, format = %stream.info().format, "comes from there");
             upstream.come = Some((self.begin(source), stream));
         }
@@ -210,13 +213,13 @@ impl Watches {
             };
             if upstream.come.as_ref().is_some_and(|(_, stream)| has_ended(stream)) {
                 let why = format!("it ended at {}", upstream.peer.name);
-                drop_ended(self, upstream.come.take(), &why);
+                drop_ended(self, upstream.come.take(), upstream.is_over, &why);
             }
         }
     }
 
     fn let_go(&self, upstream: Upstream, why: &str) {
-        drop_ended(self, upstream.come, why);
+        drop_ended(self, upstream.come, upstream.is_over, why);
         if let Some(receiver) = self.upstreams.receiver.get() {
             receiver.withdraw(upstream.stream);
         }
@@ -224,9 +227,9 @@ impl Watches {
     }
 }
 
-fn drop_ended(watches: &Watches, come: Option<(u64, Arc<IncomingStream>)>, why: &str) {
+fn drop_ended(watches: &Watches, come: Option<(u64, Arc<IncomingStream>)>, is_over: bool, why: &str) {
     if let Some((source, stream)) = come {
-        watches.end(source, why);
+        watches.end(source, is_over, why);
         stream.stop();
     }
 }

@@ -88,14 +88,18 @@ impl Line {
             ClientEvent::Waiting(waiting) => {
                 let nearest = waiting.nearest.map(|name| format!("; the nearest name is {name:?}")).unwrap_or_default();
                 let what = format!("{}{nearest}", waiting.message);
-                if !std::mem::replace(&mut self.is_waited_for, true) {
-                    say(format_args!("{PROGRAM}: waiting for stream {:?}: {what}", self.name));
-                }
+                self.is_waited_for(&what);
                 Ok(Some(News::NotThere(what)))
+            }
+            ClientEvent::Unwatched(unwatched) if unwatched.over => Ok(Some(News::Over)),
+            // It was found, and cannot be had.
+            ClientEvent::Unwatched(unwatched) if !self.was_given => {
+                self.is_waited_for(&unwatched.message);
+                Ok(Some(News::NotThere(unwatched.message)))
             }
             ClientEvent::Unwatched(unwatched) => {
                 tracing::info!("{}", unwatched.message);
-                Ok(Some(if unwatched.over { News::Over } else { News::Gone }))
+                Ok(Some(News::Gone))
             }
             ClientEvent::WatchRefused { refused, .. } | ClientEvent::Refused(refused) => {
                 self.refused(&refused).map(|()| None)
@@ -119,6 +123,13 @@ impl Line {
                 tracing::debug!(?other, "signal");
                 Ok(None)
             }
+        }
+    }
+
+    /// Said once a wish.
+    fn is_waited_for(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.is_waited_for, true) {
+            say(format_args!("{PROGRAM}: waiting for stream {:?}: {what}", self.name));
         }
     }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use framewire_figures::counts::StreamCounts;
 use framewire_figures::summary::ReaderCounts;
 use framewire_process::exit::{Failure, say};
-use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
 use framewire_transport::frame::{Frame, RecvError};
 use framewire_transport::{AcceptStreamError, IncomingStream, Time};
