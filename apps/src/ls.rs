@@ -1,15 +1,19 @@
-//! `framewire ls`: which hubs of this machine share streams, and which.
+//! `framewire ls`: which hubs of this machine share streams, and which; which servers there are, and the streams of one.
+
+mod servers;
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use framewire_process::exit::{Failure, say};
 use framewire_process::shown::{columns_of, fitted, in_a_line};
 use framewire_process::stop::Stop;
 use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo};
 use serde::Serialize;
 
+use self::servers::{Announced, Server};
 use crate::cli::hub_socket;
 use crate::{hubs, table};
 
@@ -20,16 +24,44 @@ pub struct LsArgs {
     // By no variable: FRAMEWIRE_SHARE is where a server shares, or `off`, and who lists wants to see all.
     #[arg(long, value_name = "PATH", value_parser = hub_socket)]
     pub share: Option<Endpoint>,
+    /// The server whose streams are listed, and those of its cluster, such as http://192.168.1.20:8080
+    // By no variable, as above.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// The same, by the line that it prints at its start: - to paste it, or a file that has it
+    #[arg(long, value_name = "-|FILE")]
+    pub join: Option<PathBuf>,
+    /// A file with the server's view token, or its token for streaming
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_VIEW_TOKEN_FILE")]
+    pub view_token_file: Option<PathBuf>,
+    /// A file of certificates, PEM, of which one has signed the server's, or is it, in place of those that this machine trusts
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_CA")]
+    pub ca: Option<PathBuf>,
+    /// Give a token also to a server on another machine that speaks no TLS, where anyone on the way reads it
+    #[arg(long, env = "FRAMEWIRE_INSECURE")]
+    pub insecure: bool,
     /// Print one JSON array instead of the table
     #[arg(long)]
     pub json: bool,
+    /// Say more, such as why no servers can be looked for
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
 }
 
 /// Lists them. Who asks to stop waits for none of them.
 ///
 /// # Errors
-/// Standard output takes nothing, somebody asked to stop, or the hub that was named cannot be asked.
+/// Standard output takes nothing, somebody asked to stop, or the hub or server that was named cannot be asked.
 pub fn run(args: &LsArgs, stop: &Stop) -> Result<(), Failure> {
+    servers::check(args)?;
+    if args.server.is_some() || args.join.is_some() {
+        let server = Server::ask(args)?;
+        let text = match args.json {
+            true => serde_json::to_string(&[server]).map(|json| json + "\n").map_err(Failure::runtime)?,
+            false => server.lines(),
+        };
+        return table::print(&text, "the list of streams");
+    }
     let asked = hubs::Asked::of(args.share.as_ref());
     for folder in &asked.unlisted {
         say(format_args!("framewire ls: {folder}"));
@@ -37,15 +69,27 @@ pub fn run(args: &LsArgs, stop: &Stop) -> Result<(), Failure> {
     let Some(hubs) = asked.each(stop, Hub::at)? else {
         return Err(Failure::runtime("stopped before all hubs had answered"));
     };
+    let announced = if args.share.is_none() { servers::found(stop)? } else { Vec::new() };
     // Whoever named one is told by how this ends.
     let unanswered = hubs.iter().filter_map(|hub| hub.reason.clone()).next().filter(|_| args.share.is_some());
     let text = match args.json {
-        true => serde_json::to_string(&hubs).map(|json| json + "\n").map_err(Failure::runtime)?,
+        true => {
+            let all = hubs.iter().map(Listed::Hub).chain(announced.iter().map(Listed::Announced));
+            serde_json::to_string(&all.collect::<Vec<_>>()).map(|json| json + "\n").map_err(Failure::runtime)?
+        }
         false if unanswered.is_some() => String::new(),
-        false => listed(&hubs),
+        false => announced.iter().fold(listed(&hubs), |text, server| format!("{text}\n{}", server.lines())),
     };
     table::print(&text, "the list of streams")?;
     unanswered.map_or(Ok(()), |reason| Err(Failure::runtime(reason)))
+}
+
+/// What a list has.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    Hub(&'a Hub),
+    Announced(&'a Announced),
 }
 
 /// A socket, and what is behind it.

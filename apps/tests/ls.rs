@@ -40,7 +40,8 @@ fn where_a_server_is_told_to_share_narrows_no_list_and_refuses_none() {
 /// What it says of the sockets below a folder: others may have theirs elsewhere on this machine.
 fn listed(runtime: &Path) -> Vec<Value> {
     let all: Vec<Value> = serde_json::from_str(&ls(runtime, &["--json"])).unwrap();
-    let is_ours = |hub: &Value| Path::new(hub["socket"].as_str().unwrap()).starts_with(runtime);
+    // A server that is found on the network has none.
+    let is_ours = |hub: &Value| hub["socket"].as_str().is_some_and(|socket| Path::new(socket).starts_with(runtime));
     all.into_iter().filter(is_ours).collect()
 }
 
@@ -69,4 +70,26 @@ fn servers_are_listed_with_their_streams_and_readers_and_one_that_was_killed_is_
     let hubs = listed(runtime.path());
     assert_eq!((&hubs[0]["state"], hubs[0].get("pid")), (&"stale".into(), None));
     assert!(ls(runtime.path(), &[]).contains("stale: nobody listens there any more"));
+}
+
+#[test]
+fn the_streams_of_a_server_are_listed_by_its_address_and_of_one_that_does_not_answer_why() {
+    let runtime = tempfile::tempdir().unwrap();
+    let server = server(runtime.path());
+    let mut client = Running::start(&mut server.client(&["pattern:64x48", "--name", "front", "--fps", "30", "-v"]));
+    client.wait_for("feedback: frame ");
+    let servers: Vec<Value> =
+        serde_json::from_str(&ls(runtime.path(), &["--json", "--server", &server.url()])).unwrap();
+    let stream = &servers[0]["streams"][0];
+    assert_eq!((&stream["name"], &stream["pixel"], &stream["width"]), (&"front".into(), &"gray8".into(), &64.into()));
+    let table = ls(runtime.path(), &["--server", &server.url()]);
+    assert!(table.starts_with(&server.url()) && table.contains("front") && table.contains("64x48 gray8"), "{table}");
+    let failed = |arguments: &[&str]| {
+        let output = program("framewire").arg("ls").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = failed(&["--server", "http://127.0.0.1:9"]);
+    assert!(code == Some(1) && said.contains("http://127.0.0.1:9 cannot be reached"), "{said}");
+    let (code, said) = failed(&["--server", "http://127.0.0.1:9", "--share", "/x.sock"]);
+    assert!(code == Some(2) && said.contains("leave one of them out"), "{said}");
 }

@@ -32,11 +32,11 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Client(args) => (args.verbose, args.common.run.log_format),
         Command::Server(args) => (args.verbose, args.common.run.log_format),
         Command::Watch(args) => (args.verbose, args.run.log_format),
+        Command::Ls(args) => (args.verbose, LogFormat::Text),
         Command::Bench(_)
         | Command::Doctor(_)
         | Command::Top(_)
         | Command::Formats(_)
-        | Command::Ls(_)
         | Command::Token(_)
         | Command::Completions(_)
         | Command::Man(_) => (0, LogFormat::Text),

@@ -42,7 +42,7 @@ pub enum Command {
     /// Read a stream, and hand its frames on: one that a hub of this machine shares (such as framewire-server), in place, or one of a server, over
     /// the network
     Watch(Box<WatchArgs>),
-    /// The hubs of this machine that share streams (such as framewire-server), and these
+    /// The hubs of this machine that share streams (such as framewire-server), and these; servers found on this network, or the streams of one
     Ls(LsArgs),
     /// How fast this machine or link is: Framewire beside the bare kernel and TCP, in under a minute
     Bench(BenchArgs),

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use framewire_process::address::Address;
+use framewire_transport::Delivery;
 use framewire_transport::frame::ConsumerPolicy;
 use framewire_transport::share::{Endpoint, SubscriptionConfig};
 
-use super::common::{RunArgs, micros};
+use super::common::{RunArgs, delivery, micros};
 use super::remote::RemoteArgs;
 use super::share::Share;
 use super::sinks::SinkArgs;
@@ -27,13 +28,16 @@ pub struct WatchArgs {
     /// Where frames of --server come in: by default a port of the system's choice, on loopback where the server is there
     #[arg(long, value_name = "ADDR:PORT", env = "FRAMEWIRE_WATCH_UDP")]
     pub udp: Option<Address>,
+    /// How frames of --server are sent: latest (the newest; by default) or every (nothing is lost for as long as this program keeps up; no server
+    /// waits for who watches it)
+    #[arg(long, value_parser = delivery())]
+    pub delivery: Option<Delivery>,
     /// Of --server, at most so many frames a second: those between are not sent
     #[arg(long, value_name = "N", value_parser = frames_a_second)]
     pub max_fps: Option<f64>,
     /// Which frames wait while this program is busy: latest (the newest alone), queue:N (up to N, 1 to 8, then the oldest gives way),
     /// block (every frame: the sender waits, where the hub lets readers ask for that); by default latest, and for streams of which nothing
-    /// is lost queue:8, or a shorter one where the hub has fewer slots left for readers. Of --server, block asks for every frame as long as this
-    /// program keeps up: no server waits for who watches it
+    /// is lost queue:8, or a shorter one where the hub has fewer slots left for readers. Of --server, block is --delivery every
     #[arg(long, value_name = "latest|queue:N|block", value_parser = policy)]
     pub policy: Option<ConsumerPolicy>,
     /// Where frames go.

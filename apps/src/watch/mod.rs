@@ -32,9 +32,9 @@ pub fn run(args: &WatchArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), 
         let summary = remote::run(args, &recording, stop)?;
         return Ok((summary, recording.failure()));
     }
-    if args.udp.is_some() || args.max_fps.is_some() {
+    if args.udp.is_some() || args.max_fps.is_some() || args.delivery.is_some() {
         return Err(Failure::usage(
-            "--udp and --max-fps are for frames that come by the network, of --server or --join; leave them out",
+            "--udp, --delivery and --max-fps are for frames that come by the network, of --server or --join; leave them out",
         ));
     }
     let Some(Found { frames, info }) = found::wait(args, stop)? else {

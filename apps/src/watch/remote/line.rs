@@ -52,7 +52,7 @@ impl Line {
     pub(super) fn start(args: &WatchArgs, name: &str, servers: InTurn) -> Result<Self, Failure> {
         let port = Port::bind(args, &servers[0])?;
         let request = WatchRequest::new(port.stream(), name, port.number())
-            .delivery(delivery(args.policy))
+            .delivery(delivery(args)?)
             .frames_per_second_max(args.max_fps);
         let others: Vec<ServerTarget> = servers[1..].iter().map(|server| server.config().into()).collect();
         let config: ClientConfig = servers[0].config().watch(request).others(others);

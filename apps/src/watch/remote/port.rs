@@ -127,9 +127,18 @@ impl Port {
     }
 }
 
-/// How the stream is asked for by a policy of this end: whoever waits for every frame means every frame.
-pub(super) fn delivery(policy: Option<ConsumerPolicy>) -> Option<Delivery> {
-    policy.filter(|policy| *policy == ConsumerPolicy::Block).map(|_| Delivery::Every)
+/// How the stream is asked for: whoever waits for every frame means every frame.
+///
+/// # Errors
+/// Two things were said that contradict each other.
+pub(super) fn delivery(args: &WatchArgs) -> Result<Option<Delivery>, Failure> {
+    match (args.delivery, args.policy) {
+        (Some(Delivery::Latest), Some(ConsumerPolicy::Block)) => Err(Failure::usage(
+            "--policy block waits for every frame, and --delivery latest sends the newest alone; leave one of them out",
+        )),
+        (None, Some(ConsumerPolicy::Block)) => Ok(Some(Delivery::Every)),
+        (delivery, _) => Ok(delivery),
+    }
 }
 
 fn bind_for(host: &str, config: &ReceiverConfig) -> Result<Receiver, BindError> {
@@ -165,7 +174,22 @@ mod tests {
 
     #[test]
     fn whoever_waits_for_every_frame_asks_for_every_frame() {
-        assert_eq!(delivery(Some(ConsumerPolicy::Block)), Some(Delivery::Every));
-        assert_eq!((delivery(Some(ConsumerPolicy::Latest)), delivery(None)), (None, None));
+        use clap::Parser;
+
+        use crate::cli::{Command, FramewireArgs};
+        let of = |flags: &[&str]| {
+            let arguments = ["framewire", "watch", "front", "--server", "http://a:1"].iter().chain(flags);
+            let Some(Command::Watch(args)) = FramewireArgs::parse_from(arguments).command else {
+                panic!("it is watch")
+            };
+            delivery(&args).map_err(|failure| failure.to_string())
+        };
+        let every = Ok(Some(Delivery::Every));
+        assert_eq!(
+            (of(&["--policy", "block"]), of(&["--delivery", "every", "--policy", "queue:3"])),
+            (every.clone(), every)
+        );
+        assert_eq!((of(&[]), of(&["--policy", "latest"])), (Ok(None), Ok(None)));
+        assert!(of(&["--policy", "block", "--delivery", "latest"]).unwrap_err().contains("leave one of them out"));
     }
 }

@@ -21,8 +21,10 @@ use clap::Args;
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
 
+use framewire_figures::snapshot::StreamSnapshot;
 use model::Model;
 use poll::Source;
+pub use shown::Shown;
 use streams::Snapshot;
 
 /// What is looked at, and how often.
@@ -57,6 +59,21 @@ pub struct TopArgs {
     pub insecure: bool,
 }
 
+impl TopArgs {
+    /// Those of somebody who asks once: by default the server on this machine.
+    pub fn asking(
+        server: Option<String>,
+        join: Option<PathBuf>,
+        view_token_file: Option<PathBuf>,
+        ca: Option<PathBuf>,
+        insecure: bool,
+    ) -> Self {
+        let server = server.unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
+        let interval = Duration::from_secs(1);
+        Self { server, interval, once: true, join, view_token_file, view_password_file: None, ca, insecure }
+    }
+}
+
 fn interval(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("'{text}' is no interval; write seconds, 0.1 to 3600"))
@@ -74,6 +91,25 @@ pub fn run(args: &TopArgs, stop: &Stop) -> Result<(), Failure> {
     }
     let answers = ask_again_and_again(source, args.interval, stop.clone())?;
     terminal::show(&mut model, &answers, stop)
+}
+
+/// What a server says of its streams, and of those of its cluster.
+#[derive(Debug)]
+pub struct Streams {
+    /// Its address.
+    pub server: String,
+    /// In the order of their names.
+    pub streams: Vec<StreamSnapshot<Shown>>,
+}
+
+/// Asks a server once for all streams that it knows of.
+///
+/// # Errors
+/// What cannot be asked for, and why it does not answer.
+pub fn ask_once(args: &TopArgs) -> Result<Streams, Failure> {
+    let source = Source::new(args)?.over_its_cluster();
+    let streams = source.ask().map_err(Failure::runtime)?.streams;
+    Ok(Streams { server: source.server().to_owned(), streams })
 }
 
 fn print(mut model: Model, source: &Source) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ const REPLACEMENT: char = '\u{fffd}';
 
 /// A text in which nothing commands a terminal, breaks a line or turns the direction of what follows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Shown(String);
+pub struct Shown(String);
 
 impl Shown {
     pub(super) fn new(text: &str) -> Self {
@@ -25,7 +25,8 @@ impl Shown {
         Self(shown)
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    /// The text.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
