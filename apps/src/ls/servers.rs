@@ -134,7 +134,10 @@ impl Announced {
 
     pub(super) fn lines(&self) -> String {
         let (server, name) = (in_a_line(&self.server), in_a_line(&self.name));
-        let how = if self.guard == "protected" { "--join and its line" } else { &format!("--server {server}") };
+        let how = match self.guard.as_str() {
+            "protected" => "--join with its line".to_owned(),
+            _ => format!("--server {server}"),
+        };
         format!("{server}  ({name}, {})\n  found by mDNS; framewire ls {how} lists its streams\n", self.guard)
     }
 }

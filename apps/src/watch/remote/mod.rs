@@ -5,6 +5,7 @@ mod port;
 mod reading;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_process::exit::{Failure, say};
@@ -20,6 +21,9 @@ use crate::cli::WatchArgs;
 use crate::client::target::{Credentials, InTurn, in_turn};
 use crate::credentials::token_in;
 
+/// How long servers of this network are looked for with `--no-wait`.
+const FOUND_WITHIN: Duration = Duration::from_secs(3);
+
 /// Reads until the stream is closed, the limit is reached, or somebody asks it to stop.
 ///
 /// # Errors
@@ -28,8 +32,8 @@ use crate::credentials::token_in;
 pub(super) fn run(args: &WatchArgs, recording: &Arc<Recording>, stop: &Stop) -> Result<Summary, Failure> {
     if args.share.is_some() {
         return Err(Failure::usage(
-            "--share is a hub of this machine, and --server and --join are servers anywhere: a stream is read in one place; leave one of \
-             them out",
+            "--share (or FRAMEWIRE_SHARE) is a hub of this machine, and --server and --join are servers anywhere: a stream is read in one place; \
+             leave one of them out",
         ));
     }
     let Some(name) = args.stream.as_deref() else {
@@ -70,10 +74,12 @@ fn servers(args: &WatchArgs, stop: &Stop) -> Result<InTurn, Failure> {
         insecure: remote.insecure,
         stdin_is_taken: false,
     };
+    // Whoever does not wait for a stream waits for no server either, but as long as one takes to answer.
+    let limit = args.no_wait.then_some(FOUND_WITHIN);
     match (&remote.join, &remote.server) {
         (Some(_), Some(_)) => Err(Failure::usage("--server and --join both say which server; leave one of them out")),
-        (Some(files), None) => in_turn("--join", &files.to_string_lossy(), &credentials, (None, stop)),
-        (None, Some(servers)) => in_turn("--server", servers, &credentials, (None, stop)),
+        (Some(files), None) => in_turn("--join", &files.to_string_lossy(), &credentials, (limit, stop)),
+        (None, Some(servers)) => in_turn("--server", servers, &credentials, (limit, stop)),
         (None, None) => Err(Failure::usage("which server? give --server URL or --join FILE")),
     }
 }
