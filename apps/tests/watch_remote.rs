@@ -56,7 +56,7 @@ fn a_server_that_was_killed_is_watched_on_when_it_is_back() {
     let server = Server::start(&[]);
     let (signal, udp) = (server.signal.clone(), server.udp.clone());
     let _client = Running::start(&mut server.client(&LIVE));
-    let mut watch = watch(&["front", "--server", &server.url(), "--sink", "-:raw", "--json"]);
+    let mut watch = watch(&["front", "--server", &server.url(), "--sink", "-:raw"]);
     let mut frames = watch.take_stdout();
     let first = next(&mut frames);
     server.running.kill();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use framewire_process::exit::{Failure, say};
-use framewire_signal::message::{Refused, WatchRequest};
+use framewire_signal::message::{Delivery, Refused, WatchRequest};
 use framewire_signal::{ClientConfig, ClientError, ClientEvent, ServerTarget, SignalClient};
 
 use super::super::PROGRAM;
@@ -21,6 +21,8 @@ pub(super) struct Line {
     pub(super) port: Port,
     /// As the stream was asked for, and as the server lists it once it sends it.
     pub(super) name: String,
+    /// How it is sent.
+    pub(super) delivery: Delivery,
     /// The server has sent it.
     was_given: bool,
     /// Why there is no connection; it has been told.
@@ -61,7 +63,18 @@ impl Line {
             _ => Failure::usage(error),
         })?;
         let name = name.to_owned();
-        Ok(Self { signal, servers, port, name, was_given: false, away: None, is_waited_for: false, refused: None })
+        let delivery = Delivery::Latest;
+        Ok(Self {
+            signal,
+            servers,
+            port,
+            name,
+            delivery,
+            was_given: false,
+            away: None,
+            is_waited_for: false,
+            refused: None,
+        })
     }
 
     /// The server that is spoken to.
@@ -82,7 +95,7 @@ impl Line {
                 let server = self.servers.iter().find(|target| target.is(&server)).unwrap_or(&self.servers[0]);
                 self.port.expect(&watching, server)?;
                 (self.was_given, self.refused, self.is_waited_for) = (true, None, false);
-                self.name = watching.name;
+                (self.name, self.delivery) = (watching.name, watching.delivery);
                 Ok(Some(News::Given))
             }
             ClientEvent::Waiting(waiting) => {

@@ -17,6 +17,9 @@ use crate::client::target::Target;
 /// Slots beyond those that frames wait in: four being assembled, and one in hand.
 const SLOTS_OF_TRANSPORT: usize = 5;
 
+/// Slots that frames wait in which are all to be read.
+const SLOTS_THAT_WAIT: usize = 4;
+
 /// A receiver for one stream, under an id that nobody guesses.
 pub(super) struct Port {
     receiver: Receiver,
@@ -34,8 +37,14 @@ impl Port {
     /// # Errors
     /// An address that is not this machine's, a port in use; no random number.
     pub(super) fn bind(args: &WatchArgs, server: &Target) -> Result<Self, Failure> {
-        let policy = args.policy.unwrap_or(ConsumerPolicy::Latest);
-        let waiting = if let ConsumerPolicy::Queue(frames) = policy { frames } else { 1 };
+        let usual =
+            if delivery(args)? == Some(Delivery::Every) { ConsumerPolicy::Block } else { ConsumerPolicy::Latest };
+        let policy = args.policy.unwrap_or(usual);
+        let waiting = match policy {
+            ConsumerPolicy::Queue(frames) => frames,
+            ConsumerPolicy::Block => SLOTS_THAT_WAIT,
+            _ => 1,
+        };
         let sinks = args.sinks.sink.iter().filter(|sink| **sink != SinkSpec::Null).count();
         let config = ReceiverConfig::new()
             .admission(Admission::Announced)
@@ -98,7 +107,8 @@ impl Port {
 
     fn announce(&self, watching: &Watching, format: FrameFormat) -> Result<(), AnnounceError> {
         let metadata_max = watching.metadata_bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
-        let announced = Announcement::new(format).delivery(watching.delivery).metadata_max(metadata_max);
+        // How it is delivered is between this program and the server: on the wire, frames of a queue that may be cut short are those of `latest`.
+        let announced = Announcement::new(format).metadata_max(metadata_max);
         self.receiver.announce(self.stream, announced.key(watching.key.clone())).map(drop)
     }
 

@@ -72,10 +72,10 @@ impl Remote {
     pub(super) fn wait(&self, is_impatient: bool) -> Result<Option<Stream>, Failure> {
         while !self.stop.is_stopped() {
             if self.accept(LISTEN_EVERY) {
-                let name = self.line.borrow().name.clone();
+                let (name, delivery) = (self.line.borrow().name.clone(), self.line.borrow().delivery);
                 let incoming = self.incoming.borrow();
                 let Some(info) = incoming.as_ref().map(IncomingStream::info) else { continue };
-                let (format, presentation, delivery) = (info.format, info.presentation, info.delivery);
+                let (format, presentation) = (info.format, info.presentation);
                 *self.presence.borrow_mut() = Some(Presence::new(&name, format));
                 return Ok(Some(Stream { name, format, presentation, delivery }));
             }

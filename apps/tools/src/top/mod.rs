@@ -60,7 +60,7 @@ pub struct TopArgs {
 }
 
 impl TopArgs {
-    /// Those of somebody who asks once: by default the server on this machine.
+    /// Those of somebody who asks once, for the streams of a whole cluster: by default the server on this machine.
     pub fn asking(
         server: Option<String>,
         join: Option<PathBuf>,
@@ -70,7 +70,8 @@ impl TopArgs {
     ) -> Self {
         let server = server.unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
         let interval = Duration::from_secs(1);
-        Self { server, interval, once: true, join, view_token_file, view_password_file: None, ca, insecure }
+        let (cluster, once, view_password_file) = (true, true, None);
+        Self { server, cluster, interval, once, join, view_token_file, view_password_file, ca, insecure }
     }
 }
 
@@ -107,7 +108,7 @@ pub struct Streams {
 /// # Errors
 /// What cannot be asked for, and why it does not answer.
 pub fn ask_once(args: &TopArgs) -> Result<Streams, Failure> {
-    let source = Source::new(args)?.over_its_cluster();
+    let source = Source::new(args)?;
     let streams = source.ask().map_err(Failure::runtime)?.streams;
     Ok(Streams { server: source.server().to_owned(), streams })
 }

@@ -101,14 +101,6 @@ impl Source {
         Ok(Self { agent, server, streams, authorization })
     }
 
-    /// The same, for the streams of the whole cluster that the server is in; one that is in none, or knows of none, says its own.
-    pub(super) fn over_its_cluster(mut self) -> Self {
-        if let Ok(streams) = format!("{}?scope=cluster", self.streams).parse() {
-            self.streams = streams;
-        }
-        self
-    }
-
     /// The server's address.
     pub(super) fn server(&self) -> &str {
         &self.server
