@@ -44,7 +44,7 @@ class Report:
 
     def _add(self, figure: Figure) -> None:
         self.figures.append(figure)
-        self._say("  " + " ".join(line(figure)))
+        self._say("  " + " ".join(line(figure)).rstrip())
 
     def is_reached(self, facts_alone: bool) -> bool:
         counted = [figure for figure in self.figures if figure.is_fact or not facts_alone]

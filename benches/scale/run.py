@@ -4,7 +4,7 @@
     cargo build --release -p framewire --bins
     sudo benches/scale/run.py                             # all rows, a quarter of an hour; --json for one object
     sudo benches/scale/run.py --only cluster,watchers     # of cluster, redis, relay, watchers, links, idle, discovery, clocks
-    sudo benches/scale/run.py --short                     # all of them small, in a minute or two: facts alone decide, as in .ci/run
+    sudo benches/scale/run.py --short                     # all of them small, in a minute: facts alone decide, as in .ci/run
 
 Needs root, ip, tc, unshare, nsenter (iproute2, util-linux) and redis-server. Ends with 1 where something was not reached. Everything is in namespaces of its own,
 so that nothing is left of it however it ends. --logs DIR keeps what every program wrote.
@@ -20,21 +20,49 @@ sys.dont_write_bytecode = True
 import argparse
 import dataclasses
 import json
+import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import network
 from programs import Programs
-from report import Failed, Report, table
+from report import Failed, Figure, Report, table
 from rows import ROWS, Asked
 
+AT_ONCE = 4
+"""Rows beside each other in the short form: they mostly wait."""
 WORKSPACE = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
     arguments = parse_arguments()
+    report = at_once(arguments) if len(arguments.only) > 1 and arguments.short else in_turn(arguments)
+    if arguments.json:
+        print(json.dumps({"figures": [dataclasses.asdict(figure) for figure in report.figures], "failures": report.failures}, indent=2))
+    else:
+        print(table(report))
+    return 0 if report.is_reached(facts_alone=arguments.short) else 1
+
+
+def at_once(arguments: argparse.Namespace) -> Report:
+    """Several rows beside each other, each by a process of its own, as nobody looks at timings."""
+    report = Report(lambda _: None)
+
+    def row(name: str) -> dict:
+        does = [sys.executable, *sys.argv, "--only", name, "--json"]
+        done = subprocess.run(does, stdout=subprocess.PIPE, text=True, check=False)
+        return json.loads(done.stdout) if done.stdout else {"figures": [], "failures": [f"{name}: it ended with {done.returncode}"]}
+    with ThreadPoolExecutor(AT_ONCE) as rows:
+        for told in rows.map(row, arguments.only):
+            report.figures += [Figure(**figure) for figure in told["figures"]]
+            report.failures += told["failures"]
+    return report
+
+
+def in_turn(arguments: argparse.Namespace) -> Report:
     network.go_inside()
     report = Report(say)
     for row in arguments.only:
@@ -46,11 +74,7 @@ def main() -> int:
         except (Failed, OSError, KeyError, ValueError) as error:
             report.failed(f"{type(error).__name__}: {error}" if not isinstance(error, Failed) else str(error))
         say(f"  {time.monotonic() - started:.0f} s")
-    if arguments.json:
-        print(json.dumps({"figures": [dataclasses.asdict(figure) for figure in report.figures], "failures": report.failures}, indent=2))
-    else:
-        print(table(report))
-    return 0 if report.is_reached(facts_alone=arguments.short) else 1
+    return report
 
 
 def measure(row: str, arguments: argparse.Namespace, report: Report) -> None:
