@@ -123,7 +123,12 @@ impl Browser {
 
     /// Waits until the expression is true.
     pub(crate) async fn wait_for(&self, expression: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_for_within(expression, PATIENCE).await;
+    }
+
+    /// The same, of what takes its time.
+    pub(crate) async fn wait_for_within(&self, expression: &str, patience: std::time::Duration) {
+        let deadline = Instant::now() + patience;
         while self.value(expression).await != Value::Bool(true) {
             if Instant::now() > deadline {
                 self.picture("failed").await;

@@ -1,0 +1,205 @@
+//! One page over the servers of a cluster as a person sees it: three real servers, a real Redis, a real browser.
+#![allow(missing_docs)]
+
+mod browser;
+mod http;
+mod protected;
+mod running;
+
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use browser::Browser;
+use framewire_testing::{Guard, has_programs};
+use protected::{JOIN, Protected};
+use running::{PATIENCE, Running, in_dir, path_text, program, run, write_private};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A node is unreachable after a minute.
+const A_MINUTE: Duration = Duration::from_secs(150);
+const HALLS: [&str; 3] = ["hall-a", "hall-b", "hall-c"];
+/// What is hostile in it is text.
+const EVIL: &str = "hall-c/<img src=x onerror=alert(1)>";
+
+/// A Redis at a port that was free a moment ago; `None`, said aloud, where there is none.
+fn redis(directory: &TempDir) -> Option<(Guard, u16)> {
+    if !has_programs(&["redis-server"], "apt-get install redis-server") {
+        return None;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    Some((start_redis(directory, port), port))
+}
+
+fn start_redis(directory: &TempDir, port: u16) -> Guard {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]).arg(directory.path());
+    let process = Guard(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "redis-server does not listen at port {port}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    process
+}
+
+/// A protected server of the cluster, with its state in a directory of its own.
+struct Hall {
+    server: Protected,
+    directory: TempDir,
+}
+
+impl Hall {
+    fn start(name: &str, port: u16, key: &str, more: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("redis://127.0.0.1:{port}");
+        let arguments =
+            ["--cluster", &url, "--cluster-key-file", key, "--node-name", name, "--discover=off", "--preview-fps", "5"];
+        let server = Protected::start(&directory, &[&arguments, more].concat());
+        Self { server, directory }
+    }
+
+    fn client(&self, name: &str, size: &str) -> Running {
+        let join = self.server.state(JOIN);
+        let stream = [&format!("pattern:{size}"), "--fps", "10", "--name", name, "--join", path_text(&join)];
+        Running::start(program("framewire-client").args(stream))
+    }
+
+    fn log_in(&self) -> String {
+        let token = std::fs::read_to_string(self.server.state("view-token")).unwrap();
+        format!(
+            "document.querySelector('#secret').value = '{}'; document.querySelector('form button').click();",
+            token.trim()
+        )
+    }
+}
+
+/// A script's list of the tiles of a server, by the name that the page shows.
+fn tiles_of(hall: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('.tile')].filter((tile) => tile.querySelector('.place-name').textContent === '{hall}')"
+    )
+}
+
+fn pictured(hall: &str, tiles: usize) -> String {
+    let tiles_of = tiles_of(hall);
+    format!(
+        "(() => {{ const of = {tiles_of}; return of.length === {tiles} && \
+         of.every((tile) => Number(tile.querySelector('.shot').dataset.frame) > 0); }})()"
+    )
+}
+
+#[tokio::test]
+async fn one_page_shows_all_servers_and_of_one_that_dies_what_was_known_last_growing_old() {
+    // All tiles are seen: of others no picture is asked for.
+    let Some(browser) = Browser::start((1_280, 2_200)).await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let Some((redis, port)) = redis(&directory) else { return };
+    let key = in_dir(&directory, "cluster-key");
+    write_private(&key, "00112233445566778899aabbccddeeff");
+    let halls = HALLS.map(|name| Hall::start(name, port, path_text(&key), &[]));
+    let mut clients: Vec<Running> = Vec::new();
+    for (hall, name) in halls.iter().zip(HALLS) {
+        clients.push(hall.client(&format!("{name}/front"), "480x270"));
+        clients.push(hall.client(&format!("{name}/back"), "320x240"));
+    }
+    clients.push(halls[2].client(EVIL, "320x240"));
+
+    // Who may look at one server looks at all.
+    browser.open(&format!("https://{}/", halls[0].server.signal)).await;
+    browser.wait_for("!!document.querySelector('#secret')").await;
+    browser.run(&halls[0].log_in()).await;
+    for (hall, tiles) in HALLS.iter().zip([2, 2, 3]) {
+        browser.wait_for(&pictured(hall, tiles)).await;
+    }
+    let newest = format!("Number({}[0].querySelector('.shot').dataset.frame)", tiles_of("hall-b"));
+    let number = browser.value(&newest).await.as_u64().unwrap();
+    browser.wait_for(&format!("{newest} > {}", number + 20)).await;
+    browser.wait_for("document.querySelector('#totals').textContent.startsWith('7 streams at 3 servers')").await;
+    browser.wait_for("document.querySelectorAll('#nodes .node[data-state=live]').length === 3").await;
+    let evil = format!("{}.find((tile) => tile.querySelector('.name').textContent === '{EVIL}')", tiles_of("hall-c"));
+    assert_eq!(browser.value(&format!("({evil}).querySelector('.name').childElementCount")).await, 0);
+    browser.picture("cluster-live").await;
+
+    // Groups and the filter.
+    let choose = |group: &str| {
+        format!(
+            "(() => {{ const group = document.querySelector('#group'); group.value = '{group}'; \
+             group.dispatchEvent(new Event('change')); }})()"
+        )
+    };
+    browser.run(&choose("node")).await;
+    let headings =
+        "[...document.querySelectorAll('.group:not([hidden]) > h2')].map((heading) => heading.textContent).join()";
+    assert_eq!(browser.value(headings).await, HALLS.join(","));
+    browser.run(&choose("prefix")).await;
+    browser.picture("cluster-groups").await;
+    assert!(browser.value(headings).await.as_str().unwrap().starts_with("hall-a,hall-b,hall-c"));
+    let filter = |text: &str| {
+        format!(
+            "(() => {{ const filter = document.querySelector('#filter'); filter.value = '{text}'; \
+             filter.dispatchEvent(new Event('input')); }})()"
+        )
+    };
+    browser.run(&filter("HALL-B back")).await;
+    let seen = "[...document.querySelectorAll('.tile:not([hidden])')].map((tile) => tile.querySelector('.name').textContent).join()";
+    browser.wait_for(&format!("{seen} === 'hall-b/back'")).await;
+    browser.wait_for("document.querySelector('#seen').textContent === '1 of 7 shown'").await;
+    browser.picture("cluster-filter").await;
+    browser.run(&filter("")).await;
+    browser.run(&choose("")).await;
+    browser.run("document.querySelectorAll('.node-choose')[1].click()").await;
+    browser.wait_for(&format!("{seen} === 'hall-b/front,hall-b/back' || {seen} === 'hall-b/back,hall-b/front'")).await;
+    browser.run("document.querySelectorAll('.node-choose')[1].click()").await;
+
+    // Another server's picture fills the screen.
+    browser.run(&format!("{}[0].querySelector('.picture').click()", tiles_of("hall-b"))).await;
+    browser.wait_for("Number(document.querySelector('#full-picture').dataset.frame) > 0").await;
+    browser.wait_for("document.querySelector('#full-figures').textContent.startsWith('hall-b, ')").await;
+    browser.picture("cluster-full").await;
+    browser.run("document.querySelector('#full').close()").await;
+
+    // The terminal shows the same.
+    let join = halls[0].server.state(JOIN);
+    let top = run("framewire", &["top", "--once", "--cluster", "--join", path_text(&join)]);
+    let said = String::from_utf8_lossy(&top.stdout).into_owned();
+    for hall in HALLS {
+        assert!(said.lines().any(|line| line.starts_with(&format!("{hall}/front")) && line.contains("live")), "{said}");
+    }
+
+    // One dies with its cameras; its own page's neighbours go on.
+    let [first, second, third] = halls;
+    let dead = second.server.kill();
+    let state = |state: &str| format!("{}.every((tile) => tile.dataset.state === '{state}')", tiles_of("hall-b"));
+    browser.wait_for(&state("stale")).await;
+    browser.picture("cluster-stale").await;
+    let goes_on = format!("Number({}[0].querySelector('.shot').dataset.frame)", tiles_of("hall-c"));
+    let number = browser.value(&goes_on).await.as_u64().unwrap();
+    browser.wait_for(&format!("{goes_on} > {}", number + 20)).await;
+    assert_eq!(browser.value("document.querySelector('#banner').hidden").await, Value::Bool(true));
+
+    // The engine dies, too: the own streams and the other's pictures go on, and the page says so.
+    drop(redis);
+    browser.wait_for("!document.querySelector('#banner').hidden").await;
+    let number = browser.value(&goes_on).await.as_u64().unwrap();
+    browser.wait_for(&format!("{goes_on} > {}", number + 20)).await;
+    browser.wait_for("document.querySelector('#state').dataset.state === 'live'").await;
+    browser.picture("cluster-engine-away").await;
+    let _redis = start_redis(&directory, port);
+    browser.wait_for("document.querySelector('#banner').hidden").await;
+
+    browser.wait_for_within(&state("unreachable"), A_MINUTE).await;
+    let words = format!("{}[0].querySelector('.place-state').textContent", tiles_of("hall-b"));
+    assert!(browser.value(&words).await.as_str().unwrap().starts_with("unreachable, last heard "), "with its age");
+    browser.picture("cluster-unreachable").await;
+    browser.be_dark().await;
+    browser.picture("cluster-dark").await;
+    browser.be_narrow().await;
+    assert_eq!(browser.value("document.documentElement.scrollWidth <= innerWidth").await, Value::Bool(true));
+    browser.picture("cluster-phone").await;
+    browser.wait_for(&format!("{}.length === 0", tiles_of("hall-b"))).await;
+    assert_eq!(browser.value(&format!("{}.length", tiles_of("hall-a"))).await, 2);
+    browser.close().await;
+    drop((dead, first, third, second.directory, clients));
+}
