@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use framewire_signal::message::{Refused, Role, WatchRequest, Watching};
 use framewire_signal::{ClientConfig, ClientEvent, Join, SignalClient};
 use framewire_transport::crypto::KeyId;
-use framewire_transport::{AnnounceError, Announcement, BindError, FrameFormat, Protection, Receiver, ReceiverConfig};
+use framewire_transport::{
+    AnnounceError, Announcement, BindError, Delivery, FrameFormat, Protection, Receiver, ReceiverConfig,
+};
 
 use crate::STEP;
 use crate::error::{Class, Error};
@@ -43,8 +45,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// What the stream is called at the server, once that sends it.
-    name: Option<String>,
+    /// What the stream is called at the server, and how it is sent, once it is.
+    told: Option<(String, Delivery)>,
     /// Why nothing comes any more.
     failure: Option<Error>,
     /// Why nothing comes yet, or for now.
@@ -99,9 +101,9 @@ impl Watch {
         Ok((Self { shared, thread: Some(thread) }, receiver))
     }
 
-    /// What the stream is called at the server, once that sends it.
-    pub(crate) fn name(&self) -> Option<String> {
-        self.shared.lock().name.clone()
+    /// What the stream is called at the server, and how it is sent, once it is.
+    pub(crate) fn told(&self) -> Option<(String, Delivery)> {
+        self.shared.lock().told.clone()
     }
 
     /// # Errors
@@ -192,11 +194,12 @@ impl Following {
             self.receiver.withdraw(self.stream);
         }
         let metadata_max = watching.metadata_bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
-        let announced = Announcement::new(format).delivery(watching.delivery).metadata_max(metadata_max);
+        // How it is delivered is between this program and the server: on the wire, frames of a queue that may be cut short are those of `latest`.
+        let announced = Announcement::new(format).metadata_max(metadata_max);
         match self.receiver.announce(self.stream, announced.key(watching.key.clone())) {
             Ok(_) => {
                 let mut state = self.shared.lock();
-                (state.name, state.trouble) = (Some(watching.name.clone()), None);
+                (state.told, state.trouble) = (Some((watching.name.clone(), watching.delivery)), None);
             }
             Err(error) => self.fail(self.unexpected(error)),
         }

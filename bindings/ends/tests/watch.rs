@@ -88,8 +88,8 @@ impl Served {
     /// Sends to whoever has asked, as a server does.
     fn sender(&self, format: FrameFormat, key: Option<Key>) -> Sender {
         let (asker, request) = self.asked();
-        let delivery = request.delivery.unwrap_or(Delivery::Latest);
-        let config = SenderConfig::new(format).stream(request.stream).delivery(delivery);
+        // Whatever was asked for: nobody who watches is waited for.
+        let config = SenderConfig::new(format).stream(request.stream).delivery(Delivery::Latest);
         let config = match key {
             Some(key) => config.key(key),
             None => config,

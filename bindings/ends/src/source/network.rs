@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use framewire_transport::frame::Readiness;
+use framewire_transport::frame::{ConsumerPolicy, Readiness};
 use framewire_transport::setters;
 use framewire_transport::{Admission, Delivery, IncomingStream, Key, Protection, Receiver, ReceiverConfig, RecvError};
 
@@ -149,6 +149,11 @@ impl Network {
         }
         // Nobody else is to open a stream here.
         let config = receive.receiver()?.admission(Admission::Announced);
+        let config = match (options.delivery, receive.queue) {
+            // Whoever asks for every frame has them all wait, as of a stream of which none may be lost.
+            (Some(Delivery::Every), None) => config.latest_policy(ConsumerPolicy::Block),
+            _ => config,
+        };
         let (watch, receiver) = Watch::begin(name, server, options, config)?;
         Self::of(receiver, Some(watch), receive.reconnect)
     }
@@ -221,8 +226,8 @@ impl Network {
             state.past.reconnects += u64::from(state.past.streams > 0 && state.open.is_empty());
             state.past.streams += 1;
             let mut info = Stream::from(incoming.info());
-            if let Some(name) = self.wish().as_ref().and_then(Watch::name) {
-                info.name = name;
+            if let Some((name, delivery)) = self.wish().as_ref().and_then(Watch::told) {
+                (info.name, info.delivery) = (name, delivery);
             }
             let info = Arc::new(info);
             state.open.push(Open { incoming, readiness, info });
