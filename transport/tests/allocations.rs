@@ -12,11 +12,11 @@ use std::time::{Duration, SystemTime};
 
 use framewire_transport::driver::SliceSize;
 use framewire_transport::{
-    BackendKind, Delivery, FrameFormat, IncomingStream, Key, MetadataKind, PixelFormat, Receiver, ReceiverConfig,
-    Sender, SenderConfig,
+    BackendKind, ConsumerPolicy, Delivery, FrameFormat, IncomingStream, Key, MetadataKind, PixelFormat, Receiver,
+    ReceiverConfig, Relay, RelayConfig, RelayStreamConfig, RelayTo, Sender, SenderConfig,
 };
 #[cfg(target_os = "linux")]
-use framewire_transport::{ConsumerPolicy, Endpoint, Reader, RecvError, SubscriptionConfig, share::ShareConfig};
+use framewire_transport::{Endpoint, Reader, RecvError, SubscriptionConfig, share::ShareConfig};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const WARM_UP_FRAMES: usize = 100;
@@ -93,7 +93,7 @@ fn allocations(backend: BackendKind, delivery: Delivery, slice: SliceSize, key: 
 /// The same with readers of each policy, over the hub's socket and pages as from another process, so that both their ends are counted.
 #[cfg(target_os = "linux")]
 fn allocations_with_readers(delivery: Delivery) -> u64 {
-    use framewire_transport::{ConsumerPolicy, Endpoint, Reader, ShareConfig};
+    use framewire_transport::{Endpoint, Reader, ShareConfig};
 
     let folder = std::env::temp_dir().join(format!("framewire-allocations-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -171,6 +171,36 @@ fn stream(
         });
         enough.store(true, Ordering::Relaxed);
         while stream.recv_timeout(PATIENCE).is_ok() {}
+        counted
+    })
+}
+
+/// As [`allocations`], while a relay sends the frames on to receivers of this process: its thread takes them from a consumer of its own, and they land in other slots.
+fn allocations_of_a_relay(backend: BackendKind, slice: SliceSize, key: Option<&Key>) -> u64 {
+    let keys = || key.cloned().into_iter().collect::<Vec<_>>();
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap(), ReceiverConfig::new()).unwrap();
+    let config = || ReceiverConfig::new().backend(backend).keys(keys());
+    let ends: [_; 4] = std::array::from_fn(|_| Receiver::bind("127.0.0.1:0".parse().unwrap(), config()).unwrap());
+    let relay = Relay::start(RelayConfig::new().backend(backend)).unwrap();
+    stream(&receiver, (BackendKind::Auto, Delivery::Latest, SliceSize::Auto), None, |incoming, count| {
+        let consumer = incoming.subscribe(ConsumerPolicy::Queue(3));
+        let sent_on = relay.stream(consumer, RelayStreamConfig::of(incoming.info())).unwrap();
+        let to = |nth| RelayTo::new(nth).slice(slice).key(key.cloned());
+        let watchers: Vec<_> =
+            (0..).zip(&ends).map(|(nth, end)| sent_on.add(end.local_addr(), to(nth)).unwrap()).collect();
+        let mut streams = Vec::new();
+        while streams.len() < ends.len() {
+            incoming.recv_timeout(PATIENCE).unwrap();
+            streams.extend(ends[streams.len()].accept_timeout(Duration::from_millis(1)));
+        }
+        // Each has had so many that nothing is new to it, and goes on getting them while they are counted.
+        let delivered = || watchers.iter().map(|watcher| watcher.stats().frames_delivered).min().unwrap();
+        while delivered() < 100 {
+            incoming.recv_timeout(PATIENCE).unwrap();
+        }
+        let before = delivered();
+        let counted = count();
+        assert!(delivered() > before, "nothing was sent on meanwhile");
         counted
     })
 }
@@ -262,6 +292,13 @@ fn after_the_first_frames_neither_end_allocates() {
                     assert_eq!(counted, 0, "{backend}, {}, {slice:?}, {key:?}; the first {first}", delivery.name());
                 }
             }
+        }
+    }
+    for backend in BackendKind::ALL.iter().copied().filter(|kind| *kind != BackendKind::Auto) {
+        for (slice, key) in [(SliceSize::Auto, None), (SliceSize::Bytes(1_472), Some(Key::random().unwrap()))] {
+            let counted = allocations_of_a_relay(backend, slice, key.as_ref());
+            let first = FIRST.lock().unwrap().take().unwrap_or_default();
+            assert_eq!(counted, 0, "a relay, {backend}, {slice:?}, {key:?}; the first {first}");
         }
     }
     #[cfg(target_os = "linux")]

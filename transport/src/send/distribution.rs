@@ -12,8 +12,8 @@ use crate::wire::Delivery;
 
 /// Frames that every subscriber may hold: the newest.
 const NEWEST: usize = 3;
-/// Older ones that are held all the same, since slices of them are still leaving to somebody: all that a path gets which is so slow that a frame takes longer than three
-/// come in. They are the same for all subscribers.
+/// Older ones that are held all the same, since slices of them are still leaving to somebody: all that a path gets on which a frame takes longer than three
+/// come in. They are the same for all subscribers that are so slow.
 const LEAVING: usize = 2;
 /// For so long.
 const LEAVING_MAX: Duration = Duration::from_secs(1);
@@ -109,15 +109,20 @@ impl Distribution {
             if utc.is_some() {
                 subscriber.set_utc(utc);
             }
-            let half_sent = subscriber.half_sent().into_iter().chain(untaken).filter(|number| *number < from).min();
-            let stays = half_sent.filter(|number| self.may_stay(*number, now));
+            let leaving = subscriber.leaving(from).into_iter().chain(untaken).min();
+            let stays = leaving.filter(|number| *number < from || self.is_leaving(*number));
+            let stays = stays.filter(|number| self.may_stay(*number, now));
             subscriber.let_go_below(from, stays, now);
+            subscriber.note_pace(leaving, from);
             if subscriber.is_closing() {
                 // It was told how many frames there are.
                 continue;
             }
             subscriber.handle_missing(missing);
-            if !subscriber.wants_frame(now) {
+            // Whoever is slow begins a frame together with the others who are, when there is a place for one more: it is theirs until all of them have it.
+            let is_slow = subscriber.is_slow();
+            let waits = is_slow && (leaving.is_some() || !self.may_stay(number, now));
+            if waits || !subscriber.wants_frame(now) {
                 subscriber.handle_skipped();
             } else if let Err(error) = subscriber.handle_frame(&published, now) {
                 tracing::error!(%error, "a frame was not sent on");
@@ -130,7 +135,11 @@ impl Distribution {
         Ok(missing)
     }
 
-    /// Whether somebody may go on sending an older frame.
+    fn is_leaving(&self, number: u64) -> bool {
+        self.leaving.iter().flatten().any(|leaving| leaving.number == number)
+    }
+
+    /// Whether somebody may go on sending a frame, however many newer ones come.
     fn may_stay(&mut self, number: u64, now: Time) -> bool {
         if let Some(known) = self.leaving.iter_mut().flatten().find(|leaving| leaving.number == number) {
             known.is_needed = true;

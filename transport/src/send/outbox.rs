@@ -347,6 +347,11 @@ impl Outbox {
         self.frames.iter().filter(|outgoing| outgoing.next > 0).count()
     }
 
+    /// The oldest that has been begun.
+    pub(super) fn first_begun(&self) -> Option<u64> {
+        self.frames.iter().find(|outgoing| outgoing.next > 0).map(Outgoing::number)
+    }
+
     pub(super) fn find(&self, number: u64) -> Option<&Outgoing> {
         self.frames.iter().find(|outgoing| outgoing.number() == number)
     }

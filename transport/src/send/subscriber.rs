@@ -91,6 +91,10 @@ pub struct Subscriber {
     share: usize,
     /// In `latest`, how many frames may wait of which nothing has been sent.
     waiting_max: usize,
+    /// The number of the last frame that it was handed.
+    last_handed: u64,
+    /// A frame takes longer to leave than a few newer ones to come.
+    is_slow: bool,
     /// Where it gets no more than so many frames a second.
     thinning: Option<Thinning>,
     /// A ping goes ahead of the next frame.
@@ -173,6 +177,8 @@ impl Subscriber {
             draining: None,
             share: SLOTS_MAX,
             waiting_max: 1,
+            last_handed: next,
+            is_slow: false,
             thinning: None,
             ping_first: false,
             ping_was_first: false,

@@ -7,6 +7,7 @@ mod nonces;
 mod pair;
 mod peer;
 mod receiving;
+mod switch;
 mod truth;
 pub(crate) mod varied;
 mod way;
@@ -16,6 +17,7 @@ pub(crate) use self::batches::BATCH_MAX;
 pub(crate) use self::middle::Middle;
 pub(crate) use self::pair::{Pair, picture};
 pub(crate) use self::peer::Peer;
+pub(crate) use self::switch::{Port, Switch};
 pub(crate) use self::way::Towards;
 pub(crate) use self::weather::{Rate, Weather};
 

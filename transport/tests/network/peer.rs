@@ -11,6 +11,7 @@ use framewire_transport::{Key, Time, send};
 use super::batches::Batches;
 use super::middle::Middle;
 use super::nonces::Nonces;
+use super::switch::Port;
 use super::truth::Truth;
 use super::way::{Towards, Way};
 use super::{Random, Weather};
@@ -44,6 +45,8 @@ pub(crate) struct Peer {
     /// What came with gaps: the frame's number, and bytes that are missing.
     pub(crate) torn: Vec<(u64, usize)>,
     way: Way,
+    /// What leads to the receiver, beside the way of its own.
+    pub(crate) port: Option<Port>,
     steps_at_now: u32,
     pub(super) config: SendConfig,
     /// What the receiver takes the stream under alone; none where it is not protected.
@@ -75,9 +78,14 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(seed: u64, publication: &Publication, config: SendConfig, now: Time, weather: Weather) -> Self {
+        Self::of(seed, publication.subscribe(config, now), config, now, weather)
+    }
+
+    /// The same of a subscriber that was made, by this configuration.
+    pub(crate) fn of(seed: u64, sender: Subscriber, config: SendConfig, now: Time, weather: Weather) -> Self {
         Self {
             now,
-            sender: publication.subscribe(config, now),
+            sender,
             receiver: None,
             weather,
             delivered: Vec::new(),
@@ -93,6 +101,7 @@ impl Peer {
             withheld: Vec::new(),
             torn: Vec::new(),
             way: Way::new(now),
+            port: None,
             steps_at_now: 0,
             format: config.format,
             config,
@@ -112,6 +121,11 @@ impl Peer {
             holds: 0,
             held: VecDeque::new(),
         }
+    }
+
+    /// The frames that consumers hold, the oldest first.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Frame> {
+        self.held.iter()
     }
 
     /// The newest frame that consumers hold.
@@ -183,7 +197,11 @@ impl Peer {
             None => vec![(towards, bytes)],
         };
         for (towards, bytes) in passed {
-            self.way.fly(&self.weather, &mut self.random, self.now, towards, bytes);
+            let port = self.port.as_ref().filter(|_| towards == Towards::Receiver);
+            let Some(queued) = port.map_or(Some(Duration::ZERO), |port| port.pass(self.now, bytes.len())) else {
+                continue;
+            };
+            self.way.fly(&self.weather, &mut self.random, self.now + queued, towards, bytes);
         }
     }
 

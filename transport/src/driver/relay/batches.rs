@@ -16,12 +16,15 @@ pub(super) fn datagrams(cut: &Cut) -> usize {
 }
 
 /// Those that nobody uses.
-#[derive(Default)]
 pub(super) struct Batches {
     spare: Vec<(Cut, SendBatch)>,
 }
 
 impl Batches {
+    pub(super) fn new() -> Self {
+        Self { spare: Vec::with_capacity(SPARE_MAX) }
+    }
+
     /// An empty one for slices that are cut so.
     pub(super) fn take(&mut self, cut: &Cut) -> SendBatch {
         match self.spare.iter().position(|(of, _)| of == cut) {

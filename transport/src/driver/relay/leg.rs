@@ -40,7 +40,7 @@ impl Shared {
             poller,
             inbox: ReceiveBatch::new(INBOX, INBOX_BYTES),
             control: Box::new([0; CONTROL_MAX]),
-            batches: Batches::default(),
+            batches: Batches::new(),
         }
     }
 }

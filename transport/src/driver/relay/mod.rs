@@ -122,7 +122,8 @@ impl Relay {
     /// frames keep their numbers, with gaps where some are missing, their times and their metadata. Nothing of it leaves before somebody watches
     /// ([`RelayStream::add`]).
     ///
-    /// The pool that the frames are in should have five slots more than without a relay.
+    /// The pool that the frames are in should have five slots more than without a relay. Of a ring of the program's own, each frame needs a number that is above the
+    /// one before it ([`FrameInfo::number`](crate::FrameInfo::number)).
     ///
     /// # Errors
     /// [`RelayError::System`]: the system has no descriptor left.

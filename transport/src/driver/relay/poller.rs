@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 /// Descriptors that are told of at once; what is ready beyond that is told next time.
-const EVENTS_MAX: usize = 256;
+pub(super) const EVENTS_MAX: usize = 256;
 
 /// What is ready.
 #[derive(Debug, Clone, Copy)]

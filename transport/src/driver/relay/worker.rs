@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::config::RelayConfig;
 use super::leg::Shared;
-use super::poller::{Poller, Ready};
+use super::poller::{EVENTS_MAX, Poller, Ready};
 use super::post::{Post, Task};
 use super::sent_on::{SentOn, Source};
 use crate::backend::wall_clock;
@@ -42,7 +42,7 @@ pub(super) fn start(post: Arc<Post>, config: &RelayConfig) -> io::Result<JoinHan
             watchers: HashMap::new(),
             stopping: None,
             tasks: Vec::new(),
-            ready: Vec::new(),
+            ready: Vec::with_capacity(EVENTS_MAX),
             clocks_compared: Time::now(),
         };
         worker.run();

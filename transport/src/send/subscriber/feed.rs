@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{SILENCE_MAX, Subscriber, Thinning, train};
 use crate::frame::Frame;
 use crate::send::config::SendState;
+use crate::send::gate::FrameGate;
 use crate::send::outbox::Dropped;
 use crate::send::publication::Published;
 use crate::send::slots::SlotNeed;
@@ -48,6 +49,7 @@ impl Subscriber {
         self.handed += 1;
         self.skipped_behind = 0;
         self.stats.frames += 1;
+        self.last_handed = number;
         self.outbox.push(published.clone());
         if self.state == SendState::Open && (self.credit() == 0 || number >= self.frame_limit.value()) {
             // The word that there is room again may have been lost while there was nothing to send.
@@ -114,6 +116,21 @@ impl Subscriber {
         self.thinning.as_mut().is_none_or(|thinning| thinning.lets(now))
     }
 
+    /// `leaving` is what [`Subscriber::leaving`] says: whether its way is slower than frames come.
+    pub(in crate::send) fn note_pace(&mut self, leaving: Option<u64>, from: u64) {
+        match leaving {
+            Some(number) if number < from => self.is_slow = true,
+            Some(_) => {}
+            // What it was last handed has left in time.
+            None => self.is_slow &= self.last_handed < from,
+        }
+    }
+
+    /// Whether it is; one that is not open sends nothing.
+    pub(in crate::send) fn is_slow(&self) -> bool {
+        self.is_slow && self.state == SendState::Open
+    }
+
     /// There are no frames of the next `count` numbers.
     pub(in crate::send) fn handle_missing(&mut self, count: u64) {
         self.handed += count;
@@ -122,9 +139,16 @@ impl Subscriber {
         self.skipped_behind += count;
     }
 
-    /// The frame of which some slices have been sent, and not all.
-    pub(in crate::send) fn half_sent(&mut self) -> Option<u64> {
-        self.outbox.current().filter(|outgoing| outgoing.next > 0).map(|outgoing| outgoing.number())
+    /// The oldest frame that it needs however many newer ones come, where those from `from` on are new: the one of which some slices have been sent and not all, and on a
+    /// link that is slower than that the one that is not settled, whose repairs take as long.
+    pub(in crate::send) fn leaving(&mut self, from: u64) -> Option<u64> {
+        let begun = self.outbox.first_begun();
+        let gate_is_slow = self.gate.as_ref().is_some_and(FrameGate::is_slow);
+        self.is_slow |= gate_is_slow && begun.is_some_and(|number| number < from);
+        match self.is_slow {
+            true => begun,
+            false => self.outbox.current().filter(|outgoing| outgoing.next > 0).map(|outgoing| outgoing.number()),
+        }
     }
 
     /// Lets go of the frames below this number but one, in `latest`, whatever has become of them.
