@@ -1,0 +1,109 @@
+//! A link of a gigabit with as many cameras as it carries, on two hosts. Needs root, `ip` and `tc`; where they are missing the tests say
+//! so and pass.
+#![allow(missing_docs)]
+#![cfg(target_os = "linux")]
+
+mod running;
+
+use framewire_testing::Hosts;
+use running::{Running, figure, program_on};
+
+const NEAR: &str = "10.78.0.1";
+const FAR: &str = "10.78.0.2";
+
+/// Two hosts, and a link between them that carries a gigabit towards the server.
+struct FullLink {
+    hosts: Hosts,
+    server: Running,
+}
+
+impl FullLink {
+    fn new(link: &str) -> Option<Self> {
+        let hosts = Hosts::new(&["tc"])?;
+        hosts.give_addresses(&format!("{NEAR}/24"), &format!("{FAR}/24"))?;
+        // A switch of 512 kB.
+        let gigabit =
+            ["tc", "qdisc", "add", "dev", "lan", "root", "tbf", "rate", "1gbit", "burst", "64kb", "limit", "524288"];
+        hosts.on(hosts.near(), &gigabit)?;
+        let (signal, udp) = (format!("{FAR}:8080"), format!("{FAR}:12345"));
+        let mut server = program_on(&hosts, hosts.far(), "framewire-server");
+        server.args([
+            "--listen",
+            &signal,
+            "--udp",
+            &udp,
+            "--insecure",
+            "--discover=off",
+            "--preview-fps",
+            "0",
+            "--json",
+        ]);
+        let mut server = Running::start(server.args(["--link", link]));
+        server.wait_for("listening on");
+        Some(Self { hosts, server })
+    }
+
+    fn camera(&self, name: &str, more: &[&str]) -> Running {
+        let mut client = program_on(&self.hosts, self.hosts.near(), "framewire-client");
+        client.args(["pattern:640x480", "--server", &format!("http://{FAR}:8080"), "--name", name, "--json"]);
+        Running::start(client.args(more))
+    }
+
+    fn end(self) -> Vec<u8> {
+        self.server.interrupt();
+        let (code, said, summary) = self.server.wait();
+        assert_eq!(code, Some(0), "{said}");
+        summary
+    }
+}
+
+/// Of what each has: 1 where all have the same, 1/n where one has everything.
+fn jain(shares: &[f64]) -> f64 {
+    let sum: f64 = shares.iter().sum();
+    sum * sum / (shares.len() as f64 * shares.iter().map(|share| share * share).sum::<f64>())
+}
+
+#[test]
+fn ten_cameras_fill_a_gigabit_without_a_loss_and_evenly_and_the_eleventh_is_refused_with_the_sum() {
+    let Some(lab) = FullLink::new("lan=1G:0.95") else { return };
+    // A little less than 95 Mbit/s each.
+    let cameras: Vec<Running> =
+        (0..10).map(|nth| lab.camera(&format!("cam-{nth}"), &["--fps", "35", "--seconds", "10"])).collect();
+    let mut cameras = cameras;
+    for camera in &mut cameras {
+        camera.wait_for("granted");
+    }
+    let (code, said, _) = lab.camera("cam-10", &["--fps", "35"]).wait();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains(
+            "the link lan is full: it carries 950 Mbit/s to this server (95 % of 1 Gbit/s), 10 streams have 9"
+        ),
+        "{said}"
+    );
+    let mut delivered = Vec::new();
+    let mut of_causes = Vec::new();
+    for camera in cameras {
+        let (code, said, summary) = camera.wait();
+        assert_eq!(code, Some(0), "{said}");
+        delivered.push(figure(&summary, &["frames_delivered"]));
+        of_causes.push(["lost", "incomplete", "no_slot"].map(|cause| figure(&summary, &["frames_dropped", cause])));
+    }
+    let summary = lab.end();
+    println!("{delivered:?}, Jain's index {:.5}, lost {of_causes:?}", jain(&delivered));
+    for cause in ["lost", "incomplete"] {
+        assert_eq!(figure(&summary, &["frames_dropped", cause]), 0.0, "{}", String::from_utf8_lossy(&summary));
+    }
+    assert!(jain(&delivered) >= 0.99, "{delivered:?}");
+}
+
+#[test]
+fn a_link_that_says_more_than_its_card_carries_is_taken_down_to_that_aloud() {
+    let Some(mut lab) = FullLink::new("lan=100G") else { return };
+    lab.server.skip_said();
+    let (code, said, _) = lab.camera("cam", &["--frames", "3", "--fps", "10"]).wait();
+    assert_eq!(code, Some(0), "{said}");
+    lab.server.interrupt();
+    let (_, said, _) = lab.server.wait();
+    assert!(said.contains("--link lan says 100 Gbit/s, and its card carries 10 Gbit/s"), "{said}");
+}
