@@ -67,8 +67,9 @@ fn jain(shares: &[f64]) -> f64 {
 fn ten_cameras_fill_a_gigabit_without_a_loss_and_evenly_and_the_eleventh_is_refused_with_the_sum() {
     let Some(lab) = FullLink::new("lan=1G:0.95") else { return };
     // A little less than 95 Mbit/s each.
-    let cameras: Vec<Running> =
-        (0..10).map(|nth| lab.camera(&format!("cam-{nth}"), &["--fps", "35", "--seconds", "10"])).collect();
+    let cameras: Vec<Running> = (0..10)
+        .map(|nth| lab.camera(&format!("cam-{nth}"), &["--fps", "35", "--frames", "350", "--verbose"]))
+        .collect();
     let mut cameras = cameras;
     for camera in &mut cameras {
         camera.wait_for("granted");

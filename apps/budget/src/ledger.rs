@@ -55,8 +55,6 @@ pub enum Way {
 pub struct Demand {
     /// Of every frame.
     pub format: FrameFormat,
-    /// Bytes of metadata that a frame may have beside it.
-    pub metadata_bytes: u32,
     /// Finite and above 0; `None` where it is not known, or as fast as possible.
     pub frames_per_second: Option<f64>,
     /// Whether frames may be left out for those who matter more.
@@ -169,9 +167,9 @@ struct Need {
 
 impl Need {
     fn of(demand: &Demand, link: &Link) -> Self {
-        let bytes = demand.format.frame_bytes() as u64 + u64::from(demand.metadata_bytes);
         Self {
-            frame_bits: link.cost.bits_of_frame(bytes) as f64,
+            // Metadata is of what the link's share leaves: most of it is far less than it may be.
+            frame_bits: link.cost.bits_of_frame(demand.format.frame_bytes() as u64) as f64,
             rate: demand.frames_per_second.filter(|rate| rate.is_finite() && *rate > 0.0),
             may_be_thinned: demand.may_be_thinned,
             priority: demand.priority.min(PRIORITY_MAX),

@@ -53,7 +53,6 @@ impl Links {
     pub(super) fn open(&self, from: IpAddr, request: &OpenRequest) -> Result<Option<Grant>, Refused> {
         let demand = Demand {
             format: request.format()?,
-            metadata_bytes: request.metadata_bytes_max.unwrap_or(0),
             frames_per_second: request.frames_per_second,
             may_be_thinned: request.delivery == Delivery::Latest,
             priority: request.priority.unwrap_or(PRIORITY_DEFAULT),

@@ -20,7 +20,6 @@ fn ledger() -> Ledger {
 fn vga(rate: f64) -> Demand {
     Demand {
         format: FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap(),
-        metadata_bytes: 0,
         frames_per_second: Some(rate),
         may_be_thinned: true,
         priority: PRIORITY_DEFAULT,
@@ -149,15 +148,14 @@ fn what_would_fit_is_said_in_gray_and_of_fewer_pixels() {
 fn demand() -> impl Strategy<Value = Demand> {
     let sides = prop_oneof![Just((64, 48)), Just((640, 480)), Just((1920, 1080))];
     let rate = prop_oneof![1 => Just(None), 6 => (0.05f64..200.0).prop_map(Some)];
-    (sides, rate, any::<bool>(), 0u8..12, 0u32..4096).prop_map(
-        |((width, height), frames_per_second, may_be_thinned, priority, metadata_bytes)| Demand {
+    (sides, rate, any::<bool>(), 0u8..12).prop_map(|((width, height), frames_per_second, may_be_thinned, priority)| {
+        Demand {
             format: FrameFormat::new(PixelFormat::Gray8, width, height).unwrap(),
-            metadata_bytes,
             frames_per_second,
             may_be_thinned,
             priority,
-        },
-    )
+        }
+    })
 }
 
 #[derive(Debug, Clone)]
