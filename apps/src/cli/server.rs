@@ -93,7 +93,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..=1920), default_value_t = PREVIEW_WIDTH, env = "FRAMEWIRE_PREVIEW_WIDTH")]
     pub preview_width: u32,
     /// Memory that all streams together may take, such as 4GiB; by default a quarter of the machine's (or of what its control
-    /// group allows), at most 4 GiB
+    /// group allows), at most 4 GiB; with a cluster's key a quarter of it is for those that are watched at other servers
     #[arg(long, value_name = "SIZE", value_parser = memory, env = "FRAMEWIRE_MEMORY")]
     pub memory: Option<usize>,
     /// Memory that one stream may take; by default half of what all may

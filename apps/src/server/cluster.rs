@@ -198,7 +198,12 @@ fn identity(args: &ServerArgs) -> Result<(NodeId, u64), Failure> {
     match kept {
         Ok(kept) => Ok((kept.node, kept.incarnation)),
         Err(why) => {
-            tracing::warn!("this server is another node at each start: {why}");
+            // Who is asked for nothing of others need not hear of it.
+            if args.cluster.cluster_key_file.is_some() {
+                tracing::warn!("this server is another node at each start: {why}");
+            } else {
+                tracing::debug!("this server is another node at each start: {why}");
+            }
             let nanoseconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
             let id = NodeId::random().map_err(Failure::runtime)?;
             Ok((id, u64::try_from(nanoseconds).unwrap_or(u64::MAX)))

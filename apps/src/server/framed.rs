@@ -56,18 +56,22 @@ pub(crate) fn run(
         .partial(args.partial);
     let memory_bytes_max = args.memory.unwrap_or(config.memory_bytes_max);
     let slots = config.slots + slots_beside(args) + SLOTS_SENT_ON;
+    let node = Node::of(args, places)?.map(Arc::new);
+    // Of what all may take, for those that are watched at others.
+    let elsewhere_bytes = if node.as_ref().is_some_and(|node| node.key().is_some()) { memory_bytes_max / 4 } else { 0 };
     let config = config
         .slots(slots)
-        .memory_bytes_max(memory_bytes_max)
+        .memory_bytes_max(memory_bytes_max.saturating_sub(elsewhere_bytes).max(1))
         .stream_bytes_max(args.stream_memory.unwrap_or(memory_bytes_max.div_ceil(2)));
     let receiver = Arc::new(Receiver::bind(places.udp, config.clone()).map_err(Failure::runtime)?);
     share::begin(&args.shared, &receiver)?;
     let announced = Arc::new(Announced::default());
     let voice = Voice::default();
     let links = Arc::new(Links::new(links(args)?, voice.clone()));
-    let node = Node::of(args, places)?.map(Arc::new);
-    let upstream =
-        UpstreamPlace { bind: places.udp, config: config.latest_policy(ConsumerPolicy::Latest).partial(false) };
+    let upstream = UpstreamPlace {
+        bind: places.udp,
+        config: config.memory_bytes_max(elsewhere_bytes.max(1)).latest_policy(ConsumerPolicy::Latest).partial(false),
+    };
     let watches = Arc::new(Watches::new(
         start_relay(args, &guard)?,
         links.clone(),
@@ -293,6 +297,10 @@ impl Service<'_> {
 
     /// Lets a stream be watched.
     fn begin_demand(&self, stream: &Arc<IncomingStream>, entry: &Entry, said: &Said) -> Demand {
+        if said.is_on_demand {
+            // Its last run may have been told otherwise, and its client be the same.
+            self.signal.tell_idle(stream.info().stream, false);
+        }
         let interest = Arc::new(Mutex::new(Interest::new(said.is_on_demand)));
         let rate = said.frames_per_second.or_else(|| stream.info().presentation.rate.map(|rate| rate.as_f64()));
         let source = self.watches.begin(Source::here(stream, (**entry).clone(), rate, interest.clone()));

@@ -75,8 +75,7 @@ impl Links {
         frames_per_second: Option<f64>,
     ) -> Result<Option<LinkBudget>, Refused> {
         // Who watches has asked for what they need: nobody is thinned for another.
-        let demand =
-            Demand { format, metadata_bytes: 0, frames_per_second, may_be_thinned: false, priority: PRIORITY_DEFAULT };
+        let demand = Demand { format, frames_per_second, may_be_thinned: false, priority: PRIORITY_DEFAULT };
         let interface = self.admit(to, Flow::Out(stream), &demand)?;
         Ok(interface.and_then(|interface| self.outward.get(&interface).cloned()))
     }

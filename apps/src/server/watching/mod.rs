@@ -177,9 +177,10 @@ impl Watches {
     }
 
     /// Those who wait for a stream that cannot be had just now are told why.
-    fn tell_waiting(&self, name: &str, why: &str) {
+    fn tell_waiting(&self, is_meant: impl Fn(&str) -> bool, why: &str) {
         let mut state = lock(&self.state);
-        for wish in state.wishes.values_mut().filter(|wish| wish.watched.is_none() && wish.request.name == name) {
+        let waits = |wish: &&mut Wish| wish.watched.is_none() && is_meant(&wish.request.name);
+        for wish in state.wishes.values_mut().filter(waits) {
             self.say_why(wish, why);
         }
     }
@@ -217,13 +218,17 @@ impl Watches {
             // It has its stream, under a key that it was told.
             return Ok(WatchAnswer::Watching(watched.answer.clone()));
         }
+        let has_heard_nearest = state
+            .wishes
+            .get(&request.stream)
+            .is_some_and(|wish| wish.has_heard_nearest && wish.request.name == request.name);
         self.end_wish(state, request.stream);
         if state.wishes.len() >= WISHES_MAX {
             let message =
                 format!("{WISHES_MAX} streams are asked for at this server, as many as may be; try again later");
             return Err(Refused::new(reason::TOO_MANY, message));
         }
-        let mut wish = Wish::new(asker, request);
+        let mut wish = Wish { has_heard_nearest, ..Wish::new(asker, request) };
         let answer = match self.source_of(state, &request.name) {
             Some(at) => WatchAnswer::Watching(self.send(&mut state.sources[at], &mut wish)?),
             None => WatchAnswer::Waiting(self.look_elsewhere(state, &mut wish)?),
@@ -245,7 +250,7 @@ impl Watches {
                 let (own, own_name) = self.peers.own()?;
                 (node == own || node == own_name).then(|| here(name))?
             })
-            .or_else(|| state.sources.iter().position(|source| !source.is_here() && source.name() == name))
+            .or_else(|| state.sources.iter().position(|source| source.is_elsewhere_called(name)))
     }
 
     /// Has another server send it here, or waits for somebody to bring it.
@@ -263,8 +268,8 @@ impl Watches {
         }
         let message = format!("there is no stream {name:?}; it is sent once it comes");
         let here = state.sources.iter().filter(|source| source.is_here()).map(Source::name);
-        let nearest = nearest(name, here.chain(self.peers.names()));
-        wish.has_heard_nearest = nearest.is_some();
+        let nearest = nearest(name, here.chain(self.peers.names())).filter(|_| !wish.has_heard_nearest);
+        wish.has_heard_nearest |= nearest.is_some();
         Ok(Waiting::new(*stream, message).nearest(nearest))
     }
 

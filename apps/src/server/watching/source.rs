@@ -39,8 +39,25 @@ pub(crate) struct Source {
 pub(super) enum Called {
     /// As the board calls it now.
     Here(Arc<LiveStream>),
-    /// As those call it who asked for it.
-    Elsewhere(String),
+    /// As that node calls it which sends it here.
+    Elsewhere(Place),
+}
+
+/// A stream of another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) stream: String,
+    /// The node's id and name.
+    pub(super) node: (String, String),
+}
+
+impl Place {
+    /// Whether it may be called so: by its name alone, or with that or the id of its node behind it.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        let (id, node) = &self.node;
+        let is_at = |(stream, at): (&str, &str)| stream == self.stream && (at == id || at == node);
+        name == self.stream || name.rsplit_once('@').is_some_and(is_at)
+    }
 }
 
 impl Source {
@@ -54,9 +71,9 @@ impl Source {
         Self { frames_per_second, interest, ..Self::of(stream, Called::Here(live)) }
     }
 
-    /// One that this server watches at another node, which is called so.
-    pub(super) fn elsewhere(stream: &Arc<IncomingStream>, name: String, node: String, hops: Vec<String>) -> Self {
-        Self { node: Some(node), hops, ..Self::of(stream, Called::Elsewhere(name)) }
+    /// One that this server watches at another node; `node` has it from its sender.
+    pub(super) fn elsewhere(stream: &Arc<IncomingStream>, place: Place, node: String, hops: Vec<String>) -> Self {
+        Self { node: Some(node), hops, ..Self::of(stream, Called::Elsewhere(place)) }
     }
 
     fn of(stream: &Arc<IncomingStream>, called: Called) -> Self {
@@ -82,8 +99,13 @@ impl Source {
     pub(super) fn name(&self) -> String {
         match &self.called {
             Called::Here(live) => live.label(),
-            Called::Elsewhere(name) => name.clone(),
+            Called::Elsewhere(place) => place.stream.clone(),
         }
+    }
+
+    /// Whether it is another node's that may be called so.
+    pub(super) fn is_elsewhere_called(&self, name: &str) -> bool {
+        matches!(&self.called, Called::Elsewhere(place) if place.is_called(name))
     }
 
     /// What sends it on, from now on.

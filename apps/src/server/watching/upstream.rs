@@ -12,6 +12,7 @@ use framewire_signal::message::{Refused, WatchRequest, Watching, reason};
 use framewire_signal::{ClientEvent, SignalClient};
 use framewire_transport::{Announcement, IncomingStream, Receiver, ReceiverConfig};
 
+use super::source::Place;
 use super::{Peer, Source, Watches};
 
 /// A stream that nobody asks for here any more is let go after so long.
@@ -34,8 +35,7 @@ pub(super) struct Upstreams {
     place: UpstreamPlace,
     /// Bound when the first is wanted.
     receiver: OnceLock<Receiver>,
-    /// By the name that they are asked for by here.
-    all: Mutex<BTreeMap<String, Upstream>>,
+    all: Mutex<Vec<Upstream>>,
 }
 
 /// One of them.
@@ -50,6 +50,13 @@ struct Upstream {
     /// Its sender has closed it there.
     is_over: bool,
     unwanted_since: Option<Instant>,
+}
+
+impl Upstream {
+    fn place(&self) -> Place {
+        let Peer { node, name, stream, .. } = &self.peer;
+        Place { stream: stream.clone(), node: (node.clone(), name.clone()) }
+    }
 }
 
 impl Upstreams {
@@ -77,7 +84,7 @@ impl Watches {
                 break;
             }
         }
-        for (_, upstream) in std::mem::take(&mut *lock(&self.upstreams.all)) {
+        for upstream in std::mem::take(&mut *lock(&self.upstreams.all)) {
             self.let_go(upstream, "the server stops");
         }
     }
@@ -88,38 +95,36 @@ impl Watches {
         let mut all = lock(&self.upstreams.all);
         for (name, passed) in &wanted {
             let found = self.peers.find(name, passed);
-            if let Some(upstream) = all.get_mut(name) {
+            if let Some(at) = all.iter().position(|upstream| upstream.place().is_called(name)) {
+                let upstream = &mut all[at];
                 upstream.unwanted_since = None;
                 // It comes, or would if it could, from where it is.
                 let has_moved = found.as_ref().is_some_and(|peer| peer.node != upstream.peer.node);
                 if upstream.come.is_some() || !has_moved {
                     continue;
                 }
-                let upstream = all.remove(name).expect("it has just been seen");
-                self.let_go(upstream, "it is elsewhere now");
+                self.let_go(all.swap_remove(at), "it is elsewhere now");
             }
             let Some(peer) = found else { continue };
             match self.ask(peer, passed) {
-                Ok(upstream) => drop(all.insert(name.clone(), upstream)),
+                Ok(upstream) => all.push(upstream),
                 Err(why) => {
                     tracing::warn!(stream = ?name, "not asked for elsewhere: {why}");
-                    self.tell_waiting(name, &why);
+                    self.tell_waiting(|waits| waits == name, &why);
                 }
             }
         }
-        let unwanted: Vec<String> = all
-            .iter_mut()
-            .filter(|(name, _)| !wanted.contains_key(*name))
-            .filter_map(|(name, upstream)| {
-                let since = *upstream.unwanted_since.get_or_insert(now);
-                (now.saturating_duration_since(since) >= UNWANTED_AFTER).then(|| name.clone())
-            })
-            .collect();
-        for name in unwanted {
-            if let Some(upstream) = all.remove(&name) {
-                tracing::info!(stream = ?name, node = ?upstream.peer.name, "watched there no more");
-                self.let_go(upstream, "nobody watches it here any more");
+        let is_unwanted = |upstream: &mut Upstream| {
+            let place = upstream.place();
+            if wanted.keys().any(|name| place.is_called(name)) {
+                return false;
             }
+            let since = *upstream.unwanted_since.get_or_insert(now);
+            now.saturating_duration_since(since) >= UNWANTED_AFTER
+        };
+        for upstream in all.extract_if(.., is_unwanted).collect::<Vec<_>>() {
+            tracing::info!(stream = ?upstream.peer.stream, node = ?upstream.peer.name, "watched there no more");
+            self.let_go(upstream, "nobody watches it here any more");
         }
     }
 
@@ -147,18 +152,19 @@ impl Watches {
     fn hear(&self) {
         let mut all = lock(&self.upstreams.all);
         let mut told = Vec::new();
-        for (name, upstream) in all.iter_mut() {
+        for upstream in all.iter_mut() {
+            let name = upstream.peer.stream.clone();
             while let Some(event) = upstream.client.next_event(Duration::ZERO) {
                 match event {
                     ClientEvent::Watching(watching) => {
                         if let Err(refused) = self.announce(upstream, watching) {
-                            told.push((name.clone(), format!("{}: {refused}", upstream.peer.name)));
+                            told.push((upstream.place(), format!("{}: {refused}", upstream.peer.name)));
                         }
                     }
                     ClientEvent::Unwatched(unwatched) => upstream.is_over = unwatched.over,
                     ClientEvent::WatchRefused { refused, .. } => {
                         tracing::warn!(stream = ?name, node = ?upstream.peer.name, "refused there: {refused}");
-                        told.push((name.clone(), format!("{} refuses it: {refused}", upstream.peer.name)));
+                        told.push((upstream.place(), format!("{} refuses it: {refused}", upstream.peer.name)));
                     }
                     ClientEvent::Retrying { reason, attempt, .. } if attempt == 1 => {
                         tracing::info!(stream = ?name, node = ?upstream.peer.name, "not reached: {reason}");
@@ -168,8 +174,8 @@ impl Watches {
             }
         }
         drop(all);
-        for (name, why) in told {
-            self.tell_waiting(&name, &why);
+        for (place, why) in told {
+            self.tell_waiting(|name| place.is_called(name), &why);
         }
     }
 
@@ -180,7 +186,7 @@ impl Watches {
             return Ok(());
         }
         let format = watching.format()?;
-        let announced = Announcement::new(format).delivery(watching.delivery).key(watching.key.clone());
+        let announced = Announcement::new(format).key(watching.key.clone());
         let receiver = self.receiver().map_err(|failure| Refused::new(reason::INTERNAL, failure.to_string()))?;
         receiver.announce(upstream.stream, announced).map_err(|error| Refused::new("memory", error.to_string()))?;
         (upstream.watching, upstream.is_over) = (Some(watching), false);
@@ -193,19 +199,19 @@ impl Watches {
         while let Ok(stream) = receiver.accept_timeout(Duration::ZERO) {
             let stream = Arc::new(stream);
             let mut all = lock(&self.upstreams.all);
-            let found = all.iter_mut().find(|(_, upstream)| upstream.stream == stream.info().stream);
-            let Some((name, upstream)) = found else { continue };
+            let found = all.iter_mut().find(|upstream| upstream.stream == stream.info().stream);
+            let Some(upstream) = found else { continue };
             let hops = upstream.watching.as_ref().map(|watching| watching.hops.clone()).unwrap_or_default();
             let node = upstream.watching.as_ref().and_then(|watching| watching.node.clone());
             let source =
-                Source::elsewhere(&stream, name.clone(), node.unwrap_or_else(|| upstream.peer.node.clone()), hops);
+                Source::elsewhere(&stream, upstream.place(), node.unwrap_or_else(|| upstream.peer.node.clone()), hops);
             let before = upstream.come.take();
             drop_ended(self, before, false, "it began anew");
-            tracing::info!(stream = ?name, node = ?upstream.peer.name, format = %stream.info().format, "comes from there");
+            tracing::info!(stream = ?upstream.peer.stream, node = ?upstream.peer.name, format = %stream.info().format, "comes from there");
             upstream.come = Some((self.begin(source), stream));
         }
         let mut all = lock(&self.upstreams.all);
-        for upstream in all.values_mut() {
+        for upstream in all.iter_mut() {
             let has_ended = |stream: &IncomingStream| {
                 // Nobody takes frames here but the relay; what waits for this end is let go.
                 while stream.try_recv().is_ok() {}
