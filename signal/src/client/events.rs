@@ -48,7 +48,7 @@ pub enum ClientEvent {
     Replaced(Replaced),
     /// The stream ended: at this client's wish, or the server's.
     Closed(Closed),
-    /// A frame arrived; of this client's stream if it has one, else of any.
+    /// A frame arrived at the server; of this client's stream if it opens one, of none if it only watches, else of any.
     Feedback(Feedback),
     /// A datagram arrived, on the plain wire.
     PlainFeedback(PlainFeedback),

@@ -31,7 +31,7 @@ use self::dial::Line;
 pub use self::events::ClientEvent;
 use self::events::EventQueue;
 pub use self::server_target::ServerTarget;
-use self::supervisor::{Known, Server, Supervisor};
+use self::supervisor::{Server, ServerList, Supervisor};
 pub use self::tls::tls_config;
 #[cfg(feature = "mdns")]
 pub(crate) use self::tls::{pin_of, tls_config_for_anyone};
@@ -148,7 +148,7 @@ pub struct SignalClient {
     wishes: Arc<Wishes>,
     line: Arc<Line>,
     thread: Option<JoinHandle<()>>,
-    known: Arc<Known>,
+    list: Arc<ServerList>,
 }
 
 impl SignalClient {
@@ -167,15 +167,15 @@ impl SignalClient {
         let others = config.others.clone().into_iter().map(|other| other.of(&config));
         let configs: Vec<ClientConfig> = [config.clone()].into_iter().chain(others).collect();
         let servers: Result<Vec<Server>, ClientError> = configs.into_iter().map(Server::new).collect();
-        let known = Arc::new(Known { servers: servers?, current: AtomicUsize::new(0) });
+        let list = Arc::new(ServerList { servers: servers?, current: AtomicUsize::new(0) });
         let (events, line) = (Arc::new(EventQueue::default()), Arc::new(Line::default()));
         let supervisor =
-            Supervisor { known: known.clone(), events: events.clone(), wishes: wishes.clone(), line: line.clone() };
+            Supervisor { list: list.clone(), events: events.clone(), wishes: wishes.clone(), line: line.clone() };
         let thread = thread::Builder::new()
             .name("framewire-signal".into())
             .spawn(move || supervisor.run())
             .map_err(ClientError::Thread)?;
-        Ok(Self { events, wishes, line, thread: Some(thread), known })
+        Ok(Self { events, wishes, line, thread: Some(thread), list })
     }
 
     /// What happened next; waits for it. `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
@@ -217,7 +217,7 @@ impl SignalClient {
     /// The server that it is connected to, or connects to next: the URL of [`ClientConfig::server_url`], or of one of the
     /// [others](ClientConfig::others).
     pub fn server(&self) -> String {
-        self.known.current().url.to_string()
+        self.list.current().url.to_string()
     }
 
     /// Watches this stream, too, now and after each reconnect; in place of what was wished with the same [`stream`](WatchRequest::stream), where
@@ -259,6 +259,6 @@ impl Drop for SignalClient {
 
 impl fmt::Debug for SignalClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignalClient").field("server", &self.known.current().url).finish_non_exhaustive()
+        f.debug_struct("SignalClient").field("server", &self.list.current().url).finish_non_exhaustive()
     }
 }

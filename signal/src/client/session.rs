@@ -287,10 +287,12 @@ impl<'a> Session<'a> {
             event::STATISTICS => self.pass(data, ClientEvent::Statistics),
             event::HEARTBEAT => self.last_answer = Some(Instant::now()),
             event::WATCHING | event::WAITING | event::REFUSED if self.watches_wait_for(&data) => {
-                if let Some(Numbered { request: Some(number), body }) = read::<Numbered<WatchReply>>(data) {
-                    let event = self.watches.answered(number, body, Instant::now());
-                    return self.tell_of_watching(event);
-                }
+                let (number, reply) = match Numbered::<WatchReply>::deserialize(&data) {
+                    Ok(Numbered { request, body }) => (request.unwrap_or_default(), body),
+                    Err(error) => return Err(not_understood(event::WATCH, &error)),
+                };
+                let event = self.watches.answered(number, reply, Instant::now());
+                return self.tell_of_watching(event);
             }
             event::WATCHING => {
                 let event = read(data).and_then(|watching| self.watches.watching(watching));
@@ -380,11 +382,7 @@ impl<'a> Session<'a> {
     fn unreadable(&self, answer: &Value) -> Option<End> {
         let is_awaited = self.open_deadline.is_some() && answer.get("request").and_then(Value::as_u64) == Some(OPEN_ID);
         let error = Numbered::<OpenReply>::deserialize(answer).err().filter(|_| is_awaited)?;
-        let why: String = error.to_string().chars().take(WHY_CHARS_MAX).collect();
-        let reason = format!(
-            "the server's answer to \"open\" cannot be understood ({why}); is that Framewire's server, of the same release?"
-        );
-        Some(End::Lost { reason })
+        Some(not_understood(event::OPEN, &error))
     }
 
     /// Passes on what can be read.
@@ -465,6 +463,15 @@ async fn next_of_connect(
             Err(_) => return Ok(None),
         }
     }
+}
+
+/// An answer to this request that says nothing that is known here.
+fn not_understood(request: &str, error: &serde_json::Error) -> End {
+    let why: String = error.to_string().chars().take(WHY_CHARS_MAX).collect();
+    let reason = format!(
+        "the server's answer to \"{request}\" cannot be understood ({why}); is that Framewire's server, of the same release?"
+    );
+    End::Lost { reason }
 }
 
 /// Returns then; without a time, never.

@@ -41,12 +41,12 @@ impl Server {
 
 /// The servers of a client, and at which it is.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct ServerList {
     pub(super) servers: Vec<Server>,
     pub(super) current: AtomicUsize,
 }
 
-impl Known {
+impl ServerList {
     pub(super) fn current(&self) -> &Server {
         &self.servers[self.current.load(Ordering::Relaxed)]
     }
@@ -54,7 +54,7 @@ impl Known {
 
 /// What the client's thread does.
 pub(super) struct Supervisor {
-    pub(super) known: Arc<Known>,
+    pub(super) list: Arc<ServerList>,
     pub(super) events: Arc<EventQueue>,
     pub(super) wishes: Arc<Wishes>,
     pub(super) line: Arc<Line>,
@@ -63,11 +63,11 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Returns when the program wants to stop.
     pub(super) fn run(self) {
-        let mut servers = Servers::new(self.known.servers.len());
+        let mut servers = Servers::new(self.list.servers.len());
         let mut refusal = None;
         while !self.wishes.wanted().stop {
             let started = Instant::now();
-            let url = &self.known.current().url;
+            let url = &self.list.current().url;
             let (reason, outcome) = match self.attempt(&servers) {
                 Ok(End::Stopped) => break,
                 Ok(end) => self.explain(url, end, started.elapsed() >= HELD, &mut refusal),
@@ -77,7 +77,7 @@ impl Supervisor {
                 }
             };
             let next = servers.next(outcome, Instant::now(), random());
-            self.known.current.store(servers.current(), Ordering::Relaxed);
+            self.list.current.store(servers.current(), Ordering::Relaxed);
             if let Some(refused) = refusal.take_if(|_| next.is_round_over) {
                 self.events.push(ClientEvent::Refused(refused));
             }
@@ -123,7 +123,7 @@ impl Supervisor {
     /// for certain.
     fn attempt(&self, servers: &Servers) -> io::Result<End> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let mut session = Session::new(self.known.current(), &self.events, &self.wishes, &self.line);
+        let mut session = Session::new(self.list.current(), &self.events, &self.wishes, &self.line);
         session.give_up_at = servers.give_up_at(Instant::now());
         let end = runtime.block_on(session.run());
         // A name that is still being looked up is not waited for.

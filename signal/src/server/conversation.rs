@@ -11,10 +11,9 @@ use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Sid;
-use socketioxide::{BroadcastError, ParserConfig, SocketIo};
+use socketioxide::{ParserConfig, SocketIo};
 use tokio::sync::Semaphore;
 
-use super::StreamEnd;
 use super::news::News;
 use super::outbox::Outbox;
 use super::places::{Full, Place, Places};
@@ -26,8 +25,8 @@ use super::streams::Streams;
 use super::watchers::{GRACE, Watchers, Word};
 use crate::auth::Exchange;
 use crate::message::{
-    CloseRequest, Closed, Feedback, Heartbeat, Moved, Numbered, OpenReply, Opening, PlainFeedback, Proven, Quiet,
-    Refused, Role, Statistics, UnwatchRequest, Unwatched, WatchAnswer, WatchReply, WatchRequest, event, reason,
+    CloseRequest, Closed, Heartbeat, Numbered, OpenReply, Opening, Proven, Quiet, Refused, Role, UnwatchRequest,
+    Unwatched, WatchAnswer, WatchReply, WatchRequest, event, reason,
 };
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.

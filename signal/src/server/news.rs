@@ -46,6 +46,11 @@ impl Latest {
         }
     }
 
+    /// The stream has its name to itself.
+    pub(super) fn is_newest(&mut self) {
+        self.replaced = None;
+    }
+
     /// Without a grant, for one that `opened` says anew.
     pub(super) fn without_grant(self) -> Self {
         Self { grant: None, ..self }

@@ -53,8 +53,11 @@ impl Proving {
                 Ok(None) | Err(_) => Ok(None),
             };
         };
-        unpoisoned(self.guesses.lock()).check(connected.neighbour(), Instant::now())?;
-        verifier.begin(auth, connected.key()).inspect_err(|_| self.count())
+        let exchange = verifier.begin(auth, connected.key()).inspect_err(|_| self.count())?;
+        if exchange.is_some() {
+            unpoisoned(self.guesses.lock()).check(connected.neighbour(), Instant::now())?;
+        }
+        Ok(exchange)
     }
 
     /// Shows a client that the server has the token, and waits for its proof for as long as one may take.

@@ -125,6 +125,10 @@ impl<C: Copy + Eq> Streams<C> {
             }
         }
         let (newest_incarnation, by) = newest;
+        if let Some(owner) = owners.of.get_mut(&stream).filter(|_| newest_incarnation == incarnation) {
+            // What had its name before may have ended.
+            owner.told.is_newest();
+        }
         let older: Vec<u32> =
             of_name.into_iter().filter(|(_, of)| *of < newest_incarnation).map(|(id, _)| id).collect();
         let mut to_tell = Vec::new();

@@ -292,6 +292,9 @@ fn of_two_streams_of_one_name_the_one_that_started_last_has_it_whichever_came_fi
     // It is told again when it comes back.
     let (told, own) = open_named(&streams, 'c', 3, "front", Some(15));
     assert!(told.is_empty() && is_replaced(&own), "{own:?}");
+    // Until it is the newest that there is.
+    streams.close('b', 2).unwrap();
+    assert_eq!(open_named(&streams, 'c', 3, "front", Some(15)), (vec![('a', 1)], vec![]));
 }
 
 #[test]
