@@ -71,7 +71,7 @@ def in_turn(arguments: argparse.Namespace) -> Report:
         say(f"{row}: {ROWS[row].__doc__.strip().splitlines()[0]}")
         try:
             measure(row, arguments, report)
-        except (Failed, OSError, KeyError, ValueError) as error:
+        except (Failed, OSError, LookupError, ValueError, ArithmeticError, subprocess.SubprocessError) as error:
             report.failed(f"{type(error).__name__}: {error}" if not isinstance(error, Failed) else str(error))
         say(f"  {time.monotonic() - started:.0f} s")
     return report

@@ -7,7 +7,8 @@ import subprocess
 import time
 
 from network import Host
-from programs import Program, Programs, wait_for
+from programs import PATIENCE, Program, Programs, wait_for
+from report import Failed
 
 PORT = 8080
 REDIS_PORT = 6379
@@ -48,8 +49,11 @@ class Server:
 
     def own(self) -> dict[str, dict]:
         """The streams that come in here, by name."""
-        said = self.ask("/api/streams")
-        return {stream["name"]: stream for stream in json.loads(said)["streams"]} if said else {}
+        # On a machine that is busy an answer may be late.
+        said = self.ask("/api/streams") or self.ask("/api/streams", seconds=PATIENCE)
+        if said is None:
+            raise Failed(f"{self.name} does not answer")
+        return {stream["name"]: stream for stream in json.loads(said)["streams"]}
 
     def everywhere(self) -> list[dict]:
         """The streams of the whole cluster, as this server has them: each with node, url and state."""
