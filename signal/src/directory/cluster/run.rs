@@ -82,6 +82,10 @@ fn start(
     heard: mpsc::Sender<Vec<u8>>,
     nodes: watch::Sender<u64>,
 ) -> JoinSet<()> {
+    #[cfg_attr(
+        not(any(feature = "cluster", feature = "mdns")),
+        allow(unused_mut, reason = "without engines there is nothing to add to it")
+    )]
     let mut engines = JoinSet::new();
     #[cfg(feature = "cluster")]
     if let Some(redis) = &config.redis {
