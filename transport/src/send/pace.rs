@@ -113,7 +113,7 @@ pub struct Pace {
     /// sender below it.
     pub burst_bytes: Option<u32>,
     /// When frames are begun: so long after the beginning of an interval, counted on the receiver's monotonic clock from its zero. Each frame is
-    /// kept until then, for less than an interval. By default none is. It says nothing where frames come as they come.
+    /// kept until then, for less than an interval, unless others wait behind it. By default none is. It says nothing where frames come as they come.
     pub phase: Option<Duration>,
 }
 
@@ -136,9 +136,21 @@ struct Granted {
     rate: Bitrate,
     burst_bytes: Option<u32>,
     free_at: Time,
+    /// The rate that `free_at` was counted at: this one, or the one before it.
+    counted_at: Bitrate,
 }
 
 impl Granted {
+    /// What was sent before the rate changed is paid for at the new one: else one that was granted next to nothing would be silent for as long as
+    /// its last slices took at that, whatever it is granted now.
+    fn count_anew(&mut self, now: Time) {
+        let before = std::mem::replace(&mut self.counted_at, self.rate);
+        if before != self.rate {
+            let owed = self.free_at.since(now).as_nanos() * u128::from(before.0) / u128::from(self.rate.0);
+            self.free_at = now + Duration::from_nanos(u64::try_from(owed).unwrap_or(u64::MAX));
+        }
+    }
+
     fn meter(&self, datagram: Datagram, train: u32) -> Meter {
         let cost = self.rate.time_for(datagram.on_the_link());
         let burst = match self.burst_bytes {
@@ -231,8 +243,12 @@ impl Pacer {
 
     /// This stream alone keeps to a rate, from now on; `None` takes that back.
     pub(super) fn set_rate_max(&mut self, rate: Option<Bitrate>, burst_bytes: Option<u32>) {
-        let free_at = self.granted.map_or(Time::ZERO, |granted| granted.free_at);
-        self.granted = rate.map(|rate| Granted { rate, burst_bytes, free_at });
+        let before = self.granted;
+        self.granted = rate.map(|rate| {
+            let (free_at, counted_at) =
+                before.map_or((Time::ZERO, rate), |granted| (granted.free_at, granted.counted_at));
+            Granted { rate, burst_bytes, free_at, counted_at }
+        });
     }
 
     /// Slices that may leave together: those of a whole train, or of what may leave at once.
@@ -262,6 +278,9 @@ impl Pacer {
     /// at once. Repairs are not spread over the interval. Less than a train is left until there is more.
     pub(super) fn take(&mut self, wanted: u32, is_repair: bool, now: Time, choose: impl FnOnce(u32) -> u32) -> u32 {
         let least = wanted.min(self.train());
+        if let Some(granted) = &mut self.granted {
+            granted.count_anew(now);
+        }
         let mut granted = self.granted.map(|granted| granted.meter(self.slice, self.train));
         let own = self.own.as_ref().filter(|_| !is_repair);
         let (own_allows, own_from) = own.map_or((u32::MAX, now), |own| (own.allowed(now), own.time_for(least)));
@@ -301,6 +320,7 @@ impl Pacer {
             link.with_meter(datagram, 1, |meter| meter.take(1, now));
         }
         if let Some(granted) = &mut self.granted {
+            granted.count_anew(now);
             let mut meter = granted.meter(datagram, 1);
             meter.take(1, now);
             granted.free_at = meter.free_at;
@@ -465,6 +485,26 @@ mod tests {
         assert_eq!(pacer.take(1_000, false, later, |all| all), 100);
         pacer.set_rate_max(None, None);
         assert_eq!(pacer.take(1_000, false, later, |all| all), 1_000);
+    }
+
+    #[test]
+    fn what_was_sent_at_a_low_rate_keeps_nobody_silent_once_a_higher_one_is_granted_nor_is_it_forgotten() {
+        // A slice takes 100 ms at 80 kbit/s, and 100 µs at 80 Mbit/s.
+        let mut pacer = Pacer::new(972, 28, 44);
+        let now = Time::from_nanos(5_000_000);
+        let rate = |text: &str| Some(text.parse().unwrap());
+        pacer.set_rate_max(rate("80k"), Some(10_000));
+        assert_eq!(pacer.take(1_000, false, now, |all| all), 10);
+        assert_eq!(pacer.take(1_000, false, now, |all| all), 0);
+        // Whatever was said in between.
+        pacer.set_rate_max(rate("10k"), Some(10_000));
+        pacer.set_rate_max(rate("80M"), Some(10_000));
+        assert_eq!(pacer.take(1_000, false, now, |all| all), 0, "ten slices have just left");
+        assert_eq!(pacer.poll_timeout(), now + Duration::from_millis(1));
+        // And the other way round: what is owed is as many bytes.
+        pacer.set_rate_max(rate("80k"), Some(10_000));
+        assert_eq!(pacer.take(1_000, false, now, |all| all), 0);
+        assert_eq!(pacer.poll_timeout(), now + Duration::from_secs(1));
     }
 
     #[test]
