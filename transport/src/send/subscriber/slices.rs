@@ -205,8 +205,12 @@ impl Subscriber {
             && gate.lets(outgoing.number(), outgoing.frame().info().captured, all_settled, now)
     }
 
-    /// Whether it is the moment at which frames are to be begun.
+    /// Whether it is the moment at which frames are to be begun. For one that others wait behind it always is: nothing that had to wait would be made up for, were there
+    /// one moment a frame.
     fn is_in_phase(&mut self, number: u64, now: Time) -> bool {
+        if self.outbox.len() - self.outbox.on_the_way() > 1 {
+            return true;
+        }
         let far_ns = self.way.clock().far(now);
         self.phase.as_mut().is_none_or(|phase| phase.lets(number, self.config.interval(), far_ns, now))
     }
