@@ -86,6 +86,7 @@ error_codes! {
         Self::OutOfRange { .. } => "relay-out-of-range",
         Self::TooMany { .. } => "too-many-watchers",
         Self::Ended => "relayed-stream-ended",
+        Self::Stopped => "relay-stopped",
         Self::System(_) => "relay-resources",
     } => {
         Self::Connect(error) => error,

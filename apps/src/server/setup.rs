@@ -118,8 +118,8 @@ pub(crate) fn slots_beside(args: &ServerArgs) -> usize {
     args.sinks.sink.len().saturating_sub(1) + usize::from(args.preview_fps > 0.0)
 }
 
-/// Slots that frames are in while they are sent on to watchers: those of the newest three.
-pub(crate) const SLOTS_SENT_ON: usize = 3;
+/// Slots that frames are in while they are sent on to watchers.
+pub(crate) const SLOTS_SENT_ON: usize = Relay::SLOTS;
 
 /// The links of the command line, as they are on this machine.
 pub(super) fn links(args: &ServerArgs) -> Result<Vec<Link>, Failure> {

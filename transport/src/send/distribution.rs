@@ -15,10 +15,12 @@ const NEWEST: usize = 3;
 /// Older ones that are held all the same, since slices of them are still leaving to somebody: all that a path gets on which a frame takes longer than three
 /// come in. They are the same for all subscribers that are so slow.
 const LEAVING: usize = 2;
-/// For so long.
-const LEAVING_MAX: Duration = Duration::from_secs(1);
+/// For so long: whoever takes longer for a frame is in the way of others who are slow.
+const LEAVING_MAX: Duration = Duration::from_secs(5);
+/// Frames that the subscribers of one stream hold at most, all of them together.
+pub const HELD_MAX: usize = NEWEST + LEAVING;
 
-/// A publication whose frames have numbers of their own, those of the stream that they come from, and whose subscribers together hold no more than five of them, however many they
+/// A publication whose frames have numbers of their own, those of the stream that they come from, and whose subscribers together hold no more than [`HELD_MAX`] of them, however many they
 /// are and whatever becomes of them. Towards all of them it is `latest`.
 #[derive(Debug)]
 pub struct Distribution {
@@ -36,6 +38,30 @@ struct Leaving {
     since: Time,
     /// Somebody needed it when the last frame came.
     is_needed: bool,
+}
+
+/// Frames whose slices wait for room in a subscriber's socket, and so are held by what waits there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Untaken {
+    oldest: u64,
+    /// The oldest but one; [`u64::MAX`], which no frame's number is, where there is no other.
+    next: u64,
+}
+
+impl Untaken {
+    /// Slices of this frame wait.
+    pub fn of(number: u64) -> Self {
+        Self { oldest: number, next: u64::MAX }
+    }
+
+    /// And of this one.
+    pub fn and(self, number: u64) -> Self {
+        match self {
+            Self { oldest, next } if number < oldest => Self { oldest: number, next: next.min(oldest) },
+            Self { oldest, next } if number > oldest => Self { oldest, next: next.min(number) },
+            known => known,
+        }
+    }
 }
 
 impl Distribution {
@@ -69,13 +95,15 @@ impl Distribution {
         subscriber
     }
 
-    /// The lowest number of a frame that somebody may hold.
-    pub fn held_from(&self) -> u64 {
-        self.leaving.iter().flatten().map(|leaving| leaving.number).chain([self.newest[0]]).min().unwrap_or(0)
+    /// Whether what waits for room in a socket may go on waiting; else it is to be let go of, for it holds frames that nobody may any more. To be asked of all that
+    /// waits after each frame.
+    pub fn lets_wait(&self, untaken: Untaken) -> bool {
+        let is_leaving = || self.leaving.iter().flatten().any(|leaving| leaving.number == untaken.oldest);
+        untaken.next >= self.newest[0] && (untaken.oldest >= self.newest[0] || is_leaving())
     }
 
-    /// Hands a frame to all subscribers, under its own number, and has them let go of what is too old. With each comes the lowest number of a frame that was polled
-    /// from it and that its socket has not taken whole, if there is one. Numbers that are missing before the frame are skipped; returns how many those were.
+    /// Hands a frame to all subscribers, under its own number, and has them let go of what is too old. With each comes what was polled from it and its
+    /// socket has not taken, if there is anything. Numbers that are missing before the frame are skipped; returns how many those were.
     ///
     /// # Errors
     /// The frame: it has not the format's length or more behind its pixels than there may be, was not received whole, or its number is not above those before it. Its number is
@@ -87,7 +115,7 @@ impl Distribution {
     pub fn publish<'a>(
         &mut self,
         frame: Frame,
-        subscribers: impl IntoIterator<Item = (&'a mut Subscriber, Option<u64>)>,
+        subscribers: impl IntoIterator<Item = (&'a mut Subscriber, Option<Untaken>)>,
         now: Time,
     ) -> Result<u64, Frame> {
         let number = frame.info().number;
@@ -101,15 +129,15 @@ impl Distribution {
         self.newest.rotate_left(1);
         self.newest[NEWEST - 1] = number;
         let from = self.newest[0];
-        for leaving in &mut self.leaving {
-            *leaving = leaving.filter(|leaving| now.since(leaving.since) < LEAVING_MAX);
-            leaving.iter_mut().for_each(|leaving| leaving.is_needed = false);
-        }
+        self.leaving.iter_mut().flatten().for_each(|leaving| leaving.is_needed = false);
         for (subscriber, untaken) in subscribers {
             if utc.is_some() {
                 subscriber.set_utc(utc);
             }
-            let leaving = subscriber.leaving(from).into_iter().chain(untaken).min();
+            // More than one of them cannot be held for it.
+            let untaken = untaken.filter(|untaken| untaken.next >= from).map(|untaken| untaken.oldest);
+            let own = subscriber.leaving(from);
+            let leaving = own.filter(|number| *number < from).or_else(|| own.into_iter().chain(untaken).min());
             let stays = leaving.filter(|number| *number < from || self.is_leaving(*number));
             let stays = stays.filter(|number| self.may_stay(*number, now));
             subscriber.let_go_below(from, stays, now);
@@ -142,8 +170,10 @@ impl Distribution {
     /// Whether somebody may go on sending a frame, however many newer ones come.
     fn may_stay(&mut self, number: u64, now: Time) -> bool {
         if let Some(known) = self.leaving.iter_mut().flatten().find(|leaving| leaving.number == number) {
-            known.is_needed = true;
-            return true;
+            // It had its time: others wait for the place.
+            let may_stay = now.since(known.since) < LEAVING_MAX;
+            known.is_needed |= may_stay;
+            return may_stay;
         }
         let free = self.leaving.iter_mut().find(|leaving| leaving.is_none());
         free.map(|place| *place = Some(Leaving { number, since: now, is_needed: true })).is_some()
@@ -185,6 +215,9 @@ impl Thinning {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{FramePool, PixelFormat};
+    use crate::send::{CONTROL_MAX, SendState};
+    use crate::wire::{Accept, Open, SLICE_BYTES_MIN};
 
     #[test]
     fn thinning_lets_through_the_rate_that_was_asked_for_whatever_the_cameras_is() {
@@ -208,5 +241,88 @@ mod tests {
         let at = |millis| Time::from_nanos(1) + Duration::from_millis(millis);
         assert!(thinning.lets(at(0)) && !thinning.lets(at(10)) && thinning.lets(at(5_000)));
         assert!(!thinning.lets(at(5_010)) && thinning.lets(at(5_090)));
+    }
+    fn frame(pool: &FramePool, number: u64) -> Frame {
+        let mut frame = pool.try_acquire().unwrap();
+        frame.info.number = number;
+        frame.freeze()
+    }
+
+    #[test]
+    fn an_older_frame_may_leave_for_so_long_and_then_gives_its_place_to_another() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 1).unwrap();
+        let (mut distribution, pool) = (Distribution::new(format, 0, 0), FramePool::new(8, 16).unwrap());
+        let at = |millis| Time::from_nanos(1) + Duration::from_millis(millis);
+        for number in 0..6 {
+            distribution.publish(frame(&pool, number), [], at(number)).unwrap();
+        }
+        assert!(distribution.may_stay(1, at(5)) && distribution.may_stay(2, at(5)) && distribution.may_stay(1, at(5)));
+        assert!(!distribution.may_stay(0, at(5)), "two are leaving");
+        assert!(distribution.may_stay(2, at(5_004)));
+        distribution.leaving.iter_mut().flatten().for_each(|leaving| leaving.is_needed = false);
+        assert!(!distribution.may_stay(2, at(5_005)) && !distribution.may_stay(2, at(5_006)));
+        // Whose time is over is not there for the next frame.
+        distribution.publish(frame(&pool, 6), [], at(5_006)).unwrap();
+        assert!(distribution.may_stay(0, at(5_007)) && distribution.may_stay(3, at(5_007)));
+    }
+
+    #[test]
+    fn what_waits_in_a_socket_holds_the_newest_three_frames_and_one_that_is_leaving_and_no_other() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 1).unwrap();
+        let (mut distribution, pool) = (Distribution::new(format, 0, 0), FramePool::new(8, 16).unwrap());
+        for number in 0..=20 {
+            distribution.publish(frame(&pool, number), [], Time::from_nanos(1)).unwrap();
+        }
+        assert!(distribution.may_stay(3, Time::from_nanos(1)) && distribution.may_stay(9, Time::from_nanos(1)));
+        let waits = |numbers: &[u64]| {
+            let of = numbers[1..].iter().fold(Untaken::of(numbers[0]), |untaken, number| untaken.and(*number));
+            distribution.lets_wait(of)
+        };
+        for may in [&[18][..], &[20, 18, 19], &[3], &[9, 9, 20], &[20, 3, 19]] {
+            assert!(waits(may), "{may:?}");
+        }
+        // Between those that are leaving, older than they, and more than one of them.
+        for may_not in [&[5][..], &[17], &[2, 20], &[3, 17, 20], &[19, 17, 3], &[9, 3], &[20, 5, 9]] {
+            assert!(!waits(may_not), "{may_not:?}");
+        }
+    }
+
+    #[test]
+    fn an_opening_that_is_made_again_says_what_was_skipped_before_the_frame_that_it_goes_on_with() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 1).unwrap();
+        let (mut distribution, pool) = (Distribution::new(format, 0, 0), FramePool::new(8, 16).unwrap());
+        let now = Time::from_nanos(1);
+        let config = SendConfig::new(7, 1, format, Delivery::Every, SLICE_BYTES_MIN as u16);
+        let mut subscriber = distribution.subscribe(config, now);
+        let accept = Accept {
+            stream: 7,
+            epoch: 1,
+            flags: 0,
+            path_bytes: 0,
+            frame_limit: u64::MAX,
+            sequence_limit: 0,
+            receiver_ns: 1,
+            echo_ns: 1,
+            delivered: 0,
+            buffer_bytes: 1 << 20,
+            slots: 8,
+        };
+        subscriber.handle_datagram(&accept.emit(), now);
+        assert_eq!(subscriber.state(), SendState::Open);
+        // Three wait where the stream is open, and numbers are missing between them.
+        for number in [0, 2, 5] {
+            distribution.publish(frame(&pool, number), [(&mut subscriber, None)], now).unwrap();
+        }
+        assert_eq!((pool.held_count(), subscriber.stats().frames_skipped), (3, 3));
+        subscriber.handle_redirect(28, now);
+        for number in [7, 10, 12] {
+            distribution.publish(frame(&pool, number), [(&mut subscriber, None)], now).unwrap();
+            subscriber.retry(now);
+            let mut out = [0; CONTROL_MAX];
+            let len = subscriber.poll_transmit(now, &mut out).expect("an opening is due");
+            let open = Open::parse(&out[..len]).unwrap();
+            // Of the frames before it none was sent.
+            assert_eq!((open.first_frame, open.skipped), (number, number));
+        }
     }
 }

@@ -17,7 +17,7 @@ mod stats;
 mod subscriber;
 
 pub use config::{ClosedReport, SendConfig, SendState};
-pub use distribution::Distribution;
+pub use distribution::{Distribution, HELD_MAX, Untaken};
 pub use fec::{Fec, FecError};
 pub use outbox::SliceRun;
 pub use pace::{Bitrate, BitrateError, LinkBudget, Pace};

@@ -75,8 +75,6 @@ pub struct RelayStreamConfig {
     pub format: FrameFormat,
     /// What the source says of its pictures: their rate, shape, range. By default nothing.
     pub presentation: Presentation,
-    /// How the frames come: of a `latest` stream (the default) some may be missing, and no watcher can have all of them.
-    pub delivery: Delivery,
     /// Bytes of metadata that a frame may have at most; [`METADATA_MAX`](crate::frame::METADATA_MAX), 4,096, by default, and no more than that. A frame with more
     /// is not sent on, and counted ([`RelayStreamStats::unfit`](super::RelayStreamStats::unfit)).
     pub metadata_max: usize,
@@ -85,17 +83,12 @@ pub struct RelayStreamConfig {
 impl RelayStreamConfig {
     /// The defaults for frames of a format.
     pub fn new(format: FrameFormat) -> Self {
-        Self { format, presentation: Presentation::UNKNOWN, delivery: Delivery::Latest, metadata_max: METADATA_MAX }
+        Self { format, presentation: Presentation::UNKNOWN, metadata_max: METADATA_MAX }
     }
 
     /// As a stream is that was received.
     pub fn of(info: &StreamInfo) -> Self {
-        Self {
-            format: info.format,
-            presentation: info.presentation,
-            delivery: info.delivery,
-            metadata_max: info.metadata_max,
-        }
+        Self { format: info.format, presentation: info.presentation, metadata_max: info.metadata_max }
     }
 
     /// Bytes that follow a frame's pixels at most, metadata and a time.
@@ -109,7 +102,6 @@ impl RelayStreamConfig {
     setters! {
         format: FrameFormat,
         presentation: impl Into<Presentation>,
-        delivery: Delivery,
         metadata_max: usize,
     }
 }

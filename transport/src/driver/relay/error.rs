@@ -32,6 +32,9 @@ pub enum RelayError {
     /// The stream has ended.
     #[error("the stream has ended, and nothing of it is sent on any more; watch the one that comes in its place")]
     Ended,
+    /// The relay's thread is no more: it panicked, and the log says why, or the relay was dropped.
+    #[error("the relay has stopped, and sends nothing on any more; start another one")]
+    Stopped,
     /// The way to the watcher cannot be.
     #[error(transparent)]
     Connect(#[from] ConnectError),

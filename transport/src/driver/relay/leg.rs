@@ -15,12 +15,15 @@ use crate::driver::backend_thread::{reopen, replace};
 use crate::driver::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
 use crate::driver::rebind::{Look, Rebind};
 use crate::driver::send_loop::{INBOX, INBOX_BYTES, set_send_buffer};
-use crate::send::{CONTROL_MAX, Distribution, Publication, SendState, Subscriber};
+use crate::send::{CONTROL_MAX, Distribution, Publication, SendState, Subscriber, Untaken};
 use crate::time::Time;
 use crate::wire::Cut;
 
-/// Batches that leave before others have their turn.
+/// Batches that leave before others have their turn: so many small ones, or those up to the first that is full.
 const TURN: u32 = 4;
+
+/// Messages, trains or single datagrams, that leave in one call. Each takes memory that a thread's own sender has once, and a relay once a watcher.
+const MESSAGES: usize = 64;
 
 /// With a full socket, what is due is looked at again after this: until then nothing could leave.
 const FULL_AGAIN: Duration = Duration::from_millis(5);
@@ -52,9 +55,11 @@ pub(super) struct Leg {
     backend: Box<dyn Backend>,
     backend_config: BackendConfig,
     cut: Cut,
-    /// What the full socket did not take, and the number of the oldest frame that it has slices of.
-    unsent: Option<(SendBatch, u64)>,
-    /// It is told of while its socket can be written.
+    /// What the full socket did not take, and the frames that this holds.
+    unsent: Option<(SendBatch, Option<Untaken>)>,
+    /// The poller tells of its socket.
+    is_told_of: bool,
+    /// Also while it can be written.
     waits_for_room: bool,
     rebind: Rebind,
     trouble: Trouble,
@@ -95,8 +100,9 @@ impl Leg {
         }
         let cut = subscriber.cut();
         set_send_buffer(&socket, cut.frame_bytes());
+        let messages = datagrams(&cut).min(MESSAGES);
         let backend_config =
-            BackendConfig { send_trains: config.trains, ..BackendConfig::new(datagrams(&cut), cut.slice_bytes()) };
+            BackendConfig { send_trains: config.trains, ..BackendConfig::new(messages, cut.slice_bytes()) };
         let rebind = Rebind::new(socket.peer());
         Self {
             id,
@@ -105,6 +111,7 @@ impl Leg {
             backend_config,
             cut,
             unsent: None,
+            is_told_of: false,
             waits_for_room: false,
             rebind,
             trouble: Trouble::default(),
@@ -142,14 +149,15 @@ impl Leg {
         }
     }
 
-    /// The subscriber, and the oldest frame of which its full socket has not taken all that was polled.
-    pub(super) fn subscriber(&mut self) -> (&mut Subscriber, Option<u64>) {
-        (&mut self.subscriber, self.unsent.as_ref().map(|(_, oldest)| *oldest))
+    /// The subscriber, and the frames of which its full socket has not taken what was polled.
+    pub(super) fn subscriber(&mut self) -> (&mut Subscriber, Option<Untaken>) {
+        (&mut self.subscriber, self.unsent.as_ref().and_then(|(_, untaken)| *untaken))
     }
 
-    /// Nobody may hold frames below this number any more: what a full socket has not taken of them is lost, as it may be on any way.
-    pub(super) fn let_go_of_unsent(&mut self, below: u64, with: &mut Shared) {
-        if let Some((batch, _)) = self.unsent.take_if(|(_, oldest)| *oldest < below) {
+    /// After a frame has come: what its full socket has not taken of frames that nobody may hold any more is lost, as it may be on any way.
+    pub(super) fn let_go_of_unsent(&mut self, distribution: &Distribution, with: &mut Shared) {
+        let is_over = |untaken: &Option<Untaken>| untaken.is_some_and(|untaken| !distribution.lets_wait(untaken));
+        if let Some((batch, _)) = self.unsent.take_if(|(_, untaken)| is_over(untaken)) {
             with.batches.give_back(self.cut, batch);
         }
     }
@@ -164,12 +172,15 @@ impl Leg {
         now: Time,
     ) -> Left {
         let lingers_until = self.closing.map_or(Time::MAX, |since| since + linger);
-        if let Some(until) = self.paused.take_if(|until| now < *until) {
-            self.paused = Some(until);
-            let is_over = self.is_over(linger, now);
-            return Left { until: until.min(lingers_until), is_over };
+        if let Some(until) = self.paused.filter(|until| now < *until) {
+            return Left { until: until.min(lingers_until), is_over: self.is_over(linger, now) };
         }
         self.paused = None;
+        if !self.is_told_of {
+            self.wait_for_socket(with, now);
+        }
+        // Of one that the poller does not know nobody tells.
+        let (readable, writable) = (readable || !self.is_told_of, writable || !self.is_told_of);
         with.inbox.clear();
         if readable {
             self.receive(with, now);
@@ -214,7 +225,7 @@ impl Leg {
             failures += 1;
             if failures == REPORTS_MAX {
                 self.tell(&error, now);
-                self.pause(now);
+                self.pause(with, now);
                 return;
             }
         }
@@ -232,8 +243,11 @@ impl Leg {
         remedy
     }
 
-    fn pause(&mut self, now: Time) {
+    /// Leaves the socket alone for a while. The poller is to say nothing of it meanwhile: it would again and again.
+    fn pause(&mut self, with: &Shared, now: Time) {
         self.paused = Some(now + self.trouble.pause());
+        with.poller.remove(self.descriptor());
+        (self.is_told_of, self.waits_for_room) = (false, false);
     }
 
     /// Sends the datagrams of fields that are due.
@@ -281,7 +295,7 @@ impl Leg {
             if cut != self.cut {
                 self.fit_slices(cut, with, now);
             }
-            let (mut batch, oldest) = match self.unsent.take() {
+            let (mut batch, untaken) = match self.unsent.take() {
                 Some(unsent) if !writable => {
                     self.unsent = Some(unsent);
                     return (false, true);
@@ -289,33 +303,41 @@ impl Leg {
                 Some(unsent) => unsent,
                 None => {
                     let mut batch = with.batches.take(&cut);
-                    let oldest = self.fill(&mut batch, publication, now);
-                    (batch, oldest)
+                    let untaken = self.fill(&mut batch, publication, now);
+                    (batch, untaken)
                 }
             };
             if batch.is_sent() {
                 with.batches.give_back(cut, batch);
                 return (false, false);
             }
-            if self.send(&mut batch, now) == Sent::Full {
-                self.unsent = Some((batch, oldest));
+            let is_full = batch.room() < cut.train();
+            if self.send(&mut batch, with, now) == Sent::Full {
+                self.unsent = Some((batch, untaken));
                 return (false, true);
             }
             with.batches.give_back(self.cut, batch);
             if self.paused.is_some() {
                 return (false, false);
             }
+            if is_full {
+                break;
+            }
         }
         (true, false)
     }
 
-    /// Has the batch filled with slices that may leave: whole trains, so that none is cut in two by the end of the batch. Returns the lowest number of their frames.
-    fn fill(&mut self, batch: &mut SendBatch, publication: &mut Publication, now: Time) -> u64 {
-        let (train, mut oldest) = (self.cut.train(), u64::MAX);
+    /// Has the batch filled with slices that may leave: whole trains, so that none is cut in two by the end of the batch. Returns the frames that it holds:
+    /// of what is sealed it has copies.
+    fn fill(&mut self, batch: &mut SendBatch, publication: &mut Publication, now: Time) -> Option<Untaken> {
+        let (train, mut untaken) = (self.cut.train(), None::<Untaken>);
         while batch.room() >= train {
             let room = u32::try_from(batch.room() - batch.room() % train).unwrap_or(u32::MAX);
             let Some(mut run) = self.subscriber.poll_slices(publication, room, now) else { break };
-            oldest = oldest.min(run.number());
+            if !run.is_sealed() {
+                let number = run.number();
+                untaken = Some(untaken.map_or(Untaken::of(number), |untaken| untaken.and(number)));
+            }
             let (payload, cell) = (run.payload(), run.payload_bytes());
             let pushed = if run.is_sealed() {
                 batch.push_sealed(payload.len(), cell, |nth, head, payload| run.seal(nth, head, payload))
@@ -327,10 +349,10 @@ impl Leg {
                 tracing::error!(%error, "slices were not sent on");
             }
         }
-        oldest
+        untaken
     }
 
-    fn send(&mut self, batch: &mut SendBatch, now: Time) -> Sent {
+    fn send(&mut self, batch: &mut SendBatch, with: &Shared, now: Time) -> Sent {
         let mut failures = 0;
         while !batch.is_sent() {
             let Err(error) = self.backend.send(batch) else {
@@ -350,7 +372,7 @@ impl Leg {
                 _ => {
                     // Others wait for their turn: what does not leave is lost, as it may be on any way.
                     self.tell(&error, now);
-                    self.pause(now);
+                    self.pause(with, now);
                     return Sent::Over;
                 }
             }
@@ -370,28 +392,36 @@ impl Leg {
                 set_send_buffer(&socket, self.cut.frame_bytes());
                 // At most 48.
                 let headers_bytes = headers_bytes(socket.peer()) as u16;
+                if let Some((batch, _)) = self.unsent.take() {
+                    // Of an epoch that is over.
+                    with.batches.give_back(self.cut, batch);
+                }
                 with.poller.remove(self.descriptor());
                 replace(&mut self.backend, socket, &self.backend_config);
-                self.wait_for_socket(with, now);
-                self.reports = (false, false);
+                (self.paused, self.reports) = (None, (false, false));
                 self.trouble.end();
+                self.wait_for_socket(with, now);
                 self.subscriber.handle_redirect(headers_bytes, now);
             }
             Look::Failed(error) => self.tell(&error, now),
         }
     }
 
-    /// Its socket, or the descriptor of that, is another one.
-    fn wait_for_socket(&mut self, with: &mut Shared, now: Time) {
-        self.waits_for_room = false;
-        if let Err(error) = with.poller.add(self.descriptor(), self.id) {
-            // It is found to be silent, and looked at again.
-            self.tell(&error, now);
+    /// Its socket, or the descriptor of that, is one that the poller does not know. Where the poller takes no more, it is tried again, and until then it is looked at
+    /// whenever there is something to do.
+    fn wait_for_socket(&mut self, with: &Shared, now: Time) {
+        (self.is_told_of, self.waits_for_room) = (false, false);
+        if self.paused.is_some() {
+            return;
+        }
+        match with.poller.add(self.descriptor(), self.id) {
+            Ok(()) => self.is_told_of = true,
+            Err(error) => self.tell(&error, now),
         }
     }
 
-    fn wait_for_room(&mut self, is_full: bool, with: &mut Shared, now: Time) {
-        if is_full == self.waits_for_room {
+    fn wait_for_room(&mut self, is_full: bool, with: &Shared, now: Time) {
+        if is_full == self.waits_for_room || !self.is_told_of {
             return;
         }
         match with.poller.set_writable(self.descriptor(), self.id, is_full) {
@@ -410,7 +440,7 @@ impl Leg {
             "the path to a watcher carries other slices"
         );
         self.cut = cut;
-        self.backend_config.datagrams_max = datagrams(&cut);
+        self.backend_config.datagrams_max = datagrams(&cut).min(MESSAGES);
         self.backend_config.slice_bytes = cut.slice_bytes();
         // Before its descriptor is closed: the new one is of the same socket.
         with.poller.remove(self.descriptor());
@@ -462,3 +492,6 @@ enum Sent {
     /// The socket takes no more at present.
     Full,
 }
+
+#[cfg(test)]
+mod tests;

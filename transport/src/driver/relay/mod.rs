@@ -6,9 +6,15 @@ mod error;
 mod leg;
 #[cfg_attr(not(target_os = "linux"), path = "poller_by_poll.rs")]
 mod poller;
+#[cfg(all(test, target_os = "linux"))]
+mod poller_by_poll;
+#[cfg(test)]
+mod poller_tests;
 mod post;
 mod sent_on;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod watcher;
 mod worker;
 
@@ -22,6 +28,7 @@ use self::post::{Post, Task};
 pub use self::stream::{RelayStream, RelayStreamStats};
 pub use self::watcher::Watcher;
 use crate::frame::Consumer;
+use crate::send::HELD_MAX;
 
 /// Sends streams that this process has on to others, each to many: what a server does with what it receives, for those who watch from elsewhere. A few
 /// threads, one by default, carry all of it.
@@ -97,6 +104,9 @@ impl Drop for Place {
 }
 
 impl Relay {
+    /// Slots that the frames of a stream are in which is sent on, however many its watchers are: the newest three, and two of which slices are still leaving.
+    pub const SLOTS: usize = HELD_MAX;
+
     /// Starts the threads.
     ///
     /// # Errors
@@ -122,17 +132,17 @@ impl Relay {
     /// frames keep their numbers, with gaps where some are missing, their times and their metadata. Nothing of it leaves before somebody watches
     /// ([`RelayStream::add`]).
     ///
-    /// The pool that the frames are in should have five slots more than without a relay. Of a ring of the program's own, each frame needs a number that is above the
+    /// The pool that the frames are in should have [`Relay::SLOTS`] more than without a relay. Of a ring of the program's own, each frame needs a number that is above the
     /// one before it ([`FrameInfo::number`](crate::FrameInfo::number)).
     ///
     /// # Errors
-    /// [`RelayError::System`]: the system has no descriptor left.
+    /// [`RelayError::System`]: the system has no descriptor left. [`RelayError::Stopped`].
     pub fn stream(&self, consumer: Consumer, config: RelayStreamConfig) -> Result<RelayStream, RelayError> {
         let readiness = consumer.readiness().map_err(RelayError::System)?;
         let nth = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         let post = self.workers[nth].post.clone();
         let (stream, feed) = RelayStream::new(post, self.places.clone(), self.config.clone(), config);
-        stream.tell(|id| Task::Stream { id, consumer, readiness, feed });
+        stream.tell(|id| Task::Stream { id, consumer, readiness, feed })?;
         Ok(stream)
     }
 
@@ -147,9 +157,8 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.workers.iter().for_each(|worker| worker.post.stop());
         for worker in &mut self.workers {
-            if worker.thread.take().is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!("a thread of a relay panicked");
-            }
+            // Of one that panicked the log has told.
+            let _ = worker.thread.take().map(JoinHandle::join);
         }
     }
 }

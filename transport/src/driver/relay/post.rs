@@ -23,6 +23,9 @@ pub(super) enum Task {
     EndStream { id: u64 },
     /// This one is not.
     EndWatcher { stream: u64, id: u64 },
+    /// Panic.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Whom a stream is to be sent to.
@@ -40,19 +43,26 @@ pub(super) struct NewWatcher {
 
 /// Where tasks wait for the thread.
 pub(super) struct Post {
-    tasks: Mutex<Vec<Task>>,
+    /// `None` once the thread is no more.
+    tasks: Mutex<Option<Vec<Task>>>,
     stops: AtomicBool,
     waker: Waker,
 }
 
 impl Post {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { tasks: Mutex::default(), stops: AtomicBool::new(false), waker: Waker::new()? })
+        Ok(Self { tasks: Mutex::new(Some(Vec::new())), stops: AtomicBool::new(false), waker: Waker::new()? })
     }
 
-    pub(super) fn put(&self, task: Task) {
-        unpoisoned(self.tasks.lock()).push(task);
+    /// False where the thread is no more: then nobody does it.
+    pub(super) fn put(&self, task: Task) -> bool {
+        if let Some(tasks) = &mut *unpoisoned(self.tasks.lock()) {
+            tasks.push(task);
+        } else {
+            return false;
+        }
         self.waker.wake();
+        true
     }
 
     /// Has the thread end, once the streams are closed.
@@ -67,7 +77,16 @@ impl Post {
 
     /// For the thread: takes what waits, behind what `into` has.
     pub(super) fn take(&self, into: &mut Vec<Task>) {
-        into.append(&mut *unpoisoned(self.tasks.lock()));
+        if let Some(tasks) = &mut *unpoisoned(self.tasks.lock()) {
+            into.append(tasks);
+        }
+    }
+
+    /// For the thread, as its last deed: what waits is dropped, and so is all that would.
+    pub(super) fn close(&self) {
+        let left = unpoisoned(self.tasks.lock()).take();
+        // Not under the lock: what is dropped may have things to say.
+        drop(left);
     }
 
     /// The thread sleeps on this.

@@ -11,6 +11,9 @@ use crate::send::Distribution;
 use crate::time::Time;
 use crate::utc::UtcOffset;
 
+/// Frames that are taken before watchers have their turn, however fast they come.
+const FRAMES_AT_ONCE: usize = 3;
+
 /// A stream with its watchers.
 pub(super) struct SentOn {
     /// None once it has ended, or nobody is to get it any more.
@@ -66,21 +69,15 @@ impl SentOn {
     }
 
     /// One more gets it, from the next frame on.
-    pub(super) fn add(&mut self, new: NewWatcher, config: &RelayConfig, with: &mut Shared, now: Time) {
+    pub(super) fn add(&mut self, new: NewWatcher, config: &RelayConfig, now: Time) {
         let Some(distribution) = self.distribution.as_ref().filter(|_| self.source.is_some()) else {
             if self.source.is_some() {
                 self.waiting.push(new);
             }
             return;
         };
-        let leg = Leg::new(new, distribution, config, now);
-        match with.poller.add(leg.descriptor(), leg.id) {
-            Ok(()) => {
-                self.legs.push(leg);
-                self.turns.push(Turn::NOW);
-            }
-            Err(error) => tracing::error!(%error, "a watcher's socket cannot be waited for: it gets nothing"),
-        }
+        self.legs.push(Leg::new(new, distribution, config, now));
+        self.turns.push(Turn::NOW);
     }
 
     /// This one is not to get it any more.
@@ -151,8 +148,9 @@ impl SentOn {
 
     /// Takes the frames that there are, and has each watcher run who has something to do. Whether some are done with, and have been forgotten.
     pub(super) fn run(&mut self, config: &RelayConfig, with: &mut Shared) -> bool {
-        while self.is_readable {
-            self.is_readable = self.take_frame(config, with);
+        // More would only replace what has not left; those that are left are told of again.
+        for _ in 0..FRAMES_AT_ONCE {
+            self.is_readable = self.is_readable && self.take_frame(config, with);
         }
         let Some(distribution) = &mut self.distribution else { return false };
         let (count, mut is_over) = (self.legs.len(), false);
@@ -202,7 +200,7 @@ impl SentOn {
             let stream = &self.feed.config;
             self.distribution = Some(Distribution::new(stream.format, stream.tail_max(), frame.info().number));
             for new in std::mem::take(&mut self.waiting) {
-                self.add(new, config, with, now);
+                self.add(new, config, now);
             }
         }
         let Some(distribution) = &mut self.distribution else { return false };
@@ -210,8 +208,7 @@ impl SentOn {
             Ok(missing) => self.feed.count(missing),
             Err(_) => self.feed.count_unfit(),
         }
-        let from = distribution.held_from();
-        self.legs.iter_mut().for_each(|leg| leg.let_go_of_unsent(from, with));
+        self.legs.iter_mut().for_each(|leg| leg.let_go_of_unsent(distribution, with));
         self.turns.iter_mut().for_each(|turn| turn.due = Time::ZERO);
         self.first = self.first.wrapping_add(1);
         true

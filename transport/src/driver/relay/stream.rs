@@ -84,18 +84,21 @@ impl RelayStream {
     }
 
     /// Gives the thread something to do.
-    pub(super) fn tell(&self, task: impl FnOnce(u64) -> Task) {
-        self.post.put(task(self.id));
+    ///
+    /// # Errors
+    /// There is no thread any more.
+    pub(super) fn tell(&self, task: impl FnOnce(u64) -> Task) -> Result<(), RelayError> {
+        self.post.put(task(self.id)).then_some(()).ok_or(RelayError::Stopped)
     }
 
     /// Sends it to a receiver, too, from the next frame on, until the [`Watcher`] is dropped. The stream is opened there as any is: nothing but openings
     /// leaves before the receiver has taken it, and they are repeated until it does.
     ///
     /// # Errors
-    /// [`RelayError::Ended`], [`RelayError::TooMany`]; [`RelayError::Connect`] where there is no socket towards the address, slices cannot be of the
+    /// [`RelayError::Ended`], [`RelayError::Stopped`], [`RelayError::TooMany`]; [`RelayError::Connect`] where there is no socket towards the address, slices cannot be of the
     /// size, or the stream would leave this machine in plain text without that having been said.
     pub fn add(&self, peer: SocketAddr, to: RelayTo) -> Result<Watcher, RelayError> {
-        if self.has_ended() {
+        if self.feed.ended.load(Ordering::Acquire) {
             return Err(RelayError::Ended);
         }
         let decided = self.relay.protection.decide(to.key.is_some(), peer);
@@ -107,17 +110,8 @@ impl RelayStream {
         let RelayTo { key, frames_per_second_max, link, stream, .. } = to;
         let watcher = Watcher::new((self.id, id), stream, peer, self.post.clone(), shared.clone());
         tracing::debug!(%peer, stream, slice_bytes = config.slice_bytes, "a watcher is added");
-        self.post.put(Task::Watcher(Box::new(NewWatcher {
-            stream: self.id,
-            id,
-            socket,
-            config,
-            key,
-            frames_per_second_max,
-            link,
-            shared,
-            place,
-        })));
+        let new = NewWatcher { stream: self.id, id, socket, config, key, frames_per_second_max, link, shared, place };
+        self.tell(|_| Task::Watcher(Box::new(new)))?;
         Ok(watcher)
     }
 
@@ -158,9 +152,10 @@ impl RelayStream {
         })
     }
 
-    /// Whether no frame follows.
+    /// Whether no frame follows: its source has ended, or its relay has.
     pub fn has_ended(&self) -> bool {
-        self.feed.ended.load(Ordering::Acquire)
+        // The thread lets go of what they share where it ends, however that is.
+        self.feed.ended.load(Ordering::Acquire) || Arc::strong_count(&self.feed) == 1
     }
 
     /// What has come so far.
@@ -182,6 +177,7 @@ fn thinned(presentation: Presentation, most: Option<FrameRate>) -> Presentation 
 
 impl Drop for RelayStream {
     fn drop(&mut self) {
-        self.tell(|id| Task::EndStream { id });
+        // Without a thread it is over.
+        let _ = self.tell(|id| Task::EndStream { id });
     }
 }

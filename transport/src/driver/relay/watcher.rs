@@ -75,6 +75,12 @@ impl Watcher {
         self.shared.lock().state
     }
 
+    /// Whether nothing is sent to it any more: its stream has ended, and was closed there or could not be; or its relay has ended. What else is told of it stays as it was.
+    pub fn has_ended(&self) -> bool {
+        // The thread lets go of what they share once it is done with it, however that is.
+        Arc::strong_count(&self.shared) == 1
+    }
+
     /// What has happened so far, as its stream's thread last published it. Frames that it was too slow for, that [`RelayTo::frames_per_second_max`](super::RelayTo::frames_per_second_max)
     /// left out, and that were missing from the stream are in [`SendStats::frames_skipped`]; those that it was cut short in, in
     /// [`SendStats::frames_abandoned`].

@@ -33,6 +33,8 @@ pub(super) fn start(post: Arc<Post>, config: &RelayConfig) -> io::Result<JoinHan
     poller.add(post.waker(), TASKS)?;
     let poller = poller.into_descriptor();
     Builder::new().name("framewire-relay".into()).spawn(move || {
+        // Behind all that the thread has, also where it panics.
+        let _end = EndNoted(post.clone());
         stay_on(config.threads.cpus.as_ref());
         let worker = Worker {
             post,
@@ -47,6 +49,18 @@ pub(super) fn start(post: Arc<Post>, config: &RelayConfig) -> io::Result<JoinHan
         };
         worker.run();
     })
+}
+
+/// Tells who has something sent on by the thread that it is no more.
+struct EndNoted(Arc<Post>);
+
+impl Drop for EndNoted {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a relay's thread panicked: what it sent on has ended; start another relay");
+        }
+        self.0.close();
+    }
 }
 
 struct Worker {
@@ -103,6 +117,8 @@ impl Worker {
 
     fn take_tasks(&mut self) {
         let (now, mut tasks) = (Time::now(), std::mem::take(&mut self.tasks));
+        // Looked at before them: whatever was asked for before it is to stop is among them.
+        let is_to_stop = self.post.is_stopping() && self.stopping.is_none();
         self.post.take(&mut tasks);
         let are_there = !tasks.is_empty();
         for task in tasks.drain(..) {
@@ -118,7 +134,7 @@ impl Worker {
                 }
                 Task::Watcher(new) => {
                     if let Some(stream) = self.streams.get_mut(&new.stream) {
-                        stream.add(*new, &self.config, &mut self.with, now);
+                        stream.add(*new, &self.config, now);
                     }
                 }
                 Task::EndStream { id } => {
@@ -131,14 +147,16 @@ impl Worker {
                         stream.close(id, now);
                     }
                 }
+                #[cfg(test)]
+                Task::Panic => panic!("as a test wants it"),
             }
         }
         self.tasks = tasks;
-        if self.post.is_stopping() && self.stopping.is_none() {
+        if is_to_stop {
             self.stopping = Some(now);
             self.streams.values_mut().for_each(|stream| stream.let_go(&mut self.with, now));
         }
-        if are_there {
+        if are_there || is_to_stop {
             self.bury();
             self.note_places();
         }

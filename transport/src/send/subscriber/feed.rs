@@ -42,7 +42,9 @@ impl Subscriber {
         if number != next {
             return Err(NotTaken::Order { number, next });
         }
-        self.drop_beyond(self.waiting_max - 1);
+        // To whoever opens the stream anew, an opening says what was skipped before the one frame that waits.
+        let kept = if self.state == SendState::Open { self.waiting_max - 1 } else { 0 };
+        self.drop_beyond(kept);
         if self.outbox.is_full() {
             return Err(NotTaken::Full);
         }
@@ -161,6 +163,11 @@ impl Subscriber {
             Some(but) => {
                 let dropped = self.outbox.drop_below(below, but, self.sent_below.value());
                 self.note_dropped(dropped);
+                let half_sent = self.outbox.current().filter(|outgoing| outgoing.next > 0);
+                let goes_on = half_sent.map_or(below, |outgoing| outgoing.number());
+                if let Some(gate) = &mut self.gate {
+                    gate.handle_settled(goes_on);
+                }
             }
         }
     }
