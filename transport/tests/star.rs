@@ -247,6 +247,27 @@ fn a_bad_subscriber_takes_nothing_from_the_others_and_does_not_make_them_later()
 }
 
 #[test]
+fn links_that_take_longer_for_a_frame_than_three_come_in_are_sent_some_all_the_same_however_many_they_are() {
+    const FRAMES: u64 = 600;
+    let (mut star, mut camera) = (Star::new(0), Camera::new());
+    // A frame takes from 5 to 12 intervals, each at another time than the others'.
+    let links = [600_000, 500_000, 400_000, 350_000, 300_000, 250_000];
+    for (nth, bytes_per_second) in (0..).zip(links) {
+        let rate = Some(Rate { bytes_per_second, queue: Duration::from_millis(150) });
+        star.add(nth, (1_472, Delivery::Latest), Weather { rate, ..Weather::FAIR }, None);
+    }
+    star.run_for(Duration::from_millis(100));
+    camera.film_for(&mut star, FRAMES, None, &|| "slow links".into());
+    star.close(|_| true, &|| "slow links".into());
+    for (peer, bytes_per_second) in star.peers.iter().zip(links) {
+        let carries = INTERVAL.as_secs_f64() * FRAMES as f64 * bytes_per_second as f64 / FRAME_BYTES as f64;
+        let delivered = peer.delivered.len() as f64;
+        assert!(delivered > carries / 5.0, "{delivered} frames over a link that carries {carries}");
+        peer.check_counters(false);
+    }
+}
+
+#[test]
 fn over_three_hops_frames_keep_their_numbers_and_their_times_move_by_no_more_than_the_way() {
     const FRAMES: u64 = 60;
     let latency = Duration::from_micros(200);
