@@ -334,6 +334,8 @@ impl Talk {
             }
             ClientEvent::Connected => {
                 if self.away.take().is_some() {
+                    let server = self.signal.server();
+                    let who = if self.targets.len() > 1 { &server } else { who };
                     say(format_args!("framewire-client: {who} answers"));
                 }
             }
@@ -343,7 +345,10 @@ impl Talk {
                 }
             }
             ClientEvent::Disconnected { reason } => {
-                say(format_args!("framewire-client: {who} is gone: {reason}; it is asked again until it is back"));
+                let what = if self.targets.len() > 1 { ", or another one has its place" } else { "" };
+                say(format_args!(
+                    "framewire-client: {who} is gone: {reason}; it is asked again until it is back{what}"
+                ));
                 self.away = Some(reason.clone());
             }
             ClientEvent::Idle(idle) => self.wishes.push(Wish::Idle(idle.idle)),
