@@ -3,6 +3,9 @@
 use crate::auth::TokenError;
 #[cfg(feature = "client")]
 use crate::client::{ClientError, UrlError};
+#[cfg(feature = "client")]
+use crate::directory::ClusterError;
+use crate::directory::{DiscoverError, EntryError, NodeIdError, NodeProofError};
 use crate::join::JoinError;
 use crate::message::Refused;
 use crate::pin::PinError;
@@ -31,6 +34,28 @@ framewire_transport::error_codes! {
         Self::Token(error) => error,
         Self::Pin(error) => error,
         Self::File(error) => error,
+    }
+    NodeIdError { Self { .. } => "invalid-node-id" }
+    NodeProofError { Self { .. } => "invalid-node-proof" }
+    EntryError {
+        Self::TooLarge { .. } => "entry-too-large",
+        Self::Unreadable => "entry-unreadable",
+        Self::Forged => "entry-forged",
+        Self::OutOfBounds { .. } => "entry-out-of-bounds",
+    }
+    DiscoverError {
+        Self::NotBuilt => "discover-not-built",
+        Self::NoMulticast { .. } => "no-multicast",
+    }
+    #[cfg(feature = "client")]
+    ClusterError {
+        Self::NoKey => "cluster-key-missing",
+        Self::Url { .. } => "invalid-engine-address",
+        Self::Prefix { .. } => "invalid-cluster-prefix",
+        Self::NotBuilt { .. } => "engine-not-built",
+        Self::Random(_) | Self::Thread(_) => "cluster-resources",
+    } => {
+        Self::Own(error) => error,
     }
     #[cfg(feature = "client")]
     UrlError { Self { .. } => "invalid-server-address" }
