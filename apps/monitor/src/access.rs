@@ -89,10 +89,9 @@ impl Access {
     /// Lets a node of the cluster in, and nobody else.
     ///
     /// # Errors
-    /// The answer to whoever is none.
-    pub(crate) fn admit_node(&self, headers: &HeaderMap, connected: &Connected) -> Result<(), Response> {
-        let judged = node_proof(headers).ok_or(Refusal::Node).and_then(|proof| self.judge_node(&proof, connected));
-        judged.map_err(Refusal::into_response)
+    /// Whoever is none.
+    pub(crate) fn admit_node(&self, headers: &HeaderMap, connected: &Connected) -> Result<(), Refusal> {
+        node_proof(headers).ok_or(Refusal::Node).and_then(|proof| self.judge_node(&proof, connected))
     }
 
     fn judge_node(&self, proof: &NodeProof, connected: &Connected) -> Result<(), Refusal> {
@@ -128,7 +127,7 @@ fn node_proof(headers: &HeaderMap) -> Option<NodeProof> {
 
 /// Why somebody may not look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     Secret,
     TooManyGuesses,
     NoRandom,

@@ -15,6 +15,10 @@ pub(crate) async fn script(headers: HeaderMap) -> Response {
     asset(&headers, "text/javascript; charset=utf-8", include_str!("page/page.js"))
 }
 
+pub(crate) async fn tile(headers: HeaderMap) -> Response {
+    asset(&headers, "text/javascript; charset=utf-8", include_str!("page/tile.js"))
+}
+
 pub(crate) async fn places(headers: HeaderMap) -> Response {
     asset(&headers, "text/javascript; charset=utf-8", include_str!("page/places.js"))
 }
@@ -60,6 +64,7 @@ mod tests {
             include_str!("page/index.html"),
             include_str!("page/login.html"),
             include_str!("page/page.css"),
+            include_str!("page/tile.js"),
             include_str!("page/places.js"),
             include_str!("page/page.js"),
             include_str!("page/figures.js"),

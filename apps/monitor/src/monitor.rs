@@ -121,7 +121,7 @@ impl Monitor {
         #[derive(Serialize)]
         #[serde(untagged)]
         enum Told<'a> {
-            Own(StreamSnapshot),
+            Own(Box<StreamSnapshot>),
             Elsewhere(&'a framewire_figures::cluster::RemoteStreamSnapshot),
         }
         #[derive(Serialize)]
@@ -132,7 +132,7 @@ impl Monitor {
         }
         let Some(elsewhere) = self.elsewhere() else { return self.snapshot() };
         let own = snapshot(&self.board, self.preview_fps, self.guarding, Instant::now());
-        let placed = |stream| Told::Own(StreamSnapshot { place: elsewhere.own.clone(), ..stream });
+        let placed = |stream| Told::Own(Box::new(StreamSnapshot { place: elsewhere.own.clone(), ..stream }));
         let streams = own.streams.into_iter().map(placed).chain(elsewhere.streams.iter().map(Told::Elsewhere));
         let all = All { server: own.server, cluster: &elsewhere.cluster, streams: streams.collect() };
         Bytes::from(serde_json::to_vec(&all).expect("a snapshot is always JSON"))

@@ -21,7 +21,7 @@ pub(crate) async fn entry(
         return (StatusCode::NOT_FOUND, "this server is in no cluster\n").into_response();
     };
     if let Err(refused) = access.admit_node(&headers, &connected) {
-        return refused;
+        return refused.into_response();
     }
     if entry.is_empty() {
         return (StatusCode::SERVICE_UNAVAILABLE, "this server has nothing to say of itself yet; ask again\n")

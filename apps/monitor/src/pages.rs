@@ -23,6 +23,7 @@ pub fn pages(monitor: Arc<Monitor>, access: Access) -> Router {
     let guarded = Router::new()
         .route("/", routing::get(assets::page))
         .route("/page.js", routing::get(assets::script))
+        .route("/tile.js", routing::get(assets::tile))
         .route("/places.js", routing::get(assets::places))
         .route("/figures.js", routing::get(assets::figures))
         .route("/api/streams", routing::get(streams))
