@@ -56,11 +56,6 @@ impl Interest {
         self.nobody_since = None;
         std::mem::take(&mut self.is_idle).then_some(false)
     }
-
-    /// Whether its client has been told that nobody wants it.
-    pub(super) fn is_idle(&self) -> bool {
-        self.is_idle
-    }
 }
 
 #[cfg(test)]
@@ -106,8 +101,8 @@ mod tests {
         let (mut interest, begun) = (Interest::new(true), Instant::now());
         interest.look(NOBODY, begun);
         assert_eq!(interest.look(NOBODY, begun + IDLE_AFTER), Some(true));
-        assert!(interest.is_idle());
-        assert_eq!((interest.come(), interest.come(), interest.is_idle()), (Some(false), None, false));
+        assert!(interest.is_idle);
+        assert_eq!((interest.come(), interest.come(), interest.is_idle), (Some(false), None, false));
     }
 
     #[test]

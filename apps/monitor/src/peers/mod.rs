@@ -148,7 +148,7 @@ impl Peers {
         let _ = wishes.try_send(asked);
         places.insert(node, Place { address: address.clone(), wishes });
         drop(places);
-        let about = peer::About { node: node, address, key: self.key.clone() };
+        let about = peer::About { node, address, key: self.key.clone() };
         tokio::spawn(peer::serve(about, to_take, self.figures.clone()));
     }
 }

@@ -166,7 +166,7 @@ impl Watches {
                         tracing::warn!(stream = ?name, node = ?upstream.peer.name, "refused there: {refused}");
                         told.push((upstream.place(), format!("{} refuses it: {refused}", upstream.peer.name)));
                     }
-                    ClientEvent::Retrying { reason, attempt, .. } if attempt == 1 => {
+                    ClientEvent::Retrying { reason, attempt: 1, .. } => {
                         tracing::info!(stream = ?name, node = ?upstream.peer.name, "not reached: {reason}");
                     }
                     _ => {}
