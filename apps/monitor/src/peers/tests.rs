@@ -39,10 +39,9 @@ struct Node {
 impl Node {
     fn start(identity: Option<Identity>, key: Option<framewire_signal::directory::ClusterKey>) -> Self {
         let board = board();
-        let (ends, filmed) = (Arc::new(AtomicBool::new(false)), board.clone());
+        let (ends, stream) = (Arc::new(AtomicBool::new(false)), board.add(about(1, "cam"), Vec::new()));
         let until = ends.clone();
         let films = std::thread::spawn(move || {
-            let stream = filmed.add(about(1, "cam"), Vec::new());
             let worker = PreviewWorker::start(PreviewConfig { rate: 50.0, width: 32 }).unwrap();
             let pool = FramePool::for_format(4, FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()).unwrap();
             while !until.load(Ordering::Relaxed) {
