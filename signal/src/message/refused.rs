@@ -40,7 +40,7 @@ pub mod reason {
     /// most that each may have.
     pub const TOO_MANY: &str = "too-many";
     /// The stream is another client's: it may be closed only over the connection that opened it, and opened again there or by who
-    /// shows its [`Resume`](super::Resume).
+    /// shows its [`Resume`](crate::message::Resume).
     pub const NOT_YOURS: &str = "not-yours";
     /// The server speaks the plain wire, on which nothing is opened.
     pub const PLAIN_WIRE: &str = "plain-wire";
@@ -66,7 +66,7 @@ pub mod reason {
     pub const NO_WATCHERS: &str = "no-watchers";
     /// The link to the other end has no room left for the stream.
     pub const LINK_FULL: &str = "link-full";
-    /// The stream would come back to a server that it came through, or through more than [`HOPS_MAX`](super::HOPS_MAX).
+    /// The stream would come back to a server that it came through, or through more than [`HOPS_MAX`](crate::message::HOPS_MAX).
     pub const HOPS: &str = "hops";
     /// The server is in no cluster.
     pub const NO_CLUSTER: &str = "no-cluster";
