@@ -156,7 +156,7 @@ fn what_cannot_be_said_together_or_where_others_see_it_is_wrong_usage() {
     let said = refused(client(&BRIEF).env("FRAMEWIRE_JOIN_FILE", &join), 2, &["--join FILE"]);
     assert!(!said.contains(TOKEN), "{said}");
     let shown = run("framewire-client", &["--print-config", "--join", "/a/file", "--token-file", "/b/file"]);
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("join = \"/a/file\""));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("join = [\"/a/file\"]"));
 }
 
 #[test]
