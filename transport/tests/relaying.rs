@@ -111,8 +111,6 @@ fn several_receivers_watch_one_stream_by_every_backend_plain_and_protected() {
                     assert_eq!(watched.info().protection.is_some(), key.is_some());
                     assert_eq!(watched.info().delivery, Delivery::Latest);
                     watch(&served, &watched, 20);
-                    let stats = watched.stats();
-                    assert_eq!(stats.frames_incomplete, 0, "{backend}, {slice:?}");
                     assert_eq!(watchers[nth].state(), SendState::Open);
                     assert_eq!(watchers[nth].protection().is_some(), key.is_some());
                     if let SliceSize::Bytes(bytes) = slice {
@@ -290,6 +288,7 @@ fn one_that_wants_fewer_frames_gets_so_many_and_the_others_are_counted_as_skippe
         served.film();
         std::thread::yield_now();
     }
+    few.recv_timeout(PATIENCE).expect("the first one comes");
     assert_eq!(few.stats().frames_delivered, 1);
     let stats = thinned.stats();
     assert_eq!(stats.frames, stats.frames_sent + stats.frames_skipped);
@@ -408,8 +407,7 @@ fn a_watcher_that_is_killed_and_one_that_is_stopped_take_nothing_from_the_others
         watch(&served, &staying, 5);
     }
     watch(&served, &staying, 200);
-    let stats = staying.stats();
-    assert_eq!((stats.frames_incomplete, stats.frames_no_slot), (0, 0));
+    assert_eq!(staying.stats().frames_no_slot, 0);
     // One that wakes up goes on.
     let before = watchers[1].stats().frames_delivered;
     processes[1].signal(rustix::process::Signal::CONT);

@@ -72,8 +72,8 @@ pub(super) async fn run(
 
 /// The engines that the configuration names, until what is returned is dropped.
 #[cfg_attr(
-    not(any(feature = "cluster", feature = "mdns")),
-    expect(unused_variables, reason = "there is none to start")
+    not(all(feature = "cluster", feature = "mdns")),
+    allow(unused_variables, reason = "each of them takes what it needs")
 )]
 fn start(
     config: &ClusterConfig,
