@@ -59,7 +59,8 @@ impl Access {
         Ok(Self { secrets, guesses: Guesses::default(), passes: Passes::new(over_tls)?, nodes: None })
     }
 
-    /// Lets the other servers of the cluster look, too: those that prove that they have its key. They look on behalf of whoever they let look.
+    /// Lets the other servers of the cluster look, too: those that prove over TLS that they have its key. They look on behalf of whoever they let look. Where
+    /// there is no TLS they are told this node's entry, which is signed, and no more than anybody.
     #[must_use]
     pub fn nodes(self, key: Option<ClusterKey>) -> Self {
         Self { nodes: key, ..self }
@@ -78,7 +79,8 @@ impl Access {
             connected.prove();
             return Ok(Entry::Open);
         }
-        if let Some(proof) = node_proof(headers) {
+        // Without TLS nothing binds a proof to this server: whoever was shown one elsewhere could look here by it.
+        if let Some(proof) = node_proof(headers).filter(|_| connected.is_protected()) {
             return self.judge_node(&proof, connected).map(|()| Entry::Open);
         }
         // A browser asks without one first, which is no guess.

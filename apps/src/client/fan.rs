@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use framewire_process::exit::{Failure, say};
+use framewire_process::exit::Failure;
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
 use framewire_transport::frame::{FrameMut, FramePool, SLOTS_MAX};
@@ -49,7 +49,8 @@ impl Fan {
 
     /// Nobody wants any frame, as far as servers have said.
     pub(super) fn is_idle(&self) -> bool {
-        let mut asked = self.outlets.iter().filter(|outlet| outlet.sender().is_some()).peekable();
+        let mut asked =
+            self.outlets.iter().filter(|outlet| outlet.sender().is_some() && outlet.given_up().is_none()).peekable();
         asked.peek().is_some() && asked.all(Outlet::is_idle)
     }
 
@@ -141,7 +142,6 @@ impl Fan {
         }
         for outlet in &self.outlets {
             if let Err(failure) = outlet.send(&frame, now, stop) {
-                say(format_args!("framewire-client: {}: {failure}; nothing more goes there", outlet.server));
                 outlet.give_up(failure);
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use framewire_capture::FrameRate;
 use framewire_figures::summary::{Summary, cpu_seconds};
-use framewire_process::exit::Failure;
+use framewire_process::exit::{Failure, say};
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::message::{METADATA_BYTES_MAX, OpenRequest};
@@ -64,9 +64,9 @@ pub(crate) fn run(
                         stop.stop();
                     }
                     fan.tell();
-                    // Others may go on; this one has its last words with the stream.
-                    while is_one_of_several && !done.is_stopped() && !stop.is_stopped() {
-                        stop.sleep(REFRESH);
+                    // Others may go on: this server is told at once that nothing more comes, and holds no place for it.
+                    if let Some(failure) = outlet.given_up().filter(|_| is_one_of_several) {
+                        say(format_args!("framewire-client: {}: {failure}; nothing more goes there", outlet.server));
                     }
                     talk.end()
                 })

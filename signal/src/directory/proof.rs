@@ -21,7 +21,8 @@ const NONCE_DIGITS: usize = 32;
 ///
 /// `NONCE` is 32 digits of hexadecimal, random, new for each request; `PROOF` is HMAC-SHA256 in 64 digits, keyed with the nodes' token
 /// ([`ClusterKey::node_token`]) as it is written, over `framewire-node-1|NONCE|BINDING`. `BINDING` is the pin of the key that the server has shown over TLS, or
-/// `plain` where there is no TLS: whoever plays a server cannot show the proof to another.
+/// `plain` where there is no TLS. Over TLS, whoever plays a server cannot show the proof to another. A plain one can be shown to any server that is spoken to plainly:
+/// it is good for the signed entry, and for nothing else.
 ///
 /// The token itself is never sent, and the answer is signed: neither end gives a stranger more than that it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

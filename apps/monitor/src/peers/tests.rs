@@ -52,7 +52,8 @@ impl Node {
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
-        let access = Access::new(vec![Secret::token("a view token")], identity.is_some()).unwrap().nodes(key);
+        let secrets: Vec<_> = identity.iter().map(|_| Secret::token("a view token")).collect();
+        let access = Access::new(secrets, identity.is_some()).unwrap().nodes(key);
         let monitor = Monitor::new(board.clone(), 50.0, Guarding::Open, "unknown");
         let pages = crate::pages(Arc::new(monitor), access);
         let pin = identity.as_ref().map(Identity::pin);
@@ -125,8 +126,8 @@ async fn whoever_has_another_key_than_the_directory_says_is_shown_no_proof_and_a
 
 #[tokio::test]
 async fn whoever_is_not_of_the_cluster_is_shown_nothing_and_told_what_to_do() {
-    let there = Node::start(None, Some(key()));
-    let address = there.address("http");
+    let there = Node::start(Some(identity()), Some(key()));
+    let address = there.address("https");
     let stranger = framewire_signal::directory::ClusterKey::new("ffffffffffffffffffffffffffffffff").unwrap();
     for key in [Some(stranger), None] {
         let peers = Peers::new(key);
@@ -216,10 +217,11 @@ async fn what_a_server_says_to_nodes_is_told_to_nodes_of_its_cluster_alone() {
     }
     let answer = ask("/api/node", proof(&key())).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("signed"), "{answer}");
-    // A node looks on behalf of whoever it lets look; a viewer looks at the whole cluster.
-    for given in [viewer, proof(&key())] {
-        let answer = ask("/api/streams?scope=cluster", given).await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"cluster\""), "{answer}");
+    // A viewer looks at the whole cluster. A node looks on behalf of whoever it lets look, over TLS: a proof that is shown plainly is bound to no server, and may
+    // come from whoever was shown it.
+    let answer = ask("/api/streams?scope=cluster", viewer).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"cluster\""), "{answer}");
+    for given in [proof(&stranger), proof(&key())] {
+        assert!(ask("/api/streams?scope=cluster", given).await.starts_with("HTTP/1.1 401"));
     }
-    assert!(ask("/api/streams?scope=cluster", proof(&stranger)).await.starts_with("HTTP/1.1 401"));
 }
