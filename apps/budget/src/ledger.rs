@@ -156,7 +156,7 @@ struct Seat {
 }
 
 /// A demand in bits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Need {
     frame_bits: f64,
     /// `None` for what is left.
@@ -215,7 +215,9 @@ impl Book {
         };
         let fits = |need: &Need| taken_for(need) + need.full() <= capacity + TOLERANCE;
         let need = Need::of(demand, &self.link);
-        if fits(&need) {
+        // One that has its seat keeps it, thinned or not: its client was away for a moment.
+        let has_seat = self.seats.iter().any(|seat| seat.flow == flow && seat.need == need);
+        if has_seat || fits(&need) {
             return Ok(());
         }
         let taken = taken_for(&need);

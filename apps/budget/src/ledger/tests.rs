@@ -92,6 +92,21 @@ fn one_that_matters_more_has_those_below_it_thinned_evenly_and_gives_it_back() {
 }
 
 #[test]
+fn one_that_is_thinned_keeps_its_seat_when_it_opens_again_and_gets_no_more() {
+    let mut ledger = ledger();
+    let (low, high) = (vga(tenth() * 6.0), Demand { priority: 9, ..vga(tenth() * 6.0) });
+    ledger.admit(ETH, Flow::In(0), &low).unwrap();
+    ledger.admit(ETH, Flow::In(1), &high).unwrap();
+    let thinned = rates(&ledger, 0..2);
+    assert!(thinned[0].is_some(), "{thinned:?}");
+    ledger.admit(ETH, Flow::In(0), &low).unwrap();
+    assert_eq!(rates(&ledger, 0..2), thinned);
+    // What asks for more than it had is judged anew.
+    ledger.admit(ETH, Flow::In(0), &vga(tenth() * 7.0)).unwrap_err();
+    assert_eq!(rates(&ledger, 0..2), thinned);
+}
+
+#[test]
 fn a_stream_in_which_every_frame_counts_is_never_thinned() {
     let mut ledger = ledger();
     let every = Demand { may_be_thinned: false, priority: 0, ..vga(tenth() * 6.0) };
