@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use framewire_process::exit::{Failure, say};
-use framewire_process::shown::{columns_of, fitted, in_a_line};
+use framewire_process::shown::in_a_line;
 use framewire_process::stop::Stop;
 use framewire_transport::share::{Endpoint, Reader, ShareError, SharedStreamInfo};
 use serde::Serialize;
@@ -137,6 +137,8 @@ struct Stream {
 
 /// As wide as a terminal is at least.
 const COLUMNS: usize = 80;
+/// What stands before what belongs to a line above it.
+const INDENT: &str = "  ";
 
 const HEADS: [&str; 6] = ["STREAM", "FORMAT", "RATE", "DELIVERY", "PATH", "READERS"];
 
@@ -165,21 +167,11 @@ impl Hub {
         let process = self.pid.map(|pid| format!("  (process {pid})")).unwrap_or_default();
         let below = match (self.state, self.streams.as_slice()) {
             (State::Live, []) => "no stream\n".to_owned(),
-            (State::Live, streams) => {
-                let heads = HEADS.map(str::to_owned);
-                let mut lines: Vec<_> = std::iter::once(heads).chain(streams.iter().map(Stream::cells)).collect();
-                // A name may be long; the rest is not. The array has all of it.
-                let rest: usize = (1..HEADS.len())
-                    .map(|column| 2 + lines.iter().map(|line| columns_of(&line[column])).max().unwrap_or(0))
-                    .sum();
-                let left = COLUMNS.saturating_sub(2 + rest).max(HEADS[0].len());
-                lines.iter_mut().for_each(|line| line[0] = fitted(&line[0], left));
-                table::aligned(&lines)
-            }
+            (State::Live, streams) => table::fitting(HEADS, streams.iter().map(Stream::cells), COLUMNS - INDENT.len()),
             (State::Stale, _) => "stale: nobody listens there any more\n".to_owned(),
             (State::Unknown, _) => in_a_line(self.reason.as_deref().unwrap_or("unknown")) + "\n",
         };
-        let below: String = below.lines().map(|line| format!("  {line}\n")).collect();
+        let below: String = below.lines().map(|line| format!("{INDENT}{line}\n")).collect();
         format!("{}{process}\n{below}", in_a_line(&self.socket))
     }
 }

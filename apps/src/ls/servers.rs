@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use framewire_process::exit::Failure;
-use framewire_process::shown::{columns_of, fitted, in_a_line};
+use framewire_process::shown::in_a_line;
 use framewire_process::stop::Stop;
 use framewire_signal::directory::{Found, discover};
 use framewire_tools::top::{Shown, Streams, TopArgs, ask_once};
 use serde::Serialize;
 
-use super::{COLUMNS, LsArgs};
+use super::{COLUMNS, INDENT, LsArgs};
 use crate::table;
 
 /// How long servers are looked for: most answer well within that, and nobody waits for a list.
@@ -85,19 +85,9 @@ impl Server {
     pub(super) fn lines(&self) -> String {
         let below = match self.streams.as_slice() {
             [] => "no stream\n".to_owned(),
-            streams => {
-                let heads = HEADS.map(str::to_owned);
-                let mut lines: Vec<_> = std::iter::once(heads).chain(streams.iter().map(Stream::cells)).collect();
-                // A name may be long; the rest is not. The array has all of it.
-                let rest: usize = (1..HEADS.len())
-                    .map(|column| 2 + lines.iter().map(|line| columns_of(&line[column])).max().unwrap_or(0))
-                    .sum();
-                let left = COLUMNS.saturating_sub(2 + rest).max(HEADS[0].len());
-                lines.iter_mut().for_each(|line| line[0] = fitted(&line[0], left));
-                table::aligned(&lines)
-            }
+            streams => table::fitting(HEADS, streams.iter().map(Stream::cells), COLUMNS - INDENT.len()),
         };
-        let below: String = below.lines().map(|line| format!("  {line}\n")).collect();
+        let below: String = below.lines().map(|line| format!("{INDENT}{line}\n")).collect();
         format!("{}\n{below}", in_a_line(&self.server))
     }
 }
