@@ -413,14 +413,14 @@ fn the_owner_of_a_stream_is_told_that_nobody_wants_it_and_what_it_may_send_and_a
     let address = server.local_addr();
     let opening = json!({"protocol": 4, "stream": 7, "name": "n", "pixel": "gray8", "width": 1, "height": 1, "stride": 1,
         "delivery": "latest", "on_demand": true, "priority": 9, "resume": "abababababababababababababababab"});
-    let grant = Grant::new(7, 95_000_000, 65_536).frames_per_second(12.5).phase_us(3_000);
+    let grant = Grant::new(7, 95_000_000, 65_536).frames_per_second(12.5).phase_us(3_000).cycle_us(4_194);
     let (mut raw, _) = Raw::connect(address, "");
     raw.emit("open", &opening);
     raw.receive_event("opened").unwrap();
     server.tell_idle(7, true);
     server.tell_grant(grant);
     let idle = json!({"stream": 7, "idle": true});
-    let granted = json!({"stream": 7, "bits_per_second": 95_000_000, "burst_bytes": 65_536, "frames_per_second": 12.5, "phase_us": 3_000});
+    let granted = json!({"stream": 7, "bits_per_second": 95_000_000, "burst_bytes": 65_536, "frames_per_second": 12.5, "phase_us": 3_000, "cycle_us": 4_194});
     assert_eq!(
         (raw.receive_event("idle").unwrap(), raw.receive_event("grant").unwrap()),
         (idle.clone(), granted.clone())

@@ -75,12 +75,13 @@ fn a_rate_that_is_granted_while_a_stream_runs_is_kept_from_then_on_and_taken_bac
 #[test]
 fn frames_are_begun_at_the_moment_that_was_granted_on_the_receivers_clock_and_none_is_lost_to_that() {
     let latency = Duration::from_micros(100);
-    for phase in [0, 7, 15, 19].map(Duration::from_millis) {
+    for (phase, cycle) in [(0, 20), (7, 20), (15, 20), (19, 20), (0, 4), (3, 4), (7, 4), (9, 30)] {
+        let (phase, cycle) = (Duration::from_millis(phase), Duration::from_millis(cycle));
         for late in [0, 3, 11].map(Duration::from_millis) {
             let weather = Weather { latency, ..Weather::FAIR };
             let mut pair = Pair::with_interval(1, Delivery::Latest, FRAME_BYTES, 1_472, INTERVAL, weather);
             pair.run_for(late);
-            pair.sender.set_pace(Pace::new().phase(phase));
+            pair.sender.set_pace(Pace::new().phase(phase).cycle(Some(cycle).filter(|cycle| *cycle != INTERVAL)));
             pair.peer.holds = 1;
             let mut begun = Vec::new();
             for _ in 0..200 {
@@ -91,12 +92,13 @@ fn frames_are_begun_at_the_moment_that_was_granted_on_the_receivers_clock_and_no
             }
             begun.dedup();
             assert!(begun.len() >= 195, "{phase:?}, {late:?}: {} {:?}", begun.len(), pair.sender.stats());
+            let period = cycle.min(INTERVAL).as_nanos() as u64;
             // Once the clocks have been compared.
             for (number, begun) in begun.into_iter().filter(|(number, _)| *number > 20) {
-                let into = (begun - phase - latency).as_nanos() % INTERVAL.as_nanos() as u64;
-                let slack = INTERVAL.as_nanos() as u64 / 8 + latency.as_nanos() as u64;
-                let is_near = into <= slack || into >= INTERVAL.as_nanos() as u64 - latency.as_nanos() as u64;
-                assert!(is_near, "frame {number}, {phase:?}, {late:?}: {into} ns after its moment");
+                let into = (begun - phase - latency).as_nanos() % period;
+                let slack = period / 8 + latency.as_nanos() as u64;
+                let is_near = into <= slack || into >= period - latency.as_nanos() as u64;
+                assert!(is_near, "frame {number}, {phase:?} of {cycle:?}, {late:?}: {into} ns after its moment");
             }
         }
     }

@@ -18,8 +18,11 @@ pub struct Allowance {
     pub burst_bytes: u32,
     /// Frames a second at most, where it has been thinned or has not said its rate; `None` for the rate that it asked for.
     pub frames_per_second: Option<f64>,
-    /// Where in its interval its frames are to begin, so that those of equal rate do not begin together; `None` where it has no rate.
+    /// Where in the link's [cycle](Self::cycle) its frames are to begin, so that no two streams begin theirs together; `None` where it has no rate.
     pub phase: Option<Duration>,
+    /// How long the link takes for what a small switch takes at once: in one cycle there is room for what each stream may send at once, one after the other, and no
+    /// frame waits for its moment longer than that.
+    pub cycle: Duration,
 }
 
 /// Each of so many streams' part of a small switch's buffer: a datagram at least, a train at most.
@@ -28,11 +31,16 @@ pub(crate) fn burst_bytes(streams: usize, datagram_bytes: u32) -> u32 {
     part.clamp(datagram_bytes.min(TRAIN_BYTES_MAX), TRAIN_BYTES_MAX)
 }
 
-/// Which part of the interval is in front of the frames of the stream in this place: 0, 1/2, 1/4, 3/4, 1/8 (the sequence of van der Corput),
+/// The time in which a link of so many bits a second carries what a small switch takes at once.
+pub(crate) fn cycle(bits_per_second: u64) -> Duration {
+    Duration::from_secs_f64(f64::from(SWITCH_BYTES) * 8.0 / bits_per_second.max(1) as f64)
+}
+
+/// Which part of the cycle is in front of the frames of the stream in this place: 0, 1/2, 1/4, 3/4, 1/8 (the sequence of van der Corput),
 /// so that nobody has to move when another comes.
-pub(crate) fn phase(place: usize, interval: Duration) -> Duration {
+pub(crate) fn phase(place: usize, cycle: Duration) -> Duration {
     let place = u32::try_from(place).unwrap_or(u32::MAX);
-    interval.mul_f64(f64::from(place.reverse_bits()) / 2f64.powi(32))
+    cycle.mul_f64(f64::from(place.reverse_bits()) / 2f64.powi(32))
 }
 
 #[cfg(test)]
@@ -41,8 +49,8 @@ mod tests {
 
     #[test]
     fn phases_are_as_far_from_each_other_as_they_can_be_whoever_comes() {
-        let interval = Duration::from_millis(80);
-        let phases: Vec<_> = (0..8).map(|place| phase(place, interval).as_millis()).collect();
+        let cycle = Duration::from_millis(80);
+        let phases: Vec<_> = (0..8).map(|place| phase(place, cycle).as_millis()).collect();
         assert_eq!(phases, [0, 40, 20, 60, 10, 50, 30, 70]);
     }
 

@@ -4,11 +4,9 @@
 //! come: then those below are thinned, the lowest first, equals evenly, to a frame a second at the least. Those that lose nothing
 //! (`every`) are never thinned. A stream that does not say its rate takes what is left, a frame a second at the least.
 
-use std::time::Duration;
-
 use framewire_transport::FrameFormat;
 
-use crate::allowance::{Allowance, burst_bytes, phase};
+use crate::allowance::{Allowance, burst_bytes, cycle, phase};
 use crate::link::Link;
 use crate::refusal::{self, LinkFull};
 
@@ -285,6 +283,7 @@ impl Book {
         let granted = self.granted(way);
         let sum: f64 = granted.iter().sum();
         let (link, streams) = (&self.link, granted.len());
+        let cycle = cycle(link.cost.ip_bits(link.rate));
         // What nobody has is everybody's to send faster with.
         let faster = (link.rate as f64 / sum.max(1.0)).max(1.0);
         let mut changed = Vec::new();
@@ -298,7 +297,8 @@ impl Book {
                 bits_per_second: link.cost.ip_bits(pace as u64).max(1),
                 burst_bytes: burst_bytes(streams, link.cost.datagram_bytes()),
                 frames_per_second: is_less.then_some(rate),
-                phase: need.rate.map(|_| phase(seat.place, Duration::from_secs_f64(1.0 / rate.max(1e-6)))),
+                phase: need.rate.map(|_| phase(seat.place, cycle)),
+                cycle,
             };
             if seat.told != Some(allowance) {
                 seat.told = Some(allowance);

@@ -267,10 +267,12 @@ impl Outlet {
 fn pace(grant: Option<Grant>) -> Pace {
     let Some(grant) = grant else { return Pace::new() };
     let bits = grant.bits_per_second.clamp(Bitrate::MIN.bits_per_second(), Bitrate::MAX.bits_per_second());
+    let micros = |micros: Option<u32>| micros.map(|micros| Duration::from_micros(micros.into()));
     Pace::new()
         .rate_max(Bitrate::from_bits_per_second(bits))
         .burst_bytes(grant.burst_bytes)
-        .phase(grant.phase_us.map(|phase| Duration::from_micros(phase.into())))
+        .phase(micros(grant.phase_us))
+        .cycle(micros(grant.cycle_us))
 }
 
 #[cfg(test)]
@@ -280,9 +282,10 @@ mod tests {
     #[test]
     fn a_grant_is_kept_to_also_where_its_numbers_are_beyond_what_a_sender_can_do() {
         assert_eq!(pace(None), Pace::new());
-        let granted = pace(Some(Grant::new(7, 80_000_000, 50_000).phase_us(4_000)));
+        let granted = pace(Some(Grant::new(7, 80_000_000, 50_000).phase_us(4_000).cycle_us(5_000)));
         assert_eq!(granted.rate_max.map(Bitrate::bits_per_second), Some(80_000_000));
         assert_eq!((granted.burst_bytes, granted.phase), (Some(50_000), Some(Duration::from_millis(4))));
+        assert_eq!(granted.cycle, Some(Duration::from_millis(5)));
         for (bits, expected) in [(1, Bitrate::MIN), (u64::MAX, Bitrate::MAX)] {
             assert_eq!(pace(Some(Grant::new(7, bits, 1))).rate_max, Some(expected));
         }

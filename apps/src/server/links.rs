@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use framewire_budget::{Allowance, Demand, Flow, Ledger, Link, LinkFull, PRIORITY_DEFAULT, Way, routes};
 use framewire_figures::snapshot::{GrantSnapshot, LinkSnapshot};
@@ -205,8 +206,9 @@ fn refused(full: &LinkFull) -> Refused {
 }
 
 fn grant(stream: u32, allowed: &Allowance) -> Grant {
-    let phase_us = allowed.phase.and_then(|phase| u32::try_from(phase.as_micros()).ok());
+    let micros = |time: Duration| u32::try_from(time.as_micros()).ok();
     Grant::new(stream, allowed.bits_per_second, allowed.burst_bytes)
         .frames_per_second(allowed.frames_per_second)
-        .phase_us(phase_us)
+        .phase_us(allowed.phase.and_then(micros))
+        .cycle_us(allowed.phase.and_then(|_| micros(allowed.cycle)))
 }

@@ -16,21 +16,25 @@ pub struct Grant {
     /// Frames a second that fit into it; absent where the stream's own rate does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames_per_second: Option<f64>,
-    /// Where in the interval between two frames the sender's bursts begin, in microseconds from the server's start of it, so that senders on
-    /// one switch do not burst together; absent where that does not matter.
+    /// Where in a cycle the sender's frames are begun, in microseconds from its beginning (cycles are counted from the zero of the server's monotonic clock),
+    /// so that senders on one switch do not burst together; absent where that does not matter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase_us: Option<u32>,
+    /// How long a cycle is, in microseconds, at most the interval between two frames; that interval where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cycle_us: Option<u32>,
 }
 
 impl Grant {
     /// So many bits a second in bursts of so many bytes, for the stream's own rate of frames, at any phase.
     pub fn new(stream: u32, bits_per_second: u64, burst_bytes: u32) -> Self {
-        Self { stream, bits_per_second, burst_bytes, frames_per_second: None, phase_us: None }
+        Self { stream, bits_per_second, burst_bytes, frames_per_second: None, phase_us: None, cycle_us: None }
     }
 
     setters! {
         frames_per_second: impl Into<Option<f64>>,
         phase_us: impl Into<Option<u32>>,
+        cycle_us: impl Into<Option<u32>>,
     }
 
     /// Whether every value is one that a sender can keep to: rates finite and above 0.

@@ -112,9 +112,11 @@ pub struct Pace {
     /// that is more. No train is longer. It says nothing without a rate. A thread is woken some 50 to 100 µs late: bursts that take less than that at the rate keep the
     /// sender below it.
     pub burst_bytes: Option<u32>,
-    /// When frames are begun: so long after the beginning of an interval, counted on the receiver's monotonic clock from its zero. Each frame is
-    /// kept until then, for less than an interval, unless others wait behind it. By default none is. It says nothing where frames come as they come.
+    /// When frames are begun: so long after the beginning of a [`cycle`](Self::cycle), counted on the receiver's monotonic clock from its zero. Each frame is
+    /// kept until then, for less than a cycle, unless others wait behind it. By default none is. It says nothing where frames come as they come.
     pub phase: Option<Duration>,
+    /// From one moment at which a frame may be begun to the next; by default, and at most, the interval of the frames. It says nothing without a phase.
+    pub cycle: Option<Duration>,
 }
 
 impl Pace {
@@ -127,6 +129,7 @@ impl Pace {
         rate_max: impl Into<Option<Bitrate>>,
         burst_bytes: impl Into<Option<u32>>,
         phase: impl Into<Option<Duration>>,
+        cycle: impl Into<Option<Duration>>,
     }
 }
 

@@ -236,7 +236,7 @@ impl Subscriber {
     /// Slices leave, and frames are begun, as was granted, from now on.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pacer.set_rate_max(pace.rate_max, pace.burst_bytes);
-        self.phase = pace.phase.map(FramePhase::new);
+        self.phase = pace.phase.map(|phase| FramePhase::new(phase, pace.cycle));
     }
 
     /// The epoch that a receiver may know.
