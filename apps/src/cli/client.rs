@@ -92,7 +92,7 @@ pub struct ClientArgs {
     /// Stream although nothing protects it: with a token to a server that speaks no TLS, and on the plain wire to another machine
     #[arg(long, env = "FRAMEWIRE_INSECURE")]
     pub insecure: bool,
-    /// While nobody wants the stream (no sink, reader, watcher or page): throttle (a picture a second, or one of 100 where that is less) or
+    /// While nobody wants the stream (no sink, reader, watcher or page): throttle (a picture a second, or one of 120 where that is less) or
     /// release (the device is closed, and opened again when somebody does); latest and live sources only. By default all frames are sent
     #[arg(long, value_enum, value_name = "throttle|release", hide_possible_values = true, env = "FRAMEWIRE_ON_DEMAND")]
     pub on_demand: Option<OnDemand>,

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 /// While nobody wants a stream, a picture is sent at most so often: whoever opens the page sees what there was a moment ago.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// And at most one picture of so many, so that a stream that nobody wants costs a hundredth of one that somebody does.
-const IDLE_SHARE: u32 = 100;
+/// And at most one picture of so many, so that a stream that nobody wants costs less than a hundredth of one that somebody
+/// does, headers included.
+const IDLE_SHARE: u32 = 120;
 
 /// Says of each frame whether it is sent; in time, not by counting, so that it holds whatever the source gives.
 #[derive(Debug, Default)]
