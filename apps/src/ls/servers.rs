@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::{COLUMNS, INDENT, LsArgs};
 use crate::table;
 
-/// How long servers are looked for: most answer well within that, and nobody waits for a list.
-const LOOK_FOR: Duration = Duration::from_millis(800);
+/// How long servers are looked for: those that another has asked within the last second answer the second question alone, after a second.
+const LOOK_FOR: Duration = Duration::from_millis(1_500);
 
 /// A server that was asked, and what it says of its streams and of those of its cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -48,7 +48,8 @@ pub enum DiscoverError {
     },
 }
 
-/// Looks for servers on this network by mDNS, for as long as `timeout`; most answer within a second. Blocks for that long. By name; each server once.
+/// Looks for servers on this network by mDNS, for as long as `timeout`: most answer at once, and those that another has asked within the last second
+/// to the second question, after a second. Blocks for that long. By name; each server once.
 ///
 /// # Errors
 /// Nothing can be asked: there is no interface with multicast, or the program was built without mDNS.
