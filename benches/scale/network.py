@@ -11,6 +11,11 @@ INSIDE = "SCALE_INSIDE"
 SWITCH = "fws"
 NAMES = Path("/run/netns")
 TOOLS = ["ip", "tc", "unshare", "nsenter", "redis-server"]
+OWN = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+"""Namespaces of networks, for the switch; of processes, so that nothing outlives this one; of mounts, so that the hosts' names go with it."""
+TRIED = """ip link add one type bridge && ip link add two type veth peer name three && tc qdisc replace dev two root tbf rate 1gbit burst 128kb latency 50ms
+unshare --time true"""
+"""What rows need of the kernel."""
 
 
 def why_not() -> str | None:
@@ -19,14 +24,16 @@ def why_not() -> str | None:
         return f"{', '.join(missing)} is not there: apt install iproute2 util-linux redis-server"
     if os.geteuid() != 0:
         return "network namespaces take root"
+    tried = subprocess.run([*OWN, "sh", "-ec", TRIED], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        return f"this kernel gives no network of hosts here: {tried.stderr.strip() or tried.returncode}"
     return None
 
 
 def go_inside() -> None:
-    """Goes on in namespaces of its own: of networks, for the switch; of processes, so that nothing outlives this one; of mounts, so that the hosts' names go with it."""
+    """Goes on in namespaces of its own."""
     if os.environ.get(INSIDE) != "1":
-        own = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
-        os.execvpe(own[0], [*own, sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
+        os.execvpe(OWN[0], [*OWN, sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
     NAMES.mkdir(parents=True, exist_ok=True)
     run("mount", "-t", "tmpfs", "hosts", str(NAMES))
     # What was there says what the cables of another namespace carry.

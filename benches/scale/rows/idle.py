@@ -52,4 +52,3 @@ def awake(asked: Asked, server: Server, does: str, host) -> None:
             return host.bytes_received() - before < RATE * 1920 * 1080 / 4
         wait_for("an idle camera again", is_quiet)
     asked.report.measured(f"{does}: awake, the slowest", max(took) * RATE, "intervals", at_most=2.0)
-    asked.report.fact(f"{does}: times it woke", len(took), at_least=len(took))

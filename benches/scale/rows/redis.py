@@ -78,7 +78,7 @@ def streams_through(asked: Asked, servers: list[Server], cameras, what: str, sec
     summaries = [client.stop() for client in clients]
     asked.report.fact(f"{what}: frames lost", sum(lost(summary) for summary in summaries), at_most=0)
     asked.report.measured(f"{what}: frames skipped at their source", sum(skipped(summary) for summary in summaries), at_most=0)
-    asked.report.fact(f"{what}: frames delivered", sum(summary["frames_delivered"] for summary in summaries), at_least=len(clients) * RATE * seconds / 2)
+    asked.report.fact(f"{what}: frames delivered", sum(summary["frames_delivered"] for summary in summaries), at_least=asked.of(len(clients) * RATE * seconds / 2, len(clients)))
     asked.report.measured(f"{what}: feedback beyond an interval late", max(0.0, gap * 1000 - 1000 / RATE), "ms", at_most=100)
     asked.report.measured(f"{what}: /healthz answered within", slowest * 1000, "ms", at_most=1000)
     return max(summary["latency_ms"]["p99"] for summary in summaries)
@@ -96,7 +96,6 @@ def views_agree(asked: Asked, servers: list[Server], what: str) -> None:
         return all(view == views[0] for view in views) and {name for name, _ in views[0]} >= set(names)
     wait_for(f"equal views after Redis was {what}", agree)
     asked.report.measured(f"{what}: equal views", time.monotonic() - began, "s", at_most=5.0)
-    asked.report.fact(f"{what}: views that are equal after it", len(servers), at_least=len(servers))
     for client in clients:
         client.stop()
 

@@ -2,6 +2,7 @@
 
 import time
 
+from network import Host
 from programs import Program, wait_for
 from report import percentile
 from servers import Server
@@ -16,11 +17,9 @@ def watchers(asked: Asked) -> None:
     """One camera (VGA gray, 30 frames/s), 100 watchers on hosts of their own, one of which is stopped."""
     count, seconds = asked.of((100, 30), (6, 3))
     server = Server(asked.programs, asked.network.host()).listens()
-    asked.programs.client("front", asked.network.host(), "pattern:640x480:gray8", server.url, "--fps", str(RATE), "--delivery", "latest")
-    wait_for("the camera at the server", lambda: server.own().get("front"))
-    places = asked.network.add(count)
+    camera, places = asked.network.host(), asked.network.add(count)
 
-    without = watched(asked, server, places, seconds, stopped=0)
+    without = watched(asked, server, camera, places, seconds, stopped=0)
     asked.report.fact("watchers that had frames", sum(summary["frames_delivered"] > 0 for summary in without), at_least=count)
     # By the rate from the first frame to the last: what came while a watcher was still let in is none that it lacks.
     shares = [summary["frames_delivered"] / (summary["seconds"] * RATE) for summary in without]
@@ -28,19 +27,26 @@ def watchers(asked: Asked) -> None:
     slowest = [summary["latency_ms"]["p99"] for summary in without]
     asked.report.measured("p99 of the slowest", max(slowest), "ms", at_most=33)
 
-    beside = watched(asked, server, places, seconds, stopped=1)
-    again = watched(asked, server, places, seconds, stopped=0)
+    beside = watched(asked, server, camera, places, seconds, stopped=1)
+    again = watched(asked, server, camera, places, seconds, stopped=0)
     quiet = percentile([summary["latency_ms"]["p99"] for summary in without + again], 50)
     troubled = percentile([summary["latency_ms"]["p99"] for summary in beside], 50)
     asked.report.measured("one stopped: the others' p99", (troubled / quiet - 1) * 100, "% more", at_most=5.0)
     fewest = min(summary["frames_delivered"] for summary in beside)
-    asked.report.fact("one stopped: frames that the worst of the others had", fewest, at_least=RATE * seconds / 4)
+    asked.report.fact("one stopped: frames that the worst of the others had", fewest, at_least=asked.of(RATE * seconds / 4, 1))
 
 
-def watched(asked: Asked, server: Server, places: list, seconds: float, stopped: int) -> list[dict]:
-    """The summaries of all that are not stopped, of the seconds in which all were there."""
+def watched(asked: Asked, server: Server, camera: Host, places: list[Host], seconds: float, stopped: int) -> list[dict]:
+    """The summaries of all that are not stopped.
+
+    The camera comes once all of them wait for it, and goes before they do: that a hundred programs start and end beside each other on one machine is nothing that
+    hosts of their own would feel.
+    """
     before = [host.bytes_received() for host in places]
     watching: list[Program] = [asked.programs.watch("front", host, server.url) for host in places]
+    for watcher in watching:
+        watcher.said("waiting for stream")
+    filming = asked.programs.client("front", camera, "pattern:640x480:gray8", server.url, "--fps", str(RATE), "--delivery", "latest")
 
     def all_there() -> bool:
         return all(host.bytes_received() - begun > 10 * FRAME_BYTES for host, begun in zip(places, before, strict=True))
@@ -48,6 +54,8 @@ def watched(asked: Asked, server: Server, places: list, seconds: float, stopped:
     for watcher in watching[:stopped]:
         watcher.freeze()
     time.sleep(seconds)
+    filming.stop()
+    wait_for("that the camera has gone", lambda: "front" not in server.own())
     for watcher in watching:
         watcher.interrupt()
     summaries = [watcher.end() for watcher in watching[stopped:]]
