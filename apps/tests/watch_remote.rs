@@ -6,6 +6,7 @@ mod protected;
 mod running;
 
 use std::io::Read;
+use std::net::TcpListener;
 
 use framewire_capture::pattern;
 use framewire_transport::{FrameFormat, PixelFormat};
@@ -107,6 +108,64 @@ fn a_watcher_of_two_servers_goes_on_at_the_one_that_is_left() {
     watch.interrupt();
     let (code, said, _) = watch.wait();
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn frames_come_in_wherever_the_connection_goes_out_from() {
+    // This machine goes out from 127.0.0.1 to all of its addresses.
+    let mut places = vec![("127.0.0.2:0", None)];
+    if TcpListener::bind("[::1]:0").is_ok() {
+        places.extend([("[::1]:0", None), ("[::1]:0", Some("localhost"))]);
+    }
+    for (place, name) in places {
+        let server = Server::start_at(place, place, &[]);
+        let _client = Running::start(&mut server.client(&LIVE));
+        let url = match (name, server.url().rsplit_once(':')) {
+            (Some(name), Some((_, port))) => format!("http://{name}:{port}"),
+            _ => server.url(),
+        };
+        let (code, said, _) = watch(&["front", "--server", &url, "--frames", "3"]).wait();
+        assert!(code == Some(0) && said.contains("reading stream \"front\""), "{url}: {said}");
+        assert!(!said.contains("nothing protects"), "it does not leave the machine: {said}");
+    }
+}
+
+#[test]
+fn where_the_server_that_takes_over_is_of_another_family_its_frames_come_in_too() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: this machine has no IPv6");
+        return;
+    }
+    let (first, second) = (Server::start(&[]), Server::start_at("[::1]:0", "[::1]:0", &[]));
+    let urls = format!("{},{}", first.url(), second.url());
+    let _client = Running::start(
+        program("framewire-client").args(["--server", &first.url(), "--server", &second.url()]).args(LIVE),
+    );
+    let mut watch = watch(&["front", "--server", &urls, "--sink", "-:raw"]);
+    let mut frames = watch.take_stdout();
+    let before = next(&mut frames);
+    first.running.kill();
+    watch.wait_for("of stream \"front\" is back");
+    // What waited in the pipe was of the first.
+    let last = (0..200).fold(before, |_, _| next(&mut frames));
+    assert!(last > before);
+    watch.interrupt();
+    drop(frames);
+    let (code, said, _) = watch.wait();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_watcher_that_no_datagram_reaches_says_so_once_with_the_remedy() {
+    let server = Server::start(&[]);
+    let _client = Running::start(&mut server.client(&LIVE));
+    // Nothing is sent there: the server sends to where it was asked from.
+    let mut watch = watch(&["front", "--server", &server.url(), "--udp", "127.0.0.3:0"]);
+    let line = watch.wait_for("nothing of it comes in on UDP 127.0.0.3:");
+    assert!(line.contains("sends stream \"front\"") && line.contains("--udp ':PORT'"), "{line}");
+    watch.interrupt();
+    let (code, said, _) = watch.wait();
+    assert_eq!((code, said.matches("nothing of it comes in").count()), (Some(0), 1), "{said}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::auth::TokenError;
 #[cfg(feature = "client")]
-use crate::client::{ClientError, UrlError};
+use crate::client::{ClientError, Unexpected, UrlError};
 #[cfg(feature = "client")]
 use crate::directory::ClusterError;
 use crate::directory::{DiscoverError, EntryError, NodeIdError, NodeProofError};
@@ -66,6 +66,10 @@ framewire_transport::error_codes! {
         Self::Random(_) | Self::Thread(_) => "client-resources",
     } => {
         Self::Url(error) => error,
+    }
+    #[cfg(feature = "client")]
+    Unexpected { Self::Format(_) => "watched-format-unknown" } => {
+        Self::Announce(error) => error,
     }
     #[cfg(feature = "server")]
     IdentityError {

@@ -10,7 +10,7 @@
 //! | serve: open streams, tell of frames | [`SignalServer::start`], [`StreamHost`], [`SignalServer::feedback`] |
 //! | stream as a client | [`ClientConfig::open`], [`SignalClient::next_event`] |
 //! | only listen | [`ClientConfig::new`], [`ClientEvent::Feedback`]; any other Socket.IO client, protocol 5, does too |
-//! | watch a stream of a server | [`ClientConfig::watch`], [`ClientEvent::Watching`] |
+//! | watch a stream of a server | [`ClientConfig::watch`], [`ClientEvent::Watching`], [`WatchPort`] |
 //! | send on what somebody watches | [`StreamHost::watch`], [`SignalServer::tell_watching`] |
 //! | say that nobody wants a stream, or how much it may send | [`SignalServer::tell_idle`], [`SignalServer::tell_grant`]; [`ClientEvent::Idle`], [`ClientEvent::Granted`] |
 //! | go to another server when one dies | [`ClientConfig::others`], [`ServerTarget`] |
@@ -110,7 +110,10 @@ mod unpoisoned;
 
 pub use auth::{Token, TokenError};
 #[cfg(feature = "client")]
-pub use client::{ClientConfig, ClientError, ClientEvent, ServerTarget, SignalClient, UrlError, tls_config};
+pub use client::{
+    ClientConfig, ClientError, ClientEvent, ServerTarget, SignalClient, UdpWatch, Unexpected, UrlError, WatchPort,
+    tls_config,
+};
 pub use introduction::Role;
 pub use join::{Join, JoinError};
 pub use pin::{Pin, PinError};

@@ -25,7 +25,8 @@ pub struct WatchArgs {
     /// The stream of a server of this or another machine, by the network.
     #[command(flatten)]
     pub remote: RemoteArgs,
-    /// Where frames of --server come in: by default a port of the system's choice, on loopback where the server is there
+    /// Where frames of --server come in: :PORT is one port of all addresses, such as a firewall lets in; by default a port of the system's
+    /// choice, on loopback where the server is there
     #[arg(long, value_name = "ADDR:PORT", env = "FRAMEWIRE_WATCH_UDP")]
     pub udp: Option<Address>,
     /// How frames of --server are sent: latest (the newest; by default) or every (nothing is lost for as long as this program keeps up; no server

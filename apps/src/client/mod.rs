@@ -13,6 +13,5 @@ mod talk;
 pub(crate) mod target;
 mod thinning;
 pub(crate) mod trouble;
-mod udp_watch;
 mod way;
 pub(crate) mod window;

@@ -9,13 +9,12 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
 use framewire_signal::message::{Grant, OpenRequest};
-use framewire_signal::{ClientError, ClientEvent, SignalClient};
+use framewire_signal::{ClientError, ClientEvent, SignalClient, UdpWatch};
 use framewire_transport::{PathKind, SendError, Sender};
 
 use super::refusals::Refusals;
 use super::target::{InTurn, Target};
 use super::trouble::too_late;
-use super::udp_watch::UdpWatch;
 use super::way::{Directions, LookUp, Moved, Way};
 
 /// How long the server may take to say that the stream is closed; what it said before is still heard.

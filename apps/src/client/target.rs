@@ -168,12 +168,6 @@ impl Target {
         self.is_plain || self.insecure
     }
 
-    /// The host, as the address has it; empty where it has none.
-    pub(crate) fn host(&self) -> &str {
-        let (_, behind) = self.server.split_once("://").unwrap_or(("", &self.server));
-        behind.split('/').next().unwrap_or_default()
-    }
-
     /// Whether a connection to `server`, as the client of it writes addresses, is one to this.
     pub(crate) fn is(&self, server: &str) -> bool {
         /// As addresses are read: the host in lower case, without what goes without saying.

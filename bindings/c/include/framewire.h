@@ -814,6 +814,11 @@ typedef struct {
      * Bytes that the stream may take. 0: as the transport says.
      */
     uint64_t memory_bytes_max;
+    /**
+     * Where frames come in: HOST:PORT, or :PORT for all addresses of this machine, as a firewall lets them in.
+     * NULL: a port of the system's choice, on loopback where the server is there.
+     */
+    const char *udp;
 } fw_watch_options;
 
 /**
@@ -1337,8 +1342,8 @@ fw_source *fw_source_watch(const char *name, const fw_watch_options *options, fw
 
 /**
  * Why nothing comes of a stream that is watched, where something is known: its server is away, or has no stream
- * of that name. Its text is for people; its class is FW_CLASS_TIMEOUT. NULL where nothing is known, and of other
- * sources. Freed with fw_error_free.
+ * of that name, or sends it and no datagram comes in. Its text is for people; its class is
+ * FW_CLASS_TIMEOUT. NULL where nothing is known, and of other sources. Freed with fw_error_free.
  */
 fw_error *fw_source_trouble(const fw_source *source);
 

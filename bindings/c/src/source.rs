@@ -89,6 +89,9 @@ pub struct fw_watch_options {
     pub fps_max: f64,
     /// Bytes that the stream may take. 0: as the transport says.
     pub memory_bytes_max: u64,
+    /// Where frames come in: HOST:PORT, or :PORT for all addresses of this machine, as a firewall lets them in.
+    /// NULL: a port of the system's choice, on loopback where the server is there.
+    pub udp: *const c_char,
 }
 
 growing!(fw_watch_options {
@@ -103,6 +106,7 @@ growing!(fw_watch_options {
     protection,
     fps_max,
     memory_bytes_max,
+    udp,
 });
 
 /// How a stream of another process is read; 0 is the default in every field.
@@ -233,8 +237,11 @@ pub unsafe extern "C" fn fw_source_watch(
         if let Some(slots) = given(given_options.slots) {
             receive = receive.slots(slots);
         }
+        // SAFETY: NULL or a text, as the header asks for.
+        let udp = unsafe { text(given_options.udp, "address of udp") }?;
         let options = WatchOptions::new()
             .receive(receive)
+            .udp(udp.map(str::to_owned))
             .delivery(delivery_of(given_options.delivery)?)
             .frames_per_second_max(Some(given_options.fps_max).filter(|fps| *fps != 0.0));
         Ok(listening(Source::watch(name, &server, &options)?))
@@ -242,8 +249,8 @@ pub unsafe extern "C" fn fw_source_watch(
 }
 
 /// Why nothing comes of a stream that is watched, where something is known: its server is away, or has no stream
-/// of that name. Its text is for people; its class is FW_CLASS_TIMEOUT. NULL where nothing is known, and of other
-/// sources. Freed with fw_error_free.
+/// of that name, or sends it and no datagram comes in. Its text is for people; its class is
+/// FW_CLASS_TIMEOUT. NULL where nothing is known, and of other sources. Freed with fw_error_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_source_trouble(source: Option<&fw_source>) -> Option<Box<fw_error>> {
     let trouble = say(source, None, |source| source.source.trouble());

@@ -1,6 +1,6 @@
 //! HOST:PORT, as programs write it.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use crate::error::{Class, Error};
 
@@ -30,9 +30,28 @@ pub(crate) fn resolve(text: &str) -> Result<SocketAddr, Error> {
     first.copied().ok_or_else(|| wrong("the host has no address"))
 }
 
+/// The same of where this machine listens: `:9000` is all of its addresses, of both families where it has both.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn resolve_here(text: &str) -> Result<SocketAddr, Error> {
+    let Some(port) = text.strip_prefix(':') else { return resolve(text) };
+    // Where IPv6 is switched off, nothing can be bound to its addresses.
+    let all = if UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok() { "[::]" } else { "0.0.0.0" };
+    resolve(&format!("{all}:{port}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_this_machine_listens_may_be_all_of_its_addresses() {
+        let all = resolve_here(":9000").unwrap();
+        assert!(all.ip().is_unspecified() && all.port() == 9000);
+        assert_eq!(resolve_here("127.0.0.1:9000").unwrap(), "127.0.0.1:9000".parse().unwrap());
+        assert_eq!(resolve_here(":70000").unwrap_err().class, Class::Argument);
+    }
 
     #[test]
     fn addresses_are_read_and_what_is_none_is_said_with_the_value() {

@@ -1,45 +1,26 @@
 //! A stream at a server that is joined: over a connection of its own the server says where its frames go and by which key, as long as the stream lives.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framewire_signal::message::{OpenRequest, Opened, Refused, ShareOffer};
-use framewire_signal::{ClientConfig, ClientError, ClientEvent, Join, SignalClient};
+use framewire_signal::message::{OpenRequest, Opened, ShareOffer};
+use framewire_signal::{ClientConfig, ClientEvent, Join, SignalClient};
 use framewire_transport::{FrameFormat, Sender, SenderConfig};
 
-use crate::STEP;
 use crate::error::{Class, Error};
+use crate::followed::{Follow, Followed, State, Told, random_stream};
 
-/// How long the server may take to say that the stream is closed.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// How long after a failure a name is looked up again.
 const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
 
-/// The stream, and the thread that hears what the server says of it.
+/// The stream, once the server has taken it.
+type Taken = Option<Arc<Sender>>;
+
+/// A stream of this program at a server.
 pub(crate) struct Joined {
     format: FrameFormat,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-    ends: AtomicBool,
-}
-
-#[derive(Default)]
-struct State {
-    /// Once the server has taken the stream.
-    sender: Option<Arc<Sender>>,
-    /// Why it cannot go on.
-    failure: Option<Error>,
-    /// Why it has not been taken yet, or not again.
-    trouble: Option<String>,
+    followed: Followed<Taken>,
 }
 
 impl Joined {
@@ -55,17 +36,9 @@ impl Joined {
             .frames_per_second(presentation.rate.map(|rate| rate.as_f64()))
             .metadata_bytes_max(config.metadata_max as u32);
         let signal = SignalClient::start(ClientConfig::join(join).open(open))?;
-        let shared = Arc::new(Shared::default());
-        let following =
-            Following { signal, config: config.stream(stream), server: join.authority(), shared: shared.clone() };
-        let thread = thread::Builder::new().name("framewire-join".into()).spawn(move || following.run());
-        let thread = thread.map_err(|error| {
-            let text = format!(
-                "the thread of the joined stream did not start ({error}); have fewer threads, or raise `ulimit -u`"
-            );
-            Error::new(Class::System, "client-resources", text)
-        })?;
-        Ok(Self { format, shared, thread: Some(thread) })
+        let following = Following { config: config.stream(stream), opened: None };
+        let followed = Followed::begin("framewire-join", join.authority(), signal, following)?;
+        Ok(Self { format, followed })
     }
 
     pub(crate) fn format(&self) -> &FrameFormat {
@@ -76,130 +49,87 @@ impl Joined {
     ///
     /// # Errors
     /// The server refuses the stream, or is not the one that was joined.
-    pub(crate) fn sender(&self, timeout: Duration) -> Result<Option<Arc<Sender>>, Error> {
-        let waiting = |state: &mut State| state.sender.is_none() && state.failure.is_none();
-        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), timeout, waiting);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.failure.clone().map_or(Ok(state.sender.clone()), Err)
+    pub(crate) fn sender(&self, timeout: Duration) -> Result<Taken, Error> {
+        let is_open = |state: &mut State<Taken>| state.known.is_none() && state.failure.is_none();
+        let state = self.followed.told().wait_while(timeout, is_open);
+        state.failure.clone().map_or(Ok(state.known.clone()), Err)
     }
 
     /// The same whatever has become of it since.
-    pub(crate) fn taken(&self) -> Option<Arc<Sender>> {
-        self.shared.lock().sender.clone()
+    pub(crate) fn taken(&self) -> Taken {
+        self.followed.told().lock().known.clone()
     }
 
     /// Why the server has not taken the stream yet.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.shared.lock().trouble.clone()
-    }
-}
-
-impl Drop for Joined {
-    fn drop(&mut self) {
-        self.shared.ends.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            // One that has panicked has said so.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
-        self.changed.notify_all();
+        self.followed.trouble()
     }
 }
 
 /// What the thread has.
 struct Following {
-    signal: SignalClient,
     config: SenderConfig,
-    server: String,
-    shared: Arc<Shared>,
+    /// Where frames are to go, until that is looked up, and when that is tried again.
+    opened: Option<(Opened, Option<Instant>)>,
+}
+
+impl Follow for Following {
+    type Known = Taken;
+
+    fn hear(&mut self, event: ClientEvent, _signal: &SignalClient, told: &Told<Taken>) {
+        if let ClientEvent::Opened(opened) = event {
+            told.lock().was_granted = true;
+            self.opened = Some((opened, None));
+        }
+    }
+
+    fn look(&mut self, signal: &SignalClient, told: &Told<Taken>) {
+        let is_due = |again: &Option<Instant>| again.is_none_or(|again| Instant::now() >= again);
+        let Some((opened, _)) = self.opened.take_if(|(_, again)| is_due(again)) else { return };
+        if let Err(trouble) = self.send_to(&opened, signal, told) {
+            self.opened = Some((opened, Some(Instant::now() + LOOK_UP_PAUSE)));
+            told.trouble(trouble);
+        }
+    }
+
+    fn leave(&self, signal: &SignalClient) {
+        signal.close_stream();
+    }
+
+    fn is_farewell(event: &ClientEvent) -> bool {
+        matches!(event, ClientEvent::Closed(_))
+    }
 }
 
 impl Following {
-    fn run(self) {
-        // Where frames are to go, until that is looked up, and when that is tried again.
-        let mut opened: Option<(Opened, Option<Instant>)> = None;
-        let mut was_taken = false;
-        while !self.shared.ends.load(Ordering::Acquire) {
-            match self.signal.next_event(STEP) {
-                Some(ClientEvent::Opened(told)) => (was_taken, opened) = (true, Some((told, None))),
-                Some(ClientEvent::Refused(refused)) => self.refused(&refused, was_taken),
-                Some(ClientEvent::Retrying { reason, .. } | ClientEvent::Disconnected { reason }) => {
-                    self.shared.change(|state| state.trouble = Some(reason));
-                }
-                _ => {}
-            }
-            if let Some((told, again)) = &mut opened
-                && again.is_none_or(|again| Instant::now() >= again)
-            {
-                match self.follow(told) {
-                    Ok(()) => opened = None,
-                    Err(trouble) => {
-                        *again = Some(Instant::now() + LOOK_UP_PAUSE);
-                        self.shared.change(|state| state.trouble = Some(trouble));
-                    }
-                }
-            }
-        }
-        self.signal.close_stream();
-        let deadline = Instant::now() + FAREWELL;
-        while let Some(event) = self.signal.next_event(deadline.saturating_duration_since(Instant::now())) {
-            if matches!(event, ClientEvent::Closed(_)) {
-                break;
-            }
-        }
-        self.signal.shutdown();
-    }
-
-    /// A stream that was taken once is asked for again while the server refuses it for now, or another answers; before that a refusal is the answer.
-    fn refused(&self, refused: &Refused, was_taken: bool) {
-        let text = format!("the server {} refuses: {}", self.server, refused.message);
-        // Who answers in a server's place for a moment is given nothing, and ends no stream.
-        if was_taken && (refused.is_for_now() || refused.is_of_another()) {
-            self.shared.change(|state| state.trouble = Some(text));
-        } else {
-            self.fail(Error::new(Class::Refused, "server-refuses", text));
-        }
-    }
-
-    fn fail(&self, error: Error) {
-        self.shared.change(|state| state.failure = Some(error));
-    }
-
     /// Sends to where the server takes the frames, which is a new place and by a new key where it was started anew.
     ///
     /// # Errors
     /// Where that is cannot be known for now.
-    fn follow(&self, opened: &Opened) -> Result<(), String> {
+    fn send_to(&self, opened: &Opened, signal: &SignalClient, told: &Told<Taken>) -> Result<(), String> {
         let Some(key) = opened.key.clone() else {
             let text = format!(
                 "{} gives no key for the frames, so that anyone on the way could read and change them; start it without --insecure",
-                self.server
+                told.server()
             );
-            self.fail(Error::new(Class::Refused, "server-unprotected", text));
+            told.fail(Error::new(Class::Refused, "server-unprotected", text));
             return Ok(());
         };
-        let peer = self.signal.peer().ok_or("the server's address is not known yet")?;
+        let peer = signal.peer().ok_or("the server's address is not known yet")?;
         let peer = place(opened.udp_host.as_deref(), opened.udp_port, peer)?;
         let invitation = opened.share.as_ref().and_then(ShareOffer::invitation);
-        if let Some(sender) = &self.shared.lock().sender {
-            sender.set_key(key);
-            sender.redirect_with(peer, invitation);
-        } else {
-            match Sender::connect(peer, self.config.clone().key(key).share(invitation)) {
-                Ok(sender) => self.shared.change(|state| state.sender = Some(Arc::new(sender))),
-                Err(error) => self.fail(error.into()),
+        let taken = told.lock().known.clone();
+        match taken {
+            Some(sender) => {
+                sender.set_key(key);
+                sender.redirect_with(peer, invitation);
             }
+            None => match Sender::connect(peer, self.config.clone().key(key).share(invitation)) {
+                Ok(sender) => told.change(|state| state.known = Some(Arc::new(sender))),
+                Err(error) => told.fail(error.into()),
+            },
         }
-        self.shared.change(|state| state.trouble = None);
+        told.change(|state| state.trouble = None);
         Ok(())
     }
 }
@@ -230,24 +160,6 @@ fn place(host: Option<&str>, port: u16, reached: SocketAddr) -> Result<SocketAdd
 
 fn is_link_local(ip: Ipv6Addr) -> bool {
     ip.is_unicast_link_local()
-}
-
-/// Who knows the id knows a stream, so nobody may guess it.
-pub(crate) fn random_stream() -> Result<u32, Error> {
-    getrandom::u32().map_err(|error| {
-        let text = format!("the system gives no random numbers ({error}); wait until it has started up");
-        Error::new(Class::System, "client-resources", text)
-    })
-}
-
-impl From<ClientError> for Error {
-    fn from(error: ClientError) -> Self {
-        let class = match error {
-            ClientError::Random(_) | ClientError::Thread(_) => Class::System,
-            _ => Class::Argument,
-        };
-        Self::new(class, error.code(), error.to_string())
-    }
 }
 
 /// A join string, or the file that it is in.

@@ -8,6 +8,7 @@
 mod address;
 pub mod array;
 mod error;
+mod followed;
 mod joined;
 mod output;
 mod process;

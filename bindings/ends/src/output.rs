@@ -1,20 +1,19 @@
 //! Where a program's own frames go: to a receiver, or to other processes of this machine. One interface for both.
 
+mod open;
+mod options;
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use framewire_signal::Join;
-use framewire_transport::crypto::Suite;
-use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
-use framewire_transport::setters;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
-use framewire_transport::{
-    Delivery, FrameFormat, Key, Protection, PublishConfig, PublishedStream, Publisher, RefuseReason, SendError,
-    SendState, SendStats, Sender, SenderConfig, ShareError,
-};
+use framewire_transport::{FrameFormat, Protection, Publisher, Sender, ShareError};
 
+use self::open::{Counts, Open};
+pub use self::options::{OutputOptions, OutputStats};
 use crate::STEP;
 use crate::address::resolve;
 use crate::error::{Class, Error};
@@ -22,60 +21,6 @@ use crate::joined::{self, Joined};
 use crate::process::Process;
 use crate::slot::{Slot, SlotsHeld};
 use crate::source::Hub;
-
-/// What the frames of an output are like, whichever way they go.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct OutputOptions {
-    /// `latest` (the default): what cannot leave in time gives way to the next. `every`: nothing is lost, [`Output::frame`] waits.
-    pub delivery: Delivery,
-    /// Slots for frames that are written and on their way; by default what the transport says.
-    pub slots: Option<usize>,
-    /// Bytes of metadata that a frame may have, at most and by default 4,096.
-    pub metadata_max: usize,
-    /// How many pictures are shown a second, where that is known.
-    pub rate: Option<FrameRate>,
-    /// The key that the receiver has, too: with it frames are encrypted, and both ends prove that they have it. None by default. Of a stream that is published it
-    /// says nothing.
-    pub key: Option<Key>,
-    /// Whether frames are protected: by default where there is a key, and without one they do not leave this machine.
-    pub protection: Protection,
-}
-
-impl OutputOptions {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    setters! {
-        delivery: Delivery,
-        slots: impl Into<Option<usize>>,
-        metadata_max: usize,
-        rate: impl Into<Option<FrameRate>>,
-        key: impl Into<Option<Key>>,
-        protection: Protection,
-    }
-}
-
-impl Default for OutputOptions {
-    fn default() -> Self {
-        Self {
-            delivery: Delivery::Latest,
-            slots: None,
-            metadata_max: METADATA_MAX,
-            rate: None,
-            key: None,
-            protection: Protection::Auto,
-        }
-    }
-}
-
-impl OutputOptions {
-    fn presentation(&self) -> Presentation {
-        Presentation::UNKNOWN.rate(self.rate)
-    }
-}
 
 /// Frames of this program on their way out: one stream, which is begun by its first frame, or by [`Output::begin`]. It can be used by several threads.
 pub struct Output {
@@ -106,49 +51,11 @@ struct Last {
     has_arrived: bool,
 }
 
-/// What no sender counts.
-#[derive(Default)]
-struct Counts {
-    published: AtomicU64,
-    published_bytes: AtomicU64,
-    skipped: AtomicU64,
-    reordered: AtomicU64,
-}
-
 /// Where they go.
 enum Target {
     Peer(SocketAddr),
     Server { join: Box<Join>, name: String },
     Readers { name: String, hub: Hub },
-}
-
-/// The stream once it has begun.
-enum Open {
-    Sent(Sender),
-    Joined(Joined),
-    Published(PublishedStream),
-}
-
-/// What became of the frames of an output.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OutputStats {
-    /// Frames that were handed over.
-    pub sent: u64,
-    /// Frames that the receiver says it has whole; of those that are published, all.
-    pub delivered: u64,
-    /// Frames that gave way to newer ones, or that there was no slot for.
-    pub skipped: u64,
-    /// Bytes handed over: of a stream that is sent as its datagrams have them, of a published one those of its pixels.
-    pub bytes: u64,
-    /// Arrays whose items had to be put in order before they were copied.
-    pub reordered: u64,
-    /// Readers in other processes, of published frames.
-    pub readers: usize,
-    /// Whether the receiver has opened the stream; true once a published one has begun.
-    pub is_open: bool,
-    /// The cipher that its datagrams are protected by, such as AES-128-GCM; `None` where they are plain, by shared memory, and while it is not open.
-    pub protection: Option<&'static str>,
 }
 
 impl Output {
@@ -219,34 +126,16 @@ impl Output {
             );
             return Err(Error::new(Class::Format, "another-format", text));
         }
-        let OutputOptions { delivery, slots, metadata_max, .. } = self.options;
+        let options = &self.options;
         state.open = Some(Arc::new(match &self.target {
-            Target::Peer(peer) => Open::Sent(Sender::connect(*peer, self.sender_config(format))?),
-            Target::Server { join, name } => Open::Joined(Joined::begin(join, name, self.sender_config(format))?),
+            Target::Peer(peer) => Open::Sent(Sender::connect(*peer, options.sender(format))?),
+            Target::Server { join, name } => Open::Joined(Joined::begin(join, name, options.sender(format))?),
             Target::Readers { name, .. } => {
-                let mut config = PublishConfig::new(format)
-                    .delivery(delivery)
-                    .metadata_max(metadata_max)
-                    .presentation(self.options.presentation());
-                if let Some(slots) = slots {
-                    config = config.slots(slots);
-                }
                 let publisher = state.publisher.as_ref().ok_or_else(|| Error::closed(self.what()))?;
-                Open::Published(publisher.stream(name, config)?)
+                Open::Published(publisher.stream(name, options.publish(format))?)
             }
         }));
         Ok(())
-    }
-
-    fn sender_config(&self, format: FrameFormat) -> SenderConfig {
-        let options = &self.options;
-        let config = SenderConfig::new(format)
-            .delivery(options.delivery)
-            .metadata_max(options.metadata_max)
-            .presentation(options.presentation())
-            .key(options.key.clone())
-            .protection(options.protection);
-        options.slots.map_or(config.clone(), |slots| config.slots(slots))
     }
 
     /// A slot to write the next frame into, of the stream's format; `None` where none came free within `timeout`. It is the program's until it is sent or
@@ -272,15 +161,7 @@ impl Output {
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
             // Not kept from one step to the next: what is closed meanwhile is to end.
             let stream = self.stream()?;
-            let frame = match &*stream {
-                Open::Sent(sender) => sender.frame_timeout(left.min(STEP))?,
-                // One step for both would be another's frame late.
-                Open::Joined(joined) => match joined.sender(left.min(STEP))? {
-                    Some(sender) => sender.frame_timeout(left.min(STEP))?,
-                    None => None,
-                },
-                Open::Published(stream) => stream.frame_timeout(left.min(STEP))?,
-            };
+            let frame = stream.frame(left.min(STEP))?;
             if let Some(frame) = frame {
                 return Ok(Some(frame.into()));
             }
@@ -299,38 +180,14 @@ impl Output {
     /// # Errors
     /// The stream cannot go on.
     pub fn send(&self, slot: Slot) -> Result<u64, Error> {
-        let stream = self.stream()?;
-        let frame = slot.into_frame();
-        Ok(match &*stream {
-            Open::Sent(sender) => sender.send(frame)?,
-            Open::Joined(joined) => {
-                joined.sender(Duration::ZERO)?.ok_or_else(|| Error::closed(self.what()))?.send(frame)?
-            }
-            Open::Published(stream) => {
-                let bytes = frame.len() as u64;
-                let number = stream.send(frame)?;
-                self.counts.published.fetch_add(1, Ordering::Relaxed);
-                self.counts.published_bytes.fetch_add(bytes, Ordering::Relaxed);
-                number
-            }
-        })
+        let sent = self.stream()?.send(slot.into_frame(), &self.counts)?;
+        sent.ok_or_else(|| Error::closed(self.what()))
     }
 
     /// Counts a picture that there was no slot for, so that a gap in the numbers has a cause.
     pub fn skip(&self) {
-        match self.stream().as_deref() {
-            Ok(Open::Sent(sender)) => sender.skip(),
-            Ok(Open::Joined(joined)) => match joined.taken() {
-                Some(sender) => sender.skip(),
-                None => {
-                    self.counts.skipped.fetch_add(1, Ordering::Relaxed);
-                }
-            },
-            Ok(Open::Published(stream)) => {
-                stream.skip();
-                self.counts.skipped.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(_) => {}
+        if let Ok(stream) = self.stream() {
+            stream.skip(&self.counts);
         }
     }
 
@@ -344,11 +201,7 @@ impl Output {
     /// # Errors
     /// The receiver refuses; the stream has not begun, or cannot go on.
     pub fn wait_until_open(&self, timeout: Duration) -> Result<bool, Error> {
-        match &*self.stream()? {
-            Open::Sent(sender) => told(sender.wait_until_open(timeout)),
-            Open::Joined(joined) => joined_is(joined, timeout, |sender, left| sender.wait_until_open(left)),
-            Open::Published(_) => Ok(true),
-        }
+        self.stream()?.is_open_within(timeout)
     }
 
     /// Waits until every frame sent so far is settled at the receiver; whether all are. What is published has arrived.
@@ -356,13 +209,7 @@ impl Output {
     /// # Errors
     /// The receiver refuses; the stream has not begun, or cannot go on.
     pub fn wait_until_settled(&self, timeout: Duration) -> Result<bool, Error> {
-        match &*self.stream()? {
-            Open::Sent(sender) => told(sender.wait_until_settled(timeout)),
-            // Nothing has been sent.
-            Open::Joined(joined) if joined.taken().is_none() => Ok(true),
-            Open::Joined(joined) => joined_is(joined, timeout, |sender, left| sender.wait_until_settled(left)),
-            Open::Published(_) => Ok(true),
-        }
+        self.stream()?.is_settled_within(timeout)
     }
 
     /// The format of its frames, once it has begun.
@@ -405,28 +252,8 @@ impl Output {
         if !self.process.is_this() {
             return OutputStats::default();
         }
-        let stats = self.told(|open| self.counted(open), |last| last.stats.clone()).unwrap_or_default();
+        let stats = self.told(|open| open.stats(&self.counts), |last| last.stats.clone()).unwrap_or_default();
         OutputStats { reordered: self.counts.reordered.load(Ordering::Relaxed), ..stats }
-    }
-
-    fn counted(&self, open: &Open) -> OutputStats {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        match open {
-            Open::Sent(sender) => counted_by(sender),
-            Open::Joined(joined) => {
-                let counted = joined.taken().map(|sender| counted_by(&sender)).unwrap_or_default();
-                OutputStats { skipped: counted.skipped + count(&self.counts.skipped), ..counted }
-            }
-            Open::Published(stream) => OutputStats {
-                sent: count(&self.counts.published),
-                delivered: count(&self.counts.published),
-                skipped: count(&self.counts.skipped),
-                bytes: count(&self.counts.published_bytes),
-                readers: stream.readers().len(),
-                is_open: true,
-                ..OutputStats::default()
-            },
-        }
     }
 
     /// Ends the stream: waits at most so long for what was sent to arrive; whether it did. From then on no frame is taken. Closing twice is closing once, and
@@ -450,15 +277,10 @@ impl Output {
         let publisher = state.publisher.take();
         let open = state.open.clone();
         drop(state);
-        let has_arrived = match open.as_deref() {
-            Some(Open::Sent(sender)) => closes_within(sender, timeout, go_on),
-            // What has not been taken has sent nothing.
-            Some(Open::Joined(joined)) => joined.taken().is_none_or(|sender| closes_within(&sender, timeout, go_on)),
-            Some(Open::Published(_)) | None => true,
-        };
         let Some(open) = open else { return true };
+        let has_arrived = open.closes_within(timeout, go_on);
         let last = Last {
-            stats: OutputStats { is_open: false, ..self.counted(&open) },
+            stats: OutputStats { is_open: false, ..open.stats(&self.counts) },
             format: *open.format(),
             slots: open.slots_max(),
             has_arrived,
@@ -562,93 +384,5 @@ impl Drop for Output {
         if let Ok(mut state) = self.state.try_lock() {
             std::mem::forget((state.open.take(), state.publisher.take()));
         }
-    }
-}
-
-impl Open {
-    fn format(&self) -> &FrameFormat {
-        match self {
-            Self::Sent(sender) => sender.format(),
-            Self::Joined(joined) => joined.format(),
-            Self::Published(stream) => stream.format(),
-        }
-    }
-
-    fn slots_max(&self) -> usize {
-        match self {
-            Self::Sent(sender) => sender.slots_max(),
-            Self::Joined(joined) => joined.taken().map_or(0, |sender| sender.slots_max()),
-            Self::Published(stream) => stream.slots_max(),
-        }
-    }
-}
-
-fn counted_by(sender: &Sender) -> OutputStats {
-    let SendStats { frames, frames_delivered, frames_skipped, bytes, .. } = sender.stats();
-    OutputStats {
-        sent: frames,
-        delivered: frames_delivered,
-        skipped: frames_skipped,
-        bytes,
-        is_open: matches!(sender.state(), SendState::Open),
-        protection: sender.protection().map(Suite::name),
-        ..OutputStats::default()
-    }
-}
-
-/// Whether something is so of a joined stream in time. A server that is back, and has not been told of the stream yet, does not know it: that passes.
-fn joined_is(
-    joined: &Joined,
-    timeout: Duration,
-    mut is_so: impl FnMut(&Sender, Duration) -> Result<(), SendError>,
-) -> Result<bool, Error> {
-    let deadline = Instant::now().checked_add(timeout);
-    loop {
-        let left = deadline.map_or(STEP, |deadline| deadline.saturating_duration_since(Instant::now()));
-        if let Some(sender) = joined.sender(left.min(STEP))? {
-            match is_so(&sender, left.min(STEP)) {
-                Err(SendError::Refused { reason: Some(reason), .. }) if passes(reason) => {
-                    std::thread::sleep(left.min(STEP))
-                }
-                said => {
-                    if told(said)? {
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-        if left <= STEP && deadline.is_some() {
-            return Ok(false);
-        }
-    }
-}
-
-/// Of a stream that the server has taken: it was started anew, and gives the stream another key in a moment.
-fn passes(reason: RefuseReason) -> bool {
-    matches!(reason, RefuseReason::Unknown | RefuseReason::WrongKey | RefuseReason::NoKeys)
-}
-
-/// Whether the receiver has confirmed the end in time.
-fn closes_within(sender: &Sender, timeout: Duration, go_on: &mut dyn FnMut() -> bool) -> bool {
-    let deadline = Instant::now().checked_add(timeout);
-    loop {
-        let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-        match told(sender.close(left.min(STEP)).map(drop)) {
-            Ok(true) => return true,
-            Ok(false) if left > STEP => {}
-            Ok(false) | Err(_) => return false,
-        }
-        if !go_on() {
-            return false;
-        }
-    }
-}
-
-/// Whether it happened in time.
-fn told(waited: Result<(), SendError>) -> Result<bool, Error> {
-    match waited.map_err(Error::from) {
-        Ok(()) => Ok(true),
-        Err(error) if error.class == Class::Timeout => Ok(false),
-        Err(error) => Err(error),
     }
 }

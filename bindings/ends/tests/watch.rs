@@ -1,5 +1,6 @@
 //! A stream of a server by its name, beside a server that does what a server may: late, away, with another key, in another format, refusing.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -67,8 +68,12 @@ struct Served {
 
 impl Served {
     fn start(config: ServerConfig, stage: Stage) -> Self {
+        Self::start_at("127.0.0.1:0", config, stage)
+    }
+
+    fn start_at(place: &str, config: ServerConfig, stage: Stage) -> Self {
         let host = Arc::new(Host(Mutex::new(stage)));
-        let config = config.listen("127.0.0.1:0".parse().unwrap());
+        let config = config.listen(place.parse().unwrap());
         Self { server: SignalServer::start(config, host.clone()).unwrap(), host }
     }
 
@@ -140,6 +145,53 @@ fn frames_come_under_the_name_and_the_wish_says_what_was_asked_for() {
     source.close();
     assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
     eventually(|| (served.host.0.lock().unwrap().left == 1).then_some(()));
+}
+
+#[test]
+fn frames_come_in_wherever_the_connection_goes_out_from() {
+    // This machine goes out from 127.0.0.1 to all of its addresses.
+    let mut places = vec![("127.0.0.2:0", None, "127.0.0.1")];
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        places.extend([("[::1]:0", None, "::1"), ("[::1]:0", Some("localhost"), "::1")]);
+    }
+    for (place, name, own) in places {
+        let stage = Stage { format: Some(gray(64)), ..Stage::default() };
+        let served = Served::start_at(place, ServerConfig::new(), stage);
+        let address = served.server.local_addr();
+        let host = name.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
+        let source = Source::watch("front", &ServerPlace::Url(format!("http://{host}")), &WatchOptions::new()).unwrap();
+        // Of two wishes, the last is where frames are to go.
+        let port = eventually(|| {
+            let (_, request) = served.asked();
+            let local = source.local_addr().filter(|local| local.ip() == own.parse::<IpAddr>().unwrap());
+            local.map(|local| local.port()).filter(|port| *port == request.udp_port)
+        });
+        let sender = served.sender(gray(64), None);
+        taken(&source, &sender, gray(64));
+        assert_eq!(source.local_addr().map(|local| local.port()), Some(port), "{place}");
+    }
+}
+
+#[test]
+fn frames_come_in_at_the_port_that_was_chosen() {
+    let served = Served::plain(Some(gray(64)));
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let options = WatchOptions::new().udp(format!("127.0.0.1:{free}"));
+    let source = Source::watch("front", &served.place(), &options).unwrap();
+    assert_eq!(served.asked().1.udp_port, free);
+    let sender = served.sender(gray(64), None);
+    taken(&source, &sender, gray(64));
+}
+
+#[test]
+fn that_no_datagram_comes_of_what_is_sent_is_told_until_one_does() {
+    let served = Served::plain(Some(gray(64)));
+    let source = Source::watch("front", &served.place(), &WatchOptions::new()).unwrap();
+    let silent = |trouble: &String| trouble.contains("nothing of it comes in") && trouble.contains("udp ':PORT'");
+    eventually(|| source.trouble().filter(silent));
+    let sender = served.sender(gray(64), None);
+    taken(&source, &sender, gray(64));
+    eventually(|| source.trouble().is_none().then_some(()));
 }
 
 #[test]
@@ -246,6 +298,7 @@ fn what_cannot_be_is_told_at_once() {
         ("front", at("127.0.0.1:9"), WatchOptions::new()),
         ("front", at("http://127.0.0.1:9"), WatchOptions::new().frames_per_second_max(0.0)),
         ("front", ServerPlace::Join("framewire://h:1".to_owned()), WatchOptions::new()),
+        ("front", at("http://127.0.0.1:9"), WatchOptions::new().udp("nowhere".to_owned())),
         (
             "front",
             at("http://127.0.0.1:9"),

@@ -254,10 +254,10 @@ impl Receiver {
     #[staticmethod]
     #[pyo3(
         signature = (
-            name, *, server = None, join = None, delivery = "latest", max_fps = None, slots = 8, queue = None, reconnect = true,
-            partial = false, protection = "auto", memory = None
+            name, *, server = None, join = None, udp = None, delivery = "latest", max_fps = None, slots = 8, queue = None,
+            reconnect = true, partial = false, protection = "auto", memory = None
         ),
-        text_signature = "(name, *, server=None, join=None, delivery='latest', max_fps=None, slots=8, queue=None, reconnect=True, partial=False, protection='auto', memory=None)"
+        text_signature = "(name, *, server=None, join=None, udp=None, delivery='latest', max_fps=None, slots=8, queue=None, reconnect=True, partial=False, protection='auto', memory=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "each is a keyword of Python's")]
     fn watch<'py>(
@@ -265,6 +265,7 @@ impl Receiver {
         name: &str,
         server: Option<String>,
         join: Option<JoinPlace>,
+        udp: Option<String>,
         delivery: &str,
         max_fps: Option<f64>,
         slots: i64,
@@ -276,8 +277,8 @@ impl Receiver {
     ) -> PyResult<Bound<'py, Self>> {
         let receive = options_of(py, slots, queue, reconnect, partial, memory)?;
         let receive = receive.protection(crate::key::protection(py, protection)?);
-        let options =
-            WatchOptions::new().receive(receive).delivery(delivery_of(py, delivery)?).frames_per_second_max(max_fps);
+        let delivery = delivery_of(py, delivery)?;
+        let options = WatchOptions::new().receive(receive).delivery(delivery).frames_per_second_max(max_fps).udp(udp);
         let server = match (server, join) {
             (Some(url), None) => ServerPlace::Url(url),
             (None, Some(join)) => ServerPlace::Join(join.text()),

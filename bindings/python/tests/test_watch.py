@@ -7,8 +7,10 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,18 @@ class Server:
 
     def camera(self, name: str, source: str = "pattern:64x48:gray8", fps: int = 50) -> subprocess.Popen[bytes]:
         return self._run("framewire-client", source, "--server", self.url, "--name", name, "--fps", str(fps))
+
+    def figure(self, name: str) -> float:
+        """One of its metrics, over all streams."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=PATIENCE) as page:
+            lines = page.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.partition(" ")[0].partition("{")[0] == name)
+
+    def reaches(self, **figures: float) -> None:
+        """Waits until its metrics say so, which are looked at now and then."""
+        deadline = time.monotonic() + PATIENCE
+        while (now := {name: self.figure(name) for name in figures}) != figures:
+            assert time.monotonic() < deadline, now
 
     def _run(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAMEWIRE_")}
@@ -241,6 +255,110 @@ def test_an_asyncio_program_watches(plain: Server):
     asyncio.run(main())
 
 
+WATCHES = """
+import sys, framewire as fw
+source = fw.Receiver.watch("front", server=sys.argv[1])
+source.recv(timeout=60)
+print("reads", flush=True)
+for frame in source:
+    pass
+"""
+
+
+def test_a_watcher_that_is_killed_is_let_go_and_was_counted(plain: Server):
+    plain.camera("front")
+    with subprocess.Popen([sys.executable, "-c", WATCHES, plain.url], stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline() == "reads\n"
+        plain.reaches(framewire_watchers=1, framewire_watches_total=1)
+        watcher.kill()
+    plain.reaches(framewire_watchers=0)
+    assert plain.figure("framewire_relay_frames_sent_total") >= 1
+    # The next one is one more, and has what it wants.
+    with fw.Receiver.watch("front", server=plain.url) as watched:
+        watched.recv(timeout=PATIENCE)
+        plain.reaches(framewire_watchers=1, framewire_watches_total=2)
+
+
+FORKS = """
+import os, sys, warnings, framewire as fw
+warnings.simplefilter("ignore")
+source = fw.Receiver.watch("front", server=sys.argv[1])
+number = source.recv(timeout=60).number
+address = source.address
+child = os.fork()
+if child == 0:
+    told = 0
+    for use in (lambda: source.recv(timeout=60), source.fileno, lambda: next(iter(source))):
+        try:
+            use()
+        except fw.Forked:
+            told += 1
+    # What it has is given up without harm, and the wish is the parent's.
+    is_told = told == 3 and source.address == address and source.streams() == []
+    source.close()
+    del source
+    os._exit(0 if is_told else 1)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0, status
+assert all(source.recv(timeout=60).number > number for _ in range(20))
+print("the parent goes on")
+"""
+
+
+def test_a_fork_of_a_watcher_is_told_and_its_parent_goes_on(plain: Server, run: Any):
+    plain.camera("front")
+    assert run(FORKS, plain.url).stdout == "the parent goes on\n"
+    plain.reaches(framewire_watchers=0, framewire_watches_total=1)
+
+
+def test_who_takes_frames_is_told_of_the_closing_by_another_thread(plain: Server):
+    plain.camera("front")
+    watched = fw.Receiver.watch("front", server=plain.url)
+    taken = threading.Event()
+    told: list[type[fw.Error]] = []
+
+    def take() -> None:
+        try:
+            while True:
+                watched.recv()
+                taken.set()
+        except fw.Error as error:
+            told.append(type(error))
+
+    takers = [threading.Thread(target=take) for _ in range(3)]
+    for taker in takers:
+        taker.start()
+    assert taken.wait(PATIENCE)
+    watched.close()
+    for taker in takers:
+        taker.join(PATIENCE)
+    assert told == [fw.Closed] * 3
+
+
+def test_that_no_datagram_comes_in_is_in_the_text_with_what_helps(plain: Server):
+    plain.camera("front")
+    # Nothing is sent there: the server sends to where it was asked from.
+    with fw.Receiver.watch("front", server=plain.url, udp="127.0.0.3:0") as watched:
+        said = ""
+        deadline = time.monotonic() + PATIENCE
+        while "nothing of it comes in" not in said:
+            assert time.monotonic() < deadline, said
+            with pytest.raises(fw.Timeout) as told:
+                watched.recv(timeout=0.1)
+            said = str(told.value)
+        assert f"UDP {watched.address}" in said and "udp ':PORT'" in said
+
+
+def test_frames_come_in_at_the_port_that_is_named(plain: Server):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    plain.camera("front")
+    with fw.Receiver.watch("front", server=plain.url, udp=f"127.0.0.1:{port}") as watched:
+        assert watched.recv(timeout=PATIENCE).width == 64 and watched.address == f"127.0.0.1:{port}"
+
+
 def test_who_waits_is_told_of_the_closing(plain: Server):
     watched = fw.Receiver.watch("nothing", server=plain.url)
     told: list[BaseException] = []
@@ -302,6 +420,8 @@ def test_plain_text_from_another_machine_is_taken_where_that_is_said_alone(tmp_p
         {"server": "http://127.0.0.1:9", "slots": 65},
         {"server": "http://127.0.0.1:9", "queue": 0},
         {"server": "http://127.0.0.1:9", "protection": "perhaps"},
+        {"server": "http://127.0.0.1:9", "udp": "nowhere"},
+        {"server": "http://127.0.0.1:9", "udp": ":70000"},
         {"join": OTHER, "protection": "off"},
         {"join": OTHER[:-1]},
         {"join": "/no/such/file"},

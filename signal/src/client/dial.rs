@@ -2,7 +2,7 @@
 //! go to the same one.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -24,13 +24,15 @@ pub(super) struct Line(Mutex<State>);
 #[derive(Debug, Default, Clone, Copy)]
 struct State {
     peer: Option<SocketAddr>,
+    /// The address of this machine that the connection goes out from.
+    own: Option<IpAddr>,
     heard: Option<Instant>,
     key: Option<Pin>,
 }
 
 impl Line {
-    pub(super) fn reached(&self, peer: SocketAddr) {
-        *self.lock() = State { peer: Some(peer), heard: None, key: None };
+    pub(super) fn reached(&self, peer: SocketAddr, own: Option<IpAddr>) {
+        *self.lock() = State { peer: Some(peer), own, heard: None, key: None };
     }
 
     /// TLS has proved that the other end has this key.
@@ -52,6 +54,10 @@ impl Line {
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.lock().peer
+    }
+
+    pub(super) fn own(&self) -> Option<IpAddr> {
+        self.lock().own
     }
 
     pub(super) fn last_heard(&self) -> Option<Instant> {

@@ -11,11 +11,13 @@ mod session;
 mod socket;
 mod supervisor;
 mod tls;
+mod udp_watch;
+mod watch_port;
 mod watches;
 mod wire;
 mod wishes;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -35,6 +37,8 @@ use self::supervisor::{Server, ServerList, Supervisor};
 pub use self::tls::tls_config;
 #[cfg(feature = "mdns")]
 pub(crate) use self::tls::{pin_of, tls_config_for_anyone};
+pub use self::udp_watch::UdpWatch;
+pub use self::watch_port::{Unexpected, WatchPort};
 use self::wishes::Wishes;
 use crate::auth::Token;
 use crate::join::Join;
@@ -194,6 +198,12 @@ impl SignalClient {
     /// connection.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.line.peer()
+    }
+
+    /// The address of this machine that the connection goes out from: what is watched is sent there, as far as nothing on the way changes addresses
+    /// ([`WatchPort::follow`]). `None` before the first connection.
+    pub fn own_ip(&self) -> Option<IpAddr> {
+        self.line.own()
     }
 
     /// The pin of the key that the server has proved to have over the last connection. `None` before the first one, and where everything is said plainly,

@@ -82,7 +82,7 @@ pub(super) async fn connect(
         Some(remedy) => unreachable(format!("{error}; {remedy}")),
         None => unreachable(error.to_string()),
     })?;
-    line.reached(peer);
+    line.reached(peer, stream.local_addr().ok().map(|own| own.ip()));
     let (stream, bound, scheme) = match known {
         Known::Not => (Wire::Plain(stream), Bound::Plain, "ws"),
         known => {

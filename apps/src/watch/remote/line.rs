@@ -19,12 +19,16 @@ pub(super) struct Line {
     signal: SignalClient,
     servers: InTurn,
     pub(super) port: Port,
+    /// What is asked for.
+    request: WatchRequest,
     /// As the stream was asked for, and as the server lists it once it sends it.
     pub(super) name: String,
     /// How it is sent.
     pub(super) delivery: Delivery,
     /// The server has sent it.
     was_given: bool,
+    /// It says that it does now.
+    is_given: bool,
     /// Why there is no connection; it has been told.
     away: Option<String>,
     is_waited_for: bool,
@@ -57,7 +61,7 @@ impl Line {
             .delivery(delivery(args)?)
             .frames_per_second_max(args.max_fps);
         let others: Vec<ServerTarget> = servers[1..].iter().map(|server| server.config().into()).collect();
-        let config: ClientConfig = servers[0].config().watch(request).others(others);
+        let config: ClientConfig = servers[0].config().watch(request.clone()).others(others);
         let signal = SignalClient::start(config).map_err(|error| match error {
             ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
             _ => Failure::usage(error),
@@ -68,9 +72,11 @@ impl Line {
             signal,
             servers,
             port,
+            request,
             name,
             delivery,
             was_given: false,
+            is_given: false,
             away: None,
             is_waited_for: false,
             refused: None,
@@ -88,12 +94,22 @@ impl Line {
     /// # Errors
     /// It refuses, or does not send the stream as was asked for.
     pub(super) fn next(&mut self, timeout: Duration) -> Result<Option<News>, Failure> {
+        self.look_for_frames();
         let Some(event) = self.signal.next_event(timeout) else { return Ok(None) };
+        self.is_given = match &event {
+            ClientEvent::Watching(_) => true,
+            ClientEvent::Waiting(_)
+            | ClientEvent::Unwatched(_)
+            | ClientEvent::WatchRefused { .. }
+            | ClientEvent::Refused(_)
+            | ClientEvent::Disconnected { .. } => false,
+            _ => self.is_given,
+        };
         match event {
             ClientEvent::Watching(watching) => {
                 let server = self.signal.server();
                 let server = self.servers.iter().find(|target| target.is(&server)).unwrap_or(&self.servers[0]);
-                self.port.expect(&watching, server)?;
+                self.port.expect(&watching, server, self.signal.own_ip())?;
                 (self.was_given, self.refused, self.is_waited_for) = (true, None, false);
                 (self.name, self.delivery) = (watching.name, watching.delivery);
                 Ok(Some(News::Given))
@@ -130,12 +146,31 @@ impl Line {
                 if self.away.take().is_some() {
                     say(format_args!("{PROGRAM}: {} answers", self.server().server));
                 }
+                self.ask_from_here()?;
                 Ok(None)
             }
             other => {
                 tracing::debug!(?other, "signal");
                 Ok(None)
             }
+        }
+    }
+
+    /// The connection may go out from another address than the last, to which frames go: then the server is told of another port there.
+    fn ask_from_here(&mut self) -> Result<(), Failure> {
+        let Some(own) = self.signal.own_ip() else { return Ok(()) };
+        if self.port.follow(own)? {
+            self.request.udp_port = self.port.number();
+            self.signal.watch(self.request.clone()).map_err(Failure::runtime)?;
+        }
+        Ok(())
+    }
+
+    /// Says once that the server sends the stream and nothing of it comes in.
+    fn look_for_frames(&mut self) {
+        let heard = self.signal.last_heard().filter(|_| self.is_given);
+        if let Some(silence) = self.port.silence(heard, self.signal.own_ip()) {
+            say(format_args!("{PROGRAM}: {} sends stream {:?}, and {silence}", self.server().server, self.name));
         }
     }
 

@@ -41,11 +41,19 @@ pub(super) fn run(args: &WatchArgs, recording: &Arc<Recording>, stop: &Stop) -> 
             "which stream of the server? give its name; framewire ls --server lists those that there are",
         ));
     };
-    let remote = Remote::new(Line::start(args, name, servers(args, stop)?)?, stop);
+    // Whoever stops waiting has read nothing, which is no failure.
+    let nothing = || Summary { cpu_seconds: cpu_seconds(), ..Summary::default() };
+    let servers = match servers(args, stop) {
+        Err(_) if stop.is_stopped() => {
+            stop.outcome()?;
+            return Ok(nothing());
+        }
+        servers => servers?,
+    };
+    let remote = Remote::new(Line::start(args, name, servers)?, stop);
     let Some(stream) = remote.wait(args.no_wait)? else {
         remote.end();
-        // Whoever stops waiting has read nothing, which is no failure.
-        return Ok(Summary { cpu_seconds: cpu_seconds(), ..Summary::default() });
+        return Ok(nothing());
     };
     if let Some(reason) = recording.refusal(&stream.format) {
         return Err(Failure::usage(reason));

@@ -1,13 +1,15 @@
 //! Where a watched stream's frames come in.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use framewire_process::exit::{Failure, say};
 use framewire_signal::message::Watching;
+use framewire_signal::{Unexpected, WatchPort};
 use framewire_sink::SinkSpec;
-use framewire_transport::crypto::KeyId;
 use framewire_transport::frame::ConsumerPolicy;
-use framewire_transport::{Admission, AnnounceError, Announcement, BindError, FrameFormat, Protection};
+use framewire_transport::{Admission, AnnounceError, Protection};
 use framewire_transport::{Delivery, Receiver, ReceiverConfig, ThreadConfig};
 
 use super::super::{PROGRAM, room};
@@ -22,17 +24,13 @@ const SLOTS_THAT_WAIT: usize = 4;
 
 /// A receiver for one stream, under an id that nobody guesses.
 pub(super) struct Port {
-    receiver: Receiver,
-    config: ReceiverConfig,
-    stream: u32,
-    /// What is expected.
-    announced: Option<(FrameFormat, Option<KeyId>)>,
+    port: WatchPort,
+    /// People know that nothing protects it.
     is_told: bool,
 }
 
 impl Port {
-    /// Listens where the user says, else where frames of that server come: on loopback where the server is there, so that nobody else sends
-    /// there, else on all addresses of this machine.
+    /// Listens where the user says, else where frames of that server come in.
     ///
     /// # Errors
     /// An address that is not this machine's, a port in use; no random number.
@@ -54,32 +52,43 @@ impl Port {
             .latest_policy(policy);
         let stream = getrandom::u32()
             .map_err(|error| Failure::runtime(format!("the system gives no random numbers: {error}")))?;
-        let receiver = match &args.udp {
-            Some(udp) => Receiver::bind(udp.resolve_one(None)?, config.clone()),
-            None => bind_for(server.host(), &config),
+        let port = match &args.udp {
+            Some(udp) => WatchPort::at(stream, udp.resolve_one(None)?, config),
+            None => WatchPort::for_server(stream, &server.server, config),
         };
-        let receiver = receiver.map_err(Failure::runtime)?;
-        Ok(Self { receiver, config, stream, announced: None, is_told: false })
+        Ok(Self { port: port.map_err(Failure::runtime)?, is_told: false })
     }
 
     pub(super) fn stream(&self) -> u32 {
-        self.stream
+        self.port.stream()
     }
 
     pub(super) fn number(&self) -> u16 {
-        self.receiver.local_addr().port()
+        self.port.number()
     }
 
-    pub(super) fn receiver(&self) -> &Receiver {
-        &self.receiver
+    pub(super) fn receiver(&self) -> &Arc<Receiver> {
+        self.port.receiver()
     }
 
-    /// Has the stream taken as this server sends it. True where it is another than before: frames of the one before come no more.
+    /// Listens where the connection goes out from now. True where that is another port, to ask the server with.
+    ///
+    /// # Errors
+    /// The system gives no port there.
+    pub(super) fn follow(&mut self, own: IpAddr) -> Result<bool, Failure> {
+        self.port.follow(own).map_err(Failure::runtime)
+    }
+
+    /// What to say, once, where the server sends the stream, and was heard then, and nothing of it comes in; it goes to `own`, an address of this machine.
+    pub(super) fn silence(&mut self, heard: Option<Instant>, own: Option<IpAddr>) -> Option<String> {
+        self.port.is_silent(heard, Instant::now()).then(|| self.port.silence(own, "--udp"))
+    }
+
+    /// Has the stream taken as this server sends it to `own`, an address of this machine.
     ///
     /// # Errors
     /// It is not sent as safely as was asked for, or needs more memory than there is.
-    pub(super) fn expect(&mut self, watching: &Watching, server: &Target) -> Result<bool, Failure> {
-        let format = watching.format().map_err(Failure::runtime)?;
+    pub(super) fn expect(&mut self, watching: &Watching, server: &Target, own: Option<IpAddr>) -> Result<(), Failure> {
         if watching.key.is_none() && !server.may_be_plain() {
             return Err(Failure::runtime(format!(
                 "{} gives no key for the frames, so that anyone on the way could read and change them; start it without --insecure, or, on a \
@@ -87,53 +96,22 @@ impl Port {
                 server.server
             )));
         }
-        let expected = (format, watching.key.as_ref().map(framewire_transport::crypto::Key::id));
-        let before = self.announced.replace(expected);
-        let is_other = before.is_some_and(|before| before != expected);
-        if is_other {
-            // From a server that was started anew, or another stream.
-            self.receiver.withdraw(self.stream);
-        }
-        match self.announce(watching, format) {
-            Ok(()) => Ok(is_other),
+        let protection = match self.port.expect(watching) {
+            Ok(_) => return Ok(()),
             // Whoever has said that it may be plain meant this, and whoever has a key uses it.
-            Err(AnnounceError::Unprotected { .. }) => {
-                self.rebind(Protection::Off, watching, format, server).map(|()| true)
-            }
-            Err(AnnounceError::KeyUnused) => self.rebind(Protection::Auto, watching, format, server).map(|()| true),
-            Err(error) => Err(Failure::runtime(error)),
-        }
-    }
-
-    fn announce(&self, watching: &Watching, format: FrameFormat) -> Result<(), AnnounceError> {
-        let metadata_max = watching.metadata_bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
-        // How it is delivered is between this program and the server: on the wire, frames of a queue that may be cut short are those of `latest`.
-        let announced = Announcement::new(format).metadata_max(metadata_max);
-        self.receiver.announce(self.stream, announced.key(watching.key.clone())).map(drop)
-    }
-
-    /// At the same port, with another protection.
-    fn rebind(
-        &mut self,
-        protection: Protection,
-        watching: &Watching,
-        format: FrameFormat,
-        server: &Target,
-    ) -> Result<(), Failure> {
-        let at = self.receiver.local_addr();
-        let config = self.config.clone().protection(protection);
-        self.receiver.stop();
-        // The port is free once the one before is gone.
-        let elsewhere = Receiver::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), self.config.clone());
-        self.receiver = elsewhere.map_err(Failure::runtime)?;
-        self.receiver = Receiver::bind(at, config).map_err(Failure::runtime)?;
-        if protection == Protection::Off && !std::mem::replace(&mut self.is_told, true) {
+            Err(Unexpected::Announce(AnnounceError::Unprotected { .. })) => Protection::Off,
+            Err(Unexpected::Announce(AnnounceError::KeyUnused)) => Protection::Auto,
+            Err(error) => return Err(Failure::runtime(error)),
+        };
+        self.port.protect(protection).map_err(Failure::runtime)?;
+        let leaves = own.is_none_or(|own| !own.to_canonical().is_loopback());
+        if protection == Protection::Off && leaves && !std::mem::replace(&mut self.is_told, true) {
             say(format_args!(
                 "{PROGRAM}: nothing protects this stream: {} offers nothing else, so that anyone on the way can read and change it",
                 server.server
             ));
         }
-        self.announce(watching, format).map_err(Failure::runtime)
+        self.port.expect(watching).map(drop).map_err(Failure::runtime)
     }
 }
 
@@ -151,36 +129,9 @@ pub(super) fn delivery(args: &WatchArgs) -> Result<Option<Delivery>, Failure> {
     }
 }
 
-fn bind_for(host: &str, config: &ReceiverConfig) -> Result<Receiver, BindError> {
-    let at = |ip: IpAddr| Receiver::bind(SocketAddr::new(ip, 0), config.clone());
-    match loopback(host) {
-        Some(ip) => at(ip),
-        // Without IPv6 there is no address of it to listen on.
-        None => at(Ipv6Addr::UNSPECIFIED.into()).or_else(|error| match error {
-            BindError::Address { .. } => at(Ipv4Addr::UNSPECIFIED.into()),
-            error => Err(error),
-        }),
-    }
-}
-
-/// Where a server on this machine sends from. A name that is not known yet may be of any machine.
-fn loopback(host: &str) -> Option<IpAddr> {
-    let with_port = host.to_socket_addrs().or_else(|_| (host.trim_matches(['[', ']']), 80).to_socket_addrs());
-    let mut found = with_port.ok()?.map(|address| address.ip());
-    found.next().filter(IpAddr::is_loopback)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames_of_a_server_on_this_machine_come_in_on_loopback_alone() {
-        assert!(
-            loopback("127.0.0.1:8080").is_some() && loopback("[::1]:8080").is_some() && loopback("127.0.0.1").is_some()
-        );
-        assert_eq!((loopback("192.0.2.7:8080"), loopback("")), (None, None));
-    }
 
     #[test]
     fn whoever_waits_for_every_frame_asks_for_every_frame() {

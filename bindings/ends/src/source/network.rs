@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use framewire_transport::frame::{ConsumerPolicy, Readiness};
 use framewire_transport::setters;
-use framewire_transport::{Admission, Delivery, IncomingStream, Key, Protection, Receiver, ReceiverConfig, RecvError};
+use framewire_transport::{
+    AcceptStreamError, Admission, Delivery, IncomingStream, Key, Protection, Receiver, ReceiverConfig, RecvError,
+};
 
 use super::turns::{Held, Look};
 use super::watched::{Watched, no_descriptor};
@@ -90,6 +92,9 @@ pub struct WatchOptions {
     pub delivery: Option<Delivery>,
     /// Most frames a second that are wanted, finite and above 0; by default all of them.
     pub frames_per_second_max: Option<f64>,
+    /// Where frames come in: HOST:PORT, or :PORT for all addresses of this machine, as a firewall lets them in. By default a port of the system's choice,
+    /// on loopback where the server is there.
+    pub udp: Option<String>,
 }
 
 impl WatchOptions {
@@ -102,6 +107,7 @@ impl WatchOptions {
         receive: ReceiveOptions,
         delivery: impl Into<Option<Delivery>>,
         frames_per_second_max: impl Into<Option<f64>>,
+        udp: impl Into<Option<String>>,
     }
 }
 
@@ -110,8 +116,7 @@ pub(super) struct Network {
     wish: Mutex<Option<Watch>>,
     watched: Watched,
     state: Mutex<State>,
-    /// Kept, so that it stays readable once the receiver is gone: whoever waits then learns of that.
-    _arrivals: Readiness,
+    /// Where it was listened on at first.
     local: SocketAddr,
     reconnect: bool,
     held: Held,
@@ -121,6 +126,8 @@ pub(super) struct Network {
 
 struct State {
     receiver: Option<Arc<Receiver>>,
+    /// Kept, so that it stays readable once the receiver is gone: whoever waits then learns of that.
+    arrivals: Readiness,
     open: Vec<Open>,
     /// Where the next look begins, so that each stream has its turn.
     next: usize,
@@ -154,8 +161,8 @@ impl Network {
             (Some(Delivery::Every), None) => config.latest_policy(ConsumerPolicy::Block),
             _ => config,
         };
-        let (watch, receiver) = Watch::begin(name, server, options, config)?;
-        Self::of(receiver, Some(watch), receive.reconnect)
+        let watch = Watch::begin(name, server, options, config)?;
+        Self::of(watch.receiver(), Some(watch), receive.reconnect)
     }
 
     fn of(receiver: Arc<Receiver>, watch: Option<Watch>, reconnect: bool) -> Result<Self, Error> {
@@ -163,10 +170,10 @@ impl Network {
         let arrivals = receiver.readiness().map_err(no_descriptor)?;
         watched.add(&arrivals)?;
         let past = SourceStats::default();
-        let state = Mutex::new(State { receiver: Some(receiver), open: Vec::new(), next: 0, past });
+        let state = Mutex::new(State { receiver: Some(receiver), arrivals, open: Vec::new(), next: 0, past });
         let (wish, held) = (Mutex::new(watch), Held::default());
         let (closed, process) = (AtomicBool::new(false), Process::this());
-        Ok(Self { wish, watched, state, _arrivals: arrivals, local, reconnect, held, closed, process })
+        Ok(Self { wish, watched, state, local, reconnect, held, closed, process })
     }
 
     /// The next frame within a time.
@@ -219,19 +226,36 @@ impl Network {
     fn accept(&self, state: &mut State) -> Result<(), Error> {
         loop {
             let Some(receiver) = &state.receiver else { return Err(Error::closed("receiver")) };
-            // Most often there is none.
-            let Ok(incoming) = receiver.accept_timeout(Duration::ZERO) else { return Ok(()) };
+            let incoming = match receiver.accept_timeout(Duration::ZERO) {
+                Ok(incoming) => incoming,
+                Err(AcceptStreamError::Stopped) if self.moves(state)? => continue,
+                // Most often there is none.
+                Err(_) => return Ok(()),
+            };
             let readiness = incoming.readiness().map_err(no_descriptor)?;
             self.watched.add(&readiness)?;
             state.past.reconnects += u64::from(state.past.streams > 0 && state.open.is_empty());
             state.past.streams += 1;
             let mut info = Stream::from(incoming.info());
-            if let Some((name, delivery)) = self.wish().as_ref().and_then(Watch::told) {
+            if let Some((name, delivery)) = self.wish().as_ref().and_then(Watch::granted) {
                 (info.name, info.delivery) = (name, delivery);
             }
             let info = Arc::new(info);
             state.open.push(Open { incoming, readiness, info });
         }
+    }
+
+    /// Takes streams where they come in by now, if that is elsewhere: whether it is.
+    fn moves(&self, state: &mut State) -> Result<bool, Error> {
+        let Some(receiver) = self.wish().as_ref().map(Watch::receiver) else { return Ok(false) };
+        if state.receiver.as_ref().is_none_or(|before| Arc::ptr_eq(before, &receiver)) {
+            return Ok(false);
+        }
+        let arrivals = receiver.readiness().map_err(no_descriptor)?;
+        self.watched.add(&arrivals)?;
+        self.watched.remove(&state.arrivals);
+        (state.receiver, state.arrivals) = (Some(receiver), arrivals);
+        Ok(true)
     }
 
     /// Takes an ended stream's counts, and lets it go.
@@ -270,7 +294,8 @@ impl Network {
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
-        self.local
+        let wish = self.process.is_this().then(|| self.wish());
+        wish.and_then(|wish| wish.as_ref().map(|watch| watch.receiver().local_addr())).unwrap_or(self.local)
     }
 
     pub(super) fn close(&self) {

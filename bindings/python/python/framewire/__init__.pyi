@@ -369,6 +369,7 @@ class Receiver(Source):
         *,
         server: str | None = None,
         join: str | os.PathLike[str] | None = None,
+        udp: str | None = None,
         delivery: Literal["latest", "every"] = "latest",
         max_fps: float | None = None,
         slots: int = 8,
@@ -384,6 +385,8 @@ class Receiver(Source):
         * `server`: the address of one that nothing protects, `http://HOST:PORT`, or whose certificate this machine trusts, `https://HOST:PORT`.
         * `join`: in place of that a protected server: the line that it prints at its start, or the file that it wrote (`--join-file`). Both prove who they are,
           frames are encrypted, and the server gives the key. The line is a secret: no argument, environment or log is for it.
+        * `udp`: HOST:PORT where frames come in, or `:PORT` for all addresses of this machine: a port that a firewall lets in. By default one of the system's
+          choice, on loopback where the server is there. Where the server sends and nothing comes in, the text of Timeout says so after 3 seconds.
         * `delivery`: `latest`: what does not come in time gives way to the next. `every`: nothing is lost for as long as this program keeps up; the server does
           not wait for it where it does not, and what it leaves out then is counted as skipped.
         * `max_fps`: frames a second at most; those between are left out. By default all.

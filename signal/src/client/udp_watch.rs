@@ -1,4 +1,4 @@
-//! Whether a server that answers on Socket.IO takes datagrams, too.
+//! Whether datagrams pass between a client and a server that answers on Socket.IO.
 
 use std::time::{Duration, Instant};
 
@@ -7,21 +7,24 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(3);
 /// A server that is there says something each quarter of a second.
 const HEARD_LATELY: Duration = Duration::from_secs(1);
 
-/// Judges whether the server answers on Socket.IO alone: it does not answer the opening, and is heard all the while.
+/// Judges whether a stream does not open though its server is heard on Socket.IO all the while, so that what is between the two drops datagrams: of who
+/// sends, the server's answers do not come; of who watches, nothing of the stream does.
 #[derive(Debug, Default)]
-pub(super) struct UdpWatch {
+pub struct UdpWatch {
     /// Since when the stream has not been open and the server has been heard.
     since: Option<Instant>,
     told: bool,
 }
 
 impl UdpWatch {
-    pub(super) fn is_open(&mut self) {
+    /// The stream is open, or has come.
+    pub fn is_open(&mut self) {
         *self = Self::default();
     }
 
-    /// The stream is not open; the server was heard last at `heard`. True where that is to be told, once until it is open.
-    pub(super) fn is_unopened(&mut self, heard: Option<Instant>, now: Instant) -> bool {
+    /// The stream is not open, and is waited for; the server was heard last at `heard` ([`SignalClient::last_heard`](crate::SignalClient::last_heard)), or is
+    /// not asked for it now. True where people are to be told: 3 s after it was first so, once until it is open.
+    pub fn is_unopened(&mut self, heard: Option<Instant>, now: Instant) -> bool {
         if heard.is_none_or(|heard| now.saturating_duration_since(heard) > HEARD_LATELY) {
             // It has gone, or has not been heard since this machine slept: that is no matter of UDP.
             self.since = None;
