@@ -28,7 +28,8 @@ pub struct Distribution {
     /// The numbers of the newest frames, the oldest of them first.
     newest: [u64; NEWEST],
     leaving: [Option<Leaving>; LEAVING],
-    knows_utc: bool,
+    /// What the source's wall clock shows, once its frames have said it.
+    utc: Option<UtcOffset>,
 }
 
 /// An older frame that is held.
@@ -68,7 +69,7 @@ impl Distribution {
     /// Of frames that have this format, with room for `tail_max` bytes of metadata and time, the first of which has the number `first`.
     pub fn new(format: FrameFormat, tail_max: u16, first: u64) -> Self {
         let publication = Publication::new(format, Delivery::Latest).with_tails(tail_max).beginning_at(first);
-        Self { publication, newest: [first; NEWEST], leaving: [None; LEAVING], knows_utc: false }
+        Self { publication, newest: [first; NEWEST], leaving: [None; LEAVING], utc: None }
     }
 
     /// The lowest number that the next frame can have.
@@ -78,7 +79,7 @@ impl Distribution {
 
     /// Whether its frames have said what their source's wall clock shows, which its subscribers are told then.
     pub fn knows_utc(&self) -> bool {
-        self.knows_utc
+        self.utc.is_some()
     }
 
     /// What makes parity.
@@ -92,6 +93,7 @@ impl Distribution {
         if config.delivery == Delivery::Every {
             subscriber.set_waiting_max(NEWEST);
         }
+        subscriber.set_utc(self.utc);
         subscriber
     }
 
@@ -106,8 +108,8 @@ impl Distribution {
     /// socket has not taken, if there is anything. Numbers that are missing before the frame are skipped; returns how many those were.
     ///
     /// # Errors
-    /// The frame: it has not the format's length or more behind its pixels than there may be, was not received whole, or its number is not above those before it. Its number is
-    /// missing then.
+    /// The frame: it has not the format's length or more behind its pixels than there may be, was not received whole, or its number is not above those before it, or is none that a
+    /// frame can have on the wire (2^63 and more). Its number is missing then.
     #[expect(
         clippy::result_large_err,
         reason = "the frame goes back to whom it came from; a box would be an allocation"
@@ -124,13 +126,18 @@ impl Distribution {
             return Err(frame);
         }
         let utc = utc_of(&frame);
-        self.knows_utc |= utc.is_some();
+        // Until then they were told what another clock shows, this machine's.
+        let is_another_clock = utc.is_some() && self.utc.is_none();
+        self.utc = utc.or(self.utc);
         let published = self.publication.publish_as(number, frame)?;
         self.newest.rotate_left(1);
         self.newest[NEWEST - 1] = number;
         let from = self.newest[0];
         self.leaving.iter_mut().flatten().for_each(|leaving| leaving.is_needed = false);
         for (subscriber, untaken) in subscribers {
+            if is_another_clock {
+                subscriber.set_utc(None);
+            }
             if utc.is_some() {
                 subscriber.set_utc(utc);
             }
@@ -217,7 +224,7 @@ mod tests {
     use super::*;
     use crate::frame::{FramePool, PixelFormat};
     use crate::send::{CONTROL_MAX, SendState};
-    use crate::wire::{Accept, Open, SLICE_BYTES_MIN};
+    use crate::wire::{Accept, FRAME_NUMBER_END, Open, SLICE_BYTES_MIN};
 
     #[test]
     fn thinning_lets_through_the_rate_that_was_asked_for_whatever_the_cameras_is() {
@@ -242,6 +249,7 @@ mod tests {
         assert!(thinning.lets(at(0)) && !thinning.lets(at(10)) && thinning.lets(at(5_000)));
         assert!(!thinning.lets(at(5_010)) && thinning.lets(at(5_090)));
     }
+
     fn frame(pool: &FramePool, number: u64) -> Frame {
         let mut frame = pool.try_acquire().unwrap();
         frame.info.number = number;
@@ -284,6 +292,42 @@ mod tests {
         // Between those that are leaving, older than they, and more than one of them.
         for may_not in [&[5][..], &[17], &[2, 20], &[3, 17, 20], &[19, 17, 3], &[9, 3], &[20, 5, 9]] {
             assert!(!waits(may_not), "{may_not:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_frame_can_have_on_the_wire_is_not_sent_on() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 1).unwrap();
+        let pool = FramePool::new(8, 16).unwrap();
+        let mut distribution = Distribution::new(format, 0, FRAME_NUMBER_END - 2);
+        let mut publish = |number| distribution.publish(frame(&pool, number), [], Time::from_nanos(1));
+        assert!(publish(FRAME_NUMBER_END).is_err() && publish(u64::MAX).is_err());
+        assert_eq!(publish(FRAME_NUMBER_END - 1).ok(), Some(1));
+        assert!(publish(FRAME_NUMBER_END).is_err());
+        // Not even where it is the first.
+        let mut distribution = Distribution::new(format, 0, FRAME_NUMBER_END);
+        assert!(distribution.publish(frame(&pool, FRAME_NUMBER_END), [], Time::from_nanos(1)).is_err());
+    }
+
+    #[test]
+    fn whoever_comes_late_is_told_the_sources_wall_clock_and_whoever_was_there_before_not_what_another_shows() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 1).unwrap();
+        let (mut distribution, pool) = (Distribution::new(format, 0, 0), FramePool::new(8, 16).unwrap());
+        let now = Time::from_nanos(1_000_000_000);
+        let config = SendConfig::new(7, 1, format, Delivery::Latest, SLICE_BYTES_MIN as u16);
+        let utc = |ns| UtcOffset::from_nanos(now.as_nanos(), ns, None);
+        // Of this machine, less than what a clock that was read again may be off.
+        let (here, there) = (5_000_000_000_000_000_000, 5_000_000_000_000_400_000);
+        let mut early = distribution.subscribe(config, now);
+        early.set_utc(Some(utc(here)));
+        let mut frame = pool.try_acquire().unwrap();
+        (frame.info.number, frame.info.captured, frame.info.captured_utc) = (0, now, utc(there).at(now.as_nanos()));
+        distribution.publish(frame.freeze(), [(&mut early, None)], now).unwrap();
+        let mut late = distribution.subscribe(config, now);
+        for subscriber in [&mut early, &mut late] {
+            let mut out = [0; CONTROL_MAX];
+            let len = subscriber.poll_transmit(now, &mut out).expect("an opening is due");
+            assert_eq!(Open::parse(&out[..len]).unwrap().utc_ns, there);
         }
     }
 

@@ -5,7 +5,7 @@ use super::subscriber::Subscriber;
 use super::{SendConfig, slots_ready};
 use crate::frame::{Frame, FrameFormat};
 use crate::time::Time;
-use crate::wire::Delivery;
+use crate::wire::{Delivery, FRAME_NUMBER_END};
 
 /// The source of one stream. It numbers frames; each [`Subscriber`] brings them to one receiver, and holds each as long as that
 /// needs it: a slot is free again once the last of them has let it go.
@@ -80,7 +80,7 @@ impl Publication {
         reason = "the frame goes back to whom it came from; a box would be an allocation"
     )]
     pub(super) fn publish_as(&mut self, number: u64, frame: Frame) -> Result<Published, Frame> {
-        let is_next = (self.next_number..u64::MAX).contains(&number);
+        let is_next = (self.next_number..FRAME_NUMBER_END).contains(&number);
         if !is_next || !self.format.holds(frame.len()) || frame.tail().bytes() > self.tail_max.into() {
             return Err(frame);
         }
