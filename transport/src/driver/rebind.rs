@@ -14,6 +14,8 @@ use crate::time::Time;
 const LOOK_AFTER: Duration = Duration::from_millis(400);
 /// Between looks: a socket is made and thrown away for each.
 const LOOK_APART: Duration = Duration::from_millis(200);
+/// The same of a far end that has been silent for longer than eight times as long, as one is that was never there: a relay may have a thousand of those.
+const LOOK_APART_MAX: Duration = Duration::from_secs(2);
 
 /// What a look has found.
 #[derive(Debug)]
@@ -35,20 +37,20 @@ pub(super) struct Rebind {
     is_wanted: bool,
     /// The socket does not work any more, whatever address it has.
     is_dead: bool,
-    /// Not before this.
-    next: Time,
+    /// When that was last done.
+    looked: Option<Time>,
 }
 
 impl Rebind {
     pub(super) fn new(peer: SocketAddr) -> Self {
-        Self { peer, is_wanted: false, is_dead: false, next: Time::ZERO }
+        Self { peer, is_wanted: false, is_dead: false, looked: None }
     }
 
     /// The far end is at this address from now on.
     pub(super) fn redirect(&mut self, peer: SocketAddr) {
         self.peer = peer;
         self.is_wanted = true;
-        self.next = Time::ZERO;
+        self.looked = None;
     }
 
     /// Takes in what would help against an error of the socket.
@@ -68,13 +70,17 @@ impl Rebind {
     /// When to look; `heard` is when the far end was heard last, `None` where it has nothing more to say.
     pub(super) fn poll_timeout(&self, heard: Option<Time>) -> Time {
         let Some(heard) = heard else { return Time::MAX };
-        let due = if self.is_wanted { Time::ZERO } else { heard + LOOK_AFTER };
-        due.max(self.next)
+        let (due, apart) = match self.looked {
+            _ if self.is_wanted => (Time::ZERO, LOOK_APART),
+            None => (heard + LOOK_AFTER, LOOK_APART),
+            Some(looked) => (heard + LOOK_AFTER, (looked.since(heard) / 8).clamp(LOOK_APART, LOOK_APART_MAX)),
+        };
+        self.looked.map_or(due, |looked| due.max(looked + apart))
     }
 
     /// Looks which address the system would have one speak from now.
     pub(super) fn look(&mut self, socket: &ConnectedSocket, now: Time) -> Look {
-        self.next = now + LOOK_APART;
+        self.looked = Some(now);
         let other = match ConnectedSocket::connect(self.peer) {
             Ok(other) => other,
             Err(error) => {
@@ -138,6 +144,27 @@ mod tests {
         rebind.note(Remedy::Look);
         assert_eq!(rebind.poll_timeout(Some(at(0))), at(210));
         assert_eq!(rebind.poll_timeout(None), Time::MAX);
+    }
+
+    #[test]
+    fn a_far_end_that_has_never_been_there_is_looked_for_seldom_until_it_is_heard_or_an_error_says_something() {
+        let far = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let socket = ConnectedSocket::connect(far).unwrap();
+        let mut rebind = Rebind::new(far);
+        let (mut now, mut looks) = (at(0), Vec::new());
+        while now < at(60_000) {
+            now = rebind.poll_timeout(Some(at(0)));
+            assert!(matches!(rebind.look(&socket, now), Look::Same));
+            looks.push(now);
+        }
+        assert!(looks.len() < 60, "{} looks in a minute", looks.len());
+        // At first it may have been there a moment ago.
+        assert_eq!(looks[..5], [400, 600, 800, 1_000, 1_200].map(at));
+        assert!(looks.is_sorted_by_key(|look| *look) && *looks.last().unwrap() <= at(62_000));
+        rebind.note(Remedy::Look);
+        assert_eq!(rebind.poll_timeout(Some(at(0))), now + LOOK_APART);
+        assert!(matches!(rebind.look(&socket, now), Look::Same));
+        assert_eq!(rebind.poll_timeout(Some(now)), now + LOOK_AFTER);
     }
 
     #[test]
