@@ -19,6 +19,7 @@ pub(crate) mod sender;
 mod sharing;
 mod stream_shared;
 mod threads;
+mod wire_end;
 
 pub use incoming::{IncomingStream, StreamInfo};
 pub use opening::{Admission, Announcement};
@@ -27,11 +28,11 @@ pub use protection::{Protection, ProtectionParseError};
 pub use publisher::{PublishConfig, PublishedStream, Publisher};
 pub use receiver::{AcceptStreamError, AnnounceError, BindError, ListenerStats, Receiver, ReceiverConfig};
 pub use relay::{Relay, RelayConfig, RelayError, RelayStream, RelayStreamConfig, RelayStreamStats, RelayTo, Watcher};
-pub use send_loop::SEND_BUFFER_MAX;
 pub use sender::{
     ConnectError, NotSent, PathChoice, PathChoiceError, SendError, Sender, SenderConfig, SliceSize, SliceSizeError,
 };
 pub use threads::{CpuError, Cpus, ThreadConfig};
+pub use wire_end::SEND_BUFFER_MAX;
 
 use crate::backend::SendBatch;
 use crate::wire::Cut;

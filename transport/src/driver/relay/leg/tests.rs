@@ -55,12 +55,12 @@ fn a_socket_that_is_left_alone_wakes_nobody_whatever_comes_and_is_told_of_again_
         leg.run(distribution.publication(), with, (readable, false), config.linger, Time::now())
     };
     run(&mut leg, &mut with, false);
-    there.send_to(b"a word", leg.backend.socket().local().unwrap()).unwrap();
+    there.send_to(b"a word", leg.wire.socket().local().unwrap()).unwrap();
     let begun = Instant::now();
     while readable(&mut with) != [5] {
         assert!(begun.elapsed() < PATIENCE, "nothing has come");
     }
-    leg.pause(&with, Time::now() + PATIENCE);
+    leg.pause(PATIENCE, &with, Time::now());
     assert_eq!(readable(&mut with), [0; 0]);
     let left = run(&mut leg, &mut with, true);
     assert!(left.until > Time::now() && !left.is_over);
