@@ -23,7 +23,7 @@ pub mod probe;
 mod segmentation;
 pub(crate) mod socket;
 #[cfg(all(feature = "uring", target_os = "linux"))]
-mod uring;
+pub(crate) mod uring;
 mod wait;
 pub(crate) mod wall_clock;
 
@@ -153,7 +153,10 @@ impl BackendKind {
     /// be called on the thread that will use it.
     #[doc(hidden)]
     pub fn open(self, socket: ConnectedSocket, config: &BackendConfig) -> Box<dyn Backend> {
-        choice::open(self, socket, config)
+        let backend = choice::open(self, socket, config);
+        #[cfg(all(test, feature = "uring", target_os = "linux"))]
+        let backend = uring::failing::watched(backend);
+        backend
     }
 }
 

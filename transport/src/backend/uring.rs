@@ -4,6 +4,8 @@
 //! operation with a single completion: here `SENDMSG` and `RECVMSG`, told not to wait, so that the kernel completes them
 //! while it takes them in, in order.
 
+#[cfg(test)]
+pub(crate) mod failing;
 mod ring;
 
 use std::io;
@@ -34,6 +36,8 @@ pub struct UringBackend {
     receiving: ReceiveMessages,
     /// What went wrong after some messages of the last call had come.
     deferred: Option<io::Error>,
+    #[cfg(test)]
+    ordeal: Option<std::sync::Arc<failing::Ordeal>>,
 }
 
 impl UringBackend {
@@ -45,6 +49,11 @@ impl UringBackend {
     /// # Panics
     /// Inside an asynchronous runtime, as do all calls: use a thread of its own.
     pub fn new(socket: ConnectedSocket, config: &BackendConfig) -> Result<Self, (ConnectedSocket, RingError)> {
+        #[cfg(test)]
+        let ordeal = match failing::set_up(socket.peer()) {
+            Ok(ordeal) => ordeal,
+            Err(error) => return Err((socket, error)),
+        };
         let entries = config.datagrams_max.clamp(1, MESSAGES_MAX);
         let ring = match Ring::new(RingConfig { entries, polled_by_kernel: config.sqpoll }) {
             Ok(ring) => ring,
@@ -59,6 +68,8 @@ impl UringBackend {
             receiving: ReceiveMessages::sparing(&socket, config),
             socket,
             deferred: None,
+            #[cfg(test)]
+            ordeal,
         })
     }
 }
@@ -83,9 +94,15 @@ impl Backend for UringBackend {
                     .flags((MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u32)
                     .build()
             });
+            #[cfg(test)]
+            let befallen = self.ordeal.as_ref().and_then(|ordeal| ordeal.next(messages.len()));
+            #[cfg(test)]
+            let operations = failing::befall(befallen, operations);
             // SAFETY: each message was set just now; its iovecs lie in `batch`, which owns the heads and holds leases on the
             // frames, or in `sending`. All are borrowed over the call, and nobody writes to what the kernel reads.
             let results = unsafe { self.ring.run(operations, self.chained) }?;
+            #[cfg(test)]
+            let results = &failing::told(befallen, results)?[..];
             let mut failure = None;
             for (nth, result) in results.iter().enumerate() {
                 match result {

@@ -2,6 +2,8 @@
 
 mod backend_thread;
 mod errors;
+#[cfg(all(test, feature = "uring", target_os = "linux"))]
+mod failing_rings;
 mod incoming;
 #[cfg(target_os = "linux")]
 mod inlet;
