@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use framewire_transport::frame::FrameRate;
+use framewire_transport::wire::{Accept, Open};
 use framewire_transport::{
     BackendKind, ConsumerPolicy, Delivery, EndReason, FrameFormat, IncomingStream, Key, MetadataKind, PixelFormat,
     Receiver, ReceiverConfig, RecvError, Relay, RelayConfig, RelayError, RelayStream, RelayStreamConfig, RelayTo,
@@ -331,6 +332,41 @@ fn nothing_is_sent_on_in_plain_text_unless_that_was_said_and_nonsense_is_refused
         let error = Relay::start(config).err().unwrap();
         assert_eq!(error.code(), "relay-out-of-range", "{error}");
     }
+}
+
+#[test]
+fn an_address_that_never_asked_for_a_stream_gets_openings_alone_whatever_it_answers_to_another_one() {
+    let served = served(format());
+    let relay = Relay::start(RelayConfig::new()).unwrap();
+    let stream = served.relayed(&relay);
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_read_timeout(Some(PATIENCE)).unwrap();
+    let watcher = stream.add(stranger.local_addr().unwrap(), RelayTo::new(7)).unwrap();
+    let mut bytes = vec![0; 65_536];
+    for _ in 0..8 {
+        served.film();
+        let (len, from) = stranger.recv_from(&mut bytes).unwrap();
+        let open = Open::parse(&bytes[..len]).unwrap_or_else(|error| panic!("{len} bytes are no opening: {error}"));
+        // As who has seen none would have to guess it: its number, which is another each time.
+        let accept = Accept {
+            stream: open.stream,
+            epoch: open.epoch.wrapping_add(1),
+            flags: 0,
+            path_bytes: 0,
+            frame_limit: u64::MAX,
+            sequence_limit: u64::MAX,
+            receiver_ns: 1,
+            echo_ns: open.sender_ns,
+            delivered: 0,
+            buffer_bytes: 1 << 20,
+            slots: 8,
+        };
+        stranger.send_to(&accept.emit(), from).unwrap();
+        stranger.send_to(&Accept { epoch: open.epoch, stream: open.stream + 1, ..accept }.emit(), from).unwrap();
+    }
+    let stats = watcher.stats();
+    assert!(matches!(watcher.state(), SendState::Opening { attempts: 1.. }), "{:?}", watcher.state());
+    assert_eq!((stats.slices, stats.frames_sent), (0, 0), "{stats:?}");
 }
 
 /// Set for a process that watches.
