@@ -28,8 +28,8 @@ use crate::path_model::PathModel;
 use crate::rising::Rising;
 use crate::time::Time;
 use crate::wire::{
-    AnyOpen, Close, Closed, Cut, Delivery, Flags, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE,
-    ParityHeader, Ping, Prelude, SealedOpen, SliceHeader, WireError, fields_len,
+    AnyOpen, Close, Closed, Cut, Delivery, Flags, Kind, NACK_BITMAP_MAX, Nack, Open, PIPELINED_SHARE, ParityHeader,
+    Ping, Prelude, SealedOpen, SliceHeader, WireError, fields_len,
 };
 
 /// Room for any datagram that a receiver sends.

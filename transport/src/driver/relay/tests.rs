@@ -88,6 +88,25 @@ fn readable(with: &mut Shared) -> Vec<u64> {
 }
 
 #[test]
+fn every_task_wakes_the_thread_also_one_that_comes_while_it_is_awake() {
+    let post = Post::new().unwrap();
+    let mut with = Shared::new(Poller::new().unwrap());
+    with.poller.add(post.waker(), 3).unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        assert_eq!(readable(&mut with), [0; 0]);
+        assert!(post.put(Task::EndStream { id: 1 }));
+        assert_eq!(readable(&mut with), [3]);
+        // Taken before the thread was told of it, as it is where the thread was awake.
+        post.take(&mut tasks);
+        post.waker().clear();
+    }
+    assert_eq!(tasks.len(), 3);
+    post.stop();
+    assert_eq!(readable(&mut with), [3]);
+}
+
+#[test]
 fn a_source_that_is_faster_than_its_relay_keeps_nobody_from_their_turn() {
     let (ring, pool) = (FrameRing::new(), pool());
     let consumer = ring.subscribe(ConsumerPolicy::Queue(10));
