@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use framewire_transport::wire::train_slices;
 use libc::{c_int, c_uint, iovec, mmsghdr};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::worker::Worker;
@@ -79,6 +79,77 @@ impl Link for KernelLink {
             self.credit.set_received(self.received);
         }
         started.elapsed()
+    }
+}
+
+/// One thread that sends the same frames to several sockets, one after the other, and another that reads what comes there: what a relay stands on.
+pub struct KernelFan {
+    batch: Batch,
+    sockets: Vec<Socket>,
+    sent: u64,
+    reading: Option<std::thread::JoinHandle<()>>,
+    over: Arc<AtomicBool>,
+}
+
+impl KernelFan {
+    /// Connects so many pairs; each frame goes to each as datagrams of `slice_bytes`, in trains where a train has several.
+    ///
+    /// # Panics
+    /// Where loopback does not work, or the kernel has no trains.
+    pub fn new(picture: &Picture, slice_bytes: u16, sockets: usize) -> Self {
+        let trains = train_slices(usize::from(slice_bytes));
+        let pairs = (0..sockets).map(|_| {
+            let (sender, receiver) = connected_pair().expect("loopback has two ports left");
+            if trains > 1 {
+                set_udp_option(&sender, libc::UDP_SEGMENT, slice_bytes.into()).expect("the kernel cuts trains");
+                set_udp_option(&receiver, libc::UDP_GRO, 1).expect("the kernel joins trains");
+            }
+            receive_buffer(&receiver, 8 << 20).expect("the buffer's size can be read");
+            (sender, receiver)
+        });
+        let (sockets, receivers): (Vec<_>, Vec<_>) = pairs.unzip();
+        let message_bytes = usize::from(slice_bytes) * trains;
+        let over = Arc::new(AtomicBool::new(false));
+        let mut into = Batch::new(picture.bytes(), message_bytes, SLOTS);
+        let is_over = over.clone();
+        let reading = std::thread::spawn(move || {
+            while !is_over.load(Ordering::Acquire) {
+                let mut ready: Vec<_> = receivers.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+                let patience = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+                if rustix::event::poll(&mut ready, Some(&patience)).is_ok() {
+                    let readable = ready.iter().zip(&receivers).filter(|(ready, _)| !ready.revents().is_empty());
+                    for (_, socket) in readable {
+                        let _ = into.receive(socket, 0, u64::MAX);
+                    }
+                }
+            }
+        });
+        let batch = Batch::new(picture.bytes(), message_bytes, SLOTS);
+        Self { batch, sockets, sent: 0, reading: Some(reading), over }
+    }
+
+    /// Sends one frame to all, from this thread.
+    ///
+    /// # Panics
+    /// Where loopback does not take it.
+    pub fn send_frame(&mut self) {
+        let begin = self.sent;
+        self.sent += self.batch.frame_slices as u64;
+        for socket in &self.sockets {
+            let mut at = begin;
+            while at < self.sent {
+                at += self.batch.send(socket, at, self.sent - at).expect("loopback takes it");
+            }
+        }
+    }
+}
+
+impl Drop for KernelFan {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        if self.reading.take().is_some_and(|reading| reading.join().is_err()) && !std::thread::panicking() {
+            panic!("the reading thread panicked");
+        }
     }
 }
 

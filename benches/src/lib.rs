@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use formats::{Picture, SLICE_BYTES};
 pub use framewire::FramewireLink;
 #[cfg(target_os = "linux")]
-pub use kernel::KernelLink;
+pub use kernel::{KernelFan, KernelLink};
 pub use options::Options;
 pub use sealing::{SealingLink, sessions};
 pub use slices::{Arrivals, headers};
