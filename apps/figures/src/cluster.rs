@@ -103,8 +103,6 @@ pub struct RemoteStreamSnapshot {
     pub activity: String,
     /// Nobody wants it there.
     pub idle: bool,
-    /// Nodes that it came through to get there.
-    pub hops: u64,
 }
 
 /// Where a stream is.

@@ -158,9 +158,6 @@ pub struct StreamSnapshot<T = String> {
     /// How it does, in the word of its node; absent where a server tells of its own stream.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub activity: Option<T>,
-    /// Where this server watches it: the name of the node that it comes from; absent for one that comes from its sender.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub upstream: Option<T>,
 }
 
 /// Who asked a server for a stream and is sent it: a program of another machine, or another server that sends it on.

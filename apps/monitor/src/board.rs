@@ -55,7 +55,6 @@ pub struct LiveStream {
     readers: Mutex<Vec<ReaderSnapshot>>,
     watchers: Mutex<Vec<WatcherSnapshot>>,
     grant: Mutex<Option<GrantSnapshot>>,
-    upstream: Mutex<Option<String>>,
     is_idle: AtomicBool,
     /// Where its pictures are.
     pub pictures: PictureTap,
@@ -105,16 +104,6 @@ impl LiveStream {
     /// Takes over what it is granted.
     pub fn set_grant(&self, grant: Option<GrantSnapshot>) {
         *lock(&self.grant) = grant;
-    }
-
-    /// The name of the node that this server watches it at; nothing of one that comes from its sender.
-    pub fn upstream(&self) -> Option<String> {
-        lock(&self.upstream).clone()
-    }
-
-    /// It comes from this node, which sends it on.
-    pub fn set_upstream(&self, node: Option<String>) {
-        *lock(&self.upstream) = node;
     }
 
     /// Whether nobody wants it, as its client was told.
@@ -237,7 +226,6 @@ impl Board {
             readers: Mutex::default(),
             watchers: Mutex::default(),
             grant: Mutex::default(),
-            upstream: Mutex::default(),
             is_idle: AtomicBool::new(false),
             pictures: PictureTap::default(),
         });

@@ -98,7 +98,6 @@ fn stream(live: &LiveStream, seen: &Seen, now: Instant) -> StreamSnapshot {
         watchers: live.watchers(),
         idle: live.is_idle(),
         grant: live.grant(),
-        upstream: live.upstream(),
     }
 }
 

@@ -88,7 +88,6 @@ fn remote(seen: SeenStream<'_>) -> RemoteStreamSnapshot {
         }
         .to_owned(),
         idle: stream.idle,
-        hops: stream.hops.len() as u64,
     }
 }
 

@@ -94,7 +94,7 @@ class Tile {
     this.stream = stream;
     put(this.name, stream.name);
     this.name.title = stream.name;
-    const from = stream.upstream ? ', watched at ' + stream.upstream : stream.source ? ' from ' + stream.source : '';
+    const from = stream.source ? ' from ' + stream.source : '';
     const idle = stream.idle ? ', idle: nobody wants it' : '';
     put(this.format, `${size(stream)} ${stream.pixel}${from}${stream.delivery ? ', ' + stream.delivery : ''}${stream.cipher ? ', ' + stream.cipher : ''}${idle}`);
     this.root.classList.toggle('hearsay', stream.hearsay === true);
