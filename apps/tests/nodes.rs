@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod http;
+mod protected;
 mod redis;
 mod running;
 mod watchers;
@@ -10,10 +11,12 @@ mod watchers;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use framewire_signal::{ClientConfig, ClientEvent};
+use framewire_signal::message::Role;
+use framewire_signal::{ClientConfig, ClientEvent, Join, Token};
 use framewire_testing::Signal;
 use tempfile::TempDir;
 
+use protected::Protected;
 use redis::Redis;
 use running::{PATIENCE, Running, Server, in_dir, path_text, write_private};
 use watchers::{Onlooker, next, take_pattern};
@@ -77,7 +80,11 @@ fn a_stream_of_another_server_is_watched_here_once_for_all_and_let_go_when_nobod
     for onlooker in &onlookers[..1] {
         let watching = onlooker.watching();
         assert_eq!((watching.name.as_str(), watching.hops.len()), ("front", 2));
-        assert_eq!(watching.node.as_ref(), watching.hops.first(), "the node that has it from its camera");
+        assert_eq!(
+            watching.node,
+            watching.hops.nodes().next().map(|node| node.to_string()),
+            "the node that has it from its camera"
+        );
         take_pattern(&onlooker.accept(), 20);
     }
     assert_eq!(onlookers[1].watching().hops.len(), 2);
@@ -122,4 +129,48 @@ fn a_name_that_is_near_one_of_another_server_is_told() {
     Onlooker::of(config(&near), "front").watching();
     let ClientEvent::Waiting(waiting) = Onlooker::of(config(&near), "fornt").told() else { panic!("it is there") };
     assert_eq!(waiting.nearest.as_deref(), Some("front"));
+}
+
+#[test]
+fn protected_servers_send_each_other_streams_under_a_key_over_connections_that_nobody_else_reads() {
+    let Some(cluster) = Cluster::new() else { return };
+    let (url, key) = (cluster.redis.url(), path_text(&cluster.key).to_owned());
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let servers = ["near", "far"].map(|name| {
+        let directory = &directories[usize::from(name == "far")];
+        Protected::start(directory, &["--cluster", &url, "--cluster-key-file", &key, "--node-name", name])
+    });
+    let [near, far] = &servers;
+    let mut client = protected::client(&["pattern:320x240", "--fps", "50", "--name", "front", "--join"]);
+    let _camera = Running::start(client.arg(far.state(protected::JOIN)));
+    let looks = |server: &Protected| {
+        let token = Token::from_file(server.state("view-token")).unwrap();
+        ClientConfig::join(&Join::from_file(server.state(protected::JOIN)).unwrap()).token(token).role(Role::View)
+    };
+    let onlooker = Onlooker::of(looks(near), "front");
+    let watching = onlooker.watching();
+    assert_eq!((watching.hops.len(), watching.key.is_some()), (2, true));
+    let stream = onlooker.accept();
+    assert!(stream.info().protection.is_some());
+    take_pattern(&stream, 20);
+    // What the far one sends to the near one is protected, too: it sends nothing else.
+    let there = Onlooker::of(looks(far), "front");
+    assert_ne!(there.watching().key, watching.key, "each has a key of its own");
+}
+
+#[test]
+fn a_clusters_key_that_is_a_token_of_the_server_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let (key, state) = (in_dir(&directory, "key"), in_dir(&directory, "state"));
+    write_private(&key, "00112233445566778899aabbccddeeff");
+    let listens =
+        ["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--protect", "--state-directory", path_text(&state)];
+    for (token, what) in [("--token-file", "token for streaming"), ("--view-token-file", "view token")] {
+        let mut server = running::program("framewire-server");
+        server.args(listens).args([token, path_text(&key), "--cluster-key-file", path_text(&key)]);
+        let (code, said, _) = Running::start(&mut server).wait();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(&format!("is this server's {what}")), "{said}");
+        assert!(said.contains("framewire token --file FILE"), "{said}");
+    }
 }

@@ -6,7 +6,7 @@ mod protected;
 mod running;
 mod watchers;
 
-use framewire_signal::message::{Delivery, Role, reason};
+use framewire_signal::message::{Delivery, Hops, Role, reason};
 use framewire_signal::{ClientConfig, ClientEvent, Join, Token};
 use framewire_testing::Signal;
 
@@ -133,9 +133,10 @@ fn what_has_come_through_this_server_already_and_through_too_many_is_refused() {
     };
     let watching = Onlooker::of(node(), "front").watching();
     let own = watching.node.unwrap();
-    assert_eq!((own.len(), watching.hops), (32, vec![own.clone()]));
+    let way: Vec<String> = watching.hops.nodes().map(|node| node.to_string()).collect();
+    assert_eq!((own.len(), way), (32, vec![own.clone()]));
     let hops = |hops: &[&str]| {
-        let hops: Vec<String> = hops.iter().map(|hop| (*hop).to_owned()).collect();
+        let hops = Hops::new(hops.iter().map(|hop| hop.parse().unwrap())).unwrap();
         match Onlooker::asking(node(), "front", |request| request.hops(hops)).told() {
             ClientEvent::WatchRefused { refused, .. } => Some(refused),
             _ => None,
@@ -145,5 +146,30 @@ fn what_has_come_through_this_server_already_and_through_too_many_is_refused() {
     let looped = hops(&[others[0], &own]).unwrap();
     assert_eq!(looped.reason, reason::HOPS);
     assert!(looped.message.contains("hall-1 has been asked for \"front\" by itself"), "{}", looped.message);
-    assert!(hops(&[others[0], others[1], "33333333333333333333333333333333"]).is_none(), "three are few enough");
+    assert!(hops(&others).is_none(), "with this one they are three");
+    let far = hops(&[others[0], others[1], "33333333333333333333333333333333"]).unwrap();
+    assert_eq!(far.reason, reason::HOPS);
+    assert!(
+        far.message.contains("\"front\" would come through more than 3 servers, hall-1 the first"),
+        "{}",
+        far.message
+    );
+}
+
+#[test]
+fn a_name_in_which_a_server_would_be_named_is_refused_with_what_to_do() {
+    let server = Server::start(&[]);
+    let (code, said, _) = camera(&server, "front@hall-1").wait();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("\"front@hall-1\" has an '@'") && said.contains("leave it out"), "{said}");
+}
+
+#[test]
+fn a_rate_of_next_to_nothing_is_refused_with_its_value() {
+    let server = Server::start(&[]);
+    let url = server.url();
+    let watch = ["watch", "front", "--server", &url, "--max-fps", "0.0000000001"];
+    let (code, said, _) = Running::start(running::program("framewire").args(watch)).wait();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("0.0000000001 frames a second cannot be"), "{said}");
 }

@@ -7,7 +7,7 @@ use crate::client::{ClientError, Unexpected, UrlError};
 use crate::directory::ClusterError;
 use crate::directory::{DiscoverError, EntryError, NodeIdError, NodeProofError};
 use crate::join::JoinError;
-use crate::message::Refused;
+use crate::message::{HopsError, Refused};
 use crate::pin::PinError;
 use crate::secret_file::SecretFileError;
 #[cfg(feature = "server")]
@@ -36,6 +36,9 @@ framewire_transport::error_codes! {
         Self::File(error) => error,
     }
     NodeIdError { Self { .. } => "invalid-node-id" }
+    HopsError {
+        Self::TooMany(_) | Self::Twice(_) => "invalid-hops",
+    }
     NodeProofError { Self { .. } => "invalid-node-proof" }
     EntryError {
         Self::TooLarge { .. } => "entry-too-large",

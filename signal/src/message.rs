@@ -53,6 +53,7 @@
 //! watches connects to the server itself.
 
 mod grant;
+mod hops;
 mod open;
 mod refused;
 mod watch;
@@ -62,13 +63,13 @@ use serde::{Deserialize, Serialize};
 pub use framewire_transport::Delivery;
 
 pub use self::grant::{Grant, Idle, Moved, Quiet, Replaced};
+pub use self::hops::{HOPS_MAX, Hops, HopsError};
 pub use self::open::{
     CloseRequest, Closed, Granted, OpenReply, OpenRequest, Opened, Opening, PRIORITY_DEFAULT, PRIORITY_MAX, Resume,
 };
 pub use self::refused::{Refused, reason};
 pub use self::watch::{
-    HOPS_MAX, NODE_CHARS, UnwatchRequest, Unwatched, WATCH_NAME_CHARS_MAX, Waiting, WatchAnswer, WatchReply,
-    WatchRequest, Watching,
+    UnwatchRequest, Unwatched, WATCH_NAME_CHARS_MAX, Waiting, WatchAnswer, WatchReply, WatchRequest, Watching,
 };
 
 pub use crate::introduction::{Binding, Challenge, Introduction, PROOF_VERSION, Prove, Proven, Role};
@@ -127,6 +128,8 @@ pub const PROTOCOL: u16 = framewire_transport::wire::VERSION as u16;
 pub const NAME_CHARS_MAX: usize = 64;
 /// Longest name of a pixel format, in characters.
 pub const PIXEL_CHARS_MAX: usize = 32;
+/// Fewest frames a second that are a rate: one in a day and a bit. What is less is a slip, and would be of no weight on a link.
+pub const FRAMES_PER_SECOND_MIN: f64 = 0.00001;
 /// Widest and highest frame, in pixels: 2^16, twice what any camera of today gives.
 pub const SIDE_PIXELS_MAX: u32 = 65_536;
 /// Most metadata of a frame, in bytes.
@@ -176,8 +179,19 @@ mod optional_delivery {
     }
 }
 
-/// Whether a stream may be called so.
-fn check_name(name: &str, chars_max: usize) -> Result<(), Refused> {
+/// Whether a stream may be called so: what is behind an `@` is a server's name.
+fn check_name(name: &str) -> Result<(), Refused> {
+    check_text(name, NAME_CHARS_MAX)?;
+    if name.contains('@') {
+        return bad(format!(
+            "the name {name:?} has an '@', behind which a server is named where a stream is asked for; leave it out"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether what a stream is called or asked for by is no more than so long, and can be shown.
+fn check_text(name: &str, chars_max: usize) -> Result<(), Refused> {
     let name_chars = name.chars().count();
     if name_chars > chars_max {
         return bad(format!("the name has {name_chars} characters; use at most {chars_max}"));
@@ -190,8 +204,10 @@ fn check_name(name: &str, chars_max: usize) -> Result<(), Refused> {
 
 /// Whether there may be so many frames a second.
 fn check_rate(frames_per_second: Option<f64>) -> Result<(), Refused> {
-    match frames_per_second.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
-        Some(rate) => bad(format!("{rate} frames a second cannot be; use a number above 0, or leave it out")),
+    match frames_per_second.filter(|rate| !(rate.is_finite() && *rate >= FRAMES_PER_SECOND_MIN)) {
+        Some(rate) => bad(format!(
+            "{rate} frames a second cannot be; use a number from {FRAMES_PER_SECOND_MIN} on, or leave it out"
+        )),
         None => Ok(()),
     }
 }

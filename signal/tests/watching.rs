@@ -6,7 +6,9 @@ mod stage;
 use std::net::{IpAddr, TcpStream};
 use std::sync::mpsc::Receiver;
 
-use framewire_signal::message::{Delivery, Grant, Refused, Role, Unwatched, Waiting, WatchRequest, Watching, reason};
+use framewire_signal::message::{
+    Delivery, Grant, Hops, Refused, Role, Unwatched, Waiting, WatchRequest, Watching, reason,
+};
 use framewire_signal::{Asker, ClientConfig, ClientEvent, SignalClient, Token};
 use serde_json::{Value, json};
 
@@ -228,6 +230,9 @@ fn what_is_not_as_documented_is_refused_and_the_host_is_not_asked() {
         with("slice_bytes", 0.into()),
         with("hops", json!("a")),
         with("hops", json!([7])),
+        with("hops", json!(vec!["z"; 1_000])),
+        with("hops", json!(["a", "b", "a"].map(|digit| digit.repeat(32)))),
+        with("hops", json!(["a", "b", "c", "d"].map(|digit| digit.repeat(32)))),
     ] {
         raw.emit("watch", &said);
         let refused = raw.receive_event("refused").unwrap();
@@ -285,12 +290,10 @@ fn a_flood_of_wishes_is_answered_one_by_one_and_takes_no_more_than_a_client_may_
 #[test]
 fn who_may_look_may_watch_and_its_hops_are_not_believed() {
     let (server, asked) = serve(loopback().token(token()).view_token(Token::new(VIEW_TOKEN).unwrap()));
-    let lie = wish(5, "front").hops(vec!["a".repeat(32)]);
+    let lie = wish(5, "front").hops(hops(["a"]));
     for (role, secret) in [("view", VIEW_TOKEN), ("view", TOKEN), ("stream", TOKEN)] {
         let (mut raw, _) = Raw::prove_as(role, TcpStream::connect(server.local_addr()).unwrap(), secret);
-        let mut said = json!(lie.clone().hops(vec!["z".into(); 1_000]));
-        said["stream"] = 5.into();
-        raw.emit("watch", &said);
+        raw.emit("watch", &json!(lie));
         raw.receive_event("watching").unwrap();
         let (asker, request) = await_watch(&asked);
         assert_eq!((asker.role.to_string().as_str(), request.hops.len()), (role, 0));
@@ -303,7 +306,7 @@ fn who_may_look_may_watch_and_its_hops_are_not_believed() {
 fn a_node_proves_the_clusters_key_watches_with_its_hops_and_opens_nothing() {
     let node_token = Token::of_node(&Token::new(CLUSTER_KEY).unwrap());
     let (server, asked) = serve(protected().node_token(node_token.clone()));
-    let hops = wish(5, "front").hops(vec!["a".repeat(32), "b".repeat(32)]);
+    let hops = wish(5, "front").hops(hops(["a", "b"]));
     let node = listener(server.local_addr()).token(node_token).pin(server.pin()).role(Role::Node);
     let client = connect(node.clone().watch(hops.clone()));
     await_watching(&client);
@@ -314,6 +317,11 @@ fn a_node_proves_the_clusters_key_watches_with_its_hops_and_opens_nothing() {
     // A token for streaming makes nobody a node.
     let streamer = connect(ClientConfig::join(&join_string(&server)).role(Role::Node));
     assert_eq!(stage::await_refused(&streamer).reason, reason::SERVER_UNPROVEN);
+}
+
+/// Servers whose ids have one digit only.
+fn hops<const N: usize>(digits: [&str; N]) -> Hops {
+    Hops::new(digits.map(|digit| digit.repeat(32).parse().unwrap())).unwrap()
 }
 
 fn request_of_node() -> framewire_signal::message::OpenRequest {

@@ -23,8 +23,10 @@ const TOLERANCE: f64 = 1.0;
 /// Something that takes a part of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flow {
-    /// A stream of this id, to this machine.
+    /// A stream of this id, from its sender to this machine.
     In(u32),
+    /// A stream that this machine watches at another server under this id.
+    From(u32),
     /// A stream of this id, from this machine to a watcher.
     Out(u32),
 }
@@ -33,7 +35,7 @@ impl Flow {
     /// Which way of the link it takes.
     pub fn way(self) -> Way {
         match self {
-            Self::In(_) => Way::In,
+            Self::In(_) | Self::From(_) => Way::In,
             Self::Out(_) => Way::Out,
         }
     }
@@ -42,7 +44,7 @@ impl Flow {
 /// Towards this machine, or away from it: a link carries its rate each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Way {
-    /// From senders.
+    /// From senders, and from servers that streams are watched at.
     In,
     /// To watchers.
     Out,
@@ -104,10 +106,15 @@ impl Ledger {
     /// # Errors
     /// There is no room: the sum, and what would fit. Nothing has changed then.
     pub fn admit(&mut self, interface: &str, flow: Flow, demand: &Demand) -> Result<Vec<(Flow, Allowance)>, LinkFull> {
-        let found = self.links.iter().position(|book| book.link.name == interface);
-        if let Some(at) = found {
-            self.links[at].check(flow, demand)?;
+        if let Some(book) = self.links.iter().find(|book| book.link.name == interface) {
+            book.check(flow, demand)?;
         }
+        Ok(self.put_back(interface, flow, demand))
+    }
+
+    /// Has a stream on the link of this interface, room or not: one that had this before, and goes on with it after all. Returns the same.
+    pub fn put_back(&mut self, interface: &str, flow: Flow, demand: &Demand) -> Vec<(Flow, Allowance)> {
+        let found = self.links.iter().position(|book| book.link.name == interface);
         let mut changed = Vec::new();
         for (at, book) in self.links.iter_mut().enumerate() {
             if Some(at) == found {
@@ -117,7 +124,7 @@ impl Ledger {
             }
             changed.extend(book.allot(flow.way()));
         }
-        Ok(changed)
+        changed
     }
 
     /// A stream is over; returns what those may send for whom that has changed.

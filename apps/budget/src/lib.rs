@@ -21,5 +21,5 @@ pub use card::{Card, cards};
 pub use ledger::{Demand, Flow, Ledger, LinkSum, PRIORITY_DEFAULT, PRIORITY_MAX, Way};
 pub use link::{Link, LinkError, LinkSpec, LinkSpecError, SHARE_DEFAULT, links};
 pub use refusal::LinkFull;
-pub use route::{Routes, routes};
+pub use route::{Interface, Routes, routes};
 pub use wire::WireCost;

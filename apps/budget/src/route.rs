@@ -1,5 +1,6 @@
 //! By which interface a peer is reached.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
@@ -9,17 +10,24 @@ use nix::net::if_::InterfaceFlags;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routes(Vec<Interface>);
 
+/// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Interface {
-    name: String,
-    is_loopback: bool,
+#[non_exhaustive]
+pub struct Interface {
+    /// Such as `eth0`.
+    pub name: String,
+    /// Whether it leads to this machine itself.
+    pub is_loopback: bool,
     addresses: Vec<IpAddr>,
 }
 
-/// As they are now; none where the system does not tell.
-pub fn routes() -> Routes {
+/// As they are now.
+///
+/// # Errors
+/// The system does not tell.
+pub fn routes() -> io::Result<Routes> {
     let mut interfaces: Vec<Interface> = Vec::new();
-    for entry in getifaddrs().into_iter().flatten() {
+    for entry in getifaddrs()? {
         let address = entry.address.as_ref().and_then(|address| {
             let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
             v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
@@ -33,24 +41,29 @@ pub fn routes() -> Routes {
             }),
         }
     }
-    Routes(interfaces)
+    Ok(Routes(interfaces))
 }
 
 impl Routes {
-    /// The interface that what goes to `peer` leaves by; `None` where there is no way there. Nothing is sent.
-    pub fn to(&self, peer: IpAddr) -> Option<&str> {
-        let peer = peer.to_canonical();
-        self.leaves_by(local_towards(peer)?, peer)
+    /// All interfaces, in the system's order.
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.0
     }
 
-    /// To an address of this machine's own that is loopback, whichever interface the address belongs to.
-    fn leaves_by(&self, local: IpAddr, peer: IpAddr) -> Option<&str> {
-        let found = if self.0.iter().any(|interface| interface.addresses.contains(&peer)) || peer.is_loopback() {
-            self.0.iter().find(|interface| interface.is_loopback)
-        } else {
-            self.0.iter().find(|interface| interface.addresses.contains(&local))
-        };
-        found.map(|interface| interface.name.as_str())
+    /// The interface that what goes to `peer` leaves by; `None` where there is no way there. Nothing is sent.
+    pub fn to(&self, peer: IpAddr) -> Option<&Interface> {
+        let peer = peer.to_canonical();
+        self.between(local_towards(peer)?, peer)
+    }
+
+    /// The interface that takes what goes from `local` to `peer`: to an address of this machine's own that is loopback, whichever interface the address belongs
+    /// to. `None` where `local` is no address of this machine.
+    pub fn between(&self, local: IpAddr, peer: IpAddr) -> Option<&Interface> {
+        let (local, peer) = (local.to_canonical(), peer.to_canonical());
+        if peer.is_loopback() || self.0.iter().any(|interface| interface.addresses.contains(&peer)) {
+            return self.0.iter().find(|interface| interface.is_loopback);
+        }
+        self.0.iter().find(|interface| interface.addresses.contains(&local))
     }
 }
 
@@ -60,7 +73,7 @@ fn local_towards(peer: IpAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
     // Any port: nothing is sent.
     socket.connect(SocketAddr::new(peer, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip().to_canonical())
+    Some(socket.local_addr().ok()?.ip())
 }
 
 #[cfg(test)]
@@ -79,8 +92,11 @@ mod tests {
             interface("eth0", false, &["10.0.0.2"]),
             interface("eth1", false, &["10.1.0.2", "fd00::2"]),
         ]);
-        let by = |local: &str, peer: &str| all.leaves_by(local.parse().unwrap(), peer.parse().unwrap());
+        let by = |local: &str, peer: &str| {
+            all.between(local.parse().unwrap(), peer.parse().unwrap()).map(|interface| interface.name.as_str())
+        };
         assert_eq!(by("10.1.0.2", "10.1.0.9"), Some("eth1"));
+        assert_eq!(by("::ffff:10.1.0.2", "::ffff:10.1.0.9"), Some("eth1"));
         assert_eq!(by("fd00::2", "fd00::9"), Some("eth1"));
         assert_eq!(by("10.1.0.2", "10.1.0.2"), Some("lo"));
         assert_eq!(by("127.0.0.1", "127.0.0.7"), Some("lo"));
@@ -89,7 +105,10 @@ mod tests {
 
     #[test]
     fn the_way_to_loopback_is_found_on_the_machine_itself() {
-        assert_eq!(routes().to(Ipv4Addr::LOCALHOST.into()), Some("lo"));
-        assert_eq!(routes().to(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into()), Some("lo"));
+        let routes = routes().unwrap();
+        for peer in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv4Addr::LOCALHOST.to_ipv6_mapped().into()] {
+            let interface = routes.to(peer).unwrap();
+            assert!(interface.is_loopback && interface.name == "lo", "{interface:?}");
+        }
     }
 }

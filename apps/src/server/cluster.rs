@@ -12,7 +12,7 @@ use framewire_signal::directory::{
     Cluster, ClusterConfig, ClusterCounters, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry, Load,
     NodeEntry, NodeId, NodeState, OwnNode, OwnState, RedisConfig, StreamEntry, StreamState, View,
 };
-use framewire_signal::message::Role;
+use framewire_signal::message::{Hops, Role};
 use framewire_signal::{ClientConfig, Token};
 
 use super::guard::Guard;
@@ -49,7 +49,8 @@ impl Node {
         }
         let redis = flags.cluster.as_ref().map(|url| redis(args, url)).transpose()?;
         let (id, incarnation) = identity(args)?;
-        let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        // Behind an @ a node is named.
+        let own = || rustix::system::uname().nodename().to_string_lossy().replace('@', "-");
         let name = flags.node_name.clone().unwrap_or_else(own);
         Ok(Some(Self { id, incarnation, name, key, redis, mdns, cluster: OnceLock::new() }))
     }
@@ -123,24 +124,25 @@ impl ClusterSource for Node {
 }
 
 impl Peers for Node {
-    fn own(&self) -> Option<(String, String)> {
-        Some((self.id.to_string(), self.name.clone()))
+    fn own(&self) -> Option<(NodeId, String)> {
+        Some((self.id, self.name.clone()))
     }
 
-    fn find(&self, name: &str, passed: &[String]) -> Option<Peer> {
+    fn find(&self, name: &str, onward: &Hops) -> Option<Peer> {
         let key = self.key.as_ref()?;
         let view = self.cluster.get()?.view();
-        let may_come_from = |node: &NodeEntry| !passed.contains(&node.node.to_string());
+        let may_come_from = |node: &NodeEntry| node.node != self.id && !onward.contains(node.node);
+        let is_at = |node: &NodeEntry, at: &str| node.name == at || at.parse::<NodeId>() == Ok(node.node);
         let candidates = view.streams().filter(|seen| {
-            let is_named = seen.stream.name == name
-                || seen.full_name() == name
-                || name
-                    .rsplit_once('@')
-                    .is_some_and(|(name, node)| seen.stream.name == name && seen.node.entry.node.to_string() == node);
+            // No stream and no node has an @ in its name here; what others say may.
+            let is_named = match name.rsplit_once('@') {
+                None => seen.stream.name == name,
+                Some((stream, node)) => seen.stream.name == stream && is_at(&seen.node.entry, node),
+            };
             is_named
                 && matches!(seen.node.state, NodeState::Live | NodeState::Stale)
                 && may_come_from(&seen.node.entry)
-                && !seen.stream.hops.contains(&self.id)
+                && !seen.stream.hops.contains(self.id)
         });
         let best = candidates.min_by_key(|seen| {
             (!seen.has_plain_name, seen.node.state, seen.stream.hops.len(), std::cmp::Reverse(seen.stream.incarnation))
@@ -152,7 +154,13 @@ impl Peers for Node {
             .pin(node.pin)
             // The cluster's key has signed that nothing protects it.
             .insecure(node.guard != NodeGuard::Protected);
-        Some(Peer { node: node.node.to_string(), name: node.name.clone(), stream: best.stream.name.clone(), client })
+        Some(Peer {
+            node: node.node,
+            incarnation: node.incarnation,
+            name: node.name.clone(),
+            stream: best.stream.name.clone(),
+            client,
+        })
     }
 
     fn names(&self) -> Vec<String> {
@@ -162,9 +170,9 @@ impl Peers for Node {
         others.map(|seen| seen.stream.name.clone()).collect()
     }
 
-    fn name_of(&self, node: &str) -> Option<String> {
+    fn name_of(&self, node: NodeId) -> Option<String> {
         let view = self.cluster.get()?.view();
-        view.node(node.parse().ok()?).map(|seen| seen.entry.name.clone())
+        view.node(node).map(|seen| seen.entry.name.clone())
     }
 }
 

@@ -1,13 +1,12 @@
 //! The server on Framewire's own wire.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_monitor::PreviewWorker;
 use framewire_monitor::{About, Board, Entry, Figures, Health, TurnedAway};
 use framewire_process::exit::Failure;
-use framewire_process::lock::lock;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
 use framewire_signal::message::{CaptureTime, Feedback};
@@ -25,7 +24,7 @@ use super::cluster::{Node, peers};
 use super::flowing::Flowing;
 use super::guard::Guard;
 use super::host::ServerHost;
-use super::interest::{Interest, Wanted};
+use super::interest::{Interest, Interests, Wanted};
 use super::introduction::Listening;
 use super::links::Links;
 use super::service::ServiceManager;
@@ -103,7 +102,7 @@ pub(crate) fn run(
     let mut listening = Listening::new(args, places, &guard, signal.local_addr(), receiver.local_addr())?;
     manager.ready(&listening);
     ready(&listening);
-    let tally = Tally::new();
+    let (tally, interests) = (Tally::new(), Interests::default());
     let service = Service {
         args,
         stop,
@@ -115,6 +114,7 @@ pub(crate) fn run(
         watches: &watches,
         node: node.as_deref(),
         flowing: &flowing,
+        interests: &interests,
         recording: &recording,
         board: &board,
         preview: &preview,
@@ -165,7 +165,7 @@ const IDLE_REFRESH: Duration = Duration::from_millis(20);
 
 /// Who wants a stream.
 struct Demand {
-    interest: Arc<Mutex<Interest>>,
+    interest: Arc<Interest>,
     /// What it is to those who watch it.
     source: u64,
 }
@@ -181,6 +181,7 @@ struct Service<'a> {
     watches: &'a Watches,
     node: Option<&'a Node>,
     flowing: &'a Flowing,
+    interests: &'a Interests,
     recording: &'a Arc<Recording>,
     board: &'a Arc<Board>,
     preview: &'a PreviewWorker,
@@ -275,6 +276,7 @@ impl Service<'_> {
             _ => "the server stops",
         };
         self.watches.end(demand.source, stream.end_reason() == Some(EndReason::Closed), why);
+        self.interests.end(info.stream, &demand.interest);
         drop(flows);
         // What has taken its place is the same client's, who goes on.
         if stream.end_reason() != Some(EndReason::Replaced) {
@@ -297,11 +299,8 @@ impl Service<'_> {
 
     /// Lets a stream be watched.
     fn begin_demand(&self, stream: &Arc<IncomingStream>, entry: &Entry, said: &Said) -> Demand {
-        if said.is_on_demand {
-            // Its last run may have been told otherwise, and its client be the same.
-            self.signal.tell_idle(stream.info().stream, false);
-        }
-        let interest = Arc::new(Mutex::new(Interest::new(said.is_on_demand)));
+        let id = stream.info().stream;
+        let interest = self.interests.begin(id, said.is_on_demand, |idle| self.signal.tell_idle(id, idle));
         let rate = said.frames_per_second.or_else(|| stream.info().presentation.rate.map(|rate| rate.as_f64()));
         let source = self.watches.begin(Source::here(stream, (**entry).clone(), rate, interest.clone()));
         if let Some(node) = self.node {
@@ -322,11 +321,10 @@ impl Service<'_> {
             watchers: self.watches.count(demand.source),
             lookers: entry.pictures.lookers(),
         };
-        let changed = lock(&demand.interest).look(wanted, now);
-        if let Some(idle) = changed {
+        demand.interest.look(wanted, now, |idle| {
             entry.set_idle(idle);
             self.signal.tell_idle(stream.info().stream, idle);
-        }
+        });
     }
 
     /// Tells of a frame, and counts it. The sinks have it from the stream, as this has.

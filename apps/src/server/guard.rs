@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use framewire_monitor::{Guarding, Secret};
 use framewire_process::exit::Failure;
 use framewire_process::state::StateDirectory;
+use framewire_signal::directory::ClusterKey;
 use framewire_signal::{Identity, Pin, Token};
 use framewire_transport::Protection;
 
@@ -83,8 +84,25 @@ impl Guard {
                  --role view --file FILE",
             ));
         }
+        guard.check_cluster_key(args)?;
         guard.looking = guard.looking_by(args);
         Ok(guard)
+    }
+
+    /// Whoever streams or looks has one of these tokens: with the cluster's key they would be a server, and sign what the others believe.
+    fn check_cluster_key(&self, args: &ServerArgs) -> Result<(), Failure> {
+        let Some(path) = &args.cluster.cluster_key_file else { return Ok(()) };
+        let key = ClusterKey::from_file(path).map_err(Failure::usage)?;
+        for (what, token) in [("token for streaming", &self.token), ("view token", &self.view_token)] {
+            if token.as_ref().is_some_and(|token| ClusterKey::from(token.clone()) == key) {
+                return Err(Failure::usage(format!(
+                    "the cluster's key in {} is this server's {what}, so that whoever has that could be a server of the cluster; make another \
+                     by: framewire token --file FILE, and give it to all of the cluster",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Has all that a protected server needs. Where everything is given, nothing is kept anywhere.

@@ -79,7 +79,7 @@ impl ServerHost {
         // For a client on this machine, where streams are shared there.
         let share = invitation.as_ref().and_then(ShareOffer::new);
         // Frames come once the client has its answer.
-        self.announced.note(request);
+        self.announced.note(request, |stream| self.flowing.contains(stream));
         if let Some(AnnouncedAddress { host, port }) = &self.announce_udp {
             return Ok(Opened::new(request.stream, *port).udp_host(host.clone()).share(share).key(key).grant(grant));
         }
@@ -99,18 +99,19 @@ impl StreamHost for ServerHost {
     }
 
     fn open_for(&self, asker: &Asker, request: &OpenRequest) -> Result<Opened, Refused> {
-        // A stream that has its place on a link keeps it if what follows is refused: it may flow.
-        let had_place = self.links.has(request.stream);
-        let grant = self.links.open(asker.ip, request)?;
-        self.open_with(request, grant).inspect_err(|_| {
-            if !had_place {
-                self.links.close(request.stream);
+        let seat = self.links.open(asker.ip, request)?;
+        match self.open_with(request, seat.grant) {
+            Ok(opened) => Ok(opened),
+            Err(refused) => {
+                self.links.give_back(seat, |stream| self.flowing.contains(stream));
+                Err(refused)
             }
-        })
+        }
     }
 
     fn close(&self, stream: u32) {
         self.links.close(stream);
+        self.announced.leave(stream);
         if let Some(keys) = &self.keys {
             keys.forget(stream);
         }
@@ -121,7 +122,8 @@ impl StreamHost for ServerHost {
         // Frames may still flow. A client that comes back announces its streams again.
         for stream in streams {
             self.receiver.retract(*stream);
-            self.links.leave(*stream, self.flowing.contains(*stream));
+            self.announced.leave(*stream);
+            self.links.leave(*stream, |stream| self.flowing.contains(stream));
         }
     }
 
@@ -130,7 +132,10 @@ impl StreamHost for ServerHost {
     }
 
     fn make_room(&self, left: &[u32]) -> Option<u32> {
-        self.receiver.withdraw_silent(left).inspect(|stream| self.links.close(*stream))
+        self.receiver.withdraw_silent(left).inspect(|stream| {
+            self.links.close(*stream);
+            self.announced.leave(*stream);
+        })
     }
 
     fn watch(&self, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
@@ -145,7 +150,9 @@ impl StreamHost for ServerHost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use framewire_budget::Card;
     use framewire_process::stop::Stop;
+    use framewire_signal::message::Role;
     use framewire_sink::{Asked, Roll};
     use framewire_transport::{Admission, FrameFormat, PixelFormat, Protection, ReceiverConfig, Relay, RelayConfig};
 
@@ -196,6 +203,31 @@ mod tests {
             host.open(&request(stream)).unwrap();
             if stream % 2 == 0 { host.close(stream) } else { host.client_gone(&[stream]) }
         }
+    }
+
+    #[test]
+    fn a_stream_that_flows_and_is_refused_anew_gives_its_place_on_the_link_up_when_its_frames_stop() {
+        let card = Card { name: "lo".into(), bits_per_second: None, mtu: 65_536 };
+        let (kept, _) = framewire_budget::links(&["lo=100M".parse().unwrap()], &[card]).unwrap();
+        let links = Arc::new(Links::new(kept, Voice::default()));
+        let host = ServerHost { links: links.clone(), ..host("127.0.0.1:0", Some(Delivery::Every)) };
+        let asker = Asker::new("127.0.0.1:9".parse().unwrap(), Role::Stream, false);
+        let grants = || links.all_shown()[0].grants;
+        let opening = request(7).frames_per_second(10.0);
+        host.open_for(&asker, &opening).unwrap();
+        let flows = host.flowing.begin(7);
+        host.client_gone(&[7]);
+        assert_eq!(grants(), 1, "its frames may still come");
+        // Whether the link has no room for it, or something else is wrong with it.
+        let mut other = opening.clone();
+        other.delivery = Delivery::Latest;
+        for refused in [opening.frames_per_second(1e9), other] {
+            host.open_for(&asker, &refused).unwrap_err();
+            assert_eq!(grants(), 1);
+        }
+        drop(flows);
+        links.fall_silent(7);
+        assert_eq!(grants(), 0);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Whether anybody wants a stream: what a client that sends on demand is told.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use framewire_process::lock::lock;
 
 /// Nobody has wanted it for so long: a page that is loaded anew, or a program that is started again, need not wake a camera.
 pub(super) const IDLE_AFTER: Duration = Duration::from_secs(2);
@@ -25,36 +29,85 @@ impl Wanted {
 }
 
 /// Whether a stream is idle, and since when nobody wants it. One that is not sent on demand never is.
-#[derive(Debug, Clone)]
-pub(super) struct Interest {
+///
+/// Those who look and those who come do so on threads of their own. What a client is told is told under the lock that it was decided under, so that what it hears
+/// last holds.
+#[derive(Debug)]
+pub(super) struct Interest(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
     is_on_demand: bool,
     is_idle: bool,
     nobody_since: Option<Instant>,
+    /// Another run of the stream has begun: what is told of it is that one's to say.
+    is_over: bool,
 }
 
 impl Interest {
     /// Of a stream that has just begun: its client takes it for wanted.
     pub(super) fn new(is_on_demand: bool) -> Self {
-        Self { is_on_demand, is_idle: false, nobody_since: None }
+        Self(Mutex::new(State { is_on_demand, is_idle: false, nobody_since: None, is_over: false }))
     }
 
-    /// Takes over who wants it. Says what its client is to be told, where that has changed: `Some(true)` that nobody does.
-    pub(super) fn look(&mut self, wanted: Wanted, now: Instant) -> Option<bool> {
+    /// Takes over who wants it. `tell` is what has its client told, where that has changed: `true` that nobody does.
+    pub(super) fn look(&self, wanted: Wanted, now: Instant, tell: impl FnOnce(bool)) {
+        let mut state = lock(&self.0);
         if wanted.is_wanted() {
-            return self.come();
+            return state.come(tell);
         }
-        let since = *self.nobody_since.get_or_insert(now);
-        let is_due = self.is_on_demand && !self.is_idle && now.saturating_duration_since(since) >= IDLE_AFTER;
-        if is_due {
-            self.is_idle = true;
+        let since = *state.nobody_since.get_or_insert(now);
+        let is_due = state.is_on_demand && !state.is_idle && now.saturating_duration_since(since) >= IDLE_AFTER;
+        if is_due && !state.is_over {
+            state.is_idle = true;
+            tell(true);
         }
-        is_due.then_some(true)
     }
 
-    /// Somebody wants it from now on: at once, as they wait for its frames. Says the same.
-    pub(super) fn come(&mut self) -> Option<bool> {
+    /// Somebody wants it from now on: at once, as they wait for its frames. `tell` is the same.
+    pub(super) fn come(&self, tell: impl FnOnce(bool)) {
+        lock(&self.0).come(tell);
+    }
+
+    fn end(&self) {
+        lock(&self.0).is_over = true;
+    }
+}
+
+impl State {
+    fn come(&mut self, tell: impl FnOnce(bool)) {
         self.nobody_since = None;
-        std::mem::take(&mut self.is_idle).then_some(false)
+        if std::mem::take(&mut self.is_idle) && !self.is_over {
+            tell(false);
+        }
+    }
+}
+
+/// The streams that flow. One that is taken over by its next run has two for a moment, whose client is the same.
+#[derive(Debug, Default)]
+pub(super) struct Interests(Mutex<HashMap<u32, Arc<Interest>>>);
+
+impl Interests {
+    /// A run of a stream begins. Its client may have been told otherwise of the last: `tell` has it told that it is wanted, after whatever was said of that.
+    pub(super) fn begin(&self, stream: u32, is_on_demand: bool, tell: impl FnOnce(bool)) -> Arc<Interest> {
+        let interest = Arc::new(Interest::new(is_on_demand));
+        let last = lock(&self.0).insert(stream, interest.clone());
+        if let Some(last) = last {
+            last.end();
+        }
+        // Nobody else has the new one yet.
+        if is_on_demand {
+            tell(false);
+        }
+        interest
+    }
+
+    /// That run is over.
+    pub(super) fn end(&self, stream: u32, interest: &Arc<Interest>) {
+        let mut all = lock(&self.0);
+        if all.get(&stream).is_some_and(|newest| Arc::ptr_eq(newest, interest)) {
+            all.remove(&stream);
+        }
     }
 }
 
@@ -64,10 +117,22 @@ mod tests {
 
     const NOBODY: Wanted = Wanted { sinks: 0, readers: 0, watchers: 0, lookers: 0 };
 
+    fn look(interest: &Interest, wanted: Wanted, now: Instant) -> Option<bool> {
+        let mut told = None;
+        interest.look(wanted, now, |idle| told = Some(idle));
+        told
+    }
+
+    fn come(interest: &Interest) -> Option<bool> {
+        let mut told = None;
+        interest.come(|idle| told = Some(idle));
+        told
+    }
+
     #[test]
     fn a_stream_is_idle_once_nobody_has_wanted_it_for_a_while_and_wanted_again_at_once() {
-        let (mut interest, begun) = (Interest::new(true), Instant::now());
-        let mut look = |wanted, millis| interest.look(wanted, begun + Duration::from_millis(millis));
+        let (interest, begun) = (Interest::new(true), Instant::now());
+        let look = |wanted, millis| look(&interest, wanted, begun + Duration::from_millis(millis));
         assert_eq!(look(NOBODY, 0), None);
         assert_eq!(look(NOBODY, 1_999), None);
         assert_eq!(look(NOBODY, 2_000), Some(true));
@@ -87,28 +152,66 @@ mod tests {
             Wanted { watchers: 1, ..NOBODY },
             Wanted { lookers: 1, ..NOBODY },
         ] {
-            let (mut interest, begun) = (Interest::new(true), Instant::now());
+            let (interest, begun) = (Interest::new(true), Instant::now());
             for second in 0..60 {
                 let at = begun + Duration::from_secs(second);
                 let wanted = if second % 2 == 1 { wanted } else { NOBODY };
-                assert_eq!(interest.look(wanted, at), None, "{wanted:?}");
+                assert_eq!(look(&interest, wanted, at), None, "{wanted:?}");
             }
         }
     }
 
     #[test]
     fn a_watcher_who_comes_wakes_it_without_being_looked_for() {
-        let (mut interest, begun) = (Interest::new(true), Instant::now());
-        interest.look(NOBODY, begun);
-        assert_eq!(interest.look(NOBODY, begun + IDLE_AFTER), Some(true));
-        assert!(interest.is_idle);
-        assert_eq!((interest.come(), interest.come(), interest.is_idle), (Some(false), None, false));
+        let (interest, begun) = (Interest::new(true), Instant::now());
+        look(&interest, NOBODY, begun);
+        assert_eq!(look(&interest, NOBODY, begun + IDLE_AFTER), Some(true));
+        assert_eq!((come(&interest), come(&interest)), (Some(false), None));
     }
 
     #[test]
     fn a_stream_that_is_not_sent_on_demand_is_never_told() {
-        let (mut interest, begun) = (Interest::new(false), Instant::now());
-        let told = (0..60).find_map(|second| interest.look(NOBODY, begun + Duration::from_secs(second)));
-        assert_eq!((told, interest.come()), (None, None));
+        let (interest, begun) = (Interest::new(false), Instant::now());
+        let told = (0..60).find_map(|second| look(&interest, NOBODY, begun + Duration::from_secs(second)));
+        assert_eq!((told, come(&interest)), (None, None));
+    }
+
+    #[test]
+    fn what_is_told_last_was_decided_last_however_many_look_and_come_at_once() {
+        const ROUNDS: u32 = 20_000;
+        let (interest, begun, told) = (Interest::new(true), Instant::now(), Mutex::new(Vec::new()));
+        let tell = |idle| {
+            // Whoever else has something to tell has the chance to.
+            std::thread::yield_now();
+            lock(&told).push(idle);
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..ROUNDS).for_each(|round| interest.look(NOBODY, begun + round * IDLE_AFTER, tell)));
+            scope.spawn(|| (0..ROUNDS).for_each(|_| interest.come(tell)));
+        });
+        let told = told.into_inner().unwrap();
+        assert_ne!(told.first(), Some(&false));
+        assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "a word was passed by the one after it");
+        let is_idle = lock(&interest.0).is_idle;
+        assert_eq!(told.last().copied().unwrap_or(false), is_idle);
+    }
+
+    #[test]
+    fn a_run_that_another_has_taken_the_place_of_says_nothing_more() {
+        let (interests, begun, told) = (Interests::default(), Instant::now(), Mutex::new(Vec::new()));
+        let tell = |idle| lock(&told).push(idle);
+        let first = interests.begin(7, true, tell);
+        look(&first, NOBODY, begun);
+        first.look(NOBODY, begun + IDLE_AFTER, tell);
+        let second = interests.begin(7, true, tell);
+        first.come(tell);
+        first.look(NOBODY, begun + 2 * IDLE_AFTER, tell);
+        first.look(NOBODY, begun + 4 * IDLE_AFTER, tell);
+        interests.end(7, &first);
+        second.look(NOBODY, begun, tell);
+        second.look(NOBODY, begun + IDLE_AFTER, tell);
+        assert_eq!(*lock(&told), [false, true, false, true]);
+        interests.end(7, &second);
+        assert!(lock(&interests.0).is_empty());
     }
 }

@@ -8,15 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::STREAMS_MAX;
 use super::node::NodeId;
-use crate::message::{NAME_CHARS_MAX, PIXEL_CHARS_MAX};
+use crate::message::{Hops, NAME_CHARS_MAX, PIXEL_CHARS_MAX};
 use crate::pin::Pin;
 
 /// Longest address of a node, in bytes.
 pub(super) const URL_BYTES_MAX: usize = 512;
 /// Most links that an entry tells of.
 const LINKS_MAX: usize = 32;
-/// Most relays behind each other.
-const HOPS_MAX: usize = 3;
 
 /// How a server lets others in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -219,8 +217,8 @@ pub struct StreamEntry {
     #[serde(default)]
     pub incarnation: u64,
     /// The nodes that it came through, the one that has it from its source first; none where this node has it from its source.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hops: Vec<NodeId>,
+    #[serde(default, skip_serializing_if = "Hops::is_empty")]
+    pub hops: Hops,
     /// Whether nobody wants it at the moment.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idle: bool,
@@ -240,7 +238,7 @@ impl StreamEntry {
             bytes_per_second: None,
             state: StreamState::Streaming,
             incarnation: 0,
-            hops: Vec::new(),
+            hops: Hops::default(),
             idle: false,
         }
     }
@@ -251,7 +249,7 @@ impl StreamEntry {
         bytes_per_second: impl Into<Option<u64>>,
         state: StreamState,
         incarnation: u64,
-        hops: Vec<NodeId>,
+        hops: Hops,
         idle: bool,
     }
 
@@ -288,9 +286,6 @@ impl StreamEntry {
         }
         if let Some(rate) = self.frames_per_second.filter(|rate| !(rate.is_finite() && *rate >= 0.0)) {
             return Err(format!("{rate} frames a second; a rate is a number, and not below 0"));
-        }
-        if self.hops.len() > HOPS_MAX {
-            return Err(format!("a stream over {} nodes; at most {HOPS_MAX} relay one", self.hops.len()));
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use framewire_transport::{Delivery, FrameFormat, Key, PixelFormat, setters};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Grant, METADATA_BYTES_MAX, NAME_CHARS_MAX, PIXEL_CHARS_MAX, PROTOCOL, Refused, SIDE_PIXELS_MAX, ShareOffer, bad,
-    check_name, check_rate, check_slice_bytes, reason,
+    Grant, METADATA_BYTES_MAX, PIXEL_CHARS_MAX, PROTOCOL, Refused, SIDE_PIXELS_MAX, ShareOffer, bad, check_name,
+    check_rate, check_slice_bytes, reason,
 };
 
 /// Highest [`OpenRequest::priority`].
@@ -24,7 +24,7 @@ pub struct OpenRequest {
     /// Id of the stream: random, chosen by the client, and kept over reconnects so that the server knows it again. Who knows it
     /// can send datagrams of the stream, so it is a secret between the two: everyone else is shown another number.
     pub stream: u32,
-    /// For people. At most [`NAME_CHARS_MAX`](super::NAME_CHARS_MAX) characters, no control characters; may be empty.
+    /// For people. At most [`NAME_CHARS_MAX`](super::NAME_CHARS_MAX) characters, no control characters and no `@`; may be empty.
     #[serde(default)]
     pub name: String,
     /// Pixel format as the transport names it, such as `gray8` or `bgr24`, or by any other of its names: 1 to [`PIXEL_CHARS_MAX`]
@@ -36,8 +36,8 @@ pub struct OpenRequest {
     pub height: u32,
     /// Bytes from one row to the next in the first plane, at least 1.
     pub stride: u32,
-    /// Rate the client means to keep, in frames a second, finite and above 0; absent when it is not known or as fast as
-    /// possible.
+    /// Rate the client means to keep, in frames a second, finite and at least [`FRAMES_PER_SECOND_MIN`](super::FRAMES_PER_SECOND_MIN); absent when it is not
+    /// known or as fast as possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames_per_second: Option<f64>,
     /// Whether each frame counts.
@@ -107,7 +107,7 @@ impl OpenRequest {
     /// # Errors
     /// [`Refused`] with reason `bad-request` and the value that is out of range.
     pub fn check(&self) -> Result<(), Refused> {
-        check_name(&self.name, NAME_CHARS_MAX)?;
+        check_name(&self.name)?;
         let pixel_fits = (1..=PIXEL_CHARS_MAX).contains(&self.pixel.len());
         if !pixel_fits || !self.pixel.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             let shown: String = self.pixel.chars().take(PIXEL_CHARS_MAX).collect();

@@ -66,7 +66,7 @@ pub mod reason {
     pub const NO_WATCHERS: &str = "no-watchers";
     /// The link to the other end has no room left for the stream.
     pub const LINK_FULL: &str = "link-full";
-    /// The stream would come back to a server that it came through, or through more than [`HOPS_MAX`](crate::message::HOPS_MAX).
+    /// The stream would come through more than [`HOPS_MAX`](crate::message::HOPS_MAX) servers, or through one of them twice.
     pub const HOPS: &str = "hops";
     /// The server is in no cluster.
     pub const NO_CLUSTER: &str = "no-cluster";

@@ -1,18 +1,14 @@
 //! Watching: who asks a server for a stream that it has, and what it answers.
 
 use framewire_transport::{Delivery, FrameFormat, Key, setters};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{
-    METADATA_BYTES_MAX, NAME_CHARS_MAX, PROTOCOL, Refused, bad, check_name, check_rate, check_slice_bytes, reason,
+    Hops, METADATA_BYTES_MAX, NAME_CHARS_MAX, PROTOCOL, Refused, bad, check_rate, check_slice_bytes, check_text, reason,
 };
 
-/// Most servers that a stream may come through before who watches it: beyond, each adds a frame's time, and a loop is likelier than a use.
-pub const HOPS_MAX: usize = 3;
 /// Longest name that a stream is asked for by, in characters: its own and a node's, with `@` between them.
 pub const WATCH_NAME_CHARS_MAX: usize = 2 * NAME_CHARS_MAX + 1;
-/// Digits of hexadecimal of a node's id: those of 16 bytes.
-pub const NODE_CHARS: usize = 32;
 
 /// A client asks for the frames of a stream that this server has, or will have. They go to the client's own address, whatever else the message says.
 ///
@@ -34,16 +30,17 @@ pub struct WatchRequest {
     /// Whether each frame counts: `every` loses nothing as long as the watcher keeps up, and is not waited for where it does not. Absent for `latest`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "super::optional_delivery")]
     pub delivery: Option<Delivery>,
-    /// Most frames a second that are wanted, finite and above 0; those between are skipped. Absent for all of them.
+    /// Most frames a second that are wanted, finite and at least [`FRAMES_PER_SECOND_MIN`](super::FRAMES_PER_SECOND_MIN); those between are skipped. Absent for all
+    /// of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames_per_second_max: Option<f64>,
     /// Bytes in a datagram, header included, that the watcher wants, at least 1; absent for the server's or the path's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice_bytes: Option<u32>,
-    /// The nodes that the stream goes on through, from the one that asks: at most [`HOPS_MAX`], each of [`NODE_CHARS`] digits of
-    /// hexadecimal in lower case. Believed from a [node](super::Role::Node) alone; from others it is left out before the host sees it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hops: Vec<String>,
+    /// The servers that the stream goes on through, the one that asks first. Believed from a [node](super::Role::Node) alone; from others it is left out before
+    /// the host sees it.
+    #[serde(default, skip_serializing_if = "Hops::is_empty")]
+    pub hops: Hops,
 }
 
 impl WatchRequest {
@@ -58,7 +55,7 @@ impl WatchRequest {
             delivery: None,
             frames_per_second_max: None,
             slice_bytes: None,
-            hops: Vec::new(),
+            hops: Hops::default(),
         }
     }
 
@@ -66,7 +63,7 @@ impl WatchRequest {
         delivery: impl Into<Option<Delivery>>,
         frames_per_second_max: impl Into<Option<f64>>,
         slice_bytes: impl Into<Option<u32>>,
-        hops: impl Into<Vec<String>>,
+        hops: Hops,
     }
 
     /// Checks the bounds of the fields; whether there is such a stream, and whether it can be sent so, is for the host to say.
@@ -79,13 +76,12 @@ impl WatchRequest {
                 "a stream without a name cannot be asked for; say the name of one, as the server lists it".into()
             );
         }
-        check_name(&self.name, WATCH_NAME_CHARS_MAX)?;
+        check_text(&self.name, WATCH_NAME_CHARS_MAX)?;
         if self.udp_port == 0 {
             return bad("frames cannot be sent to port 0; say the port that the watcher's receiver listens on".into());
         }
         check_rate(self.frames_per_second_max)?;
-        check_slice_bytes(self.slice_bytes)?;
-        check_hops(&self.hops, HOPS_MAX)
+        check_slice_bytes(self.slice_bytes)
     }
 }
 
@@ -123,10 +119,10 @@ pub struct Watching {
     /// server and this watcher: a [`SignalServer`](crate::SignalServer) sends one over TLS alone.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::stream_key")]
     pub key: Option<Key>,
-    /// The nodes that it came through, from its sender's on, with this server's own id last: at most one more than [`HOPS_MAX`]. None where the server
-    /// is in no cluster.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_hops")]
-    pub hops: Vec<String>,
+    /// The servers that it came through, the one that has it from its sender first and this one last. None where the server is in no cluster. A server that finds
+    /// itself among them takes nothing: the stream would go in a circle.
+    #[serde(default, skip_serializing_if = "Hops::is_empty")]
+    pub hops: Hops,
 }
 
 impl Watching {
@@ -144,7 +140,7 @@ impl Watching {
             frames_per_second: None,
             metadata_bytes_max: None,
             key: None,
-            hops: Vec::new(),
+            hops: Hops::default(),
         }
     }
 
@@ -153,7 +149,7 @@ impl Watching {
         frames_per_second: impl Into<Option<f64>>,
         metadata_bytes_max: impl Into<Option<u32>>,
         key: impl Into<Option<Key>>,
-        hops: impl Into<Vec<String>>,
+        hops: Hops,
     }
 
     /// The format of the stream's frames.
@@ -264,29 +260,6 @@ impl Unwatched {
     }
 
     setters! { over: bool, }
-}
-
-fn check_hops(hops: &[String], most: usize) -> Result<(), Refused> {
-    if hops.len() > most {
-        return bad(format!(
-            "{} hops are more than a stream may have, {most}; watch it nearer to its sender",
-            hops.len()
-        ));
-    }
-    let is_node = |hop: &String| {
-        hop.len() == NODE_CHARS && hop.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    match hops.iter().all(is_node) {
-        true => Ok(()),
-        false => bad(format!("a hop must be the id of a node, {NODE_CHARS} digits of hexadecimal in lower case")),
-    }
-}
-
-/// What a server says of hops is read by the same bounds as what a client says.
-fn read_hops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let hops = Vec::<String>::deserialize(deserializer)?;
-    check_hops(&hops, HOPS_MAX + 1).map_err(|refused| serde::de::Error::custom(refused.message))?;
-    Ok(hops)
 }
 
 #[cfg(test)]

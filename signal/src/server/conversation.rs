@@ -1,7 +1,7 @@
 //! What the server says and hears on Socket.IO: who may connect, opening, closing, heartbeats.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -25,9 +25,10 @@ use super::streams::Streams;
 use super::watchers::{GRACE, Watchers, Word};
 use crate::auth::Exchange;
 use crate::message::{
-    CloseRequest, Closed, Heartbeat, Numbered, OpenReply, Opening, Proven, Quiet, Refused, Role, UnwatchRequest,
+    CloseRequest, Closed, Heartbeat, Hops, Numbered, OpenReply, Opening, Proven, Quiet, Refused, Role, UnwatchRequest,
     Unwatched, WatchAnswer, WatchReply, WatchRequest, event, reason,
 };
+use crate::unpoisoned::unpoisoned;
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -56,6 +57,8 @@ pub(super) struct Conversation {
     pub(super) proving: Arc<Proving>,
     places: Arc<Places>,
     plain: bool,
+    /// Held from when it is looked up who is told what until that is said: what they hear last holds.
+    telling: Mutex<()>,
 }
 
 impl Conversation {
@@ -68,7 +71,20 @@ impl Conversation {
         plain: bool,
     ) -> Self {
         let (streams, watchers) = (Streams::new(host.clone()), Watchers::new(host));
-        Self { streams, watchers, outbox, shown, proving, places: Places::new(clients_max), plain }
+        Self {
+            streams,
+            watchers,
+            outbox,
+            shown,
+            proving,
+            places: Places::new(clients_max),
+            plain,
+            telling: Mutex::default(),
+        }
+    }
+
+    fn telling(&self) -> MutexGuard<'_, ()> {
+        unpoisoned(self.telling.lock())
     }
 
     pub(super) fn clients(&self) -> usize {
@@ -243,7 +259,10 @@ impl Conversation {
         };
         let stream = granted.opened.stream;
         answer(&socket, ack, event::OPENED, &Numbered { request, body: OpenReply::Opened(granted) });
-        conversation.streams.answered(socket.id, stream).into_iter().for_each(|news| say_news(&socket, news));
+        {
+            let _telling = conversation.telling();
+            conversation.streams.answered(socket.id, stream).into_iter().for_each(|news| say_news(&socket, news));
+        }
         for (owner, replaced) in older {
             if let Some(socket) = io.get_socket(owner) {
                 say_news(&socket, News::Replaced(replaced));
@@ -263,9 +282,9 @@ impl Conversation {
             let Some(seated) = asker.extensions.get::<Seated>() else {
                 return Err(Refused::new(reason::INTERNAL, "the client has gone"));
             };
-            // Who is no node knows of none, and may say anything.
+            // Who is no node knows of none.
             if seated.role != Role::Node {
-                data.hops.clear();
+                data.hops = Hops::default();
             }
             data.check()?;
             let from = Asker::over(connected(&asker), seated.role);
@@ -289,6 +308,7 @@ impl Conversation {
                     WatchAnswer::Waiting(waiting) => (event::WAITING, WatchReply::Waiting(waiting)),
                 };
                 answer(&socket, ack, name, &Numbered { request, body });
+                let _telling = conversation.telling();
                 conversation.watchers.answered(stream).into_iter().for_each(|(_, word)| say_word(&socket, word));
             }
             Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: WatchReply::Refused(body) }),
@@ -322,6 +342,7 @@ impl Conversation {
 
     /// Tells a watcher, where there is one and nothing else is to be said before.
     pub(super) fn tell_watcher(&self, io: &SocketIo, word: Word) {
+        let _telling = self.telling();
         let Some((watcher, word)) = self.watchers.tell(word) else { return };
         if let Some(socket) = io.get_socket(watcher) {
             say_word(&socket, word);
@@ -330,6 +351,7 @@ impl Conversation {
 
     /// Tells who opened a stream.
     pub(super) fn tell_owner(&self, io: &SocketIo, news: News) {
+        let _telling = self.telling();
         let owner = self.streams.tell(&news);
         if let Some(socket) = owner.and_then(|owner| io.get_socket(owner)) {
             say_news(&socket, news);

@@ -3,6 +3,7 @@
 use framewire_signal::directory::{
     ENTRY_BYTES_MAX, EntryError, NODES_MAX, NodeState, REMEMBERED_BYTES_MAX, STREAMS_MAX,
 };
+use framewire_signal::message::Hops;
 
 use super::*;
 
@@ -86,7 +87,7 @@ fn of_equal_names_the_newer_source_at_a_node_that_is_heard_of_has_the_name_and_a
     let mut directory = directory();
     directory.set_own(OwnState::new(vec![stream(1, "cam").incarnation(10)]));
     directory.handle_entry(&said(1, 1, vec![stream(1, "cam").incarnation(20)]), seconds(0.0)).unwrap();
-    let relayed = stream(1, "cam").incarnation(30).hops(vec![own(1, 0).node]);
+    let relayed = stream(1, "cam").incarnation(30).hops(Hops::new([own(1, 0).node]).unwrap());
     directory.handle_entry(&said(2, 1, vec![relayed]), seconds(0.0)).unwrap();
     let view = directory.view(seconds(1.0));
     let shown: Vec<_> = view.streams().map(|seen| seen.shown_name()).collect();

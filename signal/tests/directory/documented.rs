@@ -2,7 +2,7 @@
 
 use framewire_signal::Pin;
 use framewire_signal::directory::{Guard, LinkEntry, Load, NodeProof, StreamState};
-use framewire_signal::message::Delivery;
+use framewire_signal::message::{Delivery, Hops};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn entry() -> Vec<u8> {
             .frames_per_second(30.0)
             .bytes_per_second(9_216_000)
             .incarnation(1_789_999_999_000_000_000),
-        stream(8, "rear").state(StreamState::Silent).hops(vec![NodeId::new([0x22; 16])]).idle(true),
+        stream(8, "rear").state(StreamState::Silent).hops(Hops::new([NodeId::new([0x22; 16])]).unwrap()).idle(true),
     ];
     let load = Load::new().bytes_per_second(9_216_000).watchers(2).cores(0.25);
     let links = vec![LinkEntry::new("eth0", 8_000_000_000).received_bits_per_second(80_000_000)];

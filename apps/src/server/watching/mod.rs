@@ -8,7 +8,7 @@ mod source;
 mod upstream;
 mod wish;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -16,20 +16,20 @@ use framewire_figures::snapshot::WatcherSnapshot;
 use framewire_monitor::Relayed;
 use framewire_process::lock::lock;
 use framewire_signal::Asker;
-use framewire_signal::message::{HOPS_MAX, PROTOCOL, Refused, Waiting, WatchAnswer, WatchRequest, Watching, reason};
+use framewire_signal::directory::NodeId;
+use framewire_signal::message::{
+    HOPS_MAX, Hops, HopsError, PROTOCOL, Refused, Role, Waiting, WatchAnswer, WatchRequest, Watching, reason,
+};
 use framewire_transport::crypto::Key;
 use framewire_transport::{Delivery, FrameRate, Relay, RelayError, RelayTo, SendStats, SliceSize};
 
 pub(crate) use self::peers::{Alone, Peer, Peers};
 pub(crate) use self::source::Source;
 pub(crate) use self::upstream::UpstreamPlace;
-use self::upstream::Upstreams;
-use self::wish::{Watched, Wish};
+use self::wish::{Wanted, Watched, Wish};
 use super::links::Links;
 use super::voice::Voice;
 
-/// Wishes that there may be at once, those that wait among them: each costs a little, whoever makes it.
-const WISHES_MAX: usize = 4096;
 /// A name is near another from this likeness on: a slip or two.
 const LIKENESS_MIN: f64 = 0.75;
 
@@ -39,7 +39,8 @@ pub(crate) struct Watches {
     links: Arc<Links>,
     voice: Voice,
     peers: Arc<dyn Peers>,
-    upstreams: Upstreams,
+    /// Where what is watched at others is received.
+    place: UpstreamPlace,
     /// Each gets a key of its own.
     is_protected: bool,
     state: Mutex<State>,
@@ -49,7 +50,7 @@ pub(crate) struct Watches {
 struct State {
     sources: Vec<Source>,
     next_id: u64,
-    /// By the watchers' own ids of the streams.
+    /// By the watchers' own ids of the streams. There are no more than who is asked for them lets there be: the signal server.
     wishes: HashMap<u32, Wish>,
     begun: u64,
     refused: u64,
@@ -66,8 +67,7 @@ impl Watches {
         place: UpstreamPlace,
         is_protected: bool,
     ) -> Self {
-        let upstreams = Upstreams::new(place);
-        Self { relay, links, voice, peers, upstreams, is_protected, state: Mutex::default() }
+        Self { relay, links, voice, peers, place, is_protected, state: Mutex::default() }
     }
 
     /// Somebody asks for a stream, or says again what they want.
@@ -104,9 +104,8 @@ impl Watches {
     pub(super) fn end(&self, source: u64, is_over: bool, why: &str) {
         let mut state = lock(&self.state);
         state.sources.retain(|one| one.id != source);
-        let is_meant = |wish: &Wish| wish.watched.as_ref().is_some_and(|watched| watched.source == source);
         let ended: Vec<u32> =
-            state.wishes.iter().filter(|(_, wish)| is_meant(wish)).map(|(stream, _)| *stream).collect();
+            state.wishes.iter().filter(|(_, wish)| wish.is_of(source)).map(|(stream, _)| *stream).collect();
         for stream in ended {
             self.stop_sending(&mut state, stream);
             self.voice.say(|signal| match is_over {
@@ -120,7 +119,7 @@ impl Watches {
     /// How many watch a stream.
     pub(super) fn count(&self, source: u64) -> usize {
         let state = lock(&self.state);
-        state.wishes.values().filter(|wish| wish.watched.as_ref().is_some_and(|one| one.source == source)).count()
+        state.wishes.values().filter(|wish| wish.is_of(source)).count()
     }
 
     /// Who watches a stream, for who looks.
@@ -129,7 +128,7 @@ impl Watches {
         let mut watchers: Vec<_> = state
             .wishes
             .values()
-            .filter(|wish| wish.watched.as_ref().is_some_and(|watched| watched.source == source))
+            .filter(|wish| wish.is_of(source))
             .filter_map(|wish| wish.shown(|node| self.peers.name_of(node)))
             .collect();
         watchers.sort_by(|a, b| a.address.cmp(&b.address));
@@ -142,8 +141,7 @@ impl Watches {
         self.settle(&mut state);
         let State { sources, wishes, .. } = &mut *state;
         for source in sources {
-            let is_watched =
-                wishes.values().any(|wish| wish.watched.as_ref().is_some_and(|watched| watched.source == source.id));
+            let is_watched = wishes.values().any(|wish| wish.is_of(source.id));
             source.rest(is_watched, now);
         }
         let mut sent = state.sent;
@@ -161,28 +159,47 @@ impl Watches {
         }
     }
 
-    /// The names that somebody waits for or watches, with the nodes that they must not come through.
-    fn wanted(&self) -> Vec<(String, Vec<String>)> {
+    /// What somebody waits for, or watches at another server: each name with each way that it goes on, the shortest first.
+    fn wanted(&self) -> Vec<Wanted> {
         let state = lock(&self.state);
-        let is_elsewhere = |wish: &&Wish| {
-            let source = wish.watched.as_ref().and_then(|one| state.sources.iter().find(|s| s.id == one.source));
-            source.is_none_or(|source| !source.is_here())
-        };
-        state
-            .wishes
-            .values()
-            .filter(is_elsewhere)
-            .map(|wish| (wish.request.name.clone(), wish.request.hops.clone()))
-            .collect()
+        let is_here = |wish: &Wish| state.sources.iter().any(|source| source.is_here() && wish.is_of(source.id));
+        let wanted = state.wishes.values().filter(|wish| !is_here(wish)).map(Wanted::of);
+        wanted.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Those who wait for a stream that cannot be had just now are told why.
-    fn tell_waiting(&self, is_meant: impl Fn(&str) -> bool, why: &str) {
+    fn tell_waiting(&self, is_meant: impl Fn(&Wanted) -> bool, why: &str) {
         let mut state = lock(&self.state);
-        let waits = |wish: &&mut Wish| wish.watched.is_none() && is_meant(&wish.request.name);
+        let waits = |wish: &&mut Wish| wish.watched.is_none() && is_meant(&Wanted::of(wish));
         for wish in state.wishes.values_mut().filter(waits) {
             self.say_why(wish, why);
         }
+    }
+
+    /// A stream of another server comes another way from now on: who may not have it that way has it no more, and servers that it goes on to are told.
+    fn reroute(&self, source: u64, hops: &Hops) {
+        let mut state = lock(&self.state);
+        let State { sources, wishes, .. } = &mut *state;
+        let Some(source) = sources.iter_mut().find(|one| one.id == source && one.hops != *hops) else { return };
+        source.hops = hops.clone();
+        let mut ended = Vec::new();
+        for (stream, wish) in wishes.iter_mut().filter(|(_, wish)| wish.is_of(source.id)) {
+            let way = hops.followed_by(&wish.onward).and_then(|_| self.through_here(hops));
+            match (way, &mut wish.watched) {
+                (Ok(way), Some(watched)) => {
+                    watched.answer.hops = way;
+                    if wish.asker.role == Role::Node {
+                        self.voice.say(|signal| signal.tell_watching(watched.answer.clone()));
+                    }
+                }
+                _ => ended.push(*stream),
+            }
+        }
+        for stream in ended {
+            self.stop_sending(&mut state, stream);
+            self.voice.say(|signal| signal.tell_unwatched(stream, "it comes another way, which goes no further"));
+        }
+        self.settle(&mut state);
     }
 
     fn say_why(&self, wish: &mut Wish, why: &str) {
@@ -201,16 +218,7 @@ impl Watches {
             let message = "the stream is protected, and its key does not travel over a connection that others can read; connect with TLS";
             return Err(Refused::new(reason::KEY_OVER_PLAIN, message));
         }
-        let own = self.peers.own();
-        if let Some((own, name)) = &own
-            && request.hops.contains(own)
-        {
-            let message = format!(
-                "{name} has been asked for {:?} by itself, over other servers; ask the one that has it",
-                request.name
-            );
-            return Err(Refused::new(reason::HOPS, message));
-        }
+        let onward = self.onward(request)?;
         if let Some(wish) = state.wishes.get(&request.stream)
             && wish.is(asker, request)
             && let Some(watched) = &wish.watched
@@ -223,13 +231,8 @@ impl Watches {
             .get(&request.stream)
             .is_some_and(|wish| wish.has_heard_nearest && wish.request.name == request.name);
         self.end_wish(state, request.stream);
-        if state.wishes.len() >= WISHES_MAX {
-            let message =
-                format!("{WISHES_MAX} streams are asked for at this server, as many as may be; try again later");
-            return Err(Refused::new(reason::TOO_MANY, message));
-        }
-        let mut wish = Wish { has_heard_nearest, ..Wish::new(asker, request) };
-        let answer = match self.source_of(state, &request.name) {
+        let mut wish = Wish { has_heard_nearest, ..Wish::new(asker, request, onward) };
+        let answer = match self.source_of(state, &wish) {
             Some(at) => WatchAnswer::Watching(self.send(&mut state.sources[at], &mut wish)?),
             None => WatchAnswer::Waiting(self.look_elsewhere(state, &mut wish)?),
         };
@@ -238,8 +241,29 @@ impl Watches {
         Ok(answer)
     }
 
-    /// A stream that is here, or is had from another server already.
-    fn source_of(&self, state: &State, name: &str) -> Option<usize> {
+    /// What a stream that is asked for goes on through: this server, and those that ask for it.
+    fn onward(&self, request: &WatchRequest) -> Result<Hops, Refused> {
+        let WatchRequest { name, hops, .. } = request;
+        let Some((own, own_name)) = self.peers.own() else { return Ok(hops.clone()) };
+        hops.after(own).map_err(|error| {
+            let message = match error {
+                HopsError::Twice(_) => {
+                    format!("{own_name} has been asked for {name:?} by itself, over other servers; ask the one that has it")
+                }
+                _ => format!("{name:?} would come through more than {HOPS_MAX} servers, {own_name} the first of them; ask for it nearer to its sender"),
+            };
+            Refused::new(reason::HOPS, message)
+        })
+    }
+
+    /// The servers that a stream came through to who watches it here, this one the last.
+    fn through_here(&self, hops: &Hops) -> Result<Hops, HopsError> {
+        self.peers.own().map_or_else(|| Ok(hops.clone()), |(own, _)| hops.then(own))
+    }
+
+    /// A stream that is here, or is had from another server already, on a way that it may go on.
+    fn source_of(&self, state: &State, wish: &Wish) -> Option<usize> {
+        let name = &wish.request.name;
         let here = |name: &str| {
             let is_it = |source: &Source| source.is_here() && source.name() == name;
             state.sources.iter().position(is_it)
@@ -248,21 +272,20 @@ impl Watches {
             .or_else(|| {
                 let (name, node) = name.rsplit_once('@')?;
                 let (own, own_name) = self.peers.own()?;
-                (node == own || node == own_name).then(|| here(name))?
+                (node == own_name || node.parse::<NodeId>() == Ok(own)).then(|| here(name))?
             })
-            .or_else(|| state.sources.iter().position(|source| source.is_elsewhere_called(name)))
+            .or_else(|| {
+                let is_it = |source: &Source| source.is_elsewhere_called(name) && source.may_go_on(&wish.onward);
+                state.sources.iter().position(is_it)
+            })
     }
 
     /// Has another server send it here, or waits for somebody to bring it.
     fn look_elsewhere(&self, state: &State, wish: &mut Wish) -> Result<Waiting, Refused> {
-        let WatchRequest { stream, name, hops, .. } = &wish.request;
-        if let Some(peer) = self.peers.find(name, hops) {
-            if hops.len() >= HOPS_MAX {
-                let message = format!(
-                    "{name:?} would come through more than {HOPS_MAX} servers, as it is not here but at {}; watch it there",
-                    peer.name
-                );
-                return Err(Refused::new(reason::HOPS, message));
+        let WatchRequest { stream, name, .. } = &wish.request;
+        if let Some(peer) = self.peers.find(name, &wish.onward) {
+            if wish.onward.after(peer.node).is_err() {
+                return Err(Refused::new(reason::HOPS, too_far(name, &peer)));
             }
             return Ok(Waiting::new(*stream, format!("{name:?} is at {}, and is asked for there", peer.name)));
         }
@@ -281,9 +304,12 @@ impl Watches {
             (Some(rate), Some(most)) => Some(rate.min(most)),
             (rate, most) => rate.or(most),
         };
-        let link = self.links.watch(wish.asker.ip, stream, source.info.format, rate)?;
+        let most = frames_per_second_max.map(FrameRate::from_decimal).transpose();
+        let most = most.map_err(|error| Refused::new(reason::BAD_REQUEST, error.to_string()))?;
+        let hops = self.through_here(&source.hops)?;
+        let link = self.links.watch(wish.asker.ip, stream, source.info.format, rate, wish.was_refused);
+        let link = link.inspect_err(|_| wish.was_refused = true)?;
         let added = self.key().and_then(|key| {
-            let most = frames_per_second_max.and_then(|most| FrameRate::from_decimal(most).ok());
             let slice = slice_bytes.map_or(SliceSize::Auto, |bytes| SliceSize::Bytes(bytes.min(65_507) as u16));
             let to = RelayTo::new(stream)
                 .key(key.clone())
@@ -295,19 +321,16 @@ impl Watches {
             Ok((relayed.add(wish.asker.at(udp_port), to).map_err(refused)?, key))
         });
         let (watcher, key) = added.inspect_err(|_| self.links.unwatch(stream))?;
-        let (mut hops, mut node) = (source.hops.clone(), source.node.clone());
-        if let Some((own, _)) = self.peers.own() {
-            node.get_or_insert_with(|| own.clone());
-            hops.push(own);
-        }
+        let first = hops.nodes().next();
         let answer = Watching::new(stream, source.name(), &source.info.format, delivery)
-            .node(node)
+            .node(first.map(|node| node.to_string()))
             .frames_per_second(rate)
             .metadata_bytes_max(u32::try_from(source.info.metadata_max).ok())
             .key(key)
             .hops(hops);
         source.wake(&self.voice);
         tracing::info!(stream = ?source.name(), watcher = %wish.asker.ip, "watched");
+        wish.was_refused = false;
         (wish.told, wish.watched) = (None, Some(Watched { source: source.id, watcher, answer: answer.clone() }));
         Ok(answer)
     }
@@ -324,8 +347,7 @@ impl Watches {
         let waiting: Vec<u32> =
             state.wishes.iter().filter(|(_, wish)| wish.watched.is_none()).map(|(stream, _)| *stream).collect();
         for stream in waiting {
-            let name = state.wishes[&stream].request.name.clone();
-            let Some(at) = self.source_of(state, &name) else { continue };
+            let Some(at) = self.source_of(state, &state.wishes[&stream]) else { continue };
             let State { sources, wishes, begun, .. } = &mut *state;
             let wish = wishes.get_mut(&stream).expect("it waits under this lock");
             match self.send(&mut sources[at], wish) {
@@ -367,6 +389,13 @@ fn refused(error: RelayError) -> Refused {
     Refused::new(code, error.to_string())
 }
 
+fn too_far(name: &str, peer: &Peer) -> String {
+    format!(
+        "{name:?} would come through more than {HOPS_MAX} servers or in a circle, as it is not here but at {}; watch it there",
+        peer.name
+    )
+}
+
 /// The name that is most like one, if any is near.
 fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
     let likeness = |other: &String| strsim::jaro_winkler(other, name);
@@ -375,14 +404,4 @@ fn nearest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_one_with_a_slip_and_never_any_other() {
-        let names = || ["cam-front", "cam-rear", "lathe"].map(str::to_owned).into_iter();
-        assert_eq!(nearest("cam-fornt", names()).as_deref(), Some("cam-front"));
-        assert_eq!(nearest("laethe", names()).as_deref(), Some("lathe"));
-        assert_eq!(nearest("xyz", names()), None);
-    }
-}
+mod tests;

@@ -1,10 +1,11 @@
 //! A stream that may be watched: one that came from its sender, or one that this server watches at another.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use framewire_monitor::LiveStream;
-use framewire_process::lock::lock;
+use framewire_signal::directory::NodeId;
+use framewire_signal::message::Hops;
 use framewire_transport::{
     ConsumerPolicy, IncomingStream, Relay, RelayError, RelayStream, RelayStreamConfig, StreamInfo,
 };
@@ -25,11 +26,9 @@ pub(crate) struct Source {
     pub(super) called: Called,
     /// Frames a second that its sender means to keep.
     pub(super) frames_per_second: Option<f64>,
-    /// The node that has it from its sender, if that is another.
-    pub(super) node: Option<String>,
-    /// The nodes that it came through, without this one.
-    pub(super) hops: Vec<String>,
-    pub(super) interest: Arc<Mutex<Interest>>,
+    /// The servers that it came through, without this one.
+    pub(super) hops: Hops,
+    pub(super) interest: Arc<Interest>,
     /// There while somebody watches.
     relayed: Option<RelayStream>,
     unwatched_since: Option<Instant>,
@@ -48,14 +47,15 @@ pub(super) enum Called {
 pub(super) struct Place {
     pub(super) stream: String,
     /// The node's id and name.
-    pub(super) node: (String, String),
+    pub(super) node: (NodeId, String),
 }
 
 impl Place {
     /// Whether it may be called so: by its name alone, or with that or the id of its node behind it.
     pub(super) fn is_called(&self, name: &str) -> bool {
         let (id, node) = &self.node;
-        let is_at = |(stream, at): (&str, &str)| stream == self.stream && (at == id || at == node);
+        let is_at =
+            |(stream, at): (&str, &str)| stream == self.stream && (at == node || at.parse::<NodeId>() == Ok(*id));
         name == self.stream || name.rsplit_once('@').is_some_and(is_at)
     }
 }
@@ -66,14 +66,14 @@ impl Source {
         stream: &Arc<IncomingStream>,
         live: Arc<LiveStream>,
         frames_per_second: Option<f64>,
-        interest: Arc<Mutex<Interest>>,
+        interest: Arc<Interest>,
     ) -> Self {
         Self { frames_per_second, interest, ..Self::of(stream, Called::Here(live)) }
     }
 
-    /// One that this server watches at another node; `node` has it from its sender.
-    pub(super) fn elsewhere(stream: &Arc<IncomingStream>, place: Place, node: String, hops: Vec<String>) -> Self {
-        Self { node: Some(node), hops, ..Self::of(stream, Called::Elsewhere(place)) }
+    /// One that this server watches at another node, and that came through these.
+    pub(super) fn elsewhere(stream: &Arc<IncomingStream>, place: Place, hops: Hops) -> Self {
+        Self { hops, ..Self::of(stream, Called::Elsewhere(place)) }
     }
 
     fn of(stream: &Arc<IncomingStream>, called: Called) -> Self {
@@ -84,9 +84,8 @@ impl Source {
             stream: Arc::downgrade(stream),
             called,
             frames_per_second: info.presentation.rate.map(|rate| rate.as_f64()),
-            node: None,
-            hops: Vec::new(),
-            interest: Arc::new(Mutex::new(Interest::new(false))),
+            hops: Hops::default(),
+            interest: Arc::new(Interest::new(false)),
             relayed: None,
             unwatched_since: None,
         }
@@ -108,6 +107,11 @@ impl Source {
         matches!(&self.called, Called::Elsewhere(place) if place.is_called(name))
     }
 
+    /// Whether it may go on through these: no more than a stream may come through, and none that it came through.
+    pub(super) fn may_go_on(&self, onward: &Hops) -> bool {
+        self.hops.followed_by(onward).is_ok()
+    }
+
     /// What sends it on, from now on.
     ///
     /// # Errors
@@ -126,12 +130,12 @@ impl Source {
 
     /// Somebody watches: its client hears that at once, if it had been told that nobody does.
     pub(super) fn wake(&self, voice: &Voice) {
-        if let Some(idle) = lock(&self.interest).come() {
+        self.interest.come(|idle| {
             if let Called::Here(live) = &self.called {
                 live.set_idle(idle);
             }
             voice.say(|signal| signal.tell_idle(self.info.stream, idle));
-        }
+        });
     }
 
     /// Looks whether it is still sent on for nobody.

@@ -1,26 +1,30 @@
 //! Streams that this server watches at other servers, to send them on.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use framewire_process::exit::Failure;
-use framewire_process::lock::lock;
 use framewire_process::stop::Stop;
-use framewire_signal::message::{Refused, WatchRequest, Watching, reason};
+use framewire_signal::message::{Hops, Refused, WatchRequest, Watching, reason};
 use framewire_signal::{ClientEvent, SignalClient};
 use framewire_transport::{Announcement, IncomingStream, Receiver, ReceiverConfig};
 
 use super::source::Place;
-use super::{Peer, Source, Watches};
+use super::wish::Wanted;
+use super::{Peer, Source, Watches, too_far};
 
 /// A stream that nobody asks for here any more is let go after so long.
 const UNWANTED_AFTER: Duration = Duration::from_secs(5);
+/// One that cannot be had where it was asked for is asked for anew after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// How often is looked for what has come, and what others say.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often is looked for what is wanted.
 const WANTED_INTERVAL: Duration = Duration::from_millis(100);
+/// Connections that may be ending at once.
+const LEAVING_MAX: usize = 64;
 
 /// Where such streams are received.
 pub(crate) struct UpstreamPlace {
@@ -30,12 +34,45 @@ pub(crate) struct UpstreamPlace {
     pub(crate) config: ReceiverConfig,
 }
 
+impl Watches {
+    /// Watches elsewhere what is asked for here, until the program stops.
+    pub(in crate::server) fn watch_elsewhere(&self, stop: &Stop) {
+        if self.peers.own().is_none() {
+            return;
+        }
+        std::thread::scope(|scope| {
+            let mut elsewhere =
+                Elsewhere { watches: self, receiver: OnceLock::new(), all: Vec::new(), scope, leaving: Arc::default() };
+            let mut looked = None::<Instant>;
+            while !stop.is_stopped() {
+                let now = Instant::now();
+                if looked.is_none_or(|looked| now.saturating_duration_since(looked) >= WANTED_INTERVAL) {
+                    looked = Some(now);
+                    elsewhere.ask_for_wanted(now);
+                }
+                elsewhere.hear(now);
+                elsewhere.take_what_comes();
+                if stop.sleep_until(now + LOOK_INTERVAL) {
+                    break;
+                }
+            }
+            for upstream in std::mem::take(&mut elsewhere.all) {
+                elsewhere.let_go(upstream, "the server stops");
+            }
+        });
+    }
+}
+
 /// Streams that are watched elsewhere.
-pub(super) struct Upstreams {
-    place: UpstreamPlace,
+struct Elsewhere<'scope, 'env> {
+    watches: &'env Watches,
     /// Bound when the first is wanted.
     receiver: OnceLock<Receiver>,
-    all: Mutex<Vec<Upstream>>,
+    all: Vec<Upstream>,
+    /// Where connections end, which takes up to a second where nobody answers.
+    scope: &'scope Scope<'scope, 'env>,
+    /// Held by each that is ending.
+    leaving: Arc<()>,
 }
 
 /// One of them.
@@ -44,127 +81,144 @@ struct Upstream {
     client: SignalClient,
     /// Its id here.
     stream: u32,
-    watching: Option<Watching>,
+    /// What it goes on through, for which it was asked for.
+    onward: Hops,
+    /// What it comes through, as was said there last; `None` where it is not taken.
+    hops: Option<Hops>,
     /// What has come, and what it is to those who watch here.
     come: Option<(u64, Arc<IncomingStream>)>,
     /// Its sender has closed it there.
     is_over: bool,
+    /// It cannot be had there; when it is asked for anew.
+    again_at: Option<Instant>,
     unwanted_since: Option<Instant>,
 }
 
 impl Upstream {
     fn place(&self) -> Place {
         let Peer { node, name, stream, .. } = &self.peer;
-        Place { stream: stream.clone(), node: (node.clone(), name.clone()) }
+        Place { stream: stream.clone(), node: (*node, name.clone()) }
+    }
+
+    /// Whether it is what is wanted, on a way that it may go on.
+    fn serves(&self, wanted: &Wanted) -> bool {
+        let way = match &self.hops {
+            Some(hops) => hops.followed_by(&wanted.onward),
+            None => wanted.onward.after(self.peer.node),
+        };
+        way.is_ok() && self.place().is_called(&wanted.name)
     }
 }
 
-impl Upstreams {
-    pub(super) fn new(place: UpstreamPlace) -> Self {
-        Self { place, receiver: OnceLock::new(), all: Mutex::default() }
-    }
-}
-
-impl Watches {
-    /// Watches elsewhere what is asked for here, until the program stops.
-    pub(in crate::server) fn watch_elsewhere(&self, stop: &Stop) {
-        if self.peers.own().is_none() {
-            return;
-        }
-        let mut looked = None::<Instant>;
-        while !stop.is_stopped() {
-            let now = Instant::now();
-            if looked.is_none_or(|looked| now.saturating_duration_since(looked) >= WANTED_INTERVAL) {
-                looked = Some(now);
-                self.ask_for_wanted(now);
-            }
-            self.hear();
-            self.take_what_comes();
-            if stop.sleep_until(now + LOOK_INTERVAL) {
-                break;
-            }
-        }
-        for upstream in std::mem::take(&mut *lock(&self.upstreams.all)) {
-            self.let_go(upstream, "the server stops");
-        }
-    }
-
+impl Elsewhere<'_, '_> {
     /// Asks for what is wanted and lets go of what is not.
-    fn ask_for_wanted(&self, now: Instant) {
-        let wanted: BTreeMap<_, _> = self.wanted().into_iter().collect();
-        let mut all = lock(&self.upstreams.all);
-        for (name, passed) in &wanted {
-            let found = self.peers.find(name, passed);
-            if let Some(at) = all.iter().position(|upstream| upstream.place().is_called(name)) {
-                let upstream = &mut all[at];
-                upstream.unwanted_since = None;
-                // It comes, or would if it could, from where it is.
-                let has_moved = found.as_ref().is_some_and(|peer| peer.node != upstream.peer.node);
-                if upstream.come.is_some() || !has_moved {
-                    continue;
-                }
-                self.let_go(all.swap_remove(at), "it is elsewhere now");
-            }
-            let Some(peer) = found else { continue };
-            match self.ask(peer, passed) {
-                Ok(upstream) => all.push(upstream),
-                Err(why) => {
-                    tracing::warn!(stream = ?name, "not asked for elsewhere: {why}");
-                    self.tell_waiting(|waits| waits == name, &why);
-                }
-            }
+    fn ask_for_wanted(&mut self, now: Instant) {
+        let is_due = |upstream: &mut Upstream| upstream.again_at.is_some_and(|again| again <= now);
+        for upstream in self.all.extract_if(.., is_due).collect::<Vec<_>>() {
+            self.let_go(upstream, "it is asked for anew");
+        }
+        let wanted = self.watches.wanted();
+        for wanted in &wanted {
+            self.ask_for(wanted);
         }
         let is_unwanted = |upstream: &mut Upstream| {
-            let place = upstream.place();
-            if wanted.keys().any(|name| place.is_called(name)) {
+            if wanted.iter().any(|wanted| upstream.serves(wanted)) {
+                upstream.unwanted_since = None;
                 return false;
             }
             let since = *upstream.unwanted_since.get_or_insert(now);
             now.saturating_duration_since(since) >= UNWANTED_AFTER
         };
-        for upstream in all.extract_if(.., is_unwanted).collect::<Vec<_>>() {
+        for upstream in self.all.extract_if(.., is_unwanted).collect::<Vec<_>>() {
             tracing::info!(stream = ?upstream.peer.stream, node = ?upstream.peer.name, "watched there no more");
             self.let_go(upstream, "nobody watches it here any more");
         }
     }
 
-    fn ask(&self, peer: Peer, passed: &[String]) -> Result<Upstream, String> {
+    fn ask_for(&mut self, wanted: &Wanted) {
+        let found = self.watches.peers.find(&wanted.name, &wanted.onward);
+        let is_there = |upstream: &Upstream| found.as_ref().is_none_or(|peer| peer.is_where(&upstream.peer));
+        if self.all.iter().any(|upstream| upstream.serves(wanted) && is_there(upstream)) {
+            return;
+        }
+        if let Some(at) = self.all.iter().position(|upstream| upstream.serves(wanted)) {
+            if self.all[at].come.is_some() {
+                // It comes from where it is.
+                return;
+            }
+            let moved = self.all.swap_remove(at);
+            self.let_go(moved, "it is elsewhere now");
+        }
+        let Some(peer) = found else { return };
+        if wanted.onward.after(peer.node).is_err() {
+            return self.watches.tell_waiting(|waits| waits == wanted, &too_far(&wanted.name, &peer));
+        }
+        let is_same = |upstream: &Upstream| upstream.peer.is_where(&peer) && upstream.peer.stream == peer.stream;
+        if self.all.iter().any(is_same) {
+            // It comes from there to others, on a way that this one cannot go on.
+            return self.watches.tell_waiting(|waits| waits == wanted, &too_far(&wanted.name, &peer));
+        }
+        match self.ask(peer, &wanted.onward) {
+            Ok(upstream) => self.all.push(upstream),
+            Err(why) => {
+                tracing::warn!(stream = ?wanted.name, "not asked for elsewhere: {why}");
+                self.watches.tell_waiting(|waits| waits == wanted, &why);
+            }
+        }
+    }
+
+    fn ask(&self, peer: Peer, onward: &Hops) -> Result<Upstream, String> {
         let receiver = self.receiver().map_err(|failure| format!("frames cannot be received here: {failure}"))?;
         let stream = getrandom::u32().map_err(|error| format!("the system gives no random number ({error})"))?;
-        let (own, _) = self.peers.own().ok_or("this server is in no cluster")?;
-        let hops = passed.iter().cloned().chain([own]).collect::<Vec<_>>();
-        let request = WatchRequest::new(stream, &peer.stream, receiver.local_addr().port()).hops(hops);
+        let request = WatchRequest::new(stream, &peer.stream, receiver.local_addr().port()).hops(onward.clone());
         let client = SignalClient::start(peer.client.clone().watch(request)).map_err(|error| error.to_string())?;
         tracing::info!(stream = ?peer.stream, node = ?peer.name, "asked for there");
-        Ok(Upstream { peer, client, stream, watching: None, come: None, is_over: false, unwanted_since: None })
+        Ok(Upstream {
+            peer,
+            client,
+            stream,
+            onward: onward.clone(),
+            hops: None,
+            come: None,
+            is_over: false,
+            again_at: None,
+            unwanted_since: None,
+        })
     }
 
     fn receiver(&self) -> Result<&Receiver, Failure> {
-        if let Some(receiver) = self.upstreams.receiver.get() {
+        if let Some(receiver) = self.receiver.get() {
             return Ok(receiver);
         }
-        let UpstreamPlace { bind, config } = &self.upstreams.place;
+        let UpstreamPlace { bind, config } = &self.watches.place;
         let bound = Receiver::bind(SocketAddr::new(bind.ip(), 0), config.clone()).map_err(Failure::runtime)?;
-        Ok(self.upstreams.receiver.get_or_init(|| bound))
+        Ok(self.receiver.get_or_init(|| bound))
     }
 
     /// What the others say.
-    fn hear(&self) {
-        let mut all = lock(&self.upstreams.all);
-        let mut told = Vec::new();
-        for upstream in all.iter_mut() {
+    fn hear(&mut self, now: Instant) {
+        let mut all = std::mem::take(&mut self.all);
+        for upstream in &mut all {
             let name = upstream.peer.stream.clone();
             while let Some(event) = upstream.client.next_event(Duration::ZERO) {
                 match event {
                     ClientEvent::Watching(watching) => {
-                        if let Err(refused) = self.announce(upstream, watching) {
-                            told.push((upstream.place(), format!("{}: {refused}", upstream.peer.name)));
+                        if let Err(refused) = self.announce(upstream, &watching) {
+                            self.give_up(upstream, now, &format!("from {}: {refused}", upstream.peer.name));
                         }
                     }
-                    ClientEvent::Unwatched(unwatched) => upstream.is_over = unwatched.over,
+                    ClientEvent::Unwatched(unwatched) => {
+                        upstream.is_over = unwatched.over;
+                        self.watches.links.unwatch_elsewhere(upstream.stream);
+                    }
                     ClientEvent::WatchRefused { refused, .. } => {
-                        tracing::warn!(stream = ?name, node = ?upstream.peer.name, "refused there: {refused}");
-                        told.push((upstream.place(), format!("{} refuses it: {refused}", upstream.peer.name)));
+                        let why = format!("{} refuses it: {refused}", upstream.peer.name);
+                        if refused.is_for_now() {
+                            // It is asked again by the client itself.
+                            self.say_why(upstream, &why);
+                        } else {
+                            self.give_up(upstream, now, &why);
+                        }
                     }
                     ClientEvent::Retrying { reason, attempt: 1, .. } => {
                         tracing::info!(stream = ?name, node = ?upstream.peer.name, "not reached: {reason}");
@@ -173,45 +227,62 @@ impl Watches {
                 }
             }
         }
-        drop(all);
-        for (place, why) in told {
-            self.tell_waiting(|name| place.is_called(name), &why);
-        }
+        self.all = all;
     }
 
     /// It is sent: says so at the receiver, under its key.
-    fn announce(&self, upstream: &mut Upstream, watching: Watching) -> Result<(), Refused> {
-        // Who has the stream already goes on with it.
-        if watching.stream != upstream.stream {
+    fn announce(&self, upstream: &mut Upstream, watching: &Watching) -> Result<(), Refused> {
+        if watching.stream != upstream.stream || upstream.again_at.is_some() {
             return Ok(());
         }
         let format = watching.format()?;
+        let hops = if watching.hops.is_empty() { Hops::new([upstream.peer.node])? } else { watching.hops.clone() };
+        // What was asked for its way on may not come from there.
+        hops.followed_by(&upstream.onward)?;
+        if let Some(peer) = upstream.client.peer() {
+            let rate = watching.frames_per_second;
+            self.watches.links.watch_elsewhere(peer.ip(), upstream.stream, format, rate)?;
+        }
         let announced = Announcement::new(format).key(watching.key.clone());
         let receiver = self.receiver().map_err(|failure| Refused::new(reason::INTERNAL, failure.to_string()))?;
         receiver.announce(upstream.stream, announced).map_err(|error| Refused::new("memory", error.to_string()))?;
-        (upstream.watching, upstream.is_over) = (Some(watching), false);
+        if let Some((source, _)) = &upstream.come {
+            self.watches.reroute(*source, &hops);
+        }
+        (upstream.hops, upstream.is_over) = (Some(hops), false);
         Ok(())
     }
 
+    /// It cannot be had there, for a while at least. Those who wait are told why.
+    fn give_up(&self, upstream: &mut Upstream, now: Instant, why: &str) {
+        upstream.again_at = Some(now + AGAIN_AFTER);
+        self.say_why(upstream, why);
+        self.stop_taking(upstream, why);
+    }
+
+    fn say_why(&self, upstream: &Upstream, why: &str) {
+        tracing::warn!(stream = ?upstream.peer.stream, "not to be had: {why}");
+        let place = upstream.place();
+        self.watches.tell_waiting(|wanted| place.is_called(&wanted.name), why);
+    }
+
     /// Streams that have come, and those that have ended.
-    fn take_what_comes(&self) {
-        let Some(receiver) = self.upstreams.receiver.get() else { return };
+    fn take_what_comes(&mut self) {
+        let Some(receiver) = self.receiver.get() else { return };
         while let Ok(stream) = receiver.accept_timeout(Duration::ZERO) {
             let stream = Arc::new(stream);
-            let mut all = lock(&self.upstreams.all);
-            let found = all.iter_mut().find(|upstream| upstream.stream == stream.info().stream);
-            let Some(upstream) = found else { continue };
-            let hops = upstream.watching.as_ref().map(|watching| watching.hops.clone()).unwrap_or_default();
-            let node = upstream.watching.as_ref().and_then(|watching| watching.node.clone());
-            let source =
-                Source::elsewhere(&stream, upstream.place(), node.unwrap_or_else(|| upstream.peer.node.clone()), hops);
+            let found = self.all.iter_mut().find(|upstream| upstream.stream == stream.info().stream);
+            let Some((upstream, hops)) = found.and_then(|one| one.hops.clone().map(|hops| (one, hops))) else {
+                stream.stop();
+                continue;
+            };
+            let source = Source::elsewhere(&stream, upstream.place(), hops);
             let before = upstream.come.take();
-            drop_ended(self, before, false, "it began anew");
+            drop_ended(self.watches, before, false, "it began anew");
             tracing::info!(stream = ?upstream.peer.stream, node = ?upstream.peer.name, format = %stream.info().format, "comes from there");
-            upstream.come = Some((self.begin(source), stream));
+            upstream.come = Some((self.watches.begin(source), stream));
         }
-        let mut all = lock(&self.upstreams.all);
-        for upstream in all.iter_mut() {
+        for upstream in &mut self.all {
             let has_ended = |stream: &IncomingStream| {
                 // Nobody takes frames here but the relay; what waits for this end is let go.
                 while stream.try_recv().is_ok() {}
@@ -219,17 +290,34 @@ impl Watches {
             };
             if upstream.come.as_ref().is_some_and(|(_, stream)| has_ended(stream)) {
                 let why = format!("it ended at {}", upstream.peer.name);
-                drop_ended(self, upstream.come.take(), upstream.is_over, &why);
+                drop_ended(self.watches, upstream.come.take(), upstream.is_over, &why);
             }
         }
     }
 
-    fn let_go(&self, upstream: Upstream, why: &str) {
-        drop_ended(self, upstream.come, upstream.is_over, why);
-        if let Some(receiver) = self.upstreams.receiver.get() {
+    fn stop_taking(&self, upstream: &mut Upstream, why: &str) {
+        upstream.hops = None;
+        drop_ended(self.watches, upstream.come.take(), upstream.is_over, why);
+        if let Some(receiver) = self.receiver.get() {
             receiver.withdraw(upstream.stream);
         }
+        self.watches.links.unwatch_elsewhere(upstream.stream);
         upstream.client.unwatch(upstream.stream);
+    }
+
+    fn let_go(&self, mut upstream: Upstream, why: &str) {
+        self.stop_taking(&mut upstream, why);
+        let (client, leaving) = (upstream.client, self.leaving.clone());
+        if Arc::strong_count(&leaving) > LEAVING_MAX {
+            return drop(client);
+        }
+        let ends = Builder::new().name("framewire-leave".into()).spawn_scoped(self.scope, move || {
+            drop(client);
+            drop(leaving);
+        });
+        if let Err(error) = ends {
+            tracing::debug!(%error, "no thread for the end of a connection, which was waited for");
+        }
     }
 }
 

@@ -2,16 +2,21 @@
 
 use framewire_figures::snapshot::WatcherSnapshot;
 use framewire_signal::Asker;
-use framewire_signal::message::{Role, WatchRequest, Watching};
+use framewire_signal::directory::NodeId;
+use framewire_signal::message::{Hops, Role, WatchRequest, Watching};
 use framewire_transport::{Delivery, SendState, SendStats, Watcher};
 
 /// What somebody has asked to watch.
 pub(super) struct Wish {
     pub(super) asker: Asker,
     pub(super) request: WatchRequest,
+    /// What the stream goes on through: this server, and those of the request.
+    pub(super) onward: Hops,
     pub(super) watched: Option<Watched>,
     /// Why the stream is not sent, as it was said last: each reason is said once.
     pub(super) told: Option<String>,
+    /// There was no room for it on its link.
+    pub(super) was_refused: bool,
     /// The nearest name has been said.
     pub(super) has_heard_nearest: bool,
 }
@@ -25,8 +30,16 @@ pub(super) struct Watched {
 }
 
 impl Wish {
-    pub(super) fn new(asker: &Asker, request: &WatchRequest) -> Self {
-        Self { asker: *asker, request: request.clone(), watched: None, told: None, has_heard_nearest: false }
+    pub(super) fn new(asker: &Asker, request: &WatchRequest, onward: Hops) -> Self {
+        Self {
+            asker: *asker,
+            request: request.clone(),
+            onward,
+            watched: None,
+            told: None,
+            was_refused: false,
+            has_heard_nearest: false,
+        }
     }
 
     /// Whether it is the same that is asked again, as after a reconnect.
@@ -35,7 +48,7 @@ impl Wish {
     }
 
     /// How it gets on, for who looks; `node` is the name of the node that asks, if one does.
-    pub(super) fn shown(&self, node: impl FnOnce(&str) -> Option<String>) -> Option<WatcherSnapshot> {
+    pub(super) fn shown(&self, node: impl FnOnce(NodeId) -> Option<String>) -> Option<WatcherSnapshot> {
         let watcher = &self.watched.as_ref()?.watcher;
         let stats = watcher.stats();
         let state = match watcher.state() {
@@ -43,10 +56,10 @@ impl Wish {
             SendState::Opening { .. } if stats.frames_sent == 0 => "opening",
             _ => "silent",
         };
-        let asks = self.request.hops.first().filter(|_| self.asker.role == Role::Node);
+        let asks = self.request.hops.nodes().next().filter(|_| self.asker.role == Role::Node);
         Some(WatcherSnapshot {
             address: self.asker.ip.to_string(),
-            node: asks.map(|id| node(id).unwrap_or_else(|| id.clone())),
+            node: asks.map(|id| node(id).unwrap_or_else(|| id.to_string())),
             delivery: self.request.delivery.unwrap_or(Delivery::Latest).name().to_owned(),
             state: state.to_owned(),
             frames_per_second_max: self.request.frames_per_second_max,
@@ -56,8 +69,28 @@ impl Wish {
         })
     }
 
+    /// Whether it is this source's.
+    pub(super) fn is_of(&self, source: u64) -> bool {
+        self.watched.as_ref().is_some_and(|watched| watched.source == source)
+    }
+
     /// What has been sent for it.
     pub(super) fn stats(&self) -> SendStats {
         self.watched.as_ref().map_or_else(SendStats::default, |watched| watched.watcher.stats())
+    }
+}
+
+/// A stream that is wanted, and what it goes on through from this server on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wanted {
+    /// How many those are: in the order of this, the nearest come first.
+    far: usize,
+    pub(super) name: String,
+    pub(super) onward: Hops,
+}
+
+impl Wanted {
+    pub(super) fn of(wish: &Wish) -> Self {
+        Self { far: wish.onward.len(), name: wish.request.name.clone(), onward: wish.onward.clone() }
     }
 }

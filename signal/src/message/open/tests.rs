@@ -107,13 +107,15 @@ fn a_pixel_format_goes_by_any_of_its_names_and_one_that_is_not_known_is_answered
 #[test]
 fn what_is_out_of_range_is_named_in_the_refusal() {
     let bytes = OpenRequest { pixel: "bytes".into(), height: 1, ..request() };
-    let cases: [(&str, OpenRequest); 13] = [
+    let cases: [(&str, OpenRequest); 15] = [
         ("4097 bytes of metadata", OpenRequest { metadata_bytes_max: Some(4_097), ..request() }),
         ("height 480", OpenRequest { height: 480, ..bytes.clone() }),
         ("stride 640", OpenRequest { width: 641, ..bytes.clone() }),
         ("width 0", OpenRequest { width: 0, stride: 0, ..bytes.clone() }),
         ("65 characters", OpenRequest { name: "x".repeat(65), ..request() }),
         ("control characters", OpenRequest { name: "a\u{7}b".into(), ..request() }),
+        ("\"front@hall-1\" has an '@'", OpenRequest { name: "front@hall-1".into(), ..request() }),
+        ("0.0000000001 frames a second", OpenRequest { frames_per_second: Some(1e-10), ..request() }),
         ("pixel format", OpenRequest { pixel: String::new(), ..request() }),
         ("pixel format", OpenRequest { pixel: "a\u{7}b".into(), ..request() }),
         ("a width of 0 pixels", OpenRequest { width: 0, ..request() }),
