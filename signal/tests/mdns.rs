@@ -204,6 +204,18 @@ fn serve(network: &Network, n: u32, cluster: Arc<Cluster>, tls: Option<(Arc<rust
     });
 }
 
+/// Somebody who answers each question, but not as a node does.
+fn serve_words(network: &Network, n: u32) {
+    let listener = network.on(n, || TcpListener::bind("0.0.0.0:8080").unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Who goes away early is told nothing.
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+            let _ = stream.read(&mut [0; 4_096]);
+        }
+    });
+}
+
 trait ReadAndWrite: Read + Write {}
 
 impl<T: Read + Write> ReadAndWrite for T {}
@@ -235,6 +247,7 @@ fn servers_with_a_key_tell_each_other_their_streams_and_a_killed_one_is_not_take
     serve(&network, 1, a.clone(), None);
     serve(&network, 2, b.clone(), None);
     serve(&network, 3, c.clone(), Some(identity()));
+    serve_words(&network, 4);
     let sees =
         |view: &Arc<View>, n: u32, state| view.find(&format!("cam-{n}")).is_some_and(|seen| seen.node.state == state);
     wait_for(&a, "both others", |view| sees(view, 2, NodeState::Live) && sees(view, 3, NodeState::Live));
@@ -244,10 +257,29 @@ fn servers_with_a_key_tell_each_other_their_streams_and_a_killed_one_is_not_take
     let view = wait_for(&a, "a stale node", |view| sees(view, 2, NodeState::Stale));
     assert!(sees(&view, 3, NodeState::Live) && sees(&view, 1, NodeState::Own));
     wait_for(&a, "those that answer still", |_| a.found().iter().map(|found| found.name.as_str()).eq(["hall 3"]));
-    // One of another cluster is announced, and tells and is told nothing.
+    // One of another cluster is announced, and tells and is told nothing; what it answers makes no server of it.
+    wait_for(&a, "what is no entry", |_| a.counters().directory.unreadable > 1);
+    assert_eq!(a.found().len(), 1);
     wait_for(&stranger, "refusals", |_| stranger.counters().engine_errors > 1);
     assert_eq!((stranger.view().nodes.len(), stranger.found().len()), (1, 0));
     assert!(a.view().find("cam-4").is_none());
+}
+
+#[test]
+fn a_server_that_another_takes_itself_for_is_told_so() {
+    let Some(network) = Network::new(2) else { return };
+    let at = |n, incarnation| {
+        // As of a machine that was copied: its name, its id, and an address of its own.
+        let mut twin = own(1, Guard::Insecure);
+        (twin.incarnation, twin.url) = (incarnation, own(n, Guard::Insecure).url);
+        let config = ClusterConfig::new(twin).mdns(true).key(key());
+        let cluster = Arc::new(network.on(n, move || Cluster::start(config).unwrap()));
+        serve(&network, n, cluster.clone(), None);
+        cluster
+    };
+    let (older, _newer) = (at(1, 5), at(2, 6));
+    wait_for(&older, "word of the other", |view| view.nodes[0].has_twin);
+    assert_eq!(older.view().nodes.len(), 1);
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct NodeSnapshot<T = String> {
     /// Processors that it keeps busy; absent where it does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<f64>,
+    /// Whether another server calls itself by the same id, for a state directory was copied; absent where none does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub twin: bool,
     /// Its links, and what of them is given away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkSnapshot<T>>,

@@ -26,7 +26,7 @@ pub struct ClusterArgs {
     /// What people call this server among others; by default the machine's name
     #[arg(long, value_name = "NAME", value_parser = node_name, env = "FRAMEWIRE_NODE_NAME")]
     pub node_name: Option<String>,
-    /// Announce the server by mDNS, and ask those that are announced: on or off; by default on where it listens beyond loopback
+    /// Announce the server by mDNS and, with the key of a cluster, ask those that are announced what they have: on or off; by default on where it listens beyond loopback
     #[arg(long, value_enum, value_name = "on|off", num_args = 0..=1, require_equals = true, default_missing_value = "on", env = "FRAMEWIRE_DISCOVER", hide_possible_values = true)]
     pub discover: Option<Discover>,
 }

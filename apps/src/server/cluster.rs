@@ -76,6 +76,12 @@ impl Node {
             .redis(self.redis.clone())
             .mdns(self.mdns)
             .version(env!("CARGO_PKG_VERSION"));
+        if self.key.is_some() && self.redis.is_none() && !self.mdns {
+            tracing::warn!(
+                "nothing tells this server of the others that have its cluster's key: name an engine by --cluster, or have them find each other by \
+                 mDNS with --discover"
+            );
+        }
         let cluster = Cluster::start(config).map_err(Failure::usage)?;
         // There is one in a program's life.
         let _ = self.cluster.set(cluster);

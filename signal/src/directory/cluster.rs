@@ -49,7 +49,7 @@ struct Shared {
     counters: Mutex<DirectoryCounters>,
     engines: Mutex<Vec<EngineState>>,
     #[cfg(feature = "mdns")]
-    peers: Mutex<peers::Peers>,
+    peers: Mutex<peers::Places>,
     engine_errors: AtomicU64,
     engine_connects: AtomicU64,
     received_bytes: AtomicU64,
@@ -226,13 +226,12 @@ impl Cluster {
         unpoisoned(self.shared.engines.lock()).clone()
     }
 
-    /// The servers that mDNS tells of and that answered in the last 6 s; those that were killed are not among them, whatever is still announced. By name; empty
+    /// The servers that mDNS tells of and that answered in the last 6 s as nodes of this cluster; those that were killed are not among them, whatever is still announced. By name; empty
     /// without mDNS, and without a cluster key, by which they are asked.
     pub fn found(&self) -> Vec<Found> {
         #[cfg(feature = "mdns")]
         {
-            let peers = unpoisoned(self.shared.peers.lock());
-            let mut found: Vec<_> = peers.values().filter_map(peers::Peer::answering).collect();
+            let mut found = unpoisoned(self.shared.peers.lock()).answering(tokio::time::Instant::now());
             found.sort_by(|a, b| (&a.name, a.node, &a.url).cmp(&(&b.name, b.node, &b.url)));
             found
         }

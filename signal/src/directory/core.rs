@@ -2,6 +2,7 @@
 
 mod crowd;
 mod gone;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use self::crowd::Crowd;
 use self::gone::Gone;
+use self::twins::Twins;
 use super::entry::{NodeEntry, OwnNode, OwnState};
 use super::key::ClusterKey;
 use super::node::NodeId;
@@ -29,12 +31,15 @@ pub struct Directory {
     key: ClusterKey,
     state: OwnState,
     sequence: u64,
+    /// When the first entry of this run was said, and the last.
+    begun_at: Option<Duration>,
     said_at: Option<Duration>,
     /// Whether something changed that others are told of before the next renewal.
     has_news: bool,
     others: BTreeMap<NodeId, Remembered>,
     others_bytes: usize,
     gone: Gone,
+    twins: Twins,
     crowd: Crowd,
     /// How many nodes an engine says that there are in all.
     counted: u64,
@@ -46,6 +51,8 @@ pub struct Directory {
 struct Remembered {
     entry: Arc<NodeEntry>,
     bytes: usize,
+    /// When the first of its run was heard.
+    begun_at: Duration,
     /// When that was news.
     heard_at: Duration,
 }
@@ -86,7 +93,7 @@ pub struct DirectoryCounters {
     pub too_large: u64,
     /// Entries that are signed and have what cannot be.
     pub out_of_bounds: u64,
-    /// Entries that another server says of itself by the own id: two share a state directory, or a copy of one.
+    /// Entries that another server says of itself by the own id: two share a state directory, or have copies of one.
     pub twins: u64,
 }
 
@@ -103,11 +110,13 @@ impl Directory {
             key,
             state,
             sequence: 0,
+            begun_at: None,
             said_at: None,
             has_news: true,
             others: BTreeMap::new(),
             others_bytes: 0,
             gone: Gone::default(),
+            twins: Twins::default(),
             crowd: Crowd::default(),
             counted: 0,
             counters: DirectoryCounters::default(),
@@ -153,14 +162,15 @@ impl Directory {
 
     fn take(&mut self, entry: NodeEntry, bytes: usize, now: Duration) -> Heard {
         let node = entry.node;
+        let said = (entry.incarnation, entry.sequence);
         if node == self.own.node {
-            // What an earlier run said is heard until it is overwritten; a later one cannot be.
-            let is_of_twin = (entry.incarnation, entry.sequence) > (self.own.incarnation, self.sequence);
-            self.counters.twins += u64::from(is_of_twin);
+            self.look_for_own_twin(said, now);
             return Heard::Own;
         }
-        let said = (entry.incarnation, entry.sequence);
         let known = self.others.get(&node);
+        if let Some(known) = known.filter(|known| known.entry.incarnation > entry.incarnation) {
+            self.twins.hear_older(node, said, known.begun_at, now);
+        }
         match known.map(|known| said.cmp(&(known.entry.incarnation, known.entry.sequence))) {
             Some(std::cmp::Ordering::Equal) => return Heard::Same,
             Some(std::cmp::Ordering::Less) => return Heard::Older,
@@ -169,6 +179,8 @@ impl Directory {
             None => {}
         }
         let is_new = known.is_none();
+        let of_same_run = known.filter(|known| known.entry.incarnation == entry.incarnation);
+        let begun_at = of_same_run.map_or(now, |known| known.begun_at);
         let freed = known.map_or(0, |known| known.bytes);
         if !self.make_room(is_new, bytes.saturating_sub(freed), now) {
             self.crowd.add(node, now);
@@ -177,8 +189,20 @@ impl Directory {
         self.crowd.remove(node);
         self.gone.remove(node);
         self.others_bytes = self.others_bytes - freed + bytes;
-        self.others.insert(node, Remembered { entry: Arc::new(entry), bytes, heard_at: now });
+        self.others.insert(node, Remembered { entry: Arc::new(entry), bytes, begun_at, heard_at: now });
         if is_new { Heard::New } else { Heard::Newer }
+    }
+
+    /// What an earlier run of this server said is heard until it is overwritten; a later one cannot be, and one that has ended says nothing more.
+    fn look_for_own_twin(&mut self, said: (u64, u64), now: Duration) {
+        let node = self.own.node;
+        let is_of_twin = if said > (self.own.incarnation, self.sequence) {
+            self.twins.add(node, said, now);
+            true
+        } else {
+            said.0 < self.own.incarnation && self.twins.hear_older(node, said, self.begun_at.unwrap_or(now), now)
+        };
+        self.counters.twins += u64::from(is_of_twin);
     }
 
     /// Whether there is room: of nodes that are not heard of, the one that is silent for longest makes it.
@@ -199,6 +223,7 @@ impl Directory {
     fn forget(&mut self, node: NodeId, now: Duration) {
         let Some(other) = self.others.remove(&node) else { return };
         self.others_bytes -= other.bytes;
+        self.twins.remove(node);
         self.gone.add(node, (other.entry.incarnation, other.entry.sequence), now);
     }
 
@@ -208,6 +233,7 @@ impl Directory {
         let gone: Vec<_> = self.others.iter().filter(is_gone).map(|(node, _)| *node).collect();
         gone.into_iter().for_each(|node| self.forget(node, now));
         self.gone.age(now);
+        self.twins.age(now);
         self.crowd.age(now);
     }
 
@@ -221,6 +247,7 @@ impl Directory {
         if now < self.own_is_due_at() {
             return None;
         }
+        self.begun_at.get_or_insert(now);
         self.said_at = Some(now);
         self.has_news = false;
         self.sequence += 1;
@@ -250,15 +277,16 @@ impl Directory {
         let mut own = NodeEntry::of(&self.own, &OwnState::default(), self.sequence);
         // All of it: there is always room for the truth.
         (own.load, own.links, own.streams) = (self.state.load, self.state.links.clone(), self.state.streams.clone());
-        let own = SeenNode { entry: Arc::new(own), state: NodeState::Own, age: Duration::ZERO };
-        let others = self.others.values().map(|other| {
+        let has_twin = self.twins.has(self.own.node, now);
+        let own = SeenNode { entry: Arc::new(own), state: NodeState::Own, age: Duration::ZERO, has_twin };
+        let others = self.others.iter().map(|(node, other)| {
             let age = other.silence(now);
             let state = match age {
                 age if age < LIVE_FOR => NodeState::Live,
                 age if age < STALE_FOR => NodeState::Stale,
                 _ => NodeState::Unreachable,
             };
-            SeenNode { entry: other.entry.clone(), state, age }
+            SeenNode { entry: other.entry.clone(), state, age, has_twin: self.twins.has(*node, now) }
         });
         let nodes: Vec<_> = std::iter::once(own).chain(others).collect();
         // An engine counts also those whose keys have just expired: while there is room, all are known.

@@ -31,6 +31,15 @@ pub struct Found {
     pub guard: Guard,
 }
 
+#[cfg(feature = "mdns")]
+impl Found {
+    /// The address of its page at this one of its machine's.
+    pub(super) fn url_at(&self, ip: IpAddr) -> String {
+        let scheme = if self.guard == Guard::Protected { "https" } else { "http" };
+        format!("{scheme}://{}", std::net::SocketAddr::new(ip, self.port))
+    }
+}
+
 /// Why servers could not be looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use mdns_sd::{IfKind, IfPredicate, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
 use url::{Host, Url};
 
+pub(super) use self::interfaces::own_addresses;
 use self::interfaces::{is_usable, take_part};
 use super::entry::{Guard, OwnNode, check_name};
 use super::found::{DiscoverError, Found};

@@ -47,6 +47,9 @@ pub struct SeenNode {
     pub state: NodeState,
     /// Since its entry was last renewed, when this view was made; 0 of the own.
     pub age: Duration,
+    /// Whether another server calls itself by the same id: the state directory of one was copied. What is here of it is what the one says whose run began
+    /// later; of the server itself, what it has.
+    pub has_twin: bool,
 }
 
 /// A stream in a [`View`].

@@ -2,6 +2,7 @@
 #![cfg(feature = "cluster")]
 
 mod engine;
+mod narrow;
 mod strangers;
 
 use std::sync::Arc;
@@ -146,6 +147,28 @@ fn an_emptied_redis_is_full_again() {
         let millis: i64 = redis::cmd("PTTL").arg(&key).query(&mut redis.connection()).unwrap();
         assert!(millis > 0, "{key} expires");
     }
+}
+
+#[test]
+fn two_servers_with_one_id_are_told_of_by_themselves_and_by_others() {
+    let Some(redis) = Redis::new(&[]) else { return };
+    let twin = |incarnation| {
+        let mut own = own(2);
+        own.incarnation = incarnation;
+        Cluster::start(ClusterConfig::new(own).key(key()).redis(RedisConfig::new(redis.url()))).unwrap()
+    };
+    let a = node(&redis, 1);
+    let (older, newer) = (twin(5), twin(6));
+    older.set_own(streams(&["older"]));
+    newer.set_own(streams(&["newer"]));
+    for (cluster, who) in [(&older, "the older"), (&newer, "the newer"), (&a, "another")] {
+        wait_for(cluster, who, |view| {
+            view.nodes.iter().any(|node| node.has_twin && node.entry.node == NodeId::new([2; 16]))
+        });
+    }
+    let view = wait_for(&a, "the newer's stream", |view| sees_live(view, "newer", 2));
+    assert!(view.find("older").is_none() && !view.nodes[0].has_twin);
+    assert!(older.view().find("older").is_some());
 }
 
 #[test]

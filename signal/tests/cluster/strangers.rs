@@ -66,6 +66,24 @@ fn values_of_strangers_under_our_keys_are_counted_and_nothing_else() {
 }
 
 #[test]
+fn something_else_in_the_place_of_the_index_is_told_of_until_it_is_gone() {
+    let Some(redis) = Redis::new(&[]) else { return };
+    let mut connection = redis.connection();
+    redis::cmd("SET").arg("framewire:nodes").arg("somebody's").exec(&mut connection).unwrap();
+    let (a, b) = (node(&redis, 1), node(&redis, 2));
+    wait_for_engine(&a, "word of it", |is_up, problem| {
+        !is_up && problem.contains("framewire:nodes") && problem.contains("another prefix")
+    });
+    assert_eq!(a.view().nodes.len(), 1);
+    let theirs: String = redis::cmd("GET").arg("framewire:nodes").query(&mut connection).unwrap();
+    assert_eq!(theirs, "somebody's");
+    redis::cmd("DEL").arg("framewire:nodes").exec(&mut connection).unwrap();
+    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_engine(&a, "a Redis that is up", |is_up, _| is_up);
+    drop(b);
+}
+
+#[test]
 fn of_ten_thousand_nodes_as_many_are_remembered_as_there_is_room_for_and_the_rest_counted() {
     let Some(redis) = Redis::new(&[]) else { return };
     let mut connection = redis.connection();

@@ -80,6 +80,63 @@ fn hearsay_about_this_server_changes_nothing_and_a_twin_is_counted() {
     let view = directory.view(seconds(1.0));
     assert!(view.find("truth").is_some() && view.find("hearsay").is_none());
     assert_eq!(view.nodes.len(), 1);
+    assert!(view.nodes[0].has_twin && directory.view(seconds(66.9)).nodes[0].has_twin);
+    assert!(
+        !directory.view(seconds(67.0)).nodes[0].has_twin,
+        "it has not been heard for as long as it takes to be gone"
+    );
+}
+
+#[test]
+fn of_two_servers_with_one_id_the_later_is_shown_and_all_who_hear_of_both_tell_so() {
+    let (mut older, mut newer) = (Directory::new(own(1, 5), key()).unwrap(), Directory::new(own(1, 6), key()).unwrap());
+    older.set_own(OwnState::new(vec![stream(1, "older")]));
+    newer.set_own(OwnState::new(vec![stream(1, "newer")]));
+    let mut other = directory();
+    let has_twin = |directory: &mut Directory, at| directory.view(seconds(at)).nodes.iter().any(|node| node.has_twin);
+    other.handle_entry(&older.poll_own(seconds(0.0)).unwrap(), seconds(0.0)).unwrap();
+    // The later begins: what the other says soon after may be all that is left of a run that has ended.
+    for at in (2..=40).step_by(2).map(f64::from) {
+        let (one, two) = (older.poll_own(seconds(at)).unwrap(), newer.poll_own(seconds(at)).unwrap());
+        assert!(other.handle_entry(&two, seconds(at)).is_ok_and(|heard| matches!(heard, Heard::Newer)));
+        assert_eq!(other.handle_entry(&one, seconds(at)), Ok(Heard::Older));
+        assert_eq!(has_twin(&mut other, at), at >= 14.0, "at {at}");
+        // Each hears the other; of the later it is plain at once.
+        older.handle_entry(&two, seconds(at)).unwrap();
+        newer.handle_entry(&one, seconds(at)).unwrap();
+        assert!(has_twin(&mut older, at), "at {at}");
+        assert_eq!(has_twin(&mut newer, at), at >= 14.0, "at {at}");
+    }
+    let view = other.view(seconds(40.0));
+    assert!(view.find("newer").is_some() && view.find("older").is_none());
+    assert!(older.view(seconds(40.0)).find("older").is_some(), "what is here is seen here");
+    assert!(older.counters().twins > 0 && newer.counters().twins > 0 && other.counters().twins == 0);
+    // One was given another id.
+    for at in (42..=104).step_by(2).map(f64::from) {
+        other.handle_entry(&newer.poll_own(seconds(at)).unwrap(), seconds(at)).unwrap();
+    }
+    assert!(has_twin(&mut other, 104.0) && !has_twin(&mut other, 106.0));
+}
+
+#[test]
+fn what_an_engine_still_has_of_a_run_that_has_ended_is_no_twin() {
+    let mut before = Directory::new(own(1, 5), key()).unwrap();
+    let said: Vec<_> = (0..4).map(|n| before.poll_own(seconds(f64::from(2 * n))).unwrap()).collect();
+    let mut after = Directory::new(own(1, 6), key()).unwrap();
+    let mut other = directory();
+    other.handle_entry(&said[0], seconds(0.0)).unwrap();
+    for at in 0..100 {
+        let now = seconds(f64::from(at));
+        if let Some(entry) = after.poll_own(now) {
+            other.handle_entry(&entry, now).unwrap();
+        }
+        // Late, in order, and then the last of them again and again.
+        let old = &said[(at as usize / 3).min(3)];
+        for directory in [&mut after, &mut other] {
+            directory.handle_entry(old, now).unwrap();
+            assert!(directory.view(now).nodes.iter().all(|node| !node.has_twin), "at {at}");
+        }
+    }
 }
 
 #[test]

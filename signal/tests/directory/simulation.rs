@@ -354,6 +354,7 @@ impl World {
         assert_eq!(shared.node.state, NodeState::Own, "seed {seed}");
         assert!(view.nodes.len() <= NODES as usize && directory.remembered_bytes() < 8 * 2_048, "seed {seed}");
         assert_eq!(directory.counters().twins, 0, "seed {seed}");
+        assert!(view.nodes.iter().all(|node| !node.has_twin), "seed {seed}: {n} sees a twin where there is none");
     }
 
     /// Every node that lives sees the truth of every node that lives.

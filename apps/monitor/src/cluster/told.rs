@@ -49,6 +49,7 @@ fn node(seen: &SeenNode, trouble: Option<String>) -> NodeSnapshot {
         gigabytes_per_second: entry.load.bytes_per_second as f64 / 1e9,
         watchers: entry.load.watchers.into(),
         cores: entry.load.cores,
+        twin: seen.has_twin,
         links: entry.links.iter().map(link).collect(),
         trouble,
     }

@@ -1,14 +1,17 @@
 //! The thread: one loop over the program, the engines and time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::{ClusterConfig, Shared};
-use crate::directory::core::Directory;
+use crate::directory::core::{Directory, Heard};
+use crate::directory::node::NodeId;
+use crate::directory::signed::EntryError;
 use crate::directory::view::View;
 use crate::unpoisoned::unpoisoned;
 
@@ -19,6 +22,13 @@ const VIEWED_APART: Duration = Duration::from_millis(20);
 /// Entries on their way from the engines: each may have 256 KiB.
 const HEARD_MAX: usize = 32;
 
+/// What an engine brings.
+pub(super) struct Brought {
+    pub(super) bytes: Vec<u8>,
+    /// For an engine that goes by what became of it.
+    pub(super) became: Option<oneshot::Sender<Result<Heard, EntryError>>>,
+}
+
 /// Until the program ends it.
 pub(super) async fn run(
     config: ClusterConfig,
@@ -27,12 +37,13 @@ pub(super) async fn run(
     views: watch::Sender<Arc<View>>,
 ) {
     let begun = Instant::now();
-    let (heard, mut hearing) = mpsc::channel::<Vec<u8>>(HEARD_MAX);
+    let (heard, mut hearing) = mpsc::channel::<Brought>(HEARD_MAX);
     let (own, _) = watch::channel::<Arc<[u8]>>(Arc::from([]));
     let (nodes, mut counted) = watch::channel(0);
     let _engines = start(&config, shared, &own, heard, nodes);
     let mut has_news = true;
     let mut viewed_at = begun;
+    let mut twins = BTreeSet::new();
     loop {
         let now = begun.elapsed();
         if let Some(bytes) = directory.poll_own(now) {
@@ -43,7 +54,9 @@ pub(super) async fn run(
         }
         let view_at = viewed_at + if has_news { VIEWED_APART } else { VIEWED_EVERY };
         if Instant::now() >= view_at {
-            views.send_replace(Arc::new(directory.view(now)));
+            let view = Arc::new(directory.view(now));
+            tell_of_twins(&view, &mut twins);
+            views.send_replace(view);
             *unpoisoned(shared.counters.lock()) = directory.counters();
             (viewed_at, has_news) = (Instant::now(), false);
             continue;
@@ -56,9 +69,11 @@ pub(super) async fn run(
                     has_news = true;
                 }
             }
-            Some(bytes) = hearing.recv() => {
+            Some(Brought { bytes, became }) = hearing.recv() => {
                 // What is wrong with it is counted.
-                let _ = directory.handle_entry(&bytes, begun.elapsed());
+                let heard = directory.handle_entry(&bytes, begun.elapsed());
+                // Whoever has gone meanwhile need not know.
+                became.map(|became| became.send(heard));
                 has_news = true;
             }
             Ok(()) = counted.changed() => {
@@ -70,6 +85,22 @@ pub(super) async fn run(
     }
 }
 
+/// Logs each twin once, for as long as it is there.
+fn tell_of_twins(view: &View, told: &mut BTreeSet<NodeId>) {
+    let twins = view.nodes.iter().filter(|seen| seen.has_twin);
+    let now: BTreeSet<_> = twins.map(|seen| seen.entry.node).collect();
+    for node in now.difference(told) {
+        let name = view.node(*node).map_or("", |seen| &seen.entry.name);
+        tracing::warn!(
+            %node,
+            name,
+            "two servers call themselves by this node's id, for a state directory was copied: of their streams only those of the one that was started last are \
+             seen elsewhere; delete the file `node` in the state directory of one of them, and start it again"
+        );
+    }
+    *told = now;
+}
+
 /// The engines that the configuration names, until what is returned is dropped.
 #[cfg_attr(
     not(all(feature = "cluster", feature = "mdns")),
@@ -79,7 +110,7 @@ fn start(
     config: &ClusterConfig,
     shared: &Arc<Shared>,
     own: &watch::Sender<Arc<[u8]>>,
-    heard: mpsc::Sender<Vec<u8>>,
+    heard: mpsc::Sender<Brought>,
     nodes: watch::Sender<u64>,
 ) -> JoinSet<()> {
     #[cfg_attr(

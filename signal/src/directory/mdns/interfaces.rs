@@ -1,5 +1,7 @@
 //! Which interfaces lead to other machines.
 
+use std::net::IpAddr;
+
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
@@ -28,6 +30,17 @@ const VIRTUAL: [&str; 17] = [
 /// Whether it is a network's.
 pub(super) fn is_usable(name: &str) -> bool {
     !VIRTUAL.iter().any(|begin| name.starts_with(begin))
+}
+
+/// All addresses of this machine, as far as the system says.
+pub(in crate::directory) fn own_addresses() -> Vec<IpAddr> {
+    let Ok(all) = getifaddrs() else { return Vec::new() };
+    let ip = |address: nix::sys::socket::SockaddrStorage| match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
+        (None, Some(v6)) => Some(IpAddr::V6(v6.ip())),
+        (None, None) => None,
+    };
+    all.filter_map(|interface| ip(interface.address?)).collect()
 }
 
 /// # Errors

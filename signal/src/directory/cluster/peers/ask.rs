@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::places::Place;
 use crate::client::{pin_of, tls_config_for_anyone};
 use crate::directory::entry::Guard;
 use crate::directory::found::Found;
@@ -27,18 +28,20 @@ const HEAD_BYTES_MAX: usize = 8 << 10;
 
 /// What is known of how to ask a server.
 pub(super) struct Asking {
-    found: Found,
+    pub(super) place: Arc<Place>,
     key: ClusterKey,
     tls: Option<Arc<rustls::ClientConfig>>,
+    /// Where it was reached last.
+    reached: Option<SocketAddr>,
+    /// Where it answered as a node of the cluster.
+    proven: Option<SocketAddr>,
+    /// Which of its addresses is asked first, where none has proven itself.
+    first: usize,
 }
 
 impl Asking {
-    pub(super) fn new(found: Found, key: ClusterKey) -> Self {
-        Self { found, key, tls: None }
-    }
-
-    pub(super) fn url(&self) -> &str {
-        &self.found.url
+    pub(super) fn new(place: Arc<Place>, key: ClusterKey) -> Self {
+        Self { place, key, tls: None, reached: None, proven: None, first: 0 }
     }
 
     /// The server's entry.
@@ -46,13 +49,26 @@ impl Asking {
     /// # Errors
     /// It does not answer, or something else.
     pub(super) async fn ask(&mut self) -> io::Result<Vec<u8>> {
+        self.reached = None;
         timeout(ANSWERED_WITHIN, self.ask_once()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
+    /// It is asked at the address at which it answered.
+    pub(super) fn stay(&mut self) {
+        self.proven = self.reached;
+    }
+
+    /// What answered, or did not, is not who is meant: of a server's addresses the next may be.
+    pub(super) fn turn_elsewhere(&mut self) {
+        self.first = self.first.wrapping_add(1);
+    }
+
     async fn ask_once(&mut self) -> io::Result<Vec<u8>> {
-        let stream = self.reach().await?;
-        if self.found.guard != Guard::Protected {
-            return request(stream, &self.host(), &self.key, None).await;
+        let found = self.place.found();
+        let stream = self.reach(&found).await?;
+        let host = host(&found);
+        if found.guard != Guard::Protected {
+            return request(stream, &host, &self.key, None).await;
         }
         let tls = match &self.tls {
             Some(tls) => tls.clone(),
@@ -64,32 +80,44 @@ impl Asking {
         let pin = certificate.and_then(|certificate| pin_of(certificate).ok());
         let pin = pin.ok_or_else(|| io::Error::other("its certificate has no key that can be read"))?;
         // Whoever it is: what it is shown is of no use elsewhere, and what it answers is signed.
-        request(stream, &self.host(), &self.key, Some(pin)).await
+        request(stream, &host, &self.key, Some(pin)).await
     }
 
-    /// By the address that is the likeliest, else by the others.
-    async fn reach(&self) -> io::Result<TcpStream> {
-        let resolved = lookup_host(self.host()).await.map(Iterator::collect::<Vec<_>>).unwrap_or_default();
-        let others = self.found.addresses.iter().map(|ip| SocketAddr::new(*ip, self.found.port));
+    /// By the address that has proven itself or is the likeliest, else by the others.
+    async fn reach(&mut self, found: &Found) -> io::Result<TcpStream> {
+        let mut addresses: Vec<_> = lookup_host(host(found)).await.map(Iterator::collect).unwrap_or_default();
+        for address in found.addresses.iter().map(|ip| SocketAddr::new(*ip, found.port)) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        let first = self.first % addresses.len().max(1);
+        addresses.rotate_left(first);
+        if let Some(at) = self.proven.and_then(|proven| addresses.iter().position(|address| *address == proven)) {
+            addresses.swap(0, at);
+        }
         let mut problem = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in resolved.into_iter().chain(others) {
+        for address in addresses {
             match timeout(ANSWERED_WITHIN / 3, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => {
+                    self.reached = Some(address);
+                    return Ok(stream);
+                }
                 Ok(Err(error)) => problem = error,
                 Err(_) => problem = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(problem)
     }
+}
 
-    /// Host and port.
-    fn host(&self) -> String {
-        let rest = self.found.url.split_once("://").map_or("", |(_, rest)| rest);
-        match Url::parse(&self.found.url) {
-            Ok(url) => format!("{}:{}", url.host_str().unwrap_or_default(), self.found.port),
-            // With an interface, as the resolver takes it.
-            Err(_) => rest.to_owned(),
-        }
+/// Host and port of its page.
+fn host(found: &Found) -> String {
+    let rest = found.url.split_once("://").map_or("", |(_, rest)| rest);
+    match Url::parse(&found.url) {
+        Ok(url) => format!("{}:{}", url.host_str().unwrap_or_default(), found.port),
+        // With an interface, as the resolver takes it.
+        Err(_) => rest.to_owned(),
     }
 }
 

@@ -52,11 +52,9 @@ impl Looks {
         self.come.news.notified().await;
     }
 
-    /// All that came, the own left out.
-    pub(super) fn take(&self, own: NodeId) -> Vec<NodeId> {
-        let mut nodes = std::mem::take(&mut *unpoisoned(self.come.nodes.lock()));
-        nodes.remove(&own);
-        nodes.into_iter().collect()
+    /// All that came; the own is among them, for another server may have said it.
+    pub(super) fn take(&self) -> Vec<NodeId> {
+        std::mem::take(&mut *unpoisoned(self.come.nodes.lock())).into_iter().collect()
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) fn explain_text(code: Option<&str>, said: &str, place: &Place) -> Str
     let prefix = &place.config.prefix;
     if is(&["protected mode", "DENIED"]) {
         format!(
-            "{at} is in protected mode, and lets in its own machine alone; give its users passwords, have it listen at an address of its own (bind), and \
-             say the password by FRAMEWIRE_CLUSTER_PASSWORD"
+            "{at} is in protected mode, and lets in its own machine alone; switch its default user off (user default off resetpass), give it one with a \
+             password for this, and say that by redis://USER@HOST and FRAMEWIRE_CLUSTER_PASSWORD"
         )
     } else if is(&["NOAUTH", "WRONGPASS", "AuthenticationFailed", "invalid password", "Password authentication failed"])
     {
