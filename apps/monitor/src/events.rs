@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::State;
@@ -64,7 +64,7 @@ impl Stream for Snapshots {
         self.ticks.poll_tick(context).map(|_| {
             self.owes_cluster = self.scope == Scope::Cluster && self.told.is_multiple_of(CLUSTER_EACH);
             self.told = self.told.wrapping_add(1);
-            event("streams", &self.monitor.snapshot())
+            event("streams", &self.monitor.snapshot(Instant::now()))
         })
     }
 }

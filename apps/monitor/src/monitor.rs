@@ -26,10 +26,30 @@ const STAYING_MAX: usize = 2 * 64;
 /// Snapshots are made at most so often, however many look.
 const SNAPSHOT_LIFETIME: Duration = Duration::from_millis(100);
 
+/// JSON that is made once for all who look within a moment.
+#[derive(Debug, Default)]
+struct Shared(Mutex<Option<(Instant, Bytes)>>);
+
+impl Shared {
+    fn at(&self, now: Instant, make: impl FnOnce() -> Vec<u8>) -> Bytes {
+        let mut newest = lock(&self.0);
+        match &*newest {
+            Some((made, json)) if now.saturating_duration_since(*made) < SNAPSHOT_LIFETIME => json.clone(),
+            _ => {
+                let json = Bytes::from(make());
+                *newest = Some((now, json.clone()));
+                json
+            }
+        }
+    }
+}
+
 /// What the pages show.
 pub struct Monitor {
     pub(crate) board: Arc<Board>,
-    newest: Mutex<Option<(Instant, Bytes)>>,
+    /// Of the server alone, and of its cluster.
+    own: Shared,
+    all: Shared,
     pub(crate) metrics: Metrics,
     commit: &'static str,
     neighbours: Option<Arc<Neighbours>>,
@@ -66,7 +86,8 @@ impl Monitor {
         let metrics = Metrics::new(board.clone(), None, commit);
         Self {
             board,
-            newest: Mutex::default(),
+            own: Shared::default(),
+            all: Shared::default(),
             metrics,
             commit,
             neighbours: None,
@@ -113,11 +134,18 @@ impl Monitor {
 
     /// What is known of other nodes; `None` where it is in no cluster.
     pub(crate) fn elsewhere(&self) -> Option<Arc<Elsewhere>> {
-        self.neighbours.as_ref().map(|neighbours| neighbours.elsewhere())
+        self.neighbours.as_ref().map(|neighbours| neighbours.elsewhere(Instant::now()))
     }
 
-    /// All streams of the cluster as JSON, each with where it is; the server's own alone where it is in none.
-    pub(crate) fn cluster_snapshot(&self) -> Bytes {
+    /// All streams of the cluster as JSON, each with where it is, at most [`SNAPSHOT_LIFETIME`] older than what is known; the server's own alone where it is in none.
+    pub(crate) fn cluster_snapshot(&self, now: Instant) -> Bytes {
+        match &self.neighbours {
+            Some(neighbours) => self.all.at(now, || self.cluster_json(&neighbours.elsewhere(now), now)),
+            None => self.snapshot(now),
+        }
+    }
+
+    fn cluster_json(&self, elsewhere: &Elsewhere, now: Instant) -> Vec<u8> {
         #[derive(Serialize)]
         #[serde(untagged)]
         enum Told<'a> {
@@ -130,28 +158,19 @@ impl Monitor {
             cluster: &'a ClusterSnapshot,
             streams: Vec<Told<'a>>,
         }
-        let Some(elsewhere) = self.elsewhere() else { return self.snapshot() };
-        let own = snapshot(&self.board, self.preview_fps, self.guarding, Instant::now());
+        let own = snapshot(&self.board, self.preview_fps, self.guarding, now);
         let placed = |stream| Told::Own(Box::new(StreamSnapshot { place: elsewhere.own.clone(), ..stream }));
         let streams = own.streams.into_iter().map(placed).chain(elsewhere.streams.iter().map(Told::Elsewhere));
         let all = All { server: own.server, cluster: &elsewhere.cluster, streams: streams.collect() };
-        Bytes::from(serde_json::to_vec(&all).expect("a snapshot is always JSON"))
+        serde_json::to_vec(&all).expect("a snapshot is always JSON")
     }
 
     /// All streams of the server as JSON, at most [`SNAPSHOT_LIFETIME`] old.
-    pub(crate) fn snapshot(&self) -> Bytes {
-        let mut newest = lock(&self.newest);
-        let now = Instant::now();
-        match &*newest {
-            Some((made, json)) if now.saturating_duration_since(*made) < SNAPSHOT_LIFETIME => json.clone(),
-            _ => {
-                let json = serde_json::to_vec(&snapshot(&self.board, self.preview_fps, self.guarding, now))
-                    .expect("a snapshot is always JSON");
-                let json = Bytes::from(json);
-                *newest = Some((now, json.clone()));
-                json
-            }
-        }
+    pub(crate) fn snapshot(&self, now: Instant) -> Bytes {
+        self.own.at(now, || {
+            serde_json::to_vec(&snapshot(&self.board, self.preview_fps, self.guarding, now))
+                .expect("a snapshot is always JSON")
+        })
     }
 }
 

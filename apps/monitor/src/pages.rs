@@ -1,6 +1,7 @@
 //! Which page is where, and for whom.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -55,9 +56,10 @@ async fn health(State(monitor): State<Arc<Monitor>>) -> String {
 
 async fn streams(State(monitor): State<Arc<Monitor>>, scope: Scope) -> Response {
     let json = HeaderValue::from_static("application/json");
+    let now = Instant::now();
     let told = match scope {
-        Scope::Server => monitor.snapshot(),
-        Scope::Cluster => monitor.cluster_snapshot(),
+        Scope::Server => monitor.snapshot(now),
+        Scope::Cluster => monitor.cluster_snapshot(now),
     };
     ([(header::CONTENT_TYPE, json)], told).into_response()
 }

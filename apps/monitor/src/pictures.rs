@@ -6,8 +6,8 @@
 //! the frame. With `"node": "…"` of a stream of that node of the cluster; without it of the server's own. `"tag": 9` comes back in the
 //! answer, 0 to 16,777,215: so whoever asks knows which answer is which.
 //! Answer, binary: stream (4 bytes), size (1 byte: 0 tile, 1 full), tag (3 bytes), picture number (8), frame number (8), age
-//! in microseconds (8), all big-endian, then the JPEG. A stream that is not there, or ends, or has no pictures, and a node that does not
-//! answer, are answered with a header alone, picture number 0.
+//! in microseconds (8), all big-endian, then the JPEG. A stream that is not there, or ends, or has no pictures, or no other for ten seconds,
+//! and a node that does not answer, are answered with a header alone, picture number 0.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use framewire_signal::directory::NodeId;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::task::JoinSet;
-use tokio::time::{Instant as Clock, interval_at, sleep_until};
+use tokio::time::{Instant as Clock, interval_at, sleep_until, timeout};
 
 use crate::monitor::Monitor;
 use crate::peers::{PeerPicture, Wish};
-use crate::preview::{Picture, PictureKind, PictureSize};
+use crate::preview::{JPEG_BYTES_MAX, Picture, PictureKind, PictureSize};
 
 /// A request has some fifty bytes.
 const MESSAGE_BYTES_MAX: usize = 1024;
@@ -37,8 +37,14 @@ const WAITING_MAX: usize = 128;
 /// The same of streams of other nodes, all together and of each: what one keeps waiting is no other's loss, least of all the server's own.
 const WAITING_ELSEWHERE_MAX: usize = 512;
 const WAITING_AT_NODE_MAX: usize = 64;
-/// What a socket that takes nothing may have waiting: the largest picture, and answers to pings behind it.
-const UNSENT_BYTES_MAX: usize = 8 << 20;
+/// A stream that has no other picture for so long has none for now: who waits for one that stands still gives its place to others, and asks again. A node says so
+/// of its own before it is given up.
+const PICTURED_WITHIN: Duration = Duration::from_secs(10);
+const PICTURED_ELSEWHERE_WITHIN: Duration = Duration::from_secs(12);
+/// The longest answer, a picture and what stands before it: whoever asks takes no longer one.
+pub(crate) const ANSWER_BYTES_MAX: usize = HEADER_LEN + JPEG_BYTES_MAX;
+/// What a socket that takes nothing may have waiting: the longest answer, and answers to pings behind it.
+const UNSENT_BYTES_MAX: usize = ANSWER_BYTES_MAX + (64 << 10);
 /// Browsers answer a ping by themselves. One that does not for three of them has gone.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -192,12 +198,13 @@ async fn next_picture(monitor: Arc<Monitor>, request: Request) -> (Request, Opti
     let Request { stream, size, range, seen, .. } = request;
     let picture = match request.node {
         Some(node) if !monitor.is_own(node) => {
-            monitor.picture_elsewhere(node, Wish { stream, size, range, seen }).await.map(Shown::from)
+            let picture = monitor.picture_elsewhere(node, Wish { stream, size, range, seen });
+            timeout(PICTURED_ELSEWHERE_WITHIN, picture).await.ok().flatten().map(Shown::from)
         }
         _ => match monitor.board.find(stream) {
             Some(live) if is_pictured(live.about.format.pixel()) => {
                 let kind = PictureKind::of(live.about.format.pixel(), size.into(), range);
-                live.pictures.next(kind, seen).await.map(Shown::from)
+                timeout(PICTURED_WITHIN, live.pictures.next(kind, seen)).await.ok().flatten().map(Shown::from)
             }
             _ => None,
         },
@@ -289,6 +296,17 @@ mod tests {
         old[8..].fill(0xff);
         let shown = Shown::from(read_answer(old.into(), came).unwrap().1.unwrap());
         assert_eq!(&answer(request, Some(&shown), came)[24..32], [0xff; 8], "any age is passed on as it is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_stream_that_stands_still_is_answered_that_there_is_none_for_now() {
+        let board = crate::board::tests::board();
+        let _stream = board.add(crate::board::tests::about(7, "cam"), Vec::new());
+        let monitor = Arc::new(Monitor::new(board.clone(), 10.0, crate::monitor::Guarding::Open, "unknown"));
+        let begun = Clock::now();
+        let (_, picture) = next_picture(monitor, request(r#"{"stream": 7, "size": "tile"}"#)).await;
+        assert!(picture.is_none() && begun.elapsed() >= PICTURED_WITHIN);
+        assert_eq!(board.find(7).unwrap().pictures.lookers(), 0);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use crate::peers::{PeerAddress, PeerCounts, PeerPicture, Peers, Wish};
 
-/// How old what is told of other nodes may be: they speak every two seconds.
-const LIFETIME: Duration = Duration::from_secs(1);
+/// What is told of other nodes is made anew where something is known that was not, and no sooner after the last time.
+const MADE_APART: Duration = Duration::from_millis(100);
 /// Streams of other nodes that are told of; more are counted. A page that has so many tiles has more than anybody looks at.
 const REMOTE_STREAMS_MAX: usize = 4_096;
 
@@ -60,7 +60,14 @@ impl ClusterSource for Cluster {
 pub(crate) struct Neighbours {
     pub(crate) source: Arc<dyn ClusterSource>,
     peers: Peers,
-    newest: Mutex<Option<(Instant, Arc<Elsewhere>)>>,
+    newest: Mutex<Option<Newest>>,
+}
+
+/// What was made last: when, of which view.
+struct Newest {
+    made: Instant,
+    view: Arc<View>,
+    elsewhere: Arc<Elsewhere>,
 }
 
 /// What a page is told of the cluster, beside the server's own streams.
@@ -83,22 +90,23 @@ impl Neighbours {
         Self { source, peers: Peers::new(key), newest: Mutex::default() }
     }
 
-    /// What is known of the others, at most a second old.
-    pub(crate) fn elsewhere(&self) -> Arc<Elsewhere> {
+    /// What is known of the others at `now`: made once for all who look.
+    pub(crate) fn elsewhere(&self, now: Instant) -> Arc<Elsewhere> {
         let mut newest = lock(&self.newest);
-        let now = Instant::now();
-        match &*newest {
-            Some((made, elsewhere)) if now.saturating_duration_since(*made) < LIFETIME => elsewhere.clone(),
-            _ => {
-                let trouble = |node| self.peers.trouble(node);
-                let mut elsewhere = told::told(&self.source.view(), self.source.engines(), trouble, REMOTE_STREAMS_MAX);
-                let json = serde_json::to_vec(&elsewhere).expect("a snapshot is always JSON");
-                elsewhere.json = json.into();
-                let elsewhere = Arc::new(elsewhere);
-                *newest = Some((now, elsewhere.clone()));
-                elsewhere
-            }
+        let view = self.source.view();
+        let is_of_now = |newest: &&Newest| {
+            Arc::ptr_eq(&newest.view, &view) || now.saturating_duration_since(newest.made) < MADE_APART
+        };
+        if let Some(newest) = newest.as_ref().filter(is_of_now) {
+            return newest.elsewhere.clone();
         }
+        let trouble = |node| self.peers.trouble(node);
+        let mut elsewhere = told::told(&view, self.source.engines(), trouble, REMOTE_STREAMS_MAX);
+        let json = serde_json::to_vec(&elsewhere).expect("a snapshot is always JSON");
+        elsewhere.json = json.into();
+        let elsewhere = Arc::new(elsewhere);
+        *newest = Some(Newest { made: now, view, elsewhere: elsewhere.clone() });
+        elsewhere
     }
 
     /// Whether it is this server itself.

@@ -33,12 +33,13 @@ pub(crate) fn streams(names: &[&str]) -> OwnState {
 pub(crate) struct Still {
     pub(crate) directory: Mutex<Directory>,
     pub(crate) now: Mutex<Duration>,
+    view: Mutex<Option<Arc<View>>>,
     pub(crate) engines: Vec<EngineSnapshot>,
 }
 
 impl Still {
     pub(crate) fn new(directory: Directory) -> Self {
-        Self { directory: Mutex::new(directory), now: Mutex::default(), engines: Vec::new() }
+        Self { directory: Mutex::new(directory), now: Mutex::default(), view: Mutex::default(), engines: Vec::new() }
     }
 
     /// Hears what the other says now.
@@ -46,16 +47,19 @@ impl Still {
         let now = *self.now.lock().unwrap();
         let entry = other.poll_own(now).unwrap();
         self.directory.lock().unwrap().handle_entry(&entry, now).unwrap();
+        *self.view.lock().unwrap() = None;
     }
 
     fn pass(&self, seconds: u64) {
         *self.now.lock().unwrap() += Duration::from_secs(seconds);
+        *self.view.lock().unwrap() = None;
     }
 }
 
 impl ClusterSource for Still {
     fn view(&self) -> Arc<View> {
-        Arc::new(self.directory.lock().unwrap().view(*self.now.lock().unwrap()))
+        let seen = || Arc::new(self.directory.lock().unwrap().view(*self.now.lock().unwrap()));
+        self.view.lock().unwrap().get_or_insert_with(seen).clone()
     }
 
     fn own_entry(&self) -> Arc<[u8]> {
@@ -127,7 +131,7 @@ fn of_the_servers_own_streams_the_board_tells_and_the_directory_does_not() {
     let monitor = Monitor::new(board.clone(), 10.0, Guarding::Open, "unknown").cluster(Arc::new(still), Some(key()));
     let stream = board.add(about(7, "of the board"), Vec::new());
     stream.figures().add_frame(3_072, None, Instant::now());
-    let all: Value = serde_json::from_slice(&monitor.cluster_snapshot()).unwrap();
+    let all: Value = serde_json::from_slice(&monitor.cluster_snapshot(Instant::now())).unwrap();
     let names: Vec<_> = all["streams"].as_array().unwrap().iter().map(|stream| &stream["name"]).collect();
     assert_eq!(names, ["of the board", "theirs"]);
     let own = &all["streams"][0];
@@ -135,7 +139,7 @@ fn of_the_servers_own_streams_the_board_tells_and_the_directory_does_not() {
     assert_eq!((&own["frames_delivered"], own.get("hearsay")), (&1.into(), None));
     assert_eq!(all["cluster"]["node"], id(1).to_string());
     // A page that asked for the server alone is told what it always was.
-    let server: Value = serde_json::from_slice(&monitor.snapshot()).unwrap();
+    let server: Value = serde_json::from_slice(&monitor.snapshot(Instant::now())).unwrap();
     assert!(server.get("cluster").is_none() && server["streams"][0].get("node").is_none(), "{server}");
     assert!(monitor.is_own(id(1)) && !monitor.is_own(id(2)) && !monitor.is_own(id(3)));
 }
@@ -161,7 +165,7 @@ fn ten_thousand_nodes_are_told_as_far_as_there_is_room_and_the_rest_is_counted()
         still.hear(&mut other);
     }
     let monitor = Monitor::new(board(), 10.0, Guarding::Open, "unknown").cluster(Arc::new(still), None);
-    let json = monitor.cluster_snapshot();
+    let json = monitor.cluster_snapshot(Instant::now());
     assert!(json.len() < 4 << 20, "{} bytes", json.len());
     let all: Value = serde_json::from_slice(&json).unwrap();
     let nodes = all["cluster"]["nodes"].as_array().unwrap().len();
@@ -175,10 +179,45 @@ fn ten_thousand_nodes_are_told_as_far_as_there_is_room_and_the_rest_is_counted()
 }
 
 #[test]
-fn what_is_told_is_made_once_a_second_however_many_look() {
-    let neighbours = Neighbours::new(Arc::new(Still::new(directory(1, "a", "http://127.0.0.1:1"))), None);
-    let first = neighbours.elsewhere();
-    assert!(Arc::ptr_eq(&first, &neighbours.elsewhere()));
+fn what_is_told_is_made_once_of_what_is_known_however_many_look() {
+    let still = Arc::new(Still::new(directory(1, "a", "http://127.0.0.1:1")));
+    let neighbours = Neighbours::new(still.clone(), None);
+    let now = Instant::now();
+    let first = neighbours.elsewhere(now);
+    assert!(Arc::ptr_eq(&first, &neighbours.elsewhere(now + Duration::from_secs(1))), "nothing else is known");
     let json: Value = serde_json::from_slice(&first.json).unwrap();
     assert_eq!((&json["cluster"]["name"], &json["streams"]), (&"a".into(), &Value::Array(Vec::new())));
+    let mut other = directory(2, "b", "http://127.0.0.1:2");
+    other.set_own(streams(&["theirs"]));
+    still.hear(&mut other);
+    assert!(Arc::ptr_eq(&first, &neighbours.elsewhere(now + MADE_APART / 2)));
+    assert_eq!(neighbours.elsewhere(now + MADE_APART).streams.len(), 1);
+}
+
+#[test]
+fn a_hundred_who_ask_for_the_streams_of_all_servers_cost_what_one_does() {
+    let (board, still) = (board(), Arc::new(Still::new(directory(1, "a", "http://127.0.0.1:1"))));
+    let monitor = Monitor::new(board.clone(), 10.0, Guarding::Open, "unknown").cluster(still, None);
+    let now = Instant::now();
+    let first = monitor.cluster_snapshot(now);
+    let _stream = board.add(about(7, "new"), Vec::new());
+    for millis in 0..100 {
+        let same = monitor.cluster_snapshot(now + Duration::from_millis(millis));
+        assert_eq!(same.as_ptr(), first.as_ptr(), "the same bytes, {millis} ms later");
+    }
+    let next: Value = serde_json::from_slice(&monitor.cluster_snapshot(now + Duration::from_millis(100))).unwrap();
+    assert_eq!(next["streams"][0]["name"], "new");
+}
+
+#[test]
+fn a_server_with_anothers_id_is_told_of() {
+    let still = Still::new(directory(1, "a", "http://127.0.0.1:1"));
+    assert!(told(&still)["cluster"]["nodes"][0].get("twin").is_none());
+    let mut twin = Directory::new(OwnNode::new(id(1), 2, "copy of a", "http://127.0.0.1:2"), key()).unwrap();
+    still.hear(&mut twin);
+    assert_eq!(told(&still)["cluster"]["nodes"][0]["twin"], true);
+    let monitor = Monitor::new(board(), 10.0, Guarding::Open, "unknown").cluster(Arc::new(still), None);
+    let said = monitor.metrics.text().unwrap();
+    assert!(said.contains("framewire_cluster_twins 1"), "{said}");
+    assert!(said.contains("framewire_cluster_entries_total{outcome=\"twin\"} 1"), "{said}");
 }

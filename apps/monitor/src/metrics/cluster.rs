@@ -19,6 +19,8 @@ pub(super) fn neighbours(out: &mut DescriptorEncoder, neighbours: &Neighbours) -
         nodes.encode_family(&[("state", state.name())])?.encode_gauge(&(of(state).count() as u64))?;
     }
     gauge(out, "framewire_cluster_nodes_unlisted", "Servers for which the directory has no room", view.nodes_more)?;
+    let help = "Servers, the own among them, whose id another has too, for a state directory was copied";
+    gauge(out, "framewire_cluster_twins", help, view.nodes.iter().filter(|seen| seen.has_twin).count() as u64)?;
     let help = "Streams of other servers of the cluster that are known";
     let others = view.nodes.iter().filter(|seen| seen.state != NodeState::Own);
     let streams = others.map(|seen| seen.entry.streams.len() as u64 + seen.entry.streams_more).sum::<u64>();

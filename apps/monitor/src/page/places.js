@@ -115,6 +115,9 @@ const places = {
     const away = (cluster.engines ?? []).filter((engine) => engine.problem);
     const words = away.map((engine) => `The directory’s engine (${engine.engine}) is away: ${engine.problem.replace(/[.?!]?$/, (end) => end || '.')}`);
     if (away.length) words.push('This server’s own streams and all frames go on; what is shown of other servers grows old.');
+    for (const node of cluster.nodes.filter((node) => node.twin)) {
+      words.push(`Two servers have the id of ${node.name || node.node}, for a state directory was copied: what one of them has is not seen elsewhere. Delete the file “node” in its state directory, and start it again.`);
+    }
     if (cluster.nodes_unlisted > 0) words.push(`${whole(cluster.nodes_unlisted)} more servers are not shown.`);
     if (cluster.streams_unlisted > 0) words.push(`${whole(cluster.streams_unlisted)} more streams are not shown.`);
     const banner = document.getElementById('banner');

@@ -24,8 +24,8 @@ use super::PeerAddress;
 
 /// A node of the same network answers within milliseconds; what takes longer is as good as gone, and is asked again.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The largest picture, and more.
-const MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// The longest answer.
+const MESSAGE_BYTES_MAX: usize = crate::pictures::ANSWER_BYTES_MAX;
 
 pub(super) type Connection = WebSocketStream<Wire>;
 

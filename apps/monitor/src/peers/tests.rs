@@ -34,14 +34,14 @@ struct Node {
     pin: Option<Pin>,
     ends: Arc<AtomicBool>,
     films: Option<std::thread::JoinHandle<()>>,
+    _stream: crate::board::Entry,
 }
 
 impl Node {
     fn start(identity: Option<Identity>, key: Option<framewire_signal::directory::ClusterKey>) -> Self {
-        let board = board();
-        let (ends, stream) = (Arc::new(AtomicBool::new(false)), board.add(about(1, "cam"), Vec::new()));
-        let until = ends.clone();
-        let films = std::thread::spawn(move || {
+        let mut node = Self::still(identity, key);
+        let (until, stream) = (node.ends.clone(), node.board.find(1).unwrap());
+        node.films = Some(std::thread::spawn(move || {
             let worker = PreviewWorker::start(PreviewConfig { rate: 50.0, width: 32 }).unwrap();
             let pool = FramePool::for_format(4, FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()).unwrap();
             while !until.load(Ordering::Relaxed) {
@@ -51,7 +51,14 @@ impl Node {
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
-        });
+        }));
+        node
+    }
+
+    /// One whose stream has no frames.
+    fn still(identity: Option<Identity>, key: Option<framewire_signal::directory::ClusterKey>) -> Self {
+        let board = board();
+        let stream = board.add(about(1, "cam"), Vec::new());
         let secrets: Vec<_> = identity.iter().map(|_| Secret::token("a view token")).collect();
         let access = Access::new(secrets, identity.is_some()).unwrap().nodes(key);
         let monitor = Monitor::new(board.clone(), 50.0, Guarding::Open, "unknown");
@@ -59,7 +66,7 @@ impl Node {
         let pin = identity.as_ref().map(Identity::pin);
         let config = ServerConfig::new().listen("127.0.0.1:0".parse().unwrap()).tls(identity);
         let server = SignalServer::start_with_pages(config, Arc::new(NoStreams), pages).unwrap();
-        Self { server, board, pin, ends, films: Some(films) }
+        Self { server, board, pin, ends: Arc::default(), films: None, _stream: stream }
     }
 
     fn address(&self, scheme: &str) -> PeerAddress {
@@ -108,6 +115,19 @@ async fn pictures_of_a_protected_node_come_to_another_of_its_cluster_one_after_t
     assert_eq!(there.board.find(1).unwrap().pictures.lookers(), 0, "nothing is asked for that nobody wants");
     assert!(next(&peers, &address, Wish { stream: 9, ..wish(0) }).await.is_none(), "there is no such stream");
     assert_eq!(peers.trouble(node(2)), None);
+}
+
+#[tokio::test]
+async fn the_longest_picture_there_may_be_comes_whole_and_the_next_after_it() {
+    let there = Node::still(Some(identity()), Some(key()));
+    let (peers, address) = (Peers::new(Some(key())), there.address("https"));
+    let tap = &there.board.find(1).unwrap().pictures;
+    tap.show_tile(vec![7; crate::preview::JPEG_BYTES_MAX]);
+    let picture = next(&peers, &address, wish(0)).await.expect("there is a picture");
+    assert_eq!((picture.serial, picture.jpeg.len()), (1, crate::preview::JPEG_BYTES_MAX));
+    tap.show_tile(vec![8; 100]);
+    let picture = next(&peers, &address, wish(1)).await.expect("there is another");
+    assert_eq!((picture.serial, picture.jpeg.len(), peers.counts().failed), (2, 100, 0));
 }
 
 #[tokio::test]

@@ -35,8 +35,9 @@ struct Kind {
     size: Size,
     range: ValueRange,
     newest: Option<PeerPicture>,
-    /// The node was asked for the next one, and has not answered.
+    /// The node was asked for another than this, and has not answered.
     is_asked: bool,
+    asked_for: u64,
     /// Each with the number of the picture that it has.
     waiting: Vec<(u64, oneshot::Sender<Option<PeerPicture>>)>,
     used: Instant,
@@ -76,7 +77,10 @@ impl Wanted {
     pub(super) fn handle_picture(&mut self, tag: u32, picture: Option<PeerPicture>, now: Instant) -> Option<Request> {
         let kind = self.kinds.iter_mut().find(|kind| kind.tag == tag)?;
         kind.is_asked = false;
-        kind.newest.clone_from(&picture);
+        // Of a stream that stands still there is no other: whoever comes is shown its last.
+        if picture.is_some() || kind.asked_for == 0 {
+            kind.newest.clone_from(&picture);
+        }
         let has = |seen: u64| picture.as_ref().is_some_and(|picture| picture.serial == seen);
         for (seen, answer) in std::mem::take(&mut kind.waiting) {
             match has(seen) {
@@ -104,6 +108,7 @@ impl Wanted {
     fn add(&mut self, wish: &Wish, now: Instant) -> Option<usize> {
         if self.kinds.len() >= KINDS_MAX {
             self.forget_old(now);
+            self.make_room();
         }
         if self.kinds.len() >= KINDS_MAX {
             return None;
@@ -118,10 +123,22 @@ impl Wanted {
             range,
             newest: None,
             is_asked: false,
+            asked_for: 0,
             waiting: Vec::new(),
             used: now,
         });
         Some(self.kinds.len() - 1)
+    }
+
+    /// What nobody waits for gives way to what somebody wants, whatever came of it: first what the node has answered, of that what was wanted least lately.
+    fn make_room(&mut self) {
+        let kinds = self.kinds.iter().enumerate().filter(|(_, kind)| kind.waiting.is_empty());
+        let least = kinds.min_by_key(|(_, kind)| (kind.is_asked, kind.used)).map(|(at, _)| at);
+        if self.kinds.len() >= KINDS_MAX
+            && let Some(at) = least
+        {
+            self.kinds.remove(at);
+        }
     }
 
     fn forget_old(&mut self, now: Instant) {
@@ -148,6 +165,7 @@ impl Kind {
         if std::mem::replace(&mut self.is_asked, true) {
             return None;
         }
+        self.asked_for = seen;
         let range = (self.range != ValueRange::Automatic).then(|| self.range.to_string());
         Some(Request { stream: self.stream, size: self.size, seen, range, tag: self.tag })
     }
@@ -248,6 +266,40 @@ mod tests {
         let kept: usize = wanted.kinds.iter().flat_map(|kind| &kind.newest).map(|picture| picture.jpeg.len()).sum();
         assert!(kept <= KEPT_BYTES_MAX, "{kept}");
         assert_eq!(wanted.handle_picture(1 << 20, picture(1, 1, now), now), None, "nobody asked for this");
+    }
+
+    #[test]
+    fn what_the_node_has_no_picture_of_keeps_no_place_from_what_it_has() {
+        let (mut wanted, now) = (Wanted::default(), Instant::now());
+        for stream in 0..KINDS_MAX as u32 {
+            let (request, _) = wish(&mut wanted, stream, 0, now);
+            // All but the last of which it says nothing, and for which nobody waits any more.
+            if stream + 1 < KINDS_MAX as u32 {
+                wanted.handle_picture(request.unwrap().tag, None, now);
+            }
+        }
+        for stream in 1_000..1_000 + KINDS_MAX as u32 {
+            let (request, mut answer) = wish(&mut wanted, stream, 0, now);
+            let request = request.unwrap_or_else(|| panic!("{stream} is not asked for"));
+            wanted.handle_picture(request.tag, picture(1, 1, now), now);
+            assert_eq!(serial(&mut answer), Some(1));
+        }
+        assert_eq!(wanted.kinds.len(), KINDS_MAX);
+    }
+
+    #[test]
+    fn the_last_picture_of_a_stream_that_stands_still_is_kept_when_there_is_none_after_it() {
+        let (mut wanted, now) = (Wanted::default(), Instant::now());
+        let (request, _) = wish(&mut wanted, 7, 0, now);
+        let tag = request.unwrap().tag;
+        wanted.handle_picture(tag, picture(4, 1, now), now);
+        let (next, mut waits) = wish(&mut wanted, 7, 4, now);
+        assert_eq!(next.unwrap().seen, 4);
+        wanted.handle_picture(tag, None, now);
+        assert_eq!(serial(&mut waits), None, "it may ask again");
+        let (again, _waits) = wish(&mut wanted, 7, 4, now);
+        assert!(again.is_some());
+        assert_eq!(serial(&mut wish(&mut wanted, 7, 0, now).1), Some(4));
     }
 
     #[test]

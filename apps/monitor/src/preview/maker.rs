@@ -50,7 +50,7 @@ fn automatic(task: &Task) -> Option<Limits> {
 
 fn encoded(kinds: &[PictureKind], pictures: &[Picture]) -> Result<Vec<(PictureKind, Vec<u8>)>, String> {
     let encode = |(kind, picture): (&PictureKind, &Picture)| jpeg::encode(picture).map(|jpeg| (*kind, jpeg));
-    kinds.iter().zip(pictures).map(encode).collect::<Result<_, _>>().map_err(|error| error.to_string())
+    kinds.iter().zip(pictures).map(encode).collect()
 }
 
 /// Takes processor time that nothing else wants. A thread that is merely nice still finishes its turn, some milliseconds, before

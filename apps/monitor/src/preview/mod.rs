@@ -11,6 +11,7 @@ mod picture;
 mod tap;
 mod worker;
 
+pub(crate) use jpeg::JPEG_BYTES_MAX;
 pub use picture::PreviewConfig;
 pub(crate) use picture::{Picture, PictureKind, PictureSize};
 pub use tap::PictureTap;

@@ -120,6 +120,13 @@ impl PictureTap {
         });
     }
 
+    /// Shows these bytes to who waits for a tile.
+    #[cfg(test)]
+    pub(crate) fn show_tile(&self, jpeg: Vec<u8>) {
+        let pictures = vec![(PictureKind::TILE, jpeg)];
+        self.publish(1, Instant::now(), MadePictures { pictures, automatic: None });
+    }
+
     /// No picture came of a frame; what was wanted is wanted still.
     pub(super) fn give_up(&self, wants: Wants) {
         let mut state = self.lock();

@@ -5,7 +5,7 @@ use framewire_figures::snapshot::{ServerSnapshot, SinkSnapshot, StreamSnapshot};
 
 use super::shown::Shown;
 
-/// More streams than this are not shown; a server takes fewer.
+/// More streams than this are not shown, but counted; a server takes fewer, a cluster may have more.
 const STREAMS_MAX: usize = 1_000;
 
 pub(super) type Snapshot = framewire_figures::snapshot::Snapshot<Shown>;
@@ -18,7 +18,11 @@ pub(super) type Stream = StreamSnapshot<Shown>;
 pub(super) fn parse(json: &[u8]) -> Result<Snapshot, serde_json::Error> {
     let mut snapshot: Snapshot = serde_json::from_slice(json)?;
     snapshot.streams.sort_by(|one, other| (&one.name, key(one)).cmp(&(&other.name, key(other))));
+    let cut = snapshot.streams.len().saturating_sub(STREAMS_MAX) as u64;
     snapshot.streams.truncate(STREAMS_MAX);
+    if let Some(cluster) = &mut snapshot.cluster {
+        cluster.streams_unlisted = cluster.streams_unlisted.saturating_add(cut);
+    }
     Ok(snapshot)
 }
 
@@ -35,6 +39,28 @@ pub(super) fn away(snapshot: &Snapshot) -> Option<String> {
     };
     let told: Vec<_> = engines.filter_map(told).collect();
     (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Servers that another takes itself for.
+pub(super) fn twins(snapshot: &Snapshot) -> Option<String> {
+    let nodes = snapshot.cluster.iter().flat_map(|cluster| &cluster.nodes);
+    let names: Vec<_> = nodes.filter(|node| node.twin).map(|node| node.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "two servers have the id of {}, for a state directory was copied: what one of them has is not seen elsewhere; delete the file node in its state \
+             directory, and start it again",
+            names.join(", ")
+        )
+    })
+}
+
+/// What there is no room for.
+pub(super) fn unlisted(snapshot: &Snapshot) -> Option<String> {
+    let cluster = snapshot.cluster.as_ref()?;
+    let counted = [(cluster.nodes_unlisted, "servers"), (cluster.streams_unlisted, "streams")];
+    let told = counted.into_iter().filter(|(more, _)| *more > 0).map(|(more, what)| format!("{more} more {what}"));
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then(|| format!("{} are not shown", told.join(" and ")))
 }
 
 /// What does not work, in the server's words.
@@ -191,8 +217,27 @@ mod tests {
         let [first, second] = &snapshot.streams[..] else { panic!("{snapshot:?}") };
         assert_ne!(key(first), key(second));
         assert_eq!((activity(first), activity(second)), (Activity::Stale, Activity::Silent));
+        assert_eq!(twins(&snapshot), None);
+        let twin = parse(CLUSTER.replacen(r#""state":"stale"}]}"#, r#""state":"stale","twin":true}]}"#, 1).as_bytes());
+        assert!(twins(&twin.unwrap()).unwrap().contains("the id of b,"));
         let away = away(&snapshot).unwrap();
         assert_eq!(away, "the directory's engine (redis) is away: it does not\u{fffd}answer");
+    }
+
+    #[test]
+    fn of_more_streams_than_are_shown_it_is_said_how_many() {
+        let stream = |id: u32| serde_json::json!({"id": id, "name": format!("cam-{id}"), "pixel": "gray8", "width": 640, "height": 480, "frames_per_second": 10.0, "gigabytes_per_second": 0.003, "hearsay": true});
+        let snapshot = |streams: u32| {
+            let streams: Vec<_> = (0..streams).map(stream).collect();
+            let server = serde_json::json!({"version": "0.1.0", "uptime_seconds": 1.0});
+            let cluster = serde_json::json!({"nodes_unlisted": 2, "streams_unlisted": 7});
+            let said = serde_json::json!({"server": server, "cluster": cluster, "streams": streams}).to_string();
+            parse(said.as_bytes()).unwrap()
+        };
+        assert_eq!(snapshot(1_250).streams.len(), STREAMS_MAX);
+        assert_eq!(unlisted(&snapshot(1_250)).unwrap(), "2 more servers and 257 more streams are not shown");
+        assert_eq!(unlisted(&snapshot(1_000)).unwrap(), "2 more servers and 7 more streams are not shown");
+        assert_eq!(unlisted(&parse(CLUSTER.as_bytes()).unwrap()), None);
     }
 
     #[test]

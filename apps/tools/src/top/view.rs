@@ -15,7 +15,7 @@ use ratatui::widgets::{
 
 use super::columns::{self, Column, count, decimal, duration, fitting, format_of};
 use super::model::{Link, Model, SPAN, Sample};
-use super::streams::{Activity, Snapshot, Stream, activity, away, said, trouble, unrecorded};
+use super::streams::{Activity, Snapshot, Stream, activity, away, said, trouble, twins, unlisted, unrecorded};
 use framewire_process::shown::{columns_of, fitted};
 
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
@@ -104,7 +104,9 @@ fn draw_trouble(model: &Model, now: Duration, area: Rect, buffer: &mut Buffer) {
 
 /// What does not work, of the server and of its cluster.
 fn all_trouble(snapshot: &Snapshot) -> Option<String> {
-    let told: Vec<_> = trouble(&snapshot.server).map(str::to_owned).into_iter().chain(away(snapshot)).collect();
+    let server = trouble(&snapshot.server).map(str::to_owned);
+    let told: Vec<_> =
+        server.into_iter().chain(away(snapshot)).chain(twins(snapshot)).chain(unlisted(snapshot)).collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 
