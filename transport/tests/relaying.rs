@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
-use framewire_transport::frame::FrameRate;
+use framewire_transport::frame::{FramePool, FrameRate, FrameRing};
 use framewire_transport::wire::{Accept, Open};
 use framewire_transport::{
     BackendKind, ConsumerPolicy, Delivery, EndReason, FrameFormat, IncomingStream, Key, MetadataKind, PixelFormat,
@@ -241,6 +241,63 @@ fn a_source_that_ends_ends_its_watchers_and_one_of_another_format_comes_in_its_p
             stats.frames_delivered + stats.frames_incomplete + stats.frames_no_slot + stats.frames_unseen()
         );
     }
+}
+
+#[test]
+fn frames_that_wait_when_their_source_ends_still_come_to_whoever_has_the_stream() {
+    let relay = Relay::start(RelayConfig::new().linger(PATIENCE)).unwrap();
+    let (ring, pool) = (FrameRing::new(), FramePool::new(16, format().frame_bytes()).unwrap());
+    let consumer = ring.subscribe(ConsumerPolicy::Queue(3));
+    let stream = relay.stream(consumer, RelayStreamConfig::new(format())).unwrap();
+    let end = receiver(None);
+    let watcher = stream.add(end.local_addr(), RelayTo::new(5).delivery(Delivery::Every)).unwrap();
+    let mut number = 0;
+    let mut publish = || {
+        let mut frame = pool.try_acquire().expect("a relay holds five at most");
+        frame.info.number = number;
+        frame.fill(shade_of(number));
+        ring.publish(&frame.freeze());
+        number += 1;
+        number - 1
+    };
+    publish();
+    let watched = end.accept_timeout(PATIENCE).unwrap();
+    watched.recv_timeout(PATIENCE).unwrap();
+    let begun = Instant::now();
+    while watcher.stats().frames_delivered == 0 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", watcher.stats());
+        std::thread::yield_now();
+    }
+    // All at once, and nothing after them.
+    let last = [(); 3].map(|()| publish());
+    ring.end();
+    let numbers: Vec<u64> = std::iter::from_fn(|| watched.recv_timeout(PATIENCE).ok())
+        .inspect(|frame| assert!(frame.iter().all(|byte| *byte == shade_of(frame.info().number))))
+        .map(|frame| frame.info().number)
+        .collect();
+    assert_eq!((numbers, watched.end_reason()), (last.to_vec(), Some(EndReason::Closed)));
+    wait_for_watchers(&relay, 0);
+    assert!(watcher.has_ended() && stream.has_ended());
+    assert_eq!((watcher.stats().frames_delivered, watcher.stats().frames_skipped), (4, 0));
+    assert_eq!(pool.held_count(), 0);
+}
+
+#[test]
+fn a_watcher_whose_receiver_begins_anew_is_sent_the_stream_again() {
+    let served = served(format());
+    let relay = Relay::start(RelayConfig::new()).unwrap();
+    let stream = served.relayed(&relay);
+    let end = receiver(None);
+    let address = end.local_addr();
+    let watcher = stream.add(address, RelayTo::new(5)).unwrap();
+    let watched = opened(&served, &end);
+    let before = *watch(&served, &watched, 5).last().unwrap();
+    drop((watched, end));
+    let again = Receiver::bind(address, ReceiverConfig::new().latest_policy(ConsumerPolicy::Queue(6))).unwrap();
+    let watched = opened(&served, &again);
+    assert!(watch(&served, &watched, 5)[0] > before);
+    assert_eq!((watcher.state(), watcher.stats().restarts), (SendState::Open, 1));
+    assert_eq!(relay.watchers(), 1);
 }
 
 #[test]

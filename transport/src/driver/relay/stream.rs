@@ -92,7 +92,8 @@ impl RelayStream {
     }
 
     /// Sends it to a receiver, too, from the next frame on, until the [`Watcher`] is dropped. The stream is opened there as any is: nothing but openings
-    /// leaves before the receiver has taken it, and they are repeated until it does.
+    /// leaves before the receiver has taken it, and they are repeated until it does, in time twice a second. Each has a number that nobody can guess, so that only who is sent
+    /// them takes it: at an address that never asked for the stream, nothing else arrives.
     ///
     /// # Errors
     /// [`RelayError::Ended`], [`RelayError::Stopped`], [`RelayError::TooMany`]; [`RelayError::Connect`] where there is no socket towards the address, slices cannot be of the
