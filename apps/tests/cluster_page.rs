@@ -6,11 +6,14 @@ mod http;
 mod protected;
 mod running;
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use browser::Browser;
+use framewire_signal::directory::{ClusterKey, Directory, NodeId, OwnNode, OwnState, StreamEntry, StreamState};
 use framewire_testing::{Guard, has_programs};
 use protected::{JOIN, Protected};
 use running::{PATIENCE, Running, in_dir, path_text, program, run, write_private};
@@ -20,6 +23,7 @@ use tempfile::TempDir;
 /// A node is unreachable after a minute.
 const A_MINUTE: Duration = Duration::from_secs(150);
 const HALLS: [&str; 3] = ["hall-a", "hall-b", "hall-c"];
+const KEY: &str = "00112233445566778899aabbccddeeff";
 /// What is hostile in it is text.
 const EVIL: &str = "hall-c/<img src=x onerror=alert(1)>";
 
@@ -97,7 +101,7 @@ async fn one_page_shows_all_servers_and_of_one_that_dies_what_was_known_last_gro
     let directory = tempfile::tempdir().unwrap();
     let Some((redis, port)) = redis(&directory) else { return };
     let key = in_dir(&directory, "cluster-key");
-    write_private(&key, "00112233445566778899aabbccddeeff");
+    write_private(&key, KEY);
     let halls = HALLS.map(|name| Hall::start(name, port, path_text(&key), &[]));
     let mut clients: Vec<Running> = Vec::new();
     for (hall, name) in halls.iter().zip(HALLS) {
@@ -202,4 +206,107 @@ async fn one_page_shows_all_servers_and_of_one_that_dies_what_was_known_last_gro
     assert_eq!(browser.value(&format!("{}.length", tiles_of("hall-a"))).await, 2);
     browser.close().await;
     drop((dead, first, third, second.directory, clients));
+}
+
+/// A server that there is not: what it says stands in Redis all the same.
+fn imagined(number: u8, name: &str, incarnation: u64, streams: Vec<StreamEntry>) -> Directory {
+    let key = ClusterKey::new(KEY).unwrap();
+    let own = OwnNode::new(NodeId::new([number; 16]), incarnation, name, format!("https://192.0.2.{number}:8080"));
+    let mut directory = Directory::new(own, key).unwrap();
+    directory.set_own(OwnState::new(streams));
+    directory
+}
+
+/// Cameras of a hall, each of another format and name.
+fn cameras(hall: u8) -> Vec<StreamEntry> {
+    let camera = |nth: u64| {
+        let name = match nth {
+            0 => format!("hall-{hall}/a camera of which somebody had a great deal to say at once"),
+            _ => format!("hall-{hall}/line-{}/camera-{nth}", nth % 4),
+        };
+        let (pixel, width, height) =
+            [("gray8", 640, 480), ("bayer-rg12", 4_096, 3_000), ("bytes", 65_536, 1)][nth as usize % 3];
+        let state = if nth % 9 == 8 { StreamState::Silent } else { StreamState::Streaming };
+        let rate = if state == StreamState::Silent { 0.0 } else { 10.0 };
+        StreamEntry::new(nth + 1, name, pixel, width, height)
+            .frames_per_second(rate)
+            .bytes_per_second((rate * 307_200.0) as u64)
+            .state(state)
+            .idle(nth % 7 == 6)
+    };
+    (0..25).map(camera).collect()
+}
+
+/// Says of all of these what they are, every two seconds, until the value is dropped.
+fn keep_saying(port: u16, mut nodes: Vec<Directory>) -> mpsc::Sender<()> {
+    let (ends, ended) = mpsc::channel();
+    let mut redis = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        let begun = Instant::now();
+        loop {
+            for node in &mut nodes {
+                let Some(entry) = node.poll_own(begun.elapsed()) else { continue };
+                let id = node.own().node.to_string();
+                let key = format!("framewire:node:{id}");
+                for command in [
+                    &[&b"SET"[..], key.as_bytes(), &entry, b"PX", b"6000"][..],
+                    &[b"SADD", b"framewire:nodes", id.as_bytes()],
+                ] {
+                    let mut said = format!("*{}\r\n", command.len()).into_bytes();
+                    for word in command {
+                        said.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+                        said.extend_from_slice(word);
+                        said.extend_from_slice(b"\r\n");
+                    }
+                    redis.write_all(&said).unwrap();
+                    let _ = redis.read(&mut [0; 64]).unwrap();
+                }
+            }
+            if ended.recv_timeout(Duration::from_millis(100)) != Err(mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    });
+    ends
+}
+
+#[tokio::test]
+async fn a_page_of_two_hundred_streams_at_eight_servers_is_whole_on_a_screen_and_on_a_phone() {
+    let Some(browser) = Browser::start((1_280, 1_600)).await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let Some((_redis, port)) = redis(&directory) else { return };
+    let key = in_dir(&directory, "cluster-key");
+    write_private(&key, KEY);
+    let hall = Hall::start("hall-0", port, path_text(&key), &[]);
+    let mut nodes: Vec<_> = (1..=8).map(|n| imagined(n, &format!("hall-{n}"), 1, cameras(n))).collect();
+    // As long a name as there is.
+    nodes[6] = imagined(7, &"hall-7-".repeat(9), 1, cameras(7));
+    let saying = keep_saying(port, nodes);
+    browser.open(&format!("https://{}/", hall.server.signal)).await;
+    browser.wait_for("!!document.querySelector('#secret')").await;
+    browser.run(&hall.log_in()).await;
+    browser.wait_for("document.querySelector('#totals').textContent.startsWith('200 streams at 9 servers')").await;
+    browser.wait_for("document.querySelectorAll('.tile').length === 200").await;
+    let fits = "document.documentElement.scrollWidth <= innerWidth";
+    assert_eq!(browser.value(fits).await, Value::Bool(true));
+    browser.wait_for("[...document.querySelectorAll('.placeholder')].some((words) => words.textContent.startsWith('No picture: '))").await;
+    browser.picture("many-screen").await;
+    browser.run("{ const group = document.querySelector('#group'); group.value = 'node'; group.dispatchEvent(new Event('change')); }").await;
+    browser.wait_for("document.querySelectorAll('.group:not([hidden])').length === 8").await;
+    browser.picture("many-groups").await;
+    // A copy of one begins: it is said where it is looked at.
+    let twins = keep_saying(port, vec![imagined(3, "hall-3", 2, cameras(3))]);
+    browser
+        .wait_for("document.querySelector('#banner').textContent.includes('Two servers have the id of hall-3')")
+        .await;
+    browser.picture("many-twin").await;
+    browser.be_dark().await;
+    browser.be_narrow().await;
+    browser.wait_for(fits).await;
+    browser.picture("many-phone").await;
+    browser.run("scrollTo(0, document.querySelectorAll('.group')[6].offsetTop - 200)").await;
+    browser.wait_for("document.querySelectorAll('.tile').length === 200").await;
+    browser.picture("many-phone-further").await;
+    browser.close().await;
+    drop((saying, twins));
 }

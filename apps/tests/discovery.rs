@@ -3,12 +3,17 @@
 #![allow(missing_docs)]
 #![cfg(target_os = "linux")]
 
+mod http;
 mod running;
 
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use framewire_testing::Hosts;
-use running::{PATIENCE, Running, Server, figure, program_on};
+use running::{PATIENCE, Running, Server, figure, in_dir, path_text, program_on, write_private};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tempfile::TempDir;
 
 const NEAR: &str = "10.79.0.1";
 const FAR: &str = "10.79.0.2";
@@ -52,7 +57,105 @@ fn a_server_of_the_network_is_listed_streamed_to_and_watched_without_its_address
     client.interrupt();
     let (code, said, _) = client.wait();
     assert_eq!(code, Some(0), "{said}");
-    server.stop();
+    let said = server.stop();
+    assert!(said.contains("shows no other servers") && said.contains("--cluster-key-file"), "{said}");
+}
+
+/// What all of them are joined by.
+fn token(directory: &TempDir) -> PathBuf {
+    let token = in_dir(directory, "token");
+    write_private(&token, "0123456789abcdef0123456789abcdef");
+    token
+}
+
+/// A server of a cluster that nothing carries but mDNS, protected as by default; and the file to join it by.
+fn clustered(hosts: &Hosts, (host, address, name): (&str, &str, &str), directory: &TempDir) -> (Server, PathBuf) {
+    let key = in_dir(directory, "cluster-key");
+    write_private(&key, "00112233445566778899aabbccddeeff");
+    let (state, token) = (in_dir(directory, name), token(directory));
+    let mut command = program_on(hosts, host, "framewire-server");
+    command.args(["--listen", &format!("{address}:8080"), "--udp", &format!("{address}:12345"), "--share", "off"]);
+    command.args(["--cluster-key-file", path_text(&key), "--node-name", name, "--state-directory", path_text(&state)]);
+    command.args(["--token-file", path_text(&token)]);
+    (Server::start_by(&mut command), state.join("join"))
+}
+
+/// Waits until the servers' own page, as a terminal shows it, has these streams, each with how its server is.
+fn wait_for_streams(hosts: &Hosts, host: &str, join: &Path, streams: &[(&str, &str)]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut top = program_on(hosts, host, "framewire");
+        let output = top.args(["top", "--once", "--cluster", "--join", path_text(join)]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let is_shown = |(name, state): &(&str, &str)| {
+            said.lines().any(|line| line.starts_with(name) && line.split_whitespace().any(|word| word == *state))
+        };
+        if streams.iter().all(is_shown) {
+            return;
+        }
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(Instant::now() < deadline, "{streams:?} did not come at {host}: {said}{told}");
+    }
+}
+
+#[test]
+fn servers_with_a_key_and_no_engine_show_each_others_streams_and_one_that_is_killed_grows_stale() {
+    let Some(hosts) = hosts() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (near, near_join) = clustered(&hosts, (hosts.near(), NEAR, "hall-a"), &directory);
+    let (far, far_join) = clustered(&hosts, (hosts.far(), FAR, "hall-b"), &directory);
+    let token = token(&directory);
+    let camera = |name, to: &[&str]| {
+        let mut client = program_on(&hosts, hosts.far(), "framewire-client");
+        Running::start(client.args(["pattern:64x48", "--fps", "20", "--name", name]).args(to))
+    };
+    // One finds its server, the first by name of those that prove the token.
+    let mut front = camera("front", &["--server", "auto", "--token-file", path_text(&token)]);
+    front.wait_for("hall-a");
+    let _rear = camera("rear", &["--join", path_text(&far_join)]);
+    for (host, join) in [(hosts.near(), &near_join), (hosts.far(), &far_join)] {
+        wait_for_streams(&hosts, host, join, &[("front", "live"), ("rear", "live")]);
+    }
+    far.running.kill();
+    wait_for_streams(&hosts, hosts.near(), &near_join, &[("front", "live"), ("rear", "stale")]);
+    near.stop();
+}
+
+/// Does something as a host, on a thread that is the host's.
+fn on<T: Send + 'static>(host: &str, does: impl FnOnce() -> T + Send + 'static) -> T {
+    let space = std::fs::File::open(Path::new("/run/netns").join(host)).unwrap();
+    let there = move || {
+        move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        does()
+    };
+    std::thread::spawn(there).join().unwrap()
+}
+
+#[test]
+fn a_server_without_multicast_says_so_once_and_serves() {
+    let Some(hosts) = hosts() else { return };
+    let Some(()) = hosts.on(hosts.near(), &["ip", "link", "set", "lan", "multicast", "off"]) else { return };
+    let mut command = program_on(&hosts, hosts.near(), "framewire-server");
+    let listen = format!("{NEAR}:8080");
+    let server = Server::start_by(command.args(["--listen", &listen, "--insecure", "--share", "off"]));
+    // It looks for multicast again and again.
+    let tries = || {
+        let metrics = on(hosts.near(), || http::get(&format!("{NEAR}:8080"), "/metrics", &[]).body);
+        let line = metrics.lines().find_map(|line| line.strip_prefix("framewire_cluster_engine_errors_total "));
+        line.and_then(|count| count.parse::<f64>().ok()).unwrap_or_default()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while tries() < 3.0 {
+        assert!(Instant::now() < deadline, "it is not looked for again");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let mut client = program_on(&hosts, hosts.near(), "framewire-client");
+    client.args(["--server", &format!("http://{listen}"), "--insecure", "pattern:64x48", "--frames", "20"]);
+    let (code, said, _) = Running::start(&mut client).wait();
+    assert_eq!(code, Some(0), "{said}");
+    let said = server.stop();
+    let told: Vec<_> = said.lines().filter(|line| line.contains("is not found by mDNS")).collect();
+    assert!(told.len() == 1 && told[0].contains("--discover=off"), "{said}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use framewire_figures::cluster::EngineSnapshot;
 use framewire_monitor::{Board, ClusterSource, LiveStream};
-use framewire_process::exit::Failure;
+use framewire_process::exit::{Failure, say};
 use framewire_process::state::StateDirectory;
 use framewire_signal::directory::{
     Cluster, ClusterConfig, ClusterCounters, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry, Load,
@@ -76,7 +76,11 @@ impl Node {
             .redis(self.redis.clone())
             .mdns(self.mdns)
             .version(env!("CARGO_PKG_VERSION"));
-        if self.key.is_some() && self.redis.is_none() && !self.mdns {
+        if self.key.is_none() {
+            say(format_args!(
+                "framewire-server: other servers of this network are not shown: those of a cluster know each other by a key (--cluster-key-file)"
+            ));
+        } else if self.redis.is_none() && !self.mdns {
             tracing::warn!(
                 "nothing tells this server of the others that have its cluster's key: name an engine by --cluster, or have them find each other by \
                  mDNS with --discover"

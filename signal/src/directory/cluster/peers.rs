@@ -38,19 +38,12 @@ const FIRST_QUESTIONS: u32 = 3;
 
 /// For as long as the thread lives: where there is no multicast it is tried again, for interfaces come and go.
 pub(super) async fn run(config: ClusterConfig, heard: mpsc::Sender<Brought>, shared: Arc<Shared>) {
-    let mut is_told = config.key.is_some();
     let mut asked = JoinSet::new();
     loop {
         let problem = match open(&config) {
             Ok(mdns) => {
                 shared.engine_connects.fetch_add(1, Relaxed);
                 shared.set_engine(ENGINE, None);
-                if !std::mem::replace(&mut is_told, true) {
-                    tracing::info!(
-                        "this server is found by mDNS, and shows no other servers: those of a cluster know each other by the key that all of them have \
-                         (--cluster-key-file)"
-                    );
-                }
                 listen(mdns, &config, &heard, &shared, &mut asked).await
             }
             Err(problem) => problem,

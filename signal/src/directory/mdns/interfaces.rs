@@ -61,6 +61,7 @@ pub(super) fn take_part() -> Result<(), String> {
         return Ok(());
     }
     let mut names: Vec<_> = all.iter().map(|interface| interface.interface_name.as_str()).collect();
+    names.sort_unstable();
     names.dedup();
     Err(format!("none of its interfaces ({}) leads to other machines and takes part in multicast", names.join(", ")))
 }
