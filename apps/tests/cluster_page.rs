@@ -221,7 +221,7 @@ fn imagined(number: u8, name: &str, incarnation: u64, streams: Vec<StreamEntry>)
 fn cameras(hall: u8) -> Vec<StreamEntry> {
     let camera = |nth: u64| {
         let name = match nth {
-            0 => format!("hall-{hall}/a camera of which somebody had a great deal to say at once"),
+            0 => format!("hall-{hall}/a camera of which somebody had much to say at once"),
             _ => format!("hall-{hall}/line-{}/camera-{nth}", nth % 4),
         };
         let (pixel, width, height) =
