@@ -251,6 +251,7 @@ fn keep_saying(port: u16, mut nodes: Vec<Directory>) -> mpsc::Sender<()> {
                 for command in [
                     &[&b"SET"[..], key.as_bytes(), &entry, b"PX", b"6000"][..],
                     &[b"SADD", b"framewire:nodes", id.as_bytes()],
+                    &[b"PUBLISH", b"framewire:look", id.as_bytes()],
                 ] {
                     let mut said = format!("*{}\r\n", command.len()).into_bytes();
                     for word in command {
