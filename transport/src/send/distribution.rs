@@ -208,6 +208,11 @@ impl Thinning {
         Self { interval, next: Time::ZERO }
     }
 
+    /// What went through before may have been lost: the next one goes through whenever it comes.
+    pub(super) fn begin_anew(&mut self) {
+        self.next = Time::ZERO;
+    }
+
     /// Whether one that comes now goes through. It may be an eighth of the interval early: cameras are not more even than that.
     pub(super) fn lets(&mut self, now: Time) -> bool {
         if now + self.interval / 8 < self.next {
@@ -328,6 +333,19 @@ mod tests {
             let len = subscriber.poll_transmit(now, &mut out).expect("an opening is due");
             assert_eq!(Open::parse(&out[..len]).unwrap().utc_ns, there);
         }
+    }
+
+    #[test]
+    fn who_gets_few_frames_has_the_next_one_at_once_where_its_stream_begins_anew() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 1).unwrap();
+        let distribution = Distribution::new(format, 0, 0);
+        let at = |millis| Time::from_nanos(1) + Duration::from_millis(millis);
+        let config = SendConfig::new(7, 1, format, Delivery::Latest, SLICE_BYTES_MIN as u16);
+        let mut subscriber = distribution.subscribe(config, at(0));
+        subscriber.set_interval_min(Duration::from_secs(10));
+        assert_eq!([0, 33, 66].map(|millis| subscriber.wants_frame(at(millis))), [true, false, false]);
+        subscriber.handle_redirect(28, at(70));
+        assert_eq!([99, 132].map(|millis| subscriber.wants_frame(at(millis))), [true, false]);
     }
 
     #[test]

@@ -330,6 +330,9 @@ impl Subscriber {
         if self.gate.is_some() {
             self.gate = Some(FrameGate::new(self.config.interval()));
         }
+        if let Some(thinning) = &mut self.thinning {
+            thinning.begin_anew();
+        }
     }
 
     /// The same from the address that the receiver knows: it is that which a cookie is good for.
