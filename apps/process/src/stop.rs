@@ -1,10 +1,11 @@
 //! Asking a program's threads to end: by Ctrl-C, by a limit, or because another one failed.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -82,7 +83,7 @@ impl Stop {
     ///
     /// # Errors
     /// No thread left.
-    pub fn on_end_of(&self, mut input: impl io::Read + Send + 'static) -> Result<(), Failure> {
+    pub fn on_end_of(&self, mut input: impl io::Read + AsFd + Send + 'static) -> Result<(), Failure> {
         let stop = self.clone();
         let read = move || {
             read_to_end(&mut input);
@@ -212,21 +213,23 @@ impl Stop {
     }
 }
 
-/// How often one is looked at that does not wait.
-const LOOKED_AT: Duration = Duration::from_millis(100);
-
 /// Reads until there is nothing more. One that cannot be read has nothing more either; one that others have set not to wait may have.
-fn read_to_end(input: &mut impl io::Read) {
+fn read_to_end(input: &mut (impl io::Read + AsFd)) {
     let mut read = [0; 4096];
     loop {
         match input.read(&mut read) {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOKED_AT),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(input),
             Err(_) => return,
         }
     }
+}
+
+/// Waits until there is something to read, or the end. Where that cannot be waited for, the next read says so.
+fn wait_for(input: &impl AsFd) {
+    let _ = poll(&mut [PollFd::new(input, PollFlags::IN)], None);
 }
 
 /// Wakes whoever waits, when it is dropped.
@@ -309,21 +312,40 @@ mod tests {
 
     #[test]
     fn an_input_that_does_not_wait_is_not_at_its_end() {
-        struct NotYet(u32);
-        impl io::Read for NotYet {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                self.0 += 1;
-                match self.0 {
-                    1 => Err(io::ErrorKind::WouldBlock.into()),
-                    2 => Ok(1),
-                    3 => Err(io::ErrorKind::Interrupted.into()),
-                    _ => Ok(0),
-                }
+        use std::io::{PipeReader, Read, Write};
+        use std::os::fd::BorrowedFd;
+        use std::sync::mpsc::{Sender, channel};
+
+        /// Tells what comes of each read.
+        struct Told(PipeReader, Sender<io::Result<usize>>);
+        impl Read for Told {
+            fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+                let read = self.0.read(bytes);
+                let told = read.as_ref().map(|read| *read).map_err(|error| error.kind().into());
+                self.1.send(told).unwrap();
+                read
             }
         }
-        let mut input = NotYet(0);
-        read_to_end(&mut input);
-        assert_eq!(input.0, 4);
+        impl AsFd for Told {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.0.as_fd()
+            }
+        }
+
+        let (reader, mut writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&reader, true).unwrap();
+        let (tell, told) = channel();
+        let reading = std::thread::spawn(move || read_to_end(&mut Told(reader, tell)));
+        let is_wait = |read: io::Result<usize>| read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        for _ in 0..3 {
+            assert!(is_wait(told.recv().unwrap()), "there is nothing to read yet");
+            writer.write_all(b"x").unwrap();
+            assert_eq!(told.recv().unwrap().unwrap(), 1);
+        }
+        assert!(is_wait(told.recv().unwrap()));
+        drop(writer);
+        assert_eq!(told.recv().unwrap().unwrap(), 0);
+        reading.join().unwrap();
     }
 
     #[test]
