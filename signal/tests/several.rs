@@ -4,13 +4,14 @@
 mod stage;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::Receiver;
 
 use framewire_signal::message::{WatchRequest, reason};
 use framewire_signal::{ClientConfig, ClientEvent, ServerTarget, SignalClient};
 
 use stage::{
-    Asked, PATIENCE, await_event, await_opened, await_refused, connect, identity, join_string, listener, loopback,
-    protected, request, serve, token,
+    Asked, PATIENCE, await_asked, await_event, await_opened, await_refused, connect, identity, join_string, listener,
+    loopback, protected, request, serve, token,
 };
 
 fn at(address: SocketAddr) -> ServerTarget {
@@ -111,6 +112,68 @@ fn a_server_that_refuses_is_left_for_the_next_without_a_word_and_all_of_them_are
     assert_eq!(await_refused(&client).reason, "unknown-pixel", "the last of the round");
 }
 
+/// What comes until it has tried in vain so often since a connection held.
+fn until_attempt(client: &SignalClient, count: u32) -> Vec<ClientEvent> {
+    let mut seen = Vec::new();
+    await_event(client, |event| {
+        seen.push(event.clone());
+        matches!(event, ClientEvent::Retrying { attempt, .. } if *attempt >= count).then_some(())
+    });
+    seen
+}
+
+#[test]
+fn what_one_refused_before_another_took_the_stream_is_not_told_when_both_are_away() {
+    let (full, _asked) = serve(loopback().clients_max(1));
+    let (open, _open_asked) = serve(loopback());
+    let holder = connect(listener(full.local_addr()));
+    stage::await_connected(&holder);
+    let client = connect(listener(full.local_addr()).open(request(7)).others(vec![at(open.local_addr())]));
+    await_opened(&client);
+    drop((holder, full));
+    // It says to go, and so the connection was no accident; then there is nobody to go to.
+    open.tell_moved("it ends");
+    drop(open);
+    let seen = until_attempt(&client, 4);
+    assert!(!seen.iter().any(|event| matches!(event, ClientEvent::Refused(_))), "{seen:?}");
+}
+
+#[test]
+fn what_one_refuses_is_said_and_not_final_while_another_may_take_the_stream() {
+    let (full, _asked) = serve(loopback().clients_max(1));
+    let holder = connect(listener(full.local_addr()));
+    stage::await_connected(&holder);
+    let away = dead();
+    let client = connect(listener(full.local_addr()).open(request(7)).others(vec![at(away)]));
+    let seen = until_attempt(&client, 4);
+    assert!(!seen.iter().any(|event| matches!(event, ClientEvent::Refused(_))), "{seen:?}");
+    let is_said = |event: &ClientEvent| matches!(event, ClientEvent::Retrying { reason, .. } if reason.contains("refused the connection"));
+    assert!(seen.iter().any(is_said), "{seen:?}");
+    let (_back, _back_asked) = serve(loopback().listen(away));
+    await_opened(&client);
+}
+
+#[test]
+fn a_stream_that_moves_is_newer_where_it_comes_to() {
+    let (first, asked) = serve(loopback());
+    let (second, asked_then) = serve(loopback());
+    let incarnation = |asked: &Receiver<Asked>| {
+        await_asked(asked, |asked| match asked {
+            Asked::Open(request) => request.incarnation,
+            _ => None,
+        })
+    };
+    let config = listener(first.local_addr()).open(request(7).incarnation(10)).others(vec![at(second.local_addr())]);
+    let client = connect(config);
+    await_opened(&client);
+    first.tell_moved("elsewhere");
+    await_opened(&client);
+    second.tell_moved("and back");
+    await_opened(&client);
+    let (begun, moved, back) = (incarnation(&asked), incarnation(&asked_then), incarnation(&asked));
+    assert!(begun == 10 && moved > 10 && back > moved, "{begun} {moved} {back}");
+}
+
 #[test]
 fn a_watcher_goes_to_the_server_that_has_watchers() {
     let (first, _asked) = serve(loopback());
@@ -141,7 +204,7 @@ fn each_server_is_known_by_its_own_secrets_and_gets_none_of_anothers() {
     // With the first one's pin the second is a stranger.
     let mut wrong = join_string(&second);
     wrong.pin = framewire_signal::Pin::of_public_key(b"another");
-    let client = connect(listener(dead()).open(request(9)).others(vec![ServerTarget::join(&wrong)]));
+    let client = connect(ClientConfig::join(&wrong).open(request(9)).others(vec![ServerTarget::join(&wrong)]));
     assert_eq!(await_refused(&client).reason, reason::WRONG_PIN);
 }
 

@@ -22,8 +22,8 @@ pub enum ClientEvent {
     Opened(Opened),
     /// The server refused the connection, or this client does not trust it, as its reason says (it is asked again, as a [`Retrying`](Self::Retrying) says) or the stream (it is
     /// asked again after a reconnect, and before, with growing waits of up to two seconds, where the refusal
-    /// [is for now](Refused::is_for_now)). A client of several servers says so once each of them has refused in turn; before, its
-    /// [`Retrying`](Self::Retrying) says which did, and why.
+    /// [is for now](Refused::is_for_now)). A client of several servers says so once every one of them has refused since the last connection that held;
+    /// before, its [`Retrying`](Self::Retrying) says which did, and why.
     Refused(Refused),
     /// A stream that is watched is sent: announce it at the receiver. Comes again after each reconnect, and whenever the stream comes back, maybe
     /// in another format or with another key.

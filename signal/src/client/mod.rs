@@ -4,7 +4,9 @@ mod address;
 mod backoff;
 mod dial;
 mod events;
+mod incarnation;
 mod proving;
+mod refusals;
 mod server_target;
 mod servers;
 mod session;
@@ -14,7 +16,6 @@ mod tls;
 mod udp_watch;
 mod watch_port;
 mod watches;
-mod wire;
 mod wishes;
 
 use std::net::{IpAddr, SocketAddr};
@@ -67,13 +68,16 @@ pub struct ClientConfig {
     pub ca: Option<PathBuf>,
     /// Whether `http://` is spoken plainly though there is a token, so that who listens in may follow all that is said, and change it. False by default.
     pub insecure: bool,
-    /// The stream to open at each connect; none, the default, for a client that only listens.
+    /// The stream to open at each connect; none, the default, for a client that only listens. Where it has an
+    /// [`incarnation`](OpenRequest::incarnation), a newer one is said at each of the [`others`](Self::others) that it goes to: the time of then, and
+    /// more than before in any case.
     pub open: Option<OpenRequest>,
     /// The streams to watch, asked for at each connect; none by default. A server grants at most 16 to one client.
     pub watches: Vec<WatchRequest>,
     /// Other servers, for when this one is away: none by default. The client stays where it is as long as that server answers. It goes to the next of the
     /// list, and from the last to the first, when its connection is lost and not back within half a second and up to half a second more at random, when
-    /// the server says that it [moves](crate::message::Moved), and when it refuses the connection, the stream or what is to be watched.
+    /// the server says that it [moves](crate::message::Moved), when it refuses the connection, the stream or what is to be watched, and when it does not
+    /// answer one of these within 10 s.
     pub others: Vec<ServerTarget>,
     /// Whether the server speaks the plain wire, the headerless datagrams of the original system: feedback has two fields then, one event a datagram; [`ClientEvent::PlainFeedback`] comes instead of
     /// [`ClientEvent::Feedback`]. False by default.
@@ -170,7 +174,8 @@ impl SignalClient {
         config.watches.iter().for_each(|request| wishes.watch(request.clone()));
         let others = config.others.clone().into_iter().map(|other| other.of(&config));
         let configs: Vec<ClientConfig> = [config.clone()].into_iter().chain(others).collect();
-        let servers: Result<Vec<Server>, ClientError> = configs.into_iter().map(Server::new).collect();
+        let servers = configs.into_iter().enumerate().map(|(place, config)| Server::new(place, config));
+        let servers: Result<Vec<Server>, ClientError> = servers.collect();
         let list = Arc::new(ServerList { servers: servers?, current: AtomicUsize::new(0) });
         let (events, line) = (Arc::new(EventQueue::default()), Arc::new(Line::default()));
         let supervisor =

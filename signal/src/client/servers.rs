@@ -22,21 +22,12 @@ pub(super) enum Outcome {
     Refused,
     /// There was one for a while.
     Lost,
-    /// There was one, on which nothing was heard for so long that the server is away for certain.
+    /// There was one, on which the server has not said for so long what it was to say that waiting for it helps nobody.
     Silent,
     /// There was one that held for no time.
     Dropped,
     /// The server says to go elsewhere.
     Moved,
-}
-
-/// What comes then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Next {
-    /// How long to wait before.
-    pub(super) in_: Duration,
-    /// Whether every server has been tried in vain since the last connection that held, or since this was so last.
-    pub(super) is_round_over: bool,
 }
 
 /// The servers of a list, by their places in it.
@@ -78,25 +69,29 @@ impl Servers {
         Some(self.leave_at.unwrap_or(now + longest))
     }
 
-    /// It ended so. `random` is uniform in 0 to 1.
-    pub(super) fn next(&mut self, outcome: Outcome, now: Instant, random: f64) -> Next {
+    /// The connection that has ended had held, however it ended.
+    pub(super) fn has_held(&mut self) {
+        self.backoff.reset();
+        (self.failures, self.was_refused, self.leave_at) = (0, false, None);
+    }
+
+    /// It ended so: how long to wait before the next attempt. `random` is uniform in 0 to 1.
+    pub(super) fn next(&mut self, outcome: Outcome, now: Instant, random: f64) -> Duration {
         if matches!(outcome, Outcome::Lost | Outcome::Silent | Outcome::Moved) {
-            self.backoff.reset();
-            (self.failures, self.was_refused, self.leave_at) = (0, false, None);
+            self.has_held();
         }
         if self.count == 1 {
-            let in_ = self.backoff.next(outcome == Outcome::Refused, random);
-            return Next { in_, is_round_over: true };
+            return self.backoff.next(outcome == Outcome::Refused, random);
         }
         let jitter = AWAY.mul_f64(random.clamp(0.0, 1.0));
         match outcome {
             Outcome::Lost => {
                 self.leave_at = Some(now + AWAY + jitter);
-                return Next { in_: self.backoff.next(false, random), is_round_over: false };
+                return self.backoff.next(false, random);
             }
             Outcome::Silent | Outcome::Moved => {
                 self.go_on();
-                return Next { in_: jitter, is_round_over: false };
+                return jitter;
             }
             Outcome::Unreachable | Outcome::Dropped | Outcome::Refused => {}
         }
@@ -104,7 +99,7 @@ impl Servers {
         if let Some(leave_at) = self.leave_at.filter(|_| outcome == Outcome::Unreachable) {
             let in_ = self.backoff.next(false, random);
             if now + in_ < leave_at {
-                return Next { in_, is_round_over: false };
+                return in_;
             }
         }
         if self.leave_at.take().is_some() {
@@ -117,7 +112,7 @@ impl Servers {
         let is_round_over = (self.failures as usize).is_multiple_of(self.count);
         let in_ = if is_round_over { self.backoff.next(self.was_refused, random) } else { Duration::ZERO };
         self.was_refused &= !is_round_over;
-        Next { in_, is_round_over }
+        in_
     }
 
     fn go_on(&mut self) {
@@ -136,7 +131,7 @@ mod tests {
     #[test]
     fn one_server_alone_is_tried_again_and_again() {
         let (mut servers, now) = (Servers::new(1), Instant::now());
-        let mut waits = |outcome| servers.next(outcome, now, 0.0).in_;
+        let mut waits = |outcome| servers.next(outcome, now, 0.0);
         assert_eq!([Outcome::Unreachable; 4].map(&mut waits), [100, 200, 400, 400].map(millis));
         assert_eq!([Outcome::Lost, Outcome::Unreachable].map(&mut waits), [100, 200].map(millis));
         assert_eq!([Outcome::Refused; 4].map(&mut waits), [400, 800, 1600, 2000].map(millis));
@@ -150,12 +145,11 @@ mod tests {
             let mut now = begun;
             let mut next = servers.next(Outcome::Lost, now, random);
             while servers.current() == 0 {
-                assert!(!next.is_round_over);
-                now += next.in_;
+                now += next;
                 assert!(servers.give_up_at(now).unwrap() <= begun + millis(away));
                 next = servers.next(Outcome::Unreachable, now, random);
             }
-            assert_eq!((servers.current(), next.in_), (1, Duration::ZERO));
+            assert_eq!((servers.current(), next), (1, Duration::ZERO));
             assert!(now <= begun + millis(away), "{:?}", now - begun);
         }
     }
@@ -164,9 +158,9 @@ mod tests {
     fn a_server_that_is_silent_or_says_to_go_is_not_waited_for() {
         for outcome in [Outcome::Silent, Outcome::Moved] {
             let (mut servers, now) = (Servers::new(2), Instant::now());
-            assert_eq!(servers.next(outcome, now, 0.5), Next { in_: millis(250), is_round_over: false });
+            assert_eq!(servers.next(outcome, now, 0.5), millis(250));
             assert_eq!(servers.current(), 1);
-            assert_eq!(servers.next(outcome, now, 0.0).in_, Duration::ZERO);
+            assert_eq!(servers.next(outcome, now, 0.0), Duration::ZERO);
             assert_eq!(servers.current(), 0, "the first comes after the last");
         }
     }
@@ -177,10 +171,9 @@ mod tests {
         let mut tried = Vec::new();
         for _ in 0..9 {
             let at = servers.current();
-            let Next { in_, is_round_over } = servers.next(Outcome::Unreachable, now, 0.0);
-            tried.push((at, in_.as_millis(), is_round_over));
+            tried.push((at, servers.next(Outcome::Unreachable, now, 0.0).as_millis()));
         }
-        let round = |wait| [(0, 0, false), (1, 0, false), (2, wait, true)];
+        let round = |wait| [(0, 0), (1, 0), (2, wait)];
         assert_eq!(tried, [round(100), round(200), round(400)].concat());
     }
 
@@ -190,7 +183,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..6 {
             servers.next(Outcome::Refused, now, 0.0);
-            waits.push(servers.next(Outcome::Unreachable, now, 0.0).in_.as_millis());
+            waits.push(servers.next(Outcome::Unreachable, now, 0.0).as_millis());
         }
         assert_eq!(waits, [100, 200, 400, 800, 1600, 2000]);
     }
@@ -207,5 +200,15 @@ mod tests {
         assert_eq!(patience, [2, 4, 8, 15, 15]);
         servers.next(Outcome::Moved, now, 0.0);
         assert_eq!(servers.give_up_at(now).unwrap() - now, FIRST_ROUND);
+    }
+
+    #[test]
+    fn one_that_refuses_what_it_had_granted_begins_a_round_of_its_own() {
+        let (mut servers, now) = (Servers::new(2), Instant::now());
+        // The first is dead, the second lets the client in, and much later it refuses what it has.
+        servers.next(Outcome::Unreachable, now, 0.0);
+        servers.has_held();
+        assert_eq!(servers.next(Outcome::Refused, now, 0.0), Duration::ZERO, "the other is asked at once");
+        assert_eq!((servers.current(), servers.next(Outcome::Unreachable, now, 0.0)), (0, millis(100)));
     }
 }

@@ -18,6 +18,7 @@ use super::address::ServerUrl;
 use super::backoff::Backoff;
 use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
+use super::incarnation::{Incarnation, utc_ns};
 use super::proving::{Proving, unproven};
 use super::socket::{self, Client, NoConnection, Signal};
 use super::supervisor::Server;
@@ -61,7 +62,7 @@ pub(super) enum End {
     Distrusted(Refused),
     /// There was one.
     Lost { reason: String },
-    /// The same, and nothing was heard on it for long.
+    /// The same, and the server, which others may take the place of, has not said for long what it was to say.
     Silent { reason: String },
     /// The server says that there are others.
     Moved { reason: String },
@@ -78,6 +79,10 @@ pub(super) struct Session<'a> {
     events: &'a EventQueue,
     wishes: &'a Wishes,
     line: &'a Arc<Line>,
+    place: usize,
+    incarnation: &'a mut Incarnation,
+    /// When the server let the client in, once it has.
+    pub(super) connected_at: Option<Instant>,
     /// Requests are numbered from 1: the one to open, and the one to close.
     open_deadline: Option<Instant>,
     watches: Watches,
@@ -99,8 +104,14 @@ const OPEN_ID: u64 = 1;
 const CLOSE_ID: u64 = 2;
 
 impl<'a> Session<'a> {
-    pub(super) fn new(server: &'a Server, events: &'a EventQueue, wishes: &'a Wishes, line: &'a Arc<Line>) -> Self {
-        let Server { url, config, resume } = server;
+    pub(super) fn new(
+        server: &'a Server,
+        events: &'a EventQueue,
+        wishes: &'a Wishes,
+        line: &'a Arc<Line>,
+        incarnation: &'a mut Incarnation,
+    ) -> Self {
+        let &Server { place, ref url, ref config, ref resume } = server;
         Self {
             url,
             config,
@@ -108,6 +119,9 @@ impl<'a> Session<'a> {
             events,
             wishes,
             line,
+            place,
+            incarnation,
+            connected_at: None,
             watches: Watches::default(),
             give_up_at: None,
             open_deadline: None,
@@ -120,7 +134,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) async fn run(mut self) -> End {
+    pub(super) async fn run(&mut self) -> End {
         let connected = {
             let mut connecting = pin!(self.connect());
             loop {
@@ -138,6 +152,7 @@ impl<'a> Session<'a> {
             Ok(connected) => connected,
             Err(end) => return end,
         };
+        self.connected_at = Some(Instant::now());
         self.events.push(ClientEvent::Connected);
         let end = self.converse(&client, &mut signals).await;
         if let End::Lost { .. } | End::Silent { .. } = end {
@@ -227,7 +242,8 @@ impl<'a> Session<'a> {
             self.is_closed = true;
             return Ok(());
         };
-        let opening = Opening { request: open.clone(), resume: Some(self.resume.clone()) };
+        let incarnation = self.incarnation.at(self.place, open.incarnation, utc_ns());
+        let opening = Opening { request: open.clone().incarnation(incarnation), resume: Some(self.resume.clone()) };
         say(client, event::OPEN, &Numbered { request: Some(OPEN_ID), body: opening }).await?;
         self.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
         Ok(())
@@ -393,19 +409,25 @@ impl<'a> Session<'a> {
     }
 
     async fn beat(&mut self, client: &Client) -> Result<(), End> {
-        let now = Instant::now();
-        let silence_max = if self.has_others() { SILENCE_MAX_OF_SEVERAL } else { SILENCE_MAX };
-        if self.last_answer.is_some_and(|last| now - last > silence_max) {
-            return Err(End::Silent { reason: format!("the server was silent for {silence_max:?}") });
-        }
-        if self.watches.is_late(now) {
-            return Err(End::Lost { reason: format!("the server did not answer \"watch\" within {ANSWER_TIMEOUT:?}") });
-        }
-        if self.open_deadline.is_some_and(|deadline| now > deadline) {
-            return Err(End::Lost { reason: format!("the server did not answer \"open\" within {OPEN_TIMEOUT:?}") });
+        if let Some(reason) = self.owed(Instant::now()) {
+            return Err(End::Silent { reason });
         }
         self.beats += 1;
         say(client, event::HEARTBEAT, &Heartbeat { beat: self.beats }).await
+    }
+
+    /// What the server was to say by now and has not.
+    fn owed(&self, now: Instant) -> Option<String> {
+        let silence_max = if self.has_others() { SILENCE_MAX_OF_SEVERAL } else { SILENCE_MAX };
+        if self.last_answer.is_some_and(|last| now - last > silence_max) {
+            return Some(format!("the server was silent for {silence_max:?}"));
+        }
+        // It lives, as its heart says, and would be waited for again and again.
+        if self.watches.is_late(now) {
+            return Some(format!("the server did not answer \"watch\" within {ANSWER_TIMEOUT:?}"));
+        }
+        let is_late = self.open_deadline.is_some_and(|deadline| now > deadline);
+        is_late.then(|| format!("the server did not answer \"open\" within {OPEN_TIMEOUT:?}"))
     }
 
     /// Does what the program wants; true when that is to end.

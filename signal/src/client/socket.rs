@@ -11,18 +11,20 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_util::either::Either;
 
 use super::address::ServerUrl;
 use super::dial::{Line, dial};
 use super::tls::{self, Known};
-use super::wire::Wire;
 use crate::auth::Bound;
 use crate::limit;
 use crate::message::{Refused, reason};
@@ -51,6 +53,8 @@ pub(super) enum Signal {
     Said { name: String, data: Value },
 }
 
+/// In TLS or not.
+type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 type Stream = WebSocketStream<Wire>;
 type Outgoing = Arc<Mutex<SplitSink<Stream, Message>>>;
 
@@ -84,12 +88,12 @@ pub(super) async fn connect(
     })?;
     line.reached(peer, stream.local_addr().ok().map(|own| own.ip()));
     let (stream, bound, scheme) = match known {
-        Known::Not => (Wire::Plain(stream), Bound::Plain, "ws"),
+        Known::Not => (Wire::Left(stream), Bound::Plain, "ws"),
         known => {
             let protected = tls::protect(stream, url, known).await?;
             line.protected(protected.key);
             let bound = if protected.is_bound { Bound::Key(protected.key) } else { Bound::Authority };
-            (Wire::Protected(Box::new(protected.stream)), bound, "wss")
+            (Wire::Right(Box::new(protected.stream)), bound, "wss")
         }
     };
     let socket_io = url.socket_io();

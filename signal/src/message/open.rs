@@ -55,8 +55,9 @@ pub struct OpenRequest {
     /// Which streams give way where a link is too small for all, lower ones first: 0 to [`PRIORITY_MAX`]. Absent for [`PRIORITY_DEFAULT`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u8>,
-    /// When the client's program started, in nanoseconds of UTC since 1970: of two streams of one name the newer one has it. Absent where the client
-    /// does not say; such a stream has its name beside others, as they do beside it.
+    /// When the stream began to be at this server, in nanoseconds of UTC since 1970: when the client's program started, or when it moved there from
+    /// another server. Of two streams of one name the newer one has it. Absent where the client does not say; such a stream has its name beside others,
+    /// as they do beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
 }

@@ -1,15 +1,12 @@
 //! Makes the connection to a node: a WebSocket on which it is asked for pictures.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Uri, header};
 use framewire_signal::directory::{ClusterKey, NodeProof};
 use framewire_signal::tls_config;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -19,6 +16,7 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_util::either::Either;
 
 use super::PeerAddress;
 
@@ -27,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The longest answer.
 const MESSAGE_BYTES_MAX: usize = crate::pictures::ANSWER_BYTES_MAX;
 
+/// In TLS or not.
+type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 pub(super) type Connection = WebSocketStream<Wire>;
 
 /// Connects to a node.
@@ -55,7 +55,7 @@ async fn connect(address: &PeerAddress, key: Option<&ClusterKey>) -> Result<Conn
     let stream = TcpStream::connect((host.as_str(), port)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     let (stream, scheme) =
-        if is_https { (protected(stream, host, address).await?, "wss") } else { (Wire::Plain(stream), "ws") };
+        if is_https { (protected(stream, host, address).await?, "wss") } else { (Wire::Left(stream), "ws") };
     let path = uri.path().trim_end_matches('/');
     let failed = |error: Error| explain(url, &error);
     let mut request = format!("{scheme}://{authority}{path}/api/pictures").into_client_request().map_err(failed)?;
@@ -80,7 +80,7 @@ async fn protected(stream: TcpStream, host: String, address: &PeerAddress) -> Re
     let name = ServerName::try_from(host).map_err(|_| format!("{url} has a host that no certificate could be for"))?;
     let config = tls_config(Some(pin), None).map_err(|error| format!("no TLS with {url}: {error}"))?;
     let connected = TlsConnector::from(Arc::clone(&config)).connect(name, stream).await;
-    connected.map(|stream| Wire::Protected(Box::new(stream))).map_err(|error| {
+    connected.map(|stream| Wire::Right(Box::new(stream))).map_err(|error| {
         format!(
             "{url} is not the node that is meant, as far as can be told ({error}); its next entry may say another key"
         )
@@ -94,43 +94,5 @@ fn explain(url: &str, error: &Error) -> String {
         }
         Error::Http(answer) => format!("{url} answers with status {}; its log says why", answer.status().as_u16()),
         error => format!("{url} speaks otherwise than a server of this release ({error})"),
-    }
-}
-
-/// The bytes of a connection, in TLS or not.
-pub(super) enum Wire {
-    Plain(TcpStream),
-    Protected(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Protected(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Protected(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Protected(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Protected(stream) => Pin::new(stream).poll_shutdown(context),
-        }
     }
 }

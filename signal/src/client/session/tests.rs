@@ -5,8 +5,9 @@ async fn what_a_server_said_before_it_closed_is_heard_after_a_write_has_failed()
     let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
     let config = ClientConfig::new(url.to_string()).plain(true);
     let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
-    let server = Server { url, config, resume: Resume::random().unwrap() };
-    let mut session = Session::new(&server, &events, &wishes, &line);
+    let server = Server { place: 0, url, config, resume: Resume::random().unwrap() };
+    let mut incarnation = Incarnation::default();
+    let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
     let (sender, mut signals) = mpsc::channel(8);
     let server = async {
         for size in 0..3 {
@@ -28,8 +29,9 @@ fn an_answer_to_open_that_cannot_be_understood_ends_the_session_with_what_is_wro
     let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
     let config = ClientConfig::new(url.to_string());
     let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
-    let server = Server { url, config, resume: Resume::random().unwrap() };
-    let mut session = Session::new(&server, &events, &wishes, &line);
+    let server = Server { place: 0, url, config, resume: Resume::random().unwrap() };
+    let mut incarnation = Incarnation::default();
+    let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
     let answer = |request: u64, port: Value| serde_json::json!({"request": request, "reply": "opened", "stream": 1, "udp_port": port, "protocol": 2});
     session.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
     // Of another request it says nothing about this one.
@@ -44,4 +46,21 @@ fn an_answer_to_open_that_cannot_be_understood_ends_the_session_with_what_is_wro
     }
     assert!(session.hear(event::OPENED, answer(OPEN_ID, 12_345.into())).is_ok());
     assert!(matches!(events.next(Duration::ZERO), Some(ClientEvent::Opened(opened)) if opened.udp_port == 12_345));
+}
+
+#[test]
+fn a_server_whose_heart_beats_and_that_answers_nothing_is_no_server_to_come_back_to() {
+    let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
+    let config = ClientConfig::new(url.to_string());
+    let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
+    let server = Server { place: 0, url, config, resume: Resume::random().unwrap() };
+    let mut incarnation = Incarnation::default();
+    let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
+    let begun = Instant::now();
+    session.open_deadline = Some(begun + OPEN_TIMEOUT);
+    let late = begun + OPEN_TIMEOUT + Duration::from_millis(1);
+    session.last_answer = Some(late);
+    assert_eq!(session.owed(begun + OPEN_TIMEOUT), None);
+    assert!(session.owed(late).unwrap().contains("\"open\""));
+    assert!(session.owed(late + SILENCE_MAX + HEARTBEAT).unwrap().contains("silent"));
 }
