@@ -496,3 +496,52 @@ fn what_is_told_while_the_host_is_asked_comes_after_the_answer() {
     }
     await_connected(&connect(listener(server.local_addr())));
 }
+
+#[test]
+fn a_client_whose_buffer_is_full_hears_what_holds_and_its_answers_once_there_is_room() {
+    let (server, asked) = serve(loopback().feedback_rate(100_000.0));
+    let (mut raw, _) = Raw::connect(server.local_addr(), "");
+    raw.emit("open", &serde_json::to_value(request(9)).unwrap());
+    raw.receive_event("opened").unwrap();
+    raw.emit("watch", &json!({"request": 1, "protocol": 4, "stream": 5, "name": "front", "udp_port": 9}));
+    raw.receive_event("watching").unwrap();
+    await_watch(&asked);
+    // It does not read. What its buffer and the system's hold is full once it has missed so much.
+    let mut frame = 0;
+    while server.counters().missed_by_slow_clients < 1_000 {
+        for _ in 0..32 {
+            server.feedback(stage::feedback(9, frame));
+            frame += 1;
+        }
+        std::thread::yield_now();
+    }
+    for is_idle in [true, false, true] {
+        server.tell_idle(9, is_idle);
+    }
+    for bits_per_second in [1_000_000, 2_000_000] {
+        server.tell_grant(Grant::new(9, bits_per_second, 1));
+    }
+    server.tell_unwatched(5, "it is away");
+    server.tell_watching(watching(5, "front"));
+    raw.emit("watch", &json!({"request": 2, "protocol": 4, "stream": 6, "name": "rear", "udp_port": 9}));
+    await_watch(&asked);
+    let mut heard = Vec::new();
+    while heard.len() < 5 {
+        let said = raw.receive_that("42[").expect("it has its place still");
+        let said: Value = serde_json::from_str(&said[2..]).unwrap();
+        if !matches!(said[0].as_str(), Some("feedback" | "statistics")) {
+            heard.push(said);
+        }
+    }
+    let of = |name: &str| heard.iter().filter(|said| said[0] == name).map(|said| &said[1]).collect::<Vec<_>>();
+    assert_eq!(of("idle"), [&json!({"stream": 9, "idle": true})], "{heard:?}");
+    assert_eq!(of("grant").iter().map(|grant| &grant["bits_per_second"]).collect::<Vec<_>>(), [&json!(2_000_000)]);
+    assert_eq!(of("unwatched")[0]["stream"], 5);
+    assert_eq!(
+        of("watching").iter().map(|said| &said["stream"]).collect::<Vec<_>>(),
+        [&json!(5), &json!(6)],
+        "{heard:?}"
+    );
+    let at = |name: &str| heard.iter().position(|said| said[0] == name);
+    assert!(at("unwatched") < at("watching"), "{heard:?}");
+}

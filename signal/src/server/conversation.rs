@@ -1,7 +1,7 @@
 //! What the server says and hears on Socket.IO: who may connect, opening, closing, heartbeats.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Sid;
 use socketioxide::{ParserConfig, SocketIo};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::news::News;
 use super::outbox::Outbox;
@@ -22,13 +22,13 @@ use super::seats::Connected;
 use super::shown::ShownIds;
 use super::stream_host::{Asker, StreamHost};
 use super::streams::Streams;
+use super::unsaid::{Answer, Saying, Unsaid};
 use super::watchers::{GRACE, Watchers, Word};
 use crate::auth::Exchange;
 use crate::message::{
     CloseRequest, Closed, Heartbeat, Hops, Numbered, OpenReply, Opening, Proven, Quiet, Refused, Role, UnwatchRequest,
     Unwatched, WatchAnswer, WatchReply, WatchRequest, event, reason,
 };
-use crate::unpoisoned::unpoisoned;
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -53,12 +53,11 @@ pub(super) struct Conversation {
     pub(super) streams: Streams<Sid>,
     pub(super) watchers: Watchers<Sid>,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) unsaid: Unsaid<Sid>,
     pub(super) shown: ShownIds,
     pub(super) proving: Arc<Proving>,
     places: Arc<Places>,
     plain: bool,
-    /// Held from when it is looked up who is told what until that is said: what they hear last holds.
-    telling: Mutex<()>,
 }
 
 impl Conversation {
@@ -71,20 +70,8 @@ impl Conversation {
         plain: bool,
     ) -> Self {
         let (streams, watchers) = (Streams::new(host.clone()), Watchers::new(host));
-        Self {
-            streams,
-            watchers,
-            outbox,
-            shown,
-            proving,
-            places: Places::new(clients_max),
-            plain,
-            telling: Mutex::default(),
-        }
-    }
-
-    fn telling(&self) -> MutexGuard<'_, ()> {
-        unpoisoned(self.telling.lock())
+        let unsaid = Unsaid::new();
+        Self { streams, watchers, outbox, unsaid, shown, proving, places: Places::new(clients_max), plain }
     }
 
     pub(super) fn clients(&self) -> usize {
@@ -155,6 +142,7 @@ impl Conversation {
         socket.on_disconnect(move |socket: SocketRef| {
             conversation.proving.forget(&socket);
             socket.extensions.remove::<Seated>();
+            conversation.unsaid.forget(socket.id);
             async move {
                 if conversation.watchers.leave(socket.id) {
                     conversation.clone().end_wishes_later();
@@ -198,12 +186,9 @@ impl Conversation {
         socket.join([EVERYBODY, LISTENERS]);
         socket.extensions.insert(Turns(Arc::new(Semaphore::new(REQUESTS_A_CLIENT_MAX))));
         let [opening, closing, watching, unwatching] = std::array::from_fn(|_| self.clone());
-        socket.on(
-            event::OPEN,
-            move |io: SocketIo, socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-                opening.clone().open(io, socket, data.ok(), ack)
-            },
-        );
+        socket.on(event::OPEN, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            opening.clone().open(socket, data.ok(), ack)
+        });
         socket.on(event::CLOSE, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
             closing.clone().close(socket, data.ok(), ack)
         });
@@ -225,7 +210,7 @@ impl Conversation {
         });
     }
 
-    async fn open(self: Arc<Self>, io: SocketIo, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+    async fn open(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
         let request = request_id(data.as_ref());
         let (asker, conversation) = (socket.clone(), self.clone());
         let work = move |data: Opening| {
@@ -247,27 +232,24 @@ impl Conversation {
                 let _ = self.streams.close(asker.id, data.request.stream);
                 return Err(key_over_plain(connected));
             }
-            let older = self.streams.settle_name(data.request.stream);
-            Ok((granted, older))
+            self.streams.settle_name(data.request.stream, |owner, news| self.unsaid.put(owner, Saying::News(news)));
+            self.unsaid.wake();
+            Ok(granted)
         };
-        let (granted, older) = match in_turn(&socket, data, work).await {
-            Ok(done) => done,
+        let (turn, done) = in_turn(&socket, data, work).await;
+        let granted = match done {
+            Ok(granted) => granted,
             Err(body) => {
                 let body = OpenReply::Refused(body);
-                return answer(&socket, ack, event::REFUSED, &Numbered { request, body });
+                return conversation.answer(&socket, turn, (event::REFUSED, ack), &Numbered { request, body });
             }
         };
         let stream = granted.opened.stream;
-        answer(&socket, ack, event::OPENED, &Numbered { request, body: OpenReply::Opened(granted) });
-        {
-            let _telling = conversation.telling();
-            conversation.streams.answered(socket.id, stream).into_iter().for_each(|news| say_news(&socket, news));
-        }
-        for (owner, replaced) in older {
-            if let Some(socket) = io.get_socket(owner) {
-                say_news(&socket, News::Replaced(replaced));
-            }
-        }
+        let opened = Numbered { request, body: OpenReply::Opened(granted) };
+        conversation.answer(&socket, turn, (event::OPENED, ack), &opened);
+        let tell = |news| conversation.unsaid.put(socket.id, Saying::News(news));
+        conversation.streams.answered(socket.id, stream, tell);
+        conversation.unsaid.wake();
     }
 
     async fn watch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
@@ -301,30 +283,39 @@ impl Conversation {
                 answer => Ok((data.stream, answer)),
             }
         };
-        match in_turn(&socket, data, work).await {
-            Ok((stream, reply)) => {
-                let (name, body) = match reply {
-                    WatchAnswer::Watching(watching) => (event::WATCHING, WatchReply::Watching(watching)),
-                    WatchAnswer::Waiting(waiting) => (event::WAITING, WatchReply::Waiting(waiting)),
-                };
-                answer(&socket, ack, name, &Numbered { request, body });
-                let _telling = conversation.telling();
-                conversation.watchers.answered(stream).into_iter().for_each(|(_, word)| say_word(&socket, word));
+        let (turn, done) = in_turn(&socket, data, work).await;
+        let (stream, name, body) = match done {
+            Ok((stream, WatchAnswer::Watching(watching))) => {
+                (Some(stream), event::WATCHING, WatchReply::Watching(watching))
             }
-            Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: WatchReply::Refused(body) }),
+            Ok((stream, WatchAnswer::Waiting(waiting))) => (Some(stream), event::WAITING, WatchReply::Waiting(waiting)),
+            Err(refused) => (None, event::REFUSED, WatchReply::Refused(refused)),
+        };
+        conversation.answer(&socket, turn, (name, ack), &Numbered { request, body });
+        if let Some(stream) = stream {
+            conversation
+                .watchers
+                .answered(stream, |watcher, word| conversation.unsaid.put(watcher, Saying::Word(word)));
+            conversation.unsaid.wake();
         }
     }
 
     async fn unwatch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
         let request = request_id(data.as_ref());
-        let asker = socket.id;
+        let (asker, conversation) = (socket.id, self.clone());
         let work = move |data: UnwatchRequest| {
             self.watchers.unwatch(asker, data.stream)?;
             Ok(Unwatched::new(data.stream, "its watcher wants it no more"))
         };
-        match in_turn(&socket, data, work).await {
-            Ok(body) => answer(&socket, ack, event::UNWATCHED, &Numbered { request, body }),
-            Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: WatchReply::Refused(body) }),
+        let (turn, done) = in_turn(&socket, data, work).await;
+        match done {
+            Ok(body) => {
+                conversation.answer(&socket, turn, (event::UNWATCHED, ack), &Numbered { request, body });
+            }
+            Err(refused) => {
+                let body = WatchReply::Refused(refused);
+                conversation.answer(&socket, turn, (event::REFUSED, ack), &Numbered { request, body });
+            }
         }
     }
 
@@ -341,34 +332,52 @@ impl Conversation {
     }
 
     /// Tells a watcher, where there is one and nothing else is to be said before.
-    pub(super) fn tell_watcher(&self, io: &SocketIo, word: Word) {
-        let _telling = self.telling();
-        let Some((watcher, word)) = self.watchers.tell(word) else { return };
-        if let Some(socket) = io.get_socket(watcher) {
-            say_word(&socket, word);
-        }
+    pub(super) fn tell_watcher(&self, word: Word) {
+        self.watchers.tell(word, |watcher, word| self.unsaid.put(watcher, Saying::Word(word)));
+        self.unsaid.wake();
     }
 
     /// Tells who opened a stream.
-    pub(super) fn tell_owner(&self, io: &SocketIo, news: News) {
-        let _telling = self.telling();
-        let owner = self.streams.tell(&news);
-        if let Some(socket) = owner.and_then(|owner| io.get_socket(owner)) {
-            say_news(&socket, news);
+    pub(super) fn tell_owner(&self, news: News) {
+        self.streams.tell(news, |owner, news| self.unsaid.put(owner, Saying::News(news)));
+        self.unsaid.wake();
+    }
+
+    /// Answers by an event, and by an acknowledgement where the client asked for one. Its turn ends when that was said.
+    fn answer<T: Serialize>(
+        &self,
+        socket: &SocketRef,
+        turn: Option<OwnedSemaphorePermit>,
+        (event, ack): (&'static str, AckSender),
+        reply: &T,
+    ) {
+        let Some(turn) = turn else {
+            // Who asks for more than may be under way hears so where there is room: nothing is kept for it.
+            say(socket, event, reply);
+            return acknowledge(ack, reply);
+        };
+        match serde_json::to_value(reply) {
+            Ok(body) => self.unsaid.put(socket.id, Saying::Answer(Answer { event, body, ack: Some(ack), _turn: turn })),
+            Err(error) => tracing::error!("{event} cannot be written for client {}: {error}", socket.id),
         }
+        self.unsaid.wake();
     }
 
     async fn close(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
         let request = request_id(data.as_ref());
-        let asker = socket.id;
+        let (asker, conversation) = (socket.id, self.clone());
         let work = move |data: CloseRequest| {
             self.streams.close(asker, data.stream)?;
             self.outbox.flush_stream(data.stream);
             Ok(Closed { stream: data.stream, message: "its client closed it".into() })
         };
-        match in_turn(&socket, data, work).await {
-            Ok(body) => answer(&socket, ack, event::CLOSED, &Numbered { request, body }),
-            Err(body) => answer(&socket, ack, event::REFUSED, &Numbered { request, body: OpenReply::Refused(body) }),
+        let (turn, done) = in_turn(&socket, data, work).await;
+        match done {
+            Ok(body) => conversation.answer(&socket, turn, (event::CLOSED, ack), &Numbered { request, body }),
+            Err(refused) => {
+                let body = OpenReply::Refused(refused);
+                conversation.answer(&socket, turn, (event::REFUSED, ack), &Numbered { request, body });
+            }
         }
     }
 }
@@ -398,9 +407,27 @@ impl fmt::Display for ConnectRefused {
     }
 }
 
-/// Does `work` on a thread that may block, unless the client has too much under way already.
+/// Does `work` on a thread that may block, unless the client has too much under way already. Otherwise with the turn that lasts until the answer
+/// was said.
 async fn in_turn<T, R>(
     socket: &SocketRef,
+    data: Option<Value>,
+    work: impl FnOnce(T) -> Result<R, Refused> + Send + 'static,
+) -> (Option<OwnedSemaphorePermit>, Result<R, Refused>)
+where
+    T: DeserializeOwned + Send + 'static,
+    R: Send + 'static,
+{
+    let turns = socket.extensions.get::<Turns>();
+    let Some(turn) = turns.and_then(|turns| turns.0.try_acquire_owned().ok()) else {
+        let message = format!("{REQUESTS_A_CLIENT_MAX} requests of this client are under way; wait for their answers");
+        return (None, Err(Refused::new(reason::TOO_MANY, message)));
+    };
+    (Some(turn), done(data, work).await)
+}
+
+/// What comes of a request.
+async fn done<T, R>(
     data: Option<Value>,
     work: impl FnOnce(T) -> Result<R, Refused> + Send + 'static,
 ) -> Result<R, Refused>
@@ -408,11 +435,6 @@ where
     T: DeserializeOwned + Send + 'static,
     R: Send + 'static,
 {
-    let turns = socket.extensions.get::<Turns>();
-    let Some(_turn) = turns.as_ref().and_then(|turns| turns.0.try_acquire().ok()) else {
-        let message = format!("{REQUESTS_A_CLIENT_MAX} requests of this client are under way; wait for their answers");
-        return Err(Refused::new(reason::TOO_MANY, message));
-    };
     let bad = |what: String| Refused::new(reason::BAD_REQUEST, format!("{what}; send one JSON object as documented"));
     let data = data.ok_or_else(|| bad("the message is not one JSON value".into()))?;
     let data = T::deserialize(data).map_err(|error| bad(format!("the message cannot be read: {error}")))?;
@@ -430,22 +452,13 @@ fn key_over_plain(connected: &Connected) -> Refused {
     Refused::new(reason::KEY_OVER_PLAIN, message)
 }
 
-fn say_word(socket: &SocketRef, word: Word) {
+/// What a watcher is told, as it may hear it over its connection.
+pub(super) fn audible(socket: &SocketRef, word: Word) -> Word {
     match word {
         Word::Watching(watching) if watching.key.is_some() && !connected(socket).is_protected() => {
-            let unwatched = Unwatched::new(watching.stream, key_over_plain(connected(socket)).message);
-            say(socket, event::UNWATCHED, &unwatched);
+            Word::Unwatched(Unwatched::new(watching.stream, key_over_plain(connected(socket)).message))
         }
-        Word::Watching(watching) => say(socket, event::WATCHING, &watching),
-        Word::Unwatched(unwatched) => say(socket, event::UNWATCHED, &unwatched),
-    }
-}
-
-fn say_news(socket: &SocketRef, news: News) {
-    match news {
-        News::Idle(idle) => say(socket, event::IDLE, &idle),
-        News::Grant(grant) => say(socket, event::GRANT, &grant),
-        News::Replaced(replaced) => say(socket, event::REPLACED, &replaced),
+        word => word,
     }
 }
 
@@ -453,11 +466,10 @@ fn request_id(data: Option<&Value>) -> Option<u64> {
     data?.get("request")?.as_u64()
 }
 
-/// Answers by an event, and by an acknowledgement where the client asked for one.
-fn answer<T: Serialize>(socket: &SocketRef, ack: AckSender, name: &'static str, reply: &T) {
-    say(socket, name, reply);
+/// Answers so, too, where the client asked for it.
+pub(super) fn acknowledge<T: Serialize>(ack: AckSender, reply: &T) {
     if let Err(error) = ack.send(reply) {
-        tracing::debug!("an acknowledgement to client {} was not sent: {error}", socket.id);
+        tracing::debug!("an acknowledgement was not sent: {error}");
     }
 }
 

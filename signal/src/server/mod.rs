@@ -19,6 +19,7 @@ mod speaker;
 mod stream_host;
 mod streams;
 mod trouble;
+mod unsaid;
 mod versions;
 mod watchers;
 
@@ -293,6 +294,11 @@ impl SignalServer {
 
         let (speaking, speaking_io) = (conversation.clone(), io.clone());
         runtime.spawn(async move { outbox.run(&Speaker { conversation: &speaking, io: &speaking_io }).await });
+        let (speaking, speaking_io) = (conversation.clone(), io.clone());
+        runtime.spawn(async move {
+            let speaker = Speaker { conversation: &speaking, io: &speaking_io };
+            speaking.unsaid.run(|client, saying| speaker.say(client, saying)).await;
+        });
         drop(entered);
         Ok(Self { runtime: Some(runtime), conversation, io, accepting: Some(accepting), local_addr, tls })
     }
@@ -336,27 +342,27 @@ impl SignalServer {
     /// Tells the watcher of this wish that its stream is sent, after the host had it wait, or the stream was gone, or is another one than before. Said after the
     /// answer to a [`watch`](StreamHost::watch) that is under way. Returns without waiting; a wish that nobody has any more is passed over.
     pub fn tell_watching(&self, watching: Watching) {
-        self.conversation.tell_watcher(&self.io, Word::Watching(watching));
+        self.conversation.tell_watcher(Word::Watching(watching));
     }
 
     /// Tells the watcher of this wish that its stream is sent no more for now; the wish stands. As [`tell_watching`](Self::tell_watching).
     pub fn tell_unwatched(&self, stream: u32, message: impl Into<String>) {
-        self.conversation.tell_watcher(&self.io, Word::Unwatched(Unwatched::new(stream, message)));
+        self.conversation.tell_watcher(Word::Unwatched(Unwatched::new(stream, message)));
     }
 
     /// The same, of a stream that its sender has closed: who watches it to its end has reached that.
     pub fn tell_watched_to_its_end(&self, stream: u32, message: impl Into<String>) {
-        self.conversation.tell_watcher(&self.io, Word::Unwatched(Unwatched::new(stream, message).over(true)));
+        self.conversation.tell_watcher(Word::Unwatched(Unwatched::new(stream, message).over(true)));
     }
 
     /// Tells the client that opened a stream whether anybody wants it, and tells it again when it comes back. Returns without waiting.
     pub fn tell_idle(&self, stream: u32, idle: bool) {
-        self.conversation.tell_owner(&self.io, News::Idle(Idle::new(stream, idle)));
+        self.conversation.tell_owner(News::Idle(Idle::new(stream, idle)));
     }
 
     /// Tells the client that opened a stream how much of a link it has, and tells it again when it comes back. Returns without waiting.
     pub fn tell_grant(&self, grant: Grant) {
-        self.conversation.tell_owner(&self.io, News::Grant(grant));
+        self.conversation.tell_owner(News::Grant(grant));
     }
 
     /// Tells every client to go to another server, if it knows one; those that do not stay. Returns without waiting.
@@ -398,7 +404,9 @@ impl SignalServer {
                 // The error is the abort itself.
                 let _ = accepting.await;
             }
-            conversation.outbox.flush(&Speaker { conversation: &conversation, io: &io }).await;
+            let speaker = Speaker { conversation: &conversation, io: &io };
+            conversation.outbox.flush(&speaker).await;
+            conversation.unsaid.say_all(|client, saying| speaker.say(client, saying));
             io.close().await;
             // No one waits any more after the farewell.
             let _ = done.send(());

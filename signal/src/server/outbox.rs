@@ -192,7 +192,10 @@ impl Outbox {
                     speaker.plain_feedback(&plain).await
                 }
                 Item::Statistics(statistics) => speaker.statistics(statistics.clone()).await,
-                Item::Moved(moved) => speaker.moved(moved).await,
+                Item::Moved(moved) => {
+                    speaker.moved(moved);
+                    continue;
+                }
             };
             self.lock().count(&item, missed);
             sent += 1;

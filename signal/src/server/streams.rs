@@ -109,13 +109,13 @@ impl<C: Copy + Eq> Streams<C> {
         owner.told.clone()
     }
 
-    /// Has the names of streams go to those that were started last, after this one was opened. Who has to be told so now: a client hears of its
-    /// own stream with what else [`answered`](Self::answered) has for it.
-    pub(super) fn settle_name(&self, stream: u32) -> Vec<(C, Replaced)> {
+    /// Has the names of streams go to those that were started last, after this one was opened, and has those told now that have to be: a client hears
+    /// of its own stream with what else [`answered`](Self::answered) has for it. `tell` must not wait: what is told is what holds, and comes in that order.
+    pub(super) fn settle_name(&self, stream: u32, mut tell: impl FnMut(C, News)) {
         let _turn = self.turn();
         let mut owners = self.owners();
-        let Some(opened) = owners.of.get(&stream) else { return Vec::new() };
-        let Some(incarnation) = opened.incarnation.filter(|_| !opened.name.is_empty()) else { return Vec::new() };
+        let Some(opened) = owners.of.get(&stream) else { return };
+        let Some(incarnation) = opened.incarnation.filter(|_| !opened.name.is_empty()) else { return };
         let (name, mut newest) = (opened.name.clone(), (incarnation, stream));
         let mut of_name = Vec::new();
         for (id, owner) in owners.of.iter().filter(|(_, owner)| owner.name == name) {
@@ -131,41 +131,41 @@ impl<C: Copy + Eq> Streams<C> {
         }
         let older: Vec<u32> =
             of_name.into_iter().filter(|(_, of)| *of < newest_incarnation).map(|(id, _)| id).collect();
-        let mut to_tell = Vec::new();
         for id in &older {
             let Some(owner) = owners.of.get_mut(id) else { continue };
             let message = format!(
                 "another stream named {name:?} was started later and has the name; this one is listed beside it"
             );
-            let replaced = Replaced::new(*id, message);
-            owner.told.note(News::Replaced(replaced.clone()));
-            let is_told_now = by == stream && !owner.is_unanswered;
-            to_tell.extend(owner.client.filter(|_| is_told_now).map(|client| (client, replaced)));
+            let replaced = News::Replaced(Replaced::new(*id, message));
+            owner.told.note(replaced.clone());
+            if let Some(client) = owner.client.filter(|_| by == stream && !owner.is_unanswered) {
+                tell(client, replaced);
+            }
         }
         drop(owners);
         older.into_iter().filter(|id| *id == stream || by == stream).for_each(|id| self.host.replaced(id, by));
-        to_tell
     }
 
-    /// It was said to `client` that the stream is open, or not: what is to be told of it then.
-    pub(super) fn answered(&self, client: C, stream: u32) -> Vec<News> {
+    /// It is said to `client` that the stream is open, or not: tells it then what else holds of it. `tell` must not wait.
+    pub(super) fn answered(&self, client: C, stream: u32, tell: impl FnMut(News)) {
         let mut owners = self.owners();
         let owner = owners.of.get_mut(&stream).filter(|owner| owner.client == Some(client));
-        let Some(owner) = owner.filter(|owner| owner.is_unanswered) else { return Vec::new() };
+        let Some(owner) = owner.filter(|owner| owner.is_unanswered) else { return };
         owner.is_unanswered = false;
-        owner.told.to_tell()
+        owner.told.to_tell().into_iter().for_each(tell);
     }
 
-    /// Keeps what is told of a stream, and returns whom to tell now, if anybody.
-    pub(super) fn tell(&self, news: &News) -> Option<C> {
+    /// Keeps what is told of a stream, and tells it now to whom there is, if anybody. `tell` must not wait.
+    pub(super) fn tell(&self, news: News, tell: impl FnOnce(C, News)) {
         let mut owners = self.owners();
         if let Some((_, told)) = owners.opening.as_mut().filter(|(stream, _)| *stream == news.stream()) {
-            told.note(news.clone());
-            return None;
+            return told.note(news);
         }
-        let owner = owners.of.get_mut(&news.stream())?;
+        let Some(owner) = owners.of.get_mut(&news.stream()) else { return };
         owner.told.note(news.clone());
-        owner.client.filter(|_| !owner.is_unanswered)
+        if let Some(client) = owner.client.filter(|_| !owner.is_unanswered) {
+            tell(client, news);
+        }
     }
 
     /// The stream's secret, for whom it belongs to or who is the first to open it.
@@ -260,15 +260,17 @@ impl<C: Copy + Eq> Streams<C> {
         }
     }
 
-    /// Notes that a stream ended on the data path, and returns who had opened it. One that may go on stays its client's for as long
-    /// as that is there.
-    pub(super) fn end(&self, stream: u32, end: StreamEnd) -> Option<C> {
+    /// Notes that a stream ended on the data path, and tells who had opened it, before that one can open it again. One that may go on stays its client's
+    /// for as long as that is there.
+    pub(super) fn end(&self, stream: u32, end: StreamEnd, tell: impl FnOnce(C)) {
         let _turn = self.turn();
         let client = self.owner(stream);
         if client.is_none() || end == StreamEnd::Over {
             self.owners().of.remove(&stream);
         }
-        client
+        if let Some(client) = client {
+            tell(client);
+        }
     }
 
     /// Who has opened a stream and is still there. Waits for no host.

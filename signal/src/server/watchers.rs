@@ -48,7 +48,7 @@ pub(super) enum Word {
 }
 
 impl Word {
-    fn stream(&self) -> u32 {
+    pub(super) fn stream(&self) -> u32 {
         match self {
             Self::Watching(watching) => watching.stream,
             Self::Unwatched(unwatched) => unwatched.stream,
@@ -119,24 +119,27 @@ impl<C: Copy + Eq> Watchers<C> {
         Ok(Asking { watchers: self, stream, was_granted, is_over: true })
     }
 
-    /// The answer to a wish was said: what was told meanwhile is returned, and whom it is for.
-    pub(super) fn answered(&self, stream: u32) -> Option<(C, Word)> {
+    /// The answer to a wish is said: tells what was told meanwhile, to whom it is for. `tell` must not wait: what is told is what holds, and comes in that
+    /// order.
+    pub(super) fn answered(&self, stream: u32, tell: impl FnOnce(C, Word)) {
         let mut wishes = self.wishes();
-        let wish = wishes.get_mut(&stream)?;
+        let Some(wish) = wishes.get_mut(&stream) else { return };
         wish.answers = wish.answers.saturating_sub(1);
         let word = if wish.answers == 0 { wish.held.take() } else { None };
-        Some((wish.client.ok()?, word?))
+        if let (Ok(client), Some(word)) = (wish.client, word) {
+            tell(client, word);
+        }
     }
 
-    /// Whom to tell now, if anybody: nobody before the answer that is under way, and nobody who has gone.
-    pub(super) fn tell(&self, word: Word) -> Option<(C, Word)> {
+    /// Tells it now to whom there is, if anybody: nobody before the answer that is under way, and nobody who has gone. `tell` must not wait.
+    pub(super) fn tell(&self, word: Word, tell: impl FnOnce(C, Word)) {
         let mut wishes = self.wishes();
-        let wish = wishes.get_mut(&word.stream())?;
+        let Some(wish) = wishes.get_mut(&word.stream()) else { return };
         if wish.answers > 0 {
             wish.held = Some(word);
-            return None;
+        } else if let Ok(client) = wish.client {
+            tell(client, word);
         }
-        Some((wish.client.ok()?, word))
     }
 
     /// Ends a wish of `client`'s own.

@@ -93,6 +93,30 @@ fn open(streams: &Streams<char>, client: char, stream: u32, resume: Option<&Resu
     streams.open(client, from(1), &asker(), &opening(stream, resume), || true).map(|granted| granted.resume.unwrap())
 }
 
+/// Whom it is told to now.
+fn told(streams: &Streams<char>, news: &News) -> Option<char> {
+    let mut whom = None;
+    streams.tell(news.clone(), |client, told| {
+        assert_eq!(told, *news);
+        whom = Some(client);
+    });
+    whom
+}
+
+/// What a client hears once it is said that its stream is open.
+fn answered(streams: &Streams<char>, client: char, stream: u32) -> Vec<News> {
+    let mut heard = Vec::new();
+    streams.answered(client, stream, |news| heard.push(news));
+    heard
+}
+
+/// Who hears that a stream has ended.
+fn ended(streams: &Streams<char>, stream: u32, end: StreamEnd) -> Option<char> {
+    let mut whom = None;
+    streams.end(stream, end, |client| whom = Some(client));
+    whom
+}
+
 #[test]
 fn a_client_that_goes_takes_its_streams_with_it() {
     let (diary, streams) = streams();
@@ -140,7 +164,7 @@ fn an_id_is_free_again_once_its_client_has_gone_and_its_frames_have_ended() {
     let secret = open(&streams, 'a', 1, None).unwrap();
     streams.client_gone('a');
     diary.flowing.lock().unwrap().clear();
-    assert_eq!(streams.end(1, StreamEnd::Over), None);
+    assert_eq!(ended(&streams, 1, StreamEnd::Over), None);
     assert!(!open(&streams, 'b', 1, None).unwrap().is(&secret));
     // The same where frames never came.
     streams.client_gone('b');
@@ -179,11 +203,11 @@ fn a_client_closes_only_what_it_opened() {
 fn a_stream_that_may_go_on_stays_its_clients_while_that_is_there() {
     let (_, streams) = streams();
     open(&streams, 'a', 1, None).unwrap();
-    assert_eq!(streams.end(1, StreamEnd::MayGoOn), Some('a'));
+    assert_eq!(ended(&streams, 1, StreamEnd::MayGoOn), Some('a'));
     assert_eq!(streams.owner(1), Some('a'), "its feedback still goes to it");
     assert_eq!(open(&streams, 'b', 1, None).unwrap_err().reason, reason::NOT_YOURS);
     streams.client_gone('a');
-    assert_eq!(streams.end(1, StreamEnd::MayGoOn), None);
+    assert_eq!(ended(&streams, 1, StreamEnd::MayGoOn), None);
     open(&streams, 'b', 1, None).expect("its id is free");
 }
 
@@ -196,7 +220,7 @@ fn a_client_has_so_many_streams_and_no_more() {
     assert_eq!(open(&streams, 'a', 99, None).unwrap_err().reason, reason::TOO_MANY);
     open(&streams, 'a', 3, None).expect("the same stream again is not one more");
     open(&streams, 'b', 99, None).expect("another client has room of its own");
-    assert_eq!(streams.end(3, StreamEnd::Over), Some('a'));
+    assert_eq!(ended(&streams, 3, StreamEnd::Over), Some('a'));
     open(&streams, 'a', 98, None).unwrap();
 }
 
@@ -273,8 +297,12 @@ fn open_named(
     let mut opening = opening(stream, None);
     opening.request = opening.request.name(name).incarnation(incarnation);
     streams.open(client, from(1), &asker(), &opening, || true).unwrap();
-    let older = streams.settle_name(stream).into_iter().map(|(client, replaced)| (client, replaced.stream)).collect();
-    (older, streams.answered(client, stream))
+    let mut older = Vec::new();
+    streams.settle_name(stream, |client, news| {
+        assert!(matches!(news, News::Replaced(_)), "{news:?}");
+        older.push((client, news.stream()));
+    });
+    (older, answered(streams, client, stream))
 }
 
 fn is_replaced(news: &[News]) -> bool {
@@ -313,17 +341,20 @@ fn what_is_told_of_a_stream_waits_for_the_answer_and_is_told_again_to_who_comes_
     let (_diary, streams) = streams();
     let (idle, awake) = (News::Idle(Idle::new(1, true)), News::Idle(Idle::new(1, false)));
     let grant = News::Grant(Grant::new(1, 1_000_000, 65_536));
-    assert_eq!(streams.tell(&idle), None, "there is no such stream");
+    assert_eq!(told(&streams, &idle), None, "there is no such stream");
     let secret = open(&streams, 'a', 1, None).unwrap();
-    assert_eq!(streams.tell(&idle), None, "it is not said yet that it is open");
-    assert_eq!((streams.answered('b', 1), streams.answered('a', 1)), (vec![], vec![idle.clone()]));
-    assert_eq!(streams.answered('a', 1), []);
-    assert_eq!((streams.tell(&awake), streams.tell(&grant), streams.tell(&idle)), (Some('a'), Some('a'), Some('a')));
+    assert_eq!(told(&streams, &idle), None, "it is not said yet that it is open");
+    assert_eq!((answered(&streams, 'b', 1), answered(&streams, 'a', 1)), (vec![], vec![idle.clone()]));
+    assert_eq!(answered(&streams, 'a', 1), []);
+    assert_eq!(
+        (told(&streams, &awake), told(&streams, &grant), told(&streams, &idle)),
+        (Some('a'), Some('a'), Some('a'))
+    );
     open(&streams, 'b', 1, Some(&secret)).unwrap();
-    assert_eq!(streams.answered('b', 1), [idle, grant.clone()]);
-    assert_eq!(streams.tell(&awake), Some('b'));
+    assert_eq!(answered(&streams, 'b', 1), [idle, grant.clone()]);
+    assert_eq!(told(&streams, &awake), Some('b'));
     open(&streams, 'c', 1, Some(&secret)).unwrap();
-    assert_eq!(streams.answered('c', 1), [grant], "that it is wanted goes without saying");
+    assert_eq!(answered(&streams, 'c', 1), [grant], "that it is wanted goes without saying");
 }
 
 /// Grants something with each stream that it opens, and may tell of more meanwhile, as the account of a link does.
@@ -336,7 +367,7 @@ impl StreamHost for Granting {
     fn open(&self, request: &OpenRequest) -> Result<Opened, Refused> {
         let streams = self.streams.get().unwrap().upgrade().unwrap();
         if let Some(grant) = self.tells.lock().unwrap().take() {
-            assert_eq!(streams.tell(&News::Grant(grant)), None);
+            assert_eq!(told(&streams, &News::Grant(grant)), None);
         }
         Ok(Opened::new(request.stream, 1).grant(Grant::new(request.stream, 1, 1)))
     }
@@ -351,7 +382,7 @@ fn a_grant_that_changes_while_its_stream_opens_is_not_lost_and_what_opened_says_
     let streams = Arc::new(Streams::new(host.clone()));
     host.streams.set(Arc::downgrade(&streams)).unwrap();
     let secret = open(&streams, 'a', 1, None).unwrap();
-    assert_eq!(streams.answered('a', 1), [News::Grant(newer)], "it was told after what 'opened' says");
+    assert_eq!(answered(&streams, 'a', 1), [News::Grant(newer)], "it was told after what 'opened' says");
     open(&streams, 'b', 1, Some(&secret)).unwrap();
-    assert_eq!(streams.answered('b', 1), [], "'opened' says it");
+    assert_eq!(answered(&streams, 'b', 1), [], "'opened' says it");
 }

@@ -54,8 +54,22 @@ fn node(last: u8) -> Asker {
 /// Says that it was answered, too.
 fn watch(watchers: &Watchers<char>, client: char, asker: Asker, stream: u32) -> Result<(), Refused> {
     watchers.watch(client, &asker, &WatchRequest::new(stream, "front", 9), || true)?;
-    watchers.answered(stream);
+    answered(watchers, stream);
     Ok(())
+}
+
+/// Whom it is told to now.
+fn told(watchers: &Watchers<char>, word: Word) -> Option<(char, Word)> {
+    let mut whom = None;
+    watchers.tell(word, |client, word| whom = Some((client, word)));
+    whom
+}
+
+/// What is told once the answer was said, and to whom.
+fn answered(watchers: &Watchers<char>, stream: u32) -> Option<(char, Word)> {
+    let mut whom = None;
+    watchers.answered(stream, |client, word| whom = Some((client, word)));
+    whom
 }
 
 fn watching(stream: u32) -> Word {
@@ -89,13 +103,13 @@ fn a_client_that_has_gone_has_two_seconds_to_ask_again_from_where_it_was() {
     let after = Instant::now();
     watchers.end_of_grace(before + GRACE - Duration::from_millis(1));
     assert_eq!(watchers.len(), 2, "the grace is not over");
-    assert_eq!(watchers.tell(watching(1)), None, "nobody is there");
+    assert_eq!(told(&watchers, watching(1)), None, "nobody is there");
     // Who only knows its id, or is something else, does not get it.
     for stranger in [asker(2), node(1)] {
         assert_eq!(watch(&watchers, 'b', stranger, 1).unwrap_err().reason, reason::NOT_YOURS);
     }
     watch(&watchers, 'b', asker(1), 1).unwrap();
-    assert_eq!(watchers.tell(watching(1)), Some(('b', watching(1))));
+    assert_eq!(told(&watchers, watching(1)), Some(('b', watching(1))));
     diary.read();
     watchers.end_of_grace(after + GRACE);
     assert_eq!((diary.read(), watchers.len()), (vec!["unwatch 2".to_owned()], 1));
@@ -173,10 +187,10 @@ fn a_client_an_address_and_all_together_have_so_many_wishes_and_no_more() {
 #[test]
 fn what_is_told_while_an_answer_is_under_way_is_told_after_it_and_the_last_of_it_alone() {
     let (_diary, watchers) = watchers();
-    assert_eq!(watchers.tell(watching(1)), None, "nobody has such a wish");
+    assert_eq!(told(&watchers, watching(1)), None, "nobody has such a wish");
     watchers.watch('a', &asker(1), &WatchRequest::new(1, "front", 9), || true).unwrap();
-    assert_eq!([unwatched(1), watching(1), unwatched(1)].map(|word| watchers.tell(word)), [None, None, None]);
-    assert_eq!(watchers.answered(1), Some(('a', unwatched(1))));
-    assert_eq!(watchers.answered(1), None);
-    assert_eq!(watchers.tell(watching(1)), Some(('a', watching(1))));
+    assert_eq!([unwatched(1), watching(1), unwatched(1)].map(|word| told(&watchers, word)), [None, None, None]);
+    assert_eq!(answered(&watchers, 1), Some(('a', unwatched(1))));
+    assert_eq!(answered(&watchers, 1), None);
+    assert_eq!(told(&watchers, watching(1)), Some(('a', watching(1))));
 }
