@@ -33,10 +33,9 @@ pub fn serve(
 /// What cannot be asked for, and what failed.
 pub fn send(args: &ClientArgs, stop: &Stop) -> Result<(Summary, Option<Failure>), Failure> {
     // First who is meant: standard input may have the line that says so, and frames are none of those to be looked for.
-    let targets = targets(args, stop)?;
-    let Some(source) = source::open(&args.stream, stop)? else {
-        return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
-    };
+    let nothing = || (Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None);
+    let Some(targets) = targets(args, stop)? else { return Ok(nothing()) };
+    let Some(source) = source::open(&args.stream, stop)? else { return Ok(nothing()) };
     match args.common.wire {
         Wire::Framed => client::run::run(args, targets, source, stop),
         Wire::Plain => plain::client::run(args, &targets, source, stop),

@@ -171,3 +171,15 @@ fn a_machine_without_multicast_lists_what_it_has_and_says_why_to_who_wants_to_kn
     let (code, said, _) = Running::start(client.args(["--server", "auto", "pattern:64x48"])).wait();
     assert!(code == Some(1) && said.contains("--server"), "{said}");
 }
+
+#[test]
+fn who_stops_while_no_server_was_found_has_sent_nothing_and_has_not_failed() {
+    let Some(hosts) = hosts() else { return };
+    let mut client = program_on(&hosts, hosts.near(), "framewire-client");
+    let mut client = Running::start(client.args(["--server", "auto", "--json", "pattern:64x48"]));
+    client.wait_for("no server was found on this network yet");
+    client.interrupt();
+    let (code, said, json) = client.wait();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(figure(&json, &["frames_sent"]), 0.0);
+}

@@ -66,6 +66,23 @@ fn a_server_that_is_gone_is_told_of_once_and_again_when_it_is_back() {
 }
 
 #[test]
+fn what_was_sent_is_told_also_where_the_server_refuses_to_go_on() {
+    let first = Server::start(&[]);
+    let (signal, udp) = (first.signal.clone(), first.udp.clone());
+    let stream = ["pattern:64x48", "--fps", "100", "--delivery", "latest", "-v", "--json"];
+    let mut client = Running::start(&mut first.client(&stream));
+    client.wait_for("feedback: frame");
+    first.running.kill();
+    // What comes back speaks another wire, and will not change its mind.
+    let again = Server::start_at(&signal, &udp, &["--wire", "plain"]);
+    let (code, said, summary) = client.wait();
+    assert!(code == Some(1) && said.contains("the server refuses") && said.contains("plain-wire"), "{said}");
+    let figure = |name| figure(&summary, &[name]);
+    assert!(figure("frames_delivered") > 0.0 && figure("frames_sent") >= figure("frames_delivered"), "{said}");
+    again.stop();
+}
+
+#[test]
 fn a_server_that_never_answers_is_waited_for_as_long_as_the_user_wants() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for wire in ["framed", "plain"] {

@@ -131,22 +131,41 @@ fn a_stream_goes_on_at_the_next_server_when_the_one_that_had_it_is_killed_and_wh
     client.wait_for(&format!("{other} takes the stream in place of {one}"));
     wait_until_live(&other);
     let (summary, said) = ended(client, 0);
+    let turns = assert_turns(&summary, &said);
     let at_second = second.stop();
-    let server = &summary["servers"][0];
-    assert_adds_up(server);
-    let turns = server["turns"].as_array().unwrap();
-    assert_eq!(turns.len(), 2, "{summary} {said}");
+    assert!(at_second.contains(&format!("{} delivered", turns[1]["frames_delivered"])), "{at_second}\n{summary}");
     assert_eq!((&turns[0]["server"], &turns[1]["server"]), (&Value::from(one), &Value::from(other)));
-    let had: Vec<_> = turns.iter().map(|turn| of(turn, "frames_delivered")).collect();
-    assert!(had[0] > 0 && had[1] > 0, "{summary}");
-    assert_eq!(had[0] + had[1], of(server, "frames_delivered"), "{summary}");
-    assert!(at_second.contains(&format!("{} delivered", had[1])), "{at_second}\n{summary}");
+}
+
+#[test]
+fn what_each_server_had_is_told_also_where_none_of_them_takes_the_stream_any_more() {
+    let (first, second) = (Server::start(&[]), Server::start(&[]));
+    let urls = [first.url(), second.url()];
+    let client = client(&[&["--server", &urls[0], "--server", &urls[1]], &LIVE[..]].concat());
+    urls.iter().for_each(|url| wait_until_live(url));
+    let again = [first, second].map(|server| {
+        let (signal, udp) = (server.signal.clone(), server.udp.clone());
+        server.running.kill();
+        // What comes back is no server for it.
+        Server::start_at(&signal, &udp, &["--wire", "plain"])
+    });
+    let (code, said, json) = client.wait();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("plain-wire"), "{said}");
+    let summary: Value = serde_json::from_slice(&json).unwrap();
+    let servers = summary["servers"].as_array().unwrap();
+    assert_eq!(servers.len(), 2, "{summary}");
+    servers.iter().for_each(assert_adds_up);
+    assert!(servers.iter().all(|server| of(server, "frames_delivered") > 0), "{summary}");
+    for server in again {
+        server.stop();
+    }
 }
 
 #[test]
 fn a_protected_stream_goes_on_at_another_protected_server_under_its_key() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let servers = directories.each_ref().map(|directory| Protected::start(directory, &[]));
+    let servers = directories.each_ref().map(|directory| Protected::start(directory, &["--json"]));
     let joins = servers.each_ref().map(|server| path_text(&server.state(protected::JOIN)).to_owned());
     let mut client = client(&[&["--join", &joins.join(",")], &LIVE[..]].concat());
     let [first, second] = servers;
@@ -154,10 +173,26 @@ fn a_protected_stream_goes_on_at_another_protected_server_under_its_key() {
     first.kill();
     client.wait_for("takes the stream in place of");
     second.wait_until_live();
-    let (summary, _) = ended(client, 0);
+    let (summary, said) = ended(client, 0);
     assert_eq!(summary["protected"], Value::from(true));
-    assert_adds_up(&summary["servers"][0]);
-    second.stop();
+    let (_, at_second) = second.stop();
+    let turns = assert_turns(&summary, &said);
+    // Before it stands the line to join by.
+    let at_second = String::from_utf8(at_second).unwrap();
+    let at_second: Value = serde_json::from_str(at_second.lines().last().unwrap()).unwrap();
+    assert_eq!(of(&at_second, "frames_delivered"), of(&turns[1], "frames_delivered"), "{summary}");
+}
+
+/// Every frame has one fate, and the two servers that took turns have all that arrived. What each had.
+fn assert_turns(summary: &Value, said: &str) -> Vec<Value> {
+    let server = &summary["servers"][0];
+    assert_adds_up(server);
+    let turns = server["turns"].as_array().unwrap();
+    assert_eq!(turns.len(), 2, "{summary} {said}");
+    let had: Vec<_> = turns.iter().map(|turn| of(turn, "frames_delivered")).collect();
+    assert!(had[0] > 0 && had[1] > 0, "{summary}");
+    assert_eq!(had[0] + had[1], of(server, "frames_delivered"), "{summary}");
+    turns.clone()
 }
 
 #[test]
@@ -167,6 +202,7 @@ fn what_cannot_be_said_together_is_refused_with_the_remedy() {
         (&["--server", "http://a:1", "--server", "http://a:1"], "named twice"),
         (&["--server", "http://a:1", "--server", "http://b:1", "--wire", "plain"], "plain wire has one server"),
         (&["--on-demand", "throttle", "--delivery", "every"], "of an 'every' stream none may be left out"),
+        (&["--server", "http://a:1,http://b:1", "--udp", "10.0.0.1:9"], "give the port alone (--udp :9)"),
         (&["--on-demand", "sometimes"], "throttle"),
         (&["--priority", "10"], "0..=9"),
     ] {

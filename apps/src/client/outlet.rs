@@ -38,6 +38,8 @@ pub(super) struct Outlet {
     interval: Option<Duration>,
     /// Frames of a stream that is to lose none, which passed while the server was not there.
     missed: AtomicU64,
+    /// Those that had not gone there yet when somebody asked to stop.
+    left: AtomicU64,
 }
 
 impl Outlet {
@@ -51,6 +53,7 @@ impl Outlet {
             is_idle: AtomicBool::new(false),
             interval,
             missed: AtomicU64::new(0),
+            left: AtomicU64::new(0),
         }
     }
 
@@ -147,7 +150,8 @@ impl Outlet {
 
     /// Whether the next frame is one that the server wants. Where nothing is to be lost, all are.
     pub(super) fn wants_next(&self, now: Instant) -> bool {
-        self.delivery == Delivery::Every || self.thinning().passes(now)
+        let restarts = || self.sender().map(|sender| sender.stats().restarts).unwrap_or_default();
+        self.delivery == Delivery::Every || self.thinning().passes_to(self.is_there(), restarts(), now)
     }
 
     /// A frame was there that did not go there.
@@ -165,7 +169,7 @@ impl Outlet {
         let sender = self.sender().filter(|_| self.given_up().is_none());
         let Some(sender) = sender.filter(|sender| self.delivery == Delivery::Latest || self.has_room(sender, stop))
         else {
-            self.miss();
+            self.miss(stop);
             return Ok(());
         };
         if !self.wants_next(now) {
@@ -175,8 +179,14 @@ impl Outlet {
         sender.send_shared(frame.clone()).map(drop).map_err(Failure::runtime)
     }
 
-    fn miss(&self) {
-        if self.delivery == Delivery::Every && self.missed.fetch_add(1, Ordering::Relaxed) == 0 {
+    /// It does not get the frame. Whoever asks to stop has it so: that is none that it lacks.
+    fn miss(&self, stop: &Stop) {
+        if self.delivery == Delivery::Latest {
+            return;
+        }
+        if stop.is_stopped() {
+            self.left.fetch_add(1, Ordering::Relaxed);
+        } else if self.missed.fetch_add(1, Ordering::Relaxed) == 0 {
             say(format_args!(
                 "framewire-client: {} is not there, and the others are: frames go on without it, which it lacks",
                 self.server
@@ -184,7 +194,7 @@ impl Outlet {
         }
     }
 
-    /// Waits until few enough frames are on their way there; false where it is gone.
+    /// Waits until few enough frames are on their way there; false where it is gone, or somebody asks to stop meanwhile.
     fn has_room(&self, sender: &Sender, stop: &Stop) -> bool {
         loop {
             if !self.is_there() {
@@ -210,15 +220,16 @@ impl Outlet {
         let Some(sender) = self.sender() else { return Ok(None) };
         // A file's last frames wait as long as the server is away, unless somebody loses patience, or others have them.
         let begun = Instant::now();
+        let is_over = self.given_up().is_some();
         let may_wait = |begun: Instant| !is_one_of_several || self.is_there() || begun.elapsed() < CLOSE_WAIT;
-        while self.delivery == Delivery::Every && !stop.is_stopped() && may_wait(begun) {
+        while self.delivery == Delivery::Every && !is_over && !stop.is_stopped() && may_wait(begun) {
             match sender.wait_until_settled(REFRESH) {
                 Ok(()) => break,
                 Err(SendError::Unanswered { .. } | SendError::NoSharedMemory { .. }) => {}
                 Err(error) => return Err(Failure::runtime(error)),
             }
         }
-        let wait = if stop.is_stopped() { Duration::from_secs(1) } else { CLOSE_WAIT };
+        let wait = if stop.is_stopped() || is_over { Duration::from_secs(1) } else { CLOSE_WAIT };
         match sender.close(wait) {
             Ok(report) => Ok(Some(report)),
             // One that was open, and has no place for now: nobody answers for it.
@@ -238,7 +249,7 @@ impl Outlet {
 
     /// What became of the frames that were there for it.
     pub(super) fn account(&self, report: Option<ClosedReport>, said: &Said) -> ServerFigures {
-        let (missed, server) = (self.missed(), self.server.clone());
+        let (missed, server) = (self.missed() + self.left.load(Ordering::Relaxed), self.server.clone());
         let mut dropped = FramesDropped { skipped_at_source: missed, ..FramesDropped::default() };
         let Some(sender) = self.sender() else {
             return ServerFigures { server, frames_sent: missed, frames_dropped: dropped, ..ServerFigures::default() };
@@ -294,11 +305,20 @@ mod tests {
     #[test]
     fn frames_that_pass_while_a_server_is_not_there_are_in_its_account_where_none_is_to_be_lost() {
         let of = |delivery| {
-            let outlet = Outlet::new("http://a".into(), delivery, None);
-            (0..3).for_each(|_| outlet.miss());
+            let (outlet, stop) = (Outlet::new("http://a".into(), delivery, None), Stop::new());
+            (0..3).for_each(|_| outlet.miss(&stop));
             let figures = outlet.account(None, &Said::default());
             (figures.frames_sent, figures.frames_delivered, figures.frames_dropped.skipped_at_source)
         };
         assert_eq!((of(Delivery::Every), of(Delivery::Latest)), ((3, 0, 3), (0, 0, 0)));
+    }
+
+    #[test]
+    fn a_frame_that_had_not_gone_there_when_somebody_asked_to_stop_is_in_its_account_and_none_that_it_lacks() {
+        let (outlet, stop) = (Outlet::new("http://a".into(), Delivery::Every, None), Stop::new());
+        stop.interrupt();
+        outlet.miss(&stop);
+        let figures = outlet.account(None, &Said::default());
+        assert_eq!((figures.frames_sent, figures.frames_dropped.skipped_at_source, outlet.missed()), (1, 1, 0));
     }
 }

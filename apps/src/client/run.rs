@@ -44,7 +44,7 @@ pub(crate) fn run(
     let fan = Fan::new(outlets, offer.format, offer.delivery)?;
     let progress = Mutex::new(Progress::new(args.verbose > 0));
     let done = Stop::new();
-    let (ended, elapsed, said) = std::thread::scope(|scope| {
+    let (begun, sent, elapsed, reports, said) = std::thread::scope(|scope| {
         let spoken: Vec<_> = talks
             .into_iter()
             .zip(&fan.outlets)
@@ -73,26 +73,24 @@ pub(crate) fn run(
             })
             .collect();
         let begun = fan.wait_until_begun(stop).then(Instant::now);
-        let sent = begun.map(|_| send_all(&mut feed, &fan, &offer, window.as_ref(), stop));
-        let closed = sent.unwrap_or(Ok(())).and_then(|()| close_all(&fan, stop));
+        // Whatever ends the sending, what is on its way is confirmed as far as it can be, and accounted for.
+        let sent = begun.map_or(Ok(()), |_| send_all(&mut feed, &fan, &offer, window.as_ref(), stop));
+        let sent = fan.failure().map_or(sent, Err);
+        let reports = begun.map(|_| close_all(&fan, stop)).unwrap_or_default();
         let elapsed = begun.map(|begun| begun.elapsed()).unwrap_or_default();
         done.stop();
         let said: Vec<_> = spoken.into_iter().map(|thread| thread.join().unwrap_or_default()).collect();
-        (begun.map(|_| closed), elapsed, said)
+        (begun, sent, elapsed, reports, said)
     });
     drop((window, progress));
-    if let Some(failure) = fan.failure() {
-        return Err(failure);
-    }
-    let Some(closed) = ended else {
-        stop.outcome()?;
-        return Ok((Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None));
+    let frame_bytes = offer.format.frame_bytes() as u64;
+    let (mut summary, failure) = match begun {
+        Some(_) => account::of(&fan, &reports, &said, offer.delivery, frame_bytes),
+        None => (Summary { frames_sent: Some(0), cpu_seconds: cpu_seconds(), ..Summary::default() }, None),
     };
-    let reports = closed?;
-    stop.outcome()?;
-    let (mut summary, failure) = account::of(&fan, &reports, &said, offer.delivery, offer.format.frame_bytes() as u64);
     summary.set_rates(elapsed);
-    Ok((summary, feed.failure.or(failure)))
+    let failures = [sent.err(), fan.failure(), stop.outcome().err(), feed.failure, failure];
+    Ok((summary, failures.into_iter().flatten().next()))
 }
 
 /// The line that shows how all of it gets on.
@@ -119,7 +117,7 @@ struct Offer<'a> {
     directions: Directions,
     /// Of the one link that all of them are behind.
     link: Option<LinkBudget>,
-    /// When this run began, by which servers know it from another one of the same name.
+    /// When this run began, by which servers know it from another one of the same name. At another server that takes the stream over it is newer.
     incarnation: Option<u64>,
 }
 
@@ -195,6 +193,9 @@ fn random_stream_id() -> Result<u32, Failure> {
 }
 
 /// Sends what the feed gives, until it ends, there is nobody left to send to, or somebody asks to stop.
+///
+/// # Errors
+/// The one stream cannot go on, or the source.
 fn send_all(
     feed: &mut Feed,
     fan: &Fan,
@@ -228,24 +229,18 @@ fn send_all(
     Ok(())
 }
 
-/// Ends the stream everywhere, at once.
-///
-/// # Errors
-/// The one stream could not go on.
-fn close_all(fan: &Fan, stop: &Stop) -> Result<Vec<Option<ClosedReport>>, Failure> {
+/// Ends the stream everywhere, at once. What could not go on is given up.
+fn close_all(fan: &Fan, stop: &Stop) -> Vec<Option<ClosedReport>> {
     let is_of_several = fan.is_of_several();
     std::thread::scope(|scope| {
         let closing: Vec<_> =
             fan.outlets.iter().map(|outlet| scope.spawn(move || outlet.close(is_of_several, stop))).collect();
         let reports = closing.into_iter().zip(&fan.outlets).map(|(thread, outlet)| {
             let closed = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            match closed {
-                Err(failure) if is_of_several => {
-                    outlet.give_up(failure);
-                    Ok(None)
-                }
-                closed => closed,
-            }
+            closed.unwrap_or_else(|failure| {
+                outlet.give_up(failure);
+                None
+            })
         });
         reports.collect()
     })

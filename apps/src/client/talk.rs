@@ -20,6 +20,9 @@ use super::way::{Directions, LookUp, Moved, Way};
 /// How long the server may take to say that the stream is closed; what it said before is still heard.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 
+/// What is told of one server while none has the stream: why it is gone, why it cannot be reached, that it answers, and why it refuses.
+const TOLD_A_SERVER_MAX: usize = 8;
+
 /// One stream's words with the server that has it.
 pub(super) struct Talk {
     signal: SignalClient,
@@ -33,12 +36,16 @@ pub(super) struct Talk {
     latency: LatencyHistogram,
     /// Where frames go.
     peer: Option<SocketAddr>,
+    /// Whether the stream has a key, once it was opened.
+    is_keyed: bool,
     refused: Option<Failure>,
     refusals: Refusals,
     /// Frames that the server should have recorded and did not, once it has said anything of frames.
     unrecorded: Option<u64>,
     /// Why there is no connection, while there is none; it has been told.
     away: Option<String>,
+    /// What has been told of that since a server had the stream.
+    told: Vec<String>,
     /// The same, with when it is asked again.
     asking: String,
     udp_watch: UdpWatch,
@@ -112,10 +119,12 @@ impl Talk {
             is_verbose,
             latency: LatencyHistogram::new(),
             peer: None,
+            is_keyed: false,
             refused: None,
             refusals: Refusals::default(),
             unrecorded: None,
             away: None,
+            told: Vec::new(),
             asking: String::new(),
             udp_watch: UdpWatch::default(),
             moved: None,
@@ -182,9 +191,11 @@ impl Talk {
             }
             match self.signal.next_event(REFRESH) {
                 Some(ClientEvent::Opened(opened)) => {
+                    self.told.clear();
                     self.look_who_it_is(0);
                     let way = self.directions.way(&opened, self.target(), self.signal.peer())?;
                     self.peer = Some(way.peer);
+                    self.is_keyed = way.key.is_some();
                     self.refusals.is_taken();
                     return Ok(Some(way));
                 }
@@ -209,6 +220,7 @@ impl Talk {
         match self.signal.next_event(REFRESH / 2) {
             // The server is back, maybe elsewhere.
             Some(ClientEvent::Opened(opened)) => {
+                self.told.clear();
                 self.look_who_it_is(sender.stats().frames_delivered);
                 self.refusals.is_taken();
                 // Whoever opens a stream wants it, until it says otherwise.
@@ -241,16 +253,19 @@ impl Talk {
         let server = self.signal.peer();
         match moved.look_up(Instant::now(), |opened| self.directions.resolve(opened, server)) {
             LookUp::Found(peer) => {
-                self.peer = Some(peer);
-                // It was started again, maybe without what protected it: then nothing more goes there.
-                match self.target().protection(&moved.opened) {
-                    Ok((Some(key), _)) => sender.set_key(key),
-                    Ok((None, _)) => {}
+                // It was started again, maybe without what protected it, or another has its place: then nothing more goes there.
+                match self.target().protection_after(self.is_keyed, &moved.opened) {
+                    Ok(Some(key)) => {
+                        self.is_keyed = true;
+                        sender.set_key(key);
+                    }
+                    Ok(None) => {}
                     Err(failure) => {
                         self.refused = Some(failure);
                         return;
                     }
                 }
+                self.peer = Some(peer);
                 sender.redirect_with(peer, self.directions.invitation(&moved.opened));
             }
             LookUp::NotDue => self.moved = Some(moved),
@@ -301,6 +316,14 @@ impl Talk {
         }
     }
 
+    /// Tells people what they have not been told since a server had the stream: who is asked again and again says the same each time.
+    fn tell_once(&mut self, what: String) {
+        if self.told.len() < TOLD_A_SERVER_MAX * self.targets.len() && !self.told.contains(&what) {
+            say(format_args!("framewire-client: {what}"));
+            self.told.push(what);
+        }
+    }
+
     fn handle(&mut self, event: &ClientEvent) {
         let who = &self.who;
         match event {
@@ -325,29 +348,38 @@ impl Talk {
                 }
             }
             ClientEvent::Retrying { in_, attempt, reason } => {
-                if self.away.is_none() {
-                    say(format_args!("framewire-client: {reason}; it is asked again until it answers"));
+                // Of several each has a reason of its own, and one of them may be what there is to do.
+                let is_another = self.targets.len() > 1 && self.away.as_ref() != Some(reason);
+                if self.away.is_none() || is_another {
+                    self.tell_once(format!("{reason}; it is asked again until it answers"));
                 }
                 self.asking = format!("{reason}; attempt {attempt} in {:.1} s", in_.as_secs_f64());
                 self.away = Some(reason.clone());
             }
             ClientEvent::Connected => {
                 if self.away.take().is_some() {
-                    let server = self.signal.server();
-                    let who = if self.targets.len() > 1 { &server } else { who };
-                    say(format_args!("framewire-client: {who} answers"));
+                    let who = if self.targets.len() > 1 { self.signal.server() } else { who.clone() };
+                    self.tell_once(format!("{who} answers"));
                 }
             }
             ClientEvent::Refused(refused) => {
                 if self.refusals.is_final(refused) {
-                    self.refused = Some(Failure::runtime(format!("{who} refuses: {refused}")));
+                    let who = match self.targets.as_slice() {
+                        [_] => format!("{who} refuses"),
+                        all => {
+                            let names: Vec<_> = all.iter().map(|target| target.server.as_str()).collect();
+                            format!("none of {} takes the stream, the last because", names.join(", "))
+                        }
+                    };
+                    self.refused = Some(Failure::runtime(format!("{who}: {refused}")));
                 }
             }
             ClientEvent::Disconnected { reason } => {
-                let what = if self.targets.len() > 1 { ", or another one has its place" } else { "" };
-                say(format_args!(
-                    "framewire-client: {who} is gone: {reason}; it is asked again until it is back{what}"
-                ));
+                // Of several, the reason says which: it need not be the one that had the stream.
+                self.tell_once(match self.targets.len() {
+                    1 => format!("{who} is gone: {reason}; it is asked again until it is back"),
+                    _ => format!("{reason}; it is asked again until it is back, or another one has its place"),
+                });
                 self.away = Some(reason.clone());
             }
             ClientEvent::Idle(idle) => self.wishes.push(Wish::Idle(idle.idle)),

@@ -43,11 +43,12 @@ pub(crate) struct Credentials<'a> {
     pub(crate) stdin_is_taken: bool,
 }
 
-/// The servers of a client's command line: of each `--server` or `--join` one, with those that take its place behind commas.
+/// The servers of a client's command line: of each `--server` or `--join` one, with those that take its place behind commas. `None` where somebody asked
+/// to stop before one was found.
 ///
 /// # Errors
-/// As of [`in_turn`]; more servers than a client speaks to.
-pub(crate) fn targets(args: &ClientArgs, stop: &Stop) -> Result<Targets, Failure> {
+/// As of [`in_turn`]; more servers than a client speaks to, and what of them cannot be said together.
+pub(crate) fn targets(args: &ClientArgs, stop: &Stop) -> Result<Option<Targets>, Failure> {
     if let SourceSpec::File(path) = &args.stream.source {
         check_no_join_string("the source", &path.to_string_lossy())?;
     }
@@ -63,31 +64,64 @@ pub(crate) fn targets(args: &ClientArgs, stop: &Stop) -> Result<Targets, Failure
         insecure: args.insecure,
         stdin_is_taken: matches!(args.stream.source, SourceSpec::Stdin),
     };
-    let targets = match args.join.as_slice() {
-        [] => args
-            .server
-            .iter()
-            .map(|servers| in_turn("--server", servers, &credentials, (args.connect_timeout, stop)))
-            .collect::<Result<Targets, _>>()?,
-        files => files
-            .iter()
-            .map(|files| in_turn("--join", &files.to_string_lossy(), &credentials, (args.connect_timeout, stop)))
-            .collect::<Result<Targets, _>>()?,
+    let (flag, values) = match args.join.as_slice() {
+        [] => ("--server", args.server.clone()),
+        files => ("--join", files.iter().map(|file| file.to_string_lossy().into_owned()).collect()),
     };
-    let servers: Vec<_> = targets.iter().flatten().map(|target| target.server.as_str()).collect();
-    if servers.len() > SERVERS_MAX {
-        return Err(Failure::usage(format!(
-            "{} servers are too many; name at most {SERVERS_MAX}, and let others watch the stream there",
-            servers.len()
-        )));
+    // Who is named comes first: what is found is one of the others.
+    let named = values.iter().map(|value| match is_auto(flag, value) {
+        true => Ok(Vec::new()),
+        false => listed(flag, value, &credentials),
+    });
+    let mut targets = named.collect::<Result<Targets, _>>()?;
+    let names: Vec<_> = targets.iter().flatten().map(|target| target.server.clone()).collect();
+    let autos = targets.iter().filter(|turn| turn.is_empty()).count();
+    check_together(args, &names, autos)?;
+    if let Some(at) = targets.iter().position(Vec::is_empty) {
+        let others = Others { named: &names, room: SERVERS_MAX - names.len() };
+        let Some(found) = found(&credentials, (args.connect_timeout, stop), &others)? else { return Ok(None) };
+        targets[at] = found;
     }
-    if let Some((_, twice)) = servers.iter().enumerate().find(|(at, server)| servers[..*at].contains(server)) {
-        return Err(Failure::usage(format!("{twice} is named twice; a server has a stream once, so name it once")));
-    }
-    Ok(targets)
+    Ok(Some(targets))
 }
 
-/// One server, and behind commas those that take its place; of `auto` those that are found.
+/// That these servers, and all that are found so often, may be one client's.
+fn check_together(args: &ClientArgs, names: &[String], autos: usize) -> Result<(), Failure> {
+    if names.len() > SERVERS_MAX {
+        return Err(Failure::usage(format!(
+            "{} servers are too many; name at most {SERVERS_MAX}, and let others watch the stream there",
+            names.len()
+        )));
+    }
+    let is_named_before = |at: usize| names[..at].iter().any(|other| plainest(other) == plainest(&names[at]));
+    if let Some(twice) = (0..names.len()).find(|at| is_named_before(*at)) {
+        return Err(Failure::usage(format!(
+            "{} is named twice; a server has a stream once, so name it once",
+            names[twice]
+        )));
+    }
+    if autos > 1 {
+        return Err(Failure::usage(
+            "--server auto is given twice; it is all servers that are found, in turn, so give it once",
+        ));
+    }
+    if autos == 1 && names.len() == SERVERS_MAX {
+        return Err(Failure::usage(format!(
+            "{SERVERS_MAX} servers are named, the most that there may be, so that none is looked for; leave --server auto or one of them out"
+        )));
+    }
+    match &args.udp {
+        // Of what is found there may be several, today or tomorrow.
+        Some(udp) if !udp.is_unspecified() && (names.len() > 1 || autos > 0) => Err(Failure::usage(format!(
+            "--udp {udp} is where one server takes frames, and there may be several here; give the port alone (--udp :{}) where it is the same at each, or \
+             leave it out: each says where it takes them (the server's --announce-udp)",
+            udp.port()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// One server, and behind commas those that take its place; of `auto` those that are found. `None` where somebody asked to stop before one was.
 ///
 /// # Errors
 /// As of [`Target::of`]; a list with a gap, or of servers of which some are protected and some not.
@@ -96,13 +130,23 @@ pub(crate) fn in_turn(
     value: &str,
     credentials: &Credentials<'_>,
     patience: (Option<Duration>, &Stop),
-) -> Result<InTurn, Failure> {
-    if flag == "--server" && value.trim() == AUTO {
-        return found(credentials, patience);
+) -> Result<Option<InTurn>, Failure> {
+    if is_auto(flag, value) {
+        return found(credentials, patience, &Others { named: &[], room: SERVERS_MAX });
     }
+    listed(flag, value, credentials).map(Some)
+}
+
+/// Whether servers are looked for.
+fn is_auto(flag: &str, value: &str) -> bool {
+    flag == "--server" && value.trim() == AUTO
+}
+
+/// The servers of one list.
+fn listed(flag: &str, value: &str, credentials: &Credentials<'_>) -> Result<InTurn, Failure> {
     let turn = value.split(',').map(str::trim).map(|one| match one {
         "" => Err(Failure::usage(format!("{flag} {value:?} has no server before or behind a comma; write A,B"))),
-        AUTO if flag == "--server" => {
+        one if is_auto(flag, one) => {
             Err(Failure::usage("--server auto stands alone: it is all servers that are found, in turn"))
         }
         one => Target::of(flag, one, credentials),
@@ -170,14 +214,6 @@ impl Target {
 
     /// Whether a connection to `server`, as the client of it writes addresses, is one to this.
     pub(crate) fn is(&self, server: &str) -> bool {
-        /// As addresses are read: the host in lower case, without what goes without saying.
-        fn plainest(url: &str) -> String {
-            let url = url.trim().trim_end_matches('/').to_lowercase();
-            let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
-            let usual = if scheme == "https" { ":443" } else { ":80" };
-            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-            format!("{scheme}://{}/{path}", host.strip_suffix(usual).unwrap_or(host))
-        }
         plainest(&self.server) == plainest(server)
     }
 
@@ -203,6 +239,28 @@ impl Target {
         }
     }
 
+    /// The key under which a stream goes on that this server has opened again, or in another's place; `is_keyed` says whether it has one by now. A stream
+    /// goes on as protected as it was begun: also where somebody has said that it need not be, nothing turns plain in the middle.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(crate) fn protection_after(&self, is_keyed: bool, opened: &Opened) -> Result<Option<Key>, Failure> {
+        let (key, _) = self.protection(opened)?;
+        match (is_keyed, key.is_some()) {
+            (true, false) => Err(Failure::runtime(format!(
+                "{} gives no key for the frames, and the stream had one: it does not go on where anyone on the way could read and change it; start \
+                 that server without --insecure, or this client again",
+                self.server
+            ))),
+            // What was begun as one that is not to be protected takes no key.
+            (false, true) if self.may_be_plain() => Err(Failure::runtime(format!(
+                "{} protects its streams, and this one was begun plainly; start this client again, best without --insecure",
+                self.server
+            ))),
+            _ => Ok(key),
+        }
+    }
+
     /// Tells people, once, of a stream that leaves this machine as it is.
     pub(crate) fn tell(&self, peer: std::net::SocketAddr, path: PathKind, key: Option<&Key>) {
         if key.is_none() && path == PathKind::Udp && !peer.ip().to_canonical().is_loopback() {
@@ -212,6 +270,15 @@ impl Target {
             ));
         }
     }
+}
+
+/// An address as it is read: the host in lower case, without what goes without saying.
+fn plainest(url: &str) -> String {
+    let url = url.trim().trim_end_matches('/').to_lowercase();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    format!("{scheme}://{}/{path}", host.strip_suffix(usual).unwrap_or(host))
 }
 
 /// Whether TLS is asked for, however that is written: an address is read so, too.
@@ -238,11 +305,39 @@ fn joined(from: &Path, credentials: &Credentials<'_>) -> Result<ClientConfig, Fa
     Ok(ClientConfig::join(&join))
 }
 
-/// The servers of this network, in the order of their names: whoever is there first has it. Waited for as long as a server may take to answer.
+/// The servers of a client besides those that are found.
+struct Others<'a> {
+    named: &'a [String],
+    /// How many there may be more.
+    room: usize,
+}
+
+impl Others<'_> {
+    /// Of the addresses that are found, in their order, each once that is not named already, and as many as there may be; and how many are left out.
+    fn choose<'a>(&self, found: impl Iterator<Item = &'a str>) -> (Vec<&'a str>, usize) {
+        let mut chosen: Vec<&str> = Vec::new();
+        for url in found {
+            let is_this = |other: &str| plainest(other) == plainest(url);
+            if !self.named.iter().any(|other| is_this(other)) && !chosen.iter().any(|other| is_this(other)) {
+                chosen.push(url);
+            }
+        }
+        let left_out = chosen.len().saturating_sub(self.room);
+        chosen.truncate(self.room);
+        (chosen, left_out)
+    }
+}
+
+/// The servers of this network, in the order of their names: whoever is there first has it. Waited for as long as a server may take to answer;
+/// `None` where somebody asked to stop before.
 ///
 /// # Errors
 /// None can be looked for, or none was found in time.
-fn found(credentials: &Credentials<'_>, (limit, stop): (Option<Duration>, &Stop)) -> Result<InTurn, Failure> {
+fn found(
+    credentials: &Credentials<'_>,
+    (limit, stop): (Option<Duration>, &Stop),
+    others: &Others<'_>,
+) -> Result<Option<InTurn>, Failure> {
     let begun = Instant::now();
     let mut is_told = false;
     loop {
@@ -254,20 +349,35 @@ fn found(credentials: &Credentials<'_>, (limit, stop): (Option<Duration>, &Stop)
             ))
         })?;
         let Some(looked) = looked else {
-            stop.outcome()?;
-            return Err(Failure::runtime("stopped before a server was found"));
+            return stop.outcome().map(|()| None);
         };
         let all = looked.map_err(Failure::runtime)?;
         // One that is protected is known by its token or not at all: whoever announces itself on this network may be anybody.
         let (open, closed): (Vec<_>, Vec<_>) =
             all.iter().partition(|one| credentials.token.is_some() == (one.guard == Guard::Protected));
-        if !open.is_empty() {
+        let (chosen, left_out) = others.choose(open.iter().map(|one| one.url.as_str()));
+        if !chosen.is_empty() {
             let names: Vec<_> = open.iter().map(|one| format!("{} ({})", one.name, one.url)).collect();
             tracing::info!("found {}", names.join(", "));
-            return open.iter().map(|one| Target::of("--server", &one.url, credentials)).collect();
+            if left_out > 0 {
+                say(format_args!(
+                    "framewire: {} servers were found, {left_out} more than one program goes to: the first {} by their names take turns, and the \
+                     others are left out; name those that are meant by --server",
+                    chosen.len() + left_out,
+                    chosen.len()
+                ));
+            }
+            return chosen
+                .into_iter()
+                .map(|url| Target::of("--server", url, credentials))
+                .collect::<Result<_, _>>()
+                .map(Some);
         }
         if !std::mem::replace(&mut is_told, true) {
             let what = match (closed.first(), credentials.token.is_some()) {
+                _ if !open.is_empty() => {
+                    "no other server than those that are named was found on this network yet".to_owned()
+                }
                 (None, _) => "no server was found on this network yet".to_owned(),
                 (Some(one), false) => {
                     format!("{} is protected; give its token by --token-file, or join it by --join", one.url)
@@ -293,7 +403,7 @@ mod tests {
         let args = ClientArgs::parse_from(["client"].iter().chain(flags));
         let servers = |turn: &InTurn| turn.iter().map(|target| target.server.clone()).collect();
         targets(&args, &Stop::new())
-            .map(|targets| targets.iter().map(servers).collect())
+            .map(|targets| targets.unwrap().iter().map(servers).collect())
             .map_err(|failure| failure.to_string())
     }
 
@@ -309,7 +419,7 @@ mod tests {
         let is = |given: &str, server: &str| {
             use clap::Parser;
             let args = ClientArgs::parse_from(["client", "--server", given]);
-            targets(&args, &Stop::new()).unwrap()[0][0].is(server)
+            targets(&args, &Stop::new()).unwrap().unwrap()[0][0].is(server)
         };
         assert!(is("HTTP://Cams.example:80/", "http://cams.example") && is("http://a:8080/x", "http://a:8080/x"));
         assert!(!is("http://a:8080", "http://a:8081") && !is("https://a", "http://a") && !is("http://a/x", "http://a"));
@@ -327,12 +437,72 @@ mod tests {
         for (flags, said) in [
             (&["--server", "http://a:1,"] as &[_], "write A,B"),
             (&["--server", "http://a:1", "--server", "http://b:1,http://a:1"], "http://a:1 is named twice"),
+            (&["--server", "http://a", "--server", "http://A:80/"], "http://A:80/ is named twice"),
+            (&["--server", "auto", "--server", "auto"], "auto is given twice"),
+            (&["--server", "auto,http://a:1"], "auto stands alone"),
         ] {
             let refused = named(flags).unwrap_err();
             assert!(refused.contains(said), "{refused}");
         }
         let many = (0..17).map(|port| format!("http://a:{}", port + 1)).collect::<Vec<_>>().join(",");
         assert!(named(&["--server", &many]).unwrap_err().contains("17 servers are too many; name at most 16"));
+        let full = many.rsplit_once(',').unwrap().0;
+        assert!(named(&["--server", full]).is_ok());
+        let refused = named(&["--server", full, "--server", "auto"]).unwrap_err();
+        assert!(refused.contains("16 servers are named"), "{refused}");
+    }
+
+    #[test]
+    fn of_those_that_are_found_each_is_taken_once_and_no_more_than_there_may_be_which_is_told() {
+        let found: Vec<String> = (0..20).map(|host| format!("http://10.0.0.{host}:8080")).collect();
+        let choose = |named: &[&str], room, found: &[&str]| {
+            let named: Vec<_> = named.iter().map(|url| (*url).to_owned()).collect();
+            let (chosen, left_out) = Others { named: &named, room }.choose(found.iter().copied());
+            (chosen.into_iter().map(str::to_owned).collect::<Vec<_>>(), left_out)
+        };
+        let all: Vec<&str> = found.iter().map(String::as_str).collect();
+        assert_eq!(choose(&[], 16, &all), (found[..16].to_vec(), 4));
+        assert_eq!(
+            choose(&[all[0]], 15, &all),
+            (found[1..16].to_vec(), 4),
+            "who is named is none of those that are left out"
+        );
+        let twice = [all[3], "HTTP://10.0.0.3:8080/", all[1]];
+        assert_eq!(choose(&[], 16, &twice), (vec![found[3].clone(), found[1].clone()], 0));
+        assert_eq!(choose(&["http://10.0.0.3:8080", all[1]], 14, &twice), (vec![], 0));
+    }
+
+    #[test]
+    fn a_stream_goes_on_as_protected_as_it_was_begun_whatever_may_be_plain() {
+        let credentials = |insecure| Credentials {
+            token: None,
+            role: Role::Stream,
+            ca: None,
+            protect: false,
+            insecure,
+            stdin_is_taken: false,
+        };
+        let key = Key::from_bytes([7; 32]);
+        let (with, without) = (Opened::new(7, 9).key(key.clone()), Opened::new(7, 9));
+        for insecure in [false, true] {
+            let target = Target::of("--server", "https://a:1", &credentials(insecure)).unwrap();
+            assert!(target.protection_after(true, &with).unwrap().is_some(), "{insecure}");
+            let said = target.protection_after(true, &without).unwrap_err().to_string();
+            assert!(said.contains("https://a:1 gives no key") && said.contains("had one"), "{said}");
+            assert!(target.protection_after(false, &without).unwrap().is_none(), "{insecure}");
+            assert_eq!(target.protection_after(false, &with).is_ok(), !insecure);
+        }
+    }
+
+    #[test]
+    fn where_frames_go_is_one_place_only_where_there_is_one_server() {
+        let two = ["--server", "http://a:1,http://b:1"];
+        for servers in [&two[..], &["--server", "http://a:1", "--server", "http://b:1"], &["--server", "auto"]] {
+            let refused = named(&[servers, &["--udp", "10.0.0.1:9"]].concat()).unwrap_err();
+            assert!(refused.contains("10.0.0.1:9") && refused.contains("--udp :9"), "{refused}");
+        }
+        assert!(named(&[&two[..], &["--udp", ":9"]].concat()).is_ok(), "a port may be the same at each");
+        assert!(named(&["--server", "http://a:1", "--udp", "10.0.0.1:9"]).is_ok());
     }
 
     #[test]

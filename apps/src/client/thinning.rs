@@ -17,6 +17,8 @@ pub(super) struct Thinning {
     idle: Option<Duration>,
     /// When the next is due; none where it is at once.
     next: Option<Instant>,
+    /// How often the stream had begun anew when a frame was there last.
+    restarts: u64,
 }
 
 impl Thinning {
@@ -39,8 +41,16 @@ impl Thinning {
         }
     }
 
-    /// Whether the frame of `now` is sent.
-    pub(super) fn passes(&mut self, now: Instant) -> bool {
+    /// Whether the frame of `now` is sent to a server that may not be there. While it is not, all pass, of which the newest waits for it; and where the
+    /// stream has begun anew, as often as `restarts` says, it has the next one at once: nobody knows what it has of those before.
+    pub(super) fn passes_to(&mut self, is_there: bool, restarts: u64, now: Instant) -> bool {
+        if !is_there || self.restarts != restarts {
+            (self.next, self.restarts) = (None, restarts);
+        }
+        !is_there || self.passes(now)
+    }
+
+    fn passes(&mut self, now: Instant) -> bool {
         let Some(interval) = self.idle.into_iter().chain(self.granted).max() else { return true };
         let due = self.next.unwrap_or(now);
         // A frame that comes a little early is the one that is meant: the next would be a whole interval of the source late.
@@ -95,6 +105,22 @@ mod tests {
             thinning.set_idle(false, None);
             assert!(thinning.passes(later), "it is awake");
         }
+    }
+
+    #[test]
+    fn a_server_that_is_back_has_a_picture_at_once_though_nobody_wants_the_stream() {
+        let mut thinning = Thinning::default();
+        let at = |millis| Instant::now() + Duration::from_millis(millis);
+        thinning.set_idle(true, Some(Duration::from_millis(10)));
+        assert!(!thinning.passes_to(true, 0, at(10)), "it has just had one");
+        assert!((0..5).all(|frame| thinning.passes_to(false, 1, at(20 + frame))), "the newest waits for it");
+        // It says again that nobody wants it, before it has anything.
+        thinning.set_idle(false, Some(Duration::from_millis(10)));
+        thinning.set_idle(true, Some(Duration::from_millis(10)));
+        assert!(thinning.passes_to(false, 1, at(40)));
+        assert_eq!([50, 60, 900].map(|millis| thinning.passes_to(true, 1, at(millis))), [true, false, false]);
+        // It was away for less than a frame takes.
+        assert_eq!([910, 920].map(|millis| thinning.passes_to(true, 2, at(millis))), [true, false]);
     }
 
     #[test]

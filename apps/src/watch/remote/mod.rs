@@ -43,13 +43,7 @@ pub(super) fn run(args: &WatchArgs, recording: &Arc<Recording>, stop: &Stop) -> 
     };
     // Whoever stops waiting has read nothing, which is no failure.
     let nothing = || Summary { cpu_seconds: cpu_seconds(), ..Summary::default() };
-    let servers = match servers(args, stop) {
-        Err(_) if stop.is_stopped() => {
-            stop.outcome()?;
-            return Ok(nothing());
-        }
-        servers => servers?,
-    };
+    let Some(servers) = servers(args, stop)? else { return Ok(nothing()) };
     let remote = Remote::new(Line::start(args, name, servers)?, stop);
     let Some(stream) = remote.wait(args.no_wait)? else {
         remote.end();
@@ -71,8 +65,8 @@ pub(super) fn run(args: &WatchArgs, recording: &Arc<Recording>, stop: &Stop) -> 
     summary
 }
 
-/// The server, and those that take its place.
-fn servers(args: &WatchArgs, stop: &Stop) -> Result<InTurn, Failure> {
+/// The server, and those that take its place; `None` where somebody asked to stop before one was found.
+fn servers(args: &WatchArgs, stop: &Stop) -> Result<Option<InTurn>, Failure> {
     let remote = &args.remote;
     let credentials = Credentials {
         token: token_in(remote.token_file.as_deref())?,
