@@ -8,10 +8,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use framewire_transport::Time;
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation};
 use framewire_transport::send::{Distribution, SendConfig};
 use framewire_transport::wire::Delivery;
+use framewire_transport::{LinkBudget, Time};
 use network::{Peer, Random, Rate, Switch, Weather};
 
 /// 21 small slices, or one large one.
@@ -263,6 +263,27 @@ fn links_that_take_longer_for_a_frame_than_three_come_in_are_sent_some_all_the_s
         let carries = INTERVAL.as_secs_f64() * FRAMES as f64 * bytes_per_second as f64 / FRAME_BYTES as f64;
         let delivered = peer.delivered.len() as f64;
         assert!(delivered > carries / 5.0, "{delivered} frames over a link that carries {carries}");
+        peer.check_counters(false);
+    }
+}
+
+#[test]
+fn whoever_is_granted_so_little_that_frames_take_longer_to_leave_than_three_come_in_is_sent_whole_ones_all_the_same() {
+    const FRAMES: u64 = 600;
+    let (mut star, mut camera) = (Star::new(0), Camera::new());
+    // Each leaves over 5 to 10 intervals: it is held until its last slice has left, however many newer ones there are.
+    let granted = [("5M", 625_000), ("3M", 375_000), ("2500K", 312_500)];
+    for (nth, (rate, _)) in (0..).zip(granted) {
+        star.add(nth, (1_472, Delivery::Latest), Weather::FAIR, None);
+        star.peers[nth as usize].sender.set_link(LinkBudget::new(rate.parse().unwrap()));
+    }
+    star.run_for(Duration::from_millis(100));
+    camera.film_for(&mut star, FRAMES, None, &|| "granted little".into());
+    star.close(|_| true, &|| "granted little".into());
+    for (peer, (rate, bytes_per_second)) in star.peers.iter().zip(granted) {
+        let granted = INTERVAL.as_secs_f64() * FRAMES as f64 * bytes_per_second as f64 / FRAME_BYTES as f64;
+        let delivered = peer.delivered.len() as f64;
+        assert!(delivered > granted / 5.0, "{delivered} frames at {rate}, which lets {granted} leave");
         peer.check_counters(false);
     }
 }

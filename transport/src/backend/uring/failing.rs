@@ -51,8 +51,8 @@ pub(super) struct Befallen {
 
 /// The first round in which what is to last begins.
 const LASTS_FROM: u32 = 4;
-/// Rounds that it lasts: longer than any loop is patient with a batch.
-const LASTS: u32 = 16;
+/// Rounds that it lasts: so many that any loop gives up what is left of a batch.
+const LASTS: u32 = 40;
 
 /// What becomes of all rings whose sockets speak to one address.
 pub(crate) struct Ordeal(Mutex<State>);
