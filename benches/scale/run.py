@@ -21,6 +21,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -39,6 +40,8 @@ WORKSPACE = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
+    # Whoever is started in the background may have been told to ignore interrupts, as are those whom it starts; the programs end by them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = parse_arguments()
     report = at_once(arguments) if len(arguments.only) > 1 and arguments.short else in_turn(arguments)
     if arguments.json:
