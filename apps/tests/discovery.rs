@@ -149,7 +149,6 @@ fn a_server_without_multicast_says_so_once_and_serves() {
     let deadline = Instant::now() + PATIENCE;
     while tries() < 3.0 {
         assert!(Instant::now() < deadline, "it is not looked for again");
-        std::thread::sleep(std::time::Duration::from_millis(100));
     }
     let mut client = program_on(&hosts, hosts.near(), "framewire-client");
     client.args(["--server", &format!("http://{listen}"), "--insecure", "pattern:64x48", "--frames", "20"]);

@@ -162,7 +162,7 @@ fn a_watcher_that_no_datagram_reaches_says_so_once_with_the_remedy() {
     // Nothing is sent there: the server sends to where it was asked from.
     let mut watch = watch(&["front", "--server", &server.url(), "--udp", "127.0.0.3:0"]);
     let line = watch.wait_for("nothing of it comes in on UDP 127.0.0.3:");
-    assert!(line.contains("sends stream \"front\"") && line.contains("--udp ':PORT'"), "{line}");
+    assert!(line.contains("has stream \"front\"") && line.contains("--udp ':PORT'"), "{line}");
     watch.interrupt();
     let (code, said, _) = watch.wait();
     assert_eq!((code, said.matches("nothing of it comes in").count()), (Some(0), 1), "{said}");

@@ -13,7 +13,9 @@ NAMES = Path("/run/netns")
 TOOLS = ["ip", "tc", "unshare", "nsenter", "redis-server"]
 OWN = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
 """Namespaces of networks, for the switch; of processes, so that nothing outlives this one; of mounts, so that the hosts' names go with it."""
-TRIED = """ip link add one type bridge && ip link add two type veth peer name three && tc qdisc replace dev two root tbf rate 1gbit burst 128kb latency 50ms
+TRIED = """ip link add one type bridge
+ip link add two type veth peer name three
+tc qdisc replace dev two root tbf rate 1gbit burst 128kb latency 50ms
 unshare --time true"""
 """What rows need of the kernel."""
 

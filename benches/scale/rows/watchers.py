@@ -7,7 +7,7 @@ from programs import Program, wait_for
 from report import percentile
 from servers import Server
 
-from .asked import Asked
+from .asked import Asked, lost
 
 RATE = 30
 FRAME_BYTES = 640 * 480
@@ -19,16 +19,14 @@ def watchers(asked: Asked) -> None:
     server = Server(asked.programs, asked.network.host()).listens()
     camera, places = asked.network.host(), asked.network.add(count)
 
-    without = watched(asked, server, camera, places, seconds, stopped=0)
+    without, shares = watched(asked, server, camera, places, seconds, stopped=0)
     asked.report.fact("watchers that had frames", sum(summary["frames_delivered"] > 0 for summary in without), at_least=count)
-    # By the rate from the first frame to the last: what came while a watcher was still let in is none that it lacks.
-    shares = [summary["frames_delivered"] / (summary["seconds"] * RATE) for summary in without]
-    asked.report.measured("frames that the worst of them had", min(1.0, *shares) * 100, "%", at_least=99.9)
+    asked.report.measured("frames that the worst of them had", min(shares) * 100, "%", at_least=99.9)
     slowest = [summary["latency_ms"]["p99"] for summary in without]
     asked.report.measured("p99 of the slowest", max(slowest), "ms", at_most=33)
 
-    beside = watched(asked, server, camera, places, seconds, stopped=1)
-    again = watched(asked, server, camera, places, seconds, stopped=0)
+    beside, _ = watched(asked, server, camera, places, seconds, stopped=1)
+    again, _ = watched(asked, server, camera, places, seconds, stopped=0)
     quiet = percentile([summary["latency_ms"]["p99"] for summary in without + again], 50)
     troubled = percentile([summary["latency_ms"]["p99"] for summary in beside], 50)
     asked.report.measured("one stopped: the others' p99", (troubled / quiet - 1) * 100, "% more", at_most=5.0)
@@ -36,11 +34,11 @@ def watchers(asked: Asked) -> None:
     asked.report.fact("one stopped: frames that the worst of the others had", fewest, at_least=asked.of(RATE * seconds / 4, 1))
 
 
-def watched(asked: Asked, server: Server, camera: Host, places: list[Host], seconds: float, stopped: int) -> list[dict]:
-    """The summaries of all that are not stopped.
+def watched(asked: Asked, server: Server, camera: Host, places: list[Host], seconds: float, stopped: int) -> tuple[list[dict], list[float]]:
+    """The summaries of all that are not stopped, and each one's share of the frames of the seconds in which all were there.
 
-    The camera comes once all of them wait for it, and goes before they do: that a hundred programs start and end beside each other on one machine is nothing that
-    hosts of their own would feel.
+    The camera comes once all of them wait for it, and goes before they do: that a hundred programs start, open and end beside each other on one machine is nothing
+    that hosts of their own would feel.
     """
     before = [host.bytes_received() for host in places]
     watching: list[Program] = [asked.programs.watch("front", host, server.url) for host in places]
@@ -53,7 +51,9 @@ def watched(asked: Asked, server: Server, camera: Host, places: list[Host], seco
     wait_for("frames at every watcher", all_there)
     for watcher in watching[:stopped]:
         watcher.freeze()
+    begun = sent_on(server)
     time.sleep(seconds)
+    passed = {address: [now - then for now, then in zip(counts, begun[address], strict=True)] for address, counts in sent_on(server).items()}
     filming.stop()
     wait_for("that the camera has gone", lambda: "front" not in server.own())
     for watcher in watching:
@@ -61,4 +61,14 @@ def watched(asked: Asked, server: Server, camera: Host, places: list[Host], seco
     summaries = [watcher.end() for watcher in watching[stopped:]]
     for watcher in watching[:stopped]:
         watcher.kill()
-    return summaries
+    shares = []
+    for host, summary in zip(places[stopped:], summaries, strict=True):
+        sent, left_out = passed[host.address]
+        # What was lost on its way at any time is counted as if it had been then.
+        shares.append((sent - lost(summary)) / max(1, sent + left_out))
+    return summaries, shares
+
+
+def sent_on(server: Server) -> dict[str, tuple[int, int]]:
+    """Frames that were sent to each watcher by now, by its address, and those that gave way to newer ones."""
+    return {watcher["address"]: (watcher["frames_sent"], watcher["frames_skipped"]) for watcher in server.own()["front"]["watchers"]}

@@ -1,6 +1,6 @@
 //! HOST:PORT, as programs write it.
 
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use crate::error::{Class, Error};
 
@@ -36,9 +36,18 @@ pub(crate) fn resolve(text: &str) -> Result<SocketAddr, Error> {
 /// As [`resolve`].
 pub(crate) fn resolve_here(text: &str) -> Result<SocketAddr, Error> {
     let Some(port) = text.strip_prefix(':') else { return resolve(text) };
+    let port: u16 = port.parse().map_err(|_| {
+        let shown: String = text.chars().take(80).collect();
+        let text = format!(
+            "'{}' is no address (the port is no number from 0 to 65535); use :PORT such as :9000",
+            shown.escape_debug()
+        );
+        Error::new(Class::Argument, "invalid-address", text)
+    })?;
     // Where IPv6 is switched off, nothing can be bound to its addresses.
-    let all = if UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok() { "[::]" } else { "0.0.0.0" };
-    resolve(&format!("{all}:{port}"))
+    let has_v6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    let all = if has_v6 { IpAddr::from(Ipv6Addr::UNSPECIFIED) } else { Ipv4Addr::UNSPECIFIED.into() };
+    Ok(SocketAddr::new(all, port))
 }
 
 #[cfg(test)]
@@ -50,7 +59,9 @@ mod tests {
         let all = resolve_here(":9000").unwrap();
         assert!(all.ip().is_unspecified() && all.port() == 9000);
         assert_eq!(resolve_here("127.0.0.1:9000").unwrap(), "127.0.0.1:9000".parse().unwrap());
-        assert_eq!(resolve_here(":70000").unwrap_err().class, Class::Argument);
+        let error = resolve_here(":70000").unwrap_err();
+        assert_eq!(error.class, Class::Argument);
+        assert!(error.text.contains("':70000'") && error.text.contains("65535"), "{error}");
     }
 
     #[test]

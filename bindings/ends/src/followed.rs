@@ -22,6 +22,9 @@ pub(crate) trait Follow: Send + 'static {
     /// The server has said this; what it refuses, and that it is away, has been told.
     fn hear(&mut self, event: ClientEvent, signal: &SignalClient, told: &Told<Self::Known>);
 
+    /// The server is away, or refuses what it had granted.
+    fn lost(&mut self) {}
+
     /// Once a [`STEP`] at least.
     fn look(&mut self, _signal: &SignalClient, _told: &Told<Self::Known>) {}
 
@@ -153,8 +156,14 @@ impl<K> Told<K> {
 fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
     while !told.ends.load(Ordering::Acquire) {
         match signal.next_event(STEP) {
-            Some(ClientEvent::Retrying { reason, .. } | ClientEvent::Disconnected { reason }) => told.trouble(reason),
-            Some(ClientEvent::WatchRefused { refused, .. } | ClientEvent::Refused(refused)) => told.refused(&refused),
+            Some(ClientEvent::Retrying { reason, .. } | ClientEvent::Disconnected { reason }) => {
+                follow.lost();
+                told.trouble(reason);
+            }
+            Some(ClientEvent::WatchRefused { refused, .. } | ClientEvent::Refused(refused)) => {
+                follow.lost();
+                told.refused(&refused);
+            }
             Some(event) => follow.hear(event, &signal, told),
             None => {}
         }

@@ -145,15 +145,25 @@ impl Follow for Following {
         }
     }
 
+    fn lost(&mut self) {
+        (self.is_given, self.silence) = (false, None);
+    }
+
     fn look(&mut self, signal: &SignalClient, told: &Told<Granted>) {
         if self.is_given && self.port.is_silent(signal.last_heard(), Instant::now()) {
             let silence = self.port.silence(signal.own_ip(), "udp");
-            let silence = format!("{} sends it, and {silence}", told.server());
+            let silence = format!("{} has it, and {silence}", told.server());
             self.silence = Some(silence.clone());
             told.trouble(silence);
         }
-        if self.port.has_come() && self.silence.take().is_some() {
-            told.change(|state| state.trouble = None);
+        if self.port.has_come() {
+            let silence = self.silence.take();
+            // Why the server is away meanwhile stays.
+            if silence.is_some() {
+                told.change(|state| {
+                    state.trouble = state.trouble.take().filter(|trouble| Some(trouble) != silence.as_ref())
+                });
+            }
         }
         // What was refused was told before this, and whoever waits for frames is to hear of it.
         if told.lock().failure.is_some() {
@@ -176,6 +186,7 @@ impl Following {
         let Some(own) = signal.own_ip() else { return Ok(()) };
         let before = self.port.receiver().clone();
         if self.port.follow(own)? {
+            self.silence = None;
             self.receiver.is(self.port.receiver());
             // Whoever waits for the one before looks for another now.
             before.stop();

@@ -92,7 +92,7 @@ impl WatchPort {
             return Ok(false);
         }
         self.receiver = listen(own, &self.config)?;
-        self.announced = None;
+        (self.announced, self.udp_watch) = (None, UdpWatch::default());
         Ok(true)
     }
 
@@ -159,8 +159,8 @@ impl WatchPort {
         let how =
             if self.is_fixed { String::new() } else { format!(", or a port that stays the same by {choice} ':PORT'") };
         format!(
-            "nothing of it comes in on UDP port {port}{at}: does a firewall or a NAT drop it? Let it in here (ufw allow {port}/udp; nft add rule inet filter \
-             input udp dport {port} accept){how}"
+            "nothing of it comes in on UDP port {port}{at}: where its camera sends, a firewall or a NAT drops it; let it in here (ufw allow {port}/udp; nft add rule inet \
+             filter input udp dport {port} accept){how}"
         )
     }
 }

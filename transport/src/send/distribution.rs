@@ -126,10 +126,10 @@ impl Distribution {
             return Err(frame);
         }
         let utc = utc_of(&frame);
+        let published = self.publication.publish_as(number, frame)?;
         // Until then they were told what another clock shows, this machine's.
         let is_another_clock = utc.is_some() && self.utc.is_none();
         self.utc = utc.or(self.utc);
-        let published = self.publication.publish_as(number, frame)?;
         self.newest.rotate_left(1);
         self.newest[NEWEST - 1] = number;
         let from = self.newest[0];

@@ -170,7 +170,7 @@ impl Line {
     fn look_for_frames(&mut self) {
         let heard = self.signal.last_heard().filter(|_| self.is_given);
         if let Some(silence) = self.port.silence(heard, self.signal.own_ip()) {
-            say(format_args!("{PROGRAM}: {} sends stream {:?}, and {silence}", self.server().server, self.name));
+            say(format_args!("{PROGRAM}: {} has stream {:?}, and {silence}", self.server().server, self.name));
         }
     }
 

@@ -8,7 +8,7 @@ use framewire_transport::{Delivery, FrameFormat, Key, Protection, PublishConfig,
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OutputOptions {
-    /// `latest` (the default): what cannot leave in time gives way to the next. `every`: nothing is lost, [`Output::frame`] waits.
+    /// `latest` (the default): what cannot leave in time gives way to the next. `every`: nothing is lost, [`Output::frame`](super::Output::frame) waits.
     pub delivery: Delivery,
     /// Slots for frames that are written and on their way; by default what the transport says.
     pub slots: Option<usize>,
