@@ -46,6 +46,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const SILENCE_MAX_OF_SEVERAL: Duration = Duration::from_millis(1500);
 /// How long what a server said before it closed may take to be read, once a write has failed.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// A connection that had what it is there for for so long was no accident; one that did not makes the next wait longer.
+const HELD: Duration = Duration::from_secs(2);
 /// How long a wish to close the stream may hold up the end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -81,8 +83,9 @@ pub(super) struct Session<'a> {
     line: &'a Arc<Line>,
     place: usize,
     incarnation: &'a mut Incarnation,
-    /// When the server let the client in, once it has.
-    pub(super) connected_at: Option<Instant>,
+    /// Since when the client has something of what it is there for: a stream that is open, a wish that stands; where it asks for nothing, the connection
+    /// itself. A server that many come to at once lets in long before it answers, and may refuse then.
+    granted_at: Option<Instant>,
     /// Requests are numbered from 1: the one to open, and the one to close.
     open_deadline: Option<Instant>,
     watches: Watches,
@@ -121,7 +124,7 @@ impl<'a> Session<'a> {
             line,
             place,
             incarnation,
-            connected_at: None,
+            granted_at: None,
             watches: Watches::default(),
             give_up_at: None,
             open_deadline: None,
@@ -152,7 +155,7 @@ impl<'a> Session<'a> {
             Ok(connected) => connected,
             Err(end) => return end,
         };
-        self.connected_at = Some(Instant::now());
+        self.connected(Instant::now());
         self.events.push(ClientEvent::Connected);
         let end = self.converse(&client, &mut signals).await;
         if let End::Lost { .. } | End::Silent { .. } = end {
@@ -162,6 +165,24 @@ impl<'a> Session<'a> {
         // Whatever comes of it, the connection ends with its runtime.
         let _ = timeout(FAREWELL, client.disconnect()).await;
         end
+    }
+
+    /// Whether the connection that ended so had held.
+    pub(super) fn has_held(&self, end: &End, now: Instant) -> bool {
+        let was_there = matches!(end, End::Silent { .. } | End::Moved { .. });
+        was_there || self.granted_at.is_some_and(|since| now.saturating_duration_since(since) >= HELD)
+    }
+
+    /// The server has let the client in.
+    fn connected(&mut self, now: Instant) {
+        if self.config.open.is_none() && self.wishes.watches().is_empty() {
+            self.granted(now);
+        }
+    }
+
+    /// The client has something of what it is there for.
+    fn granted(&mut self, now: Instant) {
+        self.granted_at.get_or_insert(now);
     }
 
     /// Until Socket.IO's CONNECT was answered, and each end has proved what it must.
@@ -307,6 +328,9 @@ impl<'a> Session<'a> {
                     Ok(Numbered { request, body }) => (request.unwrap_or_default(), body),
                     Err(error) => return Err(not_understood(event::WATCH, &error)),
                 };
+                if !matches!(reply, WatchReply::Refused(_)) {
+                    self.granted(Instant::now());
+                }
                 let event = self.watches.answered(number, reply, Instant::now());
                 return self.tell_of_watching(event);
             }
@@ -338,7 +362,10 @@ impl<'a> Session<'a> {
                         body => body,
                     };
                     self.events.push(match body {
-                        OpenReply::Opened(granted) => ClientEvent::Opened(granted.opened),
+                        OpenReply::Opened(granted) => {
+                            self.granted(Instant::now());
+                            ClientEvent::Opened(granted.opened)
+                        }
                         OpenReply::Refused(refused) => {
                             if refused.is_for_now() {
                                 self.open_again = Some(Instant::now() + self.refusals.next_at_random(true));

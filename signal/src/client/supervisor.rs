@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::time::Instant;
@@ -20,9 +19,6 @@ use super::wishes::Wishes;
 use super::{ClientConfig, ClientError};
 use crate::limit;
 use crate::message::{Refused, Resume};
-
-/// A connection that held for so long was no accident; one that did not makes the next wait longer.
-const HELD: Duration = Duration::from_secs(2);
 
 /// One server of the list, and what this client is to it.
 #[derive(Debug)]
@@ -131,8 +127,7 @@ impl Supervisor {
         let mut session = Session::new(self.list.current(), &self.events, &self.wishes, &self.line, incarnation);
         session.give_up_at = servers.give_up_at(Instant::now());
         let end = runtime.block_on(session.run());
-        let was_there = matches!(end, End::Silent { .. } | End::Moved { .. });
-        let has_held = was_there || session.connected_at.is_some_and(|since| since.elapsed() >= HELD);
+        let has_held = session.has_held(&end, Instant::now());
         // A name that is still being looked up is not waited for.
         runtime.shutdown_background();
         Ok((end, has_held))

@@ -1,4 +1,6 @@
 use super::*;
+use crate::ServerTarget;
+use crate::message::{Delivery, OpenRequest};
 
 #[tokio::test(start_paused = true)]
 async fn what_a_server_said_before_it_closed_is_heard_after_a_write_has_failed() {
@@ -63,4 +65,39 @@ fn a_server_whose_heart_beats_and_that_answers_nothing_is_no_server_to_come_back
     assert_eq!(session.owed(begun + OPEN_TIMEOUT), None);
     assert!(session.owed(late).unwrap().contains("\"open\""));
     assert!(session.owed(late + SILENCE_MAX + HEARTBEAT).unwrap().contains("silent"));
+}
+
+#[test]
+fn a_connection_has_held_once_the_client_had_what_it_is_there_for_however_long_the_server_took_to_refuse_it() {
+    let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
+    let (events, line) = (EventQueue::default(), Arc::default());
+    let format = framewire_transport::FrameFormat::new(framewire_transport::PixelFormat::Gray8, 8, 8).unwrap();
+    let open = OpenRequest::new(1, &format, Delivery::Latest);
+    let refused = || End::TurnedAway(Refused::new("full", ""));
+    let config = || ClientConfig::new(url.to_string()).others(vec![ServerTarget::new("http://127.0.0.1:2")]);
+    let opened = serde_json::json!({"request": OPEN_ID, "reply": "opened", "stream": 1, "udp_port": 1, "protocol": 2});
+    let no = serde_json::json!({"request": OPEN_ID, "reply": "refused", "reason": "full", "message": ""});
+    // What it is there for, what the server says, and whether that holds.
+    for (open, said, holds) in [
+        (None, None, true),
+        (Some(open.clone()), None, false),
+        (Some(open.clone()), Some((event::REFUSED, no)), false),
+        (Some(open), Some((event::OPENED, opened)), true),
+    ] {
+        let mut config = config();
+        config.open = open;
+        let (wishes, mut incarnation) = (Wishes::default(), Incarnation::default());
+        let server = Server { place: 0, url: url.clone(), config, resume: Resume::random().unwrap() };
+        let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
+        session.connected(Instant::now());
+        session.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
+        let what = format!("{said:?}");
+        if let Some((name, data)) = said {
+            assert_eq!(session.hear(name, data).is_err(), !holds, "{what}");
+        }
+        let late = Instant::now() + HELD;
+        assert_eq!(session.has_held(&refused(), late), holds, "{what}");
+        assert!(!session.has_held(&refused(), late - 2 * HELD), "{what}: that was no time");
+        assert!(session.has_held(&End::Moved { reason: String::new() }, late), "it was there");
+    }
 }
