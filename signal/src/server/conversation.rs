@@ -7,13 +7,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
 use socketioxide::socket::Sid;
 use socketioxide::{ParserConfig, SocketIo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::ack::{Ack, Asked};
 use super::news::News;
 use super::outbox::Outbox;
 use super::places::{Full, Place, Places};
@@ -186,16 +187,16 @@ impl Conversation {
         socket.join([EVERYBODY, LISTENERS]);
         socket.extensions.insert(Turns(Arc::new(Semaphore::new(REQUESTS_A_CLIENT_MAX))));
         let [opening, closing, watching, unwatching] = std::array::from_fn(|_| self.clone());
-        socket.on(event::OPEN, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+        socket.on(event::OPEN, move |socket: SocketRef, TryData(data): TryData<Value>, Asked(ack): Asked| {
             opening.clone().open(socket, data.ok(), ack)
         });
-        socket.on(event::CLOSE, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+        socket.on(event::CLOSE, move |socket: SocketRef, TryData(data): TryData<Value>, Asked(ack): Asked| {
             closing.clone().close(socket, data.ok(), ack)
         });
-        socket.on(event::WATCH, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+        socket.on(event::WATCH, move |socket: SocketRef, TryData(data): TryData<Value>, Asked(ack): Asked| {
             watching.clone().watch(socket, data.ok(), ack)
         });
-        socket.on(event::UNWATCH, move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+        socket.on(event::UNWATCH, move |socket: SocketRef, TryData(data): TryData<Value>, Asked(ack): Asked| {
             unwatching.clone().unwatch(socket, data.ok(), ack)
         });
         socket.on(event::QUIET, async |socket: SocketRef, TryData(wanted): TryData<Quiet>| match wanted {
@@ -210,7 +211,7 @@ impl Conversation {
         });
     }
 
-    async fn open(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+    async fn open(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: Option<Ack>) {
         let request = request_id(data.as_ref());
         let (asker, conversation) = (socket.clone(), self.clone());
         let work = move |data: Opening| {
@@ -226,13 +227,17 @@ impl Conversation {
             }
             let connected = connected(&asker);
             let asks = Asker::over(connected, Role::Stream);
-            let granted = self.streams.open(asker.id, connected.neighbour(), &asks, &data, || asker.connected())?;
+            let tell = |owner, news| self.unsaid.put(owner, Saying::News(news));
+            let opened = self.streams.open(asker.id, connected.neighbour(), &asks, &data, || asker.connected(), tell);
+            // Who has a stream that could not be opened again may be another.
+            self.unsaid.wake();
+            let granted = opened?;
             if granted.opened.key.is_some() && !connected.is_protected() {
                 // It may have gone meanwhile, and its stream with it.
                 let _ = self.streams.close(asker.id, data.request.stream);
                 return Err(key_over_plain(connected));
             }
-            self.streams.settle_name(data.request.stream, |owner, news| self.unsaid.put(owner, Saying::News(news)));
+            self.streams.settle_name(data.request.stream, tell);
             self.unsaid.wake();
             Ok(granted)
         };
@@ -252,7 +257,7 @@ impl Conversation {
         conversation.unsaid.wake();
     }
 
-    async fn watch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+    async fn watch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: Option<Ack>) {
         let request = request_id(data.as_ref());
         let (asker, conversation) = (socket.clone(), self.clone());
         let work = move |mut data: WatchRequest| {
@@ -300,7 +305,7 @@ impl Conversation {
         }
     }
 
-    async fn unwatch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+    async fn unwatch(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: Option<Ack>) {
         let request = request_id(data.as_ref());
         let (asker, conversation) = (socket.id, self.clone());
         let work = move |data: UnwatchRequest| {
@@ -348,22 +353,25 @@ impl Conversation {
         &self,
         socket: &SocketRef,
         turn: Option<OwnedSemaphorePermit>,
-        (event, ack): (&'static str, AckSender),
+        (event, ack): (&'static str, Option<Ack>),
         reply: &T,
     ) {
         let Some(turn) = turn else {
             // Who asks for more than may be under way hears so where there is room: nothing is kept for it.
             say(socket, event, reply);
-            return acknowledge(ack, reply);
+            if let Some(Err(error)) = ack.map(|ack| ack.send(reply)) {
+                tracing::debug!("an acknowledgement was not sent to client {}: {error}", socket.id);
+            }
+            return;
         };
         match serde_json::to_value(reply) {
-            Ok(body) => self.unsaid.put(socket.id, Saying::Answer(Answer { event, body, ack: Some(ack), _turn: turn })),
+            Ok(body) => self.unsaid.put(socket.id, Saying::Answer(Answer { event, body, ack, turn })),
             Err(error) => tracing::error!("{event} cannot be written for client {}: {error}", socket.id),
         }
         self.unsaid.wake();
     }
 
-    async fn close(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: AckSender) {
+    async fn close(self: Arc<Self>, socket: SocketRef, data: Option<Value>, ack: Option<Ack>) {
         let request = request_id(data.as_ref());
         let (asker, conversation) = (socket.id, self.clone());
         let work = move |data: CloseRequest| {
@@ -464,13 +472,6 @@ pub(super) fn audible(socket: &SocketRef, word: Word) -> Word {
 
 fn request_id(data: Option<&Value>) -> Option<u64> {
     data?.get("request")?.as_u64()
-}
-
-/// Answers so, too, where the client asked for it.
-pub(super) fn acknowledge<T: Serialize>(ack: AckSender, reply: &T) {
-    if let Err(error) = ack.send(reply) {
-        tracing::debug!("an acknowledgement was not sent: {error}");
-    }
 }
 
 pub(super) fn say<T: Serialize>(socket: &SocketRef, name: &'static str, message: &T) {

@@ -1,5 +1,6 @@
 //! The server's side: who streams, and feedback to everyone who listens.
 
+mod ack;
 mod admission;
 mod coalescer;
 mod connection;

@@ -58,8 +58,12 @@ impl Latest {
 
     /// What who has just opened the stream does not know: that it is wanted goes without saying.
     pub(super) fn to_tell(&self) -> Vec<News> {
-        let idle = self.idle.filter(|idle| idle.idle).map(News::Idle);
-        let rest = [self.grant.map(News::Grant), self.replaced.clone().map(News::Replaced)];
-        idle.into_iter().chain(rest.into_iter().flatten()).collect()
+        Self { idle: self.idle.filter(|idle| idle.idle), ..self.clone() }.into_news()
+    }
+
+    /// All of it, each as one thing to tell.
+    pub(super) fn into_news(self) -> Vec<News> {
+        let news = [self.idle.map(News::Idle), self.grant.map(News::Grant), self.replaced.map(News::Replaced)];
+        news.into_iter().flatten().collect()
     }
 }

@@ -6,7 +6,7 @@ use socketioxide::socket::Sid;
 use socketioxide::{BroadcastError, SendError, SocketError, SocketIo};
 
 use super::StreamEnd;
-use super::conversation::{Conversation, EVERYBODY, LISTENERS, acknowledge, audible};
+use super::conversation::{Conversation, EVERYBODY, LISTENERS, audible};
 use super::news::News;
 use super::unsaid::{Outcome, Saying};
 use super::watchers::Word;
@@ -81,12 +81,13 @@ impl Speaker<'_> {
             Saying::Closed(closed) => socket.emit(event::CLOSED, &Numbered { request: None, body: closed.clone() }),
             Saying::Moved(moved) => socket.emit(event::MOVED, moved),
             Saying::Answer(answer) => socket.emit(answer.event, &answer.body),
+            Saying::Acknowledgement(left) => left.ack.send(&left.body),
         };
         match (sent, saying) {
-            (Ok(()), Saying::Answer(answer)) => {
-                answer.ack.into_iter().for_each(|ack| acknowledge(ack, &answer.body));
-                Outcome::Said
-            }
+            (Ok(()), Saying::Answer(answer)) => match answer.rest() {
+                Some(left) => self.say(client, Saying::Acknowledgement(left)),
+                None => Outcome::Said,
+            },
             (Ok(()), _) => Outcome::Said,
             (Err(SendError::Socket(SocketError::InternalChannelFull)), saying) => Outcome::NoRoom(saying),
             (Err(SendError::Socket(SocketError::Closed)), _) => Outcome::Gone,
@@ -106,5 +107,79 @@ fn missed(sent: Result<(), BroadcastError>) -> usize {
             tracing::warn!("an event was not sent: {other}");
             0
         }
+    }
+}
+
+#[cfg(all(test, feature = "client"))]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::{SinkExt, StreamExt};
+    use socketioxide::extract::SocketRef;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::{Semaphore, mpsc};
+    use tokio::time::timeout;
+    use tokio_tungstenite::client_async;
+    use tokio_tungstenite::tungstenite::Message;
+
+    use super::*;
+    use crate::message::{OpenRequest, Opened, Refused};
+    use crate::server::StreamHost;
+    use crate::server::ack::Asked;
+    use crate::server::outbox::Outbox;
+    use crate::server::proving::Proving;
+    use crate::server::shown::ShownIds;
+    use crate::server::unsaid::Answer;
+
+    struct NoHost;
+
+    impl StreamHost for NoHost {
+        fn open(&self, _request: &OpenRequest) -> Result<Opened, Refused> {
+            Err(Refused::new("full", ""))
+        }
+
+        fn close(&self, _stream: u32) {}
+    }
+
+    fn say_all(conversation: &Arc<Conversation>, io: &SocketIo) -> bool {
+        let speaker = Speaker { conversation, io };
+        conversation.unsaid.say_all(|client, saying| speaker.say(client, saying))
+    }
+
+    /// The socket's buffer has room for one packet, and who empties it has its turn only where this waits.
+    #[tokio::test]
+    async fn an_acknowledgement_that_has_no_room_beside_its_event_is_said_once_there_is() {
+        let (layer, io) = SocketIo::builder().max_buffer_size(1).build_layer();
+        let (outbox, proving) = (Arc::new(Outbox::new(1.0)), Arc::new(Proving::new(None)));
+        let shown = ShownIds::new().unwrap();
+        let conversation = Arc::new(Conversation::new(Arc::new(NoHost), shown, outbox, proving, 1, false));
+        let (tell_left, mut left) = mpsc::unbounded_channel();
+        let (answering, to) = (conversation.clone(), io.clone());
+        io.ns("/", async move |socket: SocketRef| {
+            let (answering, to, tell_left) = (answering.clone(), to.clone(), tell_left.clone());
+            socket.on("ask", move |socket: SocketRef, Asked(ack): Asked| {
+                let turn = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+                let answer = Answer { event: event::OPENED, body: 7.into(), ack, turn };
+                answering.unsaid.put(socket.id, Saying::Answer(answer));
+                tell_left.send(say_all(&answering, &to)).unwrap();
+                async {}
+            });
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, axum::Router::new().layer(layer)).into_future());
+        let talk = async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+            let (mut client, _) = client_async(url, stream).await.unwrap();
+            client.send(Message::text("40")).await.unwrap();
+            while !client.next().await.unwrap().unwrap().to_text().unwrap().starts_with("40") {}
+            client.send(Message::text(r#"425["ask",1]"#)).await.unwrap();
+            assert_eq!(left.recv().await, Some(true), "there was room for the event alone");
+            assert_eq!(client.next().await.unwrap().unwrap().to_text().unwrap(), r#"42["opened",7]"#);
+            assert!(!say_all(&conversation, &io));
+            assert_eq!(client.next().await.unwrap().unwrap().to_text().unwrap(), "435[7]");
+        };
+        timeout(Duration::from_secs(60), talk).await.expect("it hears all of it");
     }
 }

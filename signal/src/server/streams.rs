@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::news::{Latest, News};
 use super::places::Neighbour;
 use super::{Asker, StreamEnd, StreamHost};
-use crate::message::{Granted, Opening, Refused, Replaced, Resume, reason};
+use crate::message::{Granted, Opened, Opening, Refused, Replaced, Resume, reason};
 use crate::unpoisoned::unpoisoned;
 
 /// Streams a client may have open: more than the cameras of one machine.
@@ -51,7 +51,8 @@ impl<C: Copy + Eq> Streams<C> {
     }
 
     /// Opens a stream for `client`, which asks as `asker`; its address counts as `from`. `is_connected` is asked afterwards: a client that left meanwhile
-    /// owns nothing. Once it was said that the stream is open, [`answered`](Self::answered) is to be called.
+    /// owns nothing. Once it was said that the stream is open, [`answered`](Self::answered) is to be called. Where the host refuses to open again what is open,
+    /// its owner is told what came meanwhile; `tell` must not wait.
     pub(super) fn open(
         &self,
         client: C,
@@ -59,6 +60,7 @@ impl<C: Copy + Eq> Streams<C> {
         asker: &Asker,
         opening: &Opening,
         is_connected: impl FnOnce() -> bool,
+        tell: impl FnMut(C, News),
     ) -> Result<Granted, Refused> {
         let _turn = self.turn();
         let stream = opening.request.stream;
@@ -67,7 +69,7 @@ impl<C: Copy + Eq> Streams<C> {
         let held_at = self.held_at(stream, &resume);
         self.owners().opening = Some((stream, Latest::default()));
         let opened = self.host.open_for(asker, &opening.request);
-        let told = self.told_meanwhile(stream, opened.as_ref().is_ok_and(|opened| opened.grant.is_some()));
+        let told = self.told_meanwhile(stream, opened.as_ref().ok(), tell);
         let opened = opened?;
         let from = match held_at {
             _ if has_room => from,
@@ -99,11 +101,16 @@ impl<C: Copy + Eq> Streams<C> {
         Ok(Granted { opened, resume: Some(resume) })
     }
 
-    /// What is known of a stream that the host was asked to open, by what was told while it was.
-    fn told_meanwhile(&self, stream: u32, is_granted: bool) -> Latest {
+    /// What is known of a stream that the host was asked to open, by what was told while it was. Nothing more is said of it to the owner of one that goes
+    /// on as it was, who hears that now.
+    fn told_meanwhile(&self, stream: u32, opened: Option<&Opened>, mut tell: impl FnMut(C, News)) -> Latest {
         let mut owners = self.owners();
         let told = owners.opening.take().map(|(_, told)| told).unwrap_or_default();
         let Some(owner) = owners.of.get_mut(&stream) else { return told };
+        if let Some(client) = owner.client.filter(|_| opened.is_none() && !owner.is_unanswered) {
+            told.clone().into_news().into_iter().for_each(|news| tell(client, news));
+        }
+        let is_granted = opened.is_some_and(|opened| opened.grant.is_some());
         let before = std::mem::take(&mut owner.told);
         owner.told = told.or(if is_granted { before.without_grant() } else { before });
         owner.told.clone()

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::Value;
-use socketioxide::extract::AckSender;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use super::ack::Ack;
 use super::news::News;
 use super::watchers::Word;
 use crate::message::{Closed, Moved};
@@ -25,6 +25,7 @@ pub(super) enum Saying {
     Closed(Closed),
     Moved(Moved),
     Answer(Answer),
+    Acknowledgement(Acknowledgement),
 }
 
 /// The answer to a request.
@@ -32,9 +33,24 @@ pub(super) struct Answer {
     pub(super) event: &'static str,
     pub(super) body: Value,
     /// Says the same where the client asked for an acknowledgement.
-    pub(super) ack: Option<AckSender>,
-    /// Until this was said: no more answers wait for a client than it may have requests under way.
+    pub(super) ack: Option<Ack>,
+    /// Until all of this was said: no more answers wait for a client than it may have requests under way.
+    pub(super) turn: OwnedSemaphorePermit,
+}
+
+/// What is left to say of an answer once its event was said: there may have been room for that alone.
+pub(super) struct Acknowledgement {
+    pub(super) ack: Ack,
+    pub(super) body: Value,
     pub(super) _turn: OwnedSemaphorePermit,
+}
+
+impl Answer {
+    /// Its event was said.
+    pub(super) fn rest(self) -> Option<Acknowledgement> {
+        let Self { body, ack, turn, .. } = self;
+        ack.map(|ack| Acknowledgement { ack, body, _turn: turn })
+    }
 }
 
 impl Saying {
@@ -177,7 +193,7 @@ mod tests {
 
     fn answer(number: u64, turns: &Arc<Semaphore>) -> Saying {
         let turn = turns.clone().try_acquire_owned().unwrap();
-        Saying::Answer(Answer { event: "opened", body: number.into(), ack: None, _turn: turn })
+        Saying::Answer(Answer { event: "opened", body: number.into(), ack: None, turn })
     }
 
     fn shown(saying: &Saying) -> String {
@@ -188,7 +204,7 @@ mod tests {
             Saying::Closed(closed) => format!("closed {}", closed.stream),
             Saying::Moved(moved) => format!("moved {}", moved.message),
             Saying::Answer(answer) => format!("answer {}", answer.body),
-            Saying::News(_) | Saying::Word(_) => "another".into(),
+            Saying::News(_) | Saying::Word(_) | Saying::Acknowledgement(_) => "another".into(),
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::*;
-use crate::message::{Delivery, Grant, Idle, OpenRequest, Opened};
+use crate::message::{Delivery, Grant, Idle, OpenRequest};
 
 #[derive(Default)]
 struct Diary {
@@ -90,7 +90,9 @@ fn from(last: u8) -> Neighbour {
 
 /// Opens a stream and returns its secret.
 fn open(streams: &Streams<char>, client: char, stream: u32, resume: Option<&Resume>) -> Result<Resume, Refused> {
-    streams.open(client, from(1), &asker(), &opening(stream, resume), || true).map(|granted| granted.resume.unwrap())
+    streams
+        .open(client, from(1), &asker(), &opening(stream, resume), || true, |_, _| ())
+        .map(|granted| granted.resume.unwrap())
 }
 
 /// Whom it is told to now.
@@ -183,7 +185,7 @@ fn a_client_may_choose_the_secret_and_shows_it_to_a_server_that_does_not_know_th
 #[test]
 fn a_client_that_left_while_its_stream_opened_leaves_none_behind() {
     let (diary, streams) = streams();
-    streams.open('a', from(1), &asker(), &opening(1, None), || false).unwrap();
+    streams.open('a', from(1), &asker(), &opening(1, None), || false, |_, _| ()).unwrap();
     assert!(streams.client_gone('a').is_empty() && streams.owners().of.is_empty());
     assert_eq!(diary.read(), ["open 1", "gone [1]"]);
 }
@@ -230,7 +232,9 @@ fn one_address_does_not_use_up_what_all_may_open() {
     let clients = || ('a'..='z').flat_map(|client| std::iter::repeat_n(client, STREAMS_A_CLIENT_MAX));
     let opened = clients().zip(0..).take_while(|(client, stream)| open(&streams, *client, *stream, None).is_ok());
     assert_eq!(opened.count(), STREAMS_AN_ADDRESS_MAX);
-    streams.open('z', from(2), &asker(), &opening(9_999, None), || true).expect("another address has room of its own");
+    streams
+        .open('z', from(2), &asker(), &opening(9_999, None), || true, |_, _| ())
+        .expect("another address has room of its own");
 }
 
 #[test]
@@ -249,7 +253,10 @@ fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_lef
     diary.silent.lock().unwrap().insert(7);
     let mut of_another_version = opening(1_000, None);
     of_another_version.request.protocol = 2;
-    assert_eq!(streams.open('c', from(1), &asker(), &of_another_version, || true).unwrap_err().reason, "protocol");
+    assert_eq!(
+        streams.open('c', from(1), &asker(), &of_another_version, || true, |_, _| ()).unwrap_err().reason,
+        "protocol"
+    );
     assert!(streams.owners().of.contains_key(&7), "no stream ends for one that is refused");
     open(&streams, 'c', 1_000, None).expect("stream 7 is as good as over");
     assert_eq!(open(&streams, 'c', 1_001, None).unwrap_err().reason, reason::TOO_MANY, "it made room once");
@@ -260,11 +267,13 @@ fn clients_that_were_killed_keep_their_address_from_no_stream_once_what_they_lef
 fn a_stream_whose_client_comes_from_a_full_address_by_now_keeps_its_place_and_takes_none_there() {
     let (diary, streams) = streams();
     let secret = open(&streams, 'a', 9_999, None).unwrap();
-    let reopen = |client, shown| streams.open(client, from(2), &asker(), &opening(9_999, shown), || true).map(drop);
+    let reopen =
+        |client, shown| streams.open(client, from(2), &asker(), &opening(9_999, shown), || true, |_, _| ()).map(drop);
     let fill = |first: u32| {
         let clients = ('b'..='z').flat_map(|client| std::iter::repeat_n(client, STREAMS_A_CLIENT_MAX));
-        let opened =
-            |(client, stream)| streams.open(client, from(2), &asker(), &opening(stream, None), || true).is_ok();
+        let opened = |(client, stream)| {
+            streams.open(client, from(2), &asker(), &opening(stream, None), || true, |_, _| ()).is_ok()
+        };
         clients.zip(first..).take_while(|both| opened(*both)).count()
     };
     assert_eq!(fill(0), STREAMS_AN_ADDRESS_MAX);
@@ -296,7 +305,7 @@ fn open_named(
 ) -> (Vec<(char, u32)>, Vec<News>) {
     let mut opening = opening(stream, None);
     opening.request = opening.request.name(name).incarnation(incarnation);
-    streams.open(client, from(1), &asker(), &opening, || true).unwrap();
+    streams.open(client, from(1), &asker(), &opening, || true, |_, _| ()).unwrap();
     let mut older = Vec::new();
     streams.settle_name(stream, |client, news| {
         assert!(matches!(news, News::Replaced(_)), "{news:?}");
@@ -369,6 +378,9 @@ impl StreamHost for Granting {
         if let Some(grant) = self.tells.lock().unwrap().take() {
             assert_eq!(told(&streams, &News::Grant(grant)), None);
         }
+        if request.protocol != 1 {
+            return Err(Refused::new("protocol", ""));
+        }
         Ok(Opened::new(request.stream, 1).grant(Grant::new(request.stream, 1, 1)))
     }
 
@@ -385,4 +397,26 @@ fn a_grant_that_changes_while_its_stream_opens_is_not_lost_and_what_opened_says_
     assert_eq!(answered(&streams, 'a', 1), [News::Grant(newer)], "it was told after what 'opened' says");
     open(&streams, 'b', 1, Some(&secret)).unwrap();
     assert_eq!(answered(&streams, 'b', 1), [], "'opened' says it");
+}
+
+#[test]
+fn what_is_told_of_a_stream_while_it_is_refused_to_be_opened_again_is_told_to_who_has_it() {
+    let host = Arc::new(Granting { streams: std::sync::OnceLock::new(), tells: Mutex::default() });
+    let streams = Arc::new(Streams::new(host.clone()));
+    host.streams.set(Arc::downgrade(&streams)).unwrap();
+    let newer = |bits| Grant::new(1, bits, 1);
+    let again = |client, bits, resume: &Resume| {
+        let mut opening = opening(1, Some(resume));
+        opening.request.protocol = 2;
+        *host.tells.lock().unwrap() = Some(newer(bits));
+        let mut heard = Vec::new();
+        let opened = streams.open(client, from(1), &asker(), &opening, || true, |whom, news| heard.push((whom, news)));
+        assert_eq!(opened.unwrap_err().reason, "protocol");
+        heard
+    };
+    let secret = open(&streams, 'a', 1, None).unwrap();
+    assert_eq!(again('a', 2, &secret), [], "it is not said yet that the stream is open");
+    assert_eq!(answered(&streams, 'a', 1), [News::Grant(newer(2))]);
+    assert_eq!(again('a', 3, &secret), [('a', News::Grant(newer(3)))]);
+    assert_eq!(again('b', 4, &secret), [('a', News::Grant(newer(4)))], "it is still the first one's");
 }
