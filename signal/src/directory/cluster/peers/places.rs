@@ -125,6 +125,8 @@ impl Places {
     /// Something is announced by this name. Another place of the same name is another place, and the one before is asked as before: who is announced where
     /// somebody else answers takes nothing from who does.
     pub(super) fn come(&mut self, name: String, mut found: Found, now: Instant) -> Come {
+        // Where nobody asks any more, nobody hears of it.
+        self.forget_finished();
         if self.places.values().any(|known| known.name == name && known.place.take(&mut found, now)) {
             return Come::Known;
         }
@@ -221,6 +223,20 @@ mod tests {
         assert!(matches!(places.come("one more".into(), found(&[[10, 0, 0, 3]], 1), now), Come::NoRoom));
         assert!(come(&mut places, "one more", found(&[[10, 0, 0, 3]], 1), now + GONE_AFTER).is_some());
         assert_eq!(places.answering(now + LIVE_FOR).len(), 1, "the one that answers still");
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_asked_no_more_is_asked_anew_as_soon_as_it_is_announced() {
+        let (mut places, now) = (Places::default(), Instant::now());
+        let mut come = || places.come("hall".into(), found(&[[10, 0, 0, 1]], 8080), now);
+        let Come::New(number, _) = come() else { panic!("it is new") };
+        assert!(matches!(come(), Come::Known));
+        let asking = tokio::spawn(async {});
+        let handle = asking.abort_handle();
+        asking.await.unwrap();
+        places.ask_by(number, handle);
+        assert!(matches!(places.come("hall".into(), found(&[[10, 0, 0, 1]], 8080), now), Come::New(..)));
+        assert_eq!(places.places.len(), 1);
     }
 
     #[test]
