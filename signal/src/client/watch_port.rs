@@ -99,7 +99,8 @@ impl WatchPort {
     /// Has the stream taken as the server sends it. True where it is another than before: frames of the one before come no more.
     ///
     /// # Errors
-    /// [`Unexpected`]: it stays as it was.
+    /// [`Unexpected`]: of a [format](Unexpected::Format) that is not known it stays as it was. Where the receiver does not
+    /// [take it](Unexpected::Announce) and it is another than before, nothing is expected from then on: the one before is no longer sent.
     pub fn expect(&mut self, watching: &Watching) -> Result<bool, Unexpected> {
         let format = watching.format()?;
         let expected = (format, watching.key.as_ref().map(Key::id));

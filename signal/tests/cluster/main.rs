@@ -6,7 +6,7 @@ mod narrow;
 mod strangers;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::Redis;
 use framewire_signal::directory::{
@@ -67,6 +67,23 @@ fn state_of(view: &View, n: u8) -> Option<NodeState> {
 fn sees_live(view: &View, stream: &str, n: u8) -> bool {
     view.find(stream)
         .is_some_and(|seen| seen.node.state == NodeState::Live && seen.node.entry.name == format!("hall-{n}"))
+}
+
+/// Waits for a moment in the middle between two writings of a node's entry, as what is left of the 6 s of its key says.
+fn wait_for_middle(redis: &Redis, n: u8) {
+    let mut connection = redis.connection();
+    let begun = Instant::now();
+    let pattern = format!("*{}", NodeId::new([n; 16]));
+    let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection).unwrap();
+    let [key] = &keys[..] else { panic!("{keys:?}") };
+    loop {
+        let left: i64 = redis::cmd("PTTL").arg(key).query(&mut connection).unwrap();
+        if (4_800..5_200).contains(&left) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{left}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -158,8 +175,12 @@ fn two_servers_with_one_id_are_told_of_by_themselves_and_by_others() {
         Cluster::start(ClusterConfig::new(own).key(key()).redis(RedisConfig::new(redis.url()))).unwrap()
     };
     let a = node(&redis, 1);
-    let (older, newer) = (twin(5), twin(6));
+    let older = twin(5);
     older.set_own(streams(&["older"]));
+    wait_for(&a, "the older's stream", |view| sees_live(view, "older", 2));
+    // Where both wrote their key at one moment of every 2 s, only the one that is later would ever be seen.
+    wait_for_middle(&redis, 2);
+    let newer = twin(6);
     newer.set_own(streams(&["newer"]));
     for (cluster, who) in [(&older, "the older"), (&newer, "the newer"), (&a, "another")] {
         wait_for(cluster, who, |view| {
