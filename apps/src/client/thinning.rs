@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_server_that_is_back_has_a_picture_at_once_though_nobody_wants_the_stream() {
         let mut thinning = Thinning::default();
-        let at = |millis| Instant::now() + Duration::from_millis(millis);
+        let begun = Instant::now();
+        let at = |millis| begun + Duration::from_millis(millis);
         thinning.set_idle(true, Some(Duration::from_millis(10)));
         assert!(!thinning.passes_to(true, 0, at(10)), "it has just had one");
         assert!((0..5).all(|frame| thinning.passes_to(false, 1, at(20 + frame))), "the newest waits for it");
