@@ -178,18 +178,33 @@ mod tests {
 
     #[test]
     fn what_is_told_last_was_decided_last_however_many_look_and_come_at_once() {
-        const ROUNDS: u32 = 20_000;
+        const ROUNDS: u32 = 5_000;
         let (interest, begun, told) = (Interest::new(true), Instant::now(), Mutex::new(Vec::new()));
         let tell = |idle| {
             // Whoever else has something to tell has the chance to.
             std::thread::yield_now();
             lock(&told).push(idle);
         };
+        // Each round both at once.
+        let barrier = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
-            scope.spawn(|| (0..ROUNDS).for_each(|round| interest.look(NOBODY, begun + round * IDLE_AFTER, tell)));
-            scope.spawn(|| (0..ROUNDS).for_each(|_| interest.come(tell)));
+            scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    let at = begun + 2 * round * IDLE_AFTER;
+                    barrier.wait();
+                    interest.look(NOBODY, at, tell);
+                    interest.look(NOBODY, at + IDLE_AFTER, tell);
+                }
+            });
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    barrier.wait();
+                    interest.come(tell);
+                }
+            });
         });
         let told = told.into_inner().unwrap();
+        assert!(told.contains(&true) && told.contains(&false), "both had something to tell");
         assert_ne!(told.first(), Some(&false));
         assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "a word was passed by the one after it");
         let is_idle = lock(&interest.0).is_idle;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use framewire_budget::{Allowance, Demand, Flow, Ledger, Link, LinkFull, PRIORITY_DEFAULT, Way, routes};
+use framewire_budget::{Allowance, Demand, Flow, Ledger, Link, LinkFull, PRIORITY_DEFAULT, Routes, Way, routes};
 use framewire_figures::snapshot::{GrantSnapshot, LinkSnapshot};
 use framewire_process::lock::lock;
 use framewire_signal::message::{Grant, OpenRequest, Refused, reason};
@@ -25,11 +25,11 @@ struct State {
     ledger: Ledger,
     /// By interface.
     refused: BTreeMap<String, u64>,
-    /// What is on a link.
+    /// What is on an interface, a link that is kept account of or another.
     places: HashMap<Flow, Place>,
 }
 
-/// What something that is on a link has there.
+/// What something that is on an interface has there.
 #[derive(Debug, Clone)]
 struct Place {
     interface: String,
@@ -37,6 +37,10 @@ struct Place {
     /// Its client has gone, and its frames may still come.
     is_left: bool,
 }
+
+/// By which interfaces peers are reached. The system is asked for it before the locks are taken that a watcher's wish is looked at under.
+#[derive(Debug, Default)]
+pub(super) struct Ways(HashMap<IpAddr, Option<String>>);
 
 /// What a stream that is being opened has of its link.
 pub(super) struct Seat {
@@ -71,7 +75,7 @@ impl Links {
         };
         let (stream, flow) = (request.stream, Flow::In(request.stream));
         let before = lock(&self.state).places.get(&flow).cloned();
-        self.admit(from, flow, &demand, false)?;
+        self.admit(&Ways::default(), from, flow, &demand, false)?;
         let allowed = lock(&self.state).ledger.allowance(flow);
         Ok(Seat { grant: allowed.map(|allowed| grant(stream, &allowed)), stream, before })
     }
@@ -90,17 +94,31 @@ impl Links {
             }
             _ => state.release(flow),
         };
-        drop(state);
-        self.tell(changed.into_iter());
+        self.tell(&state, changed.into_iter());
+    }
+
+    /// By which interfaces these are reached now: addresses come and go.
+    pub(super) fn ways(&self, peers: impl IntoIterator<Item = IpAddr>) -> Ways {
+        let mut peers = peers.into_iter().peekable();
+        if peers.peek().is_none() || lock(&self.state).ledger.is_empty() {
+            return Ways::default();
+        }
+        let Ok(routes) = routes() else { return Ways::default() };
+        let mut ways = HashMap::new();
+        for peer in peers {
+            ways.entry(peer).or_insert_with(|| interface(&routes, peer));
+        }
+        Ways(ways)
     }
 
     /// Lets a watcher at this address have a stream of this format and rate; returns the link that its frames leave by, where that is kept account of. One that
-    /// was refused and waits `is_asked_for_again`, and is counted once.
+    /// was refused and waits `is_asked_for_again`, and is counted once. The system is asked for a way that is not among `ways`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub(super) fn watch(
         &self,
+        ways: &Ways,
         to: IpAddr,
         stream: u32,
         format: FrameFormat,
@@ -109,11 +127,11 @@ impl Links {
     ) -> Result<Option<LinkBudget>, Refused> {
         // Who watches has asked for what they need: nobody is thinned for another.
         let demand = Demand { format, frames_per_second, may_be_thinned: false, priority: PRIORITY_DEFAULT };
-        let interface = self.admit(to, Flow::Out(stream), &demand, is_asked_for_again)?;
+        let interface = self.admit(ways, to, Flow::Out(stream), &demand, is_asked_for_again)?;
         Ok(interface.and_then(|interface| self.outward.get(&interface).cloned()))
     }
 
-    /// Lets a stream in that this server watches at another, at this address.
+    /// Lets a stream in that this server watches at another, at this address. One that was refused and `is_asked_for_again` is counted once.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -123,10 +141,11 @@ impl Links {
         stream: u32,
         format: FrameFormat,
         frames_per_second: Option<f64>,
+        is_asked_for_again: bool,
     ) -> Result<(), Refused> {
         // The other server has let it out as it is.
         let demand = Demand { format, frames_per_second, may_be_thinned: false, priority: PRIORITY_DEFAULT };
-        self.admit(from, Flow::From(stream), &demand, false).map(drop)
+        self.admit(&Ways::default(), from, Flow::From(stream), &demand, is_asked_for_again).map(drop)
     }
 
     /// A stream is over.
@@ -152,8 +171,7 @@ impl Links {
             Some(place) if flows(stream) => place.is_left = true,
             Some(_) => {
                 let changed = state.release(Flow::In(stream));
-                drop(state);
-                self.tell(changed.into_iter());
+                self.tell(&state, changed.into_iter());
             }
             None => {}
         }
@@ -164,8 +182,7 @@ impl Links {
         let mut state = lock(&self.state);
         if state.places.get(&Flow::In(stream)).is_some_and(|place| place.is_left) {
             let changed = state.release(Flow::In(stream));
-            drop(state);
-            self.tell(changed.into_iter());
+            self.tell(&state, changed.into_iter());
         }
     }
 
@@ -209,6 +226,7 @@ impl Links {
     /// Whether there is room; returns the interface.
     fn admit(
         &self,
+        ways: &Ways,
         peer: IpAddr,
         flow: Flow,
         demand: &Demand,
@@ -217,23 +235,30 @@ impl Links {
         if lock(&self.state).ledger.is_empty() {
             return Ok(None);
         }
-        // Asked each time: addresses come and go.
-        let Some(interface) = routes().ok().and_then(|routes| Some(routes.to(peer)?.name.clone())) else {
+        let known = ways.0.get(&peer).cloned();
+        let Some(by) = known.unwrap_or_else(|| interface(&routes().ok()?, peer)) else {
             tracing::debug!(%peer, "no interface is known that leads there, so that nothing is kept account of");
             return Ok(None);
         };
+        self.admit_by(by, peer, flow, demand, is_asked_for_again).map(Some)
+    }
+
+    fn admit_by(
+        &self,
+        interface: String,
+        peer: IpAddr,
+        flow: Flow,
+        demand: &Demand,
+        is_asked_for_again: bool,
+    ) -> Result<String, Refused> {
         let mut state = lock(&self.state);
         match state.ledger.admit(&interface, flow, demand) {
             Ok(changed) => {
-                if changed.iter().any(|(told, _)| *told == flow) {
-                    let place = Place { interface: interface.clone(), demand: *demand, is_left: false };
-                    state.places.insert(flow, place);
-                } else {
-                    state.places.remove(&flow);
-                }
-                drop(state);
-                self.tell(changed.into_iter().filter(|(told, _)| *told != flow));
-                Ok(Some(interface))
+                // On an interface that is no link as well: what its client opens anew, and is refused, goes back to where it was.
+                let place = Place { interface: interface.clone(), demand: *demand, is_left: false };
+                state.places.insert(flow, place);
+                self.tell(&state, changed.into_iter().filter(|(told, _)| *told != flow));
+                Ok(interface)
             }
             Err(full) => {
                 if !is_asked_for_again {
@@ -246,12 +271,13 @@ impl Links {
     }
 
     fn release(&self, flow: Flow) {
-        let changed = lock(&self.state).release(flow);
-        self.tell(changed.into_iter());
+        let mut state = lock(&self.state);
+        let changed = state.release(flow);
+        self.tell(&state, changed.into_iter());
     }
 
-    /// What leaves goes by what its link carries, and what another server sends by that server's: they need be told nothing.
-    fn tell(&self, changed: impl Iterator<Item = (Flow, Allowance)>) {
+    /// Told under the lock that it was decided under, which `_decided` stands for: what a client hears last holds. Nothing waits, and nobody is called back. What leaves goes by what its link carries, and what another server sends by that server's: they need be told nothing.
+    fn tell(&self, _decided: &State, changed: impl Iterator<Item = (Flow, Allowance)>) {
         for (flow, allowed) in changed {
             if let Flow::In(stream) = flow {
                 self.voice.say(|signal| signal.tell_grant(grant(stream, &allowed)));
@@ -265,6 +291,10 @@ impl State {
         self.places.remove(&flow);
         self.ledger.release(flow)
     }
+}
+
+fn interface(routes: &Routes, peer: IpAddr) -> Option<String> {
+    Some(routes.to(peer)?.name.clone())
 }
 
 fn refused(full: &LinkFull) -> Refused {
@@ -345,6 +375,20 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_opened_anew_over_no_link_and_refused_by_the_host_has_its_place_on_the_link_again() {
+        let links = of_80_megabits();
+        links.open(HERE, &opening(7, 20.0)).unwrap();
+        let seat = links.open(HERE, &opening(7, 20.0)).unwrap();
+        let demand = seat.before.as_ref().unwrap().demand;
+        links.admit_by("another".into(), HERE, Flow::In(7), &demand, false).unwrap();
+        assert_eq!((counts(&links).0, links.shown(7)), (0, None));
+        links.give_back(seat, |_| true);
+        assert_eq!(counts(&links).0, 1, "its frames come by it");
+        links.close(7);
+        assert!(lock(&links.state).places.is_empty());
+    }
+
+    #[test]
     fn one_that_comes_back_keeps_its_place_when_its_frames_stop_for_a_while() {
         let links = of_80_megabits();
         links.open(HERE, &opening(7, 20.0)).unwrap();
@@ -360,7 +404,7 @@ mod tests {
     fn a_watcher_that_waits_for_room_is_refused_once_however_often_it_is_looked_for() {
         let links = of_80_megabits();
         for again in [false, true, true, true] {
-            assert!(links.watch(HERE, 7, vga(), Some(60.0), again).is_err());
+            assert!(links.watch(&links.ways([HERE]), HERE, 7, vga(), Some(60.0), again).is_err());
         }
         assert_eq!(counts(&links), (0, 1));
     }
@@ -368,10 +412,12 @@ mod tests {
     #[test]
     fn what_is_watched_at_another_server_takes_its_part_of_the_way_in() {
         let links = of_80_megabits();
-        links.watch_elsewhere(HERE, 7, vga(), Some(20.0)).unwrap();
+        links.watch_elsewhere(HERE, 7, vga(), Some(20.0), false).unwrap();
         assert!(links.all_shown()[0].received_bits_per_second > 20 * 640 * 480 * 8);
         assert!(links.open(HERE, &opening(7, 20.0)).is_err(), "that is another, whatever its id");
-        assert!(links.watch_elsewhere(HERE, 8, vga(), Some(20.0)).is_err());
+        for again in [false, true, true] {
+            assert!(links.watch_elsewhere(HERE, 8, vga(), Some(20.0), again).is_err());
+        }
         links.unwatch_elsewhere(7);
         links.open(HERE, &opening(7, 20.0)).unwrap();
         assert_eq!(counts(&links), (1, 2));

@@ -8,7 +8,7 @@ mod source;
 mod upstream;
 mod wish;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -27,11 +27,13 @@ pub(crate) use self::peers::{Alone, Peer, Peers};
 pub(crate) use self::source::Source;
 pub(crate) use self::upstream::UpstreamPlace;
 use self::wish::{Wanted, Watched, Wish};
-use super::links::Links;
+use super::links::{Links, Ways};
 use super::voice::Voice;
 
 /// A name is near another from this likeness on: a slip or two.
 const LIKENESS_MIN: f64 = 0.75;
+/// Wishes that there was no room for, and that are known when they are asked for again: as many as may stand at once.
+const FULL_MAX: usize = 256;
 
 /// All watchers of a server's streams.
 pub(crate) struct Watches {
@@ -54,6 +56,8 @@ struct State {
     wishes: HashMap<u32, Wish>,
     begun: u64,
     refused: u64,
+    /// The wishes that were refused last because a link was full, the newest last: each is asked for again, and is counted once.
+    full: VecDeque<u32>,
     /// What was sent for wishes that are over.
     sent: SendStats,
 }
@@ -75,11 +79,18 @@ impl Watches {
     /// # Errors
     /// [`Refused`]: the wish is over.
     pub(super) fn watch(&self, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
+        let ways = self.links.ways([asker.ip]);
         let mut state = lock(&self.state);
-        let answer = self.grant(&mut state, asker, request);
-        if answer.is_err() {
-            state.refused += 1;
-            self.end_wish(&mut state, request.stream);
+        let answer = self.grant(&mut state, asker, request, &ways);
+        match &answer {
+            Ok(WatchAnswer::Watching(_)) => state.full.retain(|known| *known != request.stream),
+            Ok(_) => {}
+            Err(refused) => {
+                if refused.reason != reason::LINK_FULL || state.is_newly_full(request.stream) {
+                    state.refused += 1;
+                }
+                self.end_wish(&mut state, request.stream);
+            }
         }
         answer
     }
@@ -91,17 +102,19 @@ impl Watches {
 
     /// A stream has come; it is there until it is ended by the number that this returns.
     pub(super) fn begin(&self, mut source: Source) -> u64 {
+        let ways = self.ways_to(|wish| wish.watched.is_none());
         let mut state = lock(&self.state);
         state.next_id += 1;
         let id = state.next_id;
         source.id = id;
         state.sources.push(source);
-        self.settle(&mut state);
+        self.settle(&mut state, &ways);
         id
     }
 
     /// A stream has ended, because its sender has closed it (`is_over`) or for now; who watched it waits for its return.
     pub(super) fn end(&self, source: u64, is_over: bool, why: &str) {
+        let ways = self.ways_to(|wish| wish.watched.is_none() || wish.is_of(source));
         let mut state = lock(&self.state);
         state.sources.retain(|one| one.id != source);
         let ended: Vec<u32> =
@@ -113,7 +126,7 @@ impl Watches {
                 false => signal.tell_unwatched(stream, why),
             });
         }
-        self.settle(&mut state);
+        self.settle(&mut state, &ways);
     }
 
     /// How many watch a stream.
@@ -137,8 +150,10 @@ impl Watches {
 
     /// Does what is due now and then; returns what has been sent on so far.
     pub(super) fn tick(&self, now: Instant) -> Relayed {
+        // Where there was room, it was sent as soon as it came.
+        let ways = self.ways_to(|wish| wish.watched.is_none() && wish.was_refused);
         let mut state = lock(&self.state);
-        self.settle(&mut state);
+        self.settle(&mut state, &ways);
         let State { sources, wishes, .. } = &mut *state;
         for source in sources {
             let is_watched = wishes.values().any(|wish| wish.is_of(source.id));
@@ -159,12 +174,35 @@ impl Watches {
         }
     }
 
-    /// What somebody waits for, or watches at another server: each name with each way that it goes on, the shortest first.
+    /// What somebody waits for, or watches at another server: each name with each way that it goes on, the shortest first. One that is here is wanted nowhere else, even
+    /// while there is no room for it on the way out.
     fn wanted(&self) -> Vec<Wanted> {
         let state = lock(&self.state);
-        let is_here = |wish: &Wish| state.sources.iter().any(|source| source.is_here() && wish.is_of(source.id));
+        let here: Vec<&Source> = state.sources.iter().filter(|source| source.is_here()).collect();
+        let names: HashSet<String> = here.iter().map(|source| source.name()).collect();
+        let is_here = |wish: &Wish| match &wish.watched {
+            Some(watched) => here.iter().any(|source| source.id == watched.source),
+            None => self.called_here(&wish.request.name).any(|name| names.contains(name)),
+        };
         let wanted = state.wishes.values().filter(|wish| !is_here(wish)).map(Wanted::of);
         wanted.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// By which interfaces those are reached who wish so.
+    fn ways_to(&self, is_meant: impl Fn(&Wish) -> bool) -> Ways {
+        let state = lock(&self.state);
+        let peers: HashSet<_> = state.wishes.values().filter(|wish| is_meant(wish)).map(|wish| wish.asker.ip).collect();
+        drop(state);
+        self.links.ways(peers)
+    }
+
+    /// Those who have come to wait for a stream since it was said why it cannot be had are told that too.
+    fn tell_newcomers(&self, wanted: &Wanted, why: &str) {
+        let mut state = lock(&self.state);
+        let has_come = |wish: &&mut Wish| wish.watched.is_none() && wish.told.is_none() && Wanted::of(wish) == *wanted;
+        for wish in state.wishes.values_mut().filter(has_come) {
+            self.say_why(wish, why);
+        }
     }
 
     /// Those who wait for a stream that cannot be had just now are told why.
@@ -178,6 +216,7 @@ impl Watches {
 
     /// A stream of another server comes another way from now on: who may not have it that way has it no more, and servers that it goes on to are told.
     fn reroute(&self, source: u64, hops: &Hops) {
+        let ways = self.ways_to(|wish| wish.watched.is_none() || wish.is_of(source));
         let mut state = lock(&self.state);
         let State { sources, wishes, .. } = &mut *state;
         let Some(source) = sources.iter_mut().find(|one| one.id == source && one.hops != *hops) else { return };
@@ -199,7 +238,7 @@ impl Watches {
             self.stop_sending(&mut state, stream);
             self.voice.say(|signal| signal.tell_unwatched(stream, "it comes another way, which goes no further"));
         }
-        self.settle(&mut state);
+        self.settle(&mut state, &ways);
     }
 
     fn say_why(&self, wish: &mut Wish, why: &str) {
@@ -209,7 +248,13 @@ impl Watches {
         }
     }
 
-    fn grant(&self, state: &mut State, asker: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
+    fn grant(
+        &self,
+        state: &mut State,
+        asker: &Asker,
+        request: &WatchRequest,
+        ways: &Ways,
+    ) -> Result<WatchAnswer, Refused> {
         if request.protocol != PROTOCOL {
             let message = format!("protocol {} is not {PROTOCOL}; use the same release at both ends", request.protocol);
             return Err(Refused::new("protocol", message));
@@ -226,14 +271,13 @@ impl Watches {
             // It has its stream, under a key that it was told.
             return Ok(WatchAnswer::Watching(watched.answer.clone()));
         }
-        let has_heard_nearest = state
-            .wishes
-            .get(&request.stream)
-            .is_some_and(|wish| wish.has_heard_nearest && wish.request.name == request.name);
+        let before = state.wishes.get(&request.stream);
+        let has_heard_nearest = before.is_some_and(|wish| wish.has_heard_nearest && wish.request.name == request.name);
+        let was_refused = before.is_some_and(|wish| wish.was_refused) || state.full.contains(&request.stream);
         self.end_wish(state, request.stream);
-        let mut wish = Wish { has_heard_nearest, ..Wish::new(asker, request, onward) };
+        let mut wish = Wish { has_heard_nearest, was_refused, ..Wish::new(asker, request, onward) };
         let answer = match self.source_of(state, &wish) {
-            Some(at) => WatchAnswer::Watching(self.send(&mut state.sources[at], &mut wish)?),
+            Some(at) => WatchAnswer::Watching(self.send(&mut state.sources[at], &mut wish, ways)?),
             None => WatchAnswer::Waiting(self.look_elsewhere(state, &mut wish)?),
         };
         state.begun += u64::from(wish.watched.is_some());
@@ -268,16 +312,19 @@ impl Watches {
             let is_it = |source: &Source| source.is_here() && source.name() == name;
             state.sources.iter().position(is_it)
         };
-        here(name)
-            .or_else(|| {
-                let (name, node) = name.rsplit_once('@')?;
-                let (own, own_name) = self.peers.own()?;
-                (node == own_name || node.parse::<NodeId>() == Ok(own)).then(|| here(name))?
-            })
-            .or_else(|| {
-                let is_it = |source: &Source| source.is_elsewhere_called(name) && source.may_go_on(&wish.onward);
-                state.sources.iter().position(is_it)
-            })
+        self.called_here(name).find_map(here).or_else(|| {
+            let is_it = |source: &Source| source.is_elsewhere_called(name) && source.may_go_on(&wish.onward);
+            state.sources.iter().position(is_it)
+        })
+    }
+
+    /// What a stream of this server's is called that may be asked for so: `NAME`, or `NAME@NODE` of this node.
+    fn called_here<'a>(&self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let at_own = name.rsplit_once('@').and_then(|(name, node)| {
+            let (own, own_name) = self.peers.own()?;
+            (node == own_name || node.parse::<NodeId>() == Ok(own)).then_some(name)
+        });
+        [name].into_iter().chain(at_own)
     }
 
     /// Has another server send it here, or waits for somebody to bring it.
@@ -297,7 +344,7 @@ impl Watches {
     }
 
     /// Begins to send a stream for a wish.
-    fn send(&self, source: &mut Source, wish: &mut Wish) -> Result<Watching, Refused> {
+    fn send(&self, source: &mut Source, wish: &mut Wish, ways: &Ways) -> Result<Watching, Refused> {
         let WatchRequest { stream, udp_port, frames_per_second_max, slice_bytes, delivery, .. } = wish.request;
         let delivery = delivery.unwrap_or(Delivery::Latest);
         let rate = match (source.frames_per_second, frames_per_second_max) {
@@ -307,7 +354,7 @@ impl Watches {
         let most = frames_per_second_max.map(FrameRate::from_decimal).transpose();
         let most = most.map_err(|error| Refused::new(reason::BAD_REQUEST, error.to_string()))?;
         let hops = self.through_here(&source.hops)?;
-        let link = self.links.watch(wish.asker.ip, stream, source.info.format, rate, wish.was_refused);
+        let link = self.links.watch(ways, wish.asker.ip, stream, source.info.format, rate, wish.was_refused);
         let link = link.inspect_err(|_| wish.was_refused = true)?;
         let added = self.key().and_then(|key| {
             let slice = slice_bytes.map_or(SliceSize::Auto, |bytes| SliceSize::Bytes(bytes.min(65_507) as u16));
@@ -342,17 +389,18 @@ impl Watches {
         })
     }
 
-    /// Sends to those who waited what has come.
-    fn settle(&self, state: &mut State) {
+    /// Sends to those who waited what has come; `ways` are those to them.
+    fn settle(&self, state: &mut State, ways: &Ways) {
         let waiting: Vec<u32> =
             state.wishes.iter().filter(|(_, wish)| wish.watched.is_none()).map(|(stream, _)| *stream).collect();
         for stream in waiting {
             let Some(at) = self.source_of(state, &state.wishes[&stream]) else { continue };
-            let State { sources, wishes, begun, .. } = &mut *state;
+            let State { sources, wishes, begun, full, .. } = &mut *state;
             let wish = wishes.get_mut(&stream).expect("it waits under this lock");
-            match self.send(&mut sources[at], wish) {
+            match self.send(&mut sources[at], wish, ways) {
                 Ok(watching) => {
                     *begun += 1;
+                    full.retain(|known| *known != stream);
                     self.voice.say(|signal| signal.tell_watching(watching));
                 }
                 Err(refused) => self.say_why(wish, &refused.message),
@@ -371,6 +419,20 @@ impl Watches {
     fn end_wish(&self, state: &mut State, stream: u32) {
         self.stop_sending(state, stream);
         state.wishes.remove(&stream);
+    }
+}
+
+impl State {
+    /// Notes that there was no room for a wish; whether that is new.
+    fn is_newly_full(&mut self, stream: u32) -> bool {
+        if self.full.contains(&stream) {
+            return false;
+        }
+        if self.full.len() == FULL_MAX {
+            self.full.pop_front();
+        }
+        self.full.push_back(stream);
+        true
     }
 }
 

@@ -349,7 +349,7 @@ impl StreamHost for Liar {
     fn watch(&self, _: &Asker, request: &WatchRequest) -> Result<WatchAnswer, Refused> {
         let _ = lock(&self.0).send(("watch", request.stream));
         let watching = Watching::new(request.stream, &request.name, &format(), Delivery::Latest);
-        Ok(WatchAnswer::Watching(watching.hops(self.1.clone())))
+        Ok(WatchAnswer::Watching(watching.frames_per_second(Some(100.0)).hops(self.1.clone())))
     }
 
     fn unwatch(&self, stream: u32) {
@@ -446,9 +446,9 @@ fn a_server_is_asked_where_it_is_now() {
     let (near, far) = (Server::start(1), Server::start(2));
     let camera = Camera::at(&far, "front");
     far.watches.begin(camera.source());
-    // Nobody listens at the port that it had.
-    let gone = TcpListener::bind(LOOPBACK).unwrap().local_addr().unwrap();
-    near.told.tell("front", 2, &format!("http://{gone}"));
+    // Nobody answers at the port that it had.
+    let gone = TcpListener::bind(LOOPBACK).unwrap();
+    near.told.tell("front", 2, &format!("http://{}", gone.local_addr().unwrap()));
     let onlooker = Onlooker::at(&near, "front");
     onlooker.waiting();
     near.hears_of("front", &far);
@@ -457,10 +457,85 @@ fn a_server_is_asked_where_it_is_now() {
 }
 
 #[test]
-fn what_is_watched_elsewhere_needs_room_on_the_link_that_it_comes_by() {
+fn who_waits_for_a_stream_of_a_server_that_refuses_this_one_is_told_so() {
+    let (near, far) = (Server::start(1), Server::start(2));
+    near.hears_of("front", &far);
+    if let Some(peer) = lock(&near.told.peers).get_mut("front") {
+        peer.client = peer.client.clone().token(Token::new("00112233445566778899aabbccddeeff").unwrap());
+    }
+    let onlooker = Onlooker::at(&near, "front");
+    while !onlooker.unwatched().contains("node-2 refuses this server") {}
+}
+
+#[test]
+fn a_stream_that_there_is_no_room_for_is_counted_once_however_often_it_is_asked_for_there() {
+    let (asked, heard) = mpsc::channel();
+    let far = serve(Arc::new(Liar(Mutex::new(asked), hops([9]))));
+    let near = Server::with_links(1, loopback("1M"));
+    near.told.tell("front", 9, &url(&far));
+    let onlooker = Onlooker::at(&near, "front");
+    for _ in 0..2 {
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap().0, "watch");
+        assert_eq!(heard.recv_timeout(PATIENCE).unwrap().0, "unwatch");
+    }
+    assert_eq!(near.watches.links.all_shown()[0].refused, 1);
+    let why = onlooker.unwatched();
+    assert!(why.contains("from node-9: the link lo is full"), "{why}");
+}
+
+/// Loopback of this rate.
+fn loopback(rate: &str) -> Vec<framewire_budget::Link> {
     let card = Card { name: "lo".into(), bits_per_second: None, mtu: 65_536 };
-    let (links, _) = framewire_budget::links(&["lo=1M".parse().unwrap()], &[card]).unwrap();
-    let (near, far) = (Server::with_links(1, links), Server::start(2));
+    framewire_budget::links(&[format!("lo={rate}").parse().unwrap()], &[card]).unwrap().0
+}
+
+#[test]
+fn what_is_watched_elsewhere_gives_its_place_back_when_the_other_server_dies_and_who_waits_is_told() {
+    let (near, far) = (Server::with_links(1, loopback("1G")), Server::start(2));
+    let camera = Camera::at(&far, "front");
+    far.watches.begin(camera.source());
+    near.hears_of("front", &far);
+    let onlooker = Onlooker::at(&near, "front");
+    onlooker.watching();
+    onlooker.take_frames();
+    let grants = || near.watches.links.all_shown()[0].grants;
+    assert_eq!(grants(), 2, "in from the one, and out to the other");
+    drop((camera, far));
+    wait_until("neither takes a part of the link", || grants() == 0);
+    while !onlooker.unwatched().contains("node-2 is not reached") {}
+}
+
+#[test]
+fn what_is_here_is_not_asked_for_elsewhere_while_there_is_no_room_for_it_on_the_way_out() {
+    let server = Server::with_links(1, loopback("1M"));
+    assert!(matches!(server.ask_as_node(5, "front", hops([2])), Ok(WatchAnswer::Waiting(_))));
+    assert!(matches!(server.ask_as_node(6, "front@own", hops([2])), Ok(WatchAnswer::Waiting(_))));
+    assert_eq!(server.watches.wanted().len(), 2);
+    let camera = Camera::at(&server, "front");
+    server.watches.begin(camera.source());
+    let relayed = server.relayed();
+    assert_eq!((relayed.watchers, relayed.waiting), (0, 2), "there is no room for it");
+    assert_eq!(server.watches.wanted(), []);
+}
+
+#[test]
+fn a_wish_that_there_is_no_room_for_is_counted_once_however_often_it_is_asked_for_again() {
+    let server = Server::with_links(1, loopback("1M"));
+    let camera = Camera::at(&server, "front");
+    server.watches.begin(camera.source());
+    for _ in 0..3 {
+        let refused = server.ask_as_node(5, "front", hops([2])).unwrap_err();
+        assert_eq!(refused.reason, reason::LINK_FULL);
+    }
+    let refused = || (server.relayed().refused, server.watches.links.all_shown()[0].refused);
+    assert_eq!(refused(), (1, 1));
+    server.ask_as_node(6, "front", hops([2])).unwrap_err();
+    assert_eq!(refused(), (2, 2), "another");
+}
+
+#[test]
+fn what_is_watched_elsewhere_needs_room_on_the_link_that_it_comes_by() {
+    let (near, far) = (Server::with_links(1, loopback("1M")), Server::start(2));
     let camera = Camera::at(&far, "front");
     far.watches.begin(camera.source());
     near.hears_of("front", &far);

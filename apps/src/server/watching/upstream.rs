@@ -17,8 +17,10 @@ use super::{Peer, Source, Watches, too_far};
 
 /// A stream that nobody asks for here any more is let go after so long.
 const UNWANTED_AFTER: Duration = Duration::from_secs(5);
-/// One that cannot be had where it was asked for is asked for anew after so long.
+/// One that cannot be had where it was asked for is asked for anew after so long, and each time that it cannot again after twice as long as before.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// At the most.
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How often is looked for what has come, and what others say.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often is looked for what is wanted.
@@ -41,8 +43,14 @@ impl Watches {
             return;
         }
         std::thread::scope(|scope| {
-            let mut elsewhere =
-                Elsewhere { watches: self, receiver: OnceLock::new(), all: Vec::new(), scope, leaving: Arc::default() };
+            let mut elsewhere = Elsewhere {
+                watches: self,
+                receiver: OnceLock::new(),
+                all: Vec::new(),
+                again: Vec::new(),
+                scope,
+                leaving: Arc::default(),
+            };
             let mut looked = None::<Instant>;
             while !stop.is_stopped() {
                 let now = Instant::now();
@@ -69,10 +77,31 @@ struct Elsewhere<'scope, 'env> {
     /// Bound when the first is wanted.
     receiver: OnceLock<Receiver>,
     all: Vec<Upstream>,
+    /// Those that are asked for anew just now, as they could not be had before.
+    again: Vec<(Place, Trouble)>,
     /// Where connections end, which takes up to a second where nobody answers.
     scope: &'scope Scope<'scope, 'env>,
     /// Held by each that is ending.
     leaving: Arc<()>,
+}
+
+/// Why a stream cannot be had where it is.
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    /// As it was said last to those who wait.
+    why: Option<String>,
+    /// How often in a row it was given up.
+    given_up: u32,
+    /// There was no room for it on the way here.
+    had_no_room: bool,
+}
+
+impl Trouble {
+    /// How long until it is asked for anew.
+    fn wait(&self) -> Duration {
+        let doubled = AGAIN_AFTER.saturating_mul(1 << self.given_up.saturating_sub(1).min(16));
+        doubled.min(AGAIN_AFTER_MAX)
+    }
 }
 
 /// One of them.
@@ -91,6 +120,9 @@ struct Upstream {
     is_over: bool,
     /// It cannot be had there; when it is asked for anew.
     again_at: Option<Instant>,
+    trouble: Trouble,
+    /// Its server answers.
+    is_connected: bool,
     unwanted_since: Option<Instant>,
 }
 
@@ -115,12 +147,15 @@ impl Elsewhere<'_, '_> {
     fn ask_for_wanted(&mut self, now: Instant) {
         let is_due = |upstream: &mut Upstream| upstream.again_at.is_some_and(|again| again <= now);
         for upstream in self.all.extract_if(.., is_due).collect::<Vec<_>>() {
+            self.again.push((upstream.place(), upstream.trouble.clone()));
             self.let_go(upstream, "it is asked for anew");
         }
         let wanted = self.watches.wanted();
         for wanted in &wanted {
             self.ask_for(wanted);
         }
+        // Nobody wants the rest any more.
+        self.again.clear();
         let is_unwanted = |upstream: &mut Upstream| {
             if wanted.iter().any(|wanted| upstream.serves(wanted)) {
                 upstream.unwanted_since = None;
@@ -138,7 +173,10 @@ impl Elsewhere<'_, '_> {
     fn ask_for(&mut self, wanted: &Wanted) {
         let found = self.watches.peers.find(&wanted.name, &wanted.onward);
         let is_there = |upstream: &Upstream| found.as_ref().is_none_or(|peer| peer.is_where(&upstream.peer));
-        if self.all.iter().any(|upstream| upstream.serves(wanted) && is_there(upstream)) {
+        if let Some(upstream) = self.all.iter().find(|upstream| upstream.serves(wanted) && is_there(upstream)) {
+            if let Some(why) = &upstream.trouble.why {
+                self.watches.tell_newcomers(wanted, why);
+            }
             return;
         }
         if let Some(at) = self.all.iter().position(|upstream| upstream.serves(wanted)) {
@@ -167,12 +205,17 @@ impl Elsewhere<'_, '_> {
         }
     }
 
-    fn ask(&self, peer: Peer, onward: &Hops) -> Result<Upstream, String> {
+    fn ask(&mut self, peer: Peer, onward: &Hops) -> Result<Upstream, String> {
         let receiver = self.receiver().map_err(|failure| format!("frames cannot be received here: {failure}"))?;
         let stream = getrandom::u32().map_err(|error| format!("the system gives no random number ({error})"))?;
         let request = WatchRequest::new(stream, &peer.stream, receiver.local_addr().port()).hops(onward.clone());
         let client = SignalClient::start(peer.client.clone().watch(request)).map_err(|error| error.to_string())?;
-        tracing::info!(stream = ?peer.stream, node = ?peer.name, "asked for there");
+        let place = Place { stream: peer.stream.clone(), node: (peer.node, peer.name.clone()) };
+        let before = self.again.iter().find(|(of, _)| *of == place).map(|(_, trouble)| trouble.clone());
+        match &before {
+            None => tracing::info!(stream = ?peer.stream, node = ?peer.name, "asked for there"),
+            Some(_) => tracing::debug!(stream = ?peer.stream, node = ?peer.name, "asked for there again"),
+        }
         Ok(Upstream {
             peer,
             client,
@@ -182,6 +225,8 @@ impl Elsewhere<'_, '_> {
             come: None,
             is_over: false,
             again_at: None,
+            trouble: before.unwrap_or_default(),
+            is_connected: false,
             unwanted_since: None,
         })
     }
@@ -199,12 +244,13 @@ impl Elsewhere<'_, '_> {
     fn hear(&mut self, now: Instant) {
         let mut all = std::mem::take(&mut self.all);
         for upstream in &mut all {
-            let name = upstream.peer.stream.clone();
+            let name = upstream.peer.name.clone();
             while let Some(event) = upstream.client.next_event(Duration::ZERO) {
                 match event {
                     ClientEvent::Watching(watching) => {
                         if let Err(refused) = self.announce(upstream, &watching) {
-                            self.give_up(upstream, now, &format!("from {}: {refused}", upstream.peer.name));
+                            upstream.trouble.had_no_room |= refused.reason == reason::LINK_FULL;
+                            self.give_up(upstream, now, &format!("from {name}: {refused}"));
                         }
                     }
                     ClientEvent::Unwatched(unwatched) => {
@@ -212,7 +258,7 @@ impl Elsewhere<'_, '_> {
                         self.watches.links.unwatch_elsewhere(upstream.stream);
                     }
                     ClientEvent::WatchRefused { refused, .. } => {
-                        let why = format!("{} refuses it: {refused}", upstream.peer.name);
+                        let why = format!("{name} refuses it: {refused}");
                         if refused.is_for_now() {
                             // It is asked again by the client itself.
                             self.say_why(upstream, &why);
@@ -220,8 +266,28 @@ impl Elsewhere<'_, '_> {
                             self.give_up(upstream, now, &why);
                         }
                     }
-                    ClientEvent::Retrying { reason, attempt: 1, .. } => {
-                        tracing::info!(stream = ?name, node = ?upstream.peer.name, "not reached: {reason}");
+                    ClientEvent::Connected => {
+                        upstream.is_connected = true;
+                        if upstream.again_at.is_none() && upstream.trouble.given_up == 0 {
+                            upstream.trouble.why = None;
+                        }
+                    }
+                    ClientEvent::Disconnected { .. } => upstream.is_connected = false,
+                    ClientEvent::Refused(refused) => {
+                        self.say_why(upstream, &format!("{name} refuses this server: {refused}"));
+                    }
+                    ClientEvent::Retrying { reason, attempt, .. } => {
+                        upstream.is_connected = false;
+                        if attempt == 1 {
+                            tracing::info!(stream = ?upstream.peer.stream, node = ?name, "not reached: {reason}");
+                        }
+                        // Why it was refused says more.
+                        if upstream.trouble.why.is_none() {
+                            self.say_why(
+                                upstream,
+                                &format!("{name} is not reached; it is asked again until it answers"),
+                            );
+                        }
                     }
                     _ => {}
                 }
@@ -240,8 +306,8 @@ impl Elsewhere<'_, '_> {
         // What was asked for its way on may not come from there.
         hops.followed_by(&upstream.onward)?;
         if let Some(peer) = upstream.client.peer() {
-            let rate = watching.frames_per_second;
-            self.watches.links.watch_elsewhere(peer.ip(), upstream.stream, format, rate)?;
+            let (rate, again) = (watching.frames_per_second, upstream.trouble.had_no_room);
+            self.watches.links.watch_elsewhere(peer.ip(), upstream.stream, format, rate, again)?;
         }
         let announced = Announcement::new(format).key(watching.key.clone());
         let receiver = self.receiver().map_err(|failure| Refused::new(reason::INTERNAL, failure.to_string()))?;
@@ -249,19 +315,24 @@ impl Elsewhere<'_, '_> {
         if let Some((source, _)) = &upstream.come {
             self.watches.reroute(*source, &hops);
         }
-        (upstream.hops, upstream.is_over) = (Some(hops), false);
+        (upstream.hops, upstream.is_over, upstream.trouble) = (Some(hops), false, Trouble::default());
         Ok(())
     }
 
     /// It cannot be had there, for a while at least. Those who wait are told why.
     fn give_up(&self, upstream: &mut Upstream, now: Instant, why: &str) {
-        upstream.again_at = Some(now + AGAIN_AFTER);
+        upstream.trouble.given_up += 1;
+        upstream.again_at = Some(now + upstream.trouble.wait());
         self.say_why(upstream, why);
         self.stop_taking(upstream, why);
     }
 
-    fn say_why(&self, upstream: &Upstream, why: &str) {
-        tracing::warn!(stream = ?upstream.peer.stream, "not to be had: {why}");
+    /// Each reason is logged once in a row.
+    fn say_why(&self, upstream: &mut Upstream, why: &str) {
+        if upstream.trouble.why.as_deref() != Some(why) {
+            tracing::warn!(stream = ?upstream.peer.stream, "not to be had: {why}");
+            upstream.trouble.why = Some(why.to_owned());
+        }
         let place = upstream.place();
         self.watches.tell_waiting(|wanted| place.is_called(&wanted.name), why);
     }
@@ -292,6 +363,15 @@ impl Elsewhere<'_, '_> {
                 let why = format!("it ended at {}", upstream.peer.name);
                 drop_ended(self.watches, upstream.come.take(), upstream.is_over, &why);
             }
+        }
+        self.all.iter().for_each(|upstream| self.give_place_back(upstream));
+    }
+
+    /// What comes no more from a server that does not answer has no place on its link: a server that died does not say that it sends no more. It is let on it
+    /// again when the server says that it sends.
+    fn give_place_back(&self, upstream: &Upstream) {
+        if upstream.come.is_none() && !upstream.is_connected {
+            self.watches.links.unwatch_elsewhere(upstream.stream);
         }
     }
 
@@ -325,5 +405,18 @@ fn drop_ended(watches: &Watches, come: Option<(u64, Arc<IncomingStream>)>, is_ov
     if let Some((source, stream)) = come {
         watches.end(source, is_over, why);
         stream.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_had_is_asked_for_ever_less_often_and_once_a_minute_at_the_least() {
+        let seconds =
+            (1..=40).map(|given_up| Trouble { given_up, ..Trouble::default() }.wait().as_secs()).collect::<Vec<_>>();
+        assert_eq!(seconds[..6], [2, 4, 8, 16, 32, 60]);
+        assert!(seconds[6..].iter().all(|seconds| *seconds == 60));
     }
 }
