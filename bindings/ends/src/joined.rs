@@ -10,9 +10,28 @@ use framewire_transport::{FrameFormat, Sender, SenderConfig};
 
 use crate::error::{Class, Error};
 use crate::followed::{Follow, Followed, State, Told, random_stream};
+use crate::watching::authority_of;
 
 /// How long after a failure a name is looked up again.
 const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whom the stream is brought to.
+pub(crate) enum Server {
+    /// A protected one.
+    Joined(Join),
+    /// One by its address, `http://HOST:PORT` or `https://HOST:PORT`.
+    At(String),
+}
+
+impl Server {
+    /// Host and port, as far as there are any.
+    pub(crate) fn authority(&self) -> String {
+        match self {
+            Self::Joined(join) => join.authority(),
+            Self::At(url) => authority_of(url).to_owned(),
+        }
+    }
+}
 
 /// The stream, once the server has taken it.
 type Taken = Option<Arc<Sender>>;
@@ -28,16 +47,20 @@ impl Joined {
     ///
     /// # Errors
     /// The name or the format cannot be; the system has no thread or no random numbers.
-    pub(crate) fn begin(join: &Join, name: &str, config: SenderConfig) -> Result<Self, Error> {
+    pub(crate) fn begin(server: &Server, name: &str, config: SenderConfig) -> Result<Self, Error> {
         let stream = random_stream()?;
         let (format, presentation) = (config.format, config.presentation);
         let open = OpenRequest::new(stream, &format, config.delivery)
             .name(name)
             .frames_per_second(presentation.rate.map(|rate| rate.as_f64()))
             .metadata_bytes_max(config.metadata_max as u32);
-        let signal = SignalClient::start(ClientConfig::join(join).open(open))?;
-        let following = Following { config: config.stream(stream), opened: None };
-        let followed = Followed::begin("framewire-join", join.authority(), signal, following)?;
+        let (client, needs_key) = match server {
+            Server::Joined(join) => (ClientConfig::join(join), true),
+            Server::At(url) => (ClientConfig::new(url), false),
+        };
+        let signal = SignalClient::start(client.open(open))?;
+        let following = Following { config: config.stream(stream), needs_key, opened: None };
+        let followed = Followed::begin("framewire-join", server.authority(), signal, following)?;
         Ok(Self { format, followed })
     }
 
@@ -69,6 +92,8 @@ impl Joined {
 /// What the thread has.
 struct Following {
     config: SenderConfig,
+    /// Whether the server was joined: nothing goes to it in plain text.
+    needs_key: bool,
     /// Where frames are to go, until that is looked up, and when that is tried again.
     opened: Option<(Opened, Option<Instant>)>,
 }
@@ -107,21 +132,24 @@ impl Following {
     /// # Errors
     /// Where that is cannot be known for now.
     fn send_to(&self, opened: &Opened, signal: &SignalClient, told: &Told<Taken>) -> Result<(), String> {
-        let Some(key) = opened.key.clone() else {
+        if self.needs_key && opened.key.is_none() {
             let text = format!(
                 "{} gives no key for the frames, so that anyone on the way could read and change them; start it without --insecure",
                 told.server()
             );
             told.fail(Error::new(Class::Refused, "server-unprotected", text));
             return Ok(());
-        };
+        }
+        let key = opened.key.clone();
         let peer = signal.peer().ok_or("the server's address is not known yet")?;
         let peer = place(opened.udp_host.as_deref(), opened.udp_port, peer)?;
         let invitation = opened.share.as_ref().and_then(ShareOffer::invitation);
         let taken = told.lock().known.clone();
         match taken {
             Some(sender) => {
-                sender.set_key(key);
+                if let Some(key) = key {
+                    sender.set_key(key);
+                }
                 sender.redirect_with(peer, invitation);
             }
             None => match Sender::connect(peer, self.config.clone().key(key).share(invitation)) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use framewire_signal::Join;
+use framewire_transport::frame::Presentation;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
 use framewire_transport::{FrameFormat, Protection, Publisher, Sender, ShareError};
 
@@ -17,10 +17,11 @@ pub use self::options::{OutputOptions, OutputStats};
 use crate::STEP;
 use crate::address::resolve;
 use crate::error::{Class, Error};
-use crate::joined::{self, Joined};
+use crate::joined::{self, Joined, Server};
 use crate::process::Process;
 use crate::slot::{Slot, SlotsHeld};
 use crate::source::Hub;
+use crate::watching::ServerPlace;
 
 /// Frames of this program on their way out: one stream, which is begun by its first frame, or by [`Output::begin`]. It can be used by several threads.
 pub struct Output {
@@ -54,7 +55,7 @@ struct Last {
 /// Where they go.
 enum Target {
     Peer(SocketAddr),
-    Server { join: Box<Join>, name: String },
+    Server { server: Box<Server>, name: String },
     Readers { name: String, hub: Hub },
 }
 
@@ -78,8 +79,26 @@ impl Output {
                 "a server that is joined protects the stream, and gives the key itself; leave key and protection out";
             return Err(Error::new(Class::Argument, "joined-key", text));
         }
-        let target = Target::Server { join: Box::new(joined::read(join)?), name: name.to_owned() };
-        Ok(Self::new(target, None, options))
+        let server = Box::new(Server::Joined(joined::read(join)?));
+        Ok(Self::new(Target::Server { server, name: name.to_owned() }, None, options))
+    }
+
+    /// Sends to a server: to one that is [joined](Output::join), or to one by its address, `http://HOST:PORT` where nothing protects it, `https://HOST:PORT` where
+    /// this machine trusts its certificate. Where the server is away or starts anew it is waited for. The stream is called `name` there, which may be empty.
+    ///
+    /// # Errors
+    /// As [`Output::join`]. What is no address is told once the stream begins.
+    pub fn serve(server: &ServerPlace, name: &str, options: OutputOptions) -> Result<Self, Error> {
+        let url = match server {
+            ServerPlace::Join(join) => return Self::join(join, name, options),
+            ServerPlace::Url(url) => url.clone(),
+        };
+        if options.key.is_some() {
+            let text = "a server gives the key of each stream itself; leave key out";
+            return Err(Error::new(Class::Argument, "joined-key", text));
+        }
+        let server = Box::new(Server::At(url));
+        Ok(Self::new(Target::Server { server, name: name.to_owned() }, None, options))
     }
 
     /// Shares a stream of this name with other processes of this machine, at a hub of its own: by default one of the stream's name.
@@ -114,6 +133,14 @@ impl Output {
     /// # Errors
     /// [`Class::Format`] where it has another one; no memory; [`Class::Closed`].
     pub fn begin(&self, format: FrameFormat) -> Result<(), Error> {
+        self.begin_as(format, self.options.rate.into())
+    }
+
+    /// The same, with all that the source says of its pictures; the rate of the options is not looked at.
+    ///
+    /// # Errors
+    /// As [`Output::begin`].
+    pub fn begin_as(&self, format: FrameFormat, presentation: Presentation) -> Result<(), Error> {
         let mut state = self.opened()?;
         if let Some(open) = &state.open {
             let is = open.format();
@@ -128,11 +155,13 @@ impl Output {
         }
         let options = &self.options;
         state.open = Some(Arc::new(match &self.target {
-            Target::Peer(peer) => Open::Sent(Sender::connect(*peer, options.sender(format))?),
-            Target::Server { join, name } => Open::Joined(Joined::begin(join, name, options.sender(format))?),
+            Target::Peer(peer) => Open::Sent(Sender::connect(*peer, options.sender(format, presentation))?),
+            Target::Server { server, name } => {
+                Open::Joined(Joined::begin(server, name, options.sender(format, presentation))?)
+            }
             Target::Readers { name, .. } => {
                 let publisher = state.publisher.as_ref().ok_or_else(|| Error::closed(self.what()))?;
-                Open::Published(publisher.stream(name, options.publish(format))?)
+                Open::Published(publisher.stream(name, options.publish(format, presentation))?)
             }
         }));
         Ok(())
@@ -229,7 +258,7 @@ impl Output {
     pub fn target(&self) -> String {
         match &self.target {
             Target::Peer(peer) => peer.to_string(),
-            Target::Server { join, .. } => join.authority(),
+            Target::Server { server, .. } => server.authority(),
             Target::Readers { hub, .. } => hub.to_string(),
         }
     }

@@ -242,7 +242,7 @@ fn unexpected(server: &str, error: AnnounceError) -> Error {
 }
 
 /// Host and port of a server's URL, as far as it has them.
-fn authority_of(url: &str) -> &str {
+pub(crate) fn authority_of(url: &str) -> &str {
     let (_, behind) = url.split_once("://").unwrap_or(("", url));
     behind.split('/').next().unwrap_or_default()
 }

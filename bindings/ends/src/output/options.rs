@@ -2,7 +2,7 @@
 
 use framewire_transport::frame::{FrameRate, METADATA_MAX, Presentation};
 use framewire_transport::setters;
-use framewire_transport::{Delivery, FrameFormat, Key, Protection, PublishConfig, SenderConfig};
+use framewire_transport::{Delivery, FrameFormat, Key, PathChoice, Protection, PublishConfig, SenderConfig};
 
 /// What the frames of an output are like, whichever way they go.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct OutputOptions {
     pub key: Option<Key>,
     /// Whether frames are protected: by default where there is a key, and without one they do not leave this machine.
     pub protection: Protection,
+    /// Which ways frames may take to a receiver or a server; by default shared memory where that is on this machine, else UDP.
+    pub path: PathChoice,
 }
 
 impl OutputOptions {
@@ -36,6 +38,7 @@ impl OutputOptions {
         rate: impl Into<Option<FrameRate>>,
         key: impl Into<Option<Key>>,
         protection: Protection,
+        path: PathChoice,
     }
 }
 
@@ -48,33 +51,31 @@ impl Default for OutputOptions {
             rate: None,
             key: None,
             protection: Protection::Auto,
+            path: PathChoice::Auto,
         }
     }
 }
 
 impl OutputOptions {
     /// Of a stream that is sent.
-    pub(super) fn sender(&self, format: FrameFormat) -> SenderConfig {
+    pub(super) fn sender(&self, format: FrameFormat, presentation: Presentation) -> SenderConfig {
         let config = SenderConfig::new(format)
             .delivery(self.delivery)
             .metadata_max(self.metadata_max)
-            .presentation(self.presentation())
+            .presentation(presentation)
             .key(self.key.clone())
-            .protection(self.protection);
+            .protection(self.protection)
+            .path(self.path);
         self.slots.map_or(config.clone(), |slots| config.slots(slots))
     }
 
     /// Of one that is published.
-    pub(super) fn publish(&self, format: FrameFormat) -> PublishConfig {
+    pub(super) fn publish(&self, format: FrameFormat, presentation: Presentation) -> PublishConfig {
         let config = PublishConfig::new(format)
             .delivery(self.delivery)
             .metadata_max(self.metadata_max)
-            .presentation(self.presentation());
+            .presentation(presentation);
         self.slots.map_or(config.clone(), |slots| config.slots(slots))
-    }
-
-    fn presentation(&self) -> Presentation {
-        Presentation::UNKNOWN.rate(self.rate)
     }
 }
 
