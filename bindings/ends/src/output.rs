@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use framewire_transport::frame::Presentation;
 use framewire_transport::share::{ReaderFigures, ShareConfig};
-use framewire_transport::{FrameFormat, Protection, Publisher, Sender, ShareError};
+use framewire_transport::{Delivery, FrameFormat, Protection, Publisher, Sender, ShareError};
 
 use self::open::{Counts, Open};
 pub use self::options::{OutputOptions, OutputStats};
@@ -101,14 +101,17 @@ impl Output {
         Ok(Self::new(Target::Server { server, name: name.to_owned() }, None, options))
     }
 
-    /// Shares a stream of this name with other processes of this machine, at a hub of its own: by default one of the stream's name.
+    /// Shares a stream of this name with other processes of this machine, at a hub of its own: by default one of the stream's name. Where its delivery is `every`,
+    /// readers may ask that every frame waits for them ([`OpenOptions::every`](crate::OpenOptions::every)), and [`Output::frame`] with it.
     ///
     /// # Errors
     /// The name is none, or another program has the hub's socket.
     pub fn publish(name: &str, hub: Option<Hub>, options: OutputOptions) -> Result<Self, Error> {
         let has_its_own = hub.is_none();
         let hub = hub.map_or_else(|| Hub::of_name(name), Ok)?;
-        let publisher = Publisher::bind(ShareConfig::new(hub.endpoint().clone())).map_err(|error| match error {
+        // Where nothing is to be lost, readers may ask that nothing is.
+        let share = ShareConfig::new(hub.endpoint().clone()).block(options.delivery == Delivery::Every);
+        let publisher = Publisher::bind(share).map_err(|error| match error {
             ShareError::HubThere { .. } if has_its_own => {
                 let text = format!(
                     "another program, or another output of this one, publishes '{name}' already, at {}; end it, or use another name",

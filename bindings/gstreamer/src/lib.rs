@@ -9,27 +9,12 @@ mod key;
 mod layout;
 mod memory;
 mod metadata;
+mod plugin;
 mod sink;
+mod source;
 mod trouble;
 
-use gst::glib;
-
 pub use self::choices::{DeliveryChoice, TimestampMode, Way};
+pub use self::plugin::plugin_register_static;
 pub use self::sink::FramewireSink;
-
-fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    metadata::register();
-    sink::register(plugin)
-}
-
-gst::plugin_define!(
-    framewire,
-    env!("CARGO_PKG_DESCRIPTION"),
-    plugin_init,
-    concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
-    "MIT/X11",
-    env!("CARGO_PKG_NAME"),
-    env!("CARGO_PKG_NAME"),
-    "framewire",
-    env!("BUILD_REL_DATE")
-);
+pub use self::source::FramewireSrc;

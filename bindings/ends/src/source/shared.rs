@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use framewire_transport::frame::ConsumerPolicy;
 use framewire_transport::setters;
 use framewire_transport::share::{Endpoint, SubscriptionConfig};
 use framewire_transport::{Frame, Reader, RecvError, Subscription};
@@ -31,6 +32,9 @@ pub struct OpenOptions {
     pub slots: usize,
     /// Frames that wait for the program at most, 1 to 8; by default the newest alone.
     pub queue: Option<usize>,
+    /// Whether every frame waits for the program, and the source with it, where the hub lets readers ask for that; else it refuses. `queue` says nothing then. Off
+    /// by default.
+    pub every: bool,
     /// Whether the stream is waited for where its source or its hub is gone (the default). One that its source closed has ended all the same.
     pub reconnect: bool,
     /// How long the stream is waited for where it is not there; by default not at all.
@@ -51,6 +55,7 @@ impl OpenOptions {
         hub: impl Into<Option<Hub>>,
         slots: usize,
         queue: impl Into<Option<usize>>,
+        every: bool,
         reconnect: bool,
         wait: Duration,
         busy_poll: Duration,
@@ -58,7 +63,8 @@ impl OpenOptions {
     }
 
     pub(super) fn subscription(&self) -> Result<SubscriptionConfig, Error> {
-        let config = SubscriptionConfig::new().policy(policy(self.queue)?).hold(self.slots).busy_poll(self.busy_poll);
+        let policy = if self.every { ConsumerPolicy::Block } else { policy(self.queue)? };
+        let config = SubscriptionConfig::new().policy(policy).hold(self.slots).busy_poll(self.busy_poll);
         Ok(match &self.name {
             Some(name) => config.name(name),
             None => config,
@@ -69,7 +75,7 @@ impl OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         let (wait, busy_poll) = (Duration::ZERO, Duration::ZERO);
-        Self { hub: None, slots: 2, queue: None, reconnect: true, wait, busy_poll, name: None }
+        Self { hub: None, slots: 2, queue: None, every: false, reconnect: true, wait, busy_poll, name: None }
     }
 }
 

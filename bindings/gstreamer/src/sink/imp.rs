@@ -135,7 +135,9 @@ impl BaseSinkImpl for FramewireSink {
             (state.output.take(), state.outlet.clone())
         };
         // Its name is another's to take.
-        output.inspect(|output| drop(output.close(Duration::ZERO)));
+        if let Some(output) = output {
+            output.close(Duration::ZERO);
+        }
         if let Some(outlet) = outlet {
             self.end(&outlet);
         }
