@@ -85,6 +85,8 @@ impl ObjectImpl for FramewireSink {
         // A buffer that is kept as the last one is one that cannot be sent where it lies.
         sink.set_property("enable-last-sample", false);
         sink.set_property("qos", true);
+        // A frame that lies in its slot is sent in no time.
+        sink.set_property("processing-deadline", 0_u64);
         self.is_live_stale.store(true, Ordering::Release);
     }
 }

@@ -1,0 +1,9 @@
+//! The elements in pipelines, beside each other, beside the library's own ends, and beside a real server.
+
+mod copies;
+mod formats;
+mod refusals;
+mod server;
+mod stage;
+mod streams;
+mod times;

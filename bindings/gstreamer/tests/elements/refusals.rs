@@ -1,0 +1,123 @@
+//! What cannot be, and what is said of it.
+
+use gst::prelude::*;
+
+use crate::stage::{Pipeline, Place, Sending, Taking, caps, noise, packed, picture, stat};
+
+#[test]
+fn caps_that_cannot_be_sent_are_refused_and_those_that_can_are_named() {
+    let place = Place::new();
+    let hub = place.hub("caps");
+    let sending = Sending::new(&caps("ARGB64", 64, 48), &format!("stream=cam share={hub}"));
+    sending.push(gst::Buffer::from_mut_slice(noise(64 * 48 * 8, 1)));
+    let warning = sending.pipeline.warning();
+    assert!(warning.contains("ARGB64") && warning.contains("NV12") && warning.contains("videoconvert"), "{warning}");
+    sending.pipeline.error();
+}
+
+#[test]
+fn interlaced_pictures_are_refused_with_the_remedy() {
+    let place = Place::new();
+    let hub = place.hub("interlaced");
+    let mut caps = caps("I420", 64, 48);
+    caps.make_mut().set("interlace-mode", "interleaved");
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub}"));
+    sending.push(picture(&caps, 1));
+    let error = sending.pipeline.error();
+    assert!(error.contains("interlaced") && error.contains("deinterlace"), "{error}");
+}
+
+#[test]
+fn sizes_that_a_format_cannot_have_are_refused_with_the_next_that_it_can() {
+    let place = Place::new();
+    let hub = place.hub("odd");
+    let caps = caps("YUY2", 63, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub}"));
+    sending.push(picture(&caps, 1));
+    let error = sending.pipeline.error();
+    assert!(error.contains("use 64"), "{error}");
+}
+
+#[test]
+fn a_buffer_that_is_too_short_is_told_of_and_the_next_is_sent() {
+    let place = Place::new();
+    let hub = place.hub("short");
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub}"));
+    sending.push(picture(&caps, 0));
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    taking.next();
+    sending.push(gst::Buffer::from_mut_slice(noise(100, 1)));
+    let warning = sending.pipeline.warning();
+    assert!(warning.contains("100 bytes") && warning.contains("3072"), "{warning}");
+    sending.push(picture(&caps, 2));
+    let got = taking.next();
+    assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 2)));
+    assert_eq!(stat(&sending.sink, "frames-refused"), 1);
+}
+
+#[test]
+fn two_sinks_of_one_name_cannot_be() {
+    let place = Place::new();
+    let hub = place.hub("twice");
+    let caps = caps("GRAY8", 64, 48);
+    let first = Sending::new(&caps, &format!("stream=cam share={hub}"));
+    first.push(picture(&caps, 0));
+    let second = Pipeline::new(&format!("videotestsrc ! framewiresink stream=cam share={hub}"));
+    assert!(second.0.set_state(gst::State::Playing).is_err());
+    let error = second.error();
+    assert!(error.contains(&hub), "{error}");
+    // The first goes on.
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    taking.next();
+}
+
+#[test]
+fn two_places_at_once_cannot_be() {
+    crate::stage::init();
+    for (description, told) in [
+        ("videotestsrc ! framewiresink server=http://127.0.0.1:1 address=127.0.0.1:1", "server and address"),
+        ("framewiresrc listen=127.0.0.1:0 share=x ! fakesink", "listen and share"),
+        ("framewiresrc server=http://127.0.0.1:1 ! fakesink", "stream=NAME"),
+        ("framewiresrc listen=nowhere ! fakesink", "HOST:PORT"),
+        ("videotestsrc ! framewiresink address=127.0.0.1:1 key-file=/no/such/key", "/no/such/key"),
+    ] {
+        let pipeline = Pipeline::new(description);
+        assert!(pipeline.0.set_state(gst::State::Playing).is_err(), "{description}");
+        let error = pipeline.error();
+        assert!(error.contains(told), "{description}: {error}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_away_is_waited_for_and_told_of_or_else_an_error() {
+    let place = Place::new();
+    let hub = place.hub("away");
+    let impatient = Pipeline::playing(&format!("framewiresrc stream=cam share={hub} reconnect=false ! fakesink"));
+    assert!(impatient.error().contains(&hub));
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    assert!(taking.pipeline.warning().contains(&hub));
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub}"));
+    sending.push(picture(&caps, 3));
+    let got = taking.next();
+    assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 3)));
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for_and_told_of_or_else_an_error() {
+    // A port that nobody has: it was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sink = format!("videotestsrc is-live=true ! framewiresink server=http://{free}");
+    let source = format!("framewiresrc stream=cam server=http://{free} ! fakesink");
+    for description in [&sink, &source] {
+        let patient = Pipeline::playing(description);
+        let warning = patient.warning();
+        assert!(warning.contains("127.0.0.1"), "{warning}");
+    }
+    for description in [format!("{sink} reconnect=false"), source.replace(" !", " reconnect=false !")] {
+        let impatient = Pipeline::playing(&description);
+        let error = impatient.error();
+        assert!(error.contains("reconnect=false"), "{error}");
+    }
+}

@@ -1,0 +1,156 @@
+//! Beside a real server: `framewire-server` of the folder that `FRAMEWIRE_PROGRAMS` names, else of this source's own build.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::stage::{Place, Sending, Taking, caps, packed, picture, stat, wait};
+
+/// The server, which ends with this.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// `None`, and a line that says so, where there is no such program.
+    fn start(place: &Place, more: &[&str]) -> Option<Self> {
+        let folder = std::env::var_os("FRAMEWIRE_PROGRAMS").map_or_else(
+            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug")),
+            PathBuf::from,
+        );
+        let program = folder.join("framewire-server");
+        if !program.exists() {
+            println!("SKIPPED beside a server: there is no {}", program.display());
+            if let Some(list) = std::env::var_os("FRAMEWIRE_SKIPPED") {
+                let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+                writeln!(list, "1").unwrap();
+            }
+            return None;
+        }
+        let mut child = Command::new(program)
+            .args(["--until-input-ends", "--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--share"])
+            .arg(place.hub("server"))
+            .args(more)
+            .env("XDG_STATE_HOME", place.file("state"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let at = line.find("http")?;
+                line[at..].split_whitespace().next().map(str::to_owned)
+            })
+            .expect("the server says where it listens");
+        // What it says later is for nobody, and must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { child, url })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn through_a_server_frames_come_out_as_they_went_in_by_every_way() {
+    let place = Place::new();
+    let Some(server) = Server::start(&place, &[]) else { return };
+    let caps = caps("BGR", 322, 240);
+    for path in ["auto", "udp", "shm"] {
+        let name = format!("cam-{path}");
+        let sending = Sending::new(&caps, &format!("stream={name} server={} path={path}", server.url));
+        let by_memory = Taking::new(&format!("stream={name} share={}", place.hub("server")));
+        let by_network = Taking::new(&format!("stream={name} server={}", server.url));
+        let sent = packed(&caps, &picture(&caps, 7));
+        let pushing = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while pushing.load(std::sync::atomic::Ordering::Acquire) {
+                    sending.push(picture(&caps, 7));
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+            });
+            for taking in [&by_memory, &by_network] {
+                for _ in 0..5 {
+                    let got = taking.next();
+                    assert!(packed(&got.caps, &got.buffer) == sent, "{path}");
+                }
+            }
+            pushing.store(false, std::sync::atomic::Ordering::Release);
+        });
+        assert!(stat(&sending.sink, "frames-sent") > 0);
+    }
+}
+
+#[test]
+fn in_every_a_server_has_all_frames_when_the_end_is_told() {
+    let place = Place::new();
+    let Some(server) = Server::start(&place, &[]) else { return };
+    let caps = caps("GRAY8", 320, 240);
+    for path in ["udp", "shm"] {
+        let sending = Sending::new(&caps, &format!("stream=all server={} delivery=every path={path}", server.url));
+        for seed in 0..40 {
+            sending.push(picture(&caps, seed));
+        }
+        sending.end();
+        sending.pipeline.eos();
+        assert_eq!((stat(&sending.sink, "frames-sent"), stat(&sending.sink, "frames-delivered")), (40, 40), "{path}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_and_comes_back_is_sent_to_again() {
+    let place = Place::new();
+    let Some(server) = Server::start(&place, &[]) else { return };
+    let listen = server.url.trim_start_matches("http://").to_owned();
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam server={}", server.url));
+    let taking = Taking::new(&format!("stream=cam server={}", server.url));
+    let until_frame = |taking: &Taking| loop {
+        sending.push(picture(&caps, 1));
+        if taking.soon().is_some() {
+            break;
+        }
+    };
+    until_frame(&taking);
+    drop(server);
+    sending.pipeline.warning();
+    let Some(_again) = Server::start(&place, &["--listen", &listen]) else { return };
+    let deadline = std::time::Instant::now() + crate::stage::PATIENCE;
+    // Those that came before the end may wait still.
+    while taking.soon().is_some() {}
+    until_frame(&taking);
+    assert!(std::time::Instant::now() < deadline);
+    wait("the stream is open", || {
+        sending.push(picture(&caps, 2));
+        use gst::prelude::*;
+        sending.sink.property::<gst::Structure>("stats").get::<bool>("is-open").unwrap()
+    });
+}
+
+#[test]
+fn a_protected_server_is_joined_by_its_file_at_both_ends() {
+    let place = Place::new();
+    let file = place.file("join");
+    let Some(_server) = Server::start(&place, &["--protect", "--join-file", file.to_str().unwrap()]) else { return };
+    wait("the file", || file.exists());
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam join={}", file.display()));
+    let taking = Taking::new(&format!("stream=cam join={}", file.display()));
+    loop {
+        sending.push(picture(&caps, 1));
+        if let Some(got) = taking.soon() {
+            assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 1)));
+            break;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Times of pictures, and how old they are said to be.
+
+use std::time::Duration;
+
+use framewire_ends::{Output, OutputOptions};
+use framewire_transport::{FrameFormat, PixelFormat, Time};
+use gst::prelude::*;
+
+use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, picture};
+
+/// Publishes frames that were taken so long before they are sent.
+fn publish(hub: &str) -> (Output, impl Fn(&Output, Duration) -> Time) {
+    let output = Output::publish("cam", Some(hub.parse().unwrap()), OutputOptions::new()).unwrap();
+    output.begin(FrameFormat::new(PixelFormat::Gray8, 16, 8).unwrap()).unwrap();
+    let send = |output: &Output, ago: Duration| {
+        let mut slot = output.frame(PATIENCE).unwrap().unwrap();
+        let captured = Time::now() - ago;
+        slot.info.captured = captured;
+        output.send(slot).unwrap();
+        captured
+    };
+    (output, send)
+}
+
+#[test]
+fn a_buffers_time_is_when_its_picture_was_taken() {
+    let place = Place::new();
+    let hub = place.hub("taken");
+    let (output, send) = publish(&hub);
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    crate::stage::wait("a reader", || output.stats().readers == 1);
+    let base = taking.source.base_time().unwrap();
+    for _ in 0..20 {
+        let captured = send(&output, Duration::from_millis(3));
+        let pts = taking.next().buffer.pts().unwrap();
+        let expected = captured.as_nanos().saturating_sub(base.nseconds());
+        let off = pts.nseconds().abs_diff(expected);
+        assert!(off <= 1_000_000, "{off} ns off");
+    }
+}
+
+#[test]
+fn on_another_clock_it_is_the_same_moment() {
+    let place = Place::new();
+    let hub = place.hub("clock");
+    let (output, send) = publish(&hub);
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    taking.pipeline.0.set_state(gst::State::Null).unwrap();
+    let clock: gst::SystemClock = gst::glib::Object::builder().property("clock-type", gst::ClockType::Realtime).build();
+    taking.pipeline.0.use_clock(Some(&clock));
+    taking.pipeline.0.set_state(gst::State::Playing).unwrap();
+    crate::stage::wait("a reader", || output.stats().readers == 1);
+    let captured = send(&output, Duration::ZERO);
+    let pts = taking.next().buffer.pts().unwrap();
+    let base = taking.source.base_time().unwrap();
+    let ahead = i128::from(clock.time().nseconds()) - i128::from(Time::now().as_nanos());
+    let expected = i128::from(captured.as_nanos()) + ahead - i128::from(base.nseconds());
+    let off = (i128::from(pts.nseconds()) - expected.max(0)).abs();
+    // What a thread may be kept waiting between two looks at the clock.
+    assert!(off <= 20_000_000, "{off} ns off");
+}
+
+#[test]
+fn by_wish_it_is_when_the_frame_came() {
+    let place = Place::new();
+    let hub = place.hub("came");
+    let (output, send) = publish(&hub);
+    let taking = Taking::new(&format!("stream=cam share={hub} timestamp-mode=receive"));
+    crate::stage::wait("a reader", || output.stats().readers == 1);
+    let before = Time::now();
+    send(&output, Duration::from_secs(1));
+    let pts = taking.next().buffer.pts().unwrap();
+    let base = taking.source.base_time().unwrap();
+    assert!(pts.nseconds() + base.nseconds() >= before.as_nanos());
+}
+
+#[test]
+fn latency_is_told_as_old_as_frames_are() {
+    let place = Place::new();
+    let hub = place.hub("latency");
+    let (output, send) = publish(&hub);
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    crate::stage::wait("a reader", || output.stats().readers == 1);
+    let told = || {
+        let mut query = gst::query::Latency::new();
+        assert!(taking.source.query(&mut query));
+        let (is_live, least, most) = query.result();
+        assert!(is_live && most.is_none());
+        least
+    };
+    send(&output, Duration::ZERO);
+    taking.next();
+    let before = told();
+    send(&output, Duration::from_millis(70));
+    taking.next();
+    taking.pipeline.until(|message| matches!(message.view(), gst::MessageView::Latency(_)).then_some(()));
+    let after = told();
+    assert!(before < after && after >= gst::ClockTime::from_mseconds(70), "{before} {after}");
+}
+
+#[test]
+fn what_a_live_source_stamps_is_the_capture_time() {
+    let place = Place::new();
+    let hub = place.hub("live");
+    let sending = Pipeline::playing(&format!(
+        "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=64,height=48,framerate=100/1 ! framewiresink name=out sync=false stream=cam share={hub}"
+    ));
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    let base = |pipeline: &gst::Pipeline| pipeline.base_time().unwrap().nseconds();
+    let (there, here) = (base(&sending.0), base(&taking.pipeline.0));
+    let mut seen = 0;
+    while seen < 20 {
+        let got = taking.next();
+        let Some(pts) = got.buffer.pts().filter(|pts| !pts.is_zero()) else { continue };
+        // Pictures are painted for moments that are 10 ms apart, from the first one's on.
+        let moment = pts.nseconds() + here - there;
+        let off = moment % 10_000_000;
+        assert!(off <= 1_000_000 || off >= 9_000_000, "{moment} ns is no picture's moment");
+        seen += 1;
+    }
+}
+
+#[test]
+fn what_is_not_live_was_taken_when_it_is_sent() {
+    let place = Place::new();
+    let hub = place.hub("file");
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
+    sending.push(picture(&caps, 0));
+    let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
+    sending.wait_for_readers(1);
+    let before = Time::now();
+    // An hour into the film.
+    sending.push(picture(&caps, 109_090));
+    let pts = taking.next().buffer.pts().unwrap();
+    let base = taking.source.base_time().unwrap();
+    let moment = pts.nseconds() + base.nseconds();
+    assert!((before.as_nanos()..=Time::now().as_nanos()).contains(&moment));
+}
