@@ -111,7 +111,9 @@ fn raw(caps: &gst::CapsRef, structure: &gst::StructureRef) -> Result<Picture, St
     let pixel = hinted
         .filter(|pixel| self::media(*pixel) == Some(media))
         .or_else(|| known().find(|pixel| self::media(*pixel) == Some(media)))
-        .ok_or_else(|| format!("Framewire has no {}; put videoconvert before, for one of {}", info.format(), names()))?;
+        .ok_or_else(|| {
+            format!("Framewire has no {}; put videoconvert before, for one of {}", info.format(), names())
+        })?;
     // As GStreamer has them by itself, so that every element can write into a slot; where Framewire's planes lie otherwise, without a gap.
     let stride = info.stride().first().and_then(|stride| u32::try_from(*stride).ok()).unwrap_or_default();
     let format = FrameFormat::with_stride(pixel, info.width(), info.height(), stride)

@@ -29,12 +29,12 @@ pub(crate) fn fail(element: &impl IsA<gst::Element>, error: Error, is_sink: bool
     let class = error.class;
     let text = text(error);
     match class {
-        Class::Argument => gst::element_error!(element, gst::ResourceError::Settings, ["{text}"]),
-        Class::Format => gst::element_error!(element, gst::StreamError::Format, ["{text}"]),
-        Class::UnknownStream => gst::element_error!(element, gst::ResourceError::NotFound, ["{text}"]),
-        Class::Refused => gst::element_error!(element, gst::ResourceError::NotAuthorized, ["{text}"]),
-        _ if is_sink => gst::element_error!(element, gst::ResourceError::Write, ["{text}"]),
-        _ => gst::element_error!(element, gst::ResourceError::Read, ["{text}"]),
+        Class::Argument => gst::element_error!(element, gst::ResourceError::Settings, ("{text}")),
+        Class::Format => gst::element_error!(element, gst::StreamError::Format, ("{text}")),
+        Class::UnknownStream => gst::element_error!(element, gst::ResourceError::NotFound, ("{text}")),
+        Class::Refused => gst::element_error!(element, gst::ResourceError::NotAuthorized, ("{text}")),
+        _ if is_sink => gst::element_error!(element, gst::ResourceError::Write, ("{text}")),
+        _ => gst::element_error!(element, gst::ResourceError::Read, ("{text}")),
     }
 }
 
@@ -43,10 +43,10 @@ pub(crate) fn as_message(error: Error) -> gst::ErrorMessage {
     let class = error.class;
     let text = text(error);
     match class {
-        Class::Argument => gst::error_msg!(gst::ResourceError::Settings, ["{text}"]),
-        Class::UnknownStream => gst::error_msg!(gst::ResourceError::NotFound, ["{text}"]),
-        Class::Refused => gst::error_msg!(gst::ResourceError::Busy, ["{text}"]),
-        _ => gst::error_msg!(gst::ResourceError::Failed, ["{text}"]),
+        Class::Argument => gst::error_msg!(gst::ResourceError::Settings, ("{text}")),
+        Class::UnknownStream => gst::error_msg!(gst::ResourceError::NotFound, ("{text}")),
+        Class::Refused => gst::error_msg!(gst::ResourceError::Busy, ("{text}")),
+        _ => gst::error_msg!(gst::ResourceError::Failed, ("{text}")),
     }
 }
 
@@ -65,8 +65,8 @@ impl Trouble {
         // Whoever hears of it may ask the element.
         drop(told);
         match now {
-            Some(trouble) => gst::element_warning!(element, gst::ResourceError::NotFound, ["{trouble}"]),
-            None => gst::element_info!(element, gst::ResourceError::Failed, ["what was in the way is over"]),
+            Some(trouble) => gst::element_warning!(element, gst::ResourceError::NotFound, ("{trouble}")),
+            None => gst::element_info!(element, gst::ResourceError::Failed, ("what was in the way is over")),
         }
     }
 }

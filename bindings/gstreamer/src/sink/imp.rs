@@ -22,9 +22,8 @@ use crate::{format, layout, memory, metadata, trouble};
 const FAREWELL_OF_EVERY: Duration = Duration::from_secs(5);
 const FAREWELL_OF_LATEST: Duration = Duration::from_millis(500);
 
-static LOG: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("framewiresink", gst::DebugColorFlags::empty(), Some("Framewire's sink"))
-});
+static LOG: LazyLock<gst::DebugCategory> =
+    LazyLock::new(|| gst::DebugCategory::new("framewiresink", gst::DebugColorFlags::empty(), Some("Framewire's sink")));
 
 #[derive(Default)]
 pub struct FramewireSink {
@@ -345,7 +344,7 @@ impl FramewireSink {
             std::mem::replace(&mut state.has_told_of_buffer, true)
         };
         if !was_told {
-            gst::element_imp_warning!(self, gst::StreamError::Format, ["{why}: it was not sent"]);
+            gst::element_imp_warning!(self, gst::StreamError::Format, ("{why}: it was not sent"));
         }
         gst::FlowSuccess::Ok
     }
@@ -357,7 +356,10 @@ impl FramewireSink {
         gst::element_imp_warning!(
             self,
             gst::CoreError::Negotiation,
-            ["{caps} cannot be sent; put videoconvert before. What can be sent is video/x-raw or video/x-bayer, in system memory, of: {}", format::names()]
+            (
+                "{caps} cannot be sent; put videoconvert before. What can be sent is video/x-raw or video/x-bayer, in system memory, of: {}",
+                format::names()
+            )
         );
     }
 
@@ -414,4 +416,3 @@ impl FramewireSink {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-

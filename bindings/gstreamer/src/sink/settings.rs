@@ -55,7 +55,8 @@ impl Settings {
         ];
         let said: Vec<_> = places.into_iter().filter_map(|(name, is_said)| is_said.then_some(name)).collect();
         if let [one, other, ..] = said.as_slice() {
-            let text = format!("a stream goes to one place, and both {one} and {other} are said; leave one of them out");
+            let text =
+                format!("a stream goes to one place, and both {one} and {other} are said; leave one of them out");
             return Err(Error::new(Class::Argument, "two-places", text));
         }
         let options = self.options()?;

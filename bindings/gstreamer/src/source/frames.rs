@@ -59,7 +59,7 @@ impl FramewireSrc {
     fn follow(&self, stream: &Arc<Stream>) -> Result<(), gst::FlowError> {
         let source = self.obj();
         let (bearings, caps) = Bearings::take(stream).map_err(|why| {
-            gst::element_error!(source, gst::StreamError::Format, ["{}: {why}", stream.name]);
+            gst::element_error!(source, gst::StreamError::Format, ("{}: {why}", stream.name));
             gst::FlowError::NotNegotiated
         })?;
         gst::info!(LOG, obj = source, "'{}' is {}", stream.name, stream.format);
@@ -122,7 +122,10 @@ impl FramewireSrc {
             gst::element_imp_info!(
                 self,
                 gst::ResourceError::NoSpaceLeft,
-                ["downstream holds as many frames as slots= says ({}): from here on they are copied; let queues be shorter, or say more slots", self.settings().slots()]
+                (
+                    "downstream holds as many frames as slots= says ({}): from here on they are copied; let queues be shorter, or say more slots",
+                    self.settings().slots()
+                )
             );
         }
     }
@@ -133,7 +136,10 @@ impl FramewireSrc {
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::Read,
-                ["another stream, '{}'{peer}, comes here, too, and is left out; have it sent to another address", stream.name]
+                (
+                    "another stream, '{}'{peer}, comes here, too, and is left out; have it sent to another address",
+                    stream.name
+                )
             );
         }
     }

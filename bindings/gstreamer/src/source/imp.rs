@@ -14,8 +14,8 @@ use gst_video::VideoMeta;
 use super::bearings::{Age, Bearings};
 use super::settings::{Place, Settings};
 use crate::choices::TimestampMode;
-use crate::trouble::{self, Trouble};
 use crate::format;
+use crate::trouble::{self, Trouble};
 
 /// How often a stream of this machine is looked for that is not there.
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(100);
@@ -99,9 +99,7 @@ impl ElementImpl for FramewireSrc {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let caps = format::caps_of_all();
-            gst::PadTemplate::new("src", gst::PadDirection::Src, gst::PadPresence::Always, &caps)
-                .into_iter()
-                .collect()
+            gst::PadTemplate::new("src", gst::PadDirection::Src, gst::PadPresence::Always, &caps).into_iter().collect()
         });
         TEMPLATES.as_ref()
     }

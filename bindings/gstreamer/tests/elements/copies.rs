@@ -11,9 +11,8 @@ fn between_two_pipelines_of_a_machine_nothing_is_copied() {
     let sending = Pipeline::playing(&format!(
         "videotestsrc is-live=true pattern=ball ! video/x-raw,format=GRAY8,width=1920,height=1080,framerate=60/1 ! framewiresink name=out stream=cam share={hub}"
     ));
-    let taking = Pipeline::playing(&format!(
-        "framewiresrc name=src stream=cam share={hub} ! fakesink name=end sync=false"
-    ));
+    let taking =
+        Pipeline::playing(&format!("framewiresrc name=src stream=cam share={hub} ! fakesink name=end sync=false"));
     let (sink, source) = (sending.element("out"), taking.element("src"));
     wait("60 frames", || stat(&source, "frames-taken") >= 60);
     assert_eq!(sink.property::<u64>("frames-copied"), 0);
@@ -102,13 +101,15 @@ fn where_downstream_holds_too_many_frames_are_copied_and_nothing_stalls() {
     }
     assert_eq!(taking.source.property::<u64>("frames-copied"), 17);
     for (at, got) in held.iter().enumerate() {
-        assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, at as u64 + 1)), "picture {at} differs");
+        assert!(
+            packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, at as u64 + 1)),
+            "picture {at} differs"
+        );
     }
-    let told = taking.pipeline.until(|message| match message.view() {
-        gst::MessageView::Info(info) => Some(info.error().to_string()),
+    taking.pipeline.until(|message| match message.view() {
+        gst::MessageView::Info(info) => info.error().to_string().contains("slots=").then_some(()),
         _ => None,
     });
-    assert!(told.contains("slots="), "{told}");
     // Those that are given back are taken again.
     held.clear();
     sending.push(picture(&caps, 21));

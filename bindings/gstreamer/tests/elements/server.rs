@@ -4,7 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use gst::prelude::*;
+
 use crate::stage::{Place, Sending, Taking, caps, packed, picture, stat, wait};
+
+/// A port that is free.
+const ANY: &str = "127.0.0.1:0";
 
 /// The server, which ends with this.
 struct Server {
@@ -14,11 +19,9 @@ struct Server {
 
 impl Server {
     /// `None`, and a line that says so, where there is no such program.
-    fn start(place: &Place, more: &[&str]) -> Option<Self> {
-        let folder = std::env::var_os("FRAMEWIRE_PROGRAMS").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug")),
-            PathBuf::from,
-        );
+    fn start(place: &Place, listen: &str, more: &[&str]) -> Option<Self> {
+        let folder = std::env::var_os("FRAMEWIRE_PROGRAMS")
+            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug")), PathBuf::from);
         let program = folder.join("framewire-server");
         if !program.exists() {
             println!("SKIPPED beside a server: there is no {}", program.display());
@@ -29,7 +32,7 @@ impl Server {
             return None;
         }
         let mut child = Command::new(program)
-            .args(["--until-input-ends", "--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--share"])
+            .args(["--until-input-ends", "--listen", listen, "--udp", "127.0.0.1:0", "--share"])
             .arg(place.hub("server"))
             .args(more)
             .env("XDG_STATE_HOME", place.file("state"))
@@ -63,7 +66,7 @@ impl Drop for Server {
 #[test]
 fn through_a_server_frames_come_out_as_they_went_in_by_every_way() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, &[]) else { return };
+    let Some(server) = Server::start(&place, ANY, &[]) else { return };
     let caps = caps("BGR", 322, 240);
     for path in ["auto", "udp", "shm"] {
         let name = format!("cam-{path}");
@@ -94,7 +97,7 @@ fn through_a_server_frames_come_out_as_they_went_in_by_every_way() {
 #[test]
 fn in_every_a_server_has_all_frames_when_the_end_is_told() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, &[]) else { return };
+    let Some(server) = Server::start(&place, ANY, &[]) else { return };
     let caps = caps("GRAY8", 320, 240);
     for path in ["udp", "shm"] {
         let sending = Sending::new(&caps, &format!("stream=all server={} delivery=every path={path}", server.url));
@@ -110,7 +113,7 @@ fn in_every_a_server_has_all_frames_when_the_end_is_told() {
 #[test]
 fn a_server_that_goes_and_comes_back_is_sent_to_again() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, &[]) else { return };
+    let Some(server) = Server::start(&place, ANY, &[]) else { return };
     let listen = server.url.trim_start_matches("http://").to_owned();
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam server={}", server.url));
@@ -123,8 +126,13 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
     };
     until_frame(&taking);
     drop(server);
-    sending.pipeline.warning();
-    let Some(_again) = Server::start(&place, &["--listen", &listen]) else { return };
+    // It is looked how the server is with each picture.
+    let bus = sending.pipeline.0.bus().unwrap();
+    wait("a warning", || {
+        sending.push(picture(&caps, 1));
+        bus.pop_filtered(&[gst::MessageType::Warning]).is_some()
+    });
+    let Some(_again) = Server::start(&place, &listen, &[]) else { return };
     let deadline = std::time::Instant::now() + crate::stage::PATIENCE;
     // Those that came before the end may wait still.
     while taking.soon().is_some() {}
@@ -132,7 +140,6 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
     assert!(std::time::Instant::now() < deadline);
     wait("the stream is open", || {
         sending.push(picture(&caps, 2));
-        use gst::prelude::*;
         sending.sink.property::<gst::Structure>("stats").get::<bool>("is-open").unwrap()
     });
 }
@@ -141,7 +148,9 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
 fn a_protected_server_is_joined_by_its_file_at_both_ends() {
     let place = Place::new();
     let file = place.file("join");
-    let Some(_server) = Server::start(&place, &["--protect", "--join-file", file.to_str().unwrap()]) else { return };
+    let Some(_server) = Server::start(&place, ANY, &["--protect", "--join-file", file.to_str().unwrap()]) else {
+        return;
+    };
     wait("the file", || file.exists());
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam join={}", file.display()));

@@ -148,7 +148,8 @@ impl Sending {
     }
 
     pub(crate) fn end(&self) {
-        self.input.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+        let flow = self.input.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+        assert_eq!(flow, gst::FlowReturn::Ok);
     }
 
     /// Waits until so many programs of this machine read the stream.
@@ -174,8 +175,9 @@ pub(crate) struct Taking {
 impl Taking {
     /// `source` is what the source is told, `between` what is between it and the end.
     pub(crate) fn new(source: &str) -> Self {
-        let description =
-            format!("framewiresrc name=src {source} ! fakesink name=end sync=false async=false enable-last-sample=false");
+        let description = format!(
+            "framewiresrc name=src {source} ! fakesink name=end sync=false async=false enable-last-sample=false"
+        );
         let pipeline = Pipeline::new(&description);
         let (tell, got) = mpsc::channel();
         let pad = pipeline.element("end").static_pad("sink").unwrap();

@@ -97,12 +97,9 @@ fn a_second_stream_at_one_address_is_left_out_and_told_of() {
 fn a_gap_in_the_numbers_is_a_discontinuity() {
     let place = Place::new();
     let hub = place.hub("gap");
-    let output = framewire_ends::Output::publish(
-        "cam",
-        Some(hub.parse().unwrap()),
-        framewire_ends::OutputOptions::new(),
-    )
-    .unwrap();
+    let output =
+        framewire_ends::Output::publish("cam", Some(hub.parse().unwrap()), framewire_ends::OutputOptions::new())
+            .unwrap();
     let format = framewire_transport::FrameFormat::new(framewire_transport::PixelFormat::Gray8, 16, 8).unwrap();
     output.begin(format).unwrap();
     let send = || output.send(output.frame(crate::stage::PATIENCE).unwrap().unwrap()).unwrap();
