@@ -1,7 +1,6 @@
 //! What belongs to a frame beside its pixels, on buffers: `GstFramewireMeta`, a custom meta whose structure has `kind` (bytes, json or cbor, as Framewire calls
 //! them) and `data` (bytes, or a text). And the time of the picture as UTC: a reference timestamp of `timestamp/x-unix`.
 
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use framewire_transport::frame::MetadataKind;
@@ -11,6 +10,9 @@ use gst::meta::CustomMeta;
 
 /// What it is called.
 const NAME: &str = "GstFramewireMeta";
+
+/// What nanoseconds since 1970 are called.
+const UTC: &str = "timestamp/x-unix";
 
 /// Has GStreamer know of it, once.
 pub(crate) fn register() {
@@ -27,7 +29,7 @@ pub(crate) fn register() {
 }
 
 /// Puts what a frame has on a buffer.
-pub(crate) fn tell(frame: &Frame, buffer: &mut gst::BufferRef) {
+pub(crate) fn tell(frame: &Frame, buffer: &mut gst::BufferRef, utc: &gst::Caps) {
     if let Some(metadata) = frame.metadata()
         && let Ok(mut meta) = CustomMeta::add(buffer, NAME)
     {
@@ -37,7 +39,7 @@ pub(crate) fn tell(frame: &Frame, buffer: &mut gst::BufferRef) {
     }
     let since = frame.captured_utc().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
     if let Some(nanos) = since.and_then(|since| u64::try_from(since.as_nanos()).ok()) {
-        gst::meta::ReferenceTimestampMeta::add(buffer, utc(), gst::ClockTime::from_nseconds(nanos), None);
+        gst::meta::ReferenceTimestampMeta::add(buffer, utc, gst::ClockTime::from_nseconds(nanos), None);
     }
 }
 
@@ -48,7 +50,7 @@ pub(crate) fn tell(frame: &Frame, buffer: &mut gst::BufferRef) {
 pub(crate) fn fill(slot: &mut FrameMut, buffer: &gst::BufferRef, usual: Option<&str>) -> Result<(), String> {
     slot.info.captured_utc = buffer
         .iter_meta::<gst::meta::ReferenceTimestampMeta>()
-        .find(|meta| meta.reference().is_always_compatible(utc()))
+        .find(|meta| meta.reference().structure(0).is_some_and(|reference| reference.name() == UTC))
         .and_then(|meta| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(meta.timestamp().nseconds())));
     let Ok(meta) = CustomMeta::from_buffer(buffer, NAME) else {
         let usual = usual.unwrap_or_default();
@@ -69,8 +71,7 @@ pub(crate) fn fill(slot: &mut FrameMut, buffer: &gst::BufferRef, usual: Option<&
     set.map_err(|error| error.to_string())
 }
 
-/// What the times of UTC are called.
-fn utc() -> &'static gst::Caps {
-    static UTC: OnceLock<gst::Caps> = OnceLock::new();
-    UTC.get_or_init(|| gst::Caps::new_empty_simple("timestamp/x-unix"))
+/// What times of UTC are called in reference timestamps.
+pub(crate) fn utc() -> gst::Caps {
+    gst::Caps::new_empty_simple(UTC)
 }

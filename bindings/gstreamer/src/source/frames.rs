@@ -51,7 +51,7 @@ impl FramewireSrc {
         if !frame.is_complete() {
             said.set_flags(gst::BufferFlags::CORRUPTED);
         }
-        metadata::tell(&frame, said);
+        metadata::tell(&frame, said, self.utc.get_or_init(metadata::utc));
         Ok(Some(buffer))
     }
 

@@ -1,7 +1,7 @@
 //! The source itself: how it finds its stream, and what becomes of a frame.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use framewire_ends::{Class, Error, OpenOptions, STEP, Source};
@@ -29,6 +29,8 @@ pub struct FramewireSrc {
     unlocked: Condvar,
     trouble: Trouble,
     pub(super) copied: AtomicU64,
+    /// What times of UTC are called.
+    pub(super) utc: OnceLock<gst::Caps>,
 }
 
 #[derive(Default)]
