@@ -103,9 +103,11 @@ impl FramewireSrc {
                 (Some(clock), Some(base)) => Some(Clock::new(&clock, base).running(moment)),
                 _ => None,
             };
-            // Never back: the estimate of another machine's clock moves, and a stream may come back from another machine.
-            let pts = running.map(|running| running.max(state.last_pts));
-            state.last_pts = pts.unwrap_or(state.last_pts);
+            // Each later than the one before: what was taken before the pipeline began is at its beginning, the estimate of another machine's clock moves, and
+            // a stream may come back from another machine.
+            let least = state.last_pts.map_or(gst::ClockTime::ZERO, |last| last + gst::ClockTime::NSECOND);
+            let pts = running.map(|running| running.max(least));
+            state.last_pts = pts.or(state.last_pts);
             (rate, pts, is_known && !is_apart && state.age.note(moment, now))
         };
         buffer.set_pts(pts);

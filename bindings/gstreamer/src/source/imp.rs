@@ -40,7 +40,7 @@ pub(super) struct State {
     hub: Option<OpenOptions>,
     pub(super) bearings: Option<Bearings>,
     pub(super) age: Age,
-    pub(super) last_pts: gst::ClockTime,
+    pub(super) last_pts: Option<gst::ClockTime>,
     /// How often the stream was gone, as it was told.
     reconnects: u64,
     /// It was told that frames are copied, since there was room last.

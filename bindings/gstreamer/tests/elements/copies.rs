@@ -91,7 +91,7 @@ fn where_downstream_holds_too_many_frames_are_copied_and_nothing_stalls() {
     let hub = place.hub("held");
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
-    sending.push(picture(&caps, 0));
+    sending.begin(picture(&caps, 0));
     let taking = Taking::new(&format!("stream=cam share={hub} delivery=every slots=4"));
     sending.wait_for_readers(1);
     let mut held = Vec::new();

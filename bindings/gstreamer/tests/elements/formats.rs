@@ -27,7 +27,7 @@ fn every_format_comes_out_byte_for_byte_with_any_strides() {
             let caps = caps(format, width, height);
             let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
             // Nobody reads the first one: with it the stream begins.
-            sending.push(picture(&caps, 0));
+            sending.begin(picture(&caps, 0));
             let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
             sending.wait_for_readers(1);
             for seed in 1..=4_u64 {
@@ -55,7 +55,7 @@ fn mosaics_come_out_byte_for_byte_with_and_without_gaps_between_rows() {
             .field("framerate", gst::Fraction::new(30, 1))
             .build();
         let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
-        sending.push(gst::Buffer::from_mut_slice(noise(width * height, 0)));
+        sending.begin(gst::Buffer::from_mut_slice(noise(width * height, 0)));
         let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
         sending.wait_for_readers(1);
         for stride in [width, width.next_multiple_of(4)] {

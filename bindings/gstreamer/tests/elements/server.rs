@@ -1,4 +1,4 @@
-//! Beside a real server: `framewire-server` of the folder that `FRAMEWIRE_PROGRAMS` names, else of this source's own build.
+//! Beside a real server: `framewire-server` of the folder that `PROGRAMS` names, else of this source's own build.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ struct Server {
 impl Server {
     /// `None`, and a line that says so, where there is no such program.
     fn start(place: &Place, listen: &str, more: &[&str]) -> Option<Self> {
-        let folder = std::env::var_os("FRAMEWIRE_PROGRAMS")
+        let folder = std::env::var_os("PROGRAMS")
             .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug")), PathBuf::from);
         let program = folder.join("framewire-server");
         if !program.exists() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Once;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use framewire_transport::{FrameFormat, PixelFormat};
@@ -143,6 +143,12 @@ impl Sending {
         assert!(matches!(flow, gst::FlowReturn::Ok | gst::FlowReturn::Flushing | gst::FlowReturn::Eos), "{flow:?}");
     }
 
+    /// Pushes the first one, with which the stream begins, and waits until it is gone: who comes then has it not, where nothing is to be lost.
+    pub(crate) fn begin(&self, buffer: gst::Buffer) {
+        self.push(buffer);
+        wait("the first frame is sent", || stat(&self.sink, "frames-sent") == 1);
+    }
+
     pub(crate) fn set_caps(&self, caps: &gst::Caps) {
         self.input.set_property("caps", caps);
     }
@@ -200,10 +206,7 @@ impl Taking {
 
     /// The next buffer, if one comes in a moment.
     pub(crate) fn soon(&self) -> Option<Got> {
-        match self.got.recv_timeout(Duration::from_millis(300)) {
-            Ok(got) => Some(got),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.got.recv_timeout(Duration::from_millis(300)).ok()
     }
 }
 

@@ -28,7 +28,7 @@ fn in_every_the_end_loses_nothing_by_shared_memory() {
     let hub = place.hub("end");
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
-    sending.push(picture(&caps, 0));
+    sending.begin(picture(&caps, 0));
     let taking = Taking::new(&format!("stream=cam share={hub} delivery=every reconnect=false"));
     sending.wait_for_readers(1);
     all_arrive(&sending, &taking, &caps);
@@ -141,7 +141,7 @@ fn a_flush_lets_go_of_whoever_waits_and_frames_go_on() {
     let hub = place.hub("flush");
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every async=false"));
-    sending.push(picture(&caps, 0));
+    sending.begin(picture(&caps, 0));
     // A reader that holds all it may: whoever sends waits for it.
     let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
     sending.wait_for_readers(1);
@@ -181,7 +181,7 @@ fn metadata_and_utc_go_along_with_their_pictures() {
     let mut caps = caps("GRAY8", 64, 48);
     caps.make_mut().set("framewire-metadata", "{\"camera\":\"left\"}");
     let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
-    sending.push(picture(&caps, 0));
+    sending.begin(picture(&caps, 0));
     let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
     sending.wait_for_readers(1);
     let said = |buffer: &gst::BufferRef| {

@@ -126,7 +126,7 @@ fn what_is_not_live_was_taken_when_it_is_sent() {
     let hub = place.hub("file");
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
-    sending.push(picture(&caps, 0));
+    sending.begin(picture(&caps, 0));
     let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
     sending.wait_for_readers(1);
     let before = Time::now();
