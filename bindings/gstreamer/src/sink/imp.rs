@@ -364,14 +364,14 @@ impl FramewireSink {
     }
 
     fn drop_for_want_of_slots(&self, outlet: &Outlet, buffer: &gst::Buffer) {
-        let without_slot = {
+        let (without_slot, is_live) = {
             let mut state = self.state();
             state.counts.without_slot += 1;
-            state.counts.without_slot
+            (state.counts.without_slot, state.is_live)
         };
         let sent = outlet.output.stats().sent;
         let running = self.running(buffer);
-        let message = gst::message::Qos::builder(true)
+        let message = gst::message::Qos::builder(is_live)
             .src(&*self.obj())
             .running_time_if_some(running)
             .timestamp_if_some(buffer.pts())

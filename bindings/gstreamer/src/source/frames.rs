@@ -65,9 +65,20 @@ impl FramewireSrc {
         gst::info!(LOG, obj = source, "'{}' is {}", stream.name, stream.format);
         self.state().bearings = Some(bearings);
         if source.src_pad().current_caps().as_ref() != Some(&caps) {
-            source.set_caps(&caps).map_err(|_| gst::FlowError::NotNegotiated)?;
+            // Who is not linked to anything takes all.
+            let is_taken = source.src_pad().peer_query_accept_caps(&caps) && source.set_caps(&caps).is_ok();
+            if !is_taken && !self.is_unlocked() {
+                gst::element_error!(
+                    source,
+                    gst::CoreError::Negotiation,
+                    ("downstream takes no {caps}, which is what '{}' has; put videoconvert behind", stream.name)
+                );
+            }
+            if !is_taken {
+                return Err(gst::FlowError::NotNegotiated);
+            }
         }
-        // Downstream is asked what it reads. Where it takes no such caps, the buffer that follows says so.
+        // Downstream is asked what it reads.
         source.negotiate();
         Ok(())
     }

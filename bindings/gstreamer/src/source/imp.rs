@@ -292,7 +292,7 @@ impl FramewireSrc {
             .build()
     }
 
-    fn is_unlocked(&self) -> bool {
+    pub(super) fn is_unlocked(&self) -> bool {
         *self.is_unlocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -105,6 +105,18 @@ fn a_stream_that_is_away_is_waited_for_and_told_of_or_else_an_error() {
 }
 
 #[test]
+fn a_stream_that_downstream_does_not_take_is_an_error_that_says_what_it_has() {
+    let place = Place::new();
+    let hub = place.hub("taken");
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub}"));
+    sending.push(picture(&caps, 0));
+    let taking = Pipeline::playing(&format!("framewiresrc stream=cam share={hub} ! video/x-raw,format=RGB ! fakesink"));
+    let error = taking.error();
+    assert!(error.contains("GRAY8") && error.contains("videoconvert"), "{error}");
+}
+
+#[test]
 fn a_server_that_is_away_is_waited_for_and_told_of_or_else_an_error() {
     // A port that nobody has: it was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
