@@ -19,6 +19,7 @@ pub(super) fn all() -> Vec<glib::ParamSpec> {
         text("share", "Share", "The hub of this machine that has the stream: the port of a server, a name, or a path; all of them are asked where nothing is said"),
         text("server", "Server", "The server that has the stream, http://HOST:PORT, or https://HOST:PORT where this machine trusts its certificate"),
         text("join", "Join", "The protected server that has the stream: the file that it wrote (--join-file), or the line that it prints, which is a secret"),
+        text("udp", "UDP", "Where frames of a server come in, ADDRESS:PORT or :PORT, such as a firewall lets in; a free port where nothing is said"),
         text("listen", "Listen", "HOST:PORT to listen at for whoever sends there; port 0 takes a free one, which stats say"),
         glib::ParamSpecEnum::builder_with_default("delivery", DeliveryChoice::Latest)
             .nick("Delivery")
@@ -70,6 +71,7 @@ pub(super) fn set(settings: &mut Settings, value: &glib::Value, name: &str) {
         "share" => settings.share = text(),
         "server" => settings.server = text(),
         "join" => settings.join = text(),
+        "udp" => settings.udp = text(),
         "listen" => settings.listen = text(),
         "delivery" => settings.delivery = value.get().unwrap_or_default(),
         "slots" => settings.slots = value.get().unwrap_or(settings.slots),
@@ -91,6 +93,7 @@ pub(super) fn value(settings: &Settings, name: &str) -> glib::Value {
         "server" => settings.server.to_value(),
         // It may be the line itself, and that is shown to nobody.
         "join" => settings.join.as_deref().filter(|join| !join.trim_start().starts_with("framewire:")).to_value(),
+        "udp" => settings.udp.to_value(),
         "listen" => settings.listen.to_value(),
         "delivery" => settings.delivery.to_value(),
         "slots" => settings.slots.to_value(),

@@ -16,6 +16,7 @@ pub(super) struct Settings {
     pub(super) share: Option<String>,
     pub(super) server: Option<String>,
     pub(super) join: Option<String>,
+    pub(super) udp: Option<String>,
     pub(super) listen: Option<String>,
     pub(super) delivery: DeliveryChoice,
     pub(super) slots: u32,
@@ -34,6 +35,7 @@ impl Default for Settings {
             share: None,
             server: None,
             join: None,
+            udp: None,
             listen: None,
             delivery: DeliveryChoice::Latest,
             slots: 4,
@@ -91,7 +93,10 @@ impl Settings {
                 let text = "which stream of the server is not said; say stream=NAME, as `framewire ls` lists them";
                 return Err(Error::new(Class::Argument, "no-stream", text));
             };
-            let options = WatchOptions::new().receive(self.received()?).delivery(Some(self.delivery.into()));
+            let options = WatchOptions::new()
+                .receive(self.received()?)
+                .delivery(Some(self.delivery.into()))
+                .udp(self.udp.clone());
             return Ok(Place::Found(Source::watch(stream, &server, &options)?));
         }
         let hub = self.share.as_deref().map(str::parse).transpose()?;

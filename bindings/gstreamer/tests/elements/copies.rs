@@ -130,3 +130,33 @@ fn frames_that_downstream_keeps_outlive_the_pipeline() {
     drop(sending);
     assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 5)));
 }
+
+#[test]
+fn where_planes_lie_otherwise_than_usual_frames_stay_for_who_reads_that_and_are_copied_for_who_does_not() {
+    // Framewire has planes of 17 rows one behind the other, GStreamer makes 18 of them.
+    let caps = caps("I420", 38, 17);
+    for (behind, copied) in [("videoconvert ! video/x-raw,format=RGB", 0), ("identity drop-allocation=true", 4)] {
+        let place = Place::new();
+        let hub = place.hub("planes");
+        let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
+        sending.begin(picture(&caps, 0));
+        let taking = Taking::new(&format!("stream=cam share={hub} delivery=every ! {behind}"));
+        let (tell, told) = std::sync::mpsc::channel();
+        let pad = taking.source.static_pad("src").unwrap();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_pad, info| {
+            let buffer = info.buffer().unwrap();
+            let info = gst_video::VideoInfo::from_caps(&crate::stage::caps("I420", 38, 17)).unwrap();
+            let is_usual = buffer.meta::<gst_video::VideoMeta>().is_none_or(|meta| meta.offset() == info.offset());
+            let _ = tell.send((is_usual, packed(&crate::stage::caps("I420", 38, 17), buffer)));
+            gst::PadProbeReturn::Ok
+        });
+        sending.wait_for_readers(1);
+        for seed in 1..=4 {
+            sending.push(picture(&caps, seed));
+            let (is_usual, came) = told.recv_timeout(crate::stage::PATIENCE).unwrap();
+            assert_eq!(is_usual, copied > 0, "{behind}");
+            assert!(came == packed(&caps, &picture(&caps, seed)), "{behind}: picture {seed} differs");
+        }
+        assert_eq!(taking.source.property::<u64>("frames-copied"), copied, "{behind}");
+    }
+}

@@ -227,3 +227,31 @@ fn in_latest_a_sink_without_anybody_to_take_its_frames_goes_on_and_says_what_it_
     let sink = sending.element("out");
     assert_eq!((stat(&sink, "frames-sent"), stat(&sink, "frames-skipped")), (0, 10));
 }
+
+#[test]
+fn with_one_key_at_both_ends_frames_are_protected_and_without_it_nobody_is_heard() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let key_file = |name: &str| {
+        let file = place.file(name);
+        std::fs::write(&file, framewire_transport::Key::random().unwrap().to_text().as_bytes()).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        file.display().to_string()
+    };
+    let (key, other) = (key_file("key"), key_file("other"));
+    let taking = Taking::new(&format!("listen=127.0.0.1:0 key-file={key}"));
+    let caps = caps("GRAY8", 64, 48);
+    let stranger = Sending::new(&caps, &format!("path=udp address={} key-file={other}", address(&taking)));
+    stranger.push(picture(&caps, 1));
+    let sending = Sending::new(&caps, &format!("path=udp address={} key-file={key}", address(&taking)));
+    sending.push(picture(&caps, 2));
+    let got = taking.next();
+    assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 2)));
+    let stats = sending.sink.property::<gst::Structure>("stats");
+    assert!(
+        stats.get::<&str>("protection").unwrap().contains("AES")
+            || stats.get::<&str>("protection").unwrap().contains("ChaCha"),
+        "{stats}"
+    );
+    assert_eq!(stat(&stranger.sink, "frames-delivered"), 0);
+}
