@@ -115,6 +115,19 @@ impl ElementImpl for FramewireSink {
         TEMPLATES.as_ref()
     }
 
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let outlet = self.state().outlet.clone().filter(|_| transition == gst::StateChange::PausedToReady);
+        if let Some(outlet) = &outlet {
+            // Before the elements behind this one: one of them may wait for a slot, and would be waited for.
+            outlet.flush(true);
+        }
+        let changed = self.parent_change_state(transition);
+        if let Some(outlet) = &outlet {
+            self.end(outlet);
+        }
+        changed
+    }
+
     fn send_event(&self, event: gst::Event) -> bool {
         if event.type_() == gst::EventType::Latency {
             self.is_live_stale.store(true, Ordering::Release);
@@ -131,16 +144,10 @@ impl BaseSinkImpl for FramewireSink {
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        let (output, outlet) = {
-            let mut state = self.state();
-            (state.output.take(), state.outlet.clone())
-        };
-        // Its name is another's to take.
+        let output = self.state().output.take();
         if let Some(output) = output {
+            // Its name is another's to take.
             output.close(Duration::ZERO);
-        }
-        if let Some(outlet) = outlet {
-            self.end(&outlet);
         }
         Ok(())
     }

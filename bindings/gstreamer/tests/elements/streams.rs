@@ -136,6 +136,26 @@ fn pausing_and_playing_again_goes_on_at_either_end() {
 }
 
 #[test]
+fn a_sink_that_is_taken_back_to_ready_ends_its_stream_and_begins_it_anew() {
+    let place = Place::new();
+    let hub = place.hub("ready");
+    let sending = Pipeline::playing(&format!(
+        "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out sync=false stream=cam share={hub}"
+    ));
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    let ending = Taking::new(&format!("stream=cam share={hub} reconnect=false"));
+    drop((taking.next(), ending.next()));
+    sending.0.set_state(gst::State::Ready).unwrap();
+    ending.pipeline.eos();
+    sending.0.set_state(gst::State::Playing).unwrap();
+    let mut before = 0;
+    wait("the stream begins anew", || {
+        let number = taking.next().buffer.offset();
+        std::mem::replace(&mut before, number) > number
+    });
+}
+
+#[test]
 fn a_flush_lets_go_of_whoever_waits_and_frames_go_on() {
     let place = Place::new();
     let hub = place.hub("flush");
@@ -254,4 +274,31 @@ fn with_one_key_at_both_ends_frames_are_protected_and_without_it_nobody_is_heard
         "{stats}"
     );
     assert_eq!(stat(&stranger.sink, "frames-delivered"), 0);
+}
+
+#[test]
+fn whoever_waits_for_somebody_who_never_comes_ends_when_told() {
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gray = "video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1";
+    for place in [format!("address={} path=udp", nobody.local_addr().unwrap()), format!("server=http://{free}")] {
+        for before in [
+            format!("videotestsrc ! {gray}"),
+            format!("videotestsrc is-live=true ! {gray} ! queue"),
+            format!("videotestsrc ! {gray} ! videoconvert ! video/x-raw,format=RGB ! queue"),
+            format!("videotestsrc num-buffers=2 ! {gray}"),
+        ] {
+            let sending =
+                Pipeline::playing(&format!("{before} ! framewiresink name=out sync=false delivery=every {place}"));
+            // Long enough for all slots there are to be in use.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            // In a thread of its own: where it hangs, the test fails and does not.
+            let (tell, told) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                drop(sending);
+                tell.send(()).unwrap();
+            });
+            told.recv_timeout(crate::stage::PATIENCE).unwrap_or_else(|_| panic!("{before} to {place} does not end"));
+        }
+    }
 }
