@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use framewire_ends::{Class, Error, OpenOptions, STEP, Source};
+use framewire_ends::{Class, Error, OpenOptions, STEP, Source, SourceStats};
 use gst::glib;
 use gst_base::prelude::*;
 use gst_base::subclass::base_src::CreateSuccess;
@@ -38,6 +38,8 @@ pub(super) struct State {
     source: Option<Arc<Source>>,
     /// Where it is to be looked for anew.
     hub: Option<OpenOptions>,
+    /// What those counted that came before it.
+    past: SourceStats,
     pub(super) bearings: Option<Bearings>,
     pub(super) age: Age,
     pub(super) last_pts: Option<gst::ClockTime>,
@@ -262,7 +264,13 @@ impl FramewireSrc {
             Class::Ended | Class::Interrupted if reconnect && self.state().hub.is_some() => {
                 // It is looked for anew, and may come back as another.
                 let ended = self.state().source.take();
-                ended.inspect(|source| source.close());
+                if let Some(ended) = ended {
+                    ended.close();
+                    let mut counted = ended.stats();
+                    (counted.held, counted.reconnects) = (0, counted.reconnects + 1);
+                    let mut state = self.state();
+                    state.past = sum(state.past, counted);
+                }
                 Ok(())
             }
             Class::Ended => Err(gst::FlowError::Eos),
@@ -275,8 +283,11 @@ impl FramewireSrc {
 
     /// What became of the frames so far.
     fn stats(&self) -> gst::Structure {
-        let source = self.state().source.clone();
-        let stats = source.as_ref().map(|source| source.stats()).unwrap_or_default();
+        let (source, past) = {
+            let state = self.state();
+            (state.source.clone(), state.past)
+        };
+        let stats = sum(past, source.as_ref().map(|source| source.stats()).unwrap_or_default());
         let address = source.and_then(|source| source.local_addr()).map(|address| address.to_string());
         gst::Structure::builder("framewire-src-stats")
             .field("frames-taken", stats.taken)
@@ -316,4 +327,16 @@ impl FramewireSrc {
 /// Whether a stream that is not there may come.
 fn is_to_come(error: &Error) -> bool {
     matches!(error.class, Class::UnknownStream | Class::Interrupted | Class::Timeout) || error.code == "no-hub"
+}
+
+fn sum(mut past: SourceStats, more: SourceStats) -> SourceStats {
+    past.taken += more.taken;
+    past.dropped += more.dropped;
+    past.lost += more.lost;
+    past.skipped += more.skipped;
+    past.bytes += more.bytes;
+    past.streams += more.streams;
+    past.reconnects += more.reconnects;
+    past.held += more.held;
+    past
 }
