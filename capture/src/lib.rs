@@ -99,6 +99,8 @@ mod raw_format;
 mod raw_stream;
 mod recorded_utc;
 mod recording;
+#[doc(hidden)]
+pub mod ros;
 mod samples;
 mod source;
 mod spec;

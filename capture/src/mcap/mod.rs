@@ -1,7 +1,6 @@
 //! MCAP files: the images of one channel, as they were taken.
 
 mod error;
-mod image;
 mod records;
 
 use std::fs::File;
@@ -15,9 +14,9 @@ use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
 use crate::recorded_utc::RecordedUtc;
 use crate::recording::IndexHeader;
+use crate::ros::{self, ImageHead};
 use crate::source::{FrameSource, fit_length, set_metadata};
 pub use error::McapError;
-use image::ImageHead;
 use records::{Channel, Contents, Cursor, Message, Next, Span, refused};
 
 /// What the file begins with.
@@ -59,7 +58,9 @@ pub struct McapFile {
 #[derive(Debug, Clone)]
 struct Image {
     message: Message,
-    head: ImageHead,
+    head: ImageHead<'static>,
+    /// Where its pixels begin, from the first byte of the message on.
+    offset: usize,
     metadata: Option<(Span, MetadataKind)>,
 }
 
@@ -104,7 +105,7 @@ impl McapFile {
             return Err(refused(&source.file, McapError::Empty(topic)));
         };
         if own.is_none() {
-            let format = head.format();
+            let format = said_format(&head);
             source.format = format.map_err(|error| refused(&source.file, error))?;
         }
         // Before anybody makes room for frames of a size that is only said.
@@ -157,10 +158,11 @@ impl McapFile {
         let unreadable = |reason| refused(&self.file, McapError::Image { at, reason });
         let mut head = vec![0; bytes.min(HEAD_BYTES_MAX) as usize];
         self.file.copy(at, &mut head, self.given)?;
-        let head = ImageHead::parse(&head).map_err(unreadable)?;
-        if head.offset as u64 + u64::from(head.bytes) > bytes {
+        let (head, offset) = ImageHead::parse(&head).map_err(unreadable)?;
+        let head = head.into_owned();
+        if offset as u64 + u64::from(head.bytes) > bytes {
             let reason =
-                format!("it says that it has {} bytes of pixels, and has {}", head.bytes, bytes - head.offset as u64);
+                format!("it says that it has {} bytes of pixels, and has {}", head.bytes, bytes - offset as u64);
             return Err(unreadable(reason));
         }
         let belongs = |(beside, _): &(Message, MetadataKind)| {
@@ -175,7 +177,7 @@ impl McapFile {
                 self.file.name()
             );
         }
-        Ok(Image { message, head, metadata })
+        Ok(Image { message, head, offset, metadata })
     }
 
     /// What the messages of another channel are, where they are metadata of these images.
@@ -214,7 +216,7 @@ impl McapFile {
     }
 
     /// Whether an image is one of this format, with all its bytes.
-    fn is_one(&self, head: &ImageHead) -> bool {
+    fn is_one(&self, head: &ImageHead<'_>) -> bool {
         match self.format.is_variable() {
             true => self.format.holds(head.bytes as usize),
             false => {
@@ -226,7 +228,7 @@ impl McapFile {
     }
 
     /// Refuses an image of another format than the first.
-    fn check(&self, head: &ImageHead) -> Result<(), CaptureError> {
+    fn check(&self, head: &ImageHead<'_>) -> Result<(), CaptureError> {
         if self.is_one(head) {
             return Ok(());
         }
@@ -255,15 +257,21 @@ impl McapFile {
     }
 }
 
+/// The format of an image's pixels, as it says.
+fn said_format(head: &ImageHead<'_>) -> Result<FrameFormat, McapError> {
+    let unknown = || McapError::Encoding(head.encoding.chars().take(40).collect());
+    Ok(head.format().ok_or_else(unknown)??)
+}
+
 /// What an image says that it is.
-fn said(head: &ImageHead) -> String {
+fn said(head: &ImageHead<'_>) -> String {
     let ImageHead { width, height, step, encoding, bytes, .. } = head;
     format!("{width}x{height} {encoding} in rows of {step} bytes, {bytes} bytes in all")
 }
 
 /// The channel of images that was asked for.
 fn choose(contents: &Contents, topic: Option<&str>) -> Result<u16, McapError> {
-    let is_image = |channel: &&Channel| channel.schema == "sensor_msgs/msg/Image" && channel.encoding == "cdr";
+    let is_image = |channel: &&Channel| channel.schema == ros::IMAGE && channel.encoding == "cdr";
     let with_images = || contents.channels.iter().filter(|(_, channel)| is_image(channel));
     let listed = |channels: &mut dyn Iterator<Item = String>| channels.take(20).collect::<Vec<_>>().join(", ");
     if with_images().next().is_none() {
@@ -311,12 +319,12 @@ impl FrameSource for McapFile {
     }
 
     fn next_frame(&mut self, frame: &mut FrameMut) -> Result<bool, CaptureError> {
-        let Some(Image { message, head, metadata }) = self.look_ahead()?.cloned() else { return Ok(false) };
+        let Some(Image { message, head, offset, metadata }) = self.look_ahead()?.cloned() else { return Ok(false) };
         self.check(&head)?;
         fit_length(frame, &self.format, head.bytes as usize)?;
-        self.file.copy(message.data.at + head.offset as u64, frame, self.given)?;
+        self.file.copy(message.data.at + offset as u64, frame, self.given)?;
         if head.is_bigendian {
-            swap(frame, self.format.pixel());
+            ros::swap(frame, self.format.pixel());
         }
         if let Some((Span { at, bytes }, kind)) = metadata {
             let mut text = vec![0; bytes as usize];
@@ -337,13 +345,6 @@ impl FrameSource for McapFile {
         (self.given, self.time) = (0, Duration::ZERO);
         self.utc.start_over();
         Ok(())
-    }
-}
-
-/// Turns big-endian samples round.
-fn swap(frame: &mut [u8], pixel: PixelFormat) {
-    if let Some(bytes) = pixel.sample_bytes().filter(|bytes| *bytes > 1) {
-        frame.chunks_exact_mut(bytes as usize).for_each(<[u8]>::reverse);
     }
 }
 

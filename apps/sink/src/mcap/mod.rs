@@ -10,11 +10,12 @@ mod records;
 use std::collections::BTreeMap;
 
 use framewire_capture::IndexHeader;
-use framewire_transport::frame::{Frame, FrameFormat, Metadata, MetadataKind, PixelFormat};
+use framewire_capture::ros::{self, ENCAPSULATION, ImageHead, frame_id_in, topic_name};
+use framewire_transport::frame::{Frame, FrameFormat, Metadata, MetadataKind};
 use mcap::records::{Channel, MessageHeader, SchemaHeader, op};
 use serde_json::Value;
 
-use self::image::{DEFINITION, ImageHead, SCHEMA};
+use self::image::DEFINITION;
 use self::records::{Contents, EndedChunk, OpenChunk, append, append_beginning, append_message_head, append_schema};
 use crate::error::SinkError;
 use crate::output::{Destination, FrameOutput};
@@ -136,14 +137,10 @@ impl<D: Destination> McapSink<D> {
             let text = format!("{{\"missing_bytes\":{missing_bytes}}}");
             self.compose_beside(Beside::Missing, header, text.as_bytes());
         }
-        let head = ImageHead {
-            utc_ns,
-            frame_id: frame_id.as_deref().unwrap_or(&self.name),
-            encoding: encoding(self.format.pixel()),
-            format: &self.format,
-            bytes: frame.len() as u32,
-        };
-        self.records.append_message(header, head.len() as u64 + frame.len() as u64);
+        let frame_id = frame_id.as_deref().unwrap_or(&self.name);
+        let head = ImageHead::of(&self.format, frame.len() as u32, utc_ns, frame_id);
+        self.records.append_message(header, (ENCAPSULATION.len() + head.len() + frame.len()) as u64);
+        self.records.bytes.extend_from_slice(&ENCAPSULATION);
         head.write(&mut self.records.bytes);
     }
 
@@ -264,7 +261,7 @@ impl<D: Destination> Sink for McapSink<D> {
 }
 
 fn schema() -> SchemaHeader {
-    SchemaHeader { id: 1, name: SCHEMA.to_owned(), encoding: "ros2msg".to_owned() }
+    SchemaHeader { id: 1, name: ros::IMAGE.to_owned(), encoding: "ros2msg".to_owned() }
 }
 
 /// The channel of the images, which says in our own words too what they are.
@@ -281,33 +278,6 @@ fn image_channel(recorded: &Recorded, topic: &str) -> Channel {
         topic: format!("/{topic}/image_raw"),
         message_encoding: "cdr".to_owned(),
         metadata: BTreeMap::from([(IndexHeader::KEY.to_owned(), header)]),
-    }
-}
-
-/// What ROS calls the pixels, or, where it has no name for them, ours: it is carried as it is, and read again by this program.
-fn encoding(pixel: PixelFormat) -> &'static str {
-    pixel.ros().unwrap_or(pixel.name())
-}
-
-/// The camera's frame, where metadata names it.
-fn frame_id_in(metadata: &Value) -> Option<&str> {
-    metadata.get("frame_id")?.as_str().filter(|name| !name.contains('\0'))
-}
-
-/// A stream's name as ROS takes it in a topic: letters, digits and underscores, and no digit first.
-fn topic_name(name: &str, stream: u32) -> String {
-    let mut topic = String::new();
-    for char in name.chars() {
-        let char = if char.is_ascii_alphanumeric() { char } else { '_' };
-        if !(char == '_' && topic.ends_with('_')) {
-            topic.push(char);
-        }
-    }
-    // One that begins with an underscore is hidden there.
-    match topic.trim_start_matches('_') {
-        "" => format!("stream_{stream:08x}"),
-        name if name.starts_with(|first: char| first.is_ascii_digit()) => format!("stream_{name}"),
-        name => name.to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use framewire_capture::{FrameRate, SourceOptions, SourceSpec};
 use framewire_transport::Time;
-use framewire_transport::frame::FramePool;
+use framewire_transport::frame::{FramePool, PixelFormat};
 
 use super::*;
 use crate::SinkSpec;

@@ -1,0 +1,151 @@
+//! The command line.
+
+use std::net::Ipv4Addr;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use framewire_ends::{Hub, ServerPlace};
+use framewire_process::exit::CODES;
+use framewire_process::logs::LogFormat;
+
+use crate::ros::domain::Place;
+use crate::ros::graph::IdBytes;
+use crate::ros::names::{Namespace, NodeName, TopicName};
+use crate::ros::quality::{Quality, Reliable};
+
+/// Streams of Framewire as ROS 2 topics, and topics as streams
+#[derive(Debug, Parser)]
+#[command(name = "framewire-ros2", version, after_help = CODES)]
+pub(crate) struct RosArgs {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl RosArgs {
+    pub(crate) fn common(&self) -> &CommonArgs {
+        match &self.command {
+            Command::Publish(args) => &args.common,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish streams as sensor_msgs/msg/Image under /STREAM/image_raw, and as CameraInfo beside it where metadata has "intrinsics"
+    Publish(PublishArgs),
+}
+
+/// What is published, and as what.
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    /// Streams by their names; by default all that one hub of this machine has. Of --server and --join, at least one
+    #[arg(value_name = "STREAM")]
+    pub(crate) streams: Vec<String>,
+    /// The hub of this machine that shares them: a server's UDP port, a name, or a socket's path
+    #[arg(long, value_name = "HUB", env = "FRAMEWIRE_SHARE", value_parser = hub)]
+    pub(crate) share: Option<Hub>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The topic of a single stream, whole, such as /camera/image_raw; by default /STREAM/image_raw in --namespace
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) topic: Option<TopicName>,
+    /// The camera's frame in images whose metadata has no "frame_id"; by default the stream's name
+    #[arg(long, value_name = "FRAME")]
+    pub(crate) frame_id: Option<String>,
+    /// Whether images that are lost on the way are sent again. One who asks for reliable images gets none that are published as best-effort
+    #[arg(long, value_enum, default_value_t = Reliable::Reliable)]
+    pub(crate) reliability: Reliable,
+    /// Images that may be on their way to slow subscribers; while so many are, no other is published, and each is counted
+    #[arg(long, value_name = "IMAGES", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) depth: u16,
+    /// Frames of a stream that wait while this program is busy, 1 to 8; then the oldest gives way
+    #[arg(long, value_name = "FRAMES", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(crate) queue: u8,
+    /// End once so many frames of a stream were published
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) frames: Option<u64>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+impl PublishArgs {
+    pub(crate) fn quality(&self) -> Quality {
+        Quality { reliable: self.reliability, depth: self.depth }
+    }
+}
+
+/// A server of this or another machine.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// A server's address, such as http://192.168.1.20:8080
+    #[arg(long, value_name = "URL", env = "FRAMEWIRE_WATCH_SERVER", conflicts_with = "join")]
+    server: Option<String>,
+    /// Join a server by the line that it prints at its start, in a file
+    #[arg(long, value_name = "FILE", env = "FRAMEWIRE_WATCH_JOIN_FILE")]
+    join: Option<String>,
+}
+
+impl ServerArgs {
+    /// The one that is named.
+    pub(crate) fn place(&self) -> Option<ServerPlace> {
+        let joined = self.join.clone().map(ServerPlace::Join);
+        joined.or_else(|| self.server.clone().map(ServerPlace::Url))
+    }
+}
+
+/// Where this program is in ROS.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// The domain, 0 to 232
+    #[arg(long, value_name = "N", env = "ROS_DOMAIN_ID", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=232))]
+    domain: u16,
+    /// An address of this machine over which ROS is spoken; may be given several times; by default all of them
+    #[arg(long, value_name = "ADDR")]
+    interface: Vec<Ipv4Addr>,
+    /// The namespace of the node and of its topics, such as /robot1
+    #[arg(long, value_name = "NAMESPACE", default_value = "/")]
+    pub(crate) namespace: Namespace,
+    /// The node's name
+    #[arg(long, value_name = "NAME", default_value = "framewire")]
+    node: NodeName,
+    /// The distribution that nodes are described for, such as humble; it matters to ros2 node alone, and which one is spoken to others
+    #[arg(long, value_name = "NAME", env = "ROS_DISTRO", default_value = "jazzy")]
+    distribution: String,
+}
+
+impl PlaceArgs {
+    pub(crate) fn place(&self) -> Place {
+        // As ROS itself takes it.
+        let is_local = std::env::var_os("ROS_LOCALHOST_ONLY").is_some_and(|value| value == "1");
+        let interfaces = match (self.interface.as_slice(), is_local) {
+            ([], true) => vec![Ipv4Addr::LOCALHOST],
+            (interfaces, _) => interfaces.to_vec(),
+        };
+        Place {
+            domain: self.domain,
+            interfaces,
+            namespace: self.namespace.clone(),
+            node: self.node.clone(),
+            ids: IdBytes::of(&self.distribution),
+        }
+    }
+}
+
+/// What it says.
+#[derive(Debug, Args)]
+pub(crate) struct CommonArgs {
+    /// Say more; twice, everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Print one JSON object with all figures at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What lines of the log look like: text, or json, an object a line; RUST_LOG says what is logged
+    #[arg(long, value_enum, value_name = "text|json", default_value_t = LogFormat::Text, hide_possible_values = true)]
+    pub(crate) log_format: LogFormat,
+}
+
+fn hub(text: &str) -> Result<Hub, String> {
+    text.parse::<Hub>().map_err(|error| error.to_string())
+}

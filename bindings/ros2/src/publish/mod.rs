@@ -1,0 +1,131 @@
+//! `framewire-ros2 publish`: streams as topics.
+
+mod follow;
+mod origin;
+mod stamp;
+mod topic;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+
+use framewire_ends::STEP;
+use framewire_figures::summary::cpu_seconds;
+use framewire_process::exit::Failure;
+use framewire_process::lock::lock;
+use framewire_process::stop::Stop;
+use rustdds::GUID;
+
+use self::topic::Counts;
+use crate::cli::PublishArgs;
+use crate::ros::domain::Domain;
+use crate::ros::matches::News;
+use crate::ros::names::{Namespace, TopicName};
+use crate::ros::quality::{Quality, Reliable};
+use crate::summary::{self, Published};
+
+/// What all streams have in common.
+struct Shared {
+    domain: Mutex<Domain>,
+    quality: Quality,
+    namespace: Namespace,
+    /// The topic of the only stream.
+    topic: Option<TopicName>,
+    frame_id: Option<String>,
+    /// Which stream has which topic, and what became of its frames.
+    topics: Mutex<BTreeMap<TopicName, Entry>>,
+    /// Frames of streams that have no topic.
+    homeless: Counts,
+    /// Frames that gave way to newer ones, or did not arrive.
+    passed_over: AtomicU64,
+    frames_max: Option<u64>,
+}
+
+/// A topic that is there.
+#[derive(Clone)]
+struct Entry {
+    stream: String,
+    writer: GUID,
+    counts: Arc<Counts>,
+}
+
+impl Shared {
+    fn domain(&self) -> MutexGuard<'_, Domain> {
+        lock(&self.domain)
+    }
+
+    /// Tells of who came, went, or asks for what cannot be.
+    fn attend(&self) {
+        let mut domain = self.domain();
+        let news = domain.follow();
+        for news in news {
+            let (News::Came(own) | News::Went(own) | News::Unlike(own)) = news;
+            let topics = lock(&self.topics);
+            let Some((name, _)) = topics.iter().find(|(_, entry)| entry.writer == own) else { continue };
+            match news {
+                News::Came(_) | News::Went(_) => {
+                    tracing::info!("{name} has {} subscribers", domain.matches.of(own));
+                }
+                News::Unlike(_) if self.quality.reliable == Reliable::BestEffort => tracing::warn!(
+                    "somebody asks for reliable images of {name}, which is best-effort, and gets none; have it ask for best-effort (qos_profile_sensor_data), or \
+                     publish with --reliability reliable"
+                ),
+                News::Unlike(_) => tracing::warn!(
+                    "somebody asks for what {name} does not promise, and gets none: it keeps nothing for those who come late (volatile); have it ask for that"
+                ),
+            }
+        }
+    }
+
+    fn summary(&self) -> Published {
+        let mut all = Published { cpu_seconds: cpu_seconds(), ..Published::default() };
+        let domain = self.domain();
+        for (name, Entry { stream, writer, counts }) in &*lock(&self.topics) {
+            let (frames_published, frames_unpublished) = counts.add_to(&mut all);
+            let (stream, subscribers) = (stream.clone(), domain.matches.of(*writer));
+            let topic = summary::Topic { stream, frames_published, frames_unpublished, subscribers };
+            all.topics.insert(name.to_string(), topic);
+        }
+        self.homeless.add_to(&mut all);
+        all.frames_unpublished.passed_over = self.passed_over.load(std::sync::atomic::Ordering::Relaxed);
+        all.frames += all.frames_unpublished.passed_over;
+        all
+    }
+}
+
+/// Publishes until somebody asks it to stop, or so many frames were.
+///
+/// # Errors
+/// What cannot be asked for, and what failed.
+pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<Published, Failure> {
+    let origins = origin::origins(args)?;
+    let shared = Shared {
+        domain: Mutex::new(Domain::join(args.place.place())?),
+        quality: args.quality(),
+        namespace: args.place.namespace.clone(),
+        topic: args.topic.clone(),
+        frame_id: args.frame_id.clone(),
+        topics: Mutex::default(),
+        homeless: Counts::default(),
+        passed_over: AtomicU64::default(),
+        frames_max: args.frames,
+    };
+    thread::scope(|scope| {
+        for origin in origins {
+            let (shared, followed) = (&shared, stop.clone());
+            let follow = move || follow::follow(&origin, shared, &followed);
+            let thread = thread::Builder::new().name("framewire-topics".into()).spawn_scoped(scope, follow);
+            if let Err(error) = thread {
+                stop.fail(Failure::runtime(format!(
+                    "no thread to follow a stream in: {error}; name fewer streams, or raise `ulimit -u`"
+                )));
+            }
+        }
+        while !stop.sleep(STEP) {
+            shared.attend();
+        }
+    });
+    stop.outcome()?;
+    Ok(shared.summary())
+}

@@ -1,0 +1,102 @@
+//! What the program says at its end: one object, for people or as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+
+use framewire_process::exit::{Failure, say};
+use framewire_process::logs;
+use serde::Serialize;
+
+/// What became of the frames of streams that were published.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Published {
+    /// Frames that were taken.
+    pub(crate) frames: u64,
+    /// Those that were handed to the middleware.
+    pub(crate) frames_published: u64,
+    pub(crate) frames_unpublished: Unpublished,
+    /// Bytes of pixels handed to the middleware.
+    pub(crate) bytes: u64,
+    /// Calibrations that were published beside images.
+    pub(crate) camera_infos: u64,
+    pub(crate) topics: BTreeMap<String, Topic>,
+    pub(crate) cpu_seconds: f64,
+}
+
+/// Why frames were not published, by cause.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub(crate) struct Unpublished {
+    /// Nobody subscribed.
+    pub(crate) unwatched: u64,
+    /// As many images as may be were on their way to slow subscribers.
+    pub(crate) slow_subscribers: u64,
+    /// ROS has no name for their format, or their stream no topic.
+    pub(crate) refused: u64,
+    /// They were not whole.
+    pub(crate) incomplete: u64,
+    /// Newer ones took their place before this program came to them.
+    pub(crate) passed_over: u64,
+}
+
+/// One topic's part.
+#[derive(Debug, Default, Clone, Serialize)]
+pub(crate) struct Topic {
+    pub(crate) stream: String,
+    pub(crate) frames_published: u64,
+    pub(crate) frames_unpublished: u64,
+    /// Subscribers at the end.
+    pub(crate) subscribers: usize,
+}
+
+impl Unpublished {
+    pub(crate) fn causes(&self) -> [(&'static str, u64); 5] {
+        let Self { unwatched, slow_subscribers, refused, incomplete, passed_over } = *self;
+        [
+            ("that nobody subscribed to", unwatched),
+            ("while slow subscribers had all that may be on its way", slow_subscribers),
+            ("that ROS has no name for", refused),
+            ("not whole", incomplete),
+            ("passed over", passed_over),
+        ]
+    }
+}
+
+impl fmt::Display for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} frames published, {} bytes", self.frames_published, self.frames, self.bytes)?;
+        let causes = self.frames_unpublished.causes();
+        causes
+            .iter()
+            .filter(|(_, frames)| *frames > 0)
+            .try_for_each(|(cause, frames)| write!(f, ", {frames} {cause}"))?;
+        self.topics.iter().try_for_each(
+            |(topic, Topic { stream, frames_published, frames_unpublished, subscribers })| {
+                write!(
+                    f,
+                    "\n  {topic}: {frames_published} of '{stream}', {frames_unpublished} not, {subscribers} subscribers"
+                )
+            },
+        )
+    }
+}
+
+/// What a run has counted.
+pub(crate) trait Summary: Serialize + fmt::Display {
+    /// Says it: as JSON on standard output, or for people on standard error.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    fn print(&self, json: bool) -> Result<(), Failure> {
+        if !json {
+            say(format_args!("{self}"));
+            return Ok(());
+        }
+        let text = serde_json::to_string(self).expect("numbers and names are always JSON");
+        logs::flush();
+        writeln!(std::io::stdout(), "{text}")
+            .map_err(|error| Failure::runtime(format!("the summary cannot be written to standard output: {error}")))
+    }
+}
+
+impl Summary for Published {}
