@@ -2,15 +2,18 @@
 
 use std::net::Ipv4Addr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use framewire_ends::{Hub, ServerPlace};
 use framewire_process::exit::CODES;
 use framewire_process::logs::LogFormat;
+use framewire_transport::Delivery;
 
 use crate::ros::domain::Place;
 use crate::ros::graph::IdBytes;
 use crate::ros::names::{Namespace, NodeName, TopicName};
 use crate::ros::quality::{Quality, Reliable};
+use crate::subscribe::Target;
 
 /// Streams of Framewire as ROS 2 topics, and topics as streams
 #[derive(Debug, Parser)]
@@ -24,6 +27,7 @@ impl RosArgs {
     pub(crate) fn common(&self) -> &CommonArgs {
         match &self.command {
             Command::Publish(args) => &args.common,
+            Command::Subscribe(args) => &args.common,
         }
     }
 }
@@ -32,6 +36,8 @@ impl RosArgs {
 pub(crate) enum Command {
     /// Publish streams as sensor_msgs/msg/Image under /STREAM/image_raw, and as CameraInfo beside it where metadata has "intrinsics"
     Publish(PublishArgs),
+    /// Send the images of a topic (sensor_msgs/msg/Image) as a stream: to a server, or to whoever reads it on this machine
+    Subscribe(SubscribeArgs),
 }
 
 /// What is published, and as what.
@@ -72,6 +78,59 @@ pub(crate) struct PublishArgs {
 impl PublishArgs {
     pub(crate) fn quality(&self) -> Quality {
         Quality { reliable: self.reliability, depth: self.depth }
+    }
+}
+
+/// What is subscribed to, and where it goes.
+#[derive(Debug, Args)]
+pub(crate) struct SubscribeArgs {
+    /// The topic, whole, such as /camera/image_raw
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topic: TopicName,
+    /// What the stream is called; by default the topic without its image_raw, such as camera
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Send to whoever listens there, without a server
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["server", "join"])]
+    to: Option<String>,
+    /// Without a server, the hub of this machine that shares the stream: a name, or a socket's path; by default the stream's name
+    #[arg(long, value_name = "HUB", value_parser = hub, conflicts_with_all = ["server", "join", "to"])]
+    share: Option<Hub>,
+    /// How frames are sent: latest (the newest; by default) or every (nothing is lost for as long as the other end keeps up)
+    #[arg(long, value_parser = delivery(), default_value = Delivery::Latest.name())]
+    pub(crate) delivery: Delivery,
+    /// Whether images that are lost on the way are asked for again; reliable ones come from reliable publishers alone, best-effort ones from all
+    #[arg(long, value_enum, default_value_t = Reliable::BestEffort)]
+    reliability: Reliable,
+    /// Images that wait for this program
+    #[arg(long, value_name = "IMAGES", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    depth: u16,
+    /// End after this many images
+    #[arg(long, value_name = "IMAGES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) frames: Option<u64>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+impl SubscribeArgs {
+    pub(crate) fn quality(&self) -> Quality {
+        Quality { reliable: self.reliability, depth: self.depth }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.topic.stream_name())
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        match (self.server.place(), &self.to) {
+            (Some(server), _) => Target::Server(server),
+            (None, Some(address)) => Target::Receiver(address.clone()),
+            (None, None) => Target::Readers(self.share.clone()),
+        }
     }
 }
 
@@ -148,4 +207,10 @@ pub(crate) struct CommonArgs {
 
 fn hub(text: &str) -> Result<Hub, String> {
     text.parse::<Hub>().map_err(|error| error.to_string())
+}
+
+/// The transport's modes, by name.
+fn delivery() -> impl TypedValueParser<Value = Delivery> {
+    let is_every = |name: String| if name == Delivery::Every.name() { Delivery::Every } else { Delivery::Latest };
+    PossibleValuesParser::new([Delivery::Latest.name(), Delivery::Every.name()]).map(is_every)
 }

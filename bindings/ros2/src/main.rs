@@ -3,6 +3,7 @@
 mod cli;
 mod publish;
 mod ros;
+mod subscribe;
 mod summary;
 
 use std::process::ExitCode;
@@ -23,9 +24,18 @@ fn main() -> ExitCode {
 fn run(args: &RosArgs) -> Result<(), Failure> {
     let common = args.common();
     let _logs = logs::start(common.verbose, common.log_format);
+    quiet_the_middleware(common.verbose);
     let stop = Stop::new();
     stop.on_interrupt()?;
     match &args.command {
         Command::Publish(args) => publish::run(args, &stop)?.print(common.json),
+        Command::Subscribe(args) => subscribe::run(args, &stop)?.print(common.json),
+    }
+}
+
+/// What the middleware says is for who works on it: its warnings with `-vv`, and everything where `RUST_LOG` asks for it.
+fn quiet_the_middleware(verbose: u8) {
+    if std::env::var_os("RUST_LOG").is_none() {
+        log::set_max_level(if verbose < 2 { log::LevelFilter::Error } else { log::LevelFilter::Warn });
     }
 }

@@ -81,6 +81,62 @@ impl fmt::Display for Published {
     }
 }
 
+/// What became of the images of a topic.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Subscribed {
+    /// Images that came.
+    pub(crate) images: u64,
+    pub(crate) images_unsent: Unsent,
+    /// Frames that were handed to the stream.
+    pub(crate) frames_sent: u64,
+    /// Those that the other end has whole.
+    pub(crate) frames_delivered: u64,
+    /// Publishers at the end.
+    pub(crate) publishers: usize,
+    pub(crate) cpu_seconds: f64,
+}
+
+/// Why images are in no stream, by cause.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub(crate) struct Unsent {
+    /// No pixel format is called as their pixels are.
+    pub(crate) encoding: u64,
+    /// Step, size and data did not go together.
+    pub(crate) size: u64,
+    /// They were no such messages.
+    pub(crate) unreadable: u64,
+    /// No slot was free: the other end was slow, or not there.
+    pub(crate) no_slot: u64,
+    /// They did not come, as their publishers' numbers say.
+    pub(crate) lost: u64,
+}
+
+impl Subscribed {
+    /// Images that were none.
+    pub(crate) fn refused(&self) -> u64 {
+        let Unsent { encoding, size, unreadable, .. } = self.images_unsent;
+        encoding + size + unreadable
+    }
+}
+
+impl fmt::Display for Subscribed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { images, frames_sent, frames_delivered, .. } = self;
+        write!(f, "{frames_sent} of {images} images sent, {frames_delivered} delivered")?;
+        let Unsent { encoding, size, unreadable, no_slot, lost } = self.images_unsent;
+        let causes = [
+            ("of an encoding that there is no format for", encoding),
+            ("whose step, size and data do not go together", size),
+            ("no whole images", unreadable),
+            ("without a free slot", no_slot),
+            ("lost on the way here", lost),
+        ];
+        causes.iter().filter(|(_, images)| *images > 0).try_for_each(|(cause, images)| write!(f, ", {images} {cause}"))
+    }
+}
+
+impl Summary for Subscribed {}
+
 /// What a run has counted.
 pub(crate) trait Summary: Serialize + fmt::Display {
     /// Says it: as JSON on standard output, or for people on standard error.

@@ -9,6 +9,7 @@ use framewire_ends::{Class, Error, STEP, Source, Taken};
 use framewire_process::exit::{Failure, say};
 use framewire_process::lock::lock;
 use framewire_process::stop::Stop;
+use framewire_transport::PixelFormat;
 
 use super::origin::{AGAIN, Origin};
 use super::topic::Topic;
@@ -20,7 +21,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Follows it until somebody asks to stop: what is not there is waited for, and what went is taken again when it is back.
 pub(super) fn follow(origin: &Origin, shared: &Shared, stop: &Stop) {
-    let mut following = Following { origin, shared, stop, topics: HashMap::new(), told: None };
+    let mut following =
+        Following { origin, shared, stop, topics: HashMap::new(), nameless: HashMap::new(), told: None };
     while !stop.is_stopped() {
         match origin.open(stop) {
             Ok(Some(source)) => {
@@ -55,6 +57,8 @@ struct Following<'a> {
     stop: &'a Stop,
     /// By their streams' names; `None` for those that can have none.
     topics: HashMap<String, Option<Topic<'a>>>,
+    /// Streams that were told to have a format without a name in ROS.
+    nameless: HashMap<String, PixelFormat>,
     /// What was said last of why nothing comes, and when.
     told: Option<(String, Instant)>,
 }
@@ -86,22 +90,38 @@ impl<'a> Following<'a> {
     fn take(&mut self, taken: &Taken) {
         self.told = None;
         let name = self.name(taken);
+        let format = &taken.stream.format;
+        if format.pixel().ros().is_none() {
+            self.refuse();
+            if self.nameless.insert(name.clone(), format.pixel()) != Some(format.pixel()) {
+                tracing::warn!(
+                    "stream '{}' is {}, which ROS has no encoding for: it is not published; have its source send bgr24, rgb24, gray8, yuyv, uyvy, nv12 or another that \
+                     `framewire formats` has a ROS name for",
+                    name.escape_debug(),
+                    format.pixel()
+                );
+            }
+            return;
+        }
         if !self.topics.contains_key(&name) {
             let topic = self.topic(&name);
             self.topics.insert(name.clone(), topic);
         }
         match self.topics.get_mut(&name).and_then(Option::as_mut) {
             Some(topic) => {
-                let published = topic.publish(&taken.frame, &taken.stream.format);
+                let published = topic.publish(&taken.frame, format);
                 if self.shared.frames_max.is_some_and(|frames| published >= frames) {
                     self.stop.stop();
                 }
             }
-            None => {
-                self.shared.homeless.frames.fetch_add(1, Ordering::Relaxed);
-                self.shared.homeless.refused.fetch_add(1, Ordering::Relaxed);
-            }
+            None => self.refuse(),
         }
+    }
+
+    /// Counts a frame of a stream that has no topic.
+    fn refuse(&self) {
+        self.shared.homeless.frames.fetch_add(1, Ordering::Relaxed);
+        self.shared.homeless.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A stream that was asked for by a name has that.

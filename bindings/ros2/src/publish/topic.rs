@@ -68,8 +68,6 @@ pub(super) struct Topic<'a> {
     /// Once metadata has had intrinsics.
     infos: Option<Writer>,
     counts: Arc<Counts>,
-    /// The format that was told to have no name in ROS.
-    refused: Option<FrameFormat>,
     told_of_slow: bool,
     told_of_intrinsics: bool,
 }
@@ -96,7 +94,6 @@ impl<'a> Topic<'a> {
             images,
             infos: None,
             counts,
-            refused: None,
             told_of_slow: false,
             told_of_intrinsics: false,
         })
@@ -118,11 +115,6 @@ impl<'a> Topic<'a> {
         count(&self.counts.frames);
         if !frame.is_complete() {
             count(&self.counts.incomplete);
-            return;
-        }
-        if format.pixel().ros().is_none() {
-            count(&self.counts.refused);
-            self.tell_of_format(format);
             return;
         }
         if self.shared.domain().matches.of(self.images.guid()) == 0 {
@@ -185,17 +177,6 @@ impl<'a> Topic<'a> {
 
     fn frame_id(&self) -> Cow<'static, str> {
         Cow::Owned(self.shared.frame_id.clone().unwrap_or_else(|| self.stream.replace('\0', "")))
-    }
-
-    fn tell_of_format(&mut self, format: &FrameFormat) {
-        if self.refused.replace(*format) != Some(*format) {
-            tracing::warn!(
-                "stream '{}' is {}, which ROS has no encoding for: it is not published; have its source send bgr24, rgb24, gray8, yuyv, uyvy, nv12 or another that \
-                 `framewire formats` has a ROS name for",
-                self.stream.escape_debug(),
-                format.pixel()
-            );
-        }
     }
 
     fn tell_of_slow(&mut self) {

@@ -131,16 +131,16 @@ const PARTICIPANTS_MAX: u32 = 120;
 fn warn_of_small_buffers() {
     let Ok(socket) = Socket::new(Family::IPV4, Type::DGRAM, None) else { return };
     // Linux says twice what it was asked for.
-    let granted =
-        |bytes: std::io::Result<usize>| bytes.ok().map(|bytes| bytes / 2).filter(|bytes| *bytes < BUFFER_BYTES);
-    let receive = socket.set_recv_buffer_size(BUFFER_BYTES).and_then(|()| socket.recv_buffer_size());
-    let send = socket.set_send_buffer_size(BUFFER_BYTES).and_then(|()| socket.send_buffer_size());
-    for (what, key, bytes) in [("receive", "rmem_max", receive), ("send", "wmem_max", send)] {
-        if let Some(bytes) = granted(bytes) {
-            tracing::warn!(
-                "the kernel gives sockets {bytes} bytes to {what} with, and large images want {BUFFER_BYTES}: parts of them are lost where others are slow; \
-                 sysctl -w net.core.{key}={BUFFER_BYTES} changes that, here and where ROS is"
-            );
-        }
+    let receive =
+        socket.set_recv_buffer_size(BUFFER_BYTES).and_then(|()| socket.recv_buffer_size()).map(|bytes| bytes / 2);
+    let send =
+        socket.set_send_buffer_size(BUFFER_BYTES).and_then(|()| socket.send_buffer_size()).map(|bytes| bytes / 2);
+    if let (Ok(receive), Ok(send)) = (receive, send)
+        && receive.min(send) < BUFFER_BYTES
+    {
+        tracing::warn!(
+            "the kernel gives sockets {receive} bytes to receive and {send} to send with, and large images want {BUFFER_BYTES}: parts of them may be lost; \
+             sysctl -w net.core.rmem_max={BUFFER_BYTES} net.core.wmem_max={BUFFER_BYTES} gives them that, here and where ROS is"
+        );
     }
 }

@@ -21,6 +21,12 @@ impl TopicName {
         format!("rt{}", self.0)
     }
 
+    /// What a stream of its images is called: its last names without `image_raw`, such as `camera`, or `left_camera` of `/left/camera/image_raw`.
+    pub(crate) fn stream_name(&self) -> String {
+        let name = self.0.strip_suffix("/image_raw").filter(|name| !name.is_empty()).unwrap_or(&self.0);
+        name[1..].replace('/', "_")
+    }
+
     /// The topic of this name beside it: `/front/camera_info` beside `/front/image_raw`.
     pub(crate) fn beside(&self, name: &str) -> Self {
         let at = self.0.rfind('/').unwrap_or_default();
@@ -140,6 +146,11 @@ mod tests {
         );
         assert_eq!("/image".parse::<TopicName>().unwrap().beside("camera_info").to_string(), "/camera_info");
         assert_eq!(TopicName::within("/robot1", "front/image_raw").unwrap().to_string(), "/robot1/front/image_raw");
+        for (topic, stream) in
+            [("/image_raw", "image_raw"), ("/left/camera/image_raw", "left_camera"), ("/camera/color", "camera_color")]
+        {
+            assert_eq!(topic.parse::<TopicName>().unwrap().stream_name(), stream);
+        }
         assert_eq!(TopicName::within("", "front/image_raw"), Ok(topic));
     }
 

@@ -1,0 +1,355 @@
+//! Streams as topics, as an independent middleware sees them.
+
+mod running;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use framewire_ends::{Hub, OpenOptions, Output, OutputOptions, Source};
+use framewire_testing::Signal;
+use framewire_transport::frame::MetadataKind;
+use framewire_transport::share::{Endpoint, ShareConfig};
+use framewire_transport::{FrameFormat, PixelFormat, PublishConfig, Publisher};
+use running::{Domain, SOON, crc32};
+
+const UTC: u64 = 1_795_000_000_123_456_789;
+
+fn send(output: &Output, fill: impl FnOnce(&mut framewire_ends::Slot)) -> u64 {
+    let mut slot = output.frame_to_fill(SOON).unwrap().unwrap();
+    fill(&mut slot);
+    output.send(slot).unwrap()
+}
+
+/// Sends again and again while something is done.
+fn while_sending<T>(output: &Output, every: Duration, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                send(output, |slot| slot.fill(5));
+                std::thread::sleep(every);
+            }
+        });
+        // The sender is to end whatever becomes of the work.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        done.store(true, Ordering::Relaxed);
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+#[test]
+fn every_format_that_ros_has_arrives_byte_for_byte_with_its_rows_and_what_it_has_not_is_told_by_name() {
+    let Some(domain) = Domain::new() else { return };
+    let socket = domain.socket("all");
+    let publisher = Publisher::bind(ShareConfig::new(Endpoint::path(&socket).unwrap())).unwrap();
+    let (named, unnamed): (Vec<PixelFormat>, Vec<PixelFormat>) =
+        PixelFormat::ALL.into_iter().partition(|pixel| pixel.ros().is_some());
+    let format = |pixel: PixelFormat| {
+        let (width, height) = if pixel == PixelFormat::Bytes { (288, 1) } else { (48, 6) };
+        let dense = FrameFormat::new(pixel, width, height).unwrap();
+        FrameFormat::with_stride(pixel, 48, 6, dense.stride() + 8).unwrap_or(dense)
+    };
+    let stream = |pixel: PixelFormat| publisher.stream(pixel.name(), PublishConfig::new(format(pixel))).unwrap();
+    let streams: Vec<_> = named.iter().chain(&unnamed).map(|pixel| (*pixel, stream(*pixel))).collect();
+    let pixels = |pixel: PixelFormat| -> Vec<u8> {
+        (0..format(pixel).frame_bytes()).map(|at| (at * 31 + usize::from(pixel.code())) as u8).collect()
+    };
+    let send_all = || {
+        for (pixel, stream) in &streams {
+            let bytes = pixels(*pixel);
+            let mut frame = stream.frame_timeout(SOON).unwrap().unwrap();
+            frame.set_len(bytes.len()).unwrap();
+            frame.copy_from_slice(&bytes);
+            stream.send(frame).unwrap();
+        }
+    };
+    let program = domain.program("publish", &["--share", &socket]);
+    // A topic is there from its stream's first frame on; a stream is found a moment after its hub.
+    let deadline = Instant::now() + SOON;
+    let (mut topics, mut told) = (0, 0);
+    while topics < named.len() || told < unnamed.len() {
+        assert!(Instant::now() < deadline, "{topics} topics, {told} told");
+        send_all();
+        while let Some(line) = program.heard(Duration::from_millis(50)) {
+            topics += usize::from(line.contains("' is /"));
+            told += usize::from(line.contains("which ROS has no encoding for"));
+        }
+    }
+    assert_eq!((topics, told), (named.len(), unnamed.len()));
+    let names: Vec<String> = named.iter().map(|pixel| format!("/{pixel}/image_raw")).collect();
+    let peer = domain.peer("subscribe", &[&names.join(","), "--count", &names.len().to_string()]);
+    peer.is_matched(names.len() as u64);
+    program.says_each(&names.iter().map(|name| format!("{name} has 1 subscribers")).collect::<Vec<_>>());
+    send_all();
+    for _ in &named {
+        let image = peer.said("encoding");
+        let topic = image["topic"].as_str().unwrap();
+        let pixel = *named.iter().find(|pixel| topic == format!("/{pixel}/image_raw")).unwrap();
+        let format = format(pixel);
+        let size = (image["width"].as_u64(), image["height"].as_u64(), image["step"].as_u64());
+        assert_eq!(size, (Some(48), Some(6), Some(format.stride().into())), "{pixel}");
+        assert_eq!(image["encoding"], pixel.ros().unwrap(), "{pixel}");
+        assert_eq!((&image["is_bigendian"], &image["whole"]), (&0.into(), &true.into()), "{pixel}");
+        assert_eq!(image["frame_id"], pixel.name());
+        assert_eq!(image["sum"], crc32(&pixels(pixel)), "{pixel}");
+    }
+    let summary = program.end();
+    assert!(summary["frames_unpublished"]["refused"].as_u64() >= Some(unnamed.len() as u64), "{summary}");
+    assert_eq!(summary["frames_published"], named.len());
+}
+
+#[test]
+fn stamps_frame_ids_and_calibrations_are_those_of_the_frames() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let program = domain
+        .program("publish", &["front", "--share", &socket, "--frame-id", "left_optical", "--namespace", "robot1"]);
+    let topic = "/robot1/front/image_raw";
+    let images = domain.peer("subscribe", &[topic, "--count", "100000"]);
+    let infos = domain.peer("subscribe", &["/robot1/front/camera_info", "--count", "1", "--type", "info"]);
+    let matrix = [600.5, 0.0, 32.0, 0.0, 601.0, 24.0, 0.0, 0.0, 1.0];
+    let metadata =
+        serde_json::json!({"frame_id": "own", "intrinsics": matrix, "distortion": [0.5, -0.25, 0, 0, 0.125]});
+    let image = while_sending(&output, Duration::from_millis(20), || images.said("encoding"));
+    assert_eq!(image["frame_id"], "left_optical");
+    // One that lives is stamped by this machine's clock.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    assert!(now.abs_diff(image["stamp"].as_u64().unwrap()) < SOON.as_nanos() as u64 * 2, "{image}");
+    let shot = |slot: &mut framewire_ends::Slot| {
+        slot.set_metadata(MetadataKind::Json, metadata.to_string().as_bytes()).unwrap();
+        slot.info.captured_utc = Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(UTC));
+        slot.fill(9);
+    };
+    send(&output, shot);
+    // The first calibration has a topic that nobody can have subscribed to before.
+    let image = loop {
+        let image = images.said("encoding");
+        if image["frame_id"] == "own" {
+            break image;
+        }
+    };
+    assert_eq!((&image["stamp"], &image["sum"]), (&UTC.into(), &crc32(&[9; 64 * 48]).into()));
+    infos.is_matched(1);
+    let deadline = Instant::now() + SOON;
+    let done = AtomicBool::new(false);
+    let info = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) && Instant::now() < deadline {
+                send(&output, shot);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let info = infos.said("model");
+        done.store(true, Ordering::Relaxed);
+        info
+    });
+    assert_eq!((&info["frame_id"], &info["stamp"], &info["model"]), (&"own".into(), &UTC.into(), &"plumb_bob".into()));
+    assert_eq!((&info["width"], &info["height"]), (&64.into(), &48.into()));
+    assert_eq!(
+        (&info["k"], &info["d"]),
+        (&serde_json::json!(matrix), &serde_json::json!([0.5, -0.25, 0.0, 0.0, 0.125]))
+    );
+    assert_eq!(info["p"], serde_json::json!([600.5, 0.0, 32.0, 0.0, 0.0, 601.0, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0]));
+    assert!(program.end()["camera_infos"].as_u64() > Some(0));
+}
+
+#[test]
+fn images_of_1080p_at_30_a_second_all_arrive_whole_and_in_order() {
+    let Some(domain) = Domain::new() else { return };
+    let images: u64 = std::env::var("FRAMEWIRE_ROS_IMAGES").map_or(150, |images| images.parse().unwrap());
+    let format = FrameFormat::new(PixelFormat::Bgr24, 1920, 1080).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let program = domain.program("publish", &["front", "--share", &socket]);
+    let args = ["/front/image_raw", "--summary", "--count", &images.to_string()];
+    let peer = domain.peer("subscribe", &args);
+    while_sending(&output, Duration::from_millis(20), || {
+        program.says("/front/image_raw has 1 subscribers");
+    });
+    // Those that were on their way: the summary counts from a number on.
+    let mut at = Instant::now();
+    for number in 0..images + 64 {
+        send(&output, |slot| {
+            let last = slot.len() - 8;
+            slot[..8].copy_from_slice(&(1_000_000 + number).to_le_bytes());
+            slot[last..].copy_from_slice(&(1_000_000 + number).to_le_bytes());
+        });
+        at += Duration::from_nanos(33_333_333);
+        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+    }
+    let seen = peer.said("images");
+    let summary = program.end();
+    eprintln!("{seen}\n{summary}");
+    assert_eq!((&seen["images"], &seen["wrong"], &seen["in_order"]), (&images.into(), &0.into(), &true.into()));
+    assert_eq!(summary["frames_unpublished"]["slow_subscribers"], 0);
+}
+
+#[test]
+fn a_reliable_subscriber_that_stands_still_costs_the_stream_nothing_and_is_served_again_when_it_goes_on() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new().slots(16));
+    let beside = Source::open(
+        Some("front"),
+        &OpenOptions::new().hub(socket.parse::<Hub>().unwrap()).queue(Some(8)).wait(SOON),
+        &mut || true,
+    );
+    let beside = beside.unwrap().unwrap();
+    let program = domain.program("publish", &["front", "--share", &socket, "--depth", "4"]);
+    let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000"]);
+    while_sending(&output, Duration::from_millis(10), || {
+        program.says("/front/image_raw has 1 subscribers");
+        peer.said("encoding");
+        peer.send(Signal::STOP);
+        program.says("a subscriber is slow or stands still");
+    });
+    while beside.waiting().unwrap().is_some() {}
+    // Whoever reads beside it has each frame, while nothing is published.
+    let mut last = None;
+    for _ in 0..200 {
+        let number = send(&output, |slot| slot.fill(7));
+        let taken = beside.recv(SOON).unwrap().unwrap();
+        assert_eq!(taken.frame.info().number, number);
+        assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
+        last = Some(number);
+    }
+    peer.send(Signal::CONT);
+    while_sending(&output, Duration::from_millis(10), || {
+        // What was on its way, and then what is new.
+        (0..50).for_each(|_| drop(peer.said("encoding")));
+    });
+    let summary = program.end();
+    let [frames, published, unpublished] =
+        ["frames", "frames_published", "frames_unpublished"].map(|key| &summary[key]);
+    let causes: u64 = unpublished.as_object().unwrap().values().map(|frames| frames.as_u64().unwrap()).sum();
+    assert_eq!(frames.as_u64().unwrap(), published.as_u64().unwrap() + causes, "{summary}");
+    assert!(unpublished["slow_subscribers"].as_u64() >= Some(100), "{summary}");
+}
+
+#[test]
+fn who_asks_for_more_than_is_promised_is_told_of() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let program = domain.program("publish", &["front", "--share", &socket, "--reliability", "best-effort"]);
+    while_sending(&output, Duration::from_millis(20), || program.says("is /front/image_raw"));
+    let _reliable = domain.peer("subscribe", &["/front/image_raw"]);
+    program.says("somebody asks for reliable images of /front/image_raw");
+    let peer = domain.peer("subscribe", &["/front/image_raw", "--best-effort"]);
+    while_sending(&output, Duration::from_millis(20), || peer.said("encoding"));
+    program.end();
+}
+
+#[test]
+fn a_hub_that_is_not_there_is_waited_for_and_so_is_one_that_went() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let socket = domain.socket("front");
+    let program = domain.program("publish", &["front", "--share", &socket]);
+    let waits = program.says("waiting for stream 'front'");
+    assert!(waits.contains("front.sock"), "{waits}");
+    let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000"]);
+    for time in 0..2 {
+        let (output, _) = domain.output("front", format, OutputOptions::new());
+        while_sending(&output, Duration::from_millis(10), || {
+            if time == 0 {
+                program.says("is /front/image_raw");
+            }
+            peer.said("encoding");
+        });
+        output.close(SOON);
+        drop(output);
+        program.says("waiting for stream 'front'");
+        // What was sent before it went.
+        while peer.has_said("encoding") {}
+    }
+    program.end();
+}
+
+#[test]
+fn names_that_ros_does_not_take_are_written_as_it_does_and_two_that_become_one_are_told_of() {
+    let Some(domain) = Domain::new() else { return };
+    let socket = domain.socket("all");
+    let publisher = Publisher::bind(ShareConfig::new(Endpoint::path(&socket).unwrap())).unwrap();
+    let format = FrameFormat::new(PixelFormat::Gray8, 16, 4).unwrap();
+    let names = ["front left/cam-2", "front_left_cam_2", "2nd", "_"];
+    let streams = names.map(|name| publisher.stream(name, PublishConfig::new(format)).unwrap());
+    let program = domain.program("publish", &["--share", &socket]);
+    let deadline = Instant::now() + SOON;
+    let mut lines = Vec::new();
+    let all = |lines: &[String]| lines.iter().filter(|line| line.contains("stream '")).count() >= names.len();
+    while !all(&lines) {
+        assert!(Instant::now() < deadline, "{lines:#?}");
+        for stream in &streams {
+            let frame = stream.frame_timeout(SOON).unwrap().unwrap();
+            stream.send(frame).unwrap();
+        }
+        lines.extend(std::iter::from_fn(|| program.heard(Duration::from_millis(50))));
+    }
+    let has = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((has("'2nd' is /stream_2nd/image_raw"), has("is /front_left_cam_2/image_raw")), (1, 1), "{lines:#?}");
+    assert_eq!(has("its topic would be /front_left_cam_2/image_raw"), 1, "{lines:#?}");
+    assert_eq!(has("'_' is /stream_00000000/image_raw"), 1, "{lines:#?}");
+    let summary = program.end();
+    assert_eq!(summary["topics"].as_object().unwrap().len(), 3);
+    assert!(summary["frames_unpublished"]["refused"].as_u64() > Some(0), "{summary}");
+}
+
+#[test]
+fn others_see_a_node_with_its_writers_and_count_what_it_says() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let args = [
+        "front",
+        "--share",
+        &socket,
+        "--node",
+        "cameras",
+        "--namespace",
+        "/robot1",
+        "--topic",
+        "/left/image",
+        "--frames",
+        "3",
+    ];
+    let program = domain.program("publish", &args);
+    while_sending(&output, Duration::from_millis(20), || program.says("is /left/image"));
+    let nodes = domain.peer("nodes", &[]);
+    let node = loop {
+        let node = nodes.said("name");
+        if node["writers"] == 1 {
+            break node;
+        }
+    };
+    assert_eq!(
+        (&node["name"], &node["namespace"], &node["readers"]),
+        (&"cameras".into(), &"/robot1".into(), &0.into())
+    );
+    let peer = domain.peer("subscribe", &["/left/image", "--count", "3"]);
+    let summary = while_sending(&output, Duration::from_millis(20), || {
+        (0..3).for_each(|_| drop(peer.said("encoding")));
+        program.summary()
+    });
+    assert_eq!((&summary["frames_published"], &summary["bytes"]), (&3.into(), &(3 * 64 * 48).into()));
+    assert_eq!(summary["topics"]["/left/image"]["stream"], "front");
+    assert!(summary["frames_unpublished"]["unwatched"].as_u64() > Some(0));
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused_with_what_to_do() {
+    let Some(domain) = Domain::new() else { return };
+    for (args, why) in [
+        (&["a", "a"][..], "a stream is named twice"),
+        (&["a", "b", "--topic", "/x"], "--topic is the topic of one stream"),
+        (&["--server", "http://127.0.0.1:9"], "which streams of the server are published?"),
+        (&["a", "--topic", "x y"], "cannot be the name of a topic"),
+        (&["a", "--namespace", "1st"], "no digit first"),
+        (&["a", "--node", "a/b"], "cannot be the name of a node"),
+        (&["a", "--depth", "0"], "0 is not in 1..=1000"),
+        (&["a", "--share", "/x.sock", "--server", "http://127.0.0.1:9"], "give one of them"),
+    ] {
+        let (code, said) = domain.program("publish", args).failure();
+        assert!(code == 2 && said.contains(why), "{args:?}: {code} {said}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Topics as streams, written by an independent middleware, as they should be and as they should not.
+
+mod running;
+
+use std::time::{Duration, SystemTime};
+
+use framewire_ends::{Hub, OpenOptions, Source, Taken};
+use framewire_testing::Signal;
+use framewire_transport::frame::MetadataKind;
+use framewire_transport::{Delivery, FrameFormat, PixelFormat};
+use running::{Domain, Peer, SOON};
+use serde_json::{Value, json};
+
+const UTC: u64 = 1_795_000_000_123_456_789;
+
+fn image(encoding: &str, width: u32, height: u32, step: u32, fill: u8) -> Value {
+    json!({
+        "encoding": encoding, "width": width, "height": height, "step": step, "fill": fill, "bytes": step * height, "stamp": UTC, "frame_id": "left",
+    })
+}
+
+/// Publishes an image until the program has it as a stream.
+fn begin(peer: &mut Peer, image: &Value, program: &running::Program) -> String {
+    peer.is_matched(1);
+    peer.publish(image);
+    program.says("framewire-ros2: stream '")
+}
+
+fn open(socket: &str, name: &str) -> Source {
+    let options = OpenOptions::new().hub(socket.parse::<Hub>().unwrap()).queue(Some(8)).wait(SOON);
+    Source::open(Some(name), &options, &mut || true).unwrap().unwrap()
+}
+
+fn next(source: &Source) -> Taken {
+    source.recv(SOON).unwrap().unwrap()
+}
+
+#[test]
+fn images_are_frames_with_their_rows_their_time_and_their_frame_whatever_the_byte_order_of_either() {
+    let Some(domain) = Domain::new() else { return };
+    let socket = domain.socket("camera");
+    let mut peer = domain.peer("publish", &["/camera/image_raw"]);
+    let program = domain.program("subscribe", &["/camera/image_raw", "--share", &socket]);
+    let mut sixteen = image("mono16", 4, 2, 12, 0);
+    sixteen["pixels"] = "000102030405060708090a0b0c0d0e0f1011121314151617".into();
+    let said = begin(&mut peer, &sixteen, &program);
+    assert!(said.contains("stream 'camera' is"), "{said}");
+    let source = open(&socket, "camera");
+    let format = FrameFormat::with_stride(PixelFormat::Gray16, 4, 2, 12).unwrap();
+    let pixels: Vec<u8> = (0..24).collect();
+    let swapped: Vec<u8> = pixels.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
+    for (is_bigendian, is_big_message, expected) in
+        [(0, false, &pixels), (0, true, &pixels), (1, false, &swapped), (1, true, &swapped)]
+    {
+        let mut image = sixteen.clone();
+        (image["is_bigendian"], image["big_endian_message"]) = (is_bigendian.into(), is_big_message.into());
+        peer.publish(&image);
+        let Taken { frame, stream } = next(&source);
+        assert_eq!((stream.format, &frame[..]), (format, &expected[..]), "{is_bigendian} {is_big_message}");
+        assert_eq!(frame.captured_utc(), Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(UTC)));
+        let metadata = frame.metadata().unwrap();
+        assert_eq!((metadata.kind, metadata.bytes), (MetadataKind::Json, &br#"{"frame_id":"left"}"#[..]));
+    }
+    let summary = program.end();
+    assert_eq!(
+        (&summary["images"], &summary["frames_sent"], &summary["publishers"]),
+        (&5.into(), &5.into(), &1.into())
+    );
+}
+
+#[test]
+fn what_is_no_image_is_in_no_stream_is_counted_and_told_once() {
+    let Some(domain) = Domain::new() else { return };
+    let socket = domain.socket("camera");
+    let mut peer = domain.peer("publish", &["/camera/image_raw"]);
+    let program = domain
+        .program("subscribe", &["/camera/image_raw", "--share", &socket, "--reliability", "reliable", "--depth", "20"]);
+    let good = image("bgr8", 4, 2, 12, 7);
+    begin(&mut peer, &good, &program);
+    let source = open(&socket, "camera");
+    let with = |image: Value, key: &str, value: Value| {
+        let mut image = image;
+        image[key] = value;
+        image
+    };
+    let odd = image("32FC3", 4, 2, 48, 1);
+    let wrong = [
+        (odd.clone(), "are encoded as '32FC3', which is no pixel format here"),
+        (image("bgr8", 4, 2, 11, 1), "rows of 11 bytes"),
+        (with(image("bgr8", 4, 2, 12, 1), "bytes", 20.into()), ""),
+        (with(image("bgr8", 4, 2, 12, 1), "width", 0.into()), ""),
+        (with(image("bgr8", 4, 2, 12, 1), "cut", 8.into()), "says that it has 24 bytes of pixels, and has 16"),
+        (with(image("bgr8", 4, 2, 12, 1), "claimed_bytes", 4_000_000_000_u32.into()), ""),
+        (odd, ""),
+    ];
+    for (image, why) in &wrong {
+        peer.publish(image);
+        if !why.is_empty() {
+            let said = program.says("not sent");
+            assert!(said.contains(why), "{said}");
+        }
+    }
+    peer.publish(&with(good, "fill", 8.into()));
+    let frame = next(&source).frame;
+    assert!(frame.iter().all(|byte| *byte == 8), "nothing came between");
+    assert_eq!(frame.info().number, 1);
+    let summary = program.end();
+    let unsent = &summary["images_unsent"];
+    assert_eq!((&unsent["encoding"], &unsent["size"], &unsent["lost"]), (&2.into(), &3.into(), &0.into()), "{summary}");
+    assert_eq!((&unsent["unreadable"], &summary["frames_sent"]), (&2.into(), &2.into()), "{summary}");
+}
+
+#[test]
+fn images_of_another_size_are_the_same_stream_begun_again() {
+    let Some(domain) = Domain::new() else { return };
+    let socket = domain.socket("camera");
+    let mut peer = domain.peer("publish", &["/camera/image_raw"]);
+    let program = domain.program("subscribe", &["/camera/image_raw", "--share", &socket, "--name", "front"]);
+    begin(&mut peer, &image("mono8", 8, 4, 8, 1), &program);
+    drop(open(&socket, "front"));
+    peer.publish(&image("rgb8", 4, 4, 12, 2));
+    program.says("is from now on");
+    let source = open(&socket, "front");
+    peer.publish(&image("rgb8", 4, 4, 12, 3));
+    let taken = next(&source);
+    assert_eq!((taken.stream.format, taken.frame[0]), (FrameFormat::new(PixelFormat::Rgb24, 4, 4).unwrap(), 3));
+    assert_eq!(program.end()["frames_sent"], 3);
+}
+
+#[test]
+fn what_is_sent_to_a_receiver_arrives_and_one_that_is_stopped_loses_images_that_are_counted() {
+    let Some(domain) = Domain::new() else { return };
+    let receiver = Source::bind("127.0.0.1:0", &framewire_ends::ReceiveOptions::new()).unwrap();
+    let address = receiver.local_addr().unwrap().to_string();
+    let mut peer = domain.peer("publish", &["/camera/image_raw"]);
+    let program = domain.program("subscribe", &["/camera/image_raw", "--to", &address]);
+    let mut many = image("bgr8", 640, 480, 1920, 5);
+    begin(&mut peer, &many, &program);
+    (many["times"], many["every_ms"]) = (200.into(), 10.into());
+    peer.ask(&many);
+    let taken = next(&receiver);
+    assert_eq!((taken.stream.delivery, taken.frame.len()), (Delivery::Latest, 640 * 480 * 3));
+    assert!(taken.frame.iter().all(|byte| *byte == 5));
+    program.send(Signal::STOP);
+    peer.said("sent");
+    program.send(Signal::CONT);
+    (many["times"], many["every_ms"]) = (1.into(), 0.into());
+    peer.publish(&many);
+    let summary = program.end();
+    let [images, lost] = [&summary["images"], &summary["images_unsent"]["lost"]].map(|count| count.as_u64().unwrap());
+    assert!(lost > 0 && images + lost <= 202, "{summary}");
+}
+
+#[test]
+fn a_topic_of_something_else_one_that_nobody_writes_and_two_that_write_one_are_told_of() {
+    let Some(domain) = Domain::new() else { return };
+    let socket = domain.socket("camera");
+    let program = domain.program("subscribe", &["/chatter", "--share", &socket]);
+    program.says("nobody publishes /chatter in this domain");
+    let _other = domain.peer("publish", &["/chatter", "--type", "string"]);
+    let said = program.says("and images are read as sensor_msgs/msg/Image");
+    assert!(said.contains("/chatter is of std_msgs/msg/String"), "{said}");
+    program.end();
+    let program = domain.program("subscribe", &["/camera/image_raw", "--share", &socket]);
+    let mut peers = [0, 1].map(|_| domain.peer("publish", &["/camera/image_raw"]));
+    peers.iter().for_each(|peer| peer.is_matched(1));
+    peers.iter_mut().for_each(|peer| peer.publish(&image("mono8", 8, 4, 8, 1)));
+    program.says("/camera/image_raw is written by several at once");
+    assert_eq!(program.end()["publishers"], 2);
+}
+
+#[test]
+fn a_best_effort_publisher_and_a_reliable_reader_do_not_come_together_and_that_is_told() {
+    let Some(domain) = Domain::new() else { return };
+    let _peer = domain.peer("publish", &["/camera/image_raw", "--best-effort"]);
+    let program = domain
+        .program("subscribe", &["/camera/image_raw", "--share", &domain.socket("x"), "--reliability", "reliable"]);
+    program.says("somebody publishes /camera/image_raw as best-effort, and reliable images are asked for");
+    assert_eq!(program.end()["images"], 0);
+}
+
+#[test]
+fn a_name_that_another_program_shares_already_ends_it_with_why() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 8, 4).unwrap();
+    let (_output, socket) = domain.output("camera", format, framewire_ends::OutputOptions::new());
+    let mut peer = domain.peer("publish", &["/camera/image_raw"]);
+    let program = domain.program("subscribe", &["/camera/image_raw", "--share", &socket]);
+    peer.is_matched(1);
+    peer.publish(&image("mono8", 8, 4, 8, 1));
+    let (code, said) = program.failure();
+    assert!(code == 1 && said.contains("camera.sock"), "{code}: {said}");
+}
