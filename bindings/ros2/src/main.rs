@@ -36,6 +36,6 @@ fn run(args: &RosArgs) -> Result<(), Failure> {
 /// What the middleware says is for who works on it: its warnings with `-vv`, and everything where `RUST_LOG` asks for it.
 fn quiet_the_middleware(verbose: u8) {
     if std::env::var_os("RUST_LOG").is_none() {
-        log::set_max_level(if verbose < 2 { log::LevelFilter::Error } else { log::LevelFilter::Warn });
+        log::set_max_level(if verbose < 2 { log::LevelFilter::Off } else { log::LevelFilter::Warn });
     }
 }

@@ -94,7 +94,14 @@ class String(IdlStruct, typename="std_msgs::msg::dds_::String_"):
     data: str
 
 
-TYPES = {"image": Image, "info": CameraInfo, "string": String}
+@dataclass
+class Blob(IdlStruct, typename="sensor_msgs::msg::dds_::Image_"):
+    """An image by its name, and anything by what is in it."""
+
+    data: sequence[uint8]
+
+
+TYPES = {"image": Image, "info": CameraInfo, "string": String, "blob": Blob}
 
 
 def say(**what):
@@ -241,7 +248,10 @@ def publish(args):
         else:
             pixels = bytes.fromhex(image["pixels"]) if "pixels" in image else bytes([image["fill"]]) * image["bytes"]
             message = image_message(image, pixels)
-            message = message[: len(message) - image.get("cut", 0)]
+            if args.type == "blob":
+                # The seconds of its stamp are how many bytes follow.
+                inside = message[8 : len(message) - image["cut"]]
+                message = message[:4] + struct.pack("<I", len(inside)) + inside
         for _ in range(image.get("times", 1)):
             if ddspy_write(writer._ref, message) < 0:
                 say(failed=True)

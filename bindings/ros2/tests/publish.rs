@@ -2,10 +2,11 @@
 
 mod running;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use framewire_ends::{Hub, OpenOptions, Output, OutputOptions, Source};
+use framewire_ends::{Hub, OpenOptions, Output, OutputOptions, Slot, Source};
 use framewire_testing::Signal;
 use framewire_transport::frame::MetadataKind;
 use framewire_transport::share::{Endpoint, ShareConfig};
@@ -14,19 +15,23 @@ use running::{Domain, SOON, crc32};
 
 const UTC: u64 = 1_795_000_000_123_456_789;
 
-fn send(output: &Output, fill: impl FnOnce(&mut framewire_ends::Slot)) -> u64 {
+fn send(output: &Output, fill: impl FnOnce(&mut Slot)) -> u64 {
     let mut slot = output.frame_to_fill(SOON).unwrap().unwrap();
     fill(&mut slot);
     output.send(slot).unwrap()
 }
 
+fn fives(slot: &mut Slot) {
+    slot.fill(5);
+}
+
 /// Sends again and again while something is done.
-fn while_sending<T>(output: &Output, every: Duration, work: impl FnOnce() -> T) -> T {
+fn while_sending<T>(output: &Output, fill: impl Fn(&mut Slot) + Sync, every: Duration, work: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                send(output, |slot| slot.fill(5));
+                send(output, &fill);
                 std::thread::sleep(every);
             }
         });
@@ -77,25 +82,26 @@ fn every_format_that_ros_has_arrives_byte_for_byte_with_its_rows_and_what_it_has
     }
     assert_eq!((topics, told), (named.len(), unnamed.len()));
     let names: Vec<String> = named.iter().map(|pixel| format!("/{pixel}/image_raw")).collect();
-    let peer = domain.peer("subscribe", &[&names.join(","), "--count", &names.len().to_string()]);
-    peer.is_matched(names.len() as u64);
-    program.says_each(&names.iter().map(|name| format!("{name} has 1 subscribers")).collect::<Vec<_>>());
-    send_all();
-    for _ in &named {
-        let image = peer.said("encoding");
-        let topic = image["topic"].as_str().unwrap();
-        let pixel = *named.iter().find(|pixel| topic == format!("/{pixel}/image_raw")).unwrap();
-        let format = format(pixel);
-        let size = (image["width"].as_u64(), image["height"].as_u64(), image["step"].as_u64());
-        assert_eq!(size, (Some(48), Some(6), Some(format.stride().into())), "{pixel}");
-        assert_eq!(image["encoding"], pixel.ros().unwrap(), "{pixel}");
-        assert_eq!((&image["is_bigendian"], &image["whole"]), (&0.into(), &true.into()), "{pixel}");
-        assert_eq!(image["frame_id"], pixel.name());
-        assert_eq!(image["sum"], crc32(&pixels(pixel)), "{pixel}");
+    let peer = domain.peer("subscribe", &[&names.join(","), "--count", "1000000"]);
+    let mut seen = BTreeSet::new();
+    while seen.len() < named.len() {
+        assert!(Instant::now() < deadline, "{seen:?} of {named:?}");
+        send_all();
+        while let Some(image) = peer.heard(Duration::from_millis(100)) {
+            let Some(topic) = image["topic"].as_str() else { continue };
+            let pixel = *named.iter().find(|pixel| topic == format!("/{pixel}/image_raw")).unwrap();
+            let format = format(pixel);
+            let size = (image["width"].as_u64(), image["height"].as_u64(), image["step"].as_u64());
+            assert_eq!(size, (Some(48), Some(6), Some(format.stride().into())), "{pixel}");
+            assert_eq!(image["encoding"], pixel.ros().unwrap(), "{pixel}");
+            assert_eq!((&image["is_bigendian"], &image["whole"]), (&0.into(), &true.into()), "{pixel}");
+            assert_eq!(image["frame_id"], pixel.name());
+            assert_eq!(image["sum"], crc32(&pixels(pixel)), "{pixel}");
+            seen.insert(pixel);
+        }
     }
     let summary = program.end();
     assert!(summary["frames_unpublished"]["refused"].as_u64() >= Some(unnamed.len() as u64), "{summary}");
-    assert_eq!(summary["frames_published"], named.len());
 }
 
 #[test]
@@ -111,18 +117,17 @@ fn stamps_frame_ids_and_calibrations_are_those_of_the_frames() {
     let matrix = [600.5, 0.0, 32.0, 0.0, 601.0, 24.0, 0.0, 0.0, 1.0];
     let metadata =
         serde_json::json!({"frame_id": "own", "intrinsics": matrix, "distortion": [0.5, -0.25, 0, 0, 0.125]});
-    let image = while_sending(&output, Duration::from_millis(20), || images.said("encoding"));
+    let image = while_sending(&output, fives, Duration::from_millis(20), || images.said("encoding"));
     assert_eq!(image["frame_id"], "left_optical");
     // One that lives is stamped by this machine's clock.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
     assert!(now.abs_diff(image["stamp"].as_u64().unwrap()) < SOON.as_nanos() as u64 * 2, "{image}");
-    let shot = |slot: &mut framewire_ends::Slot| {
+    let shot = |slot: &mut Slot| {
         slot.set_metadata(MetadataKind::Json, metadata.to_string().as_bytes()).unwrap();
         slot.info.captured_utc = Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(UTC));
         slot.fill(9);
     };
     send(&output, shot);
-    // The first calibration has a topic that nobody can have subscribed to before.
     let image = loop {
         let image = images.said("encoding");
         if image["frame_id"] == "own" {
@@ -130,20 +135,8 @@ fn stamps_frame_ids_and_calibrations_are_those_of_the_frames() {
         }
     };
     assert_eq!((&image["stamp"], &image["sum"]), (&UTC.into(), &crc32(&[9; 64 * 48]).into()));
-    infos.is_matched(1);
-    let deadline = Instant::now() + SOON;
-    let done = AtomicBool::new(false);
-    let info = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) && Instant::now() < deadline {
-                send(&output, shot);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        let info = infos.said("model");
-        done.store(true, Ordering::Relaxed);
-        info
-    });
+    // The first calibration has a topic that nobody can have subscribed to before.
+    let info = while_sending(&output, shot, Duration::from_millis(20), || infos.said("model"));
     assert_eq!((&info["frame_id"], &info["stamp"], &info["model"]), (&"own".into(), &UTC.into(), &"plumb_bob".into()));
     assert_eq!((&info["width"], &info["height"]), (&64.into(), &48.into()));
     assert_eq!(
@@ -163,7 +156,7 @@ fn images_of_1080p_at_30_a_second_all_arrive_whole_and_in_order() {
     let program = domain.program("publish", &["front", "--share", &socket]);
     let args = ["/front/image_raw", "--summary", "--count", &images.to_string()];
     let peer = domain.peer("subscribe", &args);
-    while_sending(&output, Duration::from_millis(20), || {
+    while_sending(&output, fives, Duration::from_millis(20), || {
         program.says("/front/image_raw has 1 subscribers");
     });
     // Those that were on their way: the summary counts from a number on.
@@ -197,7 +190,7 @@ fn a_reliable_subscriber_that_stands_still_costs_the_stream_nothing_and_is_serve
     let beside = beside.unwrap().unwrap();
     let program = domain.program("publish", &["front", "--share", &socket, "--depth", "4"]);
     let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000"]);
-    while_sending(&output, Duration::from_millis(10), || {
+    while_sending(&output, fives, Duration::from_millis(10), || {
         program.says("/front/image_raw has 1 subscribers");
         peer.said("encoding");
         peer.send(Signal::STOP);
@@ -212,9 +205,10 @@ fn a_reliable_subscriber_that_stands_still_costs_the_stream_nothing_and_is_serve
         assert_eq!(taken.frame.info().number, number);
         assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
         last = Some(number);
+        std::thread::sleep(Duration::from_millis(5));
     }
     peer.send(Signal::CONT);
-    while_sending(&output, Duration::from_millis(10), || {
+    while_sending(&output, fives, Duration::from_millis(10), || {
         // What was on its way, and then what is new.
         (0..50).for_each(|_| drop(peer.said("encoding")));
     });
@@ -232,12 +226,31 @@ fn who_asks_for_more_than_is_promised_is_told_of() {
     let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
     let (output, socket) = domain.output("front", format, OutputOptions::new());
     let program = domain.program("publish", &["front", "--share", &socket, "--reliability", "best-effort"]);
-    while_sending(&output, Duration::from_millis(20), || program.says("is /front/image_raw"));
+    while_sending(&output, fives, Duration::from_millis(20), || program.says("is /front/image_raw"));
     let _reliable = domain.peer("subscribe", &["/front/image_raw"]);
     program.says("somebody asks for reliable images of /front/image_raw");
     let peer = domain.peer("subscribe", &["/front/image_raw", "--best-effort"]);
-    while_sending(&output, Duration::from_millis(20), || peer.said("encoding"));
+    while_sending(&output, fives, Duration::from_millis(20), || peer.said("encoding"));
     program.end();
+}
+
+#[test]
+fn who_subscribes_to_the_topic_as_something_else_is_told_of_and_is_no_subscriber() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let program = domain.program("publish", &["front", "--share", &socket]);
+    while_sending(&output, fives, Duration::from_millis(20), || program.says("is /front/image_raw"));
+    let _other = domain.peer("subscribe", &["/front/image_raw", "--type", "string", "--best-effort"]);
+    let said = program.says("somebody subscribes to /front/image_raw as std_msgs/msg/String");
+    assert!(said.contains("and it is sensor_msgs/msg/Image"), "{said}");
+    for _ in 0..5 {
+        send(&output, fives);
+    }
+    let peer = domain.peer("subscribe", &["/front/image_raw"]);
+    while_sending(&output, fives, Duration::from_millis(20), || peer.said("encoding"));
+    let summary = program.end();
+    assert!(summary["frames_unpublished"]["unwatched"].as_u64() >= Some(5), "{summary}");
 }
 
 #[test]
@@ -251,7 +264,7 @@ fn a_hub_that_is_not_there_is_waited_for_and_so_is_one_that_went() {
     let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000"]);
     for time in 0..2 {
         let (output, _) = domain.output("front", format, OutputOptions::new());
-        while_sending(&output, Duration::from_millis(10), || {
+        while_sending(&output, fives, Duration::from_millis(10), || {
             if time == 0 {
                 program.says("is /front/image_raw");
             }
@@ -261,7 +274,7 @@ fn a_hub_that_is_not_there_is_waited_for_and_so_is_one_that_went() {
         drop(output);
         program.says("waiting for stream 'front'");
         // What was sent before it went.
-        while peer.has_said("encoding") {}
+        while peer.heard(Duration::from_millis(300)).is_some() {}
     }
     program.end();
 }
@@ -314,7 +327,7 @@ fn others_see_a_node_with_its_writers_and_count_what_it_says() {
         "3",
     ];
     let program = domain.program("publish", &args);
-    while_sending(&output, Duration::from_millis(20), || program.says("is /left/image"));
+    while_sending(&output, fives, Duration::from_millis(20), || program.says("is /left/image"));
     let nodes = domain.peer("nodes", &[]);
     let node = loop {
         let node = nodes.said("name");
@@ -327,7 +340,7 @@ fn others_see_a_node_with_its_writers_and_count_what_it_says() {
         (&"cameras".into(), &"/robot1".into(), &0.into())
     );
     let peer = domain.peer("subscribe", &["/left/image", "--count", "3"]);
-    let summary = while_sending(&output, Duration::from_millis(20), || {
+    let summary = while_sending(&output, fives, Duration::from_millis(20), || {
         (0..3).for_each(|_| drop(peer.said("encoding")));
         program.summary()
     });

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use framewire_ends::{Class, Error, STEP, Source, Taken};
 use framewire_process::exit::{Failure, say};
 use framewire_process::lock::lock;
+use framewire_process::logs;
 use framewire_process::stop::Stop;
 use framewire_transport::PixelFormat;
 
@@ -94,12 +95,12 @@ impl<'a> Following<'a> {
         if format.pixel().ros().is_none() {
             self.refuse();
             if self.nameless.insert(name.clone(), format.pixel()) != Some(format.pixel()) {
-                tracing::warn!(
+                warn(format_args!(
                     "stream '{}' is {}, which ROS has no encoding for: it is not published; have its source send bgr24, rgb24, gray8, yuyv, uyvy, nv12 or another that \
                      `framewire formats` has a ROS name for",
                     name.escape_debug(),
                     format.pixel()
-                );
+                ));
             }
             return;
         }
@@ -143,7 +144,7 @@ impl<'a> Following<'a> {
                 match TopicName::within(shared.namespace.as_str(), &format!("{token}/image_raw")) {
                     Ok(name) => name,
                     Err(reason) => {
-                        tracing::warn!("stream '{shown}' is not published: {reason}");
+                        warn(format_args!("stream '{shown}' is not published: {reason}"));
                         return None;
                     }
                 }
@@ -151,18 +152,18 @@ impl<'a> Following<'a> {
         };
         let mut topics = lock(&shared.topics);
         if let Some(other) = topics.get(&name) {
-            tracing::warn!(
+            warn(format_args!(
                 "stream '{shown}' is not published: its topic would be {name}, and that is the one of stream '{}'; give it another name, or publish it by a program \
                  of its own with --topic",
                 other.stream.escape_debug()
-            );
+            ));
             return None;
         }
         let counts = Arc::default();
         let topic = match Topic::new(shared, name.clone(), stream, Arc::clone(&counts)) {
             Ok(topic) => topic,
             Err(reason) => {
-                tracing::warn!("stream '{shown}' is not published: {name} cannot be written ({reason})");
+                warn(format_args!("stream '{shown}' is not published: {name} cannot be written ({reason})"));
                 return None;
             }
         };
@@ -179,4 +180,9 @@ impl<'a> Following<'a> {
             tracing::warn!("waiting for {}: {trouble}", self.origin.named());
         }
     }
+}
+
+/// Tells of a stream that is not published, once each: none is left out because there are many.
+fn warn(message: std::fmt::Arguments<'_>) {
+    logs::say(tracing::Level::WARN, format_args!("framewire-ros2: {message}"));
 }

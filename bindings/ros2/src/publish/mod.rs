@@ -60,13 +60,16 @@ impl Shared {
         let mut domain = self.domain();
         let news = domain.follow();
         for news in news {
-            let (News::Came(own) | News::Went(own) | News::Unlike(own)) = news;
+            let (News::Changed(own) | News::OtherType(own, _) | News::Unlike(own)) = &news;
             let topics = lock(&self.topics);
-            let Some((name, _)) = topics.iter().find(|(_, entry)| entry.writer == own) else { continue };
+            let Some((name, _)) = topics.iter().find(|(_, entry)| entry.writer == *own) else { continue };
             match news {
-                News::Came(_) | News::Went(_) => {
-                    tracing::info!("{name} has {} subscribers", domain.matches.of(own));
-                }
+                News::Changed(own) => tracing::info!("{name} has {} subscribers", domain.matches.of(own)),
+                News::OtherType(_, other) => tracing::warn!(
+                    "somebody subscribes to {name} as {other}, and it is sensor_msgs/msg/Image: they get nothing, and where they ask for reliable messages, others get no \
+                     more than {} images while they are there; have them subscribe to another topic",
+                    self.quality.depth
+                ),
                 News::Unlike(_) if self.quality.reliable == Reliable::BestEffort => tracing::warn!(
                     "somebody asks for reliable images of {name}, which is best-effort, and gets none; have it ask for best-effort (qos_profile_sensor_data), or \
                      publish with --reliability reliable"

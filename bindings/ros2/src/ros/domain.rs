@@ -84,6 +84,7 @@ impl Domain {
         let topic = self.topic(topic, type_name, quality)?;
         let writer = self.publisher.create_datawriter_no_key::<Bytes, Serialized>(&topic, None);
         let writer = writer.map_err(|error| error.to_string())?;
+        self.matches.add(writer.guid(), type_name);
         self.node.add_writer(writer.guid());
         Ok(writer)
     }
@@ -101,6 +102,7 @@ impl Domain {
         let topic = self.topic(topic, type_name, quality)?;
         let reader = self.subscriber.create_simple_datareader_no_key::<T, A>(&topic, None);
         let reader = reader.map_err(|error| error.to_string())?;
+        self.matches.add(reader.guid(), type_name);
         self.node.add_reader(reader.guid());
         Ok(reader)
     }
@@ -108,13 +110,6 @@ impl Domain {
     /// Takes what the domain has told since.
     pub(crate) fn follow(&mut self) -> Vec<News> {
         self.matches.follow(&self.told)
-    }
-
-    /// What others have under this name; `None` where nothing is known of it.
-    pub(crate) fn type_of(&self, topic: &TopicName) -> Option<String> {
-        let name = topic.in_dds();
-        let found = self.participant.discovered_topics().into_iter().find(|found| *found.topic_name() == name);
-        found.map(|found| found.type_name().clone())
     }
 
     fn topic(&self, topic: &TopicName, type_name: &str, quality: Quality) -> Result<rustdds::Topic, String> {

@@ -19,7 +19,7 @@ use self::stream::Stream;
 pub(crate) use self::stream::Target;
 use crate::cli::SubscribeArgs;
 use crate::ros::domain::{Domain, IMAGE};
-use crate::ros::matches::News;
+use crate::ros::matches::{News, in_ros};
 use crate::ros::names::TopicName;
 use crate::summary::Subscribed;
 
@@ -119,6 +119,10 @@ impl Taking<'_> {
                     return Ok(true);
                 }
             };
+        if !self.domain.matches.has_type_of(self.reader.guid(), writer_guid) {
+            // Whatever it looks like; that they are there is told.
+            return Ok(true);
+        }
         self.count(writer_guid, sequence_number.into());
         match sample {
             Taken::Filled(head) => {
@@ -208,14 +212,14 @@ impl Taking<'_> {
         let own = self.reader.guid();
         for news in self.domain.follow() {
             match news {
-                News::Came(_) | News::Went(_) => {
+                News::Changed(reader) if reader == own => {
                     tracing::info!("{} has {} publishers", self.topic, self.domain.matches.of(own));
                 }
                 News::Unlike(reader) if reader == own => tracing::warn!(
                     "somebody publishes {} as best-effort, and reliable images are asked for: none of theirs come; leave --reliability out, or have them publish reliably",
                     self.topic
                 ),
-                News::Unlike(_) => {}
+                _ => {}
             }
         }
         self.counts.publishers = self.domain.matches.of(own);
@@ -240,10 +244,10 @@ impl Taking<'_> {
     /// Why nobody may be there.
     fn missing(&self) -> String {
         let topic = self.topic;
-        match self.domain.type_of(topic).filter(|found| found != IMAGE) {
+        match self.domain.matches.other_type(self.reader.guid()) {
             Some(other) => format!(
-                "{topic} is of {}, and images are read as sensor_msgs/msg/Image; name the topic of those (image_transport republish decodes compressed ones)",
-                other.replace("::dds_::", "::").trim_end_matches('_').replace("::", "/").escape_debug()
+                "{topic} is of {}, and images are read as sensor_msgs/msg/Image; name the topic of those (image_transport's republish decodes compressed ones)",
+                in_ros(other)
             ),
             None => {
                 format!("nobody publishes {topic} in this domain; see `ros2 topic list`, ROS_DOMAIN_ID and --interface")

@@ -131,16 +131,6 @@ impl Program {
         until(&self.0.err, text, |line| line.contains(text).then(|| line.to_owned()))
     }
 
-    /// Waits until it has said each of these, in any order.
-    pub fn says_each(&self, texts: &[String]) {
-        let mut left: Vec<&String> = texts.iter().collect();
-        until(&self.0.err, "each", |line| {
-            // Whole, so that none is another's beginning.
-            left.retain(|text| !line.ends_with(text.as_str()));
-            left.is_empty().then_some(())
-        });
-    }
-
     /// What it says next, if that is soon.
     pub fn heard(&self, within: Duration) -> Option<String> {
         self.0.err.recv_timeout(within).ok()
@@ -179,11 +169,9 @@ impl Peer {
         until(&self.0.out, key, |line| serde_json::from_str::<Value>(line).ok().filter(|said| said.get(key).is_some()))
     }
 
-    /// Whether it has said something with this key that nobody has heard yet.
-    pub fn has_said(&self, key: &str) -> bool {
-        let quiet = Duration::from_millis(300);
-        let line = self.0.out.recv_timeout(quiet).ok();
-        line.is_some_and(|line| serde_json::from_str::<Value>(&line).is_ok_and(|said| said.get(key).is_some()))
+    /// What it says next, if that is soon.
+    pub fn heard(&self, within: Duration) -> Option<Value> {
+        self.0.out.recv_timeout(within).ok().map(|line| serde_json::from_str(&line).unwrap())
     }
 
     /// Waits until so many others go with it.
