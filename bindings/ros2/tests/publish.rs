@@ -221,6 +221,24 @@ fn a_reliable_subscriber_that_stands_still_costs_the_stream_nothing_and_is_serve
 }
 
 #[test]
+fn a_program_that_was_stopped_publishes_again_when_it_goes_on() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let program = domain.program("publish", &["front", "--share", &socket]);
+    let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000"]);
+    while_sending(&output, fives, Duration::from_millis(20), || {
+        peer.said("encoding");
+        program.stop_and_go_on();
+        program.says("it is there again");
+        // What was on its way.
+        while peer.heard(Duration::from_millis(300)).is_some() {}
+        peer.said("encoding");
+    });
+    program.end();
+}
+
+#[test]
 fn who_asks_for_more_than_is_promised_is_told_of() {
     let Some(domain) = Domain::new() else { return };
     let format = FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap();

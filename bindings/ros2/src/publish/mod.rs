@@ -57,14 +57,22 @@ impl Shared {
 
     /// Tells of who came, went, or asks for what cannot be.
     fn attend(&self) {
+        // Whoever makes a topic has the topics first, and then the domain.
         let mut domain = self.domain();
         let news = domain.follow();
-        for news in news {
-            let (News::Changed(own) | News::OtherType(own, _) | News::Unlike(own)) = &news;
+        let subscribers = |own| domain.matches.of(own);
+        let news: Vec<(GUID, usize, News)> = news
+            .into_iter()
+            .map(|news| match news {
+                News::Changed(own) | News::OtherType(own, _) | News::Unlike(own) => (own, subscribers(own), news),
+            })
+            .collect();
+        drop(domain);
+        for (own, subscribers, news) in news {
             let topics = lock(&self.topics);
-            let Some((name, _)) = topics.iter().find(|(_, entry)| entry.writer == *own) else { continue };
+            let Some((name, _)) = topics.iter().find(|(_, entry)| entry.writer == own) else { continue };
             match news {
-                News::Changed(own) => tracing::info!("{name} has {} subscribers", domain.matches.of(own)),
+                News::Changed(_) => tracing::info!("{name} has {subscribers} subscribers"),
                 News::OtherType(_, other) => tracing::warn!(
                     "somebody subscribes to {name} as {other}, and it is sensor_msgs/msg/Image: they get nothing, and where they ask for reliable messages, others get no \
                      more than {} images while they are there; have them subscribe to another topic",
@@ -83,8 +91,9 @@ impl Shared {
 
     fn summary(&self) -> Published {
         let mut all = Published { cpu_seconds: cpu_seconds(), ..Published::default() };
+        let topics = lock(&self.topics);
         let domain = self.domain();
-        for (name, Entry { stream, writer, counts }) in &*lock(&self.topics) {
+        for (name, Entry { stream, writer, counts }) in &*topics {
             let (frames_published, frames_unpublished) = counts.add_to(&mut all);
             let (stream, subscribers) = (stream.clone(), domain.matches.of(*writer));
             let topic = summary::Topic { stream, frames_published, frames_unpublished, subscribers };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use framewire_capture::ros::{ImageHead, frame_id_in};
+use framewire_process::lock::lock;
 use framewire_transport::frame::{Metadata, MetadataKind};
 use framewire_transport::{Frame, FrameFormat};
 use rustdds::bytes::Bytes;
@@ -64,6 +65,8 @@ pub(super) struct Topic<'a> {
     shared: &'a Shared,
     name: TopicName,
     stream: String,
+    /// The how manieth time in the domain its writers are of.
+    times: u64,
     images: Writer,
     /// Once metadata has had intrinsics.
     infos: Option<Writer>,
@@ -86,11 +89,14 @@ impl<'a> Topic<'a> {
     /// # Errors
     /// The middleware refuses.
     pub(super) fn new(shared: &'a Shared, name: TopicName, stream: &str, counts: Arc<Counts>) -> Result<Self, String> {
-        let images = shared.domain().writer(&name, IMAGE, shared.quality)?;
+        let mut domain = shared.domain();
+        let (images, times) = (domain.writer(&name, IMAGE, shared.quality)?, domain.times);
+        drop(domain);
         Ok(Self {
             shared,
             name,
             stream: stream.to_owned(),
+            times,
             images,
             infos: None,
             counts,
@@ -117,7 +123,7 @@ impl<'a> Topic<'a> {
             count(&self.counts.incomplete);
             return;
         }
-        if self.shared.domain().matches.of(self.images.guid()) == 0 {
+        if self.subscribers() == 0 {
             count(&self.counts.unwatched);
             return;
         }
@@ -143,6 +149,29 @@ impl<'a> Topic<'a> {
                 self.tell_of_slow();
             }
         }
+    }
+
+    /// Subscribers of its images; of new writers, where the domain has been joined again.
+    fn subscribers(&mut self) -> usize {
+        let mut domain = self.shared.domain();
+        if domain.times == self.times {
+            return domain.matches.of(self.images.guid());
+        }
+        self.times = domain.times;
+        match domain.writer(&self.name, IMAGE, self.shared.quality) {
+            Ok(images) => {
+                let before = (std::mem::replace(&mut self.images, images), self.infos.take());
+                drop(domain);
+                drop(before);
+                if let Some(entry) = lock(&self.shared.topics).get_mut(&self.name) {
+                    entry.writer = self.images.guid();
+                }
+            }
+            Err(reason) => {
+                tracing::warn!("{} cannot be written any more: {reason}; start this program again", self.name)
+            }
+        }
+        0
     }
 
     fn publish_intrinsics(&mut self, metadata: &Value, head: &ImageHead<'_>) {

@@ -1,6 +1,7 @@
 //! This program in a DDS domain.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use framewire_process::exit::Failure;
 use rustdds::bytes::Bytes;
@@ -37,14 +38,26 @@ pub(crate) struct Place {
 
 /// A domain that this program is in, and its node there.
 pub(crate) struct Domain {
+    place: Place,
+    joined: Joined,
+    /// How often it has been joined: readers and writers of an earlier time are at their end.
+    pub(crate) times: u64,
+    pub(crate) matches: Matches,
+    asked: Instant,
+}
+
+/// What is there for as long as the middleware lives.
+struct Joined {
     node: Node,
     publisher: Publisher,
     subscriber: Subscriber,
-    pub(crate) matches: Matches,
     told: DomainParticipantStatusListener,
     // The last to go: what is above says goodbye by it.
     participant: DomainParticipant,
 }
+
+/// How often the middleware is asked whether it lives.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 impl Domain {
     /// Comes into the domain.
@@ -52,28 +65,39 @@ impl Domain {
     /// # Errors
     /// The system or the middleware refuses.
     pub(crate) fn join(place: Place) -> Result<Self, Failure> {
-        let Place { domain, interfaces, namespace, node, ids } = place;
         warn_of_small_buffers();
-        let refused = |error: &dyn std::fmt::Display| {
+        let joined = Joined::new(&place).map_err(|error| {
             Failure::runtime(format!(
-                "domain {domain} of ROS cannot be joined: {error}; see that UDP is allowed here, and that no {} programs are in it on this machine already",
-                PARTICIPANTS_MAX
+                "domain {} of ROS cannot be joined: {error}; see that UDP is allowed here, and that no {PARTICIPANTS_MAX} programs are in it on this machine already",
+                place.domain
             ))
-        };
-        let builder = DomainParticipantBuilder::new(domain)
-            .socket_receive_buffer_size(BUFFER_BYTES)
-            .socket_send_buffer_size(BUFFER_BYTES);
-        let builder = match interfaces.is_empty() {
-            true => builder,
-            false => builder.with_only_networks(interfaces.into_iter().map(IpAddr::V4)),
-        };
-        let participant = builder.build().map_err(|error| refused(&error))?;
-        let nothing = QosPolicies::default();
-        let publisher = participant.create_publisher(&nothing).map_err(|error| refused(&error))?;
-        let subscriber = participant.create_subscriber(&nothing).map_err(|error| refused(&error))?;
-        let node = Node::new(&participant, &publisher, (namespace, node), ids).map_err(|error| refused(&error))?;
-        let told = participant.status_listener();
-        Ok(Self { node, publisher, subscriber, matches: Matches::default(), told, participant })
+        })?;
+        Ok(Self { place, joined, times: 1, matches: Matches::default(), asked: Instant::now() })
+    }
+
+    /// Comes in again where the middleware is at its end: its threads end with the first call that a signal interrupts, and each does that stops this program and has
+    /// it go on, as Ctrl-Z and a lid that is closed do.
+    fn join_again_if_over(&mut self) {
+        if self.asked.elapsed() < ASKED_EVERY {
+            return;
+        }
+        self.asked = Instant::now();
+        if self.joined.participant.assert_liveliness().is_ok() {
+            return;
+        }
+        match Joined::new(&self.place) {
+            Ok(joined) => {
+                tracing::warn!(
+                    "this program was stopped, and its end in domain {} with it: it is there again",
+                    self.place.domain
+                );
+                (self.joined, self.matches) = (joined, Matches::default());
+                self.times += 1;
+            }
+            Err(error) => {
+                tracing::warn!("domain {} cannot be joined again: {error}; that is tried on", self.place.domain)
+            }
+        }
     }
 
     /// A writer of serialized messages.
@@ -82,10 +106,10 @@ impl Domain {
     /// The middleware refuses.
     pub(crate) fn writer(&mut self, topic: &TopicName, type_name: &str, quality: Quality) -> Result<Writer, String> {
         let topic = self.topic(topic, type_name, quality)?;
-        let writer = self.publisher.create_datawriter_no_key::<Bytes, Serialized>(&topic, None);
+        let writer = self.joined.publisher.create_datawriter_no_key::<Bytes, Serialized>(&topic, None);
         let writer = writer.map_err(|error| error.to_string())?;
         self.matches.add(writer.guid(), type_name);
-        self.node.add_writer(writer.guid());
+        self.joined.node.add_writer(writer.guid());
         Ok(writer)
     }
 
@@ -100,22 +124,44 @@ impl Domain {
         quality: Quality,
     ) -> Result<SimpleDataReader<T, A>, String> {
         let topic = self.topic(topic, type_name, quality)?;
-        let reader = self.subscriber.create_simple_datareader_no_key::<T, A>(&topic, None);
+        let reader = self.joined.subscriber.create_simple_datareader_no_key::<T, A>(&topic, None);
         let reader = reader.map_err(|error| error.to_string())?;
         self.matches.add(reader.guid(), type_name);
-        self.node.add_reader(reader.guid());
+        self.joined.node.add_reader(reader.guid());
         Ok(reader)
     }
 
-    /// Takes what the domain has told since.
+    /// Takes what the domain has told since. To be called several times a second.
     pub(crate) fn follow(&mut self) -> Vec<News> {
-        self.matches.follow(&self.told)
+        self.join_again_if_over();
+        self.matches.follow(&self.joined.told)
     }
 
     fn topic(&self, topic: &TopicName, type_name: &str, quality: Quality) -> Result<rustdds::Topic, String> {
         let policies = quality.policies();
-        let topic = self.participant.create_topic(topic.in_dds(), type_name.to_owned(), &policies, TopicKind::NoKey);
+        let topic =
+            self.joined.participant.create_topic(topic.in_dds(), type_name.to_owned(), &policies, TopicKind::NoKey);
         topic.map_err(|error| error.to_string())
+    }
+}
+
+impl Joined {
+    fn new(place: &Place) -> Result<Self, String> {
+        let builder = DomainParticipantBuilder::new(place.domain)
+            .socket_receive_buffer_size(BUFFER_BYTES)
+            .socket_send_buffer_size(BUFFER_BYTES);
+        let builder = match place.interfaces.as_slice() {
+            [] => builder,
+            interfaces => builder.with_only_networks(interfaces.iter().copied().map(IpAddr::V4)),
+        };
+        let participant = builder.build().map_err(|error| error.to_string())?;
+        let nothing = QosPolicies::default();
+        let publisher = participant.create_publisher(&nothing).map_err(|error| error.to_string())?;
+        let subscriber = participant.create_subscriber(&nothing).map_err(|error| error.to_string())?;
+        let name = (place.namespace.clone(), place.node.clone());
+        let node = Node::new(&participant, &publisher, name, place.ids)?;
+        let told = participant.status_listener();
+        Ok(Self { node, publisher, subscriber, told, participant })
     }
 }
 

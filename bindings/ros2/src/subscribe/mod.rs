@@ -21,6 +21,7 @@ use crate::cli::SubscribeArgs;
 use crate::ros::domain::{Domain, IMAGE};
 use crate::ros::matches::{News, in_ros};
 use crate::ros::names::TopicName;
+use crate::ros::quality::Quality;
 use crate::summary::Subscribed;
 
 /// How long a topic may have nobody, or a server be away, before that is said; and until it is said again.
@@ -39,13 +40,15 @@ pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<Subscribed, Failu
     let stream = Stream::new(args.target(), args.name(), options);
     let mut taking = Taking {
         topic: &args.topic,
+        quality: args.quality(),
+        times: domain.times,
         domain,
         reader,
         stream,
         stop,
         frames_max: args.frames,
         counts: Subscribed::default(),
-        writers: HashMap::new(),
+        numbers: Numbers::default(),
         told: Told::default(),
     };
     taking.take_all()?;
@@ -57,15 +60,29 @@ pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<Subscribed, Failu
 
 struct Taking<'a> {
     topic: &'a TopicName,
+    quality: Quality,
     domain: Domain,
+    /// The how manieth time in the domain the reader is of.
+    times: u64,
     reader: SimpleDataReader<Taken, Images>,
     stream: Stream,
     stop: &'a Stop,
     frames_max: Option<u64>,
     counts: Subscribed,
-    /// The last image of each that writes the topic.
-    writers: HashMap<GUID, i64>,
+    numbers: Numbers,
     told: Told,
+}
+
+/// The number of the last image of each that writes the topic.
+#[derive(Default)]
+struct Numbers(HashMap<GUID, i64>);
+
+impl Numbers {
+    /// How many images did not come between the last of this writer's and this one.
+    fn missed(&mut self, writer: GUID, number: i64) -> u64 {
+        let Some(last) = self.0.insert(writer, number) else { return 0 };
+        u64::try_from(number.saturating_sub(last).saturating_sub(1)).unwrap_or_default()
+    }
 }
 
 /// What was said already.
@@ -91,8 +108,22 @@ impl Taking<'_> {
                 return Err(Failure::runtime(format!("the topic cannot be waited for: {error}")));
             }
             self.attend(began);
+            self.renew(&poll)?;
             self.reader.drain_read_notifications();
             while !self.stop.is_stopped() && self.take_one().map_err(failed)? {}
+        }
+        Ok(())
+    }
+
+    /// Reads by another reader, where the domain has been joined again.
+    fn renew(&mut self, poll: &Poll) -> Result<(), Failure> {
+        if self.times != self.domain.times {
+            let reader = self.domain.reader::<Taken, Images>(self.topic, IMAGE, self.quality);
+            self.reader =
+                reader.map_err(|reason| Failure::runtime(format!("{} cannot be read: {reason}", self.topic)))?;
+            self.times = self.domain.times;
+            self.numbers = Numbers::default();
+            poll.registry().register(&mut self.reader, Token(0), Interest::READABLE).map_err(Failure::runtime)?;
         }
         Ok(())
     }
@@ -157,12 +188,9 @@ impl Taking<'_> {
     /// Counts an image, and those before it that did not come.
     fn count(&mut self, writer: GUID, number: i64) {
         self.counts.images += 1;
-        if let Some(before) = self.writers.insert(writer, number) {
-            let lost = number.saturating_sub(before).saturating_sub(1).max(0);
-            self.counts.images_unsent.lost += lost as u64;
-        }
-        if self.writers.len() > 1
-            && self.domain.matches.of(self.reader.guid()) > 1
+        self.counts.images_unsent.lost += self.numbers.missed(writer, number);
+        if self.numbers.0.len() > 1
+            && self.counts.publishers > 1
             && !std::mem::replace(&mut self.told.is_of_several, true)
         {
             tracing::warn!(
@@ -260,5 +288,20 @@ fn failed(error: Error) -> Failure {
     match error.class {
         Class::Argument => Failure::usage(error),
         _ => Failure::runtime(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_between_two_images_of_a_writer_is_lost() {
+        let writers = [1_u8, 2].map(|at| GUID::from_bytes([at; 16]));
+        let mut numbers = Numbers::default();
+        let mut missed = |writer: usize, number| numbers.missed(writers[writer], number);
+        assert_eq!([missed(0, 5), missed(1, 1), missed(0, 6), missed(0, 9), missed(1, 2)], [0, 0, 0, 2, 0]);
+        // One that began anew, and numbers of somebody who means no good.
+        assert_eq!([missed(0, 1), missed(0, i64::MAX), missed(0, i64::MIN)], [0, i64::MAX as u64 - 2, 0]);
     }
 }
