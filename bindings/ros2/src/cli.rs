@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use framewire_ends::{Hub, ServerPlace};
+use framewire_ends::{Hub, OutputOptions, ServerPlace};
 use framewire_process::exit::CODES;
 use framewire_process::logs::LogFormat;
-use framewire_transport::Delivery;
+use framewire_transport::{Delivery, Protection};
 
 use crate::ros::domain::Place;
 use crate::ros::graph::IdBytes;
@@ -100,7 +100,7 @@ pub(crate) struct SubscribeArgs {
     share: Option<Hub>,
     /// How frames are sent: latest (the newest; by default) or every (nothing is lost for as long as the other end keeps up)
     #[arg(long, value_parser = delivery(), default_value = Delivery::Latest.name())]
-    pub(crate) delivery: Delivery,
+    delivery: Delivery,
     /// Whether images that are lost on the way are asked for again; reliable ones come from reliable publishers alone, best-effort ones from all
     #[arg(long, value_enum, default_value_t = Reliable::BestEffort)]
     reliability: Reliable,
@@ -125,6 +125,11 @@ impl SubscribeArgs {
         self.name.clone().unwrap_or_else(|| self.topic.stream_name())
     }
 
+    /// How its frames are sent.
+    pub(crate) fn options(&self) -> OutputOptions {
+        OutputOptions::new().delivery(self.delivery).protection(self.server.protection())
+    }
+
     pub(crate) fn target(&self) -> Target {
         match (self.server.place(), &self.to) {
             (Some(server), _) => Target::Server(server),
@@ -143,9 +148,17 @@ pub(crate) struct ServerArgs {
     /// Join a server by the line that it prints at its start, in a file
     #[arg(long, value_name = "FILE", env = "FRAMEWIRE_WATCH_JOIN_FILE")]
     join: Option<String>,
+    /// Take or send frames although nothing protects them: with --server http://… and --to, beyond this machine
+    #[arg(long, env = "FRAMEWIRE_INSECURE")]
+    insecure: bool,
 }
 
 impl ServerArgs {
+    /// Whether frames of a server that is not joined are protected.
+    pub(crate) fn protection(&self) -> Protection {
+        if self.insecure && self.join.is_none() { Protection::Off } else { Protection::Auto }
+    }
+
     /// The one that is named.
     pub(crate) fn place(&self) -> Option<ServerPlace> {
         let joined = self.join.clone().map(ServerPlace::Join);

@@ -8,6 +8,7 @@ use framewire_ends::{
 };
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
+use framewire_transport::Protection;
 
 use crate::cli::PublishArgs;
 
@@ -18,7 +19,7 @@ pub(super) enum Origin {
     /// One stream that a process of this machine shares.
     Shared(String, Option<Hub>, Waiting),
     /// One stream of a server.
-    Watched(String, ServerPlace, Waiting),
+    Watched(String, ServerPlace, Protection, Waiting),
 }
 
 /// Frames that wait while this program is busy.
@@ -52,7 +53,10 @@ pub(super) fn origins(args: &PublishArgs) -> Result<Vec<Origin>, Failure> {
         Some(_) if names.is_empty() => Err(Failure::usage(
             "which streams of the server are published? name them, as `framewire ls --server` lists them",
         )),
-        Some(place) => Ok(named().map(|name| Origin::Watched(name, place.clone(), waiting)).collect()),
+        Some(place) => {
+            let protection = args.server.protection();
+            Ok(named().map(|name| Origin::Watched(name, place.clone(), protection, waiting)).collect())
+        }
         None if names.is_empty() => Ok(vec![Origin::All(args.share.clone(), waiting)]),
         None => Ok(named().map(|name| Origin::Shared(name, args.share.clone(), waiting)).collect()),
     }
@@ -81,8 +85,9 @@ impl Origin {
             Self::Shared(name, hub, waiting) => {
                 Source::open(Some(name), &options(*waiting).hub(hub.clone()), &mut go_on)
             }
-            Self::Watched(name, place, waiting) => {
-                let receive = ReceiveOptions::new().slots(ASSEMBLED + HELD + waiting).queue(Some(*waiting));
+            Self::Watched(name, place, protection, waiting) => {
+                let slots = ASSEMBLED + HELD + waiting;
+                let receive = ReceiveOptions::new().slots(slots).queue(Some(*waiting)).protection(*protection);
                 Source::watch(name, place, &WatchOptions::new().receive(receive)).map(Some)
             }
         }

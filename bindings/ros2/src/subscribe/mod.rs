@@ -6,7 +6,7 @@ mod stream;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use framewire_ends::{Class, Error, OutputOptions, STEP};
+use framewire_ends::{Class, Error, STEP};
 use framewire_figures::summary::cpu_seconds;
 use framewire_process::exit::Failure;
 use framewire_process::stop::Stop;
@@ -36,8 +36,7 @@ pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<Subscribed, Failu
     let mut domain = Domain::join(args.place.place())?;
     let reader = domain.reader::<Taken, Images>(&args.topic, IMAGE, args.quality());
     let reader = reader.map_err(|reason| Failure::runtime(format!("{} cannot be read: {reason}", args.topic)))?;
-    let options = OutputOptions::new().delivery(args.delivery);
-    let stream = Stream::new(args.target(), args.name(), options);
+    let stream = Stream::new(args.target(), args.name(), args.options());
     let mut taking = Taking {
         topic: &args.topic,
         quality: args.quality(),

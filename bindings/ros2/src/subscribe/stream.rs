@@ -76,8 +76,7 @@ impl Stream {
         self.end(stop);
         let output = match &self.target {
             Target::Readers(hub) => Output::publish(&self.name, hub.clone(), self.options.clone())?,
-            Target::Server(ServerPlace::Join(join)) => Output::join(join, &self.name, self.options.clone())?,
-            Target::Server(ServerPlace::Url(url)) => Output::connect(url, self.options.clone())?,
+            Target::Server(server) => Output::serve(server, &self.name, self.options.clone())?,
             Target::Receiver(address) => Output::connect(address, self.options.clone())?,
         };
         output.begin(format)?;

@@ -223,3 +223,24 @@ pub fn crc32(bytes: &[u8]) -> u64 {
     }
     (!sum).into()
 }
+
+/// `framewire-server`.
+pub struct Server(Running);
+
+impl Server {
+    /// Starts it, with what it keeps in a folder.
+    pub fn start(command: &mut Command, directory: &std::path::Path) -> Self {
+        command.env("XDG_RUNTIME_DIR", directory).env("XDG_STATE_HOME", directory).env_remove("RUST_LOG");
+        Self(Running::start(std::mem::replace(command, Command::new("true"))))
+    }
+
+    /// Waits until it has said this; the line.
+    pub fn says(&self, text: &str) -> String {
+        until(&self.0.err, text, |line| line.contains(text).then(|| line.to_owned()))
+    }
+
+    /// Ends it without a word.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
