@@ -75,7 +75,7 @@ impl Shared {
                 News::Changed(_) => tracing::info!("{name} has {subscribers} subscribers"),
                 News::OtherType(_, other) => tracing::warn!(
                     "somebody subscribes to {name} as {other}, and it is sensor_msgs/msg/Image: they get nothing, and where they ask for reliable messages, others get no \
-                     more than {} images while they are there; have them subscribe to another topic",
+                     more than {} images a second while they are there; have them subscribe to another topic",
                     self.quality.depth
                 ),
                 News::Unlike(_) if self.quality.reliable == Reliable::BestEffort => tracing::warn!(

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use framewire_capture::ros::{ImageHead, frame_id_in};
 use framewire_process::lock::lock;
@@ -71,9 +72,15 @@ pub(super) struct Topic<'a> {
     /// Once metadata has had intrinsics.
     infos: Option<Writer>,
     counts: Arc<Counts>,
+    /// Since when there has been no room.
+    full: Option<Instant>,
     told_of_slow: bool,
     told_of_intrinsics: bool,
 }
+
+/// How long there may be no room before what is on its way is let go: longer than it takes to send a little of it again, and no longer than people look at a picture
+/// that stands still.
+const BEGUN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How a message fared.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,6 +107,7 @@ impl<'a> Topic<'a> {
             images,
             infos: None,
             counts,
+            full: None,
             told_of_slow: false,
             told_of_intrinsics: false,
         })
@@ -141,28 +149,43 @@ impl<'a> Topic<'a> {
         }
         match written(&self.images, message) {
             Written::Yes => {
+                self.full = None;
                 count(&self.counts.published);
                 self.counts.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
             }
             Written::Full => {
                 count(&self.counts.slow);
                 self.tell_of_slow();
+                if self.full.get_or_insert_with(Instant::now).elapsed() >= BEGUN_AGAIN_AFTER {
+                    self.begin_again();
+                }
             }
         }
     }
 
     /// Subscribers of its images; of new writers, where the domain has been joined again.
     fn subscribers(&mut self) -> usize {
-        let mut domain = self.shared.domain();
+        let domain = self.shared.domain();
         if domain.times == self.times {
             return domain.matches.of(self.images.guid());
         }
-        self.times = domain.times;
-        match domain.writer(&self.name, IMAGE, self.shared.quality) {
+        drop(domain);
+        self.infos = None;
+        self.begin_again();
+        0
+    }
+
+    /// Lets what is on its way go, and its writer with it: whoever stands still has none of the next one's room, for a moment, and what takes long to be sent again
+    /// holds up nothing any more.
+    fn begin_again(&mut self) {
+        let mut domain = self.shared.domain();
+        domain.forget(self.images.guid());
+        (self.times, self.full) = (domain.times, None);
+        let images = domain.writer(&self.name, IMAGE, self.shared.quality);
+        drop(domain);
+        match images {
             Ok(images) => {
-                let before = (std::mem::replace(&mut self.images, images), self.infos.take());
-                drop(domain);
-                drop(before);
+                self.images = images;
                 if let Some(entry) = lock(&self.shared.topics).get_mut(&self.name) {
                     entry.writer = self.images.guid();
                 }
@@ -171,7 +194,6 @@ impl<'a> Topic<'a> {
                 tracing::warn!("{} cannot be written any more: {reason}; start this program again", self.name)
             }
         }
-        0
     }
 
     fn publish_intrinsics(&mut self, metadata: &Value, head: &ImageHead<'_>) {

@@ -7,8 +7,8 @@ use framewire_process::exit::Failure;
 use rustdds::bytes::Bytes;
 use rustdds::no_key::{DeserializerAdapter, SimpleDataReader};
 use rustdds::{
-    DomainParticipant, DomainParticipantBuilder, DomainParticipantStatusListener, Publisher, QosPolicies, RTPSEntity,
-    Subscriber, TopicKind,
+    DomainParticipant, DomainParticipantBuilder, DomainParticipantStatusListener, GUID, Publisher, QosPolicies,
+    RTPSEntity, Subscriber, TopicKind,
 };
 use socket2::{Domain as Family, Socket, Type};
 
@@ -105,7 +105,7 @@ impl Domain {
     /// # Errors
     /// The middleware refuses.
     pub(crate) fn writer(&mut self, topic: &TopicName, type_name: &str, quality: Quality) -> Result<Writer, String> {
-        let topic = self.topic(topic, type_name, quality)?;
+        let topic = self.topic(topic, type_name, &quality.of_writer())?;
         let writer = self.joined.publisher.create_datawriter_no_key::<Bytes, Serialized>(&topic, None);
         let writer = writer.map_err(|error| error.to_string())?;
         self.matches.add(writer.guid(), type_name);
@@ -123,7 +123,7 @@ impl Domain {
         type_name: &str,
         quality: Quality,
     ) -> Result<SimpleDataReader<T, A>, String> {
-        let topic = self.topic(topic, type_name, quality)?;
+        let topic = self.topic(topic, type_name, &quality.of_reader())?;
         let reader = self.joined.subscriber.create_simple_datareader_no_key::<T, A>(&topic, None);
         let reader = reader.map_err(|error| error.to_string())?;
         self.matches.add(reader.guid(), type_name);
@@ -137,10 +137,15 @@ impl Domain {
         self.matches.follow(&self.joined.told)
     }
 
-    fn topic(&self, topic: &TopicName, type_name: &str, quality: Quality) -> Result<rustdds::Topic, String> {
-        let policies = quality.policies();
+    /// A writer is no more.
+    pub(crate) fn forget(&mut self, writer: GUID) {
+        self.matches.remove(writer);
+        self.joined.node.remove_writer(writer);
+    }
+
+    fn topic(&self, topic: &TopicName, type_name: &str, policies: &QosPolicies) -> Result<rustdds::Topic, String> {
         let topic =
-            self.joined.participant.create_topic(topic.in_dds(), type_name.to_owned(), &policies, TopicKind::NoKey);
+            self.joined.participant.create_topic(topic.in_dds(), type_name.to_owned(), policies, TopicKind::NoKey);
         topic.map_err(|error| error.to_string())
     }
 }

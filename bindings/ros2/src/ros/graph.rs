@@ -91,6 +91,12 @@ impl Node {
         self.tell();
     }
 
+    /// One of its writers less.
+    pub(crate) fn remove_writer(&mut self, writer: GUID) {
+        self.writers.retain(|own| *own != writer);
+        self.tell();
+    }
+
     fn tell(&self) {
         if let Err(error) = self.told.write(self.message().into(), None) {
             tracing::debug!("the domain is not told of the node: {error:?}");

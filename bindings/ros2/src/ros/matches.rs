@@ -37,6 +37,11 @@ impl Matches {
         self.own.insert(own, Own { type_name: type_name.to_owned(), others: HashSet::new() });
     }
 
+    /// From here on it is none any more.
+    pub(crate) fn remove(&mut self, own: GUID) {
+        self.own.remove(&own);
+    }
+
     /// How many of the same type go with it.
     pub(crate) fn of(&self, own: GUID) -> usize {
         let alike = |own: &Own| own.others.iter().filter(|other| self.is_alike(own, **other)).count();
