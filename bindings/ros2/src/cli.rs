@@ -60,7 +60,7 @@ pub(crate) struct PublishArgs {
     /// Whether images that are lost on the way are sent again. One who asks for reliable images gets none that are published as best-effort
     #[arg(long, value_enum, default_value_t = Reliable::Reliable)]
     pub(crate) reliability: Reliable,
-    /// Images that may be on their way to slow subscribers; while so many are, no other is published, and each is counted; after a second they are let go
+    /// Images of a topic that wait while a subscriber is slow or stands still; then the oldest give way, and each is counted
     #[arg(long, value_name = "IMAGES", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) depth: u16,
     /// Frames of a stream that wait while this program is busy, 1 to 8; then the oldest gives way

@@ -10,7 +10,7 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::lock::lock;
 use framewire_process::logs;
 use framewire_process::stop::Stop;
-use framewire_transport::PixelFormat;
+use framewire_transport::{FrameFormat, PixelFormat};
 
 use super::origin::{AGAIN, Origin};
 use super::topic::Topic;
@@ -21,7 +21,7 @@ use crate::ros::names::TopicName;
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Follows it until somebody asks to stop: what is not there is waited for, and what went is taken again when it is back.
-pub(super) fn follow(origin: &Origin, shared: &Shared, stop: &Stop) {
+pub(super) fn follow(origin: &Origin, shared: &Arc<Shared>, stop: &Stop) {
     let mut following =
         Following { origin, shared, stop, topics: HashMap::new(), nameless: HashMap::new(), told: None };
     while !stop.is_stopped() {
@@ -54,17 +54,17 @@ fn is_passing(error: &Error) -> bool {
 
 struct Following<'a> {
     origin: &'a Origin,
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     stop: &'a Stop,
     /// By their streams' names; `None` for those that can have none.
-    topics: HashMap<String, Option<Topic<'a>>>,
+    topics: HashMap<String, Option<Topic>>,
     /// Streams that were told to have a format without a name in ROS.
     nameless: HashMap<String, PixelFormat>,
     /// What was said last of why nothing comes, and when.
     told: Option<(String, Instant)>,
 }
 
-impl<'a> Following<'a> {
+impl Following<'_> {
     /// Publishes what comes until there is no more.
     ///
     /// # Errors
@@ -105,16 +105,11 @@ impl<'a> Following<'a> {
             return;
         }
         if !self.topics.contains_key(&name) {
-            let topic = self.topic(&name);
+            let topic = self.topic(&name, format);
             self.topics.insert(name.clone(), topic);
         }
         match self.topics.get_mut(&name).and_then(Option::as_mut) {
-            Some(topic) => {
-                let published = topic.publish(&taken.frame, format);
-                if self.shared.frames_max.is_some_and(|frames| published >= frames) {
-                    self.stop.stop();
-                }
-            }
+            Some(topic) => topic.publish(&taken.frame, format),
             None => self.refuse(),
         }
     }
@@ -134,7 +129,7 @@ impl<'a> Following<'a> {
     }
 
     /// The topic of a stream that has none yet; that it can have none is said.
-    fn topic(&self, stream: &str) -> Option<Topic<'a>> {
+    fn topic(&self, stream: &str, format: &FrameFormat) -> Option<Topic> {
         let shared = self.shared;
         let shown = stream.escape_debug();
         let name = match &shared.topic {
@@ -160,7 +155,7 @@ impl<'a> Following<'a> {
             return None;
         }
         let counts = Arc::default();
-        let topic = match Topic::new(shared, name.clone(), stream, Arc::clone(&counts)) {
+        let topic = match Topic::new(shared, name.clone(), stream, format, Arc::clone(&counts)) {
             Ok(topic) => topic,
             Err(reason) => {
                 warn(format_args!("stream '{shown}' is not published: {name} cannot be written ({reason})"));

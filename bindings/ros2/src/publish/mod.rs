@@ -4,6 +4,7 @@ mod follow;
 mod origin;
 mod stamp;
 mod topic;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -40,6 +41,7 @@ struct Shared {
     /// Frames that gave way to newer ones, or did not arrive.
     passed_over: AtomicU64,
     frames_max: Option<u64>,
+    stop: Stop,
 }
 
 /// A topic that is there.
@@ -74,9 +76,8 @@ impl Shared {
             match news {
                 News::Changed(_) => tracing::info!("{name} has {subscribers} subscribers"),
                 News::OtherType(_, other) => tracing::warn!(
-                    "somebody subscribes to {name} as {other}, and it is sensor_msgs/msg/Image: they get nothing, and where they ask for reliable messages, others get no \
-                     more than {} images a second while they are there; have them subscribe to another topic",
-                    self.quality.depth
+                    "somebody subscribes to {name} as {other}, and it is sensor_msgs/msg/Image: they get nothing, and where they ask for reliable messages, others get \
+                     little while they are there; have them subscribe to another topic"
                 ),
                 News::Unlike(_) if self.quality.reliable == Reliable::BestEffort => tracing::warn!(
                     "somebody asks for reliable images of {name}, which is best-effort, and gets none; have it ask for best-effort (qos_profile_sensor_data), or \
@@ -112,7 +113,7 @@ impl Shared {
 /// What cannot be asked for, and what failed.
 pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<Published, Failure> {
     let origins = origin::origins(args)?;
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         domain: Mutex::new(Domain::join(args.place.place())?),
         quality: args.quality(),
         namespace: args.place.namespace.clone(),
@@ -122,11 +123,12 @@ pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<Published, Failure>
         homeless: Counts::default(),
         passed_over: AtomicU64::default(),
         frames_max: args.frames,
-    };
+        stop: stop.clone(),
+    });
     thread::scope(|scope| {
         for origin in origins {
-            let (shared, followed) = (&shared, stop.clone());
-            let follow = move || follow::follow(&origin, shared, &followed);
+            let shared = &shared;
+            let follow = move || follow::follow(&origin, shared, stop);
             let thread = thread::Builder::new().name("framewire-topics".into()).spawn_scoped(scope, follow);
             if let Err(error) = thread {
                 stop.fail(Failure::runtime(format!(

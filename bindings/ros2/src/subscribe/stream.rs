@@ -83,9 +83,8 @@ impl Stream {
         let shown = self.name.escape_debug();
         match before {
             None => say(format_args!("framewire-ros2: stream '{shown}' is {format}, at {}", output.target())),
-            Some(before) => {
-                say(format_args!("framewire-ros2: stream '{shown}' was {before}, and is {format} from now on"))
-            }
+            // Which may be so with each image, where two write the topic.
+            Some(before) => tracing::warn!("stream '{shown}' was {before}, and is {format} from now on"),
         }
         self.output = Some((output, format));
         Ok(())
