@@ -51,6 +51,8 @@ struct State {
     /// The writer of images, as the domain knows it.
     writer: GUID,
     is_over: bool,
+    /// As many were written as are wanted.
+    has_enough: bool,
 }
 
 /// How long nothing may arrive before what is on its way is let go: longer than it takes to send a little of it again, and no longer than people look at a picture that
@@ -74,7 +76,7 @@ impl Writing {
         let mut domain = shared.domain();
         let (images, times) = (domain.writer(&name, IMAGE, shared.quality.holding(bytes))?, domain.times);
         drop(domain);
-        let state = State { waiting: VecDeque::new(), writer: images.guid(), is_over: false };
+        let state = State { waiting: VecDeque::new(), writer: images.guid(), is_over: false, has_enough: false };
         let depth = shared.quality.depth.into();
         let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new(), depth, counts });
         let emptying = Emptying {
@@ -102,6 +104,10 @@ impl Writing {
     /// Has a message written; the oldest gives way where too many wait.
     pub(super) fn push(&self, message: Message) {
         let mut state = lock(&self.queue.state);
+        if state.has_enough {
+            self.queue.counts.frames.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
         state.waiting.push_back(message);
         if state.waiting.len() > self.queue.depth {
             let oldest = state.waiting.pop_front();
@@ -164,7 +170,10 @@ impl Emptying {
                     self.begin_again();
                 }
             }
-            self.count(message.pixels);
+            if self.count(message.pixels) {
+                self.forget_the_rest();
+                break;
+            }
         }
         if self.shared.quality.reliable == Reliable::Reliable {
             let _ = self.images.wait_for_acknowledgments(FAREWELL);
@@ -191,13 +200,24 @@ impl Emptying {
         }
     }
 
-    fn count(&self, pixels: usize) {
+    /// Counts an image; whether that is all that are wanted.
+    fn count(&self, pixels: usize) -> bool {
         let counts = &self.queue.counts;
         counts.bytes.fetch_add(pixels as u64, Ordering::Relaxed);
         let published = counts.published.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.shared.frames_max.is_some_and(|frames| published >= frames) {
+        let is_enough = self.shared.frames_max.is_some_and(|frames| published >= frames);
+        if is_enough {
             self.shared.stop.stop();
         }
+        is_enough
+    }
+
+    /// What waits beyond the limit was not wanted, and nothing that comes is.
+    fn forget_the_rest(&self) {
+        let mut state = self.lock();
+        state.has_enough = true;
+        let rest = std::mem::take(&mut state.waiting);
+        self.queue.counts.frames.fetch_sub(rest.len() as u64, Ordering::Relaxed);
     }
 
     /// Those that wait at the end are not written, and neither are so many others.
