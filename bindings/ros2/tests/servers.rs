@@ -50,7 +50,8 @@ fn through(domain: &Domain, server: &[&str]) -> (Program, Program) {
 
 #[test]
 fn images_go_through_a_server_that_is_late_and_one_that_starts_anew() {
-    let (Some(domain), Some(program)) = (Domain::new(), server()) else { return };
+    let Some(domain) = Domain::new() else { return };
+    let Some(program) = server() else { return };
     let [port, udp] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
     let url = format!("http://{port}");
     let start = || {
@@ -80,7 +81,8 @@ fn images_go_through_a_server_that_is_late_and_one_that_starts_anew() {
 
 #[test]
 fn images_go_through_a_protected_server_that_is_joined() {
-    let (Some(domain), Some(program)) = (Domain::new(), server()) else { return };
+    let Some(domain) = Domain::new() else { return };
+    let Some(program) = server() else { return };
     let mut command = Command::new(&program);
     command.args(["--listen", ":0", "--udp", ":0", "--share", "off"]);
     let server = Server::start(&mut command, domain.directory.path());

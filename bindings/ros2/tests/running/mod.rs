@@ -29,10 +29,20 @@ impl Domain {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let python =
             framewire_testing::python("import cyclonedds", "set FRAMEWIRE_PYTHON and pip install cyclonedds==11.0.1")?;
+        Some(Self::with(python))
+    }
+
+    /// One for the program alone.
+    pub fn without_peers() -> Self {
+        Self::with("python3".to_owned())
+    }
+
+    fn with(python: String) -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
         // Beside other runs of these tests too, most often.
         let first = (std::process::id() % 9) as u16 * 20;
         let number = 30 + first + NEXT.fetch_add(1, Ordering::Relaxed) % 20;
-        Some(Self { number, python, directory: tempfile::tempdir().unwrap() })
+        Self { number, python, directory: tempfile::tempdir().unwrap() }
     }
 
     /// The path of a hub's socket.
