@@ -6,13 +6,10 @@ use super::RelayConfig;
 use super::leg::{Leg, Shared};
 use super::post::NewWatcher;
 use super::stream::Feed;
-use crate::frame::{Consumer, Readiness, RecvError};
+use crate::frame::{Consumer, Frame, Readiness, RecvError};
 use crate::send::Distribution;
 use crate::time::Time;
 use crate::utc::UtcOffset;
-
-/// Frames that are taken before watchers have their turn, however fast they come.
-const FRAMES_AT_ONCE: usize = 3;
 
 /// A stream with its watchers.
 pub(super) struct SentOn {
@@ -20,6 +17,8 @@ pub(super) struct SentOn {
     source: Option<Source>,
     /// It may have a frame.
     is_readable: bool,
+    /// Taken, and to be handed on.
+    taken: Option<Frame>,
     feed: Arc<Feed>,
     /// From its first frame on, which says where its numbers begin.
     distribution: Option<Distribution>,
@@ -58,6 +57,7 @@ impl SentOn {
         Self {
             source,
             is_readable: true,
+            taken: None,
             feed,
             distribution: None,
             waiting: Vec::new(),
@@ -68,7 +68,7 @@ impl SentOn {
         }
     }
 
-    /// One more gets it, from the next frame on.
+    /// One more gets it, from the next frame on that is handed on.
     pub(super) fn add(&mut self, new: NewWatcher, config: &RelayConfig, now: Time) {
         let Some(distribution) = self.distribution.as_ref().filter(|_| self.source.is_some()) else {
             if self.source.is_some() {
@@ -92,6 +92,7 @@ impl SentOn {
     /// Nobody is to get it any more.
     pub(super) fn let_go(&mut self, with: &mut Shared, now: Time) {
         self.is_dropped = true;
+        self.taken = None;
         self.end(true, with, now);
     }
 
@@ -146,12 +147,8 @@ impl SentOn {
         }
     }
 
-    /// Takes the frames that there are, and has each watcher run who has something to do. Whether some are done with, and have been forgotten.
+    /// Has each watcher run who has something to do. Whether some are done with, and have been forgotten.
     pub(super) fn run(&mut self, config: &RelayConfig, with: &mut Shared) -> bool {
-        // More would only replace what has not left; those that are left are told of again.
-        for _ in 0..FRAMES_AT_ONCE {
-            self.is_readable = self.is_readable && self.take_frame(config, with);
-        }
         let Some(distribution) = &mut self.distribution else { return false };
         let (count, mut is_over) = (self.legs.len(), false);
         for nth in 0..count {
@@ -183,19 +180,24 @@ impl SentOn {
         }
     }
 
-    /// Takes the next frame there is, and hands it to all; false where there is none.
-    fn take_frame(&mut self, config: &RelayConfig, with: &mut Shared) -> bool {
-        let Some(source) = &self.source else { return false };
-        let frame = match source.consumer.try_recv() {
+    /// Takes the next frame there is; false where there is none.
+    pub(super) fn take_frame(&mut self, with: &mut Shared) -> bool {
+        let Some(source) = self.source.as_ref().filter(|_| self.is_readable) else { return false };
+        let taken = source.consumer.try_recv();
+        self.is_readable = taken.is_ok();
+        match taken {
             // Nobody counts it as held: it comes back by itself.
-            Ok(frame) => frame.given_away(),
-            Err(RecvError::Timeout | RecvError::HoldsAllSlots { .. }) => return false,
-            Err(_) => {
-                self.end(false, with, Time::now());
-                return false;
-            }
-        };
-        let now = Time::now();
+            Ok(frame) => self.taken = Some(frame.given_away()),
+            Err(RecvError::Timeout | RecvError::HoldsAllSlots { .. }) => {}
+            Err(_) => self.end(false, with, Time::now()),
+        }
+        self.is_readable
+    }
+
+    /// Hands the frame that was taken to all. Whether there are more places now.
+    pub(super) fn hand_on(&mut self, config: &RelayConfig, with: &mut Shared) -> bool {
+        let Some(frame) = self.taken.take() else { return false };
+        let (now, places) = (Time::now(), self.places());
         if self.distribution.is_none() {
             let stream = &self.feed.config;
             self.distribution = Some(Distribution::new(stream.format, stream.tail_max(), frame.info().number));
@@ -211,6 +213,6 @@ impl SentOn {
         self.legs.iter_mut().for_each(|leg| leg.let_go_of_unsent(distribution, with));
         self.turns.iter_mut().for_each(|turn| turn.due = Time::ZERO);
         self.first = self.first.wrapping_add(1);
-        true
+        self.places() > places
     }
 }

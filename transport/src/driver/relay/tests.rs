@@ -107,7 +107,7 @@ fn every_task_wakes_the_thread_also_one_that_comes_while_it_is_awake() {
 }
 
 #[test]
-fn a_source_that_is_faster_than_its_relay_keeps_nobody_from_their_turn() {
+fn frames_that_a_relay_has_not_taken_yet_are_told_of_again() {
     let (ring, pool) = (FrameRing::new(), pool());
     let consumer = ring.subscribe(ConsumerPolicy::Queue(10));
     let readiness = consumer.readiness().unwrap();
@@ -120,11 +120,13 @@ fn a_source_that_is_faster_than_its_relay_keeps_nobody_from_their_turn() {
     for number in 0..10 {
         ring.publish(&frame(&pool, number));
     }
-    for taken in [3, 6, 9, 10] {
+    for handed_on in 1..=10 {
         assert_eq!(readable(&mut with), [9]);
         sent_on.note_readable();
-        sent_on.run(&RelayConfig::new(), &mut with);
-        assert_eq!(stream.stats().frames, taken);
+        assert!(sent_on.take_frame(&mut with));
+        sent_on.hand_on(&RelayConfig::new(), &mut with);
+        assert_eq!(stream.stats().frames, handed_on);
     }
+    assert!(!sent_on.take_frame(&mut with));
     assert_eq!(readable(&mut with), [0; 0]);
 }

@@ -15,6 +15,8 @@ use crate::backend::wall_clock;
 use crate::driver::threads::stay_on;
 use crate::time::Time;
 
+/// Frames that are taken before watchers have their turn, however fast they come.
+const FRAMES_AT_ONCE: usize = 3;
 /// How long the thread sleeps at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often the wall clock is looked at, whether it has been set.
@@ -89,11 +91,10 @@ impl Worker {
             self.wait();
             self.note_ready();
             self.look_at_the_wall_clock();
-            let (mut is_over, mut is_more) = (false, false);
+            let is_more = self.take_frames();
+            let mut is_over = false;
             for stream in self.streams.values_mut() {
-                let before = stream.places();
                 is_over |= stream.run(&self.config, &mut self.with);
-                is_more |= stream.places() > before;
             }
             if is_over {
                 self.bury();
@@ -102,6 +103,27 @@ impl Worker {
                 self.note_places();
             }
         }
+    }
+
+    /// Takes the frames that there are, and hands them to all who are to have them. Whether there are more places now.
+    fn take_frames(&mut self) -> bool {
+        let mut is_more = false;
+        // More would only replace what has not left; those that are left are told of again.
+        for _ in 0..FRAMES_AT_ONCE {
+            let mut are_taken = false;
+            for stream in self.streams.values_mut() {
+                are_taken |= stream.take_frame(&mut self.with);
+            }
+            if !are_taken {
+                break;
+            }
+            // Whoever was added before a frame was published gets it: it may be the only one there is.
+            self.take_tasks();
+            for stream in self.streams.values_mut() {
+                is_more |= stream.hand_on(&self.config, &mut self.with);
+            }
+        }
+        is_more
     }
 
     /// Sleeps until there is something to do.
