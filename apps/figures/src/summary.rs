@@ -1,11 +1,9 @@
 //! What a program says at its end: one object, for people or as JSON.
 
 use std::fmt;
-use std::io::Write;
 use std::time::Duration;
 
-use framewire_process::exit::{Failure, say};
-use framewire_process::logs;
+use framewire_process::exit::{Failure, tell_summary};
 use serde::{Deserialize, Serialize};
 
 use crate::counts::{DatagramsDropped, FramesDropped, FramesRepaired, StreamCounts};
@@ -237,14 +235,8 @@ impl Summary {
     /// # Errors
     /// Standard output cannot be written to.
     pub fn print(&self, json: bool) -> Result<(), Failure> {
-        if !json {
-            say(format_args!("{self}"));
-            return Ok(());
-        }
-        let text = serde_json::to_string(self).expect("numbers and names are always JSON");
-        logs::flush();
-        writeln!(std::io::stdout(), "{text}")
-            .map_err(|error| Failure::runtime(format!("the summary cannot be written to standard output: {error}")))
+        let json = json.then(|| serde_json::to_string(self).expect("numbers and names are always JSON"));
+        tell_summary(self, json.as_deref())
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a program ends: 0 done, 1 failed at run time, 2 wrong usage, [`INTERRUPTED`] at a second Ctrl-C.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tracing::Level;
@@ -47,6 +48,20 @@ impl fmt::Display for Failure {
 /// Tells people something on standard error, if somebody is still there.
 pub fn say(message: fmt::Arguments<'_>) {
     logs::say(Level::INFO, message);
+}
+
+/// Says what a run came to: as the JSON that is given, on standard output, or for people on standard error.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub fn tell_summary(summary: &(impl fmt::Display + ?Sized), json: Option<&str>) -> Result<(), Failure> {
+    let Some(json) = json else {
+        say(format_args!("{summary}"));
+        return Ok(());
+    };
+    logs::flush();
+    writeln!(io::stdout(), "{json}")
+        .map_err(|error| Failure::runtime(format!("the summary cannot be written to standard output: {error}")))
 }
 
 /// Turns a program's end into its exit code; a failure is told on standard error. Whoever does not read that is not waited for

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 
-use framewire_process::exit::{Failure, say};
-use framewire_process::logs;
+use framewire_process::exit::{Failure, tell_summary};
 use serde::Serialize;
 
 /// What became of the frames of streams that were published.
@@ -144,14 +142,8 @@ pub(crate) trait Summary: Serialize + fmt::Display {
     /// # Errors
     /// Standard output cannot be written to.
     fn print(&self, json: bool) -> Result<(), Failure> {
-        if !json {
-            say(format_args!("{self}"));
-            return Ok(());
-        }
-        let text = serde_json::to_string(self).expect("numbers and names are always JSON");
-        logs::flush();
-        writeln!(std::io::stdout(), "{text}")
-            .map_err(|error| Failure::runtime(format!("the summary cannot be written to standard output: {error}")))
+        let json = json.then(|| serde_json::to_string(self).expect("numbers and names are always JSON"));
+        tell_summary(self, json.as_deref())
     }
 }
 
