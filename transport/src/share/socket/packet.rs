@@ -159,6 +159,10 @@ pub(crate) fn receive_with(
     let received = match rustix::net::recvmsg(socket, &mut iov, &mut ancillary, flags) {
         // The other end has hung up without hearing all that was said to it. That is told once, and before what it said itself: why, perhaps.
         Err(Errno::CONNRESET) => rustix::net::recvmsg(socket, &mut iov, &mut ancillary, flags)?,
+        // Nothing was there when the kernel looked, and when it looked for the end, that was: what was said in between is there now.
+        Ok(received) if received.bytes == 0 && has_hung_up(socket) => {
+            rustix::net::recvmsg(socket, &mut iov, &mut ancillary, flags)?
+        }
         received => received?,
     };
     for message in ancillary.drain() {
@@ -265,6 +269,23 @@ mod tests {
         assert!(matches!(receive(&here, &mut [0; 8]), Err(PacketError::WouldBlock)), "and it is no end");
         rustix::net::shutdown(&there, rustix::net::Shutdown::Write).unwrap();
         assert!(matches!(receive(&here, &mut [0; 8]), Err(PacketError::Closed)));
+    }
+
+    #[test]
+    fn the_last_word_is_heard_of_one_that_hangs_up_while_it_is_listened_for() {
+        for _ in 0..20_000 {
+            let (here, there) = pair();
+            std::thread::scope(|scope| {
+                scope.spawn(move || send(&there, b"why", &[]).unwrap());
+                let heard = loop {
+                    match receive(&here, &mut [0; 8]) {
+                        Err(PacketError::WouldBlock) => {}
+                        heard => break heard,
+                    }
+                };
+                assert_eq!(heard.unwrap().len, 3);
+            });
+        }
     }
 
     #[test]
