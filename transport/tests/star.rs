@@ -11,7 +11,7 @@ use std::time::Duration;
 use framewire_transport::frame::{Frame, FrameFormat, FramePool, FrameRate, PixelFormat, Presentation};
 use framewire_transport::send::{Distribution, SendConfig};
 use framewire_transport::wire::Delivery;
-use framewire_transport::{LinkBudget, Time};
+use framewire_transport::{Bitrate, Pace, Time};
 use network::{Peer, Random, Rate, Switch, Weather};
 
 /// 21 small slices, or one large one.
@@ -271,11 +271,13 @@ fn links_that_take_longer_for_a_frame_than_three_come_in_are_sent_some_all_the_s
 fn whoever_is_granted_so_little_that_frames_take_longer_to_leave_than_three_come_in_is_sent_whole_ones_all_the_same() {
     const FRAMES: u64 = 600;
     let (mut star, mut camera) = (Star::new(0), Camera::new());
-    // Each leaves over 5 to 10 intervals: it is held until its last slice has left, however many newer ones there are.
+    // Each leaves two slices at a time, over 5 to 10 intervals: it is held until its last slice has left, however many newer ones there are.
     let granted = [("5M", 625_000), ("3M", 375_000), ("2500K", 312_500)];
     for (nth, (rate, _)) in (0..).zip(granted) {
         star.add(nth, (1_472, Delivery::Latest), Weather::FAIR, None);
-        star.peers[nth as usize].sender.set_link(LinkBudget::new(rate.parse().unwrap()));
+        star.peers[nth as usize]
+            .sender
+            .set_pace(Pace::new().rate_max(rate.parse::<Bitrate>().unwrap()).burst_bytes(3_000));
     }
     star.run_for(Duration::from_millis(100));
     camera.film_for(&mut star, FRAMES, None, &|| "granted little".into());
