@@ -284,7 +284,8 @@ impl fmt::Display for Summary {
         if let Some(ReaderCounts { offered, taken, dropped, reconnects }) = self.reader {
             write!(f, "\n  read      {taken} of {offered} frames offered, {dropped} gave way to newer ones")?;
             if reconnects > 0 {
-                write!(f, ", and the hub came back {reconnects} times")?;
+                let times = if reconnects == 1 { "once".to_owned() } else { format!("{reconnects} times") };
+                write!(f, ", and what they come from went and came back {times}")?;
             }
         }
         for sink in &self.sinks {
