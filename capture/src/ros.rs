@@ -8,13 +8,16 @@ use framewire_transport::frame::{FormatError, FrameFormat, PixelFormat};
 /// The message's name.
 pub const IMAGE: &str = "sensor_msgs/msg/Image";
 
+/// More bytes than stand before the pixels of any image whose names are names: who reads heads looks at no more.
+pub const HEAD_BYTES_MAX: usize = 4_096;
+
 /// What a message begins with: little-endian CDR, without options.
 pub const ENCAPSULATION: [u8; 4] = [0, 1, 0, 0];
 
 /// What of an image stands before its pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageHead<'a> {
-    /// UTC in nanoseconds since 1970.
+    /// UTC in nanoseconds since 1970; 0 where none is said.
     pub utc_ns: u64,
     /// The frame of the camera, as transformations call it.
     pub frame_id: Cow<'a, str>,
@@ -91,7 +94,8 @@ impl<'a> ImageHead<'a> {
     pub fn parse_behind(message: &'a [u8], is_big: bool) -> Result<(Self, usize), String> {
         let mut cdr = CdrReader { bytes: message, at: 0, is_big };
         let (seconds, nanos) = (cdr.word()?, cdr.word()?);
-        let utc_ns = u64::from(seconds) * NANOS + u64::from(nanos);
+        // Seconds have a sign there: before 1970 no image was taken.
+        let utc_ns = u64::try_from(seconds.cast_signed()).map_or(0, |seconds| seconds * NANOS + u64::from(nanos));
         let frame_id = String::from_utf8_lossy(cdr.text()?);
         let (height, width) = (cdr.word()?, cdr.word()?);
         let encoding = String::from_utf8_lossy(cdr.text()?);
@@ -246,6 +250,17 @@ mod tests {
             assert_eq!(head.format(), Some(Ok(format)));
             assert_eq!(ImageHead::parse_behind(&message[4..], false), Ok((head, message.len() - 4)));
         }
+    }
+
+    #[test]
+    fn a_stamp_before_1970_is_none() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 4, 4).unwrap();
+        let mut message = ENCAPSULATION.to_vec();
+        ImageHead::of(&format, 16, 1_795_000_000_000_000_007, "cam").write(&mut message);
+        let utc_ns = |message: &[u8]| ImageHead::parse(message).unwrap().0.utc_ns;
+        assert_eq!(utc_ns(&message), 1_795_000_000_000_000_007);
+        message[4..8].copy_from_slice(&(-1_i32).to_le_bytes());
+        assert_eq!(utc_ns(&message), 0);
     }
 
     #[test]

@@ -24,8 +24,8 @@ fn is_reached(ip: &IpAddr) -> bool {
     !ip.is_loopback() && !ip.is_unspecified()
 }
 
-/// Each address of this machine, with the name of its interface.
-fn interfaces() -> Vec<(String, IpAddr)> {
+/// Each address of this machine that is up, with the name of its interface; none where the system does not tell.
+pub fn interfaces() -> Vec<(String, IpAddr)> {
     use nix::net::if_::InterfaceFlags;
     let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
     let up = all.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING));

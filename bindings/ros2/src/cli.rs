@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -130,6 +131,11 @@ impl SubscribeArgs {
         OutputOptions::new().delivery(self.delivery).protection(self.server.protection())
     }
 
+    /// Whether nothing is to be lost.
+    pub(crate) fn is_every(&self) -> bool {
+        self.delivery == Delivery::Every
+    }
+
     pub(crate) fn target(&self) -> Target {
         match (self.server.place(), &self.to) {
             (Some(server), _) => Target::Server(server),
@@ -188,9 +194,7 @@ pub(crate) struct PlaceArgs {
 
 impl PlaceArgs {
     pub(crate) fn place(&self) -> Place {
-        // As ROS itself takes it.
-        let is_local = std::env::var_os("ROS_LOCALHOST_ONLY").is_some_and(|value| value == "1");
-        let interfaces = match (self.interface.as_slice(), is_local) {
+        let interfaces = match (self.interface.as_slice(), is_local(|name| std::env::var_os(name))) {
             ([], true) => vec![Ipv4Addr::LOCALHOST],
             (interfaces, _) => interfaces.to_vec(),
         };
@@ -218,6 +222,12 @@ pub(crate) struct CommonArgs {
     pub(crate) log_format: LogFormat,
 }
 
+/// Whether ROS is to stay on this machine, as it takes that from its environment: by the one up to Iron, by the other from there on.
+fn is_local(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let is = |name, value: &str| variable(name).is_some_and(|said| said == value);
+    is("ROS_LOCALHOST_ONLY", "1") || is("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+}
+
 fn hub(text: &str) -> Result<Hub, String> {
     text.parse::<Hub>().map_err(|error| error.to_string())
 }
@@ -226,4 +236,19 @@ fn hub(text: &str) -> Result<Hub, String> {
 fn delivery() -> impl TypedValueParser<Value = Delivery> {
     let is_every = |name: String| if name == Delivery::Every.name() { Delivery::Every } else { Delivery::Latest };
     PossibleValuesParser::new([Delivery::Latest.name(), Delivery::Every.name()]).map(is_every)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ros_stays_on_this_machine_where_its_environment_says_so_in_either_way() {
+        let says = |name: &'static str, value: &'static str| {
+            is_local(move |asked| (asked == name).then(|| OsString::from(value)))
+        };
+        assert!(says("ROS_LOCALHOST_ONLY", "1") && says("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"));
+        assert!(!says("ROS_LOCALHOST_ONLY", "0") && !says("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET"));
+        assert!(!says("PATH", "1"));
+    }
 }

@@ -28,8 +28,14 @@ fn run(args: &RosArgs) -> Result<(), Failure> {
     let stop = Stop::new();
     stop.on_interrupt()?;
     match &args.command {
-        Command::Publish(args) => publish::run(args, &stop)?.print(common.json),
-        Command::Subscribe(args) => subscribe::run(args, &stop)?.print(common.json),
+        Command::Publish(args) => {
+            let (published, end) = publish::run(args, &stop)?;
+            published.conclude(end, common.json)
+        }
+        Command::Subscribe(args) => {
+            let (subscribed, end) = subscribe::run(args, &stop)?;
+            subscribed.conclude(end, common.json)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 /// What became of the frames of streams that were published.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Published {
-    /// Frames that were taken.
+    /// Frames that came, those that were passed over among them.
     pub(crate) frames: u64,
     /// Those that were handed to the middleware.
     pub(crate) frames_published: u64,
@@ -133,10 +133,28 @@ impl fmt::Display for Subscribed {
     }
 }
 
-impl Summary for Subscribed {}
+impl Summary for Subscribed {
+    fn is_empty(&self) -> bool {
+        self.images == 0
+    }
+}
 
 /// What a run has counted.
 pub(crate) trait Summary: Serialize + fmt::Display {
+    /// Whether nothing has come.
+    fn is_empty(&self) -> bool;
+
+    /// Says it, and then how the run ended; of one that failed before anything came there is nothing to say.
+    ///
+    /// # Errors
+    /// How it ended; standard output cannot be written to.
+    fn conclude(&self, end: Result<(), Failure>, json: bool) -> Result<(), Failure> {
+        if end.is_ok() || !self.is_empty() {
+            self.print(json)?;
+        }
+        end
+    }
+
     /// Says it: as JSON on standard output, or for people on standard error.
     ///
     /// # Errors
@@ -147,4 +165,8 @@ pub(crate) trait Summary: Serialize + fmt::Display {
     }
 }
 
-impl Summary for Published {}
+impl Summary for Published {
+    fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+}

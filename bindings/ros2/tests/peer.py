@@ -175,7 +175,9 @@ def image_message(image, pixels):
     word(image.get("claimed_bytes", len(pixels)))
     out.extend(pixels)
     out.extend(b"\0" * (-len(out) % 4))
-    return (b"\0\0\0\0" if order == ">" else b"\0\1\0\0") + bytes(out)
+    # Which CDR it is, in the place where each message says so.
+    begins = bytes.fromhex(image.get("encapsulation", "00000000" if order == ">" else "00010000"))
+    return begins + bytes(out)
 
 
 def subscribe(args):

@@ -183,6 +183,20 @@ fn images_of_1080p_arrive_whole_and_in_order_and_at_length_none_is_lost() {
 }
 
 #[test]
+fn images_for_best_effort_subscribers_are_not_kept_once_they_left() {
+    let Some(domain) = Domain::new() else { return };
+    let format = FrameFormat::new(PixelFormat::Gray8, 1920, 1080).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let program = domain.program("publish", &["front", "--share", &socket]);
+    let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000", "--best-effort"]);
+    while_sending(&output, fives, Duration::from_millis(10), || (0..200).for_each(|_| drop(peer.said("encoding"))));
+    let memory_mb = program.memory_mb();
+    let published = program.end()["frames_published"].as_u64().unwrap();
+    // 400 MB of pixels; 16 images may wait.
+    assert!(published >= 200 && memory_mb < 150, "{memory_mb} MB after {published} images");
+}
+
+#[test]
 fn a_reliable_subscriber_that_stands_still_costs_the_stream_nothing_and_is_served_again_when_it_goes_on() {
     let Some(domain) = Domain::new() else { return };
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
@@ -232,13 +246,22 @@ fn a_program_that_was_stopped_publishes_again_when_it_goes_on() {
     let (output, socket) = domain.output("front", format, OutputOptions::new());
     let program = domain.program("publish", &["front", "--share", &socket]);
     let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000"]);
-    while_sending(&output, fives, Duration::from_millis(20), || {
+    let infos = domain.peer("subscribe", &["/front/camera_info", "--count", "1000000", "--type", "info"]);
+    let is_back = AtomicBool::new(false);
+    let calibrated = |slot: &mut Slot| {
+        let frame_id = if is_back.load(Ordering::Relaxed) { "after" } else { "before" };
+        let metadata = serde_json::json!({"frame_id": frame_id, "intrinsics": [600, 0, 32, 0, 600, 24, 0, 0, 1]});
+        slot.set_metadata(MetadataKind::Json, metadata.to_string().as_bytes()).unwrap();
+    };
+    while_sending(&output, calibrated, Duration::from_millis(20), || {
         peer.said("encoding");
+        infos.said("model");
         program.stop_and_go_on();
         program.says("it is there again");
-        // What was on its way.
-        while peer.heard(Duration::from_millis(300)).is_some() {}
-        peer.said("encoding");
+        is_back.store(true, Ordering::Relaxed);
+        for other in [&peer, &infos] {
+            while other.said("frame_id")["frame_id"] != "after" {}
+        }
     });
     program.end();
 }
@@ -285,13 +308,20 @@ fn a_hub_that_is_not_there_is_waited_for_and_so_is_one_that_went() {
     let waits = program.says("waiting for stream 'front'");
     assert!(waits.contains("front.sock"), "{waits}");
     let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000"]);
-    for time in 0..2 {
+    // It comes back with another format.
+    let others = FrameFormat::with_stride(PixelFormat::Bgr24, 30, 20, 96).unwrap();
+    for (time, format) in [format, others].into_iter().enumerate() {
         let (output, _) = domain.output("front", format, OutputOptions::new());
         while_sending(&output, fives, Duration::from_millis(10), || {
             if time == 0 {
                 program.says("is /front/image_raw");
             }
-            peer.said("encoding");
+            let image = peer.said("encoding");
+            let said = ["encoding", "width", "step", "bytes"].map(|key| image[key].clone());
+            let bytes = format.frame_bytes();
+            let is: [serde_json::Value; 4] =
+                [format.pixel().ros().into(), format.width().into(), format.stride().into(), bytes.into()];
+            assert_eq!((said, &image["sum"]), (is, &crc32(&vec![5; bytes]).into()));
         });
         output.close(SOON);
         drop(output);
@@ -373,6 +403,19 @@ fn others_see_a_node_with_its_writers_and_count_what_it_says() {
 }
 
 #[test]
+fn a_stream_that_ros_has_no_encoding_for_is_told_with_what_to_do_and_frames_of_which_none_is_published_are_a_failure() {
+    let domain = Domain::without_peers();
+    let format = FrameFormat::new(PixelFormat::Yuv420p, 64, 48).unwrap();
+    let (output, socket) = domain.output("front", format, OutputOptions::new());
+    let program = domain.program("publish", &["front", "--share", &socket]);
+    let said = while_sending(&output, fives, Duration::from_millis(20), || program.says("which ROS has no encoding"));
+    assert!(said.contains("stream 'front' is yuv420p") && said.contains("have its source send bgr24"), "{said}");
+    program.send(Signal::INT);
+    let (code, said) = program.failure();
+    assert!(code == 1 && said.contains("frames that came could be published"), "{code}: {said}");
+}
+
+#[test]
 fn what_cannot_be_asked_for_is_refused_with_what_to_do() {
     let domain = Domain::without_peers();
     for (args, why) in [
@@ -383,6 +426,7 @@ fn what_cannot_be_asked_for_is_refused_with_what_to_do() {
         (&["a", "--namespace", "1st"], "no digit first"),
         (&["a", "--node", "a/b"], "cannot be the name of a node"),
         (&["a", "--depth", "0"], "0 is not in 1..=1000"),
+        (&["a", "--interface", "203.0.113.7"], "203.0.113.7 is no address of this machine, which has 127.0.0.1"),
         (&["a", "--share", "/x.sock", "--server", "http://127.0.0.1:9"], "give one of them"),
     ] {
         let (code, said) = domain.program("publish", args).failure();

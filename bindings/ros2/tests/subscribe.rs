@@ -5,6 +5,7 @@ mod running;
 use std::time::{Duration, Instant, SystemTime};
 
 use framewire_ends::{Hub, OpenOptions, Source, Taken};
+use framewire_testing::Signal;
 use framewire_transport::frame::MetadataKind;
 use framewire_transport::{Delivery, FrameFormat, PixelFormat};
 use running::{Domain, Peer, SOON};
@@ -97,17 +98,21 @@ fn what_is_no_image_is_in_no_stream_is_counted_and_told_once() {
     };
     let odd = image("32FC3", 4, 2, 48, 1);
     let wrong = [
-        (odd.clone(), "are encoded as '32FC3', which is no pixel format here"),
-        (image("bgr8", 4, 2, 11, 1), "rows of 11 bytes"),
-        (with(image("bgr8", 4, 2, 12, 1), "bytes", 20.into()), ""),
-        (with(image("bgr8", 4, 2, 12, 1), "width", 0.into()), ""),
-        (odd, ""),
+        (
+            odd.clone(),
+            "are encoded as '32FC3', which is no pixel format here",
+            "one that `framewire formats` has a ROS name for, such as bgr8",
+        ),
+        (image("bgr8", 4, 2, 11, 1), "rows of 11 bytes", "mend what writes it"),
+        (with(image("bgr8", 4, 2, 12, 1), "bytes", 20.into()), "", ""),
+        (with(image("bgr8", 4, 2, 12, 1), "width", 0.into()), "", ""),
+        (odd, "", ""),
     ];
-    for (image, why) in &wrong {
+    for (image, why, remedy) in &wrong {
         peer.publish(image);
         if !why.is_empty() {
             let said = program.says("not sent");
-            assert!(said.contains(why), "{said}");
+            assert!(said.contains(why) && said.contains(remedy), "{said}");
         }
     }
     // Another, whose messages are what they like.
@@ -116,13 +121,37 @@ fn what_is_no_image_is_in_no_stream_is_counted_and_told_once() {
     blob.publish(&with(good.clone(), "cut", 8.into()));
     program.says("says that it has 24 bytes of pixels, and has 16");
     blob.publish(&with(good.clone(), "cut", 40.into()));
+    // One with a name longer than any, and one that is serialized otherwise.
+    peer.publish(&with(good.clone(), "frame_id", "a".repeat(5_000).into()));
+    peer.publish(&with(good.clone(), "encapsulation", "00070000".into()));
     peer.publish(&with(good, "fill", 8.into()));
     let frame = numbered(&source, 1).frame;
     assert!(frame.iter().all(|byte| *byte == 8), "nothing came between");
     let summary = program.end();
     let unsent = &summary["images_unsent"];
     assert_eq!((&unsent["encoding"], &unsent["size"], &unsent["lost"]), (&2.into(), &3.into(), &0.into()), "{summary}");
-    assert_eq!((&unsent["unreadable"], &summary["frames_sent"]), (&2.into(), &2.into()), "{summary}");
+    assert_eq!((&unsent["unreadable"], &summary["frames_sent"]), (&4.into(), &2.into()), "{summary}");
+}
+
+#[test]
+fn images_of_which_none_can_be_sent_and_images_of_which_none_arrives_are_a_failure() {
+    let Some(domain) = Domain::new() else { return };
+    // Whoever had the address is gone.
+    let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (good, odd) = (image("bgr8", 4, 2, 12, 7), image("32FC3", 4, 2, 48, 1));
+    for (image, said, why) in [
+        (&good, "framewire-ros2: stream '", "none was delivered; is it there"),
+        (&odd, "no pixel format here", "none of the 1 images of /camera/image_raw is one that can be sent"),
+    ] {
+        let program = domain.program("subscribe", &["/camera/image_raw", "--to", &gone]);
+        let mut peer = domain.peer("publish", &["/camera/image_raw"]);
+        peer.is_matched(1);
+        peer.publish(image);
+        program.says(said);
+        program.send(Signal::INT);
+        let (code, said) = program.failure();
+        assert!(code == 1 && said.contains(why), "{code}: {said}");
+    }
 }
 
 #[test]
@@ -187,7 +216,10 @@ fn a_topic_of_something_else_one_that_nobody_writes_and_two_that_write_one_are_t
     let program = domain.program("subscribe", &["/camera/image_raw", "--share", &socket]);
     let mut peers = [0, 1].map(|_| domain.peer("publish", &["/camera/image_raw"]));
     peers.iter().for_each(|peer| peer.is_matched(1));
-    peers.iter_mut().for_each(|peer| peer.publish(&image("mono8", 8, 4, 8, 1)));
+    // The one, the other, and the one again.
+    for at in [0, 1, 0] {
+        peers[at].publish(&image("mono8", 8, 4, 8, 1));
+    }
     program.says("/camera/image_raw is written by several at once");
     assert_eq!(program.end()["publishers"], 2);
 }

@@ -14,16 +14,13 @@ use crate::error::CaptureError;
 use crate::mapped_file::MappedFile;
 use crate::recorded_utc::RecordedUtc;
 use crate::recording::IndexHeader;
-use crate::ros::{self, ImageHead};
+use crate::ros::{self, HEAD_BYTES_MAX, ImageHead};
 use crate::source::{FrameSource, fit_length, set_metadata};
 pub use error::McapError;
 use records::{Channel, Contents, Cursor, Message, Next, Span, refused};
 
 /// What the file begins with.
 pub(crate) const MAGIC: &[u8] = mcap::MAGIC;
-
-/// More than stands before the pixels of any image whose names are names.
-const HEAD_BYTES_MAX: u64 = 4_096;
 
 /// The images of one channel of an MCAP file, straight from where they are in it: `sensor_msgs/msg/Image` as CDR, of ROS 2 bags and of this
 /// system's own recordings.
@@ -156,7 +153,7 @@ impl McapFile {
     fn read_image(&mut self, message: Message) -> Result<Image, CaptureError> {
         let Span { at, bytes } = message.data;
         let unreadable = |reason| refused(&self.file, McapError::Image { at, reason });
-        let mut head = vec![0; bytes.min(HEAD_BYTES_MAX) as usize];
+        let mut head = vec![0; bytes.min(HEAD_BYTES_MAX as u64) as usize];
         self.file.copy(at, &mut head, self.given)?;
         let (head, offset) = ImageHead::parse(&head).map_err(unreadable)?;
         let head = head.into_owned();

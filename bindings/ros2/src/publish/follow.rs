@@ -20,10 +20,14 @@ use crate::ros::names::TopicName;
 /// How often it is said again why nothing comes.
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 
+/// From so many streams on, one of which nothing has come for a while gives its topic up to a new one: a hub calls streams that have no name anew each time that
+/// they are opened.
+const STREAMS_KEPT: usize = 64;
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
+
 /// Follows it until somebody asks to stop: what is not there is waited for, and what went is taken again when it is back.
 pub(super) fn follow(origin: &Origin, shared: &Arc<Shared>, stop: &Stop) {
-    let mut following =
-        Following { origin, shared, stop, topics: HashMap::new(), nameless: HashMap::new(), told: None };
+    let mut following = Following { origin, shared, stop, streams: HashMap::new(), told: None };
     while !stop.is_stopped() {
         match origin.open(stop) {
             Ok(Some(source)) => {
@@ -56,12 +60,22 @@ struct Following<'a> {
     origin: &'a Origin,
     shared: &'a Arc<Shared>,
     stop: &'a Stop,
-    /// By their streams' names; `None` for those that can have none.
-    topics: HashMap<String, Option<Topic>>,
-    /// Streams that were told to have a format without a name in ROS.
-    nameless: HashMap<String, PixelFormat>,
+    /// By their names.
+    streams: HashMap<String, Stream>,
     /// What was said last of why nothing comes, and when.
     told: Option<(String, Instant)>,
+}
+
+/// A stream that frames have come of.
+#[derive(Default)]
+struct Stream {
+    topic: Option<Topic>,
+    /// It can have no topic, which was told.
+    is_refused: bool,
+    /// Its format, where that was told to have no name in ROS.
+    nameless: Option<PixelFormat>,
+    /// When a frame came last.
+    came: Option<Instant>,
 }
 
 impl Following<'_> {
@@ -92,25 +106,43 @@ impl Following<'_> {
         self.told = None;
         let name = self.name(taken);
         let format = &taken.stream.format;
+        if !self.streams.contains_key(&name) {
+            self.give_one_up();
+        }
+        let stream = self.streams.entry(name.clone()).or_default();
+        stream.came = Some(Instant::now());
         if format.pixel().ros().is_none() {
-            self.refuse();
-            if self.nameless.insert(name.clone(), format.pixel()) != Some(format.pixel()) {
+            if stream.nameless.replace(format.pixel()) != Some(format.pixel()) {
                 warn(format_args!(
-                    "stream '{}' is {}, which ROS has no encoding for: it is not published; have its source send bgr24, rgb24, gray8, yuyv, uyvy, nv12 or another that \
+                    "stream '{}' is {}, which ROS has no encoding for: it is not published; have its source send bgr24, rgb24, gray8, yuyv, uyvy or another that \
                      `framewire formats` has a ROS name for",
                     name.escape_debug(),
                     format.pixel()
                 ));
             }
+            self.refuse();
             return;
         }
-        if !self.topics.contains_key(&name) {
-            let topic = self.topic(&name, format);
-            self.topics.insert(name.clone(), topic);
+        if stream.topic.is_none() && !stream.is_refused {
+            stream.topic = topic(self.shared, &name, format);
+            stream.is_refused = stream.topic.is_none();
         }
-        match self.topics.get_mut(&name).and_then(Option::as_mut) {
+        match &mut stream.topic {
             Some(topic) => topic.publish(&taken.frame, format),
             None => self.refuse(),
+        }
+    }
+
+    /// Makes room for a new stream, where there are many.
+    fn give_one_up(&mut self) {
+        if self.streams.len() < STREAMS_KEPT {
+            return;
+        }
+        let came = self.streams.iter().filter_map(|(name, stream)| Some((name.as_str(), stream.came?)));
+        let Some(name) = longest_silent(came, Instant::now()).map(str::to_owned) else { return };
+        if let Some(topic) = self.streams.remove(&name).and_then(|stream| stream.topic) {
+            topic.end();
+            tracing::info!("stream '{}' has sent nothing for long: its topic is no more", name.escape_debug());
         }
     }
 
@@ -128,45 +160,6 @@ impl Following<'_> {
         }
     }
 
-    /// The topic of a stream that has none yet; that it can have none is said.
-    fn topic(&self, stream: &str, format: &FrameFormat) -> Option<Topic> {
-        let shared = self.shared;
-        let shown = stream.escape_debug();
-        let name = match &shared.topic {
-            Some(name) => name.clone(),
-            None => {
-                let token = framewire_capture::ros::topic_name(stream, 0);
-                match TopicName::within(shared.namespace.as_str(), &format!("{token}/image_raw")) {
-                    Ok(name) => name,
-                    Err(reason) => {
-                        warn(format_args!("stream '{shown}' is not published: {reason}"));
-                        return None;
-                    }
-                }
-            }
-        };
-        let mut topics = lock(&shared.topics);
-        if let Some(other) = topics.get(&name) {
-            warn(format_args!(
-                "stream '{shown}' is not published: its topic would be {name}, and that is the one of stream '{}'; give it another name, or publish it by a program \
-                 of its own with --topic",
-                other.stream.escape_debug()
-            ));
-            return None;
-        }
-        let counts = Arc::default();
-        let topic = match Topic::new(shared, name.clone(), stream, format, Arc::clone(&counts)) {
-            Ok(topic) => topic,
-            Err(reason) => {
-                warn(format_args!("stream '{shown}' is not published: {name} cannot be written ({reason})"));
-                return None;
-            }
-        };
-        topics.insert(name.clone(), Entry { stream: stream.to_owned(), writer: topic.writer(), counts });
-        say(format_args!("framewire-ros2: stream '{shown}' is {name}"));
-        Some(topic)
-    }
-
     /// Says why nothing comes, once and then now and then.
     fn tell(&mut self, trouble: &str) {
         let is_said = |(text, when): &(String, Instant)| text == trouble && when.elapsed() < TOLD_EVERY;
@@ -177,7 +170,66 @@ impl Following<'_> {
     }
 }
 
+/// The topic of a stream that has none yet; that it can have none is said.
+fn topic(shared: &Arc<Shared>, stream: &str, format: &FrameFormat) -> Option<Topic> {
+    let shown = stream.escape_debug();
+    let name = match &shared.topic {
+        Some(name) => name.clone(),
+        None => {
+            let token = framewire_capture::ros::topic_name(stream, 0);
+            match TopicName::within(shared.namespace.as_str(), &format!("{token}/image_raw")) {
+                Ok(name) => name,
+                Err(reason) => {
+                    warn(format_args!("stream '{shown}' is not published: {reason}"));
+                    return None;
+                }
+            }
+        }
+    };
+    let mut topics = lock(&shared.topics);
+    if let Some(other) = topics.get(&name) {
+        warn(format_args!(
+            "stream '{shown}' is not published: its topic would be {name}, and that is the one of stream '{}'; give it another name, or publish it by a program \
+             of its own with --topic",
+            other.stream.escape_debug()
+        ));
+        return None;
+    }
+    let counts = Arc::default();
+    let topic = match Topic::new(shared, name.clone(), stream, format, Arc::clone(&counts)) {
+        Ok(topic) => topic,
+        Err(reason) => {
+            warn(format_args!("stream '{shown}' is not published: {name} cannot be written ({reason})"));
+            return None;
+        }
+    };
+    topics.insert(name.clone(), Entry { stream: stream.to_owned(), writer: topic.writer(), counts });
+    say(format_args!("framewire-ros2: stream '{shown}' is {name}"));
+    Some(topic)
+}
+
+/// The stream of which nothing has come for longest, where that is long.
+fn longest_silent<'a>(came: impl Iterator<Item = (&'a str, Instant)>, now: Instant) -> Option<&'a str> {
+    let (name, last) = came.min_by_key(|(_, last)| *last)?;
+    (now.saturating_duration_since(last) >= GIVEN_UP_AFTER).then_some(name)
+}
+
 /// Tells of a stream that is not published, once each: none is left out because there are many.
 fn warn(message: std::fmt::Arguments<'_>) {
     logs::say(tracing::Level::WARN, format_args!("framewire-ros2: {message}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_streams_the_one_that_is_silent_for_longest_gives_way_and_none_that_lives() {
+        let began = Instant::now();
+        let at = |seconds: u64| began + Duration::from_secs(seconds);
+        let came = [("front", at(100)), ("stream-1", at(20)), ("stream-2", at(30))];
+        assert_eq!(longest_silent(came.into_iter(), at(80)), Some("stream-1"));
+        assert_eq!(longest_silent(came.into_iter(), at(79)), None);
+        assert_eq!(longest_silent([].into_iter(), at(80)), None);
+    }
 }

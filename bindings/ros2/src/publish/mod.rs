@@ -24,7 +24,7 @@ use crate::ros::domain::Domain;
 use crate::ros::matches::News;
 use crate::ros::names::{Namespace, TopicName};
 use crate::ros::quality::{Quality, Reliable};
-use crate::summary::{self, Published};
+use crate::summary::{self, Published, Unpublished};
 
 /// What all streams have in common.
 struct Shared {
@@ -36,7 +36,7 @@ struct Shared {
     frame_id: Option<String>,
     /// Which stream has which topic, and what became of its frames.
     topics: Mutex<BTreeMap<TopicName, Entry>>,
-    /// Frames of streams that have no topic.
+    /// Frames of streams that have no topic, or none any more.
     homeless: Counts,
     /// Frames that gave way to newer ones, or did not arrive.
     passed_over: AtomicU64,
@@ -90,6 +90,14 @@ impl Shared {
         }
     }
 
+    /// A topic is no more: what it counted is kept.
+    fn forget(&self, topic: &TopicName) {
+        if let Some(Entry { writer, counts, .. }) = lock(&self.topics).remove(topic) {
+            self.domain().forget(writer);
+            self.homeless.take_over(&counts);
+        }
+    }
+
     fn summary(&self) -> Published {
         let mut all = Published { cpu_seconds: cpu_seconds(), ..Published::default() };
         let topics = lock(&self.topics);
@@ -107,11 +115,11 @@ impl Shared {
     }
 }
 
-/// Publishes until somebody asks it to stop, or so many frames were.
+/// Publishes until somebody asks it to stop, or so many frames were; what became of them, and how it ended.
 ///
 /// # Errors
-/// What cannot be asked for, and what failed.
-pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<Published, Failure> {
+/// What cannot be asked for; it could not begin.
+pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<(Published, Result<(), Failure>), Failure> {
     let origins = origin::origins(args)?;
     let shared = Arc::new(Shared {
         domain: Mutex::new(Domain::join(args.place.place())?),
@@ -140,6 +148,21 @@ pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<Published, Failure>
             shared.attend();
         }
     });
-    stop.outcome()?;
-    Ok(shared.summary())
+    let published = shared.summary();
+    let end = stop.outcome().and_then(|()| could_be(&published));
+    Ok((published, end))
+}
+
+/// Whether any of the frames that came could be published; that nobody subscribed is no failure.
+///
+/// # Errors
+/// None could.
+fn could_be(published: &Published) -> Result<(), Failure> {
+    let Published { frames, frames_unpublished: Unpublished { refused, passed_over, .. }, .. } = published;
+    match *refused > 0 && refused + passed_over == *frames {
+        true => Err(Failure::runtime(format!(
+            "none of the {frames} frames that came could be published; have their sources send what ROS has an encoding for, as the log says"
+        ))),
+        false => Ok(()),
+    }
 }

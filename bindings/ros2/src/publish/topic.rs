@@ -31,6 +31,23 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Counts what another has counted.
+    pub(super) fn take_over(&self, other: &Self) {
+        let Self { frames, published, bytes, unwatched, slow, refused, incomplete, infos } = self;
+        for (own, other) in [
+            (frames, &other.frames),
+            (published, &other.published),
+            (bytes, &other.bytes),
+            (unwatched, &other.unwatched),
+            (slow, &other.slow),
+            (refused, &other.refused),
+            (incomplete, &other.incomplete),
+            (infos, &other.infos),
+        ] {
+            own.fetch_add(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// Adds them to a summary; of these frames, those that were published, and those that were not.
     pub(super) fn add_to(&self, all: &mut summary::Published) -> (u64, u64) {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -57,6 +74,7 @@ impl Counts {
 /// One stream's topic.
 pub(super) struct Topic {
     shared: Arc<Shared>,
+    name: TopicName,
     stream: String,
     writing: Writing,
     counts: Arc<Counts>,
@@ -75,8 +93,16 @@ impl Topic {
         format: &FrameFormat,
         counts: Arc<Counts>,
     ) -> Result<Self, String> {
-        let writing = Writing::begin(shared, name, format.frame_bytes(), counts.clone())?;
-        Ok(Self { shared: shared.clone(), stream: stream.to_owned(), writing, counts, told_of_intrinsics: false })
+        let writing = Writing::begin(shared, name.clone(), format.frame_bytes(), counts.clone())?;
+        let (shared, stream) = (shared.clone(), stream.to_owned());
+        Ok(Self { shared, name, stream, writing, counts, told_of_intrinsics: false })
+    }
+
+    /// Ends it; its name is another's to take.
+    pub(super) fn end(self) {
+        let Self { shared, name, writing, .. } = self;
+        drop(writing);
+        shared.forget(&name);
     }
 
     /// Its writer of images, as the domain knows it.

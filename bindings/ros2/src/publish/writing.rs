@@ -50,7 +50,8 @@ struct State {
     waiting: VecDeque<Message>,
     /// The writer of images, as the domain knows it.
     writer: GUID,
-    is_over: bool,
+    /// Since when no more comes.
+    over: Option<Instant>,
     /// As many were written as are wanted.
     has_enough: bool,
 }
@@ -59,7 +60,7 @@ struct State {
 /// stands still.
 const BEGUN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long what is on its way at the end may take to arrive.
+/// How long what waits at the end may take to leave, and what is on its way to arrive.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Writing {
@@ -76,7 +77,7 @@ impl Writing {
         let mut domain = shared.domain();
         let (images, times) = (domain.writer(&name, IMAGE, shared.quality.holding(bytes))?, domain.times);
         drop(domain);
-        let state = State { waiting: VecDeque::new(), writer: images.guid(), is_over: false, has_enough: false };
+        let state = State { waiting: VecDeque::new(), writer: images.guid(), over: None, has_enough: false };
         let depth = shared.quality.depth.into();
         let queue = Arc::new(Queue { state: Mutex::new(state), changed: Condvar::new(), depth, counts });
         let emptying = Emptying {
@@ -121,7 +122,7 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        lock(&self.queue.state).is_over = true;
+        lock(&self.queue.state).over = Some(Instant::now());
         self.queue.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // One that has panicked has said so.
@@ -161,8 +162,9 @@ impl Emptying {
             }
             self.since = Instant::now();
             while !written(&self.images, &message.image, &waker) {
-                if self.lock().is_over {
+                if self.lock().over.is_some() {
                     self.count_what_is_left(1);
+                    self.forget_infos();
                     return;
                 }
                 self.tell_of_slow();
@@ -178,23 +180,28 @@ impl Emptying {
         if self.shared.quality.reliable == Reliable::Reliable {
             let _ = self.images.wait_for_acknowledgments(FAREWELL);
         }
+        self.forget_infos();
     }
 
     /// The next message; `None` at the end.
     fn next(&mut self) -> Option<Message> {
         loop {
-            let nothing = |state: &mut State| state.waiting.is_empty() && !state.is_over;
+            let nothing = |state: &mut State| state.waiting.is_empty() && state.over.is_none();
             let waited = self.queue.changed.wait_timeout_while(lock(&self.queue.state), STEP, nothing);
             let (mut state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            if state.over.is_some_and(|since| since.elapsed() >= FAREWELL) {
+                drop(state);
+                self.count_what_is_left(0);
+                return None;
+            }
             if let Some(message) = state.waiting.pop_front() {
                 return Some(message);
             }
-            if state.is_over {
+            if state.over.is_some() {
                 return None;
             }
             drop(state);
             if self.shared.domain().times != self.times {
-                self.infos = None;
                 self.begin_again();
             }
         }
@@ -231,7 +238,10 @@ impl Emptying {
         self.since = Instant::now();
         let mut domain = self.shared.domain();
         domain.forget(self.images.guid());
-        self.times = domain.times;
+        if std::mem::replace(&mut self.times, domain.times) != domain.times {
+            // It is of an earlier time in the domain, and at its end.
+            self.infos = None;
+        }
         let images = domain.writer(&self.name, IMAGE, self.shared.quality.holding(self.bytes));
         drop(domain);
         match images {
@@ -245,6 +255,13 @@ impl Emptying {
             Err(reason) => {
                 tracing::warn!("{} cannot be written for now: {reason}; that is tried on", self.name)
             }
+        }
+    }
+
+    /// Calibrations are told no more.
+    fn forget_infos(&self) {
+        if let Some(infos) = &self.infos {
+            self.shared.domain().forget(infos.guid());
         }
     }
 

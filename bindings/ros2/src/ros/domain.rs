@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use framewire_process::exit::Failure;
+use framewire_process::reach;
 use rustdds::bytes::Bytes;
 use rustdds::no_key::{DeserializerAdapter, SimpleDataReader};
 use rustdds::{
@@ -63,8 +64,9 @@ impl Domain {
     /// Comes into the domain.
     ///
     /// # Errors
-    /// The system or the middleware refuses.
+    /// An interface is none; the system or the middleware refuses.
     pub(crate) fn join(place: Place) -> Result<Self, Failure> {
+        check(&place.interfaces)?;
         warn_of_small_buffers();
         let joined = Joined::new(&place).map_err(|error| {
             Failure::runtime(format!(
@@ -167,6 +169,23 @@ impl Joined {
         let node = Node::new(&participant, &publisher, name, place.ids)?;
         let told = participant.status_listener();
         Ok(Self { node, publisher, subscriber, told, participant })
+    }
+}
+
+/// Over an address that this machine does not have the middleware sees nobody, and says nothing.
+///
+/// # Errors
+/// There is such a one.
+fn check(interfaces: &[Ipv4Addr]) -> Result<(), Failure> {
+    let own: Vec<IpAddr> = reach::interfaces().into_iter().map(|(_, ip)| ip).filter(IpAddr::is_ipv4).collect();
+    match interfaces.iter().find(|interface| !own.contains(&IpAddr::V4(**interface))) {
+        Some(strange) if !own.is_empty() => {
+            let own = own.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+            Err(Failure::usage(format!(
+                "--interface {strange} is no address of this machine, which has {own}; name one of these, or leave it out: all are used then"
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 
-use framewire_capture::ros::{ImageHead, swap};
+use framewire_capture::ros::{HEAD_BYTES_MAX, ImageHead, swap};
 use framewire_ends::Slot;
 use framewire_transport::FrameFormat;
 use rustdds::RepresentationIdentifier;
@@ -67,7 +67,9 @@ impl<'de> Decode<'de, Taken> for Filling<'_> {
 
 impl Filling<'_> {
     fn take(&self, message: &[u8], is_big: bool) -> Result<Taken, Refusal> {
-        let (head, at) = ImageHead::parse_behind(message, is_big).map_err(Refusal::Unreadable)?;
+        // A name may be said to be as long as the message.
+        let before_pixels = &message[..message.len().min(HEAD_BYTES_MAX)];
+        let (head, at) = ImageHead::parse_behind(before_pixels, is_big).map_err(Refusal::Unreadable)?;
         let format = format(&head)?;
         let bytes = head.bytes as usize;
         let pixels = message.get(at..).and_then(|behind| behind.get(..bytes)).ok_or_else(|| {
@@ -162,6 +164,38 @@ mod tests {
         for message in [&[][..], &[1, 2, 3], &[255; 64]] {
             assert!(matches!(filling.take(message, true), Err(Refusal::Unreadable(_))));
         }
+    }
+
+    #[test]
+    fn whatever_the_bytes_are_an_image_is_as_its_format_says_or_refused() {
+        let mut message = Vec::new();
+        let head = head("mono16", 4, 2, 8, 16);
+        head.write(&mut message);
+        message.extend_from_slice(&[7; 16]);
+        let filling = Filling { format: None, slot: &RefCell::new(None) };
+        let mut refused = 0;
+        for (at, value) in (0..head.len()).flat_map(|at| (0..=255).map(move |value| (at, value))) {
+            for (bytes, is_big) in [(message.len(), false), (message.len(), true), (at, false)] {
+                let mut wrong = message[..bytes].to_vec();
+                if let Some(byte) = wrong.get_mut(at) {
+                    *byte = value;
+                }
+                match filling.take(&wrong, is_big) {
+                    Ok(Taken::Other(_, format, pixels)) => assert_eq!(format.frame_bytes(), pixels.len()),
+                    Ok(other) => panic!("{other:?} without a format"),
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(refused > 256 * head.len(), "those that are cut, at least: {refused}");
+    }
+
+    #[test]
+    fn a_name_as_long_as_an_image_is_none() {
+        let mut long = head("mono8", 4, 2, 4, 8);
+        long.frame_id = "a".repeat(HEAD_BYTES_MAX).into();
+        let refusal = taken(&long, &[0; 8]).unwrap_err();
+        assert!(matches!(&refusal, Refusal::Unreadable(why) if why.contains("4097 bytes")), "{refusal:?}");
     }
 
     #[test]

@@ -28,11 +28,14 @@ use crate::summary::Subscribed;
 const TOLD_AFTER: Duration = Duration::from_secs(3);
 const TOLD_EVERY: Duration = Duration::from_secs(30);
 
-/// Takes images until somebody asks it to stop, or there were so many.
+/// Images that are taken before what else there is has its turn.
+const IN_A_TURN: usize = 16;
+
+/// Takes images until somebody asks it to stop, or there were so many; what became of them, and how it ended.
 ///
 /// # Errors
-/// What cannot be asked for, and what failed.
-pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<Subscribed, Failure> {
+/// It could not begin.
+pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<(Subscribed, Result<(), Failure>), Failure> {
     let mut domain = Domain::join(args.place.place())?;
     let reader = domain.reader::<Taken, Images>(&args.topic, IMAGE, args.quality());
     let reader = reader.map_err(|reason| Failure::runtime(format!("{} cannot be read: {reason}", args.topic)))?;
@@ -47,14 +50,47 @@ pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<Subscribed, Failu
         stop,
         frames_max: args.frames,
         counts: Subscribed::default(),
-        numbers: Numbers::default(),
+        writers: Writers::default(),
         told: Told::default(),
     };
-    taking.take_all()?;
-    stop.outcome()?;
+    let taken = taking.take_all().and_then(|()| stop.outcome());
     let sent = taking.stream.end(stop);
-    let counts = taking.counts;
-    Ok(Subscribed { frames_sent: sent.sent, frames_delivered: sent.delivered, cpu_seconds: cpu_seconds(), ..counts })
+    let counts = Subscribed {
+        frames_sent: sent.sent,
+        frames_delivered: sent.delivered,
+        cpu_seconds: cpu_seconds(),
+        ..taking.counts
+    };
+    let end = taken.and_then(|()| arrived(args, &counts));
+    Ok((counts, end))
+}
+
+/// Whether of the images that came as many arrived as are to.
+///
+/// # Errors
+/// None did; or, where nothing is to be lost, not all.
+fn arrived(args: &SubscribeArgs, counts: &Subscribed) -> Result<(), Failure> {
+    let Subscribed { images, frames_sent, frames_delivered, .. } = *counts;
+    let missing = counts.images_unsent.no_slot + frames_sent.saturating_sub(frames_delivered);
+    if images > 0 && counts.refused() == images {
+        return Err(Failure::runtime(format!(
+            "none of the {images} images of {} is one that can be sent; mend what writes them as the log says, or name another topic",
+            args.topic
+        )));
+    }
+    if images > 0 && frames_delivered == 0 {
+        return Err(Failure::runtime(format!(
+            "nothing arrived: of {images} images {frames_sent} were sent to {}, and none was delivered; is it there, and is UDP dropped on the way?",
+            args.target()
+        )));
+    }
+    if args.is_every() && missing > 0 {
+        return Err(Failure::runtime(format!(
+            "{missing} of {images} images did not arrive, or are not confirmed, at {}, and none was to be lost: it was away, or slower than they come",
+            args.target()
+        )));
+    }
+    Ok(())
 }
 
 struct Taking<'a> {
@@ -68,19 +104,33 @@ struct Taking<'a> {
     stop: &'a Stop,
     frames_max: Option<u64>,
     counts: Subscribed,
-    numbers: Numbers,
+    writers: Writers,
     told: Told,
 }
 
-/// The number of the last image of each that writes the topic.
+/// Those that write the topic.
 #[derive(Default)]
-struct Numbers(HashMap<GUID, i64>);
+struct Writers {
+    /// The number of the last image of each.
+    numbers: HashMap<GUID, i64>,
+    last: Option<GUID>,
+}
 
-impl Numbers {
-    /// How many images did not come between the last of this writer's and this one.
-    fn missed(&mut self, writer: GUID, number: i64) -> u64 {
-        let Some(last) = self.0.insert(writer, number) else { return 0 };
-        u64::try_from(number.saturating_sub(last).saturating_sub(1)).unwrap_or_default()
+/// More than write a topic at once. Each start of a program makes another.
+const WRITERS_MAX: usize = 64;
+
+impl Writers {
+    /// Notes an image: how many did not come between the last of its writer's and this one, and whether another's came between them.
+    fn note(&mut self, writer: GUID, number: i64) -> (u64, bool) {
+        if self.numbers.len() >= WRITERS_MAX {
+            self.numbers.clear();
+        }
+        let is_after_another = self.last.replace(writer).is_some_and(|last| last != writer);
+        // One that is new has mostly taken the place of the other.
+        let Some(last) = self.numbers.insert(writer, number) else { return (0, false) };
+        let missed = number.saturating_sub(last).saturating_sub(1);
+        // Below zero it began anew; beyond 32 bits somebody makes it up.
+        (u32::try_from(missed).map_or(0, u64::from), is_after_another)
     }
 }
 
@@ -100,8 +150,10 @@ impl Taking<'_> {
         poll.registry().register(&mut self.reader, Token(0), Interest::READABLE).map_err(Failure::runtime)?;
         let mut events = Events::with_capacity(4);
         let began = Instant::now();
+        let mut has_more = false;
         while !self.stop.is_stopped() {
-            if let Err(error) = poll.poll(&mut events, Some(STEP))
+            let patience = if has_more { Duration::ZERO } else { STEP };
+            if let Err(error) = poll.poll(&mut events, Some(patience))
                 && error.kind() != std::io::ErrorKind::Interrupted
             {
                 return Err(Failure::runtime(format!("the topic cannot be waited for: {error}")));
@@ -109,9 +161,22 @@ impl Taking<'_> {
             self.attend(began);
             self.renew(&poll)?;
             self.reader.drain_read_notifications();
-            while !self.stop.is_stopped() && self.take_one().map_err(failed)? {}
+            has_more = self.take_some().map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Takes a few images, where there are; whether there may be more.
+    ///
+    /// # Errors
+    /// The stream cannot go on.
+    fn take_some(&mut self) -> Result<bool, Error> {
+        for _ in 0..IN_A_TURN {
+            if self.stop.is_stopped() || !self.take_one()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads by another reader, where the domain has been joined again.
@@ -121,7 +186,7 @@ impl Taking<'_> {
             self.reader =
                 reader.map_err(|reason| Failure::runtime(format!("{} cannot be read: {reason}", self.topic)))?;
             self.times = self.domain.times;
-            self.numbers = Numbers::default();
+            self.writers = Writers::default();
             poll.registry().register(&mut self.reader, Token(0), Interest::READABLE).map_err(Failure::runtime)?;
         }
         Ok(())
@@ -145,7 +210,9 @@ impl Taking<'_> {
                 Ok(None) => return Ok(false),
                 Err(error) => {
                     self.counts.images += 1;
-                    self.refuse(Refusal::Unreadable(error.to_string()));
+                    // Whose it is, and its number, are not said: it is not to be counted as lost too.
+                    self.writers = Writers::default();
+                    self.refuse(Refusal::Unreadable(format!("it is no plain CDR, as ROS has it ({error})")));
                     return Ok(true);
                 }
             };
@@ -187,11 +254,9 @@ impl Taking<'_> {
     /// Counts an image, and those before it that did not come.
     fn count(&mut self, writer: GUID, number: i64) {
         self.counts.images += 1;
-        self.counts.images_unsent.lost += self.numbers.missed(writer, number);
-        if self.numbers.0.len() > 1
-            && self.counts.publishers > 1
-            && !std::mem::replace(&mut self.told.is_of_several, true)
-        {
+        let (missed, is_after_another) = self.writers.note(writer, number);
+        self.counts.images_unsent.lost += missed;
+        if is_after_another && !std::mem::replace(&mut self.told.is_of_several, true) {
             tracing::warn!(
                 "{} is written by several at once: the stream has the images of all of them, in turn; have one write it, or name another topic",
                 self.topic
@@ -297,10 +362,31 @@ mod tests {
     #[test]
     fn what_is_missing_between_two_images_of_a_writer_is_lost() {
         let writers = [1_u8, 2].map(|at| GUID::from_bytes([at; 16]));
-        let mut numbers = Numbers::default();
-        let mut missed = |writer: usize, number| numbers.missed(writers[writer], number);
+        let mut noted = Writers::default();
+        let mut missed = |writer: usize, number| noted.note(writers[writer], number).0;
         assert_eq!([missed(0, 5), missed(1, 1), missed(0, 6), missed(0, 9), missed(1, 2)], [0, 0, 0, 2, 0]);
         // One that began anew, and numbers of somebody who means no good.
-        assert_eq!([missed(0, 1), missed(0, i64::MAX), missed(0, i64::MIN)], [0, i64::MAX as u64 - 2, 0]);
+        assert_eq!([missed(0, 1), missed(0, i64::MAX), missed(0, i64::MIN), missed(0, i64::MAX)], [0; 4]);
+    }
+
+    #[test]
+    fn two_write_a_topic_where_images_of_both_come_in_turn_and_not_where_one_took_the_others_place() {
+        let writers = [1_u8, 2].map(|at| GUID::from_bytes([at; 16]));
+        let mut noted = Writers::default();
+        let mut is_after_another = |writer: usize, number| noted.note(writers[writer], number).1;
+        assert_eq!(
+            [(0, 1), (0, 2), (1, 1), (1, 2)].map(|(writer, number)| is_after_another(writer, number)),
+            [false; 4]
+        );
+        assert!(is_after_another(0, 3));
+    }
+
+    #[test]
+    fn however_many_write_a_topic_a_few_are_kept() {
+        let mut noted = Writers::default();
+        for at in 0..=u8::MAX {
+            noted.note(GUID::from_bytes([at; 16]), 1);
+            assert!(noted.numbers.len() <= WRITERS_MAX);
+        }
     }
 }

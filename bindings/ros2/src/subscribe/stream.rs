@@ -1,6 +1,7 @@
 //! Images as the frames of one stream.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use framewire_capture::ros::ImageHead;
@@ -19,6 +20,18 @@ pub(crate) enum Target {
     Server(ServerPlace),
     /// Whoever listens there.
     Receiver(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Readers(_) => f.write_str("this machine's programs"),
+            Self::Server(ServerPlace::Url(url)) => f.write_str(url),
+            // The line may be a secret.
+            Self::Server(ServerPlace::Join(_)) => f.write_str("the server that is joined"),
+            Self::Receiver(address) => f.write_str(address),
+        }
+    }
 }
 
 /// How long what was sent may take to arrive once there is no more.

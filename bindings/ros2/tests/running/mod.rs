@@ -165,6 +165,13 @@ impl Program {
         (code, self.0.err.iter().collect::<Vec<_>>().join("\n"))
     }
 
+    /// The most memory that it has had so far, in MB.
+    pub fn memory_mb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.guard.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     /// Stops it, each of its threads, and has it go on.
     pub fn stop_and_go_on(&self) {
         let process = self.0.guard.0.id();
@@ -181,7 +188,7 @@ impl Program {
         send(Signal::CONT, process);
     }
 
-    fn send(&self, signal: Signal) {
+    pub fn send(&self, signal: Signal) {
         send(signal, self.0.guard.0.id());
     }
 }
