@@ -63,7 +63,8 @@ pub struct SourceStats {
 
 impl SourceStats {
     /// The counts of both.
-    fn and(self, other: Self) -> Self {
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self {
             taken: self.taken + other.taken,
             dropped: self.dropped + other.dropped,

@@ -145,6 +145,24 @@ fn a_sender_that_is_back_is_read_on_and_one_without_reconnect_ends() {
 }
 
 #[test]
+fn what_is_left_of_a_stream_comes_before_the_one_that_follows_it() {
+    let (source, first, _folder) = pair(false, Delivery::Every);
+    for shade in 0..3 {
+        send(&first, shade);
+    }
+    assert!(first.close(SOON));
+    let address = source.local_addr().unwrap().to_string();
+    let second = Output::connect(&address, OutputOptions::new().delivery(Delivery::Every)).unwrap();
+    second.begin(gray()).unwrap();
+    for shade in 3..6 {
+        send(&second, shade);
+    }
+    assert!(second.wait_until_settled(SOON).unwrap());
+    let shades: Vec<_> = (0..6).map(|_| taken(&source).frame[0]).collect();
+    assert_eq!(shades, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn a_stream_that_nobody_shares_is_told_and_waited_for_as_long_as_asked() {
     let folder = tempfile::tempdir().unwrap();
     let hub: Hub = folder.path().join("x.sock").to_str().unwrap().parse().unwrap();

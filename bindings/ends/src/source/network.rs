@@ -189,6 +189,10 @@ impl Network {
         let mut state = self.lock();
         self.accept(&mut state)?;
         let failure = self.wish().as_ref().and_then(|watch| watch.check().err());
+        // What is left of a stream that has ended comes before what others send: a source that begins anew, in another format perhaps, goes on as a new stream.
+        if let Some(ended) = state.open.iter().position(|open| open.incoming.end_reason().is_some()) {
+            state.next = ended;
+        }
         let (mut held, mut turns) = (None, state.open.len());
         while turns > 0 {
             turns -= 1;
