@@ -55,6 +55,11 @@ pub(crate) fn as_message(error: Error) -> gst::ErrorMessage {
 pub(crate) struct Trouble(Mutex<Option<String>>);
 
 impl Trouble {
+    /// Nothing was told yet: the element begins anew.
+    pub(crate) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Tells what has changed since it was looked last.
     pub(crate) fn look(&self, element: &impl IsA<gst::Element>, now: Option<String>) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use framewire_ends::{Class, Error, Output, Slot};
 use framewire_transport::Time;
 use gst::glib;
+use gst::glib::translate::{ToGlibPtr, try_from_glib};
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::VideoMeta;
@@ -31,6 +32,8 @@ pub struct FramewireSink {
     state: Mutex<State>,
     /// Nothing is to be waited for: the pipeline pauses, or flushes.
     is_unlocked: AtomicBool,
+    /// It plays, and is not to pause.
+    plays: Arc<AtomicBool>,
     /// It is to be looked again whether the source is live.
     is_live_stale: AtomicBool,
 }
@@ -116,14 +119,25 @@ impl ElementImpl for FramewireSink {
     }
 
     fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        let outlet = self.state().outlet.clone().filter(|_| transition == gst::StateChange::PausedToReady);
-        if let Some(outlet) = &outlet {
-            // Before the elements behind this one: one of them may wait for a slot, and would be waited for.
-            outlet.flush(true);
+        match transition {
+            // Until here, properties may be set.
+            gst::StateChange::ReadyToPaused => self.prepare()?,
+            gst::StateChange::PausedToReady => {
+                let outlet = self.state().outlet.clone();
+                if let Some(outlet) = outlet {
+                    // Before the elements behind this one: one of them may wait for a slot, and would be waited for.
+                    outlet.flush(true);
+                }
+            }
+            gst::StateChange::PausedToPlaying => self.plays.store(true, Ordering::Release),
+            // Upstream may wait for a slot, and is waited for with a buffer.
+            gst::StateChange::PlayingToPaused => self.plays.store(false, Ordering::Release),
+            _ => {}
         }
         let changed = self.parent_change_state(transition);
-        if let Some(outlet) = &outlet {
-            self.end(outlet);
+        let has_failed = transition == gst::StateChange::ReadyToPaused && changed.is_err();
+        if transition == gst::StateChange::PausedToReady || has_failed {
+            self.leave();
         }
         changed
     }
@@ -137,21 +151,6 @@ impl ElementImpl for FramewireSink {
 }
 
 impl BaseSinkImpl for FramewireSink {
-    fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let output = self.output().map_err(trouble::as_message)?;
-        *self.state() = State { output: Some(output), ..State::default() };
-        Ok(())
-    }
-
-    fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        let output = self.state().output.take();
-        if let Some(output) = output {
-            // Its name is another's to take.
-            output.close(Duration::ZERO);
-        }
-        Ok(())
-    }
-
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
         self.is_unlocked.store(true, Ordering::Release);
         Ok(())
@@ -168,8 +167,13 @@ impl BaseSinkImpl for FramewireSink {
             (gst::EventView::FlushStart(_), Some(outlet)) => outlet.flush(true),
             (gst::EventView::FlushStop(_), Some(outlet)) => outlet.flush(false),
             (gst::EventView::Eos(_), Some(outlet)) if outlet.loses_nothing() => {
-                if let Err(error) = outlet.settle(|| !self.is_unlocked.load(Ordering::Acquire)) {
+                let settled = self.preroll(&event).map_or(Ok(false), |_| self.settle(&outlet));
+                let goes_on = settled.unwrap_or_else(|error| {
                     trouble::fail(&*self.obj(), error, true);
+                    false
+                });
+                // In a flush nothing more is waited for, which the end would be.
+                if !goes_on {
                     return false;
                 }
             }
@@ -232,6 +236,31 @@ impl FramewireSink {
         settings.output(&self.obj().name())
     }
 
+    /// Takes what the first stream needs that is nobody else's, its name for one.
+    fn prepare(&self) -> Result<(), gst::StateChangeError> {
+        let output = self.output().map_err(|error| {
+            self.post_error_message(trouble::as_message(error));
+            gst::StateChangeError
+        })?;
+        *self.state() = State { output: Some(output), ..State::default() };
+        Ok(())
+    }
+
+    /// Ends what there is. No other thread begins anything by now; one may have, while the state changed.
+    fn leave(&self) {
+        let (outlet, output) = {
+            let mut state = self.state();
+            (state.outlet.clone(), state.output.take())
+        };
+        if let Some(outlet) = outlet {
+            self.end(&outlet);
+        }
+        if let Some(output) = output {
+            // Its name is another's to take.
+            output.close(Duration::ZERO);
+        }
+    }
+
     /// Begins the stream of these caps, unless it is the one that there is.
     fn begin(&self, caps: &gst::Caps) -> Result<(), Error> {
         self.is_live_stale.store(true, Ordering::Release);
@@ -246,22 +275,42 @@ impl FramewireSink {
                 return Ok(());
             }
             if before.loses_nothing() {
-                before.settle(|| !self.is_unlocked.load(Ordering::Acquire))?;
+                self.settle(&before)?;
             }
             // Readers know the stream by its name: it comes back in another format.
             self.end(&before);
         }
         let output = output.map_or_else(|| self.output(), Ok)?;
         let reconnect = self.settings().reconnect;
-        let outlet = Outlet::begin(output, picture, &self.obj(), reconnect)?;
+        let outlet = Outlet::begin(output, picture, &self.obj(), reconnect, self.plays.clone())?;
         gst::info!(LOG, imp = self, "sends {} to {}", outlet.picture.format, outlet.output.target());
         self.state().outlet = Some(Arc::new(outlet));
         Ok(())
     }
 
+    /// Waits until it plays, and has the pause that is there meanwhile be one that is reached.
+    fn preroll(&self, event: &gst::Event) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let sink = self.obj();
+        let sink: &gst_base::BaseSink = sink.upcast_ref();
+        // SAFETY: both live as long as this runs, and the event is looked at alone. A serialized event is handled with the lock held that this asks for.
+        let flow = unsafe { gst_base::ffi::gst_base_sink_do_preroll(sink.to_glib_none().0, event.as_mut_ptr().cast()) };
+        // SAFETY: any number is a flow, if need be an error.
+        unsafe { try_from_glib(flow) }
+    }
+
+    /// Waits until all that a stream sent has arrived, after a pause again; false where a flush has ended that.
+    fn settle(&self, outlet: &Outlet) -> Result<bool, Error> {
+        while !outlet.settle(|| !self.is_unlocked.load(Ordering::Acquire))? {
+            if self.obj().wait_preroll().is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Ends a stream, and keeps what it counted.
     fn end(&self, outlet: &Outlet) {
-        outlet.flush(true);
+        outlet.end();
         let is_open = outlet.output.stats().is_open;
         let patience = match outlet.loses_nothing() {
             // Who never was there takes nothing in.
@@ -285,10 +334,9 @@ impl FramewireSink {
         };
         outlet.look().map_err(failed)?;
         let captured = self.captured(buffer);
-        let slot = match self.granted(outlet, buffer).map_err(failed)? {
-            Some(slot) => Some(slot),
-            None => self.filled(outlet, buffer)?,
-        };
+        // Where the buffer lies in a slot, and nobody else has it, that is sent.
+        let granted = if outlet.layout.is_of(buffer, &outlet.picture) { memory::take(buffer, outlet.id) } else { None };
+        let slot = if granted.is_some() { granted } else { self.filled(outlet, buffer)? };
         let Some(mut slot) = slot else { return Ok(gst::FlowSuccess::Ok) };
         slot.info.captured = captured;
         if let Err(why) = metadata::fill(&mut slot, buffer, outlet.picture.metadata.as_deref()) {
@@ -300,14 +348,6 @@ impl FramewireSink {
             Err(error) if error.class == Class::Closed => Err(gst::FlowError::Flushing),
             Err(error) => Err(failed(error)),
         }
-    }
-
-    /// The slot that the buffer is, where it is one, and nobody else's.
-    fn granted(&self, outlet: &Outlet, buffer: &gst::Buffer) -> Result<Option<Slot>, Error> {
-        if !outlet.layout.is_of(buffer, &outlet.picture) {
-            return Ok(None);
-        }
-        Ok(memory::take(buffer, outlet.id))
     }
 
     /// A slot with a copy of the buffer; `None` where that was not sent, which is counted.

@@ -1,6 +1,7 @@
 //! A stream that has begun: what the sink and the pool that it proposes have in common.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use framewire_ends::{Class, Error, Output, STEP, Slot};
@@ -16,8 +17,8 @@ use crate::trouble::Trouble;
 /// How long a slot is waited for in `latest` where the caps say no rate.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// How long whoever does not want to wait for the other end waits for its first answer.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
+/// How long the other end may take for an answer before it counts as away.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The stream.
 pub(super) struct Outlet {
@@ -31,15 +32,19 @@ pub(super) struct Outlet {
     trouble: Trouble,
     /// Whoever waits for a slot is to give up.
     flushes: AtomicBool,
+    /// It gives no slots any more, and upstream may not know that yet.
+    is_over: AtomicBool,
+    /// Frames go out, and upstream may wait for that: while the pipeline is to pause, the sink waits for upstream.
+    plays: Arc<AtomicBool>,
     reconnect: bool,
-    began: Instant,
-    was_open: AtomicBool,
+    /// Since when the other end has not answered.
+    silent_since: Mutex<Option<Instant>>,
 }
 
 /// What came of asking for a slot.
 pub(super) enum Granted {
     Slot(Slot),
-    /// In `latest` none came free in time, or upstream has them all.
+    /// None came free in time, upstream has them all, or the stream is over.
     None,
     /// Nothing is waited for any more.
     Flushing,
@@ -55,6 +60,7 @@ impl Outlet {
         picture: Picture,
         element: &FramewireSink,
         reconnect: bool,
+        plays: Arc<AtomicBool>,
     ) -> Result<Self, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         output.begin_as(picture.format, picture.presentation)?;
@@ -66,9 +72,10 @@ impl Outlet {
             element: element.downgrade(),
             trouble: Trouble::default(),
             flushes: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            plays,
             reconnect,
-            began: Instant::now(),
-            was_open: AtomicBool::new(false),
+            silent_since: Mutex::default(),
         })
     }
 
@@ -81,7 +88,7 @@ impl Outlet {
     /// # Errors
     /// The stream cannot go on.
     pub(super) fn grant(&self, go_on: impl Fn() -> bool) -> Result<Granted, Error> {
-        self.slot(go_on, |wait| self.output.frame(wait))
+        self.slot(go_on, || self.plays.load(Ordering::Acquire), |wait| self.output.frame(wait))
     }
 
     /// A slot to copy into and send at once.
@@ -89,13 +96,14 @@ impl Outlet {
     /// # Errors
     /// The stream cannot go on.
     pub(super) fn grant_to_fill(&self, go_on: impl Fn() -> bool) -> Result<Granted, Error> {
-        self.slot(go_on, |wait| self.output.frame_to_fill(wait))
+        self.slot(go_on, || true, |wait| self.output.frame_to_fill(wait))
     }
 
-    /// In `every` waits for it without end, in `latest` about as long as a picture is shown.
+    /// In `every` waits for it while `waits` says so, in `latest` about as long as a picture is shown.
     fn slot(
         &self,
         go_on: impl Fn() -> bool,
+        waits: impl Fn() -> bool,
         ask: impl Fn(Duration) -> Result<Option<Slot>, Error>,
     ) -> Result<Granted, Error> {
         let rate = self.picture.presentation.rate;
@@ -104,17 +112,19 @@ impl Outlet {
             if self.flushes.load(Ordering::Acquire) || !go_on() {
                 return Ok(Granted::Flushing);
             }
+            if self.is_over.load(Ordering::Acquire) {
+                return Ok(Granted::None);
+            }
             match ask(patience) {
                 Ok(Some(slot)) => return Ok(Granted::Slot(slot)),
                 Ok(None) => {
                     self.look()?;
-                    if !self.loses_nothing() {
+                    if !(self.loses_nothing() && waits()) {
                         return Ok(Granted::None);
                     }
                 }
                 // Upstream keeps what it has until more comes: it goes on with memory of its own.
-                Err(error) if error.class == Class::SlotsHeld => return Ok(Granted::None),
-                Err(error) if error.class == Class::Closed => return Ok(Granted::Flushing),
+                Err(error) if matches!(error.class, Class::SlotsHeld | Class::Closed) => return Ok(Granted::None),
                 Err(error) => return Err(error),
             }
         }
@@ -125,35 +135,40 @@ impl Outlet {
     /// # Errors
     /// Something is in the way, and nobody is to wait for it.
     pub(super) fn look(&self) -> Result<(), Error> {
-        let trouble = self.output.trouble();
-        if !self.reconnect {
-            self.insist(trouble.as_deref())?;
+        let away = self.output.trouble().map(|why| format!("{} is not there ({why})", self.output.target()));
+        let away = away.or_else(|| self.silence());
+        if !self.reconnect
+            && let Some(away) = away
+        {
+            let text = format!("{away}, and reconnect=false says not to wait for it");
+            return Err(Error::new(Class::Refused, "no-reconnect", text));
         }
         if let Some(element) = self.element.upgrade() {
-            self.trouble.look(&element, trouble);
+            self.trouble.look(&element, away);
         }
         Ok(())
     }
 
-    fn insist(&self, trouble: Option<&str>) -> Result<(), Error> {
-        let gone = |why: &str| {
-            let text = format!("{} {why}, and reconnect=false says not to wait for it", self.output.target());
-            Err(Error::new(Class::Refused, "no-reconnect", text))
-        };
-        if let Some(trouble) = trouble {
-            return gone(&format!("is not there ({trouble})"));
-        }
+    /// That the other end does not answer, once it has not for a while.
+    fn silence(&self) -> Option<String> {
         let is_open = self.output.stats().is_open;
-        let was_open = self.was_open.swap(is_open, Ordering::AcqRel);
-        if is_open || (!was_open && self.began.elapsed() < FIRST_ANSWER) {
-            return Ok(());
+        let mut silent_since = self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_open {
+            *silent_since = None;
+            return None;
         }
-        gone(if was_open { "has gone" } else { "does not answer" })
+        let since = silent_since.get_or_insert_with(Instant::now);
+        (since.elapsed() >= ANSWERED_WITHIN).then(|| format!("{} does not answer", self.output.target()))
     }
 
     /// Has whoever waits for a slot give up, or wait again from now on.
     pub(super) fn flush(&self, flushes: bool) {
         self.flushes.store(flushes, Ordering::Release);
+    }
+
+    /// It gives no slots from now on; upstream goes on with memory of its own until it knows of the stream that follows.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
     }
 
     /// Waits until all that was sent has arrived, for as long as `go_on` says so; whether it has.

@@ -1,10 +1,11 @@
-//! What a source knows of the stream that it is in: its format, which number comes next, how old its frames are.
+//! What a source knows of the stream that it is in: its format, where planes lie, how old its frames are.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use framewire_ends::Stream;
-use framewire_transport::{Frame, Time};
+use framewire_transport::Time;
 
 use crate::format::{self, Picture};
 use crate::layout::Layout;
@@ -24,8 +25,7 @@ pub(super) struct Bearings {
     /// Where they usually lie in GStreamer.
     pub(super) usual: Layout,
     /// Whether downstream reads what a buffer says of its planes.
-    pub(super) reads_meta: bool,
-    next: Option<u64>,
+    pub(super) reads_meta: AtomicBool,
 }
 
 impl Bearings {
@@ -37,18 +37,12 @@ impl Bearings {
         let (picture, caps) = format::picture_of(stream.format, stream.presentation)?;
         let (layout, usual) = (Layout::of(&stream.format), Layout::usual(&picture));
         let stream = stream.clone();
-        Ok((Self { stream, picture, layout, usual, reads_meta: false, next: None }, caps))
+        Ok((Self { stream, picture, layout, usual, reads_meta: AtomicBool::new(false) }, caps))
     }
 
     /// Whether a frame can go on where it lies.
     pub(super) fn can_stay(&self) -> bool {
-        self.layout == self.usual || (self.reads_meta && self.picture.info.is_some())
-    }
-
-    /// Notes a frame's number; whether others are missing before it, or it is the first.
-    pub(super) fn is_apart(&mut self, frame: &Frame) -> bool {
-        let number = frame.info().number;
-        self.next.replace(number.wrapping_add(1)) != Some(number)
+        self.layout == self.usual || (self.reads_meta.load(Ordering::Relaxed) && self.picture.info.is_some())
     }
 }
 
@@ -56,6 +50,7 @@ impl Bearings {
 #[derive(Debug, Default)]
 pub(super) struct Age {
     told: Option<Duration>,
+    played_since: Time,
 }
 
 impl Age {
@@ -64,10 +59,15 @@ impl Age {
         self.told.unwrap_or(USUAL_AGE)
     }
 
+    /// Frames are handed on from now on: those of before lay about.
+    pub(super) fn play(&mut self, now: Time) {
+        self.played_since = now;
+    }
+
     /// Notes a frame that follows another; whether it is to be told anew.
     pub(super) fn note(&mut self, captured: Time, now: Time) -> bool {
         let age = now.since(captured);
-        if age <= self.told() || age > AGE_MAX {
+        if age <= self.told() || age > AGE_MAX || captured < self.played_since {
             return false;
         }
         // A quarter more, in whole milliseconds, so that it is not told again and again.
@@ -90,6 +90,14 @@ mod tests {
         assert!(age.note(at(0), at(40)));
         assert_eq!(age.told(), Duration::from_millis(51));
         assert!(!age.note(at(0), at(50)));
+    }
+
+    #[test]
+    fn a_frame_that_waited_for_the_pipeline_to_play_says_nothing() {
+        let mut age = Age::default();
+        age.play(Time::from_nanos(500_000_000));
+        assert!(!age.note(Time::from_nanos(400_000_000), Time::from_nanos(510_000_000)));
+        assert!(age.note(Time::from_nanos(500_000_000), Time::from_nanos(540_000_000)));
     }
 
     #[test]

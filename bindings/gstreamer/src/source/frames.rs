@@ -32,17 +32,17 @@ impl FramewireSrc {
             self.follow(&stream)?;
         }
         let is_last = source.stats().held >= self.settings().slots();
-        let (mut buffer, is_apart) = {
+        let number = frame.info().number;
+        let (bearings, is_apart) = {
             let mut state = self.state();
+            let is_apart = state.next.replace(number.wrapping_add(1)) != Some(number);
             // It was stopped meanwhile.
-            let bearings = state.bearings.as_mut().ok_or(gst::FlowError::Flushing)?;
-            let is_apart = bearings.is_apart(&frame);
-            (self.placed(bearings, &frame, is_last)?, is_apart)
+            (state.bearings.clone().ok_or(gst::FlowError::Flushing)?, is_apart)
         };
+        let mut buffer = self.placed(&bearings, &frame, is_last)?;
         self.tell_of_copies(is_last);
         let said = buffer.make_mut();
         self.time(said, &frame, is_apart);
-        let number = frame.info().number;
         said.set_offset(number);
         said.set_offset_end(number.wrapping_add(1));
         if is_apart {
@@ -63,18 +63,22 @@ impl FramewireSrc {
             gst::FlowError::NotNegotiated
         })?;
         gst::info!(LOG, obj = source, "'{}' is {}", stream.name, stream.format);
-        self.state().bearings = Some(bearings);
+        {
+            let mut state = self.state();
+            (state.bearings, state.next) = (Some(Arc::new(bearings)), None);
+        }
         if source.src_pad().current_caps().as_ref() != Some(&caps) {
             // Who is not linked to anything takes all.
             let is_taken = source.src_pad().peer_query_accept_caps(&caps) && source.set_caps(&caps).is_ok();
-            if !is_taken && !self.is_unlocked() {
+            if !is_taken && self.is_unlocked() {
+                return Err(gst::FlowError::Flushing);
+            }
+            if !is_taken {
                 gst::element_error!(
                     source,
                     gst::CoreError::Negotiation,
                     ("downstream takes no {caps}, which is what '{}' has; put videoconvert behind", stream.name)
                 );
-            }
-            if !is_taken {
                 return Err(gst::FlowError::NotNegotiated);
             }
         }
@@ -106,7 +110,8 @@ impl FramewireSrc {
         let info = frame.info();
         let now = Time::now();
         let is_known = info.captured != Time::ZERO && self.settings().timestamp_mode == TimestampMode::Capture;
-        let moment = if is_known { info.captured } else { now };
+        // No picture was taken later than now, whatever its source says.
+        let moment = if is_known { info.captured.min(now) } else { now };
         let (rate, pts, is_older) = {
             let mut state = self.state();
             let rate = state.bearings.as_ref().and_then(|bearings| bearings.picture.presentation.rate);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError
 use std::time::Duration;
 
 use framewire_ends::{Class, Error, OpenOptions, STEP, Source, SourceStats};
+use framewire_transport::Time;
 use gst::glib;
 use gst_base::prelude::*;
 use gst_base::subclass::base_src::CreateSuccess;
@@ -40,11 +41,13 @@ pub(super) struct State {
     hub: Option<OpenOptions>,
     /// What those counted that came before it.
     past: SourceStats,
-    pub(super) bearings: Option<Bearings>,
+    pub(super) bearings: Option<Arc<Bearings>>,
+    /// The number of the frame that is to follow.
+    pub(super) next: Option<u64>,
     pub(super) age: Age,
     pub(super) last_pts: Option<gst::ClockTime>,
-    /// How often the stream was gone, as it was told.
-    reconnects: u64,
+    /// How often the hub was gone, as it was told.
+    hub_losses: u64,
     /// It was told that frames are copied, since there was room last.
     pub(super) tells_of_copies: bool,
     /// It was told that others send here, too.
@@ -107,6 +110,23 @@ impl ElementImpl for FramewireSrc {
         });
         TEMPLATES.as_ref()
     }
+
+    fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToPlaying {
+            self.state().age.play(Time::now());
+        }
+        self.parent_change_state(transition)
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        if let gst::EventView::FlushStop(flush) = event.view()
+            && flush.resets_time()
+        {
+            // The running time begins anew.
+            self.state().last_pts = None;
+        }
+        self.parent_send_event(event)
+    }
 }
 
 impl BaseSrcImpl for FramewireSrc {
@@ -118,6 +138,7 @@ impl BaseSrcImpl for FramewireSrc {
         };
         *self.state() = State { source, hub, ..State::default() };
         self.copied.store(0, Ordering::Relaxed);
+        self.trouble.forget();
         Ok(())
     }
 
@@ -153,8 +174,8 @@ impl BaseSrcImpl for FramewireSrc {
     /// Frames are where they are: no pool is needed, and downstream is only asked whether it reads where their planes lie.
     fn decide_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
         let reads_meta = query.find_allocation_meta::<VideoMeta>().is_some();
-        if let Some(bearings) = &mut self.state().bearings {
-            bearings.reads_meta = reads_meta;
+        if let Some(bearings) = &self.state().bearings {
+            bearings.reads_meta.store(reads_meta, Ordering::Relaxed);
         }
         while query.allocation_pools().next().is_some() {
             query.remove_nth_allocation_pool(0);
@@ -217,7 +238,7 @@ impl FramewireSrc {
                 Ok(Some(source)) => {
                     let source = Arc::new(source);
                     let mut state = self.state();
-                    state.reconnects = 0;
+                    state.hub_losses = 0;
                     state.source = Some(source.clone());
                     return Ok(source);
                 }
@@ -244,13 +265,21 @@ impl FramewireSrc {
             trouble::fail(&*self.obj(), Error::new(Class::UnknownStream, "no-reconnect", text), false);
             return Err(gst::FlowError::Error);
         }
-        let reconnects = source.stats().reconnects;
-        let is_gone = std::mem::replace(&mut self.state().reconnects, reconnects) < reconnects;
-        let gone = || "the stream is gone, and waited for".to_owned();
-        if trouble.is_some() || is_gone {
-            self.trouble.look(&*self.obj(), trouble.or_else(|| is_gone.then(gone)));
+        let away =
+            trouble.or_else(|| self.is_gone(source).then(|| "the stream has gone, and is waited for".to_owned()));
+        if away.is_some() {
+            self.trouble.look(&*self.obj(), away);
         }
         Ok(())
+    }
+
+    /// Whether a stream that was there is not any more; of a hub that is gone, the first time that it is looked.
+    fn is_gone(&self, source: &Source) -> bool {
+        let stats = source.stats();
+        // Each stream but the first came back; what was gone besides was its hub, which the stream outlives.
+        let losses = stats.reconnects.saturating_sub(stats.streams.saturating_sub(1));
+        let is_hub_lost = std::mem::replace(&mut self.state().hub_losses, losses) < losses;
+        is_hub_lost || (stats.streams > 0 && source.streams().is_empty())
     }
 
     /// What is done about an error of the source's.
@@ -269,7 +298,7 @@ impl FramewireSrc {
                     let mut counted = ended.stats();
                     (counted.held, counted.reconnects) = (0, counted.reconnects + 1);
                     let mut state = self.state();
-                    state.past = sum(state.past, counted);
+                    state.past = state.past.and(counted);
                 }
                 Ok(())
             }
@@ -287,7 +316,7 @@ impl FramewireSrc {
             let state = self.state();
             (state.source.clone(), state.past)
         };
-        let stats = sum(past, source.as_ref().map(|source| source.stats()).unwrap_or_default());
+        let stats = past.and(source.as_ref().map(|source| source.stats()).unwrap_or_default());
         let address = source.and_then(|source| source.local_addr()).map(|address| address.to_string());
         gst::Structure::builder("framewire-src-stats")
             .field("frames-taken", stats.taken)
@@ -327,16 +356,4 @@ impl FramewireSrc {
 /// Whether a stream that is not there may come.
 fn is_to_come(error: &Error) -> bool {
     matches!(error.class, Class::UnknownStream | Class::Interrupted | Class::Timeout) || error.code == "no-hub"
-}
-
-fn sum(mut past: SourceStats, more: SourceStats) -> SourceStats {
-    past.taken += more.taken;
-    past.dropped += more.dropped;
-    past.lost += more.lost;
-    past.skipped += more.skipped;
-    past.bytes += more.bytes;
-    past.streams += more.streams;
-    past.reconnects += more.reconnects;
-    past.held += more.held;
-    past
 }

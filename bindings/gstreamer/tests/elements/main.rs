@@ -2,8 +2,10 @@
 
 mod copies;
 mod formats;
+mod loss;
 mod refusals;
 mod server;
 mod stage;
+mod states;
 mod streams;
 mod times;

@@ -105,6 +105,37 @@ fn a_stream_that_is_away_is_waited_for_and_told_of_or_else_an_error() {
 }
 
 #[test]
+fn what_was_away_is_told_of_again_by_a_source_that_begins_anew() {
+    let place = Place::new();
+    let hub = place.hub("again");
+    let taking = Pipeline::playing(&format!("framewiresrc stream=cam share={hub} ! fakesink"));
+    for _ in 0..2 {
+        assert!(taking.warning().contains(&hub));
+        // What was told before is forgotten with this.
+        taking.0.set_state(gst::State::Null).unwrap();
+        taking.0.set_state(gst::State::Playing).unwrap();
+    }
+}
+
+#[test]
+fn a_program_that_does_not_answer_is_waited_for_and_told_of_or_else_an_error() {
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let there = nobody.local_addr().unwrap();
+    let gray = "video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1";
+    let sink = format!("videotestsrc is-live=true ! {gray} ! framewiresink sync=false path=udp address={there}");
+    let impatient = Pipeline::playing(&format!("{sink} reconnect=false"));
+    let patient = Pipeline::playing(&sink);
+    let error = impatient.error();
+    assert!(error.contains(&there.to_string()) && error.contains("reconnect=false"), "{error}");
+    let warning = patient.warning();
+    assert!(warning.contains(&there.to_string()), "{warning}");
+    drop((impatient, nobody));
+    let taking = Taking::new(&format!("listen={there}"));
+    taking.next();
+    patient.over();
+}
+
+#[test]
 fn a_stream_that_downstream_does_not_take_is_an_error_that_says_what_it_has() {
     let place = Place::new();
     let hub = place.hub("taken");

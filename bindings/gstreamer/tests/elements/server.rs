@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use gst::prelude::*;
 
-use crate::stage::{Place, Sending, Taking, caps, packed, picture, stat, wait};
+use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat, wait};
 
 /// A port that is free.
 const ANY: &str = "127.0.0.1:0";
@@ -53,6 +54,23 @@ impl Server {
         // What it says later is for nobody, and must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { child, url })
+    }
+
+    /// Ends it without a word.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+}
+
+/// Pushes pictures until one comes.
+fn until_frame(sending: &Sending, caps: &gst::Caps, taking: &Taking) -> Got {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "no frame in time");
+        sending.push(picture(caps, 1));
+        if let Some(got) = taking.soon() {
+            return got;
+        }
     }
 }
 
@@ -118,13 +136,7 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam server={}", server.url));
     let taking = Taking::new(&format!("stream=cam server={}", server.url));
-    let until_frame = |taking: &Taking| loop {
-        sending.push(picture(&caps, 1));
-        if taking.soon().is_some() {
-            break;
-        }
-    };
-    until_frame(&taking);
+    until_frame(&sending, &caps, &taking);
     drop(server);
     // It is looked how the server is with each picture.
     let bus = sending.pipeline.0.bus().unwrap();
@@ -132,12 +144,15 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
         sending.push(picture(&caps, 1));
         bus.pop_filtered(&[gst::MessageType::Warning]).is_some()
     });
+    taking.pipeline.until(|message| match message.view() {
+        gst::MessageView::Warning(warning) => warning.error().to_string().contains(&listen).then_some(()),
+        _ => None,
+    });
     let Some(_again) = Server::start(&place, &listen, &[]) else { return };
-    let deadline = std::time::Instant::now() + crate::stage::PATIENCE;
     // Those that came before the end may wait still.
     while taking.soon().is_some() {}
-    until_frame(&taking);
-    assert!(std::time::Instant::now() < deadline);
+    until_frame(&sending, &caps, &taking);
+    taking.pipeline.over();
     wait("the stream is open", || {
         sending.push(picture(&caps, 2));
         sending.sink.property::<gst::Structure>("stats").get::<bool>("is-open").unwrap()
@@ -155,11 +170,86 @@ fn a_protected_server_is_joined_by_its_file_at_both_ends() {
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam join={}", file.display()));
     let taking = Taking::new(&format!("stream=cam join={}", file.display()));
-    loop {
+    let got = until_frame(&sending, &caps, &taking);
+    assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 1)));
+    // The line itself does, too, and is shown to nobody.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let line = text.lines().find(|line| line.starts_with("framewire:")).unwrap().trim();
+    let sending = Sending::new(&caps, &format!("stream=line join=\"{line}\""));
+    let taking = Taking::new(&format!("stream=line join=\"{line}\""));
+    until_frame(&sending, &caps, &taking);
+    for element in [&sending.sink, &taking.source] {
+        assert_eq!(element.property::<Option<String>>("join"), None);
+    }
+}
+
+#[test]
+fn a_server_that_goes_is_an_error_where_it_is_not_to_be_waited_for() {
+    let place = Place::new();
+    let Some(mut server) = Server::start(&place, ANY, &[]) else { return };
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam server={} reconnect=false", server.url));
+    let taking = Taking::new(&format!("stream=cam server={} reconnect=false", server.url));
+    until_frame(&sending, &caps, &taking);
+    server.kill();
+    let error = taking.pipeline.error();
+    assert!(error.contains("reconnect=false"), "{error}");
+    let bus = sending.pipeline.0.bus().unwrap();
+    wait("an error", || {
         sending.push(picture(&caps, 1));
-        if let Some(got) = taking.soon() {
-            assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 1)));
-            break;
-        }
+        bus.pop_filtered(&[gst::MessageType::Error]).is_some()
+    });
+}
+
+#[test]
+fn frames_of_a_server_come_in_at_the_port_that_is_said() {
+    let place = Place::new();
+    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let free = std::net::UdpSocket::bind(ANY).unwrap().local_addr().unwrap();
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam server={}", server.url));
+    let taking = Taking::new(&format!("stream=cam server={} udp={free}", server.url));
+    assert_eq!(taking.address(), free.to_string());
+    until_frame(&sending, &caps, &taking);
+    assert_eq!(taking.address(), free.to_string());
+}
+
+#[test]
+fn two_sinks_of_one_name_at_a_server_both_go_on() {
+    let place = Place::new();
+    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let caps = caps("GRAY8", 64, 48);
+    let sinks = [1, 2].map(|_| Sending::new(&caps, &format!("stream=cam server={}", server.url)));
+    for sending in &sinks {
+        wait("frames that arrive", || {
+            sending.push(picture(&caps, 1));
+            stat(&sending.sink, "frames-delivered") > 0
+        });
+    }
+    assert!(sinks.iter().all(|sending| stat(&sending.sink, "frames-sent") > 0));
+}
+
+#[test]
+fn a_stream_that_ends_at_a_server_is_told_of_while_it_is_away() {
+    let place = Place::new();
+    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let caps = caps("GRAY8", 64, 48);
+    let begun = || Sending::new(&caps, &format!("stream=cam server={}", server.url));
+    let sending = begun();
+    let taking = [format!("share={}", place.hub("server")), format!("server={}", server.url)]
+        .map(|place| Taking::new(&format!("stream=cam {place}")));
+    for taking in &taking {
+        until_frame(&sending, &caps, taking);
+        // What was told while the stream was not there yet.
+        while taking.pipeline.0.bus().unwrap().pop().is_some() {}
+    }
+    drop(sending);
+    for taking in &taking {
+        taking.pipeline.warning();
+    }
+    let sending = begun();
+    for taking in &taking {
+        until_frame(&sending, &caps, taking);
+        taking.pipeline.over();
     }
 }

@@ -89,6 +89,21 @@ impl Pipeline {
         })
     }
 
+    /// Waits until it is told that what was in the way is over.
+    pub(crate) fn over(&self) {
+        self.until(|message| match message.view() {
+            gst::MessageView::Info(info) => info.error().to_string().contains("is over").then_some(()),
+            _ => None,
+        });
+    }
+
+    /// Has it pause, or play, and waits until it does.
+    pub(crate) fn turn_to(&self, state: gst::State) {
+        self.0.set_state(state).unwrap();
+        let (done, now, _) = self.0.state(gst::ClockTime::from_seconds(60));
+        assert!(done.is_ok() && now == state, "{done:?} {now:?}");
+    }
+
     /// Waits for the end of the stream.
     pub(crate) fn eos(&self) {
         self.until(|message| match message.view() {
@@ -197,6 +212,11 @@ impl Taking {
         let source = pipeline.element("src");
         pipeline.0.set_state(gst::State::Playing).unwrap();
         Self { pipeline, source, got }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        self.source.property::<gst::Structure>("stats").get("local-address").unwrap()
     }
 
     /// The next buffer.

@@ -1,8 +1,8 @@
-//! Streams that end, pause, change and come back; by shared memory and by UDP.
+//! Streams that change, end and come back; by shared memory and by UDP.
 
 use gst::prelude::*;
 
-use crate::stage::{Pipeline, Place, Sending, Taking, caps, packed, picture, stat, wait};
+use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, packed, picture, stat, wait};
 
 #[test]
 fn another_format_in_mid_stream_comes_out_as_one() {
@@ -38,11 +38,57 @@ fn in_every_the_end_loses_nothing_by_shared_memory() {
 fn in_every_the_end_loses_nothing_by_udp() {
     let taking = Taking::new("listen=127.0.0.1:0 reconnect=false");
     let caps = caps("GRAY8", 640, 480);
-    let sending = Sending::new(&caps, &format!("address={} delivery=every path=udp", address(&taking)));
+    let sending = Sending::new(&caps, &format!("address={} delivery=every path=udp", taking.address()));
     sending.push(picture(&caps, 0));
     assert_eq!(taking.next().buffer.offset(), 0);
     all_arrive(&sending, &taking, &caps);
     assert_eq!(stat(&sending.sink, "frames-delivered"), 51);
+}
+
+#[test]
+fn in_every_a_change_of_format_loses_nothing_by_udp() {
+    let taking = Taking::new("listen=127.0.0.1:0");
+    let (gray, colour) = (caps("GRAY8", 64, 48), caps("RGB", 32, 20));
+    let sending = Sending::new(&gray, &format!("address={} delivery=every path=udp", taking.address()));
+    sending.push(picture(&gray, 0));
+    assert!(taking.next().caps.can_intersect(&gray));
+    // What comes meanwhile lies there beside each other.
+    taking.pipeline.turn_to(gst::State::Paused);
+    for seed in 1..4 {
+        sending.push(picture(&gray, seed));
+    }
+    sending.set_caps(&colour);
+    for seed in 4..7 {
+        sending.push(picture(&colour, seed));
+    }
+    wait("the first stream is sent", || stat(&sending.sink, "frames-sent") >= 4);
+    taking.pipeline.turn_to(gst::State::Playing);
+    for seed in 1..7 {
+        let caps = if seed < 4 { &gray } else { &colour };
+        let got = taking.next();
+        assert!(got.caps.can_intersect(caps), "picture {seed} is {}", got.caps);
+        assert!(packed(&got.caps, &got.buffer) == packed(caps, &picture(caps, seed)), "picture {seed} differs");
+    }
+}
+
+#[test]
+fn a_stream_that_goes_is_told_of_while_it_is_away() {
+    let place = Place::new();
+    let hub = place.hub("goes");
+    let caps = caps("GRAY8", 64, 48);
+    let begun = || {
+        let sending = Sending::new(&caps, &format!("stream=cam share={hub}"));
+        sending.push(picture(&caps, 0));
+        sending
+    };
+    let sending = begun();
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    taking.next();
+    drop(sending);
+    taking.pipeline.warning();
+    let _sending = begun();
+    taking.next();
+    taking.pipeline.over();
 }
 
 /// 50 more pictures at once, and the end.
@@ -61,16 +107,12 @@ fn all_arrive(sending: &Sending, taking: &Taking, caps: &gst::Caps) {
     taking.pipeline.eos();
 }
 
-fn address(taking: &Taking) -> String {
-    taking.source.property::<gst::Structure>("stats").get("local-address").unwrap()
-}
-
 #[test]
 fn frames_go_to_a_program_by_udp_out_of_slots() {
     let taking = Taking::new("listen=127.0.0.1:0");
     let sending = Pipeline::playing(&format!(
         "videotestsrc is-live=true ! video/x-raw,format=NV12,width=640,height=480,framerate=60/1 ! framewiresink name=out sync=false path=udp address={}",
-        address(&taking)
+        taking.address()
     ));
     for _ in 0..30 {
         drop(taking.next());
@@ -83,10 +125,10 @@ fn frames_go_to_a_program_by_udp_out_of_slots() {
 fn a_second_stream_at_one_address_is_left_out_and_told_of() {
     let taking = Taking::new("listen=127.0.0.1:0");
     let (gray, colour) = (caps("GRAY8", 64, 48), caps("RGB", 32, 20));
-    let first = Sending::new(&gray, &format!("address={} path=udp", address(&taking)));
+    let first = Sending::new(&gray, &format!("address={} path=udp", taking.address()));
     first.push(picture(&gray, 0));
     taking.next();
-    let second = Sending::new(&colour, &format!("address={} path=udp", address(&taking)));
+    let second = Sending::new(&colour, &format!("address={} path=udp", taking.address()));
     second.push(picture(&colour, 1));
     assert!(taking.pipeline.warning().contains("another stream"));
     first.push(picture(&gray, 2));
@@ -102,7 +144,7 @@ fn a_gap_in_the_numbers_is_a_discontinuity() {
             .unwrap();
     let format = framewire_transport::FrameFormat::new(framewire_transport::PixelFormat::Gray8, 16, 8).unwrap();
     output.begin(format).unwrap();
-    let send = || output.send(output.frame(crate::stage::PATIENCE).unwrap().unwrap()).unwrap();
+    let send = || output.send(output.frame(PATIENCE).unwrap().unwrap()).unwrap();
     send();
     let taking = Taking::new(&format!("stream=cam share={hub}"));
     let first = taking.next();
@@ -114,94 +156,6 @@ fn a_gap_in_the_numbers_is_a_discontinuity() {
     let apart = taking.next();
     assert!(apart.buffer.flags().contains(gst::BufferFlags::DISCONT));
     assert_eq!(apart.buffer.offset(), 3);
-}
-
-#[test]
-fn pausing_and_playing_again_goes_on_at_either_end() {
-    let place = Place::new();
-    let hub = place.hub("pause");
-    let sending = Pipeline::playing(&format!(
-        "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out stream=cam share={hub} delivery=every"
-    ));
-    let taking = Taking::new(&format!("stream=cam share={hub}"));
-    for pipeline in [&sending.0, &taking.pipeline.0, &sending.0] {
-        drop(taking.next());
-        pipeline.set_state(gst::State::Paused).unwrap();
-        let (done, state, _) = pipeline.state(gst::ClockTime::from_seconds(60));
-        assert!(done.is_ok() && state == gst::State::Paused, "{done:?} {state:?}");
-        pipeline.set_state(gst::State::Playing).unwrap();
-        while taking.soon().is_some_and(|_| stat(&sending.element("out"), "frames-sent") < 20) {}
-        drop(taking.next());
-    }
-}
-
-#[test]
-fn a_sink_that_is_taken_back_to_ready_ends_its_stream_and_begins_it_anew() {
-    let place = Place::new();
-    let hub = place.hub("ready");
-    let sending = Pipeline::playing(&format!(
-        "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out sync=false stream=cam share={hub}"
-    ));
-    let taking = Taking::new(&format!("stream=cam share={hub}"));
-    drop(taking.next());
-    // It is there now, and need not be waited for.
-    let ending = Taking::new(&format!("stream=cam share={hub} reconnect=false"));
-    drop(ending.next());
-    sending.0.set_state(gst::State::Ready).unwrap();
-    ending.pipeline.eos();
-    sending.0.set_state(gst::State::Playing).unwrap();
-    wait("the stream begins anew", || {
-        drop(taking.next());
-        stat(&taking.source, "reconnects") == 1
-    });
-}
-
-#[test]
-fn a_flush_lets_go_of_whoever_waits_and_frames_go_on() {
-    let place = Place::new();
-    let hub = place.hub("flush");
-    let sending = Pipeline::playing(&format!(
-        "videotestsrc ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out sync=false stream=cam share={hub} delivery=every"
-    ));
-    let sink = sending.element("out");
-    // A reader that takes none: whoever sends waits for it.
-    let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
-    wait("a reader", || stat(&sink, "readers") == 1);
-    let stop = std::sync::Arc::new(std::sync::Mutex::new(()));
-    let stopped = stop.lock().unwrap();
-    let gate = stop.clone();
-    let pad = taking.pipeline.element("end").static_pad("sink").unwrap();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_pad, _info| {
-        drop(gate.lock().unwrap());
-        gst::PadProbeReturn::Ok
-    });
-    let mut before = 0;
-    wait("the sink waits", || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        std::mem::replace(&mut before, stat(&sink, "frames-sent")) == before && before > 0
-    });
-    for second in 1..=3 {
-        sending.0.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_seconds(second)).unwrap();
-    }
-    drop(stopped);
-    wait("frames after the flush", || stat(&sink, "frames-sent") > before + 20);
-}
-
-#[test]
-fn a_seek_in_a_pipeline_that_sends_goes_on_from_there() {
-    let place = Place::new();
-    let hub = place.hub("seek");
-    let sending = Pipeline::playing(&format!(
-        "videotestsrc ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out stream=cam share={hub}"
-    ));
-    let sink = sending.element("out");
-    wait("frames", || stat(&sink, "frames-sent") > 3);
-    for second in 1..=5 {
-        let before = stat(&sink, "frames-sent");
-        sending.0.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_seconds(second)).unwrap();
-        wait("frames after a seek", || stat(&sink, "frames-sent") > before + 3);
-    }
-    assert_eq!(sink.property::<u64>("frames-copied"), 0);
 }
 
 #[test]
@@ -262,9 +216,9 @@ fn with_one_key_at_both_ends_frames_are_protected_and_without_it_nobody_is_heard
     let (key, other) = (key_file("key"), key_file("other"));
     let taking = Taking::new(&format!("listen=127.0.0.1:0 key-file={key}"));
     let caps = caps("GRAY8", 64, 48);
-    let stranger = Sending::new(&caps, &format!("path=udp address={} key-file={other}", address(&taking)));
+    let stranger = Sending::new(&caps, &format!("path=udp address={} key-file={other}", taking.address()));
     stranger.push(picture(&caps, 1));
-    let sending = Sending::new(&caps, &format!("path=udp address={} key-file={key}", address(&taking)));
+    let sending = Sending::new(&caps, &format!("path=udp address={} key-file={key}", taking.address()));
     sending.push(picture(&caps, 2));
     let got = taking.next();
     assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 2)));
@@ -278,28 +232,40 @@ fn with_one_key_at_both_ends_frames_are_protected_and_without_it_nobody_is_heard
 }
 
 #[test]
-fn whoever_waits_for_somebody_who_never_comes_ends_when_told() {
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gray = "video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1";
-    for place in [format!("address={} path=udp", nobody.local_addr().unwrap()), format!("server=http://{free}")] {
-        for before in [
-            format!("videotestsrc ! {gray}"),
-            format!("videotestsrc is-live=true ! {gray} ! queue"),
-            format!("videotestsrc ! {gray} ! videoconvert ! video/x-raw,format=RGB ! queue"),
-            format!("videotestsrc num-buffers=2 ! {gray}"),
-        ] {
-            let sending =
-                Pipeline::playing(&format!("{before} ! framewiresink name=out sync=false delivery=every {place}"));
-            // Long enough for all slots there are to be in use.
-            std::thread::sleep(std::time::Duration::from_millis(200));
-            // In a thread of its own: where it hangs, the test fails and does not.
-            let (tell, told) = std::sync::mpsc::channel();
-            std::thread::spawn(move || {
-                drop(sending);
-                tell.send(()).unwrap();
-            });
-            told.recv_timeout(crate::stage::PATIENCE).unwrap_or_else(|_| panic!("{before} to {place} does not end"));
+fn upstream_goes_on_though_it_knows_only_of_the_stream_before() {
+    let place = Place::new();
+    let hub = place.hub("before");
+    let pipeline = Pipeline::new(&format!(
+        "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! identity name=pass ! framewiresink name=out sync=false stream=cam share={hub}"
+    ));
+    let buffers = std::sync::atomic::AtomicU32::new(0);
+    pipeline.element("pass").static_pad("src").unwrap().add_probe(gst::PadProbeType::BUFFER, move |pad, _info| {
+        if buffers.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 5 {
+            let mut caps = pad.current_caps().unwrap();
+            caps.make_mut().set("framewire-metadata", "{\"camera\":\"left\"}");
+            assert!(pad.push_event(gst::event::Caps::new(&caps)));
         }
-    }
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.0.set_state(gst::State::Playing).unwrap();
+    let sink = pipeline.element("out");
+    wait("frames after the change", || stat(&sink, "frames-sent") > 20);
+    assert!(sink.property::<u64>("frames-copied") > 0);
+}
+
+#[test]
+fn another_size_in_mid_stream_is_painted_into_slots_too() {
+    let place = Place::new();
+    let hub = place.hub("size");
+    let size = |width: i32| format!("video/x-raw,format=GRAY8,width={width},height=48,framerate=60/1");
+    let sending = Pipeline::playing(&format!(
+        "videotestsrc is-live=true ! capsfilter name=size caps=\"{}\" ! framewiresink name=out sync=false stream=cam share={hub}",
+        size(64)
+    ));
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    assert_eq!(taking.next().caps.structure(0).unwrap().get("width"), Ok(64));
+    let other: gst::Caps = size(96).parse().unwrap();
+    sending.element("size").set_property("caps", &other);
+    wait("the other size", || taking.next().caps.structure(0).unwrap().get("width") == Ok(96));
+    assert_eq!(sending.element("out").property::<u64>("frames-copied"), 0);
 }

@@ -3,30 +3,34 @@
 use std::time::Duration;
 
 use framewire_ends::{Output, OutputOptions};
-use framewire_transport::{FrameFormat, PixelFormat, Time};
+use framewire_transport::{Delivery, FrameFormat, PathChoice, PixelFormat, Time};
 use gst::prelude::*;
 
 use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, picture};
 
-/// Publishes frames that were taken so long before they are sent.
-fn publish(hub: &str) -> (Output, impl Fn(&Output, Duration) -> Time) {
+fn publish(hub: &str) -> Output {
     let output = Output::publish("cam", Some(hub.parse().unwrap()), OutputOptions::new()).unwrap();
     output.begin(FrameFormat::new(PixelFormat::Gray8, 16, 8).unwrap()).unwrap();
-    let send = |output: &Output, ago: Duration| {
-        let mut slot = output.frame(PATIENCE).unwrap().unwrap();
-        let captured = Time::now() - ago;
-        slot.info.captured = captured;
-        output.send(slot).unwrap();
-        captured
-    };
-    (output, send)
+    output
+}
+
+/// Sends a frame that was taken so long before.
+fn send(output: &Output, ago: Duration) -> Time {
+    send_of(output, Time::now() - ago)
+}
+
+fn send_of(output: &Output, captured: Time) -> Time {
+    let mut slot = output.frame(PATIENCE).unwrap().unwrap();
+    slot.info.captured = captured;
+    output.send(slot).unwrap();
+    captured
 }
 
 #[test]
 fn a_buffers_time_is_when_its_picture_was_taken() {
     let place = Place::new();
     let hub = place.hub("taken");
-    let (output, send) = publish(&hub);
+    let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub}"));
     crate::stage::wait("a reader", || output.stats().readers == 1);
     let base = taking.source.base_time().unwrap();
@@ -43,7 +47,7 @@ fn a_buffers_time_is_when_its_picture_was_taken() {
 fn on_another_clock_it_is_the_same_moment() {
     let place = Place::new();
     let hub = place.hub("clock");
-    let (output, send) = publish(&hub);
+    let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub}"));
     taking.pipeline.0.set_state(gst::State::Null).unwrap();
     let clock: gst::SystemClock = gst::glib::Object::builder().property("clock-type", gst::ClockType::Realtime).build();
@@ -64,7 +68,7 @@ fn on_another_clock_it_is_the_same_moment() {
 fn by_wish_it_is_when_the_frame_came() {
     let place = Place::new();
     let hub = place.hub("came");
-    let (output, send) = publish(&hub);
+    let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub} timestamp-mode=receive"));
     crate::stage::wait("a reader", || output.stats().readers == 1);
     let before = Time::now();
@@ -78,7 +82,7 @@ fn by_wish_it_is_when_the_frame_came() {
 fn latency_is_told_as_old_as_frames_are() {
     let place = Place::new();
     let hub = place.hub("latency");
-    let (output, send) = publish(&hub);
+    let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub}"));
     crate::stage::wait("a reader", || output.stats().readers == 1);
     let told = || {
@@ -88,14 +92,70 @@ fn latency_is_told_as_old_as_frames_are() {
         assert!(is_live && most.is_none());
         least
     };
-    send(&output, Duration::ZERO);
-    taking.next();
     let before = told();
-    send(&output, Duration::from_millis(70));
-    taking.next();
+    // What was taken before the pipeline played says nothing.
+    crate::stage::wait("a frame that tells", || {
+        send(&output, Duration::from_millis(70));
+        taking.next();
+        told() > before
+    });
     taking.pipeline.until(|message| matches!(message.view(), gst::MessageView::Latency(_)).then_some(()));
-    let after = told();
-    assert!(before < after && after >= gst::ClockTime::from_mseconds(70), "{before} {after}");
+    assert!(told() >= gst::ClockTime::from_mseconds(70), "{before} {}", told());
+}
+
+#[test]
+fn over_a_network_a_buffers_time_is_when_its_picture_was_taken() {
+    let taking = Taking::new("listen=127.0.0.1:0");
+    let options = OutputOptions::new().delivery(Delivery::Every).path(PathChoice::Udp);
+    let output = Output::connect(&taking.address(), options).unwrap();
+    output.begin(FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap()).unwrap();
+    let base = taking.source.base_time().unwrap();
+    for _ in 0..20 {
+        let captured = send(&output, Duration::ZERO);
+        let pts = taking.next().buffer.pts().unwrap();
+        // Both ends read one clock, and know it.
+        assert_eq!(pts.nseconds(), captured.as_nanos() - base.nseconds());
+    }
+}
+
+#[test]
+fn no_picture_was_taken_later_than_now() {
+    let place = Place::new();
+    let hub = place.hub("future");
+    let output = publish(&hub);
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    crate::stage::wait("a reader", || output.stats().readers == 1);
+    let base = taking.source.base_time().unwrap();
+    send_of(&output, Time::now() + Duration::from_secs(3600));
+    let pts = taking.next().buffer.pts().unwrap();
+    assert!(pts.nseconds() + base.nseconds() <= Time::now().as_nanos(), "{pts}");
+    // And it is in nobody's way.
+    let captured = send(&output, Duration::ZERO);
+    let pts = taking.next().buffer.pts().unwrap();
+    assert_eq!(pts.nseconds(), captured.as_nanos() - base.nseconds());
+}
+
+#[test]
+fn a_flush_begins_the_running_time_anew() {
+    let place = Place::new();
+    let hub = place.hub("flushed");
+    let output = publish(&hub);
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    crate::stage::wait("a reader", || output.stats().readers == 1);
+    let long = gst::ClockTime::from_mseconds(500);
+    crate::stage::wait("some time", || {
+        send(&output, Duration::ZERO);
+        taking.next().buffer.pts().unwrap() > long
+    });
+    let pipeline = &taking.pipeline;
+    pipeline.turn_to(gst::State::Paused);
+    assert!(pipeline.0.send_event(gst::event::FlushStart::new()));
+    assert!(pipeline.0.send_event(gst::event::FlushStop::new(true)));
+    pipeline.turn_to(gst::State::Playing);
+    let base = taking.source.base_time().unwrap();
+    let captured = send(&output, Duration::ZERO);
+    let pts = taking.next().buffer.pts().unwrap();
+    assert_eq!(pts.nseconds(), captured.as_nanos() - base.nseconds());
 }
 
 #[test]
