@@ -150,6 +150,9 @@ fn stamps_frame_ids_and_calibrations_are_those_of_the_frames() {
 #[test]
 fn images_of_1080p_arrive_whole_and_in_order_and_at_length_none_is_lost() {
     let Some(domain) = Domain::new() else { return };
+    if !running::sockets_hold(4 << 20) {
+        return;
+    }
     let at_length: Option<u64> = std::env::var("FRAMEWIRE_ROS_IMAGES").ok().map(|images| images.parse().unwrap());
     let images = at_length.unwrap_or(100);
     let format = FrameFormat::new(PixelFormat::Bgr24, 1920, 1080).unwrap();
@@ -185,15 +188,23 @@ fn images_of_1080p_arrive_whole_and_in_order_and_at_length_none_is_lost() {
 #[test]
 fn images_for_best_effort_subscribers_are_not_kept_once_they_left() {
     let Some(domain) = Domain::new() else { return };
-    let format = FrameFormat::new(PixelFormat::Gray8, 1920, 1080).unwrap();
+    let format = FrameFormat::new(PixelFormat::Gray8, 1280, 720).unwrap();
     let (output, socket) = domain.output("front", format, OutputOptions::new());
-    let program = domain.program("publish", &["front", "--share", &socket]);
-    let peer = domain.peer("subscribe", &["/front/image_raw", "--count", "1000000", "--best-effort"]);
-    while_sending(&output, fives, Duration::from_millis(10), || (0..200).for_each(|_| drop(peer.said("encoding"))));
-    let memory_mb = program.memory_mb();
-    let published = program.end()["frames_published"].as_u64().unwrap();
-    // 400 MB of pixels; 16 images may wait.
-    assert!(published >= 200 && memory_mb < 150, "{memory_mb} MB after {published} images");
+    let program = domain.program("publish", &["front", "--share", &socket, "--depth", "2", "--frames", "400"]);
+    // Whether images arrive is not asked here: that is for sockets to say.
+    let peer = ["/front/image_raw", "--count", "1000000", "--best-effort", "--patience", "1000000"];
+    let _peer = domain.peer("subscribe", &peer);
+    let deadline = Instant::now() + SOON * 2;
+    let mut most_mb = 0;
+    while let Some(memory_mb) = program.memory_mb() {
+        assert!(Instant::now() < deadline, "it does not end");
+        most_mb = memory_mb;
+        send(&output, fives);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(program.summary()["frames_published"], 400);
+    // 370 MB of pixels, of which a few are in its hands at any time.
+    assert!(most_mb < 120, "{most_mb} MB after 400 images");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn images_go_through_a_server_that_is_late_and_one_that_starts_anew() {
     publish.says("waiting for stream 'front'");
     let mut peer = domain.peer("publish", &["/in/image_raw"]);
     let other = domain.peer("subscribe", &["/out/front/image_raw", "--count", "1000000"]);
-    peer.is_matched(1);
+    subscribe.hears(&[&peer]);
     peer.publish(&image(1));
     let waits = subscribe.says("waiting: ");
     assert!(waits.contains(&port), "{waits}");

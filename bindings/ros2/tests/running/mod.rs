@@ -81,6 +81,18 @@ impl Domain {
     }
 }
 
+/// Whether sockets may hold so many bytes, in which an image is that comes in one burst; else it is said that the test is skipped.
+pub fn sockets_hold(bytes: usize) -> bool {
+    let max = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok().and_then(|max| max.trim().parse().ok());
+    let hold = max.is_some_and(|max: usize| max >= bytes);
+    if !hold {
+        framewire_testing::skip(format_args!(
+            "sockets hold too little for large images: sysctl -w net.core.rmem_max={bytes}"
+        ));
+    }
+    hold
+}
+
 /// A process, and each line that it says, on either output.
 struct Running {
     guard: Guard,
@@ -146,6 +158,12 @@ impl Program {
         self.0.err.recv_timeout(within).ok()
     }
 
+    /// Waits until it and those who publish its topic know of each other: who asks for nothing again does not get what was sent before.
+    pub fn hears(&self, publishers: &[&Peer]) {
+        publishers.iter().for_each(|peer| peer.is_matched(1));
+        self.says(&format!("has {} publishers", publishers.len()));
+    }
+
     /// Has it end; its summary.
     pub fn end(self) -> Value {
         self.send(Signal::INT);
@@ -165,11 +183,11 @@ impl Program {
         (code, self.0.err.iter().collect::<Vec<_>>().join("\n"))
     }
 
-    /// The most memory that it has had so far, in MB.
-    pub fn memory_mb(&self) -> u64 {
+    /// The most memory that it has had so far, in MB, until it has ended.
+    pub fn memory_mb(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.guard.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024)
     }
 
     /// Stops it, each of its threads, and has it go on.
@@ -207,7 +225,7 @@ impl Peer {
         self.0.out.recv_timeout(within).ok().map(|line| serde_json::from_str(&line).unwrap())
     }
 
-    /// Waits until so many others go with it.
+    /// Waits until it knows of so many others that go with it, who need not know of it yet.
     pub fn is_matched(&self, count: u64) {
         until(&self.0.out, "matched", |line| {
             let said: Value = serde_json::from_str(line).ok()?;
