@@ -2,7 +2,7 @@
 
 use gst::prelude::*;
 
-use crate::stage::{Pipeline, Place, Sending, Taking, caps, noise, packed, picture, stat};
+use crate::stage::{Pipeline, Place, Sending, Taking, caps, nobody, noise, packed, picture, stat};
 
 #[test]
 fn caps_that_cannot_be_sent_are_refused_and_those_that_can_are_named() {
@@ -119,7 +119,7 @@ fn what_was_away_is_told_of_again_by_a_source_that_begins_anew() {
 
 #[test]
 fn a_program_that_does_not_answer_is_waited_for_and_told_of_or_else_an_error() {
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = nobody();
     let there = nobody.local_addr().unwrap();
     let gray = "video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1";
     let sink = format!("videotestsrc is-live=true ! {gray} ! framewiresink sync=false path=udp address={there}");

@@ -64,10 +64,15 @@ impl Server {
 
 /// Pushes pictures until one comes.
 fn until_frame(sending: &Sending, caps: &gst::Caps, taking: &Taking) -> Got {
+    until_frame_of(1, sending, caps, taking)
+}
+
+/// The same with pictures of a seed.
+fn until_frame_of(seed: u64, sending: &Sending, caps: &gst::Caps, taking: &Taking) -> Got {
     let deadline = Instant::now() + PATIENCE;
     loop {
         assert!(Instant::now() < deadline, "no frame in time");
-        sending.push(picture(caps, 1));
+        sending.push(picture(caps, seed));
         if let Some(got) = taking.soon() {
             return got;
         }
@@ -189,6 +194,8 @@ fn a_server_that_goes_is_an_error_where_it_is_not_to_be_waited_for() {
     let Some(mut server) = Server::start(&place, ANY, &[]) else { return };
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam server={} reconnect=false", server.url));
+    until_frame(&sending, &caps, &Taking::new(&format!("stream=cam server={}", server.url)));
+    // It is there now, and need not be waited for.
     let taking = Taking::new(&format!("stream=cam server={} reconnect=false", server.url));
     until_frame(&sending, &caps, &taking);
     server.kill();
@@ -215,18 +222,34 @@ fn frames_of_a_server_come_in_at_the_port_that_is_said() {
 }
 
 #[test]
-fn two_sinks_of_one_name_at_a_server_both_go_on() {
+fn of_two_sinks_of_one_name_at_a_server_both_go_on_and_the_first_has_it() {
     let place = Place::new();
     let Some(server) = Server::start(&place, ANY, &[]) else { return };
     let caps = caps("GRAY8", 64, 48);
-    let sinks = [1, 2].map(|_| Sending::new(&caps, &format!("stream=cam server={}", server.url)));
-    for sending in &sinks {
+    // Until a frame more has arrived than before.
+    let goes_on = |sending: &Sending, seed| {
+        let before = stat(&sending.sink, "frames-delivered");
         wait("frames that arrive", || {
-            sending.push(picture(&caps, 1));
-            stat(&sending.sink, "frames-delivered") > 0
+            sending.push(picture(&caps, seed));
+            stat(&sending.sink, "frames-delivered") > before
         });
+    };
+    let begun = || Sending::new(&caps, &format!("stream=cam server={}", server.url));
+    let first = begun();
+    goes_on(&first, 1);
+    let second = begun();
+    goes_on(&second, 2);
+    goes_on(&first, 1);
+    // What comes by a name is the same sink's at all times.
+    for (name, sending, seed) in [("cam", &first, 1), ("cam-2", &second, 2)] {
+        let taking = Taking::new(&format!("stream={name} server={}", server.url));
+        for _ in 0..3 {
+            goes_on(&first, 1);
+            goes_on(&second, 2);
+            let got = until_frame_of(seed, sending, &caps, &taking);
+            assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, seed)), "{name} is the other's");
+        }
     }
-    assert!(sinks.iter().all(|sending| stat(&sending.sink, "frames-sent") > 0));
 }
 
 #[test]
@@ -240,8 +263,7 @@ fn a_stream_that_ends_at_a_server_is_told_of_while_it_is_away() {
         .map(|place| Taking::new(&format!("stream=cam {place}")));
     for taking in &taking {
         until_frame(&sending, &caps, taking);
-        // What was told while the stream was not there yet.
-        while taking.pipeline.0.bus().unwrap().pop().is_some() {}
+        taking.pipeline.forget();
     }
     drop(sending);
     for taking in &taking {

@@ -1,7 +1,9 @@
 //! Pipelines to be tested, and what goes in and comes out of them.
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -89,6 +91,12 @@ impl Pipeline {
         })
     }
 
+    /// Forgets what was told so far, while the stream was not there yet.
+    pub(crate) fn forget(&self) {
+        self.0.bus().unwrap().set_flushing(true);
+        self.0.bus().unwrap().set_flushing(false);
+    }
+
     /// Waits until it is told that what was in the way is over.
     pub(crate) fn over(&self) {
         self.until(|message| match message.view() {
@@ -132,6 +140,14 @@ pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A socket at a port that the system gives to nobody who asks for any: once this one is gone, a test has it for itself.
+pub(crate) fn nobody() -> UdpSocket {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 20_000) as u16;
+    let mut ports = std::iter::from_fn(|| Some(first + NEXT.fetch_add(1, Ordering::Relaxed))).take(1_000);
+    ports.find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).expect("a free port")
 }
 
 /// A sink that a test pushes pictures into.
@@ -231,6 +247,7 @@ impl Taking {
 }
 
 pub(crate) fn caps(format: &str, width: i32, height: i32) -> gst::Caps {
+    init();
     gst::Caps::builder("video/x-raw")
         .field("format", format)
         .field("width", width)

@@ -2,7 +2,7 @@
 
 use gst::prelude::*;
 
-use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, packed, picture, stat, wait};
+use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, nobody, packed, picture, stat, wait};
 
 /// Tells of the next event of a kind that comes to a sink.
 fn told_of(sink: &gst::Element, kind: gst::EventType) -> std::sync::mpsc::Receiver<()> {
@@ -19,7 +19,7 @@ fn told_of(sink: &gst::Element, kind: gst::EventType) -> std::sync::mpsc::Receiv
 #[test]
 fn in_every_the_end_is_waited_for_after_a_pause_too() {
     // Nobody answers there before the end.
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = nobody();
     let there = nobody.local_addr().unwrap();
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("address={there} delivery=every path=udp"));
@@ -42,7 +42,7 @@ fn in_every_the_end_is_waited_for_after_a_pause_too() {
 
 #[test]
 fn a_sink_that_is_ended_while_it_waits_to_change_the_format_counts_each_frame_once() {
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = nobody();
     let (gray, colour) = (caps("GRAY8", 64, 48), caps("RGB", 32, 20));
     let there = nobody.local_addr().unwrap();
     let sending = Sending::new(&gray, &format!("address={there} delivery=every path=udp"));
@@ -156,23 +156,20 @@ fn a_seek_in_a_pipeline_that_sends_goes_on_from_there() {
 
 #[test]
 fn a_pause_is_reached_while_upstream_waits_for_a_slot() {
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = nobody();
     let there = nobody.local_addr().unwrap();
     let sending = Pipeline::playing(&format!(
-        "videotestsrc ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out sync=false delivery=every path=udp address={there}"
+        "videotestsrc ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out sync=false delivery=every path=udp slots=4 address={there}"
     ));
     let sink = sending.element("out");
-    let mut before = 0;
-    wait("the sink waits", || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        std::mem::replace(&mut before, stat(&sink, "frames-sent")) == before && before > 0
-    });
+    // None of them comes back before somebody answers.
+    wait("all slots are in use", || stat(&sink, "frames-sent") == 4);
     sending.turn_to(gst::State::Paused);
     sending.turn_to(gst::State::Playing);
     drop(nobody);
     // What waited goes out, in order.
     let taking = Taking::new(&format!("listen={there}"));
-    for number in 0..before + 10 {
+    for number in 0..14 {
         assert_eq!(taking.next().buffer.offset(), number);
     }
 }
@@ -196,7 +193,7 @@ fn a_source_without_frames_ends_when_it_is_asked_to() {
 
 #[test]
 fn whoever_waits_for_somebody_who_never_comes_ends_when_told() {
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = nobody();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let gray = "video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1";
     for place in [format!("address={} path=udp", nobody.local_addr().unwrap()), format!("server=http://{free}")] {
