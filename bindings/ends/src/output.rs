@@ -249,12 +249,9 @@ impl Output {
         self.told(|open| *open.format(), |last| last.format)
     }
 
-    /// Why a server that is joined has not taken the stream yet, or not again.
+    /// Why a server has not taken the stream yet, or not again, or why a receiver refuses it, which may change its mind.
     pub fn trouble(&self) -> Option<String> {
-        match self.current().as_deref() {
-            Some(Open::Joined(joined)) => joined.trouble(),
-            _ => None,
-        }
+        self.current()?.trouble()
     }
 
     /// Where frames go: the receiver's or the server's address, or the path of the hub's socket.

@@ -228,6 +228,7 @@ fn with_a_key_frames_are_protected_and_both_ends_say_by_what() {
         stranger.begin(gray()).unwrap();
         let error = stranger.wait_until_open(SOON).unwrap_err();
         assert_eq!((error.class, error.code), (Class::Refused, code));
+        assert_eq!(stranger.trouble(), Some(error.text), "it is told to whoever does not wait, too");
     }
 }
 

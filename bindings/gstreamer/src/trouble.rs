@@ -1,9 +1,14 @@
 //! What goes wrong, as it is told on the bus: errors that end a pipeline, and troubles that pass.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use framewire_ends::{Class, Error};
+use framewire_transport::Time;
 use gst::prelude::*;
+
+/// How long the other end may take for an answer before that is told.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What errors call items of Rust's, and what they are called here.
 const WORDS: &[(&str, &str)] = &[
@@ -22,6 +27,11 @@ const WORDS: &[(&str, &str)] = &[
 /// The text of an error, in the words of elements.
 pub(crate) fn text(error: Error) -> String {
     error.in_words(WORDS)
+}
+
+/// The same of a trouble, of which there is the text alone.
+pub(crate) fn in_words(trouble: String) -> String {
+    text(Error::new(Class::Refused, "trouble", trouble))
 }
 
 /// Tells of an error that ends the pipeline.
@@ -73,5 +83,35 @@ impl Trouble {
             Some(trouble) => gst::element_warning!(element, gst::ResourceError::NotFound, ("{trouble}")),
             None => gst::element_info!(element, gst::ResourceError::Failed, ("what was in the way is over")),
         }
+    }
+}
+
+/// Since when the other end has not answered.
+#[derive(Default)]
+pub(crate) struct Silence(Mutex<Option<Time>>);
+
+impl Silence {
+    /// Whether it has not answered for so long that it is to be told. It `is_silent` where an answer is waited for, and not where it is known why none comes.
+    pub(crate) fn look(&self, is_silent: bool, now: Time) -> bool {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_silent {
+            *since = None;
+            return false;
+        }
+        now.since(*since.get_or_insert(now)) >= ANSWERED_WITHIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_is_told_once_it_is_long_and_begins_anew_after_each_answer_and_each_trouble() {
+        let silence = Silence::default();
+        let at = |seconds: u64| Time::from_nanos((1 + seconds) * 1_000_000_000);
+        assert!(!silence.look(true, at(0)) && !silence.look(true, at(4)) && silence.look(true, at(5)));
+        assert!(!silence.look(false, at(6)));
+        assert!(!silence.look(true, at(20)) && !silence.look(true, at(24)) && silence.look(true, at(25)));
     }
 }

@@ -124,6 +124,17 @@ impl Open {
         }
     }
 
+    /// Why it does not go on for now, where that is known.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Sent(sender) => refusal(sender, |_| true),
+            Self::Joined(joined) => joined
+                .trouble()
+                .or_else(|| joined.taken().and_then(|sender| refusal(&sender, |reason| !passes(reason)))),
+            Self::Published(_) => None,
+        }
+    }
+
     /// What became of its frames; what is counted of arrays is not among it.
     pub(super) fn stats(&self, counts: &Counts) -> OutputStats {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -156,6 +167,17 @@ fn counted_by(sender: &Sender) -> OutputStats {
         is_open: matches!(sender.state(), SendState::Open),
         protection: sender.protection().map(Suite::name),
         ..OutputStats::default()
+    }
+}
+
+/// What a receiver says that refuses a stream, of reasons that are told.
+fn refusal(sender: &Sender, is_told: impl Fn(RefuseReason) -> bool) -> Option<String> {
+    if !matches!(sender.state(), SendState::Refused { .. }) {
+        return None;
+    }
+    match sender.wait_until_open(Duration::ZERO) {
+        Err(error @ SendError::Refused { reason, .. }) if reason.is_none_or(is_told) => Some(error.to_string()),
+        _ => None,
     }
 }
 

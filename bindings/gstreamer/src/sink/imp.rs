@@ -370,15 +370,13 @@ impl FramewireSink {
                     self.drop_for_want_of_slots(outlet, buffer);
                     return Ok(None);
                 }
+                Ok(Granted::Over) => return Err(gst::FlowError::Flushing),
                 // While it pauses, the buffer waits here.
                 Ok(Granted::Flushing) => drop(self.obj().wait_preroll()?),
                 Err(error) => {
                     trouble::fail(&*self.obj(), error, true);
                     return Err(gst::FlowError::Error);
                 }
-            }
-            if outlet.output.is_closed() {
-                return Err(gst::FlowError::Flushing);
             }
         }
     }

@@ -1,24 +1,21 @@
 //! A stream that has begun: what the sink and the pool that it proposes have in common.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framewire_ends::{Class, Error, Output, STEP, Slot};
-use framewire_transport::Delivery;
+use framewire_transport::{Delivery, Time};
 use gst::glib;
 use gst::prelude::*;
 
 use super::FramewireSink;
 use crate::format::Picture;
 use crate::layout::Layout;
-use crate::trouble::Trouble;
+use crate::trouble::{self, Silence, Trouble};
 
 /// How long a slot is waited for in `latest` where the caps say no rate.
 const PATIENCE: Duration = Duration::from_millis(20);
-
-/// How long the other end may take for an answer before it counts as away.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The stream.
 pub(super) struct Outlet {
@@ -34,18 +31,19 @@ pub(super) struct Outlet {
     flushes: AtomicBool,
     /// It gives no slots any more, and upstream may not know that yet.
     is_over: AtomicBool,
-    /// Frames go out, and upstream may wait for that: while the pipeline is to pause, the sink waits for upstream.
+    /// The sink is not to pause.
     plays: Arc<AtomicBool>,
     reconnect: bool,
-    /// Since when the other end has not answered.
-    silent_since: Mutex<Option<Instant>>,
+    silence: Silence,
 }
 
 /// What came of asking for a slot.
 pub(super) enum Granted {
     Slot(Slot),
-    /// None came free in time, upstream has them all, or the stream is over.
+    /// None came free in time, or upstream has them all.
     None,
+    /// The stream is over, and gives none any more.
+    Over,
     /// Nothing is waited for any more.
     Flushing,
 }
@@ -75,7 +73,7 @@ impl Outlet {
             is_over: AtomicBool::new(false),
             plays,
             reconnect,
-            silent_since: Mutex::default(),
+            silence: Silence::default(),
         })
     }
 
@@ -88,7 +86,7 @@ impl Outlet {
     /// # Errors
     /// The stream cannot go on.
     pub(super) fn grant(&self, go_on: impl Fn() -> bool) -> Result<Granted, Error> {
-        self.slot(go_on, || self.plays.load(Ordering::Acquire), |wait| self.output.frame(wait))
+        self.slot(go_on, || self.plays(), |wait| self.output.frame(wait))
     }
 
     /// A slot to copy into and send at once.
@@ -109,11 +107,12 @@ impl Outlet {
         let rate = self.picture.presentation.rate;
         let patience = rate.map_or(PATIENCE, |rate| rate.interval()).min(STEP);
         loop {
+            // Before all else: the end of a flush is not told to a stream that another has followed meanwhile.
+            if self.is_over.load(Ordering::Acquire) {
+                return Ok(Granted::Over);
+            }
             if self.flushes.load(Ordering::Acquire) || !go_on() {
                 return Ok(Granted::Flushing);
-            }
-            if self.is_over.load(Ordering::Acquire) {
-                return Ok(Granted::None);
             }
             match ask(patience) {
                 Ok(Some(slot)) => return Ok(Granted::Slot(slot)),
@@ -124,10 +123,18 @@ impl Outlet {
                     }
                 }
                 // Upstream keeps what it has until more comes: it goes on with memory of its own.
-                Err(error) if matches!(error.class, Class::SlotsHeld | Class::Closed) => return Ok(Granted::None),
+                Err(error) if error.class == Class::SlotsHeld => return Ok(Granted::None),
+                Err(error) if error.class == Class::Closed => return Ok(Granted::Over),
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether frames go out, and upstream may wait for that: a sink that is to pause, or to play again after a flush, waits for upstream.
+    fn plays(&self) -> bool {
+        // A flush takes it back to where it waits for a buffer, without a change of state that it is told of.
+        let is_playing = |element: FramewireSink| element.current_state() == gst::State::Playing;
+        self.plays.load(Ordering::Acquire) && self.element.upgrade().is_some_and(is_playing)
     }
 
     /// Tells on the bus what is in the way, and of its end.
@@ -135,8 +142,14 @@ impl Outlet {
     /// # Errors
     /// Something is in the way, and nobody is to wait for it.
     pub(super) fn look(&self) -> Result<(), Error> {
-        let away = self.output.trouble().map(|why| format!("{} is not there ({why})", self.output.target()));
-        let away = away.or_else(|| self.silence());
+        let trouble = self.output.trouble();
+        let is_silent = trouble.is_none() && !self.output.stats().is_open;
+        let does_not_answer = self.silence.look(is_silent, Time::now());
+        let target = || self.output.target();
+        let away = match trouble {
+            Some(why) => Some(format!("{} does not take the stream ({})", target(), trouble::in_words(why))),
+            None => does_not_answer.then(|| format!("{} does not answer", target())),
+        };
         if !self.reconnect
             && let Some(away) = away
         {
@@ -147,18 +160,6 @@ impl Outlet {
             self.trouble.look(&element, away);
         }
         Ok(())
-    }
-
-    /// That the other end does not answer, once it has not for a while.
-    fn silence(&self) -> Option<String> {
-        let is_open = self.output.stats().is_open;
-        let mut silent_since = self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_open {
-            *silent_since = None;
-            return None;
-        }
-        let since = silent_since.get_or_insert_with(Instant::now);
-        (since.elapsed() >= ANSWERED_WITHIN).then(|| format!("{} does not answer", self.output.target()))
     }
 
     /// Has whoever waits for a slot give up, or wait again from now on.
@@ -185,5 +186,28 @@ impl Outlet {
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framewire_ends::OutputOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_over_says_so_though_it_was_not_told_of_the_end_of_a_flush() {
+        gst::init().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let hub = folder.path().join("over.sock").display().to_string();
+        let output = Output::publish("cam", Some(hub.parse().unwrap()), OutputOptions::new()).unwrap();
+        let caps = gst::Caps::builder("video/x-raw").field("format", "GRAY8").field("width", 64).field("height", 48);
+        let picture = crate::format::read(&caps.field("framerate", gst::Fraction::new(30, 1)).build()).unwrap();
+        let outlet = Outlet::begin(output, picture, &glib::Object::new(), true, Arc::default()).unwrap();
+        outlet.flush(true);
+        assert!(matches!(outlet.grant(|| true), Ok(Granted::Flushing)));
+        outlet.end();
+        assert!(matches!(outlet.grant(|| true), Ok(Granted::Over)));
+        assert!(matches!(outlet.grant_to_fill(|| false), Ok(Granted::Over)));
     }
 }

@@ -111,7 +111,7 @@ mod imp {
                 }
                 Ok(Granted::Flushing) => return Err(gst::FlowError::Flushing),
                 // What is wrong is told by who sends it.
-                Ok(Granted::None) | Err(_) => Self::ordinary(&outlet)?,
+                Ok(Granted::None | Granted::Over) | Err(_) => Self::ordinary(&outlet)?,
             };
             if let Some(info) = &outlet.picture.info {
                 outlet.layout.tell(buffer.make_mut(), info);

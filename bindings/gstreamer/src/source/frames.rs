@@ -63,10 +63,6 @@ impl FramewireSrc {
             gst::FlowError::NotNegotiated
         })?;
         gst::info!(LOG, obj = source, "'{}' is {}", stream.name, stream.format);
-        {
-            let mut state = self.state();
-            (state.bearings, state.next) = (Some(Arc::new(bearings)), None);
-        }
         if source.src_pad().current_caps().as_ref() != Some(&caps) {
             // Who is not linked to anything takes all.
             let is_taken = source.src_pad().peer_query_accept_caps(&caps) && source.set_caps(&caps).is_ok();
@@ -81,6 +77,11 @@ impl FramewireSrc {
                 );
                 return Err(gst::FlowError::NotNegotiated);
             }
+        }
+        // Only now: what downstream does not know yet, it is to be told with the next frame.
+        {
+            let mut state = self.state();
+            (state.bearings, state.next) = (Some(Arc::new(bearings)), None);
         }
         // Downstream is asked what it reads.
         source.negotiate();

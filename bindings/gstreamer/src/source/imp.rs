@@ -119,12 +119,14 @@ impl ElementImpl for FramewireSrc {
     }
 
     fn send_event(&self, event: gst::Event) -> bool {
-        if let gst::EventView::FlushStop(flush) = event.view()
-            && flush.resets_time()
-        {
-            // The running time begins anew.
+        let begins_anew = matches!(event.view(), gst::EventView::FlushStop(flush) if flush.resets_time());
+        let pad = self.obj().src_pad().clone();
+        // No frame is on its way then, whose time would be the last of before.
+        let _no_frame = begins_anew.then(|| {
+            let streaming = pad.stream_lock();
             self.state().last_pts = None;
-        }
+            streaming
+        });
         self.parent_send_event(event)
     }
 }

@@ -136,6 +136,29 @@ fn a_program_that_does_not_answer_is_waited_for_and_told_of_or_else_an_error() {
 }
 
 #[test]
+fn a_program_that_refuses_is_told_of_with_its_reason_or_else_an_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let [key, other] = ["key", "other"].map(|name| {
+        let file = place.file(name);
+        std::fs::write(&file, framewire_transport::Key::random().unwrap().to_text().as_bytes()).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        file.display().to_string()
+    });
+    let taking = Taking::new(&format!("listen=127.0.0.1:0 key-file={key}"));
+    let gray = "video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1";
+    let sink = format!("videotestsrc is-live=true ! {gray} ! framewiresink path=udp address={}", taking.address());
+    for (key, why) in [(String::new(), "key-file="), (format!("key-file={other}"), "does not know this sender's key")] {
+        let patient = Pipeline::playing(&format!("{sink} {key}"));
+        let warning = patient.warning();
+        assert!(warning.contains("refuses") && warning.contains(why), "{warning}");
+        let impatient = Pipeline::playing(&format!("{sink} {key} reconnect=false"));
+        let error = impatient.error();
+        assert!(error.contains(why) && error.contains("reconnect=false"), "{error}");
+    }
+}
+
+#[test]
 fn a_stream_that_downstream_does_not_take_is_an_error_that_says_what_it_has() {
     let place = Place::new();
     let hub = place.hub("taken");

@@ -175,6 +175,66 @@ fn a_pause_is_reached_while_upstream_waits_for_a_slot() {
 }
 
 #[test]
+fn a_pause_right_after_a_seek_is_reached_while_upstream_waits_for_a_slot() {
+    let nobody = nobody();
+    let there = nobody.local_addr().unwrap();
+    let sending = Pipeline::playing(&format!(
+        "videotestsrc ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out sync=false delivery=every path=udp slots=4 address={there}"
+    ));
+    let sink = sending.element("out");
+    wait("all slots are in use", || stat(&sink, "frames-sent") == 4);
+    // With this the sink is not playing any more, without having been told to pause.
+    sending.0.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_seconds(1)).unwrap();
+    sending.turn_to(gst::State::Paused);
+    sending.turn_to(gst::State::Playing);
+    drop(nobody);
+    let taking = Taking::new(&format!("listen={there}"));
+    for number in 0..14 {
+        assert_eq!(taking.next().buffer.offset(), number);
+    }
+}
+
+#[test]
+fn a_flush_while_a_stream_is_announced_leaves_its_frames_with_their_caps() {
+    let place = Place::new();
+    let hub = place.hub("announced");
+    let (gray, colour) = (caps("GRAY8", 64, 48), caps("RGB", 32, 20));
+    let sending = Sending::new(&gray, &format!("stream=cam share={hub}"));
+    sending.begin(picture(&gray, 0));
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    taking.next();
+    // Whether the caps of the next stream are taken is asked while all flushes, and denied.
+    let (tell, told) = std::sync::mpsc::channel();
+    let source = taking.source.clone();
+    let once = std::sync::Once::new();
+    let pad = taking.source.static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_pad, info| {
+        let mut passes = gst::PadProbeReturn::Ok;
+        if let Some(gst::QueryViewMut::AcceptCaps(asked)) = info.query_mut().map(|query| query.view_mut()) {
+            once.call_once(|| {
+                passes = gst::PadProbeReturn::Handled;
+                asked.set_result(false);
+                assert!(source.send_event(gst::event::FlushStart::new()));
+                tell.send(()).unwrap();
+            });
+        }
+        passes
+    });
+    sending.set_caps(&colour);
+    sending.push(picture(&colour, 1));
+    told.recv_timeout(PATIENCE).unwrap();
+    assert!(taking.source.send_event(gst::event::FlushStop::new(false)));
+    let got = loop {
+        sending.push(picture(&colour, 1));
+        if let Some(got) = taking.soon() {
+            break got;
+        }
+    };
+    assert!(got.caps.can_intersect(&colour), "{}", got.caps);
+    assert!(packed(&got.caps, &got.buffer) == packed(&colour, &picture(&colour, 1)));
+}
+
+#[test]
 fn a_source_without_frames_ends_when_it_is_asked_to() {
     let place = Place::new();
     let hub = place.hub("idle");
