@@ -57,10 +57,10 @@ impl Error {
         Self::new(Class::Closed, "closed", format!("this {what} was closed; make a new one"))
     }
 
-    /// The text in the words of a language: of each pair the first, an item of Rust's, is said as the second. Those that others begin with come behind them.
+    /// The text in the words of a language: of each pair the first, an item of Rust's or a program's option, is said as the second. Those that others begin with come behind them.
     pub fn in_words(self, words: &[(&str, &str)]) -> String {
         // Most of what is told, and all of it that is told often, names none.
-        if !self.text.contains("::") {
+        if !self.text.contains("::") && !self.text.contains("--") {
             return self.text;
         }
         words.iter().fold(self.text, |text, (item, word)| text.replace(item, word))

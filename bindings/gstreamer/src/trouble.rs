@@ -10,7 +10,7 @@ use gst::prelude::*;
 /// How long the other end may take for an answer before that is told.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
-/// What errors call items of Rust's, and what they are called here.
+/// What errors call items of Rust's and programs' options, and what they are called here.
 const WORDS: &[(&str, &str)] = &[
     ("ReceiverConfig::keys, SenderConfig::key", "key-file="),
     ("ReceiverConfig::keys, or Announcement::key", "key-file="),
@@ -22,6 +22,8 @@ const WORDS: &[(&str, &str)] = &[
     ("Protection::On", "insecure=false"),
     ("Protection::Auto", "insecure=false"),
     ("Key::to_text said", "the other end's key file has"),
+    ("paste the join string that it prints (--join)", "say the join string that it prints (join=)"),
+    ("name its file (--ca, or SSL_CERT_FILE)", "name its file (SSL_CERT_FILE)"),
 ];
 
 /// The text of an error, in the words of elements.
