@@ -329,8 +329,9 @@ pub fn cpu_seconds() -> f64 {
 /// Prints what a program has come to, and then ends as it did.
 ///
 /// # Errors
-/// The summary cannot be printed, or the failure.
+/// The failure; else, that the summary cannot be printed.
 pub fn finish(json: bool, (summary, failure): (Summary, Option<Failure>)) -> Result<(), Failure> {
-    summary.print(json)?;
-    failure.map_or(Ok(()), Err)
+    let printed = summary.print(json);
+    // Why it failed is told first, whoever has closed standard output.
+    failure.map_or(printed, Err)
 }
