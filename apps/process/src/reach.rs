@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use nix::net::if_::InterfaceFlags;
+
 /// Addresses for documentation alone: nobody has them, and nothing is sent there.
 const FAR_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
 const FAR_V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 9);
@@ -16,7 +18,7 @@ pub fn own_host() -> Option<String> {
     };
     on_the_way_to(FAR_V4, Ipv4Addr::UNSPECIFIED.into())
         .map(|ip| ip.to_string())
-        .or_else(|| best(interfaces()))
+        .or_else(|| best(interfaces(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING)))
         .or_else(|| on_the_way_to(FAR_V6, Ipv6Addr::UNSPECIFIED.into()).map(|ip| ip.to_string()))
 }
 
@@ -24,12 +26,16 @@ fn is_reached(ip: &IpAddr) -> bool {
     !ip.is_loopback() && !ip.is_unspecified()
 }
 
-/// Each address of this machine that is up, with the name of its interface; none where the system does not tell.
-pub fn interfaces() -> Vec<(String, IpAddr)> {
-    use nix::net::if_::InterfaceFlags;
+/// Each address that this machine has, also where its link has nobody at the other end; none where the system does not tell.
+pub fn own_addresses() -> Vec<IpAddr> {
+    interfaces(InterfaceFlags::empty()).into_iter().map(|(_, ip)| ip).collect()
+}
+
+/// Each address of an interface that is all of this, with the interface's name.
+fn interfaces(state: InterfaceFlags) -> Vec<(String, IpAddr)> {
     let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
-    let up = all.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING));
-    up.filter_map(|one| {
+    let such = all.filter(|one| one.flags.contains(state));
+    such.filter_map(|one| {
         let address = one.address?;
         let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
         let ip = v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))?;

@@ -14,7 +14,6 @@ use framewire_process::logs;
 use framewire_process::stop::Stop;
 
 use cli::{Command, RosArgs};
-use summary::Summary;
 
 fn main() -> ExitCode {
     let args = RosArgs::parse();
@@ -28,14 +27,8 @@ fn run(args: &RosArgs) -> Result<(), Failure> {
     let stop = Stop::new();
     stop.on_interrupt()?;
     match &args.command {
-        Command::Publish(args) => {
-            let (published, end) = publish::run(args, &stop)?;
-            published.conclude(end, common.json)
-        }
-        Command::Subscribe(args) => {
-            let (subscribed, end) = subscribe::run(args, &stop)?;
-            subscribed.conclude(end, common.json)
-        }
+        Command::Publish(args) => publish::run(args, &stop)?.conclude(common.json),
+        Command::Subscribe(args) => subscribe::run(args, &stop)?.conclude(common.json),
     }
 }
 

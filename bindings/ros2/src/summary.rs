@@ -29,8 +29,10 @@ pub(crate) struct Unpublished {
     pub(crate) unwatched: u64,
     /// As many images as may be were on their way to slow subscribers.
     pub(crate) slow_subscribers: u64,
-    /// ROS has no name for their format, or their stream no topic.
+    /// ROS has no name for their format.
     pub(crate) refused: u64,
+    /// Their stream has no topic: its name makes none, or another stream has that.
+    pub(crate) no_topic: u64,
     /// They were not whole.
     pub(crate) incomplete: u64,
     /// Newer ones took their place before this program came to them.
@@ -48,12 +50,13 @@ pub(crate) struct Topic {
 }
 
 impl Unpublished {
-    pub(crate) fn causes(&self) -> [(&'static str, u64); 5] {
-        let Self { unwatched, slow_subscribers, refused, incomplete, passed_over } = *self;
+    pub(crate) fn causes(&self) -> [(&'static str, u64); 6] {
+        let Self { unwatched, slow_subscribers, refused, no_topic, incomplete, passed_over } = *self;
         [
             ("that nobody subscribed to", unwatched),
             ("while slow subscribers had all that may be on its way", slow_subscribers),
             ("that ROS has no name for", refused),
+            ("of streams without a topic", no_topic),
             ("not whole", incomplete),
             ("passed over", passed_over),
         ]
@@ -139,21 +142,29 @@ impl Summary for Subscribed {
     }
 }
 
+/// A run that is over: what it has counted, and how it ended.
+pub(crate) struct Ended<T> {
+    pub(crate) summary: T,
+    pub(crate) end: Result<(), Failure>,
+}
+
+impl<T: Summary> Ended<T> {
+    /// Says what was counted; of a run that failed before anything came there is nothing to say.
+    ///
+    /// # Errors
+    /// How it ended; else, that standard output cannot be written to.
+    pub(crate) fn conclude(self, json: bool) -> Result<(), Failure> {
+        let Self { summary, end } = self;
+        let is_told = end.is_ok() || !summary.is_empty();
+        let printed = if is_told { summary.print(json) } else { Ok(()) };
+        end.and(printed)
+    }
+}
+
 /// What a run has counted.
 pub(crate) trait Summary: Serialize + fmt::Display {
     /// Whether nothing has come.
     fn is_empty(&self) -> bool;
-
-    /// Says it, and then how the run ended; of one that failed before anything came there is nothing to say.
-    ///
-    /// # Errors
-    /// How it ended; standard output cannot be written to.
-    fn conclude(&self, end: Result<(), Failure>, json: bool) -> Result<(), Failure> {
-        if end.is_ok() || !self.is_empty() {
-            self.print(json)?;
-        }
-        end
-    }
 
     /// Says it: as JSON on standard output, or for people on standard error.
     ///
@@ -168,5 +179,37 @@ pub(crate) trait Summary: Serialize + fmt::Display {
 impl Summary for Published {
     fn is_empty(&self) -> bool {
         self.frames == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A summary where standard output is closed.
+    #[derive(Serialize)]
+    struct Unprintable;
+
+    impl fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Ok(())
+        }
+    }
+
+    impl Summary for Unprintable {
+        fn is_empty(&self) -> bool {
+            false
+        }
+
+        fn print(&self, _: bool) -> Result<(), Failure> {
+            Err(Failure::runtime("closed"))
+        }
+    }
+
+    #[test]
+    fn why_a_run_failed_is_told_although_its_summary_cannot_be_written() {
+        let conclude = |end| Ended { summary: Unprintable, end }.conclude(true);
+        assert_eq!(conclude(Err(Failure::usage("its own"))), Err(Failure::usage("its own")));
+        assert_eq!(conclude(Ok(())), Err(Failure::runtime("closed")));
     }
 }

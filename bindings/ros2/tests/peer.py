@@ -199,7 +199,9 @@ def subscribe(args):
             say(matched=matched)
         waits.wait(duration(milliseconds=100))
         for topic, (reader, _) in readers.items():
-            for data, info in ddspy_take(reader._ref, any_state, 16):
+            if taken >= args.count:
+                break
+            for data, info in ddspy_take(reader._ref, any_state, min(16, args.count - taken)):
                 now = time.time_ns()
                 if not info.valid_data:
                     continue

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use framewire_ends::{Class, Error, STEP, Source, Taken};
@@ -13,7 +13,7 @@ use framewire_process::stop::Stop;
 use framewire_transport::{FrameFormat, PixelFormat};
 
 use super::origin::{AGAIN, Origin};
-use super::topic::Topic;
+use super::topic::{Ending, Topic};
 use super::{Entry, Shared};
 use crate::ros::names::TopicName;
 
@@ -27,7 +27,7 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
 
 /// Follows it until somebody asks to stop: what is not there is waited for, and what went is taken again when it is back.
 pub(super) fn follow(origin: &Origin, shared: &Arc<Shared>, stop: &Stop) {
-    let mut following = Following { origin, shared, stop, streams: HashMap::new(), told: None };
+    let mut following = Following { origin, shared, stop, streams: HashMap::new(), ending: Vec::new(), told: None };
     while !stop.is_stopped() {
         match origin.open(stop) {
             Ok(Some(source)) => {
@@ -40,13 +40,14 @@ pub(super) fn follow(origin: &Origin, shared: &Arc<Shared>, stop: &Stop) {
                     Err(error) => stop.fail(Failure::runtime(format!("{}: {error}", origin.named()))),
                 }
             }
-            Ok(None) => return,
+            Ok(None) => break,
             Err(error) if is_passing(&error) => following.tell(&error.text),
             Err(error) if error.class == Class::Argument => stop.fail(Failure::usage(error)),
             Err(error) => stop.fail(Failure::runtime(error)),
         }
         stop.sleep(AGAIN);
     }
+    following.end();
 }
 
 /// Whether it may be well later, by itself.
@@ -62,6 +63,8 @@ struct Following<'a> {
     stop: &'a Stop,
     /// By their names.
     streams: HashMap<String, Stream>,
+    /// Topics that were given up, until what they had has left.
+    ending: Vec<Ending>,
     /// What was said last of why nothing comes, and when.
     told: Option<(String, Instant)>,
 }
@@ -120,7 +123,7 @@ impl Following<'_> {
                     format.pixel()
                 ));
             }
-            self.refuse();
+            self.refuse(&self.shared.homeless.refused);
             return;
         }
         if stream.topic.is_none() && !stream.is_refused {
@@ -129,27 +132,34 @@ impl Following<'_> {
         }
         match &mut stream.topic {
             Some(topic) => topic.publish(&taken.frame, format),
-            None => self.refuse(),
+            None => self.refuse(&self.shared.homeless.no_topic),
         }
     }
 
-    /// Makes room for a new stream, where there are many.
+    /// Makes room for a new stream, where there are many. Frames of the others come meanwhile: nobody is waited for.
     fn give_one_up(&mut self) {
+        self.ending.extract_if(.., |ending| ending.is_over()).for_each(Ending::finish);
         if self.streams.len() < STREAMS_KEPT {
             return;
         }
         let came = self.streams.iter().filter_map(|(name, stream)| Some((name.as_str(), stream.came?)));
         let Some(name) = longest_silent(came, Instant::now()).map(str::to_owned) else { return };
         if let Some(topic) = self.streams.remove(&name).and_then(|stream| stream.topic) {
-            topic.end();
+            self.ending.push(topic.end());
             tracing::info!("stream '{}' has sent nothing for long: its topic is no more", name.escape_debug());
         }
     }
 
-    /// Counts a frame of a stream that has no topic.
-    fn refuse(&self) {
+    /// Ends all topics, at once: where several have a subscriber that stands still, the time of each is the same.
+    fn end(self) {
+        self.streams.values().filter_map(|stream| stream.topic.as_ref()).for_each(Topic::close);
+        self.ending.into_iter().for_each(Ending::finish);
+    }
+
+    /// Counts a frame of a stream that has no topic, by why.
+    fn refuse(&self, why: &AtomicU64) {
         self.shared.homeless.frames.fetch_add(1, Ordering::Relaxed);
-        self.shared.homeless.refused.fetch_add(1, Ordering::Relaxed);
+        why.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A stream that was asked for by a name has that.

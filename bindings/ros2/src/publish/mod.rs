@@ -24,7 +24,7 @@ use crate::ros::domain::Domain;
 use crate::ros::matches::News;
 use crate::ros::names::{Namespace, TopicName};
 use crate::ros::quality::{Quality, Reliable};
-use crate::summary::{self, Published, Unpublished};
+use crate::summary::{self, Ended, Published, Unpublished};
 
 /// What all streams have in common.
 struct Shared {
@@ -90,14 +90,6 @@ impl Shared {
         }
     }
 
-    /// A topic is no more: what it counted is kept.
-    fn forget(&self, topic: &TopicName) {
-        if let Some(Entry { writer, counts, .. }) = lock(&self.topics).remove(topic) {
-            self.domain().forget(writer);
-            self.homeless.take_over(&counts);
-        }
-    }
-
     fn summary(&self) -> Published {
         let mut all = Published { cpu_seconds: cpu_seconds(), ..Published::default() };
         let topics = lock(&self.topics);
@@ -119,10 +111,10 @@ impl Shared {
 ///
 /// # Errors
 /// What cannot be asked for; it could not begin.
-pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<(Published, Result<(), Failure>), Failure> {
+pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<Ended<Published>, Failure> {
     let origins = origin::origins(args)?;
     let shared = Arc::new(Shared {
-        domain: Mutex::new(Domain::join(args.place.place())?),
+        domain: Mutex::new(Domain::join(args.place.place(), stop)?),
         quality: args.quality(),
         namespace: args.place.namespace.clone(),
         topic: args.topic.clone(),
@@ -148,9 +140,9 @@ pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<(Published, Result<
             shared.attend();
         }
     });
-    let published = shared.summary();
-    let end = stop.outcome().and_then(|()| could_be(&published));
-    Ok((published, end))
+    let summary = shared.summary();
+    let end = stop.outcome().and_then(|()| could_be(&summary));
+    Ok(Ended { summary, end })
 }
 
 /// Whether any of the frames that came could be published; that nobody subscribed is no failure.
@@ -158,11 +150,36 @@ pub(crate) fn run(args: &PublishArgs, stop: &Stop) -> Result<(Published, Result<
 /// # Errors
 /// None could.
 fn could_be(published: &Published) -> Result<(), Failure> {
-    let Published { frames, frames_unpublished: Unpublished { refused, passed_over, .. }, .. } = published;
-    match *refused > 0 && refused + passed_over == *frames {
-        true => Err(Failure::runtime(format!(
-            "none of the {frames} frames that came could be published; have their sources send what ROS has an encoding for, as the log says"
-        ))),
-        false => Ok(()),
+    let Published { frames, frames_unpublished: Unpublished { refused, no_topic, passed_over, .. }, .. } = *published;
+    if refused + no_topic == 0 || refused + no_topic + passed_over < frames {
+        return Ok(());
+    }
+    let remedies = [
+        (refused, "have sources send what ROS has an encoding for"),
+        (no_topic, "have streams be called so that each has a topic of its own"),
+    ];
+    let remedies: Vec<&str> = remedies.iter().filter(|(frames, _)| *frames > 0).map(|(_, remedy)| *remedy).collect();
+    Err(Failure::runtime(format!(
+        "none of the {frames} frames that came could be published; {}, as the log says",
+        remedies.join(", and ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_which_none_could_be_published_are_a_failure_that_says_what_is_to_be_done_for_each_cause() {
+        let end = |frames, refused, no_topic| {
+            let frames_unpublished = Unpublished { refused, no_topic, passed_over: 1, ..Unpublished::default() };
+            could_be(&Published { frames, frames_unpublished, ..Published::default() })
+        };
+        let said = |refused, no_topic| end(refused + no_topic + 1, refused, no_topic).unwrap_err().to_string();
+        let (format, name) = ("what ROS has an encoding for", "a topic of its own");
+        for (said, has) in [(said(2, 0), (true, false)), (said(0, 2), (false, true)), (said(1, 1), (true, true))] {
+            assert_eq!((said.contains(format), said.contains(name)), has, "{said}");
+        }
+        assert_eq!([end(0, 0, 0), end(1, 0, 0), end(9, 2, 2)], [Ok(()), Ok(()), Ok(())]);
     }
 }

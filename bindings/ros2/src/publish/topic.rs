@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use framewire_capture::ros::{ImageHead, frame_id_in};
+use framewire_process::lock::lock;
 use framewire_transport::frame::{Metadata, MetadataKind};
 use framewire_transport::{Frame, FrameFormat};
 use rustdds::GUID;
@@ -26,6 +27,7 @@ pub(super) struct Counts {
     unwatched: AtomicU64,
     pub(super) slow: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) no_topic: AtomicU64,
     incomplete: AtomicU64,
     pub(super) infos: AtomicU64,
 }
@@ -33,7 +35,7 @@ pub(super) struct Counts {
 impl Counts {
     /// Counts what another has counted.
     pub(super) fn take_over(&self, other: &Self) {
-        let Self { frames, published, bytes, unwatched, slow, refused, incomplete, infos } = self;
+        let Self { frames, published, bytes, unwatched, slow, refused, no_topic, incomplete, infos } = self;
         for (own, other) in [
             (frames, &other.frames),
             (published, &other.published),
@@ -41,6 +43,7 @@ impl Counts {
             (unwatched, &other.unwatched),
             (slow, &other.slow),
             (refused, &other.refused),
+            (no_topic, &other.no_topic),
             (incomplete, &other.incomplete),
             (infos, &other.infos),
         ] {
@@ -55,6 +58,7 @@ impl Counts {
             unwatched: count(&self.unwatched),
             slow_subscribers: count(&self.slow),
             refused: count(&self.refused),
+            no_topic: count(&self.no_topic),
             incomplete: count(&self.incomplete),
             passed_over: 0,
         };
@@ -66,6 +70,7 @@ impl Counts {
         sum.unwatched += unpublished.unwatched;
         sum.slow_subscribers += unpublished.slow_subscribers;
         sum.refused += unpublished.refused;
+        sum.no_topic += unpublished.no_topic;
         sum.incomplete += unpublished.incomplete;
         (count(&self.published), unpublished.causes().iter().map(|(_, frames)| frames).sum())
     }
@@ -98,11 +103,17 @@ impl Topic {
         Ok(Self { shared, name, stream, writing, counts, told_of_intrinsics: false })
     }
 
-    /// Ends it; its name is another's to take.
-    pub(super) fn end(self) {
-        let Self { shared, name, writing, .. } = self;
-        drop(writing);
-        shared.forget(&name);
+    /// No more of it comes: what it has leaves from here on, which whoever drops it waits for.
+    pub(super) fn close(&self) {
+        self.writing.end();
+    }
+
+    /// Ends it; its name is another's to take at once, whoever stands still.
+    pub(super) fn end(self) -> Ending {
+        let Self { shared, name, writing, counts, .. } = self;
+        writing.end();
+        lock(&shared.topics).remove(&name);
+        Ending { shared, writing, counts }
     }
 
     /// Its writer of images, as the domain knows it.
@@ -151,8 +162,93 @@ impl Topic {
     }
 }
 
+/// A topic that is no more, while what it had leaves, which a subscriber that stands still makes long.
+pub(super) struct Ending {
+    shared: Arc<Shared>,
+    writing: Writing,
+    counts: Arc<Counts>,
+}
+
+impl Ending {
+    /// Whether all has left, or had its time.
+    pub(super) fn is_over(&self) -> bool {
+        self.writing.has_ended()
+    }
+
+    /// Waits until it is over; what was counted is kept.
+    pub(super) fn finish(self) {
+        let Self { shared, writing, counts } = self;
+        let writer = writing.finish();
+        shared.domain().forget(writer);
+        shared.homeless.take_over(&counts);
+    }
+}
+
 /// Metadata that is JSON.
 fn json(metadata: &Metadata<'_>) -> Option<Value> {
     let Metadata { kind: MetadataKind::Json, bytes, .. } = metadata else { return None };
     serde_json::from_slice(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::{Mutex, mpsc};
+    use std::time::Duration;
+
+    use framewire_process::stop::Stop;
+
+    use super::super::Entry;
+    use super::*;
+    use crate::ros::domain::{Domain, Place};
+    use crate::ros::graph::IdBytes;
+    use crate::ros::quality::{Quality, Reliable};
+
+    fn shared() -> Arc<Shared> {
+        let namespace: crate::ros::names::Namespace = "/".parse().unwrap();
+        let place = Place {
+            domain: 231,
+            interfaces: vec![Ipv4Addr::LOCALHOST],
+            namespace: namespace.clone(),
+            node: "framewire".parse().unwrap(),
+            ids: IdBytes::Sixteen,
+        };
+        let stop = Stop::new();
+        Arc::new(Shared {
+            domain: Mutex::new(Domain::join(place, &stop).unwrap()),
+            quality: Quality { reliable: Reliable::Reliable, depth: 1 },
+            namespace,
+            topic: None,
+            frame_id: None,
+            topics: Mutex::default(),
+            homeless: Counts::default(),
+            passed_over: AtomicU64::default(),
+            frames_max: None,
+            stop,
+        })
+    }
+
+    #[test]
+    fn a_topic_whose_subscriber_stands_still_ends_without_being_waited_for_and_its_name_is_free_at_once() {
+        let shared = shared();
+        let name: TopicName = "/front/image_raw".parse().unwrap();
+        let (has_left, leaves) = mpsc::channel::<()>();
+        // It leaves once it may; where it is waited for, much later.
+        let writing = Writing::doing(move || {
+            let _ = leaves.recv_timeout(Duration::from_secs(20));
+        });
+        let (stream, counts) = ("front".to_owned(), Arc::<Counts>::default());
+        let entry = Entry { stream: stream.clone(), writer: writing.writer(), counts: counts.clone() };
+        lock(&shared.topics).insert(name.clone(), entry);
+        let topic =
+            Topic { shared: shared.clone(), name, stream, writing, counts: counts.clone(), told_of_intrinsics: false };
+        let ending = topic.end();
+        assert!(!ending.is_over(), "it was waited for");
+        assert!(lock(&shared.topics).is_empty());
+        // What is written meanwhile is counted.
+        counts.published.fetch_add(3, Ordering::Relaxed);
+        has_left.send(()).unwrap();
+        ending.finish();
+        assert_eq!(shared.homeless.published.load(Ordering::Relaxed), 3);
+    }
 }

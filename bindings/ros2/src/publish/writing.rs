@@ -118,16 +118,45 @@ impl Writing {
         }
         self.queue.changed.notify_all();
     }
-}
 
-impl Drop for Writing {
-    fn drop(&mut self) {
-        lock(&self.queue.state).over = Some(Instant::now());
+    /// No more comes: what waits and what is on its way has its time, which is not waited for here.
+    pub(super) fn end(&self) {
+        lock(&self.queue.state).over.get_or_insert_with(Instant::now);
         self.queue.changed.notify_all();
+    }
+
+    /// Whether that time is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until it is over; the writer of images that was the last.
+    pub(super) fn finish(mut self) -> GUID {
+        self.wait();
+        self.writer()
+    }
+
+    /// One whose thread does this alone.
+    #[cfg(test)]
+    pub(super) fn doing(work: impl FnOnce() + Send + 'static) -> Self {
+        let state = State { waiting: VecDeque::new(), writer: GUID::GUID_UNKNOWN, over: None, has_enough: false };
+        let (state, counts) = (Mutex::new(state), Arc::default());
+        let queue = Arc::new(Queue { state, changed: Condvar::new(), depth: 1, counts });
+        Self { queue, thread: Some(thread::spawn(work)) }
+    }
+
+    fn wait(&mut self) {
+        self.end();
         if let Some(thread) = self.thread.take() {
             // One that has panicked has said so.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.wait();
     }
 }
 
@@ -247,7 +276,11 @@ impl Emptying {
         match images {
             Ok(images) => {
                 self.lock().writer = images.guid();
-                if let Some(entry) = lock(&self.shared.topics).get_mut(&self.name) {
+                // Another stream may have the name already, where this one is given up.
+                let before = self.images.guid();
+                if let Some(entry) =
+                    lock(&self.shared.topics).get_mut(&self.name).filter(|entry| entry.writer == before)
+                {
                     entry.writer = images.guid();
                 }
                 self.images = images;

@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use framewire_ends::STEP;
 use framewire_process::exit::Failure;
 use framewire_process::reach;
+use framewire_process::stop::Stop;
 use rustdds::bytes::Bytes;
 use rustdds::no_key::{DeserializerAdapter, SimpleDataReader};
 use rustdds::{
@@ -61,12 +63,12 @@ struct Joined {
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 impl Domain {
-    /// Comes into the domain.
+    /// Comes into the domain, once this machine has the addresses that are used; where somebody asks to stop, without them.
     ///
     /// # Errors
-    /// An interface is none; the system or the middleware refuses.
-    pub(crate) fn join(place: Place) -> Result<Self, Failure> {
-        check(&place.interfaces)?;
+    /// The system or the middleware refuses.
+    pub(crate) fn join(place: Place, stop: &Stop) -> Result<Self, Failure> {
+        wait_for(&place.interfaces, reach::own_addresses, stop);
         warn_of_small_buffers();
         let joined = Joined::new(&place).map_err(|error| {
             Failure::runtime(format!(
@@ -172,20 +174,24 @@ impl Joined {
     }
 }
 
-/// Over an address that this machine does not have the middleware sees nobody, and says nothing.
-///
-/// # Errors
-/// There is such a one.
-fn check(interfaces: &[Ipv4Addr]) -> Result<(), Failure> {
-    let own: Vec<IpAddr> = reach::interfaces().into_iter().map(|(_, ip)| ip).filter(IpAddr::is_ipv4).collect();
-    match interfaces.iter().find(|interface| !own.contains(&IpAddr::V4(**interface))) {
-        Some(strange) if !own.is_empty() => {
+/// Waits for addresses that this machine does not have yet, as before its network is up: over such a one the middleware sees nobody, and says nothing.
+fn wait_for(interfaces: &[Ipv4Addr], own: impl Fn() -> Vec<IpAddr>, stop: &Stop) {
+    let mut told = None;
+    loop {
+        let own: Vec<IpAddr> = own().into_iter().filter(IpAddr::is_ipv4).collect();
+        let missing = interfaces.iter().find(|interface| !own.contains(&IpAddr::V4(**interface)));
+        // A system that does not tell has none, not even loopback.
+        let Some(missing) = missing.filter(|_| !own.is_empty()) else { return };
+        if told.replace(*missing) != Some(*missing) {
             let own = own.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
-            Err(Failure::usage(format!(
-                "--interface {strange} is no address of this machine, which has {own}; name one of these, or leave it out: all are used then"
-            )))
+            tracing::warn!(
+                "waiting: --interface {missing} is no address of this machine yet, which has {own}; where it is to have none of that, name one of these, or leave it \
+                 out: all are used then"
+            );
         }
-        _ => Ok(()),
+        if stop.sleep(STEP) {
+            return;
+        }
     }
 }
 
@@ -207,5 +213,35 @@ fn warn_of_small_buffers() {
             "the kernel gives sockets {receive} bytes to receive and {send} to send with, and large images want {BUFFER_BYTES}: parts of them may be lost; \
              sysctl -w net.core.rmem_max={BUFFER_BYTES} net.core.wmem_max={BUFFER_BYTES} gives them that, here and where ROS is"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_this_machine_has_later_is_waited_for_unless_somebody_asks_to_stop() {
+        let (loopback, wired) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 7));
+        let (asked, stop) = (Cell::new(0), Stop::new());
+        let later = |comes_at: u32| {
+            let asked = &asked;
+            asked.set(0);
+            move || {
+                asked.set(asked.get() + 1);
+                let own = if asked.get() >= comes_at { vec![loopback, wired] } else { vec![loopback] };
+                own.into_iter().map(IpAddr::V4).collect()
+            }
+        };
+        wait_for(&[loopback, wired], later(3), &stop);
+        assert_eq!(asked.get(), 3);
+        wait_for(&[], later(3), &stop);
+        assert_eq!(asked.get(), 1, "all that there are");
+        wait_for(&[wired], Vec::new, &stop);
+        stop.stop();
+        wait_for(&[wired], later(3), &stop);
+        assert_eq!(asked.get(), 1);
     }
 }

@@ -22,7 +22,7 @@ use crate::ros::domain::{Domain, IMAGE};
 use crate::ros::matches::{News, in_ros};
 use crate::ros::names::TopicName;
 use crate::ros::quality::Quality;
-use crate::summary::Subscribed;
+use crate::summary::{Ended, Subscribed, Unsent};
 
 /// How long a topic may have nobody, or a server be away, before that is said; and until it is said again.
 const TOLD_AFTER: Duration = Duration::from_secs(3);
@@ -35,8 +35,8 @@ const IN_A_TURN: usize = 16;
 ///
 /// # Errors
 /// It could not begin.
-pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<(Subscribed, Result<(), Failure>), Failure> {
-    let mut domain = Domain::join(args.place.place())?;
+pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<Ended<Subscribed>, Failure> {
+    let mut domain = Domain::join(args.place.place(), stop)?;
     let reader = domain.reader::<Taken, Images>(&args.topic, IMAGE, args.quality());
     let reader = reader.map_err(|reason| Failure::runtime(format!("{} cannot be read: {reason}", args.topic)))?;
     let stream = Stream::new(args.target(), args.name(), args.options());
@@ -55,14 +55,14 @@ pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<(Subscribed, Resu
     };
     let taken = taking.take_all().and_then(|()| stop.outcome());
     let sent = taking.stream.end(stop);
-    let counts = Subscribed {
+    let summary = Subscribed {
         frames_sent: sent.sent,
         frames_delivered: sent.delivered,
         cpu_seconds: cpu_seconds(),
         ..taking.counts
     };
-    let end = taken.and_then(|()| arrived(args, &counts));
-    Ok((counts, end))
+    let end = taken.and_then(|()| arrived(args, &summary));
+    Ok(Ended { summary, end })
 }
 
 /// Whether of the images that came as many arrived as are to.
@@ -70,8 +70,8 @@ pub(crate) fn run(args: &SubscribeArgs, stop: &Stop) -> Result<(Subscribed, Resu
 /// # Errors
 /// None did; or, where nothing is to be lost, not all.
 fn arrived(args: &SubscribeArgs, counts: &Subscribed) -> Result<(), Failure> {
-    let Subscribed { images, frames_sent, frames_delivered, .. } = *counts;
-    let missing = counts.images_unsent.no_slot + frames_sent.saturating_sub(frames_delivered);
+    let Subscribed { images, frames_sent, frames_delivered, images_unsent, .. } = *counts;
+    let target = args.target();
     if images > 0 && counts.refused() == images {
         return Err(Failure::runtime(format!(
             "none of the {images} images of {} is one that can be sent; mend what writes them as the log says, or name another topic",
@@ -80,14 +80,28 @@ fn arrived(args: &SubscribeArgs, counts: &Subscribed) -> Result<(), Failure> {
     }
     if images > 0 && frames_delivered == 0 {
         return Err(Failure::runtime(format!(
-            "nothing arrived: of {images} images {frames_sent} were sent to {}, and none was delivered; is it there, and is UDP dropped on the way?",
-            args.target()
+            "nothing arrived: of {images} images {frames_sent} were sent to {target}, and none was delivered; {}",
+            target.doubt()
         )));
     }
+    let Unsent { no_slot, lost, .. } = images_unsent;
+    let late = no_slot + frames_sent.saturating_sub(frames_delivered);
+    let causes = [
+        (late, format!("did not arrive, or are not confirmed, at {target}: away, or slower than they come")),
+        (
+            lost,
+            "were lost on the way here: give sockets room, and ask with --reliability reliable and a greater --depth"
+                .to_owned(),
+        ),
+        (counts.refused(), "are none that can be sent: mend what writes them, as the log says".to_owned()),
+    ];
+    let missing: u64 = causes.iter().map(|(images, _)| images).sum();
     if args.is_every() && missing > 0 {
+        let causes = causes.iter().filter(|(images, _)| *images > 0).map(|(images, why)| format!("{images} {why}"));
         return Err(Failure::runtime(format!(
-            "{missing} of {images} images did not arrive, or are not confirmed, at {}, and none was to be lost: it was away, or slower than they come",
-            args.target()
+            "{missing} of {} images are missing, and none was to be; {}",
+            images + lost,
+            causes.collect::<Vec<_>>().join("; ")
         )));
     }
     Ok(())
@@ -357,7 +371,55 @@ fn failed(error: Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Command, RosArgs};
+
+    /// How a run ends that was asked for so, and has counted this.
+    fn end(options: &str, counts: Subscribed) -> Result<(), String> {
+        let words = format!("framewire-ros2 subscribe /camera/image_raw {options}");
+        let Command::Subscribe(args) = RosArgs::parse_from(words.split_whitespace()).command else { unreachable!() };
+        arrived(&args, &counts).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn where_none_is_to_be_lost_each_that_is_missing_is_a_failure_with_why() {
+        let counts = |images_unsent: Unsent, frames_delivered| Subscribed {
+            images: 10,
+            images_unsent,
+            frames_sent: 9,
+            frames_delivered,
+            ..Subscribed::default()
+        };
+        for (unsent, delivered, why) in [
+            (
+                Unsent { no_slot: 1, ..Unsent::default() },
+                9,
+                "1 of 10 images are missing, and none was to be; 1 did not arrive",
+            ),
+            (
+                Unsent { lost: 3, ..Unsent::default() },
+                9,
+                "3 of 13 images are missing, and none was to be; 3 were lost on the way here",
+            ),
+            (Unsent { size: 1, ..Unsent::default() }, 9, "1 are none that can be sent"),
+            (Unsent::default(), 7, "2 did not arrive, or are not confirmed, at this machine's programs"),
+        ] {
+            let said = end("--delivery every", counts(unsent, delivered)).unwrap_err();
+            assert!(said.contains(why), "{said}");
+            assert_eq!(end("--delivery latest", counts(unsent, delivered)), Ok(()));
+        }
+        assert_eq!(end("--delivery every", Subscribed { images: 9, ..counts(Unsent::default(), 9) }), Ok(()));
+    }
+
+    #[test]
+    fn where_nothing_arrives_at_this_machines_programs_nobody_is_sent_to_look_at_a_network() {
+        let said = |options| end(options, Subscribed { images: 3, ..Subscribed::default() }).unwrap_err();
+        let (here, there) = (said(""), said("--to 192.0.2.1:9"));
+        assert!(!here.contains("UDP") && here.contains("hold"), "{here}");
+        assert!(there.contains("is UDP dropped on the way?"), "{there}");
+    }
 
     #[test]
     fn what_is_missing_between_two_images_of_a_writer_is_lost() {

@@ -34,6 +34,16 @@ impl fmt::Display for Target {
     }
 }
 
+impl Target {
+    /// What is to be asked where nothing arrives there.
+    pub(super) fn doubt(&self) -> &'static str {
+        match self {
+            Self::Readers(_) => "do those that read it hold all frames that there are?",
+            Self::Server(_) | Self::Receiver(_) => "is it there, and is UDP dropped on the way?",
+        }
+    }
+}
+
 /// How long what was sent may take to arrive once there is no more.
 const FAREWELL: Duration = Duration::from_secs(5);
 
