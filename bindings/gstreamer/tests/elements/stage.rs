@@ -145,7 +145,8 @@ pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A socket at a port that the system gives to nobody who asks for any: once this one is gone, a test has it for itself.
 pub(crate) fn nobody() -> UdpSocket {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + (std::process::id() % 20_000) as u16;
+    // Processes that run beside each other are begun one after another, too: each has some for itself.
+    let first = 10_000 + (std::process::id() * 64 % 20_000) as u16;
     let mut ports = std::iter::from_fn(|| Some(first + NEXT.fetch_add(1, Ordering::Relaxed))).take(1_000);
     ports.find_map(|port| UdpSocket::bind(("127.0.0.1", port)).ok()).expect("a free port")
 }
