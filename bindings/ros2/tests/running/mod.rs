@@ -166,7 +166,8 @@ impl Program {
 
     /// Has it end; its summary.
     pub fn end(self) -> Value {
-        self.send(Signal::INT);
+        // An interrupt is nothing to what a job in the background has begun.
+        self.send(Signal::TERM);
         self.summary()
     }
 
