@@ -423,7 +423,7 @@ fn a_stream_that_ros_has_no_encoding_for_is_told_with_what_to_do_and_frames_of_w
     let program = domain.program("publish", &["front", "--share", &socket]);
     let said = while_sending(&output, fives, Duration::from_millis(20), || program.says("which ROS has no encoding"));
     assert!(said.contains("stream 'front' is yuv420p") && said.contains("have its source send bgr24"), "{said}");
-    program.send(Signal::INT);
+    program.send(Signal::TERM);
     let (code, said) = program.failure();
     assert!(code == 1 && said.contains("frames that came could be published"), "{code}: {said}");
 }

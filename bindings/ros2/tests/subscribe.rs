@@ -148,7 +148,7 @@ fn images_of_which_none_can_be_sent_and_images_of_which_none_arrives_are_a_failu
         program.hears(&[&peer]);
         peer.publish(image);
         program.says(said);
-        program.send(Signal::INT);
+        program.send(Signal::TERM);
         let (code, said) = program.failure();
         assert!(code == 1 && said.contains(why), "{code}: {said}");
     }
