@@ -26,7 +26,6 @@ pub struct Domain {
 impl Domain {
     /// One, where there is a peer; else it is said that the test is skipped.
     pub fn new() -> Option<Self> {
-        static NEXT: AtomicU16 = AtomicU16::new(0);
         let python =
             framewire_testing::python("import cyclonedds", "set FRAMEWIRE_PYTHON and pip install cyclonedds==11.0.1")?;
         Some(Self::with(python))
