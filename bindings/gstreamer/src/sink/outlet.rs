@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framewire_ends::{Class, Error, Output, STEP, Slot};
 use framewire_transport::{Delivery, Time};
@@ -16,6 +16,8 @@ use crate::trouble::{self, Silence, Trouble};
 
 /// How long a slot is waited for in `latest` where the caps say no rate.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a stream that has just begun is waited for, whatever the rate: who takes it gives the slots, and may do so a few frames later.
+const OPENING: Duration = Duration::from_secs(1);
 
 /// The stream.
 pub(super) struct Outlet {
@@ -26,6 +28,7 @@ pub(super) struct Outlet {
     /// What its slots are known by.
     pub(super) id: u64,
     element: glib::WeakRef<FramewireSink>,
+    begun: Instant,
     trouble: Trouble,
     /// Whoever waits for a slot is to give up.
     flushes: AtomicBool,
@@ -68,6 +71,7 @@ impl Outlet {
             output,
             picture,
             element: element.downgrade(),
+            begun: Instant::now(),
             trouble: Trouble::default(),
             flushes: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -97,7 +101,7 @@ impl Outlet {
         self.slot(go_on, || true, |wait| self.output.frame_to_fill(wait))
     }
 
-    /// In `every` waits for it while `waits` says so, in `latest` about as long as a picture is shown.
+    /// In `every` waits for it while `waits` says so, in `latest` about as long as a picture is shown, or until the stream has opened.
     fn slot(
         &self,
         go_on: impl Fn() -> bool,
@@ -118,7 +122,7 @@ impl Outlet {
                 Ok(Some(slot)) => return Ok(Granted::Slot(slot)),
                 Ok(None) => {
                     self.look()?;
-                    if !(self.loses_nothing() && waits()) {
+                    if !(self.is_opening() || (self.loses_nothing() && waits())) {
                         return Ok(Granted::None);
                     }
                 }
@@ -128,6 +132,11 @@ impl Outlet {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether it has just begun, and nothing is known to be in its way.
+    fn is_opening(&self) -> bool {
+        self.begun.elapsed() < OPENING && self.output.trouble().is_none() && !self.output.stats().is_open
     }
 
     /// Whether frames go out, and upstream may wait for that: a sink that is to pause, or to play again after a flush, waits for upstream.
@@ -191,9 +200,18 @@ impl Outlet {
 
 #[cfg(test)]
 mod tests {
-    use framewire_ends::OutputOptions;
+    use std::cell::Cell;
+    use std::net::TcpListener;
+
+    use framewire_ends::{OutputOptions, ServerPlace};
 
     use super::*;
+
+    fn begun(output: Output) -> Outlet {
+        let caps = gst::Caps::builder("video/x-raw").field("format", "GRAY8").field("width", 64).field("height", 48);
+        let picture = crate::format::read(&caps.field("framerate", gst::Fraction::new(1000, 1)).build()).unwrap();
+        Outlet::begin(output, picture, &glib::Object::new(), true, Arc::default()).unwrap()
+    }
 
     #[test]
     fn a_stream_that_is_over_says_so_though_it_was_not_told_of_the_end_of_a_flush() {
@@ -201,13 +219,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let hub = folder.path().join("over.sock").display().to_string();
         let output = Output::publish("cam", Some(hub.parse().unwrap()), OutputOptions::new()).unwrap();
-        let caps = gst::Caps::builder("video/x-raw").field("format", "GRAY8").field("width", 64).field("height", 48);
-        let picture = crate::format::read(&caps.field("framerate", gst::Fraction::new(30, 1)).build()).unwrap();
-        let outlet = Outlet::begin(output, picture, &glib::Object::new(), true, Arc::default()).unwrap();
+        let outlet = begun(output);
         outlet.flush(true);
         assert!(matches!(outlet.grant(|| true), Ok(Granted::Flushing)));
         outlet.end();
         assert!(matches!(outlet.grant(|| true), Ok(Granted::Over)));
         assert!(matches!(outlet.grant_to_fill(|| false), Ok(Granted::Over)));
+    }
+
+    #[test]
+    fn a_stream_that_has_just_begun_is_waited_for_longer_than_a_picture_is_shown() {
+        gst::init().unwrap();
+        // Somebody is there, and says nothing.
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = ServerPlace::Url(format!("http://{}", server.local_addr().unwrap()));
+        let outlet = begun(Output::serve(&place, "cam", OutputOptions::new()).unwrap());
+        let asked = Cell::new(0);
+        let go_on = || asked.replace(asked.get() + 1) < 3;
+        assert!(matches!(outlet.grant(go_on), Ok(Granted::Flushing)), "after {} intervals", asked.get());
+        // Another that was never there is told at once.
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let place = ServerPlace::Url(format!("http://{nobody}"));
+        let outlet = begun(Output::serve(&place, "cam", OutputOptions::new()).unwrap());
+        while outlet.output.trouble().is_none() {
+            std::thread::yield_now();
+        }
+        assert!(matches!(outlet.grant(|| true), Ok(Granted::None)));
     }
 }
