@@ -54,6 +54,19 @@ impl SliceSealer {
         tag: &mut [u8; TAG_LEN],
     ) {
         debug_assert!(sequence >= self.next, "{sequence} is sealed after {}", self.next);
+        self.seal_rising(sequence, fields, payload, sealed, tag);
+    }
+
+    /// What every build does: seals what rises, and makes zeroes of anything else.
+    #[inline]
+    pub(super) fn seal_rising(
+        &mut self,
+        sequence: u64,
+        fields: &[u8; SLICE_HEADER_LEN],
+        payload: &[u8],
+        sealed: &mut [u8],
+        tag: &mut [u8; TAG_LEN],
+    ) {
         if sequence < self.next || sequence == u64::MAX {
             sealed.fill(0);
             tag.fill(0);

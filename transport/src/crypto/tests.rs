@@ -1,5 +1,7 @@
 //! Both ends of a protected stream against each other, and against whoever is between them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -367,11 +369,20 @@ fn a_ping_that_tells_of_generations_that_were_lost_whole_has_the_stream_go_on() 
 }
 
 #[test]
-#[cfg(not(debug_assertions))]
 fn a_sequence_that_comes_again_is_not_sealed_again() {
     let (mut sender, _) = pair(Suite::Aes128Gcm);
-    slice(&mut sender.slices, 7);
-    for sequence in [7, 6, 0] {
-        assert_eq!(slice(&mut sender.slices, sequence), (sequence, [0; TAG_LEN], vec![0; 20]));
+    let sealer = &mut sender.slices;
+    slice(sealer, 7);
+    for sequence in [7, 6, 0, u64::MAX] {
+        let (mut tag, mut sealed) = ([1; TAG_LEN], vec![1; 20]);
+        sealer.seal_rising(sequence, &fields_of(sequence), &[2; 20], &mut sealed, &mut tag);
+        assert_eq!((tag, sealed), ([0; TAG_LEN], vec![0; 20]), "{sequence}");
     }
+    // A debug build stops before that.
+    for sequence in [7, 6, 0] {
+        let again = catch_unwind(AssertUnwindSafe(|| slice(sealer, sequence)));
+        let zeroes = (sequence, [0; TAG_LEN], vec![0; 20]);
+        assert_eq!(again.ok(), (!cfg!(debug_assertions)).then_some(zeroes));
+    }
+    assert_ne!(slice(sealer, 8), (8, [0; TAG_LEN], vec![0; 20]), "what rises is sealed as ever");
 }
