@@ -3,8 +3,10 @@
 
 mod stage;
 
+use std::time::Instant;
+
 use framewire_signal::message::reason;
-use framewire_signal::{ClientConfig, ClientEvent, Role, ServerConfig, Token};
+use framewire_signal::{ClientConfig, ClientEvent, Role, ServerConfig, SignalCounters, Token};
 use serde_json::json;
 
 use stage::raw::{Raw, http, introduction, proof, upgrade};
@@ -120,6 +122,33 @@ fn what_is_no_proof_is_refused_and_the_server_lives() {
     }
     let (_raw, answer) = Raw::prove(server.local_addr(), TOKEN);
     assert!(answer.starts_with("42[\"proven\""), "{answer}");
+}
+
+#[test]
+fn who_leaves_without_a_proof_counts_as_one_whose_proof_failed() {
+    let (server, _asked) = serve(guarded());
+    let await_counters = |is_so: &dyn Fn(SignalCounters) -> bool| {
+        let begun = Instant::now();
+        while !is_so(server.counters()) {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", server.counters());
+            std::thread::yield_now();
+        }
+    };
+    // Who has proved it counts as nothing when it leaves.
+    let (raw, answer) = Raw::prove(server.local_addr(), TOKEN);
+    assert!(answer.starts_with("42[\"proven\""), "{answer}");
+    drop(raw);
+    await_counters(&|counters| counters.clients == 0);
+    assert_eq!(server.counters().proofs_failed, 0);
+    let (mut raw, _) = Raw::connect(server.local_addr(), &introduction("stream"));
+    raw.receive_event("challenge").unwrap();
+    assert_eq!(server.counters().proofs_failed, 0, "it has time yet");
+    drop(raw);
+    await_counters(&|counters| counters.proofs_failed == 1);
+    // That is what becomes of another token, each time that it is tried.
+    let refused = await_refused(&connect(holder(server.local_addr(), VIEW_TOKEN)));
+    assert_eq!(refused.reason, reason::SERVER_UNPROVEN);
+    await_counters(&|counters| counters.proofs_failed > 1);
 }
 
 #[test]

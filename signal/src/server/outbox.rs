@@ -31,7 +31,7 @@ pub struct SignalCounters {
     pub clients: usize,
     /// Wishes to watch a stream that stand now.
     pub wishes: usize,
-    /// Proofs of a token that were wrong, late or none.
+    /// Proofs of a token that were wrong, late or none: who has another token sees that the server has not this one, and leaves without.
     pub proofs_failed: u64,
     /// Connections that spoke no TLS to a server that does, or not to its end; those that were redirected are not among them.
     pub tls_failed: u64,

@@ -92,9 +92,11 @@ impl Proving {
         })
     }
 
-    /// Waits no more for one that has gone.
+    /// Waits no more for one that has gone. Who has another token than the server sees that by the challenge, and leaves without a proof.
     pub(super) fn forget(&self, socket: &SocketRef) {
-        socket.extensions.remove::<Pending>();
+        if self.take(socket).is_some() {
+            self.count();
+        }
     }
 
     fn count(&self) {
