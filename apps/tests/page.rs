@@ -282,6 +282,13 @@ async fn a_protected_server_shows_itself_over_tls_to_who_has_its_token_and_says_
     browser.wait_for(&there_are(1)).await;
     browser.wait_for("document.querySelector('#guard').textContent === 'Protected'").await;
     browser.wait_for("/AES-128-GCM|ChaCha20/.test(document.querySelector('.format').textContent)").await;
+    // Who has another token was turned away, each time that it is tried.
+    let other = running::in_dir(&directory, "other");
+    running::write_private(&other, &server.join_with_another_token());
+    let refused = Running::start(protected::client(&["--join", running::path_text(&other)]).arg(SOURCE));
+    browser.wait_for("/away: \\d+ by a failed proof/.test(document.querySelector('#away').textContent)").await;
+    browser.wait_for("!document.querySelector('#away').hidden").await;
+    drop(refused);
     browser.picture("protected").await;
     assert_eq!(browser.value("document.cookie").await, "", "no script reads the pass");
     server.stop();

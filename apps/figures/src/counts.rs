@@ -1,5 +1,7 @@
 //! What a stream has counted: one type from the transport to summaries, the page, metrics and `framewire top`.
 
+use std::fmt;
+
 use framewire_transport::{ReceiveStats, RejectedCounts, SourceCounts};
 use serde::{Deserialize, Serialize};
 
@@ -218,9 +220,54 @@ impl DatagramsDropped {
     }
 }
 
+/// Those who had not what lets them in, since a server began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TurnedAway {
+    /// Proofs of a token that were wrong, late or none.
+    pub proofs: u64,
+    /// Connections that spoke no TLS to its end.
+    pub tls: u64,
+    /// Openings of protected streams that were not made under their key.
+    pub openings_forged: u64,
+    /// Openings of protected streams that had opened something before.
+    pub openings_replayed: u64,
+}
+
+impl TurnedAway {
+    /// Whether there was nobody.
+    pub fn is_nobody(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// As people read it: what there was none of is left out.
+impl fmt::Display for TurnedAway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { proofs, tls, openings_forged, openings_replayed } = *self;
+        let all = [
+            (proofs, "by a failed proof"),
+            (tls, "without TLS to its end"),
+            (openings_forged, "by a forged opening"),
+            (openings_replayed, "by a replayed opening"),
+        ];
+        let mut said = all.into_iter().filter(|(count, _)| *count > 0);
+        let Some((count, what)) = said.next() else { return write!(f, "nobody") };
+        write!(f, "{count} {what}")?;
+        said.try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_turned_away_is_said_without_what_there_was_none_of() {
+        let away = TurnedAway { proofs: 2, openings_replayed: 1, ..TurnedAway::default() };
+        assert_eq!(away.to_string(), "2 by a failed proof, 1 by a replayed opening");
+        assert_eq!((TurnedAway::default().to_string(), TurnedAway::default().is_nobody()), ("nobody".to_owned(), true));
+    }
 
     fn stats() -> ReceiveStats {
         let mut stats = ReceiveStats::default();

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{ClusterSnapshot, PlaceSnapshot};
-use crate::counts::StreamCounts;
+use crate::counts::{StreamCounts, TurnedAway};
 
 /// `GET /api/streams`, and each event of `/api/events`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct ServerSnapshot<T = String> {
     /// Links whose rate is shared out, in the order of `--link`; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkSnapshot<T>>,
+    /// Who had not what lets them in, since it began; absent where there was nobody.
+    #[serde(default, skip_serializing_if = "TurnedAway::is_nobody")]
+    pub turned_away: TurnedAway,
 }
 
 /// A link whose rate is shared out among streams, and what of it is given away. Bits are those on the wire, headers included.

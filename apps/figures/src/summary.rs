@@ -6,7 +6,7 @@ use std::time::Duration;
 use framewire_process::exit::{Failure, tell_summary};
 use serde::{Deserialize, Serialize};
 
-use crate::counts::{DatagramsDropped, FramesDropped, FramesRepaired, StreamCounts};
+use crate::counts::{DatagramsDropped, FramesDropped, FramesRepaired, StreamCounts, TurnedAway};
 
 /// The figures of a run. What a side does not know is absent.
 #[derive(Debug, Clone, Default, Serialize, PartialEq)]
@@ -67,6 +67,9 @@ pub struct Summary {
     /// Datagrams that came to nothing at the receiver, by cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datagrams_dropped: Option<DatagramsDropped>,
+    /// Who had not what lets them in; a server's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turned_away: Option<TurnedAway>,
     /// Frames that the server should have recorded and did not, each of its sinks for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_unrecorded: Option<u64>,
@@ -274,6 +277,13 @@ impl fmt::Display for Summary {
         }
         if let Some(dropped) = self.datagrams_dropped.filter(|dropped| dropped.socket > 0) {
             write!(f, "\n  lost here {} datagrams for which the socket's buffer had no room", dropped.socket)?;
+        }
+        if let Some(dropped) = self.datagrams_dropped.filter(|dropped| dropped.forged + dropped.replayed > 0) {
+            let DatagramsDropped { forged, replayed, .. } = dropped;
+            write!(f, "\n  not taken {forged} datagrams with a wrong tag, {replayed} that had come before")?;
+        }
+        if let Some(away) = self.turned_away.filter(|away| !away.is_nobody()) {
+            write!(f, "\n  refused   {away}")?;
         }
         if let Some(unrecorded) = self.frames_unrecorded.filter(|frames| *frames > 0) {
             write!(

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_figures::counts::TurnedAway;
 use framewire_figures::snapshot::{GrantSnapshot, LinkSnapshot, ReaderSnapshot, WatcherSnapshot};
 use framewire_process::lock::lock;
 use framewire_sink::{SinkTotals, StreamSink};
@@ -142,19 +143,6 @@ pub struct Board {
     relayed: Mutex<Relayed>,
     /// Of all that record.
     pub sinks: Vec<Arc<SinkTotals>>,
-}
-
-/// Those who had not what lets them in, since the server began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TurnedAway {
-    /// Proofs of a token that were wrong, late or none.
-    pub proofs: u64,
-    /// Connections that spoke no TLS to its end.
-    pub tls: u64,
-    /// Openings of protected streams that were not made under their key.
-    pub openings_forged: u64,
-    /// Openings of protected streams that had opened something before.
-    pub openings_replayed: u64,
 }
 
 /// What was sent on to watchers since the server began, of all streams; and how many there are now.

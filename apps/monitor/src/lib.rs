@@ -39,7 +39,7 @@ mod scope;
 mod snapshot;
 
 pub use access::{Access, Secret};
-pub use board::{About, Board, Entry, LiveStream, Relayed, TurnedAway};
+pub use board::{About, Board, Entry, LiveStream, Relayed};
 pub use cluster::ClusterSource;
 pub use figures::{Counts, Figures};
 pub use health::Health;

@@ -27,6 +27,7 @@ pub(crate) fn snapshot(board: &Board, preview_fps: f64, guarding: Guarding, now:
             health: Health::of(board).to_string(),
             guard: guarding.name().to_owned(),
             links: board.links(),
+            turned_away: board.turned_away(),
         },
         cluster: None,
         streams: board.streams().iter().map(|live| stream(live, &Seen::of(live, now), now)).collect(),

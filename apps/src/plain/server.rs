@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use framewire_figures::counts::TurnedAway;
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_monitor::{About, Board, Health};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
-use framewire_signal::StreamHost;
 use framewire_signal::message::{OpenRequest, Opened, Refused, reason};
+use framewire_signal::{SignalServer, StreamHost};
 use framewire_sink::{Recorded, Recorder};
 use framewire_transport::frame::{ConsumerPolicy, Frame, RecvError};
 use framewire_transport::{Delivery, PathKind};
@@ -116,6 +117,7 @@ pub(crate) fn run(
         (dropped.incomplete, dropped.no_slot) = (stats.frames_wrong_length, stats.frames_no_slot);
         dropped.slow_consumer = receiver.consumer().dropped() + recorder.dropped();
         drop(figures);
+        board.set_turned_away(turned_away(&signal));
         let dropped = stats.frames_wrong_length + stats.frames_no_slot;
         progress.show(stats.frames_delivered, stats.bytes, None, dropped);
         manager.working(stats.frames_delivered, stats.bytes, dropped, || Health::of(&board));
@@ -137,6 +139,7 @@ pub(crate) fn run(
             format.frame_bytes()
         );
     }
+    let turned_away = turned_away(&signal);
     drop(signal);
     stop.outcome()?;
     let mut state = tally.lock();
@@ -148,5 +151,12 @@ pub(crate) fn run(
     // This wire says nothing of when a picture was taken.
     (summary.latency_ms, summary.stages_ms) = (None, None);
     summary.sinks = recording.figures();
+    summary.turned_away = Some(turned_away);
     Ok((summary, recording.failure()))
+}
+
+/// Who had not what lets them in, so far: nothing of this wire is opened.
+fn turned_away(signal: &SignalServer) -> TurnedAway {
+    let away = signal.counters();
+    TurnedAway { proofs: away.proofs_failed, tls: away.tls_failed, ..TurnedAway::default() }
 }

@@ -3,9 +3,10 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
+use framewire_figures::counts::TurnedAway;
 use framewire_figures::summary::{Summary, cpu_seconds};
 use framewire_monitor::PreviewWorker;
-use framewire_monitor::{About, Board, Entry, Figures, Health, TurnedAway};
+use framewire_monitor::{About, Board, Entry, Figures, Health};
 use framewire_process::exit::Failure;
 use framewire_process::progress::{Progress, REFRESH};
 use framewire_process::stop::Stop;
@@ -133,13 +134,7 @@ pub(crate) fn run(
             }
             listening.follow(signal.pin());
             service.look_after_watchers();
-            let (away, openings) = (signal.counters(), receiver.stats());
-            board.set_turned_away(TurnedAway {
-                proofs: away.proofs_failed,
-                tls: away.tls_failed,
-                openings_forged: openings.forged,
-                openings_replayed: openings.replayed,
-            });
+            board.set_turned_away(turned_away(&signal, &receiver));
             let state = tally.lock();
             let counts = state.counts;
             let figures = (counts.frames_delivered, counts.bytes, state.latest, counts.frames_dropped.total());
@@ -151,13 +146,25 @@ pub(crate) fn run(
         receiver.stop();
     });
     drop(progress);
+    let turned_away = Some(turned_away(&signal, &receiver));
     // The host may just be asked something; then it ends with the last answer.
     if let Some(signal) = Arc::into_inner(signal) {
         signal.shutdown();
     }
     stop.outcome()?;
-    let summary = Summary { sinks: recording.figures(), ..tally.summary(cpu_seconds()) };
+    let summary = Summary { sinks: recording.figures(), turned_away, ..tally.summary(cpu_seconds()) };
     Ok((summary, recording.failure()))
+}
+
+/// Who had not what lets them in, so far.
+fn turned_away(signal: &SignalServer, receiver: &Receiver) -> TurnedAway {
+    let (away, openings) = (signal.counters(), receiver.stats());
+    TurnedAway {
+        proofs: away.proofs_failed,
+        tls: away.tls_failed,
+        openings_forged: openings.forged,
+        openings_replayed: openings.replayed,
+    }
 }
 
 /// How often is looked whether somebody wants a stream that nobody did: programs that come to read it in place wait so long at most.

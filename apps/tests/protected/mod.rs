@@ -1,12 +1,18 @@
 //! A protected server, and those who join it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::running::{PATIENCE, Running, program, run};
 
@@ -17,7 +23,7 @@ pub(crate) const JOIN: &str = "join";
 pub(crate) struct Protected {
     pub(crate) running: Running,
     pub(crate) signal: String,
-    udp: String,
+    pub(crate) udp: String,
     state: PathBuf,
 }
 
@@ -55,6 +61,43 @@ impl Protected {
     /// The line that clients join by.
     pub(crate) fn join(&self) -> String {
         std::fs::read_to_string(self.state(JOIN)).unwrap().trim_end().to_owned()
+    }
+
+    /// The same with a token that is not the server's.
+    pub(crate) fn join_with_another_token(&self) -> String {
+        let join = self.join();
+        let (authority, secrets) = join.split_once('#').unwrap();
+        let first = if secrets.starts_with('A') { "B" } else { "A" };
+        format!("{authority}#{first}{}", &secrets[1..])
+    }
+
+    /// What it answers who has the token for looking, and knows its certificate.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut trusted = RootCertStore::empty();
+        trusted.add(CertificateDer::from_pem_file(self.state("identity.pem")).unwrap()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(trusted).with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TcpStream::connect(&self.signal).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
+        let token = std::fs::read_to_string(self.state("view-token")).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+            self.signal,
+            token.trim_end()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        body.to_owned()
+    }
+
+    /// Its streams, and what it says of itself.
+    pub(crate) fn snapshot(&self) -> serde_json::Value {
+        serde_json::from_str(&self.get("/api/streams")).unwrap()
     }
 
     /// Until a stream of the server's has frames, as who looks is told.

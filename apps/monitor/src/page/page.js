@@ -54,6 +54,7 @@ function speak() {
 function show(snapshot) {
   update(snapshot.streams, (tile) => !tile.stream.hearsay, snapshot.server);
   showGuard(snapshot.server.guard);
+  showAway(snapshot.server.turned_away ?? {});
   showLinks(snapshot.server.links ?? []);
   settle();
 }
@@ -126,6 +127,14 @@ function showGuard(guard) {
   put(element, words ?? '');
   // The line to paste there is the server's to print: it is a secret.
   if (guard === 'protected') put(document.querySelector('#empty code'), 'framewire-client --join -');
+}
+
+// Who had not what lets them in.
+function showAway({ proofs, tls, openings_forged: forged, openings_replayed: replayed }) {
+  const all = [[proofs, 'by a failed proof'], [tls, 'without TLS to its end'], [forged, 'by a forged opening'], [replayed, 'by a replayed opening']];
+  const said = all.filter(([count]) => count > 0).map(([count, what]) => `${whole(count)} ${what}`);
+  byId('away').hidden = said.length === 0;
+  put(byId('away'), said.length ? `Turned away: ${said.join(', ')}` : '');
 }
 
 // ---- figures
