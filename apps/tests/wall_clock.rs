@@ -1,14 +1,17 @@
-//! A wall clock that is set by an hour while a stream is recorded, and while the recording is sent again: neither end notices.
+//! A wall clock that is set by an hour while a stream is recorded, and while the recording is sent again: neither end notices. Nor do a
+//! protected server and its client whose clocks are an hour apart.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
+mod protected;
 mod running;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text, recorded_frames};
+use protected::{JOIN, Protected, client};
+use running::{PATIENCE, Running, Server, figure, in_dir, path_text, program, recorded_frames, write_private};
 use serde_json::Value;
 
 /// Stands in front of the system's clock, and adds to it the seconds that a file has.
@@ -55,6 +58,13 @@ impl Clock {
         Some(clock)
     }
 
+    /// That of another machine.
+    fn of_another(&self) -> Self {
+        let clock = Self { shim: self.shim.clone(), set_by: self.set_by.with_extension("another") };
+        clock.set(0);
+        clock
+    }
+
     /// Sets it, so many seconds from what is right.
     fn set(&self, seconds: i64) {
         let new = self.set_by.with_extension("new");
@@ -83,7 +93,7 @@ fn record(clock: &Clock, source: &[&str], recording: &Path, half: usize, set_by:
     clock.set(set_by[0]);
     let server = Server::start_by(
         clock
-            .on(running::program("framewire-server").args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"]))
+            .on(program("framewire-server").args(["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"]))
             .args(["--sink", path_text(recording)]),
     );
     let mut client = server.client(source);
@@ -139,5 +149,72 @@ fn an_hour_more_or_less_moves_neither_the_order_nor_the_times_nor_the_latency_no
             std::fs::remove_file(recording.with_extension("raw.index")).unwrap();
             std::fs::remove_file(recording).unwrap();
         }
+    }
+}
+
+/// A certificate for `localhost` and its key, good for so long before and after now.
+fn certificate(directory: &tempfile::TempDir, around: Duration) -> [PathBuf; 2] {
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| in_dir(directory, name));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let now = SystemTime::now();
+    (params.not_before, params.not_after) = ((now - around).into(), (now + around).into());
+    std::fs::write(&certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+    write_private(&key, &pair.serialize_pem());
+    [certificate, key]
+}
+
+#[test]
+fn clocks_an_hour_apart_keep_nobody_out_who_has_the_pin_or_a_certificate_for_the_day() {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    const HALF_AN_HOUR: Duration = Duration::from_secs(1_800);
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clock) = Clock::new(&directory) else { return };
+    let of_client = clock.of_another();
+    // By how much the clocks of server and client are off, and what is said to who goes by a certificate that is good for less than that.
+    for (server_by, client_by, around, says) in [
+        (0, 3_600, DAY, None),
+        (0, -3_600, DAY, None),
+        (3_600, 0, DAY, None),
+        (-3_600, 0, DAY, None),
+        (0, 3_600, HALF_AN_HOUR, Some("have it renewed, or set this machine's clock")),
+        (0, -3_600, HALF_AN_HOUR, Some("set this machine's clock, or the one of who made it")),
+        // The server's own clock is of no matter to who looks at the certificate.
+        (3_600, 0, HALF_AN_HOUR, None),
+    ] {
+        clock.set(server_by);
+        of_client.set(client_by);
+        let [certificate, key] = certificate(&directory, around);
+        let server = Protected::start_by(
+            clock.on(&mut program("framewire-server")),
+            "127.0.0.1:0",
+            &directory,
+            &["--tls-cert", path_text(&certificate), "--tls-key", path_text(&key)],
+        );
+        let (url, token, join) = (format!("https://{}", server.signal), server.state("token"), server.state(JOIN));
+        let by_authority = ["--server", &url, "--ca", path_text(&certificate), "--token-file", path_text(&token)];
+        let by_pin = ["--join", path_text(&join)];
+        let start = |by: &[&str]| {
+            let mut client = client(by);
+            client.args(["pattern:64x48", "--frames", "5", "--delivery", "every", "--json"]);
+            Running::start(of_client.on(&mut client))
+        };
+        let streams = |by: &[&str]| {
+            let (code, said, summary) = start(by).wait();
+            assert_eq!(code, Some(0), "server {server_by} s, client {client_by} s off: {said}");
+            assert_eq!(figure(&summary, &["frames_delivered"]), 5.0);
+            assert_eq!(serde_json::from_slice::<Value>(&summary).unwrap()["protected"], true);
+        };
+        streams(&by_pin);
+        match says {
+            None => streams(&by_authority),
+            // It tries on until it is ended.
+            Some(says) => {
+                let mut refused = start(&by_authority);
+                refused.wait_for(says);
+                refused.kill();
+            }
+        }
+        server.stop();
     }
 }
