@@ -13,7 +13,7 @@
 //! | watch a stream of a server | [`ClientConfig::watch`], [`ClientEvent::Watching`], [`WatchPort`] |
 //! | send on what somebody watches | [`StreamHost::watch`], [`SignalServer::tell_watching`] |
 //! | say that nobody wants a stream, or how much it may send | [`SignalServer::tell_idle`], [`SignalServer::tell_grant`]; [`ClientEvent::Idle`], [`ClientEvent::Granted`] |
-//! | go to another server when one dies | [`ClientConfig::others`], [`ServerTarget`] |
+//! | go to another server when one dies | [`ClientConfig::others`], [`ServerTarget`]; [`ClientConfig::roams`], [`SignalServer::tell_elsewhere`] |
 //! | let in only who has a secret | [`Token`], at both ends |
 //! | have nobody listen in, or play the server | [`ServerConfig::tls`], [`Identity`]; [`ClientConfig::join`], [`Join`] |
 //! | know what is on other servers, and find them | [`directory`] |

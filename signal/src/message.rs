@@ -21,6 +21,7 @@
 //! | `grant` | server, who opened the stream | [`Grant`] | when its part of a link changes |
 //! | `replaced` | server, who opened the stream | [`Replaced`] | when another of its name was started later |
 //! | `moved` | server, everybody | [`Moved`] | when clients had better go elsewhere |
+//! | `elsewhere` | server, everybody but nodes | [`Elsewhere`] | once the client was let in, where there are others to go to; whenever these change |
 //! | `feedback` | server, everybody but the quiet | [`Feedback`], or [`PlainFeedback`] | at each frame, or a few |
 //! | `quiet` | client, server | [`Quiet`] | by who has no use for feedback of others' streams |
 //! | `statistics` | server, everybody | [`Statistics`] | once in a while |
@@ -52,6 +53,7 @@
 //! Frames go to the address that the request came from: there is no field that says another. Behind a proxy that is the proxy's, so who
 //! watches connects to the server itself.
 
+mod elsewhere;
 mod grant;
 mod hops;
 mod open;
@@ -62,6 +64,7 @@ use serde::{Deserialize, Serialize};
 
 pub use framewire_transport::Delivery;
 
+pub use self::elsewhere::{ELSEWHERE_MAX, Elsewhere, OtherServer};
 pub use self::grant::{Grant, Idle, Moved, Quiet, Replaced};
 pub use self::hops::{HOPS_MAX, Hops, HopsError};
 pub use self::open::{
@@ -112,6 +115,8 @@ pub mod event {
     pub const REPLACED: &str = "replaced";
     /// Server to every client: [`Moved`](super::Moved).
     pub const MOVED: &str = "moved";
+    /// Server to every client but other servers: [`Elsewhere`](super::Elsewhere).
+    pub const ELSEWHERE: &str = "elsewhere";
     /// Client to server: [`Quiet`](super::Quiet).
     pub const QUIET: &str = "quiet";
     /// Server to every client that has not asked for [`QUIET`]: [`Feedback`](super::Feedback), or [`PlainFeedback`](super::PlainFeedback) on the plain wire.

@@ -60,12 +60,8 @@ fn acceptor(certificates: usize) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key.into()).unwrap()))
 }
 
-/// Takes every connection as a server does, says `challenge` to it and then what everybody would hear, and hears what comes.
-async fn play_server<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    challenge: Option<String>,
-    heard: mpsc::Sender<String>,
-) {
+/// Takes every connection as a server does, says these `words` to it and then what everybody would hear, and hears what comes.
+async fn play_server<S: AsyncRead + AsyncWrite + Unpin>(stream: S, words: Vec<String>, heard: mpsc::Sender<String>) {
     let Ok(mut socket) = accept_async(stream).await else { return };
     let open =
         json!({"sid": "a", "upgrades": [], "pingInterval": 25_000, "pingTimeout": 20_000, "maxPayload": 100_000});
@@ -75,13 +71,9 @@ async fn play_server<S: AsyncRead + AsyncWrite + Unpin>(
         let _ = heard.send(text.as_str().into());
         if is_connect {
             let statistics = r#"42["statistics",{"timestamp":"2026-11-28T00:00:00Z","streams":[]}]"#;
-            let words = [
-                "40{\"sid\":\"b\"}".into(),
-                challenge.clone().unwrap_or_default(),
-                "42[\"proven\",{\"role\":\"stream\"}]".into(),
-                statistics.into(),
-            ];
-            for word in words.into_iter().filter(|word| !word.is_empty()) {
+            let words = words.iter().map(String::as_str);
+            let last = ["42[\"proven\",{\"role\":\"stream\"}]", statistics];
+            for word in ["40{\"sid\":\"b\"}"].into_iter().chain(words).chain(last) {
                 let _ = socket.send(Message::text(word)).await;
             }
         }
@@ -107,7 +99,7 @@ fn a_rogue_server_gets_no_stream_and_no_proof_from_a_client_with_a_token() {
             let (acceptor, said, sender) = (acceptor.clone(), said.clone(), sender.lock().unwrap().clone());
             async move {
                 if let Ok(stream) = acceptor.accept(stream).await {
-                    play_server(stream, said, sender).await;
+                    play_server(stream, said.into_iter().collect(), sender).await;
                 }
             }
         });
@@ -121,6 +113,28 @@ fn a_rogue_server_gets_no_stream_and_no_proof_from_a_client_with_a_token() {
         client.shutdown();
         assert_nothing_was_given(&heard);
     }
+}
+
+#[test]
+fn where_a_rogue_server_says_to_go_nobody_goes_who_has_a_token() {
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let pin = framewire_signal::Pin::of_public_key(b"its own").to_string();
+    let there =
+        json!(["elsewhere", {"servers": [{"url": format!("https://{}", mute.local_addr().unwrap()), "pin": pin}]}]);
+    let wrong = json!(["challenge", {"nonce": "cd".repeat(16), "proof": "00".repeat(32)}]);
+    let (words, acceptor) = ([format!("42{there}"), format!("42{wrong}"), format!("42{there}")], acceptor(1));
+    let rogue = Rogue::start(move |stream| {
+        let (acceptor, words) = (acceptor.clone(), words.to_vec());
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                play_server(stream, words, mpsc::channel().0).await;
+            }
+        }
+    });
+    let client = connect(listener(rogue.address).token(token()).open(request(7)).roams(true));
+    await_event(&client, |event| matches!(event, ClientEvent::Retrying { attempt: 3, .. }).then_some(()));
+    mute.set_nonblocking(true).unwrap();
+    assert_eq!(mute.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 /// Believes everybody: a rogue is not particular.

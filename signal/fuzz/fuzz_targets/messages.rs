@@ -2,7 +2,7 @@
 #![no_main]
 
 use framewire_signal::message::{
-    Grant, HOPS_MAX, Numbered, OpenReply, Opening, Refused, UnwatchRequest, Unwatched, WATCH_NAME_CHARS_MAX,
+    ELSEWHERE_MAX, Elsewhere, Grant, HOPS_MAX, Numbered, OpenReply, Opening, Refused, UnwatchRequest, Unwatched, WATCH_NAME_CHARS_MAX,
     WatchReply, WatchRequest,
 };
 use libfuzzer_sys::fuzz_target;
@@ -25,6 +25,11 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(Numbered { body: WatchReply::Watching(watching), .. }) = read(bytes) {
         assert!(watching.hops.len() <= HOPS_MAX);
         passes(watching.format().map(drop));
+    }
+    if let Some(elsewhere) = read::<Elsewhere>(bytes) {
+        assert!(elsewhere.servers.len() <= ELSEWHERE_MAX && elsewhere.servers.iter().all(|server| server.url.len() <= 512));
+        let written = serde_json::to_vec(&elsewhere).expect("it has no keys but texts");
+        assert_eq!(read::<Elsewhere>(&written), Some(elsewhere));
     }
     let _ = read::<Numbered<OpenReply>>(bytes);
     let _ = read::<Numbered<UnwatchRequest>>(bytes);

@@ -9,7 +9,7 @@ pub(super) struct Incarnation {
 }
 
 impl Incarnation {
-    /// What to say at the server of this place in the list: as the program has it, until the stream goes elsewhere; then `now`, in nanoseconds of UTC since
+    /// What to say at the server of this id: as the program has it, until the stream goes elsewhere; then `now`, in nanoseconds of UTC since
     /// 1970, and always more than before. Nothing where the program says nothing.
     pub(super) fn at(&mut self, server: usize, of_program: Option<u64>, now: u64) -> Option<u64> {
         let said = match self.last {

@@ -7,6 +7,7 @@ mod events;
 mod incarnation;
 mod proving;
 mod refusals;
+mod server_list;
 mod server_target;
 mod servers;
 mod session;
@@ -21,7 +22,6 @@ mod wishes;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
@@ -33,8 +33,9 @@ pub use self::address::UrlError;
 use self::dial::Line;
 pub use self::events::ClientEvent;
 use self::events::EventQueue;
+use self::server_list::{ServerList, Whereabouts};
 pub use self::server_target::ServerTarget;
-use self::supervisor::{Server, ServerList, Supervisor};
+use self::supervisor::Supervisor;
 pub use self::tls::tls_config;
 #[cfg(feature = "mdns")]
 pub(crate) use self::tls::{pin_of, tls_config_for_anyone};
@@ -79,6 +80,13 @@ pub struct ClientConfig {
     /// the server says that it [moves](crate::message::Moved), when it refuses the connection, the stream or what is to be watched, and when it does not
     /// answer one of these within 10 s.
     pub others: Vec<ServerTarget>,
+    /// Whether the client goes to servers that its own tells it of ([`Elsewhere`](crate::message::Elsewhere)), such as the others of its cluster, as it goes to
+    /// the [`others`](Self::others), which come first. False by default.
+    ///
+    /// They get the token that the server got which tells of them, and are known by the pin that it says. A client that has a token, a pin, an authority or an
+    /// address of `https` goes to none without a pin, and one that has nothing of these to none with one. One that refuses the client, or does not
+    /// prove itself, is left out until it is told of again, without a word to the program. Nothing is believed of a server before it has let the client in.
+    pub roams: bool,
     /// Whether the server speaks the plain wire, the headerless datagrams of the original system: feedback has two fields then, one event a datagram; [`ClientEvent::PlainFeedback`] comes instead of
     /// [`ClientEvent::Feedback`]. False by default.
     pub plain: bool,
@@ -97,6 +105,7 @@ impl ClientConfig {
             open: None,
             watches: Vec::new(),
             others: Vec::new(),
+            roams: false,
             plain: false,
         }
     }
@@ -114,6 +123,7 @@ impl ClientConfig {
         insecure: bool,
         open: impl Into<Option<OpenRequest>>,
         others: impl Into<Vec<ServerTarget>>,
+        roams: bool,
         plain: bool,
     }
 
@@ -156,7 +166,7 @@ pub struct SignalClient {
     wishes: Arc<Wishes>,
     line: Arc<Line>,
     thread: Option<JoinHandle<()>>,
-    list: Arc<ServerList>,
+    whereabouts: Arc<Whereabouts>,
 }
 
 impl SignalClient {
@@ -172,19 +182,21 @@ impl SignalClient {
         config.watches.iter().try_for_each(WatchRequest::check).map_err(ClientError::Watch)?;
         let wishes = Arc::new(Wishes::default());
         config.watches.iter().for_each(|request| wishes.watch(request.clone()));
-        let others = config.others.clone().into_iter().map(|other| other.of(&config));
-        let configs: Vec<ClientConfig> = [config.clone()].into_iter().chain(others).collect();
-        let servers = configs.into_iter().enumerate().map(|(place, config)| Server::new(place, config));
-        let servers: Result<Vec<Server>, ClientError> = servers.collect();
-        let list = Arc::new(ServerList { servers: servers?, current: AtomicUsize::new(0) });
+        let list = ServerList::new(&config)?;
+        let whereabouts = Arc::new(Whereabouts::new(list.at(0).clone()));
         let (events, line) = (Arc::new(EventQueue::default()), Arc::new(Line::default()));
-        let supervisor =
-            Supervisor { list: list.clone(), events: events.clone(), wishes: wishes.clone(), line: line.clone() };
+        let supervisor = Supervisor {
+            list,
+            whereabouts: whereabouts.clone(),
+            events: events.clone(),
+            wishes: wishes.clone(),
+            line: line.clone(),
+        };
         let thread = thread::Builder::new()
             .name("framewire-signal".into())
             .spawn(move || supervisor.run())
             .map_err(ClientError::Thread)?;
-        Ok(Self { events, wishes, line, thread: Some(thread), list })
+        Ok(Self { events, wishes, line, thread: Some(thread), whereabouts })
     }
 
     /// What happened next; waits for it. `None` when nothing did within `timeout`. Up to 4096 events wait; above that the oldest
@@ -230,9 +242,9 @@ impl SignalClient {
     }
 
     /// The server that it is connected to, or connects to next: the URL of [`ClientConfig::server_url`], or of one of the
-    /// [others](ClientConfig::others).
+    /// [others](ClientConfig::others), or of one that it [was told of](ClientConfig::roams).
     pub fn server(&self) -> String {
-        self.list.current().url.to_string()
+        self.whereabouts.url().to_string()
     }
 
     /// Watches this stream, too, now and after each reconnect; in place of what was wished with the same [`stream`](WatchRequest::stream), where
@@ -274,6 +286,6 @@ impl Drop for SignalClient {
 
 impl fmt::Debug for SignalClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignalClient").field("server", &self.list.current().url).finish_non_exhaustive()
+        f.debug_struct("SignalClient").field("server", &self.whereabouts.url()).finish_non_exhaustive()
     }
 }

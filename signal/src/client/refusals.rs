@@ -5,7 +5,7 @@ use crate::message::Refused;
 /// The refusals since the last connection that held.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    /// Of each server, by its place in the list.
+    /// Of each server that the client was given, by its place among them.
     has_refused: Vec<bool>,
 }
 

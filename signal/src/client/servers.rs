@@ -28,6 +28,8 @@ pub(super) enum Outcome {
     Dropped,
     /// The server says to go elsewhere.
     Moved,
+    /// It does not want the client, and is out of the list from now on.
+    Forgotten,
 }
 
 /// The servers of a list, by their places in it.
@@ -69,6 +71,11 @@ impl Servers {
         Some(self.leave_at.unwrap_or(now + longest))
     }
 
+    /// The list has changed: so many, at least one, and the one that was tried last is here.
+    pub(super) fn take_over(&mut self, count: usize, current: usize) {
+        (self.count, self.current) = (count, current);
+    }
+
     /// The connection that has ended had held, however it ended.
     pub(super) fn has_held(&mut self) {
         self.backoff.reset();
@@ -93,7 +100,7 @@ impl Servers {
                 self.go_on();
                 return jitter;
             }
-            Outcome::Unreachable | Outcome::Dropped | Outcome::Refused => {}
+            Outcome::Unreachable | Outcome::Dropped | Outcome::Refused | Outcome::Forgotten => {}
         }
         // It was lost, and may be back: tried again, unless that is too late then.
         if let Some(leave_at) = self.leave_at.filter(|_| outcome == Outcome::Unreachable) {
@@ -106,9 +113,15 @@ impl Servers {
             // The wait for it was no round.
             self.backoff.reset();
         }
-        self.was_refused |= outcome == Outcome::Refused;
-        self.failures = self.failures.saturating_add(1);
-        self.go_on();
+        if outcome == Outcome::Forgotten {
+            // The next has its place, and the others are asked as if it had never been there.
+            self.count -= 1;
+            self.current %= self.count;
+        } else {
+            self.was_refused |= outcome == Outcome::Refused;
+            self.failures = self.failures.saturating_add(1);
+            self.go_on();
+        }
         let is_round_over = (self.failures as usize).is_multiple_of(self.count);
         let in_ = if is_round_over { self.backoff.next(self.was_refused, random) } else { Duration::ZERO };
         self.was_refused &= !is_round_over;
@@ -200,6 +213,37 @@ mod tests {
         assert_eq!(patience, [2, 4, 8, 15, 15]);
         servers.next(Outcome::Moved, now, 0.0);
         assert_eq!(servers.give_up_at(now).unwrap() - now, FIRST_ROUND);
+    }
+
+    #[test]
+    fn one_that_is_forgotten_makes_room_for_the_next_and_nobody_is_asked_less_often_for_it() {
+        let (mut servers, now) = (Servers::new(3), Instant::now());
+        servers.next(Outcome::Unreachable, now, 0.0);
+        assert_eq!((servers.next(Outcome::Forgotten, now, 0.0), servers.current()), (Duration::ZERO, 1));
+        assert_eq!(
+            (servers.next(Outcome::Unreachable, now, 0.0), servers.current()),
+            (millis(100), 0),
+            "a round of two"
+        );
+        servers.next(Outcome::Unreachable, now, 0.0);
+        assert_eq!((servers.next(Outcome::Forgotten, now, 0.0), servers.current()), (millis(200), 0));
+        // It is alone again.
+        assert_eq!([(); 3].map(|()| servers.next(Outcome::Unreachable, now, 0.0)), [400; 3].map(millis));
+        assert_eq!((servers.current(), servers.give_up_at(now)), (0, None));
+    }
+
+    #[test]
+    fn a_list_that_changes_is_gone_through_from_where_the_client_was() {
+        let (mut servers, now) = (Servers::new(1), Instant::now());
+        servers.take_over(3, 0);
+        servers.next(Outcome::Moved, now, 0.0);
+        assert_eq!(servers.current(), 1);
+        // Where it is now stands elsewhere in the new list.
+        servers.take_over(2, 1);
+        servers.next(Outcome::Silent, now, 0.0);
+        assert_eq!(servers.current(), 0);
+        servers.take_over(1, 0);
+        assert_eq!(servers.next(Outcome::Lost, now, 0.0), millis(100));
     }
 
     #[test]

@@ -15,19 +15,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, t
 
 use super::ClientConfig;
 use super::address::ServerUrl;
-use super::backoff::Backoff;
+use super::backoff::{Backoff, random};
 use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
 use super::incarnation::{Incarnation, utc_ns};
 use super::proving::{Proving, unproven};
+use super::server_list::{Server, ServerList};
 use super::socket::{self, Client, NoConnection, Signal};
-use super::supervisor::Server;
 use super::tls::Known;
 use super::watches::{ANSWER_TIMEOUT, Say, Watches};
 use super::wishes::Wishes;
 use crate::message::{
-    CloseRequest, Grant, Heartbeat, Idle, Moved, Numbered, OpenReply, Opening, Quiet, Refused, Replaced, Resume,
-    UnwatchRequest, Unwatched, WatchReply, event,
+    CloseRequest, Elsewhere, Grant, Heartbeat, Idle, Moved, Numbered, OpenReply, Opening, Quiet, Refused, Replaced,
+    Resume, UnwatchRequest, Unwatched, WatchReply, event,
 };
 
 /// How long to wait for TCP and WebSocket, and again for Socket.IO's answer to CONNECT.
@@ -68,12 +68,15 @@ pub(super) enum End {
     Silent { reason: String },
     /// The server says that there are others.
     Moved { reason: String },
-    /// The server lets the client in and refuses what it is there for, and there are others.
+    /// The server lets the client in and refuses what it is there for, which another may grant.
     TurnedAway(Refused),
 }
 
 /// One connection and its surroundings.
 pub(super) struct Session<'a> {
+    server: &'a Server,
+    /// With those that the server tells of.
+    list: &'a mut ServerList,
     url: &'a ServerUrl,
     config: &'a ClientConfig,
     /// Shows a server, over each connection, that the stream is this client's.
@@ -81,7 +84,6 @@ pub(super) struct Session<'a> {
     events: &'a EventQueue,
     wishes: &'a Wishes,
     line: &'a Arc<Line>,
-    place: usize,
     incarnation: &'a mut Incarnation,
     /// Since when the client has something of what it is there for: a stream that is open, a wish that stands; where it asks for nothing, the connection
     /// itself. A server that many come to at once lets in long before it answers, and may refuse then.
@@ -109,20 +111,22 @@ const CLOSE_ID: u64 = 2;
 impl<'a> Session<'a> {
     pub(super) fn new(
         server: &'a Server,
+        list: &'a mut ServerList,
         events: &'a EventQueue,
         wishes: &'a Wishes,
         line: &'a Arc<Line>,
         incarnation: &'a mut Incarnation,
     ) -> Self {
-        let &Server { place, ref url, ref config, ref resume } = server;
+        let Server { url, config, resume, .. } = server;
         Self {
+            server,
+            list,
             url,
             config,
             resume,
             events,
             wishes,
             line,
-            place,
             incarnation,
             granted_at: None,
             watches: Watches::default(),
@@ -263,7 +267,7 @@ impl<'a> Session<'a> {
             self.is_closed = true;
             return Ok(());
         };
-        let incarnation = self.incarnation.at(self.place, open.incarnation, utc_ns());
+        let incarnation = self.incarnation.at(self.server.id, open.incarnation, utc_ns());
         let opening = Opening { request: open.clone().incarnation(incarnation), resume: Some(self.resume.clone()) };
         say(client, event::OPEN, &Numbered { request: Some(OPEN_ID), body: opening }).await?;
         self.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
@@ -355,10 +359,17 @@ impl<'a> Session<'a> {
                 let why: String = why.chars().take(WHY_CHARS_MAX).collect();
                 return Err(End::Moved { reason: format!("the server says to go to another: {why}") });
             }
+            event::ELSEWHERE => {
+                if let Some(told) = read::<Elsewhere>(data) {
+                    self.list.learn(self.server, told, random);
+                }
+            }
             event::OPENED | event::REFUSED => match read::<Numbered<OpenReply>>(data) {
                 Some(Numbered { request: Some(OPEN_ID), body }) if self.open_deadline.take().is_some() => {
                     let body = match body {
-                        OpenReply::Refused(refused) if self.has_others() => return Err(End::TurnedAway(refused)),
+                        OpenReply::Refused(refused) if self.may_be_turned_away() => {
+                            return Err(End::TurnedAway(refused));
+                        }
                         body => body,
                     };
                     self.events.push(match body {
@@ -386,8 +397,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Whether there is another server to go to.
     fn has_others(&self) -> bool {
-        !self.config.others.is_empty()
+        self.list.len() > 1
+    }
+
+    /// Whether another is asked for what this one refuses. Who was given one server is told what that one refuses, whatever others there are; what one refuses
+    /// that the client was told of, the one that it was given may grant.
+    fn may_be_turned_away(&self) -> bool {
+        self.list.given() > 1 || !self.list.is_given(self.server.id)
     }
 
     fn watches_wait_for(&self, answer: &Value) -> bool {
@@ -399,7 +417,9 @@ impl<'a> Session<'a> {
         let Some(event) = event else { return Ok(()) };
         let is_all = self.config.open.is_none() && self.wishes.watches().len() == 1;
         match event {
-            ClientEvent::WatchRefused { refused, .. } if is_all && self.has_others() => Err(End::TurnedAway(refused)),
+            ClientEvent::WatchRefused { refused, .. } if is_all && self.may_be_turned_away() => {
+                Err(End::TurnedAway(refused))
+            }
             event => {
                 self.events.push(event);
                 Ok(())

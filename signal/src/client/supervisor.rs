@@ -2,59 +2,26 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
-use super::address::ServerUrl;
 use super::backoff::random;
 use super::dial::Line;
 use super::events::{ClientEvent, EventQueue};
 use super::incarnation::Incarnation;
 use super::refusals::Refusals;
+use super::server_list::{Server, ServerList, Whereabouts};
 use super::servers::{Outcome, Servers};
 use super::session::{End, Session};
 use super::wishes::Wishes;
-use super::{ClientConfig, ClientError};
 use crate::limit;
-use crate::message::{Refused, Resume};
-
-/// One server of the list, and what this client is to it.
-#[derive(Debug)]
-pub(super) struct Server {
-    /// Its place in the list.
-    pub(super) place: usize,
-    pub(super) url: ServerUrl,
-    pub(super) config: ClientConfig,
-    /// Of this server alone: another learns nothing of use there.
-    pub(super) resume: Resume,
-}
-
-impl Server {
-    pub(super) fn new(place: usize, config: ClientConfig) -> Result<Self, ClientError> {
-        let url = ServerUrl::parse(&config.server_url)?;
-        let resume = Resume::random().map_err(ClientError::Random)?;
-        Ok(Self { place, url, config, resume })
-    }
-}
-
-/// The servers of a client, and at which it is.
-#[derive(Debug)]
-pub(super) struct ServerList {
-    pub(super) servers: Vec<Server>,
-    pub(super) current: AtomicUsize,
-}
-
-impl ServerList {
-    pub(super) fn current(&self) -> &Server {
-        &self.servers[self.current.load(Ordering::Relaxed)]
-    }
-}
+use crate::message::Refused;
 
 /// What the client's thread does.
 pub(super) struct Supervisor {
-    pub(super) list: Arc<ServerList>,
+    pub(super) list: ServerList,
+    pub(super) whereabouts: Arc<Whereabouts>,
     pub(super) events: Arc<EventQueue>,
     pub(super) wishes: Arc<Wishes>,
     pub(super) line: Arc<Line>,
@@ -62,36 +29,49 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Returns when the program wants to stop.
-    pub(super) fn run(self) {
-        let mut servers = Servers::new(self.list.servers.len());
-        let mut refusals = Refusals::new(self.list.servers.len());
+    pub(super) fn run(mut self) {
+        let mut servers = Servers::new(self.list.len());
+        let mut refusals = Refusals::new(self.list.given());
         let mut incarnation = Incarnation::default();
+        let mut away = String::new();
         while !self.wishes.wanted().stop {
-            let (reason, outcome) = match self.attempt(&servers, &mut incarnation) {
+            let server = self.list.at(servers.current()).clone();
+            let (reason, outcome) = match self.attempt(&server, &servers, &mut incarnation) {
                 Ok((End::Stopped, _)) => break,
                 Ok((end, has_held)) => {
                     if has_held {
                         servers.has_held();
                         refusals.clear();
                     }
-                    self.explain(end, has_held, &mut refusals)
+                    self.explain(&server, end, has_held, &mut refusals)
                 }
                 Err(error) => {
                     let why = limit::remedy_for_thread(&error);
                     (format!("no connection could be set up: {error}; {why}"), Outcome::Unreachable)
                 }
             };
+            if outcome == Outcome::Forgotten {
+                tracing::info!("{reason}; it is left out until it is told of again");
+            } else {
+                away = reason;
+            }
+            // It may have told of others.
+            servers.take_over(self.list.len(), self.list.place(server.id));
             let in_ = servers.next(outcome, Instant::now(), random());
-            self.list.current.store(servers.current(), Ordering::Relaxed);
-            self.events.push(ClientEvent::Retrying { in_, attempt: servers.attempts().max(1), reason });
+            if outcome == Outcome::Forgotten {
+                self.list.forget(server.id);
+            }
+            self.whereabouts.set(self.list.at(servers.current()).clone());
+            self.events.push(ClientEvent::Retrying { in_, attempt: servers.attempts().max(1), reason: away.clone() });
             self.wishes.wait_for_stop(in_);
         }
         self.events.end();
     }
 
     /// What it means that a connection ended so.
-    fn explain(&self, end: End, has_held: bool, refusals: &mut Refusals) -> (String, Outcome) {
-        let Server { place, url, .. } = self.list.current();
+    fn explain(&self, server: &Server, end: End, has_held: bool, refusals: &mut Refusals) -> (String, Outcome) {
+        let Server { id, url, .. } = server;
+        let is_given = self.list.is_given(*id);
         let lost = |reason: String| {
             let reason = format!("the connection to {url} was lost: {reason}");
             self.events.push(ClientEvent::Disconnected { reason: reason.clone() });
@@ -99,8 +79,14 @@ impl Supervisor {
         };
         let mut refuses = |what: &str, refused: Refused| {
             let reason = format!("{url} {what}: {}", refused.message);
-            let told = refusals.note(*place, refused);
+            let told = is_given.then(|| refusals.note(*id, refused)).flatten();
             (reason, told.map(ClientEvent::Refused))
+        };
+        // The servers of a cluster may have tokens of their own. What one refuses to take for now it may take later; until then, others are asked.
+        let outcome = match &end {
+            End::Refused(_) | End::Distrusted(_) if !is_given => Outcome::Forgotten,
+            End::TurnedAway(refused) if !is_given && !refused.is_for_now() => Outcome::Forgotten,
+            _ => Outcome::Refused,
         };
         let (reason, told) = match end {
             End::Refused(refused) => refuses("refused the connection", refused),
@@ -117,14 +103,19 @@ impl Supervisor {
             End::Lost { reason } => return (lost(reason), if has_held { Outcome::Lost } else { Outcome::Dropped }),
         };
         told.into_iter().for_each(|told| self.events.push(told));
-        (reason, Outcome::Refused)
+        (reason, outcome)
     }
 
     /// One connection, from the first byte to the last, in a runtime of its own: the task that reads the socket ends with it
     /// for certain. How it ended, and whether it had held.
-    fn attempt(&self, servers: &Servers, incarnation: &mut Incarnation) -> io::Result<(End, bool)> {
+    fn attempt(
+        &mut self,
+        server: &Server,
+        servers: &Servers,
+        incarnation: &mut Incarnation,
+    ) -> io::Result<(End, bool)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let mut session = Session::new(self.list.current(), &self.events, &self.wishes, &self.line, incarnation);
+        let mut session = Session::new(server, &mut self.list, &self.events, &self.wishes, &self.line, incarnation);
         session.give_up_at = servers.give_up_at(Instant::now());
         let end = runtime.block_on(session.run());
         let has_held = session.has_held(&end, Instant::now());

@@ -1,7 +1,7 @@
 //! What the server says and hears on Socket.IO: who may connect, opening, closing, heartbeats.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -27,9 +27,10 @@ use super::unsaid::{Answer, Saying, Unsaid};
 use super::watchers::{GRACE, Watchers, Word};
 use crate::auth::Exchange;
 use crate::message::{
-    CloseRequest, Closed, Heartbeat, Hops, Numbered, OpenReply, Opening, Proven, Quiet, Refused, Role, UnwatchRequest,
-    Unwatched, WatchAnswer, WatchReply, WatchRequest, event, reason,
+    CloseRequest, Closed, Elsewhere, Heartbeat, Hops, Numbered, OpenReply, Opening, Proven, Quiet, Refused, Role,
+    UnwatchRequest, Unwatched, WatchAnswer, WatchReply, WatchRequest, event, reason,
 };
+use crate::unpoisoned::unpoisoned;
 
 /// Largest message a client may send, in bytes. An `open` has a few hundred; the library's default is 64 MiB.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -57,6 +58,8 @@ pub(super) struct Conversation {
     pub(super) unsaid: Unsaid<Sid>,
     pub(super) shown: ShownIds,
     pub(super) proving: Arc<Proving>,
+    /// Where clients may go when this server is away.
+    elsewhere: Mutex<Elsewhere>,
     places: Arc<Places>,
     plain: bool,
 }
@@ -71,8 +74,34 @@ impl Conversation {
         plain: bool,
     ) -> Self {
         let (streams, watchers) = (Streams::new(host.clone()), Watchers::new(host));
-        let unsaid = Unsaid::new();
-        Self { streams, watchers, outbox, unsaid, shown, proving, places: Places::new(clients_max), plain }
+        let (unsaid, elsewhere) = (Unsaid::new(), Mutex::default());
+        Self { streams, watchers, outbox, unsaid, shown, proving, elsewhere, places: Places::new(clients_max), plain }
+    }
+
+    /// Keeps where clients may go, and has all of them told.
+    pub(super) fn set_elsewhere(&self, elsewhere: Elsewhere) {
+        *unpoisoned(self.elsewhere.lock()) = elsewhere;
+        self.outbox.elsewhere();
+    }
+
+    /// Tells these clients where they may go, but for those that are servers themselves.
+    pub(super) fn tell_elsewhere(&self, sockets: impl IntoIterator<Item = SocketRef>) {
+        // Held while it is put there, so that nobody hears what is old behind what is new.
+        let elsewhere = unpoisoned(self.elsewhere.lock());
+        for socket in sockets {
+            if socket.extensions.get::<Seated>().is_some_and(|seated| seated.role != Role::Node) {
+                self.unsaid.put(socket.id, Saying::Elsewhere(elsewhere.clone()));
+            }
+        }
+        drop(elsewhere);
+        self.unsaid.wake();
+    }
+
+    /// The same as a client comes in, where there is anything to tell.
+    fn tell_newcomer_elsewhere(&self, socket: &SocketRef) {
+        if !unpoisoned(self.elsewhere.lock()).servers.is_empty() {
+            self.tell_elsewhere([socket.clone()]);
+        }
     }
 
     pub(super) fn clients(&self) -> usize {
@@ -158,7 +187,10 @@ impl Conversation {
                 }
             }
         });
-        let Some(exchange) = socket.extensions.remove::<Exchange>() else { return self.welcome(socket) };
+        let Some(exchange) = socket.extensions.remove::<Exchange>() else {
+            self.clone().welcome(socket);
+            return self.tell_newcomer_elsewhere(socket);
+        };
         let conversation = self.clone();
         socket.on(event::PROVE, move |socket: SocketRef, TryData(said): TryData<Value>| {
             let conversation = conversation.clone();
@@ -167,8 +199,9 @@ impl Conversation {
                 let Some(exchange) = conversation.proving.take(&socket) else { return };
                 match conversation.hear_proof(&socket, &exchange, said.ok().as_ref()) {
                     Ok(()) => {
-                        conversation.welcome(&socket);
+                        conversation.clone().welcome(&socket);
                         say(&socket, event::PROVEN, &Proven::new(exchange.role()));
+                        conversation.tell_newcomer_elsewhere(&socket);
                     }
                     Err(refused) => dismiss(socket, refused),
                 }

@@ -57,7 +57,7 @@ pub use self::stream_host::{Asker, StreamEnd, StreamHost};
 use self::watchers::Word;
 use crate::auth::{Token, Verifier};
 use crate::limit;
-use crate::message::{Closed, Feedback, Grant, Idle, Moved, Statistics, Unwatched, Watching};
+use crate::message::{Closed, Elsewhere, Feedback, Grant, Idle, Moved, Statistics, Unwatched, Watching};
 use crate::pin::Pin;
 
 /// TCP port of [`ServerConfig::new`]. A client's URL names it: without a port it means 80, or 443 with `https`.
@@ -364,6 +364,12 @@ impl SignalServer {
     /// Tells the client that opened a stream how much of a link it has, and tells it again when it comes back. Returns without waiting.
     pub fn tell_grant(&self, grant: Grant) {
         self.conversation.tell_owner(News::Grant(grant));
+    }
+
+    /// Tells every client, now and as it comes in, of the servers that it may go to when this one is away; other servers of a cluster are not told. It
+    /// replaces what was told before, so that an empty one takes all of it back. Returns without waiting.
+    pub fn tell_elsewhere(&self, elsewhere: Elsewhere) {
+        self.conversation.set_elsewhere(elsewhere);
     }
 
     /// Tells every client to go to another server, if it knows one; those that do not stay. Returns without waiting.

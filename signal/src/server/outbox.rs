@@ -62,6 +62,8 @@ struct Waiting {
     statistics: Option<Statistics>,
     ended: VecDeque<(Closed, StreamEnd)>,
     moved: Option<Moved>,
+    /// The servers to go to are others now.
+    elsewhere: bool,
     counters: SignalCounters,
 }
 
@@ -72,6 +74,7 @@ enum Item {
     Statistics(Statistics),
     Ended(Closed, StreamEnd),
     Moved(Moved),
+    Elsewhere,
 }
 
 impl Outbox {
@@ -83,6 +86,7 @@ impl Outbox {
             statistics: None,
             ended: VecDeque::new(),
             moved: None,
+            elsewhere: false,
             counters: SignalCounters::default(),
         };
         Self { waiting: Mutex::new(waiting), filled: Notify::new() }
@@ -146,6 +150,12 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// Has everybody told of the servers to go to.
+    pub(super) fn elsewhere(&self) {
+        self.lock().elsewhere = true;
+        self.filled.notify_one();
+    }
+
     pub(super) fn counters(&self) -> SignalCounters {
         self.lock().counters
     }
@@ -196,6 +206,10 @@ impl Outbox {
                     speaker.moved(moved);
                     continue;
                 }
+                Item::Elsewhere => {
+                    speaker.elsewhere();
+                    continue;
+                }
             };
             self.lock().count(&item, missed);
             sent += 1;
@@ -228,9 +242,17 @@ impl Waiting {
         if let Some((timestamp, frame_size)) = self.plain.pop_front() {
             return Some(Item::Plain(timestamp, frame_size));
         }
-        let statistics = self.statistics.take().map(Item::Statistics);
-        let ended = || self.ended.pop_front().map(|(closed, end)| Item::Ended(closed, end));
-        statistics.or_else(ended).or_else(|| self.moved.take().map(Item::Moved))
+        if let Some(statistics) = self.statistics.take() {
+            return Some(Item::Statistics(statistics));
+        }
+        if let Some((closed, end)) = self.ended.pop_front() {
+            return Some(Item::Ended(closed, end));
+        }
+        // Who is told to go is to know where to.
+        if std::mem::take(&mut self.elsewhere) {
+            return Some(Item::Elsewhere);
+        }
+        self.moved.take().map(Item::Moved)
     }
 
     fn flush_stream(&mut self, stream: u32) {
@@ -247,7 +269,7 @@ impl Waiting {
                 self.counters.feedback_coalesced += feedback.coalesced - 1;
             }
             Item::Plain(..) => self.counters.plain_sent += 1,
-            Item::Statistics(_) | Item::Ended(..) | Item::Moved(_) => {}
+            Item::Statistics(_) | Item::Ended(..) | Item::Moved(_) | Item::Elsewhere => {}
         }
         self.counters.missed_by_slow_clients += missed as u64;
     }

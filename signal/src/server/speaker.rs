@@ -53,6 +53,11 @@ impl Speaker<'_> {
         unsaid.wake();
     }
 
+    /// Tells everybody of the servers to go to.
+    pub(super) fn elsewhere(&self) {
+        self.conversation.tell_elsewhere(self.io.to(EVERYBODY).sockets());
+    }
+
     /// Tells the client that had opened a stream that it ended on the data path.
     pub(super) fn announce_end(&self, closed: Closed, end: StreamEnd) {
         let conversation = self.conversation.clone();
@@ -80,6 +85,7 @@ impl Speaker<'_> {
             Saying::Word(Word::Unwatched(unwatched)) => socket.emit(event::UNWATCHED, unwatched),
             Saying::Closed(closed) => socket.emit(event::CLOSED, &Numbered { request: None, body: closed.clone() }),
             Saying::Moved(moved) => socket.emit(event::MOVED, moved),
+            Saying::Elsewhere(elsewhere) => socket.emit(event::ELSEWHERE, elsewhere),
             Saying::Answer(answer) => socket.emit(answer.event, &answer.body),
             Saying::Acknowledgement(left) => left.ack.send(&left.body),
         };

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::ack::Ack;
 use super::news::News;
 use super::watchers::Word;
-use crate::message::{Closed, Moved};
+use crate::message::{Closed, Elsewhere, Moved};
 use crate::unpoisoned::unpoisoned;
 
 /// How long until a client's buffer that was full is looked at again: nobody tells that there is room. One that takes nothing for long loses its connection.
@@ -24,6 +24,7 @@ pub(super) enum Saying {
     Word(Word),
     Closed(Closed),
     Moved(Moved),
+    Elsewhere(Elsewhere),
     Answer(Answer),
     Acknowledgement(Acknowledgement),
 }
@@ -64,7 +65,7 @@ impl Saying {
                 discriminant(new) == discriminant(old) && new.stream() == old.stream()
             }
             (Self::Closed(new), Self::Closed(old)) => new.stream == old.stream,
-            (Self::Moved(_), Self::Moved(_)) => true,
+            (Self::Moved(_), Self::Moved(_)) | (Self::Elsewhere(_), Self::Elsewhere(_)) => true,
             _ => false,
         }
     }
@@ -177,7 +178,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::message::{Grant, Idle, Unwatched};
+    use crate::message::{Grant, Idle, OtherServer, Unwatched};
 
     fn idle(stream: u32, idle: bool) -> Saying {
         Saying::News(News::Idle(Idle::new(stream, idle)))
@@ -203,6 +204,7 @@ mod tests {
             Saying::Word(Word::Unwatched(unwatched)) => format!("unwatched {} {}", unwatched.stream, unwatched.message),
             Saying::Closed(closed) => format!("closed {}", closed.stream),
             Saying::Moved(moved) => format!("moved {}", moved.message),
+            Saying::Elsewhere(elsewhere) => format!("elsewhere {}", elsewhere.servers.len()),
             Saying::Answer(answer) => format!("answer {}", answer.body),
             Saying::News(_) | Saying::Word(_) | Saying::Acknowledgement(_) => "another".into(),
         }
@@ -239,12 +241,22 @@ mod tests {
             unwatched(7, "it is over"),
             Saying::Moved(Moved::new("a")),
             Saying::Moved(Moved::new("b")),
+            Saying::Elsewhere(Elsewhere::new([OtherServer::new("http://a:1", None)])),
+            Saying::Elsewhere(Elsewhere::default()),
         ] {
             unsaid.put('a', saying);
         }
         assert_eq!(turns.available_permits(), 0, "a turn lasts until its answer was said");
-        let expected =
-            ["answer 1", "idle 8 true", "grant 7 200", "idle 7 false", "answer 2", "unwatched 7 it is over", "moved b"];
+        let expected = [
+            "answer 1",
+            "idle 8 true",
+            "grant 7 200",
+            "idle 7 false",
+            "answer 2",
+            "unwatched 7 it is over",
+            "moved b",
+            "elsewhere 0",
+        ];
         assert_eq!(heard(&unsaid, 99), (expected.map(|said| format!("a: {said}")).to_vec(), false));
         assert_eq!((heard(&unsaid, 99), turns.available_permits()), ((vec![], false), 2));
         assert!(unsaid.to().is_empty(), "and nothing is kept of who has heard all");

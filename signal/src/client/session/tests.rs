@@ -7,9 +7,10 @@ async fn what_a_server_said_before_it_closed_is_heard_after_a_write_has_failed()
     let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
     let config = ClientConfig::new(url.to_string()).plain(true);
     let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
-    let server = Server { place: 0, url, config, resume: Resume::random().unwrap() };
+    let mut list = ServerList::new(&config).unwrap();
+    let server = list.at(0).clone();
     let mut incarnation = Incarnation::default();
-    let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
+    let mut session = Session::new(&server, &mut list, &events, &wishes, &line, &mut incarnation);
     let (sender, mut signals) = mpsc::channel(8);
     let server = async {
         for size in 0..3 {
@@ -31,9 +32,10 @@ fn an_answer_to_open_that_cannot_be_understood_ends_the_session_with_what_is_wro
     let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
     let config = ClientConfig::new(url.to_string());
     let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
-    let server = Server { place: 0, url, config, resume: Resume::random().unwrap() };
+    let mut list = ServerList::new(&config).unwrap();
+    let server = list.at(0).clone();
     let mut incarnation = Incarnation::default();
-    let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
+    let mut session = Session::new(&server, &mut list, &events, &wishes, &line, &mut incarnation);
     let answer = |request: u64, port: Value| serde_json::json!({"request": request, "reply": "opened", "stream": 1, "udp_port": port, "protocol": 2});
     session.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
     // Of another request it says nothing about this one.
@@ -55,9 +57,10 @@ fn a_server_whose_heart_beats_and_that_answers_nothing_is_no_server_to_come_back
     let url = ServerUrl::parse("http://127.0.0.1:1").unwrap();
     let config = ClientConfig::new(url.to_string());
     let (events, wishes, line) = (EventQueue::default(), Wishes::default(), Arc::default());
-    let server = Server { place: 0, url, config, resume: Resume::random().unwrap() };
+    let mut list = ServerList::new(&config).unwrap();
+    let server = list.at(0).clone();
     let mut incarnation = Incarnation::default();
-    let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
+    let mut session = Session::new(&server, &mut list, &events, &wishes, &line, &mut incarnation);
     let begun = Instant::now();
     session.open_deadline = Some(begun + OPEN_TIMEOUT);
     let late = begun + OPEN_TIMEOUT + Duration::from_millis(1);
@@ -87,8 +90,9 @@ fn a_connection_has_held_once_the_client_had_what_it_is_there_for_however_long_t
         let mut config = config();
         config.open = open;
         let (wishes, mut incarnation) = (Wishes::default(), Incarnation::default());
-        let server = Server { place: 0, url: url.clone(), config, resume: Resume::random().unwrap() };
-        let mut session = Session::new(&server, &events, &wishes, &line, &mut incarnation);
+        let mut list = ServerList::new(&config).unwrap();
+        let server = list.at(0).clone();
+        let mut session = Session::new(&server, &mut list, &events, &wishes, &line, &mut incarnation);
         session.connected(Instant::now());
         session.open_deadline = Some(Instant::now() + OPEN_TIMEOUT);
         let what = format!("{said:?}");
