@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use framewire_figures::latency::LatencyHistogram;
 use framewire_figures::summary::TurnFigures;
+use framewire_process::address::Address;
 use framewire_process::exit::{Failure, say};
 use framewire_process::progress::REFRESH;
 use framewire_process::stop::Stop;
@@ -13,7 +14,7 @@ use framewire_signal::{ClientError, ClientEvent, SignalClient, UdpWatch};
 use framewire_transport::{PathKind, SendError, Sender};
 
 use super::refusals::Refusals;
-use super::target::{InTurn, Target};
+use super::target::{InTurn, Target, target_of};
 use super::trouble::too_late;
 use super::way::{Directions, LookUp, Moved, Way};
 
@@ -27,11 +28,13 @@ const TOLD_A_SERVER_MAX: usize = 8;
 pub(super) struct Talk {
     signal: SignalClient,
     targets: InTurn,
-    /// Which of them has the stream, or is asked for it.
-    at: usize,
+    /// Which has the stream, or is asked for it: one of them, or one that they have told of.
+    target: Target,
     directions: Directions,
     /// As people are told of it: `the server`, where there is one.
     who: String,
+    /// Whether there is more than one that takes it in turn.
+    takes_turns: bool,
     is_verbose: bool,
     latency: LatencyHistogram,
     /// Where frames go.
@@ -104,17 +107,22 @@ impl Talk {
         (is_one_of_several, is_verbose): (bool, bool),
     ) -> Result<Self, Failure> {
         let is_named = is_one_of_several || targets.len() > 1;
+        // Where frames go to several, each of them has the stream already; and where the user says where they go, they go nowhere else.
+        let may_roam = !is_one_of_several && directions.udp.as_ref().is_none_or(Address::is_unspecified);
         let others: Vec<_> = targets[1..].iter().map(|target| target.config().into()).collect();
         let signal =
-            SignalClient::start(targets[0].config().open(open).others(others)).map_err(|error| match error {
-                ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
-                _ => Failure::usage(error),
+            SignalClient::start(targets[0].config().open(open).others(others).roams(may_roam)).map_err(|error| {
+                match error {
+                    ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
+                    _ => Failure::usage(error),
+                }
             })?;
         Ok(Self {
             who: if is_named { targets[0].server.clone() } else { "the server".to_owned() },
+            takes_turns: targets.len() > 1,
             signal,
+            target: targets[0].clone(),
             targets,
-            at: 0,
             directions,
             is_verbose,
             latency: LatencyHistogram::new(),
@@ -135,7 +143,7 @@ impl Talk {
 
     /// The server that is spoken to.
     pub(super) fn target(&self) -> &Target {
-        &self.targets[self.at]
+        &self.target
     }
 
     /// Why there is no connection and when it is asked again, while there is none.
@@ -156,20 +164,19 @@ impl Talk {
     /// Another one than before may have taken the stream.
     fn look_who_it_is(&mut self, delivered: u64) {
         let server = self.signal.server();
-        let Some(at) = self.targets.iter().position(|target| target.is(&server)) else { return };
-        let before = std::mem::replace(&mut self.at, at);
-        if self.targets.len() == 1 {
-            return;
+        let target = target_of(&self.targets, &server).into_owned();
+        let before = std::mem::replace(&mut self.target, target).server;
+        let server = &self.target.server;
+        let is_another = !self.target.is(&before);
+        if is_another || self.turns.is_empty() {
+            self.turns.push(TurnFigures { server: server.clone(), frames_delivered: delivered });
         }
-        self.who.clone_from(&self.targets[at].server);
-        if at != before || self.turns.is_empty() {
-            self.turns.push(TurnFigures { server: self.who.clone(), frames_delivered: delivered });
+        if is_another {
+            say(format_args!("framewire-client: {server} takes the stream in place of {before}"));
         }
-        if at != before {
-            say(format_args!(
-                "framewire-client: {} takes the stream in place of {}",
-                self.who, self.targets[before].server
-            ));
+        self.takes_turns |= is_another;
+        if self.takes_turns {
+            self.who.clone_from(server);
         }
     }
 
@@ -349,7 +356,7 @@ impl Talk {
             }
             ClientEvent::Retrying { in_, attempt, reason } => {
                 // Of several each has a reason of its own, and one of them may be what there is to do.
-                let is_another = self.targets.len() > 1 && self.away.as_ref() != Some(reason);
+                let is_another = self.takes_turns && self.away.as_ref() != Some(reason);
                 if self.away.is_none() || is_another {
                     self.tell_once(format!("{reason}; it is asked again until it answers"));
                 }
@@ -358,13 +365,16 @@ impl Talk {
             }
             ClientEvent::Connected => {
                 if self.away.take().is_some() {
-                    let who = if self.targets.len() > 1 { self.signal.server() } else { who.clone() };
+                    let server = self.signal.server();
+                    let is_known = !self.takes_turns && self.target.is(&server);
+                    let who = if is_known { who.clone() } else { server };
                     self.tell_once(format!("{who} answers"));
                 }
             }
             ClientEvent::Refused(refused) => {
                 if self.refusals.is_final(refused) {
                     let who = match self.targets.as_slice() {
+                        [one] if self.takes_turns => format!("{} refuses", one.server),
                         [_] => format!("{who} refuses"),
                         all => {
                             let names: Vec<_> = all.iter().map(|target| target.server.as_str()).collect();
@@ -376,9 +386,9 @@ impl Talk {
             }
             ClientEvent::Disconnected { reason } => {
                 // Of several, the reason says which: it need not be the one that had the stream.
-                self.tell_once(match self.targets.len() {
-                    1 => format!("{who} is gone: {reason}; it is asked again until it is back"),
-                    _ => format!("{reason}; it is asked again until it is back, or another one has its place"),
+                self.tell_once(match self.takes_turns {
+                    false => format!("{who} is gone: {reason}; it is asked again until it is back"),
+                    true => format!("{reason}; it is asked again until it is back, or another one has its place"),
                 });
                 self.away = Some(reason.clone());
             }

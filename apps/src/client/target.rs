@@ -1,5 +1,6 @@
 //! Which servers a client speaks to, how it knows each again, and what it takes for granted there.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,14 @@ pub(crate) type Targets = Vec<InTurn>;
 
 /// One server, and those that are asked, one after the other, where it is gone. Never empty.
 pub(crate) type InTurn = Vec<Target>;
+
+/// Which of these servers a connection is to; else one that they have told of, from which the same is asked as from the first.
+pub(crate) fn target_of<'a>(servers: &'a InTurn, server: &str) -> Cow<'a, Target> {
+    match servers.iter().find(|target| target.is(server)) {
+        Some(target) => Cow::Borrowed(target),
+        None => Cow::Owned(Target { server: server.to_owned(), ..servers[0].clone() }),
+    }
+}
 
 /// By what a program knows its servers, and they it.
 pub(crate) struct Credentials<'a> {
@@ -166,6 +175,7 @@ fn listed(flag: &str, value: &str, credentials: &Credentials<'_>) -> Result<InTu
 }
 
 /// A server, as the command line says it.
+#[derive(Clone)]
 pub(crate) struct Target {
     /// As people are told of it: never with a secret.
     pub(crate) server: String,
@@ -423,6 +433,18 @@ mod tests {
         };
         assert!(is("HTTP://Cams.example:80/", "http://cams.example") && is("http://a:8080/x", "http://a:8080/x"));
         assert!(!is("http://a:8080", "http://a:8081") && !is("https://a", "http://a") && !is("http://a/x", "http://a"));
+    }
+
+    #[test]
+    fn of_a_server_that_was_told_of_the_same_is_asked_as_of_the_one_that_was_named() {
+        use clap::Parser;
+        let args = ClientArgs::parse_from(["client", "--server", "https://a:1"]);
+        let turn = targets(&args, &Stop::new()).unwrap().unwrap().remove(0);
+        assert_eq!(target_of(&turn, "https://A:1/").server, "https://a:1");
+        let learned = target_of(&turn, "https://b:1");
+        assert!(learned.is("https://b:1") && !learned.may_be_plain());
+        let said = learned.protection_after(true, &Opened::new(7, 9)).unwrap_err().to_string();
+        assert!(said.starts_with("https://b:1 gives no key"), "{said}");
     }
 
     #[test]

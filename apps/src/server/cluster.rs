@@ -1,7 +1,7 @@
 //! This server as a node: what it says of itself to others, and which of them has a stream that is asked for here.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use framewire_figures::cluster::EngineSnapshot;
@@ -10,9 +10,9 @@ use framewire_process::exit::{Failure, say};
 use framewire_process::state::StateDirectory;
 use framewire_signal::directory::{
     Cluster, ClusterConfig, ClusterCounters, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry, Load,
-    NodeEntry, NodeId, NodeState, OwnNode, OwnState, RedisConfig, StreamEntry, StreamState, View,
+    NodeEntry, NodeId, NodeState, OwnNode, OwnState, RedisConfig, SeenNode, StreamEntry, StreamState, View,
 };
-use framewire_signal::message::{Hops, Role};
+use framewire_signal::message::{ELSEWHERE_MAX, Elsewhere, Hops, OtherServer, Role};
 use framewire_signal::{ClientConfig, Token};
 
 use super::guard::Guard;
@@ -32,6 +32,8 @@ pub(crate) struct Node {
     redis: Option<RedisConfig>,
     mdns: bool,
     cluster: OnceLock<Cluster>,
+    /// What clients have been told of where else they may go.
+    told: Mutex<Elsewhere>,
 }
 
 impl Node {
@@ -52,7 +54,7 @@ impl Node {
         // Behind an @ a node is named.
         let own = || rustix::system::uname().nodename().to_string_lossy().replace('@', "-");
         let name = flags.node_name.clone().unwrap_or_else(own);
-        Ok(Some(Self { id, incarnation, name, key, redis, mdns, cluster: OnceLock::new() }))
+        Ok(Some(Self { id, incarnation, name, key, redis, mdns, cluster: OnceLock::new(), told: Mutex::default() }))
     }
 
     /// By what other nodes are known here.
@@ -112,6 +114,42 @@ impl Node {
         let load = Load::new().bytes_per_second(bytes).watchers(watchers);
         cluster.set_own(OwnState::new(streams).load(load).links(links.collect::<Vec<_>>()));
     }
+
+    /// Where this server's clients may go when it is away, where that is no longer what this has returned last.
+    pub(crate) fn elsewhere_anew(&self) -> Option<Elsewhere> {
+        self.key.as_ref()?;
+        let cluster = self.cluster.get()?;
+        let engines = cluster.engines();
+        if !engines.is_empty() && engines.iter().all(|engine| !engine.is_up) {
+            // Nothing is known of the others then, and they need not be away for that.
+            return None;
+        }
+        let elsewhere = others_to_go_to(self.id, &cluster.view());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        (*told != elsewhere).then(|| {
+            told.clone_from(&elsewhere);
+            elsewhere
+        })
+    }
+
+    /// Whether clients have been told of any.
+    pub(crate) fn has_told_of_others(&self) -> bool {
+        !self.told.lock().unwrap_or_else(PoisonError::into_inner).servers.is_empty()
+    }
+}
+
+/// The other servers that live, by their ids, which stay.
+fn others_to_go_to(own: NodeId, view: &View) -> Elsewhere {
+    let is_other = |seen: &&SeenNode| seen.state == NodeState::Live && seen.entry.node != own;
+    let mut others: Vec<_> = view.nodes.iter().filter(is_other).map(|seen| &seen.entry).collect();
+    others.sort_by_key(|entry| entry.node);
+    let servers = others.into_iter().filter_map(|entry| match (entry.guard, entry.pin) {
+        // Without the key nobody could know it again.
+        (NodeGuard::Protected, None) => None,
+        (NodeGuard::Protected, pin) => Some(OtherServer::new(&entry.url, pin)),
+        _ => Some(OtherServer::new(&entry.url, None)),
+    });
+    Elsewhere::new(servers.take(ELSEWHERE_MAX))
 }
 
 /// The pages are made before it takes part, and see nobody until then.

@@ -149,6 +149,9 @@ pub(crate) fn run(
     let turned_away = Some(turned_away(&signal, &receiver));
     // The host may just be asked something; then it ends with the last answer.
     if let Some(signal) = Arc::into_inner(signal) {
+        if node.as_ref().is_some_and(|node| node.has_told_of_others()) {
+            signal.tell_moved("it stops");
+        }
         signal.shutdown();
     }
     stop.outcome()?;
@@ -201,6 +204,9 @@ impl Service<'_> {
         self.board.set_links(self.links.all_shown());
         if let Some(node) = self.node {
             node.tell(self.board);
+            if let Some(elsewhere) = node.elsewhere_anew() {
+                self.signal.tell_elsewhere(elsewhere);
+            }
         }
     }
 

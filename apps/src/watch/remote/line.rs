@@ -1,5 +1,6 @@
 //! What is said with the server that has the stream.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use framewire_process::exit::{Failure, say};
@@ -9,7 +10,7 @@ use framewire_signal::{ClientConfig, ClientError, ClientEvent, ServerTarget, Sig
 use super::super::PROGRAM;
 use super::port::{Port, delivery};
 use crate::cli::WatchArgs;
-use crate::client::target::{InTurn, Target};
+use crate::client::target::{InTurn, Target, target_of};
 
 /// How long the server may take to say that it sends no more.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -61,7 +62,7 @@ impl Line {
             .delivery(delivery(args)?)
             .frames_per_second_max(args.max_fps);
         let others: Vec<ServerTarget> = servers[1..].iter().map(|server| server.config().into()).collect();
-        let config: ClientConfig = servers[0].config().watch(request.clone()).others(others);
+        let config: ClientConfig = servers[0].config().watch(request.clone()).others(others).roams(true);
         let signal = SignalClient::start(config).map_err(|error| match error {
             ClientError::Thread(_) | ClientError::Random(_) => Failure::runtime(error),
             _ => Failure::usage(error),
@@ -84,9 +85,8 @@ impl Line {
     }
 
     /// The server that is spoken to.
-    fn server(&self) -> &Target {
-        let server = self.signal.server();
-        self.servers.iter().find(|target| target.is(&server)).unwrap_or(&self.servers[0])
+    fn server(&self) -> Cow<'_, Target> {
+        target_of(&self.servers, &self.signal.server())
     }
 
     /// What the server says next, within this time.
@@ -107,9 +107,8 @@ impl Line {
         };
         match event {
             ClientEvent::Watching(watching) => {
-                let server = self.signal.server();
-                let server = self.servers.iter().find(|target| target.is(&server)).unwrap_or(&self.servers[0]);
-                self.port.expect(&watching, server, self.signal.own_ip())?;
+                let server = target_of(&self.servers, &self.signal.server());
+                self.port.expect(&watching, &server, self.signal.own_ip())?;
                 (self.was_given, self.refused, self.is_waited_for) = (true, None, false);
                 (self.name, self.delivery) = (watching.name, watching.delivery);
                 Ok(Some(News::Given))
