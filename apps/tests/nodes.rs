@@ -8,7 +8,9 @@ mod redis;
 mod running;
 mod watchers;
 
+use std::io::Read;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use framewire_signal::message::Role;
@@ -18,7 +20,7 @@ use tempfile::TempDir;
 
 use protected::Protected;
 use redis::Redis;
-use running::{PATIENCE, Running, Server, in_dir, path_text, write_private};
+use running::{PATIENCE, Running, Server, in_dir, path_text, program, write_private};
 use watchers::{Onlooker, next, take_pattern};
 
 /// What all servers of a cluster have.
@@ -156,6 +158,107 @@ fn protected_servers_send_each_other_streams_under_a_key_over_connections_that_n
     // What the far one sends to the near one is protected, too: it sends nothing else.
     let there = Onlooker::of(looks(far), "front");
     assert_ne!(there.watching().key, watching.key, "each has a key of its own");
+}
+
+/// What a client's log says once it has been told of another server.
+const TOLD: &str = "the server tells of others: 1 to go to";
+
+/// A camera that is given one server; returns once that has told it of another.
+fn camera_that_knows(mut command: Command) -> Running {
+    let arguments = ["pattern:320x240", "--fps", "50", "--name", "front", "--json"];
+    let mut camera = Running::start(command.args(arguments).env("RUST_LOG", "framewire_signal=debug"));
+    camera.wait_for(TOLD);
+    camera
+}
+
+/// Has it end; which servers had its stream in turn, and what it said.
+fn turns(camera: Running) -> (Vec<String>, String) {
+    camera.interrupt();
+    let (code, said, json) = camera.wait();
+    assert_eq!(code, Some(0), "{said}");
+    let summary: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let turns = summary["servers"][0]["turns"].as_array().unwrap_or_else(|| panic!("no turns in {summary}: {said}"));
+    assert!(turns.iter().all(|turn| turn["frames_delivered"].as_u64().unwrap() > 0), "{summary}");
+    (turns.iter().map(|turn| turn["server"].as_str().unwrap().to_owned()).collect(), said)
+}
+
+fn has_live_stream(server: &Server) -> bool {
+    let answer = http::get(&server.signal, "/api/streams", &[]);
+    let said: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    said["streams"][0]["frames_delivered"].as_u64().is_some_and(|frames| frames > 0)
+}
+
+#[test]
+fn a_camera_that_was_given_one_server_goes_to_another_of_the_cluster_when_that_is_killed_or_stopped() {
+    for is_killed in [true, false] {
+        let Some(cluster) = Cluster::new() else { return };
+        let (near, far) = (cluster.server("near", &[]), cluster.server("far", &[]));
+        let (own, other) = (near.url(), far.url());
+        let mut camera = camera_that_knows(near.client(&[]));
+        wait_until("the near server has the stream", || has_live_stream(&near));
+        if is_killed {
+            near.running.kill();
+        } else {
+            near.stop();
+        }
+        camera.wait_for(&format!("{other} takes the stream in place of {own}"));
+        wait_until("the far server has the stream", || has_live_stream(&far));
+        let (turns, said) = turns(camera);
+        assert_eq!(turns, [own, other], "{said}");
+        assert_eq!(said.contains("says to go to another: it stops"), !is_killed, "{said}");
+        far.stop();
+    }
+}
+
+#[test]
+fn a_protected_camera_goes_to_a_server_of_its_cluster_that_has_the_same_token() {
+    let Some(cluster) = Cluster::new() else { return };
+    let (url, key, token) =
+        (cluster.redis.url(), path_text(&cluster.key).to_owned(), in_dir(&cluster.directory, "token"));
+    write_private(&token, "ffeeddccbbaa99887766554433221100");
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [near, far] = ["near", "far"].map(|name| {
+        let directory = &directories[usize::from(name == "far")];
+        let cluster = ["--cluster", &url, "--cluster-key-file", &key, "--node-name", name];
+        Protected::start(directory, &[&cluster[..], &["--token-file", path_text(&token)]].concat())
+    });
+    let join = near.state(protected::JOIN);
+    let mut camera = camera_that_knows(protected::client(&["--join", path_text(&join)]));
+    near.wait_until_live();
+    let (own, _) = near.kill();
+    camera.wait_for("takes the stream in place of");
+    far.wait_until_live();
+    let (turns, said) = turns(camera);
+    assert_eq!(turns, [format!("https://{own}"), format!("https://{}", far.signal)], "{said}");
+}
+
+#[test]
+fn who_watches_at_one_server_watches_on_at_another_of_the_cluster() {
+    let Some(cluster) = Cluster::new() else { return };
+    let (near, far) = (cluster.server("near", &[]), cluster.server("far", &[]));
+    let _camera = camera(&far, "front");
+    let mut watch = program("framewire");
+    let watch = watch.args(["watch", "front", "--server", &near.url(), "--sink", "-:raw"]);
+    let mut watch = Running::start(watch.env("RUST_LOG", "framewire_signal=debug"));
+    let mut frames = watch.take_stdout();
+    let mut picture = vec![0; 320 * 240];
+    frames.read_exact(&mut picture).unwrap();
+    watch.wait_for(TOLD);
+    near.running.kill();
+    let reading = std::thread::spawn(move || {
+        let mut read = 0_u64;
+        while frames.read_exact(&mut picture).is_ok() {
+            read += 1;
+        }
+        read
+    });
+    watch.wait_for(&format!("{} answers", far.url()));
+    watch.wait_for("of stream \"front\" is back");
+    wait_until("the far server shows who watches", || !watchers(&far).is_empty());
+    watch.interrupt();
+    let (code, said, _) = watch.wait();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(reading.join().unwrap() > 0);
 }
 
 #[test]

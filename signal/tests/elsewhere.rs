@@ -217,10 +217,9 @@ fn a_client_is_told_once_it_has_proved_the_token_and_a_node_never() {
     let (server, _asked) = serve(loopback().token(token()).node_token(node_token.clone()));
     let others = told([at(SocketAddr::from(([10, 0, 0, 1], 8080)))]);
     server.tell_elsewhere(others.clone());
-    for (role, secret, expected) in [
-        ("stream", TOKEN, &["proven", "elsewhere", "moved"][..]),
-        ("node", node_token.secret(), &["proven", "moved"]),
-    ] {
+    for (role, secret, expected) in
+        [("stream", TOKEN, &["proven", "elsewhere", "moved"][..]), ("node", node_token.secret(), &["proven", "moved"])]
+    {
         let (mut raw, _) = Raw::connect(server.local_addr(), &introduction(role));
         let challenge = raw.receive_event("challenge").unwrap();
         server.tell_elsewhere(others.clone());

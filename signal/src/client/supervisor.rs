@@ -42,6 +42,7 @@ impl Supervisor {
                     if has_held {
                         servers.has_held();
                         refusals.clear();
+                        away.clear();
                     }
                     self.explain(&server, end, has_held, &mut refusals)
                 }
@@ -52,7 +53,9 @@ impl Supervisor {
             };
             if outcome == Outcome::Forgotten {
                 tracing::info!("{reason}; it is left out until it is told of again");
-            } else {
+            }
+            // What is told of is why the others are away.
+            if outcome != Outcome::Forgotten || away.is_empty() {
                 away = reason;
             }
             // It may have told of others.
