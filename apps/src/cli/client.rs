@@ -68,7 +68,8 @@ pub struct ClientArgs {
     pub common: CommonArgs,
     /// The server's Socket.IO address; behind a proxy with the path that it has the server at, such as http://proxy/cams. Given several times,
     /// frames go to all of them: in latest each has the newest, in every each has all while it is there, and the source waits for the slowest.
-    /// A,B is A, and B where A is gone; auto is those that are found on this network, in turn
+    /// A,B is A, and B where A is gone; auto is those that are found on this network, in turn. One server of a cluster is it, and where it is gone
+    /// another of the cluster that it has told of
     #[arg(long, value_name = "URL|auto", default_value = "http://127.0.0.1:8080", env = "FRAMEWIRE_SERVER")]
     pub server: Vec<String>,
     /// Where frames go, whatever the server says; :PORT for that port of the host that answers at --server (framed wire); by

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 pub struct RemoteArgs {
     /// A server's Socket.IO address, such as http://192.168.1.20:8080; A,B is A, and B where A is gone; auto is those that are found on this
-    /// network
+    /// network. A stream that is watched at a server of a cluster is watched on at another where that is gone
     // Not by the client's variable, which would have every watcher of this machine's hubs go elsewhere.
     #[arg(long, value_name = "URL|auto", env = "FRAMEWIRE_WATCH_SERVER")]
     pub server: Option<String>,
