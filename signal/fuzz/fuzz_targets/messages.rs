@@ -2,8 +2,8 @@
 #![no_main]
 
 use framewire_signal::message::{
-    ELSEWHERE_MAX, Elsewhere, Grant, HOPS_MAX, Numbered, OpenReply, Opening, Refused, UnwatchRequest, Unwatched, WATCH_NAME_CHARS_MAX,
-    WatchReply, WatchRequest,
+    ELSEWHERE_MAX, Elsewhere, Grant, HOPS_MAX, Numbered, OpenReply, Opening, Refused, UnwatchRequest, Unwatched,
+    WATCH_NAME_CHARS_MAX, WatchReply, WatchRequest,
 };
 use libfuzzer_sys::fuzz_target;
 use serde::de::DeserializeOwned;
@@ -27,7 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
         passes(watching.format().map(drop));
     }
     if let Some(elsewhere) = read::<Elsewhere>(bytes) {
-        assert!(elsewhere.servers.len() <= ELSEWHERE_MAX && elsewhere.servers.iter().all(|server| server.url.len() <= 512));
+        assert!(
+            elsewhere.servers.len() <= ELSEWHERE_MAX && elsewhere.servers.iter().all(|server| server.url.len() <= 512)
+        );
         let written = serde_json::to_vec(&elsewhere).expect("it has no keys but texts");
         assert_eq!(read::<Elsewhere>(&written), Some(elsewhere));
     }
