@@ -1,6 +1,6 @@
 //! This server as a node: what it says of itself to others, and which of them has a stream that is asked for here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -140,7 +140,12 @@ impl Node {
 
 /// The other servers that live, by their ids, which stay.
 fn others_to_go_to(own: NodeId, view: &View) -> Elsewhere {
-    let is_other = |seen: &&SeenNode| seen.state == NodeState::Live && seen.entry.node != own;
+    // Clients that come from other machines would find one of their own there.
+    let is_told_anywhere = view.node(own).is_some_and(|seen| is_on_loopback(&seen.entry.url));
+    let is_other = |seen: &&SeenNode| {
+        let is_reached = is_told_anywhere || !is_on_loopback(&seen.entry.url);
+        seen.state == NodeState::Live && seen.entry.node != own && is_reached
+    };
     let mut others: Vec<_> = view.nodes.iter().filter(is_other).map(|seen| &seen.entry).collect();
     others.sort_by_key(|entry| entry.node);
     let servers = others.into_iter().filter_map(|entry| match (entry.guard, entry.pin) {
@@ -224,6 +229,13 @@ impl Peers for Node {
     }
 }
 
+/// Whether a node says to be where only those of its own machine reach it.
+fn is_on_loopback(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    let host = place.rsplit_once(':').map_or(place, |(host, _)| host).trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 /// Who else there is for this server.
 pub(super) fn peers(node: Option<&Arc<Node>>) -> Arc<dyn Peers> {
     match node {
@@ -285,4 +297,20 @@ fn entry(live: &LiveStream, now: Instant) -> StreamEntry {
     .state(state)
     .incarnation(about.incarnation.unwrap_or(0))
     .idle(live.is_idle())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_only_its_own_machine_reaches_is_known_by_its_address() {
+        for url in ["http://127.0.0.1:8081", "https://127.0.0.9:1", "http://[::1]:8080", "http://LOCALHOST:8080"] {
+            assert!(is_on_loopback(url), "{url}");
+        }
+        for url in ["http://10.0.0.1:8081", "https://[fd00::1]:1", "http://hall-1:8080", "http://127.0.0.1.example:80"]
+        {
+            assert!(!is_on_loopback(url), "{url}");
+        }
+    }
 }
