@@ -10,17 +10,17 @@ use gst::prelude::*;
 use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat, wait};
 
 /// A port that is free.
-const ANY: &str = "127.0.0.1:0";
+pub(crate) const ANY: &str = "127.0.0.1:0";
 
 /// The server, which ends with this.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
     /// `None`, and a line that says so, where there is no such program.
-    fn start(place: &Place, listen: &str, more: &[&str]) -> Option<Self> {
+    pub(crate) fn start(place: &Place, listen: &str, more: &[&str]) -> Option<Self> {
         let folder = std::env::var_os("PROGRAMS")
             .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug")), PathBuf::from);
         let program = folder.join("framewire-server");
@@ -63,7 +63,7 @@ impl Server {
 }
 
 /// Pushes pictures until one comes.
-fn until_frame(sending: &Sending, caps: &gst::Caps, taking: &Taking) -> Got {
+pub(crate) fn until_frame(sending: &Sending, caps: &gst::Caps, taking: &Taking) -> Got {
     until_frame_of(1, sending, caps, taking)
 }
 
