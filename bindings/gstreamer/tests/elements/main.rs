@@ -1,5 +1,6 @@
 //! The elements in pipelines, beside each other, beside the library's own ends, and beside a real server.
 
+mod away;
 mod changes;
 mod copies;
 mod formats;
