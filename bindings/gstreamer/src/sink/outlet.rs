@@ -36,6 +36,8 @@ pub(super) struct Outlet {
     is_over: AtomicBool,
     /// The sink is not to pause.
     plays: Arc<AtomicBool>,
+    /// Frames went out, or were asked for to go out at once.
+    has_played: AtomicBool,
     reconnect: bool,
     silence: Silence,
 }
@@ -76,6 +78,7 @@ impl Outlet {
             flushes: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             plays,
+            has_played: AtomicBool::new(false),
             reconnect,
             silence: Silence::default(),
         })
@@ -101,7 +104,8 @@ impl Outlet {
         self.slot(go_on, || true, |wait| self.output.frame_to_fill(wait))
     }
 
-    /// In `every` waits for it while `waits` says so, in `latest` about as long as a picture is shown, or until the stream has opened.
+    /// In `every` waits for it while `waits` says so, in `latest` about as long as a picture is shown. In both, a stream that has just begun is waited for for up
+    /// to a second until it opens, also before the sink plays, but not once it is to pause.
     fn slot(
         &self,
         go_on: impl Fn() -> bool,
@@ -110,6 +114,12 @@ impl Outlet {
     ) -> Result<Granted, Error> {
         let rate = self.picture.presentation.rate;
         let patience = rate.map_or(PATIENCE, |rate| rate.interval()).min(STEP);
+        let asked = || {
+            let waits = waits();
+            (waits, self.is_to_pause(waits))
+        };
+        // A pause while it is asked for is one only if it played before.
+        asked();
         loop {
             // Before all else: the end of a flush is not told to a stream that another has followed meanwhile.
             if self.is_over.load(Ordering::Acquire) {
@@ -122,7 +132,8 @@ impl Outlet {
                 Ok(Some(slot)) => return Ok(Granted::Slot(slot)),
                 Ok(None) => {
                     self.look()?;
-                    if !(self.is_opening() || (self.loses_nothing() && waits())) {
+                    let (waits, is_to_pause) = asked();
+                    if !(self.is_opening() && !is_to_pause || self.loses_nothing() && waits) {
                         return Ok(Granted::None);
                     }
                 }
@@ -132,6 +143,11 @@ impl Outlet {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether it played, and does not any more: it is to pause then, and waits for upstream.
+    fn is_to_pause(&self, plays: bool) -> bool {
+        self.has_played.fetch_or(plays, Ordering::AcqRel) && !plays
     }
 
     /// Whether it has just begun, and nothing is known to be in its way.
@@ -207,6 +223,9 @@ mod tests {
 
     use super::*;
 
+    /// More than anything takes on a busy machine.
+    const IN_TIME: Duration = Duration::from_secs(60);
+
     fn begun(output: Output) -> Outlet {
         let caps = gst::Caps::builder("video/x-raw").field("format", "GRAY8").field("width", 64).field("height", 48);
         let picture = crate::format::read(&caps.field("framerate", gst::Fraction::new(1000, 1)).build()).unwrap();
@@ -233,7 +252,9 @@ mod tests {
         // Somebody is there, and says nothing.
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let place = ServerPlace::Url(format!("http://{}", server.local_addr().unwrap()));
-        let outlet = begun(Output::serve(&place, "cam", OutputOptions::new()).unwrap());
+        let mut outlet = begun(Output::serve(&place, "cam", OutputOptions::new()).unwrap());
+        // However long this takes.
+        outlet.begun += IN_TIME;
         let asked = Cell::new(0);
         let go_on = || asked.replace(asked.get() + 1) < 3;
         assert!(matches!(outlet.grant(go_on), Ok(Granted::Flushing)), "after {} intervals", asked.get());
@@ -241,9 +262,32 @@ mod tests {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let place = ServerPlace::Url(format!("http://{nobody}"));
         let outlet = begun(Output::serve(&place, "cam", OutputOptions::new()).unwrap());
+        let begun = Instant::now();
         while outlet.output.trouble().is_none() {
+            assert!(begun.elapsed() < IN_TIME, "nobody is there, and that is not told");
             std::thread::yield_now();
         }
         assert!(matches!(outlet.grant(|| true), Ok(Granted::None)));
+    }
+
+    #[test]
+    fn a_sink_that_is_to_pause_does_not_wait_for_a_stream_to_open() {
+        gst::init().unwrap();
+        // Somebody is there, and says nothing.
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = ServerPlace::Url(format!("http://{}", server.local_addr().unwrap()));
+        for delivery in [Delivery::Latest, Delivery::Every] {
+            let mut outlet = begun(Output::serve(&place, "cam", OutputOptions::new().delivery(delivery)).unwrap());
+            outlet.begun += IN_TIME;
+            // Asks for a slot while it plays or does not, of which the one ends with the first question.
+            let played = |plays: bool| {
+                let (first, asked) = (Cell::new(plays), Cell::new(0));
+                let go_on = || asked.replace(asked.get() + 1) < 3;
+                outlet.slot(go_on, || first.replace(false), |_wait| Ok(None))
+            };
+            assert!(matches!(played(false), Ok(Granted::Flushing)), "{delivery:?}: it is to play, and does not wait");
+            assert!(matches!(played(true), Ok(Granted::None)), "{delivery:?}: it is to pause, and waits");
+            assert!(matches!(played(false), Ok(Granted::None)), "{delivery:?}: it is still to pause, and waits");
+        }
     }
 }
