@@ -1,12 +1,20 @@
-//! Either element begun and ended again and again, by shared memory and by UDP: nothing is left of it, as GStreamer's tracer of leaks knows objects and the
-//! system descriptors. `FRAMEWIRE_CYCLES` says how often, 200 times by default.
+//! Either element begun and ended again and again, by shared memory, by UDP and at a server, a new one each time and one and the same: nothing is left of it, as
+//! GStreamer's tracer of leaks knows objects, and the system descriptors, mappings of slots and threads. `FRAMEWIRE_CYCLES` says how often, 200 times by default.
 
+mod program;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+use program::Server;
+
 /// More than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Threads without work that GLib keeps at most.
+const KEPT: usize = 8;
 
 fn main() {
     if std::env::args().any(|argument| argument == "--list") {
@@ -60,6 +68,7 @@ fn main() {
         repeat(cycles, &format!("framewiresrc name=src listen={listening} ! fakesink"), taken);
         sender.set_state(gst::State::Null).unwrap();
     });
+    at_a_server(place.path(), gray, cycles);
     // SAFETY: nothing of GStreamer's is used from here on, and what used it has ended.
     unsafe { gst::deinit() };
     let told = std::fs::read_to_string(&log).unwrap();
@@ -67,49 +76,116 @@ fn main() {
         told.lines().filter(|line| line.contains("object-alive, ") && !line.contains("new format")).collect();
     assert!(told.contains("GST_TRACER"), "the tracer said nothing");
     assert!(left.is_empty(), "{} objects are left: {:#?}", left.len(), &left[..left.len().min(20)]);
-    println!("test cycles ... ok ({cycles} of each)");
+    println!("test cycles ... ok ({cycles} of each, and a tenth of that at a server)");
+}
+
+fn made(description: &str) -> gst::Pipeline {
+    gst::parse::launch(description).unwrap().downcast().unwrap()
 }
 
 fn begun(description: &str) -> gst::Pipeline {
-    let pipeline: gst::Pipeline = gst::parse::launch(description).unwrap().downcast().unwrap();
+    let pipeline = made(description);
     pipeline.set_state(gst::State::Playing).unwrap();
     pipeline
 }
 
-/// Each time until the element of this name has counted a frame by this one of its statistics.
+/// Both ends at a server, where there is one; a tenth as often, as ends there take their time to find and to leave each other.
+fn at_a_server(folder: &Path, gray: &str, cycles: usize) {
+    let Some(server) = Server::start(folder, "127.0.0.1:0", &[]) else { return };
+    let cycles = cycles.div_ceil(10);
+    let (sent, taken) = (Some(("out", "frames-delivered")), Some(("src", "frames-taken")));
+    for path in ["udp", "shm"] {
+        scene(&format!("a sink at a server by {path}"), cycles, |cycles| {
+            let sink = format!("framewiresink name=out sync=false stream=sink server={} path={path}", server.url);
+            repeat(cycles, &format!("videotestsrc ! {gray} ! {sink}"), sent);
+        });
+    }
+    let sender = begun(&format!(
+        "videotestsrc is-live=true ! {gray} ! framewiresink sync=false stream=cam server={}",
+        server.url
+    ));
+    for place in [format!("server={}", server.url), format!("share={}", folder.join("server.sock").display())] {
+        scene(&format!("a source of a server's by {}", &place[..6]), cycles, |cycles| {
+            repeat(cycles, &format!("framewiresrc name=src stream=cam {place} ! fakesink"), taken);
+        });
+    }
+    sender.set_state(gst::State::Null).unwrap();
+}
+
+/// With a new pipeline each time, and with the same; each time until the element of this name has counted a frame by this one of its statistics.
 fn repeat(cycles: usize, description: &str, counted: Option<(&str, &str)>) {
     for _ in 0..cycles {
-        let pipeline = begun(description);
-        if let Some((name, count)) = counted {
-            let element = pipeline.by_name(name).unwrap();
-            let deadline = Instant::now() + PATIENCE;
-            while element.property::<gst::Structure>("stats").get::<u64>(count).unwrap() == 0 {
-                assert!(Instant::now() < deadline, "{description}: no frame in time");
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        pipeline.set_state(gst::State::Null).unwrap();
+        once(&made(description), description, counted);
     }
+    let same = made(description);
+    for _ in 0..cycles {
+        once(&same, description, counted);
+    }
+}
+
+fn once(pipeline: &gst::Pipeline, description: &str, counted: Option<(&str, &str)>) {
+    pipeline.set_state(gst::State::Playing).unwrap();
+    if let Some((name, count)) = counted {
+        let element = pipeline.by_name(name).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while element.property::<gst::Structure>("stats").get::<u64>(count).unwrap() == 0 {
+            assert!(Instant::now() < deadline, "{description}: no frame in time");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
 }
 
 /// What is there after so many cycles is what was there after one.
 fn scene(what: &str, cycles: usize, play: impl Fn(usize)) {
     play(1);
-    let before = descriptors();
+    let before = Left::now();
     play(cycles);
-    let mut after = descriptors();
+    let mut after = Left::now();
     // A thread that ends closes what it has a moment later.
     for _ in 0..1000 {
-        if after <= before {
+        if after.is_within(&before) {
             break;
         }
         std::thread::sleep(Duration::from_millis(10));
-        after = descriptors();
+        after = Left::now();
     }
-    assert!(after <= before, "{what}: {before} descriptors before, {after} after {cycles} cycles");
-    println!("{what}: {cycles} cycles, {after} descriptors");
+    assert!(after.is_within(&before), "{what}: {before:?} before, {after:?} after {cycles} cycles");
+    println!("{what}: {cycles} cycles, {after:?}");
 }
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+/// What this process has.
+#[derive(Debug)]
+struct Left {
+    descriptors: usize,
+    /// Of memory that has no file, as slots have none.
+    mappings: usize,
+    /// The library's own.
+    threads: usize,
+    /// GStreamer's, which keeps some that have ended for those to come.
+    others: usize,
+}
+
+impl Left {
+    fn now() -> Self {
+        let mappings = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let (threads, others): (Vec<_>, Vec<_>) = std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            // One that has ended meanwhile has no name.
+            .filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok())
+            .partition(|name| name.starts_with("framewire-"));
+        Self {
+            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            mappings: mappings.lines().filter(|line| line.contains("/memfd:")).count(),
+            threads: threads.len(),
+            others: others.len(),
+        }
+    }
+
+    fn is_within(&self, before: &Self) -> bool {
+        self.descriptors <= before.descriptors
+            && self.mappings <= before.mappings
+            && self.threads <= before.threads
+            && self.others <= before.others + KEPT
+    }
 }

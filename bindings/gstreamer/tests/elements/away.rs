@@ -2,7 +2,8 @@
 
 use gst::prelude::*;
 
-use crate::server::{Server, until_frame};
+use crate::program::Server;
+use crate::server::until_frame;
 use crate::stage::{Place, Sending, Taking, caps, nobody, packed, picture, wait};
 
 #[test]
@@ -20,7 +21,7 @@ fn whoever_begins_before_its_server_says_so_and_has_frames_once_it_is_there() {
             assert!(warning.contains(&listen), "{what} says: {warning}");
         }
         taking[0].pipeline.warning();
-        let Some(_server) = Server::start(&place, &listen, &[]) else { return };
+        let Some(_server) = Server::start(place.folder(), &listen, &[]) else { return };
         for taking in &taking {
             let got = until_frame(&sending, &caps, taking);
             assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 1)));
@@ -39,7 +40,7 @@ fn a_protected_server_that_is_started_anew_has_its_streams_again() {
     let caps = caps("GRAY8", 64, 48);
     let listen = nobody().local_addr().unwrap().to_string();
     for path in ["auto", "udp"] {
-        let Some(server) = Server::start(&place, &listen, &protected) else { return };
+        let Some(server) = Server::start(place.folder(), &listen, &protected) else { return };
         wait("the file", || file.exists());
         let sending = Sending::new(&caps, &format!("stream={path} join={} path={path}", file.display()));
         let taking = [format!("share={}", place.hub("server")), format!("join={}", file.display())]
@@ -58,7 +59,7 @@ fn a_protected_server_that_is_started_anew_has_its_streams_again() {
             // Those that came before the end may wait still.
             while taking.soon().is_some() {}
         }
-        let Some(_again) = Server::start(&place, &listen, &protected) else { return };
+        let Some(_again) = Server::start(place.folder(), &listen, &protected) else { return };
         for taking in &taking {
             let got = until_frame(&sending, &caps, taking);
             assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 1)));

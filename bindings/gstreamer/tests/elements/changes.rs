@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::server::{ANY, Server, until_frame};
+use crate::program::Server;
+use crate::server::{ANY, until_frame};
 use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat, wait};
 
 /// Pushes pictures of these caps until one comes of them; those of before may still be on their way.
@@ -20,7 +21,7 @@ fn until_frame_in(caps: &gst::Caps, sending: &Sending, taking: &Taking) -> Got {
 #[test]
 fn another_size_in_mid_stream_goes_on_by_the_same_name_at_a_server() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let sizes = [caps("GRAY8", 64, 48), caps("GRAY8", 322, 240), caps("GRAY8", 32, 20), caps("BGR", 32, 20)];
     for path in ["auto", "udp", "shm"] {
         for delivery in ["latest", "every"] {
@@ -43,7 +44,7 @@ fn another_size_in_mid_stream_goes_on_by_the_same_name_at_a_server() {
 #[test]
 fn in_every_another_size_in_mid_stream_loses_nothing_at_a_server() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let sizes = [caps("GRAY8", 64, 48), caps("GRAY8", 322, 240), caps("GRAY8", 32, 20)];
     for path in ["udp", "shm"] {
         let sending =

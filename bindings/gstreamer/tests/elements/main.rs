@@ -5,6 +5,8 @@ mod changes;
 mod copies;
 mod formats;
 mod loss;
+#[path = "../program/mod.rs"]
+mod program;
 mod refusals;
 mod server;
 mod stage;

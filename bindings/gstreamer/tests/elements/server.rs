@@ -1,66 +1,14 @@
-//! Beside a real server: `framewire-server` of the folder that `PROGRAMS` names, else of this source's own build.
+//! Beside a real server.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use gst::prelude::*;
 
+use crate::program::Server;
 use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat, wait};
 
 /// A port that is free.
 pub(crate) const ANY: &str = "127.0.0.1:0";
-
-/// The server, which ends with this.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) url: String,
-}
-
-impl Server {
-    /// `None`, and a line that says so, where there is no such program.
-    pub(crate) fn start(place: &Place, listen: &str, more: &[&str]) -> Option<Self> {
-        let folder = std::env::var_os("PROGRAMS")
-            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug")), PathBuf::from);
-        let program = folder.join("framewire-server");
-        if !program.exists() {
-            println!("SKIPPED beside a server: there is no {}", program.display());
-            if let Some(list) = std::env::var_os("FRAMEWIRE_SKIPPED") {
-                let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-                writeln!(list, "1").unwrap();
-            }
-            return None;
-        }
-        let mut child = Command::new(program)
-            .args(["--until-input-ends", "--listen", listen, "--udp", "127.0.0.1:0", "--share"])
-            .arg(place.hub("server"))
-            .args(more)
-            .env("XDG_STATE_HOME", place.file("state"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let at = line.find("http")?;
-                line[at..].split_whitespace().next().map(str::to_owned)
-            })
-            .expect("the server says where it listens");
-        // What it says later is for nobody, and must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { child, url })
-    }
-
-    /// Ends it without a word.
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-    }
-}
 
 /// Pushes pictures until one comes.
 pub(crate) fn until_frame(sending: &Sending, caps: &gst::Caps, taking: &Taking) -> Got {
@@ -79,17 +27,10 @@ fn until_frame_of(seed: u64, sending: &Sending, caps: &gst::Caps, taking: &Takin
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn through_a_server_frames_come_out_as_they_went_in_by_every_way() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let caps = caps("BGR", 322, 240);
     for path in ["auto", "udp", "shm"] {
         let name = format!("cam-{path}");
@@ -120,7 +61,7 @@ fn through_a_server_frames_come_out_as_they_went_in_by_every_way() {
 #[test]
 fn in_every_a_server_has_all_frames_when_the_end_is_told() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let caps = caps("GRAY8", 320, 240);
     for path in ["udp", "shm"] {
         let sending = Sending::new(&caps, &format!("stream=all server={} delivery=every path={path}", server.url));
@@ -136,7 +77,7 @@ fn in_every_a_server_has_all_frames_when_the_end_is_told() {
 #[test]
 fn a_server_that_goes_and_comes_back_is_sent_to_again() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let listen = server.url.trim_start_matches("http://").to_owned();
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam server={}", server.url));
@@ -153,7 +94,7 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
         gst::MessageView::Warning(warning) => warning.error().to_string().contains(&listen).then_some(()),
         _ => None,
     });
-    let Some(_again) = Server::start(&place, &listen, &[]) else { return };
+    let Some(_again) = Server::start(place.folder(), &listen, &[]) else { return };
     // Those that came before the end may wait still.
     while taking.soon().is_some() {}
     until_frame(&sending, &caps, &taking);
@@ -168,7 +109,8 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
 fn a_protected_server_is_joined_by_its_file_at_both_ends() {
     let place = Place::new();
     let file = place.file("join");
-    let Some(_server) = Server::start(&place, ANY, &["--protect", "--join-file", file.to_str().unwrap()]) else {
+    let Some(_server) = Server::start(place.folder(), ANY, &["--protect", "--join-file", file.to_str().unwrap()])
+    else {
         return;
     };
     wait("the file", || file.exists());
@@ -191,14 +133,14 @@ fn a_protected_server_is_joined_by_its_file_at_both_ends() {
 #[test]
 fn a_server_that_goes_is_an_error_where_it_is_not_to_be_waited_for() {
     let place = Place::new();
-    let Some(mut server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(mut server) = Server::start(place.folder(), ANY, &[]) else { return };
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam server={} reconnect=false", server.url));
     until_frame(&sending, &caps, &Taking::new(&format!("stream=cam server={}", server.url)));
     // It is there now, and need not be waited for.
     let taking = Taking::new(&format!("stream=cam server={} reconnect=false", server.url));
     until_frame(&sending, &caps, &taking);
-    server.kill();
+    server.child.kill().unwrap();
     let error = taking.pipeline.error();
     assert!(error.contains("reconnect=false"), "{error}");
     let bus = sending.pipeline.0.bus().unwrap();
@@ -211,7 +153,7 @@ fn a_server_that_goes_is_an_error_where_it_is_not_to_be_waited_for() {
 #[test]
 fn frames_of_a_server_come_in_at_the_port_that_is_said() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let free = std::net::UdpSocket::bind(ANY).unwrap().local_addr().unwrap();
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam server={}", server.url));
@@ -224,7 +166,7 @@ fn frames_of_a_server_come_in_at_the_port_that_is_said() {
 #[test]
 fn of_two_sinks_of_one_name_at_a_server_both_go_on_and_the_first_has_it() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let caps = caps("GRAY8", 64, 48);
     // Until a frame more has arrived than before.
     let goes_on = |sending: &Sending, seed| {
@@ -255,7 +197,7 @@ fn of_two_sinks_of_one_name_at_a_server_both_go_on_and_the_first_has_it() {
 #[test]
 fn a_stream_that_ends_at_a_server_is_told_of_while_it_is_away() {
     let place = Place::new();
-    let Some(server) = Server::start(&place, ANY, &[]) else { return };
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
     let caps = caps("GRAY8", 64, 48);
     let begun = || Sending::new(&caps, &format!("stream=cam server={}", server.url));
     let sending = begun();

@@ -1,7 +1,7 @@
 //! Pipelines to be tested, and what goes in and comes out of them.
 
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -38,6 +38,10 @@ impl Place {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
     }
 }
 
