@@ -1,8 +1,7 @@
 //! Where the planes of a picture lie in its bytes, on either side, and how it is copied from one into the other.
 
 use framewire_transport::{Frame, FrameFormat, FrameMut};
-use gst_video::prelude::*;
-use gst_video::{VideoFrameRef, VideoInfo, VideoMeta};
+use gst_video::{VideoInfo, VideoMeta};
 
 use crate::format::Picture;
 
@@ -76,7 +75,7 @@ impl Layout {
 /// Copies the picture of a buffer into a slot, whatever the buffer says of where its planes lie.
 ///
 /// # Errors
-/// The buffer has fewer bytes than its caps say.
+/// The buffer has fewer bytes than its caps say, or says of its planes what cannot be.
 pub(crate) fn fill(slot: &mut FrameMut, buffer: &gst::BufferRef, picture: &Picture) -> Result<(), String> {
     let format = &picture.format;
     let short = || {
@@ -97,17 +96,52 @@ pub(crate) fn fill(slot: &mut FrameMut, buffer: &gst::BufferRef, picture: &Pictu
         };
         return slot.planes_mut().next().is_some_and(is_copied).then_some(()).ok_or_else(short);
     };
-    // Mapped with what the buffer says of its planes; one that is too short is not mapped.
-    let frame = VideoFrameRef::from_buffer_ref_readable(buffer, info).map_err(|_| short())?;
+    let usual = Layout::of_info(info);
+    let meta = buffer.meta::<VideoMeta>();
+    let (offsets, strides) = match &meta {
+        Some(meta) => {
+            let is_other = meta.format() != info.format()
+                || (meta.width(), meta.height()) != (info.width(), info.height())
+                || (meta.n_planes() as usize) < format.pixel().planes();
+            if is_other {
+                let is = format!("{} of {}x{}", meta.format(), meta.width(), meta.height());
+                return Err(format!("a buffer says that it is {is} (GstVideoMeta), and its caps say {format}"));
+            }
+            (meta.offset(), meta.stride())
+        }
+        None if buffer.size() < usual.bytes => return Err(short()),
+        None => (usual.offsets.as_slice(), usual.strides.as_slice()),
+    };
     for (at, plane) in slot.planes_mut().enumerate() {
-        let from = frame.plane_data(at as u32).map_err(|_| short())?;
-        let stride = usize::try_from(frame.plane_stride()[at]).map_err(|_| "rows from the bottom up".to_owned())?;
-        let rows = plane.height as usize;
-        if !copy_rows(from, stride, plane.bytes, plane.stride as usize, packed(format, at), rows) {
-            return Err(short());
+        let (offset, stride) = (offsets[at], strides[at]);
+        let beyond = || {
+            format!(
+                "a buffer of {} bytes says that plane {at} of {format} begins at {offset} and has rows {stride} bytes apart (GstVideoMeta), which is not within it",
+                buffer.size()
+            )
+        };
+        let stride = usize::try_from(stride).map_err(|_| "rows from the bottom up".to_owned())?;
+        let (row, rows) = (packed(format, at), plane.height as usize);
+        let needed = spanned(stride, row, rows).ok_or_else(beyond)?;
+        let is_copied =
+            read(buffer, offset, needed, |from| copy_rows(from, stride, plane.bytes, plane.stride as usize, row, rows));
+        if !is_copied {
+            return Err(beyond());
         }
     }
     Ok(())
+}
+
+/// Reads so many bytes of a buffer where they lie, or in one piece where they lie in several; false where they are not within it.
+fn read(buffer: &gst::BufferRef, from: usize, bytes: usize, read: impl FnOnce(&[u8]) -> bool) -> bool {
+    // GStreamer maps a plane by its first byte, and does not look where it ends.
+    let Some(end) = from.checked_add(bytes).filter(|end| *end <= buffer.size()) else { return false };
+    let Some((memories, skip)) = buffer.find_memory(from..end) else { return false };
+    if memories.len() == 1 {
+        let mapped = buffer.peek_memory(memories.start).map_readable();
+        return mapped.is_ok_and(|mapped| mapped.get(skip..).is_some_and(read));
+    }
+    buffer.map_readable().is_ok_and(|mapped| mapped.get(from..end).is_some_and(read))
 }
 
 /// A copy of a frame in memory of its own, with its planes where they are to lie.
@@ -131,10 +165,16 @@ fn packed(format: &FrameFormat, plane: usize) -> usize {
         .map_or(0, |packed| packed.plane_stride(plane) as usize)
 }
 
+/// Bytes from the first of so many rows to the last, without what is behind that; `None` where no memory has as many.
+fn spanned(stride: usize, row: usize, rows: usize) -> Option<usize> {
+    rows.saturating_sub(1).checked_mul(stride)?.checked_add(row)
+}
+
 /// False where either has fewer bytes than that.
 fn copy_rows(from: &[u8], stride: usize, into: &mut [u8], into_stride: usize, row: usize, rows: usize) -> bool {
-    let spanned = |stride: usize| (rows.saturating_sub(1)).checked_mul(stride).and_then(|bytes| bytes.checked_add(row));
-    let (Some(needed), Some(taken)) = (spanned(stride), spanned(into_stride)) else { return false };
+    let (Some(needed), Some(taken)) = (spanned(stride, row, rows), spanned(into_stride, row, rows)) else {
+        return false;
+    };
     if stride < row || into_stride < row || from.len() < needed || into.len() < taken {
         return false;
     }

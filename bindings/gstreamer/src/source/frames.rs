@@ -8,6 +8,7 @@ use framewire_transport::{Frame, Time};
 use gst::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
+use gst_video::VideoInfo;
 
 use super::bearings::Bearings;
 use super::imp::FramewireSrc;
@@ -70,10 +71,12 @@ impl FramewireSrc {
                 return Err(gst::FlowError::Flushing);
             }
             if !is_taken {
+                let is_interlaced = bearings.picture.info.as_ref().is_some_and(VideoInfo::is_interlaced);
+                let remedy = if is_interlaced { "deinterlace" } else { "videoconvert" };
                 gst::element_error!(
                     source,
                     gst::CoreError::Negotiation,
-                    ("downstream takes no {caps}, which is what '{}' has; put videoconvert behind", stream.name)
+                    ("downstream takes no {caps}, which is what '{}' has; put {remedy} behind", stream.name)
                 );
                 return Err(gst::FlowError::NotNegotiated);
             }

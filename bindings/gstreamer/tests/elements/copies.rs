@@ -118,6 +118,31 @@ fn where_downstream_holds_too_many_frames_are_copied_and_nothing_stalls() {
 }
 
 #[test]
+fn who_writes_into_a_buffer_of_the_source_writes_into_a_copy() {
+    let place = Place::new();
+    let hub = place.hub("written");
+    let caps = caps("GRAY8", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
+    sending.begin(picture(&caps, 0));
+    let [writing, reading] = [0; 2].map(|_| Taking::new(&format!("stream=cam share={hub} delivery=every")));
+    // Before anybody else has the buffer, as an element does that changes pictures where they lie.
+    writing.source.static_pad("src").unwrap().add_probe(gst::PadProbeType::BUFFER, |_pad, info| {
+        let buffer = info.buffer_mut().unwrap().make_mut();
+        assert!(buffer.peek_memory(0).flags().contains(gst::MemoryFlags::READONLY));
+        buffer.map_writable().unwrap().fill(7);
+        gst::PadProbeReturn::Ok
+    });
+    sending.wait_for_readers(2);
+    for seed in 1..=20 {
+        sending.push(picture(&caps, seed));
+        let (written, read) = (writing.next(), reading.next());
+        assert!(packed(&written.caps, &written.buffer).iter().all(|byte| *byte == 7));
+        assert!(packed(&read.caps, &read.buffer) == packed(&caps, &picture(&caps, seed)), "picture {seed} is written");
+    }
+    assert_eq!(reading.source.property::<u64>("frames-copied"), 0);
+}
+
+#[test]
 fn frames_that_downstream_keeps_outlive_the_pipeline() {
     let place = Place::new();
     let hub = place.hub("outlive");

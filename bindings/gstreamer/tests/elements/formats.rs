@@ -3,7 +3,9 @@
 use framewire_ends::{Output, OutputOptions};
 use framewire_transport::{FrameFormat, PixelFormat};
 
-use crate::stage::{Pipeline, Place, Sending, Taking, caps, noise, packed, padded, picture};
+use gst_video::VideoMeta;
+
+use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, noise, packed, padded, picture};
 
 /// The formats of `video/x-raw` that the elements say they have.
 fn raw_formats() -> Vec<String> {
@@ -41,6 +43,55 @@ fn every_format_comes_out_byte_for_byte_with_any_strides() {
             }
         }
     }
+}
+
+#[test]
+fn a_picture_whose_planes_lie_in_memories_of_their_own_or_across_two_comes_out_byte_for_byte() {
+    let place = Place::new();
+    let hub = place.hub("pieces");
+    let caps = caps("I420", 64, 48);
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub} delivery=every"));
+    sending.begin(picture(&caps, 0));
+    let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
+    sending.wait_for_readers(1);
+    // With and without a word of where they lie; cut between planes, and in the middle of them.
+    for (seed, cuts) in [(1, [3072, 3840]), (2, [1000, 3100]), (3, [3072, 3840]), (4, [1000, 3100])] {
+        let whole = if seed > 2 { padded(&caps, seed) } else { picture(&caps, seed) };
+        let mut pieces = gst::Buffer::new();
+        let bytes = whole.map_readable().unwrap().to_vec();
+        let into = pieces.make_mut();
+        for piece in [&bytes[..cuts[0]], &bytes[cuts[0]..cuts[1]], &bytes[cuts[1]..]] {
+            into.append_memory(gst::Memory::from_slice(piece.to_vec()));
+        }
+        if let Some(meta) = whole.meta::<VideoMeta>() {
+            let (flags, format) = (meta.video_frame_flags(), meta.format());
+            VideoMeta::add_full(into, flags, format, meta.width(), meta.height(), meta.offset(), meta.stride())
+                .unwrap();
+        }
+        sending.push(pieces);
+        let got = taking.next();
+        assert!(packed(&got.caps, &got.buffer) == packed(&caps, &whole), "picture {seed} differs");
+    }
+}
+
+#[test]
+fn an_interlaced_stream_is_called_so_and_who_takes_no_such_is_told_the_remedy() {
+    let place = Place::new();
+    let hub = place.hub("interlaced");
+    let output = Output::publish("cam", Some(hub.parse().unwrap()), OutputOptions::new()).unwrap();
+    let format = FrameFormat::new("I420".parse::<PixelFormat>().unwrap(), 64, 48).unwrap();
+    let presentation = framewire_transport::frame::Presentation::UNKNOWN;
+    output.begin_as(format, presentation.scan(framewire_transport::frame::Scan::TopFirst)).unwrap();
+    output.send(output.frame(PATIENCE).unwrap().unwrap()).unwrap();
+    let got = Taking::new(&format!("stream=cam share={hub}")).next();
+    let structure = got.caps.structure(0).unwrap();
+    assert_eq!(structure.get::<&str>("interlace-mode"), Ok("interleaved"));
+    assert_eq!(structure.get::<&str>("field-order"), Ok("top-field-first"));
+    output.send(output.frame(PATIENCE).unwrap().unwrap()).unwrap();
+    let progressive = "video/x-raw,interlace-mode=progressive";
+    let taking = Pipeline::playing(&format!("framewiresrc stream=cam share={hub} ! {progressive} ! fakesink"));
+    let error = taking.error();
+    assert!(error.contains("interleaved") && error.contains("put deinterlace behind"), "{error}");
 }
 
 #[test]
@@ -97,7 +148,7 @@ fn a_stream_whose_format_gstreamer_does_not_have_is_an_error_that_names_both_sid
     let output = Output::publish("cam", Some(hub.parse().unwrap()), OutputOptions::new()).unwrap();
     let format = FrameFormat::new(PixelFormat::Mono12p, 16, 8).unwrap();
     output.begin(format).unwrap();
-    let slot = output.frame(crate::stage::PATIENCE).unwrap().unwrap();
+    let slot = output.frame(PATIENCE).unwrap().unwrap();
     output.send(slot).unwrap();
     let taking = Pipeline::playing(&format!("framewiresrc stream=cam share={hub} ! fakesink"));
     let error = taking.error();

@@ -1,6 +1,7 @@
 //! What cannot be, and what is said of it.
 
 use gst::prelude::*;
+use gst_video::{VideoInfo, VideoMeta};
 
 use crate::stage::{Pipeline, Place, Sending, Taking, caps, nobody, noise, packed, picture, stat};
 
@@ -54,6 +55,50 @@ fn a_buffer_that_is_too_short_is_told_of_and_the_next_is_sent() {
     let got = taking.next();
     assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 2)));
     assert_eq!(stat(&sending.sink, "frames-refused"), 1);
+}
+
+#[test]
+fn a_buffer_that_says_that_its_planes_lie_beyond_it_is_told_of_and_the_next_is_sent() {
+    let place = Place::new();
+    let hub = place.hub("beyond");
+    let caps = caps("I420", 64, 48);
+    let info = VideoInfo::from_caps(&caps).unwrap();
+    let sending = Sending::new(&caps, &format!("stream=cam share={hub}"));
+    sending.begin(picture(&caps, 0));
+    let taking = Taking::new(&format!("stream=cam share={hub}"));
+    taking.next();
+    let usual = [info.offset()[0], info.offset()[1], info.offset()[2]];
+    let said = [
+        // By a whole plane, by one byte, by rows that are too long, and by more than there are addresses.
+        (info.format(), 64, 48, [usual[0], usual[1], info.size()], [64, 32, 32]),
+        (info.format(), 64, 48, [usual[0], usual[1], usual[2] + 1], [64, 32, 32]),
+        (info.format(), 64, 48, usual, [64, 32, 33]),
+        (info.format(), 64, 48, [usize::MAX - 1, usual[1], usual[2]], [64, 32, 32]),
+        (info.format(), 64, 48, usual, [i32::MAX, 32, 32]),
+        (info.format(), 64, 48, usual, [-64, 32, 32]),
+        (info.format(), 64, 48, usual, [63, 32, 32]),
+        // Another picture than the caps'.
+        (info.format(), 64, 4800, usual, [64, 32, 32]),
+        (info.format(), 32, 24, usual, [64, 32, 32]),
+        (gst_video::VideoFormat::Y42b, 64, 48, usual, [64, 32, 32]),
+    ];
+    for (at, (format, width, height, offsets, strides)) in said.into_iter().enumerate() {
+        let mut buffer = gst::Buffer::from_mut_slice(noise(info.size(), 1));
+        let flags = gst_video::VideoFrameFlags::empty();
+        VideoMeta::add_full(buffer.make_mut(), flags, format, width, height, &offsets, &strides).unwrap();
+        sending.push(buffer);
+        let warning = sending.pipeline.warning();
+        let says = ["within", "GstVideoMeta", "bottom up"].iter().any(|said| warning.contains(said));
+        assert!(says && warning.contains("not sent"), "{offsets:?} {strides:?}: {warning}");
+        let seed = at as u64 + 2;
+        sending.push(picture(&caps, seed));
+        let got = taking.next();
+        assert!(
+            packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, seed)),
+            "after {offsets:?} {strides:?}"
+        );
+        assert_eq!(stat(&sending.sink, "frames-refused"), at as u64 + 1);
+    }
 }
 
 #[test]
