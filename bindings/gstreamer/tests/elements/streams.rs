@@ -208,6 +208,43 @@ fn in_latest_a_sink_without_anybody_to_take_its_frames_goes_on_and_says_what_it_
 }
 
 #[test]
+fn in_latest_a_picture_that_no_slot_is_free_for_is_left_out_and_told_of() {
+    let place = Place::new();
+    let hub = place.hub("kept");
+    let pipeline = Pipeline::new(&format!(
+        "videotestsrc num-buffers=12 ! video/x-raw,format=GRAY8,width=64,height=48,framerate=50/1 ! framewiresink name=out sync=false stream=cam share={hub} slots=4"
+    ));
+    let sink = pipeline.element("out");
+    // Whoever keeps its buffers has their slots.
+    let (keep, _kept) = std::sync::mpsc::channel();
+    sink.static_pad("sink").unwrap().add_probe(gst::PadProbeType::BUFFER, move |_pad, info| {
+        keep.send(info.buffer().unwrap().clone()).unwrap();
+        gst::PadProbeReturn::Ok
+    });
+    pipeline.0.set_state(gst::State::Playing).unwrap();
+    let mut told = Vec::new();
+    pipeline.until(|message| match message.view() {
+        gst::MessageView::Qos(qos) => {
+            told.push((qos.get().3.unwrap(), qos.stats()));
+            None
+        }
+        gst::MessageView::Eos(_) => Some(()),
+        gst::MessageView::Error(error) => panic!("{}", error.error()),
+        _ => None,
+    });
+    let sent = stat(&sink, "frames-sent");
+    assert_eq!(told.len() as u64, stat(&sink, "frames-skipped"));
+    assert_eq!(told.len() as u64 + sent, 12);
+    assert!(!told.is_empty());
+    let buffers = |count| gst::GenericFormattedValue::from(gst::format::Buffers::from_u64(count));
+    for (at, (time, stats)) in told.into_iter().enumerate() {
+        let at = at as u64;
+        assert_eq!(time, gst::ClockTime::from_mseconds(20 * (sent + at)));
+        assert_eq!(stats, (buffers(sent), buffers(at + 1)));
+    }
+}
+
+#[test]
 fn with_one_key_at_both_ends_frames_are_protected_and_without_it_nobody_is_heard() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
