@@ -219,3 +219,69 @@ fn a_stream_that_ends_at_a_server_is_told_of_while_it_is_away() {
         taking.pipeline.over();
     }
 }
+
+/// The next so many buffers follow each other without a gap from a number on, and have the pictures of these seeds.
+fn follow_each_other(taking: &Taking, caps: &gst::Caps, from: u64, seeds: impl IntoIterator<Item = u64>) {
+    for (number, seed) in (from..).zip(seeds) {
+        let got = taking.next();
+        assert_eq!(got.buffer.offset(), number, "{}", taking.source.property::<gst::Structure>("stats"));
+        assert!(!got.buffer.flags().contains(gst::BufferFlags::DISCONT), "{number}");
+        assert!(packed(&got.caps, &got.buffer) == packed(caps, &picture(caps, seed)), "{number} is not of {seed}");
+    }
+}
+
+#[test]
+fn in_every_all_frames_of_a_server_come_with_numbers_without_gaps_to_who_keeps_up() {
+    let place = Place::new();
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
+    let caps = caps("GRAY8", 320, 240);
+    for path in ["udp", "shm"] {
+        let to = format!("stream={path} server={} path={path} delivery=every", server.url);
+        let sending = Sending::new(&caps, &to);
+        let taking = Taking::new(&format!("stream={path} server={} delivery=every", server.url));
+        let first = until_frame(&sending, &caps, &taking).buffer.offset();
+        // Those that it took until the first one came.
+        wait("all is sent", || stat(&sending.sink, "frames-delivered") == stat(&sending.sink, "frames-sent"));
+        let before = stat(&sending.sink, "frames-sent") - 1 - first;
+        follow_each_other(&taking, &caps, first + 1, (0..before).map(|_| 1));
+        // As many at once as wait at the server.
+        for round in 0..100 {
+            let seeds = [2 * round + 2, 2 * round + 3];
+            for seed in seeds {
+                sending.push(picture(&caps, seed));
+            }
+            follow_each_other(&taking, &caps, first + before + 1 + 2 * round, seeds);
+        }
+        for count in ["frames-lost", "frames-dropped", "frames-skipped"] {
+            assert_eq!(stat(&taking.source, count), 0, "{path}: {count}");
+        }
+        assert_eq!(stat(&taking.source, "frames-taken"), before + 201, "{path}");
+    }
+}
+
+#[test]
+fn in_every_what_comes_faster_than_a_source_of_a_server_takes_it_is_counted_and_a_gap() {
+    let place = Place::new();
+    let Some(server) = Server::start(place.folder(), ANY, &[]) else { return };
+    let caps = caps("GRAY8", 640, 480);
+    let sending = Sending::new(&caps, &format!("stream=cam server={} delivery=every", server.url));
+    let taking = Taking::new(&format!("stream=cam server={} delivery=every", server.url));
+    let mut expected = until_frame(&sending, &caps, &taking).buffer.offset() + 1;
+    for _ in 0..200 {
+        sending.push(picture(&caps, 2));
+    }
+    wait("all is sent", || stat(&sending.sink, "frames-delivered") == stat(&sending.sink, "frames-sent"));
+    let sent = stat(&sending.sink, "frames-sent");
+    let mut gaps = 0;
+    // The last one waits at the server for as long as it takes.
+    while expected < sent {
+        let got = taking.next();
+        let number = got.buffer.offset();
+        assert_eq!(got.buffer.flags().contains(gst::BufferFlags::DISCONT), number > expected, "{number}");
+        gaps += number - expected;
+        expected = number + 1;
+    }
+    // Left out at the server, lost on the way, or here.
+    let counted = || ["frames-skipped", "frames-lost", "frames-dropped"].map(|count| stat(&taking.source, count));
+    wait("what is not there is counted", || counted().iter().sum::<u64>() == gaps);
+}
