@@ -154,6 +154,8 @@ impl<K> Told<K> {
 }
 
 fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
+    // A server that has heard of the end by the frames' own way says so before it is asked, and not again.
+    let mut is_done = false;
     while !told.ends.load(Ordering::Acquire) {
         match signal.next_event(STEP) {
             Some(ClientEvent::Retrying { reason, .. } | ClientEvent::Disconnected { reason }) => {
@@ -164,17 +166,18 @@ fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
                 follow.lost();
                 told.refused(&refused);
             }
-            Some(event) => follow.hear(event, &signal, told),
+            Some(event) => {
+                is_done = F::is_farewell(&event);
+                follow.hear(event, &signal, told);
+            }
             None => {}
         }
         follow.look(&signal, told);
     }
     follow.leave(&signal);
     let deadline = Instant::now() + FAREWELL;
-    while let Some(event) = signal.next_event(deadline.saturating_duration_since(Instant::now())) {
-        if F::is_farewell(&event) {
-            break;
-        }
+    while !is_done && let Some(event) = signal.next_event(deadline.saturating_duration_since(Instant::now())) {
+        is_done = F::is_farewell(&event);
     }
     signal.shutdown();
 }
