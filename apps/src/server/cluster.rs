@@ -138,7 +138,7 @@ impl Node {
     }
 }
 
-/// The other servers that live, by their ids, which stay.
+/// The other servers that live, by their ids, which stay, from the own one on: where there are more than are told of, not all tell of the same.
 fn others_to_go_to(own: NodeId, view: &View) -> Elsewhere {
     // Clients that come from other machines would find one of their own there.
     let is_told_anywhere = view.node(own).is_some_and(|seen| is_on_loopback(&seen.entry.url));
@@ -147,7 +147,7 @@ fn others_to_go_to(own: NodeId, view: &View) -> Elsewhere {
         seen.state == NodeState::Live && seen.entry.node != own && is_reached
     };
     let mut others: Vec<_> = view.nodes.iter().filter(is_other).map(|seen| &seen.entry).collect();
-    others.sort_by_key(|entry| entry.node);
+    others.sort_by_key(|entry| (entry.node < own, entry.node));
     let servers = others.into_iter().filter_map(|entry| match (entry.guard, entry.pin) {
         // Without the key nobody could know it again.
         (NodeGuard::Protected, None) => None,
@@ -229,11 +229,12 @@ impl Peers for Node {
     }
 }
 
-/// Whether a node says to be where only those of its own machine reach it.
+/// Whether a node says to be where only those of its own machine reach it, as one does that knows no address of its own.
 fn is_on_loopback(url: &str) -> bool {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
     let host = place.rsplit_once(':').map_or(place, |(host, _)| host).trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified() || ip.to_canonical().is_loopback())
 }
 
 /// Who else there is for this server.

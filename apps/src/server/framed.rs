@@ -143,15 +143,16 @@ pub(crate) fn run(
             manager.working(figures.0, figures.1, figures.3, || Health::of(&board));
         }
         manager.stopping();
+        // What is still to be written may take a while.
+        if node.as_ref().is_some_and(|node| node.has_told_of_others()) {
+            signal.tell_moved("it stops");
+        }
         receiver.stop();
     });
     drop(progress);
     let turned_away = Some(turned_away(&signal, &receiver));
     // The host may just be asked something; then it ends with the last answer.
     if let Some(signal) = Arc::into_inner(signal) {
-        if node.as_ref().is_some_and(|node| node.has_told_of_others()) {
-            signal.tell_moved("it stops");
-        }
         signal.shutdown();
     }
     stop.outcome()?;

@@ -1,10 +1,12 @@
 //! The servers of a client: those that it was given, and behind them those that it was told of.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::address::ServerUrl;
 use super::{ClientConfig, ClientError};
 use crate::message::{Elsewhere, OtherServer, Resume};
+use crate::pin::Pin;
 use crate::unpoisoned::unpoisoned;
 
 /// One server of the list, and what this client is to it.
@@ -17,12 +19,14 @@ pub(super) struct Server {
     pub(super) config: ClientConfig,
     /// Of this server alone: another learns nothing of use there.
     pub(super) resume: Resume,
+    /// Where it was when it let the client in last, and the key that it proved to have.
+    met: Mutex<(Option<SocketAddr>, Option<Pin>)>,
 }
 
 impl Server {
     fn new(id: usize, url: ServerUrl, config: ClientConfig) -> Result<Arc<Self>, ClientError> {
         let resume = Resume::random().map_err(ClientError::Random)?;
-        Ok(Arc::new(Self { id, url, config, resume }))
+        Ok(Arc::new(Self { id, url, config, resume, met: Mutex::default() }))
     }
 
     /// Whether anything says who the server is, or that nobody may listen in.
@@ -31,9 +35,19 @@ impl Server {
         token.is_some() || pin.is_some() || ca.is_some() || self.url.is_https()
     }
 
+    /// It lets the client in at this address, by this key.
+    pub(super) fn has_let_in(&self, at: Option<SocketAddr>, key: Option<Pin>) {
+        *unpoisoned(self.met.lock()) = (at, key);
+    }
+
     /// Whether it is this one, however its address is written.
     fn is(&self, url: &ServerUrl, said: &OtherServer) -> bool {
-        self.url.host_and_port() == url.host_and_port() || said.pin.is_some() && self.config.pin == said.pin
+        let (at, key) = *unpoisoned(self.met.lock());
+        let has_the_key = said.pin.is_some() && (self.config.pin == said.pin || key == said.pin);
+        let (host, port) = url.host_and_port();
+        let is_met_there =
+            |at: SocketAddr| host.parse() == Ok::<IpAddr, _>(at.ip().to_canonical()) && port == at.port();
+        has_the_key || self.url.host_and_port() == url.host_and_port() || at.is_some_and(is_met_there)
     }
 }
 
@@ -44,6 +58,8 @@ pub(super) struct ServerList {
     /// So many of them the client was given.
     given: usize,
     next_id: usize,
+    /// Whether the server of this connection has told of others, or of none.
+    was_told: bool,
 }
 
 impl ServerList {
@@ -57,7 +73,7 @@ impl ServerList {
         let server =
             |(id, config): (usize, ClientConfig)| Server::new(id, ServerUrl::parse(&config.server_url)?, config);
         let servers = configs.enumerate().map(server).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { given: servers.len(), next_id: servers.len(), servers })
+        Ok(Self { given: servers.len(), next_id: servers.len(), servers, was_told: false })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -89,6 +105,7 @@ impl ServerList {
         if !at.config.roams {
             return;
         }
+        self.was_told = true;
         let is_demanding = self.servers[..self.given].iter().any(|server| server.is_demanding());
         let mut known = self.servers.split_off(self.given);
         self.servers.extend(known.iter().position(|server| server.id == at.id).map(|place| known.swap_remove(place)));
@@ -119,6 +136,17 @@ impl ServerList {
             learned.swap(last, other.min(last));
         }
         tracing::debug!("the server tells of others: {} to go to", learned.len());
+    }
+
+    /// A connection begins.
+    pub(super) fn listen(&mut self) {
+        self.was_told = false;
+    }
+
+    /// The connection to the server of this id has held. One that tells of nobody knows of nobody: what was told before is over.
+    pub(super) fn has_held(&mut self, id: usize) {
+        let Self { given, was_told, .. } = *self;
+        self.servers.retain(|server| was_told || server.id < given || server.id == id);
     }
 
     /// This one is of no use until it is told of again; those that the client was given stay.
@@ -154,7 +182,6 @@ mod tests {
     use super::*;
     use crate::auth::Token;
     use crate::client::ServerTarget;
-    use crate::pin::Pin;
 
     fn pin(of: &str) -> Pin {
         Pin::of_public_key(of.as_bytes())
@@ -204,6 +231,30 @@ mod tests {
         let told = [OtherServer::new("https://10.0.0.1:1", pin("a")), OtherServer::new("https://10.0.0.2:1", pin("b"))];
         learn(&mut joined, 0, told);
         assert_eq!(urls(&joined), ["https://hall:1", "https://10.0.0.2:1"], "by its key it is the one that was given");
+    }
+
+    #[test]
+    fn one_that_was_given_by_its_name_is_known_by_where_it_was_met_and_by_its_key() {
+        let mut list = list(ClientConfig::new("https://hall:1"));
+        list.at(0).has_let_in(Some("[::ffff:10.0.0.1]:8080".parse().unwrap()), Some(pin("a")));
+        let told = [("https://10.0.0.1:8080", "x"), ("https://10.0.0.9:1", "a"), ("https://10.0.0.1:8081", "b")];
+        learn(&mut list, 0, told.map(|(url, key)| OtherServer::new(url, pin(key))));
+        assert_eq!(urls(&list), ["https://hall:1", "https://10.0.0.1:8081"]);
+    }
+
+    #[test]
+    fn what_was_told_once_is_over_when_a_connection_held_that_told_of_nobody() {
+        let mut list = list(ClientConfig::new("http://a:1"));
+        list.listen();
+        learn(&mut list, 0, ["http://b:1", "http://c:1"].map(plain));
+        list.has_held(0);
+        assert_eq!(list.len(), 3, "it has told of them");
+        list.listen();
+        list.has_held(1);
+        assert_eq!(urls(&list), ["http://a:1", "http://b:1"], "the one that it is at stays");
+        list.listen();
+        list.has_held(0);
+        assert_eq!(urls(&list), ["http://a:1"]);
     }
 
     #[test]

@@ -32,11 +32,16 @@ pub(super) enum Outcome {
     Forgotten,
 }
 
-/// The servers of a list, by their places in it.
+/// The servers of a list, by their places in it: those that the client was given take turns, and between any two rounds of them one that it was told of.
 #[derive(Debug)]
 pub(super) struct Servers {
-    count: usize,
+    /// So many of the list, from its beginning.
+    given: usize,
+    /// Those behind them.
+    told: usize,
     current: usize,
+    /// Of those, the one whose turn is next.
+    next_told: usize,
     backoff: Backoff,
     /// Tried in vain since the last connection that held.
     failures: u32,
@@ -46,9 +51,19 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// So many, at least one.
-    pub(super) fn new(count: usize) -> Self {
-        Self { count, current: 0, backoff: Backoff::default(), failures: 0, was_refused: false, leave_at: None }
+    /// So many that the client was given, at least one.
+    pub(super) fn new(given: usize) -> Self {
+        let backoff = Backoff::default();
+        Self { given, told: 0, current: 0, next_told: 0, backoff, failures: 0, was_refused: false, leave_at: None }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.given + self.told == 1
+    }
+
+    /// How many attempts one round is.
+    fn round(&self) -> u32 {
+        u32::try_from(self.given + usize::from(self.told > 0)).unwrap_or(u32::MAX)
     }
 
     /// The one to try.
@@ -63,17 +78,17 @@ impl Servers {
 
     /// Until when the current one may take to let the client in; `None` where there is no other.
     pub(super) fn give_up_at(&self, now: Instant) -> Option<Instant> {
-        if self.count == 1 {
+        if self.is_alone() {
             return None;
         }
-        let round = self.failures / u32::try_from(self.count).unwrap_or(u32::MAX);
+        let round = self.failures / self.round();
         let longest = FIRST_ROUND.saturating_mul(2_u32.saturating_pow(round)).min(LONGEST_ROUND);
         Some(self.leave_at.unwrap_or(now + longest))
     }
 
-    /// The list has changed: so many, at least one, and the one that was tried last is here.
+    /// The list has changed: so many with those that the client was given, and the one that was tried last is here.
     pub(super) fn take_over(&mut self, count: usize, current: usize) {
-        (self.count, self.current) = (count, current);
+        (self.told, self.current) = (count.saturating_sub(self.given), current);
     }
 
     /// The connection that has ended had held, however it ended.
@@ -87,7 +102,7 @@ impl Servers {
         if matches!(outcome, Outcome::Lost | Outcome::Silent | Outcome::Moved) {
             self.has_held();
         }
-        if self.count == 1 {
+        if self.is_alone() {
             return self.backoff.next(outcome == Outcome::Refused, random);
         }
         let jitter = AWAY.mul_f64(random.clamp(0.0, 1.0));
@@ -115,21 +130,28 @@ impl Servers {
         }
         if outcome == Outcome::Forgotten {
             // The next has its place, and the others are asked as if it had never been there.
-            self.count -= 1;
-            self.current %= self.count;
+            self.told = self.told.saturating_sub(1);
+            (self.next_told, self.current) = (self.current.saturating_sub(self.given), 0);
         } else {
             self.was_refused |= outcome == Outcome::Refused;
             self.failures = self.failures.saturating_add(1);
             self.go_on();
         }
-        let is_round_over = (self.failures as usize).is_multiple_of(self.count);
+        let is_round_over = self.failures.is_multiple_of(self.round());
         let in_ = if is_round_over { self.backoff.next(self.was_refused, random) } else { Duration::ZERO };
         self.was_refused &= !is_round_over;
         in_
     }
 
     fn go_on(&mut self) {
-        self.current = (self.current + 1) % self.count;
+        self.current = if self.current >= self.given {
+            self.next_told = self.current - self.given + 1;
+            0
+        } else if self.current + 1 < self.given {
+            self.current + 1
+        } else {
+            self.next_told.checked_rem(self.told).map_or(0, |next| self.given + next)
+        };
     }
 }
 
@@ -217,19 +239,28 @@ mod tests {
 
     #[test]
     fn one_that_is_forgotten_makes_room_for_the_next_and_nobody_is_asked_less_often_for_it() {
-        let (mut servers, now) = (Servers::new(3), Instant::now());
+        let (mut servers, now) = (Servers::new(1), Instant::now());
+        servers.take_over(3, 0);
         servers.next(Outcome::Unreachable, now, 0.0);
-        assert_eq!((servers.next(Outcome::Forgotten, now, 0.0), servers.current()), (Duration::ZERO, 1));
-        assert_eq!(
-            (servers.next(Outcome::Unreachable, now, 0.0), servers.current()),
-            (millis(100), 0),
-            "a round of two"
-        );
-        servers.next(Outcome::Unreachable, now, 0.0);
+        assert_eq!(servers.current(), 1);
+        assert_eq!((servers.next(Outcome::Forgotten, now, 0.0), servers.current()), (Duration::ZERO, 0));
+        assert_eq!((servers.next(Outcome::Unreachable, now, 0.0), servers.current()), (millis(100), 1));
         assert_eq!((servers.next(Outcome::Forgotten, now, 0.0), servers.current()), (millis(200), 0));
         // It is alone again.
         assert_eq!([(); 3].map(|()| servers.next(Outcome::Unreachable, now, 0.0)), [400; 3].map(millis));
         assert_eq!((servers.current(), servers.give_up_at(now)), (0, None));
+    }
+
+    #[test]
+    fn those_that_were_given_are_asked_between_any_two_that_were_told_of() {
+        let (mut servers, now) = (Servers::new(2), Instant::now());
+        servers.take_over(5, 0);
+        let mut turns = Vec::new();
+        for _ in 0..11 {
+            turns.push(servers.current());
+            servers.next(Outcome::Unreachable, now, 0.0);
+        }
+        assert_eq!(turns, [0, 1, 2, 0, 1, 3, 0, 1, 4, 0, 1]);
     }
 
     #[test]

@@ -159,6 +159,7 @@ impl<'a> Session<'a> {
             Ok(connected) => connected,
             Err(end) => return end,
         };
+        self.server.has_let_in(self.line.peer(), self.line.key());
         self.connected(Instant::now());
         self.events.push(ClientEvent::Connected);
         let end = self.converse(&client, &mut signals).await;

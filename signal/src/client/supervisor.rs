@@ -30,7 +30,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Returns when the program wants to stop.
     pub(super) fn run(mut self) {
-        let mut servers = Servers::new(self.list.len());
+        let mut servers = Servers::new(self.list.given());
         let mut refusals = Refusals::new(self.list.given());
         let mut incarnation = Incarnation::default();
         let mut away = String::new();
@@ -40,6 +40,7 @@ impl Supervisor {
                 Ok((End::Stopped, _)) => break,
                 Ok((end, has_held)) => {
                     if has_held {
+                        self.list.has_held(server.id);
                         servers.has_held();
                         refusals.clear();
                         away.clear();
@@ -87,8 +88,10 @@ impl Supervisor {
         };
         // The servers of a cluster may have tokens of their own. What one refuses to take for now it may take later; until then, others are asked.
         let outcome = match &end {
-            End::Refused(_) | End::Distrusted(_) if !is_given => Outcome::Forgotten,
-            End::TurnedAway(refused) if !is_given && !refused.is_for_now() => Outcome::Forgotten,
+            End::Distrusted(_) if !is_given => Outcome::Forgotten,
+            End::Refused(refused) | End::TurnedAway(refused) if !is_given && !refused.is_for_now() => {
+                Outcome::Forgotten
+            }
             _ => Outcome::Refused,
         };
         let (reason, told) = match end {
@@ -118,6 +121,7 @@ impl Supervisor {
         incarnation: &mut Incarnation,
     ) -> io::Result<(End, bool)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        self.list.listen();
         let mut session = Session::new(server, &mut self.list, &self.events, &self.wishes, &self.line, incarnation);
         session.give_up_at = servers.give_up_at(Instant::now());
         let end = runtime.block_on(session.run());
