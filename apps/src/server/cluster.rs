@@ -13,7 +13,7 @@ use framewire_signal::directory::{
     NodeEntry, NodeId, NodeState, OwnNode, OwnState, RedisConfig, SeenNode, StreamEntry, StreamState, View,
 };
 use framewire_signal::message::{ELSEWHERE_MAX, Elsewhere, Hops, OtherServer, Role};
-use framewire_signal::{ClientConfig, Token};
+use framewire_signal::{ClientConfig, Pin, Token};
 
 use super::guard::Guard;
 use super::setup::Places;
@@ -99,8 +99,8 @@ impl Node {
         self.key.clone()
     }
 
-    /// Tells the others what there is here.
-    pub(crate) fn tell(&self, board: &Board) {
+    /// Tells the others what there is here, and by which key this server is known now.
+    pub(crate) fn tell(&self, board: &Board, pin: Option<Pin>) {
         let Some(cluster) = self.cluster.get() else { return };
         let now = Instant::now();
         let streams: Vec<StreamEntry> = board.streams().iter().map(|live| entry(live, now)).collect();
@@ -112,7 +112,7 @@ impl Node {
         });
         let watchers = u32::try_from(board.relayed().watchers).unwrap_or(u32::MAX);
         let load = Load::new().bytes_per_second(bytes).watchers(watchers);
-        cluster.set_own(OwnState::new(streams).load(load).links(links.collect::<Vec<_>>()));
+        cluster.set_own(OwnState::new(streams).load(load).links(links.collect::<Vec<_>>()).pin(pin));
     }
 
     /// Where this server's clients may go when it is away, where that is no longer what this has returned last.

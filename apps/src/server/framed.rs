@@ -204,7 +204,7 @@ impl Service<'_> {
         self.board.set_relayed(self.watches.tick(Instant::now()));
         self.board.set_links(self.links.all_shown());
         if let Some(node) = self.node {
-            node.tell(self.board);
+            node.tell(self.board, self.signal.pin());
             if let Some(elsewhere) = node.elsewhere_anew() {
                 self.signal.tell_elsewhere(elsewhere);
             }
@@ -318,7 +318,7 @@ impl Service<'_> {
         let rate = said.frames_per_second.or_else(|| stream.info().presentation.rate.map(|rate| rate.as_f64()));
         let source = self.watches.begin(Source::here(stream, (**entry).clone(), rate, interest.clone()));
         if let Some(node) = self.node {
-            node.tell(self.board);
+            node.tell(self.board, self.signal.pin());
         }
         Demand { interest, source }
     }

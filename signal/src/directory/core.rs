@@ -128,9 +128,10 @@ impl Directory {
         &self.own
     }
 
-    /// What it has from now on. Others are told within 100 ms where a stream came, went or became another, and with the next renewal where only figures did.
+    /// What it has from now on. Others are told within 100 ms where a stream came, went or became another, or its key did, and with the next renewal where only figures did.
     pub fn set_own(&mut self, state: OwnState) {
         let (before, after) = (&self.state.streams, &state.streams);
+        self.has_news |= self.state.pin != state.pin;
         self.has_news |= before.len() != after.len() || !before.iter().zip(after).all(|(a, b)| a.is_as(b));
         self.state = state;
     }
@@ -274,7 +275,7 @@ impl Directory {
     /// What is known now: all own streams, and what others said that is not too old.
     pub fn view(&mut self, now: Duration) -> View {
         self.age(now);
-        let mut own = NodeEntry::of(&self.own, &OwnState::default(), self.sequence);
+        let mut own = NodeEntry::of(&self.own, &OwnState::default().pin(self.state.pin), self.sequence);
         // All of it: there is always room for the truth.
         (own.load, own.links, own.streams) = (self.state.load, self.state.links.clone(), self.state.streams.clone());
         let has_twin = self.twins.has(self.own.node, now);

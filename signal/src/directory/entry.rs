@@ -85,7 +85,7 @@ pub struct OwnNode {
     pub name: String,
     /// Where others reach its page and its Socket.IO: `http://HOST:PORT` or `https://HOST:PORT`, at most 512 bytes.
     pub url: String,
-    /// The server's key, where it speaks TLS; none by default.
+    /// The server's key, where it speaks TLS, until [`OwnState::pin`] says another; none by default.
     pub pin: Option<Pin>,
     /// How it lets others in; [`Guard::Unknown`] by default.
     pub guard: Guard,
@@ -111,6 +111,8 @@ pub struct OwnState {
     pub load: Load,
     /// What its links carry; at most 32 are told of.
     pub links: Vec<LinkEntry>,
+    /// The server's key, where that may be another by now than [`OwnNode::pin`]; none by default, and where it is not.
+    pub pin: Option<Pin>,
     /// Its streams; at most 1,024 are told of, the rest counted in [`NodeEntry::streams_more`].
     pub streams: Vec<StreamEntry>,
 }
@@ -124,6 +126,7 @@ impl OwnState {
     setters! {
         load: Load,
         links: Vec<LinkEntry>,
+        pin: impl Into<Option<Pin>>,
     }
 }
 
@@ -341,7 +344,7 @@ impl NodeEntry {
             sequence,
             name: own.name.clone(),
             url: own.url.clone(),
-            pin: own.pin,
+            pin: state.pin.or(own.pin),
             guard: own.guard,
             load,
             links: state

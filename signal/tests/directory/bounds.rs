@@ -1,5 +1,6 @@
 //! What is remembered of others, and for how long.
 
+use framewire_signal::Pin;
 use framewire_signal::directory::{
     ENTRY_BYTES_MAX, EntryError, NODES_MAX, NodeState, REMEMBERED_BYTES_MAX, STREAMS_MAX,
 };
@@ -66,6 +67,14 @@ fn others_are_told_of_a_change_within_100_ms_and_of_figures_with_the_next_renewa
     assert_eq!(node.poll_own(seconds(0.05)), None);
     assert!(node.poll_own(seconds(0.1)).is_some());
     assert_eq!(node.own_is_due_at(), seconds(2.1));
+    let renewed = Pin::of_public_key(b"renewed");
+    node.set_own(OwnState::new(vec![stream(1, "cam").idle(true)]).pin(renewed));
+    let said = node.poll_own(seconds(2.0)).expect("who would come by the old key is to know at once");
+    let mut other = Directory::new(own(1, 1), key()).unwrap();
+    other.handle_entry(&said, seconds(2.0)).unwrap();
+    for view in [other.view(seconds(2.0)), node.view(seconds(2.0))] {
+        assert_eq!(view.node(own(0, 1).node).unwrap().entry.pin, Some(renewed));
+    }
 }
 
 #[test]
