@@ -54,6 +54,9 @@ def watched(asked: Asked, server: Server, camera: Host, places: list[Host], seco
     begun = sent_on(server)
     time.sleep(seconds)
     passed = {address: [now - then for now, then in zip(counts, begun[address], strict=True)] for address, counts in sent_on(server).items()}
+    for watcher in watching:
+        # Where the stream is over, it may end by itself before it is told to.
+        watcher.expected_to_end()
     filming.stop()
     wait_for("that the camera has gone", lambda: "front" not in server.own())
     for watcher in watching:

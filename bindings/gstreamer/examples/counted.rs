@@ -1,5 +1,5 @@
-//! Plays a pipeline for a while, and says as JSON what came by its element `counted` and what that took: `counted SECONDS PIPELINE`. Seconds are counted from the
-//! first buffer on; without a buffer in 20 seconds it is an error. Used by `compare`.
+//! Plays a pipeline for a while, and says as JSON what came by its element `counted` and what that took: `counted SECONDS PIPELINE`. Seconds are counted from one
+//! second behind the first buffer on; without a buffer in 20 seconds it is an error. Used by `compare`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 
+/// How long the two ends may take to find each other.
+const OPENING: Duration = Duration::from_secs(1);
 /// What clock ticks are to /proc, on every Linux.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -45,23 +47,31 @@ fn play(seconds: f64, description: &str) -> Result<(), Box<dyn std::error::Error
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    // What was painted before the other end was there is no frame of these seconds; a picture is copied at any time or never.
+    std::thread::sleep(OPENING);
+    let of = |name: &str| {
+        let stats = pipeline.by_name("framewire")?.property::<gst::Structure>("stats");
+        stats.get::<u64>(name).ok()
+    };
+    let not_there = ["frames-lost", "frames-dropped", "frames-skipped"];
+    let left_out_before = not_there.map(of);
     let (before, bytes_before, frames_before) =
         (cpu_seconds()?, bytes.load(Ordering::Relaxed), frames.load(Ordering::Relaxed));
     std::thread::sleep(Duration::from_secs_f64(seconds));
     let (after, bytes_after, frames_after) =
         (cpu_seconds()?, bytes.load(Ordering::Relaxed), frames.load(Ordering::Relaxed));
+    let left_out = not_there.map(of);
     let bus = pipeline.bus().ok_or("no bus")?;
     if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
         && let gst::MessageView::Error(error) = message.view()
     {
         return Err(error.error().into());
     }
-    let of = |name: &str| {
-        let stats = pipeline.by_name("framewire")?.property::<gst::Structure>("stats");
-        stats.get::<u64>(name).ok()
-    };
-    let named = ["frames-copied", "frames-lost", "frames-dropped", "frames-skipped"];
-    let stats: Vec<_> = named.iter().filter_map(|name| Some(format!("\"{name}\": {}", of(name)?))).collect();
+    let copied = of("frames-copied").map(|frames| ("frames-copied", frames));
+    let counted = not_there.into_iter().zip(left_out.into_iter().zip(left_out_before));
+    let counted = counted.filter_map(|(name, (now, before))| Some((name, now? - before?)));
+    let stats: Vec<_> =
+        copied.into_iter().chain(counted).map(|(name, frames)| format!("\"{name}\": {frames}")).collect();
     println!(
         "{{\"frames\": {}, \"bytes\": {}, \"cpu_seconds\": {:.3}, \"stats\": {{{}}}}}",
         frames_after - frames_before,
