@@ -258,3 +258,25 @@ fn who_ends_the_connection_before_tls_is_agreed_on_is_asked_again() {
     });
     assert_eq!(ended.load(Ordering::Relaxed), 3);
 }
+
+#[test]
+fn what_a_server_says_last_is_heard_though_it_asked_for_answers_and_no_longer_takes_them() {
+    let rogue = Rogue::start(|stream| async move {
+        let mut socket = accept_async(stream).await.unwrap();
+        socket.send(Message::text("0{}")).await.unwrap();
+        // What the client says is left unread: the connection is reset behind the last word, and no answer gets through.
+        socket.get_ref().readable().await.unwrap();
+        let closed = r#"42["closed",{"stream":7,"reason":"over","message":"that was all"}]"#;
+        for word in ["40{}"].into_iter().chain(["2"; 100]).chain([closed]) {
+            socket.feed(Message::text(word)).await.unwrap();
+        }
+        socket.flush().await.unwrap();
+    });
+    let client = connect(listener(rogue.address).open(request(7)));
+    let closed = await_event(&client, |event| match event {
+        ClientEvent::Closed(closed) => Some(closed.clone()),
+        ClientEvent::Retrying { .. } => panic!("the connection ended before its last word: {event:?}"),
+        _ => None,
+    });
+    assert_eq!(closed.message, "that was all");
+}

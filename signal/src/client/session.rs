@@ -44,8 +44,8 @@ const HEARTBEAT_PLAIN: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// The same where there are other servers to go to.
 const SILENCE_MAX_OF_SEVERAL: Duration = Duration::from_millis(1500);
-/// How long what a server said before it closed may take to be read, once a write has failed.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long what a server said before it closed may take to be read, once a write has failed: no time, but for a machine that is busy.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A connection that had what it is there for for so long was no accident; one that did not makes the next wait longer.
 const HELD: Duration = Duration::from_secs(2);
 /// How long a wish to close the stream may hold up the end.
@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
         self.connected(Instant::now());
         self.events.push(ClientEvent::Connected);
         let end = self.converse(&client, &mut signals).await;
-        if let End::Lost { .. } | End::Silent { .. } = end {
+        if let End::Lost { .. } = end {
             self.hear_last_words(&mut signals).await;
         }
         self.line.lost();

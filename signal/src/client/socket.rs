@@ -178,9 +178,8 @@ async fn read(
         line.heard();
         match Packet::parse(text.as_str()) {
             Packet::Ping(payload) => {
-                if outgoing.lock().await.send(Message::text(format!("3{payload}"))).await.is_err() {
-                    break Signal::Closed;
-                }
+                // Who has closed does not hear it, and may have said more before: what is read tells how the connection ends.
+                let _ = outgoing.lock().await.send(Message::text(format!("3{payload}"))).await;
             }
             Packet::Signal(Signal::Closed) => break Signal::Closed,
             Packet::Signal(signal) => {
