@@ -37,18 +37,17 @@ def watchers(asked: Asked) -> None:
 def watched(asked: Asked, server: Server, camera: Host, places: list[Host], seconds: float, stopped: int) -> tuple[list[dict], list[float]]:
     """The summaries of all that are not stopped, and each one's share of the frames of the seconds in which all were there.
 
-    The camera comes once all of them wait for it, and goes before they do: that a hundred programs start, open and end beside each other on one machine is nothing
-    that hosts of their own would feel.
+    They come one after the other to a camera that films, and it goes before they do: that a hundred programs start, open and end beside each other on one machine
+    is nothing that hosts of their own would feel.
     """
-    before = [host.bytes_received() for host in places]
-    watching: list[Program] = [asked.programs.watch("front", host, server.url) for host in places]
-    for watcher in watching:
-        watcher.said("waiting for stream")
     filming = asked.programs.client("front", camera, "pattern:640x480:gray8", server.url, "--fps", str(RATE), "--delivery", "latest")
-
-    def all_there() -> bool:
-        return all(host.bytes_received() - begun > 10 * FRAME_BYTES for host, begun in zip(places, before, strict=True))
-    wait_for("frames at every watcher", all_there)
+    watching: list[Program] = []
+    for host in places:
+        before = host.bytes_received()
+        watching.append(asked.programs.watch("front", host, server.url))
+        wait_for("frames at a watcher", lambda host=host, before=before: host.bytes_received() - before > 3 * FRAME_BYTES)
+    # Who has just come is not yet sent every frame.
+    wait_for("a second of frames at every watcher", lambda: all(sent >= RATE for sent, _ in sent_on(server).values()))
     for watcher in watching[:stopped]:
         watcher.freeze()
     begun = sent_on(server)
