@@ -65,6 +65,14 @@ fn watchers(server: &Server) -> Vec<serde_json::Value> {
     said["streams"][0]["watchers"].as_array().cloned().unwrap_or_default()
 }
 
+/// How many cores each server of the cluster keeps busy, as this one has heard.
+fn busy_cores(server: &Server) -> Vec<f64> {
+    let answer = http::get(&server.signal, "/api/streams?scope=cluster", &[]);
+    let said: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let nodes = said["cluster"]["nodes"].as_array().into_iter().flatten();
+    nodes.filter_map(|node| node["cores"].as_f64()).collect()
+}
+
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
@@ -97,6 +105,8 @@ fn a_stream_of_another_server_is_watched_here_once_for_all_and_let_go_when_nobod
     // By either of its names, it is asked for there once.
     wait_until("the far server shows who watches", || watchers(&far).len() == 1);
     assert!(watchers(&far).iter().all(|watcher| watcher["node"] == "near"), "{:?}", watchers(&far));
+    wait_until("each says how busy both are", || [&near, &far].into_iter().all(|server| busy_cores(server).len() == 2));
+    assert!([&near, &far].into_iter().flat_map(busy_cores).all(|cores| cores > 0.0));
     drop((onlookers, more));
     wait_until("the far server is let go", || watchers(&far).is_empty());
 }

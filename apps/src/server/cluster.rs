@@ -5,16 +5,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use framewire_figures::cluster::EngineSnapshot;
+use framewire_figures::summary::cpu_seconds;
 use framewire_monitor::{Board, ClusterSource, LiveStream};
 use framewire_process::exit::{Failure, say};
 use framewire_process::state::StateDirectory;
 use framewire_signal::directory::{
-    Cluster, ClusterConfig, ClusterCounters, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry, Load,
+    Cluster, ClusterConfig, ClusterCounters, ClusterKey, EnginePassword, Guard as NodeGuard, KeptNode, LinkEntry,
     NodeEntry, NodeId, NodeState, OwnNode, OwnState, RedisConfig, SeenNode, StreamEntry, StreamState, View,
 };
 use framewire_signal::message::{ELSEWHERE_MAX, Elsewhere, Hops, OtherServer, Role};
 use framewire_signal::{ClientConfig, Pin, Token};
 
+use super::busy::{Busy, Use};
 use super::guard::Guard;
 use super::setup::Places;
 use super::watching::{Alone, Peer, Peers};
@@ -34,6 +36,7 @@ pub(crate) struct Node {
     cluster: OnceLock<Cluster>,
     /// What clients have been told of where else they may go.
     told: Mutex<Elsewhere>,
+    busy: Mutex<Busy>,
 }
 
 impl Node {
@@ -54,7 +57,9 @@ impl Node {
         // Behind an @ a node is named.
         let own = || rustix::system::uname().nodename().to_string_lossy().replace('@', "-");
         let name = flags.node_name.clone().unwrap_or_else(own);
-        Ok(Some(Self { id, incarnation, name, key, redis, mdns, cluster: OnceLock::new(), told: Mutex::default() }))
+        let busy = Mutex::new(Busy::new(Instant::now(), Use { cpu_seconds: cpu_seconds(), bytes_sent: 0 }));
+        let (cluster, told) = (OnceLock::new(), Mutex::default());
+        Ok(Some(Self { id, incarnation, name, key, redis, mdns, cluster, told, busy }))
     }
 
     /// By what other nodes are known here.
@@ -110,8 +115,10 @@ impl Node {
                 .received_bits_per_second(link.received_bits_per_second)
                 .sent_bits_per_second(link.sent_bits_per_second)
         });
-        let watchers = u32::try_from(board.relayed().watchers).unwrap_or(u32::MAX);
-        let load = Load::new().bytes_per_second(bytes).watchers(watchers);
+        let relayed = board.relayed();
+        let used = Use { cpu_seconds: cpu_seconds(), bytes_sent: relayed.bytes_sent };
+        let rates = self.busy.lock().unwrap_or_else(PoisonError::into_inner).look(now, used);
+        let load = rates.bytes_per_second(bytes).watchers(u32::try_from(relayed.watchers).unwrap_or(u32::MAX));
         cluster.set_own(OwnState::new(streams).load(load).links(links.collect::<Vec<_>>()).pin(pin));
     }
 

@@ -1,6 +1,7 @@
 //! The server: opens streams that clients ask for, hands their frames to sinks, and tells of them over Socket.IO.
 
 mod announced;
+mod busy;
 pub(crate) mod cluster;
 mod flowing;
 pub(crate) mod framed;
