@@ -31,8 +31,8 @@ pub(crate) trait Follow: Send + 'static {
     /// The server is to do no more for it.
     fn leave(&self, signal: &SignalClient);
 
-    /// Whether this says that it does no more.
-    fn is_farewell(event: &ClientEvent) -> bool;
+    /// Whether this says that it does no more for it, or that it does again; `None` where it says neither.
+    fn has_left(event: &ClientEvent) -> Option<bool>;
 }
 
 /// The stream's thread, and what it tells. Ends with it.
@@ -155,7 +155,7 @@ impl<K> Told<K> {
 
 fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
     // A server that has heard of the end by the frames' own way says so before it is asked, and not again.
-    let mut is_done = false;
+    let mut has_left = false;
     while !told.ends.load(Ordering::Acquire) {
         match signal.next_event(STEP) {
             Some(ClientEvent::Retrying { reason, .. } | ClientEvent::Disconnected { reason }) => {
@@ -167,7 +167,7 @@ fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
                 told.refused(&refused);
             }
             Some(event) => {
-                is_done = F::is_farewell(&event);
+                has_left = F::has_left(&event).unwrap_or(has_left);
                 follow.hear(event, &signal, told);
             }
             None => {}
@@ -176,8 +176,8 @@ fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
     }
     follow.leave(&signal);
     let deadline = Instant::now() + FAREWELL;
-    while !is_done && let Some(event) = signal.next_event(deadline.saturating_duration_since(Instant::now())) {
-        is_done = F::is_farewell(&event);
+    while !has_left && let Some(event) = signal.next_event(deadline.saturating_duration_since(Instant::now())) {
+        has_left = F::has_left(&event).unwrap_or(has_left);
     }
     signal.shutdown();
 }

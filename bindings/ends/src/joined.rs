@@ -121,8 +121,12 @@ impl Follow for Following {
         signal.close_stream();
     }
 
-    fn is_farewell(event: &ClientEvent) -> bool {
-        matches!(event, ClientEvent::Closed(_))
+    fn has_left(event: &ClientEvent) -> Option<bool> {
+        match event {
+            ClientEvent::Closed(_) => Some(true),
+            ClientEvent::Opened(_) => Some(false),
+            _ => None,
+        }
     }
 }
 

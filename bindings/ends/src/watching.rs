@@ -175,8 +175,12 @@ impl Follow for Following {
         signal.unwatch(self.port.stream());
     }
 
-    fn is_farewell(event: &ClientEvent) -> bool {
-        matches!(event, ClientEvent::Unwatched(_))
+    fn has_left(event: &ClientEvent) -> Option<bool> {
+        match event {
+            ClientEvent::Unwatched(_) => Some(true),
+            ClientEvent::Watching(_) | ClientEvent::Waiting(_) => Some(false),
+            _ => None,
+        }
     }
 }
 
@@ -249,6 +253,8 @@ pub(crate) fn authority_of(url: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use framewire_signal::message::{Statistics, Unwatched};
+
     use super::*;
 
     #[test]
@@ -256,5 +262,13 @@ mod tests {
         assert_eq!(authority_of("http://127.0.0.1:8080/cams"), "127.0.0.1:8080");
         assert_eq!(authority_of("https://[fe80::1%eth0]:8080"), "[fe80::1%eth0]:8080");
         assert_eq!(authority_of("camera:9"), "camera:9");
+    }
+
+    #[test]
+    fn what_is_said_of_anything_else_is_no_farewell_and_takes_none_back() {
+        let over = ClientEvent::Unwatched(Unwatched::new(7, "it has gone"));
+        let other = ClientEvent::Statistics(Statistics::new(Vec::new()));
+        let said = [&other, &over, &other].into_iter().filter_map(Following::has_left);
+        assert_eq!(said.collect::<Vec<_>>(), [true]);
     }
 }
