@@ -14,7 +14,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const CROWD: u32 = 1_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 10;
+/// As far as batches that are kept are touched one after the other, 34 MB are taken once, after the first crowd too; one that left 8 kB a watcher behind would
+/// take more than this.
+const BYTES_KEPT_MAX: usize = 64 << 20;
 
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
@@ -88,10 +91,10 @@ fn a_thousand_who_come_and_go_leave_nothing_behind_and_one_who_stays_gets_the_st
         drop(crowd);
         until("they are forgotten", || relay.watchers() == 1);
         let now = (descriptors(), resident_bytes());
-        // What a crowd takes once, it takes: room in lists, and batches that are kept.
+        // What a crowd takes once, it takes.
         let (descriptors, bytes) = *before.get_or_insert(now);
         assert_eq!(now.0, descriptors, "round {round}");
-        assert!(now.1 < bytes + (32 << 20), "round {round}: {} bytes, {bytes} after the first", now.1);
+        assert!(now.1 < bytes + BYTES_KEPT_MAX, "round {round}: {} bytes, {bytes} after the first", now.1);
     }
     assert!(!stays.has_ended() && stays.stats().frames_delivered > 0);
 }
