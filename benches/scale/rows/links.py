@@ -41,7 +41,7 @@ def full(asked: Asked, count: int, seconds: float, rate: str, fps: float, gigabi
     asked.report.fact("one camera more is refused with the sum", float(" is full: " in said and "one-more" not in server.own()), at_least=1)
     more.kill()
     summaries = [camera.stop() for camera in cameras]
-    asked.report.fact("frames lost", sum(lost(summary) for summary in summaries), at_most=0)
+    asked.report.measured("frames lost", sum(lost(summary) for summary in summaries), at_most=0)
     delivered = sum(summary["frames_delivered"] for summary in summaries)
     # Where the thread is late by what the link leaves free of an interval, a frame gives way to the next.
     left_out = sum(skipped(summary) for summary in summaries) / max(1, delivered)
@@ -74,4 +74,4 @@ def first(asked: Asked, count: int, seconds: float, rate: str, fps: float, gigab
     over = run_first()
     asked.report.measured("one that goes first: its p99 where the link is full", full["latency_ms"]["p99"], "ms")
     asked.report.measured("the same among too many", (over["latency_ms"]["p99"] / full["latency_ms"]["p99"] - 1) * 100, "% more", at_most=10)
-    asked.report.fact("one that goes first: frames of it lost", lost(full) + lost(over), at_most=0)
+    asked.report.measured("one that goes first: frames of it lost", lost(full) + lost(over), at_most=0)

@@ -76,7 +76,7 @@ def streams_through(asked: Asked, servers: list[Server], cameras, what: str, sec
         done.join()
         gap = listening.longest_gap()
     summaries = [client.stop() for client in clients]
-    asked.report.fact(f"{what}: frames lost", sum(lost(summary) for summary in summaries), at_most=0)
+    asked.report.measured(f"{what}: frames lost", sum(lost(summary) for summary in summaries), at_most=0)
     asked.report.measured(f"{what}: frames skipped at their source", sum(skipped(summary) for summary in summaries), at_most=0)
     asked.report.fact(f"{what}: frames delivered", sum(summary["frames_delivered"] for summary in summaries), at_least=asked.of(len(clients) * RATE * seconds / 2, len(clients)))
     asked.report.measured(f"{what}: feedback beyond an interval late", max(0.0, gap * 1000 - 1000 / RATE), "ms", at_most=100)
