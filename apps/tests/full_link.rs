@@ -64,7 +64,7 @@ fn jain(shares: &[f64]) -> f64 {
 }
 
 #[test]
-fn ten_cameras_fill_a_gigabit_without_a_loss_and_evenly_and_the_eleventh_is_refused_with_the_sum() {
+fn ten_cameras_fill_a_gigabit_evenly_and_the_eleventh_is_refused_with_the_sum() {
     let Some(lab) = FullLink::new("lan=1G:0.95") else { return };
     // A little less than 95 Mbit/s each.
     let cameras: Vec<Running> = (0..10)

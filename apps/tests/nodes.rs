@@ -58,17 +58,19 @@ fn config(server: &Server) -> ClientConfig {
     ClientConfig::new(server.url())
 }
 
+fn said(server: &Server, path: &str) -> serde_json::Value {
+    serde_json::from_str(&http::get(&server.signal, path, &[]).body).unwrap()
+}
+
 /// Who watches the server's only stream, as it says itself.
 fn watchers(server: &Server) -> Vec<serde_json::Value> {
-    let answer = http::get(&server.signal, "/api/streams", &[]);
-    let said: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let said = said(server, "/api/streams");
     said["streams"][0]["watchers"].as_array().cloned().unwrap_or_default()
 }
 
 /// How many cores each server of the cluster keeps busy, as this one has heard.
 fn busy_cores(server: &Server) -> Vec<f64> {
-    let answer = http::get(&server.signal, "/api/streams?scope=cluster", &[]);
-    let said: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let said = said(server, "/api/streams?scope=cluster");
     let nodes = said["cluster"]["nodes"].as_array().into_iter().flatten();
     nodes.filter_map(|node| node["cores"].as_f64()).collect()
 }
@@ -193,9 +195,7 @@ fn turns(camera: Running) -> (Vec<String>, String) {
 }
 
 fn has_live_stream(server: &Server) -> bool {
-    let answer = http::get(&server.signal, "/api/streams", &[]);
-    let said: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    said["streams"][0]["frames_delivered"].as_u64().is_some_and(|frames| frames > 0)
+    said(server, "/api/streams")["streams"][0]["frames_delivered"].as_u64().is_some_and(|frames| frames > 0)
 }
 
 #[test]

@@ -16,27 +16,23 @@ pub(super) struct Use {
 }
 
 /// Makes rates of it.
+#[derive(Default)]
 pub(super) struct Busy {
-    looked: (Instant, Use),
+    looked: Option<(Instant, Use)>,
     rates: Load,
 }
 
 impl Busy {
-    /// It has been used so far until now.
-    pub(super) fn new(now: Instant, used: Use) -> Self {
-        Self { looked: (now, used), rates: Load::new() }
-    }
-
     /// A load with what of it is known by now: how many cores it keeps busy, and what it sends on.
     pub(super) fn look(&mut self, now: Instant, used: Use) -> Load {
-        let (then, before) = self.looked;
+        let (then, before) = *self.looked.get_or_insert((now, used));
         let apart = now.saturating_duration_since(then);
         if apart >= APART {
             let seconds = apart.as_secs_f64();
             let bytes = used.bytes_sent.saturating_sub(before.bytes_sent) as f64 / seconds;
             let cores = (used.cpu_seconds - before.cpu_seconds).max(0.0) / seconds;
             self.rates = Load::new().relayed_bytes_per_second(bytes as u64).cores(cores);
-            self.looked = (now, used);
+            self.looked = Some((now, used));
         }
         self.rates
     }
@@ -51,7 +47,8 @@ mod tests {
         let begun = Instant::now();
         let used = |cpu_seconds, bytes_sent| Use { cpu_seconds, bytes_sent };
         let at = |milliseconds| begun + Duration::from_millis(milliseconds);
-        let mut busy = Busy::new(begun, used(1.0, 500));
+        let mut busy = Busy::default();
+        assert_eq!(busy.look(begun, used(1.0, 500)), Load::new());
         assert_eq!(busy.look(at(999), used(9.0, 9_000)), Load::new());
         let first = Load::new().cores(0.25).relayed_bytes_per_second(1_000);
         assert_eq!(busy.look(at(2_000), used(1.5, 2_500)), first);

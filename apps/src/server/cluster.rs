@@ -57,8 +57,7 @@ impl Node {
         // Behind an @ a node is named.
         let own = || rustix::system::uname().nodename().to_string_lossy().replace('@', "-");
         let name = flags.node_name.clone().unwrap_or_else(own);
-        let busy = Mutex::new(Busy::new(Instant::now(), Use { cpu_seconds: cpu_seconds(), bytes_sent: 0 }));
-        let (cluster, told) = (OnceLock::new(), Mutex::default());
+        let (cluster, told, busy) = (OnceLock::new(), Mutex::default(), Mutex::default());
         Ok(Some(Self { id, incarnation, name, key, redis, mdns, cluster, told, busy }))
     }
 

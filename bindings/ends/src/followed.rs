@@ -167,7 +167,7 @@ fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
                 told.refused(&refused);
             }
             Some(event) => {
-                has_left = F::has_left(&event).unwrap_or(has_left);
+                has_left = has_left_after::<F>(&event, has_left);
                 follow.hear(event, &signal, told);
             }
             None => {}
@@ -177,9 +177,14 @@ fn run<F: Follow>(mut follow: F, signal: SignalClient, told: &Told<F::Known>) {
     follow.leave(&signal);
     let deadline = Instant::now() + FAREWELL;
     while !has_left && let Some(event) = signal.next_event(deadline.saturating_duration_since(Instant::now())) {
-        has_left = F::has_left(&event).unwrap_or(has_left);
+        has_left = has_left_after::<F>(&event, has_left);
     }
     signal.shutdown();
+}
+
+/// Whether the server does no more for it once it has said this: what it says of anything else changes nothing.
+pub(crate) fn has_left_after<F: Follow>(event: &ClientEvent, before: bool) -> bool {
+    F::has_left(event).unwrap_or(before)
 }
 
 /// Who knows the id knows a stream, so nobody may guess it.

@@ -253,9 +253,10 @@ pub(crate) fn authority_of(url: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use framewire_signal::message::{Statistics, Unwatched};
+    use framewire_signal::message::{Statistics, Unwatched, Waiting};
 
     use super::*;
+    use crate::followed::has_left_after;
 
     #[test]
     fn of_a_url_host_and_port_are_read() {
@@ -268,7 +269,12 @@ mod tests {
     fn what_is_said_of_anything_else_is_no_farewell_and_takes_none_back() {
         let over = ClientEvent::Unwatched(Unwatched::new(7, "it has gone"));
         let other = ClientEvent::Statistics(Statistics::new(Vec::new()));
-        let said = [&other, &over, &other].into_iter().filter_map(Following::has_left);
-        assert_eq!(said.collect::<Vec<_>>(), [true]);
+        let again = ClientEvent::Waiting(Waiting::new(7, "until it is back"));
+        let said = [&other, &over, &other, &again, &other];
+        let has_left = said.into_iter().scan(false, |has_left, event| {
+            *has_left = has_left_after::<Following>(event, *has_left);
+            Some(*has_left)
+        });
+        assert_eq!(has_left.collect::<Vec<_>>(), [false, true, true, false, false]);
     }
 }
