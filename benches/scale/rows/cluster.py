@@ -79,10 +79,14 @@ def killed(asked: Asked, servers: list[Server], clients: list) -> None:
     dead.program.kill()
     began = time.monotonic()
 
+    def is_fresh(stream: dict) -> bool:
+        # One that was just taken over may not have had a frame yet.
+        return stream["age_seconds"] is not None and stream["age_seconds"] < 5
+
     def all_elsewhere() -> bool:
         there: set[str] = set()
         for server in others:
-            there |= {name for name, stream in server.own().items() if stream["age_seconds"] < 5}
+            there |= {name for name, stream in server.own().items() if is_fresh(stream)}
         return names <= there
     wait_for("the cameras of the killed server at others", all_elsewhere, pause=LOOK_PAUSE)
     asked.report.measured(f"its {len(names)} cameras elsewhere", time.monotonic() - began, "s", at_most=2.0)
