@@ -26,7 +26,11 @@ fn read(text: &str) {
             let again: Join = join.to_text().parse().expect("what is written can be read");
             assert_eq!(again.to_text(), join.to_text());
             // Word for word, since the host may be any name, also the token's.
-            assert_eq!(format!("{join:?}"), format!("Join(framewire://{}#…)", join.authority()), "more is shown than where");
+            assert_eq!(
+                format!("{join:?}"),
+                format!("Join(framewire://{}#…)", join.authority()),
+                "more is shown than where"
+            );
         }
         Err(error) => assert!(!error.to_string().contains(TOKEN), "{error}"),
     }
