@@ -108,13 +108,11 @@ impl WireEnd {
         while let Some(len) = subscriber.poll_transmit(now, &mut fields.control) {
             match self.send_one(&fields.control[..len]) {
                 Ok(()) => self.trouble.end(),
-                Err(error) if remedy(&error) == Remedy::Smaller => {
-                    subscriber.handle_too_large(self.path_bytes(), now);
-                }
-                Err(error) => {
+                Err((Remedy::Smaller, _)) => subscriber.handle_too_large(self.path_bytes(), now),
+                Err((remedy, error)) => {
                     subscriber.handle_not_sent();
                     // A full socket is no failure.
-                    if remedy(&error) != Remedy::Wait {
+                    if remedy != Remedy::Wait {
                         self.tell(&error, now);
                     }
                 }
@@ -123,18 +121,17 @@ impl WireEnd {
     }
 
     /// Sends a datagram, again where the call was told of an earlier one instead.
-    fn send_one(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut tries = 1;
+    ///
+    /// # Errors
+    /// As [`WireEnd::send`].
+    fn send_one(&mut self, bytes: &[u8]) -> Result<(), (Remedy, io::Error)> {
+        let mut failures = 0;
         loop {
-            match self.backend.send_one(bytes) {
-                Err(error) if remedy(&error) != Remedy::Wait => {
-                    self.note(&error);
-                    if tries == REPORTS_MAX {
-                        return Err(error);
-                    }
-                    tries += 1;
-                }
-                sent => return sent,
+            let Err(error) = self.backend.send_one(bytes) else { return Ok(()) };
+            let remedy = self.note(&error);
+            failures += 1;
+            if remedy == Remedy::Wait || failures == REPORTS_MAX {
+                return Err((self.judge(remedy, bytes.len()), error));
             }
         }
     }
@@ -153,11 +150,18 @@ impl WireEnd {
             let remedy = self.note(&error);
             failures += 1;
             if remedy == Remedy::Wait || failures > REPORTS_MAX {
-                return Err((remedy, error));
+                return Err((self.judge(remedy, batch.longest_unsent()), error));
             }
         }
         self.trouble.end();
         Ok(())
+    }
+
+    /// What helps where that was said time and again in place of sending datagrams of `bytes` at most: reports can come as fast as they are asked for, and only this
+    /// machine makes slices smaller.
+    fn judge(&self, remedy: Remedy, bytes: usize) -> Remedy {
+        let is_report = remedy == Remedy::Smaller && self.socket().takes(bytes).unwrap_or(false);
+        if is_report { Remedy::Again } else { remedy }
     }
 
     /// Takes in an error of the socket.
@@ -263,4 +267,71 @@ pub(super) fn fill(
         }
     }
     untaken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BackendKind;
+    use crate::frame::FramePool;
+    use crate::wire::DATAGRAM_MAX;
+
+    /// Says of every datagram that it is too large.
+    struct Refusing {
+        socket: ConnectedSocket,
+        calls: u32,
+    }
+
+    impl Backend for Refusing {
+        fn kind(&self) -> BackendKind {
+            BackendKind::Mmsg
+        }
+
+        fn socket(&self) -> &ConnectedSocket {
+            &self.socket
+        }
+
+        fn send(&mut self, _batch: &mut SendBatch) -> io::Result<usize> {
+            self.send_one(&[]).map(|()| 0)
+        }
+
+        fn send_one(&mut self, _bytes: &[u8]) -> io::Result<()> {
+            self.calls += 1;
+            assert!(self.calls <= 2 * REPORTS_MAX + 2, "it is asked without end");
+            Err(io::Error::from_raw_os_error(libc::EMSGSIZE))
+        }
+
+        fn receive(&mut self, _batch: &mut ReceiveBatch) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    /// Loopback carries 65,536 bytes: the longest datagram with the headers of IPv4, and not with those of IPv6.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn slices_become_smaller_where_this_machine_refuses_them_and_not_where_reports_come_as_fast_as_calls() {
+        for (peer, takes) in [("127.0.0.1:9", true), ("[::1]:9", false)] {
+            let socket = match ConnectedSocket::connect(peer.parse().unwrap()) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    framewire_testing::skip(format_args!("{peer} cannot be spoken to: {error}"));
+                    continue;
+                }
+            };
+            assert_eq!(
+                [0, 1_472, DATAGRAM_MAX].map(|bytes| socket.takes(bytes)),
+                [Some(true), Some(true), Some(takes)]
+            );
+            let config = BackendConfig::new(1, DATAGRAM_MAX);
+            let mut wire = WireEnd::new(Box::new(Refusing { socket, calls: 0 }), config);
+            let expected = if takes { Remedy::Again } else { Remedy::Smaller };
+            assert_eq!(wire.send_one(&[0; DATAGRAM_MAX]).unwrap_err().0, expected, "{peer}");
+            let mut batch = SendBatch::new(1, 7);
+            let frame = FramePool::new(1, DATAGRAM_MAX).unwrap().try_acquire().unwrap().freeze();
+            batch.push(&frame, 0..DATAGRAM_MAX - 7, |_| {}).unwrap();
+            assert_eq!(wire.send(&mut batch).unwrap_err().0, expected, "{peer}");
+            // What it may have been is asked about, either way.
+            assert!(wire.reports.narrow);
+        }
+    }
 }

@@ -87,9 +87,11 @@ impl Distribution {
         &mut self.publication
     }
 
-    /// Brings the stream to one more receiver, from the next frame on. Of a configuration for `every`, up to three frames wait instead of one.
+    /// Brings the stream to one more receiver, from the first frame on that is there once the receiver answers. Of a configuration for `every`, up to three frames
+    /// wait instead of one.
     pub fn subscribe(&self, config: SendConfig, now: Time) -> Subscriber {
         let mut subscriber = self.publication.subscribe(config, now);
+        subscriber.begin_later();
         if config.delivery == Delivery::Every {
             subscriber.set_waiting_max(NEWEST);
         }
@@ -332,6 +334,32 @@ mod tests {
             let mut out = [0; CONTROL_MAX];
             let len = subscriber.poll_transmit(now, &mut out).expect("an opening is due");
             assert_eq!(Open::parse(&out[..len]).unwrap().utc_ns, there);
+        }
+    }
+
+    #[test]
+    fn who_joins_a_stream_has_nothing_to_account_for_that_came_before_it_answered() {
+        let format = FrameFormat::new(PixelFormat::Gray8, 16, 1).unwrap();
+        let (mut distribution, pool) = (Distribution::new(format, 0, 5), FramePool::new(8, 16).unwrap());
+        let now = Time::from_nanos(1);
+        for delivery in [Delivery::Latest, Delivery::Every] {
+            let config = SendConfig::new(7, 1, format, delivery, SLICE_BYTES_MIN as u16);
+            let first = distribution.publication().next_number();
+            let mut subscriber = distribution.subscribe(config, now);
+            let opening = |subscriber: &mut Subscriber| {
+                subscriber.retry(now);
+                let mut out = [0; CONTROL_MAX];
+                let len = subscriber.poll_transmit(now, &mut out).expect("an opening is due");
+                let open = Open::parse(&out[..len]).unwrap();
+                (open.first_frame - first, open.skipped)
+            };
+            assert_eq!(opening(&mut subscriber), (0, 0));
+            // Of these one waits, and of the numbers before it nothing was sent.
+            for (number, expected) in [(0, (0, 0)), (1, (1, 1)), (4, (4, 4))] {
+                let frame = frame(&pool, first + number);
+                distribution.publish(frame, [(&mut subscriber, None)], now).unwrap();
+                assert_eq!(opening(&mut subscriber), expected, "{}", delivery.name());
+            }
         }
     }
 

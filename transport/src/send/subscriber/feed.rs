@@ -108,6 +108,11 @@ impl Subscriber {
         self.waiting_max = frames.max(1);
     }
 
+    /// Its receiver comes to a stream that goes on already: it has nothing to account for that was skipped before it was there.
+    pub(in crate::send) fn begin_later(&mut self) {
+        self.begins_later = true;
+    }
+
     /// It gets no more than one frame in each interval, from now on.
     pub fn set_interval_min(&mut self, interval: Duration) {
         self.thinning = Some(Thinning::new(interval));
