@@ -60,6 +60,7 @@ impl Star {
         let subscriber = self.distribution.subscribe(config, self.now);
         let mut peer = Peer::of(seed, subscriber, config, self.now, weather);
         peer.port = switch.map(Switch::port);
+        peer.has_joined = true;
         self.peers.push(peer);
     }
 

@@ -142,29 +142,6 @@ impl ConnectedSocket {
         Some(mtu?.saturating_sub(headers_bytes(self.peer)))
     }
 
-    /// Whether this machine takes a datagram of so many bytes, at most [`DATAGRAM_MAX`], to the peer. That is asked at another socket, whose port nobody knows: no
-    /// report of the network answers. Nothing is sent. `None` where it cannot be asked.
-    pub(crate) fn takes(&self, bytes: usize) -> Option<bool> {
-        #[cfg(target_os = "linux")]
-        {
-            static ZEROS: [u8; DATAGRAM_MAX] = [0; DATAGRAM_MAX];
-            let mut local = self.local().ok()?;
-            local.set_port(0);
-            let asked = Self::connect_from(local, self.peer).ok()?;
-            // The datagram is begun, and never ended.
-            match asked.socket.send_with_flags(&ZEROS[..bytes.min(DATAGRAM_MAX)], libc::MSG_MORE) {
-                Ok(_) => Some(true),
-                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => Some(false),
-                Err(_) => None,
-            }
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _ = bytes;
-            None
-        }
-    }
-
     /// Datagrams that the system has dropped because this socket's buffer was full, modulo 2^32; `None` where it does not tell.
     pub fn drops(&self) -> Option<u32> {
         #[cfg(target_os = "linux")]

@@ -28,9 +28,17 @@ pub(super) enum Remedy {
     Fatal,
 }
 
-/// So many times in a row a call is made again at once: what the network reports of earlier datagrams fails the next call in place
-/// of what that was made for, once a report.
-pub(super) const REPORTS_MAX: u32 = 4;
+impl Remedy {
+    /// So many times in a row a call fails so before that is taken for what befalls it: what the network reports of earlier datagrams fails the next call in place of what
+    /// that was made for, once a report, and reports that are forged can come as fast as calls are made. What this machine itself says is the same each time, at little cost.
+    pub(super) fn tries(self) -> u32 {
+        match self {
+            Self::Wait => 1,
+            Self::Ask | Self::Smaller | Self::Look => 64,
+            Self::Again | Self::Replace | Self::Fatal => 4,
+        }
+    }
+}
 
 /// Sorts an error of a call on a connected or listening UDP socket.
 pub(super) fn remedy(error: &io::Error) -> Remedy {

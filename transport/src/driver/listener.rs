@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
+use super::errors::{Remedy, Trouble, remedy};
 use super::opening::{
     Admission, Asked, Cookies, Ended, Limits, Opening, OpeningId, Patience, Refusal, Standing, Worker, admit,
     least_needed, least_needed_with, stream_bytes,
@@ -144,7 +144,7 @@ impl Listener {
                 }
                 Err(error) if remedy(&error) == Remedy::Wait => break,
                 // An answer of ours reached nobody: not this socket's fault.
-                Err(_) if failures < REPORTS_MAX => failures += 1,
+                Err(error) if failures + 1 < remedy(&error).tries() => failures += 1,
                 Err(error) => return Err(error),
             }
         }

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::backend_thread::{self, reopen, replace};
 use super::batch_datagrams;
-use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
+use super::errors::{Remedy, Trouble, remedy};
 use super::incoming::{IncomingStream, StreamInfo};
 use super::opening::{Asked, Opening, Reservation};
 use super::receiver::ReceiverShared;
@@ -291,7 +291,7 @@ impl ReceiveLoop {
             match self.backend.receive(&mut self.batch) {
                 // An answer of ours that reached nobody is reported here, in place of what has come. Whether the sender is gone
                 // shows in time.
-                Err(error) if remedy(&error) != Remedy::Wait && failures < REPORTS_MAX => failures += 1,
+                Err(error) if failures + 1 < remedy(&error).tries() => failures += 1,
                 received => break received,
             }
         };
@@ -329,10 +329,11 @@ impl ReceiveLoop {
 
     /// Sends an answer, again where the call was told of an earlier one instead. One that is lost is made up for by the next.
     fn answer(&mut self, bytes: &[u8]) {
-        for _ in 0..REPORTS_MAX {
-            match self.backend.send_one(bytes) {
-                Err(error) if remedy(&error) != Remedy::Wait => {}
-                _ => break,
+        let mut failures = 0;
+        while let Err(error) = self.backend.send_one(bytes) {
+            failures += 1;
+            if failures >= remedy(&error).tries() {
+                break;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::backend_thread::{reopen, replace};
-use super::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
+use super::errors::{Remedy, Trouble, remedy};
 use super::rebind::{Look, Rebind};
 use crate::backend::{Backend, BackendConfig, ConnectedSocket, ReceiveBatch, SendBatch, headers_bytes};
 use crate::send::{CONTROL_MAX, Publication, Subscriber, Untaken};
@@ -78,11 +78,12 @@ impl WireEnd {
         inbox.post_heads();
         let mut failures = 0;
         while let Err(error) = self.backend.receive(inbox) {
-            if self.note(&error) == Remedy::Wait {
+            let remedy = self.note(&error);
+            failures += 1;
+            if remedy == Remedy::Wait {
                 return None;
             }
-            failures += 1;
-            if failures == REPORTS_MAX {
+            if failures >= remedy.tries() {
                 return Some(self.fail(&error, now));
             }
         }
@@ -130,8 +131,8 @@ impl WireEnd {
             let Err(error) = self.backend.send_one(bytes) else { return Ok(()) };
             let remedy = self.note(&error);
             failures += 1;
-            if remedy == Remedy::Wait || failures == REPORTS_MAX {
-                return Err((self.judge(remedy, bytes.len()), error));
+            if failures >= remedy.tries() {
+                return Err((remedy, error));
             }
         }
     }
@@ -149,19 +150,12 @@ impl WireEnd {
             };
             let remedy = self.note(&error);
             failures += 1;
-            if remedy == Remedy::Wait || failures > REPORTS_MAX {
-                return Err((self.judge(remedy, batch.longest_unsent()), error));
+            if failures >= remedy.tries() {
+                return Err((remedy, error));
             }
         }
         self.trouble.end();
         Ok(())
-    }
-
-    /// What helps where that was said time and again in place of sending datagrams of `bytes` at most: reports can come as fast as they are asked for, and only this
-    /// machine makes slices smaller.
-    fn judge(&self, remedy: Remedy, bytes: usize) -> Remedy {
-        let is_report = remedy == Remedy::Smaller && self.socket().takes(bytes).unwrap_or(false);
-        if is_report { Remedy::Again } else { remedy }
     }
 
     /// Takes in an error of the socket.
@@ -274,12 +268,11 @@ mod tests {
     use super::*;
     use crate::backend::BackendKind;
     use crate::frame::FramePool;
-    use crate::wire::DATAGRAM_MAX;
 
-    /// Says of every datagram that it is too large.
+    /// Says so many times that a datagram is too large, and takes it then.
     struct Refusing {
         socket: ConnectedSocket,
-        calls: u32,
+        refusals: u32,
     }
 
     impl Backend for Refusing {
@@ -291,13 +284,15 @@ mod tests {
             &self.socket
         }
 
-        fn send(&mut self, _batch: &mut SendBatch) -> io::Result<usize> {
-            self.send_one(&[]).map(|()| 0)
+        fn send(&mut self, batch: &mut SendBatch) -> io::Result<usize> {
+            self.send_one(&[])?;
+            batch.clear();
+            Ok(1)
         }
 
         fn send_one(&mut self, _bytes: &[u8]) -> io::Result<()> {
-            self.calls += 1;
-            assert!(self.calls <= 2 * REPORTS_MAX + 2, "it is asked without end");
+            let Some(left) = self.refusals.checked_sub(1) else { return Ok(()) };
+            self.refusals = left;
             Err(io::Error::from_raw_os_error(libc::EMSGSIZE))
         }
 
@@ -306,31 +301,24 @@ mod tests {
         }
     }
 
-    /// Loopback carries 65,536 bytes: the longest datagram with the headers of IPv4, and not with those of IPv6.
     #[test]
-    #[cfg(target_os = "linux")]
-    fn slices_become_smaller_where_this_machine_refuses_them_and_not_where_reports_come_as_fast_as_calls() {
-        for (peer, takes) in [("127.0.0.1:9", true), ("[::1]:9", false)] {
-            let socket = match ConnectedSocket::connect(peer.parse().unwrap()) {
-                Ok(socket) => socket,
-                Err(error) => {
-                    framewire_testing::skip(format_args!("{peer} cannot be spoken to: {error}"));
-                    continue;
-                }
-            };
-            assert_eq!(
-                [0, 1_472, DATAGRAM_MAX].map(|bytes| socket.takes(bytes)),
-                [Some(true), Some(true), Some(takes)]
-            );
-            let config = BackendConfig::new(1, DATAGRAM_MAX);
-            let mut wire = WireEnd::new(Box::new(Refusing { socket, calls: 0 }), config);
-            let expected = if takes { Remedy::Again } else { Remedy::Smaller };
-            assert_eq!(wire.send_one(&[0; DATAGRAM_MAX]).unwrap_err().0, expected, "{peer}");
-            let mut batch = SendBatch::new(1, 7);
-            let frame = FramePool::new(1, DATAGRAM_MAX).unwrap().try_acquire().unwrap().freeze();
-            batch.push(&frame, 0..DATAGRAM_MAX - 7, |_| {}).unwrap();
-            assert_eq!(wire.send(&mut batch).unwrap_err().0, expected, "{peer}");
-            // What it may have been is asked about, either way.
+    fn slices_become_smaller_where_this_machine_refuses_them_and_not_for_a_burst_of_reports() {
+        let refusing = |refusals| {
+            let socket = ConnectedSocket::connect("127.0.0.1:9".parse().unwrap()).unwrap();
+            WireEnd::new(Box::new(Refusing { socket, refusals }), BackendConfig::new(1, 1_472))
+        };
+        let frame = FramePool::new(1, 1_472).unwrap().try_acquire().unwrap().freeze();
+        let batch = || {
+            let mut batch = SendBatch::new(1, 0);
+            batch.push(&frame, 0..1_472, |_| {}).unwrap();
+            batch
+        };
+        for (refusals, said) in [(40, None), (u32::MAX, Some(Remedy::Smaller))] {
+            let mut wire = refusing(refusals);
+            assert_eq!(wire.send_one(&[0; 1_472]).err().map(|(remedy, _)| remedy), said);
+            let mut wire = refusing(refusals);
+            assert_eq!(wire.send(&mut batch()).err().map(|(remedy, _)| remedy), said);
+            // It is asked about either way.
             assert!(wire.reports.narrow);
         }
     }

@@ -87,8 +87,8 @@ impl Distribution {
         &mut self.publication
     }
 
-    /// Brings the stream to one more receiver, from the first frame on that is there once the receiver answers. Of a configuration for `every`, up to three frames
-    /// wait instead of one.
+    /// Brings the stream to one more receiver, from the next frame on, or the one that waits when the opening is made that the receiver takes. Of a configuration
+    /// for `every`, up to three frames wait instead of one.
     pub fn subscribe(&self, config: SendConfig, now: Time) -> Subscriber {
         let mut subscriber = self.publication.subscribe(config, now);
         subscriber.begin_later();

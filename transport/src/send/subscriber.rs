@@ -146,7 +146,7 @@ pub struct Subscriber {
     /// Pings in a row that brought no progress.
     probes: u32,
     jitter: u64,
-    /// Earlier frames are not the next receiver's to account for: another one has had the stream, or they were let go.
+    /// Earlier frames are not the next receiver's to account for: another one has had the stream, they were let go, or it joins one that goes on already.
     begins_later: bool,
     /// Something says that the receiver does not know us any more: it is asked, and believed when it does not answer.
     doubted: Option<Doubt>,

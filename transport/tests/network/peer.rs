@@ -47,6 +47,8 @@ pub(crate) struct Peer {
     way: Way,
     /// What leads to the receiver, beside the way of its own.
     pub(crate) port: Option<Port>,
+    /// It joins a stream that goes on already.
+    pub(crate) has_joined: bool,
     steps_at_now: u32,
     pub(super) config: SendConfig,
     /// What the receiver takes the stream under alone; none where it is not protected.
@@ -102,6 +104,7 @@ impl Peer {
             torn: Vec::new(),
             way: Way::new(now),
             port: None,
+            has_joined: false,
             steps_at_now: 0,
             format: config.format,
             config,

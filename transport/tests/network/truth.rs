@@ -49,7 +49,8 @@ impl Peer {
             // Of what came before it nothing is this receiver's to account for.
             assert_eq!(seen.frames_passed, fates + source.skipped + source.lost, "{}", context());
         } else {
-            // Of those before its first one, which there are where it joined a stream that went on already, nothing was sent.
+            // Of those before its first one nothing was sent.
+            assert!(self.has_joined || seen.first_frame == 0, "{}", context());
             let skipped = seen.first_frame + source.skipped;
             assert_eq!((skipped, source.no_credit), (sent.frames_skipped, sent.frames_no_credit), "{}", context());
             assert_eq!(sent.frames, fates + skipped + source.lost, "{}", context());

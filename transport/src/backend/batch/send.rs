@@ -169,11 +169,6 @@ impl SendBatch {
         }
     }
 
-    /// Bytes of the longest datagram that is still to be sent; 0 where none is.
-    pub(crate) fn longest_unsent(&self) -> usize {
-        self.unsent().map(|index| self.datagram_len(index)).max().unwrap_or(0)
-    }
-
     /// The datagrams that are still to be sent.
     pub(in crate::backend) fn unsent(&self) -> Range<usize> {
         self.sent..self.len

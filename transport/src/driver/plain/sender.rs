@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::BUFFER_BYTES;
 use crate::backend::{Backend, BackendConfig, BackendKind, ConnectedSocket, SendBatch, Waker, wait};
 use crate::driver::backend_thread::{self, replace};
-use crate::driver::errors::{REPORTS_MAX, Remedy, Trouble, remedy};
+use crate::driver::errors::{Remedy, Trouble, remedy};
 use crate::driver::rebind::{Look, Rebind};
 use crate::driver::sender::{ConnectError, NotSent, SendError, check_frame};
 use crate::frame::{Frame, FrameFormat, FrameMut, FramePool};
@@ -320,7 +320,7 @@ impl PlainSendLoop {
                 }
                 Remedy::Fatal => return Err(self.failed(&error)),
                 // Said of an earlier datagram, most likely: nobody was listening then. The original does not care either.
-                _ if failures <= REPORTS_MAX => {}
+                _ if failures < remedy.tries() => {}
                 remedy => {
                     if let Some(times) = self.trouble.tell(Time::now()) {
                         tracing::warn!(peer = %self.peer, %error, times, "datagrams cannot be sent at present, and are lost");

@@ -82,7 +82,7 @@ impl Watcher {
     }
 
     /// What has happened so far, as its stream's thread last published it. Frames that it was too slow for, that [`RelayTo::frames_per_second_max`](super::RelayTo::frames_per_second_max)
-    /// left out, and that were missing from the stream are in [`SendStats::frames_skipped`]; those that it was cut short in, in
+    /// left out, that were missing from the stream, and that came before it answered, which it does not count itself, are in [`SendStats::frames_skipped`]; those that it was cut short in, in
     /// [`SendStats::frames_abandoned`].
     pub fn stats(&self) -> SendStats {
         self.shared.lock().stats

@@ -51,7 +51,7 @@ impl Subscriber {
     fn open(&self, now: Time) -> Open {
         let SendConfig { stream, epoch, format, delivery, slice_bytes, deadline, tail_max, clock_id, .. } = self.config;
         let Presentation { rate, scan, aspect, chroma, range } = self.config.presentation;
-        // The first receiver has all to account for that the subscriber was handed, also what was skipped while it was not there yet.
+        // The first receiver of a stream of its own has all to account for that the subscriber was handed, also what was skipped while it was not there yet.
         let (first_frame, skipped, no_credit) = match self.outbox.first_number() {
             _ if !self.begins_later => (self.joined, 0, 0),
             // What was skipped since is newer than the frames that wait: while a stream is not open, that is one.
