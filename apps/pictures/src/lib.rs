@@ -15,11 +15,13 @@
 
 mod bayer;
 mod depth;
+mod jpeg;
 mod limits;
 mod picture;
 mod raster;
 mod reading;
 
+pub use jpeg::JpegError;
 pub use limits::{Limits, RangeError, ValueRange};
 pub use picture::{Layout, Look, Picture};
 pub use reading::{is_pictured, is_ranged};

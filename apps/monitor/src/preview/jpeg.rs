@@ -1,7 +1,6 @@
 //! Pictures as JPEG.
 
-use framewire_pictures::{Layout, Picture};
-use jpeg_encoder::{ColorType, Encoder};
+use framewire_pictures::Picture;
 
 /// Text in a picture stays readable; beyond, pictures grow faster than they get better.
 const QUALITY: u8 = 70;
@@ -13,16 +12,7 @@ pub(crate) const JPEG_BYTES_MAX: usize = 8 << 20;
 /// # Errors
 /// What the encoder says, or that the file is longer.
 pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>, String> {
-    let layout = match picture.layout() {
-        Layout::Gray => ColorType::Luma,
-        Layout::Rgb => ColorType::Rgb,
-        Layout::Ycbcr => ColorType::Ycbcr,
-    };
-    let mut jpeg = Vec::with_capacity(picture.pixels().len() / 4);
-    // No side is longer than those of a full picture.
-    let [width, height] = [picture.width(), picture.height()].map(|side| u16::try_from(side).unwrap_or(u16::MAX));
-    let encoded = Encoder::new(&mut jpeg, QUALITY).encode(picture.pixels(), width, height, layout);
-    encoded.map_err(|error| error.to_string())?;
+    let jpeg = picture.to_jpeg(QUALITY).map_err(|error| error.to_string())?;
     match jpeg.len() {
         0..=JPEG_BYTES_MAX => Ok(jpeg),
         bytes => Err(format!("a picture of {bytes} bytes; at most {JPEG_BYTES_MAX} are shown")),
