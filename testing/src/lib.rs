@@ -12,7 +12,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 pub use codes::{assert_coded, assert_documented};
 pub use hosts::{CABLE, Hosts, set_up, try_run};
@@ -56,12 +56,19 @@ pub fn python(imports: &str, install: &str) -> Option<String> {
     None
 }
 
-/// Sends a signal to a process, by a system call.
+/// Sends a signal to a process, by a system call. One that is to stop, a child of this one, has stopped by then, with each of its threads: else they go on for a while
+/// where the machine is busy.
 ///
 /// # Panics
 /// There is no such process, or it may not be sent to.
 pub fn send(signal: Signal, process: u32) {
     kill_process(pid(process), signal).unwrap_or_else(|error| panic!("process {process} takes no signal: {error}"));
+    if signal == Signal::STOP {
+        // It may have ended, too, which whoever waits for it is still to be told.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(pid(process)), stopped)
+            .unwrap_or_else(|error| panic!("process {process} is not waited for: {error}"));
+    }
 }
 
 /// Whether this process, and so each that it starts, ignores a signal.
@@ -102,6 +109,28 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("600");
         command
+    }
+
+    #[test]
+    fn what_is_stopped_stands_and_goes_on_when_told() {
+        let mut child = Guard(waiting().spawn().unwrap());
+        let state = |process: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+            stat.rsplit(") ").next().unwrap().chars().next()
+        };
+        for _ in 0..100 {
+            send(Signal::STOP, child.0.id());
+            assert_eq!(state(child.0.id()), Some('T'));
+            send(Signal::CONT, child.0.id());
+            assert_ne!(state(child.0.id()), Some('T'));
+        }
+        child.0.kill().unwrap();
+        // One that has ended is no reason to wait.
+        while state(child.0.id()) != Some('Z') {
+            std::thread::yield_now();
+        }
+        send(Signal::STOP, child.0.id());
+        assert_eq!(child.0.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
     }
 
     #[test]

@@ -463,8 +463,7 @@ impl Process {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let process = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(process, signal).unwrap();
+        framewire_testing::send(signal, self.child.id());
     }
 }
 

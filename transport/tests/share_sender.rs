@@ -8,12 +8,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use framewire_testing::Signal;
 use framewire_transport::share::{Endpoint, Reader, ShareConfig};
 use framewire_transport::{
     Admission, ConsumerPolicy, Delivery, EndReason, FrameFormat, IncomingStream, PathChoice, PathKind, PixelFormat,
     Receiver, ReceiverConfig, RecvError, SendState, Sender, SenderConfig,
 };
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -124,20 +124,14 @@ impl Process {
         }
     }
 
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
     /// Has it go on.
     fn go_on(&self) {
-        kill_process(self.pid(), Signal::CONT).unwrap();
+        framewire_testing::send(Signal::CONT, self.child.id());
     }
 
-    /// Has it do nothing more; waits until it does.
+    /// Has it do nothing more.
     fn stop(&self) {
-        kill_process(self.pid(), Signal::STOP).unwrap();
-        let (_, status) = waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap().unwrap();
-        assert!(status.stopped());
+        framewire_testing::send(Signal::STOP, self.child.id());
     }
 
     fn kill(&mut self) {

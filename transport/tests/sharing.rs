@@ -16,7 +16,7 @@ use framewire_transport::{
     BindError, ConsumerPolicy, Delivery, FrameFormat, IncomingStream, PathChoice, PathKind, PixelFormat, Receiver,
     ReceiverConfig, RecvError, Sender, SenderConfig,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const WIDTH: u32 = 320;
@@ -142,7 +142,7 @@ impl ReadingProcess {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        framewire_testing::send(signal, self.child.id());
     }
 }
 

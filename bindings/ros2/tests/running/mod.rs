@@ -194,15 +194,6 @@ impl Program {
     pub fn stop_and_go_on(&self) {
         let process = self.0.guard.0.id();
         send(Signal::STOP, process);
-        let deadline = Instant::now() + SOON;
-        let stands = |task: std::io::Result<std::fs::DirEntry>| {
-            let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
-            stat.rsplit(')').next().is_some_and(|behind| behind.starts_with(" T"))
-        };
-        while !std::fs::read_dir(format!("/proc/{process}/task")).unwrap().all(stands) {
-            assert!(Instant::now() < deadline, "it does not stand still");
-            std::thread::sleep(Duration::from_millis(1));
-        }
         send(Signal::CONT, process);
     }
 
