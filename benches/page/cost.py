@@ -368,6 +368,8 @@ def first(arguments):
 
 
 def main():
+    # Whoever is started in the background may have been told to ignore interrupts, as are those whom it starts; the programs end by them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("what", nargs="?", choices=["cost", "pictures", "stuck", "first"], default="cost")
     parser.add_argument("--rounds", type=int, default=7)
