@@ -7,16 +7,15 @@ mod protected;
 mod running;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use browser::Browser;
 use framewire_signal::directory::{ClusterKey, Directory, NodeId, OwnNode, OwnState, StreamEntry, StreamState};
-use framewire_testing::{Guard, has_programs};
+use framewire_testing::Redis;
 use protected::{JOIN, Protected};
-use running::{PATIENCE, Running, in_dir, path_text, program, run, write_private};
+use running::{Running, in_dir, path_text, program, run, write_private};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -26,27 +25,6 @@ const HALLS: [&str; 3] = ["hall-a", "hall-b", "hall-c"];
 const KEY: &str = "00112233445566778899aabbccddeeff";
 /// What is hostile in it is text.
 const EVIL: &str = "hall-c/<img src=x onerror=alert(1)>";
-
-/// A Redis at a port that was free a moment ago; `None`, said aloud, where there is none.
-fn redis(directory: &TempDir) -> Option<(Guard, u16)> {
-    if !has_programs(&["redis-server"], "apt-get install redis-server") {
-        return None;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    Some((start_redis(directory, port), port))
-}
-
-fn start_redis(directory: &TempDir, port: u16) -> Guard {
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]).arg(directory.path());
-    let process = Guard(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
-    let deadline = Instant::now() + PATIENCE;
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "redis-server does not listen at port {port}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    process
-}
 
 /// A protected server of the cluster, with its state in a directory of its own.
 struct Hall {
@@ -99,7 +77,8 @@ async fn one_page_shows_all_servers_and_of_one_that_dies_what_was_known_last_gro
     // All tiles are seen: of others no picture is asked for.
     let Some(browser) = Browser::start((1_280, 2_200)).await else { return };
     let directory = tempfile::tempdir().unwrap();
-    let Some((redis, port)) = redis(&directory) else { return };
+    let Some(mut redis) = Redis::start(&[]) else { return };
+    let port = redis.port();
     let key = in_dir(&directory, "cluster-key");
     write_private(&key, KEY);
     let halls = HALLS.map(|name| Hall::start(name, port, path_text(&key), &[]));
@@ -175,8 +154,15 @@ async fn one_page_shows_all_servers_and_of_one_that_dies_what_was_known_last_gro
     // One dies with its cameras; its own page's neighbours go on.
     let [first, second, third] = halls;
     let dead = second.server.kill();
-    let state = |state: &str| format!("{}.every((tile) => tile.dataset.state === '{state}')", tiles_of("hall-b"));
-    browser.wait_for(&state("stale")).await;
+    // All of its tiles, of which there are some, are so and say so.
+    let state = |state: &str, words: &str| {
+        format!(
+            "((tiles) => tiles.length > 0 && tiles.every((tile) => tile.dataset.state === '{state}' && \
+             tile.querySelector('.place-state').textContent.startsWith('{words}')))({})",
+            tiles_of("hall-b")
+        )
+    };
+    browser.wait_for(&state("stale", "")).await;
     browser.picture("cluster-stale").await;
     let goes_on = format!("Number({}[0].querySelector('.shot').dataset.frame)", tiles_of("hall-c"));
     let number = browser.value(&goes_on).await.as_u64().unwrap();
@@ -184,18 +170,17 @@ async fn one_page_shows_all_servers_and_of_one_that_dies_what_was_known_last_gro
     assert_eq!(browser.value("document.querySelector('#banner').hidden").await, Value::Bool(true));
 
     // The engine dies, too: the own streams and the other's pictures go on, and the page says so.
-    drop(redis);
+    redis.kill();
     browser.wait_for("!document.querySelector('#banner').hidden").await;
     let number = browser.value(&goes_on).await.as_u64().unwrap();
     browser.wait_for(&format!("{goes_on} > {}", number + 20)).await;
     browser.wait_for("document.querySelector('#state').dataset.state === 'live'").await;
     browser.picture("cluster-engine-away").await;
-    let _redis = start_redis(&directory, port);
+    redis.restart();
     browser.wait_for("document.querySelector('#banner').hidden").await;
 
-    browser.wait_for_within(&state("unreachable"), A_MINUTE).await;
-    let words = format!("{}[0].querySelector('.place-state').textContent", tiles_of("hall-b"));
-    assert!(browser.value(&words).await.as_str().unwrap().starts_with("unreachable, last heard "), "with its age");
+    // With its age.
+    browser.wait_for_within(&state("unreachable", "unreachable, last heard "), A_MINUTE).await;
     browser.picture("cluster-unreachable").await;
     browser.be_dark().await;
     browser.picture("cluster-dark").await;
@@ -275,7 +260,8 @@ fn keep_saying(port: u16, mut nodes: Vec<Directory>) -> mpsc::Sender<()> {
 async fn a_page_of_two_hundred_streams_at_eight_servers_is_whole_on_a_screen_and_on_a_phone() {
     let Some(browser) = Browser::start((1_280, 1_600)).await else { return };
     let directory = tempfile::tempdir().unwrap();
-    let Some((_redis, port)) = redis(&directory) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
+    let port = redis.port();
     let key = in_dir(&directory, "cluster-key");
     write_private(&key, KEY);
     let hall = Hall::start("hall-0", port, path_text(&key), &[]);

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use framewire_testing::Hosts;
+use framewire_testing::{Hosts, wait_for};
 use running::{PATIENCE, Running, Server, figure, in_dir, path_text, program_on, write_private};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
@@ -85,20 +85,16 @@ fn clustered(hosts: &Hosts, (host, address, name): (&str, &str, &str), directory
 
 /// Waits until the servers' own page, as a terminal shows it, has these streams, each with how its server is.
 fn wait_for_streams(hosts: &Hosts, host: &str, join: &Path, streams: &[(&str, &str)]) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for(format_args!("{streams:?} at {host}"), || {
         let mut top = program_on(hosts, host, "framewire");
         let output = top.args(["top", "--once", "--cluster", "--join", path_text(join)]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let is_shown = |(name, state): &(&str, &str)| {
             said.lines().any(|line| line.starts_with(name) && line.split_whitespace().any(|word| word == *state))
         };
-        if streams.iter().all(is_shown) {
-            return;
-        }
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(Instant::now() < deadline, "{streams:?} did not come at {host}: {said}{told}");
-    }
+        let is_all = streams.iter().all(is_shown);
+        is_all.then_some(()).ok_or_else(|| said + &String::from_utf8_lossy(&output.stderr))
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod running;
 
 use std::process::Command;
 
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text, recorded_frames};
+use running::{Running, Server, figure, in_dir, path_text, recorded_frames, wait_for_bytes};
 
 /// Prints the log time of each whole image, as a reader of streams finds them.
 const READER: &str = r#"
@@ -35,11 +35,7 @@ fn a_server_that_is_killed_leaves_mcap_files_that_others_read_and_that_the_clien
         let stream = ["pattern:640x480:gray12", "--delivery", "every", "--fps", "max", "--name", "cam"];
         let client = Running::start(&mut server.client(&stream));
         server.running.wait_for("open");
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while std::fs::metadata(&out).map_or(0, |metadata| metadata.len()) < 50 * 640 * 480 * 2 {
-            assert!(std::time::Instant::now() < deadline, "{} stays short", out.display());
-            std::thread::yield_now();
-        }
+        wait_for_bytes(&out, 50 * 640 * 480 * 2);
         server.running.kill();
         client.kill();
         let recorded = recorded_frames(&out);

@@ -4,23 +4,20 @@
 
 mod http;
 mod protected;
-mod redis;
 mod running;
 mod watchers;
 
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use framewire_signal::message::Role;
 use framewire_signal::{ClientConfig, ClientEvent, Join, Token};
-use framewire_testing::Signal;
+use framewire_testing::{Redis, Signal, wait_until};
 use tempfile::TempDir;
 
 use protected::Protected;
-use redis::Redis;
-use running::{PATIENCE, Running, Server, in_dir, path_text, program, write_private};
+use running::{Running, Server, in_dir, path_text, program, write_private};
 use watchers::{Onlooker, next, take_pattern};
 
 /// What all servers of a cluster have.
@@ -32,7 +29,7 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Option<Self> {
-        let (redis, directory) = (Redis::start()?, tempfile::tempdir().unwrap());
+        let (redis, directory) = (Redis::start(&[])?, tempfile::tempdir().unwrap());
         let key = in_dir(&directory, "key");
         write_private(&key, "00112233445566778899aabbccddeeff");
         Some(Self { redis, directory, key })
@@ -73,14 +70,6 @@ fn busy_cores(server: &Server) -> Vec<f64> {
     let said = said(server, "/api/streams?scope=cluster");
     let nodes = said["cluster"]["nodes"].as_array().into_iter().flatten();
     nodes.filter_map(|node| node["cores"].as_f64()).collect()
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -194,8 +183,9 @@ fn turns(camera: Running) -> (Vec<String>, String) {
     (turns.iter().map(|turn| turn["server"].as_str().unwrap().to_owned()).collect(), said)
 }
 
+/// Whether so many frames are there that the camera has heard of some, by whatever way.
 fn has_live_stream(server: &Server) -> bool {
-    said(server, "/api/streams")["streams"][0]["frames_delivered"].as_u64().is_some_and(|frames| frames > 0)
+    said(server, "/api/streams")["streams"][0]["frames_delivered"].as_u64().is_some_and(|frames| frames > 20)
 }
 
 #[test]

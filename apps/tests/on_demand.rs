@@ -64,7 +64,7 @@ fn a_source_that_nobody_wants_is_closed_and_opened_again_for_who_comes() {
 
 #[test]
 fn a_stream_that_a_sink_writes_is_wanted() {
-    let server = Server::start(&["--sink", "-:raw", "--frames", "400"]);
+    let server = Server::start(&["--sink", "-:raw", "--slow-sink", "wait", "--frames", "400"]);
     let mut running = server.running;
     let mut pixels = running.take_stdout();
     let mut command = program("framewire-client");

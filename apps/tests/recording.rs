@@ -9,7 +9,7 @@ use std::process::Command;
 use framewire_capture::{SourceOptions, SourceSpec, pattern};
 use framewire_transport::frame::FramePool;
 use framewire_transport::{FrameFormat, PixelFormat};
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text};
+use running::{Running, Server, figure, in_dir, path_text, wait_for_bytes};
 
 /// The numbers that the pattern drew into the frames of a file.
 fn numbers(path: &Path) -> Vec<u64> {
@@ -145,15 +145,6 @@ fn a_server_that_is_killed_leaves_recordings_that_open() {
             // A frame that was begun counts for it.
             assert!((numbers(&y4m).len()..=numbers(&y4m).len() + 1).contains(&frames), "ffprobe says '{said}'");
         }
-    }
-}
-
-/// Waits until a recorder has written so much.
-fn wait_for_bytes(path: &Path, bytes: u64) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while std::fs::metadata(path).map_or(0, |metadata| metadata.len()) < bytes {
-        assert!(std::time::Instant::now() < deadline, "{} never had {bytes} bytes", path.display());
-        std::thread::yield_now();
     }
 }
 

@@ -6,6 +6,7 @@ mod running;
 
 use std::time::{Duration, Instant};
 
+use framewire_testing::wait_for;
 use running::{PATIENCE, Running, Server};
 
 const SENT: [&str; 6] = ["pattern:640x480", "--fps", "60", "--delivery", "latest", "-v"];
@@ -45,13 +46,10 @@ fn held(process: u32) -> (usize, usize) {
 
 /// Waits until a process holds no more than it did.
 fn await_release(process: u32, before: (usize, usize)) {
-    let deadline = Instant::now() + PATIENCE;
-    let mut now = held(process);
-    while now.0 > before.0 || now.1 > before.1 {
-        assert!(Instant::now() < deadline, "held {before:?} before, and {now:?} for long after");
-        std::thread::sleep(Duration::from_millis(100));
-        now = held(process);
-    }
+    wait_for(format_args!("it holds no more than {before:?}"), || {
+        let now = held(process);
+        if now.0 <= before.0 && now.1 <= before.1 { Ok(()) } else { Err(format!("it holds {now:?}")) }
+    });
 }
 
 /// Says how long it took from when the process was up until frames came through.

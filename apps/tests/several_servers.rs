@@ -4,12 +4,10 @@
 mod protected;
 mod running;
 
-use std::time::Instant;
-
-use framewire_testing::Signal;
+use framewire_testing::{Signal, wait_until};
 use framewire_transport::PixelFormat;
 use protected::Protected;
-use running::{PATIENCE, Running, Server, figure, in_dir, make_y4m, path_text, program};
+use running::{Running, Server, figure, in_dir, make_y4m, path_text, program};
 use serde_json::Value;
 
 const LIVE: [&str; 6] = ["pattern:64x48", "--fps", "50", "--name", "front", "--json"];
@@ -25,10 +23,7 @@ fn is_live(url: &str) -> bool {
 }
 
 fn wait_until_live(url: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_live(url) {
-        assert!(Instant::now() < deadline, "{url} never has the stream");
-    }
+    wait_until(format_args!("{url} has the stream"), || is_live(url));
 }
 
 /// Lets it end, and returns what it came to.

@@ -8,25 +8,20 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Instant;
 
+use framewire_testing::wait_for;
 use http::get;
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text, program, run};
+use running::{Running, Server, figure, in_dir, path_text, program, run};
 
 const FRAME: usize = 64 * 48;
 const ANYWHERE: [&str; 4] = ["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"];
 
 /// Asks until the answer is as it should be.
 fn wait_until(server: &Server, path: &str, is_right: impl Fn(&str) -> bool) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for(format_args!("{path} says so"), || {
         let body = get(&server.signal, path, &[]).body;
-        if is_right(&body) {
-            return body;
-        }
-        assert!(Instant::now() < deadline, "{path} says {body}");
-        std::thread::yield_now();
-    }
+        if is_right(&body) { Ok(body) } else { Err(body) }
+    })
 }
 
 fn camera(server: &Server, more: &[&str]) -> Running {

@@ -10,11 +10,11 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
+use framewire_testing::wait_for;
 use framewire_transport::wire::{Kind, Prelude, SealedOpen};
 use protected::{JOIN, Protected, client};
-use running::{PATIENCE, Running, Server, in_dir, path_text, write_private};
+use running::{Running, Server, in_dir, path_text, write_private};
 use serde_json::{Value, json};
 
 /// A man in the middle of a stream's way. He cannot read what he passes on, and adds to it: before the first opening one that he has made
@@ -119,15 +119,10 @@ fn metric(metrics: &str, name: &str) -> u64 {
 /// Asks until it says so.
 #[track_caller]
 fn until(mut ask: impl FnMut() -> String, is_so: impl Fn(&str) -> bool) -> String {
-    let begun = Instant::now();
-    loop {
+    wait_for("it says so", || {
         let said = ask();
-        if is_so(&said) {
-            return said;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{said}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        if is_so(&said) { Ok(said) } else { Err(said) }
+    })
 }
 
 /// As a client does that has made its proof up.

@@ -140,10 +140,13 @@ impl Listener {
             rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, patience).unwrap();
             ready.send(()).unwrap();
             let (mut heard, mut packet) = (Vec::new(), vec![0; 70_000]);
-            while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                if let Ok((len, _)) = rustix::net::recv(&socket, packet.as_mut_slice(), rustix::net::RecvFlags::empty())
-                {
-                    heard.push(packet[..len].to_vec());
+            // Until nothing is left of what came before it was told.
+            let mut is_told = false;
+            loop {
+                match rustix::net::recv(&socket, packet.as_mut_slice(), rustix::net::RecvFlags::empty()) {
+                    Ok((len, _)) => heard.push(packet[..len].to_vec()),
+                    Err(_) if is_told => break,
+                    Err(_) => is_told = stopped.try_recv() != Err(mpsc::TryRecvError::Empty),
                 }
             }
             heard

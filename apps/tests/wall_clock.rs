@@ -8,10 +8,11 @@ mod running;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use framewire_testing::wait_for;
 use protected::{JOIN, Protected, client};
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text, program, recorded_frames, write_private};
+use running::{Running, Server, figure, in_dir, path_text, program, recorded_frames, write_private};
 use serde_json::Value;
 
 /// Stands in front of the system's clock, and adds to it the seconds that a file has.
@@ -98,11 +99,10 @@ fn record(clock: &Clock, source: &[&str], recording: &Path, half: usize, set_by:
     );
     let mut client = server.client(source);
     let client = Running::start(clock.on(client.args(["--delivery", "every", "--json"])));
-    let begun = Instant::now();
-    while entries(recording).len() < half {
-        assert!(begun.elapsed() < PATIENCE, "{} frames were recorded", entries(recording).len());
-        std::thread::yield_now();
-    }
+    wait_for(format_args!("{half} recorded frames"), || {
+        let recorded = entries(recording).len();
+        if recorded >= half { Ok(()) } else { Err(format!("{recorded} are there")) }
+    });
     clock.set(set_by[1]);
     let before = entries(recording).len();
     assert!(half == 0 || before < FRAMES, "all frames were there before the clock was set");

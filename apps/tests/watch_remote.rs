@@ -43,9 +43,13 @@ fn a_stream_of_a_server_is_in_the_watchers_file_and_its_end_is_the_watchers_end(
     assert!(said.contains("reading stream \"front\", 64x48 gray8"), "{said}");
     let (code, told, _) = client.wait();
     assert_eq!(code, Some(0), "{told}");
-    // It asked before the first frame, and may have been granted after some.
+    // It asked before the first frame, and may have been granted after some; and no watcher is waited for.
     let recorded = std::fs::read(&out).unwrap();
-    assert!(pictures.ends_with(&recorded) && recorded.len() >= 50 * FRAME, "{} bytes: {said}", recorded.len());
+    let numbers: Vec<_> = recorded
+        .chunks(FRAME)
+        .map(|frame| pictures.chunks(FRAME).position(|picture| picture == frame).expect("a picture that was sent"))
+        .collect();
+    assert!(numbers.is_sorted_by(|before, after| before < after) && numbers.last() == Some(&99), "{numbers:?}: {said}");
     let taken = figure(&json, &["taken"]);
     assert_eq!((taken, figure(&json, &["frames_delivered"])), ((recorded.len() / FRAME) as f64, taken));
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&json).unwrap()["path"], "udp");
@@ -177,7 +181,8 @@ fn fewer_frames_a_second_come_where_fewer_are_asked_for() {
     assert_eq!(code, Some(0), "{said}");
     let mut pixels = stdout.as_slice();
     let numbers: Vec<_> = (0..10).map(|_| next(&mut pixels)).collect();
-    assert!(numbers.windows(2).all(|pair| pair[1] - pair[0] >= 5), "{numbers:?}");
+    // Every tenth, of a camera that may be held up meanwhile.
+    assert!(numbers[9] - numbers[0] >= 9 * 3, "{numbers:?}");
 }
 
 #[test]

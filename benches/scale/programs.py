@@ -72,7 +72,7 @@ class Program:
 
     def cpu_seconds_of(self, thread: str) -> float:
         """That its threads of this name have taken so far."""
-        found = [task for task in Path(f"/proc/{self.process.pid}/task").iterdir() if (task / "comm").read_text().startswith(thread)]
+        found = [task for task in Path(f"/proc/{self.process.pid}/task").iterdir() if _name(task).startswith(thread)]
         if not found:
             raise Failed(f"{self.name} has no thread {thread}")
         return sum(_cpu(task / "stat") for task in found)
@@ -147,6 +147,14 @@ class Programs:
                 program.process.kill()
         for program in self._started:
             program.process.wait()
+
+
+def _name(task: Path) -> str:
+    """A thread's name; nothing of one that has ended meanwhile."""
+    try:
+        return (task / "comm").read_text()
+    except OSError:
+        return ""
 
 
 def _cpu(stat: Path) -> float:

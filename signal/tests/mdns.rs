@@ -1,23 +1,21 @@
 //! Servers that find each other by mDNS, each a host of its own: network namespaces at one bridge. Takes root and `ip`; else it says that it skips.
 #![cfg(feature = "mdns")]
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framewire_signal::Pin;
 use framewire_signal::directory::{
     Cluster, ClusterConfig, ClusterKey, DiscoverError, Found, Guard, NodeId, NodeProof, NodeState, OwnNode, OwnState,
     StreamEntry, View, discover,
 };
-use framewire_testing::{has_programs, set_up, skip, try_run};
+use framewire_testing::{PATIENCE, has_programs, set_up, skip, try_run};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
-/// For what comes in seconds on a machine that is not busy.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Hosts at one bridge, gone with the value.
 struct Network {
@@ -129,17 +127,19 @@ fn wait_for(cluster: &Cluster, what: &str, holds: impl FnMut(&Arc<View>) -> bool
     })
 }
 
-/// Looks again and again, until this holds of what is found; how long the last look was preceded by.
-fn look_until(network: &Network, n: u32, what: &str, holds: impl Fn(&[Found]) -> bool) -> Vec<Found> {
-    let begun = Instant::now();
-    loop {
+/// Looks again and again, until all looks together have found so many servers, and the last one none that is gone; returns what was found, by name.
+fn look_until_found(network: &Network, n: u32, count: u32, gone: Option<&str>) -> BTreeMap<String, Found> {
+    let mut seen = BTreeMap::new();
+    framewire_testing::wait_for(format_args!("{count} servers, without {gone:?}"), || {
+        // On a busy machine one look may be too short for some.
         let found = network.on(n, || discover(Duration::from_secs(3))).unwrap();
         eprintln!("{} servers found in 3 s", found.len());
-        if holds(&found) {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{what} did not come: {found:?}");
-    }
+        let is_gone = found.iter().all(|server| Some(server.name.as_str()) != gone);
+        seen.extend(found.into_iter().map(|server| (server.name.clone(), server)));
+        seen.retain(|name, _| Some(name.as_str()) != gone);
+        let is_done = is_gone && seen.len() == count as usize;
+        is_done.then(|| std::mem::take(&mut seen)).ok_or_else(|| format!("{:?}", seen.keys()))
+    })
 }
 
 #[test]
@@ -151,9 +151,9 @@ fn a_hundred_servers_are_found_and_one_that_was_killed_is_not() {
         network.on(n, move || Cluster::start(config).unwrap())
     };
     let mut servers: Vec<_> = (1..=SERVERS).map(start).collect();
-    let found = look_until(&network, SERVERS + 1, "a hundred servers", |found| found.len() == SERVERS as usize);
+    let found = look_until_found(&network, SERVERS + 1, SERVERS, None);
     for n in 1..=SERVERS {
-        let server = found.iter().find(|server| server.name == format!("hall {n}")).unwrap();
+        let server = &found[&format!("hall {n}")];
         assert_eq!(server.url, format!("http://{}:8080", Network::address(n)));
         assert_eq!(
             (server.node, server.guard, server.version.as_str()),
@@ -163,9 +163,7 @@ fn a_hundred_servers_are_found_and_one_that_was_killed_is_not() {
     // It says no good-bye.
     network.cut(7);
     drop(servers.remove(6));
-    look_until(&network, SERVERS + 1, "all but the killed one", |found| {
-        found.len() == SERVERS as usize - 1 && found.iter().all(|server| server.name != "hall 7")
-    });
+    look_until_found(&network, SERVERS + 1, SERVERS - 1, Some("hall 7"));
 }
 
 /// A server's page that answers nodes of the cluster, by TLS where it has a key, until the process ends.

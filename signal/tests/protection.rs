@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use framewire_signal::message::{Refused, reason};
 use framewire_signal::{ClientConfig, ClientEvent, Identity, Pin, SignalServer, Token};
+use framewire_testing::wait_until;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use stage::raw::{connect_from, http, http_over};
@@ -65,9 +66,7 @@ fn a_server_with_another_key_is_told_by_its_pin_and_gets_nothing() {
     let says = [server.pin().unwrap().to_string(), join.pin.to_string(), "join string that it prints now".into()];
     assert!(says.iter().all(|text| refused.message.contains(text)), "{refused}");
     assert!(asked.try_recv().is_err());
-    while server.counters().tls_failed == 0 {
-        std::thread::yield_now();
-    }
+    wait_until("the failure is counted", || server.counters().tls_failed > 0);
     assert_eq!(server.counters().proofs_failed, 0);
 }
 
@@ -213,9 +212,7 @@ fn http_2_and_garbage_end_their_connection_and_others_are_served() {
     let said = said_to(address, b"\x16\x03\x01\0\x05hello");
     assert!(said.is_empty() || said[0] == 0x15, "{said:?}");
     // Counted a moment after the connection has ended.
-    while server.counters().tls_failed < 5 {
-        std::thread::yield_now();
-    }
+    wait_until("the failures are counted", || server.counters().tls_failed >= 5);
     assert_eq!(server.counters().tls_failed, 5);
     await_connected(&connect(ClientConfig::join(&join_string(&server))));
 }

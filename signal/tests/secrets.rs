@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use framewire_signal::ClientEvent;
 use framewire_signal::message::{Statistics, StreamStatistics, reason};
+use framewire_testing::wait_until;
 use serde_json::{Value, json};
 
 use stage::raw::Raw;
@@ -47,9 +48,7 @@ fn feedback_names_a_stream_by_its_id_to_its_own_client_and_by_another_number_to_
     assert_eq!(statistics["streams"][0]["stream"], shown);
     // Once its client has gone, nobody is told the id.
     drop(owner);
-    while server.counters().clients > 1 {
-        std::thread::yield_now();
-    }
+    wait_until("its client has gone", || server.counters().clients <= 1);
     server.feedback(feedback(STREAM, 4));
     assert_eq!(viewer.receive_event("feedback").unwrap()["stream"], shown);
 }

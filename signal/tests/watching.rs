@@ -10,12 +10,13 @@ use framewire_signal::message::{
     Delivery, Grant, Hops, Refused, Role, Unwatched, Waiting, WatchRequest, Watching, reason,
 };
 use framewire_signal::{Asker, ClientConfig, ClientEvent, SignalClient, Token};
+use framewire_testing::wait_until;
 use serde_json::{Value, json};
 
 use stage::raw::{Raw, connect_from, introduction, proof};
 use stage::{
-    Asked, PATIENCE, TOKEN, await_asked, await_connected, await_event, await_opened, connect, feedback, identity,
-    join_string, listener, loopback, protected, request, serve, stream_key, token, watching,
+    Asked, TOKEN, await_asked, await_connected, await_event, await_opened, connect, feedback, identity, join_string,
+    listener, loopback, protected, request, serve, stream_key, token, watching,
 };
 
 const VIEW_TOKEN: &str = "AAECAwQFBgcICQoLDA0ODw";
@@ -135,7 +136,7 @@ fn a_watcher_is_not_bothered_with_frames_of_others_and_who_listens_hears_of_all(
 }
 
 #[test]
-fn a_wish_stands_for_two_seconds_without_its_client_and_is_asked_again_by_one_that_comes_back() {
+fn a_wish_is_asked_again_by_a_client_that_comes_back_and_ends_with_it() {
     let (server, asked) = serve(loopback());
     let address = server.local_addr();
     let (mut raw, _) = Raw::connect(address, "");
@@ -146,9 +147,11 @@ fn a_wish_stands_for_two_seconds_without_its_client_and_is_asked_again_by_one_th
     again.emit("watch", &json!(wish(5, "front")));
     assert_eq!(again.receive_event("watching").unwrap()["stream"], 5);
     drop(again);
-    let all: Vec<Asked> = (0..3).map(|_| asked.recv_timeout(PATIENCE).unwrap()).collect();
-    assert!(matches!(all[..], [Asked::Watch(..), Asked::Watch(..), Asked::Unwatch(5)]), "{all:?}");
-    assert_eq!(server.counters().wishes, 0);
+    // On a busy machine it may come back too late for the wish of before.
+    let watches = [(); 2].map(|()| await_watch(&asked));
+    assert!(watches.iter().all(|(_, wish)| wish.stream == 5), "{watches:?}");
+    wait_until("nothing is wished for", || server.counters().wishes == 0);
+    assert!(matches!(asked.try_iter().last(), Some(Asked::Unwatch(5))));
 }
 
 #[test]

@@ -7,6 +7,8 @@
 
 mod codes;
 mod hosts;
+mod redis;
+mod waiting;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -16,7 +18,9 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, kill_process_gro
 
 pub use codes::{assert_coded, assert_documented};
 pub use hosts::{CABLE, Hosts, set_up, try_run};
+pub use redis::Redis;
 pub use rustix::process::Signal;
+pub use waiting::{PATIENCE, wait_for, wait_until};
 
 /// Begins every line that says that a test was skipped.
 pub const SKIPPED: &str = "SKIPPED";

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::{PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig};
 use framewire_transport::frame::{ConsumerPolicy, FrameRate, Presentation};
 use framewire_transport::{
@@ -16,8 +17,6 @@ use framewire_transport::{
 };
 use hosts::Hosts;
 
-/// Far longer than anything here takes, even on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 const DELIVERIES: [Delivery; 2] = [Delivery::Every, Delivery::Latest];
 
@@ -103,8 +102,8 @@ fn every_address_of_an_interface_is_answered_from() {
 fn a_sender_that_asks_a_receiver_at_another_of_its_addresses_goes_on_with_the_same_stream() {
     let receiver = bind("0.0.0.0:0");
     for delivery in DELIVERIES {
-        let sender = Sender::connect(at("127.0.0.1:1", &receiver), config(delivery)).unwrap();
         let opened = receiver.stats().opened;
+        let sender = Sender::connect(at("127.0.0.1:1", &receiver), config(delivery)).unwrap();
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 let stream = receiver.accept_timeout(PATIENCE).unwrap();
@@ -296,6 +295,7 @@ fn a_sender_whose_machine_prefers_another_address_keeps_the_one_that_still_works
     let receiver = hosts.far.on(|| bind("[::]:0"));
     let to = at("[fd87::1]:1", &receiver);
     let sender = hosts.near.on(|| Sender::connect(to, config(Delivery::Every)).unwrap());
+    let mut silence = Duration::ZERO;
     let change = || {
         hosts.near.run("ip addr add fd87::3/64 dev lan nodad");
         hosts.near.run("ip addr change fd87::2/64 dev lan preferred_lft 0");
@@ -304,14 +304,17 @@ fn a_sender_whose_machine_prefers_another_address_keeps_the_one_that_still_works
             hosts.near.on(|| framewire_transport::backend::ConnectedSocket::connect(to).unwrap().local().unwrap());
         assert_eq!(preferred.ip().to_string(), "fd87::3");
         // So long that the sender looks which address to speak from.
+        let begun = Instant::now();
         hosts.far.filter_output(Some("meta l4proto udp drop;"));
-        pass();
-        pass();
+        std::thread::sleep(Duration::from_millis(450));
         hosts.far.filter_output(None);
+        silence = begun.elapsed();
     };
     let (_, numbers, delivered) = survive(&receiver, &sender, Delivery::Every, change, "another address is preferred");
     assert_eq!(numbers, (0..delivered).collect::<Vec<_>>());
-    assert_eq!((receiver.stats().moved, sender.stats().restarts), (0, 0), "it goes on from the address that it has");
+    assert_eq!(receiver.stats().moved, 0, "it goes on from the address that it has");
+    // Where this machine took longer to let answers pass again than a sender waits for one, it has begun anew, from there too.
+    assert!(silence > Duration::from_millis(750) || sender.stats().restarts == 0, "after {silence:?}");
 }
 
 /// Sends frames of three datagrams on the plain wire, each once the one before has been acknowledged; all must arrive.

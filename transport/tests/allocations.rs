@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::SliceSize;
 use framewire_transport::{
     BackendKind, ConsumerPolicy, Delivery, FrameFormat, IncomingStream, Key, MetadataKind, PixelFormat, Receiver,
@@ -18,7 +19,6 @@ use framewire_transport::{
 #[cfg(target_os = "linux")]
 use framewire_transport::{Endpoint, Reader, RecvError, SubscriptionConfig, share::ShareConfig};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const WARM_UP_FRAMES: usize = 100;
 const FRAMES: usize = 300;
 

@@ -4,12 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::{
     ConsumerPolicy, Delivery, FrameFormat, IncomingStream, Key, PixelFormat, Receiver, ReceiverConfig, Sender,
     SenderConfig,
 };
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn receiver(key: &Key) -> Receiver {
     let config = ReceiverConfig::new().keys(vec![key.clone()]).latest_policy(ConsumerPolicy::Queue(6)).slots(16);
@@ -23,13 +22,13 @@ fn send(sender: &Sender) {
     sender.send(frame).unwrap();
 }
 
-/// Takes what is there; the numbers, after a look at the bytes.
-fn take(stream: &IncomingStream, numbers: &mut Vec<u64>, timeout: Duration) {
-    while let Ok(frame) = stream.recv_timeout(timeout) {
-        let number = frame.info().number;
-        assert!(frame.iter().all(|byte| *byte == number as u8), "frame {number} is another");
-        numbers.push(number);
-    }
+/// Takes a frame, where one comes in time; its number, after a look at the bytes.
+fn take(stream: &IncomingStream, numbers: &mut Vec<u64>, timeout: Duration) -> bool {
+    let Ok(frame) = stream.recv_timeout(timeout) else { return false };
+    let number = frame.info().number;
+    assert!(frame.iter().all(|byte| *byte == number as u8), "frame {number} is another");
+    numbers.push(number);
+    true
 }
 
 #[test]
@@ -41,11 +40,14 @@ fn the_accounts_of_both_receivers_and_the_sender_add_up_over_a_failover() {
         let config = SenderConfig::new(format).delivery(delivery).key(keys[0].clone()).stream(7);
         let sender = Sender::connect(first.local_addr(), config).unwrap();
         let here = first.accept_timeout(PATIENCE).unwrap();
+        // In `latest` one may make room for the next.
+        let soon = if delivery == Delivery::Every { PATIENCE } else { Duration::from_millis(5) };
         let mut numbers_here = Vec::new();
         while numbers_here.len() < 20 {
             send(&sender);
-            take(&here, &mut numbers_here, Duration::from_millis(5));
+            take(&here, &mut numbers_here, soon);
         }
+        sender.wait_until_settled(PATIENCE).unwrap();
         // It dies with a frame on its way.
         send(&sender);
         drop((here, first));
@@ -57,11 +59,11 @@ fn the_accounts_of_both_receivers_and_the_sender_add_up_over_a_failover() {
         while numbers_there.len() < 20 {
             assert!(begun.elapsed() < PATIENCE, "{:?}", sender.stats());
             send(&sender);
-            take(&there, &mut numbers_there, Duration::from_millis(5));
+            while take(&there, &mut numbers_there, Duration::from_millis(5)) {}
         }
         let report = std::thread::scope(|scope| {
             let closing = scope.spawn(|| sender.close(PATIENCE).unwrap());
-            take(&there, &mut numbers_there, PATIENCE);
+            while take(&there, &mut numbers_there, PATIENCE) {}
             closing.join().unwrap()
         });
         let (sent, seen, source) = (sender.stats(), there.stats(), there.source());

@@ -7,6 +7,7 @@ mod relay;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::send::SendState;
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, ReceiverConfig, SenderConfig};
 use network::{Pair, Weather};
@@ -78,7 +79,6 @@ fn a_stream_with_the_number_of_one_that_was_closed_opens_in_an_epoch_of_its_own(
 
 #[test]
 fn a_closed_stream_is_answered_for_by_the_listener_when_its_own_socket_is_gone() {
-    const PATIENCE: Duration = Duration::from_secs(60);
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();
     let from = SenderConfig::new(format).delivery(Delivery::Every).stream(7);
     with_relay(ReceiverConfig::default(), 9_000, from, |relay, receiver, sender| {

@@ -3,10 +3,9 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::frame::{ConsumerPolicy, FramePool, FrameRing, RecvError};
 use framewire_transport::{Delivery, Frame, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn gray(width: u32, height: u32) -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, width, height).unwrap()

@@ -3,10 +3,9 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::receive::EndReason;
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap()

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
 
-/// Each takes less than a second; one that takes so long does not end.
-const PATIENCE: Duration = Duration::from_secs(60);
+use framewire_testing::PATIENCE;
 
 /// Those that there are.
 const NAMES: [&str; 10] = [

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::{
     Cpus, PlainReceiver, PlainReceiverConfig, PlainSender, PlainSenderConfig, SendError, SliceSize, SliceSizeError,
     ThreadConfig,
@@ -14,7 +15,6 @@ use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Protection, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const DURATIONS: [Duration; 5] =
     [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1), Duration::from_secs(u64::MAX), Duration::MAX];
 const SIZES: [usize; 9] = [0, 1, 51, 52, 4_096, 65_536, u32::MAX as usize, isize::MAX as usize, usize::MAX];

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::frame::RecvError;
 use framewire_transport::receive::EndReason;
 use framewire_transport::{
@@ -12,8 +13,6 @@ use framewire_transport::{
 };
 use libc::{c_ulong, sock_filter, sock_fprog};
 use tracing::{Event, Level, Metadata, Subscriber, span};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Has every `recvmmsg` of this thread, and of those that it starts, fail with EIO, but one that only asks whether there is such
 /// a call.

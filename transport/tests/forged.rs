@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::wire::{
     Accept, Challenge, Close, Closed, Delivery, EPOCHS_AHEAD_MAX, Feedback, Nack, Open, Ping, Refuse, SliceHeader,
     TIME_UNKNOWN,
@@ -216,7 +217,6 @@ fn stream(sender: &Sender, done: &AtomicBool) -> u64 {
 
 #[test]
 fn a_stream_goes_on_beside_forged_datagrams_of_every_kind_over_real_sockets() {
-    const PATIENCE: Duration = Duration::from_secs(60);
     const STREAM: u32 = 7;
     let (count, at_length) = forged().map_or((2_000, false), |count| (count, true));
     let format = FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap();

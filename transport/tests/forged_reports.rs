@@ -9,6 +9,7 @@ mod hosts;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::frame::{ConsumerPolicy, FrameRate, Presentation};
 use framewire_transport::{
     Delivery, FrameFormat, PixelFormat, Protection, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
@@ -16,7 +17,6 @@ use framewire_transport::{
 use hosts::Hosts;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 const FRAMES: u64 = 180;
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 87, 0, 1);
@@ -121,7 +121,15 @@ fn stream_among(delivery: Delivery, codes: &[u8]) {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         let report = sender.close(PATIENCE).unwrap();
-        assert_eq!(report.delivered + sender.stats().frames_skipped, FRAMES, "{report:?}");
+        let stats = sender.stats();
+        let fates = report.delivered + stats.frames_skipped;
+        match delivery {
+            Delivery::Every => assert_eq!(fates, FRAMES, "{report:?}"),
+            // Of one that was given up half sent, as a report was believed, all may have been there.
+            Delivery::Latest => {
+                assert!(fates <= FRAMES && fates + stats.frames_abandoned >= FRAMES, "{report:?}, {stats:?}")
+            }
+        }
         reader.join().unwrap()
     });
     latencies.sort_unstable();

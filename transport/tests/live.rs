@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::{Admission, BindError, SendError, SliceSize};
 use framewire_transport::frame::{ConsumerPolicy, RecvError};
 use framewire_transport::send::{Publication, SendConfig, SendState, Subscriber};
@@ -13,8 +14,6 @@ use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Protection, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
     send,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn backends() -> impl Iterator<Item = BackendKind> {
     BackendKind::ALL.iter().copied()

@@ -4,16 +4,14 @@
 mod relay;
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::{SendError, SliceSize};
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
 
 use relay::{Relay, with_relay};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 640, 480).unwrap()

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use framewire_testing::{PATIENCE, wait_for, wait_until};
 use framewire_transport::driver::{AnnounceError, BindError, PlainReceiver, PlainReceiverConfig, SendError};
 use framewire_transport::frame::ConsumerPolicy;
 use framewire_transport::receive::EndReason;
@@ -11,9 +12,6 @@ use framewire_transport::wire::RefuseReason;
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time,
 };
-
-/// Far more than anything here takes; a test that needs it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn gray(width: u32, height: u32) -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, width, height).unwrap()
@@ -45,14 +43,6 @@ fn refusal(sender: &Sender) -> SendError {
     }
 }
 
-fn until(what: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !what() {
-        assert!(began.elapsed() < PATIENCE);
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn all_streams_together_take_no_more_than_the_budget_and_the_refusal_names_flag_and_number() {
     let format = gray(640, 480);
@@ -78,10 +68,10 @@ fn all_streams_together_take_no_more_than_the_budget_and_the_refusal_names_flag_
     let frame = first.recv_timeout(PATIENCE).unwrap();
     drop((first, sender));
     drop((second, other));
-    until(|| third.wait_until_open(Duration::ZERO).is_ok());
+    wait_until("the third is open", || third.wait_until_open(Duration::ZERO).is_ok());
     assert_eq!(receiver.memory_bytes(), 2 * one);
     drop(frame);
-    until(|| receiver.memory_bytes() == one);
+    wait_until("the memory of all but one comes back", || receiver.memory_bytes() == one);
 }
 
 #[test]
@@ -228,9 +218,9 @@ fn an_opening_that_waits_and_is_withdrawn_or_followed_by_a_later_one_gives_its_m
     let config = SendConfig::new(2, 9, gray(64, 48), Delivery::Latest, 1_472);
     past.core = Publication::new(config.format, config.delivery).subscribe(config, Time::now());
     past.open();
-    until(|| receiver.memory_bytes() < one / 2);
+    wait_until("the memory of both comes back", || receiver.memory_bytes() < one / 2);
     receiver.withdraw(2);
-    until(|| receiver.memory_bytes() == 0);
+    wait_until("all memory comes back", || receiver.memory_bytes() == 0);
 }
 
 #[test]
@@ -242,14 +232,7 @@ fn of_the_streams_that_may_end_for_others_one_ends_whose_sender_is_silent_and_no
     let sender = sender.unwrap();
     sender.wait_until_open(PATIENCE).unwrap();
     assert_eq!((receiver.withdraw_silent(&[]), receiver.withdraw_silent(&[2, 3])), (None, None));
-    let began = Instant::now();
-    let ended = loop {
-        if let Some(ended) = receiver.withdraw_silent(&[1, 2, 3]) {
-            break ended;
-        }
-        assert!(began.elapsed() < PATIENCE);
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let ended = wait_for("one is silent", || receiver.withdraw_silent(&[1, 2, 3]).ok_or("none is"));
     assert_eq!(ended, 1);
     let first = receiver.accept_timeout(PATIENCE).unwrap();
     assert_eq!((first.info().stream, first.recv().is_err(), first.end_reason()), (1, true, Some(EndReason::Silent)));

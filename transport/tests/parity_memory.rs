@@ -5,8 +5,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::SliceSize;
 use framewire_transport::frame::FramePool;
 use framewire_transport::receive::{Reassembler, ReceiveConfig, ReceiveStream};
@@ -14,7 +14,6 @@ use framewire_transport::send::{Fec, Publication, SendConfig};
 use framewire_transport::wire::{Cut, Open};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, Time};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What a stream takes beside its parity when an epoch begins: lists of some slices.
 const LISTS: usize = 256 << 10;
 

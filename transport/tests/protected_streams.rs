@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use framewire_testing::{PATIENCE, wait_until};
 use framewire_transport::crypto::{MESSAGE_1_LEN, Recording};
 use framewire_transport::wire::{Challenge, SealedAccept, SealedOpen};
 use framewire_transport::{
     Admission, Announcement, BackendKind, ConnectError, Delivery, FrameFormat, IncomingStream, Key, PathChoice,
     PixelFormat, Protection, Receiver, ReceiverConfig, RefuseReason, SendError, Sender, SenderConfig, SliceSize,
 };
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -67,19 +66,10 @@ fn accept(receiver: &Receiver) -> IncomingStream {
     receiver.accept_timeout(PATIENCE).unwrap()
 }
 
-/// Waits for what is to happen by itself.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// Why the receiver does not open a stream.
 fn refusal(sender: &Sender) -> RefuseReason {
     let mut error = sender.wait_until_open(PATIENCE).unwrap_err();
-    until("a refusal", || {
+    wait_until("a refusal", || {
         if let Err(again) = sender.wait_until_open(Duration::from_millis(10)) {
             error = again;
         }
@@ -114,7 +104,9 @@ fn every_frame_comes_as_it_was_sent_by_every_backend_in_slices_of_every_size_and
             });
             assert_eq!(sender.protection(), stream.info().protection, "{backend} {slice:?}");
             assert_eq!(sender.close(PATIENCE).unwrap().delivered, 30, "{backend} {slice:?}");
-            assert_eq!(stream.stats().rejected.total(), 0, "{:?}", stream.stats());
+            // A late answer has its opening sent again, which may come when the stream is in use.
+            let rejected = stream.stats().rejected;
+            assert_eq!(rejected.total(), rejected.replayed, "{rejected:?}");
         }
     }
     let (sealed, again) = recording.seen();
@@ -194,7 +186,7 @@ fn a_receiver_that_begins_anew_opens_the_stream_again_under_the_same_key_or_the_
     drop(same);
     let other = receiver_at(address, &[&second]);
     send(&sender, 2);
-    until("a refusal", || other.stats().refused > 0);
+    wait_until("a refusal", || other.stats().refused > 0);
     assert_eq!(other.stats().opened, 0);
     sender.set_key(second.clone());
     let stream = accept(&other);
@@ -342,7 +334,7 @@ fn an_opening_that_was_recorded_opens_nothing_neither_while_its_stream_is_open_n
     // The sender is gone without a word, and the receiver ends the stream.
     drop((sender, stream));
     let begun = Instant::now();
-    until("openings that come too late", || {
+    wait_until("openings that come too late", || {
         recorder.back.send(&recorded).unwrap();
         receiver.stats().replayed >= 20 && begun.elapsed() > Duration::from_millis(1_500)
     });
@@ -360,7 +352,7 @@ fn a_sender_whose_stream_was_ended_before_it_heard_of_it_opens_it_by_another_ope
     let sender = sender(recorder.address(), &key);
     drop(accept(&receiver));
     // It repeats what has opened something already.
-    until("an opening that is known", || receiver.stats().replayed > 0);
+    wait_until("an opening that is known", || receiver.stats().replayed > 0);
     recorder.loses_accepts.store(false, Ordering::Release);
     send(&sender, 0);
     take(&accept(&receiver), 0);
@@ -467,7 +459,7 @@ fn a_plain_sender_is_not_led_off_this_machine_by_whoever_says_where_the_receiver
     drop((stream, receiver));
     sender.redirect("192.0.2.1:7".parse().unwrap());
     let mut failure = None;
-    until("a failure", || {
+    wait_until("a failure", || {
         failure = sender.frame_timeout(Duration::ZERO).err();
         failure.is_some()
     });

@@ -4,16 +4,14 @@
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{ChildStdout, Command, Stdio};
-use std::time::Duration;
 
-use framewire_testing::Guard;
+use framewire_testing::{Guard, PATIENCE};
 use framewire_transport::crypto::{Suite, Suites};
 use framewire_transport::{
     Delivery, FrameFormat, Key, PathChoice, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig, SliceSize,
 };
 use sha2::{Digest, Sha256};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const FRAMES: u64 = 3;
 
 /// Starts the peer, which is told the key on its input; `None` where there is no Python for it.

@@ -3,11 +3,10 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::frame::{ConsumerPolicy, FramePool, FrameRing, Readiness, RecvError};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for it to become readable, for so long.
 fn is_readable(readiness: &Readiness, timeout: Duration) -> bool {

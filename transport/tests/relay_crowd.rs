@@ -3,8 +3,9 @@
 #![allow(missing_docs)]
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use framewire_testing::wait_until;
 use framewire_transport::frame::{FramePool, FrameRing};
 use framewire_transport::{
     ConsumerPolicy, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Relay, RelayConfig, RelayStreamConfig, RelayTo,
@@ -12,7 +13,6 @@ use framewire_transport::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const CROWD: u32 = 1_000;
 const ROUNDS: usize = 10;
 /// As far as batches that are kept are touched one after the other, 34 MB are taken once, after the first crowd too; one that left 8 kB a watcher behind would
@@ -28,14 +28,6 @@ fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]
@@ -66,7 +58,7 @@ fn a_thousand_who_come_and_go_leave_nothing_behind_and_one_who_stays_gets_the_st
         }
     };
     let mut watched = None;
-    until("the stream is open", || {
+    wait_until("the stream is open", || {
         film();
         watched = receiver.accept_timeout(Duration::from_millis(10)).ok();
         watched.is_some()
@@ -80,7 +72,7 @@ fn a_thousand_who_come_and_go_leave_nothing_behind_and_one_who_stays_gets_the_st
         assert_eq!(relay.watchers(), CROWD as usize + 1);
         // While they are there, frames come to the one who takes them.
         let mut came = 0;
-        until("frames come", || {
+        wait_until("frames come", || {
             film();
             if let Ok(frame) = watched.recv_timeout(Duration::from_millis(10)) {
                 assert!(frame.iter().all(|byte| *byte == frame.info().number as u8), "frame {}", frame.info().number);
@@ -89,7 +81,7 @@ fn a_thousand_who_come_and_go_leave_nothing_behind_and_one_who_stays_gets_the_st
             came >= 20
         });
         drop(crowd);
-        until("they are forgotten", || relay.watchers() == 1);
+        wait_until("they are forgotten", || relay.watchers() == 1);
         let now = (descriptors(), resident_bytes());
         // What a crowd takes once, it takes.
         let (descriptors, bytes) = *before.get_or_insert(now);

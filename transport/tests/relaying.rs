@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
+use framewire_testing::{PATIENCE, wait_until};
 use framewire_transport::frame::{FramePool, FrameRate, FrameRing};
 use framewire_transport::wire::{Accept, Open};
 use framewire_transport::{
@@ -11,8 +12,6 @@ use framewire_transport::{
     Receiver, ReceiverConfig, RecvError, Relay, RelayConfig, RelayError, RelayStream, RelayStreamConfig, RelayTo,
     SendState, Sender, SenderConfig, SliceSize, Watcher,
 };
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 320, 240).unwrap()
@@ -126,11 +125,7 @@ fn several_receivers_watch_one_stream_by_every_backend_plain_and_protected() {
 
 /// Waits until the relay has forgotten all but so many watchers.
 fn wait_for_watchers(relay: &Relay, count: usize) {
-    let begun = Instant::now();
-    while relay.watchers() > count {
-        assert!(begun.elapsed() < PATIENCE, "{} watchers are left", relay.watchers());
-        std::thread::yield_now();
-    }
+    wait_until(format_args!("{count} watchers are left"), || relay.watchers() <= count);
 }
 
 #[test]
@@ -263,11 +258,7 @@ fn frames_that_wait_when_their_source_ends_still_come_to_whoever_has_the_stream(
     publish();
     let watched = end.accept_timeout(PATIENCE).unwrap();
     watched.recv_timeout(PATIENCE).unwrap();
-    let begun = Instant::now();
-    while watcher.stats().frames_delivered == 0 {
-        assert!(begun.elapsed() < PATIENCE, "{:?}", watcher.stats());
-        std::thread::yield_now();
-    }
+    wait_until("a frame is delivered", || watcher.stats().frames_delivered > 0);
     // All at once, and nothing after them.
     let last = [(); 3].map(|()| publish());
     ring.end();
@@ -316,12 +307,10 @@ fn a_source_that_begins_anew_goes_on_to_its_watchers_under_numbers_that_only_ris
     let watched = opened(&served, &end);
     let before = *watch(&served, &watched, 5).last().unwrap();
     served.camera.redirect(at(2));
-    let begun = Instant::now();
-    while served.incoming.stats().restarts == 0 {
-        assert!(begun.elapsed() < PATIENCE, "the camera goes on as before");
+    wait_until("the camera begins anew", || {
         served.film();
-        std::thread::yield_now();
-    }
+        served.incoming.stats().restarts > 0
+    });
     assert!(watch(&served, &watched, 5)[0] > before);
     assert_eq!(watched.stats().restarts, 0);
 }
@@ -340,12 +329,10 @@ fn one_that_wants_fewer_frames_gets_so_many_and_the_others_are_counted_as_skippe
     let few = opened(&served, &few);
     assert_eq!(few.info().presentation.rate, Some(most));
     watch(&served, &all, 30);
-    let begun = Instant::now();
-    while thinned.stats().frames_skipped < 30 {
-        assert!(begun.elapsed() < PATIENCE, "{:?}", thinned.stats());
+    wait_until("30 frames are skipped", || {
         served.film();
-        std::thread::yield_now();
-    }
+        thinned.stats().frames_skipped >= 30
+    });
     // None where newer ones came before its stream was open.
     assert!(few.stats().frames_delivered <= 1);
     let stats = thinned.stats();

@@ -6,13 +6,13 @@ mod relay;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::Admission;
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
 use relay::with_relay;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const FRAMES_EACH: u64 = 20;
 const ADDRESSES: u64 = 4;
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::SendError;
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const FRAMES: u64 = 60;
 
 fn format() -> FrameFormat {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use framewire_testing::{Guard, Signal, send};
+use framewire_testing::{Guard, PATIENCE, Signal, send, wait_for, wait_until};
 use framewire_transport::share::ShareConfig;
 use framewire_transport::{
     BindError, ConsumerPolicy, Delivery, Endpoint, Frame, FrameFormat, MetadataKind, PixelFormat, PublishConfig,
@@ -17,8 +17,6 @@ use framewire_transport::{
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder of the test's own, removed with the value.
 struct Folder(PathBuf);
@@ -81,13 +79,10 @@ fn each_policy_has_its_frames_in_order_and_whole_and_both_ends_account_alike() {
             for number in 0..FRAMES {
                 assert_eq!(send_filled(&stream, number as u8), number);
             }
-            let figures = loop {
+            let figures = wait_for("all is taken", || {
                 let figures = stream.readers().remove(0);
-                if figures.waiting == 0 {
-                    break figures;
-                }
-                std::thread::yield_now();
-            };
+                if figures.waiting == 0 { Ok(figures) } else { Err(format!("{figures:?}")) }
+            });
             stream.close();
             let (taken, stats) = (reading.join().unwrap(), subscription.stats());
             assert!(taken.is_sorted_by(|before, after| before < after), "{policy:?}");
@@ -168,9 +163,7 @@ fn who_asks_for_what_there_is_not_is_told_what_there_is() {
     assert_eq!(names(&reader), ["front", "rear"]);
     second.close();
     // Its hub's thread takes it off the list.
-    while names(&reader) != ["front"] {
-        std::thread::yield_now();
-    }
+    wait_until("the closed stream is off the list", || names(&reader) == ["front"]);
 }
 
 /// Names the folder of a publisher that this process is to be, and what its frames are filled with.
@@ -198,12 +191,7 @@ fn publisher_process(folder: &Folder, value: u8) -> Guard {
 }
 
 fn subscribed(folder: &Folder) -> Subscription {
-    let reader = loop {
-        match Reader::connect(folder.endpoint()) {
-            Err(ShareError::NoHub { .. }) => std::thread::yield_now(),
-            connected => break connected.unwrap(),
-        }
-    };
+    let reader = wait_for("a hub", || Reader::connect(folder.endpoint()));
     reader.wait_for("front", PATIENCE).unwrap();
     reader.subscribe("front", ConsumerPolicy::Latest).unwrap()
 }

@@ -6,16 +6,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use framewire_testing::Signal;
+use framewire_testing::{PATIENCE, Signal, wait_until};
 use framewire_transport::share::{Endpoint, Reader, ShareConfig};
 use framewire_transport::{
     Admission, ConsumerPolicy, Delivery, EndReason, FrameFormat, IncomingStream, PathChoice, PathKind, PixelFormat,
     Receiver, ReceiverConfig, RecvError, SendState, Sender, SenderConfig,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What tells this program that it is one of the processes that are killed, and which.
 const ROLE: &str = "FRAMEWIRE_TEST_ROLE";
@@ -41,14 +39,6 @@ fn send(sender: &Sender, number: u64) {
     let mut frame = sender.frame().unwrap();
     fill(number, &mut frame);
     assert_eq!(sender.send(frame).unwrap(), number);
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what} does not come about");
-        std::thread::yield_now();
-    }
 }
 
 /// A folder with a place for a hub.
@@ -190,13 +180,13 @@ fn does_as_told_by_its_environment() {
                 send(&sender, number);
             }
         }
-        // Sends one frame by whichever way there is, and says which it was, and why.
-        ["one", endpoint, peer] => {
+        // Sends one frame by whichever way there is, and says which it was, whether it has arrived after so many seconds, and why.
+        ["one", endpoint, peer, seconds] => {
             let config =
                 SenderConfig::new(format()).delivery(Delivery::Every).share(endpoint.parse::<Endpoint>().unwrap());
             let sender = Sender::connect(peer.parse().unwrap(), config.linger(Duration::ZERO)).unwrap();
             send(&sender, 0);
-            let settled = sender.wait_until_settled(Duration::from_secs(1)).is_ok();
+            let settled = sender.wait_until_settled(Duration::from_secs(seconds.parse().unwrap())).is_ok();
             println!("said: {} {settled} {}", sender.path(), sender.path_trouble().unwrap_or_default());
         }
         // Sends one frame by shared memory.
@@ -293,7 +283,7 @@ fn a_sender_that_is_killed_ends_its_stream_and_every_frame_before_is_whole() {
         assert_eq!(stats.frames_passed, stats.frames_delivered + source.skipped, "{stats:?} {source:?}");
         assert_eq!((source.lost, stats.frames_incomplete, stats.frames_no_slot), (0, 0, 0));
         drop(stream);
-        until("all memory comes back", || receiver.memory_bytes() == 0);
+        wait_until("all memory comes back", || receiver.memory_bytes() == 0);
     }
 }
 
@@ -394,7 +384,7 @@ fn without_its_hub_a_stream_goes_by_datagrams_and_says_why() {
     hub.stop();
     (10..13).for_each(|number| send(&sender, number));
     hub.kill();
-    until("the way by datagrams", || sender.path() == PathKind::Udp);
+    wait_until("the way by datagrams", || sender.path() == PathKind::Udp);
     assert!(sender.path_trouble().unwrap().contains("has ended"));
     // Where it was, without a place to share at.
     let receiver = Receiver::bind(address, ReceiverConfig::new()).unwrap();
@@ -425,7 +415,7 @@ fn a_hub_that_is_back_before_anybody_answers_datagrams_has_the_stream_by_shared_
         sender.wait_until_settled(PATIENCE).unwrap();
         assert_eq!(sender.path(), PathKind::Shm);
         drop(receiver);
-        until("the way by datagrams", || sender.path() == PathKind::Udp);
+        wait_until("the way by datagrams", || sender.path() == PathKind::Udp);
         (first + 6..first + 8).for_each(|number| send(&sender, number));
     }
     assert_eq!(sender.stats().frames, 20);
@@ -439,7 +429,7 @@ fn a_receiver_that_stalls_beside_its_hub_gets_every_frame_once() {
     let sender = Sender::connect(address, place.config(Delivery::Every, PathChoice::Auto)).unwrap();
     send(&sender, 0);
     hub.expect(0..1);
-    until("the way by datagrams", || sender.path() == PathKind::Udp);
+    wait_until("the way by datagrams", || sender.path() == PathKind::Udp);
     sender.wait_until_open(PATIENCE).unwrap();
     (1..5).for_each(|number| send(&sender, number));
     hub.expect(1..5);
@@ -447,7 +437,7 @@ fn a_receiver_that_stalls_beside_its_hub_gets_every_frame_once() {
     sender.wait_until_settled(PATIENCE).unwrap();
     hub.stop();
     (5..8).for_each(|number| send(&sender, number));
-    until("silence", || matches!(sender.state(), SendState::Opening { .. }));
+    wait_until("silence", || matches!(sender.state(), SendState::Opening { .. }));
     // Its hub lets others connect all the time, and is not asked: it may have what is not settled.
     hub.go_on();
     hub.expect(5..8);
@@ -468,7 +458,7 @@ fn a_sender_whose_hub_has_taken_everything_and_died_is_settled_and_closed() {
     hub.expect(0..3);
     sender.wait_until_settled(PATIENCE).unwrap();
     hub.kill();
-    until("the end of the way", || matches!(sender.state(), SendState::Opening { .. }));
+    wait_until("the end of the way", || matches!(sender.state(), SendState::Opening { .. }));
     sender.wait_until_settled(PATIENCE).unwrap();
     let report = sender.close(PATIENCE).unwrap();
     assert_eq!((report.delivered, report.is_forgotten), (3, true));
@@ -492,7 +482,7 @@ fn a_latest_stream_goes_on_at_the_next_hub_and_its_frames_have_one_fate_each() {
         assert_eq!(frame.info().number, numbers - 1);
         assert!(is_whole(numbers - 1, &frame));
         drop((stream, receiver));
-        until("the end of the way", || matches!(sender.state(), SendState::Opening { .. }));
+        wait_until("the end of the way", || matches!(sender.state(), SendState::Opening { .. }));
     }
     let stats = sender.stats();
     assert_eq!(stats.frames, 60);
@@ -568,9 +558,10 @@ fn two_network_namespaces_are_two_hosts_although_a_socket_reaches_across() {
     let address = hub.line().unwrap();
     let program = std::env::current_exe().unwrap();
     // The same address, which is another machine's there: nobody answers.
-    let mut other = Process::of(hosts.command(hosts.near(), &program), "one", &format!("{} {address}", place.endpoint));
+    let mut other =
+        Process::of(hosts.command(hosts.near(), &program), "one", &format!("{} {address} 1", place.endpoint));
     let said = other.line().unwrap();
     assert!(said.starts_with("udp false") && said.contains("another network namespace"), "{said}");
-    let mut own = Process::of(Command::new(&program), "one", &format!("{} {address}", place.endpoint));
+    let mut own = Process::of(Command::new(&program), "one", &format!("{} {address} 60", place.endpoint));
     assert_eq!(own.line().unwrap(), "shm true");
 }

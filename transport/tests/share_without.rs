@@ -10,16 +10,14 @@ mod log;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use denied::{Denied, where_denied};
+use framewire_testing::{PATIENCE, wait_for};
 use framewire_transport::frame::{ConsumerPolicy, FrameFormat, PixelFormat};
 use framewire_transport::share::ShareConfig;
 use framewire_transport::{
     Endpoint, PathChoice, PathKind, PublishConfig, Publisher, Reader, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 64, 1).expect("a format")
@@ -159,14 +157,7 @@ fn trouble_of_sender_where(denied: Denied) -> String {
         let mut frame = sender.frame().unwrap();
         frame.fill(7);
         sender.send(frame).unwrap();
-        let begun = Instant::now();
-        let trouble = loop {
-            if let Some(trouble) = sender.path_trouble() {
-                break trouble;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it says nothing of its way: {:?}", sender.path());
-            std::thread::yield_now();
-        };
+        let trouble = wait_for("a word of its way", || sender.path_trouble().ok_or("it says nothing"));
         assert_eq!(sender.path(), PathKind::Udp);
         trouble
     });

@@ -8,9 +8,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use denied::{Denied, where_denied};
+use framewire_testing::{PATIENCE, wait_for};
 use framewire_transport::share::{Endpoint, Reader, ReaderFigures, ShareConfig, ShareError, SubscriptionConfig};
 use framewire_transport::{
     BindError, ConsumerPolicy, Delivery, FrameFormat, IncomingStream, PathChoice, PathKind, PixelFormat, Receiver,
@@ -18,7 +19,6 @@ use framewire_transport::{
 };
 use rustix::process::Signal;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const WIDTH: u32 = 320;
 const HEIGHT: u32 = 240;
 
@@ -83,11 +83,10 @@ impl Set {
     }
 
     fn until(&self, what: &str, mut is_so: impl FnMut(&[ReaderFigures]) -> bool) {
-        let begun = Instant::now();
-        while !is_so(&self.readers()) {
-            assert!(begun.elapsed() < PATIENCE, "{what} does not come about: {:?}", self.readers());
-            std::thread::yield_now();
-        }
+        wait_for(what, || {
+            let readers = self.readers();
+            if is_so(&readers) { Ok(()) } else { Err(format!("{readers:?}")) }
+        });
     }
 
     fn reader(&self, policy: &str) -> ReadingProcess {

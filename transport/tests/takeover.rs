@@ -5,14 +5,13 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use framewire_testing::{PATIENCE, wait_until};
 use framewire_transport::driver::{Admission, IncomingStream};
 use framewire_transport::frame::RecvError;
 use framewire_transport::receive::EndReason;
 use framewire_transport::send::{self, Publication, SendConfig, SendState, Subscriber};
 use framewire_transport::wire::{Challenge, Kind, Prelude};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Time};
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two addresses that senders speak from, the second of which they may take over.
 struct Addresses {
@@ -119,11 +118,7 @@ fn an_opening_that_has_not_proved_its_address_or_is_refused_leaves_the_stream_th
     let mut bytes = [0; send::CONTROL_MAX];
     let len = stranger.poll_transmit(Time::now(), &mut bytes).unwrap();
     addresses.sockets[0].send_to(&bytes[..len], addresses.receiver.local_addr()).unwrap();
-    let deadline = Time::now() + PATIENCE;
-    while addresses.receiver.stats().challenged < 2 {
-        assert!(Time::now() < deadline, "{:?}", addresses.receiver.stats());
-        std::thread::yield_now();
-    }
+    wait_until("the stranger is challenged", || addresses.receiver.stats().challenged >= 2);
     assert_eq!((addresses.receiver.stats().opened, stream.end_reason()), (1, None));
     // With its cookie, but not announced.
     let mut senders = [(&mut living, 0), (&mut stranger, 0)];

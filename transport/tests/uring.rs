@@ -7,17 +7,15 @@ mod denied;
 
 use std::fmt::{Debug, Write};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use denied::{Denied, where_denied};
+use framewire_testing::PATIENCE;
 use framewire_transport::backend::{BackendConfig, ConnectedSocket, RingError, UringBackend};
 use framewire_transport::{
     BackendKind, Delivery, FrameFormat, PixelFormat, Receiver, ReceiverConfig, Sender, SenderConfig,
 };
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn refusal() -> RingError {
     let socket = ConnectedSocket::connect("127.0.0.1:9".parse().unwrap()).unwrap();

@@ -4,13 +4,12 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use framewire_transport::driver::{Receiver, SendError, SliceSize};
 use framewire_transport::frame::{ChromaPlace, ColourRange, FrameRate, Presentation, SampleAspect, Scan};
 use framewire_transport::send::{Publication, SendConfig, SendState};
 use framewire_transport::wire::{Kind, Open, PRELUDE_LEN, Prelude, Refuse, RefuseReason, VERSION, WireError};
 use framewire_transport::{Delivery, FrameFormat, PixelFormat, ReceiverConfig, Sender, SenderConfig, Time};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 20, 25).unwrap()

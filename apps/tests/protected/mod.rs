@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use framewire_testing::wait_for;
 use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -102,17 +102,13 @@ impl Protected {
 
     /// Until a stream of the server's has frames, as who looks is told.
     pub(crate) fn wait_until_live(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let join = self.state(JOIN);
+        let join = self.state(JOIN);
+        wait_for("a stream that is live", || {
             let output = run("framewire", &["top", "--once", "--join", join.to_str().unwrap()]);
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            if said.contains("live") {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{said}{}", String::from_utf8_lossy(&output.stderr));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            let is_live = said.contains("live");
+            is_live.then_some(()).ok_or_else(|| said + &String::from_utf8_lossy(&output.stderr))
+        });
     }
 
     /// Ends it in order; returns where it was, and its summary.

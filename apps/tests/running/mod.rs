@@ -5,15 +5,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use framewire_capture::{SourceOptions, SourceSpec, pattern};
 use framewire_testing::{Hosts, Signal};
 use framewire_transport::frame::FramePool;
 use framewire_transport::{FrameFormat, PixelFormat};
 
-/// Far longer than anything here takes, even on a loaded machine: a test that waits this long has found a hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use framewire_testing::PATIENCE;
 
 /// A program that runs until it ends or the test does.
 pub(crate) struct Running {
@@ -252,6 +251,14 @@ pub(crate) fn recorded_frames(recording: &Path) -> Vec<(u64, SystemTime)> {
         })
     })
     .collect()
+}
+
+/// Waits until a recorder has written so much.
+pub(crate) fn wait_for_bytes(path: &Path, bytes: u64) {
+    framewire_testing::wait_for(format_args!("{bytes} bytes in {}", path.display()), || {
+        let written = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if written >= bytes { Ok(()) } else { Err(format!("it has {written}")) }
+    });
 }
 
 pub(crate) fn path_text(path: &Path) -> &str {

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use framewire_ends::{Class, Hub, OpenOptions, Output, OutputOptions, ReceiveOptions, Source, Taken};
+use framewire_testing::PATIENCE;
 use framewire_transport::share::{Endpoint, ShareConfig};
 use framewire_transport::{Delivery, FrameFormat, Key, PixelFormat, Protection, Receiver, ReceiverConfig};
-
-const SOON: Duration = Duration::from_secs(20);
 
 fn gray() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()
@@ -33,13 +32,13 @@ fn pair(shared: bool, delivery: Delivery) -> (Source, Output, tempfile::TempDir)
 }
 
 fn send(output: &Output, shade: u8) {
-    let mut frame = output.frame(SOON).unwrap().unwrap();
+    let mut frame = output.frame(PATIENCE).unwrap().unwrap();
     frame.fill(shade);
     output.send(frame).unwrap();
 }
 
 fn taken(source: &Source) -> Taken {
-    source.recv(SOON).unwrap().expect("a frame comes")
+    source.recv(PATIENCE).unwrap().expect("a frame comes")
 }
 
 #[test]
@@ -53,7 +52,7 @@ fn what_is_sent_is_taken_and_counted_at_both_ends() {
             assert_eq!(taken.stream.format, gray());
         }
         assert_eq!((source.stats().taken, source.stats().bytes), (5, 5 * 64 * 48));
-        assert!(output.close(SOON) && output.close(SOON));
+        assert!(output.close(PATIENCE) && output.close(PATIENCE));
         assert_eq!((output.stats().sent, output.stats().delivered), (5, 5), "shared: {shared}");
         assert_eq!(output.begin(gray()).unwrap_err().class, Class::Closed);
     }
@@ -86,7 +85,7 @@ fn the_descriptor_tells_of_frames_and_of_the_end() {
         assert!(silent.is_some(), "shared: {shared}");
         source.close();
         assert!(readable(&source, None));
-        assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
+        assert_eq!(source.recv(PATIENCE).unwrap_err().class, Class::Closed);
         assert!(source.is_closed() && source.streams().is_empty());
     }
 }
@@ -106,7 +105,7 @@ fn whoever_holds_every_slot_is_told_and_goes_on_once_one_is_given_back() {
             });
             let mut held = Vec::new();
             let error = loop {
-                match source.recv(SOON) {
+                match source.recv(PATIENCE) {
                     Ok(Some(taken)) => held.push(taken),
                     Ok(None) => panic!("a frame comes, or it is told that none can"),
                     Err(error) => break error,
@@ -115,7 +114,7 @@ fn whoever_holds_every_slot_is_told_and_goes_on_once_one_is_given_back() {
             assert_eq!(error.class, Class::SlotsHeld);
             assert!(source.stats().held >= 2);
             held.pop();
-            assert!(source.recv(SOON).unwrap().is_some());
+            assert!(source.recv(PATIENCE).unwrap().is_some());
             stop.store(true, Ordering::Relaxed);
         });
     }
@@ -135,9 +134,9 @@ fn a_sender_that_is_back_is_read_on_and_one_without_reconnect_ends() {
                 continue;
             }
             assert_eq!(taken(source).frame[0], shade);
-            assert!(output.close(SOON));
+            assert!(output.close(PATIENCE));
             if std::ptr::eq(source, &once) {
-                assert_eq!(source.recv(SOON).unwrap_err().class, Class::Ended);
+                assert_eq!(source.recv(PATIENCE).unwrap_err().class, Class::Ended);
             }
         }
     }
@@ -150,14 +149,14 @@ fn what_is_left_of_a_stream_comes_before_the_one_that_follows_it() {
     for shade in 0..3 {
         send(&first, shade);
     }
-    assert!(first.close(SOON));
+    assert!(first.close(PATIENCE));
     let address = source.local_addr().unwrap().to_string();
     let second = Output::connect(&address, OutputOptions::new().delivery(Delivery::Every)).unwrap();
     second.begin(gray()).unwrap();
     for shade in 3..6 {
         send(&second, shade);
     }
-    assert!(second.wait_until_settled(SOON).unwrap());
+    assert!(second.wait_until_settled(PATIENCE).unwrap());
     let shades: Vec<_> = (0..6).map(|_| taken(&source).frame[0]).collect();
     assert_eq!(shades, [0, 1, 2, 3, 4, 5]);
 }
@@ -172,7 +171,7 @@ fn a_stream_that_nobody_shares_is_told_and_waited_for_as_long_as_asked() {
     let hub: Hub = folder.path().join("x.sock").to_str().unwrap().parse().unwrap();
     let listed = framewire_ends::shared_streams(Some(&hub), &mut || true).unwrap().all();
     assert_eq!(listed.unwrap_err().code, "no-hub", "a hub that was named is not silently one without streams");
-    let options = options.wait(SOON);
+    let options = options.wait(PATIENCE);
     let mut asked = 0;
     let opened = Source::open(Some("front"), &options, &mut || {
         asked += 1;
@@ -218,7 +217,7 @@ fn with_a_key_frames_are_protected_and_both_ends_say_by_what() {
     assert!(taken.frame.iter().all(|gray| *gray == 7));
     let cipher = taken.stream.protection.expect("it is protected");
     assert_eq!(output.stats().protection, Some(cipher));
-    assert!(output.close(SOON));
+    assert!(output.close(PATIENCE));
 
     // Whoever has no key of it, or none at all, is told how to have one.
     for (options, code) in
@@ -226,7 +225,7 @@ fn with_a_key_frames_are_protected_and_both_ends_say_by_what() {
     {
         let stranger = Output::connect(&to, options).unwrap();
         stranger.begin(gray()).unwrap();
-        let error = stranger.wait_until_open(SOON).unwrap_err();
+        let error = stranger.wait_until_open(PATIENCE).unwrap_err();
         assert_eq!((error.class, error.code), (Class::Refused, code));
         assert_eq!(stranger.trouble(), Some(error.text), "it is told to whoever does not wait, too");
     }
@@ -273,14 +272,14 @@ fn all_streams_of_a_hub_are_read_as_they_come_and_its_end_is_told() {
         }
         let names: Vec<_> = source.streams().into_iter().map(|stream| stream.name).collect();
         assert_eq!((names, source.stats().taken, source.stats().streams), (vec!["front".into(), "rear".into()], 2, 2));
-        assert!(outputs.remove(0).0.close(SOON));
+        assert!(outputs.remove(0).0.close(PATIENCE));
         let is_gone = (0..400).any(|_| {
             assert!(source.recv(Duration::from_millis(50)).unwrap().is_none());
             source.streams().len() == 1
         });
         assert!(is_gone);
         let served = Source::open_served(&hub, &ReceiveOptions::new().reconnect(false)).unwrap();
-        assert!(outputs.remove(0).0.close(SOON));
+        assert!(outputs.remove(0).0.close(PATIENCE));
         let error = (0..400).find_map(|_| served.recv(Duration::from_millis(50)).err());
         assert_eq!(error.map(|error| error.class), Some(Class::Ended));
         drop((outputs, server));
@@ -297,7 +296,7 @@ fn all_streams_of_a_hub_are_read_as_they_come_and_its_end_is_told() {
         send(&output, 9);
         assert_eq!((taken(&source).frame[0], source.stats().streams), (9, 3));
         source.close();
-        assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
+        assert_eq!(source.recv(PATIENCE).unwrap_err().class, Class::Closed);
     }
 }
 
@@ -329,7 +328,7 @@ fn patience_with_held_slots_goes_over_calls_and_begins_anew_with_each_that_is_gi
             assert_eq!(told.map(|error| error.class), Some(Class::SlotsHeld), "shared: {shared}");
             let began = std::time::Instant::now();
             held.pop();
-            held.push(source.recv(SOON).unwrap().expect("a frame comes"));
+            held.push(source.recv(PATIENCE).unwrap().expect("a frame comes"));
             // Where the machine did not keep this thread from it, that is too short a time for being told again.
             let short = source.recv(STEP);
             assert!(began.elapsed() >= Duration::from_millis(80) || short.unwrap().is_none());
@@ -348,9 +347,9 @@ fn what_comes_after_the_newest_is_told_by_the_next_call() {
     let source = Source::open(Some("front"), &open, &mut || true).unwrap().unwrap();
     send(&output, 1);
     send(&output, 2);
-    assert!(output.close(SOON));
+    assert!(output.close(PATIENCE));
     drop(output);
-    let frame = source.latest(SOON).unwrap().expect("frames wait").frame;
+    let frame = source.latest(PATIENCE).unwrap().expect("frames wait").frame;
     assert_eq!(frame[0], 2);
     let error = (0..400).find_map(|_| source.latest(Duration::from_millis(50)).err());
     assert_eq!(error.map(|error| error.class), Some(Class::Ended));
@@ -422,10 +421,10 @@ fn without_reconnect_the_end_of_a_hub_is_told_each_time() {
     let open = OpenOptions::new().hub(hub).reconnect(false);
     let source = Source::open(Some("front"), &open, &mut || true).unwrap().unwrap();
     drop((server, incoming, output));
-    let error = source.recv(SOON).unwrap_err();
+    let error = source.recv(PATIENCE).unwrap_err();
     // Its stream may be over before the hub is.
     assert!(matches!(error.class, Class::Interrupted | Class::Ended), "{error:?}");
-    assert_eq!(source.recv(SOON).unwrap_err(), error);
+    assert_eq!(source.recv(PATIENCE).unwrap_err(), error);
     assert_eq!(source.waiting().unwrap_err(), error);
 }
 
@@ -434,7 +433,7 @@ fn whoever_waits_for_a_slot_learns_that_the_output_was_closed_and_the_name_is_fr
     for shared in [false, true] {
         let (source, output, folder) = pair(shared, Delivery::Every);
         if !shared {
-            assert!(output.wait_until_open(SOON).unwrap());
+            assert!(output.wait_until_open(PATIENCE).unwrap());
         }
         // All but one that the waiting thread is after are held, uncounted, so that nobody is told that the program has them all.
         let mut held = Vec::new();
@@ -460,11 +459,11 @@ fn whoever_has_every_slot_of_an_output_is_told_and_has_one_again_once_one_is_giv
     for shared in [false, true] {
         let (source, output, _folder) = pair(shared, Delivery::Every);
         if !shared {
-            assert!(output.wait_until_open(SOON).unwrap());
+            assert!(output.wait_until_open(PATIENCE).unwrap());
         }
         let mut held = Vec::new();
         let error = loop {
-            match output.frame(SOON) {
+            match output.frame(PATIENCE) {
                 Ok(Some(slot)) => held.push(slot),
                 Ok(None) => panic!("a slot, or that there can be none"),
                 Err(error) => break error,
@@ -475,12 +474,12 @@ fn whoever_has_every_slot_of_an_output_is_told_and_has_one_again_once_one_is_giv
         assert_eq!((error.class, held.len()), (Class::SlotsHeld, slots), "shared: {shared}");
         assert!(error.text.contains(&held.len().to_string()));
         let kept = held.pop().map(|slot| slot.hold());
-        assert_eq!(output.frame(SOON).err().unwrap().class, Class::SlotsHeld);
+        assert_eq!(output.frame(PATIENCE).err().unwrap().class, Class::SlotsHeld);
         drop(kept);
-        let slot = output.frame(SOON).unwrap().unwrap();
+        let slot = output.frame(PATIENCE).unwrap().unwrap();
         output.send(slot).unwrap();
         // It stays for those who come, where nothing is newer, or comes back.
-        let next = output.frame(SOON);
+        let next = output.frame(PATIENCE);
         assert!(if shared {
             next.is_err_and(|error| error.class == Class::SlotsHeld)
         } else {
@@ -499,11 +498,11 @@ fn what_is_known_of_an_output_stays_while_it_is_closed_and_after_it() {
     let look = || (output.stats().sent, output.format(), output.slots() > 0);
     // Nobody answers: it is asked for as long as it waits.
     let mut asked = 0;
-    let has_arrived = output.close_while(SOON, &mut || {
+    let has_arrived = output.close_while(PATIENCE, &mut || {
         assert_eq!(look(), (1, Some(gray()), true));
         asked += 1;
         asked < 3
     });
-    assert!(!has_arrived && !output.close(SOON), "the second says what the first did");
+    assert!(!has_arrived && !output.close(PATIENCE), "the second says what the first did");
     assert_eq!((asked, look()), (3, (1, Some(gray()), true)));
 }

@@ -2,15 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framewire_ends::{Class, Hub, OpenOptions, Output, OutputOptions, ReceiveOptions, ServerPlace, Source, Taken};
 use framewire_signal::message::{OpenRequest, Opened, Refused};
 use framewire_signal::{ServerConfig, SignalServer, StreamHost};
+use framewire_testing::{PATIENCE, wait_for, wait_until};
 use framewire_transport::frame::{ColourRange, Presentation, Scan};
 use framewire_transport::{Delivery, FrameFormat, FrameRate, Key, PathChoice, PathKind, PixelFormat};
-
-const SOON: Duration = Duration::from_secs(30);
 
 fn gray() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()
@@ -44,17 +43,13 @@ fn served() -> (SignalServer, Arc<Host>, Source) {
 }
 
 fn taken(output: &Output, source: &Source) -> Taken {
-    let deadline = Instant::now() + SOON;
-    loop {
+    wait_for("a frame", || {
         if let Some(mut slot) = output.frame(Duration::from_millis(20)).unwrap() {
             slot.fill(7);
             output.send(slot).unwrap();
         }
-        if let Some(taken) = source.recv(Duration::from_millis(20)).unwrap() {
-            return taken;
-        }
-        assert!(Instant::now() < deadline, "no frame in time");
-    }
+        source.recv(Duration::from_millis(20)).unwrap().ok_or("none comes")
+    })
 }
 
 #[test]
@@ -73,12 +68,8 @@ fn a_server_is_sent_to_by_its_address_and_told_the_name() {
     assert!(taken.frame.iter().all(|gray| *gray == 7));
     assert_eq!((taken.stream.presentation, taken.stream.path), (said, Some(PathKind::Udp)));
     assert_eq!(host.asked.lock().unwrap()[0].name, "front");
-    assert!(output.close(SOON));
-    let deadline = Instant::now() + SOON;
-    while *host.closed.lock().unwrap() == 0 {
-        assert!(Instant::now() < deadline, "the server is not told of the end");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    assert!(output.close(PATIENCE));
+    wait_until("the server is told of the end", || *host.closed.lock().unwrap() > 0);
 }
 
 #[test]
@@ -88,11 +79,7 @@ fn a_server_that_is_away_is_said_to_be_and_waited_for() {
     let output = Output::serve(&url, "front", OutputOptions::new()).unwrap();
     output.begin(gray()).unwrap();
     assert!(output.frame(Duration::from_millis(20)).unwrap().is_none());
-    let deadline = Instant::now() + SOON;
-    while output.trouble().is_none() {
-        assert!(Instant::now() < deadline, "no trouble is told");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_until("a trouble is told", || output.trouble().is_some());
 }
 
 #[test]
@@ -113,13 +100,13 @@ fn readers_of_what_is_published_so_that_nothing_is_lost_have_every_frame_wait() 
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for shade in 0..100 {
-                let mut slot = output.frame(SOON).unwrap().unwrap();
+                let mut slot = output.frame(PATIENCE).unwrap().unwrap();
                 slot.fill(shade);
                 output.send(slot).unwrap();
             }
         });
         for shade in 0..100 {
-            let taken = source.recv(SOON).unwrap().unwrap();
+            let taken = source.recv(PATIENCE).unwrap().unwrap();
             assert!(taken.frame.iter().all(|gray| *gray == shade));
         }
     });

@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framewire_ends::{Class, ReceiveOptions, ServerPlace, Source, Taken, WatchOptions};
 use framewire_signal::message::{OpenRequest, Opened, Refused, Role, Waiting, WatchAnswer, WatchRequest, Watching};
 use framewire_signal::{Asker, Identity, Join, ServerConfig, SignalServer, StreamHost, Token};
+use framewire_testing::{PATIENCE, wait_for, wait_until};
 use framewire_transport::{Delivery, FrameFormat, Key, PixelFormat, Protection, Sender, SenderConfig};
-
-const SOON: Duration = Duration::from_secs(30);
 
 fn gray(width: u32) -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, width, 48).unwrap()
@@ -87,7 +86,7 @@ impl Served {
 
     /// What has been asked, once somebody has.
     fn asked(&self) -> (Asker, WatchRequest) {
-        eventually(|| self.host.0.lock().unwrap().asked.clone())
+        wait_for("a wish", || self.host.0.lock().unwrap().asked.clone().ok_or("nobody has asked"))
     }
 
     /// Sends to whoever has asked, as a server does.
@@ -103,26 +102,15 @@ impl Served {
     }
 }
 
-fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + SOON;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "it does not come");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// Sends until a frame of this format comes.
 fn taken(source: &Source, sender: &Sender, format: FrameFormat) -> Taken {
-    eventually(|| {
+    wait_for(format_args!("a frame of {format}"), || {
         if let Ok(mut frame) = sender.frame() {
             frame.fill(7);
             let _ = sender.send(frame);
         }
         let taken = source.recv(Duration::from_millis(20)).unwrap();
-        taken.filter(|taken| taken.stream.format == format)
+        taken.filter(|taken| taken.stream.format == format).ok_or("none comes")
     })
 }
 
@@ -143,8 +131,8 @@ fn frames_come_under_the_name_and_the_wish_says_what_was_asked_for() {
     assert_eq!((taken.stream.name.as_str(), taken.stream.delivery), ("front", Delivery::Every));
     assert!(taken.frame.iter().all(|gray| *gray == 7) && source.trouble().is_none());
     source.close();
-    assert_eq!(source.recv(SOON).unwrap_err().class, Class::Closed);
-    eventually(|| (served.host.0.lock().unwrap().left == 1).then_some(()));
+    assert_eq!(source.recv(PATIENCE).unwrap_err().class, Class::Closed);
+    wait_until("the watcher has left", || served.host.0.lock().unwrap().left == 1);
 }
 
 #[test]
@@ -161,10 +149,13 @@ fn frames_come_in_wherever_the_connection_goes_out_from() {
         let host = name.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
         let source = Source::watch("front", &ServerPlace::Url(format!("http://{host}")), &WatchOptions::new()).unwrap();
         // Of two wishes, the last is where frames are to go.
-        let port = eventually(|| {
+        let port = wait_for(format_args!("a wish from {own}"), || {
             let (_, request) = served.asked();
             let local = source.local_addr().filter(|local| local.ip() == own.parse::<IpAddr>().unwrap());
-            local.map(|local| local.port()).filter(|port| *port == request.udp_port)
+            local
+                .map(|local| local.port())
+                .filter(|port| *port == request.udp_port)
+                .ok_or_else(|| format!("{request:?}"))
         });
         let sender = served.sender(gray(64), None);
         taken(&source, &sender, gray(64));
@@ -188,17 +179,17 @@ fn that_no_datagram_comes_of_what_is_sent_is_told_until_one_does() {
     let served = Served::plain(Some(gray(64)));
     let source = Source::watch("front", &served.place(), &WatchOptions::new()).unwrap();
     let silent = |trouble: &String| trouble.contains("nothing of it comes in") && trouble.contains("udp ':PORT'");
-    eventually(|| source.trouble().filter(silent));
+    wait_for("word of the silence", || source.trouble().filter(silent).ok_or("nothing is told of it"));
     let sender = served.sender(gray(64), None);
     taken(&source, &sender, gray(64));
-    eventually(|| source.trouble().is_none().then_some(()));
+    wait_until("it is well", || source.trouble().is_none());
 }
 
 #[test]
 fn what_is_waited_for_is_told_and_comes() {
     let served = Served::plain(None);
     let source = Source::watch("front", &served.place(), &WatchOptions::new()).unwrap();
-    let trouble = eventually(|| source.trouble());
+    let trouble = wait_for("a trouble", || source.trouble().ok_or("none is told"));
     assert!(trouble.contains("no stream 'front'") && trouble.contains("'frond'"), "{trouble}");
     assert!(source.recv(Duration::ZERO).unwrap().is_none());
     let (_, request) = served.asked();
@@ -230,7 +221,7 @@ fn without_waiting_for_its_return_the_stream_ends() {
     let sender = served.sender(gray(64), None);
     taken(&source, &sender, gray(64));
     drop(sender);
-    let end = eventually(|| source.recv(Duration::from_millis(50)).err());
+    let end = wait_for("the end", || source.recv(Duration::from_millis(50)).err().ok_or("it goes on"));
     assert_eq!(end.class, Class::Ended);
 }
 
@@ -240,7 +231,7 @@ fn a_refusal_wakes_whoever_waits_and_is_told_each_time() {
     let served = Served::start(ServerConfig::new(), Stage { refusal, ..Stage::default() });
     let source = Source::watch("front", &served.place(), &WatchOptions::new()).unwrap();
     for _ in 0..2 {
-        let error = source.recv(SOON).unwrap_err();
+        let error = source.recv(PATIENCE).unwrap_err();
         assert_eq!((error.class, error.code), (Class::Refused, "server-refuses"));
         assert!(error.text.contains("nobody may watch here"), "{error}");
     }
@@ -269,9 +260,9 @@ fn a_protected_server_is_believed_by_its_line_and_its_key_protects_the_frames() 
     let other = Key::from_bytes([8; 32]);
     served.server.tell_watching(watching(&request, &gray(64), Some(other.clone())));
     let anew = served.sender(gray(64), Some(other));
-    eventually(|| {
+    wait_until("a second stream", || {
         taken(&source, &anew, gray(64));
-        (source.stats().streams == 2).then_some(())
+        source.stats().streams == 2
     });
 
     let off = WatchOptions::new().receive(ReceiveOptions::new().protection(Protection::Off));
@@ -287,7 +278,7 @@ fn a_server_that_is_joined_and_gives_no_key_is_refused() {
     let port = served.server.local_addr().port();
     let join = Join::new("127.0.0.1", port, token, served.server.pin().unwrap()).unwrap();
     let source = Source::watch("front", &ServerPlace::Join(join.to_text()), &WatchOptions::new()).unwrap();
-    assert_eq!(source.recv(SOON).unwrap_err().code, "server-unprotected");
+    assert_eq!(source.recv(PATIENCE).unwrap_err().code, "server-unprotected");
 }
 
 #[test]

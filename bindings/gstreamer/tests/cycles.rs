@@ -4,14 +4,11 @@
 mod program;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
+use framewire_testing::{wait_for, wait_until};
 use gst::prelude::*;
 
 use program::Server;
-
-/// More than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Threads without work that GLib keeps at most.
 const KEPT: usize = 8;
@@ -127,11 +124,9 @@ fn once(pipeline: &gst::Pipeline, description: &str, counted: Option<(&str, &str
     pipeline.set_state(gst::State::Playing).unwrap();
     if let Some((name, count)) = counted {
         let element = pipeline.by_name(name).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        while element.property::<gst::Structure>("stats").get::<u64>(count).unwrap() == 0 {
-            assert!(Instant::now() < deadline, "{description}: no frame in time");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until(format_args!("a frame of {description}"), || {
+            element.property::<gst::Structure>("stats").get::<u64>(count).unwrap() > 0
+        });
     }
     pipeline.set_state(gst::State::Null).unwrap();
 }
@@ -141,16 +136,11 @@ fn scene(what: &str, cycles: usize, play: impl Fn(usize)) {
     play(1);
     let before = Left::now();
     play(cycles);
-    let mut after = Left::now();
     // A thread that ends closes what it has a moment later.
-    for _ in 0..1000 {
-        if after.is_within(&before) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-        after = Left::now();
-    }
-    assert!(after.is_within(&before), "{what}: {before:?} before, {after:?} after {cycles} cycles");
+    let after = wait_for(format_args!("{what}: after {cycles} cycles no more is left than {before:?}"), || {
+        let now = Left::now();
+        if now.is_within(&before) { Ok(now) } else { Err(format!("{now:?}")) }
+    });
     println!("{what}: {cycles} cycles, {after:?}");
 }
 

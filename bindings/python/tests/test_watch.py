@@ -235,9 +235,9 @@ def test_every_frame_comes_to_who_keeps_up(protected: Server):
 def test_no_more_frames_a_second_come_than_are_wanted(plain: Server):
     plain.camera("fast", fps=100)
     with fw.Receiver.watch("fast", server=plain.url, max_fps=10) as watched:
-        numbers = [watched.recv(timeout=PATIENCE).number for _ in range(5)]
-    # A tenth of them; a busy machine has fewer.
-    assert all(after - before >= 5 for before, after in zip(numbers[1:], numbers[2:], strict=False)), numbers
+        numbers = [watched.recv(timeout=PATIENCE).number for _ in range(11)]
+    # Every tenth, of a camera that may be held up meanwhile.
+    assert numbers[-1] - numbers[1] >= 9 * 3, numbers
 
 
 def test_an_asyncio_program_watches(plain: Server):

@@ -1,21 +1,15 @@
 //! Directories of servers that a real Redis carries: killed, frozen, emptied, restarted, missing, a stranger's.
 #![cfg(feature = "cluster")]
 
-mod engine;
 mod narrow;
 mod strangers;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use engine::Redis;
 use framewire_signal::directory::{
     Cluster, ClusterConfig, ClusterKey, Guard, NodeId, NodeState, OwnNode, OwnState, RedisConfig, StreamEntry, View,
 };
-use framewire_testing::Signal;
-
-/// For what comes in seconds on a machine that is not busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+use framewire_testing::{PATIENCE, Redis, Signal};
 
 fn key() -> ClusterKey {
     ClusterKey::new("000102030405060708090a0b0c0d0e0f").unwrap()
@@ -53,6 +47,11 @@ fn wait_for(cluster: &Cluster, what: &str, holds: impl FnMut(&Arc<View>) -> bool
     })
 }
 
+/// One for who looks into it.
+fn connection(redis: &Redis) -> redis::Connection {
+    redis::Client::open(redis.url()).unwrap().get_connection().unwrap()
+}
+
 /// Waits for what an engine says of itself, which comes with some view.
 fn wait_for_engine(cluster: &Cluster, what: &str, mut holds: impl FnMut(bool, &str) -> bool) {
     wait_for(cluster, what, |_| {
@@ -71,24 +70,19 @@ fn sees_live(view: &View, stream: &str, n: u8) -> bool {
 
 /// Waits for a moment in the middle between two writings of a node's entry, as what is left of the 6 s of its key says.
 fn wait_for_middle(redis: &Redis, n: u8) {
-    let mut connection = redis.connection();
-    let begun = Instant::now();
+    let mut connection = connection(redis);
     let pattern = format!("*{}", NodeId::new([n; 16]));
     let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection).unwrap();
     let [key] = &keys[..] else { panic!("{keys:?}") };
-    loop {
+    framewire_testing::wait_for("the middle between two writings", || {
         let left: i64 = redis::cmd("PTTL").arg(key).query(&mut connection).unwrap();
-        if (4_800..5_200).contains(&left) {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{left}");
-        std::thread::yield_now();
-    }
+        if (4_800..5_200).contains(&left) { Ok(()) } else { Err(format!("{left} ms are left")) }
+    });
 }
 
 #[test]
 fn each_server_sees_the_streams_of_the_others_as_they_come_and_go() {
-    let Some(redis) = Redis::new(&[]) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
     let (a, b, c) = (node(&redis, 1), node(&redis, 2), node(&redis, 3));
     for cluster in [&a, &b, &c] {
         wait_for(cluster, "three nodes", |view| {
@@ -111,7 +105,7 @@ fn each_server_sees_the_streams_of_the_others_as_they_come_and_go() {
 
 #[test]
 fn a_server_that_is_gone_is_stale_and_what_is_here_is_not() {
-    let Some(redis) = Redis::new(&[]) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
     drop(b);
@@ -122,7 +116,7 @@ fn a_server_that_is_gone_is_stale_and_what_is_here_is_not() {
 
 #[test]
 fn a_redis_that_is_killed_and_comes_back_empty_hides_no_own_stream_and_has_all_again() {
-    let Some(mut redis) = Redis::new(&[]) else { return };
+    let Some(mut redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
     redis.kill();
@@ -130,7 +124,7 @@ fn a_redis_that_is_killed_and_comes_back_empty_hides_no_own_stream_and_has_all_a
     let view = wait_for(&a, "a stale node", |view| state_of(view, 2) == Some(NodeState::Stale));
     assert_eq!(view.find("cam-1").unwrap().node.state, NodeState::Own);
     b.set_own(streams(&["cam-2", "meanwhile"]));
-    redis.start();
+    redis.restart();
     wait_for(&a, "what came meanwhile", |view| sees_live(view, "meanwhile", 2));
     wait_for(&b, "the other way", |view| sees_live(view, "cam-1", 1));
     wait_for_engine(&a, "a Redis that is up", |is_up, _| is_up);
@@ -138,37 +132,37 @@ fn a_redis_that_is_killed_and_comes_back_empty_hides_no_own_stream_and_has_all_a
 
 #[test]
 fn a_frozen_redis_is_told_of_and_goes_on_where_it_was() {
-    let Some(redis) = Redis::new(&[]) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
-    redis.send(Signal::STOP);
+    redis.signal(Signal::STOP);
     wait_for_engine(&a, "word of it", |_, problem| problem.contains("does not answer within"));
     // Nothing waits for it.
     a.set_own(streams(&["cam-1", "here"]));
     wait_for(&a, "an own stream", |view| view.find("here").is_some());
-    redis.send(Signal::CONT);
+    redis.signal(Signal::CONT);
     wait_for(&b, "what came meanwhile", |view| sees_live(view, "here", 1));
 }
 
 #[test]
 fn an_emptied_redis_is_full_again() {
-    let Some(redis) = Redis::new(&[]) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
-    redis::cmd("FLUSHALL").exec(&mut redis.connection()).unwrap();
+    redis::cmd("FLUSHALL").exec(&mut connection(&redis)).unwrap();
     b.set_own(streams(&["after"]));
     wait_for(&a, "what came after", |view| sees_live(view, "after", 2));
     wait_for(&b, "the other way", |view| sees_live(view, "cam-1", 1));
-    let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis.connection()).unwrap();
+    let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection(&redis)).unwrap();
     for key in left {
-        let millis: i64 = redis::cmd("PTTL").arg(&key).query(&mut redis.connection()).unwrap();
+        let millis: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection(&redis)).unwrap();
         assert!(millis > 0, "{key} expires");
     }
 }
 
 #[test]
 fn two_servers_with_one_id_are_told_of_by_themselves_and_by_others() {
-    let Some(redis) = Redis::new(&[]) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
     let twin = |incarnation| {
         let mut own = own(2);
         own.incarnation = incarnation;
@@ -198,7 +192,7 @@ fn a_server_starts_without_its_redis() {
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for_engine(&a, "word of it", |is_up, problem| !is_up && problem.contains("cannot be reached"));
     wait_for(&a, "the own stream", |view| view.find("cam-1").is_some());
-    redis.start();
+    redis.restart();
     wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
     drop(b);
 }

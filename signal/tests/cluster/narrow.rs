@@ -79,7 +79,7 @@ impl Proxy {
 
 #[test]
 fn a_server_is_renewed_while_what_it_reads_does_not_come() {
-    let Some(redis) = Redis::new(&[]) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
     let proxy = Arc::new(Proxy::default());
     let behind = proxy.start(redis.port());
     let a = node(&redis, 1);

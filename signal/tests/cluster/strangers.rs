@@ -1,6 +1,7 @@
 //! What is in a Redis that nobody of the cluster wrote, and a Redis that is somebody else's.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use framewire_signal::directory::{
     ClusterError, Directory, ENTRY_BYTES_MAX, EnginePassword, NODES_MAX, REMEMBERED_BYTES_MAX,
@@ -16,8 +17,8 @@ fn entry(own: OwnNode, key: ClusterKey) -> Vec<u8> {
 
 #[test]
 fn values_of_strangers_under_our_keys_are_counted_and_nothing_else() {
-    let Some(redis) = Redis::new(&[]) else { return };
-    let mut connection = redis.connection();
+    let Some(redis) = Redis::start(&[]) else { return };
+    let mut connection = connection(&redis);
     let node_key = |n: u8| format!("framewire:node:{}", NodeId::new([n; 16]));
     let other = ClusterKey::new("ffffffffffffffffffffffffffffffff").unwrap();
     let mut tampered = entry(own(13), key());
@@ -67,8 +68,8 @@ fn values_of_strangers_under_our_keys_are_counted_and_nothing_else() {
 
 #[test]
 fn something_else_in_the_place_of_the_index_is_told_of_until_it_is_gone() {
-    let Some(redis) = Redis::new(&[]) else { return };
-    let mut connection = redis.connection();
+    let Some(redis) = Redis::start(&[]) else { return };
+    let mut connection = connection(&redis);
     redis::cmd("SET").arg("framewire:nodes").arg("somebody's").exec(&mut connection).unwrap();
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for_engine(&a, "word of it", |is_up, problem| {
@@ -84,8 +85,8 @@ fn something_else_in_the_place_of_the_index_is_told_of_until_it_is_gone() {
 
 #[test]
 fn of_ten_thousand_nodes_as_many_are_remembered_as_there_is_room_for_and_the_rest_counted() {
-    let Some(redis) = Redis::new(&[]) else { return };
-    let mut connection = redis.connection();
+    let Some(redis) = Redis::start(&[]) else { return };
+    let mut connection = connection(&redis);
     let mut pipeline = redis::pipe();
     for n in 0..10_000_u32 {
         let mut id = [0; 16];
@@ -107,7 +108,7 @@ fn of_ten_thousand_nodes_as_many_are_remembered_as_there_is_room_for_and_the_res
 
 #[test]
 fn two_clusters_on_one_redis_do_not_see_each_other() {
-    let Some(redis) = Redis::new(&[]) else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     let elsewhere = start(3, RedisConfig::new(redis.url()).prefix("{hall}b"));
     let other = ClusterKey::new("ffffffffffffffffffffffffffffffff").unwrap();
@@ -130,7 +131,7 @@ fn a_redis_in_protected_mode_says_what_to_do() {
     let Some(address) = address.ok().filter(|address| !address.ip().is_loopback()) else {
         return skip("this machine has no address but loopback");
     };
-    let Some(redis) = Redis::new(&["--protected-mode", "yes", "--bind", "0.0.0.0"]) else { return };
+    let Some(redis) = Redis::start(&["--protected-mode", "yes", "--bind", "0.0.0.0"]) else { return };
     let a = start(1, RedisConfig::new(format!("redis://{}:{}", address.ip(), redis.port())));
     wait_for_engine(&a, "word of it", |is_up, problem| {
         !is_up && problem.contains("is in protected mode") && problem.contains("FRAMEWIRE_CLUSTER_PASSWORD")
@@ -140,7 +141,7 @@ fn a_redis_in_protected_mode_says_what_to_do() {
 
 #[test]
 fn a_wrong_password_is_told_of_and_the_right_one_lets_in() {
-    let Some(redis) = Redis::new(&["--requirepass", "hunter2"]) else { return };
+    let Some(redis) = Redis::start(&["--requirepass", "hunter2"]) else { return };
     let with = |password: Option<&str>| {
         let password = password.map(|password| EnginePassword::new(password).unwrap());
         start(1, RedisConfig::new(redis.url()).password(password))
@@ -158,8 +159,8 @@ fn a_wrong_password_is_told_of_and_the_right_one_lets_in() {
 #[test]
 fn a_user_with_the_prefix_alone_is_enough_and_without_messages_too() {
     let commands = "+set +getrange +sadd +srem +scard +srandmember +pexpire";
-    let Some(redis) = Redis::new(&[]) else { return };
-    let mut connection = redis.connection();
+    let Some(redis) = Redis::start(&[]) else { return };
+    let mut connection = connection(&redis);
     let rules = [
         format!("full on >secret-1 ~cams:* resetchannels &cams:* {commands} +publish +subscribe"),
         format!("quiet on >secret-2 ~cams:* resetchannels {commands}"),
@@ -192,7 +193,9 @@ fn a_user_with_the_prefix_alone_is_enough_and_without_messages_too() {
 
 #[test]
 fn an_older_redis_that_knows_one_protocol_alone_is_enough() {
-    let Some(redis) = Redis::new(&["--rename-command", "HELLO", "", "--rename-command", "CLIENT", ""]) else { return };
+    let Some(redis) = Redis::start(&["--rename-command", "HELLO", "", "--rename-command", "CLIENT", ""]) else {
+        return;
+    };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
     wait_for(&b, "the other", |view| sees_live(view, "cam-1", 1));
@@ -259,7 +262,7 @@ fn a_redis_behind_tls_is_known_by_its_authority() {
         "--tls-auth-clients",
         "no",
     ];
-    let Some(redis) = Redis::new(&args) else { return };
+    let Some(redis) = Redis::start(&args) else { return };
     let url = format!("rediss://127.0.0.1:{}", redis.port());
     let with = |n, ca: &str| start(n, RedisConfig::new(url.clone()).ca(std::path::PathBuf::from(at(ca))));
     let (a, b, c) = (with(1, "ca"), with(2, "ca"), with(3, "other"));

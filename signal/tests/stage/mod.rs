@@ -47,8 +47,7 @@ pub fn stream_key() -> Key {
     Key::from_bytes([7; 32])
 }
 
-/// Far more than anything here takes; a test that waits so long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub use framewire_testing::PATIENCE;
 
 /// What the host was asked.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use framewire_testing::PATIENCE;
+
 use super::{
     PathChoice, Receiver, ReceiverConfig, Relay, RelayConfig, RelayStreamConfig, RelayTo, Sender, SenderConfig,
     SliceSize,
@@ -12,7 +14,6 @@ use crate::crypto::Key;
 use crate::frame::{ConsumerPolicy, FrameFormat, FramePool, FrameRing, PixelFormat};
 use crate::wire::Delivery;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Of 140 small slices, in four trains.
 const FRAME_BYTES: u32 = 200_000;
 const FRAMES: u64 = 30;

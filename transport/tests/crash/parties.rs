@@ -13,8 +13,7 @@ use framewire_transport::{
 
 use super::{roles, stamped};
 
-/// How long anything may take on a machine that does much else.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use framewire_testing::PATIENCE;
 pub(crate) const POLICIES: [&str; 3] = ["latest", "queue", "block"];
 pub(crate) const SLOTS: usize = 6;
 
@@ -54,10 +53,7 @@ pub(crate) fn publisher(socket: &Path) -> (Publisher, PublishedStream) {
 /// Waits until it is so; how long that took.
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    framewire_testing::wait_until(what, is_so);
     begun.elapsed()
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use framewire_pictures::ValueRange;
 use framewire_signal::message::{OpenRequest, Opened, Refused};
 use framewire_signal::{Identity, ServerConfig, SignalServer, StreamHost};
+use framewire_testing::PATIENCE;
 use framewire_transport::frame::{FrameFormat, FramePool, PixelFormat};
 
 use super::*;
@@ -13,9 +14,6 @@ use crate::board::tests::{about, board};
 use crate::cluster::tests::key;
 use crate::monitor::{Guarding, Monitor};
 use crate::preview::{PreviewConfig, PreviewWorker};
-
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 struct NoStreams;
 

@@ -10,6 +10,7 @@ use framewire_monitor::{About, Board, Entry};
 use framewire_process::stop::Stop;
 use framewire_signal::message::{OpenRequest, Opened};
 use framewire_signal::{ClientConfig, ClientEvent, ServerConfig, SignalClient, SignalServer, StreamHost, Token};
+use framewire_testing::{PATIENCE, wait_until};
 use framewire_transport::frame::Presentation;
 use framewire_transport::{
     Admission, Announcement, FrameFormat, IncomingStream, PathKind, PixelFormat, Protection, Receiver, ReceiverConfig,
@@ -20,8 +21,6 @@ use super::source::Place;
 use super::*;
 use crate::server::interest::Interest;
 
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn node(n: u8) -> NodeId {
@@ -278,15 +277,6 @@ impl Onlooker {
         for _ in 0..3 {
             stream.recv_timeout(PATIENCE).unwrap();
         }
-    }
-}
-
-/// Looks until it is so: what changes it runs on threads of its own.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::park_timeout(Duration::from_millis(10));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Servers that come later than those who want them, and protected ones that are started anew.
 
+use framewire_testing::wait_until;
 use gst::prelude::*;
 
 use crate::program::Server;
 use crate::server::until_frame;
-use crate::stage::{Place, Sending, Taking, caps, nobody, packed, picture, wait};
+use crate::stage::{Place, Sending, Taking, caps, nobody, packed, picture};
 
 #[test]
 fn whoever_begins_before_its_server_says_so_and_has_frames_once_it_is_there() {
@@ -41,7 +42,7 @@ fn a_protected_server_that_is_started_anew_has_its_streams_again() {
     let listen = nobody().local_addr().unwrap().to_string();
     for path in ["auto", "udp"] {
         let Some(server) = Server::start(place.folder(), &listen, &protected) else { return };
-        wait("the file", || file.exists());
+        wait_until("the file", || file.exists());
         let sending = Sending::new(&caps, &format!("stream={path} join={} path={path}", file.display()));
         let taking = [format!("share={}", place.hub("server")), format!("join={}", file.display())]
             .map(|place| Taking::new(&format!("stream={path} {place}")));
@@ -50,7 +51,7 @@ fn a_protected_server_that_is_started_anew_has_its_streams_again() {
         }
         drop(server);
         let bus = sending.pipeline.0.bus().unwrap();
-        wait("a warning", || {
+        wait_until("a warning", || {
             sending.push(picture(&caps, 1));
             bus.pop_filtered(&[gst::MessageType::Warning]).is_some()
         });
@@ -65,7 +66,7 @@ fn a_protected_server_that_is_started_anew_has_its_streams_again() {
             assert!(packed(&got.caps, &got.buffer) == packed(&caps, &picture(&caps, 1)));
             taking.pipeline.over();
         }
-        wait("the stream is open", || {
+        wait_until("the stream is open", || {
             sending.push(picture(&caps, 2));
             sending.sink.property::<gst::Structure>("stats").get::<bool>("is-open").unwrap()
         });

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use framewire_testing::wait_until;
+
 use crate::program::Server;
 use crate::server::{ANY, until_frame};
-use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat, wait};
+use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat};
 
 /// Pushes pictures of these caps until one comes of them; those of before may still be on their way.
 fn until_frame_in(caps: &gst::Caps, sending: &Sending, taking: &Taking) -> Got {
@@ -57,7 +59,7 @@ fn in_every_another_size_in_mid_stream_loses_nothing_at_a_server() {
         }
         sending.end();
         sending.pipeline.eos();
-        wait("all frames", || stat(&sending.sink, "frames-delivered") == 60);
+        wait_until("all frames", || stat(&sending.sink, "frames-delivered") == 60);
         assert_eq!(stat(&sending.sink, "frames-sent"), 60, "{path}");
     }
 }

@@ -1,8 +1,9 @@
 //! What is copied, and what is not.
 
+use framewire_testing::wait_until;
 use gst::prelude::*;
 
-use crate::stage::{Pipeline, Place, Sending, Taking, caps, packed, picture, stat, wait};
+use crate::stage::{Pipeline, Place, Sending, Taking, caps, packed, picture, stat};
 
 #[test]
 fn between_two_pipelines_of_a_machine_nothing_is_copied() {
@@ -14,7 +15,7 @@ fn between_two_pipelines_of_a_machine_nothing_is_copied() {
     let taking =
         Pipeline::playing(&format!("framewiresrc name=src stream=cam share={hub} ! fakesink name=end sync=false"));
     let (sink, source) = (sending.element("out"), taking.element("src"));
-    wait("60 frames", || stat(&source, "frames-taken") >= 60);
+    wait_until("60 frames", || stat(&source, "frames-taken") >= 60);
     assert_eq!(sink.property::<u64>("frames-copied"), 0);
     assert_eq!(source.property::<u64>("frames-copied"), 0);
     assert!(stat(&sink, "frames-sent") >= 60);

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use framewire_testing::wait_until;
 use gst::prelude::*;
 
 use crate::program::Server;
-use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat, wait};
+use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat};
 
 /// A port that is free.
 pub(crate) const ANY: &str = "127.0.0.1:0";
@@ -86,7 +87,7 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
     drop(server);
     // It is looked how the server is with each picture.
     let bus = sending.pipeline.0.bus().unwrap();
-    wait("a warning", || {
+    wait_until("a warning", || {
         sending.push(picture(&caps, 1));
         bus.pop_filtered(&[gst::MessageType::Warning]).is_some()
     });
@@ -99,7 +100,7 @@ fn a_server_that_goes_and_comes_back_is_sent_to_again() {
     while taking.soon().is_some() {}
     until_frame(&sending, &caps, &taking);
     taking.pipeline.over();
-    wait("the stream is open", || {
+    wait_until("the stream is open", || {
         sending.push(picture(&caps, 2));
         sending.sink.property::<gst::Structure>("stats").get::<bool>("is-open").unwrap()
     });
@@ -113,7 +114,7 @@ fn a_protected_server_is_joined_by_its_file_at_both_ends() {
     else {
         return;
     };
-    wait("the file", || file.exists());
+    wait_until("the file", || file.exists());
     let caps = caps("GRAY8", 64, 48);
     let sending = Sending::new(&caps, &format!("stream=cam join={}", file.display()));
     let taking = Taking::new(&format!("stream=cam join={}", file.display()));
@@ -144,7 +145,7 @@ fn a_server_that_goes_is_an_error_where_it_is_not_to_be_waited_for() {
     let error = taking.pipeline.error();
     assert!(error.contains("reconnect=false"), "{error}");
     let bus = sending.pipeline.0.bus().unwrap();
-    wait("an error", || {
+    wait_until("an error", || {
         sending.push(picture(&caps, 1));
         bus.pop_filtered(&[gst::MessageType::Error]).is_some()
     });
@@ -171,7 +172,7 @@ fn of_two_sinks_of_one_name_at_a_server_both_go_on_and_the_first_has_it() {
     // Until a frame more has arrived than before.
     let goes_on = |sending: &Sending, seed| {
         let before = stat(&sending.sink, "frames-delivered");
-        wait("frames that arrive", || {
+        wait_until("frames that arrive", || {
             sending.push(picture(&caps, seed));
             stat(&sending.sink, "frames-delivered") > before
         });
@@ -241,7 +242,7 @@ fn in_every_all_frames_of_a_server_come_with_numbers_without_gaps_to_who_keeps_u
         let taking = Taking::new(&format!("stream={path} server={} delivery=every", server.url));
         let first = until_frame(&sending, &caps, &taking).buffer.offset();
         // Those that it took until the first one came.
-        wait("all is sent", || stat(&sending.sink, "frames-delivered") == stat(&sending.sink, "frames-sent"));
+        wait_until("all is sent", || stat(&sending.sink, "frames-delivered") == stat(&sending.sink, "frames-sent"));
         let before = stat(&sending.sink, "frames-sent") - 1 - first;
         follow_each_other(&taking, &caps, first + 1, (0..before).map(|_| 1));
         // As many at once as wait at the server.
@@ -270,7 +271,7 @@ fn in_every_what_comes_faster_than_a_source_of_a_server_takes_it_is_counted_and_
     for _ in 0..200 {
         sending.push(picture(&caps, 2));
     }
-    wait("all is sent", || stat(&sending.sink, "frames-delivered") == stat(&sending.sink, "frames-sent"));
+    wait_until("all is sent", || stat(&sending.sink, "frames-delivered") == stat(&sending.sink, "frames-sent"));
     let sent = stat(&sending.sink, "frames-sent");
     let mut gaps = 0;
     // The last one waits at the server for as long as it takes.
@@ -283,5 +284,5 @@ fn in_every_what_comes_faster_than_a_source_of_a_server_takes_it_is_counted_and_
     }
     // Left out at the server, lost on the way, or here.
     let counted = || ["frames-skipped", "frames-lost", "frames-dropped"].map(|count| stat(&taking.source, count));
-    wait("what is not there is counted", || counted().iter().sum::<u64>() == gaps);
+    wait_until("what is not there is counted", || counted().iter().sum::<u64>() == gaps);
 }

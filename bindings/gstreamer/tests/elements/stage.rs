@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use framewire_testing::wait_until;
 use framewire_transport::{FrameFormat, PixelFormat};
 use gst::prelude::*;
 use gst_video::{VideoInfo, VideoMeta};
 
-/// More than anything takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use framewire_testing::PATIENCE;
 
 pub(crate) fn init() {
     static ONCE: Once = Once::new();
@@ -137,15 +137,6 @@ pub(crate) fn stat(element: &gst::Element, name: &str) -> u64 {
     element.property::<gst::Structure>("stats").get(name).unwrap()
 }
 
-/// Waits until something is so.
-pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// A socket at a port that the system gives to nobody who asks for any: once this one is gone, a test has it for itself.
 pub(crate) fn nobody() -> UdpSocket {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -182,7 +173,7 @@ impl Sending {
     /// Pushes the first one, with which the stream begins, and waits until it is gone: who comes then has it not, where nothing is to be lost.
     pub(crate) fn begin(&self, buffer: gst::Buffer) {
         self.push(buffer);
-        wait("the first frame is sent", || stat(&self.sink, "frames-sent") == 1);
+        wait_until("the first frame is sent", || stat(&self.sink, "frames-sent") == 1);
     }
 
     pub(crate) fn set_caps(&self, caps: &gst::Caps) {
@@ -196,7 +187,7 @@ impl Sending {
 
     /// Waits until so many programs of this machine read the stream.
     pub(crate) fn wait_for_readers(&self, readers: u64) {
-        wait("readers", || stat(&self.sink, "readers") == readers);
+        wait_until("readers", || stat(&self.sink, "readers") == readers);
     }
 }
 

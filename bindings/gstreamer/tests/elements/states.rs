@@ -1,8 +1,9 @@
 //! Pipelines that pause, flush, seek and end, whatever they wait for.
 
+use framewire_testing::wait_until;
 use gst::prelude::*;
 
-use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, nobody, packed, picture, stat, wait};
+use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, nobody, packed, picture, stat};
 
 /// Tells of the next event of a kind that comes to a sink.
 fn told_of(sink: &gst::Element, kind: gst::EventType) -> std::sync::mpsc::Receiver<()> {
@@ -100,7 +101,7 @@ fn a_sink_that_is_taken_back_to_ready_ends_its_stream_and_begins_it_anew() {
     sending.0.set_state(gst::State::Ready).unwrap();
     ending.pipeline.eos();
     sending.0.set_state(gst::State::Playing).unwrap();
-    wait("the stream begins anew", || {
+    wait_until("the stream begins anew", || {
         drop(taking.next());
         stat(&taking.source, "reconnects") == 1
     });
@@ -116,7 +117,7 @@ fn a_flush_lets_go_of_whoever_waits_and_frames_go_on() {
     let sink = sending.element("out");
     // A reader that takes none: whoever sends waits for it.
     let taking = Taking::new(&format!("stream=cam share={hub} delivery=every"));
-    wait("a reader", || stat(&sink, "readers") == 1);
+    wait_until("a reader", || stat(&sink, "readers") == 1);
     let stop = std::sync::Arc::new(std::sync::Mutex::new(()));
     let stopped = stop.lock().unwrap();
     let gate = stop.clone();
@@ -126,7 +127,7 @@ fn a_flush_lets_go_of_whoever_waits_and_frames_go_on() {
         gst::PadProbeReturn::Ok
     });
     let mut before = 0;
-    wait("the sink waits", || {
+    wait_until("the sink waits", || {
         std::thread::sleep(std::time::Duration::from_millis(300));
         std::mem::replace(&mut before, stat(&sink, "frames-sent")) == before && before > 0
     });
@@ -134,7 +135,7 @@ fn a_flush_lets_go_of_whoever_waits_and_frames_go_on() {
         sending.0.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_seconds(second)).unwrap();
     }
     drop(stopped);
-    wait("frames after the flush", || stat(&sink, "frames-sent") > before + 20);
+    wait_until("frames after the flush", || stat(&sink, "frames-sent") > before + 20);
 }
 
 #[test]
@@ -145,11 +146,11 @@ fn a_seek_in_a_pipeline_that_sends_goes_on_from_there() {
         "videotestsrc ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out stream=cam share={hub}"
     ));
     let sink = sending.element("out");
-    wait("frames", || stat(&sink, "frames-sent") > 3);
+    wait_until("frames", || stat(&sink, "frames-sent") > 3);
     for second in 1..=5 {
         let before = stat(&sink, "frames-sent");
         sending.0.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_seconds(second)).unwrap();
-        wait("frames after a seek", || stat(&sink, "frames-sent") > before + 3);
+        wait_until("frames after a seek", || stat(&sink, "frames-sent") > before + 3);
     }
     assert_eq!(sink.property::<u64>("frames-copied"), 0);
 }
@@ -163,7 +164,7 @@ fn a_pause_is_reached_while_upstream_waits_for_a_slot() {
     ));
     let sink = sending.element("out");
     // None of them comes back before somebody answers.
-    wait("all slots are in use", || stat(&sink, "frames-sent") == 4);
+    wait_until("all slots are in use", || stat(&sink, "frames-sent") == 4);
     sending.turn_to(gst::State::Paused);
     sending.turn_to(gst::State::Playing);
     drop(nobody);
@@ -182,7 +183,7 @@ fn a_pause_right_after_a_seek_is_reached_while_upstream_waits_for_a_slot() {
         "videotestsrc ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! framewiresink name=out sync=false delivery=every path=udp slots=4 address={there}"
     ));
     let sink = sending.element("out");
-    wait("all slots are in use", || stat(&sink, "frames-sent") == 4);
+    wait_until("all slots are in use", || stat(&sink, "frames-sent") == 4);
     // With this the sink is not playing any more, without having been told to pause.
     sending.0.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_seconds(1)).unwrap();
     sending.turn_to(gst::State::Paused);

@@ -1,8 +1,9 @@
 //! Streams that change, end and come back; by shared memory and by UDP.
 
+use framewire_testing::wait_until;
 use gst::prelude::*;
 
-use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, packed, picture, stat, wait};
+use crate::stage::{PATIENCE, Pipeline, Place, Sending, Taking, caps, packed, picture, stat};
 
 #[test]
 fn another_format_in_mid_stream_comes_out_as_one() {
@@ -61,7 +62,7 @@ fn in_every_a_change_of_format_loses_nothing_by_udp() {
     for seed in 4..7 {
         sending.push(picture(&colour, seed));
     }
-    wait("all have arrived", || stat(&sending.sink, "frames-delivered") == 7);
+    wait_until("all have arrived", || stat(&sending.sink, "frames-delivered") == 7);
     taking.pipeline.turn_to(gst::State::Playing);
     for seed in 1..7 {
         let caps = if seed < 4 { &gray } else { &colour };
@@ -290,7 +291,7 @@ fn upstream_goes_on_though_it_knows_only_of_the_stream_before() {
     });
     pipeline.0.set_state(gst::State::Playing).unwrap();
     let sink = pipeline.element("out");
-    wait("frames after the change", || stat(&sink, "frames-sent") > 20);
+    wait_until("frames after the change", || stat(&sink, "frames-sent") > 20);
     assert!(sink.property::<u64>("frames-copied") > 0);
 }
 
@@ -307,6 +308,6 @@ fn another_size_in_mid_stream_is_painted_into_slots_too() {
     assert_eq!(taking.next().caps.structure(0).unwrap().get("width"), Ok(64));
     let other: gst::Caps = size(96).parse().unwrap();
     sending.element("size").set_property("caps", &other);
-    wait("the other size", || taking.next().caps.structure(0).unwrap().get("width") == Ok(96));
+    wait_until("the other size", || taking.next().caps.structure(0).unwrap().get("width") == Ok(96));
     assert_eq!(sending.element("out").property::<u64>("frames-copied"), 0);
 }

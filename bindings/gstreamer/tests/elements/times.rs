@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use framewire_ends::{Output, OutputOptions};
+use framewire_testing::wait_until;
 use framewire_transport::{Delivery, FrameFormat, PathChoice, PixelFormat, Time};
 use gst::prelude::*;
 
@@ -32,7 +33,7 @@ fn a_buffers_time_is_when_its_picture_was_taken() {
     let hub = place.hub("taken");
     let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub}"));
-    crate::stage::wait("a reader", || output.stats().readers == 1);
+    wait_until("a reader", || output.stats().readers == 1);
     let base = taking.source.base_time().unwrap();
     for _ in 0..20 {
         let captured = send(&output, Duration::from_millis(3));
@@ -53,7 +54,7 @@ fn on_another_clock_it_is_the_same_moment() {
     let clock: gst::SystemClock = gst::glib::Object::builder().property("clock-type", gst::ClockType::Realtime).build();
     taking.pipeline.0.use_clock(Some(&clock));
     taking.pipeline.0.set_state(gst::State::Playing).unwrap();
-    crate::stage::wait("a reader", || output.stats().readers == 1);
+    wait_until("a reader", || output.stats().readers == 1);
     let captured = send(&output, Duration::ZERO);
     let pts = taking.next().buffer.pts().unwrap();
     let base = taking.source.base_time().unwrap();
@@ -70,7 +71,7 @@ fn by_wish_it_is_when_the_frame_came() {
     let hub = place.hub("came");
     let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub} timestamp-mode=receive"));
-    crate::stage::wait("a reader", || output.stats().readers == 1);
+    wait_until("a reader", || output.stats().readers == 1);
     let before = Time::now();
     send(&output, Duration::from_secs(1));
     let pts = taking.next().buffer.pts().unwrap();
@@ -84,7 +85,7 @@ fn latency_is_told_as_old_as_frames_are() {
     let hub = place.hub("latency");
     let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub}"));
-    crate::stage::wait("a reader", || output.stats().readers == 1);
+    wait_until("a reader", || output.stats().readers == 1);
     let told = || {
         let mut query = gst::query::Latency::new();
         assert!(taking.source.query(&mut query));
@@ -94,7 +95,7 @@ fn latency_is_told_as_old_as_frames_are() {
     };
     let before = told();
     // What was taken before the pipeline played says nothing.
-    crate::stage::wait("a frame that tells", || {
+    wait_until("a frame that tells", || {
         send(&output, Duration::from_millis(70));
         taking.next();
         told() > before
@@ -124,7 +125,7 @@ fn no_picture_was_taken_later_than_now() {
     let hub = place.hub("future");
     let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub}"));
-    crate::stage::wait("a reader", || output.stats().readers == 1);
+    wait_until("a reader", || output.stats().readers == 1);
     let base = taking.source.base_time().unwrap();
     send_of(&output, Time::now() + Duration::from_secs(3600));
     let pts = taking.next().buffer.pts().unwrap();
@@ -141,9 +142,9 @@ fn a_flush_begins_the_running_time_anew() {
     let hub = place.hub("flushed");
     let output = publish(&hub);
     let taking = Taking::new(&format!("stream=cam share={hub}"));
-    crate::stage::wait("a reader", || output.stats().readers == 1);
+    wait_until("a reader", || output.stats().readers == 1);
     let long = gst::ClockTime::from_mseconds(500);
-    crate::stage::wait("some time", || {
+    wait_until("some time", || {
         send(&output, Duration::ZERO);
         taking.next().buffer.pts().unwrap() > long
     });

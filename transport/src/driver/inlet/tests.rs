@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
+
 use super::*;
 use crate::driver::sender::PathChoice;
 use crate::frame::{Frame, FrameFormat, MetadataKind, PixelFormat};
@@ -19,8 +21,6 @@ use crate::{IncomingStream, Receiver, ReceiverConfig, RecvError, SendState, Send
 
 mod hostile;
 mod lacking;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()

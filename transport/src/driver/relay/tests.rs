@@ -1,15 +1,15 @@
 //! What befalls a relay's thread.
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use framewire_testing::wait_until;
 
 use super::leg::Shared;
 use super::poller::Poller;
 use super::sent_on::{SentOn, Source};
 use super::*;
 use crate::frame::{ConsumerPolicy, Frame, FrameFormat, FramePool, FrameRing, PixelFormat};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 64, 1).unwrap()
@@ -23,14 +23,6 @@ fn frame(pool: &FramePool, number: u64) -> Frame {
     let mut frame = pool.try_acquire().unwrap();
     frame.info.number = number;
     frame.freeze()
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::yield_now();
-    }
 }
 
 fn anybody() -> UdpSocket {

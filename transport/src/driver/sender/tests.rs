@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Instant;
 
+use framewire_testing::PATIENCE;
 use rustix::event::{PollFd, PollFlags};
 
 use super::udp::UdpWay;
@@ -19,8 +20,6 @@ use crate::share::socket::listening::{Listening, Place};
 use crate::share::socket::packet::{self, PacketError};
 use crate::wire::Delivery;
 use crate::{Receiver, ReceiverConfig};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 64, 48).unwrap()

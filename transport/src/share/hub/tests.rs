@@ -17,7 +17,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -93,11 +92,7 @@ impl Host {
 
     /// Waits until what the hub's thread does has come about.
     fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
-        let begun = Instant::now();
-        while !is_so(self) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{what} does not come about");
-            std::thread::yield_now();
-        }
+        framewire_testing::wait_until(what, || is_so(self));
     }
 
     fn until_gone(&self) {

@@ -4,14 +4,14 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Instant;
 
+use framewire_testing::PATIENCE;
+
 use super::*;
 use crate::backend::ConnectedSocket;
 use crate::driver::relay::{Place, Places};
 use crate::frame::{FrameFormat, PixelFormat};
 use crate::send::SendConfig;
 use crate::wire::Delivery;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn format() -> FrameFormat {
     FrameFormat::new(PixelFormat::Gray8, 64, 1).unwrap()

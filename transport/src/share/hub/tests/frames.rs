@@ -96,7 +96,7 @@ fn a_sleeping_reader_is_woken_by_a_frame_and_what_that_costs_is_known() {
 
 #[test]
 fn a_reader_that_has_frames_wait_and_takes_none_is_quarantined_after_the_timeout() {
-    let mut host = Host::new(Delivery::Every, |config| config.block(true).reader_timeout(Duration::from_millis(20)));
+    let mut host = Host::new(Delivery::Every, |config| config.block(true).reader_timeout(Duration::from_secs(1)));
     let stuck = host.read(BLOCK);
     host.publish();
     let held = stuck.take().unwrap();

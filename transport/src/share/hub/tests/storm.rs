@@ -1,6 +1,7 @@
 //! A storm of random words on a reader's own page and socket, beside the frames of others.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::*;
 

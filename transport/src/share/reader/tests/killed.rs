@@ -1,9 +1,8 @@
 //! Hubs that are killed, and stopped: processes of their own, which run this very program.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use framewire_testing::{Guard, Signal, send};
+use framewire_testing::{Guard, Signal, send, wait_for};
 
 use super::real_hub::Host;
 use super::*;
@@ -33,14 +32,7 @@ fn hub_process(folder: &Folder, first: u64) -> Guard {
 }
 
 fn connected(folder: &Folder) -> Reader {
-    let begun = Instant::now();
-    loop {
-        match Reader::connect(folder.endpoint()) {
-            Ok(reader) => return reader,
-            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
-        }
-        std::thread::yield_now();
-    }
+    wait_for("a hub", || Reader::connect(folder.endpoint()))
 }
 
 /// How often a hub is killed.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use framewire_testing::PATIENCE;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::MemfdFlags;
 use rustix::pipe::PipeFlags;
@@ -28,7 +29,6 @@ use crate::share::socket::packet;
 use crate::time::Time;
 use crate::wire::{Delivery, open_of};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const SLOTS: usize = 8;
 
 fn format() -> FrameFormat {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use framewire_testing::wait_until;
+
 use super::*;
 use crate::frame::{FrameRing, PoolInMaking};
 use crate::share::ShareConfig;
@@ -73,9 +75,7 @@ fn both_ends_account_alike_for_every_frame() {
             let reading =
                 scope.spawn(|| subscription.frames().map(|frame| number(&frame.unwrap())).collect::<Vec<_>>());
             (0..3_000).for_each(|_| host.publish());
-            while host.stream.readers()[0].waiting > 0 {
-                std::thread::yield_now();
-            }
+            wait_until("all is taken", || host.stream.readers()[0].waiting == 0);
             let figures = host.stream.readers().remove(0);
             host.ring.end();
             let taken = reading.join().unwrap();
