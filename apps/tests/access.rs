@@ -6,10 +6,11 @@ mod proxy;
 mod running;
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use framewire_signal::message::{Delivery, OpenRequest};
 use framewire_signal::{ClientConfig, ClientEvent, SignalClient, Token};
+use framewire_testing::{wait_for, wait_until};
 use framewire_transport::{FrameFormat, PixelFormat, Sender, SenderConfig};
 use http::{connect, connect_from, get, get_over, post, web_socket};
 use running::{PATIENCE, Running, Server, in_dir, path_text, program, run, write_private};
@@ -50,18 +51,14 @@ fn nothing_that_a_viewer_is_shown_lets_them_stream() {
     let peer: std::net::SocketAddr = server.udp.parse().unwrap();
     let sender = |stream| Sender::connect(peer, SenderConfig::new(format).stream(stream));
     let owner = sender(STREAM).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    let shown = loop {
+    let shown = wait_for("a frame that is delivered", || {
         if let Ok(Some(frame)) = owner.frame_timeout(Duration::from_millis(50)) {
             owner.send(frame).unwrap();
         }
         let streams = get(&server.signal, "/api/streams", &[LOGIN]).body;
         let json: serde_json::Value = serde_json::from_str(&streams).unwrap();
-        if json["streams"][0]["frames_delivered"].as_u64() > Some(0) {
-            break streams;
-        }
-        assert!(Instant::now() < deadline, "{streams}");
-    };
+        if json["streams"][0]["frames_delivered"].as_u64() > Some(0) { Ok(streams) } else { Err(streams) }
+    });
     let metrics = get(&server.signal, "/metrics", &[LOGIN]).body;
     for text in [&shown, &metrics] {
         // Also in the name of a stream that has none of its own.
@@ -167,10 +164,7 @@ fn the_form_the_token_and_the_password_each_let_a_viewer_in() {
 #[test]
 fn passwords_are_guessed_a_few_times_a_second_and_other_viewers_are_none_the_worse() {
     let (server, directory) = locked();
-    let deadline = Instant::now() + PATIENCE;
-    while get(&server.signal, "/metrics", &[GUESS]).status != 429 {
-        assert!(Instant::now() < deadline, "as many guesses as one likes");
-    }
+    wait_until("a guess that is not looked at", || get(&server.signal, "/metrics", &[GUESS]).status == 429);
     let other = get_over(connect_from([127, 0, 0, 2], &server.signal), "/metrics", &[LOGIN]);
     assert_eq!(other.status, 200);
     let short = in_dir(&directory, "short");
@@ -235,13 +229,10 @@ fn behind_a_proxy_that_has_the_server_below_a_path_clients_and_top_find_it() {
     let mut client = program("framewire-client");
     client.args(["pattern:64x48", "--fps", "50", "--name", "below", "--server", &url]);
     let _client = Running::start(&mut client);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for("the stream, live", || {
         let output = run("framewire", &["top", "--once", "--server", &url]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if said.contains("below") && said.contains("live") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{said}{}", String::from_utf8_lossy(&output.stderr));
-    }
+        let is_live = said.contains("below") && said.contains("live");
+        is_live.then_some(()).ok_or_else(|| said + &String::from_utf8_lossy(&output.stderr))
+    });
 }

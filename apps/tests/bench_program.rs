@@ -173,10 +173,10 @@ fn a_bench_that_is_interrupted_or_killed_leaves_no_process_behind() {
         let bench = &mut bench.0;
         let mut stderr = bench.stderr.take().unwrap();
         let children = format!("/proc/{0}/task/{0}/children", bench.id());
-        while std::fs::read_to_string(&children).unwrap().is_empty() {
+        framewire_testing::wait_until("a process that it starts", || {
             assert_eq!(bench.try_wait().unwrap(), None, "it ended by itself");
-            std::thread::yield_now();
-        }
+            !std::fs::read_to_string(&children).unwrap().is_empty()
+        });
         framewire_testing::send(signal, bench.id());
         let (send, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

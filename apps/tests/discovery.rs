@@ -8,10 +8,9 @@ mod running;
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use framewire_testing::{Hosts, wait_for};
-use running::{PATIENCE, Running, Server, figure, in_dir, path_text, program_on, write_private};
+use framewire_testing::{Hosts, wait_for, wait_until};
+use running::{Running, Server, figure, in_dir, path_text, program_on, write_private};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
@@ -41,10 +40,10 @@ fn a_server_of_the_network_is_listed_streamed_to_and_watched_without_its_address
     let mut command = program_on(&hosts, hosts.far(), "framewire-server");
     let (listen, udp) = (format!("{FAR}:8080"), format!("{FAR}:12345"));
     let server = Server::start_by(command.args(["--listen", &listen, "--udp", &udp, "--insecure", "--share", "off"]));
-    let deadline = Instant::now() + PATIENCE;
-    while !ls(&hosts).0.contains(&format!("http://{listen}")) {
-        assert!(Instant::now() < deadline, "{:?}", ls(&hosts));
-    }
+    wait_for(format_args!("http://{listen} in the list"), || {
+        let (said, told) = ls(&hosts);
+        if said.contains(&format!("http://{listen}")) { Ok(()) } else { Err(said + &told) }
+    });
     let auto = ["--server", "auto", "--insecure"];
     let mut client = program_on(&hosts, hosts.near(), "framewire-client");
     client.args(auto).args(["pattern:64x48", "--fps", "50", "--name", "front", "--delivery", "latest"]);
@@ -142,10 +141,7 @@ fn a_server_without_multicast_says_so_once_and_serves() {
         let line = metrics.lines().find_map(|line| line.strip_prefix("framewire_cluster_engine_errors_total "));
         line.and_then(|count| count.parse::<f64>().ok()).unwrap_or_default()
     };
-    let deadline = Instant::now() + PATIENCE;
-    while tries() < 3.0 {
-        assert!(Instant::now() < deadline, "it is not looked for again");
-    }
+    wait_until("it is looked for again", || tries() >= 3.0);
     let mut client = program_on(&hosts, hosts.near(), "framewire-client");
     client.args(["--server", &format!("http://{listen}"), "--insecure", "pattern:64x48", "--frames", "20"]);
     let (code, said, _) = Running::start(&mut client).wait();

@@ -5,11 +5,12 @@ mod http;
 mod running;
 mod sending;
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
+use framewire_testing::wait_for;
 use framewire_transport::frame::MetadataKind;
 use framewire_transport::{FrameFormat, PixelFormat};
-use running::{PATIENCE, Running, Server, in_dir, path_text, program, run};
+use running::{Running, Server, in_dir, path_text, program, run};
 use sending::Stream;
 use serde_json::Value;
 
@@ -110,14 +111,11 @@ fn bench_measures_any_format_with_and_without_metadata() {
 
 /// The one stream, once it has delivered a frame.
 fn stream(server: &Server) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for("a stream", || {
         let all: Value = serde_json::from_str(&http::get(&server.signal, "/api/streams", &[]).body).unwrap();
-        if let Some(stream) = all["streams"].as_array().unwrap().iter().find(|stream| stream["newest"].is_object()) {
-            return stream.clone();
-        }
-        assert!(Instant::now() < deadline, "no stream: {all}");
-    }
+        let stream = all["streams"].as_array().unwrap().iter().find(|stream| stream["newest"].is_object());
+        stream.cloned().ok_or(all)
+    })
 }
 
 #[test]

@@ -57,12 +57,6 @@ impl FullLink {
     }
 }
 
-/// Of what each has: 1 where all have the same, 1/n where one has everything.
-fn jain(shares: &[f64]) -> f64 {
-    let sum: f64 = shares.iter().sum();
-    sum * sum / (shares.len() as f64 * shares.iter().map(|share| share * share).sum::<f64>())
-}
-
 #[test]
 fn ten_cameras_fill_a_gigabit_evenly_and_the_eleventh_is_refused_with_the_sum() {
     let Some(lab) = FullLink::new("lan=1G:0.95") else { return };
@@ -96,9 +90,10 @@ fn ten_cameras_fill_a_gigabit_evenly_and_the_eleventh_is_refused_with_the_sum() 
     // Where the cameras of one machine are held up, they send at once what was to go one after the other, and a switch this small drops of it: that none is lost, and
     // that all have the same, is measured on a machine that does nothing else.
     let lost: f64 = ["lost", "incomplete"].map(|cause| figure(&summary, &["frames_dropped", cause])).iter().sum();
-    println!("{delivered:?}, Jain's index {:.5}, lost {of_causes:?}", jain(&delivered));
+    println!("{delivered:?}, lost {of_causes:?}");
     assert!(lost <= 0.1 * delivered.iter().sum::<f64>(), "{}", String::from_utf8_lossy(&summary));
-    assert!(jain(&delivered) >= 0.9, "{delivered:?}");
+    let (least, most) = delivered.iter().fold((f64::MAX, 0.0_f64), |(least, most), of| (least.min(*of), most.max(*of)));
+    assert!(least >= 0.5 * most, "{delivered:?}");
 }
 
 #[test]

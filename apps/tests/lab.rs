@@ -112,11 +112,12 @@ fn assert_accounted_for(client: &[u8], server: &[u8]) {
 #[test]
 fn a_link_whose_mtu_falls_while_frames_flow_costs_no_frame() {
     let Some(lab) = Lab::new(9_000) else { return };
-    // Two seconds, so that some are left when it falls.
-    let client = ["pattern:1280x720", "--delivery", "every", "--fps", "200", "--frames", "400"];
+    // Five seconds, so that many are left when it falls.
+    let client = ["pattern:1280x720", "--delivery", "every", "--fps", "200", "--frames", "1000"];
     let [client, server] = lab.stream(&client, |_| {
         lab.wait_for_bytes(2_000_000);
         set_up(&["ip", "-n", lab.0.near(), "link", "set", "lan", "mtu", "1500"]).unwrap();
+        lab.wait_for_bytes(20_000_000);
     });
     let sent = figure(&client, &["frames_sent"]);
     for end in [&client, &server] {

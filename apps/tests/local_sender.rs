@@ -26,6 +26,8 @@ fn a_client_of_a_server_that_shares_sends_by_shared_memory_and_both_say_so() {
         // Where the server has no processor for a while, `auto` does not wait for its word, and goes by UDP.
         let (server, sink, sent, said) = wait_for("a server that answers at once", || {
             let sink = in_dir(&directory, &format!("{path}.raw"));
+            // What there is already is written beside.
+            let _ = std::fs::remove_file(&sink);
             let server = Server::start(&["--share", path_text(&socket), "--sink", path_text(&sink), "--json"]);
             let mut client = server.client(&[path_text(&source), "--delivery", "every", "--fps", "max", "--json"]);
             let (code, said, out) = Running::start(client.env("FRAMEWIRE_PATH", path)).wait();

@@ -6,10 +6,10 @@ mod running;
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
+use framewire_testing::wait_for;
 use http::{connect, connect_from, get, receive, send_text, web_socket};
-use running::{PATIENCE, Running, Server, run, write_private};
+use running::{Running, Server, run, write_private};
 
 fn stream(server: &Server, more: &[&str]) -> Running {
     let arguments: Vec<&str> = ["pattern:64x48", "--fps", "100"].iter().chain(more).copied().collect();
@@ -18,17 +18,15 @@ fn stream(server: &Server, more: &[&str]) -> Running {
 
 /// The streams, once there are so many and each has delivered a frame.
 fn streams(server: &Server, count: usize) -> serde_json::Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for(format_args!("{count} streams with frames"), || {
         let answer = get(&server.signal, "/api/streams", &[]);
         assert_eq!(answer.status, 200, "{}", answer.head);
         let all: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         let streams = all["streams"].as_array().unwrap();
-        if streams.len() == count && streams.iter().all(|stream| stream["frames_delivered"].as_u64() > Some(0)) {
-            return all;
-        }
-        assert!(Instant::now() < deadline, "never {count} streams: {all}");
-    }
+        let has_all =
+            streams.len() == count && streams.iter().all(|stream| stream["frames_delivered"].as_u64() > Some(0));
+        if has_all { Ok(all) } else { Err(all) }
+    })
 }
 
 #[test]

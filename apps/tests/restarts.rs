@@ -7,7 +7,7 @@ mod running;
 use std::time::{Duration, Instant};
 
 use framewire_testing::wait_for;
-use running::{PATIENCE, Running, Server};
+use running::{Running, Server};
 
 const SENT: [&str; 6] = ["pattern:640x480", "--fps", "60", "--delivery", "latest", "-v"];
 
@@ -25,16 +25,15 @@ fn acknowledged(client: &mut Running) -> u64 {
 /// A client that sends, started by somebody who starts it again where it is refused: an address has so many streams at once, and
 /// those of killed clients count until their silence is noticed.
 fn started_again(server: &Server) -> Running {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for("a client that is not refused", || {
         let mut client = Running::start(&mut server.client(&SENT));
         if client.wait_for_one_of(&["feedback: frame ", "(too-many)"]).contains("feedback") {
-            return client;
+            return Ok(client);
         }
-        assert!(Instant::now() < deadline, "refused for long");
         let (code, said, _) = client.wait();
         assert!(code.is_some_and(|code| code != 0), "{said}");
-    }
+        Err(said)
+    })
 }
 
 /// What a process holds: descriptors, and mappings of shared memory.

@@ -6,7 +6,7 @@ mod running;
 
 use std::process::Command;
 
-use framewire_testing::Signal;
+use framewire_testing::{Signal, wait_until};
 use running::{Running, Server, figure, program};
 
 /// A program as another one starts it, which hands its own ways on: `nohup PROGRAM`.
@@ -98,10 +98,10 @@ fn a_second_wish_ends_a_program_at_once_with_a_code_of_its_own() {
     server.running.signal(Signal::STOP);
     client.signal(Signal::TERM);
     // Where Ctrl-C is ignored, a second SIGTERM stands for it; one that comes before the first is taken is none of its own.
-    while !client.has_ended() {
+    wait_until("it ends", || {
         client.interrupt();
-        std::thread::yield_now();
-    }
+        client.has_ended()
+    });
     let (code, said, summary) = client.wait();
     assert!(code == Some(130) && summary.is_empty(), "{code:?}: {said}");
     server.running.kill();

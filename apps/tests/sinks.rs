@@ -16,8 +16,8 @@ use running::{Running, Server, figure, in_dir, path_text, program, run};
 const FRAME: usize = 64 * 48;
 const ANYWHERE: [&str; 4] = ["--listen", "127.0.0.1:0", "--udp", "127.0.0.1:0"];
 
-/// Asks until the answer is as it should be.
-fn wait_until(server: &Server, path: &str, is_right: impl Fn(&str) -> bool) -> String {
+/// What the server says at a path, once it is as it should be.
+fn said_at_last(server: &Server, path: &str, is_right: impl Fn(&str) -> bool) -> String {
     wait_for(format_args!("{path} says so"), || {
         let body = get(&server.signal, path, &[]).body;
         if is_right(&body) { Ok(body) } else { Err(body) }
@@ -72,17 +72,17 @@ fn a_recording_that_fails_is_seen_wherever_somebody_looks_and_goes_on_when_its_p
     let mut server = Server::start(&["--sink", path_text(&sink)]);
     std::fs::remove_dir(&place).unwrap();
     let mut client = camera(&server, &["--name", "cam", "--json"]);
-    let health = wait_until(&server, "/healthz", |said| said.starts_with("degraded: "));
+    let health = said_at_last(&server, "/healthz", |said| said.starts_with("degraded: "));
     assert!(!health.contains("gone"), "who may not look is told no path: {health}");
     let metrics =
-        wait_until(&server, "/metrics", |said| said.contains("cause=\"failed\"} ") && !said.contains("failed\"} 0"));
+        said_at_last(&server, "/metrics", |said| said.contains("cause=\"failed\"} ") && !said.contains("failed\"} 0"));
     assert!(metrics.contains("framewire_stream_sink_failing{stream=\"cam\""), "{metrics}");
     let streams = get(&server.signal, "/api/streams", &[]).body;
     assert!(streams.contains("\"state\":\"failed\"") && streams.contains("cannot create"), "{streams}");
     client.wait_for("the server does not record all of this stream");
     server.running.wait_for("is not recorded");
     std::fs::create_dir(&place).unwrap();
-    wait_until(&server, "/healthz", |said| said == "ok\n");
+    said_at_last(&server, "/healthz", |said| said == "ok\n");
     server.running.wait_for("is recorded again");
     client.interrupt();
     let (code, said, summary) = client.wait();
@@ -102,13 +102,13 @@ fn the_end_of_the_stream_on_standard_output_ends_no_other_and_the_next_follows_t
     let mut server = Server::start(&["--sink", "-", "--sink", path_text(&sink)]);
     let reader = read_all(&mut server);
     let first = camera(&server, &["--name", "one"]);
-    wait_until(&server, "/api/streams", is_the_one_shown);
+    said_at_last(&server, "/api/streams", is_the_one_shown);
     let second = camera(&server, &["--name", "two", "--delivery", "every"]);
-    wait_until(&server, "/api/streams", |streams| streams.contains("\"state\":\"waiting\""));
+    said_at_last(&server, "/api/streams", |streams| streams.contains("\"state\":\"waiting\""));
     first.interrupt();
     assert_eq!(first.wait().0, Some(0));
     // The turn of the second has come.
-    wait_until(&server, "/api/streams", is_the_one_shown);
+    said_at_last(&server, "/api/streams", is_the_one_shown);
     second.interrupt();
     assert_eq!(second.wait().0, Some(0));
     send(&server, "three", "5");
@@ -148,7 +148,7 @@ fn a_camera_that_is_killed_and_starts_again_goes_on_on_standard_output_and_one_o
     killed.kill();
     let mut again = camera(&server, &["--name", "cam", "-v"]);
     again.wait_for("feedback");
-    wait_until(&server, "/api/streams", is_the_one_shown);
+    said_at_last(&server, "/api/streams", is_the_one_shown);
     let other = Running::start(&mut server.client(&["pattern:32x32", "--fps", "100", "--name", "other"]));
     again.kill();
     server.running.wait_for("goes on with pictures as they were");
@@ -196,7 +196,7 @@ fn a_named_pipe_is_one_streams_at_a_time_and_is_opened_again_for_its_next_reader
         let mut reader = std::fs::File::open(&pipe).unwrap();
         reader.read_exact(&mut frame).unwrap();
         drop(reader);
-        wait_until(&server, "/api/streams", |said| said.contains("\"state\":\"waiting\""));
+        said_at_last(&server, "/api/streams", |said| said.contains("\"state\":\"waiting\""));
     }
     let mut reader = std::fs::File::open(&pipe).unwrap();
     reader.read_exact(&mut frame).unwrap();
@@ -254,7 +254,7 @@ fn a_stream_that_lived_between_two_scrapes_is_in_the_servers_totals() {
     for _ in 0..2 {
         send(&server, "short", "30");
     }
-    let said = wait_until(&server, "/metrics", |said| said.contains("framewire_streams 0\n"));
+    let said = said_at_last(&server, "/metrics", |said| said.contains("framewire_streams 0\n"));
     for line in ["framewire_server_frames_delivered_total 60", "framewire_server_received_bytes_total 184320"] {
         assert!(said.lines().any(|said| said == line), "no '{line}' in {said}");
     }

@@ -6,11 +6,11 @@ mod running;
 
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
-use std::time::Instant;
 
 use framewire_capture::pattern;
+use framewire_testing::wait_for;
 use framewire_transport::{FrameFormat, PixelFormat};
-use running::{PATIENCE, Running, Server, figure, in_dir, make_y4m, path_text, program};
+use running::{Running, Server, figure, in_dir, make_y4m, path_text, program};
 
 const SIZE: (u32, u32) = (64, 48);
 const FRAME: usize = 64 * 48;
@@ -203,13 +203,11 @@ fn a_sender_that_was_killed_is_read_on_when_it_is_back_and_who_reads_is_told_to_
     let mut watch = watch(&["front", "--share", path_text(&socket), "--json"]);
     watch.wait_for("reading stream \"front\"");
     // The board is told of readers a few times a second.
-    let deadline = Instant::now() + PATIENCE;
-    let mut told = String::new();
-    while !told.contains("front: read by  framewire watch") {
-        assert!(Instant::now() < deadline, "{told}");
+    wait_for("its reader", || {
         let top = program("framewire").args(["top", "--once", "--server", &server.url()]).output().unwrap();
-        told = String::from_utf8(top.stdout).unwrap();
-    }
+        let told = String::from_utf8(top.stdout).unwrap();
+        if told.contains("front: read by  framewire watch") { Ok(()) } else { Err(told) }
+    });
     first.kill();
     watch.wait_for("the sender of stream \"front\" is gone");
     let _second = client();

@@ -71,7 +71,7 @@ class Program:
         return _cpu(Path(f"/proc/{self.process.pid}/stat"))
 
     def cpu_seconds_of(self, thread: str) -> float:
-        """That its threads of this name have taken so far."""
+        """That its threads of this name, which stay, have taken so far."""
         found = [task for task in Path(f"/proc/{self.process.pid}/task").iterdir() if _name(task).startswith(thread)]
         if not found:
             raise Failed(f"{self.name} has no thread {thread}")

@@ -116,7 +116,7 @@ fn own(n: u32, guard: Guard) -> OwnNode {
         .guard(guard)
 }
 
-fn wait_for(cluster: &Cluster, what: &str, holds: impl FnMut(&Arc<View>) -> bool) -> Arc<View> {
+fn wait_for_view(cluster: &Cluster, what: &str, holds: impl FnMut(&Arc<View>) -> bool) -> Arc<View> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut views = cluster.views();
     let seen = runtime.block_on(async {
@@ -134,12 +134,18 @@ fn look_until_found(network: &Network, n: u32, count: u32, gone: Option<&str>) -
         // On a busy machine one look may be too short for some.
         let found = network.on(n, || discover(Duration::from_secs(3))).unwrap();
         eprintln!("{} servers found in 3 s", found.len());
-        let is_gone = found.iter().all(|server| Some(server.name.as_str()) != gone);
-        seen.extend(found.into_iter().map(|server| (server.name.clone(), server)));
-        seen.retain(|name, _| Some(name.as_str()) != gone);
-        let is_done = is_gone && seen.len() == count as usize;
-        is_done.then(|| std::mem::take(&mut seen)).ok_or_else(|| format!("{:?}", seen.keys()))
-    })
+        let (looked, mut has_gone) = (found.len(), true);
+        let found: BTreeMap<_, _> = found.into_iter().map(|server| (server.name.clone(), server)).collect();
+        assert_eq!(found.len(), looked, "none is found twice");
+        for (name, server) in found {
+            match Some(name.as_str()) == gone {
+                true => has_gone = false,
+                false => _ = seen.insert(name, server),
+            }
+        }
+        if has_gone && seen.len() == count as usize { Ok(()) } else { Err(format!("{:?}", seen.keys())) }
+    });
+    seen
 }
 
 #[test]
@@ -248,17 +254,17 @@ fn servers_with_a_key_tell_each_other_their_streams_and_a_killed_one_is_not_take
     serve_words(&network, 4);
     let sees =
         |view: &Arc<View>, n: u32, state| view.find(&format!("cam-{n}")).is_some_and(|seen| seen.node.state == state);
-    wait_for(&a, "both others", |view| sees(view, 2, NodeState::Live) && sees(view, 3, NodeState::Live));
-    wait_for(&c, "both others", |view| sees(view, 1, NodeState::Live) && sees(view, 2, NodeState::Live));
-    wait_for(&a, "all that answer", |_| a.found().len() == 2);
+    wait_for_view(&a, "both others", |view| sees(view, 2, NodeState::Live) && sees(view, 3, NodeState::Live));
+    wait_for_view(&c, "both others", |view| sees(view, 1, NodeState::Live) && sees(view, 2, NodeState::Live));
+    wait_for_view(&a, "all that answer", |_| a.found().len() == 2);
     network.cut(2);
-    let view = wait_for(&a, "a stale node", |view| sees(view, 2, NodeState::Stale));
+    let view = wait_for_view(&a, "a stale node", |view| sees(view, 2, NodeState::Stale));
     assert!(sees(&view, 3, NodeState::Live) && sees(&view, 1, NodeState::Own));
-    wait_for(&a, "those that answer still", |_| a.found().iter().map(|found| found.name.as_str()).eq(["hall 3"]));
+    wait_for_view(&a, "those that answer still", |_| a.found().iter().map(|found| found.name.as_str()).eq(["hall 3"]));
     // One of another cluster is announced, and tells and is told nothing; what it answers makes no server of it.
-    wait_for(&a, "what is no entry", |_| a.counters().directory.unreadable > 1);
+    wait_for_view(&a, "what is no entry", |_| a.counters().directory.unreadable > 1);
     assert_eq!(a.found().len(), 1);
-    wait_for(&stranger, "refusals", |_| stranger.counters().engine_errors > 1);
+    wait_for_view(&stranger, "refusals", |_| stranger.counters().engine_errors > 1);
     assert_eq!((stranger.view().nodes.len(), stranger.found().len()), (1, 0));
     assert!(a.view().find("cam-4").is_none());
 }
@@ -276,7 +282,7 @@ fn a_server_that_another_takes_itself_for_is_told_so() {
         cluster
     };
     let (older, _newer) = (at(1, 5), at(2, 6));
-    wait_for(&older, "word of the other", |view| view.nodes[0].has_twin);
+    wait_for_view(&older, "word of the other", |view| view.nodes[0].has_twin);
     assert_eq!(older.view().nodes.len(), 1);
 }
 
@@ -288,7 +294,7 @@ fn a_machine_without_multicast_says_so_and_goes_on() {
     let Err(DiscoverError::NoMulticast { problem }) = looked else { panic!("{looked:?}") };
     assert!(problem.contains("lan") && problem.contains("multicast"), "{problem}");
     let cluster = node(&network, 1, Guard::Insecure, key());
-    wait_for(&cluster, "word of it", |view| {
+    wait_for_view(&cluster, "word of it", |view| {
         view.find("cam-1").is_some()
             && cluster
                 .engines()
@@ -297,5 +303,5 @@ fn a_machine_without_multicast_says_so_and_goes_on() {
     });
     // Interfaces come.
     set_up(&["ip", "-n", &network.host(1), "link", "set", "lan", "multicast", "on"]).unwrap();
-    wait_for(&cluster, "multicast", |_| cluster.engines().iter().all(|engine| engine.is_up));
+    wait_for_view(&cluster, "multicast", |_| cluster.engines().iter().all(|engine| engine.is_up));
 }

@@ -1,5 +1,5 @@
-//! What tests ask of the machine that they run on. A test that cannot do without something that is not here says so
-//! aloud and passes; `.ci/test` counts those lines.
+//! What tests ask of the machine that they run on, and how they wait for what comes by itself. A test that cannot do
+//! without something that is not here says so aloud and passes; `.ci/test` counts those lines.
 //!
 //! Nothing else is needed of a machine than what builds Framewire: signals are sent by a system call, for a Debian that
 //! has a C compiler has no program `kill`.
@@ -130,9 +130,7 @@ mod tests {
         }
         child.0.kill().unwrap();
         // One that has ended is no reason to wait.
-        while state(child.0.id()) != Some('Z') {
-            std::thread::yield_now();
-        }
+        wait_until("it has ended", || state(child.0.id()) == Some('Z'));
         send(Signal::STOP, child.0.id());
         assert_eq!(child.0.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
     }

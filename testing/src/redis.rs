@@ -1,4 +1,4 @@
-//! A Redis of the test's own: Debian's, at a port of its own, in a directory that goes with it. It keeps nothing.
+//! A Redis of the test's own: Debian's, always at the same port, in a directory that goes with it. It keeps nothing.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{Guard, Signal, has_programs, send, wait_for};
 
-/// One that runs, or is to run, at a port that stays its own.
+/// One that runs, or is to run, always at the same port.
 #[derive(Debug)]
 pub struct Redis {
     port: u16,

@@ -10,7 +10,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Often enough for whoever waits, and seldom enough for who is waited for, which may have this core.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Looks until what is waited for is there, and returns it. What `look` finds in its place is told where it never comes.
+/// Looks until what is waited for, which `what` names, is there, and returns it. What `look` finds in its place is told where it never comes.
 ///
 /// # Panics
 /// It has not come within [`PATIENCE`].
@@ -19,7 +19,7 @@ pub fn wait_for<T, E: Display>(what: impl Display, look: impl FnMut() -> Result<
     wait_as_long_as(PATIENCE, what, look)
 }
 
-/// Looks until it is so.
+/// Looks until that is so which `what` says.
 ///
 /// # Panics
 /// It is not so within [`PATIENCE`].

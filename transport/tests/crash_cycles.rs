@@ -12,7 +12,7 @@ use std::time::Duration;
 use crash::children::{POLICY, Process};
 use crash::parties::{
     Folder, PATIENCE, POLICIES, SLOTS, Seen, Stops, alone, descriptors, publish_on, publisher, read_on, subscribe,
-    wait_until,
+    time_until,
 };
 use crash::{roles, stamped};
 use framewire_transport::{Endpoint, Receiver, ReceiverConfig, ShareConfig};
@@ -82,20 +82,20 @@ fn readers_that_are_killed_and_stopped_at_any_moment_cost_nobody_a_frame_or_a_sl
             victim.signal(Signal::KILL);
             assert!(victim.wait_killed());
             let gone = || stream.readers().len() == POLICIES.len();
-            slowest = slowest.max(wait_until("a dead reader is gone", gone));
+            slowest = slowest.max(time_until("a dead reader is gone", gone));
             *victim = reader(&folder, policy);
         }
         let frames = seen.frames.load(Ordering::Acquire);
-        wait_until("the bystander goes on", || seen.frames.load(Ordering::Acquire) > frames + 5);
+        time_until("the bystander goes on", || seen.frames.load(Ordering::Acquire) > frames + 5);
         drop(readers);
-        wait_until("dead readers are gone", || stream.readers().len() == 1);
+        time_until("dead readers are gone", || stream.readers().len() == 1);
     });
     assert_eq!(seen.torn.load(Ordering::Acquire), 0);
     let figures = stream.readers();
     let own = &figures[0];
     assert_eq!(own.offered, own.taken + own.dropped + own.waiting as u64);
     drop(bystander);
-    wait_until("the last reader is gone", || stream.readers().is_empty());
+    time_until("the last reader is gone", || stream.readers().is_empty());
     assert!(stream.slots_in_use() <= 1, "more than the newest frame's slot is in use");
     let free: Vec<_> = std::iter::from_fn(|| stream.frame_timeout(Duration::ZERO).unwrap()).collect();
     assert!(free.len() >= SLOTS, "{} of {SLOTS} slots came back", free.len());
@@ -137,7 +137,7 @@ fn hubs_that_are_killed_at_any_moment_leave_readers_their_frames_and_are_found_a
             let then = frames();
             hub = start();
             let all_go_on = || frames().iter().zip(then).all(|(now, then)| *now > then + 2);
-            slowest = slowest.max(wait_until("each reader reads on", all_go_on));
+            slowest = slowest.max(time_until("each reader reads on", all_go_on));
         }
     });
     assert!(seen.iter().all(|seen| seen.torn.load(Ordering::Acquire) == 0));
@@ -188,7 +188,7 @@ fn senders_that_are_killed_and_stopped_at_any_moment_leave_whole_frames_and_thei
         let stats = stream.stats();
         assert_eq!((stats.frames_delivered, stats.frames_incomplete), (looked_at + stream.dropped(), 0));
         drop(stream);
-        wait_until("the memory of a dead sender's stream comes back", || receiver.memory_bytes() == 0);
+        time_until("the memory of a dead sender's stream comes back", || receiver.memory_bytes() == 0);
     }
     drop(receiver);
     assert_eq!(descriptors(), before, "descriptors are left");

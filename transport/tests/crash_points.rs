@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crash::children::{FORGETS, FRAMES, PASSES, POINT, POLICY, Process};
 use crash::parties::{
     Folder, PATIENCE, POLICIES, SLOTS, Seen, Stops, alone, descriptors, publish_on, publisher, read_on, subscribe,
-    wait_until,
+    time_until,
 };
 use crash::{roles, stamped};
 use framewire_transport::frame::Frame;
@@ -71,9 +71,9 @@ fn a_reader_that_is_killed_between_any_two_steps_leaves_nothing_behind() {
                     }
                     drop(victim);
                     let gone = || stream.readers().len() == 1;
-                    slowest = slowest.max(wait_until("the dead reader is gone", gone));
+                    slowest = slowest.max(time_until("the dead reader is gone", gone));
                     let frames = seen.frames.load(Ordering::Acquire);
-                    wait_until("the other reader goes on", || seen.frames.load(Ordering::Acquire) > frames + 5);
+                    time_until("the other reader goes on", || seen.frames.load(Ordering::Acquire) > frames + 5);
                 }
             }
             // Whoever is only told on demand is not always told; one for whom frames wait is.
@@ -83,7 +83,7 @@ fn a_reader_that_is_killed_between_any_two_steps_leaves_nothing_behind() {
         });
         assert_eq!(seen.torn.load(Ordering::Acquire), 0, "{policy}");
         drop(bystander);
-        wait_until("the last reader is gone", || stream.readers().is_empty());
+        time_until("the last reader is gone", || stream.readers().is_empty());
         assert!(stream.slots_in_use() <= 1, "{policy}: more than the newest frame's slot is in use");
         let free: Vec<_> = std::iter::from_fn(|| stream.frame_timeout(Duration::ZERO).unwrap()).collect();
         assert!(free.len() >= SLOTS, "{policy}: {} of {SLOTS} slots came back", free.len());
@@ -134,7 +134,7 @@ fn a_hub_that_is_killed_between_any_two_steps_costs_its_readers_no_frame_that_th
                 let mut next = Process::start("hub", &folder.socket(), &[]);
                 next.wait_for("ready").expect("a hub in its place");
                 let goes_on = || seen.frames.load(Ordering::Acquire) > frames + 5;
-                slowest = slowest.max(wait_until("the reader reads on", goes_on));
+                slowest = slowest.max(time_until("the reader reads on", goes_on));
             });
             assert_eq!(seen.torn.load(Ordering::Acquire), 0, "{policy} {point:?}");
         }
@@ -213,7 +213,7 @@ fn a_sender_that_is_killed_between_any_two_steps_leaves_whole_frames_and_nothing
                 "{delivery} {point:?}: it ended by itself"
             );
             drop(stream);
-            wait_until("the memory of a dead sender's stream comes back", || receiver.memory_bytes() == 0);
+            time_until("the memory of a dead sender's stream comes back", || receiver.memory_bytes() == 0);
         }
         drop(receiver);
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use framewire_testing::PATIENCE;
+use framewire_testing::{PATIENCE, wait_for};
 use framewire_transport::driver::{Admission, BindError, SendError, SliceSize};
 use framewire_transport::frame::{ConsumerPolicy, RecvError};
 use framewire_transport::send::{Publication, SendConfig, SendState, Subscriber};
@@ -373,11 +373,11 @@ fn the_other_half_from_the_streams_own_address(receiver: &Receiver) {
             let _ = hostile.socket.send_to(&bytes, address);
         }
         hostile.core.close(Time::now());
-        let deadline = Time::now() + PATIENCE;
-        while !matches!(hostile.core.state(), SendState::Closed(_)) {
-            assert!(Time::now() < deadline, "{:?}", hostile.core);
+        wait_for("its end", || {
             hostile.turn(address, &mut template);
-        }
+            let is_closed = matches!(hostile.core.state(), SendState::Closed(_));
+            if is_closed { Ok(()) } else { Err(format!("{:?}", hostile.core)) }
+        });
         let (frames, stats) = reader.join().unwrap();
         assert!(frames > 20, "{frames} frames, {stats:?}");
         assert!(stats.rejected.malformed > 10_000, "{stats:?}");
@@ -464,11 +464,11 @@ fn a_sender_that_was_killed_makes_room_for_one_that_speaks() {
     // Without a word, as a process that is killed.
     drop(killed);
     let second = connect();
-    let began = std::time::Instant::now();
-    while let Err(error) = second.wait_until_open(PATIENCE) {
-        assert!(matches!(error, SendError::Refused { reason: Some(RefuseReason::TooManyStreams), .. }), "{error}");
-        assert!(began.elapsed() < PATIENCE);
-    }
+    wait_for("the second is open", || {
+        second.wait_until_open(PATIENCE).inspect_err(|error| {
+            assert!(matches!(error, SendError::Refused { reason: Some(RefuseReason::TooManyStreams), .. }), "{error}");
+        })
+    });
     assert_eq!(first.recv_timeout(PATIENCE).unwrap_err(), RecvError::Ended);
     assert_eq!(first.end_reason(), Some(framewire_transport::receive::EndReason::Silent));
     receiver.accept_timeout(PATIENCE).unwrap();

@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
-use framewire_testing::{PATIENCE, wait_until};
+use framewire_testing::{PATIENCE, wait_for, wait_until};
 use framewire_transport::frame::{FramePool, FrameRate, FrameRing};
 use framewire_transport::wire::{Accept, Open};
 use framewire_transport::{
@@ -60,14 +60,10 @@ fn shade_of(number: u64) -> u8 {
 
 /// Films until this watcher's receiver has its stream.
 fn opened(served: &Served, watcher: &Receiver) -> IncomingStream {
-    let begun = Instant::now();
-    loop {
+    wait_for("its stream", || {
         served.film();
-        match watcher.accept_timeout(Duration::from_millis(20)) {
-            Ok(stream) => return stream,
-            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
-        }
-    }
+        watcher.accept_timeout(Duration::from_millis(20))
+    })
 }
 
 /// Films until the stream has given so many frames, and checks each; their numbers.
@@ -125,7 +121,10 @@ fn several_receivers_watch_one_stream_by_every_backend_plain_and_protected() {
 
 /// Waits until the relay has forgotten all but so many watchers.
 fn wait_for_watchers(relay: &Relay, count: usize) {
-    wait_until(format_args!("{count} watchers are left"), || relay.watchers() <= count);
+    wait_for(format_args!("{count} watchers"), || {
+        let left = relay.watchers();
+        if left <= count { Ok(()) } else { Err(format!("{left} are left")) }
+    });
 }
 
 #[test]
@@ -258,7 +257,10 @@ fn frames_that_wait_when_their_source_ends_still_come_to_whoever_has_the_stream(
     publish();
     let watched = end.accept_timeout(PATIENCE).unwrap();
     watched.recv_timeout(PATIENCE).unwrap();
-    wait_until("a frame is delivered", || watcher.stats().frames_delivered > 0);
+    wait_for("a frame that is delivered", || {
+        let stats = watcher.stats();
+        if stats.frames_delivered > 0 { Ok(()) } else { Err(format!("{stats:?}")) }
+    });
     // All at once, and nothing after them.
     let last = [(); 3].map(|()| publish());
     ring.end();
@@ -329,9 +331,10 @@ fn one_that_wants_fewer_frames_gets_so_many_and_the_others_are_counted_as_skippe
     let few = opened(&served, &few);
     assert_eq!(few.info().presentation.rate, Some(most));
     watch(&served, &all, 30);
-    wait_until("30 frames are skipped", || {
+    wait_for("30 frames that are skipped", || {
         served.film();
-        thinned.stats().frames_skipped >= 30
+        let stats = thinned.stats();
+        if stats.frames_skipped >= 30 { Ok(()) } else { Err(format!("{stats:?}")) }
     });
     // None where newer ones came before its stream was open.
     assert!(few.stats().frames_delivered <= 1);
@@ -472,29 +475,25 @@ fn a_watcher_that_is_killed_and_one_that_is_stopped_take_nothing_from_the_others
     let processes = [Process::start(), Process::start()];
     let watchers: [_; 2] =
         std::array::from_fn(|nth| stream.add(processes[nth].address, RelayTo::new(2 + nth as u32)).unwrap());
-    let begun = Instant::now();
-    while watchers.iter().any(|watcher| watcher.stats().frames_delivered < 3) {
-        assert!(begun.elapsed() < PATIENCE, "the processes see nothing");
+    wait_until("each of the processes sees frames", || {
         watch(&served, &staying, 1);
-    }
+        watchers.iter().all(|watcher| watcher.stats().frames_delivered >= 3)
+    });
     processes[0].signal(rustix::process::Signal::KILL);
     processes[1].signal(rustix::process::Signal::STOP);
-    let begun = Instant::now();
-    // Until both are known to say nothing.
-    while watchers.iter().any(|watcher| watcher.state() == SendState::Open) {
-        assert!(begun.elapsed() < PATIENCE, "{:?}", watchers.each_ref().map(Watcher::state));
+    wait_until("both are known to say nothing", || {
         watch(&served, &staying, 5);
-    }
+        watchers.iter().all(|watcher| watcher.state() != SendState::Open)
+    });
     watch(&served, &staying, 200);
     assert_eq!(staying.stats().frames_no_slot, 0);
     // One that wakes up goes on.
     let before = watchers[1].stats().frames_delivered;
     processes[1].signal(rustix::process::Signal::CONT);
-    let begun = Instant::now();
-    while watchers[1].stats().frames_delivered < before + 3 {
-        assert!(begun.elapsed() < PATIENCE, "{:?}", watchers[1].stats());
+    wait_until("it goes on", || {
         watch(&served, &staying, 1);
-    }
+        watchers[1].stats().frames_delivered >= before + 3
+    });
     for watcher in &watchers {
         let stats = watcher.stats();
         assert!(stats.frames >= stats.frames_sent + stats.frames_skipped + stats.frames_abandoned, "{stats:?}");

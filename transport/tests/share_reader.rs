@@ -191,7 +191,10 @@ fn publisher_process(folder: &Folder, value: u8) -> Guard {
 }
 
 fn subscribed(folder: &Folder) -> Subscription {
-    let reader = wait_for("a hub", || Reader::connect(folder.endpoint()));
+    let reader = wait_for("a hub", || match Reader::connect(folder.endpoint()) {
+        Err(error @ ShareError::NoHub { .. }) => Err(error),
+        connected => Ok(connected.unwrap()),
+    });
     reader.wait_for("front", PATIENCE).unwrap();
     reader.subscribe("front", ConsumerPolicy::Latest).unwrap()
 }

@@ -5,7 +5,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use framewire_testing::{PATIENCE, wait_until};
+use framewire_testing::{PATIENCE, wait_for};
 use framewire_transport::driver::{Admission, IncomingStream};
 use framewire_transport::frame::RecvError;
 use framewire_transport::receive::EndReason;
@@ -118,7 +118,10 @@ fn an_opening_that_has_not_proved_its_address_or_is_refused_leaves_the_stream_th
     let mut bytes = [0; send::CONTROL_MAX];
     let len = stranger.poll_transmit(Time::now(), &mut bytes).unwrap();
     addresses.sockets[0].send_to(&bytes[..len], addresses.receiver.local_addr()).unwrap();
-    wait_until("the stranger is challenged", || addresses.receiver.stats().challenged >= 2);
+    wait_for("a challenge to the stranger", || {
+        let stats = addresses.receiver.stats();
+        if stats.challenged >= 2 { Ok(()) } else { Err(format!("{stats:?}")) }
+    });
     assert_eq!((addresses.receiver.stats().opened, stream.end_reason()), (1, None));
     // With its cookie, but not announced.
     let mut senders = [(&mut living, 0), (&mut stranger, 0)];

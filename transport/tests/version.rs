@@ -4,7 +4,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use framewire_testing::PATIENCE;
+use framewire_testing::{PATIENCE, wait_until};
 use framewire_transport::driver::{Receiver, SendError, SliceSize};
 use framewire_transport::frame::{ChromaPlace, ColourRange, FrameRate, Presentation, SampleAspect, Scan};
 use framewire_transport::send::{Publication, SendConfig, SendState};
@@ -60,8 +60,8 @@ impl Stranger {
         for (nth, datagram) in datagrams.iter().enumerate() {
             self.socket.send(datagram).unwrap();
             // Fewer wait at once than a socket of the system's default size has room for.
-            while nth % 64 == 63 && self.looked_at() <= nth as u64 {
-                std::thread::yield_now();
+            if nth % 64 == 63 {
+                wait_until(format_args!("{nth} are looked at"), || self.looked_at() > nth as u64);
             }
         }
         let mut bytes = [0; 2048];

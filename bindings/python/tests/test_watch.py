@@ -236,7 +236,7 @@ def test_no_more_frames_a_second_come_than_are_wanted(plain: Server):
     plain.camera("fast", fps=100)
     with fw.Receiver.watch("fast", server=plain.url, max_fps=10) as watched:
         numbers = [watched.recv(timeout=PATIENCE).number for _ in range(11)]
-    # Every tenth, of a camera that may be held up meanwhile.
+    # Every tenth where nobody is held up.
     assert numbers[-1] - numbers[1] >= 9 * 3, numbers
 
 

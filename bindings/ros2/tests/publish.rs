@@ -11,12 +11,12 @@ use framewire_testing::{Signal, wait_for};
 use framewire_transport::frame::MetadataKind;
 use framewire_transport::share::{Endpoint, ShareConfig};
 use framewire_transport::{FrameFormat, PixelFormat, PublishConfig, Publisher};
-use running::{Domain, SOON, crc32};
+use running::{Domain, PATIENCE, crc32};
 
 const UTC: u64 = 1_795_000_000_123_456_789;
 
 fn send(output: &Output, fill: impl FnOnce(&mut Slot)) -> u64 {
-    let mut slot = output.frame_to_fill(SOON).unwrap().unwrap();
+    let mut slot = output.frame_to_fill(PATIENCE).unwrap().unwrap();
     fill(&mut slot);
     output.send(slot).unwrap()
 }
@@ -62,7 +62,7 @@ fn every_format_that_ros_has_arrives_byte_for_byte_with_its_rows_and_what_it_has
     let send_all = || {
         for (pixel, stream) in &streams {
             let bytes = pixels(*pixel);
-            let mut frame = stream.frame_timeout(SOON).unwrap().unwrap();
+            let mut frame = stream.frame_timeout(PATIENCE).unwrap().unwrap();
             frame.set_len(bytes.len()).unwrap();
             frame.copy_from_slice(&bytes);
             stream.send(frame).unwrap();
@@ -70,7 +70,7 @@ fn every_format_that_ros_has_arrives_byte_for_byte_with_its_rows_and_what_it_has
     };
     let program = domain.program("publish", &["--share", &socket]);
     // A topic is there from its stream's first frame on; a stream is found a moment after its hub.
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + PATIENCE;
     let (mut topics, mut told) = (0, 0);
     while topics < named.len() || told < unnamed.len() {
         assert!(Instant::now() < deadline, "{topics} topics, {told} told");
@@ -121,7 +121,7 @@ fn stamps_frame_ids_and_calibrations_are_those_of_the_frames() {
     assert_eq!(image["frame_id"], "left_optical");
     // One that lives is stamped by this machine's clock.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    assert!(now.abs_diff(image["stamp"].as_u64().unwrap()) < SOON.as_nanos() as u64 * 2, "{image}");
+    assert!(now.abs_diff(image["stamp"].as_u64().unwrap()) < PATIENCE.as_nanos() as u64 * 2, "{image}");
     let shot = |slot: &mut Slot| {
         slot.set_metadata(MetadataKind::Json, metadata.to_string().as_bytes()).unwrap();
         slot.info.captured_utc = Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(UTC));
@@ -196,7 +196,7 @@ fn images_for_best_effort_subscribers_are_not_kept_once_they_left() {
     // Whether images arrive is not asked here: that is for sockets to say.
     let peer = ["/front/image_raw", "--count", "1000000", "--best-effort", "--patience", "1000000"];
     let _peer = domain.peer("subscribe", &peer);
-    let deadline = Instant::now() + SOON * 2;
+    let deadline = Instant::now() + PATIENCE * 2;
     let mut most_mb = 0;
     while let Some(memory_mb) = program.memory_mb() {
         assert!(Instant::now() < deadline, "it does not end");
@@ -216,7 +216,7 @@ fn a_reliable_subscriber_that_stands_still_costs_the_stream_nothing_and_is_serve
     let (output, socket) = domain.output("front", format, OutputOptions::new().slots(16));
     let beside = Source::open(
         Some("front"),
-        &OpenOptions::new().hub(socket.parse::<Hub>().unwrap()).queue(Some(8)).wait(SOON),
+        &OpenOptions::new().hub(socket.parse::<Hub>().unwrap()).queue(Some(8)).wait(PATIENCE),
         &mut || true,
     );
     let beside = beside.unwrap().unwrap();
@@ -233,7 +233,7 @@ fn a_reliable_subscriber_that_stands_still_costs_the_stream_nothing_and_is_serve
     let mut last = None;
     for _ in 0..200 {
         let number = send(&output, |slot| slot.fill(7));
-        let taken = beside.recv(SOON).unwrap().unwrap();
+        let taken = beside.recv(PATIENCE).unwrap().unwrap();
         assert_eq!(taken.frame.info().number, number);
         assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
         last = Some(number);
@@ -340,7 +340,7 @@ fn a_hub_that_is_not_there_is_waited_for_and_so_is_one_that_went() {
             let is: [serde_json::Value; 4] = [encoding, format.width().into(), format.stride().into(), bytes.into()];
             assert_eq!((said, &image["sum"]), (is, &crc32(&vec![5; bytes]).into()));
         });
-        output.close(SOON);
+        output.close(PATIENCE);
         drop(output);
         program.says("waiting for stream 'front'");
     }
@@ -356,17 +356,16 @@ fn names_that_ros_does_not_take_are_written_as_it_does_and_two_that_become_one_a
     let names = ["front left/cam-2", "front_left_cam_2", "2nd", "_"];
     let streams = names.map(|name| publisher.stream(name, PublishConfig::new(format)).unwrap());
     let program = domain.program("publish", &["--share", &socket]);
-    let deadline = Instant::now() + SOON;
     let mut lines = Vec::new();
-    let all = |lines: &[String]| lines.iter().filter(|line| line.contains("stream '")).count() >= names.len();
-    while !all(&lines) {
-        assert!(Instant::now() < deadline, "{lines:#?}");
+    wait_for("word of each stream", || {
         for stream in &streams {
-            let frame = stream.frame_timeout(SOON).unwrap().unwrap();
+            let frame = stream.frame_timeout(PATIENCE).unwrap().unwrap();
             stream.send(frame).unwrap();
         }
         lines.extend(std::iter::from_fn(|| program.heard(Duration::from_millis(50))));
-    }
+        let of_streams = lines.iter().filter(|line| line.contains("stream '")).count();
+        if of_streams >= names.len() { Ok(()) } else { Err(format!("{lines:#?}")) }
+    });
     let has = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!((has("'2nd' is /stream_2nd/image_raw"), has("is /front_left_cam_2/image_raw")), (1, 1), "{lines:#?}");
     assert_eq!(has("its topic would be /front_left_cam_2/image_raw"), 1, "{lines:#?}");

@@ -4,9 +4,10 @@ mod running;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use running::{Domain, Peer, Program, SOON, Server, crc32};
+use framewire_testing::wait_for;
+use running::{Domain, Peer, Program, Server, crc32};
 use serde_json::{Value, json};
 
 /// The program, where there is one; else it is said that the test is skipped.
@@ -30,15 +31,11 @@ fn image(fill: u8) -> Value {
 
 /// Publishes again and again until it comes out at the other end.
 fn comes_through(peer: &mut Peer, other: &Peer, fill: u8) -> Value {
-    let deadline = Instant::now() + SOON;
     let sum = crc32(&[fill; 192 * 48]);
-    loop {
-        assert!(Instant::now() < deadline, "nothing comes through");
+    wait_for("an image that comes through", || {
         peer.publish(&image(fill));
-        if let Some(came) = other.heard(Duration::from_millis(100)).filter(|came| came["sum"] == sum) {
-            return came;
-        }
-    }
+        other.heard(Duration::from_millis(100)).filter(|came| came["sum"] == sum).ok_or("nothing does")
+    })
 }
 
 fn through(domain: &Domain, server: &[&str]) -> (Program, Program) {

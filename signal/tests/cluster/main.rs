@@ -36,7 +36,7 @@ fn start(n: u8, redis: RedisConfig) -> Cluster {
 }
 
 /// Waits for a view of which this holds.
-fn wait_for(cluster: &Cluster, what: &str, holds: impl FnMut(&Arc<View>) -> bool) -> Arc<View> {
+fn wait_for_view(cluster: &Cluster, what: &str, holds: impl FnMut(&Arc<View>) -> bool) -> Arc<View> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut views = cluster.views();
     let seen = runtime.block_on(async {
@@ -54,7 +54,7 @@ fn connection(redis: &Redis) -> redis::Connection {
 
 /// Waits for what an engine says of itself, which comes with some view.
 fn wait_for_engine(cluster: &Cluster, what: &str, mut holds: impl FnMut(bool, &str) -> bool) {
-    wait_for(cluster, what, |_| {
+    wait_for_view(cluster, what, |_| {
         cluster.engines().iter().any(|engine| holds(engine.is_up, engine.problem.as_deref().unwrap_or_default()))
     });
 }
@@ -85,14 +85,14 @@ fn each_server_sees_the_streams_of_the_others_as_they_come_and_go() {
     let Some(redis) = Redis::start(&[]) else { return };
     let (a, b, c) = (node(&redis, 1), node(&redis, 2), node(&redis, 3));
     for cluster in [&a, &b, &c] {
-        wait_for(cluster, "three nodes", |view| {
+        wait_for_view(cluster, "three nodes", |view| {
             view.nodes.len() == 3 && view.nodes.iter().all(|node| node.entry.streams.len() == 1)
         });
     }
     b.set_own(streams(&["cam-2", "new"]));
-    wait_for(&a, "a new stream", |view| sees_live(view, "new", 2));
+    wait_for_view(&a, "a new stream", |view| sees_live(view, "new", 2));
     b.set_own(streams(&["new"]));
-    let view = wait_for(&c, "a stream that went", |view| view.find("cam-2").is_none());
+    let view = wait_for_view(&c, "a stream that went", |view| view.find("cam-2").is_none());
     assert_eq!(view.nodes[0].entry.node, NodeId::new([3; 16]), "the own is first");
     let counters = a.counters();
     assert!(
@@ -107,9 +107,9 @@ fn each_server_sees_the_streams_of_the_others_as_they_come_and_go() {
 fn a_server_that_is_gone_is_stale_and_what_is_here_is_not() {
     let Some(redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
     drop(b);
-    let view = wait_for(&a, "a stale node", |view| state_of(view, 2) == Some(NodeState::Stale));
+    let view = wait_for_view(&a, "a stale node", |view| state_of(view, 2) == Some(NodeState::Stale));
     assert_eq!(state_of(&view, 1), Some(NodeState::Own));
     assert!(view.find("cam-1").is_some() && view.find("cam-2").is_some());
 }
@@ -118,15 +118,15 @@ fn a_server_that_is_gone_is_stale_and_what_is_here_is_not() {
 fn a_redis_that_is_killed_and_comes_back_empty_hides_no_own_stream_and_has_all_again() {
     let Some(mut redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
     redis.kill();
     wait_for_engine(&a, "word of it", |is_up, problem| !is_up && !problem.is_empty());
-    let view = wait_for(&a, "a stale node", |view| state_of(view, 2) == Some(NodeState::Stale));
+    let view = wait_for_view(&a, "a stale node", |view| state_of(view, 2) == Some(NodeState::Stale));
     assert_eq!(view.find("cam-1").unwrap().node.state, NodeState::Own);
     b.set_own(streams(&["cam-2", "meanwhile"]));
     redis.restart();
-    wait_for(&a, "what came meanwhile", |view| sees_live(view, "meanwhile", 2));
-    wait_for(&b, "the other way", |view| sees_live(view, "cam-1", 1));
+    wait_for_view(&a, "what came meanwhile", |view| sees_live(view, "meanwhile", 2));
+    wait_for_view(&b, "the other way", |view| sees_live(view, "cam-1", 1));
     wait_for_engine(&a, "a Redis that is up", |is_up, _| is_up);
 }
 
@@ -134,25 +134,25 @@ fn a_redis_that_is_killed_and_comes_back_empty_hides_no_own_stream_and_has_all_a
 fn a_frozen_redis_is_told_of_and_goes_on_where_it_was() {
     let Some(redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
     redis.signal(Signal::STOP);
     wait_for_engine(&a, "word of it", |_, problem| problem.contains("does not answer within"));
     // Nothing waits for it.
     a.set_own(streams(&["cam-1", "here"]));
-    wait_for(&a, "an own stream", |view| view.find("here").is_some());
+    wait_for_view(&a, "an own stream", |view| view.find("here").is_some());
     redis.signal(Signal::CONT);
-    wait_for(&b, "what came meanwhile", |view| sees_live(view, "here", 1));
+    wait_for_view(&b, "what came meanwhile", |view| sees_live(view, "here", 1));
 }
 
 #[test]
 fn an_emptied_redis_is_full_again() {
     let Some(redis) = Redis::start(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
     redis::cmd("FLUSHALL").exec(&mut connection(&redis)).unwrap();
     b.set_own(streams(&["after"]));
-    wait_for(&a, "what came after", |view| sees_live(view, "after", 2));
-    wait_for(&b, "the other way", |view| sees_live(view, "cam-1", 1));
+    wait_for_view(&a, "what came after", |view| sees_live(view, "after", 2));
+    wait_for_view(&b, "the other way", |view| sees_live(view, "cam-1", 1));
     let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection(&redis)).unwrap();
     for key in left {
         let millis: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection(&redis)).unwrap();
@@ -171,17 +171,17 @@ fn two_servers_with_one_id_are_told_of_by_themselves_and_by_others() {
     let a = node(&redis, 1);
     let older = twin(5);
     older.set_own(streams(&["older"]));
-    wait_for(&a, "the older's stream", |view| sees_live(view, "older", 2));
+    wait_for_view(&a, "the older's stream", |view| sees_live(view, "older", 2));
     // Where both wrote their key at one moment of every 2 s, only the one that is later would ever be seen.
     wait_for_middle(&redis, 2);
     let newer = twin(6);
     newer.set_own(streams(&["newer"]));
     for (cluster, who) in [(&older, "the older"), (&newer, "the newer"), (&a, "another")] {
-        wait_for(cluster, who, |view| {
+        wait_for_view(cluster, who, |view| {
             view.nodes.iter().any(|node| node.has_twin && node.entry.node == NodeId::new([2; 16]))
         });
     }
-    let view = wait_for(&a, "the newer's stream", |view| sees_live(view, "newer", 2));
+    let view = wait_for_view(&a, "the newer's stream", |view| sees_live(view, "newer", 2));
     assert!(view.find("older").is_none() && !view.nodes[0].has_twin);
     assert!(older.view().find("older").is_some());
 }
@@ -191,8 +191,8 @@ fn a_server_starts_without_its_redis() {
     let Some(mut redis) = Redis::missing(&[]) else { return };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
     wait_for_engine(&a, "word of it", |is_up, problem| !is_up && problem.contains("cannot be reached"));
-    wait_for(&a, "the own stream", |view| view.find("cam-1").is_some());
+    wait_for_view(&a, "the own stream", |view| view.find("cam-1").is_some());
     redis.restart();
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
     drop(b);
 }

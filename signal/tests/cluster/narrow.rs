@@ -84,7 +84,7 @@ fn a_server_is_renewed_while_what_it_reads_does_not_come() {
     let behind = proxy.start(redis.port());
     let a = node(&redis, 1);
     let b = start(2, RedisConfig::new(format!("redis://127.0.0.1:{behind}")));
-    wait_for(&a, "the one behind", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "the one behind", |view| sees_live(view, "cam-2", 2));
     // Between one try to read and the next: an answer is waited for 5 s, and entries are renewed every 2.
     let seen =
         proxy.changed.wait_timeout_while(proxy.seen.lock().unwrap(), PATIENCE, |seen| seen.renewed < 2).unwrap().0;

@@ -44,12 +44,12 @@ fn values_of_strangers_under_our_keys_are_counted_and_nothing_else() {
         let counters = cluster.counters().directory;
         (counters.unreadable, counters.too_large, counters.forged)
     };
-    wait_for(&a, "all counted", |_| counted(&a) == (3, 1, 2));
-    let view = wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "all counted", |_| counted(&a) == (3, 1, 2));
+    let view = wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
     assert_eq!(view.nodes.len(), 2, "{view:?}");
     // They are read once, and not each second.
     let before = a.view();
-    wait_for(&a, "more views", |view| {
+    wait_for_view(&a, "more views", |view| {
         view.node(NodeId::new([2; 16])).map(|node| node.entry.sequence)
             > before.node(NodeId::new([2; 16])).map(|node| node.entry.sequence + 1)
     });
@@ -78,7 +78,7 @@ fn something_else_in_the_place_of_the_index_is_told_of_until_it_is_gone() {
     let theirs: String = redis::cmd("GET").arg("framewire:nodes").query(&mut connection).unwrap();
     assert_eq!(theirs, "somebody's");
     redis::cmd("DEL").arg("framewire:nodes").exec(&mut connection).unwrap();
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
     wait_for_engine(&a, "a Redis that is up", |is_up, _| is_up);
     drop(b);
 }
@@ -98,7 +98,7 @@ fn of_ten_thousand_nodes_as_many_are_remembered_as_there_is_room_for_and_the_res
     }
     pipeline.exec(&mut connection).unwrap();
     let a = node(&redis, 1);
-    let view = wait_for(&a, "a full view", |view| view.nodes.len() == NODES_MAX + 1 && view.nodes_more > 8_900);
+    let view = wait_for_view(&a, "a full view", |view| view.nodes.len() == NODES_MAX + 1 && view.nodes_more > 8_900);
     assert_eq!(view.nodes[0].state, NodeState::Own);
     assert!(view.find("cam-1").is_some());
     assert!(view.nodes_more <= 10_000 - NODES_MAX as u64, "{}", view.nodes_more);
@@ -114,9 +114,9 @@ fn two_clusters_on_one_redis_do_not_see_each_other() {
     let other = ClusterKey::new("ffffffffffffffffffffffffffffffff").unwrap();
     let config = ClusterConfig::new(own(4)).key(other).redis(RedisConfig::new(redis.url()));
     let forger = Cluster::start(config).unwrap();
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
-    wait_for(&a, "a forged entry", |_| a.counters().directory.forged > 0);
-    wait_for(&forger, "forged entries", |_| forger.counters().directory.forged > 1);
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&a, "a forged entry", |_| a.counters().directory.forged > 0);
+    wait_for_view(&forger, "forged entries", |_| forger.counters().directory.forged > 1);
     wait_for_engine(&elsewhere, "a Redis that is up", |is_up, _| is_up);
     assert_eq!(a.view().nodes.len(), 2);
     assert_eq!((elsewhere.view().nodes.len(), forger.view().nodes.len()), (1, 1));
@@ -179,10 +179,10 @@ fn a_user_with_the_prefix_alone_is_enough_and_without_messages_too() {
         start(n, RedisConfig::new(url).prefix("cams").password(EnginePassword::new(password).unwrap()))
     };
     let (a, b, c) = (of(1, "full", "secret-1"), of(2, "quiet", "secret-2"), of(3, "reader", "secret-3"));
-    wait_for(&a, "the quiet one", |view| sees_live(view, "cam-2", 2));
-    wait_for(&b, "the full one", |view| sees_live(view, "cam-1", 1));
+    wait_for_view(&a, "the quiet one", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&b, "the full one", |view| sees_live(view, "cam-1", 1));
     // Who may only read hears all, says nothing, and is told why.
-    wait_for(&c, "both", |view| sees_live(view, "cam-1", 1) && sees_live(view, "cam-2", 2));
+    wait_for_view(&c, "both", |view| sees_live(view, "cam-1", 1) && sees_live(view, "cam-2", 2));
     wait_for_engine(&c, "word of it", |is_up, problem| {
         !is_up && problem.contains("~cams:*") && problem.contains("+set")
     });
@@ -197,8 +197,8 @@ fn an_older_redis_that_knows_one_protocol_alone_is_enough() {
         return;
     };
     let (a, b) = (node(&redis, 1), node(&redis, 2));
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
-    wait_for(&b, "the other", |view| sees_live(view, "cam-1", 1));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&b, "the other", |view| sees_live(view, "cam-1", 1));
     assert_eq!(a.counters().engine_errors, 0);
 }
 
@@ -219,7 +219,7 @@ fn something_else_at_the_address_is_no_engine_and_no_harm() {
         }
     });
     let a = start(1, RedisConfig::new(format!("redis://{address}")));
-    wait_for(&a, "several tries", |_| a.counters().engine_errors >= 4);
+    wait_for_view(&a, "several tries", |_| a.counters().engine_errors >= 4);
     assert!(a.engines().iter().all(|engine| !engine.is_up), "{:?}", a.engines());
     assert!(a.view().find("cam-1").is_some());
     assert_eq!(a.counters().received_bytes, 0);
@@ -266,8 +266,8 @@ fn a_redis_behind_tls_is_known_by_its_authority() {
     let url = format!("rediss://127.0.0.1:{}", redis.port());
     let with = |n, ca: &str| start(n, RedisConfig::new(url.clone()).ca(std::path::PathBuf::from(at(ca))));
     let (a, b, c) = (with(1, "ca"), with(2, "ca"), with(3, "other"));
-    wait_for(&a, "the other", |view| sees_live(view, "cam-2", 2));
-    wait_for(&b, "the other", |view| sees_live(view, "cam-1", 1));
+    wait_for_view(&a, "the other", |view| sees_live(view, "cam-2", 2));
+    wait_for_view(&b, "the other", |view| sees_live(view, "cam-1", 1));
     wait_for_engine(&c, "word of it", |is_up, problem| !is_up && problem.contains("does not prove itself by TLS"));
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn publisher(socket: &Path) -> (Publisher, PublishedStream) {
 }
 
 /// Waits until it is so; how long that took.
-pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) -> Duration {
+pub(crate) fn time_until(what: &str, is_so: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     framewire_testing::wait_until(what, is_so);
     begun.elapsed()

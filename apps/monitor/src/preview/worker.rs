@@ -288,9 +288,7 @@ mod tests {
         // Taken long ago, as far as it knows.
         let past = Instant::now().checked_sub(WAITED_MAX).unwrap();
         worker.offer(&stream, &frame(&pool, 1), past);
-        while pool.held_count() > 0 {
-            std::thread::yield_now();
-        }
+        framewire_testing::wait_until("its slot comes back", || pool.held_count() == 0);
         worker.offer(&stream, &frame(&pool, 2), Instant::now() + Duration::from_secs(2));
         drop(worker);
         assert_eq!(pool.held_count(), 0, "nor does it keep one when it ends");

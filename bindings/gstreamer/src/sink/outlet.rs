@@ -262,11 +262,7 @@ mod tests {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let place = ServerPlace::Url(format!("http://{nobody}"));
         let outlet = begun(Output::serve(&place, "cam", OutputOptions::new()).unwrap());
-        let begun = Instant::now();
-        while outlet.output.trouble().is_none() {
-            assert!(begun.elapsed() < IN_TIME, "nobody is there, and that is not told");
-            std::thread::yield_now();
-        }
+        framewire_testing::wait_until("that nobody is there is told", || outlet.output.trouble().is_some());
         assert!(matches!(outlet.grant(|| true), Ok(Granted::None)));
     }
 

@@ -1,23 +1,17 @@
 //! Streams at a server that change in mid-stream.
 
-use std::time::Instant;
-
-use framewire_testing::wait_until;
+use framewire_testing::{wait_for, wait_until};
 
 use crate::program::Server;
 use crate::server::{ANY, until_frame};
-use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat};
+use crate::stage::{Got, Place, Sending, Taking, caps, packed, picture, stat};
 
 /// Pushes pictures of these caps until one comes of them; those of before may still be on their way.
 fn until_frame_in(caps: &gst::Caps, sending: &Sending, taking: &Taking) -> Got {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < deadline, "no frame of {caps} in time");
+    wait_for(format_args!("a frame of {caps}"), || {
         let got = until_frame(sending, caps, taking);
-        if got.caps.can_intersect(caps) {
-            return got;
-        }
-    }
+        if got.caps.can_intersect(caps) { Ok(got) } else { Err(got.caps) }
+    })
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! Beside a real server.
 
-use std::time::Instant;
-
-use framewire_testing::wait_until;
+use framewire_testing::{wait_for, wait_until};
 use gst::prelude::*;
 
 use crate::program::Server;
-use crate::stage::{Got, PATIENCE, Place, Sending, Taking, caps, packed, picture, stat};
+use crate::stage::{Got, Place, Sending, Taking, caps, packed, picture, stat};
 
 /// A port that is free.
 pub(crate) const ANY: &str = "127.0.0.1:0";
@@ -18,14 +16,10 @@ pub(crate) fn until_frame(sending: &Sending, caps: &gst::Caps, taking: &Taking) 
 
 /// The same with pictures of a seed.
 fn until_frame_of(seed: u64, sending: &Sending, caps: &gst::Caps, taking: &Taking) -> Got {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < deadline, "no frame in time");
+    wait_for("a frame", || {
         sending.push(picture(caps, seed));
-        if let Some(got) = taking.soon() {
-            return got;
-        }
-    }
+        taking.soon().ok_or("none comes")
+    })
 }
 
 #[test]

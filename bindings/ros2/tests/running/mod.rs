@@ -13,8 +13,7 @@ use framewire_transport::FrameFormat;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than anything takes on a busy machine.
-pub const SOON: Duration = Duration::from_secs(60);
+pub use framewire_testing::PATIENCE;
 
 /// A test's own domain, so that none hears another.
 pub struct Domain {
@@ -129,7 +128,7 @@ fn lines(output: impl std::io::Read + Send + 'static) -> Receiver<String> {
 
 /// The first line that is as wanted.
 fn until<T>(told: &Receiver<String>, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
